@@ -1,0 +1,1 @@
+//! Turns schedules into mail when they are due

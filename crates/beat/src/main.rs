@@ -1,0 +1,3 @@
+//! The `postroom-beat` process.
+
+fn main() {}

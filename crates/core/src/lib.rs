@@ -1,0 +1,23 @@
+//! What a Postroom job is, and every word spoken to Redis.
+//!
+//! The other crates of Postroom share this one. It owns the words (queue, priority, mail, job,
+//! batch, state), the settings every process reads, and [`Store`], the only thing that knows
+//! that Redis exists. The protocol is documented in `crates/core/README.md`.
+
+mod address;
+mod error;
+mod id;
+mod mail;
+mod policy;
+mod queue;
+mod span;
+mod state;
+
+pub use address::{EmailAddress, Mailbox};
+pub use error::{Error, InvalidInput, Result};
+pub use id::{BatchId, JobId};
+pub use mail::{Attachment, Mail};
+pub use policy::{Backoff, OnUnknown, Policy};
+pub use queue::{Priority, QueueName};
+pub use span::{format_span, parse_span};
+pub use state::JobState;

@@ -1,0 +1,72 @@
+//! Lengths of time as people write them: `500ms`, `5s`, `1h30m`, `30d`.
+
+use std::time::Duration;
+
+use crate::InvalidInput;
+
+const UNITS: [(&str, u64); 6] =
+    [("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+
+/// Reads a length of time. A unit is needed: `10` alone is refused.
+pub fn parse_span(text: &str) -> Result<Duration, InvalidInput> {
+    let unfit = || {
+        InvalidInput::new(
+            "duration",
+            format!("{text:?} is no duration; it needs a number and a unit (ms, s, m, h, d, w), as in 30s or 1h30m"),
+        )
+    };
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return Err(unfit());
+    }
+    let mut total = 0_u64;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).filter(|at| *at > 0).ok_or_else(unfit)?;
+        let (number, tail) = rest.split_at(digits);
+        let end = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(end);
+        let (_, ms) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(unfit)?;
+        let part = number.parse::<u64>().ok().and_then(|n| n.checked_mul(*ms)).ok_or_else(unfit)?;
+        total = total.checked_add(part).ok_or_else(unfit)?;
+        rest = tail;
+    }
+    // Longer than that is a slip of the hand, and would not fit Redis's numbers.
+    if total > 100 * 366 * 86_400_000 {
+        return Err(unfit());
+    }
+    Ok(Duration::from_millis(total))
+}
+
+/// Writes a length of time in the same form, as short as it goes.
+#[must_use]
+pub fn format_span(span: Duration) -> String {
+    let mut ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let mut text = String::new();
+    for (unit, size) in UNITS.into_iter().skip(1) {
+        if ms >= size {
+            text.push_str(&format!("{}{unit}", ms / size));
+            ms %= size;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_and_writes() {
+        for (text, ms) in
+            [("500ms", 500), ("5s", 5_000), ("1h30m", 5_400_000), ("30d", 2_592_000_000), ("2w", 1_209_600_000), ("0s", 0)]
+        {
+            assert_eq!(parse_span(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for bad in ["", "10", "s", "1x", "1h30", "-5s", "1.5h", "99999999999w", "200000d"] {
+            assert!(parse_span(bad).is_err(), "{bad}");
+        }
+        for text in ["500ms", "1h30m", "30d", "0s", "1m5s"] {
+            assert_eq!(parse_span(text).map(format_span).as_deref(), Ok(text));
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Every way into Postroom: the library, the command line

@@ -1,0 +1,1 @@
+//! From template to MIME to transport to verdict

@@ -1,0 +1,3 @@
+//! The `postroom-monitor` process.
+
+fn main() {}

@@ -1,0 +1,50 @@
+//! The workspace's own programs, built when a test needs them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+/// The path of one of the workspace's binaries in this build's target folder, up to date.
+///
+/// A test of one crate may need a sibling's binary, and cargo builds only its own: so this runs `cargo build` for it,
+/// once in a test process, with the profile of the test itself.
+pub fn target_bin(name: &str) -> PathBuf {
+    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    built.entry(name.to_owned()).or_insert_with(|| build(name)).clone()
+}
+
+fn build(name: &str) -> PathBuf {
+    let folder = profile_folder();
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--quiet", "--package", package(name), "--bin", name])
+        .args(["--profile", profile(&folder)])
+        .arg("--target-dir")
+        .arg(folder.parent().expect("a profile's folder is in the target folder"))
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
+        .status()
+        .expect("cargo can be run");
+    assert!(status.success(), "cargo can't build the binary {name}: {status}");
+    folder.join(name)
+}
+
+/// The package a binary comes from: its namesake but for the command line.
+fn package(bin: &str) -> &str {
+    if bin == "postroom" { "postroom-enqueue" } else { bin }
+}
+
+/// `target/debug` or its like: the test runs from the folder `deps` in it.
+fn profile_folder() -> PathBuf {
+    let test = std::env::current_exe().expect("a program knows its path");
+    let mut folders = test.ancestors().skip_while(|path| !path.ends_with("deps"));
+    folders.nth(1).expect("cargo runs tests from target/<profile>/deps").to_owned()
+}
+
+fn profile(folder: &Path) -> &str {
+    match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") => "dev",
+        Some(name) => name,
+        None => panic!("not a profile's folder: {}", folder.display()),
+    }
+}

@@ -1,0 +1,1 @@
+//! Claims mail from Redis, delivers it and settles what became of it

@@ -1,0 +1,3 @@
+//! The `postroom-worker` process.
+
+fn main() {}
