@@ -69,7 +69,9 @@ fn check_local(local: &str) -> Result<(), &'static str> {
     if local.starts_with('.') || local.ends_with('.') || local.contains("..") {
         return Err("a dot may not come first, last or twice in a row");
     }
-    let fits = |c: char| c.is_ascii_alphanumeric() || SPECIAL.contains(c) || (!c.is_ascii() && !c.is_control() && !c.is_whitespace());
+    let fits = |c: char| {
+        c.is_ascii_alphanumeric() || SPECIAL.contains(c) || (!c.is_ascii() && !c.is_control() && !c.is_whitespace())
+    };
     if local.chars().all(fits) { Ok(()) } else { Err("what stands before the @ holds a character that it may not") }
 }
 
@@ -136,7 +138,10 @@ impl FromStr for Mailbox {
             .ok_or_else(|| InvalidInput::new("address", format!("{text:?} ends with > but has no <")))?;
         let name = unquote(name.trim());
         if name.chars().any(char::is_control) {
-            return Err(InvalidInput::new("address", format!("{text:?} has a line break or control character in its name")));
+            return Err(InvalidInput::new(
+                "address",
+                format!("{text:?} has a line break or control character in its name"),
+            ));
         }
         Ok(Self { name: (!name.is_empty()).then_some(name), address: address.parse()? })
     }
@@ -202,9 +207,23 @@ mod tests {
     fn what_is_no_address() {
         let long = format!("{}@example.org", "a".repeat(65));
         for bad in [
-            "", "a", "@example.org", "a@", "a b@example.org", "a@b c", "a..b@example.org", ".a@example.org", "a.@example.org",
-            "a@-b.org", "a@[127.0.0.1]", "a\r\nRCPT TO:<b@c>@example.org", "a@example.org\r\nb", "a<b@example.org", "a@b..c",
-            "\"a b\"@example.org", &long,
+            "",
+            "a",
+            "@example.org",
+            "a@",
+            "a b@example.org",
+            "a@b c",
+            "a..b@example.org",
+            ".a@example.org",
+            "a.@example.org",
+            "a@-b.org",
+            "a@[127.0.0.1]",
+            "a\r\nRCPT TO:<b@c>@example.org",
+            "a@example.org\r\nb",
+            "a<b@example.org",
+            "a@b..c",
+            "\"a b\"@example.org",
+            &long,
         ] {
             assert!(bad.parse::<EmailAddress>().is_err(), "{bad:?}");
         }

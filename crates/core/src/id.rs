@@ -166,7 +166,9 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        for bad in ["", "emails", "emails-", "emails-01", "-01ARZ3NDEKTSV4RRFFQ69G5FAV", "emails-01arz3ndektsv4rrffq69g5fav"] {
+        for bad in
+            ["", "emails", "emails-", "emails-01", "-01ARZ3NDEKTSV4RRFFQ69G5FAV", "emails-01arz3ndektsv4rrffq69g5fav"]
+        {
             assert!(bad.parse::<JobId>().is_err(), "{bad}");
         }
         for bad in ["b.bulk", "bulk-01ARZ3NDEKTSV4RRFFQ69G5FAV", "b.Bulk.01ARZ3NDEKTSV4RRFFQ69G5FAV"] {

@@ -5,19 +5,30 @@
 //! that Redis exists. The protocol is documented in `crates/core/README.md`.
 
 mod address;
+mod attempt;
 mod error;
 mod id;
 mod mail;
+mod payload;
 mod policy;
 mod queue;
+pub mod settings;
+mod shutdown;
 mod span;
 mod state;
+pub mod store;
+pub mod telemetry;
 
 pub use address::{EmailAddress, Mailbox};
+pub use attempt::{AttemptRecord, RecipientReport, RecipientResult};
 pub use error::{Error, InvalidInput, Result};
 pub use id::{BatchId, JobId};
 pub use mail::{Attachment, Mail};
+pub use payload::Header;
 pub use policy::{Backoff, OnUnknown, Policy};
 pub use queue::{Priority, QueueName};
+pub use settings::Settings;
+pub use shutdown::Shutdown;
 pub use span::{format_span, parse_span};
 pub use state::JobState;
+pub use store::{BatchReport, JobReport, QueueReport, Store};

@@ -236,7 +236,10 @@ mod tests {
         let shared = mail(json!({"template": "news", "vars": {"a": 1, "b": 2}, "subject": "S"}));
         let own = mail(json!({"to": ["a@example.org"], "vars": {"b": 3}}));
         let whole = own.over(&shared);
-        assert_eq!(whole, mail(json!({"to": "a@example.org", "template": "news", "vars": {"a": 1, "b": 3}, "subject": "S"})));
+        assert_eq!(
+            whole,
+            mail(json!({"to": "a@example.org", "template": "news", "vars": {"a": 1, "b": 3}, "subject": "S"}))
+        );
     }
 
     #[test]

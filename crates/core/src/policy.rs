@@ -34,10 +34,9 @@ impl FromStr for OnUnknown {
     type Err = InvalidInput;
 
     fn from_str(word: &str) -> Result<Self, InvalidInput> {
-        [Self::Resend, Self::Hold, Self::Fail]
-            .into_iter()
-            .find(|policy| policy.as_str() == word)
-            .ok_or_else(|| InvalidInput::new("on_unknown", format!("{word:?} is not known; it may be resend, hold or fail")))
+        [Self::Resend, Self::Hold, Self::Fail].into_iter().find(|policy| policy.as_str() == word).ok_or_else(|| {
+            InvalidInput::new("on_unknown", format!("{word:?} is not known; it may be resend, hold or fail"))
+        })
     }
 }
 

@@ -40,13 +40,14 @@ impl FromStr for QueueName {
     fn from_str(name: &str) -> Result<Self, InvalidInput> {
         let fits = (1..=32).contains(&name.len())
             && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
+        // The protocol keeps its own keys under that name.
+        if name == "system" {
+            return Err(InvalidInput::new("queue", "\"system\" is kept for Postroom itself; it may be any other name"));
+        }
         if fits {
             return Ok(Self(name.to_owned()));
         }
-        Err(InvalidInput::new(
-            "queue",
-            format!("{name:?} is no queue name; it may be 1 to 32 of a-z, 0-9, _ and -"),
-        ))
+        Err(InvalidInput::new("queue", format!("{name:?} is no queue name; it may be 1 to 32 of a-z, 0-9, _ and -")))
     }
 }
 
@@ -112,7 +113,8 @@ impl FromStr for Priority {
     type Err = InvalidInput;
 
     fn from_str(text: &str) -> Result<Self, InvalidInput> {
-        let unfit = || InvalidInput::new("priority", format!("{text:?} is no priority; it may be 0 (first) to 9 (last)"));
+        let unfit =
+            || InvalidInput::new("priority", format!("{text:?} is no priority; it may be 0 (first) to 9 (last)"));
         text.parse::<u8>().map_err(|_| unfit())?.try_into()
     }
 }
@@ -138,7 +140,7 @@ mod tests {
         for good in ["emails", "a", "my_queue-2", &"q".repeat(32)] {
             assert!(good.parse::<QueueName>().is_ok(), "{good}");
         }
-        for bad in ["", "Emails", "a b", "a:b", "{a}", "ż", &"q".repeat(33)] {
+        for bad in ["", "system", "Emails", "a b", "a:b", "{a}", "ż", &"q".repeat(33)] {
             assert!(bad.parse::<QueueName>().is_err(), "{bad}");
         }
     }

@@ -1,1 +1,28 @@
-//! From template to MIME to transport to verdict
+//! From template to MIME to transport to verdict.
+//!
+//! A mail goes through here in three steps, each of which can be tested alone:
+//!
+//! 1. [`Templates::render_mail`] turns a mail into its words: subject, text, HTML ([`Rendered`]).
+//! 2. [`compose`] turns mail and words into bytes and an envelope ([`Message`]): the same bytes on every attempt.
+//! 3. [`Transport::send`] hands them over and says in one [`Attempt`] what came of it, for each recipient,
+//!    judged by one table ([`Verdict`]).
+//!
+//! It knows no job and no store: what has to be noted before the bytes that commit a mail is a future the caller
+//! passes in ([`Commit`]), and captured mail goes to the caller's [`CaptureSink`].
+
+mod attempt;
+mod compose;
+mod message;
+mod rendered;
+mod templates;
+mod transport;
+mod verdict;
+
+pub use attempt::{Attempt, RecipientOutcome};
+pub use compose::{ComposeError, compose};
+pub use message::{Envelope, Identity, Message};
+pub use postroom_smtp::Commit;
+pub use rendered::Rendered;
+pub use templates::{LoadError, RenderError, TemplateInfo, Templates};
+pub use transport::{BadTransport, CaptureSink, Captured, FileTransport, Kept, LoginError, SmtpTransport, Transport, login_check};
+pub use verdict::Verdict;

@@ -1,1 +1,68 @@
-//! An SMTP client session: pipelined, a time limit for each phase, a result for each recipient
+//! An SMTP client session: pipelined, a time limit for each phase, a result for each recipient.
+//!
+//! It knows no job and no store. One [`Session`] is one connection; [`Session::send`] is one mail:
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use postroom_smtp::{Address, Commit, Endpoint, Envelope, Outcome, Security, Session};
+//!
+//! let endpoint = Endpoint::new("mail.example.org", 25, Security::None);
+//! let mut session = Session::connect(&endpoint).await?;
+//! let envelope = Envelope::new(
+//!     Some(Address::parse("shop@example.org")?),
+//!     vec![Address::parse("ada@example.net")?],
+//! )?;
+//! let message = b"Subject: hello\r\n\r\nHello\r\n";
+//! // Runs once, before the bytes that commit the mail: the place to note durably that it begins.
+//! let before_commit = async { Commit::Proceed };
+//! let delivery = session.send(&envelope, message, before_commit).await?;
+//! if let Outcome::Accepted { reply } = delivery.outcome {
+//!     println!("accepted: {reply}");
+//! }
+//! session.quit().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What can be relied on:
+//! - `Err` from [`Session::send`] means that nothing was sent. Doubt is an outcome: [`Outcome::InDoubt`].
+//! - Required TLS fails closed; credentials are sent in the clear only with [`Security::None`].
+//! - A session whose conversation ended in the middle (an error, a limit, a dropped future) is never used again.
+//! - A bare CR or LF in a message leaves as CRLF, and no address or name can carry one.
+//!
+//! Replies and EHLO keywords are parsed here rather than by `smtp-proto`: that keeps the parts of an enhanced code in
+//! bytes (5.7.515 becomes 5.7.255) and strips them from the text, while verdicts depend on those digits and people on
+//! the server's own words.
+
+mod address;
+mod auth;
+mod capabilities;
+mod delivery;
+mod dial;
+mod endpoint;
+mod envelope;
+mod error;
+mod hook;
+mod limits;
+mod message;
+mod pool;
+mod reply;
+mod reply_buffer;
+mod session;
+mod stream;
+mod tls;
+mod transaction;
+mod wire;
+
+pub use address::{Address, BadAddress, BadHelloName, HelloName};
+pub use capabilities::Capabilities;
+pub use delivery::{Delivery, Outcome, RecipientResult};
+pub use endpoint::{Credentials, Endpoint, Security};
+pub use envelope::{Envelope, NoRecipient};
+pub use error::{Phase, SmtpError, Trouble};
+pub use hook::{Commit, HookStart};
+pub use limits::TimeLimits;
+pub use pool::{Pool, PoolLimits, PooledSession};
+pub use reply::{EnhancedCode, Reply};
+pub use session::Session;
+pub use tls::{BadTlsOptions, TlsClient, TlsOptions};

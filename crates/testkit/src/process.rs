@@ -1,18 +1,21 @@
 //! Our own programs as child processes of a test.
 
-use crate::eventually::eventually;
+use crate::eventually::poll;
 use crate::watchdog::Watchdog;
 use rustix::process::{Pid, Signal};
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
 
 /// What is handed on from the test's environment; anything else could change what a program does.
 const INHERITED: [&str; 5] = ["HOME", "LLVM_PROFILE_FILE", "PATH", "RUST_BACKTRACE", "TMPDIR"];
+
+/// After its end, how long to wait for the rest of its output; a grandchild may hold the pipes open for ever.
+const OUTPUT_LIMIT: Duration = Duration::from_secs(2);
 
 /// A running program whose output is kept; killed when dropped, or when the test process ends in any way.
 #[derive(Debug)]
@@ -20,30 +23,23 @@ pub struct Process {
     child: Child,
     stdout: Output,
     stderr: Output,
-    _watchdog: Watchdog,
+    /// Gone with the process: its id may then be somebody else's.
+    watchdog: Option<Watchdog>,
     _folder: Option<TempDir>,
 }
-
-/// What was written so far, filled by a thread.
-#[derive(Clone, Debug, Default)]
-struct Output(Arc<Mutex<String>>);
 
 impl Process {
     /// Starts `program` in an empty folder with `envs` and hardly any environment else, so that no `.env` or
     /// `postroom.toml` of the developer gets in.
-    pub fn spawn<A, E>(program: impl AsRef<Path>, args: A, envs: E) -> Self
-    where
-        A: IntoIterator<Item: AsRef<OsStr>>,
-        E: IntoIterator<Item = (&'static str, String)>,
-    {
+    pub fn spawn(program: impl AsRef<Path>, args: &[&str], envs: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("postroom-process-").tempdir();
         let folder = folder.expect("a temporary folder can be made");
         let mut command = Command::new(program.as_ref());
-        command.args(args).env_clear().envs(inherited()).envs(envs).current_dir(folder.path());
+        command.args(args).env_clear().envs(inherited()).envs(envs.iter().copied()).current_dir(folder.path());
         Self::start(command, Some(folder))
     }
 
-    /// Starts a command as it is, but for its output, which is kept.
+    /// Starts a command with the folder and the environment that it says.
     pub fn run(command: Command) -> Self {
         Self::start(command, None)
     }
@@ -65,35 +61,35 @@ impl Process {
 
     /// Waits until a line with `part` in it was written to either output, and returns it.
     pub async fn wait_for_line(&self, part: &str, limit: Duration) -> String {
-        let what = format!("a line with {part:?} in the output of process {}", self.pid());
-        let found = tokio::time::timeout(limit, eventually(Duration::MAX / 4, &what, async || self.line_with(part)));
-        found.await.unwrap_or_else(|_| panic!("waited {limit:?} for {what}; it is\n{}", self.output()))
+        let line = poll(limit, async || self.line_with(part)).await;
+        line.unwrap_or_else(|| panic!("no line with {part:?} within {limit:?}\n{}", self.output()))
     }
 
     /// Ends it at once (SIGKILL).
     pub fn kill(&mut self) {
-        let _ = self.child.kill();
+        self.signal(Signal::KILL);
         let _ = self.child.wait();
+        self.watchdog = None;
     }
 
     /// Asks it to end (SIGTERM); [`wait`](Self::wait) says how it did.
-    pub fn terminate(&self) {
-        signal(&self.child, Signal::TERM);
+    pub fn terminate(&mut self) {
+        self.signal(Signal::TERM);
     }
 
     /// Asks it to read its configuration again (SIGHUP).
-    pub fn hang_up(&self) {
-        signal(&self.child, Signal::HUP);
+    pub fn hang_up(&mut self) {
+        self.signal(Signal::HUP);
     }
 
     /// Freezes it (SIGSTOP).
-    pub fn stop(&self) {
-        signal(&self.child, Signal::STOP);
+    pub fn stop(&mut self) {
+        self.signal(Signal::STOP);
     }
 
     /// Lets it go on after [`stop`](Self::stop) (SIGCONT).
-    pub fn cont(&self) {
-        signal(&self.child, Signal::CONT);
+    pub fn cont(&mut self) {
+        self.signal(Signal::CONT);
     }
 
     /// Whether it still runs.
@@ -101,18 +97,13 @@ impl Process {
         self.exited().is_none()
     }
 
-    /// Waits until it ended, and panics with its output when it does not within `limit`.
+    /// Waits until it ended and its output was read, and panics with that when it does not end within `limit`.
     pub async fn wait(&mut self, limit: Duration) -> ExitStatus {
-        let ended = async {
-            loop {
-                if let Some(status) = self.exited() {
-                    return status;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+        let Some(status) = poll(limit, async || self.exited()).await else {
+            panic!("process {} did not end within {limit:?}\n{}", self.pid(), self.output());
         };
-        let ended = tokio::time::timeout(limit, ended).await;
-        ended.unwrap_or_else(|_| panic!("process {} did not end within {limit:?}\n{}", self.pid(), self.output()))
+        poll(OUTPUT_LIMIT, async || (self.stdout.is_closed() && self.stderr.is_closed()).then_some(())).await;
+        status
     }
 
     /// The memory it occupies, in kilobytes (Linux).
@@ -126,10 +117,24 @@ impl Process {
     fn start(mut command: Command, folder: Option<TempDir>) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("can't run {command:?}: {error}"));
-        let _watchdog = Watchdog::over(child.id(), folder.as_ref().map(TempDir::path));
+        let watchdog = Some(Watchdog::over(child.id(), folder.as_ref().map(TempDir::path)));
         let stdout = Output::of(child.stdout.take().expect("standard output is piped"));
         let stderr = Output::of(child.stderr.take().expect("standard error is piped"));
-        Self { child, stdout, stderr, _watchdog, _folder: folder }
+        Self { child, stdout, stderr, watchdog, _folder: folder }
+    }
+
+    fn signal(&mut self, kind: Signal) {
+        if self.is_running() {
+            signal(&self.child, kind);
+        }
+    }
+
+    fn exited(&mut self) -> Option<ExitStatus> {
+        let status = self.child.try_wait().expect("a child can be waited for");
+        if status.is_some() {
+            self.watchdog = None;
+        }
+        status
     }
 
     fn line_with(&self, part: &str) -> Option<String> {
@@ -140,10 +145,6 @@ impl Process {
     fn output(&self) -> String {
         format!("--- stdout\n{}--- stderr\n{}", self.stdout(), self.stderr())
     }
-
-    fn exited(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("a child can be waited for")
-    }
 }
 
 impl Drop for Process {
@@ -152,25 +153,37 @@ impl Drop for Process {
     }
 }
 
+/// What was written so far; a thread fills it and holds the second reference until the pipe is closed.
+#[derive(Debug)]
+struct Output(Arc<Mutex<String>>);
+
 impl Output {
     fn of(pipe: impl Read + Send + 'static) -> Self {
-        let output = Self::default();
-        let filled = output.clone();
-        std::thread::spawn(move || filled.fill(BufReader::new(pipe)));
-        output
-    }
-
-    fn fill(&self, mut pipe: impl BufRead) {
-        let mut line = Vec::new();
-        while pipe.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push_str(&String::from_utf8_lossy(&line));
-            line.clear();
-        }
+        let text = Arc::new(Mutex::new(String::new()));
+        let filled = Arc::clone(&text);
+        std::thread::spawn(move || fill(&filled, BufReader::new(pipe)));
+        Self(text)
     }
 
     fn text(&self) -> String {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
+
+    fn is_closed(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+}
+
+fn fill(text: &Mutex<String>, mut pipe: impl BufRead) {
+    let mut line = Vec::new();
+    while pipe.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+        lock(text).push_str(&String::from_utf8_lossy(&line));
+        line.clear();
+    }
+}
+
+fn lock(text: &Mutex<String>) -> MutexGuard<'_, String> {
+    text.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sends a signal to a child that was not waited for yet, so that its id is still its own.
@@ -178,6 +191,6 @@ pub(crate) fn signal(child: &Child, signal: Signal) {
     let _ = rustix::process::kill_process(Pid::from_child(child), signal);
 }
 
-fn inherited() -> impl Iterator<Item = (&'static str, std::ffi::OsString)> {
+fn inherited() -> impl Iterator<Item = (&'static str, OsString)> {
     INHERITED.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)))
 }

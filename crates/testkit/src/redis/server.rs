@@ -81,8 +81,7 @@ fn answers_soon(child: &mut Child, address: &Address) -> bool {
         if !matches!(child.try_wait(), Ok(None)) {
             return false;
         }
-        // The process id too: on a port that was just lost to somebody else's Redis, that one would answer.
-        if is_process(address, child.id()) {
+        if is_ready(address, child.id()) {
             return true;
         }
         sleep(Duration::from_millis(2));
@@ -90,9 +89,12 @@ fn answers_soon(child: &mut Child, address: &Address) -> bool {
     false
 }
 
-fn is_process(address: &Address, pid: u32) -> bool {
-    let line = format!("process_id:{pid}");
-    ask(address, &["INFO", "server"]).is_ok_and(|info| info.lines().any(|found| found == line))
+/// Whether it has loaded its data and is this very process: on a port that was just lost to somebody else's Redis, that
+/// one would answer.
+fn is_ready(address: &Address, pid: u32) -> bool {
+    let Ok(info) = ask(address, &["INFO"]) else { return false };
+    let has = |wanted: &str| info.lines().any(|line| line == wanted);
+    has(&format!("process_id:{pid}")) && has("loading:0")
 }
 
 /// Sends one command; see [`PrivateRedis::ask`](super::PrivateRedis::ask) for what comes back.

@@ -1,0 +1,26 @@
+-- Cancels whatever of a batch still waits, at once and at any size: one move of its counters. Its jobs are read
+-- through the batch from now on, and freed by prune. What is being sent is finished.
+--
+-- Keys:    batch `b:<id>`, `sweeping`, counters
+-- ARGV:    version, id
+-- Replies: cancelled <jobs> | already | missing
+-- States:  scheduled, queued, deferred -> cancelled
+-- Includes: prelude
+local record = batch_key(ARGV[2])
+local facts = redis.call('HMGET', record, 'id', 'cancelled_ms', 'scheduled', 'queued', 'deferred')
+if not facts[1] then return { 'missing' } end
+if facts[2] then return { 'already' } end
+local moved = 0
+for index, state in ipairs({ 'scheduled', 'queued', 'deferred' }) do
+  local number = tonumber(facts[index + 2]) or 0
+  moved = moved + number
+  count(record, state, -number)
+  count(key('n'), state, -number)
+end
+count(record, 'cancelled', moved)
+count(key('n'), 'cancelled_total', moved)
+count(minute_key(), 'cancelled', moved)
+redis.call('HSET', record, 'cancelled_ms', int(now), 'sealed', '1')
+redis.call('ZADD', key('sweeping'), 0, ARGV[2])
+settle_counters()
+return { 'cancelled', moved }

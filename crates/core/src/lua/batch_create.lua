@@ -1,0 +1,13 @@
+-- The record of a bulk request: what its jobs share, once, and a counter for each state. Asked again, nothing changes.
+--
+-- Keys:    batch `b:<id>`, shared content `c:<id>`, `batches`
+-- ARGV:    version, id, name, retention_ms, template, shared content (JSON)
+-- Replies: created | known
+-- States:  none
+-- Includes: prelude
+local record = batch_key(ARGV[2])
+if redis.call('EXISTS', record) == 1 then return 'known' end
+redis.call('SET', base .. ':c:' .. ARGV[2], ARGV[6])
+redis.call('HSET', record, 'id', ARGV[2], 'name', ARGV[3], 'created_ms', int(now), 'retention_ms', ARGV[4], 'template', ARGV[5], 'total', 0)
+redis.call('ZADD', key('batches'), int(now), ARGV[2])
+return 'created'

@@ -1,0 +1,12 @@
+-- The input of a batch has ended: its total is final.
+--
+-- Keys:    batch `b:<id>`
+-- ARGV:    version, id, invalid rows, duplicate rows
+-- Replies: sealed | missing
+-- States:  none
+-- Includes: prelude
+local record = batch_key(ARGV[2])
+if redis.call('EXISTS', record) == 0 then return 'missing' end
+redis.call('HSET', record, 'sealed', '1', 'invalid', ARGV[3], 'duplicates', ARGV[4])
+settle_batch(record)
+return 'sealed'

@@ -1,0 +1,14 @@
+-- Reads batches, the latest first.
+--
+-- Keys:    `batches`, batch `b:<id>`
+-- ARGV:    version, offset, number (at most 200), or version, '', '', id
+-- Replies: <now_ms>, then for each batch: hash (field, value, …)
+-- States:  none
+-- Includes: prelude
+local ids = ARGV[4] and { ARGV[4] } or redis.call('ZREVRANGE', key('batches'), ARGV[2], ARGV[2] + ARGV[3] - 1)
+local reply = { int(now) }
+for _, id in ipairs(ids) do
+  local hash = redis.call('HGETALL', batch_key(id))
+  if #hash > 0 then reply[#reply + 1] = hash end
+end
+return reply

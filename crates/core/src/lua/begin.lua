@@ -1,0 +1,25 @@
+-- The mark before the committing bytes: from here on a lost worker leaves the job in doubt.
+--
+-- Keys:    job `h:<id>`, `leases`
+-- ARGV:    version, worker, then for each job: id, fence, message_id, date_ms
+-- Replies: for each job: begun | lost | cancelled | expired | too_old
+-- States:  sending -> sending (marked) | cancelled | failed
+-- Includes: prelude job
+local worker, replies = ARGV[2], {}
+for index = 3, #ARGV, 4 do
+  local job = load(ARGV[index])
+  local word = 'lost'
+  if job and job.state == 'cancelled' then
+    word = 'cancelled'
+  elseif job and job.state == 'sending' and job.worker == worker and job.fence == tonumber(ARGV[index + 1]) then
+    word = end_if_overdue(job)
+    if not word then
+      set(job, 'begun_ms', int(now), 'message_id', ARGV[index + 2], 'date_ms', ARGV[index + 3])
+      redis.call('ZADD', key('leases'), int(now + job.lease_ms), job.id)
+      word = 'begun'
+    end
+  end
+  replies[#replies + 1] = word
+end
+settle_counters()
+return replies

@@ -1,0 +1,18 @@
+-- A job is not to be sent, on purpose.
+--
+-- Keys:    job `j:` and `h:`, its index, counters
+-- ARGV:    version, id, reason
+-- Replies: cancelled | already | begun | finished <state> | missing
+-- States:  scheduled, queued, deferred, sending (not begun), unknown -> cancelled
+-- Includes: prelude job
+local job = load(ARGV[2])
+if not job then
+  local state = redis.call('HGET', hash_key(ARGV[2]), 'state')
+  return state and { 'finished', state } or { 'missing' }
+end
+if job.state == 'cancelled' or job.swept then return { 'already' } end
+if FINISHED[job.state] then return { 'finished', job.state } end
+if job.state == 'sending' and job.begun_ms then return { 'begun' } end
+to_finished(job, 'cancelled', ARGV[3])
+settle_counters()
+return { 'cancelled' }

@@ -1,0 +1,38 @@
+-- Puts jobs back that were not sent: later (a temporary failure), or at once (handed back by a worker that stops).
+--
+-- Keys:    job `j:` and `h:`, `leases`, `deferred:<class>`, `ready:<priority>`, counters, `wake`
+-- ARGV:    version, worker, then for each job: id, fence, delay_ms, attempt (counted so far), error_code, error_message,
+--          recipients (JSON), attempt line (JSON, may be empty), ms
+-- Replies: for each job: deferred | queued | cancelled | expired | too_old | lost
+-- States:  sending -> deferred | queued (delay 0) | cancelled | failed
+-- Includes: prelude job
+local worker, replies = ARGV[2], {}
+
+local function defer(at)
+  local id, fence, delay = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  local job = load(id)
+  if not (job and job.state == 'sending' and job.worker == worker and job.fence == fence) then return 'lost' end
+  record_attempt(job, ARGV[at + 7])
+  if ARGV[at + 7] ~= '' then
+    set(job, 'attempt', ARGV[at + 3], 'error_code', ARGV[at + 4], 'error_message', ARGV[at + 5], 'recipients', ARGV[at + 6])
+    count(minute_key(), 'tries', 1)
+    count(minute_key(), 'ms', tonumber(ARGV[at + 8]))
+    count(minute_key(), 'deferred', 1)
+  end
+  local ended = end_if_overdue(job)
+  if ended then return ended end
+  if delay == 0 then
+    to_queued(job, true)
+    return 'queued'
+  end
+  if now + delay >= dies_ms(job) then
+    to_finished(job, 'failed', 'too_old')
+    return 'too_old'
+  end
+  to_deferred(job, delay)
+  return 'deferred'
+end
+
+for at = 3, #ARGV, 9 do replies[#replies + 1] = defer(at) end
+settle_counters()
+return replies

@@ -1,0 +1,165 @@
+-- A job: its payload (a header line, then a line of JSON that scripts never read; where the variables are
+-- sensitive, they stand alone in a third) and, from its first change on, a small hash.
+local HEADER = '^(%d+) (%d) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%l+) (%d+) (%d+) (%d+) (%S+) (%S+)\n'
+
+local function parse_header(payload)
+  local version, priority, enqueued, due, expires, max_age, attempts, lease, on_unknown, retention, _, _, batch, flags =
+    string.match(payload, HEADER)
+  if not version then return nil end
+  return {
+    version = tonumber(version), priority = priority, enqueued_ms = tonumber(enqueued), due_ms = tonumber(due),
+    expires_ms = tonumber(expires), max_age_ms = tonumber(max_age), attempts = tonumber(attempts),
+    lease_ms = tonumber(lease), on_unknown = on_unknown, retention_ms = tonumber(retention), batch = batch,
+    sensitive = flags == 'sensitive',
+  }
+end
+
+local cancelled_batches = {}
+local function batch_cancelled(batch)
+  if batch == '-' then return false end
+  local known = cancelled_batches[batch]
+  if known == nil then
+    known = redis.call('HEXISTS', batch_key(batch), 'cancelled_ms') == 1
+    cancelled_batches[batch] = known
+  end
+  return known
+end
+
+local FIELDS = { 'state', 'fence', 'worker', 'begun_ms', 'attempt', 'tries', 'resends', 'retried_ms', 'attempts' }
+
+-- Returns the job, or nil with 'missing' or 'unreadable'. Of the payload only the header is read: the rest may be large.
+local function load(id)
+  local header = redis.call('GETRANGE', payload_key(id), 0, 255)
+  if header == '' then return nil, 'missing' end
+  local job = parse_header(header)
+  if not job then return nil, 'unreadable' end
+  job.id = id
+  for index, value in ipairs(redis.call('HMGET', hash_key(id), unpack(FIELDS))) do
+    if value then job[FIELDS[index]] = value end
+  end
+  job.fence = tonumber(job.fence or 0)
+  if not job.state then
+    local waits = redis.call('ZSCORE', key('scheduled:' .. class_of(job.priority)), id)
+    job.state = waits and 'scheduled' or 'queued'
+  end
+  -- A cancelled batch took its waiting jobs with it, counters and all, in one move.
+  job.swept = (job.state == 'scheduled' or job.state == 'queued' or job.state == 'deferred') and batch_cancelled(job.batch)
+  return job
+end
+
+local function set(job, ...) redis.call('HSET', hash_key(job.id), ...) end
+local function ready_key(job) return key('ready:' .. job.priority) end
+
+local function dies_ms(job) return (tonumber(job.retried_ms) or job.due_ms) + job.max_age_ms end
+
+-- Takes the job out of whatever index its state keeps it in. Lists are left alone: claim skips what is not queued.
+local function unindex(job)
+  if job.state == 'scheduled' or job.state == 'deferred' then
+    redis.call('ZREM', key(job.state .. ':' .. class_of(job.priority)), job.id)
+  elseif job.state == 'sending' then
+    redis.call('ZREM', key('leases'), job.id)
+  elseif job.state ~= 'queued' then
+    redis.call('ZREM', key(job.state), job.id)
+  end
+end
+
+-- Appends one line to the job's story; of a very long story the oldest lines go.
+local STORY_BYTES = 16384
+local function record_attempt(job, line)
+  if line == '' then return end
+  local story = job.attempts and (job.attempts .. '\n' .. line) or line
+  while #story > STORY_BYTES do
+    local cut = string.find(story, '\n', 1, true)
+    if not cut then break end
+    story = string.sub(story, cut + 1)
+  end
+  job.attempts = story
+  job.tries = (tonumber(job.tries) or 0) + 1
+  set(job, 'attempts', story, 'tries', job.tries)
+end
+
+local function to_queued(job, first)
+  unindex(job)
+  set(job, 'state', 'queued')
+  redis.call('HDEL', hash_key(job.id), 'worker', 'begun_ms', 'due_ms')
+  redis.call(first and 'LPUSH' or 'RPUSH', ready_key(job), job.id)
+  move(job.batch, job.state, 'queued')
+  job.state = 'queued'
+  wake()
+end
+
+-- Puts the job where it waits for its time; whoever sleeps until the next one is told when this is the first.
+local function wait_until(job, state, due)
+  local waiting = key(state .. ':' .. class_of(job.priority))
+  redis.call('ZADD', waiting, int(due), job.id)
+  if redis.call('ZRANK', waiting, job.id) == 0 then wake() end
+end
+
+-- What is sensitive goes when the job ends, however it ends.
+local function drop_sensitive(job)
+  local payload = redis.call('GET', payload_key(job.id))
+  local line = payload and string.find(payload, '\n', 1, true)
+  local cut = line and string.find(payload, '\n', line + 1, true)
+  if cut then redis.call('SET', payload_key(job.id), string.sub(payload, 1, cut - 1)) end
+end
+
+-- Ends the job: sent, failed or cancelled. `swept` jobs were counted when their batch was cancelled.
+local function to_finished(job, state, reason)
+  unindex(job)
+  if not job.swept then
+    move(job.batch, job.state, state)
+    count(key('n'), state .. '_total', 1)
+    count(minute_key(), state, 1)
+  end
+  job.state = state
+  redis.call('ZREM', key('expiring'), job.id)
+  local hash = hash_key(job.id)
+  if job.retention_ms == 0 then
+    redis.call('UNLINK', payload_key(job.id), hash)
+    redis.call('HSET', hash, 'state', state, 'reason', reason, 'finished_ms', int(now), 'fence', job.fence)
+    redis.call('PEXPIRE', hash, TOMBSTONE_MS)
+    return
+  end
+  redis.call('HSET', hash, 'state', state, 'reason', reason, 'finished_ms', int(now))
+  redis.call('HDEL', hash, 'begun_ms', 'due_ms')
+  if job.sensitive then drop_sensitive(job) end
+  redis.call('PEXPIRE', payload_key(job.id), int(job.retention_ms))
+  redis.call('PEXPIRE', hash, int(math.max(job.retention_ms, TOMBSTONE_MS)))
+  redis.call('ZADD', key(state), int(now), job.id)
+end
+
+local function to_deferred(job, delay_ms)
+  local due = now + delay_ms
+  unindex(job)
+  set(job, 'state', 'deferred', 'due_ms', int(due))
+  redis.call('HDEL', hash_key(job.id), 'worker', 'begun_ms')
+  wait_until(job, 'deferred', due)
+  move(job.batch, job.state, 'deferred')
+  job.state = 'deferred'
+end
+
+-- It can't be known whether the mail went out: its policy decides.
+local function to_unknown(job)
+  local resends = tonumber(job.resends or 0)
+  if job.on_unknown == 'resend' and resends < 1 then
+    set(job, 'resends', resends + 1)
+    return to_queued(job, true)
+  end
+  if job.on_unknown == 'fail' then return to_finished(job, 'failed', 'unknown') end
+  unindex(job)
+  set(job, 'state', 'unknown', 'reason', 'unknown')
+  redis.call('HDEL', hash_key(job.id), 'worker', 'begun_ms')
+  redis.call('ZADD', key('unknown'), int(now), job.id)
+  redis.call('ZREM', key('expiring'), job.id)
+  move(job.batch, job.state, 'unknown')
+  job.state = 'unknown'
+end
+
+-- Ends a job that may not go out any more; returns the word for it, or nil when it may still go.
+local function end_if_overdue(job)
+  if job.swept then to_finished(job, 'cancelled', 'batch'); return 'cancelled' end
+  if batch_cancelled(job.batch) then to_finished(job, 'cancelled', 'batch'); return 'cancelled' end
+  if job.expires_ms > 0 and now >= job.expires_ms then to_finished(job, 'cancelled', 'expired'); return 'expired' end
+  if now >= dies_ms(job) then to_finished(job, 'failed', 'too_old'); return 'too_old' end
+  return nil
+end

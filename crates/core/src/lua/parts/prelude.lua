@@ -1,0 +1,91 @@
+-- Shared by every script. KEYS[1] is the queue's base key, ARGV[1] the caller's protocol version.
+-- All other keys of the queue are derived from the base key, under its one hash tag.
+local VERSION = 1
+local base = KEYS[1]
+
+-- A write that frees and never allocates: after it Redis lets the script finish even when it is full.
+-- Scripts that put something in must be refused then, and do without (`allocates` is set before this line).
+if not allocates then redis.call('UNLINK', base .. ':none') end
+
+local function key(name) return base .. ':' .. name end
+local function payload_key(id) return base .. ':j:' .. id end
+local function hash_key(id) return base .. ':h:' .. id end
+local function batch_key(batch) return base .. ':b:' .. batch end
+local function int(number) return string.format('%.0f', number) end
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+local TOMBSTONE_MS = 86400000
+
+local function class_of(priority)
+  priority = tonumber(priority)
+  if priority <= 2 then return 'urgent' elseif priority <= 6 then return 'normal' else return 'low' end
+end
+local CLASSES = { 'urgent', 'normal', 'low' }
+
+-- Counters: collected while the script runs, written once by `settle_counters`.
+local deltas = {}
+local function count(where, field, by)
+  local fields = deltas[where]
+  if not fields then fields = {}; deltas[where] = fields end
+  fields[field] = (fields[field] or 0) + by
+end
+
+local function minute_key() return base .. ':m:' .. int(math.floor(now / 60000)) end
+
+local FINISHED = { sent = true, failed = true, cancelled = true }
+
+-- One job goes from a state to another, in its batch's counters and, while it is unfinished, in its queue's.
+local function move(batch, from, to)
+  local queue = key('n')
+  if from and not FINISHED[from] then count(queue, from, -1) end
+  if to and not FINISHED[to] then count(queue, to, 1) end
+  if batch ~= '-' then
+    local record = batch_key(batch)
+    if from then count(record, from, -1) end
+    if to then count(record, to, 1) end
+  end
+end
+
+local function unfinished(record)
+  local counts = redis.call('HMGET', record, 'scheduled', 'queued', 'sending', 'deferred', 'unknown')
+  local sum = 0
+  for _, value in ipairs(counts) do sum = sum + (tonumber(value) or 0) end
+  return sum
+end
+
+-- A batch that is sealed with nothing unfinished is done; its record is then kept as long as results are.
+local function settle_batch(record)
+  local facts = redis.call('HMGET', record, 'sealed', 'done_ms', 'retention_ms', 'id')
+  if facts[1] ~= '1' then return end
+  local done = unfinished(record) == 0
+  if done and not facts[2] then
+    redis.call('HSET', record, 'done_ms', int(now))
+    local keep = math.max(tonumber(facts[3]) or 0, TOMBSTONE_MS)
+    redis.call('PEXPIRE', record, int(keep))
+    redis.call('PEXPIRE', base .. ':c:' .. facts[4], int(keep))
+  elseif not done and facts[2] then
+    redis.call('HDEL', record, 'done_ms')
+    redis.call('PERSIST', record)
+    redis.call('PERSIST', base .. ':c:' .. facts[4])
+  end
+end
+
+local function settle_counters()
+  local prefix = base .. ':b:'
+  for where, fields in pairs(deltas) do
+    for field, by in pairs(fields) do
+      if by ~= 0 then redis.call('HINCRBY', where, field, by) end
+    end
+    if string.sub(where, 1, #prefix) == prefix then settle_batch(where) end
+  end
+  local minute = minute_key()
+  if deltas[minute] then redis.call('PEXPIRE', minute, 90000000) end
+  deltas = {}
+end
+
+-- Tells one idle worker that there is something to claim. The list never holds more than one token.
+local function wake()
+  if redis.call('LLEN', key('wake')) == 0 then redis.call('RPUSH', key('wake'), '1') end
+end

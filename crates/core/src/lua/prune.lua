@@ -1,0 +1,40 @@
+-- Frees what nobody needs any more: index entries whose job's time is over, the waiting jobs of cancelled batches.
+--
+-- Keys:    `sent`, `failed`, `cancelled`, `batches`, `sweeping`, job `j:` and `h:`, `scheduled:<class>`, `deferred:<class>`
+-- ARGV:    version, budget (entries looked at), then for the first cancelled batch that is being swept: id and job ids (may be none)
+-- Replies: pruned <entries> <batch to sweep or ''> <its cursor> <its total>
+-- States:  none that is visible: a job of a cancelled batch reads as cancelled before and after
+-- Includes: prelude job
+local budget, pruned = tonumber(ARGV[2]), 0
+
+local function prune_index(index, exists)
+  for _, id in ipairs(redis.call('ZRANGE', index, 0, budget - 1)) do
+    if exists(id) then return end
+    redis.call('ZREM', index, id)
+    pruned = pruned + 1
+  end
+end
+for _, state in ipairs({ 'sent', 'failed', 'cancelled' }) do
+  prune_index(key(state), function(id) return redis.call('EXISTS', payload_key(id)) == 1 end)
+end
+prune_index(key('batches'), function(id) return redis.call('EXISTS', batch_key(id)) == 1 end)
+
+local swept = ARGV[3]
+if swept then
+  for index = 4, #ARGV do
+    local job = load(ARGV[index])
+    if job and job.swept then
+      to_finished(job, 'cancelled', 'batch')
+      pruned = pruned + 1
+    end
+  end
+  settle_counters()
+  local cursor = redis.call('ZINCRBY', key('sweeping'), #ARGV - 3, swept)
+  local total = tonumber(redis.call('HGET', batch_key(swept), 'total') or 0)
+  if tonumber(cursor) >= total then redis.call('ZREM', key('sweeping'), swept) end
+end
+
+local first = redis.call('ZRANGE', key('sweeping'), 0, 0, 'WITHSCORES')
+if not first[1] then return { 'pruned', pruned, '', '0', '0' } end
+local total = redis.call('HGET', batch_key(first[1]), 'total') or '0'
+return { 'pruned', pruned, first[1], first[2], total }

@@ -1,0 +1,22 @@
+-- A person says what became of a job in doubt.
+--
+-- Keys:    job `j:` and `h:`, `unknown`, `ready:<priority>`, counters, `wake`
+-- ARGV:    version, id, verdict (sent | resend | failed)
+-- Replies: resolved | refused <state> | missing
+-- States:  unknown -> sent | queued | failed
+-- Includes: prelude job
+local job = load(ARGV[2])
+if not job then
+  local state = redis.call('HGET', hash_key(ARGV[2]), 'state')
+  return state and { 'refused', state } or { 'missing' }
+end
+if job.state ~= 'unknown' then return { 'refused', job.state } end
+if ARGV[3] == 'resend' then
+  redis.call('HDEL', hash_key(job.id), 'reason')
+  set(job, 'retried_ms', int(now))
+  to_queued(job, false)
+else
+  to_finished(job, ARGV[3], 'person')
+end
+settle_counters()
+return { 'resolved' }

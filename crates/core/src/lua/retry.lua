@@ -1,0 +1,34 @@
+-- A person's act: send this again, or now.
+--
+-- Keys:    job `j:` and `h:`, its index, `ready:<priority>`, counters, `wake`
+-- ARGV:    version, id
+-- Replies: queued | refused <state> <reason> | missing
+-- States:  failed, cancelled -> queued (one generation on); deferred, scheduled -> queued (now)
+-- Includes: prelude job
+local job = load(ARGV[2])
+if not job then
+  local facts = redis.call('HMGET', hash_key(ARGV[2]), 'state', 'reason')
+  return facts[1] and { 'refused', facts[1], 'not kept' } or { 'missing' }
+end
+if batch_cancelled(job.batch) then return { 'refused', job.state, 'its batch was cancelled' } end
+local expired = job.expires_ms > 0 and now >= job.expires_ms
+if expired then return { 'refused', job.state, 'it has expired' } end
+if job.sensitive and FINISHED[job.state] then return { 'refused', job.state, 'its sensitive variables were dropped' } end
+if job.state == 'deferred' or job.state == 'scheduled' then
+  to_queued(job, false)
+elseif job.state == 'failed' or job.state == 'cancelled' then
+  redis.call('ZREM', key(job.state), job.id)
+  redis.call('PERSIST', payload_key(job.id))
+  redis.call('PERSIST', hash_key(job.id))
+  redis.call('HDEL', hash_key(job.id), 'finished_ms', 'reason', 'error_code', 'error_message', 'worker', 'begun_ms', 'due_ms', 'resends')
+  redis.call('HINCRBY', hash_key(job.id), 'generation', 1)
+  set(job, 'state', 'queued', 'attempt', '0', 'retried_ms', int(now))
+  if job.expires_ms > 0 then redis.call('ZADD', key('expiring'), int(job.expires_ms), job.id) end
+  redis.call('RPUSH', ready_key(job), job.id)
+  move(job.batch, job.state, 'queued')
+  wake()
+else
+  return { 'refused', job.state, '' }
+end
+settle_counters()
+return { 'queued' }

@@ -1,0 +1,87 @@
+//! The stored form of a job: a header line for the scripts, the mail as a line of JSON, and, where they are sensitive, the
+//! variables as a line of their own.
+
+use std::time::Duration;
+
+use crate::{Backoff, InvalidInput, Mail, OnUnknown, Policy, Priority};
+
+/// What the header line says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// Its priority.
+    pub priority: Priority,
+    /// When it was handed over.
+    pub enqueued_ms: i64,
+    /// When it was first to be sent.
+    pub due_ms: i64,
+    /// When it becomes worthless, if ever.
+    pub expires_ms: Option<i64>,
+    /// What it was promised.
+    pub policy: Policy,
+    /// The batch that it belongs to, as text; parsed where it is needed.
+    pub batch: Option<String>,
+    /// Whether its variables are never shown and dropped at its end.
+    pub sensitive: bool,
+}
+
+/// A mail as the lines that follow the header.
+pub(crate) fn encode_content(mail: &Mail, sensitive: bool) -> Result<String, InvalidInput> {
+    if !sensitive {
+        return json(mail);
+    }
+    let mut shown = mail.clone();
+    let vars = std::mem::take(&mut shown.vars);
+    Ok(format!("{}\n{}", json(&shown)?, json(&vars)?))
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, InvalidInput> {
+    serde_json::to_string(value).map_err(|error| InvalidInput::new("mail", error.to_string()))
+}
+
+/// The header, and the mail if it can be read.
+pub(crate) fn decode(payload: &str) -> Result<(Header, Mail), String> {
+    let mut lines = payload.splitn(3, '\n');
+    let header = lines.next().and_then(decode_header).ok_or("its header can't be read")?;
+    let mut mail: Mail = serde_json::from_str(lines.next().unwrap_or_default()).map_err(|error| error.to_string())?;
+    if let Some(vars) = lines.next() {
+        mail.vars = serde_json::from_str(vars).map_err(|error| error.to_string())?;
+    }
+    Ok((header, mail))
+}
+
+pub(crate) fn decode_header(line: &str) -> Option<Header> {
+    let mut words = line.split(' ').skip(1);
+    let mut number = || words.next()?.parse::<i64>().ok();
+    let priority = Priority::try_from(u8::try_from(number()?).ok()?).ok()?;
+    let (enqueued_ms, due_ms, expires_ms, max_age) = (number()?, number()?, number()?, number()?);
+    let (attempts, lease) = (number()?, number()?);
+    let on_unknown: OnUnknown = words.next()?.parse().ok()?;
+    let mut number = || words.next()?.parse::<i64>().ok();
+    let (retention, base, max) = (number()?, number()?, number()?);
+    let (batch, flags) = (words.next()?, words.next()?);
+    let policy = Policy {
+        attempts: u32::try_from(attempts).ok()?,
+        backoff: if max == 0 {
+            Backoff::Fixed(ms(base))
+        } else {
+            Backoff::Exponential { base: ms(base), max: ms(max) }
+        },
+        lease: ms(lease),
+        max_age: ms(max_age),
+        on_unknown,
+        retention: (retention > 0).then(|| ms(retention)),
+    };
+    Some(Header {
+        priority,
+        enqueued_ms,
+        due_ms,
+        expires_ms: (expires_ms > 0).then_some(expires_ms),
+        policy,
+        batch: (batch != "-").then(|| batch.to_owned()),
+        sensitive: flags == "sensitive",
+    })
+}
+
+fn ms(number: i64) -> Duration {
+    Duration::from_millis(u64::try_from(number).unwrap_or(0))
+}

@@ -1,0 +1,200 @@
+//! `postroom.toml` as it is written: raw tables and the values at its top.
+
+use std::{collections::BTreeMap, ops::Range, path::PathBuf};
+
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer, de};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{
+    layers::{Found, Layer, line_of},
+    nearest::nearest,
+    sources::Sources,
+    variables,
+};
+use crate::InvalidInput;
+
+/// The tables of the file.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawTables {
+    pub(super) queue: BTreeMap<String, RawQueue>,
+    pub(super) transport: BTreeMap<String, RawTransport>,
+    pub(super) template: BTreeMap<String, RawTemplate>,
+    pub(super) schedule: Vec<RawSchedule>,
+}
+
+const TABLES: [&str; 4] = ["queue", "transport", "template", "schedule"];
+
+/// `[queue.NAME]`
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawQueue {
+    pub(super) on_unknown: Option<String>,
+    pub(super) attempts: Option<u32>,
+    pub(super) backoff: Option<String>,
+    pub(super) backoff_max: Option<String>,
+    pub(super) lease: Option<String>,
+    pub(super) max_age: Option<String>,
+    pub(super) retention: Option<String>,
+    pub(super) transports: Option<Vec<String>>,
+}
+
+/// `[transport.NAME]`; which keys go with which kind is checked later.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTransport {
+    pub(super) kind: String,
+    pub(super) path: Option<PathBuf>,
+    pub(super) host: Option<String>,
+    pub(super) port: Option<u16>,
+    pub(super) security: Option<String>,
+    pub(super) username: Option<String>,
+    #[serde(default, deserialize_with = "secret")]
+    pub(super) password: Option<SecretString>,
+    pub(super) password_file: Option<String>,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) hello_name: Option<String>,
+    pub(super) timeouts: Option<RawTimeouts>,
+}
+
+/// `[transport.NAME.timeouts]`
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawTimeouts {
+    pub(super) connect: Option<String>,
+    pub(super) tls: Option<String>,
+    pub(super) greeting: Option<String>,
+    pub(super) command: Option<String>,
+    pub(super) data: Option<String>,
+    pub(super) dot: Option<String>,
+}
+
+/// `[template.NAME]`
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawTemplate {
+    pub(super) queue: Option<String>,
+    pub(super) priority: Option<u8>,
+    pub(super) expires_in: Option<String>,
+    pub(super) attempts: Option<u32>,
+    pub(super) backoff: Option<String>,
+    pub(super) backoff_max: Option<String>,
+    pub(super) sensitive: bool,
+}
+
+/// `[[schedule]]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSchedule {
+    pub(super) name: String,
+    pub(super) cron: Option<String>,
+    pub(super) every: Option<String>,
+    pub(super) timezone: Option<String>,
+    pub(super) template: Option<String>,
+    pub(super) subject: Option<String>,
+    pub(super) text: Option<String>,
+    pub(super) to: Vec<String>,
+    #[serde(default)]
+    pub(super) each: bool,
+    #[serde(default)]
+    pub(super) vars: toml::Table,
+    pub(super) locale: Option<String>,
+    pub(super) queue: Option<String>,
+    pub(super) priority: Option<u8>,
+    pub(super) expires_in: Option<String>,
+    pub(super) enabled: Option<bool>,
+    pub(super) missed: Option<String>,
+    pub(super) grace: Option<String>,
+}
+
+/// The tables of the toml file, if there is one.
+pub(super) fn tables(sources: &Sources) -> Result<RawTables, InvalidInput> {
+    let Some((name, text)) = &sources.file else { return Ok(RawTables::default()) };
+    let source = Source { name, text };
+    let whole = source.parse()?;
+    let span = whole.span();
+    let tables: DeTable<'_> =
+        whole.into_inner().into_iter().filter(|(key, _)| TABLES.contains(&key.get_ref().as_ref())).collect();
+    RawTables::deserialize(toml::de::Deserializer::from(Spanned::new(span, tables))).map_err(|e| source.refuse(&e))
+}
+
+/// The values at the top, by the name of the variable they stand for.
+pub(super) fn scalars(name: &str, text: &str) -> Result<Layer, InvalidInput> {
+    let source = Source { name, text };
+    let mut layer = Layer::new();
+    for (key, value) in source.parse()?.into_inner() {
+        if TABLES.contains(&key.get_ref().as_ref()) {
+            continue;
+        }
+        let variable = variable_of(key.get_ref()).ok_or_else(|| source.unknown(&key))?;
+        let field = format!("{}, {}", source.place(key.span()), key.get_ref());
+        let text = plain(value.get_ref())
+            .ok_or_else(|| InvalidInput::new(&field, "it may be a string, a whole number, true or false"))?;
+        layer.insert(variable, Found { text, field });
+    }
+    Ok(layer)
+}
+
+struct Source<'a> {
+    name: &'a str,
+    text: &'a str,
+}
+
+impl<'a> Source<'a> {
+    fn parse(&self) -> Result<Spanned<DeTable<'a>>, InvalidInput> {
+        DeTable::parse(self.text).map_err(|error| self.refuse(&error))
+    }
+
+    fn place(&self, span: Range<usize>) -> String {
+        format!("{}, line {}", self.name, line_of(self.text, span.start))
+    }
+
+    /// Only the message and the line are told: the line itself may hold a secret.
+    fn refuse(&self, error: &toml::de::Error) -> InvalidInput {
+        let place = error.span().map_or_else(|| self.name.to_owned(), |span| self.place(span));
+        InvalidInput::new(place, error.message().trim().replace('\n', "; "))
+    }
+
+    fn unknown<T: AsRef<str>>(&self, key: &Spanned<T>) -> InvalidInput {
+        let name = key.get_ref().as_ref();
+        let keys: Vec<String> = variables::ALL.iter().filter_map(variables::Variable::key).collect();
+        let known = || TABLES.into_iter().chain(keys.iter().map(String::as_str));
+        let hint = nearest(name, known()).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+        let all: Vec<&str> = known().collect();
+        InvalidInput::new(
+            self.place(key.span()),
+            format!("unknown setting {name:?}{hint}; it may be one of the tables and settings {}", all.join(", ")),
+        )
+    }
+}
+
+fn variable_of(key: &str) -> Option<String> {
+    variables::ALL.iter().find_map(|variable| {
+        let own = variable.key()?;
+        if own == key {
+            return Some(variable.name.to_owned());
+        }
+        variable.file_name().filter(|_| key.strip_suffix("_file") == Some(&own))
+    })
+}
+
+fn plain(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().replace('_', "")),
+        DeValue::Boolean(yes) => Some(yes.to_string()),
+        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
+    }
+}
+
+/// A string that never shows up in an error message.
+fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D::Error> {
+    match toml::Value::deserialize(from)? {
+        toml::Value::String(text) => Ok(Some(SecretString::from(text))),
+        _ => Err(de::Error::custom("a password has to be a string")),
+    }
+}

@@ -1,0 +1,40 @@
+//! The name that was probably meant.
+
+/// The closest of the known names, if one is close enough to be a slip.
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let near = known.map(|candidate| (distance(name, candidate), candidate)).min()?;
+    (near.0 <= 1 + name.len() / 5).then_some(near.1)
+}
+
+/// Levenshtein's distance: how many characters to add, drop or change.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.bytes().enumerate() {
+            let change = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_are_recognised_and_other_words_are_not() {
+        let known = ["queue", "retention", "smtp_host"];
+        for (name, expected) in [
+            ("queues", Some("queue")),
+            ("retenton", Some("retention")),
+            ("smtp_hots", Some("smtp_host")),
+            ("domain", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(name, known.into_iter()), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The queues there are, and which of them a worker serves.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    file::RawQueue,
+    transport::{DEFAULT, TransportSettings},
+    value,
+};
+use crate::{Backoff, InvalidInput, Policy, QueueName};
+
+/// What is set for a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueSettings {
+    /// What its jobs are promised.
+    pub policy: Policy,
+    /// The transport that its mail leaves by.
+    pub transport: String,
+}
+
+impl QueueSettings {
+    /// What holds for a queue that nobody configured.
+    pub(super) fn usual(queue: &QueueName, retention: Option<Duration>) -> Self {
+        let policy = Policy { retention, ..Policy::of_queue(queue.as_str()) };
+        Self { policy, transport: DEFAULT.to_owned() }
+    }
+}
+
+/// A change to a backoff: what is absent stays as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct BackoffChange {
+    backoff: Option<Backoff>,
+    max: Option<Duration>,
+}
+
+impl BackoffChange {
+    pub(super) fn read(backoff: Option<String>, max: Option<String>) -> Result<Self, InvalidInput> {
+        let at = |problem: InvalidInput| problem.at("backoff_max");
+        let max = max.map(|text| value::span_from(Duration::ZERO, &text)).transpose().map_err(at)?;
+        let backoff = backoff.map(|text| Backoff::parse(&text, max.unwrap_or_default())).transpose()?;
+        match (backoff, max) {
+            (Some(Backoff::Fixed(_)), Some(_)) => {
+                Err(InvalidInput::new("backoff_max", "a fixed backoff has no maximum; leave it out"))
+            }
+            (Some(Backoff::Exponential { base, .. }), Some(max)) if max < base => {
+                Err(InvalidInput::new("backoff_max", "it is less than backoff"))
+            }
+            (backoff, max) => Ok(Self { backoff, max }),
+        }
+    }
+
+    /// A backoff longer than the maximum that was never named lifts that maximum.
+    pub(super) fn over(self, old: Backoff) -> Backoff {
+        let usual_max = match old {
+            Backoff::Exponential { max, .. } => max,
+            Backoff::Fixed(delay) => delay.max(Duration::from_secs(60)),
+        };
+        match self.backoff.unwrap_or(old) {
+            Backoff::Fixed(delay) => Backoff::Fixed(delay),
+            Backoff::Exponential { base, .. } => {
+                Backoff::Exponential { base, max: self.max.unwrap_or_else(|| usual_max.max(base)) }
+            }
+        }
+    }
+}
+
+/// All queues by name: the built-in, the configured and the served.
+pub(super) fn read_all(
+    raw: BTreeMap<String, RawQueue>,
+    served: &[(QueueName, u32)],
+    retention: Option<Duration>,
+    transports: &BTreeMap<String, TransportSettings>,
+) -> Result<BTreeMap<QueueName, QueueSettings>, InvalidInput> {
+    let mut all = BTreeMap::new();
+    let built_in = QueueName::BUILT_IN.iter().map(|name| name.parse::<QueueName>());
+    for name in built_in.chain(served.iter().map(|(name, _)| Ok(name.clone()))) {
+        let name = name?;
+        all.insert(name.clone(), QueueSettings::usual(&name, retention));
+    }
+    for (name, raw) in raw {
+        let queue: QueueName = name.parse().map_err(|problem: InvalidInput| problem.at(format!("[queue.{name}]")))?;
+        let settings = read(QueueSettings::usual(&queue, retention), raw, transports).map_err(|problem| {
+            let field = format!("[queue.{name}] {}", problem.field);
+            problem.at(field)
+        })?;
+        all.insert(queue, settings);
+    }
+    Ok(all)
+}
+
+fn read(
+    usual: QueueSettings,
+    raw: RawQueue,
+    transports: &BTreeMap<String, TransportSettings>,
+) -> Result<QueueSettings, InvalidInput> {
+    let policy = usual.policy;
+    let span = |key: &str, text: Option<String>, old: Duration| match text {
+        Some(text) => value::span_from(Duration::from_secs(1), &text).map_err(|problem| problem.at(key)),
+        None => Ok(old),
+    };
+    let at = |key: &'static str| move |problem: InvalidInput| problem.at(key);
+    Ok(QueueSettings {
+        policy: Policy {
+            attempts: raw.attempts.map_or(Ok(policy.attempts), value::attempts).map_err(at("attempts"))?,
+            backoff: BackoffChange::read(raw.backoff, raw.backoff_max)?.over(policy.backoff),
+            lease: span("lease", raw.lease, policy.lease)?,
+            max_age: span("max_age", raw.max_age, policy.max_age)?,
+            on_unknown: raw.on_unknown.map_or(Ok(policy.on_unknown), |word| word.parse())?,
+            retention: raw
+                .retention
+                .map_or(Ok(policy.retention), |text| value::retention(&text))
+                .map_err(at("retention"))?,
+        },
+        transport: match raw.transports {
+            Some(names) => transport(&names, transports).map_err(at("transports"))?,
+            None => usual.transport,
+        },
+    })
+}
+
+fn transport(names: &[String], known: &BTreeMap<String, TransportSettings>) -> Result<String, InvalidInput> {
+    let refuse = |problem: String| Err(InvalidInput::new("transports", problem));
+    match names {
+        [name] if name == DEFAULT || known.contains_key(name) => Ok(name.clone()),
+        [name] => {
+            let known: Vec<&str> = known.keys().map(String::as_str).filter(|name| *name != DEFAULT).collect();
+            let known = [&[DEFAULT], known.as_slice()].concat().join(", ");
+            refuse(format!("there is no transport {name:?}; it may be one of {known}"))
+        }
+        [] => refuse("it is empty; it may name one transport".to_owned()),
+        [_, ..] => refuse("fallback to a second transport is not supported yet; name one".to_owned()),
+    }
+}
+
+/// Reads `emails:5,bulk:1`: the queues a worker serves and their weights (1 where none is given).
+pub(super) fn served(text: &str) -> Result<Vec<(QueueName, u32)>, InvalidInput> {
+    let mut all: Vec<(QueueName, u32)> = Vec::new();
+    for part in text.split(',').map(str::trim) {
+        let (name, weight) = part.split_once(':').unwrap_or((part, "1"));
+        let queue: QueueName = name.trim().parse()?;
+        let weight = weight.trim().parse::<u32>().ok().filter(|weight| (1..=1_000).contains(weight));
+        let weight = weight.ok_or_else(|| {
+            InvalidInput::new(
+                "weight",
+                format!("{part:?} does not fit; a weight may be 1 to 1000, as in emails:5,bulk:1"),
+            )
+        })?;
+        if all.iter().any(|(other, _)| *other == queue) {
+            return Err(InvalidInput::new("queue", format!("{queue} is named twice")));
+        }
+        all.push((queue, weight));
+    }
+    Ok(all)
+}

@@ -1,0 +1,170 @@
+//! Mail that is sent by the clock.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use chrono_tz::Tz;
+use serde_json::{Map, Value};
+
+use super::{file::RawSchedule, template::TemplateSettings, value};
+use crate::{InvalidInput, Mail, Mailbox, Priority, QueueName};
+
+const USUAL_GRACE: Duration = Duration::from_secs(3_600);
+
+/// A mail, or a batch of them, that is sent by the clock.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScheduleSettings {
+    /// Its name, unique in the file.
+    pub name: String,
+    /// When it fires.
+    pub timing: Timing,
+    /// What is sent, and to whom.
+    pub mail: Mail,
+    /// Whether each recipient gets a mail of their own: a batch.
+    pub each: bool,
+    /// Where it goes: the template's queue unless it says so; else bulk for a batch and emails for one mail.
+    pub queue: QueueName,
+    /// Its priority: the template's unless it says so.
+    pub priority: Priority,
+    /// For how long it is worth sending: the template's unless it says so.
+    pub expires_in: Option<Duration>,
+    /// Whether it fires at all.
+    pub enabled: bool,
+    /// What becomes of a time that passed while nobody was there to fire.
+    pub missed: Missed,
+}
+
+/// When a schedule fires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Timing {
+    /// By a cron expression, in a time zone. It is checked by whoever fires it.
+    Cron {
+        /// The five fields.
+        expression: String,
+        /// The zone of its hours and days.
+        timezone: Tz,
+    },
+    /// Again after each such length of time.
+    Every(Duration),
+}
+
+/// What becomes of a time that passed while nobody was there to fire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missed {
+    /// It is let go.
+    Skip,
+    /// The latest is made up for, if it is not older than that.
+    Run {
+        /// How late it may be.
+        grace: Duration,
+    },
+}
+
+/// All schedules, in the file's order.
+pub(super) fn read_all(
+    raw: Vec<RawSchedule>,
+    timezone: Tz,
+    templates: &BTreeMap<String, TemplateSettings>,
+) -> Result<Vec<ScheduleSettings>, InvalidInput> {
+    let mut names = BTreeSet::new();
+    let mut all = Vec::with_capacity(raw.len());
+    for raw in raw {
+        let name = raw.name.clone();
+        let place = |problem: InvalidInput| {
+            let field = format!("[[schedule]] {name}: {}", problem.field);
+            problem.at(field)
+        };
+        let schedule = read(raw, timezone, templates).map_err(place)?;
+        if !names.insert(schedule.name.clone()) {
+            return Err(place(InvalidInput::new("name", "another schedule has the same name")));
+        }
+        all.push(schedule);
+    }
+    Ok(all)
+}
+
+fn read(
+    mut raw: RawSchedule,
+    timezone: Tz,
+    templates: &BTreeMap<String, TemplateSettings>,
+) -> Result<ScheduleSettings, InvalidInput> {
+    let template = raw.template.as_ref().and_then(|name| templates.get(name)).cloned().unwrap_or_default();
+    let second = Duration::from_secs(1);
+    let expires_in = raw.expires_in.take().map(|text| value::span_from(second, &text)).transpose();
+    let queue = raw.queue.take().map(|name| name.parse()).transpose()?;
+    let usual_queue = if raw.each { QueueName::bulk() } else { QueueName::emails() };
+    let priority = raw.priority.map(Priority::try_from).transpose()?;
+    Ok(ScheduleSettings {
+        name: value::name(&raw.name).map_err(|problem| problem.at("name"))?,
+        timing: timing(&mut raw, timezone)?,
+        missed: missed(raw.missed.as_deref(), raw.grace.as_deref())?,
+        each: raw.each,
+        queue: queue.or(template.queue).unwrap_or(usual_queue),
+        priority: priority.or(template.priority).unwrap_or_default(),
+        expires_in: expires_in.map_err(|problem| problem.at("expires_in"))?.or(template.expires_in),
+        enabled: raw.enabled.unwrap_or(true),
+        mail: mail(raw)?,
+    })
+}
+
+fn timing(raw: &mut RawSchedule, timezone: Tz) -> Result<Timing, InvalidInput> {
+    let zone =
+        raw.timezone.take().map(|name| value::timezone(&name)).transpose().map_err(|problem| problem.at("timezone"))?;
+    match (raw.cron.take(), raw.every.take(), zone) {
+        (Some(expression), None, zone) => Ok(Timing::Cron { expression, timezone: zone.unwrap_or(timezone) }),
+        (None, Some(every), None) => {
+            let every = value::span_from(Duration::from_secs(1), &every);
+            every.map(Timing::Every).map_err(|problem| problem.at("every"))
+        }
+        (None, Some(_), Some(_)) => Err(InvalidInput::new("timezone", "it goes with cron, not with every")),
+        (Some(_), Some(_), _) => Err(InvalidInput::new("every", "cron is given too; give one of them")),
+        (None, None, _) => Err(InvalidInput::new("cron", "it is missing; give cron = \"0 8 * * *\" or every = \"5m\"")),
+    }
+}
+
+fn missed(word: Option<&str>, grace: Option<&str>) -> Result<Missed, InvalidInput> {
+    let grace = grace.map(|text| value::span_from(Duration::from_secs(1), text)).transpose();
+    let grace = grace.map_err(|problem| problem.at("grace"))?;
+    match (word.unwrap_or("run"), grace) {
+        ("run", grace) => Ok(Missed::Run { grace: grace.unwrap_or(USUAL_GRACE) }),
+        ("skip", None) => Ok(Missed::Skip),
+        ("skip", Some(_)) => Err(InvalidInput::new("grace", "it goes with missed = \"run\", not with \"skip\"")),
+        (other, _) => Err(InvalidInput::new("missed", format!("{other:?} is not known; it may be run or skip"))),
+    }
+}
+
+fn mail(raw: RawSchedule) -> Result<Mail, InvalidInput> {
+    let to: Result<Vec<Mailbox>, InvalidInput> = raw.to.iter().map(|text| text.parse()).collect();
+    let mail = Mail {
+        to: to.map_err(|problem| problem.at("to"))?,
+        subject: raw.subject,
+        text: raw.text,
+        template: raw.template,
+        vars: json_table(raw.vars)?,
+        locale: raw.locale,
+        ..Mail::default()
+    };
+    mail.check()?;
+    Ok(mail)
+}
+
+fn json_table(table: toml::Table) -> Result<Map<String, Value>, InvalidInput> {
+    table.into_iter().map(|(key, value)| json(value).map(|value| (key, value))).collect()
+}
+
+/// Dates become text: JSON has none.
+fn json(value: toml::Value) -> Result<Value, InvalidInput> {
+    let no_number =
+        || InvalidInput::new("vars", "a number that is infinite or none at all can't be sent to a template");
+    match value {
+        toml::Value::String(text) => Ok(Value::String(text)),
+        toml::Value::Integer(number) => Ok(Value::from(number)),
+        toml::Value::Float(number) => serde_json::Number::from_f64(number).map(Value::Number).ok_or_else(no_number),
+        toml::Value::Boolean(yes) => Ok(Value::Bool(yes)),
+        toml::Value::Datetime(time) => Ok(Value::String(time.to_string())),
+        toml::Value::Array(items) => items.into_iter().map(json).collect::<Result<_, _>>().map(Value::Array),
+        toml::Value::Table(table) => json_table(table).map(Value::Object),
+    }
+}

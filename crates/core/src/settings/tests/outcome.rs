@@ -1,0 +1,143 @@
+use std::{net::Ipv4Addr, path::Path, time::Duration};
+
+use secrecy::ExposeSecret;
+
+use super::{assert_says, env, from_env, toml};
+use crate::{
+    QueueName,
+    settings::{Security, Settings, SmtpSettings, TransportSettings},
+};
+
+fn smtp(pairs: &[(&str, &str)]) -> SmtpSettings {
+    let settings = from_env(pairs).expect("settings");
+    match settings.transport_of(&QueueName::emails()).expect("a transport") {
+        ("default", TransportSettings::Smtp(smtp)) => smtp.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn with_nothing_set() {
+    let settings = from_env(&[]).expect("settings");
+    assert_eq!(settings.redis.url.expose_secret(), "redis://127.0.0.1:6379/0");
+    assert_eq!(settings.redis.prefix, "postroom");
+    assert_eq!(settings.templates_dir, Path::new("templates"));
+    assert_eq!((settings.bind, settings.monitor_port, settings.health_port), (Ipv4Addr::LOCALHOST.into(), 5555, None));
+    assert_eq!((settings.concurrency.min, settings.concurrency.max), (10, 10));
+    assert_eq!(settings.max_message_size, 25_000_000);
+    assert_eq!(settings.shutdown_timeout, Duration::from_secs(25));
+    assert_eq!(settings.timezone, chrono_tz::UTC);
+    let served: Vec<_> = settings.serve.iter().map(|(queue, weight)| (queue.as_str(), *weight)).collect();
+    assert_eq!(served, [("bulk", 1), ("default", 1), ("emails", 1)]);
+    let message = settings.transport_of(&QueueName::emails()).expect_err("none").to_string();
+    assert_says(&message, &["SMTP_HOST", "MAIL_TRANSPORT", "[transport."]);
+}
+
+#[test]
+fn port_and_security_follow_from_each_other() {
+    for (pairs, port, security) in [
+        (vec![], 587, Security::StartTls),
+        (vec![("SMTP_PORT", "465")], 465, Security::Tls),
+        (vec![("SMTP_PORT", "2525")], 2525, Security::StartTls),
+        (vec![("SMTP_SECURITY", "tls")], 465, Security::Tls),
+        (vec![("SMTP_SECURITY", "none")], 25, Security::None),
+        (vec![("SMTP_SECURITY", "starttls"), ("SMTP_PORT", "465")], 465, Security::StartTls),
+    ] {
+        let smtp = smtp(&[&[("SMTP_HOST", "mail")], pairs.as_slice()].concat());
+        assert_eq!((smtp.port, smtp.security), (port, security), "{pairs:?}");
+    }
+}
+
+#[test]
+fn a_whole_mail_server() {
+    let smtp = smtp(&[
+        ("SMTP_HOST", "mail.example.org"),
+        ("SMTP_USERNAME", "ann"),
+        ("SMTP_PASSWORD", "hunter2"),
+        ("SMTP_CA_FILE", "/ca.pem"),
+        ("SMTP_HELLO_NAME", "app.example.org"),
+    ]);
+    let (user, password) = smtp.credentials.clone().expect("a login");
+    assert_eq!((user.as_str(), password.expose_secret()), ("ann", "hunter2"));
+    assert_eq!(smtp.ca_file.as_deref(), Some(Path::new("/ca.pem")));
+    assert_eq!(smtp.hello_name, "app.example.org");
+    assert!(!format!("{smtp:?}").contains("hunter2"));
+}
+
+#[test]
+fn mail_transport_is_stronger_than_a_host() {
+    let host = ("SMTP_HOST", "mail");
+    let settings = |word| from_env(&[host, ("MAIL_TRANSPORT", word)]).expect("settings").transports["default"].clone();
+    assert!(matches!(settings("smtp"), TransportSettings::Smtp(_)));
+    assert!(matches!(settings("capture"), TransportSettings::Capture));
+    assert!(matches!(settings("discard"), TransportSettings::Discard));
+    assert!(matches!(settings("file:a b"), TransportSettings::File(path) if path == Path::new("a b")));
+}
+
+#[test]
+fn the_environment_replaces_the_default_transport_of_the_toml() {
+    let mut sources = toml("[transport.default]\nkind = 'discard'");
+    let transport = |sources: &_| Settings::from_sources(sources).expect("settings").transports["default"].clone();
+    assert!(matches!(transport(&sources), TransportSettings::Discard));
+    sources.env = env(&[("MAIL_TRANSPORT", "capture")]);
+    assert!(matches!(transport(&sources), TransportSettings::Capture));
+}
+
+#[test]
+fn the_sender() {
+    for (address, name, expected) in [
+        ("a@example.org", None, "a@example.org"),
+        ("Ann <a@example.org>", None, "Ann <a@example.org>"),
+        ("Ann <a@example.org>", Some("Żółw"), "Żółw <a@example.org>"),
+    ] {
+        let mut pairs = vec![("SMTP_MAIL_FROM", address)];
+        pairs.extend(name.map(|name| ("SMTP_FROM_NAME", name)));
+        let sender = from_env(&pairs).expect("settings").sender.expect("a sender");
+        assert_eq!(sender.to_string(), expected);
+    }
+}
+
+#[test]
+fn served_queues_exist() {
+    let settings = from_env(&[("QUEUES", "reports:5, emails")]).expect("settings");
+    let served: Vec<_> = settings.serve.iter().map(|(queue, weight)| (queue.as_str(), *weight)).collect();
+    assert_eq!(served, [("reports", 5), ("emails", 1)]);
+    let known: Vec<_> = settings.queues.keys().map(QueueName::as_str).collect();
+    assert_eq!(known, ["bulk", "default", "emails", "reports"]);
+}
+
+#[test]
+fn a_platforms_port_wins() {
+    for (pairs, port) in [(vec![("MONITOR_PORT", "1")], 1), (vec![("MONITOR_PORT", "1"), ("PORT", "2")], 2)] {
+        assert_eq!(from_env(&pairs).expect("settings").monitor_port, port);
+    }
+    assert_eq!(from_env(&[("HEALTH_PORT", "0")]).expect("settings").health_port, Some(0));
+}
+
+#[test]
+fn redis_is_shown_without_its_secrets() {
+    for (url, place) in [
+        ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
+        ("rediss://ann:p%40ss@host:1/2#insecure", "rediss://host:1/2"),
+        ("redis://:secret@host", "redis://host"),
+        ("redis+unix:///run/redis.sock?db=1&pass=secret", "redis+unix:///run/redis.sock"),
+    ] {
+        let settings = from_env(&[("REDIS_URL", url)]).expect(url);
+        assert_eq!(settings.redis.place(), place);
+        assert!(!format!("{settings:?}").contains("secret"), "{settings:?}");
+    }
+}
+
+#[test]
+fn any_certificate_is_accepted_only_where_asked_for() {
+    for (url, variable, expected) in [
+        ("rediss://host", "", false),
+        ("rediss://host", "true", true),
+        ("rediss://host#insecure", "", true),
+        ("rediss://host#insecure", "false", true),
+    ] {
+        let settings = from_env(&[("REDIS_URL", url), ("REDIS_TLS_INSECURE", variable)]).expect(url);
+        assert_eq!(settings.redis.insecure_tls, expected, "{url} {variable}");
+        assert_eq!(settings.redis.url.expose_secret(), "rediss://host");
+    }
+}

@@ -1,0 +1,95 @@
+use super::{assert_says, from_env, from_toml, refusal};
+
+#[test]
+fn bad_values_are_named_with_what_they_may_be() {
+    for (name, value, may_be) in [
+        ("REDIS_URL", "http://localhost", "redis://"),
+        ("REDIS_URL", "redis://host:port", "redis://"),
+        ("REDIS_URL", "redis://host/zero", "redis://"),
+        ("REDIS_TLS_INSECURE", "yes", "true or false"),
+        ("POSTROOM_PREFIX", "a{b}", "no braces"),
+        ("POSTROOM_PREFIX", "a b", "a-z"),
+        ("SMTP_HOST", "smtp://mail", "without scheme"),
+        ("SMTP_PORT", "0", "1 to 65535"),
+        ("SMTP_PORT", "smtp", "1 to 65535"),
+        ("SMTP_SECURITY", "ssl", "tls, starttls or none"),
+        ("SMTP_HELLO_NAME", "a b", "host name"),
+        ("SMTP_MAIL_FROM", "nobody", "no @"),
+        ("SMTP_FROM_NAME", "Nobody", "SMTP_MAIL_FROM"),
+        ("SMTP_USERNAME", "ann", "without a password"),
+        ("MAIL_TRANSPORT", "pigeon", "smtp, file:DIR, capture or discard"),
+        ("MAIL_TRANSPORT", "file:", "file:DIR"),
+        ("MAIL_TRANSPORT", "smtp", "SMTP_HOST"),
+        ("QUEUES", "E mails", "a-z"),
+        ("QUEUES", "emails:0", "1 to 1000"),
+        ("QUEUES", "emails:many", "1 to 1000"),
+        ("QUEUES", "emails,emails:2", "twice"),
+        ("CONCURRENCY", "10-3", "3-10"),
+        ("BIND", "everywhere", "0.0.0.0"),
+        ("MONITOR_PORT", "99999", "65535"),
+        ("HEALTH_PORT", "on", "off"),
+        ("PORT", "web", "65535"),
+        ("MAX_MESSAGE_SIZE", "huge", "25MB"),
+        ("RETENTION", "30", "unit"),
+        ("TIMEZONE", "Mars/Base", "Europe/Warsaw"),
+        ("SHUTDOWN_TIMEOUT", "25", "unit"),
+        ("LOG_LEVEL", "3", "error, warn, info, debug or trace"),
+        ("LOG_FORMAT", "xml", "text or json"),
+    ] {
+        let message = refusal(from_env(&[(name, value)]));
+        assert_says(&message, &[may_be]);
+        assert_says(&message, &[if name == "SMTP_USERNAME" { "SMTP_PASSWORD" } else { name }]);
+    }
+}
+
+#[test]
+fn half_a_login_is_refused() {
+    assert_says(&refusal(from_env(&[("SMTP_PASSWORD", "x")])), &["SMTP_USERNAME: it is missing"]);
+    let table = "[transport.main]\nkind = 'smtp'\nhost = 'mail'\n";
+    for (line, missing) in [("username = 'a'", "password"), ("password = 'a'", "username")] {
+        let message = refusal(from_toml(&format!("{table}{line}")));
+        assert_says(&message, &[&format!("[transport.main] {missing}: it is missing")]);
+    }
+}
+
+#[test]
+fn secrets_are_in_no_message() {
+    for message in [
+        refusal(from_env(&[("REDIS_URL", "redis://me:hunter2@host:port")])),
+        refusal(from_env(&[("REDIS_URL", "hunter2")])),
+        refusal(from_toml("[transport.main]\nkind = 'smtp'\npassword = 8472")),
+        refusal(from_toml("smtp_password = hunter2")),
+        refusal(from_toml("smtp_password = 'hunter2")),
+    ] {
+        assert!(!message.contains("hunter2") && !message.contains("8472"), "{message}");
+    }
+}
+
+#[test]
+fn unknown_variables_of_ours_are_refused_and_those_of_others_are_not() {
+    let message = refusal(from_env(&[("POSTROOM_PREFIKS", "x")]));
+    assert_says(&message, &["POSTROOM_PREFIKS", "no such setting", "POSTROOM_PREFIX", "POSTROOM_CONFIG"]);
+    assert!(from_env(&[("PATH", "/bin"), ("SERVE_PORT", "1"), ("postroom_x", "1")]).is_ok());
+}
+
+#[test]
+fn unknown_toml_keys_are_refused_with_line_and_choice() {
+    for (text, words) in [
+        ("\nretenton = '30d'", vec!["postroom.toml, line 2", "\"retenton\"", "did you mean retention?"]),
+        ("[domain.'gmail.com']\nrate = '20/s'", vec!["line 1", "\"domain\"", "transport"]),
+        ("[[trigger]]\non = 'x'", vec!["line 1", "\"trigger\"", "schedule"]),
+        ("port = 80", vec!["\"port\"", "monitor_port"]),
+        ("postroom_config = 'x'", vec!["\"postroom_config\""]),
+        ("max_message_size_file = 'x'", vec!["\"max_message_size_file\""]),
+        ("[queue.bulk]\nattempts = 3\nrate = '1/s'", vec!["line 3", "`rate`", "`attempts`"]),
+        ("[transport.x]\nkind = 'smtp'\nhost = 'h'\nconnections = 3", vec!["line 4", "`connections`", "`hello_name`"]),
+        ("[transport.x]\nkind = 'smtp'\nhost = 'h'\ntimeouts = { quit = '1s' }", vec!["line 4", "`quit`", "`dot`"]),
+        ("[template.x]\nsubject = 'x'", vec!["line 2", "`subject`", "`sensitive`"]),
+        ("[[schedule]]\nname = 'x'\nto = []\nbulk = true", vec!["line 4", "`bulk`", "`each`"]),
+        ("a = = b", vec!["postroom.toml, line 1"]),
+        ("retention = ['30d']", vec!["line 1", "retention", "a string"]),
+        ("concurrency = 0x10", vec!["line 1", "concurrency", "a string"]),
+    ] {
+        assert_says(&refusal(from_toml(text)), &words);
+    }
+}

@@ -1,0 +1,253 @@
+use std::{path::Path, time::Duration};
+
+use chrono_tz::Tz;
+use serde_json::json;
+
+use super::{assert_says, from_toml, refusal};
+use crate::{
+    Backoff, OnUnknown, Policy, Priority, QueueName,
+    settings::{Missed, Security, Timing, TransportSettings},
+};
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+fn queue(name: &str) -> QueueName {
+    name.parse().expect("a queue name")
+}
+
+#[test]
+fn values_at_the_top_stand_for_variables() {
+    let settings = from_toml("monitor_port = 6_000\nconcurrency = 7\nredis_tls_insecure = true\nsmtp_host = 'mail'")
+        .expect("settings");
+    assert_eq!((settings.monitor_port, settings.concurrency.max, settings.redis.insecure_tls), (6000, 7, true));
+    assert!(matches!(&settings.transports["default"], TransportSettings::Smtp(smtp) if smtp.host == "mail"));
+}
+
+#[test]
+fn queues() {
+    let settings = from_toml(
+        "retention = '7d'
+        [queue.bulk]
+        on_unknown = 'fail'
+        attempts = 2
+        backoff = '10s'
+        backoff_max = '20s'
+        lease = '30s'
+        max_age = '1h'
+        retention = '0s'
+        [queue.mine]
+        backoff = 'fixed:10m'
+        [queue.slow]
+        backoff = '5m'",
+    )
+    .expect("settings");
+    let exponential = |base, max| Backoff::Exponential { base: seconds(base), max: seconds(max) };
+    let bulk = Policy {
+        attempts: 2,
+        backoff: exponential(10, 20),
+        lease: seconds(30),
+        max_age: seconds(3600),
+        on_unknown: OnUnknown::Fail,
+        retention: None,
+    };
+    assert_eq!(settings.policy_for(&queue("bulk"), None), bulk);
+    let usual = Policy { retention: Some(seconds(7 * 86_400)), ..Policy::of_queue("emails") };
+    assert_eq!(settings.policy_for(&queue("emails"), None), usual);
+    assert_eq!(settings.policy_for(&queue("unheard-of"), Some("unheard-of")), usual);
+    assert_eq!(settings.policy_for(&queue("mine"), None).backoff, Backoff::Fixed(seconds(600)));
+    assert_eq!(settings.policy_for(&queue("slow"), None).backoff, exponential(300, 300));
+    let names: Vec<&str> = settings.serve.iter().map(|(queue, _)| queue.as_str()).collect();
+    assert_eq!(names, ["bulk", "default", "emails", "mine", "slow"]);
+}
+
+#[test]
+fn templates_change_the_policy_of_the_queue() {
+    let settings = from_toml(
+        "[queue.emails]
+        backoff = '2s'
+        [template.reset]
+        queue = 'emails'
+        priority = 1
+        expires_in = '1h'
+        attempts = 9
+        backoff_max = '5s'
+        sensitive = true
+        [template.news]
+        backoff = 'fixed:1m'",
+    )
+    .expect("settings");
+    let reset = &settings.templates["reset"];
+    assert_eq!(reset.queue, Some(QueueName::emails()));
+    assert_eq!(reset.priority.map(Priority::get), Some(1));
+    assert_eq!((reset.expires_in, reset.sensitive), (Some(seconds(3600)), true));
+    let emails = queue("emails");
+    let plain = settings.policy_for(&emails, None);
+    let backoff = Backoff::Exponential { base: seconds(2), max: seconds(5) };
+    assert_eq!(settings.policy_for(&emails, Some("reset")), Policy { attempts: 9, backoff, ..plain.clone() });
+    let backoff = Backoff::Fixed(seconds(60));
+    assert_eq!(settings.policy_for(&emails, Some("news")), Policy { backoff, ..plain });
+}
+
+#[test]
+fn transports() {
+    let settings = from_toml(
+        "[transport.main]
+        kind = 'smtp'
+        host = 'mail.example.org'
+        port = 465
+        username = 'ann'
+        password = 'hunter2'
+        ca_file = '/ca.pem'
+        hello_name = 'app.example.org'
+        timeouts = { connect = '3s', dot = '1m' }
+        [transport.folder]
+        kind = 'file'
+        path = 'out'
+        [transport.kept]
+        kind = 'capture'
+        [transport.gone]
+        kind = 'discard'
+        [queue.emails]
+        transports = ['main']",
+    )
+    .expect("settings");
+    let (name, main) = settings.transport_of(&QueueName::emails()).expect("a transport");
+    let TransportSettings::Smtp(main) = main else { panic!("{main:?}") };
+    assert_eq!((name, main.host.as_str(), main.port, main.security), ("main", "mail.example.org", 465, Security::Tls));
+    assert_eq!(main.ca_file.as_deref(), Some(Path::new("/ca.pem")));
+    assert_eq!(main.hello_name, "app.example.org");
+    assert_eq!(
+        (main.timeouts.connect, main.timeouts.dot, main.timeouts.tls),
+        (Some(seconds(3)), Some(seconds(60)), None)
+    );
+    assert!(matches!(&settings.transports["folder"], TransportSettings::File(path) if path == Path::new("out")));
+    assert!(matches!(settings.transports["kept"], TransportSettings::Capture));
+    assert!(matches!(settings.transports["gone"], TransportSettings::Discard));
+    assert!(!format!("{settings:?}").contains("hunter2"));
+    let message = settings.transport_of(&QueueName::bulk()).expect_err("no default").to_string();
+    assert_says(
+        &message,
+        &["queue bulk", "SMTP_HOST", "MAIL_TRANSPORT", "[transport.default]", "folder, gone, kept, main"],
+    );
+}
+
+#[test]
+fn schedules() {
+    let settings = from_toml(
+        "timezone = 'Europe/Warsaw'
+        [template.report]
+        queue = 'default'
+        priority = 2
+        expires_in = '2h'
+        [[schedule]]
+        name = 'daily'
+        cron = '0 8 * * *'
+        template = 'report'
+        locale = 'pl'
+        to = ['Ann <ann@example.org>', 'ben@example.org']
+        vars = { title = 'Żółć', n = 3, day = 2026-01-02, deep = { x = [1.5, true] } }
+        [[schedule]]
+        name = 'ping'
+        every = '1s'
+        subject = 'Ping'
+        text = 'Pong'
+        to = ['ann@example.org']
+        each = true
+        missed = 'skip'
+        enabled = false
+        [[schedule]]
+        name = 'other'
+        cron = '@daily'
+        timezone = 'Asia/Tokyo'
+        template = 'report'
+        to = ['ann@example.org']
+        queue = 'mine'
+        priority = 9
+        expires_in = '1m'
+        missed = 'run'
+        grace = '5m'",
+    )
+    .expect("settings");
+    let [daily, ping, other] = settings.schedules.as_slice() else { panic!("three schedules") };
+    assert_eq!(daily.timing, Timing::Cron { expression: "0 8 * * *".to_owned(), timezone: Tz::Europe__Warsaw });
+    assert_eq!((daily.queue.as_str(), daily.priority.get(), daily.expires_in), ("default", 2, Some(seconds(7200))));
+    assert_eq!((daily.enabled, daily.each, daily.missed), (true, false, Missed::Run { grace: seconds(3600) }));
+    let vars = json!({"title": "Żółć", "n": 3, "day": "2026-01-02", "deep": {"x": [1.5, true]}});
+    assert_eq!(serde_json::Value::Object(daily.mail.vars.clone()), vars);
+    assert_eq!(daily.mail.to.len(), 2);
+    assert_eq!(daily.mail.locale.as_deref(), Some("pl"));
+    assert_eq!(ping.timing, Timing::Every(seconds(1)));
+    assert_eq!((ping.queue.as_str(), ping.priority, ping.missed), ("bulk", Priority::NORMAL, Missed::Skip));
+    assert_eq!((ping.enabled, ping.each), (false, true));
+    assert_eq!(other.timing, Timing::Cron { expression: "@daily".to_owned(), timezone: Tz::Asia__Tokyo });
+    assert_eq!((other.queue.as_str(), other.priority.get(), other.expires_in), ("mine", 9, Some(seconds(60))));
+    assert_eq!(other.missed, Missed::Run { grace: seconds(300) });
+}
+
+#[test]
+fn bad_tables_are_refused() {
+    let schedule = |line: &str| format!("[[schedule]]\nname = 'x'\nto = ['a@b.c']\ntemplate = 't'\n{line}");
+    let smtp = |line: &str| format!("[transport.x]\nkind = 'smtp'\n{line}");
+    for (text, words) in [
+        ("[queue.'A b']".to_owned(), vec!["[queue.A b]", "a-z"]),
+        ("[queue.bulk]\nlease = '15'".to_owned(), vec!["[queue.bulk] lease", "unit"]),
+        ("[queue.bulk]\nlease = '10ms'".to_owned(), vec!["[queue.bulk] lease", "1s or more"]),
+        ("[queue.bulk]\nattempts = 0".to_owned(), vec!["[queue.bulk] attempts", "1 to 100"]),
+        ("[queue.bulk]\nattempts = 'two'".to_owned(), vec!["line 2", "u32"]),
+        ("[queue.bulk]\non_unknown = 'guess'".to_owned(), vec!["[queue.bulk] on_unknown", "resend, hold or fail"]),
+        ("[queue.bulk]\nbackoff = '3'".to_owned(), vec!["[queue.bulk] backoff", "unit"]),
+        ("[queue.bulk]\nbackoff = '3m'\nbackoff_max = '3s'".to_owned(), vec!["backoff_max", "less than backoff"]),
+        ("[queue.bulk]\nbackoff = 'fixed:3m'\nbackoff_max = '3s'".to_owned(), vec!["backoff_max", "fixed"]),
+        (
+            "[queue.bulk]\ntransports = ['a', 'b']".to_owned(),
+            vec!["fallback to a second transport is not supported yet"],
+        ),
+        ("[queue.bulk]\ntransports = []".to_owned(), vec!["[queue.bulk] transports", "empty"]),
+        (smtp("host = 'h'\n[queue.bulk]\ntransports = ['y']"), vec!["[queue.bulk] transports", "\"y\"", "default, x"]),
+        ("[transport.'X Y']\nkind = 'capture'".to_owned(), vec!["[transport.X Y]", "a-z"]),
+        ("[transport.x]\nkind = 'pigeon'".to_owned(), vec!["[transport.x] kind", "smtp, file, capture or discard"]),
+        ("[transport.x]\nhost = 'h'".to_owned(), vec!["line 1", "`kind`"]),
+        ("[transport.x]\nkind = 'file'".to_owned(), vec!["[transport.x] path", "missing"]),
+        ("[transport.x]\nkind = 'file'\npath = 'p'\nport = 25".to_owned(), vec!["[transport.x] port", "\"file\""]),
+        ("[transport.x]\nkind = 'capture'\npath = 'p'".to_owned(), vec!["[transport.x] path", "\"capture\""]),
+        (smtp(""), vec!["[transport.x] host", "missing"]),
+        (smtp("host = 'h'\npath = 'p'"), vec!["[transport.x] path", "\"smtp\""]),
+        (smtp("host = 'h'\nport = 0"), vec!["[transport.x] port", "65535"]),
+        (smtp("host = 'h:25'"), vec!["[transport.x] host", "without scheme or port"]),
+        (smtp("host = 'h'\nsecurity = 'ssl'"), vec!["[transport.x] security", "starttls"]),
+        (smtp("host = 'h'\nhello_name = 'a b'"), vec!["[transport.x] hello_name"]),
+        (smtp("host = 'h'\ntimeouts = { dot = '60' }"), vec!["[transport.x] timeouts.dot", "unit"]),
+        (smtp("host = 'h'\nusername = 'a'\npassword = 'b'\npassword_file = 'c'"), vec!["password_file", "one of them"]),
+        (
+            smtp("host = 'h'\nusername = 'a'\npassword_file = '/nowhere'"),
+            vec!["[transport.x] password_file", "/nowhere"],
+        ),
+        ("smtp_host = 'a'\n[transport.default]\nkind = 'capture'".to_owned(), vec!["[transport.default]", "smtp_host"]),
+        ("[template.t]\npriority = 10".to_owned(), vec!["[template.t] priority", "9"]),
+        ("[template.t]\nqueue = 'A'".to_owned(), vec!["[template.t] queue"]),
+        ("[template.t]\nexpires_in = '1'".to_owned(), vec!["[template.t] expires_in", "unit"]),
+        ("[template.t]\nbackoff = 'x'".to_owned(), vec!["[template.t] backoff"]),
+        (schedule(""), vec!["[[schedule]] x: cron", "every"]),
+        (schedule("cron = '* * * * *'\nevery = '1m'"), vec!["[[schedule]] x: every", "one of them"]),
+        (schedule("every = '10ms'"), vec!["[[schedule]] x: every", "1s or more"]),
+        (schedule("every = '1m'\ntimezone = 'UTC'"), vec!["[[schedule]] x: timezone", "cron"]),
+        (schedule("cron = '* * * * *'\ntimezone = 'Mars'"), vec!["[[schedule]] x: timezone", "Europe/Warsaw"]),
+        (schedule("every = '1m'\ntext = 'x'"), vec!["[[schedule]] x: template", "not both"]),
+        (schedule("every = '1m'\nmissed = 'panic'"), vec!["[[schedule]] x: missed", "run or skip"]),
+        (schedule("every = '1m'\nmissed = 'skip'\ngrace = '1m'"), vec!["[[schedule]] x: grace"]),
+        (schedule("every = '1m'\nqueue = 'A'"), vec!["[[schedule]] x: queue"]),
+        (schedule("every = '1m'\npriority = 11"), vec!["[[schedule]] x: priority"]),
+        (schedule("every = '1m'\nvars = { x = inf }"), vec!["[[schedule]] x: vars"]),
+        (schedule(&format!("every = '1m'\n{}", schedule("every = '1m'"))), vec!["[[schedule]] x: name", "same name"]),
+        ("[[schedule]]\nname = 'x'\nevery = '1m'\nto = ['nobody']\ntemplate = 't'".to_owned(), vec!["x: to", "no @"]),
+        ("[[schedule]]\nname = 'x'\nevery = '1m'\nto = []\ntemplate = 't'".to_owned(), vec!["x: to", "no recipient"]),
+        ("[[schedule]]\nname = 'x'\nevery = '1m'\nto = ['a@b.c']".to_owned(), vec!["x: text", "template"]),
+        ("[[schedule]]\nname = 'x'\nevery = '1m'\nto = ['a@b.c']\ntext = 't'".to_owned(), vec!["x: subject"]),
+        ("[[schedule]]\nname = 'X Y'\nevery = '1m'\nto = ['a@b.c']\ntemplate = 't'".to_owned(), vec!["name", "a-z"]),
+        ("[[schedule]]\nto = ['a@b.c']\ntemplate = 't'".to_owned(), vec!["line 1", "`name`"]),
+    ] {
+        assert_says(&refusal(from_toml(&text)), &words);
+    }
+}

@@ -1,0 +1,315 @@
+//! How mail leaves.
+
+use std::{collections::BTreeMap, path::PathBuf, str::FromStr, time::Duration};
+
+use secrecy::SecretString;
+
+use super::{
+    file::{RawTimeouts, RawTransport},
+    layers::{Layers, secret_file},
+    value,
+    variables::{
+        MAIL_TRANSPORT, SMTP_CA_FILE, SMTP_HELLO_NAME, SMTP_HOST, SMTP_PASSWORD, SMTP_PORT, SMTP_SECURITY,
+        SMTP_USERNAME,
+    },
+};
+use crate::{InvalidInput, Mailbox};
+
+/// The transport that the environment describes.
+pub(super) const DEFAULT: &str = "default";
+
+/// How mail leaves.
+#[derive(Debug, Clone)]
+pub enum TransportSettings {
+    /// To a mail server.
+    Smtp(SmtpSettings),
+    /// Into a folder, as `.eml` files.
+    File(PathBuf),
+    /// Into Redis, for the monitor to show.
+    Capture,
+    /// Nowhere; for benchmarks.
+    Discard,
+}
+
+/// A mail server and how to speak to it.
+#[derive(Debug, Clone)]
+pub struct SmtpSettings {
+    /// Its name or IP address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub security: Security,
+    /// User name and password.
+    pub credentials: Option<(String, SecretString)>,
+    /// Further certificate authorities (PEM).
+    pub ca_file: Option<PathBuf>,
+    /// The name we greet with.
+    pub hello_name: String,
+    /// Time limits that differ from the session's own.
+    pub timeouts: SmtpTimeouts,
+}
+
+/// How a connection to a mail server is protected. There is no "TLS if offered": that protects from nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// TLS from the first byte.
+    Tls,
+    /// STARTTLS, without which nothing is sent.
+    StartTls,
+    /// Not at all.
+    None,
+}
+
+/// A time limit for each phase of a session; the session's own default where absent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SmtpTimeouts {
+    /// Until the connection stands.
+    pub connect: Option<Duration>,
+    /// Until TLS is agreed.
+    pub tls: Option<Duration>,
+    /// Until the server greets.
+    pub greeting: Option<Duration>,
+    /// Until a command is answered.
+    pub command: Option<Duration>,
+    /// Until DATA is answered, and for each block of the body.
+    pub data: Option<Duration>,
+    /// Until the final dot is answered.
+    pub dot: Option<Duration>,
+}
+
+/// All transports by name: those of the toml, and the one that the environment describes.
+pub(super) fn read_all(
+    layers: &Layers,
+    raw: BTreeMap<String, RawTransport>,
+    sender: Option<&Mailbox>,
+) -> Result<BTreeMap<String, TransportSettings>, InvalidInput> {
+    let hello = layers.read(&SMTP_HELLO_NAME, value::hello_name)?.unwrap_or_else(|| own_hello_name(sender));
+    let mut all = BTreeMap::new();
+    for (name, raw) in raw {
+        let in_table = |key: &str| format!("[transport.{name}] {key}");
+        value::name(&name).map_err(|problem| problem.at(format!("[transport.{name}]")))?;
+        let transport = from_table(raw, &hello).map_err(|problem| {
+            let field = in_table(&problem.field);
+            problem.at(field)
+        })?;
+        all.insert(name, transport);
+    }
+    if let Some(transport) = from_environment(layers, &hello)? {
+        refuse_twice(layers, all.contains_key(DEFAULT))?;
+        all.insert(DEFAULT.to_owned(), transport);
+    }
+    Ok(all)
+}
+
+/// The environment is stronger than a table of the toml, but the toml may not contradict itself.
+fn refuse_twice(layers: &Layers, in_table: bool) -> Result<(), InvalidInput> {
+    for variable in [MAIL_TRANSPORT, SMTP_HOST] {
+        if in_table && layers.is_from_file(&variable) {
+            let key = variable.key().unwrap_or_default();
+            return Err(InvalidInput::new(
+                "[transport.default]",
+                format!("{key} describes the same transport; keep one of them"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn from_environment(layers: &Layers, hello: &str) -> Result<Option<TransportSettings>, InvalidInput> {
+    let smtp = smtp_of_environment(layers, hello)?;
+    let Some(word) = layers.find(&MAIL_TRANSPORT)? else { return Ok(smtp.map(TransportSettings::Smtp)) };
+    let refuse = |problem: String| Err(InvalidInput::new(&word.field, problem));
+    match (word.text.as_str(), smtp) {
+        ("smtp", Some(smtp)) => Ok(Some(TransportSettings::Smtp(smtp))),
+        ("smtp", None) => refuse("smtp needs SMTP_HOST, which is not set".to_owned()),
+        ("capture", _) => Ok(Some(TransportSettings::Capture)),
+        ("discard", _) => Ok(Some(TransportSettings::Discard)),
+        (other, _) => match other.strip_prefix("file:").filter(|path| !path.is_empty()) {
+            Some(path) => Ok(Some(TransportSettings::File(PathBuf::from(path)))),
+            None => refuse(format!("{other:?} is no transport; it may be smtp, file:DIR, capture or discard")),
+        },
+    }
+}
+
+fn smtp_of_environment(layers: &Layers, hello: &str) -> Result<Option<SmtpSettings>, InvalidInput> {
+    let parts = SmtpParts {
+        host: layers.read(&SMTP_HOST, value::host)?,
+        port: layers.read(&SMTP_PORT, value::port)?,
+        security: layers.read(&SMTP_SECURITY, str::parse)?,
+        username: layers.text(&SMTP_USERNAME)?,
+        password: layers.secret(&SMTP_PASSWORD)?,
+        ca_file: layers.path(&SMTP_CA_FILE)?,
+        hello_name: hello.to_owned(),
+        timeouts: SmtpTimeouts::default(),
+    };
+    parts.join().map_err(|problem| {
+        let field = format!("SMTP_{}", problem.field.to_uppercase());
+        problem.at(field)
+    })
+}
+
+fn from_table(raw: RawTransport, hello: &str) -> Result<TransportSettings, InvalidInput> {
+    let only = |keys: &[&str], kind: &str| match keys.first() {
+        Some(key) => Err(InvalidInput::new(*key, format!("it does not go with kind = {kind:?}"))),
+        None => Ok(()),
+    };
+    match raw.kind.as_str() {
+        "smtp" => {
+            only(raw.path.as_ref().map_or(&[], |_| &["path"]), "smtp")?;
+            smtp_of_table(raw, hello).map(TransportSettings::Smtp)
+        }
+        "file" => {
+            only(&raw.smtp_keys(), "file")?;
+            let path = raw.path.filter(|path| !path.as_os_str().is_empty());
+            path.map(TransportSettings::File)
+                .ok_or_else(|| InvalidInput::new("path", "it is missing; it names the folder for the .eml files"))
+        }
+        "capture" => only(&raw.all_keys(), "capture").map(|()| TransportSettings::Capture),
+        "discard" => only(&raw.all_keys(), "discard").map(|()| TransportSettings::Discard),
+        other => Err(InvalidInput::new(
+            "kind",
+            format!("{other:?} is no transport; it may be smtp, file, capture or discard"),
+        )),
+    }
+}
+
+fn smtp_of_table(raw: RawTransport, hello: &str) -> Result<SmtpSettings, InvalidInput> {
+    let password = match (raw.password, raw.password_file) {
+        (Some(_), Some(_)) => {
+            return Err(InvalidInput::new("password_file", "password is given too; give one of them"));
+        }
+        (None, Some(path)) => {
+            Some(SecretString::from(secret_file(&path).map_err(|problem| problem.at("password_file"))?))
+        }
+        (password, None) => password,
+    };
+    let hello_name = raw.hello_name.map_or_else(|| Ok(hello.to_owned()), |name| value::hello_name(&name));
+    let parts = SmtpParts {
+        host: raw.host.map(|host| value::host(&host)).transpose().map_err(|problem| problem.at("host"))?,
+        port: raw.port.map(|port| value::port(&port.to_string())).transpose().map_err(|problem| problem.at("port"))?,
+        security: raw.security.map(|word| word.parse()).transpose()?,
+        username: raw.username,
+        password,
+        ca_file: raw.ca_file,
+        hello_name: hello_name.map_err(|problem| problem.at("hello_name"))?,
+        timeouts: SmtpTimeouts::read(raw.timeouts.unwrap_or_default())?,
+    };
+    parts.join()?.ok_or_else(|| InvalidInput::new("host", "it is missing; it names the mail server"))
+}
+
+impl RawTransport {
+    fn smtp_keys(&self) -> Vec<&'static str> {
+        let given = [
+            ("host", self.host.is_some()),
+            ("port", self.port.is_some()),
+            ("security", self.security.is_some()),
+            ("username", self.username.is_some()),
+            ("password", self.password.is_some()),
+            ("password_file", self.password_file.is_some()),
+            ("ca_file", self.ca_file.is_some()),
+            ("hello_name", self.hello_name.is_some()),
+            ("timeouts", self.timeouts.is_some()),
+        ];
+        given.into_iter().filter_map(|(key, is_given)| is_given.then_some(key)).collect()
+    }
+
+    fn all_keys(&self) -> Vec<&'static str> {
+        let path = self.path.as_ref().map(|_| "path");
+        path.into_iter().chain(self.smtp_keys()).collect()
+    }
+}
+
+impl SmtpTimeouts {
+    fn read(raw: RawTimeouts) -> Result<Self, InvalidInput> {
+        let limit = |key: &str, text: Option<String>| {
+            text.map(|text| value::span_from(Duration::from_millis(1), &text))
+                .transpose()
+                .map_err(|problem| problem.at(format!("timeouts.{key}")))
+        };
+        Ok(Self {
+            connect: limit("connect", raw.connect)?,
+            tls: limit("tls", raw.tls)?,
+            greeting: limit("greeting", raw.greeting)?,
+            command: limit("command", raw.command)?,
+            data: limit("data", raw.data)?,
+            dot: limit("dot", raw.dot)?,
+        })
+    }
+}
+
+impl FromStr for Security {
+    type Err = InvalidInput;
+
+    fn from_str(word: &str) -> Result<Self, InvalidInput> {
+        match word {
+            "tls" => Ok(Self::Tls),
+            "starttls" => Ok(Self::StartTls),
+            "none" => Ok(Self::None),
+            other => {
+                Err(InvalidInput::new("security", format!("{other:?} is not known; it may be tls, starttls or none")))
+            }
+        }
+    }
+}
+
+impl Security {
+    fn usual_on(port: Option<u16>) -> Self {
+        if port == Some(465) { Self::Tls } else { Self::StartTls }
+    }
+
+    fn usual_port(self) -> u16 {
+        match self {
+            Self::Tls => 465,
+            Self::StartTls => 587,
+            Self::None => 25,
+        }
+    }
+}
+
+/// What was said of a mail server, wherever it was said.
+struct SmtpParts {
+    host: Option<String>,
+    port: Option<u16>,
+    security: Option<Security>,
+    username: Option<String>,
+    password: Option<SecretString>,
+    ca_file: Option<PathBuf>,
+    hello_name: String,
+    timeouts: SmtpTimeouts,
+}
+
+impl SmtpParts {
+    /// The whole, or none without a host. Half a login is an error.
+    fn join(self) -> Result<Option<SmtpSettings>, InvalidInput> {
+        let credentials = match (self.username, self.password) {
+            (Some(username), Some(password)) => Some((username, password)),
+            (Some(_), None) => {
+                return Err(InvalidInput::new("password", "it is missing: a user name is given without a password"));
+            }
+            (None, Some(_)) => {
+                return Err(InvalidInput::new("username", "it is missing: a password is given without a user name"));
+            }
+            (None, None) => None,
+        };
+        let security = self.security.unwrap_or_else(|| Security::usual_on(self.port));
+        Ok(self.host.map(|host| SmtpSettings {
+            host,
+            port: self.port.unwrap_or_else(|| security.usual_port()),
+            security,
+            credentials,
+            ca_file: self.ca_file,
+            hello_name: self.hello_name,
+            timeouts: self.timeouts,
+        }))
+    }
+}
+
+/// A full name is what servers like to hear: this host's if it has one, else the sender's domain.
+fn own_hello_name(sender: Option<&Mailbox>) -> String {
+    let host = value::hello_name(&gethostname::gethostname().to_string_lossy()).ok();
+    let full = host.clone().filter(|name| name.trim_matches('.').contains('.'));
+    full.or_else(|| sender.map(|sender| sender.address.domain().to_owned()))
+        .or(host)
+        .unwrap_or_else(|| "localhost".to_owned())
+}

@@ -1,0 +1,188 @@
+//! Batches: the jobs of one bulk request.
+
+use std::{collections::HashMap, time::Duration};
+
+use redis::Value;
+use serde::Serialize;
+
+use super::{
+    connection::{Args, Store},
+    enqueue::millis,
+    jobs::rfc3339,
+    reply::{Words, unexpected},
+};
+use crate::{BatchId, Error, Mail, QueueName, Result};
+
+/// A batch to create.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewBatch {
+    /// Its name in Redis.
+    pub id: BatchId,
+    /// Its name for people.
+    pub name: String,
+    /// For how long its result is kept.
+    pub retention: Option<Duration>,
+    /// What its mails share.
+    pub shared: Mail,
+}
+
+/// A batch, as it is told to people and programs: the JSON form of `postroom status`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BatchReport {
+    /// Its name in Redis.
+    pub id: BatchId,
+    /// Its name for people.
+    pub name: String,
+    /// Its queue.
+    pub queue: QueueName,
+    /// Its template.
+    pub template: Option<String>,
+    /// When it was created.
+    pub created_at: String,
+    /// How many jobs it has so far; final once it is sealed.
+    pub total: u64,
+    /// How many rows of its input were no mail.
+    pub invalid: u64,
+    /// How many rows named an address a second time.
+    pub duplicates: u64,
+    /// How many wait for their time.
+    pub scheduled: u64,
+    /// How many may be taken now.
+    pub queued: u64,
+    /// How many are being sent.
+    pub sending: u64,
+    /// How many will be tried again.
+    pub deferred: u64,
+    /// How many were accepted by the next server.
+    pub sent: u64,
+    /// How many were given up.
+    pub failed: u64,
+    /// How many were cancelled.
+    pub cancelled: u64,
+    /// Of how many it can't be known.
+    pub unknown: u64,
+    /// Whether its input has ended.
+    pub sealed: bool,
+    /// Whether its queue is paused.
+    pub paused: bool,
+    /// Sealed, with none unfinished.
+    pub done: bool,
+    /// Mails settled a second since it was created, while it runs; over its whole run when it is done.
+    pub rate: f64,
+    /// Seconds left at that rate.
+    pub eta_s: Option<u64>,
+}
+
+impl BatchReport {
+    /// Jobs that are not over.
+    #[must_use]
+    pub fn unfinished(&self) -> u64 {
+        self.scheduled + self.queued + self.sending + self.deferred + self.unknown
+    }
+}
+
+impl Store {
+    /// Creates a batch; said again, nothing changes.
+    pub async fn create_batch(&self, batch: &NewBatch) -> Result<()> {
+        let shared = serde_json::to_string(&batch.shared).map_err(|error| Error::Protocol(error.to_string()))?;
+        let mut args = Args::of([&batch.id.to_string(), &batch.name]);
+        args.push(batch.retention.map_or(0, millis));
+        args.push(batch.shared.template.as_deref().unwrap_or_default()).push(shared);
+        match self.call::<String>("batch_create", batch.id.queue(), args).await?.as_str() {
+            "created" | "known" => Ok(()),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Says that a batch's input has ended.
+    pub async fn seal_batch(&self, id: &BatchId, invalid: u64, duplicates: u64) -> Result<()> {
+        let mut args = Args::of([&id.to_string()]);
+        args.push(invalid).push(duplicates);
+        match self.call::<String>("batch_seal", id.queue(), args).await?.as_str() {
+            "sealed" => Ok(()),
+            "missing" => Err(Error::NotFound(id.to_string())),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Reads one batch.
+    pub async fn batch(&self, id: &BatchId) -> Result<Option<BatchReport>> {
+        Ok(self.read_batches(id.queue(), Args::of(["", "", &id.to_string()])).await?.pop())
+    }
+
+    /// Reads a queue's batches, the latest first.
+    pub async fn batches(&self, queue: &QueueName, offset: usize, limit: usize) -> Result<Vec<BatchReport>> {
+        let mut args = Args::default();
+        args.push(offset).push(limit.min(200));
+        self.read_batches(queue, args).await
+    }
+
+    /// What a batch's mails share.
+    pub async fn batch_content(&self, id: &BatchId) -> Result<Option<Mail>> {
+        let key = self.keys.of_queue(id.queue(), &format!("c:{id}"));
+        let json: Option<String> = self.run(redis::cmd("GET").arg(key)).await?;
+        let read =
+            |json: String| serde_json::from_str(&json).map_err(|error| Error::Protocol(format!("{id}: {error}")));
+        json.map(read).transpose()
+    }
+
+    async fn read_batches(&self, queue: &QueueName, args: Args) -> Result<Vec<BatchReport>> {
+        let paused = self.is_paused(queue).await?;
+        let mut words = Words::new(self.call::<Vec<Value>>("batches", queue, args).await?);
+        let now_ms: i64 = words.next()?;
+        words.rest::<HashMap<String, String>>()?.iter().map(|hash| report(hash, now_ms, paused)).collect()
+    }
+}
+
+fn report(hash: &HashMap<String, String>, now_ms: i64, queue_paused: bool) -> Result<BatchReport> {
+    let number = |field: &str| hash.get(field).and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
+    let text = |field: &str| hash.get(field).cloned().unwrap_or_default();
+    let time = |field: &str| hash.get(field).and_then(|value| value.parse::<i64>().ok());
+    let id: BatchId = text("id").parse()?;
+    let created_ms = time("created_ms").unwrap_or(now_ms);
+    let mut report = BatchReport {
+        queue: id.queue().clone(),
+        id,
+        name: text("name"),
+        template: Some(text("template")).filter(|name| !name.is_empty()),
+        created_at: rfc3339(created_ms),
+        total: number("total"),
+        invalid: number("invalid"),
+        duplicates: number("duplicates"),
+        scheduled: number("scheduled"),
+        queued: number("queued"),
+        sending: number("sending"),
+        deferred: number("deferred"),
+        sent: number("sent"),
+        failed: number("failed"),
+        cancelled: number("cancelled"),
+        unknown: number("unknown"),
+        sealed: text("sealed") == "1",
+        paused: queue_paused,
+        done: false,
+        rate: 0.0,
+        eta_s: None,
+    };
+    report.done = report.sealed && report.unfinished() == 0;
+    let end_ms = time("done_ms").unwrap_or(now_ms);
+    add_pace(&mut report, end_ms - created_ms);
+    Ok(report)
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts of mails"
+)]
+fn add_pace(report: &mut BatchReport, ran_ms: i64) {
+    let settled = report.sent + report.failed;
+    if settled == 0 || ran_ms <= 0 {
+        return;
+    }
+    let rate = settled as f64 * 1_000.0 / ran_ms as f64;
+    report.rate = (rate * 100.0).round() / 100.0;
+    if !report.done {
+        report.eta_s = Some((report.unfinished() as f64 / rate).ceil() as u64);
+    }
+}

@@ -1,0 +1,119 @@
+//! Handing jobs over.
+
+use std::time::Duration;
+
+use super::{
+    connection::{Args, Store},
+    reply::{Words, unexpected},
+};
+use crate::{Backoff, BatchId, Error, JobId, Mail, Policy, Priority, QueueName, Result, payload};
+
+/// When a job is to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Due {
+    /// At once.
+    #[default]
+    Now,
+    /// After that long, by Redis's clock.
+    In(Duration),
+    /// At that time (Unix milliseconds).
+    At(i64),
+}
+
+/// When a job becomes worthless.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// That long after it was handed over.
+    In(Duration),
+    /// At that time (Unix milliseconds).
+    At(i64),
+}
+
+/// What one job, or all jobs of a batch, are handed over with beside their content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobTerms {
+    /// How urgent.
+    pub priority: Priority,
+    /// When.
+    pub due: Due,
+    /// Until when.
+    pub expires: Option<Expiry>,
+    /// The promises.
+    pub policy: Policy,
+    /// Whether the variables are never shown and dropped at the end.
+    pub sensitive: bool,
+}
+
+/// One job to hand over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewJob {
+    /// Its name.
+    pub id: JobId,
+    /// Its content.
+    pub mail: Mail,
+}
+
+/// What became of the handing over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Enqueued {
+    /// How many were new.
+    pub added: u64,
+    /// How many were known already and left as they were.
+    pub known: u64,
+    /// When they are due (Unix milliseconds).
+    pub due_ms: i64,
+}
+
+impl Store {
+    /// Hands over jobs of one queue under the same terms. An id that is known is left as it is, so saying it again is safe.
+    pub async fn enqueue(
+        &self,
+        queue: &QueueName,
+        batch: Option<&BatchId>,
+        terms: &JobTerms,
+        jobs: &[NewJob],
+    ) -> Result<Enqueued> {
+        let mut args = terms_args(terms, batch);
+        for job in jobs {
+            args.push(&job.id).push(payload::encode_content(&job.mail, terms.sensitive)?);
+        }
+        let mut reply = Words::new(self.call("enqueue", queue, args).await?);
+        match reply.next::<String>()?.as_str() {
+            "enqueued" => Ok(Enqueued { added: reply.next()?, known: reply.next()?, due_ms: reply.next()? }),
+            "cancelled" => Err(Error::Conflict("the batch was cancelled".to_owned())),
+            "sealed" => Err(Error::Conflict("the batch is sealed: its input had ended".to_owned())),
+            "missing" => Err(Error::NotFound("the batch".to_owned())),
+            other => Err(unexpected(other)),
+        }
+    }
+}
+
+fn terms_args(terms: &JobTerms, batch: Option<&BatchId>) -> Args {
+    let (delay_ms, at_ms) = match terms.due {
+        Due::Now => (0, 0),
+        Due::In(delay) => (millis(delay), 0),
+        // 0 would mean "not given".
+        Due::At(ms) => (0, ms.max(1)),
+    };
+    let (expires_in_ms, expires_at_ms) = match terms.expires {
+        None => (0, 0),
+        Some(Expiry::In(span)) => (millis(span).max(1), 0),
+        Some(Expiry::At(ms)) => (0, ms.max(1)),
+    };
+    let policy = &terms.policy;
+    let (base, max) = match policy.backoff {
+        Backoff::Fixed(delay) => (delay, Duration::ZERO),
+        Backoff::Exponential { base, max } => (base, max.max(Duration::from_millis(1))),
+    };
+    let mut args = Args::default();
+    args.push(terms.priority).push(delay_ms).push(at_ms).push(expires_in_ms).push(expires_at_ms);
+    args.push(millis(policy.max_age)).push(policy.attempts).push(millis(policy.lease)).push(policy.on_unknown.as_str());
+    args.push(policy.retention.map_or(0, |keep| millis(keep).max(1))).push(millis(base)).push(millis(max));
+    args.push(batch.map_or_else(|| "-".to_owned(), ToString::to_string));
+    args.push(if terms.sensitive { "sensitive" } else { "-" });
+    args
+}
+
+pub(super) fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}

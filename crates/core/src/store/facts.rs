@@ -1,0 +1,69 @@
+//! What the Redis server is, and what about it endangers mail.
+
+use super::connection::Store;
+use crate::Result;
+
+/// What INFO says that matters to us.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ServerFacts {
+    /// As in `7.0.15`.
+    pub version: String,
+    /// The name of this run of the server.
+    pub run_id: String,
+    /// `noeviction`, we hope.
+    pub eviction_policy: String,
+    /// Whether writes go to the append-only file.
+    pub aof: bool,
+    /// Memory in use, as in `1.2M`.
+    pub used_memory: String,
+    /// Commands handled since it started.
+    pub commands: u64,
+}
+
+impl Store {
+    /// Asks the server. Only INFO is used: CONFIG is refused by many hosts.
+    pub async fn server_facts(&self) -> Result<ServerFacts> {
+        let info: String = self.run(&redis::cmd("INFO")).await?;
+        let fact = |name: &str| {
+            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.unwrap_or_default().trim().to_owned()
+        };
+        Ok(ServerFacts {
+            version: fact("redis_version"),
+            run_id: fact("run_id"),
+            eviction_policy: fact("maxmemory_policy"),
+            aof: fact("aof_enabled") == "1",
+            used_memory: fact("used_memory_human"),
+            commands: fact("total_commands_processed").parse().unwrap_or(0),
+        })
+    }
+}
+
+impl ServerFacts {
+    /// What an operator should be told at start: each a sentence.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut told = Vec::new();
+        if self.major_minor() < (6, 2) {
+            told.push(format!("Redis {} is too old: 6.2 or newer is needed", self.version));
+        }
+        if !matches!(self.eviction_policy.as_str(), "noeviction" | "") {
+            told.push(format!(
+                "Redis may throw mail away when it is full (maxmemory-policy {}): set it to noeviction",
+                self.eviction_policy
+            ));
+        }
+        if !self.aof {
+            told.push(
+                "Redis does not keep its append-only file: what it holds is lost when it stops; set appendonly yes"
+                    .to_owned(),
+            );
+        }
+        told
+    }
+
+    fn major_minor(&self) -> (u32, u32) {
+        let mut numbers = self.version.split('.').map(|part| part.parse().unwrap_or(0));
+        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+    }
+}

@@ -1,0 +1,196 @@
+//! Looking for jobs: by state, queue, batch, template or address, page by page.
+
+use super::connection::Store;
+use crate::{BatchId, EmailAddress, InvalidInput, JobId, JobReport, JobState, Priority, QueueName, Result};
+
+/// Which jobs to look for. Empty fields allow everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobFilter {
+    /// In these queues; every known one when empty.
+    pub queues: Vec<QueueName>,
+    /// In this state; in any, the unfinished first, when absent.
+    pub state: Option<JobState>,
+    /// Of this batch.
+    pub batch: Option<BatchId>,
+    /// With this template.
+    pub template: Option<String>,
+    /// With this recipient.
+    pub address: Option<EmailAddress>,
+}
+
+/// One page of what was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobPage {
+    /// The jobs.
+    pub jobs: Vec<JobReport>,
+    /// Where to go on, if there is more.
+    pub next: Option<String>,
+}
+
+/// How many jobs are looked at for one page, so that a rare address does not read all of Redis at once.
+const SCAN_LIMIT: usize = 5_000;
+const CHUNK: usize = 100;
+
+/// A list in Redis that jobs are read from, one after the other.
+enum Source {
+    Index(QueueName, JobState),
+    Batch(BatchId),
+}
+
+impl Store {
+    /// Finds up to `limit` jobs, going on from `cursor` (what [`JobPage::next`] said).
+    pub async fn find_jobs(&self, filter: &JobFilter, cursor: Option<&str>, limit: usize) -> Result<JobPage> {
+        let sources = self.sources(filter).await?;
+        let (mut at, mut offset) = parse_cursor(cursor)?;
+        let mut jobs = Vec::new();
+        let mut looked = 0;
+        while let Some(source) = sources.get(at) {
+            if looked >= SCAN_LIMIT {
+                return Ok(JobPage { jobs, next: Some(format!("{at}-{offset}")) });
+            }
+            let ids = self.ids(source, offset, CHUNK).await?;
+            let ended = ids.is_empty();
+            looked += CHUNK.min(ids.len().max(1));
+            for report in self.jobs(&ids).await? {
+                offset += 1;
+                jobs.extend(report.filter(|report| source.shows(report) && filter.allows(report)));
+                if jobs.len() == limit {
+                    return Ok(JobPage { jobs, next: Some(format!("{at}-{offset}")) });
+                }
+            }
+            if ended {
+                (at, offset) = (at + 1, 0);
+            }
+        }
+        Ok(JobPage { jobs, next: None })
+    }
+
+    async fn sources(&self, filter: &JobFilter) -> Result<Vec<Source>> {
+        if let Some(batch) = &filter.batch {
+            return Ok(vec![Source::Batch(batch.clone())]);
+        }
+        let queues = if filter.queues.is_empty() { self.known_queues().await? } else { filter.queues.clone() };
+        let states = filter.state.map_or_else(|| IN_ORDER.to_vec(), |state| vec![state]);
+        let of_state = |state| queues.iter().map(move |queue| Source::Index(queue.clone(), state)).collect::<Vec<_>>();
+        Ok(states.into_iter().flat_map(of_state).collect())
+    }
+
+    async fn ids(&self, source: &Source, offset: usize, limit: usize) -> Result<Vec<JobId>> {
+        match source {
+            Source::Batch(batch) => {
+                let total = self.batch(batch).await?.map_or(0, |report| report.total);
+                let last = total.min((offset + limit) as u64);
+                Ok((offset as u64..last).map(|index| batch.job(index)).collect())
+            }
+            Source::Index(queue, JobState::Queued) => self.queued_ids(queue, offset, limit).await,
+            Source::Index(queue, state @ (JobState::Scheduled | JobState::Deferred)) => {
+                self.waiting_ids(queue, *state, offset, limit).await
+            }
+            Source::Index(queue, JobState::Sending) => self.indexed_ids(queue, "leases", "ZRANGE", offset, limit).await,
+            Source::Index(queue, state) => self.indexed_ids(queue, state.as_str(), "ZREVRANGE", offset, limit).await,
+        }
+    }
+
+    async fn indexed_ids(
+        &self,
+        queue: &QueueName,
+        index: &str,
+        command: &str,
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<JobId>> {
+        let key = self.keys.of_queue(queue, index);
+        let ids: Vec<String> = self.run(redis::cmd(command).arg(key).arg(offset).arg(offset + limit - 1)).await?;
+        parse_ids(ids)
+    }
+
+    /// The ready lists one after the other, the most urgent first.
+    async fn queued_ids(&self, queue: &QueueName, offset: usize, limit: usize) -> Result<Vec<JobId>> {
+        let keys: Vec<String> = Priority::all().map(|p| self.keys.of_queue(queue, &format!("ready:{p}"))).collect();
+        let mut lengths = redis::pipe();
+        for key in &keys {
+            lengths.cmd("LLEN").arg(key);
+        }
+        let lengths: Vec<usize> = self.run_all(&lengths).await?;
+        let mut skip = offset;
+        let mut found = Vec::new();
+        for (key, length) in keys.iter().zip(lengths) {
+            if skip >= length {
+                skip -= length;
+                continue;
+            }
+            let missing = limit - found.len();
+            let ids: Vec<String> = self.run(redis::cmd("LRANGE").arg(key).arg(skip).arg(skip + missing - 1)).await?;
+            found.extend(parse_ids(ids)?);
+            skip = 0;
+            if found.len() >= limit {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The three classes one after the other, each by time.
+    async fn waiting_ids(&self, queue: &QueueName, state: JobState, offset: usize, limit: usize) -> Result<Vec<JobId>> {
+        let mut skip = offset;
+        let mut found = Vec::new();
+        for class in ["urgent", "normal", "low"] {
+            let key = self.keys.of_queue(queue, &format!("{state}:{class}"));
+            let length: usize = self.run(redis::cmd("ZCARD").arg(&key)).await?;
+            if skip >= length || found.len() >= limit {
+                skip = skip.saturating_sub(length);
+                continue;
+            }
+            let last = skip + limit - found.len() - 1;
+            let ids: Vec<String> = self.run(redis::cmd("ZRANGE").arg(&key).arg(skip).arg(last)).await?;
+            found.extend(parse_ids(ids)?);
+            skip = 0;
+        }
+        Ok(found)
+    }
+}
+
+/// In which order jobs of any state are told.
+const IN_ORDER: [JobState; 8] = [
+    JobState::Sending,
+    JobState::Queued,
+    JobState::Deferred,
+    JobState::Scheduled,
+    JobState::Unknown,
+    JobState::Failed,
+    JobState::Sent,
+    JobState::Cancelled,
+];
+
+impl Source {
+    /// A list may hold what has gone on to another state meanwhile.
+    fn shows(&self, report: &JobReport) -> bool {
+        match self {
+            Self::Index(_, state) => report.state == *state,
+            Self::Batch(_) => true,
+        }
+    }
+}
+
+impl JobFilter {
+    fn allows(&self, report: &JobReport) -> bool {
+        self.state.is_none_or(|state| report.state == state)
+            && self.template.as_ref().is_none_or(|template| report.template.as_ref() == Some(template))
+            && self.address.as_ref().is_none_or(|address| goes_to(report, address))
+    }
+}
+
+fn goes_to(report: &JobReport, address: &EmailAddress) -> bool {
+    let handed_over = report.mail.iter().flat_map(crate::Mail::recipients).any(|known| known == address);
+    handed_over || report.recipients.iter().any(|recipient| recipient.address == *address)
+}
+
+fn parse_ids(ids: Vec<String>) -> Result<Vec<JobId>> {
+    ids.into_iter().map(|id| Ok(id.parse()?)).collect()
+}
+
+fn parse_cursor(cursor: Option<&str>) -> Result<(usize, usize)> {
+    let Some(cursor) = cursor else { return Ok((0, 0)) };
+    let parts = cursor.split_once('-').and_then(|(at, offset)| Some((at.parse().ok()?, offset.parse().ok()?)));
+    parts.ok_or_else(|| InvalidInput::new("cursor", format!("{cursor:?} is no place to go on from")).into())
+}

@@ -1,0 +1,41 @@
+//! The only thing that knows that Redis exists.
+//!
+//! A [`Store`] is cheap to clone; all clones share one connection, whose commands are pipelined.
+
+mod batches;
+mod bell;
+mod captured;
+mod claim;
+mod connection;
+mod enqueue;
+mod facts;
+mod find;
+mod idempotency;
+mod jobs;
+mod keys;
+mod processes;
+mod queues;
+mod reply;
+mod script;
+mod settle;
+mod steer;
+mod upkeep;
+
+pub use batches::{BatchReport, NewBatch};
+pub use bell::Bell;
+pub use captured::{Captured, CapturedMail};
+pub use claim::{Claim, ClaimId, ClaimReply, Claimed, WorkerId};
+pub use connection::Store;
+pub use enqueue::{Due, Enqueued, Expiry, JobTerms, NewJob};
+pub use facts::ServerFacts;
+pub use find::{JobFilter, JobPage};
+pub use idempotency::Reservation;
+pub use jobs::{AttemptReport, JobError, JobReport};
+pub use processes::{BusyJob, ProcessInfo, ProcessKind};
+pub use queues::{Minute, QueueReport};
+pub use settle::{BeginReply, DeferReply, FinishReply, Outcome, Settled};
+pub use steer::{CancelReply, Resolution, RetryReply};
+pub use upkeep::Swept;
+
+/// The version of the protocol that this process speaks; see `crates/core/README.md`.
+pub const PROTOCOL_VERSION: u32 = 1;

@@ -1,0 +1,102 @@
+//! The Lua scripts: one a transition, put together from their parts when the process starts.
+
+use std::{collections::HashMap, sync::LazyLock};
+
+const PARTS: [(&str, &str); 4] = [
+    ("prelude", include_str!("../lua/parts/prelude.lua")),
+    ("job", include_str!("../lua/parts/job.lua")),
+    ("time", include_str!("../lua/parts/time.lua")),
+    ("promote", include_str!("../lua/parts/promote.lua")),
+];
+
+/// Name and source of each script.
+const SOURCES: [(&str, &str); 18] = [
+    ("batch_cancel", include_str!("../lua/batch_cancel.lua")),
+    ("batch_create", include_str!("../lua/batch_create.lua")),
+    ("batch_seal", include_str!("../lua/batch_seal.lua")),
+    ("begin", include_str!("../lua/begin.lua")),
+    ("cancel", include_str!("../lua/cancel.lua")),
+    ("claim", include_str!("../lua/claim.lua")),
+    ("defer", include_str!("../lua/defer.lua")),
+    ("enqueue", include_str!("../lua/enqueue.lua")),
+    ("finish", include_str!("../lua/finish.lua")),
+    ("jobs", include_str!("../lua/jobs.lua")),
+    ("pause", include_str!("../lua/pause.lua")),
+    ("prune", include_str!("../lua/prune.lua")),
+    ("renew", include_str!("../lua/renew.lua")),
+    ("reserve", include_str!("../lua/reserve.lua")),
+    ("resolve", include_str!("../lua/resolve.lua")),
+    ("retry", include_str!("../lua/retry.lua")),
+    ("sweep", include_str!("../lua/sweep.lua")),
+    ("batches", include_str!("../lua/batches.lua")),
+];
+
+/// Scripts that put something in: Redis must be free to refuse them when it is full.
+const ALLOCATING: [&str; 2] = ["enqueue", "batch_create"];
+
+static SCRIPTS: LazyLock<HashMap<&'static str, redis::Script>> = LazyLock::new(|| {
+    SOURCES.iter().map(|(name, source)| (*name, redis::Script::new(&assemble(name, source)))).collect()
+});
+
+/// The script of that name.
+pub(super) fn script(name: &'static str) -> &'static redis::Script {
+    SCRIPTS.get(name).unwrap_or_else(|| unreachable!("there is no script {name}"))
+}
+
+/// The source as Redis gets it: what its header includes, then itself.
+fn assemble(name: &str, source: &str) -> String {
+    let mut whole = format!("local allocates = {}\n", ALLOCATING.contains(&name));
+    for part in included(source) {
+        let (_, text) =
+            PARTS.iter().find(|(known, _)| *known == part).unwrap_or_else(|| unreachable!("{name} includes {part}"));
+        whole.push_str(text);
+    }
+    whole.push_str(source);
+    whole
+}
+
+fn included(source: &str) -> impl Iterator<Item = &str> {
+    source.lines().find_map(|line| line.strip_prefix("-- Includes: ")).unwrap_or("").split_whitespace()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_script_has_a_complete_header_and_no_unbounded_command() {
+        for (name, source) in SOURCES {
+            for fact in ["-- ARGV:", "-- Replies:", "-- States:"] {
+                assert!(source.contains(fact), "{name} lacks {fact}");
+            }
+            let whole = assemble(name, source);
+            for forbidden in ["'KEYS'", "'SMEMBERS'", "'FLUSH", "redis.replicate", "math.random"] {
+                assert!(!whole.contains(forbidden), "{name} uses {forbidden}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_lua_file_is_a_script_or_a_part() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/lua");
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .expect("the folder of scripts")
+            .filter_map(|entry| entry.expect("an entry").file_name().to_str()?.strip_suffix(".lua").map(str::to_owned))
+            .collect();
+        let mut known: Vec<String> = SOURCES.iter().map(|(name, _)| (*name).to_owned()).collect();
+        files.sort();
+        known.sort();
+        assert_eq!(files, known);
+    }
+
+    /// The states that a header names on its `-- States:` lines are states, whatever else is said there.
+    #[test]
+    fn headers_name_real_states() {
+        let words = crate::JobState::ALL.map(crate::JobState::as_str);
+        for (name, source) in SOURCES {
+            let line = source.lines().find_map(|line| line.strip_prefix("-- States:")).unwrap_or_default();
+            let arrow = line.contains("->");
+            assert!(!arrow || words.iter().any(|word| line.contains(word)), "{name}: {line}");
+        }
+    }
+}

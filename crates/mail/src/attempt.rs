@@ -1,0 +1,101 @@
+//! What came of one try to send one mail.
+
+use postroom_core::EmailAddress;
+use postroom_smtp::EnhancedCode;
+
+use crate::Verdict;
+
+/// Longer replies are cut: they are kept with the job.
+const MAX_REPLY: usize = 500;
+
+/// One try, as it is recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The transport's name.
+    pub transport: String,
+    /// Where in the conversation it ended, as in `rcpt` or `dot`.
+    pub phase: Option<&'static str>,
+    /// The server's code.
+    pub code: Option<u16>,
+    /// The server's enhanced code, as in `5.1.1`.
+    pub enhanced: Option<String>,
+    /// What the server said, or what went wrong; at most about 500 characters.
+    pub reply: String,
+    /// What it means for the mail: `accepted` once nobody is left to try and somebody was accepted.
+    pub verdict: Verdict,
+    /// What it means for each recipient that was tried.
+    pub recipients: Vec<RecipientOutcome>,
+    /// What the next server calls the mail, if it was accepted.
+    pub receipt: Option<String>,
+    /// How long it took, in milliseconds.
+    pub ms: u64,
+}
+
+/// What came of one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecipientOutcome {
+    /// Who.
+    pub address: EmailAddress,
+    /// What it means for this recipient; open as long as it [is retryable](Verdict::is_retryable).
+    pub verdict: Verdict,
+    /// The server's code.
+    pub code: Option<u16>,
+    /// The server's enhanced code.
+    pub enhanced: Option<String>,
+    /// What the server said; at most about 500 characters.
+    pub reply: String,
+    /// Whether the address itself is bad, so that nothing should be sent to it again.
+    pub suppress: bool,
+}
+
+impl Attempt {
+    /// A try in which all recipients fared alike.
+    pub(crate) fn alike(to: &[EmailAddress], verdict: Verdict, reply: &str) -> Self {
+        let reply = trimmed(reply);
+        let recipients = to.iter().map(|address| RecipientOutcome::new(address, verdict, reply.clone())).collect();
+        Self {
+            transport: String::new(),
+            phase: None,
+            code: None,
+            enhanced: None,
+            reply,
+            verdict,
+            recipients,
+            receipt: None,
+            ms: 0,
+        }
+    }
+
+    /// A mail that never came as far as a transport: it could not be rendered or composed.
+    #[must_use]
+    pub fn invalid(to: &[EmailAddress], problem: &str) -> Self {
+        Self::alike(to, Verdict::Invalid, problem)
+    }
+
+    /// The same with the server's codes, also for each recipient.
+    pub(crate) fn with_codes(mut self, code: u16, enhanced: Option<EnhancedCode>) -> Self {
+        self.code = Some(code);
+        self.enhanced = enhanced.map(|enhanced| enhanced.to_string());
+        for recipient in &mut self.recipients {
+            recipient.code = self.code;
+            recipient.enhanced.clone_from(&self.enhanced);
+            recipient.suppress = recipient.verdict.suppresses(code, enhanced);
+        }
+        self
+    }
+}
+
+impl RecipientOutcome {
+    pub(crate) fn new(address: &EmailAddress, verdict: Verdict, reply: String) -> Self {
+        Self { address: address.clone(), verdict, code: None, enhanced: None, reply, suppress: false }
+    }
+}
+
+/// One line of at most about 500 characters.
+pub(crate) fn trimmed(reply: &str) -> String {
+    let line = crate::rendered::one_line(reply);
+    match line.char_indices().nth(MAX_REPLY) {
+        None => line,
+        Some((end, _)) => format!("{}…", &line[..end]),
+    }
+}

@@ -1,0 +1,65 @@
+//! Mail and words to bytes: RFC 5322 and MIME, in 7-bit lines that end with CRLF.
+
+mod header;
+mod media_type;
+mod parts;
+
+use std::time::{Duration, SystemTime};
+
+use lettre::message::header::{Date, Headers, MessageId};
+use postroom_core::{InvalidInput, Mail, Mailbox};
+
+use crate::{Envelope, Identity, Message, Rendered};
+
+/// Why a mail can't be composed. It will not get better by trying again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ComposeError {
+    /// Nobody said who it is from.
+    #[error("the mail has no sender: it has no `from`, and SMTP_MAIL_FROM is not set")]
+    NoSender,
+    /// A field of the mail that it may not have so.
+    #[error(transparent)]
+    Invalid(#[from] InvalidInput),
+}
+
+/// Composes a mail. The same input makes the same bytes, so every attempt sends the same message.
+///
+/// Bcc goes into the envelope alone. `Auto-Submitted` says that a machine wrote the mail, unless the mail says otherwise.
+pub fn compose(
+    mail: &Mail,
+    words: &Rendered,
+    identity: &Identity,
+    default_sender: Option<&Mailbox>,
+) -> Result<Message, ComposeError> {
+    mail.check()?;
+    let from = mail.from.as_ref().or(default_sender).ok_or(ComposeError::NoSender)?;
+    let mut bytes = headers(mail, from, words, identity)?;
+    parts::append(&mut bytes, words, &mail.attachments, &identity.boundary_seed)?;
+    Ok(Message { message_id: identity.message_id.clone(), envelope: envelope(mail, from), bytes })
+}
+
+fn envelope(mail: &Mail, from: &Mailbox) -> Envelope {
+    Envelope { mail_from: from.address.clone(), rcpt_to: mail.recipients().into_iter().cloned().collect() }
+}
+
+fn headers(mail: &Mail, from: &Mailbox, words: &Rendered, identity: &Identity) -> Result<Vec<u8>, InvalidInput> {
+    let mut headers = Headers::new();
+    headers.set(Date::new(date(identity.date_ms)));
+    headers.set(MessageId::from(format!("<{}>", header::one_word("message_id", &identity.message_id)?)));
+    header::set_mailboxes(&mut headers, "From", std::slice::from_ref(from))?;
+    header::set_mailboxes(&mut headers, "To", &mail.to)?;
+    header::set_mailboxes(&mut headers, "Cc", &mail.cc)?;
+    if mail.to.is_empty() && mail.cc.is_empty() {
+        header::set_text(&mut headers, "To", "undisclosed-recipients:;")?;
+    }
+    header::set_mailboxes(&mut headers, "Reply-To", &mail.reply_to)?;
+    header::set_text(&mut headers, "Subject", &words.subject)?;
+    header::set_text(&mut headers, "Auto-Submitted", "auto-generated")?;
+    header::set_own(&mut headers, &mail.headers)?;
+    header::set_text(&mut headers, "MIME-Version", "1.0")?;
+    Ok(headers.to_string().into_bytes())
+}
+
+fn date(ms: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(ms).unwrap_or_default())
+}

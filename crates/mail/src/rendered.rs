@@ -1,0 +1,73 @@
+//! The words of a mail.
+
+use crate::templates::text_of_html;
+
+/// A mail's words, ready to be composed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// One line.
+    pub subject: String,
+    /// The HTML body, if the mail has one.
+    pub html: Option<String>,
+    /// The body as plain text; made from the HTML where none was given.
+    pub text: String,
+}
+
+impl Rendered {
+    /// The words of a mail without a template: taken as they are, `{{ braces }}` too.
+    #[must_use]
+    pub fn literal(subject: &str, text: Option<&str>, html: Option<&str>) -> Self {
+        let text = text.map_or_else(|| html.map(text_of_html).unwrap_or_default(), str::to_owned);
+        Self { subject: one_line(subject), html: html.map(str::to_owned), text }
+    }
+}
+
+/// Trimmed, with each run of white space that holds a line break or a control character made one space: a name with a
+/// line break in it must neither break a header nor fail a mail.
+pub(crate) fn one_line(text: &str) -> String {
+    let text = text.trim();
+    if !text.chars().any(is_break) {
+        return text.to_owned();
+    }
+    let mut line = String::with_capacity(text.len());
+    for word in text.split(is_break).map(str::trim).filter(|word| !word.is_empty()) {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    line
+}
+
+/// What ends a line somewhere: control characters, and Unicode's own line and paragraph separators.
+fn is_break(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_is_one_line() {
+        for (text, line) in [
+            ("  Hello \n", "Hello"),
+            ("Hello  world", "Hello  world"),
+            ("Hello \r\n Bcc: x", "Hello Bcc: x"),
+            ("a\u{2028}b\tc\0d", "a b c d"),
+            ("\r\n", ""),
+            ("Żółć 李雷 🎉", "Żółć 李雷 🎉"),
+        ] {
+            assert_eq!(one_line(text), line, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn literal_words_are_not_rendered() {
+        let words = Rendered::literal("{{ subject }}", Some("{% if x %}{{ y"), None);
+        assert_eq!(words.subject, "{{ subject }}");
+        assert_eq!(words.text, "{% if x %}{{ y");
+        let words = Rendered::literal("s", None, Some("<p>Żółć &amp; 李雷</p>"));
+        assert_eq!(words.text.trim(), "Żółć & 李雷");
+    }
+}

@@ -1,0 +1,229 @@
+//! Which files make a template, and which of them a language gets.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::{LoadError, source::Sources};
+
+/// What a template consists of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TemplateInfo {
+    /// Its name, that of its folder.
+    pub name: String,
+    /// The languages it has besides the default one.
+    pub locales: Vec<String>,
+    /// Whether it has HTML; else its mails are plain text.
+    pub has_html: bool,
+    /// Whether it has a text of its own; else one is made from the HTML of each mail.
+    pub has_text: bool,
+    /// A short hash of its files and the shared ones.
+    pub hash: String,
+}
+
+/// The templates by name.
+#[derive(Debug)]
+pub(super) struct Catalog(BTreeMap<String, Entry>);
+
+/// A template: its files by language, `""` being the default.
+#[derive(Debug)]
+pub(super) struct Entry {
+    info: TemplateInfo,
+    variants: BTreeMap<String, Variant>,
+}
+
+/// The files of one language, by their names in the folder.
+#[derive(Debug, Default)]
+struct Variant {
+    subject: Option<String>,
+    html: Option<String>,
+    text: Option<String>,
+}
+
+/// The files that one mail is made from.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Choice<'a> {
+    pub(super) subject: &'a str,
+    pub(super) html: Option<&'a str>,
+    pub(super) text: Option<&'a str>,
+}
+
+impl Catalog {
+    /// A folder with a subject or a body is a template; all other files are shared.
+    pub(super) fn of(sources: &Sources) -> Result<Self, LoadError> {
+        let mut templates: BTreeMap<&str, BTreeMap<String, Variant>> = BTreeMap::new();
+        for file in sources.keys() {
+            if let Some((name, part, locale)) = part_of(file) {
+                let variant = templates.entry(name).or_default().entry(locale).or_default();
+                *variant.slot(part) = Some(file.clone());
+            }
+        }
+        let shared = hash_of(sources, |file| part_of(file).is_none());
+        let entries = templates.into_iter().map(|(name, variants)| {
+            let own = hash_of(sources, |file| part_of(file).is_some_and(|(owner, ..)| owner == name));
+            Entry::new(name, variants, &format!("{own}{shared}")).map(|entry| (name.to_owned(), entry))
+        });
+        entries.collect::<Result<_, _>>().map(Self)
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Entry> {
+        self.0.get(name)
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+}
+
+impl Entry {
+    fn new(name: &str, variants: BTreeMap<String, Variant>, content: &str) -> Result<Self, LoadError> {
+        let incomplete = |problem: &str| LoadError::Incomplete { template: name.into(), problem: problem.into() };
+        let default = variants.get("").ok_or_else(|| incomplete("it has no subject.txt"))?;
+        if default.subject.is_none() {
+            return Err(incomplete("it has no subject.txt"));
+        }
+        if !default.has_body() {
+            return Err(incomplete("it has neither body.html nor body.txt"));
+        }
+        let info = TemplateInfo {
+            name: name.to_owned(),
+            locales: variants.keys().filter(|locale| !locale.is_empty()).cloned().collect(),
+            has_html: default.html.is_some(),
+            has_text: default.text.is_some(),
+            hash: short_hash(content.as_bytes()),
+        };
+        Ok(Self { info, variants })
+    }
+
+    pub(super) fn info(&self) -> &TemplateInfo {
+        &self.info
+    }
+
+    /// The files for a language. HTML and text come from the same one, so that both say the same.
+    pub(super) fn choose(&self, locale: Option<&str>) -> Option<Choice<'_>> {
+        let levels = levels(locale);
+        let mut variants = levels.iter().filter_map(|level| self.variants.get(level));
+        let body = variants.clone().find(|variant| variant.has_body())?;
+        let subject = variants.find_map(|variant| variant.subject.as_deref())?;
+        Some(Choice { subject, html: body.html.as_deref(), text: body.text.as_deref() })
+    }
+}
+
+impl Variant {
+    fn has_body(&self) -> bool {
+        self.html.is_some() || self.text.is_some()
+    }
+
+    fn slot(&mut self, part: Part) -> &mut Option<String> {
+        match part {
+            Part::Subject => &mut self.subject,
+            Part::Html => &mut self.html,
+            Part::Text => &mut self.text,
+        }
+    }
+}
+
+/// What a file is to its template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Subject,
+    Html,
+    Text,
+}
+
+/// `newsletter/body.pl.html` is the HTML of `newsletter` in `pl`.
+fn part_of(file: &str) -> Option<(&str, Part, String)> {
+    let (name, file) = file.split_once('/')?;
+    let (stem, ext) = file.rsplit_once('.')?;
+    let (stem, locale) = stem.split_once('.').unwrap_or((stem, ""));
+    let part = match (stem, ext) {
+        ("subject", "txt") => Part::Subject,
+        ("body", "html") => Part::Html,
+        ("body", "txt") => Part::Text,
+        _ => return None,
+    };
+    Some((name, part, normal(locale)))
+}
+
+/// `pl_PL` and `pl-pl` are one language.
+fn normal(locale: &str) -> String {
+    locale.trim().to_lowercase().replace('_', "-")
+}
+
+/// From the most exact language to the default one: `pl-pl`, `pl`, `""`.
+fn levels(locale: Option<&str>) -> Vec<String> {
+    let mut level = normal(locale.unwrap_or_default());
+    let mut levels = Vec::new();
+    while let Some((shorter, _)) = level.rsplit_once('-') {
+        let shorter = shorter.to_owned();
+        levels.push(std::mem::replace(&mut level, shorter));
+    }
+    levels.push(level);
+    levels.push(String::new());
+    let mut seen = BTreeSet::new();
+    levels.retain(|level| seen.insert(level.clone()));
+    levels
+}
+
+fn hash_of(sources: &Sources, wanted: impl Fn(&str) -> bool) -> String {
+    let mut all = Sha256::new();
+    for (name, text) in sources.iter().filter(|(name, _)| wanted(name)) {
+        for part in [name, text] {
+            all.update(part.len().to_le_bytes());
+            all.update(part);
+        }
+    }
+    hex(&all.finalize())
+}
+
+fn short_hash(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes)[..8])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalog(files: &[&str]) -> Result<Catalog, LoadError> {
+        Catalog::of(&files.iter().map(|file| ((*file).to_owned(), String::new())).collect())
+    }
+
+    #[test]
+    fn a_language_gets_the_nearest_files() {
+        let files = ["t/subject.txt", "t/body.html", "t/body.txt", "t/subject.pl.txt", "t/body.pl.html", "t/body.pl-PL.txt"];
+        let catalog = catalog(&files).expect("a catalog");
+        let entry = catalog.get("t").expect("a template");
+        for (locale, subject, html, text) in [
+            (None, "t/subject.txt", Some("t/body.html"), Some("t/body.txt")),
+            (Some("de"), "t/subject.txt", Some("t/body.html"), Some("t/body.txt")),
+            (Some("pl"), "t/subject.pl.txt", Some("t/body.pl.html"), None),
+            (Some("pl-AT"), "t/subject.pl.txt", Some("t/body.pl.html"), None),
+            (Some("PL_pl"), "t/subject.pl.txt", None, Some("t/body.pl-PL.txt")),
+            (Some(""), "t/subject.txt", Some("t/body.html"), Some("t/body.txt")),
+        ] {
+            assert_eq!(entry.choose(locale), Some(Choice { subject, html, text }), "{locale:?}");
+        }
+        assert_eq!(entry.info().locales, ["pl", "pl-pl"]);
+    }
+
+    #[test]
+    fn half_a_template_is_named() {
+        for (files, problem) in [
+            (&["t/body.html"][..], "template t: it has no subject.txt"),
+            (&["t/subject.pl.txt", "t/body.pl.html"], "template t: it has no subject.txt"),
+            (&["t/subject.txt", "t/boddy.html"], "template t: it has neither body.html nor body.txt"),
+        ] {
+            assert_eq!(catalog(files).expect_err("incomplete").to_string(), problem);
+        }
+        assert_eq!(catalog(&["layouts/base.html", "parts/footer.txt", "x.txt"]).expect("shared files only").names(), [""; 0]);
+    }
+}

@@ -1,0 +1,120 @@
+//! CSS moved from `<style>` into the elements, since some mail programs read only that. It is done once, in the
+//! template's source, and never at the price of the template: what can't be inlined safely stays as it was written.
+//! The `<style>` stays too, for dark mode and narrow screens.
+
+use css_inline::{CSSInliner, InlineOptions};
+
+use super::{shield::shield, source::Sources};
+
+/// A template extends a template, which may extend another; a ring of them is tera's to refuse.
+const MAX_DEPTH: usize = 16;
+
+/// The same files, each HTML file's elements styled by its own `<style>` and those of the files it extends. A selector
+/// has to match within one file.
+pub(super) fn with_inlined_css(mut sources: Sources) -> Sources {
+    let html_files = sources.iter().filter(|(name, _)| name.ends_with(".html"));
+    let inlined: Vec<_> = html_files
+        .filter_map(|(name, source)| inline(source, &inherited_css(source, &sources)).map(|html| (name.clone(), html)))
+        .collect();
+    sources.extend(inlined);
+    sources
+}
+
+/// `None` when there is nothing to do, or when it can't be done without harm.
+fn inline(source: &str, inherited: &str) -> Option<String> {
+    if inherited.is_empty() && !source.contains("<style") {
+        return None;
+    }
+    let shielded = shield(source)?;
+    let inliner = inliner();
+    let html = if is_whole_page(source) {
+        inliner.inline(&shielded.html)
+    } else {
+        inliner.inline_fragment(&shielded.html, inherited)
+    };
+    shielded.unshield(html.ok()?)
+}
+
+fn inliner() -> CSSInliner<'static> {
+    let options = InlineOptions { keep_style_tags: true, keep_link_tags: true, ..InlineOptions::default() };
+    options.load_remote_stylesheets(false).build()
+}
+
+fn is_whole_page(source: &str) -> bool {
+    source.to_ascii_lowercase().contains("<html")
+}
+
+/// The CSS of the files that a file extends, the farthest first.
+fn inherited_css(source: &str, sources: &Sources) -> String {
+    let parents = std::iter::successors(parent(source, sources), |parent| self::parent(parent, sources));
+    let mut css: Vec<String> = parents.take(MAX_DEPTH).map(|parent| styles(parent)).collect();
+    css.reverse();
+    css.concat()
+}
+
+fn parent<'a>(source: &str, sources: &'a Sources) -> Option<&'a String> {
+    let (_, after) = source.split_once("extends")?;
+    let quote = after.chars().find(|c| !c.is_whitespace()).filter(|c| matches!(c, '"' | '\'' | '`'))?;
+    let name = after.split(quote).nth(1)?;
+    sources.get(name)
+}
+
+/// What stands in a file's `<style>` elements; those with template tags in them are left to the reader's program.
+fn styles(source: &str) -> String {
+    let blocks = source.split("<style").skip(1).filter_map(|after| {
+        let (_, css) = after.split_once('>')?;
+        css.split_once("</style").map(|(css, _)| css)
+    });
+    blocks.filter(|css| !css.contains("{{") && !css.contains("{%")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAYOUT: &str = "<!DOCTYPE html>\n<html><head><title>{% block title %}{{ t }}{% endblock title %}</title>\n\
+        <style>.a { color: red } td.b { color: blue } @media (max-width: 9px) { .a { color: green !important } }</style></head>\n\
+        <body><table><tr><td class=\"b\">{% block main %}{% endblock main %}</td></tr></table></body></html>";
+
+    fn inlined(name: &str, files: &[(&str, &str)]) -> String {
+        let sources = files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        with_inlined_css(sources).remove(name).expect("the file")
+    }
+
+    #[test]
+    fn a_layout_is_styled_and_its_tags_live() {
+        let html = inlined("base.html", &[("base.html", LAYOUT)]);
+        assert!(html.contains("<td class=\"b\" style=\"color: blue"), "{html}");
+        assert!(html.contains("{% block main %}{% endblock main %}</td>"), "{html}");
+        assert!(html.contains("<title>{% block title %}{{ t }}{% endblock title %}</title>"), "{html}");
+        assert!(html.contains("@media (max-width: 9px)") && !html.contains("postroom-tag"), "{html}");
+        assert!(!html.contains("tbody"), "{html}");
+    }
+
+    #[test]
+    fn a_page_is_styled_by_its_layout() {
+        let page = "{% extends \"base.html\" %}\n{% block main %}\n{% for x in xs %}<p class=\"a\">{{ x }} &amp; {{ y }}</p>{% endfor %}\n\
+            <a href=\"{{ url }}\" {% if z %}title=\"{{ z }}\"{% endif %} class=\"a\">go</a>\n{% endblock main %}\n";
+        let html = inlined("page.html", &[("base.html", LAYOUT), ("page.html", page)]);
+        assert!(html.contains("<p class=\"a\" style=\"color: red"), "{html}");
+        assert!(html.contains("href=\"{{ url }}\""), "{html}");
+        assert!(html.contains("{% if z %}") && html.contains("title=\"{{ z }}\"") && html.contains("{% endif %}"), "{html}");
+        assert!(html.starts_with("{% extends \"base.html\" %}"), "{html}");
+    }
+
+    #[test]
+    fn rows_with_a_loop_around_them_stay_in_their_table() {
+        let page = "<html><style>td { color: red }</style><table>{% for x in xs %}<tr><td>{{ x }}</td></tr>{% endfor %}</table></html>";
+        let html = inlined("p.html", &[("p.html", page)]);
+        assert!(html.contains("<table>{% for x in xs %}<tr><td style=\"color: red"), "{html}");
+        assert!(html.contains("</td></tr>{% endfor %}</table>"), "{html}");
+    }
+
+    #[test]
+    fn what_a_parser_would_break_is_left_alone() {
+        let rows = "{% extends \"base.html\" %}{% block main %}<tr><td class=\"a\">x</td></tr>{% endblock main %}";
+        assert_eq!(inlined("rows.html", &[("base.html", LAYOUT), ("rows.html", rows)]), rows);
+        let remote = "<html><head><link rel=\"stylesheet\" href=\"https://example.org/a.css\"></head><body></body></html>";
+        assert_eq!(inlined("r.html", &[("r.html", remote)]), remote);
+    }
+}

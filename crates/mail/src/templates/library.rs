@@ -1,0 +1,110 @@
+//! One state of the folder, compiled.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+use tera::{Context, Tera};
+
+use super::{
+    LoadError, RenderError, TemplateInfo,
+    catalog::{Catalog, Choice},
+    inline::with_inlined_css,
+    source::{self, Sources},
+    text::text_of_html,
+};
+use crate::{Rendered, rendered::one_line};
+
+/// Templates that can be rendered.
+#[derive(Debug)]
+pub(super) struct Library {
+    catalog: Catalog,
+    engine: Engine,
+}
+
+/// The files as they are sent, their CSS inlined; and as they were written, so that an error names the author's line.
+struct Engine {
+    sent: Tera,
+    written: Tera,
+}
+
+impl Library {
+    pub(super) fn load(folder: &Path) -> Result<Self, LoadError> {
+        let sources = source::read(folder)?;
+        let catalog = Catalog::of(&sources)?;
+        let engine = Engine::of(sources)?;
+        Ok(Self { catalog, engine })
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        self.catalog.names()
+    }
+
+    pub(super) fn describe(&self, name: &str) -> Option<TemplateInfo> {
+        self.catalog.get(name).map(|entry| entry.info().clone())
+    }
+
+    pub(super) fn render(&self, name: &str, vars: &Map<String, Value>, locale: Option<&str>) -> Result<Rendered, RenderError> {
+        self.render_with_subject(name, vars, locale, None)
+    }
+
+    /// Renders with a subject in place of the template's.
+    pub(super) fn render_with_subject(
+        &self,
+        name: &str,
+        vars: &Map<String, Value>,
+        locale: Option<&str>,
+        subject: Option<&str>,
+    ) -> Result<Rendered, RenderError> {
+        let Choice { subject: subject_file, html, text } = self.choose(name, locale)?;
+        let context = context(vars);
+        let render = |file: &str| self.engine.render(name, file, &context);
+        let subject = subject.map_or_else(|| render(subject_file), |subject| Ok(subject.to_owned()))?;
+        let html = html.map(render).transpose()?;
+        let text = match text {
+            Some(text) => render(text)?,
+            None => html.as_deref().map(text_of_html).unwrap_or_default(),
+        };
+        Ok(Rendered { subject: one_line(&subject), html, text })
+    }
+
+    fn choose(&self, name: &str, locale: Option<&str>) -> Result<Choice<'_>, RenderError> {
+        let entry = self.catalog.get(name);
+        entry.and_then(|entry| entry.choose(locale)).ok_or_else(|| RenderError::missing(name, &self.names()))
+    }
+}
+
+impl Engine {
+    fn of(sources: Sources) -> Result<Self, LoadError> {
+        let written = compile(&sources)?;
+        let sent = compile(&with_inlined_css(sources))?;
+        Ok(Self { sent, written })
+    }
+
+    fn render(&self, template: &str, file: &str, context: &Context) -> Result<String, RenderError> {
+        self.sent.render(file, context).map_err(|error| {
+            let error = self.written.render(file, context).err().unwrap_or(error);
+            RenderError::of_tera(template, file, &error)
+        })
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.written.get_template_names()).finish()
+    }
+}
+
+/// Names end in `.html` or `.txt`, so tera escapes the right ones.
+fn compile(sources: &Sources) -> Result<Tera, LoadError> {
+    let mut tera = Tera::default();
+    tera.add_raw_templates(sources.iter()).map_err(|error| LoadError::of_tera(&error))?;
+    Ok(tera)
+}
+
+fn context(vars: &Map<String, Value>) -> Context {
+    let mut context = Context::new();
+    for (name, value) in vars {
+        context.insert(name.clone(), value);
+    }
+    context
+}

@@ -1,0 +1,184 @@
+//! Template tags out of an HTML parser's sight.
+//!
+//! A template is not HTML: `{% for %}` between two table rows would be moved out of the table, `{% if %}` in a tag be
+//! torn apart. So each template tag is replaced by a mark that survives parsing and writing where it stands.
+
+/// What marks are made from; a template that holds it is left alone.
+const MARK: &str = "postroom-tag-";
+
+/// HTML with a mark in place of each template tag.
+pub(super) struct Shielded<'a> {
+    pub(super) html: String,
+    tags: Vec<&'a str>,
+}
+
+/// Where in HTML the scan is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Text,
+    /// In an element that holds no comments.
+    Raw,
+    Tag(Inner),
+    Quoted(char, Inner),
+    Comment,
+}
+
+/// What a tag leads into.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inner {
+    Text,
+    Raw,
+}
+
+/// Elements whose text is no HTML.
+const RAW: [&str; 4] = ["style", "script", "title", "textarea"];
+
+/// `None` when the source can't be shielded: a template tag without an end, a mark of ours.
+pub(super) fn shield(source: &str) -> Option<Shielded<'_>> {
+    if source.contains(MARK) {
+        return None;
+    }
+    let mut shielded = Shielded { html: String::with_capacity(source.len()), tags: Vec::new() };
+    let mut place = Place::Text;
+    let mut rest = source;
+    while let Some(first) = rest.chars().next() {
+        if is_template_tag(rest) {
+            let (tag, after) = rest.split_at(template_tag_len(rest)?);
+            shielded.push_mark(tag, place);
+            rest = after;
+        } else {
+            place = place.after(rest, first);
+            shielded.html.push(first);
+            rest = &rest[first.len_utf8()..];
+        }
+    }
+    Some(shielded)
+}
+
+impl<'a> Shielded<'a> {
+    fn push_mark(&mut self, tag: &'a str, place: Place) {
+        let mark = mark(self.tags.len());
+        self.tags.push(tag);
+        match place {
+            Place::Text => self.html.extend(["<!--", &mark, "-->"]),
+            Place::Raw | Place::Tag(_) | Place::Quoted(..) | Place::Comment => self.html.push_str(&mark),
+        }
+    }
+
+    /// The tags back in place of their marks. `None` if the HTML around them did not survive: an element or a tag was
+    /// moved, dropped or doubled.
+    pub(super) fn unshield(&self, html: String) -> Option<String> {
+        let html = if self.html.contains("<tbody") { html } else { html.replace("<tbody>", "").replace("</tbody>", "") };
+        if outline(&self.html) != outline(&html) {
+            return None;
+        }
+        let restored = self.tags.iter().enumerate().fold(html, |html, (number, tag)| {
+            let mark = mark(number);
+            // As a comment, as an attribute without a value, or as it is.
+            html.replace(&format!("<!--{mark}-->"), tag).replace(&format!("{mark}=\"\""), tag).replace(&mark, tag)
+        });
+        Some(restored)
+    }
+}
+
+impl Place {
+    fn after(self, rest: &str, first: char) -> Self {
+        match (self, first) {
+            (Self::Text, '<') if rest.starts_with("<!--") => Self::Comment,
+            (Self::Text, '<') if rest[1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '/') => {
+                let raw = RAW.contains(&word(&rest[1..]).to_ascii_lowercase().as_str());
+                Self::Tag(if raw { Inner::Raw } else { Inner::Text })
+            }
+            (Self::Raw, '<') if rest.starts_with("</") => Self::Tag(Inner::Text),
+            (Self::Comment, '-') if rest.starts_with("-->") => Self::Text,
+            (Self::Tag(inner), quote @ ('"' | '\'')) => Self::Quoted(quote, inner),
+            (Self::Quoted(quote, inner), c) if c == quote => Self::Tag(inner),
+            (Self::Tag(Inner::Text), '>') => Self::Text,
+            (Self::Tag(Inner::Raw), '>') => Self::Raw,
+            (place, _) => place,
+        }
+    }
+}
+
+fn mark(number: usize) -> String {
+    format!("{MARK}{number}-")
+}
+
+fn is_template_tag(text: &str) -> bool {
+    ["{{", "{%", "{#"].iter().any(|start| text.starts_with(start))
+}
+
+/// Up to the end of the template tag that the text starts with; quotes may hold what looks like an end.
+fn template_tag_len(text: &str) -> Option<usize> {
+    let end = match text.as_bytes().get(1)? {
+        b'{' => "}}",
+        b'%' => "%}",
+        _ => return text.find("#}").map(|at| at + 2),
+    };
+    let mut quote = None;
+    for (at, c) in text.char_indices().skip(2) {
+        match quote {
+            Some(open) if open == c => quote = None,
+            Some(_) => {}
+            None if text[at..].starts_with(end) => return Some(at + end.len()),
+            None if matches!(c, '"' | '\'' | '`') => quote = Some(c),
+            None => {}
+        }
+    }
+    None
+}
+
+/// Elements that a parser adds where they were left out.
+const IMPLIED: [&str; 5] = ["html", "head", "body", "tbody", "colgroup"];
+
+/// The order of start tags and marks.
+fn outline(html: &str) -> Vec<String> {
+    let starts = html.match_indices('<').map(|(at, _)| (at, word(&html[at + 1..]).to_ascii_lowercase()));
+    let elements = starts.filter(|(_, name)| name.starts_with(|c: char| c.is_ascii_alphabetic()) && !IMPLIED.contains(&name.as_str()));
+    let marks = html.match_indices(MARK).map(|(at, _)| (at, word(&html[at..]).to_owned()));
+    let mut outline: Vec<_> = elements.chain(marks).collect();
+    outline.sort_unstable();
+    outline.into_iter().map(|(_, name)| name).collect()
+}
+
+/// The letters, digits and `-` that a text starts with.
+fn word(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(text.len());
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_out_is_what_went_in() {
+        for source in [
+            "<p {% if x %}class=\"a\"{% endif %} title='{{ \"}}\" }}'>{{ y }}</p>",
+            "<title>{{ t }}</title><style>a { color: {{ c }} }</style><!-- {# x #} -->",
+            "<table>{% for r in rows %}<tr><td>{{ r }}</td></tr>{% endfor %}</table>",
+            "a < b {{ c }}",
+        ] {
+            let shielded = shield(source).expect(source);
+            assert!(!shielded.html.contains(['{', '%']) || source.contains("color"), "{}", shielded.html);
+            assert_eq!(shielded.unshield(shielded.html.clone()).as_deref(), Some(source));
+        }
+    }
+
+    #[test]
+    fn marks_are_comments_only_where_comments_are() {
+        let shielded = shield("<title>{{ a }}</title>{{ b }}<i x=\"{{ c }}\" {{ d }}>").expect("sound");
+        let expected = "<title>postroom-tag-0-</title><!--postroom-tag-1--><i x=\"postroom-tag-2-\" postroom-tag-3->";
+        assert_eq!(shielded.html, expected);
+    }
+
+    #[test]
+    fn what_did_not_survive_is_noticed() {
+        let shielded = shield("<table>{% if x %}<tr></tr>{% endif %}</table>").expect("sound");
+        let moved = shielded.html.replace("<table>", "").replace("<tr>", "<table><tr>");
+        assert_eq!(shielded.unshield(moved), None);
+        assert_eq!(shielded.unshield(String::new()), None);
+        assert!(shield("{{ x").is_none());
+        assert!(shield("<!--postroom-tag-1-->").is_none());
+    }
+}

@@ -1,0 +1,162 @@
+//! Mail through a mail server.
+
+use std::{fs, path::Path};
+
+use postroom_core::{
+    EmailAddress,
+    settings::{Security as SecuritySetting, SmtpSettings, SmtpTimeouts},
+};
+use postroom_smtp::{
+    Address, Commit, Credentials, Delivery, Endpoint, Envelope, HelloName, Outcome, Phase, Pool, PoolLimits, Reply,
+    Security, SmtpError, TimeLimits, TlsClient, TlsOptions,
+};
+use secrecy::ExposeSecret;
+
+use crate::{Attempt, Message, RecipientOutcome, Verdict, attempt::trimmed};
+
+/// Sends through one server, over connections that are kept for the next mail.
+#[derive(Debug)]
+pub struct SmtpTransport {
+    pool: Pool,
+}
+
+/// Settings that no transport can be made from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct BadTransport {
+    /// The setting.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl SmtpTransport {
+    /// Nothing is connected before the first mail.
+    pub fn from_settings(settings: &SmtpSettings) -> Result<Self, BadTransport> {
+        Ok(Self { pool: Pool::new(endpoint(settings)?, PoolLimits::default()) })
+    }
+
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    pub(super) async fn send(&self, message: &Message, to: &[EmailAddress], commit: impl Future<Output = Commit>) -> Attempt {
+        let envelope = match envelope(message, to) {
+            Ok(envelope) => envelope,
+            Err(problem) => return Attempt::invalid(to, &problem),
+        };
+        let mut session = match self.pool.checkout().await {
+            Ok(session) => session,
+            Err(error) => return of_error(to, &error),
+        };
+        match session.send(&envelope, &message.bytes, commit).await {
+            Ok(delivery) => of_delivery(to, &delivery),
+            Err(error) => of_error(to, &error),
+        }
+    }
+}
+
+/// A server as settings describe it.
+pub(super) fn endpoint(settings: &SmtpSettings) -> Result<Endpoint, BadTransport> {
+    let bad = |field, problem: &dyn std::fmt::Display| BadTransport { field, problem: problem.to_string() };
+    let security = match settings.security {
+        SecuritySetting::Tls => Security::ImplicitTls(tls(settings.ca_file.as_deref())?),
+        SecuritySetting::StartTls => Security::StartTls(tls(settings.ca_file.as_deref())?),
+        SecuritySetting::None => Security::None,
+    };
+    let mut endpoint = Endpoint::new(&settings.host, settings.port, security);
+    endpoint.hello_name = HelloName::parse(&settings.hello_name).map_err(|error| bad("hello_name", &error))?;
+    endpoint.limits = limits(&settings.timeouts);
+    let credentials = settings.credentials.as_ref();
+    endpoint.credentials = credentials.map(|(user, secret)| Credentials::new(user, secret.expose_secret()));
+    Ok(endpoint)
+}
+
+fn tls(ca_file: Option<&Path>) -> Result<TlsClient, BadTransport> {
+    let bad = |problem: String| BadTransport { field: "ca_file", problem };
+    let read = |path: &Path| fs::read(path).map_err(|error| bad(format!("can't read {}: {error}", path.display())));
+    let extra_ca_pem = ca_file.map(read).transpose()?;
+    TlsClient::new(&TlsOptions { extra_ca_pem, accept_invalid_certs: false }).map_err(|error| bad(error.to_string()))
+}
+
+fn limits(settings: &SmtpTimeouts) -> TimeLimits {
+    let usual = TimeLimits::default();
+    TimeLimits {
+        connect: settings.connect.unwrap_or(usual.connect),
+        tls: settings.tls.unwrap_or(usual.tls),
+        greeting: settings.greeting.unwrap_or(usual.greeting),
+        command: settings.command.unwrap_or(usual.command),
+        data: settings.data.unwrap_or(usual.data),
+        dot: settings.dot.unwrap_or(usual.dot),
+        ..usual
+    }
+}
+
+fn envelope(message: &Message, to: &[EmailAddress]) -> Result<Envelope, String> {
+    let parse = |address: &EmailAddress| Address::parse(address.as_str()).map_err(|error| error.to_string());
+    let rcpt_to = to.iter().map(parse).collect::<Result<_, _>>()?;
+    Envelope::new(Some(parse(&message.envelope.mail_from)?), rcpt_to).map_err(|error| error.to_string())
+}
+
+/// Trouble with the session: nothing was sent, or nobody knows.
+fn of_error(to: &[EmailAddress], error: &SmtpError) -> Attempt {
+    let attempt = Attempt::alike(to, Verdict::from_trouble(error), &error.to_string());
+    let attempt = match error.reply() {
+        Some(reply) => attempt.with_codes(reply.code, reply.enhanced),
+        None => attempt,
+    };
+    Attempt { phase: Some(error.phase().as_str()), ..attempt }
+}
+
+/// What the server said of the mail, and of each recipient at RCPT.
+fn of_delivery(to: &[EmailAddress], delivery: &Delivery) -> Attempt {
+    let whole = match &delivery.outcome {
+        Outcome::Accepted { reply } => {
+            Attempt { receipt: Some(trimmed(&reply.message())), ..of_reply(to, Phase::Dot, reply) }
+        }
+        Outcome::Refused { phase, reply } => of_reply(to, *phase, reply),
+        Outcome::InDoubt { error } => of_error(to, error),
+        Outcome::AllRefused => match delivery.refused().next() {
+            Some(first) => of_reply(to, Phase::Rcpt, &first.reply),
+            None => Attempt::alike(to, Verdict::NothingSent, "the server refused all recipients"),
+        },
+    };
+    with_refused(whole, delivery)
+}
+
+fn of_reply(to: &[EmailAddress], phase: Phase, reply: &Reply) -> Attempt {
+    let text = reply.message();
+    let verdict = Verdict::from_reply(phase, reply.code, reply.enhanced, &text);
+    let attempt = Attempt::alike(to, verdict, &reply.to_string()).with_codes(reply.code, reply.enhanced);
+    Attempt { phase: Some(phase.as_str()), ..attempt }
+}
+
+/// Those refused at RCPT keep that reply, whatever came of the others.
+fn with_refused(mut attempt: Attempt, delivery: &Delivery) -> Attempt {
+    for refused in delivery.refused() {
+        let own = attempt.recipients.iter_mut().find(|own| own.address.as_str() == refused.address.as_str());
+        if let Some(own) = own {
+            *own = of_rcpt(&own.address, &refused.reply);
+        }
+    }
+    let verdict = Verdict::of_mail(attempt.recipients.iter().map(|own| own.verdict));
+    let speaker = attempt.recipients.iter().find(|own| own.verdict == verdict);
+    if let Some(speaker) = speaker.filter(|_| verdict.weight() > attempt.verdict.weight()) {
+        attempt.verdict = verdict;
+        attempt.phase = Some(Phase::Rcpt.as_str());
+        attempt.code = speaker.code;
+        attempt.enhanced.clone_from(&speaker.enhanced);
+        attempt.reply.clone_from(&speaker.reply);
+    }
+    attempt
+}
+
+fn of_rcpt(address: &EmailAddress, reply: &Reply) -> RecipientOutcome {
+    let verdict = Verdict::from_reply(Phase::Rcpt, reply.code, reply.enhanced, &reply.message());
+    RecipientOutcome {
+        code: Some(reply.code),
+        enhanced: reply.enhanced.map(|enhanced| enhanced.to_string()),
+        suppress: verdict.suppresses(reply.code, reply.enhanced),
+        ..RecipientOutcome::new(address, verdict, trimmed(&reply.to_string()))
+    }
+}

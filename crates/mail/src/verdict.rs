@@ -1,0 +1,190 @@
+//! One word for what an outcome means.
+
+mod table;
+
+use std::fmt;
+
+use postroom_smtp::{EnhancedCode, Phase, SmtpError, Trouble};
+use serde::{Deserialize, Serialize};
+
+/// What an outcome means for a mail, or for one recipient of it.
+///
+/// | word | counts as an attempt | next |
+/// | --- | --- | --- |
+/// | `accepted` | no | sent |
+/// | `later` | yes | tried again |
+/// | `throttled`, `nothing_sent`, `account` | no | tried again: it says nothing about this mail |
+/// | `recipient_refused`, `content_refused`, `policy_refused`, `too_big`, `invalid` | yes | failed |
+/// | `unknown` | no | the queue's `on_unknown` decides |
+/// | `aborted` | no | nothing: the caller said so |
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Taken by the next server.
+    Accepted,
+    /// Refused for now: greylisted, a full mailbox, trouble on the other side.
+    Later,
+    /// We send too fast or too much for now.
+    Throttled,
+    /// Nothing was sent: connection, TLS, greeting, or the server is closing.
+    NothingSent,
+    /// This address is not taken.
+    RecipientRefused,
+    /// This content is not taken.
+    ContentRefused,
+    /// Not from us: SPF, DKIM, DMARC, a block list, a sender that we may not use.
+    PolicyRefused,
+    /// Larger than the server takes.
+    TooBig,
+    /// Our login or account; no mail fails because of it.
+    Account,
+    /// Our own: it can't be rendered, composed or told to this server.
+    Invalid,
+    /// The message had left when the connection was lost: it can't be known.
+    Unknown,
+    /// The caller said no right before the bytes that commit it.
+    Aborted,
+}
+
+impl Verdict {
+    /// What a server's reply in a phase of the conversation means.
+    #[must_use]
+    pub fn from_reply(phase: Phase, code: u16, enhanced: Option<EnhancedCode>, text: &str) -> Self {
+        table::judge(phase, code, enhanced, text)
+    }
+
+    /// What trouble with a session means.
+    #[must_use]
+    pub fn from_trouble(error: &SmtpError) -> Self {
+        if error.is_in_doubt() {
+            return Self::Unknown;
+        }
+        match error.trouble() {
+            Trouble::Refused(reply) => Self::from_reply(error.phase(), reply.code, reply.enhanced, &reply.message()),
+            Trouble::TooBig { .. } => Self::TooBig,
+            Trouble::SmtpUtf8Missing(_) | Trouble::EightBitMissing => Self::Invalid,
+            Trouble::AuthMissing => Self::Account,
+            Trouble::Aborted => Self::Aborted,
+            Trouble::Io(_)
+            | Trouble::Closed
+            | Trouble::Timeout(_)
+            | Trouble::Unexpected(_)
+            | Trouble::ReplyTooLong
+            | Trouble::BadHost(_)
+            | Trouble::StartTlsMissing
+            | Trouble::PlainAfterStartTls
+            | Trouble::NotReusable => Self::NothingSent,
+        }
+    }
+
+    /// What its recipients' verdicts mean for a mail: as long as one is open it is tried again; else it is accepted
+    /// if one of them was.
+    #[must_use]
+    pub fn of_mail(recipients: impl IntoIterator<Item = Self>) -> Self {
+        recipients.into_iter().max_by_key(|verdict| verdict.weight()).unwrap_or(Self::Invalid)
+    }
+
+    /// Whether it fails at once.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::RecipientRefused | Self::ContentRefused | Self::PolicyRefused | Self::TooBig | Self::Invalid => true,
+            Self::Accepted
+            | Self::Later
+            | Self::Throttled
+            | Self::NothingSent
+            | Self::Account
+            | Self::Unknown
+            | Self::Aborted => false,
+        }
+    }
+
+    /// Whether it uses up an attempt: only what was said about this very mail does.
+    #[must_use]
+    pub fn counts(self) -> bool {
+        self.is_final() || self == Self::Later
+    }
+
+    /// Whether it may simply be tried again.
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::Later | Self::Throttled | Self::NothingSent | Self::Account)
+    }
+
+    /// Whether a refusal with these codes is about the address itself. A bare 550 is not: many use it for blocks.
+    pub(crate) fn suppresses(self, code: u16, enhanced: Option<EnhancedCode>) -> bool {
+        let bad_address = enhanced.is_some_and(|e| e.class == 5 && (e.subject == 1 || (e.subject, e.detail) == (2, 1)));
+        self == Self::RecipientRefused && (code == 556 || bad_address)
+    }
+
+    /// The word for it in JSON, logs and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Later => "later",
+            Self::Throttled => "throttled",
+            Self::NothingSent => "nothing_sent",
+            Self::RecipientRefused => "recipient_refused",
+            Self::ContentRefused => "content_refused",
+            Self::PolicyRefused => "policy_refused",
+            Self::TooBig => "too_big",
+            Self::Account => "account",
+            Self::Invalid => "invalid",
+            Self::Unknown => "unknown",
+            Self::Aborted => "aborted",
+        }
+    }
+
+    /// Which of several recipients' verdicts speaks for the mail. In doubt about one is in doubt; what counts beats
+    /// what doesn't, so that no mixture is tried for ever; accepted beats refused.
+    pub(crate) fn weight(self) -> u8 {
+        match self {
+            Self::Unknown => 7,
+            Self::Aborted => 6,
+            Self::Later => 5,
+            Self::Throttled => 4,
+            Self::NothingSent | Self::Account => 3,
+            Self::Accepted => 2,
+            Self::RecipientRefused | Self::ContentRefused | Self::PolicyRefused | Self::TooBig | Self::Invalid => 1,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Verdict::*;
+
+    #[test]
+    fn its_word_is_its_json() {
+        for verdict in [
+            Accepted, Later, Throttled, NothingSent, RecipientRefused, ContentRefused, PolicyRefused, TooBig, Account,
+            Invalid, Unknown, Aborted,
+        ] {
+            assert_eq!(serde_json::to_value(verdict).expect("JSON"), verdict.as_str());
+            assert!(!(verdict.is_final() && verdict.is_retryable()), "{verdict}");
+        }
+    }
+
+    #[test]
+    fn recipients_make_up_the_mail() {
+        for (recipients, mail) in [
+            (&[Accepted][..], Accepted),
+            (&[RecipientRefused, Accepted], Accepted),
+            (&[RecipientRefused, ContentRefused], ContentRefused),
+            (&[RecipientRefused, Later], Later),
+            (&[Accepted, Throttled, RecipientRefused], Throttled),
+            (&[Accepted, Throttled, Later], Later),
+            (&[Unknown, RecipientRefused], Unknown),
+            (&[], Invalid),
+        ] {
+            assert_eq!(super::Verdict::of_mail(recipients.iter().copied()), mail, "{recipients:?}");
+        }
+    }
+}

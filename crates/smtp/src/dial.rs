@@ -1,0 +1,131 @@
+//! From an endpoint to a connection that is ready for mail: connect, greet, TLS, login.
+
+use std::{future::Future, io, net::SocketAddr, time::Duration};
+
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::{Instant, timeout},
+};
+
+use crate::{
+    auth::log_in,
+    capabilities::Capabilities,
+    endpoint::{Endpoint, Security},
+    error::{Phase, SmtpError, Trouble},
+    reply::Reply,
+    stream::Stream,
+    tls::TlsClient,
+    wire::Wire,
+};
+
+/// Opens a connection and goes through everything before the first MAIL.
+pub(crate) async fn dial(endpoint: &Endpoint) -> Result<(Wire, Capabilities), SmtpError> {
+    let tcp = within(
+        Phase::Connect,
+        endpoint.limits.connect,
+        connect(&endpoint.host, endpoint.port, endpoint.limits.connect),
+    )
+    .await?;
+    let (mut wire, offered) = match &endpoint.security {
+        Security::ImplicitTls(tls) => {
+            let stream = start_tls(endpoint, tls, tcp).await?;
+            greet(endpoint, Wire::new(stream)).await?
+        }
+        Security::StartTls(tls) => {
+            let (wire, offered) = greet(endpoint, Wire::new(Stream::Plain(tcp))).await?;
+            upgrade(endpoint, tls, wire, &offered).await?
+        }
+        Security::None => greet(endpoint, Wire::new(Stream::Plain(tcp))).await?,
+    };
+    if let Some(credentials) = &endpoint.credentials {
+        log_in(&mut wire, credentials, &offered, endpoint.limits.command).await?;
+    }
+    Ok((wire, offered))
+}
+
+async fn within<T>(
+    phase: Phase,
+    limit: Duration,
+    work: impl Future<Output = Result<T, Trouble>>,
+) -> Result<T, SmtpError> {
+    timeout(limit, work).await.unwrap_or(Err(Trouble::Timeout(limit))).map_err(|trouble| SmtpError::new(phase, trouble))
+}
+
+/// Tries each address of the host; the time left is shared out, so that one that does not answer leaves some to the next.
+async fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream, Trouble> {
+    let end = Instant::now() + limit;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let addresses: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
+    let mut trouble = Trouble::Io(io::Error::other("the host has no address"));
+    for (tried, &address) in addresses.iter().enumerate() {
+        let left = end.saturating_duration_since(Instant::now());
+        let share = left / u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+        trouble = match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(tcp)) => {
+                tcp.set_nodelay(true)?;
+                return Ok(tcp);
+            }
+            Ok(Err(error)) => Trouble::Io(error),
+            Err(_) => Trouble::Timeout(limit),
+        };
+    }
+    Err(trouble)
+}
+
+async fn start_tls(endpoint: &Endpoint, tls: &TlsClient, tcp: TcpStream) -> Result<Stream, SmtpError> {
+    let handshake = tls.handshake(&endpoint.host, tcp);
+    let stream = within(Phase::Tls, endpoint.limits.tls, handshake).await?;
+    Ok(Stream::Tls(Box::new(stream)))
+}
+
+/// Waits for the greeting and says EHLO.
+async fn greet(endpoint: &Endpoint, mut wire: Wire) -> Result<(Wire, Capabilities), SmtpError> {
+    let greeting = wire.reply(Phase::Greeting, endpoint.limits.greeting).await?;
+    expect_positive(Phase::Greeting, greeting)?;
+    let offered = hello(endpoint, &mut wire).await?;
+    Ok((wire, offered))
+}
+
+/// STARTTLS and EHLO again: nothing that was learnt or read before TLS counts after it.
+async fn upgrade(
+    endpoint: &Endpoint,
+    tls: &TlsClient,
+    mut wire: Wire,
+    offered: &Capabilities,
+) -> Result<(Wire, Capabilities), SmtpError> {
+    let phase = Phase::StartTls;
+    if !offered.starttls {
+        return Err(SmtpError::new(phase, Trouble::StartTlsMissing));
+    }
+    let reply = wire.command(phase, endpoint.limits.command, &["STARTTLS"]).await?;
+    expect_positive(phase, reply)?;
+    if !wire.is_quiet() {
+        return Err(SmtpError::new(phase, Trouble::PlainAfterStartTls));
+    }
+    let Stream::Plain(tcp) = wire.into_stream() else {
+        return Err(SmtpError::new(phase, Trouble::StartTlsMissing));
+    };
+    let mut wire = Wire::new(start_tls(endpoint, tls, tcp).await?);
+    let offered = hello(endpoint, &mut wire).await?;
+    Ok((wire, offered))
+}
+
+/// EHLO, and HELO with a server that does not know it.
+async fn hello(endpoint: &Endpoint, wire: &mut Wire) -> Result<Capabilities, SmtpError> {
+    const UNKNOWN: [u16; 2] = [500, 502];
+    let name = endpoint.hello_name.as_str();
+    let limit = endpoint.limits.command;
+    let reply = wire.command(Phase::Ehlo, limit, &["EHLO ", name]).await?;
+    if UNKNOWN.contains(&reply.code) {
+        let reply = wire.command(Phase::Ehlo, limit, &["HELO ", name]).await?;
+        expect_positive(Phase::Ehlo, reply)?;
+        return Ok(Capabilities::default());
+    }
+    let reply = expect_positive(Phase::Ehlo, reply)?;
+    Ok(Capabilities::parse(&reply))
+}
+
+/// The reply, if it is a yes.
+pub(crate) fn expect_positive(phase: Phase, reply: Reply) -> Result<Reply, SmtpError> {
+    if reply.is_positive() { Ok(reply) } else { Err(SmtpError::new(phase, Trouble::Refused(reply))) }
+}

@@ -1,0 +1,154 @@
+//! The bytes read from a server, and the replies in them.
+
+use memchr::memchr;
+
+use crate::reply::{BadReply, Reply, ReplyLines};
+
+/// The longest line taken; RFC 5321 allows a server 512.
+const MAX_LINE: usize = 4096;
+
+/// Holds what was read and not yet understood: at most a line, and the lines of one reply.
+#[derive(Debug)]
+pub(crate) struct ReplyBuffer {
+    bytes: Box<[u8; MAX_LINE]>,
+    start: usize,
+    end: usize,
+    lines: ReplyLines,
+}
+
+impl ReplyBuffer {
+    pub(crate) fn new() -> Self {
+        Self { bytes: Box::new([0; MAX_LINE]), start: 0, end: 0, lines: ReplyLines::default() }
+    }
+
+    /// The next complete reply in the buffer.
+    pub(crate) fn next(&mut self) -> Result<Option<Reply>, BadReply> {
+        while let Some(length) = memchr(b'\n', &self.bytes[self.start..self.end]) {
+            let line = &self.bytes[self.start..self.start + length];
+            self.start += length + 1;
+            let reply = self.lines.push(line.strip_suffix(b"\r").unwrap_or(line))?;
+            if reply.is_some() {
+                return Ok(reply);
+            }
+        }
+        if self.end - self.start == MAX_LINE {
+            return Err(BadReply::TooLong);
+        }
+        Ok(None)
+    }
+
+    /// Room for more bytes, never empty after [`ReplyBuffer::next`] said that it needs more.
+    pub(crate) fn room(&mut self) -> &mut [u8] {
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        &mut self.bytes[self.end..]
+    }
+
+    /// So many bytes were written to the room.
+    pub(crate) fn filled(&mut self, count: usize) {
+        self.end += count;
+    }
+
+    /// Whether nothing is left that no command asked for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every reply in these bytes when they arrive in pieces of this size.
+    fn replies(bytes: &[u8], piece: usize) -> Result<Vec<Reply>, BadReply> {
+        let mut buffer = ReplyBuffer::new();
+        let mut replies = Vec::new();
+        for piece in bytes.chunks(piece) {
+            let room = buffer.room();
+            room[..piece.len()].copy_from_slice(piece);
+            buffer.filled(piece.len());
+            while let Some(reply) = buffer.next()? {
+                replies.push(reply);
+            }
+        }
+        assert!(buffer.is_empty(), "half a reply was left over");
+        Ok(replies)
+    }
+
+    fn shown(bytes: &[u8]) -> Vec<String> {
+        let whole = replies(bytes, MAX_LINE).expect("replies");
+        for piece in [1, 2, 3, 7] {
+            assert_eq!(replies(bytes, piece).as_ref(), Ok(&whole), "in pieces of {piece}");
+        }
+        whole.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn replies_of_every_form() {
+        let table: &[(&str, &[&str])] = &[
+            ("250 ok\r\n", &["250 ok"]),
+            ("250\r\n", &["250"]),
+            ("250 \r\n", &["250"]),
+            ("250 ok\n", &["250 ok"]),
+            ("250 2.1.0 ok\r\n", &["250 2.1.0 ok"]),
+            ("250 2.1.0\r\n", &["250 2.1.0"]),
+            ("550 5.7.515 denied\r\n", &["550 5.7.515 denied"]),
+            ("550 5.7 denied\r\n", &["550 5.7 denied"]),
+            ("550 5.7.1.2 denied\r\n", &["550 5.7.1.2 denied"]),
+            ("550 1.2.3.4 is listed\r\n", &["550 1.2.3.4 is listed"]),
+            ("550-5.1.1 no\r\n550 5.1.1 such user\r\n", &["550 5.1.1 no such user"]),
+            ("250-a\r\n250-\r\n250 b\r\n", &["250 a b"]),
+            ("250 a\r\n354 b\r\n", &["250 a", "354 b"]),
+            ("250-a\r\n250 b\r\n421 c\r\n", &["250 a b", "421 c"]),
+            ("220-x\r\n220 ESMTP żółć\r\n", &["220 x ESMTP żółć"]),
+            ("250-mixed\r\n550 up\r\n", &["550 mixed up"]),
+        ];
+        for (bytes, expected) in table {
+            assert_eq!(shown(bytes.as_bytes()), *expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn the_words_of_the_server_are_kept() {
+        let bytes = b"550-5.1.1 The account\r\n550 5.1.1 does not exist\r\n";
+        let reply = replies(bytes, 9).expect("a reply").remove(0);
+        let lines: Vec<_> = reply.lines().collect();
+        assert_eq!(lines, ["5.1.1 The account", "5.1.1 does not exist"]);
+        assert_eq!(reply.message(), "The account does not exist");
+        let enhanced = reply.enhanced.expect("an enhanced code");
+        assert_eq!((enhanced.class, enhanced.subject, enhanced.detail), (5, 1, 1));
+    }
+
+    #[test]
+    fn an_enhanced_code_of_another_class_is_not_believed() {
+        let reply = replies(b"450 5.1.1 greylisted\r\n", 64).expect("a reply").remove(0);
+        assert_eq!(reply.enhanced, None);
+        assert!(reply.is_transient());
+    }
+
+    #[test]
+    fn bytes_that_are_no_reply() {
+        for bytes in
+            ["hello\r\n", "25 ok\r\n", "2500 ok\r\n", "+50 ok\r\n", "150 ok\r\n", "650 ok\r\n", "\r\n", "250_ok\r\n"]
+        {
+            let result = replies(bytes.as_bytes(), 64);
+            assert!(matches!(result, Err(BadReply::Syntax(_))), "{bytes:?}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn a_reply_without_end_is_cut_off() {
+        let line = vec![b'2'; MAX_LINE * 2];
+        assert_eq!(replies(&line, 64), Err(BadReply::TooLong));
+        let lines = b"250-and on and on and on\r\n".repeat(2000);
+        assert_eq!(replies(&lines, 64), Err(BadReply::TooLong));
+    }
+
+    #[test]
+    fn invalid_utf8_is_replaced() {
+        assert_eq!(shown(b"250 \xff\r\n"), ["250 \u{fffd}"]);
+    }
+}

@@ -1,0 +1,175 @@
+//! One connection to a server, used for one mail after the other.
+
+use std::{future::Future, pin::pin};
+
+use tokio::time::{Duration, Instant};
+
+use crate::{
+    capabilities::Capabilities,
+    delivery::{Delivery, Outcome},
+    dial::dial,
+    endpoint::Endpoint,
+    envelope::Envelope,
+    error::{Phase, SmtpError, Trouble},
+    hook::{Commit, Hook, HookStart},
+    limits::TimeLimits,
+    transaction::{MailParameters, Transaction},
+    wire::Wire,
+};
+
+/// A connection that is greeted, encrypted and logged in as its endpoint says.
+#[derive(Debug)]
+pub struct Session {
+    wire: Wire,
+    offered: Capabilities,
+    limits: TimeLimits,
+    hook_start: HookStart,
+    connected_at: Instant,
+    used_at: Instant,
+    messages: u64,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Ready,
+    /// The next mail begins with RSET: the last one was refused with its transaction open.
+    ResetDue,
+    /// In the middle of a conversation; stays so if that was dropped.
+    Busy,
+    Broken,
+}
+
+impl Session {
+    /// Opens a session, up to and including the login.
+    pub async fn connect(endpoint: &Endpoint) -> Result<Self, SmtpError> {
+        let (wire, offered) = dial(endpoint).await?;
+        let now = Instant::now();
+        Ok(Self {
+            wire,
+            offered,
+            limits: endpoint.limits.clone(),
+            hook_start: endpoint.hook_start,
+            connected_at: now,
+            used_at: now,
+            messages: 0,
+            state: State::Ready,
+        })
+    }
+
+    /// Sends one mail. `Err` means that nothing was sent.
+    ///
+    /// `before_commit` runs at most once, beside the conversation, and ends before the final dot is written: only after
+    /// [`Commit::Proceed`] is it. It is not run if the mail is refused before; see [`HookStart`]. It has no time limit
+    /// here, so it needs its own.
+    ///
+    /// A message with 8-bit bytes needs a server with 8BITMIME, which is refused beforehand: see
+    /// [`Session::capabilities`].
+    ///
+    /// Dropped before its end, this leaves the session unusable. The mail is then in doubt if the hook had ended.
+    pub async fn send<F>(
+        &mut self,
+        envelope: &Envelope,
+        message: &[u8],
+        before_commit: F,
+    ) -> Result<Delivery, SmtpError>
+    where
+        F: Future<Output = Commit>,
+    {
+        if !self.is_reusable() {
+            return Err(SmtpError::new(Phase::Mail, Trouble::NotReusable));
+        }
+        let parameters = MailParameters::choose(&self.offered, envelope, message)?;
+        let reset = self.state == State::ResetDue;
+        self.state = State::Busy;
+        self.messages += 1;
+        let result = Transaction {
+            wire: &mut self.wire,
+            limits: &self.limits,
+            pipelining: self.offered.pipelining,
+            hook_start: self.hook_start,
+            hook: Hook::new(pin!(before_commit)),
+            envelope,
+            parameters,
+            reset,
+        }
+        .run(message)
+        .await;
+        self.end_of_mail(&result);
+        result
+    }
+
+    /// Whether another mail may be sent: the last conversation ended as it should.
+    #[must_use]
+    pub fn is_reusable(&self) -> bool {
+        matches!(self.state, State::Ready | State::ResetDue)
+    }
+
+    /// Whether the server has closed the connection, or said something, while it was idle. Cheap; ask before reuse.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.wire.has_news()
+    }
+
+    /// Says goodbye, if there is anybody to say it to, and closes the connection.
+    pub async fn quit(mut self) {
+        if self.is_reusable() {
+            let limit = self.limits.quit;
+            // Whatever the server answers, the connection ends here.
+            let _ = self.wire.command(Phase::Quit, limit, &["QUIT"]).await;
+        }
+        self.wire.close();
+    }
+
+    /// What the server offers, after TLS.
+    #[must_use]
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.offered
+    }
+
+    /// Whether the conversation is encrypted.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.wire.is_tls()
+    }
+
+    /// How many mails were begun on this connection.
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// Time since the connection was opened.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.connected_at.elapsed()
+    }
+
+    /// Time since it was last used.
+    #[must_use]
+    pub fn idle(&self) -> Duration {
+        self.used_at.elapsed()
+    }
+
+    fn end_of_mail(&mut self, result: &Result<Delivery, SmtpError>) {
+        self.used_at = Instant::now();
+        self.state = match result {
+            Ok(delivery) => after(&delivery.outcome),
+            Err(_) => State::Broken,
+        };
+        if !self.wire.is_quiet() {
+            self.state = State::Broken;
+        }
+        if self.state == State::Broken {
+            self.wire.close();
+        }
+    }
+}
+
+fn after(outcome: &Outcome) -> State {
+    match outcome {
+        Outcome::Accepted { .. } => State::Ready,
+        Outcome::AllRefused | Outcome::Refused { .. } => State::ResetDue,
+        Outcome::InDoubt { .. } => State::Broken,
+    }
+}

@@ -1,0 +1,63 @@
+//! A connection, plain or TLS.
+
+use std::{io, mem::MaybeUninit, net::Shutdown};
+
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_rustls::client::TlsStream;
+
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    pub(crate) async fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.read(room).await,
+            Self::Tls(tls) => tls.read(room).await,
+        }
+    }
+
+    /// Returns once the kernel has taken every byte.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(tcp) => tcp.write_all(bytes).await,
+            Self::Tls(tls) => {
+                tls.write_all(bytes).await?;
+                tls.flush().await
+            }
+        }
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// Whether the server has closed an idle connection or said something unasked, looked up without waiting.
+    /// Asks the socket itself: the runtime may not have heard yet.
+    pub(crate) fn has_news(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        match SockRef::from(self.tcp()).peek(&mut byte) {
+            Ok(_) => true,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
+    /// Ends the connection at once, whatever the conversation is at.
+    pub(crate) fn close(&self) {
+        // It may be gone already, and that is what is wanted.
+        let _ = SockRef::from(self.tcp()).shutdown(Shutdown::Both);
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! One mail: MAIL, RCPT, DATA, the message, the final dot.
+
+use std::future::Future;
+
+use crate::{
+    address::Address,
+    capabilities::Capabilities,
+    delivery::{Delivery, Outcome, RecipientResult},
+    dial::expect_positive,
+    envelope::Envelope,
+    error::{Phase, SmtpError, Trouble},
+    hook::{Commit, Hook, HookStart},
+    limits::TimeLimits,
+    message::{Body, FINAL_DOT},
+    reply::Reply,
+    wire::{CLOSING, Wire},
+};
+
+/// A message leaves in blocks of this size while the hook runs, all but the last, which leaves with the final dot after it.
+const BLOCK: usize = 64 * 1024;
+
+/// So many recipients in a flight: with more, both sides could wait for the other to read.
+const RECIPIENTS_A_FLIGHT: usize = 50;
+
+const GO_ON: u16 = 354;
+
+/// Everything one mail needs; gone when it is done.
+pub(crate) struct Transaction<'a, F> {
+    pub(crate) wire: &'a mut Wire,
+    pub(crate) limits: &'a TimeLimits,
+    pub(crate) pipelining: bool,
+    pub(crate) hook_start: HookStart,
+    pub(crate) hook: Hook<'a, F>,
+    pub(crate) envelope: &'a Envelope,
+    pub(crate) parameters: MailParameters,
+    pub(crate) reset: bool,
+}
+
+/// What is said after the address in MAIL.
+#[derive(Debug)]
+pub(crate) struct MailParameters {
+    size: Option<usize>,
+    eight_bit: bool,
+    smtputf8: bool,
+}
+
+/// The replies before the message.
+#[derive(Default)]
+struct Opening {
+    mail: Option<Reply>,
+    recipients: Vec<RecipientResult>,
+    data: Option<Reply>,
+}
+
+impl MailParameters {
+    /// What this mail needs; an error if the server does not offer it.
+    pub(crate) fn choose(offered: &Capabilities, envelope: &Envelope, message: &[u8]) -> Result<Self, SmtpError> {
+        let size = message.len() as u64;
+        let eight_bit = !message.is_ascii();
+        let utf8_address = envelope.needs_smtputf8();
+        let trouble = match (offered.max_size, utf8_address) {
+            (Some(limit), _) if size > limit => Trouble::TooBig { size, limit },
+            (_, Some(address)) if !offered.smtputf8 => Trouble::SmtpUtf8Missing(address.to_string()),
+            _ if eight_bit && !offered.eight_bit_mime => Trouble::EightBitMissing,
+            _ => {
+                return Ok(Self {
+                    size: offered.size.then_some(message.len()),
+                    eight_bit,
+                    smtputf8: utf8_address.is_some(),
+                });
+            }
+        };
+        Err(SmtpError::new(Phase::Mail, trouble))
+    }
+}
+
+impl<F: Future<Output = Commit>> Transaction<'_, F> {
+    pub(crate) async fn run(mut self, message: &[u8]) -> Result<Delivery, SmtpError> {
+        let opening = if self.pipelining { self.open_pipelined().await? } else { self.open_one_by_one().await? };
+        match opening.refusal() {
+            Some(outcome) => self.withdraw(opening, outcome).await,
+            None => self.commit(opening.recipients, message).await,
+        }
+    }
+
+    /// RSET if due, MAIL, RCPTs and DATA in one write; every reply is read and looked at.
+    async fn open_pipelined(&mut self) -> Result<Opening, SmtpError> {
+        let mut opening = Opening::default();
+        let envelope = self.envelope;
+        let mut groups = envelope.rcpt_to().chunks(RECIPIENTS_A_FLIGHT).peekable();
+        self.add_reset_and_mail();
+        while let Some(group) = groups.next() {
+            let last = groups.peek().is_none();
+            self.write_group(group, last).await?;
+            if opening.mail.is_none() {
+                opening.mail = Some(self.read_reset_and_mail().await?);
+            }
+            self.read_group(group, last, &mut opening).await?;
+            if !opening.mail_accepted() {
+                break;
+            }
+        }
+        Ok(opening)
+    }
+
+    async fn write_group(&mut self, group: &[Address], last: bool) -> Result<(), SmtpError> {
+        for address in group {
+            self.add_rcpt(address);
+        }
+        if last {
+            self.wire.add(&["DATA"]);
+        }
+        self.wire.flush(Phase::Mail, self.limits.command).await?;
+        if last && self.hook_start == HookStart::DataWritten {
+            self.hook.start();
+        }
+        Ok(())
+    }
+
+    async fn read_group(&mut self, group: &[Address], last: bool, opening: &mut Opening) -> Result<(), SmtpError> {
+        for address in group {
+            let result = self.read_rcpt(address).await?;
+            opening.recipients.push(result);
+            if last && opening.may_go_on() {
+                self.hook.start();
+            }
+        }
+        if last {
+            opening.data = Some(self.read(Phase::Data).await?);
+        }
+        Ok(())
+    }
+
+    /// The same for a server without PIPELINING; DATA is not said in vain.
+    async fn open_one_by_one(&mut self) -> Result<Opening, SmtpError> {
+        let mut opening = Opening::default();
+        if self.reset {
+            self.add_reset();
+            self.wire.flush(Phase::Rset, self.limits.command).await?;
+            self.read_reset().await?;
+        }
+        self.add_mail();
+        self.wire.flush(Phase::Mail, self.limits.command).await?;
+        opening.mail = Some(self.read(Phase::Mail).await?);
+        if !opening.mail_accepted() {
+            return Ok(opening);
+        }
+        for address in self.envelope.rcpt_to() {
+            self.add_rcpt(address);
+            self.wire.flush(Phase::Rcpt, self.limits.command).await?;
+            opening.recipients.push(self.read_rcpt(address).await?);
+        }
+        if opening.may_go_on() {
+            self.wire.add(&["DATA"]);
+            self.wire.flush(Phase::Data, self.limits.command).await?;
+            self.hook.start();
+            opening.data = Some(self.read(Phase::Data).await?);
+        }
+        Ok(opening)
+    }
+
+    /// Ends a transaction that the server refused before the message.
+    async fn withdraw(&mut self, opening: Opening, outcome: Outcome) -> Result<Delivery, SmtpError> {
+        let waits_for_message = opening.data.as_ref().is_some_and(|reply| reply.code == GO_ON);
+        if waits_for_message {
+            // An empty message to nobody (RFC 2920 §3.1). To somebody it must not go.
+            if opening.recipients.iter().any(RecipientResult::is_accepted) {
+                let text = "354 after it had refused MAIL".to_owned();
+                return Err(SmtpError::new(Phase::Data, Trouble::Unexpected(text)));
+            }
+            self.wire.out.extend_from_slice(FINAL_DOT);
+            self.wire.flush(Phase::Dot, self.limits.command).await?;
+            self.wire.reply(Phase::Dot, self.limits.command).await?;
+        }
+        let recipients = match outcome {
+            // In a flight, recipients of a refused sender are answered by "MAIL first": no word about them.
+            Outcome::Refused { phase: Phase::Mail, .. } => Vec::new(),
+            _ => opening.recipients,
+        };
+        Ok(Delivery { outcome, recipients })
+    }
+
+    /// The message and, with the hook's consent, its final dot.
+    async fn commit(&mut self, recipients: Vec<RecipientResult>, message: &[u8]) -> Result<Delivery, SmtpError> {
+        self.write_body(message).await?;
+        if self.hook.decide().await == Commit::Abort {
+            return Err(SmtpError::new(Phase::Dot, Trouble::Aborted));
+        }
+        // While this fails, the kernel has not taken the last byte, so the server can't have it.
+        self.wire.flush(Phase::Body, self.limits.data).await?;
+        let outcome = self.read_verdict(message.len()).await?;
+        Ok(Delivery { outcome, recipients })
+    }
+
+    /// Writes all but the last block, and leaves that with the final dot as the next flight.
+    async fn write_body(&mut self, message: &[u8]) -> Result<(), SmtpError> {
+        let mut body = Body::new(message);
+        while body.fill(&mut self.wire.out, BLOCK) {
+            let written = self.wire.flush(Phase::Body, self.limits.data);
+            self.hook.beside(written).await?;
+        }
+        self.wire.out.extend_from_slice(FINAL_DOT);
+        Ok(())
+    }
+
+    async fn read_verdict(&mut self, bytes: usize) -> Result<Outcome, SmtpError> {
+        let phase = Phase::Dot;
+        match self.wire.reply(phase, self.limits.after_dot(bytes)).await {
+            Ok(reply) if reply.is_positive() => Ok(Outcome::Accepted { reply }),
+            Ok(reply) if reply.is_refusal() => Ok(Outcome::Refused { phase, reply }),
+            Ok(reply) => Ok(in_doubt(SmtpError::new(phase, Trouble::Unexpected(reply.to_string())))),
+            Err(error) if error.reply().is_some_and(|reply| reply.code == CLOSING) => Err(error),
+            Err(error) => Ok(in_doubt(error)),
+        }
+    }
+
+    fn add_reset_and_mail(&mut self) {
+        if self.reset {
+            self.add_reset();
+        }
+        self.add_mail();
+    }
+
+    async fn read_reset_and_mail(&mut self) -> Result<Reply, SmtpError> {
+        if self.reset {
+            self.read_reset().await?;
+        }
+        self.read(Phase::Mail).await
+    }
+
+    fn add_reset(&mut self) {
+        self.wire.add(&["RSET"]);
+    }
+
+    async fn read_reset(&mut self) -> Result<(), SmtpError> {
+        let reply = self.wire.reply(Phase::Rset, self.limits.command).await?;
+        expect_positive(Phase::Rset, reply).map(drop)
+    }
+
+    fn add_mail(&mut self) {
+        let sender = self.envelope.mail_from().map_or("", Address::as_str);
+        let size = self.parameters.size.map(|size| format!(" SIZE={size}"));
+        self.wire.add(&[
+            "MAIL FROM:<",
+            sender,
+            ">",
+            size.as_deref().unwrap_or_default(),
+            if self.parameters.eight_bit { " BODY=8BITMIME" } else { "" },
+            if self.parameters.smtputf8 { " SMTPUTF8" } else { "" },
+        ]);
+    }
+
+    fn add_rcpt(&mut self, address: &Address) {
+        self.wire.add(&["RCPT TO:<", address.as_str(), ">"]);
+    }
+
+    async fn read_rcpt(&mut self, address: &Address) -> Result<RecipientResult, SmtpError> {
+        Ok(RecipientResult { address: address.clone(), reply: self.read(Phase::Rcpt).await? })
+    }
+
+    /// The reply to a command of the opening, which must fit it.
+    async fn read(&mut self, phase: Phase) -> Result<Reply, SmtpError> {
+        let limit = match phase {
+            Phase::Data => self.limits.data,
+            _ => self.limits.command,
+        };
+        let reply = self.hook.beside(self.wire.reply(phase, limit)).await?;
+        let fits = match phase {
+            Phase::Data => reply.code == GO_ON,
+            _ => reply.is_positive(),
+        };
+        if fits || reply.is_refusal() {
+            return Ok(reply);
+        }
+        let said = reply.to_string();
+        Err(SmtpError::new(phase, Trouble::Unexpected(said)))
+    }
+}
+
+impl Opening {
+    fn mail_accepted(&self) -> bool {
+        self.mail.as_ref().is_some_and(Reply::is_positive)
+    }
+
+    /// Whether the message has somebody to go to.
+    fn may_go_on(&self) -> bool {
+        self.mail_accepted() && self.recipients.iter().any(RecipientResult::is_accepted)
+    }
+
+    /// What the mail came to, if it came to an end before the message.
+    fn refusal(&self) -> Option<Outcome> {
+        if let Some(reply) = self.mail.as_ref().filter(|reply| !reply.is_positive()) {
+            return Some(refused(Phase::Mail, reply));
+        }
+        if !self.may_go_on() {
+            return Some(Outcome::AllRefused);
+        }
+        let data = self.data.as_ref().filter(|reply| reply.code != GO_ON)?;
+        Some(refused(Phase::Data, data))
+    }
+}
+
+fn refused(phase: Phase, reply: &Reply) -> Outcome {
+    Outcome::Refused { phase, reply: reply.clone() }
+}
+
+fn in_doubt(error: SmtpError) -> Outcome {
+    Outcome::InDoubt { error: error.after_commit() }
+}

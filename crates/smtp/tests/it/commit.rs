@@ -1,0 +1,156 @@
+//! The commit point: the hook before the final dot, and doubt after it.
+
+use std::{
+    future::pending,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use postroom_smtp::{Commit, Endpoint, HookStart, Outcome, Phase, Session, SmtpError, Trouble};
+use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, eventually};
+use tokio::{sync::oneshot, time::timeout};
+
+use crate::support::{MESSAGE, PATIENCE, ada, connected, long_limits, plain, proceed, receipt, send};
+
+const SHORT: Duration = Duration::from_millis(150);
+
+#[tokio::test]
+async fn the_hook_can_abort() {
+    for pipelining in [true, false] {
+        for message in [MESSAGE.to_vec(), MESSAGE.repeat(10_000)] {
+            let server = FakeSmtp::builder().pipelining(pipelining).start().await;
+            let mut session = connected(&server).await;
+            let error = session.send(&ada(), &message, async { Commit::Abort }).await.expect_err("aborted");
+            assert!(error.is_aborted() && error.nothing_sent() && !session.is_reusable(), "{error}");
+            // A second mail shows that the server has come past the first.
+            receipt(send(&mut connected(&server).await).await);
+            assert_eq!(server.received_count(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_committed_before_the_hook_has_agreed() {
+    for pipelining in [true, false] {
+        let server = FakeSmtp::builder().pipelining(pipelining).start().await;
+        let mut session = connected(&server).await;
+        let (agree, agreed) = oneshot::channel();
+        let runs = AtomicU32::new(0);
+        let hook = async {
+            runs.fetch_add(1, Ordering::Relaxed);
+            agreed.await.expect("an answer")
+        };
+        let envelope = ada();
+        let sending = session.send(&envelope, MESSAGE, hook);
+        let watching = async {
+            let said_data = async || server.commands(1).contains(&"DATA".to_owned()).then_some(());
+            eventually(PATIENCE, "DATA", said_data).await;
+            tokio::time::sleep(SHORT).await;
+            assert_eq!(server.received_count(), 0, "it left without the hook's consent");
+            agree.send(Commit::Proceed).expect("the hook waits");
+        };
+        let (result, ()) = tokio::join!(sending, watching);
+        receipt(result);
+        assert_eq!((server.received_count(), runs.into_inner()), (1, 1));
+    }
+}
+
+/// How often the hook began while the server said nothing to MAIL or DATA.
+async fn begun_while_stalled(pipelining: bool, at: At, hook_start: HookStart) -> u32 {
+    let server = FakeSmtp::builder().pipelining(pipelining).start().await;
+    server.fault(Fault::at(at, Action::Stall));
+    let mut limits = long_limits();
+    (limits.command, limits.data) = (SHORT, SHORT);
+    let endpoint = Endpoint { hook_start, limits, ..plain(&server) };
+    let mut session = Session::connect(&endpoint).await.expect("a session");
+    let begun = AtomicU32::new(0);
+    let hook = async {
+        begun.fetch_add(1, Ordering::Relaxed);
+        pending().await
+    };
+    let error = session.send(&ada(), MESSAGE, hook).await.expect_err("stalled");
+    assert!(error.is_timeout() && error.nothing_sent(), "{error}");
+    begun.into_inner()
+}
+
+#[tokio::test]
+async fn the_hook_runs_beside_the_wait_for_354() {
+    use HookStart::{DataWritten, RecipientAccepted};
+    for (pipelining, at, start, begun) in [
+        (true, At::Data, RecipientAccepted, 1),
+        (true, At::Mail, RecipientAccepted, 0),
+        (true, At::Rcpt, RecipientAccepted, 0),
+        (true, At::Mail, DataWritten, 1),
+        (false, At::Data, RecipientAccepted, 1),
+        (false, At::Data, DataWritten, 1),
+        (false, At::Rcpt, DataWritten, 0),
+    ] {
+        let found = begun_while_stalled(pipelining, at, start).await;
+        assert_eq!(found, begun, "pipelining {pipelining}, stalled at {at:?}, {start:?}");
+    }
+}
+
+/// What a mail comes to when this happens at its final dot.
+async fn at_the_dot(server: &FakeSmtp, action: Action) -> (Session, Result<Outcome, SmtpError>) {
+    server.fault(Fault::at(At::Dot, action));
+    let mut limits = long_limits();
+    limits.dot = SHORT;
+    limits.dot_max = SHORT;
+    let mut session = Session::connect(&Endpoint { limits, ..plain(server) }).await.expect("a session");
+    let result = send(&mut session).await.map(|delivery| delivery.outcome);
+    (session, result)
+}
+
+#[tokio::test]
+async fn no_answer_to_the_dot_is_doubt() {
+    for (action, stored, timed_out) in [
+        (Action::StoreThenClose, 1, false),
+        (Action::StoreThenStall, 1, true),
+        (Action::Close, 0, false),
+        (Action::Reset, 0, false),
+        (Action::Stall, 0, true),
+        (Action::Raw(b"hello?\r\n".to_vec()), 0, false),
+        (Action::Raw(b"354 again\r\n".to_vec()), 0, false),
+        (Action::Raw(b"250 o".to_vec()), 0, true),
+    ] {
+        let server = FakeSmtp::start().await;
+        let (session, result) = at_the_dot(&server, action.clone()).await;
+        let Ok(Outcome::InDoubt { error }) = result else { panic!("{action:?}: {result:?}") };
+        assert_eq!(error.phase(), Phase::Dot, "{action:?}");
+        assert!(error.is_in_doubt() && !error.nothing_sent(), "{action:?}");
+        assert_eq!(error.is_timeout(), timed_out, "{action:?}");
+        assert!(!session.is_reusable(), "{action:?}");
+        assert_eq!(server.received_count(), stored, "{action:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_closing_server_that_answers_the_dot_leaves_no_doubt() {
+    let server = FakeSmtp::start().await;
+    let (session, result) = at_the_dot(&server, Action::reply_and_close(421, "4.3.2 shutting down")).await;
+    let error = result.expect_err("not accepted");
+    assert_eq!((error.phase(), error.reply().map(|reply| reply.code)), (Phase::Dot, Some(421)));
+    assert!(error.nothing_sent() && !session.is_reusable());
+}
+
+#[tokio::test]
+async fn a_session_with_something_unasked_is_not_used_again() {
+    let server = FakeSmtp::start().await;
+    let two = b"250 2.0.0 Ok\r\n421 4.3.2 bye\r\n".to_vec();
+    let (session, result) = at_the_dot(&server, Action::Raw(two)).await;
+    assert!(matches!(result, Ok(Outcome::Accepted { .. })), "{result:?}");
+    assert!(!session.is_reusable());
+}
+
+#[tokio::test]
+async fn a_dropped_send_leaves_the_session_unusable() {
+    let server = FakeSmtp::start().await;
+    server.fault(Fault::at(At::Data, Action::Stall));
+    let mut session = connected(&server).await;
+    timeout(SHORT, send(&mut session)).await.expect_err("stalled");
+    assert!(!session.is_reusable());
+    let error = session.send(&ada(), MESSAGE, proceed()).await.expect_err("not reusable");
+    assert!(matches!(error.trouble(), Trouble::NotReusable), "{error}");
+    session.quit().await;
+    assert!(!server.commands(1).contains(&"QUIT".to_owned()), "nothing is said in the middle of a conversation");
+}

@@ -1,0 +1,9 @@
+//! Sessions and pools against a server that fails on purpose.
+
+mod commit;
+mod connect;
+mod faults;
+mod pool;
+mod scripted;
+mod send;
+mod support;

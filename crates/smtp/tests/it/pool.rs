@@ -1,0 +1,115 @@
+//! Sessions kept for the next mail.
+
+use std::time::Duration;
+
+use postroom_smtp::{Pool, PoolLimits};
+use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, eventually};
+
+use crate::support::{PATIENCE, plain, receipt, send};
+
+fn pool(server: &FakeSmtp, limits: PoolLimits) -> Pool {
+    Pool::new(plain(server), limits)
+}
+
+async fn send_one(pool: &Pool) {
+    let mut session = pool.checkout().await.expect("a session");
+    receipt(send(&mut session).await);
+}
+
+/// QUIT is said in the background.
+async fn goodbye(server: &FakeSmtp, connection: usize) {
+    let said = async || (server.commands(connection).last()? == "QUIT").then_some(());
+    eventually(PATIENCE, "QUIT", said).await;
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again() {
+    let server = FakeSmtp::start().await;
+    let pool = pool(&server, PoolLimits::default());
+    for _ in 0..5 {
+        send_one(&pool).await;
+    }
+    assert_eq!((server.connections(), pool.idle()), (1, 1));
+    pool.close().await;
+    assert_eq!(pool.idle(), 0);
+    goodbye(&server, 1).await;
+}
+
+#[tokio::test]
+async fn a_connection_has_a_last_mail() {
+    let server = FakeSmtp::start().await;
+    let pool = pool(&server, PoolLimits { messages: 2, ..PoolLimits::default() });
+    for _ in 0..5 {
+        send_one(&pool).await;
+    }
+    assert_eq!(server.connections(), 3);
+    goodbye(&server, 1).await;
+    goodbye(&server, 2).await;
+}
+
+#[tokio::test]
+async fn old_and_idle_connections_are_retired() {
+    let server = FakeSmtp::start().await;
+    let short = Duration::from_millis(50);
+    for limits in
+        [PoolLimits { age: short, ..PoolLimits::default() }, PoolLimits { idle: short, ..PoolLimits::default() }]
+    {
+        let pool = pool(&server, limits);
+        send_one(&pool).await;
+        let gone = async || {
+            pool.retire_old();
+            (pool.idle() == 0).then_some(())
+        };
+        eventually(PATIENCE, "the session is retired", gone).await;
+        goodbye(&server, server.connections()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_broken_connection_does_not_come_back() {
+    let server = FakeSmtp::start().await;
+    server.fault(Fault::at(At::Mail, Action::reply_and_close(421, "4.3.2 bye")).times(1));
+    let pool = pool(&server, PoolLimits::default());
+    let mut session = pool.checkout().await.expect("a session");
+    send(&mut session).await.expect_err("closed");
+    drop(session);
+    assert_eq!(pool.idle(), 0);
+    send_one(&pool).await;
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_closed_is_not_handed_out() {
+    let server = FakeSmtp::start().await;
+    let pool = pool(&server, PoolLimits::default());
+    for _ in 0..3 {
+        send_one(&pool).await;
+        server.stop();
+        server.start_again();
+    }
+    assert_eq!((server.received_count(), server.connections()), (3, 3));
+}
+
+#[tokio::test]
+async fn no_more_connections_than_allowed() {
+    let server = FakeSmtp::builder().reply_delay(Duration::from_millis(5)).start().await;
+    let pool = pool(&server, PoolLimits { connections: Some(2), ..PoolLimits::default() });
+    let mut sending = tokio::task::JoinSet::new();
+    for _ in 0..12 {
+        let pool = pool.clone();
+        sending.spawn(async move { send_one(&pool).await });
+    }
+    sending.join_all().await;
+    assert_eq!(server.received_count(), 12);
+    assert_eq!((server.connections(), server.peak_connections()), (2, 2));
+    assert!(server.violations().is_empty(), "{:?}", server.violations());
+}
+
+#[tokio::test]
+async fn a_failed_connect_gives_its_place_back() {
+    let server = FakeSmtp::start().await;
+    server.fault(Fault::at(At::Banner, Action::reply(554, "no")).times(1));
+    let pool = pool(&server, PoolLimits { connections: Some(1), ..PoolLimits::default() });
+    pool.checkout().await.expect_err("refused");
+    send_one(&pool).await;
+}

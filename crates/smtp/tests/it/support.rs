@@ -1,0 +1,81 @@
+//! What every test here needs.
+
+use std::time::Duration;
+
+use postroom_smtp::{
+    Address, Commit, Delivery, Endpoint, Envelope, Outcome, Security, Session, SmtpError, TimeLimits, TlsClient,
+    TlsOptions,
+};
+use postroom_testkit::FakeSmtp;
+
+pub(crate) const MESSAGE: &[u8] = b"Subject: hello\r\n\r\nHello\r\n";
+
+/// Longer than any test waits for something that should happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) fn plain(server: &FakeSmtp) -> Endpoint {
+    Endpoint::new(server.host(), server.port(), Security::None)
+}
+
+/// TLS that trusts this server's authority.
+pub(crate) fn trusting(server: &FakeSmtp) -> TlsClient {
+    TlsClient::new(&TlsOptions { extra_ca_pem: Some(server.ca_pem().as_bytes().to_vec()), accept_invalid_certs: false })
+        .expect("a client for the server's authority")
+}
+
+pub(crate) fn starttls(server: &FakeSmtp) -> Endpoint {
+    Endpoint { security: Security::StartTls(trusting(server)), ..plain(server) }
+}
+
+pub(crate) fn implicit_tls(server: &FakeSmtp) -> Endpoint {
+    Endpoint { security: Security::ImplicitTls(trusting(server)), ..plain(server) }
+}
+
+pub(crate) async fn connected(server: &FakeSmtp) -> Session {
+    Session::connect(&plain(server)).await.expect("a session")
+}
+
+pub(crate) fn to(recipients: &[&str]) -> Envelope {
+    let recipients = recipients.iter().map(|text| address(text)).collect();
+    Envelope::new(Some(address("shop@example.org")), recipients).expect("an envelope")
+}
+
+pub(crate) fn ada() -> Envelope {
+    to(&["ada@example.net"])
+}
+
+pub(crate) fn address(text: &str) -> Address {
+    Address::parse(text).expect("an address")
+}
+
+pub(crate) async fn proceed() -> Commit {
+    Commit::Proceed
+}
+
+/// Sends the usual message to Ada.
+pub(crate) async fn send(session: &mut Session) -> Result<Delivery, SmtpError> {
+    session.send(&ada(), MESSAGE, proceed()).await
+}
+
+#[track_caller]
+pub(crate) fn receipt(result: Result<Delivery, SmtpError>) -> String {
+    match result.expect("a judgement").outcome {
+        Outcome::Accepted { reply } => reply.to_string(),
+        other => panic!("not accepted: {other:?}"),
+    }
+}
+
+/// Limits that no test runs into, for a test to shorten one of.
+pub(crate) fn long_limits() -> TimeLimits {
+    TimeLimits {
+        connect: PATIENCE,
+        tls: PATIENCE,
+        greeting: PATIENCE,
+        command: PATIENCE,
+        data: PATIENCE,
+        dot: PATIENCE,
+        dot_per_megabyte: Duration::ZERO,
+        dot_max: PATIENCE,
+        quit: PATIENCE,
+    }
+}

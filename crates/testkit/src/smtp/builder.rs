@@ -1,0 +1,160 @@
+//! What a server offers and allows.
+
+use super::FakeSmtp;
+use std::time::Duration;
+
+/// How a server does TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// From the first byte, as on port 465.
+    Implicit,
+    /// After STARTTLS, which it offers and does not require.
+    StartTls,
+    /// After STARTTLS, without which it refuses mail.
+    StartTlsRequired,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    pub(super) pipelining: bool,
+    pub(super) eight_bit_mime: bool,
+    pub(super) smtputf8: bool,
+    pub(super) size: Option<usize>,
+    pub(super) more_extensions: Vec<String>,
+    pub(super) lower_case: bool,
+    pub(super) tls: Option<TlsMode>,
+    pub(super) certificate_name: String,
+    pub(super) login: Option<(String, String)>,
+    pub(super) mechanisms: Vec<String>,
+    pub(super) reply_delay: Duration,
+    pub(super) max_messages: usize,
+    pub(super) max_connections: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            pipelining: true,
+            eight_bit_mime: true,
+            smtputf8: true,
+            size: Some(50_000_000),
+            more_extensions: Vec::new(),
+            lower_case: false,
+            tls: None,
+            certificate_name: "127.0.0.1".to_owned(),
+            login: None,
+            mechanisms: vec!["PLAIN".to_owned(), "LOGIN".to_owned()],
+            reply_delay: Duration::ZERO,
+            max_messages: usize::MAX,
+            max_connections: usize::MAX,
+        }
+    }
+}
+
+impl Options {
+    /// What EHLO's reply lists after the server's name.
+    pub(super) fn extensions(&self, in_tls: bool) -> Vec<String> {
+        let starttls = matches!(self.tls, Some(TlsMode::StartTls | TlsMode::StartTlsRequired)) && !in_tls;
+        let offered = [
+            self.pipelining.then(|| "PIPELINING".to_owned()),
+            self.eight_bit_mime.then(|| "8BITMIME".to_owned()),
+            self.smtputf8.then(|| "SMTPUTF8".to_owned()),
+            self.size.map(|size| format!("SIZE {size}")),
+            starttls.then(|| "STARTTLS".to_owned()),
+            self.login.is_some().then(|| format!("AUTH {}", self.mechanisms.join(" "))),
+            Some("ENHANCEDSTATUSCODES".to_owned()),
+        ];
+        let all = offered.into_iter().flatten().chain(self.more_extensions.iter().cloned());
+        all.map(|line| if self.lower_case { line.to_lowercase() } else { line }).collect()
+    }
+}
+
+/// Describes a [`FakeSmtp`]. By default it offers PIPELINING, 8BITMIME, SMTPUTF8, SIZE and enhanced codes.
+#[derive(Clone, Debug, Default)]
+pub struct FakeSmtpBuilder(Options);
+
+impl FakeSmtpBuilder {
+    /// Whether PIPELINING is offered; without it, a client that does it all the same commits a violation.
+    pub fn pipelining(mut self, offered: bool) -> Self {
+        self.0.pipelining = offered;
+        self
+    }
+
+    /// Whether 8BITMIME is offered.
+    pub fn eight_bit_mime(mut self, offered: bool) -> Self {
+        self.0.eight_bit_mime = offered;
+        self
+    }
+
+    /// Whether SMTPUTF8 is offered.
+    pub fn smtputf8(mut self, offered: bool) -> Self {
+        self.0.smtputf8 = offered;
+        self
+    }
+
+    /// The largest mail it takes, announced by SIZE; `None` does not offer SIZE.
+    pub fn size(mut self, limit: impl Into<Option<usize>>) -> Self {
+        self.0.size = limit.into();
+        self
+    }
+
+    /// One more line in the reply to EHLO.
+    pub fn extension(mut self, line: &str) -> Self {
+        self.0.more_extensions.push(line.to_owned());
+        self
+    }
+
+    /// Writes all extensions in lower case.
+    pub fn lower_case(mut self) -> Self {
+        self.0.lower_case = true;
+        self
+    }
+
+    /// Does TLS; [`FakeSmtp::ca_pem`] is the authority to trust.
+    pub fn tls(mut self, mode: TlsMode) -> Self {
+        self.0.tls = Some(mode);
+        self
+    }
+
+    /// The name or address in its certificate, instead of 127.0.0.1.
+    pub fn certificate_name(mut self, name: &str) -> Self {
+        self.0.certificate_name = name.to_owned();
+        self
+    }
+
+    /// Takes mail only after AUTH with these.
+    pub fn auth(mut self, user: &str, password: &str) -> Self {
+        self.0.login = Some((user.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// The mechanisms AUTH offers, instead of PLAIN and LOGIN; others than these two are only announced.
+    pub fn auth_mechanisms(mut self, mechanisms: &[&str]) -> Self {
+        self.0.mechanisms = mechanisms.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// Waits this long before it sends what it has to say, once for all commands that came together, like a network
+    /// with this round trip.
+    pub fn reply_delay(mut self, delay: Duration) -> Self {
+        self.0.reply_delay = delay;
+        self
+    }
+
+    /// Takes so many mails on a connection; the next MAIL gets 421 and the connection ends.
+    pub fn max_messages(mut self, count: usize) -> Self {
+        self.0.max_messages = count;
+        self
+    }
+
+    /// Serves so many connections at the same time; one more is greeted by 421 and ends.
+    pub fn max_connections(mut self, count: usize) -> Self {
+        self.0.max_connections = count;
+        self
+    }
+
+    /// Starts it.
+    pub async fn start(self) -> FakeSmtp {
+        FakeSmtp::launch(self.0)
+    }
+}

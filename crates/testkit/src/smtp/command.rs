@@ -1,0 +1,123 @@
+//! Reading commands, strictly.
+
+/// A command as a client wrote it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    Ehlo,
+    Helo,
+    StartTls,
+    Auth {
+        mechanism: String,
+        initial: Option<String>,
+    },
+    Mail(Path),
+    Rcpt(Path),
+    Data,
+    Rset,
+    Noop,
+    Quit,
+    /// A known verb with arguments that can't be read.
+    Malformed,
+    Unknown,
+}
+
+/// The argument of MAIL and RCPT.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Path {
+    pub(super) address: String,
+    pub(super) params: Vec<String>,
+}
+
+impl Command {
+    pub(super) fn parse(line: &str) -> Self {
+        let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match (verb.to_ascii_uppercase().as_str(), rest.is_empty()) {
+            ("EHLO", false) => Self::Ehlo,
+            ("HELO", false) => Self::Helo,
+            ("STARTTLS", true) => Self::StartTls,
+            ("AUTH", false) => auth(rest),
+            ("MAIL", false) => path(rest, "FROM:").map_or(Self::Malformed, Self::Mail),
+            ("RCPT", false) => path(rest, "TO:").map_or(Self::Malformed, Self::Rcpt),
+            ("DATA", true) => Self::Data,
+            ("RSET", true) => Self::Rset,
+            ("NOOP", _) => Self::Noop,
+            ("QUIT", true) => Self::Quit,
+            ("EHLO" | "HELO" | "STARTTLS" | "AUTH" | "MAIL" | "RCPT" | "DATA" | "RSET" | "QUIT", _) => Self::Malformed,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Whether a client must wait for the reply before it sends more even where PIPELINING is offered (RFC 2920, 3.1).
+    pub(super) fn ends_a_flight(&self) -> bool {
+        match self {
+            Self::Mail(_) | Self::Rcpt(_) | Self::Rset | Self::Malformed | Self::Unknown => false,
+            Self::Ehlo | Self::Helo | Self::StartTls | Self::Auth { .. } => true,
+            Self::Data | Self::Noop | Self::Quit => true,
+        }
+    }
+}
+
+fn auth(rest: &str) -> Command {
+    let (mechanism, initial) = match rest.split_once(' ') {
+        Some((mechanism, initial)) => (mechanism, Some(initial.to_owned())),
+        None => (rest, None),
+    };
+    Command::Auth { mechanism: mechanism.to_ascii_uppercase(), initial }
+}
+
+/// `FROM:<address> PARAMETERS`, without a blank after the colon.
+fn path(rest: &str, keyword: &str) -> Option<Path> {
+    let (found, rest) = rest.split_at_checked(keyword.len())?;
+    let rest = rest.strip_prefix('<').filter(|_| found.eq_ignore_ascii_case(keyword))?;
+    let (address, params) = rest.split_at(closing_bracket(rest)?);
+    let params = params[1..].split(' ').map(str::to_owned);
+    let mut params: Vec<_> = params.collect();
+    // Nothing may stand between the bracket and the blank, and no two blanks follow each other.
+    let first = params.remove(0);
+    let well_formed = first.is_empty() && params.iter().all(|param| !param.is_empty());
+    well_formed.then(|| Path { address: address.to_owned(), params })
+}
+
+/// The first `>` that is not in a quoted local part.
+fn closing_bracket(text: &str) -> Option<usize> {
+    let (mut quoted, mut escaped) = (false, false);
+    for (index, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'>' if !quoted => return Some(index),
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mail(address: &str, params: &[&str]) -> Command {
+        let params = params.iter().map(ToString::to_string).collect();
+        Command::Mail(Path { address: address.to_owned(), params })
+    }
+
+    #[test]
+    fn paths_are_read_strictly() {
+        assert_eq!(Command::parse("MAIL FROM:<a@b.example>"), mail("a@b.example", &[]));
+        assert_eq!(Command::parse("mail from:<> SIZE=1 BODY=8BITMIME"), mail("", &["SIZE=1", "BODY=8BITMIME"]));
+        assert_eq!(Command::parse(r#"MAIL FROM:<"a>\"b"@c.example>"#), mail(r#""a>\"b"@c.example"#, &[]));
+        for bad in
+            ["MAIL FROM: <a@b>", "MAIL FROM:a@b", "MAIL FROM:<a@b", "MAIL FROM:<a@b>SIZE=1", "MAIL", "MAIL FROM:<a>  X"]
+        {
+            assert_eq!(Command::parse(bad), Command::Malformed, "{bad}");
+        }
+    }
+
+    #[test]
+    fn verbs_without_arguments_take_none() {
+        assert_eq!(Command::parse("data"), Command::Data);
+        assert_eq!(Command::parse("DATA now"), Command::Malformed);
+        assert_eq!(Command::parse("Subject: hello"), Command::Unknown);
+    }
+}

@@ -1,0 +1,156 @@
+//! What a server got.
+
+use std::fmt::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
+use tokio::sync::watch;
+
+/// A mail that a server accepted, or kept while pretending not to.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// When its final dot was read, for differences.
+    pub at: Instant,
+    /// The same by the clock on the wall.
+    pub at_system: SystemTime,
+    /// The connection it came on, counted from 1.
+    pub connection: usize,
+    /// Its place among the mails accepted on that connection, counted from 1.
+    pub nth_on_connection: usize,
+    /// The sender in the envelope; empty for `<>`.
+    pub mail_from: String,
+    /// What followed the sender in MAIL, such as `SIZE=1000`.
+    pub params: Vec<String>,
+    /// The recipients in the envelope that were accepted.
+    pub rcpt_to: Vec<String>,
+    /// The content without dot-stuffing, to its last CRLF.
+    pub data: Vec<u8>,
+    /// Whether it came through TLS.
+    pub tls: bool,
+    /// Who logged in by AUTH on that connection.
+    pub auth_user: Option<String>,
+}
+
+impl Received {
+    /// The first header of this name, unfolded and else as it is on the wire.
+    pub fn header(&self, name: &str) -> Option<String> {
+        let text = self.text();
+        let (head, _) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let mut lines = head.split("\r\n").skip_while(|line| !is_header(line, name));
+        let first = lines.next()?[name.len() + 1..].trim_start().to_owned();
+        let folded = lines.take_while(|line| line.starts_with([' ', '\t']));
+        Some(folded.fold(first, |value, line| value + line))
+    }
+
+    /// The content as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.data).into_owned()
+    }
+}
+
+fn is_header(line: &str, name: &str) -> bool {
+    line.split_once(':').is_some_and(|(found, _)| found.eq_ignore_ascii_case(name))
+}
+
+/// Written by sessions, read by the test.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    pages: Mutex<Pages>,
+    received_count: watch::Sender<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    received: Vec<Received>,
+    violations: Vec<String>,
+    /// One element for each connection.
+    commands: Vec<Vec<String>>,
+    transactions: usize,
+    open: usize,
+    peak: usize,
+}
+
+impl Ledger {
+    pub(super) fn received(&self) -> Vec<Received> {
+        self.pages().received.clone()
+    }
+
+    pub(super) fn received_count(&self) -> usize {
+        self.pages().received.len()
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<usize> {
+        self.received_count.subscribe()
+    }
+
+    pub(super) fn violations(&self) -> Vec<String> {
+        self.pages().violations.clone()
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.pages().commands.len()
+    }
+
+    pub(super) fn peak_connections(&self) -> usize {
+        self.pages().peak
+    }
+
+    pub(super) fn commands(&self, connection: usize) -> Vec<String> {
+        let index = connection.checked_sub(1).expect("connections are counted from 1");
+        self.pages().commands.get(index).cloned().unwrap_or_default()
+    }
+
+    /// For a test that waited in vain.
+    pub(super) fn summary(&self) -> String {
+        let pages = self.pages();
+        let mut text = format!("{} came on {} connections:", pages.received.len(), pages.commands.len());
+        for mail in pages.received.iter().take(20) {
+            let subject = mail.header("Subject").unwrap_or_default();
+            let _ = write!(text, "\n  to {}: {subject}", mail.rcpt_to.join(", "));
+        }
+        for violation in &pages.violations {
+            let _ = write!(text, "\n  violation: {violation}");
+        }
+        text
+    }
+
+    /// Notes a connection and returns its number and how many are open now.
+    pub(super) fn open(&self) -> (usize, usize) {
+        let mut pages = self.pages();
+        pages.commands.push(Vec::new());
+        pages.open += 1;
+        pages.peak = pages.peak.max(pages.open);
+        (pages.commands.len(), pages.open)
+    }
+
+    pub(super) fn closed(&self) {
+        self.pages().open -= 1;
+    }
+
+    pub(super) fn command(&self, connection: usize, line: &str) {
+        self.pages().commands[connection - 1].push(line.to_owned());
+    }
+
+    pub(super) fn violation(&self, connection: usize, what: &str) {
+        self.pages().violations.push(format!("connection {connection}: {what}"));
+    }
+
+    /// The number of the transaction that begins.
+    pub(super) fn transaction(&self) -> usize {
+        let mut pages = self.pages();
+        pages.transactions += 1;
+        pages.transactions
+    }
+
+    pub(super) fn add(&self, mail: Received) {
+        let mut pages = self.pages();
+        pages.received.push(mail);
+        let count = pages.received.len();
+        drop(pages);
+        // Two sessions may come here in the other order.
+        self.received_count.send_modify(|known| *known = count.max(*known));
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

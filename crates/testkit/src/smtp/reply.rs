@@ -1,0 +1,37 @@
+//! A reply of the server.
+
+/// A code and its lines; no lines are no reply.
+#[derive(Clone, Debug)]
+pub(super) struct Reply {
+    pub(super) code: u16,
+    lines: Vec<String>,
+}
+
+impl Reply {
+    pub(super) fn new(code: u16, line: impl Into<String>) -> Self {
+        Self { code, lines: vec![line.into()] }
+    }
+
+    pub(super) fn of_lines(code: u16, lines: &[String]) -> Self {
+        Self { code, lines: lines.to_vec() }
+    }
+
+    /// Where the server has nothing to say: on accepting a connection, in a handshake, while content arrives.
+    pub(super) fn none() -> Self {
+        Self { code: 0, lines: Vec::new() }
+    }
+
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let last = self.lines.len().saturating_sub(1);
+        let lines = self.lines.iter().enumerate().map(|(index, line)| {
+            let separator = if index == last { ' ' } else { '-' };
+            format!("{}{separator}{line}\r\n", self.code)
+        });
+        lines.collect::<String>().into_bytes()
+    }
+}
+
+/// Whether a reply with this code says yes.
+pub(super) fn is_yes(code: u16) -> bool {
+    (200..400).contains(&code)
+}

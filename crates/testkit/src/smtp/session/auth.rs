@@ -1,0 +1,58 @@
+//! AUTH PLAIN and LOGIN.
+
+use super::{End, Session};
+use crate::smtp::fault::Phase;
+use crate::smtp::reply::{Reply, is_yes};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+impl Session {
+    pub(super) async fn auth(&mut self, mechanism: &str, initial: Option<String>) -> Result<(), End> {
+        let Some(expected) = self.shared.options.login.clone() else {
+            return self.blame("AUTH was not offered", &Reply::new(503, "5.5.1 Not offered"));
+        };
+        if !self.shared.options.mechanisms.iter().any(|offered| offered.eq_ignore_ascii_case(mechanism)) {
+            return self.blame("an AUTH mechanism that was not offered", &Reply::new(504, "5.5.4 Unknown mechanism"));
+        }
+        let given = match mechanism {
+            "PLAIN" => self.plain(initial).await?,
+            "LOGIN" => self.login(initial).await?,
+            _ => return self.say(&Reply::new(504, "5.5.4 Only announced")),
+        };
+        let usual = match &given {
+            Some(given) if *given == expected => Reply::new(235, "2.7.0 Welcome"),
+            Some(_) => Reply::new(535, "5.7.8 Wrong user or password"),
+            None => Reply::new(501, "5.5.2 Not readable"),
+        };
+        if is_yes(self.answer(Phase::Auth, usual).await?) {
+            self.user = given.map(|(user, _)| user);
+        }
+        Ok(())
+    }
+
+    async fn plain(&mut self, initial: Option<String>) -> Result<Option<(String, String)>, End> {
+        let Some(text) = self.response(initial, "").await? else { return Ok(None) };
+        let mut parts = text.split('\0').skip(1).map(str::to_owned);
+        Ok(parts.next().zip(parts.next()))
+    }
+
+    async fn login(&mut self, initial: Option<String>) -> Result<Option<(String, String)>, End> {
+        let Some(user) = self.response(initial, "Username:").await? else { return Ok(None) };
+        let password = self.response(None, "Password:").await?;
+        Ok(password.map(|password| (user, password)))
+    }
+
+    /// What came with the command, or else the answer to a challenge; `None` if it can't be read.
+    async fn response(&mut self, initial: Option<String>, challenge: &str) -> Result<Option<String>, End> {
+        let encoded = match initial {
+            Some(initial) => initial,
+            None => {
+                self.wire.write(&Reply::new(334, STANDARD.encode(challenge)).bytes());
+                let line = self.next_line().await?;
+                self.shared.ledger.command(self.number, &line);
+                line
+            }
+        };
+        Ok(STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok()))
+    }
+}

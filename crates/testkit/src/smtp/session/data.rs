@@ -1,0 +1,105 @@
+//! DATA, the content and the final dot.
+
+use super::transaction::Envelope;
+use super::{End, Session};
+use crate::smtp::body::Body;
+use crate::smtp::fault::Phase;
+use crate::smtp::ledger::Received;
+use crate::smtp::reply::{Reply, is_yes};
+use std::time::{Instant, SystemTime};
+
+impl Session {
+    pub(super) async fn data(&mut self) -> Result<(), End> {
+        let Some(envelope) = &self.envelope else {
+            return self.say(&Reply::new(503, "5.5.1 MAIL first"));
+        };
+        let usual = if envelope.recipients.is_empty() {
+            Reply::new(554, "5.5.1 No valid recipients")
+        } else {
+            Reply::new(354, "End data with <CR><LF>.<CR><LF>")
+        };
+        let code = self.answer(Phase::Data, usual).await?;
+        if code != 354 {
+            return Ok(());
+        }
+        self.check_patience().await;
+        let body = self.read_body().await?;
+        self.check_body(&body);
+        self.finish(body).await
+    }
+
+    /// A client must not send content before it has read 354.
+    async fn check_patience(&mut self) {
+        if self.wire.pending().is_empty() {
+            self.wire.read_ready().await;
+            if !self.wire.pending().is_empty() {
+                self.violation("content came before 354 was sent");
+            }
+        }
+    }
+
+    async fn read_body(&mut self) -> Result<Body, End> {
+        let mut body = Body::new();
+        self.wire.flush().await?;
+        if self.wire.pending().is_empty() {
+            self.wire.read().await?;
+        }
+        self.answer(Phase::Body, Reply::none()).await?;
+        loop {
+            while let Some(line) = self.wire.take_line() {
+                if body.push(&line) {
+                    return Ok(body);
+                }
+            }
+            self.wire.flush().await?;
+            self.wire.read().await?;
+        }
+    }
+
+    fn check_body(&self, body: &Body) {
+        for violation in &body.violations {
+            self.violation(violation);
+        }
+        let allowed = self.envelope.as_ref().is_some_and(Envelope::allows_eight_bits);
+        if body.has_eight_bits && !allowed {
+            self.violation("8-bit content without BODY=8BITMIME");
+        }
+        if !self.shared.options.pipelining && !self.wire.pending().is_empty() {
+            self.violation("more follows the final dot before its reply although pipelining is not offered");
+        }
+    }
+
+    /// The ledger is written before the reply: who has read the reply finds the mail there.
+    async fn finish(&mut self, body: Body) -> Result<(), End> {
+        let usual = if body.data.len() > self.shared.options.size.unwrap_or(usize::MAX) {
+            Reply::new(552, "5.3.4 Message too big")
+        } else {
+            let number = self.envelope.as_ref().map_or(0, |envelope| envelope.number);
+            Reply::new(250, format!("2.0.0 Ok: queued as {number}"))
+        };
+        let action = self.trouble(Phase::Dot, None).await?;
+        let kept = action.as_ref().map_or(is_yes(usual.code), |action| action.keeps(usual.code));
+        if let Some(envelope) = self.envelope.take_if(|_| kept) {
+            self.keep(envelope, body.data);
+        }
+        self.envelope = None;
+        self.perform(action, usual).await?;
+        Ok(())
+    }
+
+    fn keep(&mut self, envelope: Envelope, data: Vec<u8>) {
+        self.accepted += 1;
+        self.shared.ledger.add(Received {
+            at: Instant::now(),
+            at_system: SystemTime::now(),
+            connection: self.number,
+            nth_on_connection: self.accepted,
+            mail_from: envelope.sender,
+            params: envelope.params,
+            rcpt_to: envelope.recipients,
+            data,
+            tls: self.tls,
+            auth_user: self.user.clone(),
+        });
+    }
+}

@@ -1,0 +1,107 @@
+//! MAIL and RCPT.
+
+use super::{End, Session};
+use crate::smtp::builder::TlsMode;
+use crate::smtp::command::Path;
+use crate::smtp::fault::Phase;
+use crate::smtp::reply::{Reply, is_yes};
+
+/// What a transaction gathers before its content.
+#[derive(Debug)]
+pub(super) struct Envelope {
+    /// Among all transactions of the server.
+    pub(super) number: usize,
+    pub(super) sender: String,
+    pub(super) params: Vec<String>,
+    pub(super) recipients: Vec<String>,
+}
+
+impl Envelope {
+    pub(super) fn allows_eight_bits(&self) -> bool {
+        self.has("BODY=8BITMIME") || self.has("SMTPUTF8")
+    }
+
+    fn has(&self, param: &str) -> bool {
+        self.params.iter().any(|found| found.eq_ignore_ascii_case(param))
+    }
+}
+
+impl Session {
+    pub(super) async fn mail(&mut self, path: Path) -> Result<(), End> {
+        if self.envelope.is_some() {
+            return self.blame("MAIL inside a transaction", &Reply::new(503, "5.5.1 Nested MAIL"));
+        }
+        if self.accepted >= self.shared.options.max_messages {
+            self.wire.write(&Reply::new(421, "4.7.0 Too many messages on this connection").bytes());
+            return Err(End::Close);
+        }
+        let number = self.shared.ledger.transaction();
+        let envelope = Envelope { number, sender: path.address, params: path.params, recipients: Vec::new() };
+        let usual = self.judge_sender(&envelope);
+        self.envelope = Some(envelope);
+        if !is_yes(self.answer(Phase::Mail, usual).await?) {
+            self.envelope = None;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn rcpt(&mut self, path: Path) -> Result<(), End> {
+        let Some(envelope) = &self.envelope else {
+            return self.say(&Reply::new(503, "5.5.1 MAIL first"));
+        };
+        let usual = if !path.address.is_ascii() && !envelope.has("SMTPUTF8") {
+            self.violation("a recipient needs SMTPUTF8, which MAIL did not ask for");
+            Reply::new(553, "5.6.7 SMTPUTF8 needed")
+        } else {
+            Reply::new(250, "2.1.5 Ok")
+        };
+        let action = self.trouble(Phase::Rcpt, Some(&path.address)).await?;
+        if is_yes(self.perform(action, usual).await?) {
+            self.envelope.iter_mut().for_each(|envelope| envelope.recipients.push(path.address.clone()));
+        }
+        Ok(())
+    }
+
+    fn judge_sender(&self, envelope: &Envelope) -> Reply {
+        if !self.greeted {
+            self.violation("MAIL before EHLO");
+            return Reply::new(503, "5.5.1 EHLO first");
+        }
+        if self.shared.options.tls == Some(TlsMode::StartTlsRequired) && !self.tls {
+            return Reply::new(530, "5.7.0 STARTTLS first");
+        }
+        if self.shared.options.login.is_some() && self.user.is_none() {
+            return Reply::new(530, "5.7.0 Authentication required");
+        }
+        if let Some(param) = envelope.params.iter().find(|param| !self.is_offered(param)) {
+            self.violation(&format!("MAIL has {param}, which was not offered"));
+            return Reply::new(555, "5.5.4 Unknown parameter");
+        }
+        if !envelope.sender.is_ascii() && !envelope.has("SMTPUTF8") {
+            self.violation("the sender needs SMTPUTF8, which MAIL did not ask for");
+            return Reply::new(553, "5.6.7 SMTPUTF8 needed");
+        }
+        if self.announced_size(envelope) > self.shared.options.size.unwrap_or(usize::MAX) {
+            return Reply::new(552, "5.3.4 Message too big");
+        }
+        Reply::new(250, "2.1.0 Ok")
+    }
+
+    fn is_offered(&self, param: &str) -> bool {
+        let options = &self.shared.options;
+        let (name, value) = param.split_once('=').unwrap_or((param, ""));
+        match (name.to_ascii_uppercase().as_str(), value.to_ascii_uppercase().as_str()) {
+            ("SIZE", size) => options.size.is_some() && size.parse::<usize>().is_ok(),
+            ("BODY", "7BIT" | "8BITMIME") => options.eight_bit_mime,
+            ("SMTPUTF8", "") => options.smtputf8,
+            ("AUTH", _) => options.login.is_some(),
+            _ => false,
+        }
+    }
+
+    fn announced_size(&self, envelope: &Envelope) -> usize {
+        let mut values = envelope.params.iter().filter_map(|param| param.split_once('='));
+        let size = values.find(|(name, _)| name.eq_ignore_ascii_case("SIZE"));
+        size.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
+    }
+}

@@ -1,0 +1,156 @@
+//! Lines in, bytes out, over TCP or TLS.
+
+use std::io;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+const READ_SIZE: usize = 16 * 1024;
+
+/// How long a closed connection is still read, so that a client sees our last words and not a reset.
+const LINGER: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Wire {
+    socket: Socket,
+    input: Vec<u8>,
+    /// Up to here the input was taken.
+    taken: usize,
+    /// Up to here the input has no LF.
+    searched: usize,
+    output: Vec<u8>,
+    /// Before each flush.
+    delay: Duration,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    /// In a handshake, or after one that failed.
+    Gone,
+}
+
+impl Wire {
+    pub(super) fn new(stream: TcpStream, delay: Duration) -> Self {
+        let _ = stream.set_nodelay(true);
+        let socket = Socket::Plain(stream);
+        Self { socket, input: Vec::new(), taken: 0, searched: 0, output: Vec::new(), delay }
+    }
+
+    /// The next line with its LF, if it is here already.
+    pub(super) fn take_line(&mut self) -> Option<Vec<u8>> {
+        let found = self.input[self.searched..].iter().position(|&byte| byte == b'\n');
+        let Some(found) = found else {
+            self.searched = self.input.len();
+            return None;
+        };
+        let end = self.searched + found + 1;
+        let line = self.input[self.taken..end].to_vec();
+        (self.taken, self.searched) = (end, end);
+        Some(line)
+    }
+
+    /// Input that came and was not taken.
+    pub(super) fn pending(&self) -> &[u8] {
+        &self.input[self.taken..]
+    }
+
+    pub(super) fn discard_pending(&mut self) {
+        (self.taken, self.searched) = (self.input.len(), self.input.len());
+    }
+
+    /// Waits for more input; an error at its end.
+    pub(super) async fn read(&mut self) -> io::Result<()> {
+        self.input.drain(..self.taken);
+        self.searched -= self.taken;
+        self.taken = 0;
+        self.input.reserve(READ_SIZE);
+        let count = match &mut self.socket {
+            Socket::Plain(stream) => stream.read_buf(&mut self.input).await?,
+            Socket::Tls(stream) => stream.read_buf(&mut self.input).await?,
+            Socket::Gone => 0,
+        };
+        if count == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+    }
+
+    /// Takes what has arrived without waiting for it.
+    pub(super) async fn read_ready(&mut self) {
+        // Not a time limit of zero: that takes until the timer's next millisecond.
+        tokio::select! {
+            biased;
+            _ = self.read() => {}
+            () = std::future::ready(()) => {}
+        }
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) {
+        self.output.extend_from_slice(bytes);
+    }
+
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+        let output = std::mem::take(&mut self.output);
+        self.send(&output).await
+    }
+
+    pub(super) async fn send_byte_by_byte(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.flush().await?;
+        for byte in bytes {
+            self.send(&[*byte]).await?;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn start_tls(&mut self, acceptor: &TlsAcceptor) -> io::Result<()> {
+        let Socket::Plain(stream) = std::mem::replace(&mut self.socket, Socket::Gone) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        self.socket = Socket::Tls(Box::new(acceptor.accept(stream).await?));
+        Ok(())
+    }
+
+    /// Ends the connection in good order: says so, and reads on for a moment.
+    pub(super) async fn close(mut self) {
+        let _ = self.flush().await;
+        let _ = match &mut self.socket {
+            Socket::Plain(stream) => stream.shutdown().await,
+            Socket::Tls(stream) => stream.shutdown().await,
+            Socket::Gone => Ok(()),
+        };
+        let until_end = async {
+            while self.read().await.is_ok() {
+                self.discard_pending();
+            }
+        };
+        let _ = tokio::time::timeout(LINGER, until_end).await;
+    }
+
+    /// Breaks the connection.
+    pub(super) fn reset(self) {
+        let _ = match &self.socket {
+            Socket::Plain(stream) => stream.set_zero_linger(),
+            Socket::Tls(stream) => stream.get_ref().0.set_zero_linger(),
+            Socket::Gone => Ok(()),
+        };
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.socket {
+            Socket::Plain(stream) => stream.write_all(bytes).await,
+            Socket::Tls(stream) => {
+                stream.write_all(bytes).await?;
+                stream.flush().await
+            }
+            Socket::Gone => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The testkit's own tests: what others rely on must itself be seen to work.
+
+mod client;
+mod process;
+mod redis;
+mod smtp;
