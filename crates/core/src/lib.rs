@@ -7,11 +7,13 @@
 mod address;
 mod attempt;
 mod error;
+pub mod health;
 mod id;
 mod mail;
 mod payload;
 mod policy;
 mod queue;
+pub mod schedule;
 pub mod settings;
 mod shutdown;
 mod span;

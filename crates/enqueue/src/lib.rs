@@ -1,1 +1,45 @@
-//! Every way into Postroom: the library, the command line
+//! Every way into Postroom.
+//!
+//! For applications in Rust, [`Postroom`]: it hands a mail over to the workers and returns at once, or sends it in the
+//! foreground. For everybody else the command line `postroom`, which is made from the same parts.
+//!
+//! ```no_run
+//! # async fn signup() -> postroom_enqueue::Result<()> {
+//! use postroom_enqueue::{Mail, Postroom};
+//!
+//! let postroom = Postroom::connect("redis://127.0.0.1:6379/0").await?;
+//! let mail = Mail {
+//!     to: vec!["Ann <ann@example.org>".parse()?],
+//!     subject: Some("Welcome".to_owned()),
+//!     text: Some("It is good to have you here.".to_owned()),
+//!     ..Mail::default()
+//! };
+//! let id = postroom.send(mail).await?;
+//! # let _ = id;
+//! # Ok(())
+//! # }
+//! ```
+
+mod bulk;
+mod capture;
+mod check;
+pub mod commands;
+mod error;
+mod fingerprint;
+mod foreground;
+mod link;
+mod options;
+mod patience;
+mod postroom;
+mod send;
+
+pub use bulk::{Bulk, BulkInput, BulkSummary};
+pub use error::{Error, NotSent, Result};
+pub use foreground::SentNow;
+pub use options::Options;
+pub use postroom::Postroom;
+pub use postroom_core::{
+    Attachment, BatchId, BatchReport, EmailAddress, InvalidInput, JobId, JobReport, JobState, Mail, Mailbox, Priority,
+    QueueName, Settings, store::Due,
+};
+pub use send::SendMail;

@@ -24,5 +24,7 @@ pub use message::{Envelope, Identity, Message};
 pub use postroom_smtp::Commit;
 pub use rendered::Rendered;
 pub use templates::{LoadError, RenderError, TemplateInfo, Templates};
-pub use transport::{BadTransport, CaptureSink, Captured, FileTransport, Kept, LoginError, SmtpTransport, Transport, login_check};
+pub use transport::{
+    BadTransport, CaptureSink, Captured, FileTransport, Kept, LoginError, SmtpTransport, Transport, login_check,
+};
 pub use verdict::Verdict;

@@ -17,12 +17,12 @@ use std::{
 use postroom_core::Mail;
 use serde_json::{Map, Value};
 
+pub(crate) use self::text::text_of_html;
 pub use self::{
     catalog::TemplateInfo,
     error::{LoadError, RenderError},
 };
 use self::{library::Library, source::Stamp};
-pub(crate) use self::text::text_of_html;
 use crate::Rendered;
 
 /// How often the folder is looked at, however often [`Templates::reload_if_changed`] is called.

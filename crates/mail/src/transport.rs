@@ -65,11 +65,18 @@ impl Transport {
     /// [`Attempt`].
     ///
     /// Dropped before its end, the mail is in doubt if `commit` had ended.
-    pub async fn send(&self, message: &Message, only_to: &[EmailAddress], commit: impl Future<Output = Commit>) -> Attempt {
+    pub async fn send(
+        &self,
+        message: &Message,
+        only_to: &[EmailAddress],
+        commit: impl Future<Output = Commit>,
+    ) -> Attempt {
         let start = Instant::now();
         let to: Vec<_> = message.envelope.rcpt_to.iter().filter(|address| only_to.contains(address)).cloned().collect();
         let attempt = match &self.way {
-            _ if to.is_empty() => Attempt::invalid(only_to, "none of the recipients asked for is in the message's envelope"),
+            _ if to.is_empty() => {
+                Attempt::invalid(only_to, "none of the recipients asked for is in the message's envelope")
+            }
             Way::Smtp(smtp) => smtp.send(message, &to, commit).await,
             Way::File(file) => file.send(message, &to, commit).await,
             Way::Capture(sink) => capture::send(sink.as_ref(), message, &to, commit).await,

@@ -164,8 +164,18 @@ mod tests {
     #[test]
     fn its_word_is_its_json() {
         for verdict in [
-            Accepted, Later, Throttled, NothingSent, RecipientRefused, ContentRefused, PolicyRefused, TooBig, Account,
-            Invalid, Unknown, Aborted,
+            Accepted,
+            Later,
+            Throttled,
+            NothingSent,
+            RecipientRefused,
+            ContentRefused,
+            PolicyRefused,
+            TooBig,
+            Account,
+            Invalid,
+            Unknown,
+            Aborted,
         ] {
             assert_eq!(serde_json::to_value(verdict).expect("JSON"), verdict.as_str());
             assert!(!(verdict.is_final() && verdict.is_retryable()), "{verdict}");

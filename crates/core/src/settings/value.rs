@@ -78,11 +78,13 @@ pub(super) fn attempts(number: u32) -> Result<u32, InvalidInput> {
     if (1..=100).contains(&number) { Ok(number) } else { Err(unfit(&number.to_string(), "1 to 100")) }
 }
 
-/// A name of our own making: what a queue's name may be, and nothing else.
+/// The name of a transport or a schedule.
 pub(super) fn name(text: &str) -> Result<String, InvalidInput> {
-    text.parse::<crate::QueueName>()
-        .map(String::from)
-        .map_err(|_| unfit(text, "a name of 1 to 32 of a-z, 0-9, _ and -"))
+    let fits = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+    if text.len() <= 32 && is_named_with(text, fits) {
+        return Ok(text.to_owned());
+    }
+    Err(unfit(text, "a name of 1 to 32 of a-z, 0-9, _ and -"))
 }
 
 /// The name or the address of a host, without port or scheme.

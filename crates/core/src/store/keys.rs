@@ -27,7 +27,12 @@ impl Keys {
 
     /// A key that belongs to no queue. No queue can be called `system`: enqueue refuses it.
     pub(super) fn system(&self, name: &str) -> String {
-        format!("{{{}:system}}:{name}", self.prefix)
+        format!("{}:{name}", self.system_base())
+    }
+
+    /// The base key of what belongs to no queue, for scripts.
+    pub(super) fn system_base(&self) -> String {
+        format!("{{{}:system}}", self.prefix)
     }
 
     /// Where an idempotency key keeps its place, in a slot of its own.

@@ -10,7 +10,7 @@ const PARTS: [(&str, &str); 4] = [
 ];
 
 /// Name and source of each script.
-const SOURCES: [(&str, &str); 18] = [
+const SOURCES: [(&str, &str); 23] = [
     ("batch_cancel", include_str!("../lua/batch_cancel.lua")),
     ("batch_create", include_str!("../lua/batch_create.lua")),
     ("batch_seal", include_str!("../lua/batch_seal.lua")),
@@ -27,12 +27,17 @@ const SOURCES: [(&str, &str); 18] = [
     ("reserve", include_str!("../lua/reserve.lua")),
     ("resolve", include_str!("../lua/resolve.lua")),
     ("retry", include_str!("../lua/retry.lua")),
+    ("schedule_due", include_str!("../lua/schedule_due.lua")),
+    ("schedule_list", include_str!("../lua/schedule_list.lua")),
+    ("schedule_put", include_str!("../lua/schedule_put.lua")),
+    ("schedule_remove", include_str!("../lua/schedule_remove.lua")),
+    ("schedule_tick", include_str!("../lua/schedule_tick.lua")),
     ("sweep", include_str!("../lua/sweep.lua")),
     ("batches", include_str!("../lua/batches.lua")),
 ];
 
 /// Scripts that put something in: Redis must be free to refuse them when it is full.
-const ALLOCATING: [&str; 2] = ["enqueue", "batch_create"];
+const ALLOCATING: [&str; 4] = ["enqueue", "batch_create", "schedule_put", "schedule_tick"];
 
 static SCRIPTS: LazyLock<HashMap<&'static str, redis::Script>> = LazyLock::new(|| {
     SOURCES.iter().map(|(name, source)| (*name, redis::Script::new(&assemble(name, source)))).collect()

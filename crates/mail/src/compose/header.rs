@@ -19,7 +19,11 @@ const LONGEST_WORD: usize = 900;
 const WORD_FRAME: usize = 12;
 
 /// Sets an address header, if there is anybody to be named.
-pub(super) fn set_mailboxes(headers: &mut Headers, name: &'static str, mailboxes: &[Mailbox]) -> Result<(), InvalidInput> {
+pub(super) fn set_mailboxes(
+    headers: &mut Headers,
+    name: &'static str,
+    mailboxes: &[Mailbox],
+) -> Result<(), InvalidInput> {
     if mailboxes.is_empty() {
         return Ok(());
     }
@@ -130,7 +134,9 @@ mod tests {
 
     #[test]
     fn lines_stay_within_their_limits() {
-        for value in ["Żółć ".repeat(60), "🎉".repeat(90), "a".repeat(2000), "word ".repeat(300) + "end", "=?utf-8?q?x?=".into()] {
+        for value in
+            ["Żółć ".repeat(60), "🎉".repeat(90), "a".repeat(2000), "word ".repeat(300) + "end", "=?utf-8?q?x?=".into()]
+        {
             for name in ["Subject", "X-A-Header-With-A-Name-That-Is-Almost-As-Long-As-A-Line-May-Be-In-A-Mail"] {
                 let mut headers = Headers::new();
                 set_text(&mut headers, name, &value).expect("a header");
@@ -145,7 +151,9 @@ mod tests {
     #[test]
     fn no_value_ends_its_line() {
         let mut headers = Headers::new();
-        for (name, value) in [("X-A", "b\r\nBcc: c"), ("X-A", "b\nc"), ("X-A", "b\rc"), ("X A", "b"), ("X-A\r\nB", "c"), ("", "c")] {
+        for (name, value) in
+            [("X-A", "b\r\nBcc: c"), ("X-A", "b\nc"), ("X-A", "b\rc"), ("X A", "b"), ("X-A\r\nB", "c"), ("", "c")]
+        {
             set_text(&mut headers, name, value).expect_err(value);
         }
         assert_eq!(headers.to_string(), "");

@@ -53,7 +53,8 @@ fn alternative(plain: &str, html: &str, images: &[&Attachment], seed: &str) -> R
         return Ok(both.singlepart(html));
     }
     let related = multipart("related", seed)?.singlepart(html);
-    let related = images.iter().try_fold(related, |parts, file| file_part(file, true).map(|part| parts.singlepart(part)))?;
+    let related =
+        images.iter().try_fold(related, |parts, file| file_part(file, true).map(|part| parts.singlepart(part)))?;
     Ok(both.multipart(related))
 }
 
@@ -118,9 +119,8 @@ fn file_part(file: &Attachment, in_html: bool) -> Result<SinglePart, InvalidInpu
         return Err(invalid("an attachment needs a file name, all in one line".into()));
     }
     let media_type = file.content_type.as_deref().unwrap_or_else(|| media_type::guess(&file.filename));
-    let content_type = content_type(media_type).ok_or_else(|| {
-        invalid(format!("{media_type:?} is no MIME type; it may be something like application/pdf"))
-    })?;
+    let content_type = content_type(media_type)
+        .ok_or_else(|| invalid(format!("{media_type:?} is no MIME type; it may be something like application/pdf")))?;
     let disposition =
         if in_html { ContentDisposition::inline_with_name } else { ContentDisposition::attachment }(&file.filename);
     let mut part = SinglePart::builder().content_type(content_type).header(disposition);
@@ -133,7 +133,8 @@ fn file_part(file: &Attachment, in_html: bool) -> Result<SinglePart, InvalidInpu
 
 /// A plain `type/subtype` with ASCII parameters; a multipart would promise parts that are not there.
 fn content_type(text: &str) -> Option<ContentType> {
-    let sound = text.bytes().all(|b| b.is_ascii_graphic() || b == b' ') && !text.to_lowercase().starts_with("multipart/");
+    let sound =
+        text.bytes().all(|b| b.is_ascii_graphic() || b == b' ') && !text.to_lowercase().starts_with("multipart/");
     sound.then(|| ContentType::parse(text).ok()).flatten()
 }
 
@@ -155,7 +156,9 @@ mod tests {
 
     #[test]
     fn every_line_end_is_crlf() {
-        for (text, expected) in [("a\nb", "a\r\nb"), ("a\r\nb\r\n", "a\r\nb\r\n"), ("a\rb\n\nc", "a\r\nb\r\n\r\nc"), ("", "")] {
+        for (text, expected) in
+            [("a\nb", "a\r\nb"), ("a\r\nb\r\n", "a\r\nb\r\n"), ("a\rb\n\nc", "a\r\nb\r\n\r\nc"), ("", "")]
+        {
             assert_eq!(with_crlf(text), expected);
         }
     }

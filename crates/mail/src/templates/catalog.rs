@@ -199,7 +199,8 @@ mod tests {
 
     #[test]
     fn a_language_gets_the_nearest_files() {
-        let files = ["t/subject.txt", "t/body.html", "t/body.txt", "t/subject.pl.txt", "t/body.pl.html", "t/body.pl-PL.txt"];
+        let files =
+            ["t/subject.txt", "t/body.html", "t/body.txt", "t/subject.pl.txt", "t/body.pl.html", "t/body.pl-PL.txt"];
         let catalog = catalog(&files).expect("a catalog");
         let entry = catalog.get("t").expect("a template");
         for (locale, subject, html, text) in [
@@ -224,6 +225,9 @@ mod tests {
         ] {
             assert_eq!(catalog(files).expect_err("incomplete").to_string(), problem);
         }
-        assert_eq!(catalog(&["layouts/base.html", "parts/footer.txt", "x.txt"]).expect("shared files only").names(), [""; 0]);
+        assert_eq!(
+            catalog(&["layouts/base.html", "parts/footer.txt", "x.txt"]).expect("shared files only").names(),
+            [""; 0]
+        );
     }
 }

@@ -77,7 +77,11 @@ impl RenderError {
 impl LoadError {
     pub(super) fn of_tera(error: &Error) -> Self {
         let place = Place::of(error);
-        Self::Broken { file: place.file.unwrap_or_else(|| "templates".into()), line: place.line, message: place.message }
+        Self::Broken {
+            file: place.file.unwrap_or_else(|| "templates".into()),
+            line: place.line,
+            message: place.message,
+        }
     }
 
     pub(super) fn unreadable(path: impl Into<PathBuf>, problem: impl fmt::Display) -> Self {
@@ -96,9 +100,11 @@ impl Place {
     fn of(error: &Error) -> Self {
         match error.kind() {
             ErrorKind::SyntaxError(report) | ErrorKind::RenderingError(report) => Self::reported(report),
-            ErrorKind::MissingParent { current, parent } => {
-                Self { file: Some(current.clone()), line: None, message: format!("it extends {parent}, which does not exist") }
-            }
+            ErrorKind::MissingParent { current, parent } => Self {
+                file: Some(current.clone()),
+                line: None,
+                message: format!("it extends {parent}, which does not exist"),
+            },
             _ => Self { file: None, line: None, message: error.to_string() },
         }
     }

@@ -98,7 +98,10 @@ mod tests {
         let html = inlined("page.html", &[("base.html", LAYOUT), ("page.html", page)]);
         assert!(html.contains("<p class=\"a\" style=\"color: red"), "{html}");
         assert!(html.contains("href=\"{{ url }}\""), "{html}");
-        assert!(html.contains("{% if z %}") && html.contains("title=\"{{ z }}\"") && html.contains("{% endif %}"), "{html}");
+        assert!(
+            html.contains("{% if z %}") && html.contains("title=\"{{ z }}\"") && html.contains("{% endif %}"),
+            "{html}"
+        );
         assert!(html.starts_with("{% extends \"base.html\" %}"), "{html}");
     }
 
@@ -114,7 +117,8 @@ mod tests {
     fn what_a_parser_would_break_is_left_alone() {
         let rows = "{% extends \"base.html\" %}{% block main %}<tr><td class=\"a\">x</td></tr>{% endblock main %}";
         assert_eq!(inlined("rows.html", &[("base.html", LAYOUT), ("rows.html", rows)]), rows);
-        let remote = "<html><head><link rel=\"stylesheet\" href=\"https://example.org/a.css\"></head><body></body></html>";
+        let remote =
+            "<html><head><link rel=\"stylesheet\" href=\"https://example.org/a.css\"></head><body></body></html>";
         assert_eq!(inlined("r.html", &[("r.html", remote)]), remote);
     }
 }

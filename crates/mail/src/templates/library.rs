@@ -43,7 +43,12 @@ impl Library {
         self.catalog.get(name).map(|entry| entry.info().clone())
     }
 
-    pub(super) fn render(&self, name: &str, vars: &Map<String, Value>, locale: Option<&str>) -> Result<Rendered, RenderError> {
+    pub(super) fn render(
+        &self,
+        name: &str,
+        vars: &Map<String, Value>,
+        locale: Option<&str>,
+    ) -> Result<Rendered, RenderError> {
         self.render_with_subject(name, vars, locale, None)
     }
 

@@ -68,7 +68,8 @@ impl<'a> Shielded<'a> {
     /// The tags back in place of their marks. `None` if the HTML around them did not survive: an element or a tag was
     /// moved, dropped or doubled.
     pub(super) fn unshield(&self, html: String) -> Option<String> {
-        let html = if self.html.contains("<tbody") { html } else { html.replace("<tbody>", "").replace("</tbody>", "") };
+        let html =
+            if self.html.contains("<tbody") { html } else { html.replace("<tbody>", "").replace("</tbody>", "") };
         if outline(&self.html) != outline(&html) {
             return None;
         }
@@ -101,7 +102,7 @@ impl Place {
 }
 
 fn mark(number: usize) -> String {
-    format!("{MARK}{number}-")
+    format!("{MARK}{number}x")
 }
 
 fn is_template_tag(text: &str) -> bool {
@@ -134,7 +135,8 @@ const IMPLIED: [&str; 5] = ["html", "head", "body", "tbody", "colgroup"];
 /// The order of start tags and marks.
 fn outline(html: &str) -> Vec<String> {
     let starts = html.match_indices('<').map(|(at, _)| (at, word(&html[at + 1..]).to_ascii_lowercase()));
-    let elements = starts.filter(|(_, name)| name.starts_with(|c: char| c.is_ascii_alphabetic()) && !IMPLIED.contains(&name.as_str()));
+    let elements = starts
+        .filter(|(_, name)| name.starts_with(|c: char| c.is_ascii_alphabetic()) && !IMPLIED.contains(&name.as_str()));
     let marks = html.match_indices(MARK).map(|(at, _)| (at, word(&html[at..]).to_owned()));
     let mut outline: Vec<_> = elements.chain(marks).collect();
     outline.sort_unstable();
@@ -168,7 +170,7 @@ mod tests {
     #[test]
     fn marks_are_comments_only_where_comments_are() {
         let shielded = shield("<title>{{ a }}</title>{{ b }}<i x=\"{{ c }}\" {{ d }}>").expect("sound");
-        let expected = "<title>postroom-tag-0-</title><!--postroom-tag-1--><i x=\"postroom-tag-2-\" postroom-tag-3->";
+        let expected = "<title>postroom-tag-0x</title><!--postroom-tag-1x--><i x=\"postroom-tag-2x\" postroom-tag-3x>";
         assert_eq!(shielded.html, expected);
     }
 
@@ -179,6 +181,6 @@ mod tests {
         assert_eq!(shielded.unshield(moved), None);
         assert_eq!(shielded.unshield(String::new()), None);
         assert!(shield("{{ x").is_none());
-        assert!(shield("<!--postroom-tag-1-->").is_none());
+        assert!(shield("<!--postroom-tag-1x-->").is_none());
     }
 }

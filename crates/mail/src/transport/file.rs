@@ -27,7 +27,12 @@ impl FileTransport {
     }
 
     /// Whole under another name first: nobody sees half a file.
-    pub(super) async fn send(&self, message: &Message, to: &[EmailAddress], commit: impl Future<Output = Commit>) -> Attempt {
+    pub(super) async fn send(
+        &self,
+        message: &Message,
+        to: &[EmailAddress],
+        commit: impl Future<Output = Commit>,
+    ) -> Attempt {
         let name = file_name(&message.message_id);
         let part = match self.write_part(&name, &message.bytes).await {
             Ok(part) => part,

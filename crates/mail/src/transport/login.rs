@@ -37,7 +37,9 @@ pub async fn login_check(settings: &TransportSettings) -> Result<String, LoginEr
         TransportSettings::Smtp(settings) => {
             let endpoint = smtp::endpoint(settings)?;
             let server = format!("{}:{}", settings.host, settings.port);
-            let session = Session::connect(&endpoint).await.map_err(|error| LoginError::Smtp { server: server.clone(), error })?;
+            let session = Session::connect(&endpoint)
+                .await
+                .map_err(|error| LoginError::Smtp { server: server.clone(), error })?;
             let said = greeting(&server, session.is_encrypted(), settings.credentials.as_ref().map(|(user, _)| user));
             session.quit().await;
             Ok(said)

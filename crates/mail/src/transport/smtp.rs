@@ -40,7 +40,12 @@ impl SmtpTransport {
         &self.pool
     }
 
-    pub(super) async fn send(&self, message: &Message, to: &[EmailAddress], commit: impl Future<Output = Commit>) -> Attempt {
+    pub(super) async fn send(
+        &self,
+        message: &Message,
+        to: &[EmailAddress],
+        commit: impl Future<Output = Commit>,
+    ) -> Attempt {
         let envelope = match envelope(message, to) {
             Ok(envelope) => envelope,
             Err(problem) => return Attempt::invalid(to, &problem),

@@ -61,7 +61,9 @@ impl Said<'_> {
         // 552 for too many recipients is an old server's 452 (RFC 5321, 4.5.3.1.10).
         } else if self.code == 552 && self.is_too_many_recipients() {
             Verdict::Later
-        } else if self.detail == Some((4, 5)) || self.says(&["sending limit", "sending quota", "sending rate", "rate limit"]) {
+        } else if self.detail == Some((4, 5))
+            || self.says(&["sending limit", "sending quota", "sending rate", "rate limit"])
+        {
             Verdict::Throttled
         } else if self.is_too_big() {
             Verdict::TooBig
@@ -112,8 +114,21 @@ impl Said<'_> {
         // hosts' own (5.7.9 Yahoo, 5.7.515 Outlook).
         let digits = matches!(self.detail, Some((1, 7 | 8) | (7, 9 | 20..=27 | 30 | 32 | 40 | 515)));
         let words = [
-            "dmarc", "dkim", "spf ", "unauthenticated", "blocked using", "spamhaus", "blocklist", "block list", "blacklist",
-            "black list", "relay access denied", "relaying denied", "unable to relay", "not verified", "poor reputation",
+            "dmarc",
+            "dkim",
+            "spf ",
+            "unauthenticated",
+            "blocked using",
+            "spamhaus",
+            "blocklist",
+            "block list",
+            "blacklist",
+            "black list",
+            "relay access denied",
+            "relaying denied",
+            "unable to relay",
+            "not verified",
+            "poor reputation",
         ];
         digits || self.phase == Phase::Mail || (!self.is_subject(1, 2) && self.says(&words))
     }
@@ -204,12 +219,20 @@ mod tests {
         // the content
         (Dot, "550 5.7.1 Message contains spam or virus", ContentRefused),
         (Dot, "554 5.6.0 Message is malformed", ContentRefused),
-        (Dot, "552 5.7.0 This message was blocked because its content presents a potential security issue", ContentRefused),
+        (
+            Dot,
+            "552 5.7.0 This message was blocked because its content presents a potential security issue",
+            ContentRefused,
+        ),
         (Dot, "554 Transaction failed", ContentRefused),
         (Dot, "550 refused", ContentRefused),
         // how we are set up
         (Dot, "550 5.7.26 Unauthenticated email from example.org is not accepted", PolicyRefused),
-        (Dot, "550 5.7.515 Access denied, sending domain does not meet the required authentication level", PolicyRefused),
+        (
+            Dot,
+            "550 5.7.515 Access denied, sending domain does not meet the required authentication level",
+            PolicyRefused,
+        ),
         (Dot, "553 5.7.9 Mail not accepted for policy reasons", PolicyRefused),
         (Dot, "550 5.7.1 Rejected by DMARC policy", PolicyRefused),
         (Rcpt, "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org", PolicyRefused),

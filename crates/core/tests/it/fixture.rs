@@ -1,0 +1,106 @@
+//! A store in a prefix of its own, and short ways to say the usual things.
+
+use postroom_core::{
+    BatchId, JobId, JobState, Mail, Policy, Priority, QueueName, Store,
+    settings::{RedisSettings, Settings, Sources},
+    store::{Claim, ClaimId, ClaimReply, Claimed, Due, JobTerms, NewBatch, NewJob, Outcome, Settled, WorkerId},
+};
+use postroom_testkit::{PrivateRedis, unique_prefix};
+
+pub(crate) struct Fixture {
+    pub(crate) store: Store,
+    pub(crate) prefix: String,
+    pub(crate) queue: QueueName,
+}
+
+pub(crate) fn redis_settings(url: &str, prefix: &str) -> RedisSettings {
+    let env = [("REDIS_URL", url), ("POSTROOM_PREFIX", prefix)];
+    let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let sources = Sources { env, ..Sources::default() };
+    Settings::from_sources(&sources).expect("settings").redis
+}
+
+impl Fixture {
+    pub(crate) async fn new() -> Self {
+        Self::on(PrivateRedis::shared()).await
+    }
+
+    pub(crate) async fn on(redis: &PrivateRedis) -> Self {
+        let prefix = unique_prefix();
+        let store = Store::connect(&redis_settings(&redis.url(), &prefix)).await.expect("a store");
+        Self { store, prefix, queue: QueueName::emails() }
+    }
+
+    /// The raw answer to a Redis command on one of the queue's keys.
+    pub(crate) fn raw(&self, command: &str, key: &str, args: &[&str]) -> String {
+        let key = format!("{{{}:{}}}:{key}", self.prefix, self.queue);
+        let mut words = vec![command, key.as_str()];
+        words.extend(args);
+        PrivateRedis::shared().ask(&words)
+    }
+
+    pub(crate) async fn enqueue(&self, terms: &JobTerms) -> JobId {
+        let id = JobId::new(self.queue.clone());
+        self.enqueue_as(&id, None, terms).await;
+        id
+    }
+
+    pub(crate) async fn enqueue_as(&self, id: &JobId, batch: Option<&BatchId>, terms: &JobTerms) {
+        let job = NewJob { id: id.clone(), mail: mail() };
+        self.store.enqueue(&self.queue, batch, terms, &[job]).await.expect("enqueued");
+    }
+
+    pub(crate) async fn create_batch(&self) -> BatchId {
+        let id = BatchId::new(self.queue.clone());
+        let shared = Mail { subject: Some("shared".to_owned()), ..Mail::default() };
+        let batch = NewBatch { id: id.clone(), name: "news".to_owned(), retention: terms().policy.retention, shared };
+        self.store.create_batch(&batch).await.expect("created");
+        id
+    }
+
+    pub(crate) async fn claim(&self, worker: &WorkerId, want: usize) -> Vec<Claimed> {
+        self.claim_as(worker, &ClaimId::generate(), want).await
+    }
+
+    pub(crate) async fn claim_as(&self, worker: &WorkerId, id: &ClaimId, want: usize) -> Vec<Claimed> {
+        let claim = Claim { queue: &self.queue, worker, id, want };
+        match self.store.claim(&claim).await.expect("an answer") {
+            ClaimReply::Jobs { jobs, .. } => jobs,
+            ClaimReply::Paused => Vec::new(),
+            ClaimReply::Newer(version) => panic!("protocol {version}"),
+        }
+    }
+
+    pub(crate) async fn begin(&self, worker: &WorkerId, job: &Claimed) -> postroom_core::store::BeginReply {
+        let item = (job.id.clone(), job.fence, "message@example.org".to_owned(), 1_700_000_000_000);
+        self.store.begin(&self.queue, worker, &[item]).await.expect("an answer")[0]
+    }
+
+    pub(crate) async fn finish(
+        &self,
+        worker: &WorkerId,
+        job: &Claimed,
+        outcome: Outcome,
+    ) -> postroom_core::store::FinishReply {
+        let item = (job.id.clone(), job.fence, outcome, String::new(), Settled::default());
+        self.store.finish(&self.queue, worker, &[item]).await.expect("an answer")[0]
+    }
+
+    pub(crate) async fn state(&self, id: &JobId) -> JobState {
+        self.store.job(id).await.expect("an answer").expect("a job").state
+    }
+}
+
+pub(crate) fn mail() -> Mail {
+    serde_json::from_value(serde_json::json!({"to": "ann@example.org", "subject": "Hi", "text": "Hello"})).expect("a mail")
+}
+
+pub(crate) fn terms() -> JobTerms {
+    JobTerms {
+        priority: Priority::NORMAL,
+        due: Due::Now,
+        expires: None,
+        policy: Policy::of_queue("emails"),
+        sensitive: false,
+    }
+}

@@ -1,0 +1,9 @@
+//! The store, against a real Redis.
+
+#![expect(clippy::expect_used, reason = "a test may fail loudly")]
+
+mod fixture;
+mod full;
+mod life;
+mod model;
+mod reading;

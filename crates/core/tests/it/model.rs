@@ -1,0 +1,546 @@
+//! Random operations by several workers, checked step by step against a simple model in memory.
+//!
+//! Redis's clock can't be set, so time passes for single jobs: a lease or a due time is moved into the past by hand.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use postroom_core::{
+    BatchId, JobId, JobState, OnUnknown, Priority,
+    store::{
+        BeginReply, CancelReply, ClaimId, Claimed, DeferReply, Due, FinishReply, Outcome, Resolution, RetryReply, Settled,
+        WorkerId,
+    },
+};
+use proptest::{prelude::*, sample::Index};
+
+use crate::fixture::{Fixture, terms};
+
+const WORKERS: usize = 3;
+
+#[derive(Debug, Clone)]
+enum Op {
+    Enqueue { priority: u8, later: bool, in_batch: bool, on_unknown: u8 },
+    EnqueueAgain(Index),
+    Claim { worker: usize, want: usize },
+    ClaimAgain { worker: usize },
+    Begin(Index),
+    Finish(Index, u8),
+    Defer(Index, bool),
+    Renew(Index),
+    LeaseRunsOut(Index),
+    TimeComes(Index),
+    Cancel(Index),
+    CancelBatch,
+    SealBatch,
+    Retry(Index),
+    Resolve(Index, u8),
+    Pause(bool),
+    Sweep,
+    Prune,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let index = any::<Index>;
+    prop_oneof![
+        6 => (0..10_u8, prop::bool::weighted(0.3), any::<bool>(), 0..3_u8).prop_map(|(priority, later, in_batch, on_unknown)| Op::Enqueue { priority, later, in_batch, on_unknown }),
+        1 => index().prop_map(Op::EnqueueAgain),
+        6 => (0..WORKERS, 1..4_usize).prop_map(|(worker, want)| Op::Claim { worker, want }),
+        1 => (0..WORKERS).prop_map(|worker| Op::ClaimAgain { worker }),
+        6 => index().prop_map(Op::Begin),
+        6 => (index(), 0..3_u8).prop_map(|(claim, outcome)| Op::Finish(claim, outcome)),
+        3 => (index(), any::<bool>()).prop_map(|(claim, later)| Op::Defer(claim, later)),
+        2 => index().prop_map(Op::Renew),
+        3 => index().prop_map(Op::LeaseRunsOut),
+        3 => index().prop_map(Op::TimeComes),
+        2 => index().prop_map(Op::Cancel),
+        1 => Just(Op::CancelBatch),
+        1 => Just(Op::SealBatch),
+        2 => index().prop_map(Op::Retry),
+        2 => (index(), 0..3_u8).prop_map(|(job, how)| Op::Resolve(job, how)),
+        1 => any::<bool>().prop_map(Op::Pause),
+        2 => Just(Op::Sweep),
+        1 => Just(Op::Prune),
+    ]
+}
+
+#[derive(Debug, Clone)]
+struct ModelJob {
+    state: JobState,
+    priority: u8,
+    fence: u64,
+    holder: Option<usize>,
+    begun: bool,
+    resends: u32,
+    on_unknown: OnUnknown,
+    in_batch: bool,
+    lease_ran_out: bool,
+}
+
+#[derive(Default)]
+struct Model {
+    jobs: BTreeMap<JobId, ModelJob>,
+    /// Every claim ever made, the lost ones too: (worker, what it got).
+    claims: Vec<(usize, Claimed)>,
+    last_claim: [Option<ClaimId>; WORKERS],
+    paused: bool,
+    batch_cancelled: bool,
+    batch_sealed: bool,
+    batch_jobs: u64,
+}
+
+impl Model {
+    fn job(&mut self, id: &JobId) -> &mut ModelJob {
+        self.jobs.get_mut(id).expect("a job of the model")
+    }
+
+    fn pick_job(&self, index: &Index) -> Option<JobId> {
+        (!self.jobs.is_empty()).then(|| self.jobs.keys().nth(index.index(self.jobs.len())).expect("in range").clone())
+    }
+
+    fn pick_claim(&self, index: &Index) -> Option<(usize, Claimed)> {
+        (!self.claims.is_empty()).then(|| self.claims[index.index(self.claims.len())].clone())
+    }
+
+    fn holds(&self, worker: usize, claim: &Claimed) -> bool {
+        let job = &self.jobs[&claim.id];
+        job.state == JobState::Sending && job.holder == Some(worker) && job.fence == claim.fence
+    }
+
+    fn count(&self, state: JobState, in_batch: bool) -> u64 {
+        self.jobs.values().filter(|job| job.state == state && (!in_batch || job.in_batch)).count() as u64
+    }
+
+    fn doubt(&mut self, id: &JobId) {
+        let job = self.job(id);
+        job.begun = false;
+        job.holder = None;
+        job.state = match job.on_unknown {
+            OnUnknown::Resend if job.resends == 0 => {
+                job.resends = 1;
+                JobState::Queued
+            }
+            OnUnknown::Fail => JobState::Failed,
+            OnUnknown::Resend | OnUnknown::Hold => JobState::Unknown,
+        };
+    }
+
+    /// A job of a cancelled batch that comes back from a worker does not wait again.
+    fn put_back(&mut self, id: &JobId, state: JobState) {
+        let cancelled = self.batch_cancelled;
+        let job = self.job(id);
+        job.begun = false;
+        job.holder = None;
+        job.state = if cancelled && job.in_batch { JobState::Cancelled } else { state };
+    }
+}
+
+struct Run {
+    fixture: Fixture,
+    workers: Vec<WorkerId>,
+    batch: BatchId,
+    model: Model,
+}
+
+impl Run {
+    async fn new() -> Self {
+        let fixture = Fixture::new().await;
+        let batch = fixture.create_batch().await;
+        Self { fixture, workers: (0..WORKERS).map(|_| WorkerId::generate()).collect(), batch, model: Model::default() }
+    }
+
+    async fn apply(&mut self, op: &Op) {
+        match op {
+            Op::Enqueue { priority, later, in_batch, on_unknown } => {
+                self.enqueue(*priority, *later, *in_batch, *on_unknown).await;
+            }
+            Op::EnqueueAgain(index) => self.enqueue_again(index).await,
+            Op::Claim { worker, want } => self.claim(*worker, *want).await,
+            Op::ClaimAgain { worker } => self.claim_again(*worker).await,
+            Op::Begin(index) => self.begin(index).await,
+            Op::Finish(index, outcome) => self.finish(index, *outcome).await,
+            Op::Defer(index, later) => self.defer(index, *later).await,
+            Op::Renew(index) => self.renew(index).await,
+            Op::LeaseRunsOut(index) => self.lease_runs_out(index),
+            Op::TimeComes(index) => self.time_comes(index).await,
+            Op::Cancel(index) => self.cancel(index).await,
+            Op::CancelBatch => self.cancel_batch().await,
+            Op::SealBatch => self.seal_batch().await,
+            Op::Retry(index) => self.retry(index).await,
+            Op::Resolve(index, how) => self.resolve(index, *how).await,
+            Op::Pause(pause) => self.pause(*pause).await,
+            Op::Sweep => self.sweep().await,
+            Op::Prune => {
+                self.fixture.store.prune(&self.fixture.queue).await.expect("pruned");
+            }
+        }
+    }
+
+    async fn enqueue(&mut self, priority: u8, later: bool, in_batch: bool, on_unknown: u8) {
+        let in_batch = in_batch && !self.model.batch_cancelled && !self.model.batch_sealed;
+        let id = if in_batch {
+            self.model.batch_jobs += 1;
+            self.batch.job(self.model.batch_jobs - 1)
+        } else {
+            JobId::new(self.fixture.queue.clone())
+        };
+        let on_unknown = [OnUnknown::Resend, OnUnknown::Hold, OnUnknown::Fail][usize::from(on_unknown)];
+        let mut terms = terms();
+        terms.priority = Priority::try_from(priority).expect("a priority");
+        terms.policy.on_unknown = on_unknown;
+        if later {
+            terms.due = Due::In(std::time::Duration::from_secs(3_600));
+        }
+        self.fixture.enqueue_as(&id, in_batch.then_some(&self.batch), &terms).await;
+        let state = if later { JobState::Scheduled } else { JobState::Queued };
+        let job = ModelJob {
+            state,
+            priority,
+            fence: 0,
+            holder: None,
+            begun: false,
+            resends: 0,
+            on_unknown,
+            in_batch,
+            lease_ran_out: false,
+        };
+        self.model.jobs.insert(id, job);
+    }
+
+    async fn enqueue_again(&mut self, index: &Index) {
+        let Some(id) = self.model.pick_job(index) else { return };
+        let job = postroom_core::store::NewJob { id, mail: crate::fixture::mail() };
+        let done = self.fixture.store.enqueue(&self.fixture.queue, None, &terms(), &[job]).await.expect("an answer");
+        assert_eq!((done.added, done.known), (0, 1), "a known id is left as it is");
+    }
+
+    async fn claim(&mut self, worker: usize, want: usize) {
+        let id = ClaimId::generate();
+        let got = self.fixture.claim_as(&self.workers[worker], &id, want).await;
+        self.model.last_claim[worker] = Some(id);
+        let mut ready: Vec<u8> =
+            self.model.jobs.values().filter(|job| job.state == JobState::Queued).map(|job| job.priority).collect();
+        ready.sort_unstable();
+        ready.truncate(if self.model.paused { 0 } else { want });
+        let priorities: Vec<u8> = got.iter().map(|claim| self.model.jobs[&claim.id].priority).collect();
+        assert_eq!(priorities, ready, "a claim gets what is there, the most urgent first");
+        for claim in got {
+            let job = self.model.job(&claim.id);
+            assert_eq!(job.state, JobState::Queued, "only what is queued is handed out");
+            assert_eq!(claim.fence, job.fence + 1, "the fence rises by one at each claim");
+            (job.state, job.fence, job.holder, job.begun) = (JobState::Sending, claim.fence, Some(worker), false);
+            job.lease_ran_out = false;
+            self.model.claims.push((worker, claim));
+        }
+    }
+
+    async fn claim_again(&mut self, worker: usize) {
+        let Some(id) = self.model.last_claim[worker].clone() else { return };
+        let before: BTreeSet<(JobId, u64)> =
+            self.model.claims.iter().map(|(_, claim)| (claim.id.clone(), claim.fence)).collect();
+        for claim in self.fixture.claim_as(&self.workers[worker], &id, 3).await {
+            if before.contains(&(claim.id.clone(), claim.fence)) {
+                assert!(self.model.holds(worker, &claim), "asked again, a claim tells only what is still held");
+                continue;
+            }
+            // The first time it got nothing, so there was nothing to remember: a claim like any other.
+            let job = self.model.job(&claim.id);
+            assert_eq!((job.state, claim.fence), (JobState::Queued, job.fence + 1));
+            (job.state, job.fence, job.holder, job.begun) = (JobState::Sending, claim.fence, Some(worker), false);
+            job.lease_ran_out = false;
+            self.model.claims.push((worker, claim));
+        }
+    }
+
+    async fn begin(&mut self, index: &Index) {
+        let Some((worker, claim)) = self.model.pick_claim(index) else { return };
+        let reply = self.fixture.begin(&self.workers[worker], &claim).await;
+        let holds = self.model.holds(worker, &claim);
+        let swept = self.model.batch_cancelled && self.model.jobs[&claim.id].in_batch;
+        let job = self.model.job(&claim.id);
+        let expected = match (holds, job.state) {
+            (true, _) if swept => BeginReply::Ended,
+            (true, _) => BeginReply::Begun,
+            (false, JobState::Cancelled) => BeginReply::Ended,
+            (false, _) => BeginReply::Lost,
+        };
+        assert_eq!(reply, expected);
+        if reply == BeginReply::Begun {
+            job.begun = true;
+            job.lease_ran_out = false;
+        } else if holds {
+            job.state = JobState::Cancelled;
+        }
+    }
+
+    async fn finish(&mut self, index: &Index, outcome: u8) {
+        let Some((worker, claim)) = self.model.pick_claim(index) else { return };
+        let outcome = [Outcome::Sent, Outcome::Failed, Outcome::Unknown][usize::from(outcome)];
+        let holds = self.model.holds(worker, &claim);
+        let reply = self.fixture.finish(&self.workers[worker], &claim, outcome).await;
+        let job = self.model.job(&claim.id);
+        let same_fence = job.fence == claim.fence;
+        let expected = match (holds, outcome) {
+            (true, _) => FinishReply::Finished,
+            (false, Outcome::Failed | Outcome::Unknown) => FinishReply::Lost,
+            (false, Outcome::Sent) if !same_fence => FinishReply::Twice,
+            (false, Outcome::Sent) if job.state == JobState::Sent => FinishReply::Finished,
+            (false, Outcome::Sent) => FinishReply::Late,
+        };
+        assert_eq!(reply, expected);
+        if !matches!(reply, FinishReply::Finished | FinishReply::Late) {
+            return;
+        }
+        match outcome {
+            Outcome::Sent => job.state = JobState::Sent,
+            Outcome::Failed => job.state = JobState::Failed,
+            Outcome::Unknown => {
+                let id = claim.id.clone();
+                self.model.doubt(&id);
+                if self.model.jobs[&id].state == JobState::Queued {
+                    self.model.put_back(&id, JobState::Queued);
+                }
+            }
+        }
+    }
+
+    async fn defer(&mut self, index: &Index, later: bool) {
+        let Some((worker, claim)) = self.model.pick_claim(index) else { return };
+        let delay = std::time::Duration::from_secs(if later { 3_600 } else { 0 });
+        let item = (claim.id.clone(), claim.fence, delay, Settled::default());
+        let reply = self.fixture.store.defer(&self.fixture.queue, &self.workers[worker], &[item]).await.expect("an answer")[0];
+        if !self.model.holds(worker, &claim) {
+            assert_eq!(reply, DeferReply::Lost);
+            return;
+        }
+        self.model.put_back(&claim.id, if later { JobState::Deferred } else { JobState::Queued });
+        let expected = match self.model.jobs[&claim.id].state {
+            JobState::Cancelled => DeferReply::Ended,
+            JobState::Deferred => DeferReply::Deferred,
+            _ => DeferReply::Queued,
+        };
+        assert_eq!(reply, expected);
+    }
+
+    async fn renew(&mut self, index: &Index) {
+        let Some((worker, claim)) = self.model.pick_claim(index) else { return };
+        let items = [(claim.id.clone(), claim.fence)];
+        let lost = self.fixture.store.renew(&self.fixture.queue, &self.workers[worker], &items).await.expect("an answer");
+        let holds = self.model.holds(worker, &claim);
+        assert_eq!(lost.is_empty(), holds, "renew tells who has lost the job");
+        if holds {
+            self.model.job(&claim.id).lease_ran_out = false;
+        }
+    }
+
+    fn lease_runs_out(&mut self, index: &Index) {
+        let Some(id) = self.model.pick_job(index) else { return };
+        let job = self.model.job(&id);
+        if job.state == JobState::Sending {
+            job.lease_ran_out = true;
+            self.fixture.raw("ZADD", "leases", &["XX", "1", &id.to_string()]);
+        }
+    }
+
+    /// The time of a waiting job comes, and somebody sweeps.
+    async fn time_comes(&mut self, index: &Index) {
+        let Some(id) = self.model.pick_job(index) else { return };
+        let job = self.model.job(&id);
+        let (state, priority) = (job.state, job.priority);
+        if !matches!(state, JobState::Scheduled | JobState::Deferred) {
+            return;
+        }
+        job.state = JobState::Queued;
+        let class = ["urgent", "normal", "low"][match priority {
+            0..=2 => 0,
+            3..=6 => 1,
+            _ => 2,
+        }];
+        self.fixture.raw("ZADD", &format!("{state}:{class}"), &["XX", "1", &id.to_string()]);
+        self.sweep().await;
+    }
+
+    async fn sweep(&mut self) {
+        self.fixture.store.sweep(&self.fixture.queue).await.expect("swept");
+        let out: Vec<JobId> = self
+            .model
+            .jobs
+            .iter()
+            .filter(|(_, job)| job.state == JobState::Sending && job.lease_ran_out)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in out {
+            if self.model.jobs[&id].begun {
+                self.model.doubt(&id);
+            }
+            if !matches!(self.model.jobs[&id].state, JobState::Unknown | JobState::Failed) {
+                self.model.put_back(&id, JobState::Queued);
+            }
+        }
+    }
+
+    async fn cancel(&mut self, index: &Index) {
+        let Some(id) = self.model.pick_job(index) else { return };
+        let reply = self.fixture.store.cancel(&id, "person").await.expect("an answer");
+        let job = self.model.job(&id);
+        let expected = match job.state {
+            JobState::Cancelled => CancelReply::Already,
+            JobState::Sent | JobState::Failed => CancelReply::Finished(job.state),
+            JobState::Sending if job.begun => CancelReply::Begun,
+            _ => CancelReply::Cancelled,
+        };
+        assert_eq!(reply, expected);
+        if reply == CancelReply::Cancelled {
+            job.state = JobState::Cancelled;
+        }
+    }
+
+    async fn cancel_batch(&mut self) {
+        let reply = self.fixture.store.cancel_batch(&self.batch).await.expect("an answer");
+        if self.model.batch_cancelled {
+            assert_eq!(reply, None);
+            return;
+        }
+        self.model.batch_cancelled = true;
+        let mut cancelled = 0;
+        for job in self.model.jobs.values_mut().filter(|job| job.in_batch) {
+            if matches!(job.state, JobState::Scheduled | JobState::Queued | JobState::Deferred) {
+                job.state = JobState::Cancelled;
+                cancelled += 1;
+            }
+        }
+        assert_eq!(reply, Some(cancelled), "all that waits is cancelled at once");
+    }
+
+    async fn seal_batch(&mut self) {
+        self.fixture.store.seal_batch(&self.batch, 0, 0).await.expect("sealed");
+        self.model.batch_sealed = true;
+    }
+
+    async fn retry(&mut self, index: &Index) {
+        let Some(id) = self.model.pick_job(index) else { return };
+        let reply = self.fixture.store.retry(&id).await.expect("an answer");
+        let batch_cancelled = self.model.batch_cancelled;
+        let job = self.model.job(&id);
+        let may = matches!(job.state, JobState::Failed | JobState::Cancelled | JobState::Deferred | JobState::Scheduled);
+        if may && !(batch_cancelled && job.in_batch) {
+            assert_eq!(reply, RetryReply::Queued);
+            if matches!(job.state, JobState::Failed | JobState::Cancelled) {
+                job.resends = 0;
+            }
+            (job.state, job.holder, job.begun) = (JobState::Queued, None, false);
+        } else {
+            assert!(matches!(reply, RetryReply::Refused { .. }), "{reply:?}");
+        }
+    }
+
+    async fn resolve(&mut self, index: &Index, how: u8) {
+        let Some(id) = self.model.pick_job(index) else { return };
+        let how = [Resolution::Sent, Resolution::Resend, Resolution::Failed][usize::from(how)];
+        let done = self.fixture.store.resolve(&id, how).await;
+        if self.model.jobs[&id].state != JobState::Unknown {
+            assert!(done.is_err(), "only what is in doubt is resolved");
+            return;
+        }
+        done.expect("resolved");
+        match how {
+            Resolution::Sent => self.model.job(&id).state = JobState::Sent,
+            Resolution::Failed => self.model.job(&id).state = JobState::Failed,
+            Resolution::Resend => self.model.put_back(&id, JobState::Queued),
+        }
+    }
+
+    async fn pause(&mut self, pause: bool) {
+        let store = &self.fixture.store;
+        let changed = if pause { store.pause(&self.fixture.queue).await } else { store.resume(&self.fixture.queue).await };
+        assert_eq!(changed.expect("an answer"), self.model.paused != pause);
+        self.model.paused = pause;
+    }
+
+    /// Every job is in its state, in exactly one place, and every counter adds up.
+    async fn check(&self) {
+        self.check_states().await;
+        self.check_places();
+        self.check_counters().await;
+    }
+
+    async fn check_states(&self) {
+        let ids: Vec<JobId> = self.model.jobs.keys().cloned().collect();
+        let reports = self.fixture.store.jobs(&ids).await.expect("jobs");
+        for (report, (id, job)) in reports.into_iter().zip(&self.model.jobs) {
+            assert_eq!(report.expect("a report").state, job.state, "{id}");
+        }
+    }
+
+    fn check_places(&self) {
+        for (id, job) in &self.model.jobs {
+            let places = self.places(id);
+            let swept = job.state == JobState::Cancelled && job.in_batch && self.model.batch_cancelled;
+            let fits = match job.state {
+                JobState::Queued => places.is_empty(),
+                // Its batch was cancelled: it stays where it was until prune or claim finds it.
+                JobState::Cancelled if swept => places.len() <= 1,
+                state => places == [place_of(state)],
+            };
+            assert!(fits, "{id} is {} and stands in {places:?}", job.state);
+            if job.state == JobState::Queued {
+                let ready = self.fixture.raw("LPOS", &format!("ready:{}", job.priority), &[&id.to_string()]);
+                assert!(ready.parse::<u64>().is_ok(), "{id} is queued but in no ready list ({ready:?})");
+            }
+        }
+    }
+
+    /// The indexes that name the job, without the ready lists.
+    fn places(&self, id: &JobId) -> Vec<&'static str> {
+        let named = |key: &str| self.fixture.raw("ZSCORE", key, &[&id.to_string()]).parse::<f64>().is_ok();
+        let mut places: Vec<&'static str> = ["leases", "sent", "failed", "cancelled", "unknown"].into_iter().filter(|key| named(key)).collect();
+        for state in ["scheduled", "deferred"] {
+            for class in ["urgent", "normal", "low"] {
+                if named(&format!("{state}:{class}")) {
+                    places.push(state);
+                }
+            }
+        }
+        places
+    }
+
+    async fn check_counters(&self) {
+        let queue = self.fixture.store.queue(&self.fixture.queue).await.expect("a queue");
+        let batch = self.fixture.store.batch(&self.batch).await.expect("an answer").expect("a batch");
+        let expected = |in_batch| JobState::ALL.map(|state| self.model.count(state, in_batch));
+        let [scheduled, queued, sending, deferred, _, _, _, unknown] = expected(false);
+        assert_eq!(
+            [queue.scheduled, queue.queued, queue.sending, queue.deferred, queue.unknown],
+            [scheduled, queued, sending, deferred, unknown]
+        );
+        let told = [
+            batch.scheduled, batch.queued, batch.sending, batch.deferred, batch.sent, batch.failed, batch.cancelled, batch.unknown,
+        ];
+        assert_eq!(told, expected(true), "the batch's counters");
+        assert_eq!(told.iter().sum::<u64>(), batch.total);
+        let sealed = self.model.batch_sealed || self.model.batch_cancelled;
+        assert_eq!(batch.done, sealed && batch.unfinished() == 0);
+    }
+}
+
+fn place_of(state: JobState) -> &'static str {
+    match state {
+        JobState::Sending => "leases",
+        state => state.as_str(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_operations_keep_every_job_in_one_place(ops in prop::collection::vec(op(), 1..80)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut run = Run::new().await;
+            for op in &ops {
+                run.apply(op).await;
+                run.check().await;
+            }
+        });
+    }
+}

@@ -1,0 +1,192 @@
+//! Handing many mails over as one batch, in constant memory.
+
+use std::{mem, time::Duration};
+
+use postroom_core::{
+    BatchId, InvalidInput, Mail, QueueName, Settings, Store,
+    store::{Enqueued, JobTerms, NewBatch, NewJob},
+};
+use tokio::task::JoinHandle;
+
+use crate::{Options, Postroom, Result, fingerprint, patience::patiently, send::announce};
+
+/// How many jobs go to Redis in one call; a script does no more work than that.
+const CHUNK: usize = 200;
+/// How many bytes of content, about, go to Redis in one call.
+const CHUNK_BYTES: usize = 4 << 20;
+/// After which pauses a chunk is said again while Redis is away: about fifteen seconds in all.
+const PAUSES: [Duration; 7] = [100, 400, 1_000, 2_000, 3_000, 4_000, 4_000].map(Duration::from_millis);
+
+/// A bulk about to be begun.
+#[derive(Debug)]
+#[must_use = "nothing is handed over before it is started"]
+pub struct Bulk<'a> {
+    postroom: &'a Postroom,
+    shared: Mail,
+    name: Option<String>,
+    rows: String,
+    options: Options,
+}
+
+impl<'a> Bulk<'a> {
+    pub(crate) fn new(postroom: &'a Postroom, shared: Mail) -> Self {
+        Self { postroom, shared, name: None, rows: String::new(), options: Options::default() }
+    }
+
+    /// Its name for people; that of its template when absent.
+    pub fn name(self, name: impl Into<String>) -> Self {
+        Self { name: Some(name.into()), ..self }
+    }
+
+    /// What stands for its mails when the key of [`Options::key`] is said again, such as the hash of a file: other rows
+    /// under the same key are a conflict.
+    pub fn rows(self, hash: impl Into<String>) -> Self {
+        Self { rows: hash.into(), ..self }
+    }
+
+    /// With these options.
+    pub fn with(self, options: Options) -> Self {
+        Self { options, ..self }
+    }
+
+    /// The queue that it goes to.
+    #[must_use]
+    pub fn queue(&self) -> QueueName {
+        self.options.queue(&self.postroom.settings, self.shared.template.as_deref(), QueueName::bulk)
+    }
+
+    /// Creates the batch; then mails can be added.
+    pub async fn start(self) -> Result<BulkInput<'a>> {
+        let settings = &self.postroom.settings;
+        let queue = self.queue();
+        let terms = self.options.terms(settings, &queue, self.shared.template.as_deref())?;
+        self.postroom.check_queue(&queue).await?;
+        let store = self.postroom.store().await?;
+        let id = self.id(store, &queue).await?;
+        let name = self.name.or_else(|| self.shared.template.clone()).unwrap_or_else(|| "bulk".to_owned());
+        let batch = NewBatch { id, name, retention: terms.policy.retention, shared: self.shared };
+        patiently(&PAUSES, || store.create_batch(&batch)).await?;
+        announce(store, &queue).await;
+        let NewBatch { id, shared, .. } = batch;
+        let template = shared.template;
+        let chunk = Chunk { terms, jobs: Vec::with_capacity(CHUNK), bytes: 0 };
+        Ok(BulkInput { settings, store, id, template, options: self.options, next: 0, known: 0, chunk, in_flight: None })
+    }
+
+    async fn id(&self, store: &Store, queue: &QueueName) -> Result<BatchId> {
+        let id = BatchId::new(queue.clone());
+        let Some(key) = &self.options.key else { return Ok(id) };
+        let fingerprint = fingerprint::of_mail(&self.shared, &(queue, &self.options, &self.rows))?;
+        let id = id.to_string();
+        let reserved = patiently(&PAUSES, || store.reserve(key, &id, &fingerprint)).await?;
+        let problem = |_| InvalidInput::new("key", format!("the key {key:?} stands for the single mail {}", reserved.id()));
+        Ok(reserved.id().parse().map_err(problem)?)
+    }
+}
+
+/// A batch whose mails are being added. One chunk is on its way to Redis while the next one is collected.
+#[derive(Debug)]
+pub struct BulkInput<'a> {
+    settings: &'a Settings,
+    store: &'a Store,
+    id: BatchId,
+    template: Option<String>,
+    options: Options,
+    next: u64,
+    known: u64,
+    chunk: Chunk,
+    in_flight: Option<JoinHandle<postroom_core::Result<Enqueued>>>,
+}
+
+/// What came of a bulk's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BulkSummary {
+    /// How many mails it has.
+    pub total: u64,
+    /// How many of them had been handed over before, under the same key.
+    pub known: u64,
+}
+
+/// Jobs that go to Redis together, under the same terms.
+#[derive(Debug)]
+struct Chunk {
+    terms: JobTerms,
+    jobs: Vec<NewJob>,
+    bytes: usize,
+}
+
+impl BulkInput<'_> {
+    /// The batch.
+    #[must_use]
+    pub fn id(&self) -> &BatchId {
+        &self.id
+    }
+
+    /// How many mails were added so far.
+    #[must_use]
+    pub fn added(&self) -> u64 {
+        self.next
+    }
+
+    /// Adds a mail: what is its own, beside what all share. The same mails in the same order have the same ids, so a bulk
+    /// that broke off can be said again.
+    pub async fn add(&mut self, own: Mail) -> Result<()> {
+        if own.template.is_some() {
+            self.keep_terms_of(own.template.as_deref()).await?;
+        }
+        self.chunk.bytes += weight(&own);
+        self.chunk.jobs.push(NewJob { id: self.id.job(self.next), mail: own });
+        self.next += 1;
+        if self.chunk.jobs.len() >= CHUNK || self.chunk.bytes >= CHUNK_BYTES {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Hands over what is left and says that the input has ended, with how many rows were no mail and how many named an
+    /// address again.
+    pub async fn finish(mut self, invalid: u64, duplicates: u64) -> Result<BulkSummary> {
+        self.flush().await?;
+        self.landed().await?;
+        patiently(&PAUSES, || self.store.seal_batch(&self.id, invalid, duplicates)).await?;
+        Ok(BulkSummary { total: self.next, known: self.known })
+    }
+
+    /// A mail with a template of its own has that template's promises.
+    async fn keep_terms_of(&mut self, template: Option<&str>) -> Result<()> {
+        let template = template.or(self.template.as_deref());
+        let terms = self.options.terms(self.settings, self.id.queue(), template)?;
+        if terms != self.chunk.terms {
+            self.flush().await?;
+            self.chunk.terms = terms;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        self.landed().await?;
+        let jobs = mem::replace(&mut self.chunk.jobs, Vec::with_capacity(CHUNK));
+        self.chunk.bytes = 0;
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let (store, id, terms) = (self.store.clone(), self.id.clone(), self.chunk.terms.clone());
+        self.in_flight = Some(tokio::spawn(async move {
+            patiently(&PAUSES, || store.enqueue(id.queue(), Some(&id), &terms, &jobs)).await
+        }));
+        Ok(())
+    }
+
+    async fn landed(&mut self) -> Result<()> {
+        let Some(chunk) = self.in_flight.take() else { return Ok(()) };
+        let enqueued = chunk.await.map_err(|error| postroom_core::Error::Protocol(error.to_string()))??;
+        self.known += enqueued.known;
+        Ok(())
+    }
+}
+
+/// About how much of a chunk it takes.
+fn weight(mail: &Mail) -> usize {
+    let text_of = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    text_of(&mail.text) + text_of(&mail.html) + mail.attachments.iter().map(|file| file.content.len()).sum::<usize>()
+}

@@ -1,0 +1,32 @@
+//! Where the `capture` transport keeps mail that is sent in the foreground: in the job store.
+
+use postroom_core::{Result, store::CapturedMail};
+use postroom_mail::{CaptureSink, Captured, Kept};
+
+use crate::link::Link;
+
+/// Keeps one captured mail in the job store.
+#[derive(Debug)]
+pub(crate) struct StoreSink {
+    pub(crate) link: Link,
+    /// The mail's subject, for the list.
+    pub(crate) subject: String,
+}
+
+impl StoreSink {
+    async fn capture(&self, mail: Captured) -> Result<String> {
+        let kept = CapturedMail {
+            mail_from: Some(mail.mail_from),
+            rcpt_to: mail.rcpt_to,
+            subject: self.subject.clone(),
+            message: mail.bytes,
+        };
+        self.link.store().await?.capture(&kept).await
+    }
+}
+
+impl CaptureSink for StoreSink {
+    fn keep(&self, mail: Captured) -> Kept<'_> {
+        Box::pin(async move { self.capture(mail).await.map_err(|error| error.to_string()) })
+    }
+}

@@ -1,0 +1,98 @@
+//! Sending in the foreground: no queue, no worker, no Redis.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+use postroom_core::{EmailAddress, InvalidInput, JobId, Mail, QueueName, settings::TransportSettings};
+use postroom_mail::{
+    Attempt, BadTransport, Commit, ComposeError, Identity, Message, Rendered, Templates, Transport, Verdict, compose,
+};
+
+use crate::{NotSent, Options, Postroom, Result, capture::StoreSink};
+
+/// A mail that the next server accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentNow {
+    /// Its Message-ID, without angle brackets.
+    pub message_id: String,
+    /// What the next server calls it.
+    pub receipt: Option<String>,
+    /// The recipients who were refused, each with the server's words; at least one was accepted.
+    pub refused: Vec<(EmailAddress, String)>,
+}
+
+impl Postroom {
+    /// Sends a mail once, now, and returns when the next server has answered. It leaves by the transport of `queue`; when
+    /// absent, of the queue that the mail would have gone to.
+    pub async fn send_now(&self, mail: &Mail, queue: Option<&QueueName>) -> Result<SentNow> {
+        let options = Options { queue: queue.cloned(), ..Options::default() };
+        let queue = options.queue(&self.settings, mail.template.as_deref(), QueueName::emails);
+        self.checker().await?.check(mail).map_err(InvalidInput::from)?;
+        let words = self.words(mail).await?;
+        let message = self.message(mail, &words, &queue)?;
+        let transport = self.transport(&queue, &words.subject).await?;
+        let attempt = transport.send(&message, &message.envelope.rcpt_to, async { Commit::Proceed }).await;
+        judge(message.message_id, attempt).map_err(Into::into)
+    }
+
+    async fn words(&self, mail: &Mail) -> Result<Rendered> {
+        let Some(template) = &mail.template else {
+            let subject = mail.subject.as_deref().unwrap_or_default();
+            return Ok(Rendered::literal(subject, mail.text.as_deref(), mail.html.as_deref()));
+        };
+        let no_folder = || {
+            let folder = self.settings.templates_dir.display();
+            InvalidInput::new("template", format!("{template} can't be rendered: there is no folder {folder}"))
+        };
+        let templates: &Templates = self.templates().await?.ok_or_else(no_folder)?;
+        Ok(templates.render_mail(mail).map_err(|error| InvalidInput::new("template", error.to_string()))?)
+    }
+
+    fn message(&self, mail: &Mail, words: &Rendered, queue: &QueueName) -> Result<Message, InvalidInput> {
+        let sender = self.settings.sender.as_ref();
+        let domain = mail.from.as_ref().or(sender).map_or("localhost", |from| from.address.domain());
+        let id = JobId::new(queue.clone()).to_string();
+        let identity = Identity {
+            message_id: format!("{id}@{domain}"),
+            date_ms: Utc::now().timestamp_millis(),
+            boundary_seed: JobId::new(queue.clone()).to_string(),
+        };
+        compose(mail, words, &identity, sender).map_err(|error| match error {
+            ComposeError::NoSender => InvalidInput::new("from", error.to_string()),
+            ComposeError::Invalid(problem) => problem,
+        })
+    }
+
+    /// Made once for each name, so that its connections serve the next mail too.
+    async fn transport(&self, queue: &QueueName, subject: &str) -> Result<Arc<Transport>> {
+        let (name, settings) = self.settings.transport_of(queue)?;
+        let sink = Arc::new(StoreSink { link: self.link.clone(), subject: subject.to_owned() });
+        let make = || Transport::from_settings(name, settings, sink).map(Arc::new).map_err(|error| unusable(name, &error));
+        if matches!(settings, TransportSettings::Capture) {
+            return Ok(make()?);
+        }
+        let mut known = self.transports.lock().await;
+        if let Some(transport) = known.get(name) {
+            return Ok(Arc::clone(transport));
+        }
+        let transport = make()?;
+        known.insert(name.to_owned(), Arc::clone(&transport));
+        Ok(transport)
+    }
+}
+
+fn unusable(name: &str, error: &BadTransport) -> InvalidInput {
+    InvalidInput::new(format!("[transport.{name}] {}", error.field), error.problem.clone())
+}
+
+fn judge(message_id: String, attempt: Attempt) -> Result<SentNow, NotSent> {
+    if attempt.verdict != Verdict::Accepted {
+        return Err(attempt.into());
+    }
+    let refused = attempt.recipients.into_iter().filter(|recipient| recipient.verdict != Verdict::Accepted);
+    Ok(SentNow {
+        message_id,
+        receipt: attempt.receipt,
+        refused: refused.map(|recipient| (recipient.address, recipient.reply)).collect(),
+    })
+}

@@ -1,0 +1,16 @@
+//! A short outage of Redis is waited out: what is said to it is safe to say again.
+
+use std::time::Duration;
+
+use postroom_core::{Error, Result};
+
+/// Says it again while Redis is away, `pauses.len()` times at most.
+pub(crate) async fn patiently<T>(pauses: &[Duration], mut say: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+    for pause in pauses {
+        match say().await {
+            Err(Error::Away(_)) => tokio::time::sleep(*pause).await,
+            answer => return answer,
+        }
+    }
+    say().await
+}

@@ -1,0 +1,27 @@
+//! Mail from template to transport, read back by an independent parser and received by a fake server.
+
+mod mime;
+mod parser;
+mod shipped;
+mod templates;
+mod transports;
+
+use postroom_core::Mail;
+use postroom_mail::Identity;
+use serde_json::Value;
+
+/// Names that break what is not careful.
+const NAMES: [&str; 8] =
+    ["Żółć", "Ёлка", "Ağaoğlu", "O'Brien & <b>", "李雷", "👩‍🚀 🎉", "{{ name }}", "{% if x %}\\\"=?utf-8?q?x?="];
+
+fn mail(value: Value) -> Mail {
+    serde_json::from_value(value).expect("a mail")
+}
+
+fn identity() -> Identity {
+    Identity {
+        message_id: "emails-01JD0000000000000000000000@example.org".into(),
+        date_ms: 1_732_300_000_000,
+        boundary_seed: "emails-01JD0000000000000000000000".into(),
+    }
+}

@@ -1,0 +1,246 @@
+//! What is composed is what an independent parser reads.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use postroom_core::Mail;
+use postroom_mail::{ComposeError, Message, Rendered, compose};
+use serde_json::{Value, json};
+
+use crate::{NAMES, identity, mail, parser::parse};
+
+fn words(mail: &Mail) -> Rendered {
+    Rendered::literal(mail.subject.as_deref().unwrap_or_default(), mail.text.as_deref(), mail.html.as_deref())
+}
+
+fn composed(mail: &Mail) -> Result<Message, ComposeError> {
+    compose(mail, &words(mail), &identity(), Some(&"Shop <shop@example.org>".parse().expect("a sender")))
+}
+
+fn read_back(mail: &Mail) -> Value {
+    parse(&composed(mail).expect("composed").bytes)
+}
+
+#[test]
+fn every_name_arrives_exactly() {
+    for name in NAMES {
+        let mail = mail(json!({
+            "from": format!("\"{}\" <from@example.org>", name.replace('\\', "\\\\").replace('"', "\\\"")),
+            "to": ["a@example.net", format!("\"{}\" <to@żółw.pl>", name.replace('\\', "\\\\").replace('"', "\\\""))],
+            "reply_to": "r@example.org",
+            "subject": format!("{name}: {name}"),
+            "text": format!("Dear {name},\n.\n..dots\nFrom here\n  trailing  \n"),
+            "html": format!("<p>{name}</p>"),
+            "headers": {"X-Name": name, "List-Unsubscribe": "<https://example.org/u?x=1>, <mailto:u@example.org>"},
+        }));
+        let read = read_back(&mail);
+        assert_eq!(read["headers"]["subject"], format!("{name}: {name}"));
+        assert_eq!(read["headers"]["x-name"], name);
+        assert_eq!(read["headers"]["list-unsubscribe"], "<https://example.org/u?x=1>, <mailto:u@example.org>");
+        assert_eq!(read["from"], json!([[name, "from@example.org"]]));
+        assert_eq!(read["to"], json!([["", "a@example.net"], [name, "to@xn--w-uga1v8h.pl"]]));
+        assert_eq!(read["reply_to"], json!([["", "r@example.org"]]));
+        assert_eq!(read["body"]["type"], "multipart/alternative");
+        let parts = &read["body"]["parts"];
+        assert_eq!(parts[0]["text"], format!("Dear {name},\n.\n..dots\nFrom here\n  trailing  \n"));
+        assert_eq!(parts[1]["text"].as_str().map(str::trim_end), Some(&*format!("<p>{name}</p>")));
+        assert_eq!((&parts[0]["type"], &parts[1]["type"]), (&json!("text/plain"), &json!("text/html")));
+    }
+}
+
+#[test]
+fn what_every_mail_has() {
+    let mail = mail(json!({"to": "a@example.net", "subject": "Hi", "text": "Hello"}));
+    let read = read_back(&mail);
+    assert_eq!(read["headers"]["date"], "Fri, 22 Nov 2024 18:26:40 +0000");
+    assert_eq!(read["headers"]["message-id"], "<emails-01JD0000000000000000000000@example.org>");
+    assert_eq!(read["headers"]["auto-submitted"], "auto-generated");
+    assert_eq!(read["headers"]["mime-version"], "1.0");
+    assert_eq!(read["from"], json!([["Shop", "shop@example.org"]]));
+    assert_eq!(read["body"]["type"], "text/plain");
+    assert_eq!(read["body"]["charset"], "utf-8");
+    assert_eq!(read["body"]["text"], "Hello\n");
+}
+
+#[test]
+fn a_mail_may_say_that_a_person_wrote_it() {
+    let mail = mail(json!({"to": "a@example.net", "subject": "Hi", "text": "x", "headers": {"auto-submitted": "no"}}));
+    let read = read_back(&mail);
+    assert_eq!(read["headers"]["auto-submitted"], "no");
+    let names = read["names"].as_array().expect("names");
+    assert_eq!(
+        names.iter().filter(|name| name.as_str().is_some_and(|n| n.eq_ignore_ascii_case("auto-submitted"))).count(),
+        1
+    );
+}
+
+#[test]
+fn bcc_is_in_the_envelope_alone() {
+    let open = mail(
+        json!({"to": "a@example.net", "cc": "c@example.net", "bcc": ["secret@example.net", "a@example.net"], "subject": "s", "text": "t"}),
+    );
+    let message = composed(&open).expect("composed");
+    let to: Vec<_> = message.envelope.rcpt_to.iter().map(postroom_core::EmailAddress::as_str).collect();
+    assert_eq!(to, ["a@example.net", "c@example.net", "secret@example.net"]);
+    assert!(!String::from_utf8_lossy(&message.bytes).to_lowercase().contains("secret"));
+    assert_eq!(message.envelope.mail_from.as_str(), "shop@example.org");
+
+    let hidden = mail(json!({"bcc": "secret@example.net", "subject": "s", "text": "t"}));
+    let message = composed(&hidden).expect("composed");
+    assert!(!String::from_utf8_lossy(&message.bytes).to_lowercase().contains("secret"));
+    assert_eq!(parse(&message.bytes)["headers"]["to"], "undisclosed-recipients:;");
+}
+
+#[test]
+fn files_and_images_arrive_byte_for_byte() {
+    let every_byte: Vec<u8> = (0..=255).cycle().take(5000).collect();
+    let text_file = b"a\nb\r\nc\rd\0".to_vec();
+    let file = |name: &str, content: &[u8]| json!({"filename": name, "content": STANDARD.encode(content)});
+    let long = format!("{}.pdf", "Zażółć gęślą jaźń ".repeat(12));
+    let mut image = file("logo.png", &every_byte);
+    image["content_id"] = json!("logo@example.org");
+    let mut typed = file("x.bin", b"x");
+    typed["content_type"] = json!("text/calendar; method=REQUEST");
+    let mail = mail(json!({
+        "to": "a@example.net", "subject": "s", "text": "t", "html": "<img src=\"cid:logo@example.org\">",
+        "attachments": [file("Faktura żółta 李雷 🎉.pdf", &every_byte), image, file(&long, b"x"), file("a \"b\" \\ c.txt", &text_file), typed],
+    }));
+    let read = read_back(&mail);
+    let parts = &read["body"]["parts"];
+    assert_eq!(
+        (&read["body"]["type"], &parts[0]["type"]),
+        (&json!("multipart/mixed"), &json!("multipart/alternative"))
+    );
+    let related = &parts[0]["parts"][1];
+    assert_eq!(related["type"], "multipart/related");
+    assert_eq!(related["parts"][1]["id"], "<logo@example.org>");
+    assert_eq!(related["parts"][1]["disposition"], "inline");
+    assert_eq!(related["parts"][1]["bytes"], STANDARD.encode(&every_byte));
+    for (part, name, media_type, content) in [
+        (1, "Faktura żółta 李雷 🎉.pdf", "application/pdf", &every_byte[..]),
+        (2, &long, "application/pdf", b"x"),
+        (3, "a \"b\" \\ c.txt", "text/plain", &text_file),
+        (4, "x.bin", "text/calendar", b"x"),
+    ] {
+        assert_eq!(parts[part]["filename"], name);
+        assert_eq!(parts[part]["type"], media_type, "{name}");
+        assert_eq!(parts[part]["disposition"], "attachment", "{name}");
+        assert_eq!(parts[part]["bytes"], STANDARD.encode(content), "{name}");
+    }
+}
+
+#[test]
+fn a_text_with_a_file_needs_no_alternative() {
+    let file = json!({"filename": "a.png", "content_id": "x@y", "content": "eA=="});
+    let mail = mail(json!({"to": "a@example.net", "subject": "s", "text": "t", "attachments": [file]}));
+    let read = read_back(&mail);
+    assert_eq!(read["body"]["type"], "multipart/mixed");
+    assert_eq!(read["body"]["parts"][0]["text"], "t");
+    assert_eq!(read["body"]["parts"][1]["disposition"], "attachment");
+}
+
+#[test]
+fn odd_bodies_arrive_too() {
+    for text in [
+        "",
+        "\n",
+        "a\r\nb\rc\nd",
+        &"long ".repeat(1000),
+        &"李".repeat(3000),
+        "tab\there\u{b}\u{1}\0end",
+        "=3D =\n=",
+        "a \n b\t\n",
+    ] {
+        let mail = mail(json!({"to": "a@example.net", "subject": "s", "text": text}));
+        let read = read_back(&mail);
+        let lines = text.replace("\r\n", "\n").replace('\r', "\n");
+        let got = read["body"]["text"].as_str().expect("a text");
+        assert_eq!(got.trim_end_matches('\n'), lines.trim_end_matches('\n'), "{text:?}");
+    }
+}
+
+#[test]
+fn long_subjects_are_folded_and_come_back() {
+    for subject in [
+        "word ".repeat(200) + "end",
+        "Zażółć gęślą jaźń ".repeat(20) + "!",
+        "a".repeat(3000),
+        "two  spaces".into(),
+        "🎉".repeat(100),
+    ] {
+        let mail = mail(json!({"to": "a@example.net", "subject": subject, "text": "t"}));
+        let message = composed(&mail).expect("composed");
+        assert_eq!(parse(&message.bytes)["headers"]["subject"], subject);
+        let text = String::from_utf8(message.bytes).expect("ASCII");
+        let header = text.split("Subject: ").nth(1).and_then(|rest| rest.split("\r\nAuto-").next()).expect("a subject");
+        assert!(header.split("\r\n").all(|line| line.len() <= 78), "{header}");
+    }
+}
+
+#[test]
+fn nothing_gets_out_of_its_header() {
+    let good = json!({"to": "a@example.net", "subject": "s", "text": "t"});
+    for (change, field) in [
+        (json!({"headers": {"X-A": "b\r\nBcc: evil@example.org"}}), "headers"),
+        (json!({"headers": {"X-A\r\nBcc": "b"}}), "headers"),
+        (json!({"headers": {"Bcc": "evil@example.org"}}), "headers"),
+        (json!({"headers": {"subject": "b"}}), "headers"),
+        (json!({"attachments": [{"filename": "a\r\nX: y", "content": ""}]}), "attachments"),
+        (
+            json!({"attachments": [{"filename": "a", "content_type": "text/plain\r\nX: y", "content": ""}]}),
+            "attachments",
+        ),
+        (json!({"attachments": [{"filename": "a", "content_type": "nonsense", "content": ""}]}), "attachments"),
+        (
+            json!({"attachments": [{"filename": "a", "content_type": "multipart/mixed; boundary=x", "content": ""}]}),
+            "attachments",
+        ),
+        (json!({"attachments": [{"filename": "a", "content_id": "x> y", "content": ""}]}), "attachments"),
+        (json!({"to": []}), "to"),
+    ] {
+        let mut value = good.clone();
+        value.as_object_mut().expect("an object").extend(change.as_object().expect("an object").clone());
+        match composed(&mail(value)).expect_err(&change.to_string()) {
+            ComposeError::Invalid(problem) => assert_eq!(problem.field, field, "{change}"),
+            ComposeError::NoSender => panic!("{change}: it has a sender"),
+        }
+    }
+    let mut unchecked = mail(good.clone());
+    unchecked.to[0].name = Some("a\r\nBcc: evil@example.org".into());
+    composed(&unchecked).expect_err("a line break in a name");
+
+    // Rendered subjects are not checked by the mail; a line break there is gone before it is composed.
+    let words = Rendered::literal("a\r\nBcc: evil@example.org", Some("t"), None);
+    let message = compose(&mail(good), &words, &identity(), Some(&"s@example.org".parse().expect("a sender")));
+    let read = parse(&message.expect("composed").bytes);
+    assert_eq!(read["headers"]["subject"], "a Bcc: evil@example.org");
+    assert!(read["headers"].get("bcc").is_none());
+}
+
+#[test]
+fn without_a_sender_the_setting_is_named() {
+    let mail = mail(json!({"to": "a@example.net", "subject": "s", "text": "t"}));
+    let error = compose(&mail, &words(&mail), &identity(), None).expect_err("no sender");
+    assert!(error.to_string().contains("SMTP_MAIL_FROM"), "{error}");
+}
+
+#[test]
+fn the_same_mail_is_the_same_bytes() {
+    let mail = mail(json!({
+        "to": "a@example.net", "subject": "żółć", "text": "t", "html": "<p>x</p>",
+        "headers": {"X-B": "1", "X-A": "2"}, "attachments": [{"filename": "a.pdf", "content": "eA=="}],
+    }));
+    let first = composed(&mail).expect("composed");
+    assert_eq!(first, composed(&mail).expect("composed"));
+    let mut other = identity();
+    other.boundary_seed = "another".into();
+    let sender = "Shop <shop@example.org>".parse().expect("a sender");
+    assert_ne!(first.bytes, compose(&mail, &words(&mail), &other, Some(&sender)).expect("composed").bytes);
+}
+
+#[test]
+fn a_large_text_is_composed_at_once() {
+    let mail = mail(json!({"to": "a@example.net", "subject": "s", "text": "a line\n".repeat(400_000)}));
+    let start = std::time::Instant::now();
+    composed(&mail).expect("composed");
+    // In quadratic time it takes minutes.
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+}

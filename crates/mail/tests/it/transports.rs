@@ -1,0 +1,310 @@
+//! One conformance suite over every transport, and what is special about each.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use postroom_core::{
+    EmailAddress,
+    settings::{Security, SmtpSettings, SmtpTimeouts, TransportSettings},
+};
+use postroom_mail::{
+    Attempt, CaptureSink, Captured, Commit, Kept, Message, Rendered, Transport, Verdict, compose, login_check,
+};
+use postroom_testkit::smtp::{Action, FakeSmtp, Fault, Phase};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::{identity, mail};
+
+const ALL: [&str; 3] = ["a@example.net", "b@example.net", "hidden@example.net"];
+
+/// A transport and what can be seen behind it.
+struct Bench {
+    transport: Transport,
+    behind: Behind,
+}
+
+enum Behind {
+    Server(FakeSmtp),
+    Folder(TempDir),
+    Sink(Arc<Sink>),
+    Nothing,
+}
+
+#[derive(Debug, Default)]
+struct Sink {
+    kept: Mutex<Vec<Captured>>,
+    fails: bool,
+}
+
+impl CaptureSink for Sink {
+    fn keep(&self, mail: Captured) -> Kept<'_> {
+        Box::pin(async move {
+            if self.fails {
+                return Err("the store is full".into());
+            }
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
+            Ok("captured-1".into())
+        })
+    }
+}
+
+impl Bench {
+    fn new(settings: &TransportSettings, sink: &Arc<Sink>, behind: Behind) -> Self {
+        let sink = Arc::clone(sink) as Arc<dyn CaptureSink>;
+        let transport = Transport::from_settings("main", settings, sink).expect("a transport");
+        Self { transport, behind }
+    }
+
+    fn smtp(server: FakeSmtp) -> Self {
+        Self::new(&TransportSettings::Smtp(settings_of(&server)), &Arc::default(), Behind::Server(server))
+    }
+
+    async fn all() -> [Self; 4] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("made/when/needed");
+        let sink = Arc::default();
+        [
+            Self::smtp(FakeSmtp::start().await),
+            Self::new(&TransportSettings::File(path), &sink, Behind::Folder(folder)),
+            Self::new(&TransportSettings::Capture, &sink, Behind::Sink(Arc::clone(&sink))),
+            Self::new(&TransportSettings::Discard, &sink, Behind::Nothing),
+        ]
+    }
+
+    async fn send(&self, message: &Message, to: &[EmailAddress], decision: Commit) -> (Attempt, usize) {
+        let asked = AtomicUsize::new(0);
+        let commit = async {
+            assert!(self.messages().is_empty() || asked.load(Ordering::SeqCst) > 0 || self.seen_before(message));
+            asked.fetch_add(1, Ordering::SeqCst);
+            decision
+        };
+        (self.transport.send(message, to, commit).await, asked.load(Ordering::SeqCst))
+    }
+
+    fn seen_before(&self, message: &Message) -> bool {
+        self.messages().iter().all(|(_, bytes)| *bytes == message.bytes)
+    }
+
+    /// Who got what; a file does not tell who.
+    fn messages(&self) -> Vec<(Option<Vec<String>>, Vec<u8>)> {
+        match &self.behind {
+            Behind::Server(server) => {
+                server.received().into_iter().map(|mail| (Some(mail.rcpt_to), mail.data)).collect()
+            }
+            Behind::Folder(folder) => {
+                files(folder.path()).into_iter().map(|path| (None, std::fs::read(path).expect("a file"))).collect()
+            }
+            Behind::Sink(sink) => {
+                let kept = sink.kept.lock().unwrap_or_else(PoisonError::into_inner);
+                kept.iter()
+                    .map(|mail| (Some(mail.rcpt_to.iter().map(ToString::to_string).collect()), mail.bytes.clone()))
+                    .collect()
+            }
+            Behind::Nothing => Vec::new(),
+        }
+    }
+
+    fn keeps_nothing(&self) -> bool {
+        matches!(self.behind, Behind::Nothing)
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+fn settings_of(server: &FakeSmtp) -> SmtpSettings {
+    SmtpSettings {
+        host: server.host(),
+        port: server.port(),
+        security: Security::None,
+        credentials: None,
+        ca_file: None,
+        hello_name: "test.example.org".into(),
+        timeouts: SmtpTimeouts::default(),
+    }
+}
+
+fn message() -> Message {
+    let mail = mail(
+        json!({"from": "Ż <s@example.org>", "to": ALL[..2], "bcc": ALL[2], "subject": "żółć", "text": ".dot\n..\n", "html": "<p>x</p>"}),
+    );
+    let words = Rendered::literal("żółć", Some(".dot\n..\n"), Some("<p>x</p>"));
+    compose(&mail, &words, &identity(), None).expect("composed")
+}
+
+fn addresses(all: &[&str]) -> Vec<EmailAddress> {
+    all.iter().map(|address| address.parse().expect("an address")).collect()
+}
+
+fn verdicts(attempt: &Attempt) -> Vec<(&str, Verdict)> {
+    attempt.recipients.iter().map(|own| (own.address.as_str(), own.verdict)).collect()
+}
+
+#[tokio::test]
+async fn all_accept_and_ask_first() {
+    for bench in Bench::all().await {
+        let message = message();
+        let (attempt, asked) = bench.send(&message, &addresses(&ALL), Commit::Proceed).await;
+        assert_eq!((attempt.verdict, asked, &*attempt.transport), (Verdict::Accepted, 1, "main"), "{attempt:?}");
+        assert_eq!(verdicts(&attempt), ALL.map(|address| (address, Verdict::Accepted)));
+        assert_eq!(attempt.receipt.is_some(), !bench.keeps_nothing(), "{attempt:?}");
+        let got = bench.messages();
+        assert_eq!(got.len(), usize::from(!bench.keeps_nothing()));
+        assert!(got.iter().all(|(_, bytes)| *bytes == message.bytes), "the bytes are sent as they are");
+    }
+}
+
+#[tokio::test]
+async fn all_send_nothing_when_told_to_abort() {
+    for bench in Bench::all().await {
+        let (attempt, asked) = bench.send(&message(), &addresses(&ALL), Commit::Abort).await;
+        assert_eq!((attempt.verdict, asked), (Verdict::Aborted, 1), "{attempt:?}");
+        assert!(!attempt.verdict.counts() && !attempt.verdict.is_final());
+        assert_eq!(bench.messages(), []);
+        if let Behind::Folder(folder) = &bench.behind {
+            assert!(files(folder.path()).is_empty(), "no part of a file is left");
+        }
+    }
+}
+
+#[tokio::test]
+async fn all_send_to_the_open_recipients_alone() {
+    for bench in Bench::all().await {
+        let (attempt, _) = bench.send(&message(), &addresses(&[ALL[2], ALL[1]]), Commit::Proceed).await;
+        assert_eq!(verdicts(&attempt), [(ALL[1], Verdict::Accepted), (ALL[2], Verdict::Accepted)]);
+        for (to, _) in bench.messages() {
+            assert!(to.is_none_or(|to| to == [ALL[1], ALL[2]]));
+        }
+        let (attempt, asked) = bench.send(&message(), &addresses(&["stranger@example.net"]), Commit::Proceed).await;
+        assert_eq!((attempt.verdict, asked), (Verdict::Invalid, 0), "{attempt:?}");
+    }
+}
+
+#[tokio::test]
+async fn all_send_the_same_bytes_twice() {
+    for bench in Bench::all().await {
+        for _ in 0..2 {
+            let (attempt, _) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+            assert_eq!(attempt.verdict, Verdict::Accepted);
+        }
+        let got = bench.messages();
+        let copies = match &bench.behind {
+            Behind::Server(_) | Behind::Sink(_) => 2,
+            // The second is the first again.
+            Behind::Folder(_) => 1,
+            Behind::Nothing => 0,
+        };
+        assert_eq!(got.len(), copies);
+        assert!(got.iter().all(|(_, bytes)| *bytes == message().bytes));
+        if let Behind::Server(server) = &bench.behind {
+            assert_eq!((server.connections(), server.violations()), (1, vec![]), "the connection is used again");
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_recipient_has_a_result_of_its_own() {
+    let server = FakeSmtp::start().await;
+    server.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 No such user")).recipient(ALL[0]));
+    server.fault(Fault::at(Phase::Rcpt, Action::reply(451, "4.7.1 Greylisted")).recipient(ALL[1]).times(1));
+    let bench = Bench::smtp(server);
+    let (first, _) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+    let expected = [(ALL[0], Verdict::RecipientRefused), (ALL[1], Verdict::Later), (ALL[2], Verdict::Accepted)];
+    assert_eq!(verdicts(&first), expected);
+    assert_eq!(
+        (first.verdict, first.phase, first.code, first.enhanced.as_deref()),
+        (Verdict::Later, Some("rcpt"), Some(451), Some("4.7.1"))
+    );
+    assert!(first.recipients[0].suppress && first.recipients[0].reply.contains("No such user"), "{first:?}");
+    let open: Vec<_> =
+        first.recipients.iter().filter(|own| own.verdict.is_retryable()).map(|own| own.address.clone()).collect();
+    let (second, _) = bench.send(&message(), &open, Commit::Proceed).await;
+    assert_eq!((second.verdict, second.recipients.len()), (Verdict::Accepted, 1), "{second:?}");
+    let got: Vec<_> = bench.messages().into_iter().filter_map(|(to, _)| to).collect();
+    assert_eq!(got, [[ALL[2]], [ALL[1]]]);
+}
+
+#[tokio::test]
+async fn a_server_s_words_become_a_verdict() {
+    for (phase, act, verdict, words, at) in [
+        (Phase::Banner, Action::reply_and_close(421, "busy"), Verdict::NothingSent, "busy", "greeting"),
+        (Phase::Mail, Action::reply(552, "5.3.4 too large"), Verdict::TooBig, "too large", "mail"),
+        (Phase::Rcpt, Action::reply(550, "unknown"), Verdict::RecipientRefused, "unknown", "rcpt"),
+        (
+            Phase::Rcpt,
+            Action::reply(450, "4.7.0 Transmit rate limit exceeded"),
+            Verdict::Throttled,
+            "rate limit",
+            "rcpt",
+        ),
+        (Phase::Dot, Action::reply(554, "5.7.1 spam"), Verdict::ContentRefused, "spam", "dot"),
+        (Phase::Dot, Action::reply(451, "4.3.0 later"), Verdict::Later, "later", "dot"),
+        (Phase::Dot, Action::reply(550, "5.7.26 no SPF"), Verdict::PolicyRefused, "no SPF", "dot"),
+        (Phase::Dot, Action::StoreThenClose, Verdict::Unknown, "can't be known", "dot"),
+        (Phase::Mail, Action::Close, Verdict::NothingSent, "closed", "mail"),
+    ] {
+        let server = FakeSmtp::start().await;
+        server.fault(Fault::at(phase, act));
+        let bench = Bench::smtp(server);
+        let (attempt, _) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+        assert_eq!((attempt.verdict, attempt.phase), (verdict, Some(at)), "{attempt:?}");
+        assert!(attempt.reply.contains(words), "{attempt:?}");
+        assert!(attempt.recipients.iter().all(|own| own.verdict == verdict), "{attempt:?}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_there_is_nothing_sent() {
+    let server = FakeSmtp::start().await;
+    server.stop();
+    let bench = Bench::smtp(server);
+    let (attempt, asked) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+    assert_eq!((attempt.verdict, attempt.phase, asked), (Verdict::NothingSent, Some("connect"), 0), "{attempt:?}");
+}
+
+#[tokio::test]
+async fn a_folder_or_sink_that_fails_sent_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("file");
+    std::fs::write(&file, "x").expect("written");
+    let broken = Bench::new(&TransportSettings::File(file), &Arc::default(), Behind::Nothing);
+    let sink = Arc::new(Sink { fails: true, ..Sink::default() });
+    let full = Bench::new(&TransportSettings::Capture, &sink, Behind::Nothing);
+    for (bench, words) in [(broken, "can't write"), (full, "the store is full")] {
+        let (attempt, _) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+        assert_eq!(attempt.verdict, Verdict::NothingSent);
+        assert!(attempt.reply.contains(words), "{attempt:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_is_checked() {
+    let server = FakeSmtp::builder().auth("ada", "secret").start().await;
+    let mut settings = settings_of(&server);
+    settings.credentials = Some(("ada".into(), "secret".to_owned().into()));
+    let said = login_check(&TransportSettings::Smtp(settings.clone())).await.expect("logged in");
+    assert!(said.contains("without TLS, logged in as ada"), "{said}");
+    settings.credentials = Some(("ada".into(), "wrong".to_owned().into()));
+    let error = login_check(&TransportSettings::Smtp(settings.clone())).await.expect_err("refused").to_string();
+    assert!(error.contains("auth") && error.contains("535") && !error.contains("wrong"), "{error}");
+    let bench = Bench::new(&TransportSettings::Smtp(settings), &Arc::default(), Behind::Nothing);
+    let (attempt, asked) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+    assert_eq!((attempt.verdict, asked), (Verdict::Account, 0), "{attempt:?}");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    login_check(&TransportSettings::File(folder.path().join("new"))).await.expect("writable");
+    assert!(files(folder.path()).is_empty());
+    login_check(&TransportSettings::File("/proc/nowhere".into())).await.expect_err("not writable");
+    for settings in [TransportSettings::Capture, TransportSettings::Discard] {
+        assert!(login_check(&settings).await.expect("always").contains("none leaves"));
+    }
+}
