@@ -15,7 +15,14 @@ const CHUNK: usize = 200;
 /// How many bytes of content, about, go to Redis in one call.
 const CHUNK_BYTES: usize = 4 << 20;
 /// After which pauses a chunk is said again while Redis is away: about fifteen seconds in all.
-const PAUSES: [Duration; 7] = [100, 400, 1_000, 2_000, 3_000, 4_000, 4_000].map(Duration::from_millis);
+const PAUSES: [Duration; 6] = [
+    Duration::from_millis(100),
+    Duration::from_millis(400),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(7),
+];
 
 /// A bulk about to be begun.
 #[derive(Debug)]
@@ -69,7 +76,7 @@ impl<'a> Bulk<'a> {
         announce(store, &queue).await;
         let NewBatch { id, shared, .. } = batch;
         let template = shared.template;
-        let chunk = Chunk { terms, jobs: Vec::with_capacity(CHUNK), bytes: 0 };
+        let chunk = Chunk { terms, template: template.clone(), jobs: Vec::with_capacity(CHUNK), bytes: 0 };
         Ok(BulkInput { settings, store, id, template, options: self.options, next: 0, known: 0, chunk, in_flight: None })
     }
 
@@ -111,6 +118,7 @@ pub struct BulkSummary {
 #[derive(Debug)]
 struct Chunk {
     terms: JobTerms,
+    template: Option<String>,
     jobs: Vec<NewJob>,
     bytes: usize,
 }
@@ -131,9 +139,7 @@ impl BulkInput<'_> {
     /// Adds a mail: what is its own, beside what all share. The same mails in the same order have the same ids, so a bulk
     /// that broke off can be said again.
     pub async fn add(&mut self, own: Mail) -> Result<()> {
-        if own.template.is_some() {
-            self.keep_terms_of(own.template.as_deref()).await?;
-        }
+        self.keep_terms_of(own.template.as_ref()).await?;
         self.chunk.bytes += weight(&own);
         self.chunk.jobs.push(NewJob { id: self.id.job(self.next), mail: own });
         self.next += 1;
@@ -153,13 +159,15 @@ impl BulkInput<'_> {
     }
 
     /// A mail with a template of its own has that template's promises.
-    async fn keep_terms_of(&mut self, template: Option<&str>) -> Result<()> {
-        let template = template.or(self.template.as_deref());
-        let terms = self.options.terms(self.settings, self.id.queue(), template)?;
-        if terms != self.chunk.terms {
-            self.flush().await?;
-            self.chunk.terms = terms;
+    async fn keep_terms_of(&mut self, own: Option<&String>) -> Result<()> {
+        let template = own.or(self.template.as_ref());
+        if template == self.chunk.template.as_ref() {
+            return Ok(());
         }
+        let template = template.cloned();
+        self.flush().await?;
+        self.chunk.terms = self.options.terms(self.settings, self.id.queue(), template.as_deref())?;
+        self.chunk.template = template;
         Ok(())
     }
 

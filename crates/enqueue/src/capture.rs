@@ -5,23 +5,19 @@ use postroom_mail::{CaptureSink, Captured, Kept};
 
 use crate::link::Link;
 
-/// Keeps one captured mail in the job store.
+/// Keeps captured mail in the job store.
 #[derive(Debug)]
-pub(crate) struct StoreSink {
-    pub(crate) link: Link,
-    /// The mail's subject, for the list.
-    pub(crate) subject: String,
-}
+pub(crate) struct StoreSink(pub(crate) Link);
 
 impl StoreSink {
     async fn capture(&self, mail: Captured) -> Result<String> {
         let kept = CapturedMail {
             mail_from: Some(mail.mail_from),
             rcpt_to: mail.rcpt_to,
-            subject: self.subject.clone(),
+            subject: mail.subject,
             message: mail.bytes,
         };
-        self.link.store().await?.capture(&kept).await
+        self.0.store().await?.capture(&kept).await
     }
 }
 

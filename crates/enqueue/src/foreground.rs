@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::Utc;
-use postroom_core::{EmailAddress, InvalidInput, JobId, Mail, QueueName, settings::TransportSettings};
+use postroom_core::{EmailAddress, InvalidInput, JobId, Mail, QueueName};
 use postroom_mail::{
     Attempt, BadTransport, Commit, ComposeError, Identity, Message, Rendered, Templates, Transport, Verdict, compose,
 };
@@ -30,7 +30,7 @@ impl Postroom {
         self.checker().await?.check(mail).map_err(InvalidInput::from)?;
         let words = self.words(mail).await?;
         let message = self.message(mail, &words, &queue)?;
-        let transport = self.transport(&queue, &words.subject).await?;
+        let transport = self.transport(&queue).await?;
         let attempt = transport.send(&message, &message.envelope.rcpt_to, async { Commit::Proceed }).await;
         judge(message.message_id, attempt).map_err(Into::into)
     }
@@ -64,18 +64,15 @@ impl Postroom {
     }
 
     /// Made once for each name, so that its connections serve the next mail too.
-    async fn transport(&self, queue: &QueueName, subject: &str) -> Result<Arc<Transport>> {
+    async fn transport(&self, queue: &QueueName) -> Result<Arc<Transport>> {
         let (name, settings) = self.settings.transport_of(queue)?;
-        let sink = Arc::new(StoreSink { link: self.link.clone(), subject: subject.to_owned() });
-        let make = || Transport::from_settings(name, settings, sink).map(Arc::new).map_err(|error| unusable(name, &error));
-        if matches!(settings, TransportSettings::Capture) {
-            return Ok(make()?);
-        }
         let mut known = self.transports.lock().await;
         if let Some(transport) = known.get(name) {
             return Ok(Arc::clone(transport));
         }
-        let transport = make()?;
+        let sink = Arc::new(StoreSink(self.link.clone()));
+        let transport = Transport::from_settings(name, settings, sink).map_err(|error| unusable(name, &error))?;
+        let transport = Arc::new(transport);
         known.insert(name.to_owned(), Arc::clone(&transport));
         Ok(transport)
     }

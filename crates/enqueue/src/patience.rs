@@ -5,7 +5,10 @@ use std::time::Duration;
 use postroom_core::{Error, Result};
 
 /// Says it again while Redis is away, `pauses.len()` times at most.
-pub(crate) async fn patiently<T>(pauses: &[Duration], mut say: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+pub(crate) async fn patiently<T, F>(pauses: &[Duration], say: impl Fn() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
     for pause in pauses {
         match say().await {
             Err(Error::Away(_)) => tokio::time::sleep(*pause).await,

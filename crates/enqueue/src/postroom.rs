@@ -141,12 +141,15 @@ impl Postroom {
 }
 
 /// Looks until it is over or the time has run out. A Redis that is away for a moment is waited for.
-async fn wait_for<T>(
+async fn wait_for<T, F>(
     id: &impl ToString,
     limit: Duration,
-    mut look: impl AsyncFnMut() -> Result<Option<T>>,
+    look: impl Fn() -> F,
     over: impl Fn(&T) -> bool,
-) -> Result<T> {
+) -> Result<T>
+where
+    F: Future<Output = Result<Option<T>>>,
+{
     let start = Instant::now();
     let mut pause = LOOK_AGAIN.0;
     loop {

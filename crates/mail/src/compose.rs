@@ -35,7 +35,8 @@ pub fn compose(
     let from = mail.from.as_ref().or(default_sender).ok_or(ComposeError::NoSender)?;
     let mut bytes = headers(mail, from, words, identity)?;
     parts::append(&mut bytes, words, &mail.attachments, &identity.boundary_seed)?;
-    Ok(Message { message_id: identity.message_id.clone(), envelope: envelope(mail, from), bytes })
+    let (message_id, subject) = (identity.message_id.clone(), words.subject.clone());
+    Ok(Message { message_id, subject, envelope: envelope(mail, from), bytes })
 }
 
 fn envelope(mail: &Mail, from: &Mailbox) -> Envelope {

@@ -27,6 +27,8 @@ pub struct Envelope {
 pub struct Message {
     /// The Message-ID, without angle brackets.
     pub message_id: String,
+    /// The subject, as a person reads it.
+    pub subject: String,
     /// Who it goes to.
     pub envelope: Envelope,
     /// Headers and body, in lines that end with CRLF.

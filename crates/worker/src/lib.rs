@@ -1,1 +1,22 @@
-//! Claims mail from Redis, delivers it and settles what became of it
+//! The worker: claims mail, renders it, delivers it and settles what became of it.
+//!
+//! One loop ([`claimer`](crate)) takes as many jobs as there are free slots. Each runs as a task of its own through the
+//! steps of a delivery: render, compose, begin, send, judge, settle. Begin, finish and defer go through one settler for
+//! each queue, which puts what has gathered into one script call.
+
+mod args;
+mod capture;
+mod claimer;
+mod delivery;
+mod duties;
+mod in_flight;
+mod judge;
+mod lease_clock;
+mod office;
+mod presence;
+mod settler;
+mod shared_content;
+mod worker;
+
+pub use args::Args;
+pub use worker::run;

@@ -46,7 +46,7 @@ pub struct Settings {
     pub templates_dir: PathBuf,
     /// All queues: the built-in, the configured and the served.
     pub queues: BTreeMap<QueueName, QueueSettings>,
-    /// The queues that a worker serves, each with its weight.
+    /// The queues that a worker serves, each with its weight. Where no weight is above 1 the order counts: the first comes first.
     pub serve: Vec<(QueueName, u32)>,
     /// All transports; the one that the environment describes is named `default`.
     pub transports: BTreeMap<String, TransportSettings>,
@@ -136,7 +136,7 @@ impl Settings {
             redis: RedisSettings::read(layers)?,
             sender,
             templates_dir: layers.read_or_default(&variables::TEMPLATES_DIR, |text| Ok(PathBuf::from(text)))?,
-            serve: served.unwrap_or_else(|| queues.keys().map(|queue| (queue.clone(), 1)).collect()),
+            serve: served.unwrap_or_else(|| queue::all_in_order(&queues)),
             queues,
             transports,
             schedules: schedule::read_all(tables.schedule, timezone, &templates)?,

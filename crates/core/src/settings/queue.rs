@@ -132,6 +132,17 @@ fn transport(names: &[String], known: &BTreeMap<String, TransportSettings>) -> R
     }
 }
 
+/// Every queue, as a worker serves them unless told otherwise: `emails` first, `bulk` last.
+pub(super) fn all_in_order(queues: &BTreeMap<QueueName, QueueSettings>) -> Vec<(QueueName, u32)> {
+    let mut all: Vec<(QueueName, u32)> = queues.keys().map(|queue| (queue.clone(), 1)).collect();
+    all.sort_by_key(|(queue, _)| match queue.as_str() {
+        "emails" => 0,
+        "bulk" => 2,
+        _ => 1,
+    });
+    all
+}
+
 /// Reads `emails:5,bulk:1`: the queues a worker serves and their weights (1 where none is given).
 pub(super) fn served(text: &str) -> Result<Vec<(QueueName, u32)>, InvalidInput> {
     let mut all: Vec<(QueueName, u32)> = Vec::new();

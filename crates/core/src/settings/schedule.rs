@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use serde_json::{Map, Value};
 
 use super::{file::RawSchedule, template::TemplateSettings, value};
-use crate::{InvalidInput, Mail, Mailbox, Priority, QueueName};
+use crate::{InvalidInput, Mail, Mailbox, Priority, QueueName, schedule::Timetable};
 
 const USUAL_GRACE: Duration = Duration::from_secs(3_600);
 
@@ -39,9 +39,9 @@ pub struct ScheduleSettings {
 /// When a schedule fires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Timing {
-    /// By a cron expression, in a time zone. It is checked by whoever fires it.
+    /// By a cron expression, in a time zone.
     Cron {
-        /// The five fields.
+        /// The five fields, or a nickname such as `@daily`; see [`Timetable`].
         expression: String,
         /// The zone of its hours and days.
         timezone: Tz,
@@ -50,10 +50,10 @@ pub enum Timing {
     Every(Duration),
 }
 
-/// What becomes of a time that passed while nobody was there to fire.
+/// What becomes of times that passed while nobody was there to fire; see [`Timetable::plan`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missed {
-    /// It is let go.
+    /// They are let go.
     Skip,
     /// The latest is made up for, if it is not older than that.
     Run {
@@ -96,9 +96,11 @@ fn read(
     let queue = raw.queue.take().map(|name| name.parse()).transpose()?;
     let usual_queue = if raw.each { QueueName::bulk() } else { QueueName::emails() };
     let priority = raw.priority.map(Priority::try_from).transpose()?;
+    let timing = timing(&mut raw, timezone)?;
+    Timetable::of(&timing)?;
     Ok(ScheduleSettings {
         name: value::name(&raw.name).map_err(|problem| problem.at("name"))?,
-        timing: timing(&mut raw, timezone)?,
+        timing,
         missed: missed(raw.missed.as_deref(), raw.grace.as_deref())?,
         each: raw.each,
         queue: queue.or(template.queue).unwrap_or(usual_queue),

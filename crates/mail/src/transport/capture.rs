@@ -13,6 +13,8 @@ use crate::{Attempt, Message, Verdict};
 pub struct Captured {
     /// The Message-ID, without angle brackets.
     pub message_id: String,
+    /// The subject, as a person reads it.
+    pub subject: String,
     /// The sender in the envelope.
     pub mail_from: EmailAddress,
     /// The recipients in the envelope.
@@ -43,6 +45,7 @@ pub(super) async fn send(
     }
     let captured = Captured {
         message_id: message.message_id.clone(),
+        subject: message.subject.clone(),
         mail_from: message.envelope.mail_from.clone(),
         rcpt_to: to.to_vec(),
         bytes: message.bytes.clone(),

@@ -59,7 +59,7 @@ fn queues() {
     assert_eq!(settings.policy_for(&queue("mine"), None).backoff, Backoff::Fixed(seconds(600)));
     assert_eq!(settings.policy_for(&queue("slow"), None).backoff, exponential(300, 300));
     let names: Vec<&str> = settings.serve.iter().map(|(queue, _)| queue.as_str()).collect();
-    assert_eq!(names, ["bulk", "default", "emails", "mine", "slow"]);
+    assert_eq!(names, ["emails", "default", "mine", "slow", "bulk"]);
 }
 
 #[test]

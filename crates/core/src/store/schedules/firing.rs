@@ -1,0 +1,165 @@
+//! A firing: a time of a schedule that was decided, and the mail that comes of it.
+
+use std::{collections::HashMap, fmt, str::FromStr};
+
+use serde::{Serialize, Serializer};
+
+use super::{definition, field};
+use crate::{
+    BatchId, Error, InvalidInput, JobId, Mail, Mailbox, Result, Settings,
+    settings::ScheduleSettings,
+    store::{Due, Expiry, JobTerms, NewBatch, NewJob, Store, enqueue::millis},
+};
+
+/// How many jobs of a batch are handed over at once.
+const CHUNK: usize = 100;
+
+/// What comes of a firing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FiringId {
+    /// One mail to all.
+    Job(JobId),
+    /// A mail for each.
+    Batch(BatchId),
+}
+
+/// A time of a schedule that was decided but not handed over yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Firing {
+    /// Its name in the outbox.
+    entry: String,
+    /// The job or batch it becomes.
+    pub id: FiringId,
+    /// The time it fires for (Unix milliseconds).
+    pub fire_ms: i64,
+    /// When that was decided (Unix milliseconds, Redis's clock).
+    pub at_ms: i64,
+    /// The schedule as it was then.
+    pub schedule: ScheduleSettings,
+}
+
+impl FiringId {
+    pub(super) fn derived(schedule: &ScheduleSettings, seed: &str) -> Self {
+        let queue = schedule.queue.clone();
+        if schedule.each { Self::Batch(BatchId::derived(queue, seed)) } else { Self::Job(JobId::derived(queue, seed)) }
+    }
+
+    fn fresh(schedule: &ScheduleSettings) -> Self {
+        let queue = schedule.queue.clone();
+        if schedule.each { Self::Batch(BatchId::new(queue)) } else { Self::Job(JobId::new(queue)) }
+    }
+}
+
+impl Firing {
+    pub(super) fn read(entry: &str, hash: &HashMap<String, String>) -> Result<Self> {
+        let wrong = |error: Error| Error::Protocol(format!("firing {entry}: {error}"));
+        let name: String = field(hash, "name").map_err(wrong)?;
+        Ok(Self {
+            entry: entry.to_owned(),
+            id: field(hash, "id").map_err(wrong)?,
+            fire_ms: field(hash, "fire_ms").map_err(wrong)?,
+            at_ms: field(hash, "at_ms").map_err(wrong)?,
+            schedule: definition::read(hash, &name).map_err(wrong)?,
+        })
+    }
+}
+
+impl Store {
+    /// Hands a firing's mail over. Said again by anybody, nothing changes: its ids are known beforehand, and outlive it.
+    pub async fn hand_over(&self, firing: &Firing, settings: &Settings) -> Result<()> {
+        // Both count from the decision, so whoever hands over, however late, says the same.
+        let expires = firing.schedule.expires_in.map(|span| Expiry::At(firing.at_ms + millis(span)));
+        let terms = JobTerms { due: Due::At(firing.at_ms), expires, ..terms(&firing.schedule, settings) };
+        self.enqueue_schedule(&firing.schedule, &firing.id, &terms).await
+    }
+
+    /// Takes a firing out of the outbox.
+    pub async fn drop_firing(&self, firing: &Firing) -> Result<()> {
+        self.run(redis::cmd("XDEL").arg(self.keys.system("outbox")).arg(&firing.entry)).await
+    }
+
+    /// Sends a schedule's mail now, whether or not it is enabled or any beat is alive. Its times are left as they are.
+    pub async fn run_schedule_now(&self, name: &str, settings: &Settings) -> Result<FiringId> {
+        let schedule = self.schedule(name).await?.ok_or_else(|| Error::NotFound(format!("the schedule {name}")))?;
+        let schedule = schedule.settings;
+        let id = FiringId::fresh(&schedule);
+        let terms = JobTerms { expires: schedule.expires_in.map(Expiry::In), ..terms(&schedule, settings) };
+        self.enqueue_schedule(&schedule, &id, &terms).await?;
+        Ok(id)
+    }
+
+    async fn enqueue_schedule(&self, schedule: &ScheduleSettings, id: &FiringId, terms: &JobTerms) -> Result<()> {
+        match id {
+            FiringId::Job(id) => {
+                let job = NewJob { id: id.clone(), mail: schedule.mail.clone() };
+                self.enqueue(id.queue(), None, terms, &[job]).await.map(|_| ())
+            }
+            FiringId::Batch(id) => self.enqueue_each(schedule, id, terms).await,
+        }
+    }
+
+    async fn enqueue_each(&self, schedule: &ScheduleSettings, id: &BatchId, terms: &JobTerms) -> Result<()> {
+        let (shared, own) = split(&schedule.mail, terms.sensitive);
+        let retention = terms.policy.retention;
+        self.create_batch(&NewBatch { id: id.clone(), name: schedule.name.clone(), retention, shared }).await?;
+        let recipients = once_each(&schedule.mail.to);
+        let to_job = |(index, mailbox): (u64, &Mailbox)| NewJob {
+            id: id.job(index),
+            mail: Mail { to: vec![mailbox.clone()], ..own.clone() },
+        };
+        let jobs: Vec<NewJob> = (0..).zip(recipients.iter().copied()).map(to_job).collect();
+        for chunk in jobs.chunks(CHUNK) {
+            self.enqueue(id.queue(), Some(id), terms, chunk).await?;
+        }
+        let duplicates = schedule.mail.to.len() - recipients.len();
+        self.seal_batch(id, 0, u64::try_from(duplicates).unwrap_or(0)).await
+    }
+}
+
+/// Whoever hands over promises by its own settings, as for any other mail.
+fn terms(schedule: &ScheduleSettings, settings: &Settings) -> JobTerms {
+    let template = schedule.mail.template.as_deref();
+    JobTerms {
+        priority: schedule.priority,
+        due: Due::Now,
+        expires: None,
+        policy: settings.policy_for(&schedule.queue, template),
+        sensitive: template.and_then(|name| settings.templates.get(name)).is_some_and(|template| template.sensitive),
+    }
+}
+
+/// What the mails of a batch share, and what each has itself. Sensitive variables are each mail's own: they go with it.
+fn split(mail: &Mail, sensitive: bool) -> (Mail, Mail) {
+    let mut shared = Mail { to: Vec::new(), ..mail.clone() };
+    let vars = if sensitive { std::mem::take(&mut shared.vars) } else { serde_json::Map::new() };
+    (shared, Mail { vars, ..Mail::default() })
+}
+
+fn once_each(to: &[Mailbox]) -> Vec<&Mailbox> {
+    let mut seen = std::collections::HashSet::new();
+    to.iter().filter(|mailbox| seen.insert(&mailbox.address)).collect()
+}
+
+impl fmt::Display for FiringId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Job(id) => id.fmt(f),
+            Self::Batch(id) => id.fmt(f),
+        }
+    }
+}
+
+impl FromStr for FiringId {
+    type Err = InvalidInput;
+
+    fn from_str(text: &str) -> Result<Self, InvalidInput> {
+        // No job's id holds a dot.
+        if text.starts_with("b.") { text.parse().map(Self::Batch) } else { text.parse().map(Self::Job) }
+    }
+}
+
+impl Serialize for FiringId {
+    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
+        output.collect_str(self)
+    }
+}

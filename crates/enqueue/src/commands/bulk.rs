@@ -1,0 +1,278 @@
+//! `postroom bulk`
+
+use indicatif::{ProgressBar, ProgressStyle};
+use postroom_core::{BatchId, Mail, Mailbox, QueueName};
+use serde_json::json;
+
+use super::{
+    Context,
+    args::{TermArgs, VarArgs},
+    exit::{Exit, Failure, Result},
+    outcome, queues,
+    rows::{HEAD, Input, Place, Row, Sieve, Source},
+    watch,
+};
+use crate::{BulkInput, BulkSummary, Error};
+
+const EXAMPLES: &str = "Examples:
+  postroom bulk --template newsletter --csv examples/recipients.csv --var title=News --var intro='Read this.'
+  postroom bulk --template newsletter --jsonl people.jsonl --name 'June news' --watch
+  postroom bulk --template newsletter --to ann@example.org ben@example.org --var name=friends --var title=Hi --var intro=Hi
+  cat mails.jsonl | postroom bulk --jsonl - --key june-invoices
+  postroom bulk --template newsletter --csv people.csv --strict --in 2h --priority 7
+
+The address column is to or email; the other columns are variables, which win over --var. A row of JSON lines is an
+object like that with --template, else a whole mail: {\"to\": \"ann@example.org\", \"subject\": \"Hi\", \"text\": \"…\"}.";
+
+/// Hand many mails over as a batch; prints the batch's id first and alone
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES, group = clap::ArgGroup::new("rows").required(true))]
+pub(crate) struct Args {
+    /// The template that makes subject and bodies
+    #[arg(long, value_name = "NAME", required_unless_present = "jsonl")]
+    template: Option<String>,
+    /// A CSV with a header, UTF-8; - is standard input
+    #[arg(long, value_name = "FILE", group = "rows")]
+    csv: Option<String>,
+    /// A JSON object a line; - is standard input
+    #[arg(long, value_name = "FILE", group = "rows")]
+    jsonl: Option<String>,
+    /// Addresses, one mail each
+    #[arg(long, value_name = "ADDRESS", group = "rows", num_args = 1..)]
+    to: Vec<Mailbox>,
+    #[command(flatten)]
+    vars: VarArgs,
+    /// The template's language, as in pl-PL
+    #[arg(long, value_name = "LOCALE")]
+    locale: Option<String>,
+    /// Who it is from; default: SMTP_MAIL_FROM
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<Mailbox>,
+    #[command(flatten)]
+    terms: TermArgs,
+    /// A name for people; default: the template's
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Look at all rows first; if one is bad, queue nothing and exit with 2
+    #[arg(long)]
+    strict: bool,
+    /// Send to an address as often as it is named
+    #[arg(long)]
+    allow_duplicates: bool,
+    /// Show on standard error how the sending goes, to its end; the exit code tells what became of it
+    #[arg(long)]
+    watch: bool,
+    /// Send now, one by one, in the foreground, without Redis
+    #[arg(long, conflicts_with_all = ["watch", "key", "after", "at", "expires_in", "priority", "name"])]
+    sync: bool,
+}
+
+pub(crate) async fn run(context: &Context, args: Args) -> Result<()> {
+    let shared = args.shared()?;
+    let source = args.source();
+    if args.vars.use_stdin() && source.is_stdin() {
+        return Err(Failure::usage("--vars", "standard input can't be both the variables and the rows"));
+    }
+    let input = source.look_over(args.strict || args.terms.key.is_some())?;
+    if args.strict {
+        check_all(args.sieve(context, &input, &shared).await?)?;
+    }
+    let mut sieve = args.sieve(context, &input, &shared).await?;
+    let head = head(&mut sieve, &input)?;
+    if args.sync {
+        return send_all(context, sieve, head, &shared, args.terms.queue.as_ref()).await;
+    }
+    let id = put_in(context, &args, sieve, head, &shared, &input.hash).await?;
+    if args.watch { outcome::of_batch(&watch::batch(context, &id, None).await?) } else { Ok(()) }
+}
+
+impl Args {
+    fn shared(&self) -> Result<Mail> {
+        let shared = Mail {
+            from: self.from.clone(),
+            template: self.template.clone(),
+            vars: self.vars.read()?,
+            locale: self.locale.clone(),
+            ..Mail::default()
+        };
+        Ok(shared)
+    }
+
+    fn source(&self) -> Source {
+        match (&self.csv, &self.jsonl) {
+            (Some(path), _) => Source::Csv(Place::of(path)),
+            (None, Some(path)) => {
+                Source::Jsonl { place: Place::of(path), with_template: self.template.is_some() }
+            }
+            (None, None) => Source::Addresses(self.to.clone()),
+        }
+    }
+
+    async fn sieve<'a>(&self, context: &'a Context, input: &Input, shared: &'a Mail) -> Result<Sieve<'a>> {
+        let checker = context.postroom.checker().await?;
+        Ok(Sieve::new(input.rows()?, shared, checker, self.allow_duplicates, context.console))
+    }
+}
+
+/// Told of each bad row, then refused if there was one.
+fn check_all(mut sieve: Sieve<'_>) -> Result<()> {
+    while sieve.next()?.is_some() {}
+    match sieve.invalid {
+        0 => Ok(()),
+        bad => Err(Failure::usage("rows", format!("{bad} can't be sent; nothing was queued"))),
+    }
+}
+
+/// The first rows, before anything is created for them.
+fn head(sieve: &mut Sieve<'_>, input: &Input) -> Result<Vec<Row>> {
+    let mut head = Vec::new();
+    while sieve.good < HEAD
+        && let Some(row) = sieve.next()?
+    {
+        head.push(row);
+    }
+    if head.is_empty() {
+        let bad = if sieve.invalid > 0 { " that can be sent" } else { "" };
+        return Err(Failure::usage("rows", format!("{} has no row{bad}; nothing was queued", input.name())));
+    }
+    Ok(head)
+}
+
+async fn put_in(
+    context: &Context,
+    args: &Args,
+    mut sieve: Sieve<'_>,
+    head: Vec<Row>,
+    shared: &Mail,
+    hash: &str,
+) -> Result<BatchId> {
+    let options = args.terms.options(false);
+    let mut bulk = context.postroom.bulk(shared.clone()).rows(rows_hash(context, args, hash).await?);
+    bulk = bulk.with(options);
+    if let Some(name) = &args.name {
+        bulk = bulk.name(name);
+    }
+    let queue = bulk.queue();
+    let (batch, ()) = tokio::join!(bulk.start(), queues::warn_if_unserved(context, &queue));
+    let mut batch = batch?;
+    let id = batch.id().clone();
+    context.console.tell(&json!({ "id": id }), || id.to_string());
+    let summary = fill(&mut batch, &mut sieve, head).await;
+    let (invalid, duplicates) = (sieve.invalid, sieve.duplicates);
+    let added = batch.added();
+    let summary = match summary {
+        Ok(()) => batch.finish(invalid, duplicates).await.map_err(Failure::from),
+        Err(failure) => Err(failure),
+    };
+    let summary = summary.map_err(|failure| broken_off(failure, &id, added, args.terms.key.as_deref()))?;
+    tell(context, &summary, invalid, duplicates);
+    Ok(id)
+}
+
+/// Another state of the templates may judge rows otherwise, and then the same rows would have other ids.
+async fn rows_hash(context: &Context, args: &Args, hash: &str) -> Result<String> {
+    let templates = context.postroom.templates().await?;
+    let of_template = args.template.as_ref().and_then(|name| templates?.hash(name));
+    Ok(format!("{hash} {} {}", of_template.unwrap_or_default(), args.allow_duplicates))
+}
+
+async fn fill(batch: &mut BulkInput<'_>, sieve: &mut Sieve<'_>, head: Vec<Row>) -> Result<()> {
+    let bar = bar();
+    for row in head {
+        batch.add(row.mail).await?;
+    }
+    while let Some(row) = sieve.next()? {
+        batch.add(row.mail).await?;
+        bar.set_position(batch.added());
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+fn broken_off(failure: Failure, id: &BatchId, added: u64, key: Option<&str>) -> Failure {
+    let go_on = match key {
+        Some(_) => "run the same command again to go on".to_owned(),
+        None => format!("cancel what is queued with: postroom cancel {id}"),
+    };
+    failure.because(&format!("{id} broke off after about {added} mails; {go_on}"))
+}
+
+fn tell(context: &Context, summary: &BulkSummary, invalid: u64, duplicates: u64) {
+    let mut words = format!("{} mails queued", summary.total);
+    for (number, what) in [
+        (summary.known, "of them before"),
+        (invalid, "rows were invalid"),
+        (duplicates, "skipped: their address came before"),
+    ] {
+        if number > 0 {
+            words.push_str(&format!(", {number} {what}"));
+        }
+    }
+    context.console.note(words);
+}
+
+/// On standard error; hidden where that is no terminal.
+fn bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {pos} mails queued, {per_sec}");
+    ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+}
+
+/// What came of sending in the foreground.
+#[derive(Debug, Default, serde::Serialize)]
+struct Tally {
+    sent: u64,
+    failed: u64,
+    unknown: u64,
+    invalid: u64,
+    duplicates: u64,
+}
+
+async fn send_all(
+    context: &Context,
+    mut sieve: Sieve<'_>,
+    head: Vec<Row>,
+    shared: &Mail,
+    queue: Option<&QueueName>,
+) -> Result<()> {
+    let of_template = shared.template.as_ref().and_then(|name| context.postroom.settings().templates.get(name)?.queue.clone());
+    let queue = queue.cloned().or(of_template).unwrap_or_else(QueueName::bulk);
+    let mut tally = Tally::default();
+    for row in head {
+        send_one(context, row, shared, &queue, &mut tally).await?;
+    }
+    while let Some(row) = sieve.next()? {
+        send_one(context, row, shared, &queue, &mut tally).await?;
+    }
+    context.postroom.close().await;
+    (tally.invalid, tally.duplicates) = (sieve.invalid, sieve.duplicates);
+    tally.conclude(context)
+}
+
+/// A mail that is refused does not stop the others; settings that send none do.
+async fn send_one(context: &Context, row: Row, shared: &Mail, queue: &QueueName, tally: &mut Tally) -> Result<()> {
+    match context.postroom.send_now(&row.mail.over(shared), Some(queue)).await {
+        Ok(_) => tally.sent += 1,
+        Err(Error::NotSent(not_sent)) => {
+            let failure = Failure::from(not_sent);
+            context.console.note(format_args!("line {}: {}", row.line, failure.message));
+            if failure.exit == Exit::InDoubt { tally.unknown += 1 } else { tally.failed += 1 }
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+impl Tally {
+    fn conclude(&self, context: &Context) -> Result<()> {
+        let words = format!(
+            "{} sent, {} failed, {} in doubt, {} rows invalid, {} duplicates skipped",
+            self.sent, self.failed, self.unknown, self.invalid, self.duplicates
+        );
+        context.console.tell(self, || words.clone());
+        match (self.failed, self.unknown) {
+            (0, 0) => Ok(()),
+            (0, _) => Err(Failure::in_doubt(words)),
+            _ => Err(Failure::failed(words)),
+        }
+    }
+}

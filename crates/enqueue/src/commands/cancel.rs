@@ -1,0 +1,66 @@
+//! `postroom cancel`
+
+use postroom_core::{BatchId, JobId, store::CancelReply};
+use serde_json::json;
+
+use super::{
+    Context,
+    exit::{Failure, Result},
+    id::Id,
+};
+
+const EXAMPLES: &str = "Examples:
+  postroom cancel emails-01ARZ3NDEKTSV4RRFFQ69G5FAV
+  postroom cancel b.bulk.01ARZ3NDEKTSV4RRFFQ69G5FAV";
+
+/// Cancel jobs, or what of a batch still waits
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Ids of jobs or batches
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<Id>,
+}
+
+/// All are tried; the first failure decides the exit code, the others are told too.
+pub(crate) async fn run(context: &Context, args: &Args) -> Result<()> {
+    let mut first = None;
+    for id in &args.ids {
+        let result = match id {
+            Id::Job(id) => job(context, id).await,
+            Id::Batch(id) => batch(context, id).await,
+        };
+        match (result, &first) {
+            (Ok(()), _) => {}
+            (Err(failure), None) => first = Some(failure),
+            (Err(failure), Some(_)) => context.console.fail(&failure),
+        }
+    }
+    first.map_or(Ok(()), Err)
+}
+
+async fn job(context: &Context, id: &JobId) -> Result<()> {
+    let answer = match context.postroom.store().await?.cancel(id, "person").await? {
+        CancelReply::Cancelled => "is cancelled",
+        CancelReply::Already => "was cancelled before",
+        CancelReply::Begun => return Err(Failure::conflict(format!("too late: {id} is being sent right now"))),
+        CancelReply::Finished(state) => return Err(Failure::conflict(format!("too late: {id} is {state} already"))),
+    };
+    context.console.tell(&json!({ "id": id, "state": "cancelled" }), || format!("{id} {answer}"));
+    Ok(())
+}
+
+async fn batch(context: &Context, id: &BatchId) -> Result<()> {
+    let store = context.postroom.store().await?;
+    let before = store.batch(id).await?.ok_or_else(|| Failure::not_found(id))?;
+    if before.done && before.cancelled == 0 {
+        return Err(Failure::conflict(format!("too late: {id} is done already")));
+    }
+    let cancelled = store.cancel_batch(id).await?;
+    let words = || match cancelled {
+        Some(number) => format!("{id}: {number} mails are cancelled"),
+        None => format!("{id} was cancelled before"),
+    };
+    context.console.tell(&json!({ "id": id, "cancelled": cancelled.unwrap_or(0) }), words);
+    Ok(())
+}

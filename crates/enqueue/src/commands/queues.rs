@@ -1,0 +1,79 @@
+//! `postroom queues`, and the warning about a queue that nobody serves.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use postroom_core::{QueueName, QueueReport, Store, format_span};
+use serde::Serialize;
+
+use super::{Context, exit::Result, table};
+
+const EXAMPLES: &str = "Examples:
+  postroom queues
+  postroom queues --json | jq 'select(.queued > 1000).queue'";
+
+/// For how long a warning may keep a mail waiting: not noticeably.
+const WARNING_LIMIT: Duration = Duration::from_millis(300);
+
+/// Show the queues: what waits, since when, who works
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {}
+
+/// A queue and how many workers serve it.
+#[derive(Debug, Serialize)]
+struct Served {
+    #[serde(flatten)]
+    report: QueueReport,
+    workers: usize,
+}
+
+pub(crate) async fn run(context: &Context, _: &Args) -> Result<()> {
+    let store = context.postroom.store().await?;
+    let workers = store.workers().await?;
+    let mut served = Vec::new();
+    for queue in known(context, store).await? {
+        let report = store.queue(&queue).await?;
+        let workers = workers.iter().filter(|worker| worker.queues.contains(&queue)).count();
+        served.push(Served { report, workers });
+    }
+    context.console.list(&served, || table_of(&served));
+    Ok(())
+}
+
+/// All queues that are configured here or were ever used.
+pub(crate) async fn known(context: &Context, store: &Store) -> Result<BTreeSet<QueueName>> {
+    let configured = context.postroom.settings().queues.keys().cloned();
+    Ok(store.known_queues().await?.into_iter().chain(configured).collect())
+}
+
+/// Says so when no worker serves the queue; says nothing when that can't be found out at once.
+pub(crate) async fn warn_if_unserved(context: &Context, queue: &QueueName) {
+    // One that is not configured is refused instead.
+    if !context.postroom.settings().queues.contains_key(queue) {
+        return;
+    }
+    if let Ok(Ok(false)) = tokio::time::timeout(WARNING_LIMIT, context.postroom.is_served(queue)).await {
+        context.console.warn(format_args!("no worker serves the queue {queue}: mail waits there until one is started"));
+    }
+}
+
+fn table_of(served: &[Served]) -> String {
+    let columns = ["queue", "scheduled", "queued", "sending", "deferred", "unknown", "sent", "failed", "oldest", "workers"];
+    let mut table = table::with(&columns);
+    for Served { report, workers } in served {
+        let numbers = [
+            report.scheduled,
+            report.queued,
+            report.sending,
+            report.deferred,
+            report.unknown,
+            report.sent_total,
+            report.failed_total,
+        ];
+        let name = if report.paused { format!("{} (paused)", report.queue) } else { report.queue.to_string() };
+        let oldest = report.oldest_queued_s.map_or_else(String::new, |s| format_span(Duration::from_secs(s)));
+        let numbers = numbers.iter().map(ToString::to_string);
+        table.add_row(std::iter::once(name).chain(numbers).chain([oldest, workers.to_string()]));
+    }
+    table.to_string()
+}

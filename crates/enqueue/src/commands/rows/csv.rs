@@ -1,0 +1,101 @@
+//! Rows of a CSV with a header: the address column, and a variable for each other one.
+
+use std::io::Read;
+
+use ::csv::{ByteRecord, Error, ErrorKind, Reader, ReaderBuilder};
+use postroom_core::{InvalidInput, Mail, Mailbox};
+use serde_json::{Map, Value};
+
+use super::{Row, Rows, Unreadable, is_address};
+
+/// What the header says.
+struct Columns {
+    address: usize,
+    variables: Vec<(usize, String)>,
+}
+
+struct CsvRows<R> {
+    reader: Reader<R>,
+    columns: Columns,
+    record: ByteRecord,
+}
+
+/// Reads the header; then the rows can be had one by one.
+pub(super) fn open(name: &str, input: impl Read + 'static) -> Result<Rows, InvalidInput> {
+    let refuse = |problem: String| InvalidInput::new("--csv", format!("{name} {problem}"));
+    let mut reader = ReaderBuilder::new().from_reader(input);
+    let header = reader.byte_headers().map_err(|error| refuse(format!("can't be read: {error}")))?;
+    if header.is_empty() {
+        return Err(refuse("is empty: it needs a header and rows".to_owned()));
+    }
+    let columns = Columns::of(header).map_err(refuse)?;
+    Ok(Box::new(CsvRows { reader, columns, record: ByteRecord::new() }))
+}
+
+impl Columns {
+    fn of(header: &ByteRecord) -> Result<Self, String> {
+        let names: Vec<&str> = header
+            .iter()
+            .map(|name| std::str::from_utf8(name).map(str::trim))
+            .collect::<Result<_, _>>()
+            .map_err(|_| "is not UTF-8, line 1".to_owned())?;
+        let mut addresses = names.iter().enumerate().filter(|(_, name)| is_address(name)).map(|(at, _)| at);
+        let address = match (addresses.next(), addresses.next()) {
+            (Some(address), None) => address,
+            (Some(_), Some(_)) => return Err("has more than one address column; it may have one: to or email".to_owned()),
+            (None, _) => {
+                let found = names.join(", ");
+                return Err(format!("has no address column: its header may name one to or email (found: {found})"));
+            }
+        };
+        let variables = variables(&names, address)?;
+        Ok(Self { address, variables })
+    }
+
+    fn mail(&self, fields: &ByteRecord) -> Result<Mail, String> {
+        let text = |at: usize| {
+            std::str::from_utf8(fields.get(at).unwrap_or_default()).map_err(|_| "it is not UTF-8".to_owned())
+        };
+        let to: Mailbox = text(self.address)?.parse().map_err(|error: InvalidInput| error.to_string())?;
+        let vars = self.variables.iter().map(|(at, name)| Ok((name.clone(), Value::String(text(*at)?.to_owned()))));
+        Ok(Mail { to: vec![to], vars: vars.collect::<Result<Map<_, _>, String>>()?, ..Mail::default() })
+    }
+}
+
+/// Spreadsheets leave empty columns at the end: those without a name are nobody's.
+fn variables(names: &[&str], address: usize) -> Result<Vec<(usize, String)>, String> {
+    let mut all: Vec<(usize, String)> = Vec::new();
+    for (at, name) in names.iter().enumerate().filter(|(at, name)| *at != address && !name.is_empty()) {
+        if all.iter().any(|(_, other)| other == name) {
+            return Err(format!("has two columns named {name}"));
+        }
+        all.push((at, (*name).to_owned()));
+    }
+    Ok(all)
+}
+
+impl<R: Read> Iterator for CsvRows<R> {
+    type Item = Result<Row, Unreadable>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.reader.read_byte_record(&mut self.record) {
+            Ok(false) => None,
+            Ok(true) => {
+                let line = self.record.position().map_or(0, ::csv::Position::line);
+                let mail = self.columns.mail(&self.record);
+                Some(mail.map(|mail| Row { line, mail }).map_err(|problem| Unreadable::Row { line, problem }))
+            }
+            Err(error) => Some(Err(unreadable(&error))),
+        }
+    }
+}
+
+fn unreadable(error: &Error) -> Unreadable {
+    let line = error.position().map_or(0, ::csv::Position::line);
+    match error.kind() {
+        ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            Unreadable::Row { line, problem: format!("it has {len} fields, the header has {expected_len}") }
+        }
+        _ => Unreadable::Input(InvalidInput::new("--csv", format!("it can't be read any further: {error}"))),
+    }
+}

@@ -1,0 +1,49 @@
+//! The rows of a bulk: from a CSV, JSON lines or addresses on the command line to mails, one after the other.
+
+mod csv;
+mod input;
+mod jsonl;
+mod sieve;
+
+use postroom_core::{InvalidInput, Mail, Mailbox};
+
+pub(crate) use self::{
+    input::{Input, Place, Source},
+    sieve::{HEAD, Sieve},
+};
+
+/// A row that is a mail: what is its own, beside what all share.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) line: u64,
+    pub(crate) mail: Mail,
+}
+
+/// What can't be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// One row; the next may be sound.
+    Row {
+        /// Where.
+        line: u64,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The input itself.
+    Input(InvalidInput),
+}
+
+/// Rows as they come.
+pub(crate) type Rows = Box<dyn Iterator<Item = Result<Row, Unreadable>>>;
+
+/// The columns or keys that hold the address.
+const ADDRESS: [&str; 2] = ["to", "email"];
+
+fn is_address(name: &str) -> bool {
+    ADDRESS.iter().any(|own| name.eq_ignore_ascii_case(own))
+}
+
+fn of_addresses(addresses: &[Mailbox]) -> Rows {
+    let mails = addresses.to_vec().into_iter().map(|address| Mail { to: vec![address], ..Mail::default() });
+    Box::new((1..).zip(mails).map(|(line, mail)| Ok(Row { line, mail })))
+}

@@ -1,0 +1,105 @@
+//! What of a bulk's rows can be sent: bad rows are told and counted, an address that came before is left out.
+
+use std::{
+    collections::{HashSet, hash_map::RandomState},
+    hash::BuildHasher,
+};
+
+use postroom_core::Mail;
+
+use super::{
+    super::{console::Console, exit::{Failure, Result}},
+    Row, Rows, Unreadable,
+};
+use crate::check::{Checker, Problem};
+
+/// So many rows are looked at before anything is queued: what a template lacks for one of them, it lacks for all.
+pub(crate) const HEAD: u64 = 10;
+
+/// Rows on their way through.
+pub(crate) struct Sieve<'a> {
+    rows: Rows,
+    shared: &'a Mail,
+    checker: Checker<'a>,
+    seen: Option<Seen>,
+    console: Console,
+    /// How many were sound.
+    pub(crate) good: u64,
+    /// How many were no mail.
+    pub(crate) invalid: u64,
+    /// How many named an address again.
+    pub(crate) duplicates: u64,
+}
+
+impl<'a> Sieve<'a> {
+    pub(crate) fn new(
+        rows: Rows,
+        shared: &'a Mail,
+        checker: Checker<'a>,
+        allow_duplicates: bool,
+        console: Console,
+    ) -> Self {
+        let seen = (!allow_duplicates).then(Seen::default);
+        Self { rows, shared, checker, seen, console, good: 0, invalid: 0, duplicates: 0 }
+    }
+
+    /// The next sound row. A template that does not fit one of the first rows is an error; later it is a bad row.
+    pub(crate) fn next(&mut self) -> Result<Option<Row>> {
+        while let Some(row) = self.rows.next() {
+            match row {
+                Ok(row) => {
+                    if let Some(row) = self.sift(row)? {
+                        return Ok(Some(row));
+                    }
+                }
+                Err(Unreadable::Row { line, problem }) => self.refuse(line, &problem),
+                Err(Unreadable::Input(problem)) => return Err(problem.into()),
+            }
+        }
+        Ok(None)
+    }
+
+    fn sift(&mut self, row: Row) -> Result<Option<Row>> {
+        let whole = row.mail.clone().over(self.shared);
+        match self.checker.check(&whole) {
+            Ok(()) => {}
+            Err(Problem::Template(error)) if self.good < HEAD => {
+                return Err(Failure::usage("template", format!("line {}: {error}", row.line)));
+            }
+            Err(Problem::Template(error)) => return Ok(self.refused(&row, &error.to_string())),
+            Err(Problem::Mail(problem)) => return Ok(self.refused(&row, &problem.to_string())),
+        }
+        if self.seen.as_mut().is_some_and(|seen| !seen.is_new(&whole)) {
+            self.duplicates += 1;
+            return Ok(None);
+        }
+        self.good += 1;
+        Ok(Some(row))
+    }
+
+    fn refused(&mut self, row: &Row, problem: &str) -> Option<Row> {
+        self.refuse(row.line, problem);
+        None
+    }
+
+    fn refuse(&mut self, line: u64, problem: &str) {
+        self.invalid += 1;
+        self.console.note(format_args!("line {line}: {problem}"));
+    }
+}
+
+/// Addresses that came before, eight bytes each.
+#[derive(Default)]
+struct Seen {
+    hashes: HashSet<u64>,
+    hasher: RandomState,
+}
+
+impl Seen {
+    /// In their normal form: those of one mail together.
+    fn is_new(&mut self, mail: &Mail) -> bool {
+        let mut addresses = mail.recipients();
+        addresses.sort();
+        self.hashes.insert(self.hasher.hash_one(addresses))
+    }
+}

@@ -1,0 +1,52 @@
+//! The JSON for programs: read only, and the same words as `postroom … --json`.
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+};
+use postroom_core::{BatchId, BatchReport, JobId, JobReport};
+use serde_json::{Value, json};
+
+use crate::{
+    app::App,
+    failure::Failure,
+    page::batches::latest,
+    query::{BatchQuery, JobQuery, page_number},
+    snapshot::{self, Snapshot},
+};
+
+type Answer<T = Value> = Result<Json<T>, Failure>;
+
+pub(crate) async fn overview(State(app): State<App>) -> Answer<Snapshot> {
+    Ok(Json(Snapshot::take(app.store()?).await?))
+}
+
+pub(crate) async fn jobs(State(app): State<App>, Query(query): Query<JobQuery>) -> Answer {
+    let page = app.store()?.find_jobs(&query.filter()?, query.cursor(), query.limit()?).await?;
+    Ok(Json(json!({ "jobs": page.jobs, "next": page.next })))
+}
+
+pub(crate) async fn job(State(app): State<App>, Path(id): Path<String>) -> Answer<JobReport> {
+    let id: JobId = id.parse()?;
+    let job = app.store()?.job(&id).await?;
+    job.map(Json).ok_or_else(|| Failure::not_found(id))
+}
+
+pub(crate) async fn batches(State(app): State<App>, Query(query): Query<BatchQuery>) -> Answer {
+    let (batches, more) = latest(app.store()?, query.queue()?, page_number(&query.page)?, query.limit()?).await?;
+    Ok(Json(json!({ "batches": batches, "more": more })))
+}
+
+pub(crate) async fn batch(State(app): State<App>, Path(id): Path<String>) -> Answer<BatchReport> {
+    let id: BatchId = id.parse()?;
+    let batch = app.store()?.batch(&id).await?;
+    batch.map(Json).ok_or_else(|| Failure::not_found(id))
+}
+
+pub(crate) async fn queues(State(app): State<App>) -> Answer {
+    Ok(Json(json!({ "queues": snapshot::queues(app.store()?).await? })))
+}
+
+pub(crate) async fn workers(State(app): State<App>) -> Answer {
+    Ok(Json(json!({ "workers": app.store()?.processes().await? })))
+}

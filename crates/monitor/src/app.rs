@@ -1,0 +1,56 @@
+//! What all requests share.
+
+use std::{sync::Arc, time::Duration};
+
+use postroom_core::{Error, Settings, Store};
+
+use crate::{guard::Gate, link::Link, moment::Clock, preview::Previews};
+
+/// For how long a page may ask Redis before it says that Redis is away.
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(4);
+
+/// What all requests share. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct App(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    settings: Settings,
+    link: Link,
+    gate: Gate,
+    previews: Previews,
+}
+
+impl App {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let gate = Gate::new(&settings);
+        let previews = Previews::new(settings.templates_dir.clone());
+        Self(Arc::new(Parts { link: Link::default(), gate, previews, settings }))
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// The store; [`Error::Away`] until the first connection.
+    pub(crate) fn store(&self) -> Result<&Store, Error> {
+        self.0.link.store()
+    }
+
+    pub(crate) fn link(&self) -> &Link {
+        &self.0.link
+    }
+
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.0.gate
+    }
+
+    pub(crate) fn previews(&self) -> &Previews {
+        &self.0.previews
+    }
+
+    /// Now, told in the zone of the settings.
+    pub(crate) fn clock(&self) -> Clock {
+        Clock::now(self.0.settings.timezone)
+    }
+}

@@ -1,0 +1,115 @@
+//! Bars over the last hour, drawn by the server.
+
+use askama::Template;
+use postroom_core::store::Minute;
+
+use crate::moment::{Clock, grouped};
+
+/// The height of the drawing; its width is that of its bars.
+const HEIGHT: f64 = 100.0;
+const STEP: usize = 10;
+
+/// One count over the last hour, a bar for each minute.
+#[derive(Debug, Template)]
+#[template(path = "chart.html")]
+pub(crate) struct Chart {
+    /// What is counted, which is also the colour's name.
+    kind: &'static str,
+    title: &'static str,
+    total: String,
+    /// The scale: the number at the upper edge.
+    top: String,
+    middle: String,
+    peak: String,
+    width: usize,
+    bars: Vec<Bar>,
+    from: String,
+    until: String,
+}
+
+#[derive(Debug)]
+struct Bar {
+    x: usize,
+    y: String,
+    height: String,
+    told: String,
+}
+
+impl Chart {
+    pub(crate) fn new(
+        kind: &'static str,
+        title: &'static str,
+        minutes: &[Minute],
+        clock: Clock,
+        count: impl Fn(&Minute) -> u64,
+    ) -> Self {
+        let counts: Vec<u64> = minutes.iter().map(count).collect();
+        let peak = counts.iter().copied().max().unwrap_or(0);
+        let top = round_up(peak);
+        let time = |minute: Option<&Minute>| minute.map(|minute| clock.minute(minute.at_ms)).unwrap_or_default();
+        let bars = minutes.iter().zip(&counts).enumerate();
+        Self {
+            kind,
+            title,
+            total: grouped(counts.iter().sum()),
+            top: grouped(top),
+            middle: grouped(top / 2),
+            peak: grouped(peak),
+            width: minutes.len() * STEP,
+            bars: bars.map(|(index, (minute, count))| Bar::new(index, *count, top, &clock.minute(minute.at_ms))).collect(),
+            from: time(minutes.first()),
+            until: time(minutes.last()),
+        }
+    }
+}
+
+impl Bar {
+    #[expect(clippy::cast_precision_loss, reason = "counts of mails in a minute")]
+    fn new(index: usize, count: u64, top: u64, time: &str) -> Self {
+        let exact = HEIGHT * count as f64 / top as f64;
+        // One of a thousand should still be seen.
+        let height = if count == 0 { 0.0 } else { exact.max(2.0) };
+        Self {
+            x: index * STEP,
+            y: format!("{:.1}", HEIGHT - height),
+            height: format!("{height:.1}"),
+            told: format!("{time}: {}", grouped(count)),
+        }
+    }
+}
+
+/// The next even number that is easy to read: 4, 10, 20, 40, 100, …
+fn round_up(peak: u64) -> u64 {
+    let mut scale = 1_u64;
+    loop {
+        for step in [4, 10, 20] {
+            let top = scale.saturating_mul(step);
+            if top >= peak {
+                return top;
+            }
+        }
+        scale = scale.saturating_mul(10);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scales_are_round() {
+        for (peak, top) in [(0, 4), (4, 4), (5, 10), (11, 20), (21, 40), (399, 400), (401, 1_000), (u64::MAX, u64::MAX)] {
+            assert_eq!(round_up(peak), top, "{peak}");
+        }
+    }
+
+    #[test]
+    fn bars_fit_their_box() {
+        let minutes = [0, 1, 1_000].map(|sent| Minute { sent, ..Minute::default() });
+        let chart = Chart::new("sent", "Sent", &minutes, Clock::now(chrono_tz::UTC), |minute| minute.sent);
+        let heights: Vec<&str> = chart.bars.iter().map(|bar| bar.height.as_str()).collect();
+        assert_eq!(heights, ["0.0", "2.0", "100.0"]);
+        let svg = chart.render().expect("a chart");
+        assert!(svg.contains("<svg") && svg.contains("00:00: 1,000"), "{svg}");
+    }
+}

@@ -1,0 +1,122 @@
+//! `/metrics`: OpenMetrics text, read from Redis when it is asked for.
+//!
+//! | metric | labels, in this order | what |
+//! | --- | --- | --- |
+//! | `postroom_jobs` | `queue`, `state` (scheduled, queued, sending, deferred, unknown) | jobs that are not over |
+//! | `postroom_jobs_finished_total` | `queue`, `outcome` (sent, failed, cancelled) | jobs that are |
+//! | `postroom_jobs_enqueued_total` | `queue` | jobs that were handed over |
+//! | `postroom_queue_oldest_seconds` | `queue` | how long the oldest that may be taken has waited; 0 when none |
+//! | `postroom_queue_paused` | `queue` | 1 while it is paused |
+//! | `postroom_workers` | `queue` | living workers that serve it |
+//! | `postroom_worker_slots` | `queue` | how many mails those send at once at most |
+//! | `postroom_processes` | `kind` (worker, beat, monitor) | living processes |
+//!
+//! The finished are not called `postroom_jobs_total`: in OpenMetrics that is the counter of a family `postroom_jobs`,
+//! which is a gauge here.
+
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use postroom_core::{
+    QueueReport, Store,
+    store::{ProcessInfo, ProcessKind},
+};
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+use crate::{
+    app::App,
+    failure::Failure,
+    snapshot::{queues, workers_of},
+};
+
+const KIND: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+type Labels = Vec<(&'static str, String)>;
+
+pub(crate) async fn show(State(app): State<App>) -> Result<Response, Failure> {
+    let text = scrape(app.store()?).await?;
+    Ok(([(header::CONTENT_TYPE, KIND)], text).into_response())
+}
+
+async fn scrape(store: &Store) -> Result<String, Failure> {
+    let (queues, processes) = (queues(store).await?, store.processes().await?);
+    let metrics = Metrics::default();
+    queues.iter().for_each(|queue| metrics.add_queue(queue, &processes));
+    metrics.add_processes(&processes);
+    let mut text = String::new();
+    encode(&mut text, &metrics.registry()).map_err(Failure::defect)?;
+    Ok(text)
+}
+
+#[derive(Default)]
+struct Metrics {
+    jobs: Family<Labels, Gauge>,
+    finished: Family<Labels, Counter>,
+    enqueued: Family<Labels, Counter>,
+    oldest: Family<Labels, Gauge>,
+    paused: Family<Labels, Gauge>,
+    workers: Family<Labels, Gauge>,
+    slots: Family<Labels, Gauge>,
+    processes: Family<Labels, Gauge>,
+}
+
+impl Metrics {
+    fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix("postroom");
+        registry.register("jobs", "Jobs that are not over", self.jobs.clone());
+        registry.register("jobs_finished", "Jobs that are over", self.finished.clone());
+        registry.register("jobs_enqueued", "Jobs that were handed over", self.enqueued.clone());
+        let oldest = "Seconds that the oldest job that may be taken has waited";
+        registry.register("queue_oldest_seconds", oldest, self.oldest.clone());
+        registry.register("queue_paused", "Whether the queue is paused", self.paused.clone());
+        registry.register("workers", "Living workers that serve the queue", self.workers.clone());
+        registry.register("worker_slots", "Mails that those send at once at most", self.slots.clone());
+        registry.register("processes", "Living processes", self.processes.clone());
+        registry
+    }
+
+    fn add_queue(&self, queue: &QueueReport, processes: &[ProcessInfo]) {
+        let name = queue.queue.to_string();
+        let states = [
+            ("scheduled", queue.scheduled),
+            ("queued", queue.queued),
+            ("sending", queue.sending),
+            ("deferred", queue.deferred),
+            ("unknown", queue.unknown),
+        ];
+        let with = |label, value: &str| vec![("queue", name.clone()), (label, value.to_owned())];
+        for (state, number) in states {
+            set(&self.jobs, with("state", state), number);
+        }
+        let outcomes =
+            [("sent", queue.sent_total), ("failed", queue.failed_total), ("cancelled", queue.cancelled_total)];
+        for (outcome, number) in outcomes {
+            self.finished.get_or_create(&with("outcome", outcome)).inc_by(number);
+        }
+        let alone = vec![("queue", name.clone())];
+        self.enqueued.get_or_create(&alone).inc_by(queue.enqueued_total);
+        set(&self.oldest, alone.clone(), queue.oldest_queued_s.unwrap_or(0));
+        set(&self.paused, alone.clone(), u64::from(queue.paused));
+        set(&self.workers, alone.clone(), workers_of(queue, processes).count() as u64);
+        set(&self.slots, alone, workers_of(queue, processes).map(|worker| worker.concurrency as u64).sum());
+    }
+
+    fn add_processes(&self, processes: &[ProcessInfo]) {
+        let kinds =
+            [("worker", ProcessKind::Worker), ("beat", ProcessKind::Beat), ("monitor", ProcessKind::Monitor)];
+        for (name, kind) in kinds {
+            let number = processes.iter().filter(|process| process.kind == kind).count();
+            set(&self.processes, vec![("kind", name.to_owned())], number as u64);
+        }
+    }
+}
+
+fn set(family: &Family<Labels, Gauge>, labels: Labels, number: u64) {
+    family.get_or_create(&labels).set(i64::try_from(number).unwrap_or(i64::MAX));
+}

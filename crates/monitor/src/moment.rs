@@ -1,0 +1,117 @@
+//! Times and lengths of time, for people.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use chrono_tz::Tz;
+
+/// A time: exact for programs, in the zone of the settings for people, and how long ago it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Moment {
+    pub(crate) iso: String,
+    pub(crate) full: String,
+    pub(crate) ago: String,
+}
+
+/// Now, and how times are told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    now: DateTime<Utc>,
+    zone: Tz,
+}
+
+impl Clock {
+    pub(crate) fn now(zone: Tz) -> Self {
+        Self { now: Utc::now(), zone }
+    }
+
+    pub(crate) fn at_ms(&self, ms: i64) -> Moment {
+        self.moment(DateTime::from_timestamp_millis(ms).unwrap_or_default())
+    }
+
+    /// The time that a report tells, if it tells one.
+    pub(crate) fn at(&self, rfc3339: Option<&str>) -> Option<Moment> {
+        let time = DateTime::parse_from_rfc3339(rfc3339?).ok()?;
+        Some(self.moment(time.to_utc()))
+    }
+
+    /// Hours and minutes, for the axis of a chart.
+    pub(crate) fn minute(&self, ms: i64) -> String {
+        let time: DateTime<Utc> = DateTime::from_timestamp_millis(ms).unwrap_or_default();
+        time.with_timezone(&self.zone).format("%H:%M").to_string()
+    }
+
+    fn moment(&self, time: DateTime<Utc>) -> Moment {
+        let seconds = (self.now - time).num_seconds();
+        let ago = match seconds {
+            // Clocks of different machines differ a little.
+            -2..=2 => "just now".to_owned(),
+            3.. => format!("{} ago", span(seconds.unsigned_abs())),
+            _ => format!("in {}", span(seconds.unsigned_abs())),
+        };
+        Moment {
+            iso: time.to_rfc3339_opts(SecondsFormat::Millis, true),
+            full: time.with_timezone(&self.zone).format("%Y-%m-%d %H:%M:%S %Z").to_string(),
+            ago,
+        }
+    }
+}
+
+/// A length of time in its two largest units, or one where the second says little: `45 s`, `3 min`, `2 h 5 min`, `4 d`.
+pub(crate) fn span(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{minutes} min"),
+        3_600..36_000 if minutes % 60 > 0 => format!("{hours} h {} min", minutes % 60),
+        3_600..172_800 => format!("{hours} h"),
+        _ => format!("{days} d"),
+    }
+}
+
+/// A number with its thousands apart.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.char_indices() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Milliseconds as people read them.
+pub(crate) fn millis(ms: u64) -> String {
+    if ms < 1_000 { format!("{ms} ms") } else { format!("{}.{} s", ms / 1_000, ms % 1_000 / 100) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_spans() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
+        for (seconds, text) in
+            [(0, "0 s"), (59, "59 s"), (61, "1 min"), (3_600, "1 h"), (7_500, "2 h 5 min"), (90_000, "25 h"), (400_000, "4 d")]
+        {
+            assert_eq!(span(seconds), text);
+        }
+        assert_eq!(millis(12), "12 ms");
+        assert_eq!(millis(1_250), "1.2 s");
+    }
+
+    #[test]
+    fn before_and_after() {
+        let clock = Clock::now(Tz::Europe__Warsaw);
+        let now = clock.now.timestamp_millis();
+        assert_eq!(clock.at_ms(now).ago, "just now");
+        assert_eq!(clock.at_ms(now - 120_000).ago, "2 min ago");
+        assert_eq!(clock.at_ms(now + 120_000).ago, "in 2 min");
+        let moment = clock.at(Some("2026-01-02T03:04:05.000Z")).expect("a time");
+        assert_eq!(moment.full, "2026-01-02 04:04:05 CET");
+        assert_eq!(clock.at(Some("never")), None);
+    }
+}

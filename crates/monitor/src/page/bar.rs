@@ -1,0 +1,48 @@
+//! How far a batch has come.
+
+use askama::Template;
+use postroom_core::BatchReport;
+
+/// A bar with a piece for each fate.
+#[derive(Debug, Template)]
+#[template(path = "bar.html")]
+pub(super) struct Bar {
+    pieces: Vec<Piece>,
+    percent: u64,
+    told: String,
+}
+
+#[derive(Debug)]
+struct Piece {
+    kind: &'static str,
+    from: String,
+    width: String,
+}
+
+impl Bar {
+    pub(super) fn new(batch: &BatchReport) -> Self {
+        let counts = [
+            ("sent", batch.sent),
+            ("failed", batch.failed),
+            ("unknown", batch.unknown),
+            ("cancelled", batch.cancelled),
+            ("sending", batch.sending),
+            ("deferred", batch.deferred),
+        ];
+        let settled = batch.total.saturating_sub(batch.unfinished());
+        let percent = (settled * 100).checked_div(batch.total).unwrap_or(0);
+        Self { pieces: pieces(&counts, batch.total), percent, told: format!("{settled} of {} settled", batch.total) }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shares of a bar")]
+fn pieces(counts: &[(&'static str, u64)], total: u64) -> Vec<Piece> {
+    let share = |number: u64| 100.0 * number as f64 / total.max(1) as f64;
+    let mut before = 0;
+    let mut pieces = Vec::new();
+    for (kind, number) in counts.iter().filter(|(_, number)| *number > 0) {
+        pieces.push(Piece { kind, from: format!("{:.2}%", share(before)), width: format!("{:.2}%", share(*number)) });
+        before += number;
+    }
+    pieces
+}

@@ -1,0 +1,59 @@
+//! The list of jobs, narrowed and page by page.
+
+use askama::Template;
+use axum::extract::State;
+use postroom_core::{JobState, store::JobPage};
+
+use super::{Asked, Page, Shell, html, row::Row};
+use crate::{
+    app::App,
+    query::{JobQuery, PAGE},
+};
+
+#[derive(Template)]
+#[template(path = "jobs.html")]
+struct JobsPage {
+    shell: Shell,
+    query: JobQuery,
+    states: Vec<StateLink>,
+    queues: Vec<String>,
+    rows: Vec<Row>,
+    next: Option<String>,
+    /// What of the query can't be understood.
+    problem: Option<String>,
+}
+
+/// The way to the same list in one state.
+struct StateLink {
+    word: &'static str,
+    link: String,
+    here: bool,
+}
+
+pub(crate) async fn show(State(app): State<App>, shell: Shell, Asked(query): Asked<JobQuery>) -> Page {
+    let (store, clock) = (app.store()?, app.clock());
+    let queues = store.known_queues().await?.iter().map(ToString::to_string).collect();
+    let (found, problem) = match query.filter() {
+        Ok(filter) => (store.find_jobs(&filter, query.cursor(), PAGE).await?, None),
+        Err(problem) => (JobPage { jobs: Vec::new(), next: None }, Some(problem.to_string())),
+    };
+    html(&JobsPage {
+        shell: shell.at("jobs"),
+        states: states(&query),
+        queues,
+        rows: found.jobs.iter().map(|job| Row::new(job, clock)).collect(),
+        next: found.next.map(|cursor| query.encoded(&query.state, &cursor)),
+        problem,
+        query,
+    })
+}
+
+fn states(query: &JobQuery) -> Vec<StateLink> {
+    let link = |word: &'static str, state: &str| StateLink {
+        word,
+        link: query.encoded(state, ""),
+        here: query.state == state,
+    };
+    let all = std::iter::once(link("all", ""));
+    all.chain(JobState::ALL.map(|state| link(state.as_str(), state.as_str()))).collect()
+}

@@ -1,0 +1,34 @@
+//! The way in.
+
+use askama::Template;
+use axum::extract::State;
+use serde::Deserialize;
+
+use super::{Asked, Page, Shell, html};
+use crate::app::App;
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage {
+    shell: Shell,
+    next: String,
+    problem: String,
+    locked: bool,
+}
+
+/// Where somebody wanted to go.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Wanted {
+    next: String,
+}
+
+pub(crate) async fn show(State(app): State<App>, shell: Shell, Asked(Wanted { next }): Asked<Wanted>) -> Page {
+    render(&app, shell, &next, "")
+}
+
+/// The page, after a try that went wrong with the reason why.
+pub(crate) fn render(app: &App, shell: Shell, next: &str, problem: &str) -> Page {
+    let (next, problem) = (next.to_owned(), problem.to_owned());
+    html(&LoginPage { shell, next, problem, locked: app.gate().is_locked() })
+}

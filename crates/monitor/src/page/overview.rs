@@ -1,0 +1,145 @@
+//! How things stand.
+
+use askama::Template;
+use axum::extract::State;
+use postroom_core::{
+    JobState, QueueReport,
+    store::{JobFilter, ProcessInfo, ProcessKind},
+};
+
+use super::{Page, Shell, html, row::Row};
+use crate::{
+    app::App,
+    chart::Chart,
+    moment::{Clock, Moment, grouped, millis, span},
+    snapshot::{Snapshot, workers_of},
+};
+
+/// How many of the latest failures are shown.
+const FAILURES: usize = 5;
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct OverviewPage {
+    shell: Shell,
+    tiles: Vec<Tile>,
+    charts: Vec<Chart>,
+    queues: Vec<QueueLine>,
+    processes: Vec<ProcessLine>,
+    failures: Vec<Row>,
+    snapshot: Snapshot,
+}
+
+/// One figure.
+struct Tile {
+    label: &'static str,
+    figure: String,
+    more: String,
+    kind: &'static str,
+    link: &'static str,
+}
+
+/// A queue as a line.
+pub(super) struct QueueLine {
+    pub(super) report: QueueReport,
+    pub(super) workers: usize,
+    pub(super) oldest: Option<String>,
+}
+
+impl QueueLine {
+    pub(super) fn new(report: &QueueReport, processes: &[ProcessInfo]) -> Self {
+        Self {
+            workers: workers_of(report, processes).count(),
+            oldest: report.oldest_queued_s.map(span),
+            report: report.clone(),
+        }
+    }
+
+    /// Work that nobody will do as things are.
+    fn is_stranded(&self) -> bool {
+        self.workers == 0 && self.report.queued + self.report.deferred + self.report.scheduled > 0
+    }
+}
+
+/// A process as a line.
+struct ProcessLine {
+    kind: &'static str,
+    info: ProcessInfo,
+    started: Moment,
+    queues: String,
+    busy: usize,
+}
+
+impl ProcessLine {
+    fn new(info: &ProcessInfo, clock: Clock) -> Self {
+        Self {
+            kind: kind(info.kind),
+            started: clock.at_ms(info.started_ms),
+            queues: info.queues.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            busy: info.sending.len(),
+            info: info.clone(),
+        }
+    }
+}
+
+pub(crate) async fn show(State(app): State<App>, shell: Shell) -> Page {
+    let (store, clock) = (app.store()?, app.clock());
+    let snapshot = Snapshot::take(store).await?;
+    let failed = JobFilter { state: Some(JobState::Failed), ..JobFilter::default() };
+    let failures = store.find_jobs(&failed, None, FAILURES).await?.jobs;
+    html(&OverviewPage {
+        shell: shell.at("overview"),
+        tiles: tiles(&snapshot),
+        charts: charts(&snapshot, clock),
+        queues: snapshot.queues.iter().map(|queue| QueueLine::new(queue, &snapshot.processes)).collect(),
+        processes: snapshot.processes.iter().map(|info| ProcessLine::new(info, clock)).collect(),
+        failures: failures.iter().map(|job| Row::new(job, clock)).collect(),
+        snapshot,
+    })
+}
+
+fn charts(snapshot: &Snapshot, clock: Clock) -> Vec<Chart> {
+    let minutes = &snapshot.minutes;
+    vec![
+        Chart::new("sent", "Sent a minute", minutes, clock, |minute| minute.sent),
+        Chart::new("failed", "Failed a minute", minutes, clock, |minute| minute.failed),
+        Chart::new("deferred", "Deferred a minute", minutes, clock, |minute| minute.deferred),
+    ]
+}
+
+fn tiles(snapshot: &Snapshot) -> Vec<Tile> {
+    let tile = |label, figure, more, kind, link| Tile { label, figure, more, kind, link };
+    let (sent, failed) = (snapshot.in_the_hour(|minute| minute.sent), snapshot.in_the_hour(|minute| minute.failed));
+    let (queued, later) =
+        (snapshot.total(|queue| queue.queued), snapshot.total(|queue| queue.scheduled + queue.deferred));
+    let oldest = snapshot.queues.iter().filter_map(|queue| queue.oldest_queued_s).max();
+    let average = snapshot.average_ms.map_or_else(|| "–".to_owned(), millis);
+    let tried = format!("{} tries", grouped(snapshot.in_the_hour(|minute| minute.tries)));
+    let busy = format!("{} slots", grouped(slots(&snapshot.processes)));
+    vec![
+        tile("Sent", grouped(sent), "in the last hour".to_owned(), "sent", "/jobs?state=sent"),
+        tile("Failed", grouped(failed), share(failed, sent + failed), "failed", "/jobs?state=failed"),
+        tile("Queued", grouped(queued), format!("{} for later", grouped(later)), "queued", "/jobs?state=queued"),
+        tile("Sending", grouped(snapshot.total(|queue| queue.sending)), busy, "sending", "/jobs?state=sending"),
+        tile("Oldest waiting", oldest.map_or_else(|| "–".to_owned(), span), "may be taken now".to_owned(), "", "/queues"),
+        tile("Average try", average, tried, "", "/jobs"),
+    ]
+}
+
+fn slots(processes: &[ProcessInfo]) -> u64 {
+    let workers = processes.iter().filter(|process| process.kind == ProcessKind::Worker);
+    workers.map(|worker| worker.concurrency as u64).sum()
+}
+
+fn share(part: u64, whole: u64) -> String {
+    let permille = (part * 1_000).checked_div(whole).unwrap_or(0);
+    format!("{}.{} % in the last hour", permille / 10, permille % 10)
+}
+
+fn kind(kind: ProcessKind) -> &'static str {
+    match kind {
+        ProcessKind::Worker => "worker",
+        ProcessKind::Beat => "beat",
+        ProcessKind::Monitor => "monitor",
+    }
+}

@@ -1,0 +1,21 @@
+//! The queues: what waits in each, and the switch to pause it.
+
+use askama::Template;
+use axum::extract::State;
+
+use super::{Page, Shell, html, overview::QueueLine};
+use crate::{app::App, snapshot};
+
+#[derive(Template)]
+#[template(path = "queues.html")]
+struct QueuesPage {
+    shell: Shell,
+    queues: Vec<QueueLine>,
+}
+
+pub(crate) async fn show(State(app): State<App>, shell: Shell) -> Page {
+    let store = app.store()?;
+    let (queues, processes) = (snapshot::queues(store).await?, store.processes().await?);
+    let queues = queues.iter().map(|queue| QueueLine::new(queue, &processes)).collect();
+    html(&QueuesPage { shell: shell.at("queues"), queues })
+}

@@ -1,0 +1,70 @@
+//! A job as a line of a list.
+
+use postroom_core::{JobReport, JobState};
+
+use crate::moment::{Clock, Moment};
+
+/// A job as a line of a list.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) id: String,
+    pub(super) state: &'static str,
+    pub(super) queue: String,
+    /// The first of those it is for.
+    pub(super) to: String,
+    /// How many there are besides.
+    pub(super) others: usize,
+    /// Its subject where it is known without rendering, else its template.
+    pub(super) about: String,
+    pub(super) attempts: String,
+    /// When it ended or is due, with the word for which.
+    pub(super) when: Option<Moment>,
+    pub(super) when_word: &'static str,
+    pub(super) note: Option<String>,
+}
+
+impl Row {
+    pub(super) fn new(job: &JobReport, clock: Clock) -> Self {
+        let (when_word, when) = when(job);
+        Self {
+            id: job.id.to_string(),
+            state: job.state.as_str(),
+            queue: job.queue.to_string(),
+            to: job.recipients.first().map_or_else(|| "(not kept)".to_owned(), |first| first.address.to_string()),
+            others: job.recipients.len().saturating_sub(1),
+            about: about(job),
+            attempts: job.max_attempts.map_or_else(|| job.attempt.to_string(), |most| format!("{}/{most}", job.attempt)),
+            when: clock.at(when),
+            when_word,
+            note: note(job),
+        }
+    }
+}
+
+fn when(job: &JobReport) -> (&'static str, Option<&str>) {
+    match job.state {
+        JobState::Sent | JobState::Failed | JobState::Cancelled => (job.state.as_str(), job.finished_at.as_deref()),
+        JobState::Scheduled => ("due", job.due_at.as_deref()),
+        JobState::Deferred => ("next try", job.due_at.as_deref()),
+        JobState::Queued => ("waiting since", job.due_at.as_deref()),
+        JobState::Sending | JobState::Unknown => {
+            let last = job.attempts.last().map(|attempt| attempt.at.as_str());
+            ("enqueued", last.or(job.enqueued_at.as_deref()))
+        }
+    }
+}
+
+fn about(job: &JobReport) -> String {
+    let subject = job.mail.as_ref().filter(|_| !job.sensitive).and_then(|mail| mail.subject.clone());
+    subject.or_else(|| job.template.clone()).unwrap_or_default()
+}
+
+/// Why it is where it is.
+fn note(job: &JobReport) -> Option<String> {
+    let error = job.error.as_ref().map(|error| error.message.clone()).filter(|message| !message.is_empty());
+    match job.state {
+        JobState::Failed | JobState::Deferred | JobState::Unknown => error.or_else(|| job.reason.clone()),
+        JobState::Cancelled => job.reason.clone(),
+        JobState::Scheduled | JobState::Queued | JobState::Sending | JobState::Sent => None,
+    }
+}

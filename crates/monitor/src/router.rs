@@ -1,0 +1,64 @@
+//! Which path leads where.
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware::{from_fn, from_fn_with_state},
+    routing::{get, post},
+};
+
+use crate::{act, api, app::App, assets, failure, guard, health, metrics, page};
+
+/// More than any form of ours holds.
+const FORM_LIMIT: usize = 16 * 1_024;
+
+pub(crate) fn router(app: App) -> Router {
+    pages()
+        .merge(acts())
+        .merge(for_programs())
+        .fallback(page::not_found)
+        .layer(DefaultBodyLimit::max(FORM_LIMIT))
+        .layer(from_fn_with_state(app.clone(), failure::dress))
+        .layer(from_fn_with_state(app.clone(), guard::watch))
+        .route("/healthz", get(health::show))
+        .layer(from_fn(guard::add_headers))
+        .with_state(app)
+}
+
+fn pages() -> Router<App> {
+    Router::new()
+        .route("/", get(page::overview::show))
+        .route("/jobs", get(page::jobs::show))
+        .route("/jobs/{id}", get(page::job::show))
+        .route("/jobs/{id}/preview", get(page::job::frame))
+        .route("/batches", get(page::batches::show))
+        .route("/batches/{id}", get(page::batch::show))
+        .route("/queues", get(page::queues::show))
+        .route("/captured", get(page::captured::show))
+        .route("/captured/{id}", get(page::captured::show_mail))
+        .route("/captured/{id}/preview", get(page::captured::frame))
+        .route("/captured/{id}/raw", get(page::captured::raw))
+        .route("/find", get(page::find))
+        .route("/static/{name}", get(assets::show))
+}
+
+fn acts() -> Router<App> {
+    Router::new()
+        .route("/login", get(page::login::show).post(act::login::enter))
+        .route("/logout", post(act::login::leave))
+        .route("/jobs/{id}/{act}", post(act::job::act))
+        .route("/batches/{id}/cancel", post(act::batch::cancel))
+        .route("/queues/{queue}/{act}", post(act::queue::act))
+}
+
+fn for_programs() -> Router<App> {
+    Router::new()
+        .route("/metrics", get(metrics::show))
+        .route("/api/overview", get(api::overview))
+        .route("/api/jobs", get(api::jobs))
+        .route("/api/jobs/{id}", get(api::job))
+        .route("/api/batches", get(api::batches))
+        .route("/api/batches/{id}", get(api::batch))
+        .route("/api/queues", get(api::queues))
+        .route("/api/workers", get(api::workers))
+}

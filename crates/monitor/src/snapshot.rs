@@ -1,0 +1,106 @@
+//! How things stand: what the overview shows and tells programs.
+
+use postroom_core::{
+    QueueReport, Result, Store,
+    store::{Minute, ProcessInfo, ProcessKind, ServerFacts},
+};
+use serde::Serialize;
+
+use crate::warning::{self, Warning};
+
+/// How many minutes back the charts go.
+const MINUTES: u32 = 60;
+
+/// How things stand.
+#[derive(Debug, Serialize)]
+pub(crate) struct Snapshot {
+    pub(crate) warnings: Vec<Warning>,
+    pub(crate) queues: Vec<QueueReport>,
+    pub(crate) processes: Vec<ProcessInfo>,
+    /// The last hour, all queues together, the oldest minute first.
+    pub(crate) minutes: Vec<Minute>,
+    /// How long a try took on average in the last hour.
+    pub(crate) average_ms: Option<u64>,
+    pub(crate) redis: RedisState,
+}
+
+/// What is told of Redis.
+#[derive(Debug, Serialize)]
+pub(crate) struct RedisState {
+    pub(crate) version: String,
+    pub(crate) used_memory: String,
+    pub(crate) aof: bool,
+    pub(crate) eviction_policy: String,
+}
+
+impl From<ServerFacts> for RedisState {
+    fn from(facts: ServerFacts) -> Self {
+        Self {
+            version: facts.version,
+            used_memory: facts.used_memory,
+            aof: facts.aof,
+            eviction_policy: facts.eviction_policy,
+        }
+    }
+}
+
+impl Snapshot {
+    pub(crate) async fn take(store: &Store) -> Result<Self> {
+        let queues = queues(store).await?;
+        let processes = store.processes().await?;
+        let mut minutes = Vec::new();
+        for report in &queues {
+            add_up(&mut minutes, store.minutes(&report.queue, MINUTES).await?);
+        }
+        let facts = store.server_facts().await?;
+        let warnings = warning::of(&queues, &processes, &facts);
+        Ok(Self { warnings, average_ms: average_ms(&minutes), queues, processes, minutes, redis: facts.into() })
+    }
+
+    pub(crate) fn total(&self, count: impl Fn(&QueueReport) -> u64) -> u64 {
+        self.queues.iter().map(count).sum()
+    }
+
+    pub(crate) fn in_the_hour(&self, count: impl Fn(&Minute) -> u64) -> u64 {
+        self.minutes.iter().map(count).sum()
+    }
+}
+
+/// Every queue there is.
+pub(crate) async fn queues(store: &Store) -> Result<Vec<QueueReport>> {
+    let mut reports = Vec::new();
+    for queue in store.known_queues().await? {
+        reports.push(store.queue(&queue).await?);
+    }
+    Ok(reports)
+}
+
+/// Whether a worker serves a queue.
+pub(crate) fn workers_of<'a>(queue: &'a QueueReport, processes: &'a [ProcessInfo]) -> impl Iterator<Item = &'a ProcessInfo> {
+    processes.iter().filter(|process| process.kind == ProcessKind::Worker && process.queues.contains(&queue.queue))
+}
+
+/// Two readings may lie on both sides of a full minute, so minutes are matched by their time.
+fn add_up(sum: &mut Vec<Minute>, minutes: Vec<Minute>) {
+    if sum.is_empty() {
+        *sum = minutes;
+        return;
+    }
+    for minute in minutes {
+        if let Some(known) = sum.iter_mut().find(|known| known.at_ms == minute.at_ms) {
+            known.enqueued += minute.enqueued;
+            known.sent += minute.sent;
+            known.failed += minute.failed;
+            known.cancelled += minute.cancelled;
+            known.deferred += minute.deferred;
+            known.tries += minute.tries;
+            known.ms += minute.ms;
+        }
+    }
+}
+
+fn average_ms(minutes: &[Minute]) -> Option<u64> {
+    let tries: u64 = minutes.iter().map(|minute| minute.tries).sum();
+    let ms: u64 = minutes.iter().map(|minute| minute.ms).sum();
+    ms.checked_div(tries)
+}

@@ -1,0 +1,199 @@
+//! The loop: as many jobs as there are free slots, from the queues in their order.
+
+use std::{sync::Arc, time::Duration};
+
+use postroom_core::{
+    Error, QueueName, Shutdown,
+    store::{Bell, Claim, ClaimId, ClaimReply, Claimed},
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinError,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::warn;
+
+use crate::{
+    delivery::{Delivery, fail_panicked},
+    lease_clock,
+    office::Office,
+};
+
+/// An idle worker looks for itself at least this often, in case that a ring was lost.
+const LOOK_EVERY: Duration = Duration::from_secs(8);
+
+/// Takes jobs and starts their deliveries.
+pub(crate) struct Claimer {
+    office: Arc<Office>,
+    slots: Arc<Semaphore>,
+    bell: Bell,
+    deliveries: TaskTracker,
+    give_up: CancellationToken,
+}
+
+/// What a look into the queues found.
+struct Look {
+    /// Whether more waits than there were slots for.
+    more: bool,
+    /// How long until the next job is due.
+    next_due: Option<Duration>,
+}
+
+impl Claimer {
+    pub(crate) fn new(office: &Arc<Office>) -> Self {
+        let slots = usize::try_from(office.settings.concurrency.max).unwrap_or(usize::MAX);
+        Self {
+            office: Arc::clone(office),
+            slots: Arc::new(Semaphore::new(slots)),
+            bell: Bell::new(office.store.clone(), &office.queues()),
+            deliveries: TaskTracker::new(),
+            give_up: CancellationToken::new(),
+        }
+    }
+
+    /// Runs until shutdown, then lets what is under way come to its end within the limit of the settings.
+    pub(crate) async fn run(mut self, shutdown: &Shutdown) {
+        while !shutdown.is_requested() {
+            self.turn(shutdown).await;
+        }
+        self.drain().await;
+    }
+
+    /// Waits for a free slot, looks once, and waits for the next reason to look. Only the waiting ends with the shutdown:
+    /// a claim that is under way is heard to its end, so that its jobs are not left with nobody.
+    async fn turn(&mut self, shutdown: &Shutdown) {
+        tokio::select! {
+            () = shutdown.requested() => return,
+            // The semaphore is never closed.
+            slot = self.slots.acquire() => drop(slot),
+        }
+        let look = self.look().await;
+        let idle = async {
+            match look {
+                Ok(look) if look.more => {}
+                Ok(look) => self.wait_for_work(look.next_due).await,
+                Err(_) => tokio::time::sleep(Duration::from_millis(300)).await,
+            }
+        };
+        tokio::select! {
+            () = shutdown.requested() => {}
+            () = idle => {}
+        }
+    }
+
+    async fn wait_for_work(&mut self, next_due: Option<Duration>) {
+        let limit = next_due.map_or(LOOK_EVERY, |due| due.min(LOOK_EVERY));
+        let rang = self.bell.wait(limit).await;
+        if self.office.presence.note(rang).is_err() {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    }
+
+    /// Claims from the queues in their order until the slots are full.
+    async fn look(&self) -> Result<Look, Error> {
+        let mut found = Look { more: false, next_due: None };
+        for queue in self.order() {
+            let free = self.slots.available_permits();
+            if free == 0 {
+                found.more = true;
+                break;
+            }
+            let look = self.claim(&queue, free).await?;
+            found.more |= look.more;
+            found.next_due = [found.next_due, look.next_due].into_iter().flatten().min();
+        }
+        Ok(found)
+    }
+
+    /// As listed; with weights, the first by chance, each as often as its weight says.
+    fn order(&self) -> Vec<QueueName> {
+        let mut serve = self.office.settings.serve.clone();
+        if serve.iter().any(|(_, weight)| *weight > 1) {
+            let mut ordered = Vec::new();
+            while !serve.is_empty() {
+                let all: u32 = serve.iter().map(|(_, weight)| weight).sum();
+                let mut at = fastrand::u32(..all);
+                let chosen = serve.iter().position(|(_, weight)| {
+                    let here = at < *weight;
+                    at = at.saturating_sub(*weight);
+                    here
+                });
+                ordered.push(serve.remove(chosen.unwrap_or(0)).0);
+            }
+            return ordered;
+        }
+        serve.into_iter().map(|(queue, _)| queue).collect()
+    }
+
+    async fn claim(&self, queue: &QueueName, want: usize) -> Result<Look, Error> {
+        let asked_at = lease_clock::now();
+        match self.asked(queue, want).await? {
+            ClaimReply::Jobs { jobs, more, next_due_ms, now_ms } => {
+                for job in jobs {
+                    self.start(job, now_ms, asked_at);
+                }
+                let due = |ms: i64| Duration::from_millis(u64::try_from(ms - now_ms).unwrap_or(0).max(1));
+                Ok(Look { more, next_due: next_due_ms.map(due) })
+            }
+            ClaimReply::Paused => Ok(Look { more: false, next_due: None }),
+            ClaimReply::Newer(theirs) => {
+                let problem = Error::NewerProtocol { theirs, ours: postroom_core::store::PROTOCOL_VERSION };
+                self.office.raise_alert(format!("{queue} is not served: {problem}"));
+                Ok(Look { more: false, next_due: None })
+            }
+        }
+    }
+
+    /// A claim whose answer was lost is said again under the same id.
+    async fn asked(&self, queue: &QueueName, want: usize) -> Result<ClaimReply, Error> {
+        let id = ClaimId::generate();
+        let claim = Claim { queue, worker: &self.office.id, id: &id, want };
+        match self.office.store.claim(&claim).await {
+            Err(problem) if problem.is_transient() => {
+                drop(self.office.presence.note::<()>(Err(problem)));
+                self.office.presence.note(self.office.store.claim(&claim).await)
+            }
+            answer => self.office.presence.note(answer),
+        }
+    }
+
+    fn start(&self, job: Claimed, now_ms: i64, claimed_at: Duration) {
+        // Only this loop takes slots, and it asked for no more jobs than there were.
+        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+            warn!("{} came without a free slot; its lease will run out", job.id);
+            return;
+        };
+        let (office, give_up) = (Arc::clone(&self.office), self.give_up.clone());
+        self.deliveries.spawn(watched(slot, Delivery { office, job, now_ms, claimed_at, give_up }));
+    }
+
+    async fn drain(self) {
+        self.deliveries.close();
+        let limit = self.office.settings.shutdown_timeout;
+        if tokio::time::timeout(limit, self.deliveries.wait()).await.is_err() {
+            warn!("{} mails are still under way after {limit:?}; they are put back", self.office.in_flight.len());
+            self.give_up.cancel();
+            // What is said now must reach Redis; without it the leases run out.
+            let last_words = tokio::time::timeout(Duration::from_secs(3), self.deliveries.wait());
+            if last_words.await.is_err() {
+                warn!("Redis did not hear of {} mails; their leases run out", self.office.in_flight.len());
+            }
+        }
+    }
+}
+
+/// A delivery that panics fails its own job only.
+async fn watched(slot: OwnedSemaphorePermit, delivery: Delivery) {
+    let office = Arc::clone(&delivery.office);
+    let (id, fence, attempt) = (delivery.job.id.clone(), delivery.job.fence, delivery.job.attempt);
+    if let Err(error) = tokio::spawn(delivery.run()).await {
+        fail_panicked(&office, id, fence, attempt, panic_text(error)).await;
+    }
+    drop(slot);
+}
+
+fn panic_text(error: JoinError) -> String {
+    let Ok(payload) = error.try_into_panic() else { return "the task was ended".to_owned() };
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}

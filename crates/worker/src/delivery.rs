@@ -1,0 +1,263 @@
+//! One claimed job, from its content to its end: render, compose, begin, send, judge, settle.
+
+use std::{sync::Arc, time::Duration};
+
+use postroom_core::{
+    BatchId, EmailAddress, Header, InvalidInput, JobId, Mail, RecipientResult, Result,
+    store::{BeginReply, Claimed, FinishReply, Outcome, Settled},
+};
+use postroom_mail::{Attempt, Commit, Identity, Message, compose};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::{
+    judge::{Before, Judgement, all_open, judge},
+    lease_clock,
+    office::{Counter, Office},
+};
+
+/// One job in the hands of this worker.
+pub(crate) struct Delivery {
+    pub(crate) office: Arc<Office>,
+    pub(crate) job: Claimed,
+    /// Redis's clock when the job was claimed.
+    pub(crate) now_ms: i64,
+    /// When it was claimed, by the lease clock.
+    pub(crate) claimed_at: Duration,
+    /// Ends what is under way.
+    pub(crate) give_up: CancellationToken,
+}
+
+/// What a delivery needs before it can send.
+struct Prepared {
+    message: Message,
+    date_ms: i64,
+}
+
+/// Why a mail can't be prepared now.
+enum Unprepared {
+    /// It never can be.
+    Invalid(String),
+    /// Perhaps later: its template has not reached this machine yet.
+    TemplateMissing(String),
+    /// Redis is away.
+    Away,
+}
+
+/// For how long a mail whose template is missing is put off before it fails: deploys are not atomic.
+const TEMPLATE_PATIENCE: Duration = Duration::from_secs(600);
+const TEMPLATE_PAUSE: Duration = Duration::from_secs(20);
+
+impl Delivery {
+    /// Runs the whole delivery.
+    pub(crate) async fn run(self) {
+        match self.job.content.clone() {
+            Ok((header, mail)) => self.deliver(&header, mail).await,
+            Err(problem) => self.set_aside(&problem).await,
+        }
+    }
+
+    async fn deliver(&self, header: &Header, mail: Mail) {
+        let office = Arc::clone(&self.office);
+        let _ticket = office.in_flight.enter(&self.job, header.policy.lease, self.now_ms);
+        let mail = match self.whole(header, mail).await {
+            Ok(mail) => mail,
+            Err(unprepared) => return self.settle_unprepared(header, &Mail::default(), unprepared).await,
+        };
+        let prepared = match self.prepare(&mail) {
+            Ok(prepared) => prepared,
+            Err(unprepared) => return self.settle_unprepared(header, &mail, unprepared).await,
+        };
+        self.send(header, &mail, &prepared).await;
+    }
+
+    /// The mail with what its batch shares.
+    async fn whole(&self, header: &Header, mail: Mail) -> Result<Mail, Unprepared> {
+        let Some(batch) = &header.batch else { return Ok(mail) };
+        let batch: BatchId = batch.parse().map_err(|error: InvalidInput| Unprepared::Invalid(error.to_string()))?;
+        match self.office.presence.note(self.office.shared.of(&self.office.store, &batch).await) {
+            Ok(Some(shared)) => Ok(mail.over(&shared)),
+            Ok(None) => Err(Unprepared::Invalid(format!("the content of its batch {batch} is gone"))),
+            Err(_) => Err(Unprepared::Away),
+        }
+    }
+
+    fn prepare(&self, mail: &Mail) -> Result<Prepared, Unprepared> {
+        let office = &self.office;
+        let words = office.templates.render_mail(mail).map_err(|error| {
+            let told = error.to_string();
+            if error.is_missing_template() { Unprepared::TemplateMissing(told) } else { Unprepared::Invalid(told) }
+        })?;
+        let date_ms = self.job.date_ms.unwrap_or(self.now_ms);
+        let sender = office.settings.sender.as_ref();
+        let identity = Identity { message_id: self.message_id(mail), date_ms, boundary_seed: self.job.id.to_string() };
+        let message = compose(mail, &words, &identity, sender).map_err(|error| Unprepared::Invalid(error.to_string()))?;
+        let most = office.settings.max_message_size;
+        if message.bytes.len() as u64 > most {
+            let size = message.bytes.len();
+            return Err(Unprepared::Invalid(format!("the message has {size} bytes; MAX_MESSAGE_SIZE allows {most}")));
+        }
+        Ok(Prepared { message, date_ms })
+    }
+
+    /// The one of its first begin; before that, the job's id at the sender's domain.
+    fn message_id(&self, mail: &Mail) -> String {
+        let sender = mail.from.as_ref().or(self.office.settings.sender.as_ref());
+        let domain = sender.map_or("postroom.invalid", |sender| sender.address.domain());
+        self.job.message_id.clone().unwrap_or_else(|| format!("{}@{domain}", self.job.id))
+    }
+
+    async fn send(&self, header: &Header, mail: &Mail, prepared: &Prepared) {
+        let before = self.before(header, mail);
+        let open: Vec<EmailAddress> = before
+            .recipients
+            .iter()
+            .filter(|recipient| recipient.result == RecipientResult::Open)
+            .map(|recipient| recipient.address.clone())
+            .collect();
+        let begun = std::sync::atomic::AtomicBool::new(false);
+        let commit = async {
+            let committed = self.commit(header, prepared).await;
+            begun.store(committed == Commit::Proceed, std::sync::atomic::Ordering::Relaxed);
+            committed
+        };
+        let at_ms = self.at_ms();
+        let attempt = tokio::select! {
+            attempt = self.counter().transport.send(&prepared.message, &open, commit) => Some(attempt),
+            () = self.give_up.cancelled() => None,
+        };
+        match attempt {
+            Some(attempt) => self.settle(judge(before, &attempt, at_ms, fastrand::f64()), &attempt).await,
+            None if begun.into_inner() => self.leave_in_doubt(before).await,
+            None => self.hand_back().await,
+        }
+    }
+
+    /// The mark before the committing bytes, and a last look at the lease.
+    async fn commit(&self, header: &Header, prepared: &Prepared) -> Commit {
+        let asked = lease_clock::now();
+        let mark = (self.job.id.clone(), self.job.fence, prepared.message.message_id.clone(), prepared.date_ms);
+        match self.counter().settler.begin(mark).await {
+            Ok(BeginReply::Begun) if lease_clock::now() < lease_clock::usable_until(asked, header.policy.lease) => {
+                Commit::Proceed
+            }
+            Ok(BeginReply::Begun) => {
+                warn!(job = %self.job.id, "{} is not sent: this worker was held up for most of its lease", self.job.id);
+                Commit::Abort
+            }
+            Ok(BeginReply::Lost | BeginReply::Ended) | Err(_) => Commit::Abort,
+        }
+    }
+
+    fn before<'a>(&self, header: &'a Header, mail: &Mail) -> Before<'a> {
+        let known = self.job.recipients.clone();
+        let recipients = if known.is_empty() { all_open(&mail.recipients()) } else { known };
+        Before { header, attempt: self.job.attempt, tries: self.job.tries, recipients }
+    }
+
+    async fn settle(&self, judgement: Judgement, attempt: &Attempt) {
+        let told = self.story(attempt);
+        match judgement {
+            Judgement::Finish(outcome, reason, left) => {
+                match outcome {
+                    Outcome::Sent => debug!("{told}"),
+                    Outcome::Failed | Outcome::Unknown => warn!("{told}"),
+                }
+                self.finish(outcome, reason, left).await;
+            }
+            Judgement::Defer(delay, left) => {
+                info!("{told}; again in {:.1} s", delay.as_secs_f64());
+                self.defer(delay, left).await;
+            }
+        }
+    }
+
+    /// For logs: without addresses and content.
+    fn story(&self, attempt: &Attempt) -> String {
+        let phase = attempt.phase.map(|phase| format!(" at {phase}")).unwrap_or_default();
+        format!("{}: {}{phase} by {} after {} ms", self.job.id, attempt.verdict, attempt.transport, attempt.ms)
+    }
+
+    async fn settle_unprepared(&self, header: &Header, mail: &Mail, unprepared: Unprepared) {
+        match unprepared {
+            Unprepared::Away => self.hand_back().await,
+            Unprepared::TemplateMissing(problem) => {
+                let waited = self.now_ms - header.due_ms;
+                if u128::try_from(waited).is_ok_and(|waited| waited >= TEMPLATE_PATIENCE.as_millis()) {
+                    return self.refuse(header, mail, &problem).await;
+                }
+                self.office.raise_alert(format!("mail waits for a template: {problem}"));
+                let left = Settled { attempt: self.job.attempt, ..Settled::default() };
+                self.defer(TEMPLATE_PAUSE, left).await;
+            }
+            Unprepared::Invalid(problem) => self.refuse(header, mail, &problem).await,
+        }
+    }
+
+    /// Ours, and no attempt will mend it.
+    async fn refuse(&self, header: &Header, mail: &Mail, problem: &str) {
+        let before = self.before(header, mail);
+        let to: Vec<EmailAddress> = before.recipients.iter().map(|recipient| recipient.address.clone()).collect();
+        let attempt = Attempt::invalid(&to, problem);
+        self.settle(judge(before, &attempt, self.at_ms(), 0.0), &attempt).await;
+    }
+
+    async fn set_aside(&self, problem: &str) {
+        warn!(job = %self.job.id, "{} can't be read and is set aside: {problem}", self.job.id);
+        let error = Some(("unreadable".to_owned(), problem.to_owned()));
+        self.finish(Outcome::Failed, "unreadable", Settled { attempt: self.job.attempt, error, ..Settled::default() }).await;
+    }
+
+    /// The worker stops after the mark was written.
+    async fn leave_in_doubt(&self, before: Before<'_>) {
+        let to: Vec<EmailAddress> = before.recipients.iter().map(|recipient| recipient.address.clone()).collect();
+        let attempt = Attempt {
+            verdict: postroom_mail::Verdict::Unknown,
+            transport: self.counter().transport.name().to_owned(),
+            ..Attempt::invalid(&to, "the worker was stopped before the server had answered")
+        };
+        self.settle(judge(before, &attempt, self.at_ms(), 0.0), &attempt).await;
+    }
+
+    /// Back at once, nothing was tried.
+    async fn hand_back(&self) {
+        self.defer(Duration::ZERO, Settled { attempt: self.job.attempt, ..Settled::default() }).await;
+    }
+
+    async fn finish(&self, outcome: Outcome, reason: &str, left: Settled) {
+        let item = (self.job.id.clone(), self.job.fence, outcome, reason.to_owned(), left);
+        match self.counter().settler.finish(item).await {
+            Ok(FinishReply::Finished | FinishReply::Late) => self.office.tally(outcome == Outcome::Sent),
+            Ok(FinishReply::Twice) => warn!(job = %self.job.id, "{} was sent by another worker too", self.job.id),
+            Ok(FinishReply::Lost) => warn!(job = %self.job.id, "{} was no longer this worker's to settle", self.job.id),
+            Err(problem) => warn!(job = %self.job.id, "{} could not be settled: {problem}", self.job.id),
+        }
+    }
+
+    async fn defer(&self, delay: Duration, left: Settled) {
+        let item = (self.job.id.clone(), self.job.fence, delay, left);
+        if let Err(problem) = self.counter().settler.defer(item).await {
+            warn!(job = %self.job.id, "{} could not be put back: {problem}", self.job.id);
+        }
+    }
+
+    fn counter(&self) -> &Counter {
+        self.office.counter(self.job.id.queue())
+    }
+
+    /// Redis's clock now, as far as this process can tell.
+    fn at_ms(&self) -> i64 {
+        let since = lease_clock::now().saturating_sub(self.claimed_at);
+        self.now_ms + i64::try_from(since.as_millis()).unwrap_or(0)
+    }
+}
+
+/// A delivery panicked: that job fails, and nothing else.
+pub(crate) async fn fail_panicked(office: &Office, id: JobId, fence: u64, attempt: u32, what: String) {
+    warn!(job = %id, "{id} made its delivery panic: {what}");
+    let left = Settled { attempt: attempt + 1, error: Some(("panic".to_owned(), what)), ..Settled::default() };
+    let settler = office.counter(id.queue()).settler.clone();
+    if let Err(problem) = settler.finish((id, fence, Outcome::Failed, "panic".to_owned(), left)).await {
+        warn!("a job whose delivery had panicked could not be settled: {problem}");
+    }
+}

@@ -1,0 +1,128 @@
+//! What a worker does beside sending, each at its interval.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use postroom_core::{
+    QueueName, Shutdown,
+    store::{ProcessInfo, ProcessKind},
+};
+use tracing::{info, warn};
+
+use crate::office::Office;
+
+/// A duty: what it is called, how often it is due, one round of it.
+///
+/// | duty | every | does |
+/// | --- | --- | --- |
+/// | renew | a fifth of the shortest lease under way, at most 3 s | says that this worker still works on its jobs |
+/// | sweep | 3 s with leases out, 4 s without | promotes, rescues, expires |
+/// | prune | 60 s | frees what nobody needs any more |
+/// | tell | 5 s | tells of this worker |
+/// | templates | 2 s | takes in changed templates |
+/// | connections | 10 s | closes idle connections |
+pub(crate) fn start(office: &Arc<Office>, info: ProcessInfo, shutdown: &Shutdown) {
+    tokio::spawn(renew(Arc::clone(office)));
+    for queue in office.queues() {
+        tokio::spawn(sweep(Arc::clone(office), queue.clone(), shutdown.child()));
+        tokio::spawn(prune(Arc::clone(office), queue, shutdown.child()));
+    }
+    tokio::spawn(tell(Arc::clone(office), info, shutdown.child()));
+    tokio::spawn(templates(Arc::clone(office), shutdown.child()));
+    tokio::spawn(connections(Arc::clone(office), shutdown.child()));
+}
+
+/// Goes on while this worker drains: what is under way is still its.
+async fn renew(office: Arc<Office>) {
+    loop {
+        let lease = office.in_flight.shortest_lease().unwrap_or(Duration::from_secs(15));
+        tokio::time::sleep((lease / 5).min(Duration::from_secs(3))).await;
+        for queue in office.queues() {
+            for jobs in office.in_flight.of_queue(&queue).chunks(200) {
+                let lost = office.presence.note(office.store.renew(&queue, &office.id, jobs).await);
+                for id in lost.unwrap_or_default() {
+                    warn!(job = %id, "the lease on {id} is lost");
+                }
+            }
+        }
+    }
+}
+
+async fn sweep(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
+    let mut leases_out = false;
+    // Workers started together do not all sweep together.
+    let mut pause = Duration::from_millis(fastrand::u64(200..2_000));
+    while rest(pause, &shutdown).await {
+        if let Ok(swept) = office.presence.note(office.store.sweep(&queue).await) {
+            leases_out = swept.leases > 0;
+            if swept.rescued + swept.in_doubt > 0 {
+                warn!("{queue}: {} jobs of lost workers are queued again, {} are in doubt", swept.rescued, swept.in_doubt);
+            }
+            if swept.expired > 0 {
+                info!("{queue}: {} mails expired before they were sent", swept.expired);
+            }
+        }
+        pause = Duration::from_secs(if leases_out { 3 } else { 4 });
+    }
+}
+
+async fn prune(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
+    let mut pause = Duration::from_secs(fastrand::u64(5..60));
+    while rest(pause, &shutdown).await {
+        let more = office.presence.note(office.store.prune(&queue).await).unwrap_or(false);
+        pause = if more { Duration::from_millis(100) } else { Duration::from_secs(60) };
+    }
+}
+
+async fn tell(office: Arc<Office>, info: ProcessInfo, shutdown: Shutdown) {
+    let mut pause = Duration::ZERO;
+    while rest(pause, &shutdown).await {
+        let _ = office.presence.note(office.store.say_alive(&told(&office, &info, "running")).await);
+        pause = Duration::from_secs(5);
+    }
+}
+
+/// What there is to tell about this worker now.
+pub(crate) fn told(office: &Office, info: &ProcessInfo, state: &str) -> ProcessInfo {
+    ProcessInfo {
+        state: state.to_owned(),
+        sending: office.in_flight.told(),
+        sent: office.sent.load(Ordering::Relaxed),
+        failed: office.failed.load(Ordering::Relaxed),
+        alert: office.alert(),
+        ..info.clone()
+    }
+}
+
+/// What never changes of it.
+pub(crate) fn introduction(office: &Office) -> ProcessInfo {
+    ProcessInfo {
+        queues: office.queues(),
+        concurrency: usize::try_from(office.settings.concurrency.max).unwrap_or(usize::MAX),
+        ..ProcessInfo::of_this_process(ProcessKind::Worker, office.id.to_string())
+    }
+}
+
+async fn templates(office: Arc<Office>, shutdown: Shutdown) {
+    while rest(Duration::from_secs(2), &shutdown).await {
+        let office = Arc::clone(&office);
+        // It reads files.
+        let _ = tokio::task::spawn_blocking(move || office.reload_templates()).await;
+    }
+}
+
+async fn connections(office: Arc<Office>, shutdown: Shutdown) {
+    while rest(Duration::from_secs(10), &shutdown).await {
+        office.transports().iter().for_each(|transport| transport.retire_old());
+    }
+}
+
+/// Whether to go on after the pause.
+async fn rest(pause: Duration, shutdown: &Shutdown) -> bool {
+    tokio::select! {
+        () = shutdown.requested() => false,
+        () = tokio::time::sleep(pause) => true,
+    }
+}

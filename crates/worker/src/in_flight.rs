@@ -1,0 +1,75 @@
+//! The jobs that this worker holds, for renewing their leases and for telling what it does.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use postroom_core::{
+    JobId, QueueName,
+    store::{BusyJob, Claimed},
+};
+
+/// What is known of a job under way.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    fence: u64,
+    since_ms: i64,
+    lease: Duration,
+}
+
+/// All jobs under way.
+#[derive(Debug, Default)]
+pub(crate) struct InFlight(Mutex<HashMap<JobId, Held>>);
+
+impl InFlight {
+    /// Enters a job until the ticket is dropped.
+    pub(crate) fn enter(&self, job: &Claimed, lease: Duration, now_ms: i64) -> Ticket<'_> {
+        self.lock().insert(job.id.clone(), Held { fence: job.fence, since_ms: now_ms, lease });
+        Ticket { all: self, id: job.id.clone(), fence: job.fence }
+    }
+
+    /// The jobs of a queue with their fences.
+    pub(crate) fn of_queue(&self, queue: &QueueName) -> Vec<(JobId, u64)> {
+        let held = self.lock();
+        held.iter().filter(|(id, _)| id.queue() == queue).map(|(id, held)| (id.clone(), held.fence)).collect()
+    }
+
+    /// The shortest lease among them.
+    pub(crate) fn shortest_lease(&self) -> Option<Duration> {
+        self.lock().values().map(|held| held.lease).min()
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// What to tell about them: at most a hundred.
+    pub(crate) fn told(&self) -> Vec<BusyJob> {
+        self.lock().iter().take(100).map(|(id, held)| BusyJob { id: id.clone(), since_ms: held.since_ms }).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Held>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A job's place among those under way.
+#[derive(Debug)]
+pub(crate) struct Ticket<'a> {
+    all: &'a InFlight,
+    id: JobId,
+    fence: u64,
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        let mut held = self.all.lock();
+        // The same job may have been claimed anew meanwhile.
+        if held.get(&self.id).is_some_and(|held| held.fence == self.fence) {
+            held.remove(&self.id);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! From what came of a try to what becomes of its job. Pure: time and chance are given.
+
+use std::time::Duration;
+
+use postroom_core::{AttemptRecord, EmailAddress, Header, RecipientReport, RecipientResult, store::{Outcome, Settled}};
+use postroom_mail::{Attempt, RecipientOutcome, Verdict};
+
+/// What becomes of the job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// It is settled, for this reason where the outcome alone does not say it.
+    Finish(Outcome, &'static str, Settled),
+    /// It is tried again after that long.
+    Defer(Duration, Settled),
+}
+
+/// What is known of the job beside the try.
+#[derive(Debug, Clone)]
+pub(crate) struct Before<'a> {
+    /// Its terms.
+    pub(crate) header: &'a Header,
+    /// Counted attempts before this try.
+    pub(crate) attempt: u32,
+    /// Tries before this one.
+    pub(crate) tries: u32,
+    /// What became of its recipients before this try.
+    pub(crate) recipients: Vec<RecipientReport>,
+}
+
+/// Where every recipient stands before the first try.
+pub(crate) fn all_open(recipients: &[&EmailAddress]) -> Vec<RecipientReport> {
+    let open = |address: &&EmailAddress| RecipientReport { address: (*address).clone(), result: RecipientResult::Open, reply: None };
+    recipients.iter().map(open).collect()
+}
+
+/// Judges a try that began at `at_ms`; `jitter` is 0.0 to 1.0.
+pub(crate) fn judge(before: Before<'_>, attempt: &Attempt, at_ms: i64, jitter: f64) -> Judgement {
+    let counted = attempt.verdict.counts();
+    let number = before.attempt + u32::from(counted);
+    let recipients = after(before.recipients, &attempt.recipients);
+    let mut left = Settled {
+        attempt: number,
+        error: (attempt.verdict != Verdict::Accepted).then(|| (attempt.verdict.as_str().to_owned(), attempt.reply.clone())),
+        receipt: attempt.receipt.clone(),
+        recipients,
+        record: Some(record(attempt, before.tries + 1, counted, at_ms)),
+    };
+    if attempt.verdict == Verdict::Unknown {
+        return Judgement::Finish(Outcome::Unknown, "", left);
+    }
+    if left.recipients.iter().all(|recipient| recipient.result != RecipientResult::Open) {
+        return settled(left, "refused");
+    }
+    if number >= before.header.policy.attempts {
+        give_up(&mut left.recipients);
+        return settled(left, "attempts_spent");
+    }
+    Judgement::Defer(delay(before.header, attempt.verdict, number, before.tries, jitter), left)
+}
+
+fn settled(mut left: Settled, reason: &'static str) -> Judgement {
+    if left.recipients.iter().any(|recipient| recipient.result == RecipientResult::Accepted) {
+        left.error = None;
+        return Judgement::Finish(Outcome::Sent, "", left);
+    }
+    Judgement::Finish(Outcome::Failed, reason, left)
+}
+
+/// Those that are still open have had their attempts.
+fn give_up(recipients: &mut [RecipientReport]) {
+    for recipient in recipients.iter_mut().filter(|recipient| recipient.result == RecipientResult::Open) {
+        recipient.result = RecipientResult::Refused;
+    }
+}
+
+/// Nothing that did not count is waited for longer than this: it is not the mail's fault.
+const LONGEST_UNCOUNTED: Duration = Duration::from_secs(30);
+
+/// How long to wait. What counts follows the job's backoff. What does not grows with the tries, never from nothing:
+/// a server that is down is not to be asked in a circle.
+fn delay(header: &Header, verdict: Verdict, attempt: u32, tries: u32, jitter: f64) -> Duration {
+    if verdict == Verdict::Aborted {
+        return Duration::ZERO;
+    }
+    if verdict.counts() {
+        // A delay of nothing would mean "at once" to the store.
+        return header.policy.backoff.delay(attempt, jitter).max(Duration::from_millis(1));
+    }
+    let grown = Duration::from_secs(1).saturating_mul(1 << tries.min(5)).min(LONGEST_UNCOUNTED);
+    grown.mul_f64(0.5 + jitter / 2.0)
+}
+
+/// The recipients after the try: the refused and the accepted stay what they are.
+fn after(mut recipients: Vec<RecipientReport>, tried: &[RecipientOutcome]) -> Vec<RecipientReport> {
+    for outcome in tried {
+        let Some(recipient) = recipients.iter_mut().find(|recipient| recipient.address == outcome.address) else { continue };
+        if recipient.result != RecipientResult::Open {
+            continue;
+        }
+        recipient.result = match outcome.verdict {
+            Verdict::Accepted => RecipientResult::Accepted,
+            verdict if verdict.is_final() => RecipientResult::Refused,
+            _ => RecipientResult::Open,
+        };
+        recipient.reply = (outcome.verdict != Verdict::Accepted).then(|| outcome.reply.clone());
+    }
+    recipients
+}
+
+fn record(attempt: &Attempt, n: u32, counted: bool, at_ms: i64) -> AttemptRecord {
+    AttemptRecord {
+        n,
+        counted,
+        at_ms,
+        transport: attempt.transport.clone(),
+        phase: attempt.phase.map(str::to_owned),
+        code: attempt.code,
+        enhanced: attempt.enhanced.clone(),
+        reply: attempt.reply.clone(),
+        verdict: attempt.verdict.as_str().to_owned(),
+        ms: attempt.ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use postroom_core::{Policy, Priority};
+    use postroom_core::RecipientResult::{Accepted, Open, Refused};
+
+    use super::*;
+
+    fn header() -> Header {
+        Header {
+            priority: Priority::NORMAL,
+            enqueued_ms: 0,
+            due_ms: 0,
+            expires_ms: None,
+            policy: Policy::of_queue("emails"),
+            batch: None,
+            sensitive: false,
+        }
+    }
+
+    fn address(name: &str) -> EmailAddress {
+        format!("{name}@example.org").parse().expect("an address")
+    }
+
+    /// A try in which the recipients a, b, … got these verdicts.
+    fn attempt(verdicts: &[Verdict]) -> Attempt {
+        let outcome = |(index, verdict): (usize, &Verdict)| RecipientOutcome {
+            address: address(["a", "b", "c"][index]),
+            verdict: *verdict,
+            code: None,
+            enhanced: None,
+            reply: verdict.to_string(),
+            suppress: false,
+        };
+        let recipients: Vec<_> = verdicts.iter().enumerate().map(outcome).collect();
+        let whole = Verdict::of_mail(verdicts.iter().copied());
+        Attempt { verdict: whole, reply: whole.to_string(), recipients, ..Attempt::invalid(&[], "") }
+    }
+
+    fn judged(before: &[RecipientResult], attempts: u32, verdicts: &[Verdict]) -> Judgement {
+        let recipients = before
+            .iter()
+            .enumerate()
+            .map(|(index, result)| RecipientReport { address: address(["a", "b", "c"][index]), result: *result, reply: None })
+            .collect();
+        let header = header();
+        judge(Before { header: &header, attempt: attempts, tries: attempts, recipients }, &attempt(verdicts), 0, 1.0)
+    }
+
+    #[test]
+    fn what_becomes_of_a_job() {
+        let rows: &[(&[RecipientResult], u32, &[Verdict], &str, u32)] = &[
+            (&[Open], 0, &[Verdict::Accepted], "sent", 0),
+            (&[Open], 2, &[Verdict::Accepted], "sent", 2),
+            (&[Open], 0, &[Verdict::RecipientRefused], "failed refused", 1),
+            (&[Open], 0, &[Verdict::Invalid], "failed refused", 1),
+            (&[Open], 0, &[Verdict::Later], "deferred 3000", 1),
+            (&[Open], 1, &[Verdict::Later], "deferred 6000", 2),
+            (&[Open], 5, &[Verdict::Later], "failed attempts_spent", 6),
+            (&[Open], 5, &[Verdict::NothingSent], "deferred 30000", 5),
+            (&[Open], 0, &[Verdict::NothingSent], "deferred 1000", 0),
+            (&[Open], 0, &[Verdict::Throttled], "deferred 1000", 0),
+            (&[Open], 0, &[Verdict::Account], "deferred 1000", 0),
+            (&[Open], 0, &[Verdict::Aborted], "deferred 0", 0),
+            (&[Open], 0, &[Verdict::Unknown], "unknown", 0),
+            (&[Open, Open], 0, &[Verdict::Accepted, Verdict::RecipientRefused], "sent", 0),
+            (&[Open, Open], 0, &[Verdict::Accepted, Verdict::Later], "deferred 3000", 1),
+            (&[Open, Open], 5, &[Verdict::Accepted, Verdict::Later], "sent", 6),
+            (&[Accepted, Open], 1, &[Verdict::Accepted, Verdict::RecipientRefused], "sent", 1),
+            (&[Refused, Refused], 1, &[], "failed refused", 2),
+        ];
+        for (before, attempts, verdicts, expected, number) in rows {
+            let (told, left) = match judged(before, *attempts, verdicts) {
+                Judgement::Finish(Outcome::Sent, _, left) => ("sent".to_owned(), left),
+                Judgement::Finish(Outcome::Failed, reason, left) => (format!("failed {reason}"), left),
+                Judgement::Finish(Outcome::Unknown, _, left) => ("unknown".to_owned(), left),
+                Judgement::Defer(delay, left) => (format!("deferred {}", delay.as_millis()), left),
+            };
+            assert_eq!((told.as_str(), left.attempt), (*expected, *number), "{before:?} {attempts} {verdicts:?}");
+            assert_eq!(told == "sent", left.error.is_none(), "{told}: {:?}", left.error);
+        }
+    }
+
+    #[test]
+    fn the_accepted_are_not_tried_again() {
+        let Judgement::Defer(_, left) = judged(&[Open, Open, Open], 0, &[Verdict::Accepted, Verdict::RecipientRefused, Verdict::Later])
+        else {
+            panic!("one is open");
+        };
+        assert_eq!(left.recipients.iter().map(|r| r.result).collect::<Vec<_>>(), [Accepted, Refused, Open]);
+    }
+}

@@ -1,0 +1,136 @@
+//! Begin, finish and defer for one queue. What gathers while a script call is under way goes into the next one, so calls
+//! are few under load and immediate otherwise.
+
+use std::{sync::Arc, time::Duration};
+
+use postroom_core::{
+    Error, JobId, QueueName, Result, Store,
+    store::{BeginReply, DeferReply, FinishReply, Outcome, Settled, WorkerId},
+};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::presence::Presence;
+
+/// How many jobs one script call settles.
+const MOST: usize = 100;
+
+type Begin = (JobId, u64, String, i64);
+type Finish = (JobId, u64, Outcome, String, Settled);
+type Defer = (JobId, u64, Duration, Settled);
+type Asked<Q, A> = (Q, oneshot::Sender<Result<A>>);
+
+/// The way to the settler of one queue.
+#[derive(Debug, Clone)]
+pub(crate) struct Settler {
+    begin: mpsc::UnboundedSender<Asked<Begin, BeginReply>>,
+    finish: mpsc::UnboundedSender<Asked<Finish, FinishReply>>,
+    defer: mpsc::UnboundedSender<Asked<Defer, DeferReply>>,
+}
+
+impl Settler {
+    /// Starts a queue's settler; it ends with its last handle.
+    pub(crate) fn start(store: &Store, queue: &QueueName, worker: &WorkerId, presence: &Arc<Presence>) -> Self {
+        let desk = Arc::new(Desk {
+            store: store.clone(),
+            queue: queue.clone(),
+            worker: worker.clone(),
+            presence: Arc::clone(presence),
+        });
+        let (begin, begins) = mpsc::unbounded_channel();
+        let (finish, finishes) = mpsc::unbounded_channel();
+        let (defer, defers) = mpsc::unbounded_channel();
+        tokio::spawn(Arc::clone(&desk).serve_begins(begins));
+        tokio::spawn(Arc::clone(&desk).serve_finishes(finishes));
+        tokio::spawn(desk.serve_defers(defers));
+        Self { begin, finish, defer }
+    }
+
+    /// Writes the mark. An error means that it is not known to be written: do not send.
+    pub(crate) async fn begin(&self, mark: Begin) -> Result<BeginReply> {
+        ask(&self.begin, mark).await
+    }
+
+    /// Settles a job, however long Redis is away.
+    pub(crate) async fn finish(&self, finish: Finish) -> Result<FinishReply> {
+        ask(&self.finish, finish).await
+    }
+
+    /// Puts a job back, however long Redis is away.
+    pub(crate) async fn defer(&self, defer: Defer) -> Result<DeferReply> {
+        ask(&self.defer, defer).await
+    }
+}
+
+async fn ask<Q, A>(desk: &mpsc::UnboundedSender<Asked<Q, A>>, question: Q) -> Result<A> {
+    let gone = || Error::Away("the settler has ended".to_owned());
+    let (answer, answered) = oneshot::channel();
+    desk.send((question, answer)).map_err(|_| gone())?;
+    answered.await.map_err(|_| gone())?
+}
+
+struct Desk {
+    store: Store,
+    queue: QueueName,
+    worker: WorkerId,
+    presence: Arc<Presence>,
+}
+
+impl Desk {
+    async fn serve_begins(self: Arc<Self>, mut asked: mpsc::UnboundedReceiver<Asked<Begin, BeginReply>>) {
+        while let Some((jobs, answers)) = gather(&mut asked).await {
+            let replies = self.store.begin(&self.queue, &self.worker, &jobs).await;
+            answer(answers, self.presence.note(replies));
+        }
+    }
+
+    async fn serve_finishes(self: Arc<Self>, mut asked: mpsc::UnboundedReceiver<Asked<Finish, FinishReply>>) {
+        while let Some((jobs, answers)) = gather(&mut asked).await {
+            let mut replies = self.store.finish(&self.queue, &self.worker, &jobs).await;
+            while self.unheard(&replies).await {
+                replies = self.store.finish(&self.queue, &self.worker, &jobs).await;
+            }
+            answer(answers, self.presence.note(replies));
+        }
+    }
+
+    async fn serve_defers(self: Arc<Self>, mut asked: mpsc::UnboundedReceiver<Asked<Defer, DeferReply>>) {
+        while let Some((jobs, answers)) = gather(&mut asked).await {
+            let mut replies = self.store.defer(&self.queue, &self.worker, &jobs).await;
+            while self.unheard(&replies).await {
+                replies = self.store.defer(&self.queue, &self.worker, &jobs).await;
+            }
+            answer(answers, self.presence.note(replies));
+        }
+    }
+
+    /// Whether Redis has not heard it, so that it must be said again (it may be: nothing happens twice), after a pause.
+    async fn unheard<T>(&self, replies: &Result<Vec<T>>) -> bool {
+        let Err(problem) = replies else { return false };
+        if !problem.is_transient() {
+            return false;
+        }
+        self.presence.gone(problem);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        true
+    }
+}
+
+type Gathered<Q, A> = (Vec<Q>, Vec<oneshot::Sender<Result<A>>>);
+
+/// Waits for the first question and takes what has come meanwhile; `None` when nobody is left to ask.
+async fn gather<Q, A>(asked: &mut mpsc::UnboundedReceiver<Asked<Q, A>>) -> Option<Gathered<Q, A>> {
+    let mut gathered = Vec::new();
+    let number = asked.recv_many(&mut gathered, MOST).await;
+    (number > 0).then(|| gathered.into_iter().unzip())
+}
+
+fn answer<A>(answers: Vec<oneshot::Sender<Result<A>>>, replies: Result<Vec<A>>) {
+    match replies {
+        // Nobody listens any more when the job was given up meanwhile.
+        Ok(replies) => answers.into_iter().zip(replies).for_each(|(answer, reply)| drop(answer.send(Ok(reply)))),
+        Err(problem) => {
+            let said = problem.to_string();
+            answers.into_iter().for_each(|answer| drop(answer.send(Err(Error::Away(said.clone())))));
+        }
+    }
+}

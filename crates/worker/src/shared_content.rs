@@ -1,0 +1,32 @@
+//! What batches share, read once and kept for a while.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use postroom_core::{BatchId, Mail, Result, Store};
+
+/// Contents at hand at a time; a worker seldom sends more batches at once.
+const KEPT: usize = 32;
+
+/// The shared contents of the batches that are being sent.
+#[derive(Debug, Default)]
+pub(crate) struct SharedContent(Mutex<HashMap<BatchId, Arc<Mail>>>);
+
+impl SharedContent {
+    /// What the batch's mails share; `None` when the batch is gone.
+    pub(crate) async fn of(&self, store: &Store, batch: &BatchId) -> Result<Option<Arc<Mail>>> {
+        if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(batch) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let Some(mail) = store.batch_content(batch).await? else { return Ok(None) };
+        let mail = Arc::new(mail);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= KEPT {
+            kept.clear();
+        }
+        kept.insert(batch.clone(), Arc::clone(&mail));
+        Ok(Some(mail))
+    }
+}

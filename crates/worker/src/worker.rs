@@ -1,0 +1,79 @@
+//! The process from start to end.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use postroom_core::{Shutdown, Store, settings::Settings};
+use postroom_mail::Transport;
+use tracing::{info, warn};
+
+use crate::{claimer::Claimer, duties, office::Office};
+
+/// Runs a worker until it is told to stop.
+pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
+    // A second call finds the provider installed, which is as well.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    check_transports(&settings)?;
+    let Some(store) = connect(&settings, &shutdown).await? else { return Ok(()) };
+    let office = Arc::new(Office::open(store, settings)?);
+    let info = duties::introduction(&office);
+    greet(&office).await;
+    duties::start(&office, info.clone(), &shutdown);
+    Claimer::new(&office).run(&shutdown).await;
+    let _ = office.store.say_gone(&info.id).await;
+    for transport in office.transports() {
+        transport.close().await;
+    }
+    info!("stopped");
+    Ok(())
+}
+
+/// Wrong settings are told before Redis is asked for anything.
+fn check_transports(settings: &Settings) -> anyhow::Result<()> {
+    for (queue, _) in &settings.serve {
+        settings.transport_of(queue)?;
+    }
+    Ok(())
+}
+
+/// Connects, however long Redis is away; `None` when told to stop meanwhile.
+async fn connect(settings: &Settings, shutdown: &Shutdown) -> anyhow::Result<Option<Store>> {
+    let mut told = false;
+    while !shutdown.is_requested() {
+        let connected = tokio::select! {
+            () = shutdown.requested() => return Ok(None),
+            connected = Store::connect(&settings.redis) => connected,
+        };
+        match connected {
+            Ok(store) => return Ok(Some(store)),
+            Err(problem) if !problem.is_transient() => return Err(problem).context("connecting to Redis"),
+            Err(problem) if !told => {
+                told = true;
+                warn!("{} can't be reached, waiting for it: {problem}", settings.redis.place());
+            }
+            Err(_) => {}
+        }
+        tokio::select! {
+            () = shutdown.requested() => return Ok(None),
+            () = tokio::time::sleep(Duration::from_millis(500)) => {}
+        }
+    }
+    Ok(None)
+}
+
+/// Says what this worker serves and by what, and what about the server endangers mail.
+async fn greet(office: &Office) {
+    let queues: Vec<String> = office.queues().iter().map(ToString::to_string).collect();
+    let transports: Vec<String> = office.transports().iter().map(|transport: &Arc<Transport>| transport.name().to_owned()).collect();
+    info!(
+        "worker {} serves {} by {}, {} mails at a time",
+        office.id,
+        queues.join(", "),
+        transports.join(", "),
+        office.settings.concurrency.max
+    );
+    let _ = office.presence.note(office.store.announce_queues(&office.queues()).await);
+    if let Ok(facts) = office.presence.note(office.store.server_facts().await) {
+        facts.warnings().iter().for_each(|warning| warn!("{warning}"));
+    }
+}
