@@ -27,7 +27,9 @@ pub(crate) static VERSION: LazyLock<String> = LazyLock::new(|| {
 
 pub(crate) async fn show(Path(name): Path<String>) -> Response {
     match FILES.iter().find(|(known, _, _)| *known == name) {
-        Some((_, kind, text)) => ([(header::CONTENT_TYPE, *kind), (header::CACHE_CONTROL, KEEP)], *text).into_response(),
+        Some((_, kind, text)) => {
+            ([(header::CONTENT_TYPE, *kind), (header::CACHE_CONTROL, KEEP)], *text).into_response()
+        }
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }

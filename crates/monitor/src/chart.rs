@@ -51,12 +51,14 @@ impl Chart {
         Self {
             kind,
             title,
-            total: grouped(counts.iter().sum()),
+            total: grouped(counts.iter().sum::<u64>()),
             top: grouped(top),
             middle: grouped(top / 2),
             peak: grouped(peak),
             width: minutes.len() * STEP,
-            bars: bars.map(|(index, (minute, count))| Bar::new(index, *count, top, &clock.minute(minute.at_ms))).collect(),
+            bars: bars
+                .map(|(index, (minute, count))| Bar::new(index, *count, top, &clock.minute(minute.at_ms)))
+                .collect(),
             from: time(minutes.first()),
             until: time(minutes.last()),
         }
@@ -98,7 +100,8 @@ mod tests {
 
     #[test]
     fn scales_are_round() {
-        for (peak, top) in [(0, 4), (4, 4), (5, 10), (11, 20), (21, 40), (399, 400), (401, 1_000), (u64::MAX, u64::MAX)] {
+        for (peak, top) in [(0, 4), (4, 4), (5, 10), (11, 20), (21, 40), (399, 400), (401, 1_000), (u64::MAX, u64::MAX)]
+        {
             assert_eq!(round_up(peak), top, "{peak}");
         }
     }

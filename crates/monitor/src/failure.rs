@@ -40,7 +40,8 @@ impl Failure {
 
     /// A form that no page of ours made for this visitor, or one that is too old.
     pub(crate) fn forged() -> Self {
-        let why = "This page is too old, or was not made here: go back, load it again and try once more. Nothing was done.";
+        let why =
+            "This page is too old, or was not made here: go back, load it again and try once more. Nothing was done.";
         Self::new(StatusCode::FORBIDDEN, "forged", why)
     }
 

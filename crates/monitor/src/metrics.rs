@@ -92,7 +92,7 @@ impl Metrics {
         ];
         let with = |label, value: &str| vec![("queue", name.clone()), (label, value.to_owned())];
         for (state, number) in states {
-            set(&self.jobs, with("state", state), number);
+            set(&self.jobs, &with("state", state), number);
         }
         let outcomes =
             [("sent", queue.sent_total), ("failed", queue.failed_total), ("cancelled", queue.cancelled_total)];
@@ -101,22 +101,21 @@ impl Metrics {
         }
         let alone = vec![("queue", name.clone())];
         self.enqueued.get_or_create(&alone).inc_by(queue.enqueued_total);
-        set(&self.oldest, alone.clone(), queue.oldest_queued_s.unwrap_or(0));
-        set(&self.paused, alone.clone(), u64::from(queue.paused));
-        set(&self.workers, alone.clone(), workers_of(queue, processes).count() as u64);
-        set(&self.slots, alone, workers_of(queue, processes).map(|worker| worker.concurrency as u64).sum());
+        set(&self.oldest, &alone, queue.oldest_queued_s.unwrap_or(0));
+        set(&self.paused, &alone, u64::from(queue.paused));
+        set(&self.workers, &alone, workers_of(queue, processes).count() as u64);
+        set(&self.slots, &alone, workers_of(queue, processes).map(|worker| worker.concurrency as u64).sum());
     }
 
     fn add_processes(&self, processes: &[ProcessInfo]) {
-        let kinds =
-            [("worker", ProcessKind::Worker), ("beat", ProcessKind::Beat), ("monitor", ProcessKind::Monitor)];
+        let kinds = [("worker", ProcessKind::Worker), ("beat", ProcessKind::Beat), ("monitor", ProcessKind::Monitor)];
         for (name, kind) in kinds {
             let number = processes.iter().filter(|process| process.kind == kind).count();
-            set(&self.processes, vec![("kind", name.to_owned())], number as u64);
+            set(&self.processes, &vec![("kind", name.to_owned())], number as u64);
         }
     }
 }
 
-fn set(family: &Family<Labels, Gauge>, labels: Labels, number: u64) {
-    family.get_or_create(&labels).set(i64::try_from(number).unwrap_or(i64::MAX));
+fn set(family: &Family<Labels, Gauge>, labels: &Labels, number: u64) {
+    family.get_or_create(labels).set(i64::try_from(number).unwrap_or(i64::MAX));
 }

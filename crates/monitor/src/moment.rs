@@ -1,5 +1,7 @@
 //! Times and lengths of time, for people.
 
+use std::borrow::Borrow;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 
@@ -67,9 +69,9 @@ pub(crate) fn span(seconds: u64) -> String {
     }
 }
 
-/// A number with its thousands apart.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
+/// A number with its thousands apart; templates hand over references.
+pub(crate) fn grouped(number: impl Borrow<u64>) -> String {
+    let digits = number.borrow().to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (index, digit) in digits.char_indices() {
         if index > 0 && (digits.len() - index) % 3 == 0 {
@@ -94,9 +96,15 @@ mod tests {
         for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(grouped(number), text);
         }
-        for (seconds, text) in
-            [(0, "0 s"), (59, "59 s"), (61, "1 min"), (3_600, "1 h"), (7_500, "2 h 5 min"), (90_000, "25 h"), (400_000, "4 d")]
-        {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (61, "1 min"),
+            (3_600, "1 h"),
+            (7_500, "2 h 5 min"),
+            (90_000, "25 h"),
+            (400_000, "4 d"),
+        ] {
             assert_eq!(span(seconds), text);
         }
         assert_eq!(millis(12), "12 ms");

@@ -42,7 +42,7 @@ impl JobQuery {
 
     /// Whether anything narrows the list.
     pub(crate) fn is_narrow(&self) -> bool {
-        self.encoded(&self.state, "") != ""
+        !self.encoded(&self.state, "").is_empty()
     }
 
     /// The address's end for this list in another state, from another place.
@@ -109,7 +109,7 @@ fn given(text: &str) -> Option<&str> {
 }
 
 fn parsed<T: std::str::FromStr<Err = InvalidInput>>(field: &str, text: &str) -> Result<Option<T>, InvalidInput> {
-    given(text).map(str::parse).transpose().map_err(|problem| problem.at(field))
+    given(text).map(str::parse).transpose().map_err(|problem: InvalidInput| problem.at(field))
 }
 
 fn limit(text: &str) -> Result<usize, InvalidInput> {

@@ -76,7 +76,10 @@ pub(crate) async fn queues(store: &Store) -> Result<Vec<QueueReport>> {
 }
 
 /// Whether a worker serves a queue.
-pub(crate) fn workers_of<'a>(queue: &'a QueueReport, processes: &'a [ProcessInfo]) -> impl Iterator<Item = &'a ProcessInfo> {
+pub(crate) fn workers_of<'a>(
+    queue: &'a QueueReport,
+    processes: &'a [ProcessInfo],
+) -> impl Iterator<Item = &'a ProcessInfo> {
     processes.iter().filter(|process| process.kind == ProcessKind::Worker && process.queues.contains(&queue.queue))
 }
 

@@ -91,7 +91,8 @@ impl Delivery {
         let date_ms = self.job.date_ms.unwrap_or(self.now_ms);
         let sender = office.settings.sender.as_ref();
         let identity = Identity { message_id: self.message_id(mail), date_ms, boundary_seed: self.job.id.to_string() };
-        let message = compose(mail, &words, &identity, sender).map_err(|error| Unprepared::Invalid(error.to_string()))?;
+        let message =
+            compose(mail, &words, &identity, sender).map_err(|error| Unprepared::Invalid(error.to_string()))?;
         let most = office.settings.max_message_size;
         if message.bytes.len() as u64 > most {
             let size = message.bytes.len();
@@ -205,7 +206,8 @@ impl Delivery {
     async fn set_aside(&self, problem: &str) {
         warn!(job = %self.job.id, "{} can't be read and is set aside: {problem}", self.job.id);
         let error = Some(("unreadable".to_owned(), problem.to_owned()));
-        self.finish(Outcome::Failed, "unreadable", Settled { attempt: self.job.attempt, error, ..Settled::default() }).await;
+        self.finish(Outcome::Failed, "unreadable", Settled { attempt: self.job.attempt, error, ..Settled::default() })
+            .await;
     }
 
     /// The worker stops after the mark was written.

@@ -7,7 +7,7 @@ use std::{
 
 use postroom_core::{
     QueueName, Shutdown,
-    store::{ProcessInfo, ProcessKind},
+    store::{ProcessInfo, ProcessKind, Swept},
 };
 use tracing::{info, warn};
 
@@ -18,7 +18,7 @@ use crate::office::Office;
 /// | duty | every | does |
 /// | --- | --- | --- |
 /// | renew | a fifth of the shortest lease under way, at most 3 s | says that this worker still works on its jobs |
-/// | sweep | 3 s with leases out, 4 s without | promotes, rescues, expires |
+/// | sweep | a fifth of a lease with leases out, at most 3 s; 4 s without | promotes, rescues, expires |
 /// | prune | 60 s | frees what nobody needs any more |
 /// | tell | 5 s | tells of this worker |
 /// | templates | 2 s | takes in changed templates |
@@ -51,20 +51,29 @@ async fn renew(office: Arc<Office>) {
 }
 
 async fn sweep(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
-    let mut leases_out = false;
     // Workers started together do not all sweep together.
     let mut pause = Duration::from_millis(fastrand::u64(200..2_000));
     while rest(pause, &shutdown).await {
         if let Ok(swept) = office.presence.note(office.store.sweep(&queue).await) {
-            leases_out = swept.leases > 0;
+            pause = sweep_again_after(swept);
             if swept.rescued + swept.in_doubt > 0 {
-                warn!("{queue}: {} jobs of lost workers are queued again, {} are in doubt", swept.rescued, swept.in_doubt);
+                warn!(
+                    "{queue}: {} jobs of lost workers are queued again, {} are in doubt",
+                    swept.rescued, swept.in_doubt
+                );
             }
             if swept.expired > 0 {
                 info!("{queue}: {} mails expired before they were sent", swept.expired);
             }
         }
-        pause = Duration::from_secs(if leases_out { 3 } else { 4 });
+    }
+}
+
+/// With leases out, often enough that the pauses between sweeps are not taken for a stall of Redis.
+fn sweep_again_after(swept: Swept) -> Duration {
+    match swept.leases {
+        0 => Duration::from_secs(4),
+        _ => (swept.lease / 5).clamp(Duration::from_millis(100), Duration::from_secs(3)),
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use postroom_core::{AttemptRecord, EmailAddress, Header, RecipientReport, RecipientResult, store::{Outcome, Settled}};
+use postroom_core::{
+    AttemptRecord, EmailAddress, Header, RecipientReport, RecipientResult,
+    store::{Outcome, Settled},
+};
 use postroom_mail::{Attempt, RecipientOutcome, Verdict};
 
 /// What becomes of the job.
@@ -29,7 +32,11 @@ pub(crate) struct Before<'a> {
 
 /// Where every recipient stands before the first try.
 pub(crate) fn all_open(recipients: &[&EmailAddress]) -> Vec<RecipientReport> {
-    let open = |address: &&EmailAddress| RecipientReport { address: (*address).clone(), result: RecipientResult::Open, reply: None };
+    let open = |address: &&EmailAddress| RecipientReport {
+        address: (*address).clone(),
+        result: RecipientResult::Open,
+        reply: None,
+    };
     recipients.iter().map(open).collect()
 }
 
@@ -40,7 +47,8 @@ pub(crate) fn judge(before: Before<'_>, attempt: &Attempt, at_ms: i64, jitter: f
     let recipients = after(before.recipients, &attempt.recipients);
     let mut left = Settled {
         attempt: number,
-        error: (attempt.verdict != Verdict::Accepted).then(|| (attempt.verdict.as_str().to_owned(), attempt.reply.clone())),
+        error: (attempt.verdict != Verdict::Accepted)
+            .then(|| (attempt.verdict.as_str().to_owned(), attempt.reply.clone())),
         receipt: attempt.receipt.clone(),
         recipients,
         record: Some(record(attempt, before.tries + 1, counted, at_ms)),
@@ -93,7 +101,9 @@ fn delay(header: &Header, verdict: Verdict, attempt: u32, tries: u32, jitter: f6
 /// The recipients after the try: the refused and the accepted stay what they are.
 fn after(mut recipients: Vec<RecipientReport>, tried: &[RecipientOutcome]) -> Vec<RecipientReport> {
     for outcome in tried {
-        let Some(recipient) = recipients.iter_mut().find(|recipient| recipient.address == outcome.address) else { continue };
+        let Some(recipient) = recipients.iter_mut().find(|recipient| recipient.address == outcome.address) else {
+            continue;
+        };
         if recipient.result != RecipientResult::Open {
             continue;
         }
@@ -124,8 +134,8 @@ fn record(attempt: &Attempt, n: u32, counted: bool, at_ms: i64) -> AttemptRecord
 
 #[cfg(test)]
 mod tests {
-    use postroom_core::{Policy, Priority};
     use postroom_core::RecipientResult::{Accepted, Open, Refused};
+    use postroom_core::{Policy, Priority};
 
     use super::*;
 
@@ -164,7 +174,11 @@ mod tests {
         let recipients = before
             .iter()
             .enumerate()
-            .map(|(index, result)| RecipientReport { address: address(["a", "b", "c"][index]), result: *result, reply: None })
+            .map(|(index, result)| RecipientReport {
+                address: address(["a", "b", "c"][index]),
+                result: *result,
+                reply: None,
+            })
             .collect();
         let header = header();
         judge(Before { header: &header, attempt: attempts, tries: attempts, recipients }, &attempt(verdicts), 0, 1.0)
@@ -206,7 +220,8 @@ mod tests {
 
     #[test]
     fn the_accepted_are_not_tried_again() {
-        let Judgement::Defer(_, left) = judged(&[Open, Open, Open], 0, &[Verdict::Accepted, Verdict::RecipientRefused, Verdict::Later])
+        let Judgement::Defer(_, left) =
+            judged(&[Open, Open, Open], 0, &[Verdict::Accepted, Verdict::RecipientRefused, Verdict::Later])
         else {
             panic!("one is open");
         };

@@ -12,9 +12,11 @@ fn main() -> ExitCode {
         Err(problem) => return refuse(&problem),
     };
     telemetry::init(&settings.log);
-    let outcome = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from).and_then(
-        |runtime| runtime.block_on(async { run(settings, Shutdown::on_signals()?).await }),
-    );
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(async { run(settings, Shutdown::on_signals()?).await }));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => refuse(&format_args!("{error:#}")),

@@ -13,7 +13,9 @@ use postroom_core::{QueueName, Store, settings::Settings, store::WorkerId};
 use postroom_mail::{LoadError, Templates, Transport};
 use tracing::{error, info};
 
-use crate::{capture::StoreSink, in_flight::InFlight, presence::Presence, settler::Settler, shared_content::SharedContent};
+use crate::{
+    capture::StoreSink, in_flight::InFlight, presence::Presence, settler::Settler, shared_content::SharedContent,
+};
 
 /// The worker's means and memory.
 #[derive(Debug)]

@@ -1,16 +1,25 @@
 //! Says once when Redis goes away, and once when it is back.
 
 use std::{
-    sync::{Mutex, PoisonError},
-    time::Instant,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use postroom_core::Error;
 use tracing::{error, info, warn};
 
-/// What was last known of Redis.
+/// What was last known of Redis: since when it is away, if it is.
 #[derive(Debug, Default)]
-pub(crate) struct Presence(Mutex<Option<Instant>>);
+pub(crate) struct Presence(Mutex<Option<Absence>>);
+
+#[derive(Debug)]
+struct Absence {
+    since: Instant,
+    told: bool,
+}
+
+/// One lost connection among several is no absence yet.
+const WORTH_TELLING: Duration = Duration::from_secs(1);
 
 impl Presence {
     /// Takes note of the outcome of a conversation and passes it on.
@@ -25,17 +34,23 @@ impl Presence {
 
     /// Takes note that Redis is away.
     pub(crate) fn gone(&self, problem: &Error) {
-        let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if since.is_none() {
-            *since = Some(Instant::now());
-            warn!("{problem}; what is under way goes on, and so does this process when Redis is back");
+        let mut absence = self.lock();
+        let absence = absence.get_or_insert_with(|| Absence { since: Instant::now(), told: false });
+        if !absence.told && absence.since.elapsed() >= WORTH_TELLING {
+            absence.told = true;
+            warn!("{problem}; what is under way goes on, the rest waits for it");
         }
     }
 
     fn back(&self) {
-        let gone = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(since) = gone {
-            info!(seconds = since.elapsed().as_secs(), "Redis is back after {:.1} s", since.elapsed().as_secs_f64());
+        let Some(absence) = self.lock().take() else { return };
+        if absence.told {
+            let away = absence.since.elapsed();
+            info!(seconds = away.as_secs(), "Redis is back after {:.1} s", away.as_secs_f64());
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Absence>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

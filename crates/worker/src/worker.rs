@@ -64,7 +64,8 @@ async fn connect(settings: &Settings, shutdown: &Shutdown) -> anyhow::Result<Opt
 /// Says what this worker serves and by what, and what about the server endangers mail.
 async fn greet(office: &Office) {
     let queues: Vec<String> = office.queues().iter().map(ToString::to_string).collect();
-    let transports: Vec<String> = office.transports().iter().map(|transport: &Arc<Transport>| transport.name().to_owned()).collect();
+    let transports: Vec<String> =
+        office.transports().iter().map(|transport: &Arc<Transport>| transport.name().to_owned()).collect();
     info!(
         "worker {} serves {} by {}, {} mails at a time",
         office.id,

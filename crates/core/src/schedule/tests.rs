@@ -97,8 +97,22 @@ fn the_hour_that_comes_twice() {
 #[test]
 fn what_is_no_expression_or_never_fires() {
     let bad = [
-        "", "x", "* * * *", "* * * * * *", "0 0 0 1 1 * 2026", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *",
-        "* * * * 8", "*/0 * * * *", "5-1 * * * *", "@reboot", "@daily 5", "* * * * MUN", "-1 * * * *",
+        "",
+        "x",
+        "* * * *",
+        "* * * * * *",
+        "0 0 0 1 1 * 2026",
+        "60 * * * *",
+        "* 24 * * *",
+        "* * 0 * *",
+        "* * * 13 *",
+        "* * * * 8",
+        "*/0 * * * *",
+        "5-1 * * * *",
+        "@reboot",
+        "@daily 5",
+        "* * * * MUN",
+        "-1 * * * *",
     ];
     for bad in bad {
         let error = cron(bad, "UTC").expect_err(bad).to_string();
@@ -114,7 +128,10 @@ fn what_is_no_expression_or_never_fires() {
 fn intervals_are_aligned() {
     let times = |table: &Timetable, after| table.after(after).take(2).collect::<Vec<_>>();
     assert_eq!(times(&every(1), 5_400), [6_000, 7_000]);
-    assert_eq!(times(&every(900), ms("2026-01-01T10:03:00Z")), ["10:15", "10:30"].map(|at| ms(&format!("2026-01-01T{at}:00Z"))));
+    assert_eq!(
+        times(&every(900), ms("2026-01-01T10:03:00Z")),
+        ["10:15", "10:30"].map(|at| ms(&format!("2026-01-01T{at}:00Z")))
+    );
     assert_eq!((every(1).latest(5_999), every(1).latest(6_000)), (Some(5_000), Some(6_000)));
     assert_eq!(every(60).next(i64::MAX), None);
 }
@@ -123,9 +140,9 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 #[test]
 fn being_late_loses_nothing_and_a_gap_is_made_up_once_or_let_go() {
-    let (run, brief, skip) =
-        (Missed::Run { grace: HOUR }, Missed::Run { grace: Duration::from_secs(3) }, Missed::Skip);
-    let plan = |fire_ms: &[i64], cursor_ms, next_ms| Plan { fire_ms: fire_ms.to_vec(), cursor_ms, next_ms: Some(next_ms) };
+    let (run, brief, skip) = (Missed::Run { grace: HOUR }, Missed::Run { grace: Duration::from_secs(3) }, Missed::Skip);
+    let plan =
+        |fire_ms: &[i64], cursor_ms, next_ms| Plan { fire_ms: fire_ms.to_vec(), cursor_ms, next_ms: Some(next_ms) };
     let second = 1_000;
     for missed in [run, skip] {
         // Not yet; on time; three times late; exactly as late as it may be.

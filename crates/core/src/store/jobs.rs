@@ -158,7 +158,8 @@ impl Store {
     async fn add_shared_content(&self, found: &mut HashMap<&JobId, JobReport>) -> Result<()> {
         let mut shared: HashMap<String, Option<Mail>> = HashMap::new();
         for report in found.values_mut() {
-            let (Some(batch), Some(mail)) = (&report.batch, report.mail.take()) else { continue };
+            let Some(batch) = &report.batch else { continue };
+            let Some(mail) = report.mail.take() else { continue };
             if !shared.contains_key(batch) {
                 let content = match batch.parse() {
                     Ok(id) => self.batch_content(&id).await?,

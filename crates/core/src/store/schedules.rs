@@ -45,7 +45,7 @@ pub enum Kept {
 }
 
 /// A schedule, as it is kept.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Schedule {
     /// A name like no other: a schedule that is removed and made anew has another one.
     pub id: String,
@@ -55,10 +55,11 @@ pub struct Schedule {
     pub revision: u64,
     /// Its times up to here (Unix milliseconds) are decided.
     pub cursor_ms: i64,
+    timetable: Timetable,
 }
 
 /// What the clock asks for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct DueSchedules {
     /// Redis's clock (Unix milliseconds).
     pub now_ms: i64,
@@ -70,6 +71,8 @@ pub struct DueSchedules {
     pub outbox: Vec<Firing>,
     /// Schedules and firings that this version can't read, each with its reason.
     pub unreadable: Vec<String>,
+    /// Whether there may be more than was looked at.
+    pub more: bool,
 }
 
 /// The answer to a tick.
@@ -85,9 +88,9 @@ pub enum TickReply {
 
 impl Schedule {
     /// What to do about it at `now_ms`.
-    pub fn plan(&self, now_ms: i64) -> Result<Plan> {
-        let table = Timetable::of(&self.settings.timing)?;
-        Ok(table.plan(self.settings.missed, self.cursor_ms, now_ms))
+    #[must_use]
+    pub fn plan(&self, now_ms: i64) -> Plan {
+        self.timetable.plan(self.settings.missed, self.cursor_ms, now_ms)
     }
 
     /// The job or batch that it fires for that time: always the same, whoever asks.
@@ -116,8 +119,7 @@ impl Store {
 
     /// Forgets the schedules that came from the file and are not among `names`; returns whom.
     pub async fn remove_schedules_but(&self, names: &[&str]) -> Result<Vec<String>> {
-        let all: Vec<String> =
-            self.run(redis::cmd("ZRANGE").arg(self.keys.system("schedules")).arg(0).arg(-1)).await?;
+        let all: Vec<String> = self.run(redis::cmd("ZRANGE").arg(self.keys.system("schedules")).arg(0).arg(-1)).await?;
         let mut removed = Vec::new();
         for name in all.into_iter().filter(|name| !names.contains(&name.as_str())) {
             let args = Args::of([&name, FILE]);
@@ -146,6 +148,7 @@ impl Store {
             schedules: due.iter().filter_map(|hash| schedule(hash).map_err(&mut noted).ok()).collect(),
             outbox: entries.iter().filter_map(|(id, entry)| Firing::read(id, entry).map_err(&mut noted).ok()).collect(),
             unreadable,
+            more: due.len() >= PAGE || entries.len() >= PAGE,
         })
     }
 
@@ -196,8 +199,10 @@ impl Store {
 fn schedule(hash: &HashMap<String, String>) -> Result<Schedule> {
     let name = field::<String>(hash, "name")?;
     let wrong = |error: Error| Error::Protocol(format!("schedule {name}: {error}"));
+    let settings = definition::read(hash, &name).map_err(wrong)?;
     Ok(Schedule {
-        settings: definition::read(hash, &name).map_err(wrong)?,
+        timetable: Timetable::of(&settings.timing).map_err(|problem| wrong(problem.into()))?,
+        settings,
         id: field(hash, "id").map_err(wrong)?,
         revision: field(hash, "revision").map_err(wrong)?,
         cursor_ms: field(hash, "cursor_ms").map_err(wrong)?,

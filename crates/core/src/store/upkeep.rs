@@ -1,5 +1,7 @@
 //! What has to be done from time to time, by whoever is there: sweep and prune.
 
+use std::time::Duration;
+
 use super::{
     claim::BUDGET,
     connection::{Args, Store},
@@ -22,6 +24,9 @@ pub struct Swept {
     pub next_due_ms: Option<i64>,
     /// How many leases are out.
     pub leases: u64,
+    /// How long the latest of them is: whoever watches must look several times within it, or it takes its own pauses
+    /// for a stall of Redis.
+    pub lease: Duration,
     /// Redis's clock.
     pub now_ms: i64,
 }
@@ -40,6 +45,7 @@ impl Store {
                 ready: reply.next::<u8>()? == 1,
                 next_due_ms: Some(reply.next()?).filter(|ms| *ms > 0),
                 leases: reply.next()?,
+                lease: Duration::from_millis(reply.next()?),
                 now_ms: reply.next()?,
             }),
             other => Err(unexpected(other)),

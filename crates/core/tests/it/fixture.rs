@@ -92,7 +92,8 @@ impl Fixture {
 }
 
 pub(crate) fn mail() -> Mail {
-    serde_json::from_value(serde_json::json!({"to": "ann@example.org", "subject": "Hi", "text": "Hello"})).expect("a mail")
+    serde_json::from_value(serde_json::json!({"to": "ann@example.org", "subject": "Hi", "text": "Hello"}))
+        .expect("a mail")
 }
 
 pub(crate) fn terms() -> JobTerms {

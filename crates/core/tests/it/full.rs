@@ -1,6 +1,9 @@
 //! A Redis without room: new mail is refused, what is there goes out.
 
-use postroom_core::{Error, JobState, store::{Outcome, WorkerId, NewJob}, JobId};
+use postroom_core::{
+    Error, JobId, JobState,
+    store::{NewJob, Outcome, WorkerId},
+};
 use postroom_testkit::PrivateRedis;
 
 use crate::fixture::{Fixture, mail, terms};
@@ -24,7 +27,8 @@ async fn a_full_redis_refuses_new_mail_and_lets_the_rest_drain() {
         fixture.begin(&worker, job).await;
     }
     fixture.finish(&worker, &jobs[0], Outcome::Sent).await;
-    let item = (later.clone(), jobs[1].fence, std::time::Duration::from_secs(60), postroom_core::store::Settled::default());
+    let item =
+        (later.clone(), jobs[1].fence, std::time::Duration::from_secs(60), postroom_core::store::Settled::default());
     fixture.store.defer(&fixture.queue, &worker, &[item]).await.expect("deferred");
     assert_eq!(fixture.state(&id).await, JobState::Sent);
     assert_eq!(fixture.state(&later).await, JobState::Deferred);

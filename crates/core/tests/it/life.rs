@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use postroom_core::{
     AttemptRecord, Error, JobId, JobState, RecipientReport, RecipientResult,
-    store::{
-        Bell, BeginReply, Due, Expiry, NewJob, Outcome, Reservation, RetryReply, Settled, WorkerId,
-    },
+    store::{BeginReply, Bell, Due, Expiry, NewJob, Outcome, Reservation, RetryReply, Settled, WorkerId},
 };
 use postroom_testkit::{PrivateRedis, eventually};
 
@@ -217,15 +215,15 @@ async fn no_claim_looks_at_more_than_its_budget() {
     let fixture = Fixture::new().await;
     let batch = fixture.create_batch().await;
     for chunk in 0..5_u64 {
-        let jobs: Vec<NewJob> =
-            (0..100).map(|i| NewJob { id: batch.job(chunk * 100 + i), mail: mail() }).collect();
+        let jobs: Vec<NewJob> = (0..100).map(|i| NewJob { id: batch.job(chunk * 100 + i), mail: mail() }).collect();
         fixture.store.enqueue(&fixture.queue, Some(&batch), &terms(), &jobs).await.expect("enqueued");
     }
     fixture.store.cancel_batch(&batch).await.expect("cancelled");
     let after = fixture.enqueue(&terms()).await;
     let worker = WorkerId::generate();
     assert!(fixture.claim(&worker, 10).await.is_empty(), "the first claim is busy with what was cancelled");
-    let found = eventually(LIMIT, "the mail behind the cancelled batch", async || fixture.claim(&worker, 10).await.pop()).await;
+    let found =
+        eventually(LIMIT, "the mail behind the cancelled batch", async || fixture.claim(&worker, 10).await.pop()).await;
     assert_eq!(found.id, after);
 }
 

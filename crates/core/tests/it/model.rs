@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use postroom_core::{
     BatchId, JobId, JobState, OnUnknown, Priority,
     store::{
-        BeginReply, CancelReply, ClaimId, Claimed, DeferReply, Due, FinishReply, Outcome, Resolution, RetryReply, Settled,
-        WorkerId,
+        BeginReply, CancelReply, ClaimId, Claimed, DeferReply, Due, FinishReply, Outcome, Resolution, RetryReply,
+        Settled, WorkerId,
     },
 };
 use proptest::{prelude::*, sample::Index};
@@ -307,7 +307,8 @@ impl Run {
         let Some((worker, claim)) = self.model.pick_claim(index) else { return };
         let delay = std::time::Duration::from_secs(if later { 3_600 } else { 0 });
         let item = (claim.id.clone(), claim.fence, delay, Settled::default());
-        let reply = self.fixture.store.defer(&self.fixture.queue, &self.workers[worker], &[item]).await.expect("an answer")[0];
+        let reply =
+            self.fixture.store.defer(&self.fixture.queue, &self.workers[worker], &[item]).await.expect("an answer")[0];
         if !self.model.holds(worker, &claim) {
             assert_eq!(reply, DeferReply::Lost);
             return;
@@ -324,7 +325,8 @@ impl Run {
     async fn renew(&mut self, index: &Index) {
         let Some((worker, claim)) = self.model.pick_claim(index) else { return };
         let items = [(claim.id.clone(), claim.fence)];
-        let lost = self.fixture.store.renew(&self.fixture.queue, &self.workers[worker], &items).await.expect("an answer");
+        let lost =
+            self.fixture.store.renew(&self.fixture.queue, &self.workers[worker], &items).await.expect("an answer");
         let holds = self.model.holds(worker, &claim);
         assert_eq!(lost.is_empty(), holds, "renew tells who has lost the job");
         if holds {
@@ -421,7 +423,8 @@ impl Run {
         let reply = self.fixture.store.retry(&id).await.expect("an answer");
         let batch_cancelled = self.model.batch_cancelled;
         let job = self.model.job(&id);
-        let may = matches!(job.state, JobState::Failed | JobState::Cancelled | JobState::Deferred | JobState::Scheduled);
+        let may =
+            matches!(job.state, JobState::Failed | JobState::Cancelled | JobState::Deferred | JobState::Scheduled);
         if may && !(batch_cancelled && job.in_batch) {
             assert_eq!(reply, RetryReply::Queued);
             if matches!(job.state, JobState::Failed | JobState::Cancelled) {
@@ -451,7 +454,8 @@ impl Run {
 
     async fn pause(&mut self, pause: bool) {
         let store = &self.fixture.store;
-        let changed = if pause { store.pause(&self.fixture.queue).await } else { store.resume(&self.fixture.queue).await };
+        let changed =
+            if pause { store.pause(&self.fixture.queue).await } else { store.resume(&self.fixture.queue).await };
         assert_eq!(changed.expect("an answer"), self.model.paused != pause);
         self.model.paused = pause;
     }
@@ -492,7 +496,8 @@ impl Run {
     /// The indexes that name the job, without the ready lists.
     fn places(&self, id: &JobId) -> Vec<&'static str> {
         let named = |key: &str| self.fixture.raw("ZSCORE", key, &[&id.to_string()]).parse::<f64>().is_ok();
-        let mut places: Vec<&'static str> = ["leases", "sent", "failed", "cancelled", "unknown"].into_iter().filter(|key| named(key)).collect();
+        let mut places: Vec<&'static str> =
+            ["leases", "sent", "failed", "cancelled", "unknown"].into_iter().filter(|key| named(key)).collect();
         for state in ["scheduled", "deferred"] {
             for class in ["urgent", "normal", "low"] {
                 if named(&format!("{state}:{class}")) {
@@ -513,7 +518,14 @@ impl Run {
             [scheduled, queued, sending, deferred, unknown]
         );
         let told = [
-            batch.scheduled, batch.queued, batch.sending, batch.deferred, batch.sent, batch.failed, batch.cancelled, batch.unknown,
+            batch.scheduled,
+            batch.queued,
+            batch.sending,
+            batch.deferred,
+            batch.sent,
+            batch.failed,
+            batch.cancelled,
+            batch.unknown,
         ];
         assert_eq!(told, expected(true), "the batch's counters");
         assert_eq!(told.iter().sum::<u64>(), batch.total);

@@ -47,7 +47,8 @@ async fn jobs_are_found_by_address_and_state() {
         let page = fixture.store.find_jobs(&filter, None, 10).await.expect("a page");
         page.jobs.into_iter().map(|job| job.id).collect()
     };
-    let by_address = JobFilter { address: Some("bob@example.org".parse().expect("an address")), ..JobFilter::default() };
+    let by_address =
+        JobFilter { address: Some("bob@example.org".parse().expect("an address")), ..JobFilter::default() };
     assert_eq!(find(by_address).await, [other]);
     let worker = WorkerId::generate();
     let jobs = fixture.claim(&worker, 1).await;

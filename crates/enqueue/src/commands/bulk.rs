@@ -15,14 +15,17 @@ use super::{
 use crate::{BulkInput, BulkSummary, Error};
 
 const EXAMPLES: &str = "Examples:
-  postroom bulk --template newsletter --csv examples/recipients.csv --var title=News --var intro='Read this.'
+  postroom bulk --template newsletter --csv examples/recipients.csv \\
+    --var title=News --var intro='Read this.'
   postroom bulk --template newsletter --jsonl people.jsonl --name 'June news' --watch
-  postroom bulk --template newsletter --to ann@example.org ben@example.org --var name=friends --var title=Hi --var intro=Hi
+  postroom bulk --template event_reminder --to ann@example.org ben@example.org \\
+    --vars event.json
   cat mails.jsonl | postroom bulk --jsonl - --key june-invoices
   postroom bulk --template newsletter --csv people.csv --strict --in 2h --priority 7
 
-The address column is to or email; the other columns are variables, which win over --var. A row of JSON lines is an
-object like that with --template, else a whole mail: {\"to\": \"ann@example.org\", \"subject\": \"Hi\", \"text\": \"…\"}.";
+The address column is to or email; the other columns are variables, which win over
+--var. With --template a row of JSON lines is an object of that kind; without, it is
+a whole mail: {\"to\": \"ann@example.org\", \"subject\": \"Hi\", \"text\": \"…\"}.";
 
 /// Hand many mails over as a batch; prints the batch's id first and alone
 #[derive(Debug, clap::Args)]
@@ -68,11 +71,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<()> {
-    let shared = args.shared()?;
     let source = args.source();
     if args.vars.use_stdin() && source.is_stdin() {
         return Err(Failure::usage("--vars", "standard input can't be both the variables and the rows"));
     }
+    let shared = args.shared()?;
     let input = source.look_over(args.strict || args.terms.key.is_some())?;
     if args.strict {
         check_all(args.sieve(context, &input, &shared).await?)?;
@@ -194,11 +197,12 @@ fn broken_off(failure: Failure, id: &BatchId, added: u64, key: Option<&str>) -> 
         Some(_) => "run the same command again to go on".to_owned(),
         None => format!("cancel what is queued with: postroom cancel {id}"),
     };
-    failure.because(&format!("{id} broke off after about {added} mails; {go_on}"))
+    let added = outcome::mails(added);
+    failure.because(&format!("{id} broke off after about {added}; {go_on}"))
 }
 
 fn tell(context: &Context, summary: &BulkSummary, invalid: u64, duplicates: u64) {
-    let mut words = format!("{} mails queued", summary.total);
+    let mut words = format!("{} queued", outcome::mails(summary.total));
     for (number, what) in [
         (summary.known, "of them before"),
         (invalid, "rows were invalid"),

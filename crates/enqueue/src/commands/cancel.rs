@@ -7,6 +7,7 @@ use super::{
     Context,
     exit::{Failure, Result},
     id::Id,
+    outcome,
 };
 
 const EXAMPLES: &str = "Examples:
@@ -58,7 +59,7 @@ async fn batch(context: &Context, id: &BatchId) -> Result<()> {
     }
     let cancelled = store.cancel_batch(id).await?;
     let words = || match cancelled {
-        Some(number) => format!("{id}: {number} mails are cancelled"),
+        Some(number) => format!("{id}: {} cancelled", outcome::mails(number)),
         None => format!("{id} was cancelled before"),
     };
     context.console.tell(&json!({ "id": id, "cancelled": cancelled.unwrap_or(0) }), words);

@@ -149,7 +149,7 @@ async fn queue(store: &Store, queue: &QueueName, served: bool, findings: &mut Fi
     match (served, waiting) {
         (false, 0) => findings.warn(&check, "no worker serves it; nothing waits there now"),
         (false, _) => {
-            findings.fail(&check, format_args!("{waiting} mails wait and no worker serves it: add it to a worker's QUEUES"));
+            findings.fail(&check, format_args!("{} waiting and no worker serves it: add it to a worker's QUEUES", outcome::mails(waiting)));
         }
         (true, _) => findings.ok(&check, format_args!("{waiting} wait, {} are being sent", report.sending)),
     }
@@ -159,7 +159,7 @@ async fn queue(store: &Store, queue: &QueueName, served: bool, findings: &mut Fi
     if report.unknown > 0 {
         findings.warn(
             &check,
-            format_args!("{} mails are in doubt; see: postroom list --queue {queue} --state unknown", report.unknown),
+            format_args!("{} in doubt; see: postroom list --queue {queue} --state unknown", outcome::mails(report.unknown)),
         );
     }
     Ok(())

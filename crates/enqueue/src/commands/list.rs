@@ -10,7 +10,7 @@ use super::{Context, exit::Result, outcome, queues, table};
 const EXAMPLES: &str = "Examples:
   postroom list --state failed
   postroom list --address ann@example.org --limit 5
-  postroom list --batch b.bulk.01ARZ3NDEKTSV4RRFFQ69G5FAV --state failed --json | jq -r '.to[0]'
+  postroom list --batch b.bulk.01ARZ3NDEKTSV4RRFFQ69G5FAV --state failed --json
   postroom list --batches";
 
 /// List jobs, the unfinished first, or batches, the latest first
@@ -103,7 +103,7 @@ fn jobs_table(jobs: &[JobReport]) -> String {
             outcome::why(job).unwrap_or_default(),
         ]);
     }
-    table.to_string()
+    table.trim_fmt()
 }
 
 fn batches_table(batches: &[BatchReport]) -> String {
@@ -118,5 +118,5 @@ fn batches_table(batches: &[BatchReport]) -> String {
             outcome::counts(batch),
         ]);
     }
-    table.to_string()
+    table.trim_fmt()
 }

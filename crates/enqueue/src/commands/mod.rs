@@ -52,10 +52,10 @@ Settings come from flags, the environment, .env and postroom.toml, in this order
 #[command(name = "postroom", version, after_help = EXIT_CODES, max_term_width = 110)]
 struct Cli {
     /// Results and errors as JSON, one object a line
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 90)]
     json: bool,
     /// What is logged to standard error: error, warn, info, debug or trace; default: warn
-    #[arg(long, global = true, value_name = "LEVEL")]
+    #[arg(long, global = true, value_name = "LEVEL", display_order = 91)]
     log_level: Option<String>,
     #[command(subcommand)]
     command: Command,

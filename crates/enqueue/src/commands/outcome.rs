@@ -54,6 +54,11 @@ pub(crate) fn counts(batch: &BatchReport) -> String {
     std::iter::once(format!("{} in all", batch.total)).chain(told).collect::<Vec<_>>().join(", ")
 }
 
+/// A number of mails.
+pub(crate) fn mails(number: u64) -> String {
+    if number == 1 { "1 mail".to_owned() } else { format!("{number} mails") }
+}
+
 /// The server's words, or else ours.
 pub(crate) fn why(job: &JobReport) -> Option<String> {
     let error = job.error.as_ref().map(|error| error.message.clone()).filter(|message| !message.is_empty());

@@ -75,5 +75,5 @@ fn table_of(served: &[Served]) -> String {
         let numbers = numbers.iter().map(ToString::to_string);
         table.add_row(std::iter::once(name).chain(numbers).chain([oldest, workers.to_string()]));
     }
-    table.to_string()
+    table.trim_fmt()
 }

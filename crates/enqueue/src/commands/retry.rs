@@ -10,6 +10,7 @@ use super::{
     Context,
     exit::{Failure, Result},
     id::Id,
+    outcome,
 };
 
 const EXAMPLES: &str = "Examples:
@@ -65,6 +66,6 @@ async fn batch(context: &Context, id: &BatchId) -> Result<()> {
         }
     }
     let told = json!({ "id": id, "queued": queued, "refused": refused });
-    context.console.tell(&told, || format!("{id}: {queued} mails are queued again, {refused} can't be"));
+    context.console.tell(&told, || format!("{id}: {} queued again, {refused} can't be", outcome::mails(queued)));
     Ok(())
 }

@@ -17,9 +17,12 @@ const EXAMPLES: &str = "Examples:
   postroom send --to ann@example.org --subject Hello --text 'It works.'
   postroom send --to 'Ann <ann@example.org>' --template user_activation --var name=Ann \\
     --var site_name=Example --var activation_url=https://example.org/a/1
-  postroom send --to ann@example.org --subject Report --text @report.txt --attach report.pdf --in 10m
-  postroom send --to ann@example.org --subject Code --text 1234 --priority 0 --expires-in 10m --wait 10s
-  postroom send --to ann@example.org --subject Invoice --text @invoice.txt --key invoice-2027-001";
+  postroom send --to ann@example.org --subject Report --text @report.txt \\
+    --attach report.pdf --in 10m
+  postroom send --to ann@example.org --subject Code --text 1234 \\
+    --priority 0 --expires-in 10m --wait 10s
+  postroom send --to ann@example.org --subject Invoice --text @invoice.txt \\
+    --key invoice-2027-001";
 
 /// Hand one mail over; prints its job's id
 #[derive(Debug, clap::Args)]

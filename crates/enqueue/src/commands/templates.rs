@@ -13,7 +13,7 @@ use super::{
 
 const EXAMPLES: &str = "Examples:
   postroom templates
-  postroom templates newsletter --var name=Ann --var title=News --var intro='Read this.'
+  postroom templates newsletter --var name=Ann --var title=News --var intro=Hi
   postroom templates event_reminder --locale pl --vars example.json --html > preview.html";
 
 /// List the templates, or show one rendered
@@ -54,7 +54,7 @@ fn list(context: &Context, templates: &Templates) {
             let joined = |words: &mut dyn Iterator<Item = &str>| words.collect::<Vec<_>>().join(", ");
             table.add_row([info.name.clone(), joined(&mut languages.into_iter()), joined(&mut bodies.into_iter())]);
         }
-        table.to_string()
+        table.trim_fmt()
     });
 }
 

@@ -81,7 +81,7 @@ fn table_of(alive: &[Alive<'_>]) -> String {
             process.alert.unwrap_or_default().to_owned(),
         ]);
     }
-    table.to_string()
+    table.trim_fmt()
 }
 
 fn kind(kind: ProcessKind) -> &'static str {

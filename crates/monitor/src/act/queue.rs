@@ -21,7 +21,11 @@ pub(crate) async fn act(
         "resume" => (store.resume(&queue).await?, "running"),
         other => return Err(Failure::not_found(format!("the act {other:?}"))),
     };
-    let text = if changed { format!("Queue {queue} is {word}.") } else { format!("Nothing to do: queue {queue} is so already.") };
+    let text = if changed {
+        format!("Queue {queue} is {word}.")
+    } else {
+        format!("Nothing to do: queue {queue} is so already.")
+    };
     tracing::info!(%queue, act, "{text}");
     Ok(back("/queues", &Flash::done(text)))
 }

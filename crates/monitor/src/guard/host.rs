@@ -32,7 +32,15 @@ mod tests {
         for good in ["localhost", "LOCALHOST:5555", "127.0.0.1", "127.0.0.1:80", "[::1]", "[::1]:5555", "127.0.0.2:1"] {
             assert!(is_local(good, bound), "{good}");
         }
-        for bad in ["", "evil.example", "evil.example:5555", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", ":80"] {
+        for bad in [
+            "",
+            "evil.example",
+            "evil.example:5555",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1",
+            ":80",
+        ] {
             assert!(!is_local(bad, bound), "{bad}");
         }
     }

@@ -22,11 +22,11 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use postroom_core::Settings;
 
-use self::{password::Password, session::Sealer, tries::Tries};
 pub(crate) use self::{
     headers::add_headers,
     visitor::{Signed, Visitor},
 };
+use self::{password::Password, session::Sealer, tries::Tries};
 use crate::{app::App, failure::Failure};
 
 /// The cookie that holds a session.

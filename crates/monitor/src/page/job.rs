@@ -188,11 +188,6 @@ impl AttemptLine {
     fn new(report: &AttemptReport, clock: Clock) -> Self {
         let code = report.code.map(|code| code.to_string());
         let codes: Vec<String> = code.into_iter().chain(report.enhanced.clone()).collect();
-        Self {
-            at: clock.at(Some(&report.at)),
-            took: millis(report.ms),
-            codes: codes.join(" "),
-            report: report.clone(),
-        }
+        Self { at: clock.at(Some(&report.at)), took: millis(report.ms), codes: codes.join(" "), report: report.clone() }
     }
 }

@@ -55,8 +55,20 @@ impl QueueLine {
         }
     }
 
+    /// What waits or runs, each with its label and its state.
+    pub(super) fn depths(&self) -> [(&'static str, u64, &'static str); 5] {
+        let queue = &self.report;
+        [
+            ("Queued", queue.queued, "queued"),
+            ("Scheduled", queue.scheduled, "scheduled"),
+            ("Deferred", queue.deferred, "deferred"),
+            ("Sending", queue.sending, "sending"),
+            ("In doubt", queue.unknown, "unknown"),
+        ]
+    }
+
     /// Work that nobody will do as things are.
-    fn is_stranded(&self) -> bool {
+    pub(super) fn is_stranded(&self) -> bool {
         self.workers == 0 && self.report.queued + self.report.deferred + self.report.scheduled > 0
     }
 }
@@ -121,7 +133,13 @@ fn tiles(snapshot: &Snapshot) -> Vec<Tile> {
         tile("Failed", grouped(failed), share(failed, sent + failed), "failed", "/jobs?state=failed"),
         tile("Queued", grouped(queued), format!("{} for later", grouped(later)), "queued", "/jobs?state=queued"),
         tile("Sending", grouped(snapshot.total(|queue| queue.sending)), busy, "sending", "/jobs?state=sending"),
-        tile("Oldest waiting", oldest.map_or_else(|| "–".to_owned(), span), "may be taken now".to_owned(), "", "/queues"),
+        tile(
+            "Oldest waiting",
+            oldest.map_or_else(|| "–".to_owned(), span),
+            "may be taken now".to_owned(),
+            "",
+            "/queues",
+        ),
         tile("Average try", average, tried, "", "/jobs"),
     ]
 }

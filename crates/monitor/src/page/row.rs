@@ -33,7 +33,9 @@ impl Row {
             to: job.recipients.first().map_or_else(|| "(not kept)".to_owned(), |first| first.address.to_string()),
             others: job.recipients.len().saturating_sub(1),
             about: about(job),
-            attempts: job.max_attempts.map_or_else(|| job.attempt.to_string(), |most| format!("{}/{most}", job.attempt)),
+            attempts: job
+                .max_attempts
+                .map_or_else(|| job.attempt.to_string(), |most| format!("{}/{most}", job.attempt)),
             when: clock.at(when),
             when_word,
             note: note(job),

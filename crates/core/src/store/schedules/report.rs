@@ -5,12 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::{field, firing::FiringId, schedule};
-use crate::{
-    Mailbox, Priority, QueueName, Result,
-    schedule::Timetable,
-    settings::Timing,
-    store::jobs::rfc3339,
-};
+use crate::{Mailbox, Priority, QueueName, Result, settings::Timing, store::jobs::rfc3339};
 
 /// How many of the times to come are told.
 const NEXT: usize = 5;
@@ -52,7 +47,7 @@ pub(super) fn report(hash: &HashMap<String, String>, now_ms: i64) -> Result<Sche
     let schedule = schedule(hash)?;
     let from_ms = now_ms.max(schedule.cursor_ms);
     let settings = schedule.settings;
-    let next = if settings.enabled { Timetable::of(&settings.timing)?.after(from_ms).take(NEXT).collect() } else { vec![] };
+    let times = if settings.enabled { NEXT } else { 0 };
     Ok(ScheduleReport {
         timing: settings.timing.to_string(),
         timezone: match settings.timing {
@@ -70,6 +65,6 @@ pub(super) fn report(hash: &HashMap<String, String>, now_ms: i64) -> Result<Sche
         source: field(hash, "source")?,
         last_at: hash.get("last_ms").and_then(|ms| ms.parse().ok()).map(rfc3339),
         last_id: hash.get("last_id").map(|id| id.parse()).transpose()?,
-        next: next.into_iter().map(rfc3339).collect(),
+        next: schedule.timetable.after(from_ms).take(times).map(rfc3339).collect(),
     })
 }

@@ -1,0 +1,46 @@
+//! Telling that this beat is alive.
+
+use std::time::Duration;
+
+use postroom_core::{
+    Shutdown, Store,
+    store::{ProcessInfo, ProcessKind, WorkerId},
+};
+
+const SAY_EVERY: Duration = Duration::from_secs(5);
+const FAREWELL_LIMIT: Duration = Duration::from_millis(500);
+
+/// This process in the list of those that are alive.
+#[derive(Debug)]
+pub(crate) struct Presence {
+    store: Store,
+    info: ProcessInfo,
+}
+
+impl Presence {
+    pub(crate) fn new(store: Store) -> Self {
+        let mut info = ProcessInfo::of_this_process(ProcessKind::Beat, WorkerId::generate().to_string());
+        env!("CARGO_PKG_VERSION").clone_into(&mut info.version);
+        Self { store, info }
+    }
+
+    /// Tells every few seconds, and takes its leave when it is asked to stop.
+    pub(crate) async fn run(self, shutdown: Shutdown) {
+        loop {
+            tokio::select! {
+                () = shutdown.requested() => break,
+                () = self.round() => {}
+            }
+        }
+        // Unsaid, it is forgotten after a while.
+        let _ = tokio::time::timeout(FAREWELL_LIMIT, self.store.say_gone(&self.info.id)).await;
+    }
+
+    async fn round(&self) {
+        if let Err(error) = self.store.say_alive(&self.info).await {
+            // The clock says so where people look.
+            tracing::debug!("can't tell that this beat is alive: {error}");
+        }
+        tokio::time::sleep(SAY_EVERY).await;
+    }
+}

@@ -1,0 +1,106 @@
+//! The process: its settings, its signals, its quiet.
+
+use std::time::Duration;
+
+use postroom_core::{QueueName, store::ProcessKind};
+use postroom_testkit::{PrivateRedis, Process, eventually, target_bin};
+
+use crate::fixture::{EACH_SECOND, Fixture, LIMIT};
+
+#[tokio::test]
+async fn hanging_up_reads_the_file_again() {
+    let fixture = Fixture::new().await;
+    fixture.write(&EACH_SECOND.replace("1s", "1d"));
+    let mut beat = fixture.process();
+    beat.wait_for_line("schedule tick is new: every 1d", LIMIT).await;
+
+    fixture.write("[[schedule]]\nname = 'tick'\nevery = '1 lightyear'");
+    beat.hang_up();
+    let line = beat.wait_for_line("the new settings are refused", LIMIT).await;
+    assert!(line.contains("old ones stay"), "{line}");
+    assert_eq!(fixture.schedule("tick").await.settings.timing.to_string(), "every 1d");
+
+    fixture.write(&format!("{EACH_SECOND}{}", EACH_SECOND.replace("'tick'", "'tock'").replace("1s", "1d")));
+    beat.hang_up();
+    beat.wait_for_line("schedule tick was changed by the file: every 1s", LIMIT).await;
+    beat.wait_for_line("schedule tock is new", LIMIT).await;
+    fixture.mails(2).await;
+
+    fixture.write("");
+    beat.hang_up();
+    beat.wait_for_line("schedule tick is removed", LIMIT).await;
+    let all = fixture.enqueued(&QueueName::emails()).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(fixture.enqueued(&QueueName::emails()).await, all);
+    beat.terminate();
+    assert_eq!(beat.wait(LIMIT).await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn it_tells_of_itself_and_takes_its_leave() {
+    let fixture = Fixture::new().await;
+    fixture.write("");
+    let mut beat = fixture.process();
+    let told =
+        eventually(LIMIT, "a beat is alive", async || fixture.store.processes().await.expect("read").pop()).await;
+    assert_eq!((told.kind, told.pid), (ProcessKind::Beat, beat.pid()));
+    beat.terminate();
+    assert_eq!(beat.wait(LIMIT).await.code(), Some(0));
+    assert_eq!(fixture.store.processes().await.expect("read"), []);
+}
+
+#[tokio::test]
+async fn wrong_settings_stop_the_start() {
+    let bad = |cron: &str, zone: &str| {
+        let cron = format!("cron = '{cron}'\ntimezone = '{zone}'");
+        EACH_SECOND.replace("every = '1s'", &cron)
+    };
+    let cases = [
+        (
+            bad("61 * * * *", "UTC"),
+            "[[schedule]] tick: cron: \"61 * * * *\" is no cron expression; it may be five fields",
+        ),
+        (bad("* * * * * *", "UTC"), "[[schedule]] tick: cron: \"* * * * * *\" is no cron expression"),
+        (bad("0 0 30 2 *", "UTC"), "[[schedule]] tick: cron: \"0 0 30 2 *\" never fires"),
+        (bad("0 0 * * *", "Mars/Base"), "[[schedule]] tick: timezone: \"Mars/Base\""),
+        (EACH_SECOND.replace("1s", "1"), "[[schedule]] tick: every"),
+        ("nonsense = 1".to_owned(), "nonsense"),
+    ];
+    for (toml, words) in cases {
+        let fixture = Fixture::new().await;
+        fixture.write(&toml);
+        let mut beat = fixture.process();
+        assert_eq!(beat.wait(LIMIT).await.code(), Some(2), "{toml}");
+        assert!(beat.stderr().starts_with("error: ") && beat.stderr().contains(words), "{}", beat.stderr());
+        assert_eq!(beat.stderr().lines().count(), 1, "{}", beat.stderr());
+    }
+    let mut beat = Process::spawn(target_bin("postroom-beat"), &["--log-level", "loud"], &[]);
+    assert_eq!(beat.wait(LIMIT).await.code(), Some(2));
+    assert!(beat.stderr().contains("--log-level") && beat.stderr().contains("debug"), "{}", beat.stderr());
+}
+
+/// Calls inside scripts are not counted: EVALSHA comes from clients only, HSET and TIME here from telling of itself.
+#[tokio::test]
+async fn it_is_quiet_when_nothing_is_due() {
+    let redis = PrivateRedis::start().await;
+    let fixture = Fixture::on(&redis).await;
+    let few: String =
+        (0..6).map(|n| EACH_SECOND.replace("'tick'", &format!("'tick-{n}'")).replace("1s", "36500d")).collect();
+    fixture.write(&few);
+    let beat = fixture.process();
+    beat.wait_for_line("schedule tick-5 is new", LIMIT).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = commands(&redis);
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    let sent = commands(&redis) - before;
+    assert!((1..14).contains(&sent), "{sent} commands in 7 s");
+}
+
+fn commands(redis: &PrivateRedis) -> u64 {
+    let stats = redis.ask(&["INFO", "commandstats"]);
+    let calls = |name: &str| -> u64 {
+        let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{name}:calls=")));
+        line.and_then(|rest| rest.split(',').next()).map_or(0, |number| number.parse().expect("a number"))
+    };
+    calls("evalsha") + 2 * calls("hset") + calls("eval") + calls("ping")
+}

@@ -1,0 +1,166 @@
+//! What the file says, and what becomes of it.
+
+use std::time::Duration;
+
+use postroom_core::{QueueName, settings::Timing, store::Kept};
+
+use crate::fixture::{EACH_SECOND, Fixture, only};
+
+const DAILY: &str = "
+    [[schedule]]
+    name = 'daily'
+    cron = '30 2 * * *'
+    timezone = 'Europe/Warsaw'
+    template = 'report'
+    to = ['Ann <ann@example.org>']
+";
+
+#[tokio::test]
+async fn an_unchanged_file_leaves_a_live_edit_alone() {
+    let fixture = Fixture::new().await;
+    fixture.beat(EACH_SECOND).await;
+    let edited = fixture.field("tick", "definition").replace("Tock", "edited");
+    fixture.set_field("tick", "definition", &edited);
+    let cursor = fixture.field("tick", "cursor_ms");
+
+    fixture.beat(EACH_SECOND).await;
+    assert_eq!(fixture.schedule("tick").await.settings.mail.text.as_deref(), Some("edited"));
+    assert_eq!((fixture.field("tick", "revision"), fixture.field("tick", "cursor_ms")), ("1".to_owned(), cursor));
+
+    let changed = EACH_SECOND.replace("Tock", "changed");
+    fixture.beat(&changed).await;
+    assert_eq!(fixture.schedule("tick").await.settings.mail.text.as_deref(), Some("changed"));
+    assert_eq!(fixture.field("tick", "revision"), "2");
+}
+
+#[tokio::test]
+async fn what_the_file_says_is_kept_as_it_says_it() {
+    let fixture = Fixture::new().await;
+    let toml = format!("{DAILY}expires_in = '1h'\npriority = 3\nmissed = 'skip'\neach = true\nqueue = 'mine'\n");
+    for toml in [DAILY, EACH_SECOND, &toml, &format!("{DAILY}enabled = false\ngrace = '5m'\n")] {
+        let schedule = only(&fixture.settings(toml));
+        fixture.store.keep_schedule(&schedule).await.expect("kept");
+        assert_eq!(fixture.schedule(&schedule.name).await.settings, schedule);
+        assert_eq!(fixture.store.keep_schedule(&schedule).await.expect("kept"), Kept::Unchanged);
+    }
+}
+
+#[tokio::test]
+async fn a_new_content_keeps_the_cursor_and_a_new_timing_begins_anew() {
+    let fixture = Fixture::new().await;
+    fixture.beat(DAILY).await;
+    let cursor_ms = fixture.set_back("daily", Duration::from_secs(600));
+    fixture.beat(&DAILY.replace("report", "summary")).await;
+    assert_eq!(fixture.schedule("daily").await.cursor_ms, cursor_ms);
+    fixture.beat(&DAILY.replace("30 2", "30 3")).await;
+    assert!(fixture.schedule("daily").await.cursor_ms > cursor_ms);
+
+    let cursor_ms = fixture.set_back("daily", Duration::from_secs(600));
+    fixture.beat(&format!("{}enabled = false", DAILY.replace("30 2", "30 3"))).await;
+    assert_eq!(fixture.schedule("daily").await.cursor_ms, cursor_ms);
+    fixture.beat(&DAILY.replace("30 2", "30 3")).await;
+    assert!(fixture.schedule("daily").await.cursor_ms > cursor_ms, "what it missed while off is let go");
+}
+
+#[tokio::test]
+async fn what_is_gone_from_the_file_is_removed_unless_it_came_from_elsewhere() {
+    let fixture = Fixture::new().await;
+    fixture.beat(&format!("{EACH_SECOND}{DAILY}")).await;
+    let id = fixture.schedule("tick").await.id;
+    fixture.set_field("daily", "source", "person");
+    fixture.beat("").await;
+    let left: Vec<String> = fixture.store.schedules().await.expect("read").into_iter().map(|one| one.name).collect();
+    assert_eq!(left, ["daily"]);
+    // Made anew it is another one, whose times are its own.
+    fixture.beat(EACH_SECOND).await;
+    assert_ne!(fixture.schedule("tick").await.id, id);
+}
+
+#[tokio::test]
+async fn missed_times() {
+    let fixture = Fixture::new().await;
+    let every_minute = |missed: &str| EACH_SECOND.replace("1s", "1h") + missed;
+    let day = Duration::from_secs(86_400);
+    // Nobody was there for a day: an hourly one is a matter of its grace.
+    for (missed, mails) in
+        [("missed = 'skip'", 0), ("missed = 'run'\ngrace = '2h'", 1), ("missed = 'run'\ngrace = '1s'", 0)]
+    {
+        let minutes_past = fixture.now_ms() % 3_600_000 / 60_000;
+        if minutes_past < 2 {
+            // What is less than a minute late is not missed; that has tests of its own.
+            return;
+        }
+        let before = fixture.enqueued(&QueueName::emails()).await;
+        let mut beat = fixture.beat(&every_minute(missed)).await;
+        fixture.set_back("tick", day);
+        beat.turn().await.expect("a turn");
+        beat.turn().await.expect("a turn");
+        assert_eq!(fixture.enqueued(&QueueName::emails()).await - before, mails, "{missed}");
+        assert!(fixture.schedule("tick").await.cursor_ms > fixture.now_ms() - 3_600_000, "{missed}");
+    }
+}
+
+#[tokio::test]
+async fn one_that_is_not_enabled_does_not_fire() {
+    let fixture = Fixture::new().await;
+    let mut beat = fixture.beat(&format!("{EACH_SECOND}enabled = false")).await;
+    fixture.set_field("tick", "cursor_ms", "1000");
+    let turn = beat.turn().await.expect("a turn");
+    assert_eq!((turn.fired, turn.handed_over), (0, 0));
+    assert_eq!(fixture.store.schedules().await.expect("read")[0].next, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_list() {
+    let fixture = Fixture::new().await;
+    let mut beat = fixture.beat(&format!("{EACH_SECOND}{DAILY}")).await;
+    fixture.set_back("tick", Duration::from_secs(1));
+    while beat.turn().await.expect("a turn").fired == 0 {}
+    let reports = fixture.store.schedules().await.expect("read");
+    assert_eq!(reports.len(), 2);
+    let named = |name: &str| reports.iter().find(|report| report.name == name).expect("a schedule");
+    let (tick, daily) = (named("tick"), named("daily"));
+    assert_eq!((tick.name.as_str(), tick.timing.as_str(), tick.timezone.as_deref()), ("tick", "every 1s", None));
+    assert!(tick.last_at.is_some() && tick.last_id.is_some() && tick.enabled && tick.source == "file");
+    assert_eq!((daily.timing.as_str(), daily.timezone.as_deref()), ("30 2 * * *", Some("Europe/Warsaw")));
+    assert_eq!((daily.template.as_deref(), daily.last_at.as_deref()), (Some("report"), None));
+    let json = serde_json::to_value(daily).expect("JSON");
+    assert_eq!((json["to"][0].as_str(), json["queue"].as_str()), (Some("Ann <ann@example.org>"), Some("emails")));
+    for report in [tick, daily] {
+        let mut sorted = report.next.clone();
+        sorted.sort();
+        sorted.dedup();
+        assert_eq!((report.next.len(), &sorted), (5, &report.next));
+    }
+}
+
+#[tokio::test]
+async fn many_schedules_and_unreadable_ones() {
+    let fixture = Fixture::new().await;
+    let many: String = (0..130).map(|n| EACH_SECOND.replace("'tick'", &format!("'tick-{n}'"))).collect();
+    let mut beat = fixture.beat(&many).await;
+    for n in 0..130 {
+        fixture.set_back(&format!("tick-{n}"), Duration::from_secs(1));
+    }
+    fixture.set_field("tick-7", "definition", "{}");
+    fixture.set_field(
+        "tick-8",
+        "definition",
+        &fixture.field("tick-9", "definition").replace("every_ms\":1000", "x\":1"),
+    );
+    while fixture.enqueued(&QueueName::emails()).await < 128 {
+        beat.turn().await.expect("a turn");
+    }
+    let due = fixture.store.due_schedules().await.expect("read");
+    assert_eq!(due.unreadable.len(), 2, "{:?}", due.unreadable);
+    assert!(due.unreadable[0].contains("tick-7"), "{:?}", due.unreadable);
+}
+
+#[tokio::test]
+async fn a_cron_schedule_is_what_it_was() {
+    let fixture = Fixture::new().await;
+    fixture.beat(DAILY).await;
+    let kept = fixture.schedule("daily").await.settings.timing;
+    let warsaw = "Europe/Warsaw".parse().expect("a zone");
+    assert_eq!(kept, Timing::Cron { expression: "30 2 * * *".to_owned(), timezone: warsaw });
+}

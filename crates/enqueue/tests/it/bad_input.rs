@@ -1,0 +1,94 @@
+//! Bad input: one clear line, exit code 2, nothing queued.
+
+use crate::Desk;
+
+const MAIL: [&str; 5] = ["send", "--to", "a@example.org", "--subject", "s"];
+
+#[test]
+fn each_is_named() {
+    let desk = Desk::new().with_templates().with("MAX_MESSAGE_SIZE", "10kB");
+    desk.file("big.bin", vec![0; 9_000]);
+    desk.file("huge.bin", vec![0; 20_000]);
+    desk.file("latin1.txt", b"Gr\xfc\xdfe");
+    desk.file("list.json", "[1]");
+    let text = ["--text", "t"];
+    for (more, words) in [
+        (&["--to", "nobody"][..], &["nobody", "no @"][..]),
+        (&["--to", "a@b\r\nBcc: c@d"], &["a@b", "may not"]),
+        (&[], &["no content"]),
+        (&["--text", "t", "--header", "X-A: b\r\nBcc: c@example.org"], &["X-A", "line break"]),
+        (&["--text", "t", "--header", "Subject: b"], &["Subject"]),
+        (&["--text", "t", "--header", "nocolon"], &["no colon"]),
+        (&["--text", "t", "--header", "X-A: 1", "--header", "X-A: 2"], &["X-A", "twice"]),
+        (&["--text", "t", "--priority", "10"], &["0 (first) to 9"]),
+        (&["--text", "t", "--queue", "A b"], &["A b", "a-z"]),
+        (&["--text", "t", "--queue", "typo"], &["typo", "emails"]),
+        (&["--text", "t", "--in", "10"], &["unit"]),
+        (&["--text", "t", "--at", "tomorrow"], &["2027-01-31T08:00:00Z"]),
+        (&["--text", "t", "--in", "1h", "--expires-in", "10m"], &["expire", "before it is due"]),
+        (&["--text", "@missing.txt"], &["missing.txt", "can't be read"]),
+        (&["--text", "@latin1.txt"], &["latin1.txt", "UTF-8"]),
+        (&["--text", "t", "--attach", "missing.pdf"], &["missing.pdf"]),
+        (&["--text", "t", "--attach", "huge.bin"], &["huge.bin", "20000", "MAX_MESSAGE_SIZE"]),
+        (&["--text", "t", "--attach", "big.bin"], &["12001", "MAX_MESSAGE_SIZE"]),
+        (&["--text", "t", "--template", "newsletter"], &["cannot be used with"]),
+        (&["--text", "t", "--var", "a=b"], &["--template"]),
+        (&["--template", "newsletter", "--vars", "list.json"], &["list.json"]),
+        (&["--template", "newsletter", "--var", "a"], &["NAME=VALUE"]),
+        (&["--template", "newsletter", "--var-json", "a={"], &["not JSON"]),
+        (&["--template", "newsleter"], &["newsleter", "newsletter, password_reset"]),
+        (&["--template", "newsletter", "--var", "title=T", "--var", "intro=I"], &["newsletter/body", "name", "line"]),
+    ] {
+        let ran = desk.run(&[&MAIL[..], more].concat());
+        ran.refused(2, words);
+        assert!(ran.stderr.starts_with("error: "), "{ran:?}");
+    }
+    desk.run(&["send", "--to", "a@example.org", "--subject", "a\nb", "--text", "t"]).refused(2, &["line break"]);
+    desk.run(&[&["send", "--to", "a@example.org"], &text[..]].concat()).refused(2, &["subject"]);
+    assert_eq!(desk.ok(&["list", "--json"]), "");
+}
+
+#[test]
+fn errors_are_json_where_results_are() {
+    let desk = Desk::new();
+    let ran = desk.run(&[&MAIL[..], &["--text", "t", "--queue", "typo", "--json"]].concat());
+    let error: serde_json::Value = serde_json::from_str(&ran.stderr).expect("JSON");
+    assert_eq!(error["error"]["code"], "invalid");
+    assert_eq!(error["error"]["field"], "queue");
+    assert!(error["error"]["message"].as_str().is_some_and(|text| text.contains("typo")), "{error}");
+    let ran = desk.run(&["status", "emails-01ARZ3NDEKTSV4RRFFQ69G5FAV", "--json"]);
+    let error: serde_json::Value = serde_json::from_str(&ran.stderr).expect("JSON");
+    assert_eq!((ran.code, &error["error"]["code"]), (4, &"not_found".into()));
+}
+
+#[test]
+fn settings_that_are_wrong_stop_every_command() {
+    for (toml, words) in [
+        ("quues = 1\n", &["postroom.toml", "line 1", "quues", "queues"][..]),
+        ("[queue.x\n", &["postroom.toml", "line 1"]),
+        ("[[schedule]]\nname = \"n\"\ncron = \"0 0 30 2 *\"\nto = [\"a@b\"]\nsubject = \"s\"\ntext = \"t\"\n", &["never fires"]),
+        ("timezone = \"Mars/Olympus\"\n", &["Mars/Olympus", "Europe/Warsaw"]),
+    ] {
+        let desk = Desk::new();
+        desk.file("postroom.toml", toml);
+        desk.run(&["queues"]).refused(2, words);
+    }
+    Desk::at("http://127.0.0.1").run(&["queues"]).refused(2, &["REDIS_URL", "redis://"]);
+    Desk::new().with("POSTROOM_COLOUR", "red").run(&["queues"]).refused(2, &["POSTROOM_COLOUR"]);
+}
+
+#[test]
+fn a_template_that_does_not_parse_is_named() {
+    let desk = Desk::new();
+    desk.file("templates/news/subject.txt", "News");
+    desk.file("templates/news/body.txt", "a\n{% if x %}");
+    let ran = desk.run(&["send", "--to", "a@example.org", "--template", "news"]);
+    ran.refused(2, &["news/body.txt", "line 2"]);
+}
+
+#[test]
+fn without_a_templates_folder_the_workers_will_do() {
+    let desk = Desk::new();
+    let id = desk.ok(&["send", "--to", "a@example.org", "--template", "anything"]);
+    assert_eq!(desk.status(&id)["template"], "anything");
+}

@@ -1,0 +1,171 @@
+//! A folder, a place in Redis and the command line, all of one test.
+
+use std::{
+    ffi::OsStr,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use postroom_testkit::{FakeSmtp, PrivateRedis, Process, unique_prefix};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Where one test works.
+pub(crate) struct Desk {
+    folder: TempDir,
+    env: Vec<(String, String)>,
+}
+
+/// What a command left behind.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Desk {
+    /// With an empty folder, and a prefix of its own in the Redis that all tests share.
+    pub(crate) fn new() -> Self {
+        Self::at(&PrivateRedis::shared().url())
+    }
+
+    /// The same with another Redis.
+    pub(crate) fn at(url: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let env = vec![("REDIS_URL".to_owned(), url.to_owned()), ("POSTROOM_PREFIX".to_owned(), unique_prefix())];
+        Self { folder, env }
+    }
+
+    /// With a variable more.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With the templates of the repository.
+    pub(crate) fn with_templates(self) -> Self {
+        let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../templates");
+        self.with("TEMPLATES_DIR", templates.to_str().expect("UTF-8"))
+    }
+
+    /// Set up to send to this server.
+    pub(crate) fn with_smtp(self, server: &FakeSmtp) -> Self {
+        self.with("SMTP_HOST", &server.host())
+            .with("SMTP_PORT", &server.port().to_string())
+            .with("SMTP_SECURITY", "none")
+            .with("SMTP_MAIL_FROM", "Desk <desk@example.org>")
+    }
+
+    /// Puts a file into the folder.
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.folder.path().join(name);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).expect("a folder");
+        }
+        std::fs::write(&path, content).expect("a file");
+        path
+    }
+
+    /// Its folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The variables it is set up with.
+    pub(crate) fn env(&self) -> &[(String, String)] {
+        &self.env
+    }
+
+    /// Runs `postroom` to its end.
+    pub(crate) fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Ran {
+        self.run_with(args, b"")
+    }
+
+    /// The same with something on standard input.
+    pub(crate) fn run_with<S: AsRef<OsStr>>(&self, args: &[S], stdin: &[u8]) -> Ran {
+        let mut command = self.command();
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("postroom runs");
+        // A command that does not read it closes the pipe.
+        let _ = child.stdin.take().expect("a pipe").write_all(stdin);
+        let output = child.wait_with_output().expect("postroom ends");
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        Ran {
+            code: output.status.code().expect("an exit code"),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+
+    /// Runs what has to go well, and returns its standard output without the line's end.
+    pub(crate) fn ok<S: AsRef<OsStr>>(&self, args: &[S]) -> String {
+        let ran = self.run(args);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.stdout.trim_end().to_owned()
+    }
+
+    /// Hands a plain mail over.
+    pub(crate) fn send(&self, more: &[&str]) -> String {
+        let args = ["send", "--to", "ann@example.org", "--subject", "Hi", "--text", "Hello"];
+        self.ok(&[&args, more].concat())
+    }
+
+    /// The status of a job or a batch.
+    pub(crate) fn status(&self, id: &str) -> Value {
+        serde_json::from_str(&self.ok(&["status", id, "--json"])).expect("JSON")
+    }
+
+    /// `postroom`, set up for this desk.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_postroom"));
+        self.set_up(&mut command);
+        command
+    }
+
+    /// A worker of this desk; it is alive when this returns.
+    pub(crate) async fn worker(&self) -> Process {
+        let mut command = Command::new(postroom_testkit::target_bin("postroom-worker"));
+        self.set_up(&mut command);
+        let mut worker = Process::run(command);
+        postroom_testkit::eventually(LIMIT, "the worker says that it is alive", async || {
+            assert!(worker.is_running(), "{}", worker.stderr());
+            (!self.ok(&["workers", "--json"]).is_empty()).then_some(())
+        })
+        .await;
+        worker
+    }
+
+    fn set_up(&self, command: &mut Command) {
+        let kept = ["PATH", "HOME", "LLVM_PROFILE_FILE"].map(|name| (name, std::env::var_os(name)));
+        command.env_clear().envs(kept.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        command.envs(self.env.iter().cloned()).current_dir(self.folder.path());
+    }
+}
+
+/// How long anything may take on a busy machine.
+pub(crate) const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
+
+impl Ran {
+    /// It ended with this code and all these words on standard error, and nothing on standard output.
+    #[track_caller]
+    pub(crate) fn refused(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, code, "{self:?}");
+        assert_eq!(self.stdout, "", "{self:?}");
+        self.says(words);
+    }
+
+    /// All these words are on standard error.
+    #[track_caller]
+    pub(crate) fn says(&self, words: &[&str]) {
+        for word in words {
+            assert!(self.stderr.contains(word), "{word:?} is missing: {self:?}");
+        }
+    }
+
+    /// Standard output without the line's end.
+    pub(crate) fn out(&self) -> &str {
+        self.stdout.trim_end()
+    }
+}

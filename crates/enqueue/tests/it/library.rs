@@ -1,0 +1,73 @@
+//! The library, as an application uses it.
+
+use std::time::Duration;
+
+use postroom_enqueue::{Due, JobState, Mail, Options, Postroom, Settings};
+use postroom_core::settings::Sources;
+use postroom_testkit::{FakeSmtp, PrivateRedis, unique_prefix};
+
+fn settings(more: &[(&str, &str)]) -> Settings {
+    let url = PrivateRedis::shared().url();
+    let prefix = unique_prefix();
+    let all = [("REDIS_URL", url.as_str()), ("POSTROOM_PREFIX", &prefix)];
+    let env = all.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Settings::from_sources(&Sources { env, ..Sources::default() }).expect("settings")
+}
+
+fn mail() -> Mail {
+    Mail {
+        to: vec!["Ann <ann@example.org>".parse().expect("an address")],
+        subject: Some("Hi".to_owned()),
+        text: Some("Hello".to_owned()),
+        ..Mail::default()
+    }
+}
+
+#[tokio::test]
+async fn a_mail_is_handed_over_and_its_status_told() {
+    let postroom = Postroom::with_settings(settings(&[]));
+    let id = postroom.send(mail()).await.expect("an id");
+    let job = postroom.status(&id).await.expect("an answer").expect("a job");
+    assert_eq!(job.state, JobState::Queued);
+    assert_eq!(postroom.wait(&id, Duration::from_millis(50)).await.expect("a job").state, JobState::Queued);
+    let options = Options { due: Due::In(Duration::from_secs(60)), key: Some("k".to_owned()), ..Options::default() };
+    let later = postroom.send(mail()).with(options.clone()).await.expect("an id");
+    assert_eq!(postroom.send(mail()).with(options).await.expect("an id"), later);
+    let empty = postroom.send(Mail::default()).await.expect_err("no recipient").to_string();
+    assert!(empty.contains("no recipient"), "{empty}");
+}
+
+#[tokio::test]
+async fn a_bulk_that_broke_off_can_be_said_again() {
+    let postroom = Postroom::with_settings(settings(&[]));
+    let shared = Mail { to: Vec::new(), ..mail() };
+    let options = Options { key: Some("bulk".to_owned()), ..Options::default() };
+    let own = |n: u32| Mail { to: vec![format!("a{n}@example.org").parse().expect("an address")], ..Mail::default() };
+    let mut input = postroom.bulk(shared.clone()).rows("1").with(options.clone()).start().await.expect("a batch");
+    for number in 0..400 {
+        input.add(own(number)).await.expect("added");
+    }
+    let id = input.id().clone();
+    drop(input);
+    let mut input = postroom.bulk(shared).rows("1").with(options).start().await.expect("a batch");
+    assert_eq!(input.id(), &id);
+    for number in 0..500 {
+        input.add(own(number)).await.expect("added");
+    }
+    let summary = input.finish(2, 3).await.expect("a summary");
+    assert!(summary.total == 500 && summary.known >= 200, "{summary:?}");
+    let batch = postroom.batch_status(&id).await.expect("an answer").expect("a batch");
+    assert_eq!((batch.total, batch.invalid, batch.duplicates, batch.sealed), (500, 2, 3, true));
+}
+
+#[tokio::test]
+async fn a_mail_is_sent_now() {
+    let server = FakeSmtp::start().await;
+    let port = server.port().to_string();
+    let host = server.host();
+    let smtp = [("SMTP_HOST", host.as_str()), ("SMTP_PORT", &port), ("SMTP_SECURITY", "none"), ("SMTP_MAIL_FROM", "d@example.org")];
+    let postroom = Postroom::with_settings(settings(&smtp));
+    let sent = postroom.send_now(&mail(), None).await.expect("sent");
+    assert_eq!(server.received()[0].header("Message-ID"), Some(format!("<{}>", sent.message_id)));
+    postroom.close().await;
+}

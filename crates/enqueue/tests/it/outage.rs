@@ -1,0 +1,48 @@
+//! Redis away: said within seconds, exit code 3.
+
+use std::time::{Duration, Instant};
+
+use postroom_testkit::PrivateRedis;
+
+use crate::Desk;
+
+#[tokio::test]
+async fn a_redis_that_is_gone() {
+    let redis = PrivateRedis::start_tcp().await;
+    let desk = Desk::at(&redis.url());
+    let id = desk.send(&[]);
+    redis.kill();
+    let start = Instant::now();
+    let place = redis.url();
+    for args in [
+        &["send", "--to", "a@example.org", "--subject", "s", "--text", "t"][..],
+        &["status", &id],
+        &["cancel", &id],
+        &["queues"],
+        &["bulk", "--jsonl", "mails.jsonl"],
+    ] {
+        desk.file("mails.jsonl", r#"{"to": "a@example.org", "subject": "s", "text": "t"}"#);
+        desk.run(args).refused(3, &["Redis is away", &place]);
+    }
+    let ran = desk.run(&["queues", "--json"]);
+    let error: serde_json::Value = serde_json::from_str(&ran.stderr).expect("JSON");
+    assert_eq!((ran.code, &error["error"]["code"]), (3, &"redis_away".into()));
+    let ran = desk.run(&["doctor"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(ran.stdout.contains("FAIL redis:"), "{ran:?}");
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+    // What is wrong with the mail is said all the same.
+    desk.run(&["send", "--to", "a", "--subject", "s", "--text", "t"]).refused(2, &["no @"]);
+}
+
+#[tokio::test]
+async fn a_redis_that_is_full() {
+    let redis = PrivateRedis::start_tcp().await;
+    let desk = Desk::at(&redis.url());
+    desk.send(&[]);
+    redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    let ran = desk.run(&["send", "--to", "a@example.org", "--subject", "s", "--text", "t", "--json"]);
+    let last = ran.stderr.lines().last().unwrap_or_default();
+    let error: serde_json::Value = serde_json::from_str(last).expect("JSON");
+    assert_eq!((ran.code, &error["error"]["code"]), (3, &"redis_full".into()), "{ran:?}");
+}

@@ -1,0 +1,47 @@
+//! A bulk is as long as it likes.
+
+use std::io::Write;
+
+use postroom_testkit::{Process, eventually};
+
+use crate::{Desk, desk::LIMIT};
+
+/// Memory does not grow with the input: a reader of 60 MB of rows stays far below.
+#[tokio::test]
+async fn a_long_file_takes_little_memory() {
+    let desk = Desk::new().with_templates();
+    let path = desk.folder().join("long.csv");
+    let mut file = std::io::BufWriter::new(std::fs::File::create(&path).expect("a file"));
+    writeln!(file, "email,name").expect("written");
+    let filler = "x".repeat(2_000);
+    for number in 0..3_000 {
+        writeln!(file, "a{number}@example.org,{filler}").expect("written");
+        // Bad rows cost no place in Redis: the input is what is long here.
+        for _ in 0..9 {
+            writeln!(file, "a{number}@example.org,{filler}").expect("written");
+        }
+    }
+    file.into_inner().expect("flushed").sync_all().expect("on disk");
+    let mut command = desk.command();
+    command.args(["bulk", "--template", "newsletter", "--var", "title=T", "--var", "intro=I", "--csv"]).arg(&path);
+    let mut bulk = Process::run(command);
+    let mut peak = 0;
+    eventually(LIMIT * 5, "the bulk ends", async || {
+        if !bulk.is_running() {
+            return Some(());
+        }
+        peak = peak.max(rss_kb(bulk.pid()));
+        None
+    })
+    .await;
+    bulk.wait(LIMIT).await;
+    let batch = desk.status(bulk.stdout().trim());
+    assert_eq!((&batch["total"], &batch["duplicates"]), (&3_000.into(), &27_000.into()), "{}", bulk.stderr());
+    assert!((1..40_000).contains(&peak), "{peak} kB");
+}
+
+fn rss_kb(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0");
+    line.trim().trim_end_matches(" kB").parse().unwrap_or(0)
+}

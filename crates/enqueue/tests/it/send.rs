@@ -1,0 +1,118 @@
+//! `postroom send` and what becomes of it without a worker.
+
+use serde_json::{Value, json};
+
+use crate::Desk;
+
+#[test]
+fn the_id_stands_alone_and_the_status_is_the_contracts() {
+    let desk = Desk::new();
+    let ran = desk.run(&["send", "--to", "Ann <ann@example.org>", "ben@example.org", "--subject", "Hi", "--text", "x"]);
+    assert_eq!((ran.code, ran.stdout.lines().count()), (0, 1), "{ran:?}");
+    ran.says(&["warning: no worker serves the queue emails"]);
+    let status = desk.status(ran.out());
+    let keys: Vec<&str> = status.as_object().expect("an object").keys().map(String::as_str).collect();
+    for key in [
+        "id", "state", "queue", "priority", "batch", "to", "recipients", "template", "attempt", "max_attempts", "due_at",
+        "expires_at", "enqueued_at", "finished_at", "message_id", "receipt", "reason", "error", "attempts",
+    ] {
+        assert!(keys.contains(&key), "{key} is missing in {status}");
+    }
+    assert_eq!(status["state"], "queued");
+    assert_eq!(status["to"], json!(["Ann <ann@example.org>", "ben@example.org"]));
+    assert_eq!(status["queue"], "emails");
+    assert_eq!(status["priority"], 5);
+    let words = desk.ok(&["status", ran.out()]);
+    assert!(words.contains("is queued") && words.contains("Ann <ann@example.org>"), "{words}");
+    let json: Value = serde_json::from_str(&desk.send(&["--json"])).expect("JSON");
+    assert!(json["id"].as_str().is_some_and(|id| id.starts_with("emails-")), "{json}");
+}
+
+#[test]
+fn options_win_over_the_templates_settings() {
+    let desk = Desk::new().with_templates();
+    desk.file(
+        "postroom.toml",
+        "[queue.urgent]\n[template.password_reset]\nqueue = \"urgent\"\npriority = 1\nexpires_in = \"1h\"\n",
+    );
+    let args = [
+        "send", "--to", "a@example.org", "--template", "password_reset", "--var", "name=Ann", "--var",
+        "reset_url=https://example.org/r", "--var", "expires_in=one hour",
+    ];
+    let status = desk.status(&desk.ok(&args));
+    assert_eq!((&status["queue"], &status["priority"]), (&json!("urgent"), &json!(1)));
+    assert!(status["expires_at"].is_string());
+    let status = desk.status(&desk.ok(&[&args[..], &["--queue", "bulk", "--priority", "9"]].concat()));
+    assert_eq!((&status["queue"], &status["priority"]), (&json!("bulk"), &json!(9)));
+}
+
+#[test]
+fn later_or_at_a_time() {
+    let desk = Desk::new();
+    assert_eq!(desk.status(&desk.send(&["--in", "10m"]))["state"], "scheduled");
+    let status = desk.status(&desk.send(&["--at", "2040-01-31T08:00:00+01:00"]));
+    assert_eq!((&status["state"], &status["due_at"]), (&json!("scheduled"), &json!("2040-01-31T07:00:00.000Z")));
+    let status = desk.status(&desk.send(&["--at", "2020-01-31T08:00:00Z"]));
+    assert_eq!((&status["state"], &status["due_at"]), (&json!("queued"), &status["enqueued_at"]));
+}
+
+#[test]
+fn what_expires_without_a_worker_is_cancelled() {
+    let desk = Desk::new();
+    let id = desk.send(&["--expires-in", "1s"]);
+    let ran = desk.run(&["status", &id, "--wait", "60s", "--json"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    ran.says(&["cancelled", "expired"]);
+    let status: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!((&status["state"], &status["reason"]), (&json!("cancelled"), &json!("expired")));
+}
+
+#[test]
+fn nobody_works_so_the_wait_runs_out() {
+    let desk = Desk::new();
+    let ran =
+        desk.run(&["send", "--to", "a@example.org", "--subject", "s", "--text", "t", "--wait", "100ms"]);
+    assert_eq!(ran.code, 5, "{ran:?}");
+    assert!(ran.out().starts_with("emails-"));
+    ran.says(&["queued", "100ms"]);
+    assert_eq!(desk.run(&["status", ran.out(), "--wait", "100ms"]).code, 5);
+}
+
+#[test]
+fn a_key_sends_once_and_another_content_is_a_conflict() {
+    let desk = Desk::new();
+    let first = desk.send(&["--key", "order-1"]);
+    assert_eq!(desk.send(&["--key", "order-1"]), first);
+    assert_ne!(desk.send(&["--key", "order-2"]), first);
+    let ran = desk.run(&["send", "--to", "b@example.org", "--subject", "Hi", "--text", "x", "--key", "order-1"]);
+    ran.refused(7, &["order-1", &first]);
+    assert_eq!(desk.ok(&["list", "--json"]).lines().count(), 2);
+}
+
+#[test]
+fn parts_come_from_files() {
+    let desk = Desk::new().with_templates();
+    desk.file("body.txt", "Grüße\n");
+    desk.file("notes.pdf", b"%PDF");
+    desk.file("vars.json", r#"{"name": "Ann", "title": "T", "intro": "I", "articles": [{"title": "One"}]}"#);
+    let id = desk.ok(&[
+        "send", "--to", "a@example.org", "--subject", "s", "--text", "@body.txt", "--attach", "notes.pdf", "--header",
+        "X-Kind: news",
+    ]);
+    assert_eq!(desk.status(&id)["state"], "queued");
+    let args = ["send", "--to", "a@example.org", "--template", "newsletter"];
+    desk.ok(&[&args[..], &["--vars", "vars.json"]].concat());
+    let ran = desk.run_with(&[&args[..], &["--vars", "-", "--var-json", "articles=[]"]].concat(), br#"{"name":"A","title":"T","intro":"I"}"#);
+    assert_eq!(ran.code, 0, "{ran:?}");
+}
+
+#[test]
+fn a_configured_queue_is_enough_and_no_result_keeps_none() {
+    let desk = Desk::new();
+    desk.file("postroom.toml", "[queue.reports]\n");
+    let id = desk.send(&["--queue", "reports", "--no-result"]);
+    assert!(id.starts_with("reports-"));
+    desk.ok(&["cancel", &id]);
+    let status = desk.status(&id);
+    assert_eq!((&status["state"], &status["to"]), (&json!("cancelled"), &json!([])));
+}

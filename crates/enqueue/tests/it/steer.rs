@@ -1,0 +1,107 @@
+//! Cancel, retry, resolve, pause, resume, list, and looking around.
+
+use serde_json::Value;
+
+use crate::Desk;
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[test]
+fn cancel_and_retry() {
+    let desk = Desk::new();
+    let (one, two) = (desk.send(&[]), desk.send(&["--in", "1h"]));
+    let text = desk.ok(&["cancel", &one, &two]);
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert_eq!(desk.status(&one)["state"], "cancelled");
+    assert_eq!(desk.status(&two)["reason"], "person");
+    desk.ok(&["cancel", &one]);
+    desk.ok(&["retry", &one]);
+    assert_eq!(desk.status(&one)["state"], "queued");
+    desk.run(&["retry", &one]).refused(7, &["queued"]);
+    desk.run(&["resolve", &one, "sent"]).refused(7, &["not in doubt"]);
+    desk.run(&["resolve", &one, "maybe"]).refused(2, &["maybe", "resend"]);
+}
+
+#[test]
+fn what_is_unknown_is_4_and_what_is_malformed_is_2() {
+    let desk = Desk::new();
+    for command in [&["status"][..], &["cancel"], &["retry"]] {
+        for id in ["emails-01ARZ3NDEKTSV4RRFFQ69G5FAV", "b.bulk.01ARZ3NDEKTSV4RRFFQ69G5FAV"] {
+            desk.run(&[command, &[id]].concat()).refused(4, &[id, "not found"]);
+        }
+        desk.run(&[command, &["nonsense"]].concat()).refused(2, &["nonsense", "looks like"]);
+    }
+    desk.run(&["status", "emails-01ARZ3NDEKTSV4RRFFQ69G5FAV", "--wait", "5s"]).refused(4, &["not found"]);
+    desk.run(&["pause", "typo"]).refused(4, &["typo"]);
+    desk.run(&["schedule", "run", "typo"]).refused(4, &["typo"]);
+}
+
+#[test]
+fn a_queue_pauses_and_goes_on() {
+    let desk = Desk::new();
+    desk.send(&[]);
+    desk.ok(&["pause", "emails"]);
+    let paused = |desk: &Desk| {
+        let queues = lines(&desk.ok(&["queues", "--json"]));
+        let emails = queues.into_iter().find(|queue| queue["queue"] == "emails").expect("emails");
+        (emails["paused"].clone(), emails["queued"].clone(), emails["workers"].clone())
+    };
+    assert_eq!(paused(&desk), (true.into(), 1.into(), 0.into()));
+    assert!(desk.ok(&["queues"]).contains("emails (paused)"));
+    desk.ok(&["resume", "emails"]);
+    assert_eq!(paused(&desk).0, false);
+}
+
+#[test]
+fn list_filters_and_goes_on() {
+    let desk = Desk::new();
+    for number in 0..5 {
+        desk.ok(&["send", "--to", &format!("a{number}@example.org"), "--subject", "s", "--text", "t"]);
+    }
+    let cancelled = desk.send(&["--in", "1h"]);
+    desk.ok(&["cancel", &cancelled]);
+    let count = |args: &[&str]| lines(&desk.ok(&[&["list", "--json"], args].concat())).len();
+    assert_eq!(count(&[]), 6);
+    assert_eq!(count(&["--state", "queued"]), 5);
+    assert_eq!(count(&["--state", "cancelled"]), 1);
+    assert_eq!(count(&["--address", "a3@EXAMPLE.org"]), 1);
+    assert_eq!(count(&["--queue", "bulk"]), 0);
+    assert_eq!(count(&["--template", "x"]), 0);
+    let ran = desk.run(&["list", "--json", "--limit", "4"]);
+    let cursor = ran.stderr.trim().rsplit(' ').next().expect("a cursor").to_owned();
+    assert_eq!(lines(&ran.stdout).len() + count(&["--cursor", &cursor]), 6, "{ran:?}");
+    desk.run(&["list", "--cursor", "x"]).refused(2, &["cursor"]);
+    desk.run(&["list", "--state", "delivered"]).refused(2, &["delivered", "sent"]);
+    assert!(desk.ok(&["list"]).contains("a3@example.org"));
+}
+
+#[test]
+fn templates_are_listed_and_shown() {
+    let desk = Desk::new().with_templates();
+    let names = lines(&desk.ok(&["templates", "--json"]));
+    let activation = names.iter().find(|info| info["name"] == "user_activation").expect("user_activation");
+    assert_eq!(activation["locales"], serde_json::json!(["pl"]));
+    let vars = ["--var", "name=Ann <b>", "--var", "title=News", "--var", "intro=I"];
+    let shown = desk.ok(&[&["templates", "newsletter"], &vars[..]].concat());
+    assert!(shown.starts_with("Subject: News\n") && shown.contains("Hello Ann <b>,"), "{shown}");
+    let html = desk.ok(&[&["templates", "newsletter", "--html"], &vars[..]].concat());
+    assert!(html.contains("Ann &lt;b&gt;"), "{html}");
+    desk.run(&["templates", "newsletter"]).refused(2, &["newsletter/subject.txt", "title"]);
+    desk.run(&["templates", "nope"]).refused(4, &["nope", "newsletter"]);
+    Desk::new().run(&["templates"]).refused(2, &["templates"]);
+}
+
+#[test]
+fn doctor_tells_what_is_missing() {
+    let desk = Desk::new().with_templates();
+    desk.send(&[]);
+    let ran = desk.run(&["doctor"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    for line in ["ok   redis:", "FAIL workers:", "FAIL queue emails: 1 mail", "FAIL transport:", "ok   templates: 4"] {
+        assert!(ran.stdout.contains(line), "{line}: {}", ran.stdout);
+    }
+    let checks = lines(&desk.run(&["doctor", "--json"]).stdout);
+    assert!(checks.iter().any(|line| line["result"] == "fail" && line["check"] == "workers"), "{checks:?}");
+}

@@ -1,0 +1,66 @@
+//! With a worker at work: the exit codes of those who wait.
+
+use std::time::Duration;
+
+use postroom_testkit::{Action, FakeSmtp, Fault, Phase};
+use serde_json::json;
+
+use crate::Desk;
+
+const MAIL: [&str; 9] = ["send", "--to", "ann@example.org", "--subject", "Hi", "--text", "Hello", "--wait", "60s"];
+
+#[tokio::test]
+async fn sent_refused_and_in_doubt() {
+    let server = FakeSmtp::start().await;
+    let desk = Desk::new().with_smtp(&server);
+    let _worker = desk.worker().await;
+
+    let ran = desk.run(&MAIL);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    let status = desk.status(ran.out());
+    assert_eq!((&status["state"], status["attempts"].as_array().map(Vec::len)), (&json!("sent"), Some(1)), "{status}");
+    desk.run(&["cancel", ran.out()]).refused(7, &["too late"]);
+
+    server.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 no such user")).times(1));
+    let ran = desk.run(&MAIL);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    ran.says(&["failed", "550", "no such user"]);
+    let words = desk.ok(&["status", ran.out()]);
+    assert!(words.contains("is failed") && words.contains("no such user"), "{words}");
+    desk.ok(&["retry", ran.out()]);
+    desk.ok(&["status", ran.out(), "--wait", "60s"]);
+
+    server.fault(Fault::at(Phase::Dot, Action::StoreThenClose).times(1));
+    let ran = desk.run(&[&MAIL[..], &["--queue", "bulk"]].concat());
+    assert_eq!(ran.code, 6, "{ran:?}");
+    ran.says(&["in doubt"]);
+    desk.ok(&["resolve", ran.out(), "sent"]);
+    assert_eq!(desk.status(ran.out())["state"], "sent");
+}
+
+#[tokio::test]
+async fn a_watched_bulk_and_a_healthy_doctor() {
+    let server = FakeSmtp::start().await;
+    let desk = Desk::new().with_smtp(&server).with_templates();
+    let _worker = desk.worker().await;
+    let csv = "email,name\na@example.org,Żółć\nb@example.org,李雷\nc@example.org,{{ name }}\n";
+    let args = ["bulk", "--template", "newsletter", "--csv", "-", "--var", "title=T", "--var", "intro=I", "--watch"];
+    let ran = desk.run_with(&args, csv.as_bytes());
+    assert_eq!((ran.code, ran.stdout.lines().count()), (0, 1), "{ran:?}");
+    ran.says(&["3 sent"]);
+    assert_eq!(server.wait_for(3, Duration::from_secs(60)).await.len(), 3);
+    let batch = desk.status(ran.out());
+    assert_eq!((&batch["done"], &batch["sent"]), (&json!(true), &json!(3)));
+    desk.run(&["cancel", ran.out()]).refused(7, &["too late"]);
+
+    let ran = desk.run(&["doctor", "--send-to", "ops@example.org"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for line in ["ok   workers: 1 alive", "ok   transport default:", "ok   test mail:"] {
+        assert!(ran.stdout.contains(line), "{line}: {}", ran.stdout);
+    }
+    server.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 gone")).times(1));
+    let ran = desk.run_with(&args, b"email,name\nd@example.org,D\ne@example.org,E\n");
+    assert_eq!(ran.code, 1, "{ran:?}");
+    desk.ok(&["retry", ran.out()]);
+    desk.ok(&["status", ran.out(), "--wait", "60s"]);
+}

@@ -1,0 +1,40 @@
+// Keeps what is shown up to date: every few seconds the page is asked for again, and the parts marked data-live are
+// put in place of the old ones. Nothing else here needs a script.
+"use strict";
+
+const EVERY_MS = 5000;
+
+// Somebody types, chooses, has marked text, or has unfolded something: the page stays as it is.
+function isBusy() {
+  const field = document.activeElement;
+  if (field && field.closest("main") && field.matches("input, select, textarea, button, summary")) return true;
+  if (document.querySelector("main [data-live] details[open]")) return true;
+  const marked = document.getSelection();
+  return Boolean(marked && !marked.isCollapsed);
+}
+
+function replaceParts(fresh) {
+  for (const part of document.querySelectorAll("[data-live]")) {
+    const next = fresh.querySelector(`[data-live="${part.dataset.live}"]`);
+    if (!next || next.innerHTML === part.innerHTML) continue;
+    const focused = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    part.replaceChildren(...next.childNodes);
+    if (focused) part.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  }
+}
+
+async function refresh() {
+  if (document.hidden || isBusy()) return;
+  try {
+    const response = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(EVERY_MS) });
+    // Logged out meanwhile, or Redis is away: the whole page says so.
+    if (response.redirected || response.status === 503) return location.reload();
+    if (response.ok && !isBusy()) {
+      replaceParts(new DOMParser().parseFromString(await response.text(), "text/html"));
+    }
+  } catch {
+    // The monitor is away; the next round may find it.
+  }
+}
+
+if (document.querySelector("[data-live]")) setInterval(refresh, EVERY_MS);

@@ -1,0 +1,87 @@
+//! Without Redis.
+
+use std::{net::SocketAddr, time::Duration};
+
+use postroom_testkit::{PrivateRedis, eventually};
+
+use crate::{
+    browser::{Answer, ask},
+    site::{settings, start},
+};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+async fn get(at: SocketAddr, path: &str) -> Answer {
+    ask(at, "GET", path, &[], "").await
+}
+
+async fn healthy(at: SocketAddr, status: u16) -> Answer {
+    eventually(LIMIT, &format!("/healthz says {status}"), async || {
+        Some(get(at, "/healthz").await).filter(|answer| answer.status == status)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn pages_say_that_redis_is_away_until_it_is_back() {
+    let redis = PrivateRedis::start_tcp().await;
+    let (at, shutdown) = start(settings(&redis.url(), &[])).await;
+    assert_eq!(healthy(at, 200).await.body, "ok\n");
+    redis.kill();
+    healthy(at, 503).await.shows("Redis is away");
+    for path in ["/", "/jobs", "/batches", "/queues", "/captured"] {
+        let page = get(at, path).await;
+        assert_eq!(page.status, 503, "{path}");
+        page.shows("<h1>Redis is away</h1>");
+    }
+    let told = get(at, "/api/overview").await;
+    assert_eq!((told.status, told.json()["error"]["code"].as_str()), (503, Some("redis_away")));
+    assert_eq!(get(at, "/metrics").await.status, 503);
+    redis.start_again().await;
+    healthy(at, 200).await;
+    assert_eq!(get(at, "/").await.status, 200);
+    shutdown.request();
+}
+
+#[tokio::test]
+async fn redis_may_come_later_than_the_monitor() {
+    let redis = PrivateRedis::start_tcp().await;
+    redis.stop();
+    let (at, shutdown) = start(settings(&redis.url(), &[])).await;
+    assert_eq!(get(at, "/healthz").await.status, 503);
+    get(at, "/").await.shows("Redis is away");
+    redis.start_again().await;
+    healthy(at, 200).await;
+    assert_eq!(get(at, "/").await.status, 200);
+    shutdown.request();
+}
+
+#[tokio::test]
+async fn a_redis_that_hangs_does_not_hang_the_monitor() {
+    let redis = PrivateRedis::start_tcp().await;
+    let (at, shutdown) = start(settings(&redis.url(), &[])).await;
+    healthy(at, 200).await;
+    redis.pause();
+    healthy(at, 503).await.shows("Redis is away");
+    assert_eq!(get(at, "/").await.status, 503);
+    redis.resume();
+    healthy(at, 200).await;
+    shutdown.request();
+}
+
+#[tokio::test]
+async fn idle_it_hardly_asks_redis() {
+    let redis = PrivateRedis::start().await;
+    let (at, shutdown) = start(settings(&redis.url(), &[])).await;
+    healthy(at, 200).await;
+    let commands = || {
+        let info = redis.ask(&["INFO", "stats"]);
+        let line = info.lines().find_map(|line| line.strip_prefix("total_commands_processed:")).unwrap();
+        line.trim().parse::<u64>().unwrap()
+    };
+    let before = commands();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let sent = commands() - before;
+    assert!(sent < 12, "{sent} commands in 6 s");
+    shutdown.request();
+}

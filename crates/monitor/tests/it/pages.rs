@@ -1,0 +1,305 @@
+//! What the pages show.
+
+use std::time::Duration;
+
+use postroom_core::{
+    QueueName,
+    store::{Due, JobTerms, Outcome, ProcessInfo, ProcessKind},
+};
+use serde_json::json;
+
+use crate::{
+    site::Site,
+    worker::{Hands, batch, emails, enqueue, enqueue_with, mail, terms},
+};
+
+#[tokio::test]
+async fn the_overview_counts_and_warns() {
+    let site = Site::open().await;
+    let empty = site.get("/").await;
+    assert_eq!(empty.status, 200, "{}", empty.body);
+    empty.lacks("class=\"warnings\"");
+    for n in 0..4 {
+        enqueue(&site.store, &emails(), mail(&format!("r{n}@example.org"), "Hello")).await;
+    }
+    let hands = Hands::new(&site.store, emails());
+    hands.settle_next(Outcome::Sent, "250 OK").await;
+    hands.settle_next(Outcome::Failed, "550 no such <user>").await;
+    hands.defer_next("451 later").await;
+    let page = site.get("/").await;
+    page.shows("No worker serves queue emails, where 2 mails wait");
+    page.shows("Sent a minute over the last hour: 1 in all, at most 1 in a minute");
+    page.shows("Failed a minute over the last hour: 1 in all");
+    page.shows("Deferred a minute over the last hour: 1 in all");
+    page.shows("550 no such &#60;user&#62;");
+    page.shows("42 ms");
+    site.store.pause(&emails()).await.unwrap();
+    let mut worker = ProcessInfo::of_this_process(ProcessKind::Worker, "w1".into());
+    worker.queues = vec![emails()];
+    worker.concurrency = 7;
+    worker.alert = Some("template <gone> is missing".into());
+    site.store.say_alive(&worker).await.unwrap();
+    let page = site.get("/").await;
+    page.lacks("No worker serves");
+    page.shows("Queue emails is paused; 2 mails wait in it");
+    page.shows("template &#60;gone&#62; is missing");
+    page.shows("0 of 7");
+}
+
+#[tokio::test]
+async fn mail_in_doubt_is_pointed_out() {
+    let site = Site::open().await;
+    let bulk = QueueName::bulk();
+    let id = enqueue(&site.store, &bulk, mail("a@example.org", "Hello")).await;
+    Hands::new(&site.store, bulk).settle_next(Outcome::Unknown, "no reply").await;
+    site.get("/").await.shows("Of 1 mail in queue bulk it can&#39;t be known whether they went out");
+    let list = site.get("/jobs?state=unknown&queue=bulk").await;
+    list.shows(&id.to_string());
+}
+
+#[tokio::test]
+async fn jobs_are_narrowed() {
+    let site = Site::open().await;
+    let here = enqueue(&site.store, &emails(), mail("ann@example.org", "One")).await;
+    let there = enqueue(&site.store, &QueueName::bulk(), mail("ben@example.org", "Two")).await;
+    let named = serde_json::from_value(json!({ "to": "cid@example.org", "template": "newsletter" })).unwrap();
+    let third = enqueue(&site.store, &emails(), named).await;
+    let batch = batch(&site.store, "May", 2).await;
+    let (here, there, third, of_batch) =
+        (here.to_string(), there.to_string(), third.to_string(), batch.job(1).to_string());
+    for (query, shown) in [
+        ("", vec![&here, &there, &third, &of_batch]),
+        ("?queue=emails", vec![&here, &third]),
+        ("?queue=bulk&state=queued&template=", vec![&there, &of_batch]),
+        ("?address=ben%40example.org", vec![&there]),
+        ("?address=BEN%40EXAMPLE.ORG", vec![]),
+        ("?template=newsletter", vec![&third]),
+        (&format!("?batch={batch}"), vec![&of_batch]),
+        ("?state=sent", vec![]),
+    ] {
+        let page = site.get(&format!("/jobs{query}")).await;
+        assert_eq!(page.status, 200, "{query}");
+        for id in [&here, &there, &third, &of_batch] {
+            let expected = shown.contains(&id);
+            assert_eq!(page.body.contains(&format!("/jobs/{id}\"")), expected, "{query} {id}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn jobs_come_page_by_page() {
+    let site = Site::open().await;
+    for n in 0..60 {
+        enqueue(&site.store, &emails(), mail(&format!("r{n}@example.org"), "Hello")).await;
+    }
+    let first = site.get("/jobs?queue=emails").await;
+    let (_, rest) = first.body.split_once("rel=\"next\" href=\"").expect("a next page");
+    let next = rest.split('"').next().unwrap().replace("&#38;", "&");
+    let second = site.get(&next).await;
+    second.lacks("rel=\"next\"");
+    second.shows("First page");
+    for n in 0..60 {
+        let address = format!(">r{n}@example.org<");
+        let (one, two) = (first.body.contains(&address), second.body.contains(&address));
+        assert!(one ^ two, "{address} is on one page: {one} {two}");
+    }
+}
+
+#[tokio::test]
+async fn what_can_not_be_asked_for_is_named() {
+    let site = Site::open().await;
+    for (query, problem) in [
+        ("state=gone", "is no state"),
+        ("queue=A%20b", "is no queue name"),
+        ("address=%3Cscript%3E", "address:"),
+        ("batch=%22%3E", "is no batch id"),
+    ] {
+        let page = site.get(&format!("/jobs?{query}")).await;
+        page.shows(problem);
+        page.lacks("<script>");
+        assert_eq!(site.get(&format!("/api/jobs?{query}")).await.status, 400, "{query}");
+    }
+    for path in ["/nowhere", "/jobs/x", "/jobs/emails-01ARZ3NDEKTSV4RRFFQ69G5FAV", "/batches/x", "/captured/%2e%2e"] {
+        let page = site.get(path).await;
+        assert_eq!(page.status, 404, "{path}");
+        page.shows("Not found");
+    }
+}
+
+#[tokio::test]
+async fn a_job_tells_its_story() {
+    let site = Site::open().await;
+    let id = enqueue(&site.store, &emails(), mail("ann@example.org", "Hello")).await;
+    let hands = Hands::new(&site.store, emails());
+    hands.defer_next("451 4.2.1 come back later").await;
+    let page = site.get(&format!("/jobs/{id}")).await;
+    page.shows("451 4.2.1 come back later");
+    page.shows("Try again now");
+    site.store.retry(&id).await.unwrap();
+    hands.settle_next(Outcome::Sent, "250 2.0.0 Ok: queued").await;
+    let page = site.get(&format!("/jobs/{id}")).await;
+    for told in
+        ["1. refused", "2. accepted", "250 2.0.0 Ok: queued", "queued as 4711", "text of Hello", "id@example.org"]
+    {
+        page.shows(told);
+    }
+    page.lacks("Try again");
+}
+
+#[tokio::test]
+async fn a_template_is_shown_in_a_frame_that_loads_nothing() {
+    let site = Site::open().await;
+    let vars =
+        json!({ "title": "May", "name": "<b>Żółć</b>", "intro": "Hi", "items": [], "unsubscribe_url": "https://x" });
+    let named = json!({ "to": "ann@example.org", "template": "newsletter", "vars": vars });
+    let id = enqueue(&site.store, &emails(), serde_json::from_value(named).unwrap()).await;
+    let page = site.get(&format!("/jobs/{id}")).await;
+    page.shows("&#60;b&#62;Żółć&#60;/b&#62;");
+    page.lacks("<b>Żółć");
+    let html = json!({ "to": "ann@example.org", "subject": "x", "html": "<h1>Hello</h1><script>alert(1)</script>" });
+    let id = enqueue(&site.store, &emails(), serde_json::from_value(html).unwrap()).await;
+    let page = site.get(&format!("/jobs/{id}")).await;
+    page.shows("<iframe class=\"mail\" sandbox src=");
+    page.lacks("<script>alert");
+    let frame = site.get(&format!("/jobs/{id}/preview")).await;
+    frame.shows("<h1>Hello</h1>");
+    let policy = frame.header("content-security-policy").unwrap();
+    assert!(policy.contains("sandbox;") && policy.contains("default-src 'none'"), "{policy}");
+    assert_eq!(frame.header("x-frame-options"), Some("SAMEORIGIN"));
+}
+
+#[tokio::test]
+async fn a_template_that_is_not_here_is_said() {
+    let site = Site::open().await;
+    let named = json!({ "to": "ann@example.org", "template": "no<where" });
+    let id = enqueue(&site.store, &emails(), serde_json::from_value(named).unwrap()).await;
+    let page = site.get(&format!("/jobs/{id}")).await;
+    assert_eq!(page.status, 200);
+    page.shows("It can&#39;t be shown here");
+    page.lacks("no<where");
+    assert_eq!(site.get(&format!("/jobs/{id}/preview")).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_sensitive_job_shows_nothing_of_its_content() {
+    let site = Site::open().await;
+    let vars = json!({ "reset_url": "https://example.org/SECRET", "name": "Ann" });
+    let named = json!({ "to": "ann@example.org", "template": "password_reset", "vars": vars });
+    let terms = JobTerms { sensitive: true, ..terms(&emails()) };
+    let id = enqueue_with(&site.store, &emails(), &terms, serde_json::from_value(named).unwrap()).await;
+    let page = site.get(&format!("/jobs/{id}")).await;
+    page.shows("This mail is sensitive");
+    page.shows("ann@example.org");
+    for path in [format!("/jobs/{id}"), format!("/jobs/{id}/preview"), "/jobs".into(), format!("/api/jobs/{id}")] {
+        site.get(&path).await.lacks("SECRET");
+    }
+    assert_eq!(site.get(&format!("/jobs/{id}/preview")).await.status, 404);
+}
+
+#[tokio::test]
+async fn hostile_words_are_only_words() {
+    let site = Site::open().await;
+    let evil = "<script>alert(1)</script>";
+    let hostile = json!({ "to": format!("\"{evil}\" <ann@example.org>"), "subject": evil, "text": evil,
+        "headers": { "X-Evil": evil }, "reply_to": [format!("\"{evil}\" <x@example.org>")] });
+    let id = enqueue(&site.store, &emails(), serde_json::from_value(hostile).unwrap()).await;
+    let batch = batch(&site.store, evil, 1).await;
+    Hands::new(&site.store, emails()).settle_next(Outcome::Failed, evil).await;
+    let paths = [
+        "/",
+        "/jobs",
+        &format!("/jobs/{id}"),
+        "/batches",
+        &format!("/batches/{batch}"),
+        "/queues",
+        "/jobs?template=%3Cscript%3Ealert(1)%3C/script%3E",
+        "/find?q=%3Cscript%3E",
+        "/%3Cscript%3Ealert(1)",
+    ];
+    for path in paths {
+        let page = site.get(path).await;
+        page.lacks("<script>");
+        assert!(page.status < 500, "{path}");
+    }
+    site.get(&format!("/jobs/{id}")).await.shows("&#60;script&#62;alert(1)");
+}
+
+#[tokio::test]
+async fn batches_tell_how_far_they_are() {
+    let site = Site::open().await;
+    let id = batch(&site.store, "May news", 4).await;
+    let hands = Hands::new(&site.store, QueueName::bulk());
+    hands.settle_next(Outcome::Sent, "250 OK").await;
+    hands.settle_next(Outcome::Failed, "550 no").await;
+    let list = site.get("/batches").await;
+    list.shows("May news");
+    list.shows("2 of 4 settled");
+    list.shows("50 %");
+    let page = site.get(&format!("/batches/{id}")).await;
+    page.shows("2 mails wait and will not be sent");
+    page.shows("a0@example.org");
+    page.shows("a3@example.org");
+    let failed = site.get(&format!("/batches/{id}?state=failed")).await;
+    failed.shows("550 no");
+    failed.lacks("a3@example.org");
+    site.get("/batches?queue=emails").await.shows("No batches here");
+}
+
+#[tokio::test]
+async fn waiting_for_later_is_told() {
+    let site = Site::open().await;
+    let terms = JobTerms { due: Due::In(Duration::from_secs(7_230)), ..terms(&emails()) };
+    let id = enqueue_with(&site.store, &emails(), &terms, mail("ann@example.org", "Later")).await;
+    let page = site.get(&format!("/jobs/{id}")).await;
+    page.shows("Send now");
+    page.shows("in 2 h");
+    site.get("/jobs?state=scheduled").await.shows("ann@example.org");
+}
+
+#[tokio::test]
+async fn the_search_field_finds_by_any_name() {
+    let site = Site::open().await;
+    for (q, place) in [
+        ("emails-01ARZ3NDEKTSV4RRFFQ69G5FAV", "/jobs/emails-01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+        ("b.bulk.01ARZ3NDEKTSV4RRFFQ69G5FAV", "/batches/b.bulk.01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+        ("ann%40example.org", "/jobs?address=ann%40example.org"),
+        ("newsletter", "/jobs?template=newsletter"),
+    ] {
+        assert_eq!(site.get(&format!("/find?q={q}")).await.header("location"), Some(place));
+    }
+}
+
+#[tokio::test]
+async fn every_answer_is_guarded_by_its_headers() {
+    let site = Site::open().await;
+    for path in ["/", "/jobs", "/nowhere", "/api/overview", "/healthz"] {
+        let answer = site.get(path).await;
+        let policy = answer.header("content-security-policy").unwrap();
+        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(answer.header("referrer-policy"), Some("same-origin"), "{path}");
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{path}");
+        answer.lacks(" style=");
+        answer.lacks("onclick");
+    }
+    let page = site.get("/").await;
+    let (_, rest) = page.body.split_once("href=\"/static/style.css").unwrap();
+    let style = site.get(&format!("/static/style.css{}", rest.split('"').next().unwrap())).await;
+    assert_eq!(style.status, 200);
+    assert!(style.header("cache-control").unwrap().contains("immutable"));
+    assert_eq!(site.get("/static/nothing.css").await.status, 404);
+}
+
+#[tokio::test]
+async fn other_names_for_this_machine_are_refused() {
+    let site = Site::open().await;
+    let port = site.at.port();
+    for good in ["localhost", "127.0.0.1:1", &format!("localhost:{port}"), "[::1]:5555"] {
+        assert_eq!(site.get_with("/", &[("Host", good)]).await.status, 200, "{good}");
+    }
+    for bad in ["evil.example", &format!("evil.example:{port}"), "localhost.evil.example"] {
+        assert_eq!(site.get_with("/", &[("Host", bad)]).await.status, 421, "{bad}");
+        assert_eq!(site.get_with("/api/jobs", &[("Host", bad)]).await.status, 421, "{bad}");
+    }
+}

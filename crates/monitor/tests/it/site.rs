@@ -1,0 +1,93 @@
+//! A monitor of the test's own, in this process.
+
+use std::net::SocketAddr;
+
+use postroom_core::{Settings, Shutdown, Store, settings::Sources};
+use postroom_monitor::serve;
+use postroom_testkit::{PrivateRedis, unique_prefix};
+use tokio::net::TcpListener;
+
+use crate::browser::{Answer, ask};
+
+/// A monitor, and the store it looks at.
+pub(crate) struct Site {
+    pub(crate) store: Store,
+    pub(crate) at: SocketAddr,
+    shutdown: Shutdown,
+}
+
+impl Site {
+    /// One without a password, on the Redis that all tests share.
+    pub(crate) async fn open() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// One with these settings besides.
+    pub(crate) async fn with(env: &[(&str, &str)]) -> Self {
+        Self::start(settings(&PrivateRedis::shared().url(), env)).await
+    }
+
+    async fn start(settings: Settings) -> Self {
+        let store = Store::connect(&settings.redis).await.expect("Redis");
+        let (at, shutdown) = start(settings).await;
+        let site = Self { store, at, shutdown };
+        site.is_ready().await;
+        site
+    }
+
+    async fn is_ready(&self) {
+        let limit = std::time::Duration::from_secs(20);
+        postroom_testkit::eventually(limit, "the monitor is healthy", async || {
+            (self.get("/healthz").await.status == 200).then_some(())
+        })
+        .await;
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        ask(self.at, "GET", path, &[], "").await
+    }
+
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        ask(self.at, "GET", path, headers, "").await
+    }
+
+    /// Sends a form.
+    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut all = vec![("Content-Type", "application/x-www-form-urlencoded")];
+        all.extend(headers);
+        ask(self.at, "POST", path, &all, body).await
+    }
+
+    /// Presses a button on a page, and looks at the page that comes after.
+    pub(crate) async fn press(&self, page: &str, act: &str) -> Answer {
+        let token = self.get(page).await.token().to_owned();
+        let answer = self.post(act, &[], &format!("token={token}")).await;
+        assert_eq!(answer.status, 303, "{}", answer.body);
+        let flash = answer.cookie("postroom_flash").expect("a word on what happened");
+        let place = answer.header("location").unwrap().to_owned();
+        self.get_with(&place, &[("Cookie", &flash)]).await
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.shutdown.request();
+    }
+}
+
+/// Settings of nothing but these.
+pub(crate) fn settings(redis: &str, env: &[(&str, &str)]) -> Settings {
+    let templates = concat!(env!("CARGO_MANIFEST_DIR"), "/../../templates");
+    let own = [("REDIS_URL", redis), ("POSTROOM_PREFIX", &unique_prefix()), ("TEMPLATES_DIR", templates)];
+    let env = own.iter().chain(env).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Settings::from_sources(&Sources { env, ..Sources::default() }).expect("settings")
+}
+
+/// Starts a monitor without waiting for its Redis.
+pub(crate) async fn start(settings: Settings) -> (SocketAddr, Shutdown) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let shutdown = Shutdown::new();
+    tokio::spawn(serve(settings, listener, shutdown.clone()));
+    (at, shutdown)
+}

@@ -1,0 +1,10 @@
+//! The worker as a process, between a real Redis and a server that fails on purpose.
+
+#![expect(clippy::expect_used, reason = "a test may fail loudly")]
+
+mod bench;
+mod endings;
+mod outcomes;
+mod rendering;
+mod retries;
+mod start;
