@@ -102,7 +102,7 @@ impl Beat {
             // Somebody was faster with a word against it.
             Err(Error::Conflict(why)) => tracing::info!(schedule = name, %id, "schedule {name}: {id} is let go: {why}"),
             Err(Error::Invalid(why)) => {
-                tracing::error!(schedule = name, %id, "schedule {name}: {id} is no mail: {why}")
+                tracing::error!(schedule = name, %id, "schedule {name}: {id} is no mail: {why}");
             }
             Err(error) => return Err(error),
         }

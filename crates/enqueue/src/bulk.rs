@@ -77,7 +77,17 @@ impl<'a> Bulk<'a> {
         let NewBatch { id, shared, .. } = batch;
         let template = shared.template;
         let chunk = Chunk { terms, template: template.clone(), jobs: Vec::with_capacity(CHUNK), bytes: 0 };
-        Ok(BulkInput { settings, store, id, template, options: self.options, next: 0, known: 0, chunk, in_flight: None })
+        Ok(BulkInput {
+            settings,
+            store,
+            id,
+            template,
+            options: self.options,
+            next: 0,
+            known: 0,
+            chunk,
+            in_flight: None,
+        })
     }
 
     async fn id(&self, store: &Store, queue: &QueueName) -> Result<BatchId> {
@@ -86,7 +96,8 @@ impl<'a> Bulk<'a> {
         let fingerprint = fingerprint::of_mail(&self.shared, &(queue, &self.options, &self.rows))?;
         let id = id.to_string();
         let reserved = patiently(&PAUSES, || store.reserve(key, &id, &fingerprint)).await?;
-        let problem = |_| InvalidInput::new("key", format!("the key {key:?} stands for the single mail {}", reserved.id()));
+        let problem =
+            |_| InvalidInput::new("key", format!("the key {key:?} stands for the single mail {}", reserved.id()));
         Ok(reserved.id().parse().map_err(problem)?)
     }
 }

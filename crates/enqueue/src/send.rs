@@ -64,7 +64,8 @@ impl<'a> SendMail<'a> {
 }
 
 async fn enqueue(store: &Store, queue: &QueueName, terms: &JobTerms, job: &[NewJob]) -> postroom_core::Result<()> {
-    let (enqueued, _) = tokio::join!(patiently(&PAUSES, || store.enqueue(queue, None, terms, job)), announce(store, queue));
+    let (enqueued, _) =
+        tokio::join!(patiently(&PAUSES, || store.enqueue(queue, None, terms, job)), announce(store, queue));
     enqueued.map(|_| ())
 }
 

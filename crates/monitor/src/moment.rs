@@ -42,7 +42,7 @@ impl Clock {
     }
 
     fn moment(&self, time: DateTime<Utc>) -> Moment {
-        let seconds = (self.now - time).num_seconds();
+        let seconds = ((self.now - time).num_milliseconds() + 500).div_euclid(1_000);
         let ago = match seconds {
             // Clocks of different machines differ a little.
             -2..=2 => "just now".to_owned(),

@@ -184,9 +184,12 @@ mod tests {
         judge(Before { header: &header, attempt: attempts, tries: attempts, recipients }, &attempt(verdicts), 0, 1.0)
     }
 
+    /// Where the recipients stood, counted attempts, verdicts; what is expected, with counted attempts.
+    type Row = (&'static [RecipientResult], u32, &'static [Verdict], &'static str, u32);
+
     #[test]
     fn what_becomes_of_a_job() {
-        let rows: &[(&[RecipientResult], u32, &[Verdict], &str, u32)] = &[
+        let rows: &[Row] = &[
             (&[Open], 0, &[Verdict::Accepted], "sent", 0),
             (&[Open], 2, &[Verdict::Accepted], "sent", 2),
             (&[Open], 0, &[Verdict::RecipientRefused], "failed refused", 1),

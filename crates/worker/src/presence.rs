@@ -42,6 +42,14 @@ impl Presence {
         }
     }
 
+    /// How things are, for `/healthz`.
+    pub(crate) fn state(&self) -> Result<(), String> {
+        match &*self.lock() {
+            Some(absence) if absence.told => Err("Redis is away".to_owned()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn back(&self) {
         let Some(absence) = self.lock().take() else { return };
         if absence.told {

@@ -1,9 +1,9 @@
 //! The process from start to end.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use postroom_core::{Shutdown, Store, settings::Settings};
+use postroom_core::{Shutdown, Store, health::Health, settings::Settings};
 use postroom_mail::Transport;
 use tracing::{info, warn};
 
@@ -14,11 +14,16 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     // A second call finds the provider installed, which is as well.
     drop(rustls::crypto::ring::default_provider().install_default());
     check_transports(&settings)?;
+    let health = open_health(&settings).await?;
     let Some(store) = connect(&settings, &shutdown).await? else { return Ok(()) };
     let office = Arc::new(Office::open(store, settings)?);
     let info = duties::introduction(&office);
     greet(&office).await;
     duties::start(&office, info.clone(), &shutdown);
+    if let Some(health) = health {
+        let office = Arc::clone(&office);
+        tokio::spawn(health.serve(move || office.presence.state()));
+    }
     Claimer::new(&office).run(&shutdown).await;
     let _ = office.store.say_gone(&info.id).await;
     for transport in office.transports() {
@@ -34,6 +39,14 @@ fn check_transports(settings: &Settings) -> anyhow::Result<()> {
         settings.transport_of(queue)?;
     }
     Ok(())
+}
+
+async fn open_health(settings: &Settings) -> anyhow::Result<Option<Health>> {
+    let Some(port) = settings.health_port else { return Ok(None) };
+    let address = SocketAddr::new(settings.bind, port);
+    let health = Health::listen(address).await.with_context(|| format!("listening on {address} (HEALTH_PORT)"))?;
+    info!("/healthz is answered on {}", health.address()?);
+    Ok(Some(health))
 }
 
 /// Connects, however long Redis is away; `None` when told to stop meanwhile.

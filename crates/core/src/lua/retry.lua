@@ -22,6 +22,9 @@ elseif job.state == 'failed' or job.state == 'cancelled' then
   redis.call('PERSIST', hash_key(job.id))
   redis.call('HDEL', hash_key(job.id), 'finished_ms', 'reason', 'error_code', 'error_message', 'worker', 'begun_ms', 'due_ms', 'resends')
   redis.call('HINCRBY', hash_key(job.id), 'generation', 1)
+  -- Who was refused is tried again; who accepted it is not.
+  local recipients = redis.call('HGET', hash_key(job.id), 'recipients')
+  if recipients then set(job, 'recipients', (string.gsub(recipients, '"result":"refused"', '"result":"open"'))) end
   set(job, 'state', 'queued', 'attempt', '0', 'retried_ms', int(now))
   if job.expires_ms > 0 then redis.call('ZADD', key('expiring'), int(job.expires_ms), job.id) end
   redis.call('RPUSH', ready_key(job), job.id)

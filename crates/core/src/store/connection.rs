@@ -110,6 +110,7 @@ impl Args {
         Self(args.iter().map(|arg| arg.as_bytes().to_vec()).collect())
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "so that numbers, names and texts go in alike")]
     pub(super) fn push(&mut self, arg: impl ToString) -> &mut Self {
         self.0.push(arg.to_string().into_bytes());
         self

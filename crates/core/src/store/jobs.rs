@@ -188,19 +188,18 @@ fn report(id: &JobId, mut words: Words) -> Result<Option<JobReport>> {
     let payload = String::from_utf8_lossy(&payload);
     let content = payload::decode(&payload).ok();
     let (header, mail) = content.map_or((None, None), |(header, mail)| (Some(header), Some(mail)));
-    Ok(Some(from_parts(id, state.parse()?, header, mail, &hash)))
+    Ok(Some(from_parts(id, state.parse()?, header.as_ref(), mail, &hash)))
 }
 
 fn from_parts(
     id: &JobId,
     state: JobState,
-    header: Option<Header>,
+    header: Option<&Header>,
     mail: Option<Mail>,
     hash: &HashMap<String, String>,
 ) -> JobReport {
     let text = |field: &str| hash.get(field).filter(|value| !value.is_empty()).cloned();
     let time = |field: &str| hash.get(field).and_then(|value| value.parse().ok()).map(rfc3339);
-    let header = header.as_ref();
     let error = text("error_code").or_else(|| text("error_message")).map(|_| JobError {
         code: text("error_code").unwrap_or_default(),
         message: text("error_message").unwrap_or_default(),

@@ -94,6 +94,14 @@ mod tests {
         assert_eq!(files, known);
     }
 
+    #[test]
+    fn every_script_is_told_in_the_protocol() {
+        let protocol = include_str!("../../README.md");
+        for (name, _) in SOURCES {
+            assert!(protocol.contains(&format!("`{name}`")), "crates/core/README.md does not name {name}");
+        }
+    }
+
     /// The states that a header names on its `-- States:` lines are states, whatever else is said there.
     #[test]
     fn headers_name_real_states() {

@@ -104,9 +104,7 @@ impl Args {
     fn source(&self) -> Source {
         match (&self.csv, &self.jsonl) {
             (Some(path), _) => Source::Csv(Place::of(path)),
-            (None, Some(path)) => {
-                Source::Jsonl { place: Place::of(path), with_template: self.template.is_some() }
-            }
+            (None, Some(path)) => Source::Jsonl { place: Place::of(path), with_template: self.template.is_some() },
             (None, None) => Source::Addresses(self.to.clone()),
         }
     }
@@ -156,8 +154,7 @@ async fn put_in(
         bulk = bulk.name(name);
     }
     let queue = bulk.queue();
-    let (batch, ()) = tokio::join!(bulk.start(), queues::warn_if_unserved(context, &queue));
-    let mut batch = batch?;
+    let mut batch = queues::with_warning(context, &queue, bulk.start()).await?;
     let id = batch.id().clone();
     context.console.tell(&json!({ "id": id }), || id.to_string());
     let summary = fill(&mut batch, &mut sieve, head).await;
@@ -238,7 +235,8 @@ async fn send_all(
     shared: &Mail,
     queue: Option<&QueueName>,
 ) -> Result<()> {
-    let of_template = shared.template.as_ref().and_then(|name| context.postroom.settings().templates.get(name)?.queue.clone());
+    let of_template =
+        shared.template.as_ref().and_then(|name| context.postroom.settings().templates.get(name)?.queue.clone());
     let queue = queue.cloned().or(of_template).unwrap_or_else(QueueName::bulk);
     let mut tally = Tally::default();
     for row in head {

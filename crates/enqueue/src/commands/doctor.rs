@@ -149,7 +149,13 @@ async fn queue(store: &Store, queue: &QueueName, served: bool, findings: &mut Fi
     match (served, waiting) {
         (false, 0) => findings.warn(&check, "no worker serves it; nothing waits there now"),
         (false, _) => {
-            findings.fail(&check, format_args!("{} waiting and no worker serves it: add it to a worker's QUEUES", outcome::mails(waiting)));
+            findings.fail(
+                &check,
+                format_args!(
+                    "{} waiting and no worker serves it: add it to a worker's QUEUES",
+                    outcome::mails(waiting)
+                ),
+            );
         }
         (true, _) => findings.ok(&check, format_args!("{waiting} wait, {} are being sent", report.sending)),
     }
@@ -159,7 +165,10 @@ async fn queue(store: &Store, queue: &QueueName, served: bool, findings: &mut Fi
     if report.unknown > 0 {
         findings.warn(
             &check,
-            format_args!("{} in doubt; see: postroom list --queue {queue} --state unknown", outcome::mails(report.unknown)),
+            format_args!(
+                "{} in doubt; see: postroom list --queue {queue} --state unknown",
+                outcome::mails(report.unknown)
+            ),
         );
     }
     Ok(())
@@ -170,7 +179,8 @@ fn beat(context: &Context, processes: &[ProcessInfo], findings: &mut Findings) {
     let beats = processes.iter().filter(|one| one.kind == ProcessKind::Beat).count();
     match (schedules, beats) {
         (0, _) => {}
-        (_, 0) => findings.fail("beat", format_args!("{schedules} schedules and no beat is alive; start one with: postroom beat")),
+        (_, 0) => findings
+            .fail("beat", format_args!("{schedules} schedules and no beat is alive; start one with: postroom beat")),
         (_, _) => findings.ok("beat", format_args!("{beats} alive for {schedules} schedules")),
     }
 }
@@ -215,10 +225,8 @@ async fn templates(context: &Context, findings: &mut Findings) {
 async fn test_mail(context: &Context, address: &EmailAddress, findings: &mut Findings) {
     match try_mail(context, address).await {
         Ok(said) => findings.ok("test mail", said),
-        Err(failure) if failure.exit == Exit::Unfinished => findings.fail(
-            "test mail",
-            format_args!("{} after 15s; is a worker alive that serves its queue?", failure.message),
-        ),
+        Err(failure) if failure.exit == Exit::Unfinished => findings
+            .fail("test mail", format_args!("{} after 15s; is a worker alive that serves its queue?", failure.message)),
         Err(failure) => findings.fail("test mail", failure.message),
     }
 }

@@ -120,7 +120,9 @@ fn execute(console: Console, cli: Cli) -> Result<()> {
     let place = settings.redis.place();
     let context = Context { console, postroom: Postroom::with_settings(settings) };
     let result = runtime.block_on(dispatch(&context, cli.command));
-    result.map_err(|failure| if failure.code == "redis_away" { failure.because(&format!("looked for at {place}")) } else { failure })
+    result.map_err(|failure| {
+        if failure.code == "redis_away" { failure.because(&format!("looked for at {place}")) } else { failure }
+    })
 }
 
 async fn dispatch(context: &Context, command: Command) -> Result<()> {

@@ -46,19 +46,23 @@ pub(crate) async fn known(context: &Context, store: &Store) -> Result<BTreeSet<Q
     Ok(store.known_queues().await?.into_iter().chain(configured).collect())
 }
 
-/// Says so when no worker serves the queue; says nothing when that can't be found out at once.
-pub(crate) async fn warn_if_unserved(context: &Context, queue: &QueueName) {
-    // One that is not configured is refused instead.
-    if !context.postroom.settings().queues.contains_key(queue) {
-        return;
-    }
-    if let Ok(Ok(false)) = tokio::time::timeout(WARNING_LIMIT, context.postroom.is_served(queue)).await {
+/// Hands mail over and says so when no worker serves its queue. That is found out at the same time, so that no mail waits
+/// or fails for a warning; where it can't be found out at once, nothing is said.
+pub(crate) async fn with_warning<T, F>(context: &Context, queue: &QueueName, hand_over: F) -> crate::Result<T>
+where
+    F: IntoFuture<Output = crate::Result<T>>,
+{
+    let served = tokio::time::timeout(WARNING_LIMIT, context.postroom.is_served(queue));
+    let (handed_over, served) = tokio::join!(hand_over.into_future(), served);
+    if let (Ok(_), Ok(Ok(false))) = (&handed_over, served) {
         context.console.warn(format_args!("no worker serves the queue {queue}: mail waits there until one is started"));
     }
+    handed_over
 }
 
 fn table_of(served: &[Served]) -> String {
-    let columns = ["queue", "scheduled", "queued", "sending", "deferred", "unknown", "sent", "failed", "oldest", "workers"];
+    let columns =
+        ["queue", "scheduled", "queued", "sending", "deferred", "unknown", "sent", "failed", "oldest", "workers"];
     let mut table = table::with(&columns);
     for Served { report, workers } in served {
         let numbers = [

@@ -134,7 +134,8 @@ fn named<'a>(context: &'a Context, name: &str) -> Result<&'a ScheduleSettings> {
     let schedules = &context.postroom.settings().schedules;
     schedules.iter().find(|schedule| schedule.name == name).ok_or_else(|| {
         let known: Vec<&str> = schedules.iter().map(|schedule| schedule.name.as_str()).collect();
-        let known = if known.is_empty() { "there are none".to_owned() } else { format!("there are {}", known.join(", ")) };
+        let known =
+            if known.is_empty() { "there are none".to_owned() } else { format!("there are {}", known.join(", ")) };
         let failure = Failure::not_found(format_args!("the schedule {name}"));
         failure.because(&known)
     })
@@ -147,7 +148,11 @@ async fn run_now(context: &Context, schedule: &ScheduleSettings, wait: Option<Du
         expires_in: schedule.expires_in,
         ..Options::default()
     };
-    if schedule.each { run_batch(context, schedule, options, wait).await } else { run_mail(context, schedule, options, wait).await }
+    if schedule.each {
+        run_batch(context, schedule, options, wait).await
+    } else {
+        run_mail(context, schedule, options, wait).await
+    }
 }
 
 async fn run_mail(
@@ -157,8 +162,7 @@ async fn run_mail(
     wait: Option<Duration>,
 ) -> Result<()> {
     let sending = context.postroom.send(schedule.mail.clone()).with(options);
-    let (id, ()) = tokio::join!(sending, queues::warn_if_unserved(context, &schedule.queue));
-    let id = id?;
+    let id = queues::with_warning(context, &schedule.queue, sending).await?;
     context.console.tell(&json!({ "id": id }), || id.to_string());
     match wait {
         Some(limit) => send::wait(context, &id, limit).await,
@@ -174,8 +178,7 @@ async fn run_batch(
 ) -> Result<()> {
     let shared = Mail { to: Vec::new(), ..schedule.mail.clone() };
     let bulk = context.postroom.bulk(shared).name(&schedule.name).with(options);
-    let (batch, ()) = tokio::join!(bulk.start(), queues::warn_if_unserved(context, &schedule.queue));
-    let mut batch = batch?;
+    let mut batch = queues::with_warning(context, &schedule.queue, bulk.start()).await?;
     let id = batch.id().clone();
     context.console.tell(&json!({ "id": id }), || id.to_string());
     for to in &schedule.mail.to {

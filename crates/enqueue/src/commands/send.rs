@@ -86,9 +86,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<()> {
     }
     let sending = context.postroom.send(mail).with(args.terms.options(args.no_result));
     let queue = sending.queue();
-    // Beside the sending, so that it neither waits nor fails for a warning.
-    let (id, _) = tokio::join!(sending, queues::warn_if_unserved(context, &queue));
-    let id = id?;
+    let id = queues::with_warning(context, &queue, sending).await?;
     context.console.tell(&json!({ "id": id }), || id.to_string());
     match args.wait {
         Some(limit) => wait(context, &id, limit).await,

@@ -1,12 +1,6 @@
 //! `postroom worker`, `beat` and `monitor`: the programs beside this one.
 
-use std::{
-    env,
-    ffi::OsString,
-    os::unix::process::CommandExt,
-    path::PathBuf,
-    process::Command,
-};
+use std::{env, ffi::OsString, os::unix::process::CommandExt, path::PathBuf, process::Command};
 
 use super::exit::{Failure, Result};
 

@@ -52,7 +52,8 @@ pub(crate) async fn batch(context: &Context, id: &BatchId, limit: Option<Duratio
 
 /// On standard error; hidden where that is no terminal.
 fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {percent}% {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template("{bar:30} {percent}% {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(0).with_style(style)
 }
 

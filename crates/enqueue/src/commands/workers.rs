@@ -66,7 +66,8 @@ impl<'a> Alive<'a> {
 }
 
 fn table_of(alive: &[Alive<'_>]) -> String {
-    let mut table = table::with(&["kind", "host", "pid", "state", "queues", "sending", "sent", "failed", "since", "alert"]);
+    let mut table =
+        table::with(&["kind", "host", "pid", "state", "queues", "sending", "sent", "failed", "since", "alert"]);
     for process in alive {
         table.add_row([
             kind(process.kind).to_owned(),

@@ -66,7 +66,10 @@ fn settings_that_are_wrong_stop_every_command() {
     for (toml, words) in [
         ("quues = 1\n", &["postroom.toml", "line 1", "quues", "queues"][..]),
         ("[queue.x\n", &["postroom.toml", "line 1"]),
-        ("[[schedule]]\nname = \"n\"\ncron = \"0 0 30 2 *\"\nto = [\"a@b\"]\nsubject = \"s\"\ntext = \"t\"\n", &["never fires"]),
+        (
+            "[[schedule]]\nname = \"n\"\ncron = \"0 0 30 2 *\"\nto = [\"a@b\"]\nsubject = \"s\"\ntext = \"t\"\n",
+            &["never fires"],
+        ),
         ("timezone = \"Mars/Olympus\"\n", &["Mars/Olympus", "Europe/Warsaw"]),
     ] {
         let desk = Desk::new();

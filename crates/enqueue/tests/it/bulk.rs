@@ -25,7 +25,14 @@ fn bad_rows_are_told_with_their_line_and_the_rest_goes_on() {
     );
     let ran = desk.run(&news(&["--csv", "people.csv"]));
     assert_eq!(ran.code, 0, "{ran:?}");
-    ran.says(&["line 3: ", "nobody", "line 4: ", "2 fields", "warning: no worker serves the queue bulk", "2 mails queued"]);
+    ran.says(&[
+        "line 3: ",
+        "nobody",
+        "line 4: ",
+        "2 fields",
+        "warning: no worker serves the queue bulk",
+        "2 mails queued",
+    ]);
     let batch = desk.status(ran.out());
     for (key, value) in [
         ("total", json!(2)),
@@ -138,8 +145,7 @@ fn what_can_not_be_a_bulk_creates_nothing() {
 #[test]
 fn a_row_that_lacks_a_variable_later_is_a_bad_row() {
     let desk = Desk::new().with_templates();
-    let mut rows: String =
-        (0..11).map(|n| format!("{{\"to\": \"a{n}@example.org\", \"name\": \"A\"}}\n")).collect();
+    let mut rows: String = (0..11).map(|n| format!("{{\"to\": \"a{n}@example.org\", \"name\": \"A\"}}\n")).collect();
     rows.push_str("{\"to\": \"b@example.org\"}\n");
     let ran = desk.run_with(&news(&["--jsonl", "-"]), rows.as_bytes());
     ran.says(&["line 12: ", "name"]);

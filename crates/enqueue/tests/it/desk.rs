@@ -73,11 +73,6 @@ impl Desk {
         self.folder.path()
     }
 
-    /// The variables it is set up with.
-    pub(crate) fn env(&self) -> &[(String, String)] {
-        &self.env
-    }
-
     /// Runs `postroom` to its end.
     pub(crate) fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Ran {
         self.run_with(args, b"")

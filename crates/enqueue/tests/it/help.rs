@@ -6,11 +6,26 @@ use crate::Desk;
 fn every_command_has_help_with_examples() {
     let desk = Desk::new();
     for command in [
-        "send", "bulk", "status", "list", "cancel", "retry", "resolve", "queues", "pause", "resume", "workers",
-        "templates", "schedule", "doctor",
+        "send",
+        "bulk",
+        "status",
+        "list",
+        "cancel",
+        "retry",
+        "resolve",
+        "queues",
+        "pause",
+        "resume",
+        "workers",
+        "templates",
+        "schedule",
+        "doctor",
     ] {
         let help = desk.ok(&[command, "--help"]);
-        assert!(help.contains(&format!("Examples:\n  postroom {command}")) || command == "resolve", "{command}: {help}");
+        assert!(
+            help.contains(&format!("Examples:\n  postroom {command}")) || command == "resolve",
+            "{command}: {help}"
+        );
         assert!(help.contains("Examples:") && help.contains("--json"), "{command}: {help}");
     }
     let help = desk.ok(&["--help"]);
@@ -20,7 +35,9 @@ fn every_command_has_help_with_examples() {
 #[test]
 fn what_does_not_exist_is_refused() {
     let desk = Desk::new();
-    for args in [&["emit"][..], &["limits"], &["serve"], &["send", "--durable"], &["bulk", "--rate", "1/s"], &["--nope"]] {
+    for args in
+        [&["emit"][..], &["limits"], &["serve"], &["send", "--durable"], &["bulk", "--rate", "1/s"], &["--nope"]]
+    {
         let ran = desk.run(args);
         assert_eq!(ran.code, 2, "{args:?}: {ran:?}");
         assert!(ran.stderr.starts_with("error: "), "{ran:?}");

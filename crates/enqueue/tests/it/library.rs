@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use postroom_enqueue::{Due, JobState, Mail, Options, Postroom, Settings};
 use postroom_core::settings::Sources;
+use postroom_enqueue::{Due, JobState, Mail, Options, Postroom, Settings};
 use postroom_testkit::{FakeSmtp, PrivateRedis, unique_prefix};
 
 fn settings(more: &[(&str, &str)]) -> Settings {
@@ -65,7 +65,12 @@ async fn a_mail_is_sent_now() {
     let server = FakeSmtp::start().await;
     let port = server.port().to_string();
     let host = server.host();
-    let smtp = [("SMTP_HOST", host.as_str()), ("SMTP_PORT", &port), ("SMTP_SECURITY", "none"), ("SMTP_MAIL_FROM", "d@example.org")];
+    let smtp = [
+        ("SMTP_HOST", host.as_str()),
+        ("SMTP_PORT", &port),
+        ("SMTP_SECURITY", "none"),
+        ("SMTP_MAIL_FROM", "d@example.org"),
+    ];
     let postroom = Postroom::with_settings(settings(&smtp));
     let sent = postroom.send_now(&mail(), None).await.expect("sent");
     assert_eq!(server.received()[0].header("Message-ID"), Some(format!("<{}>", sent.message_id)));

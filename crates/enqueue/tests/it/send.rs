@@ -13,8 +13,25 @@ fn the_id_stands_alone_and_the_status_is_the_contracts() {
     let status = desk.status(ran.out());
     let keys: Vec<&str> = status.as_object().expect("an object").keys().map(String::as_str).collect();
     for key in [
-        "id", "state", "queue", "priority", "batch", "to", "recipients", "template", "attempt", "max_attempts", "due_at",
-        "expires_at", "enqueued_at", "finished_at", "message_id", "receipt", "reason", "error", "attempts",
+        "id",
+        "state",
+        "queue",
+        "priority",
+        "batch",
+        "to",
+        "recipients",
+        "template",
+        "attempt",
+        "max_attempts",
+        "due_at",
+        "expires_at",
+        "enqueued_at",
+        "finished_at",
+        "message_id",
+        "receipt",
+        "reason",
+        "error",
+        "attempts",
     ] {
         assert!(keys.contains(&key), "{key} is missing in {status}");
     }
@@ -36,8 +53,17 @@ fn options_win_over_the_templates_settings() {
         "[queue.urgent]\n[template.password_reset]\nqueue = \"urgent\"\npriority = 1\nexpires_in = \"1h\"\n",
     );
     let args = [
-        "send", "--to", "a@example.org", "--template", "password_reset", "--var", "name=Ann", "--var",
-        "reset_url=https://example.org/r", "--var", "expires_in=one hour",
+        "send",
+        "--to",
+        "a@example.org",
+        "--template",
+        "password_reset",
+        "--var",
+        "name=Ann",
+        "--var",
+        "reset_url=https://example.org/r",
+        "--var",
+        "expires_in=one hour",
     ];
     let status = desk.status(&desk.ok(&args));
     assert_eq!((&status["queue"], &status["priority"]), (&json!("urgent"), &json!(1)));
@@ -70,8 +96,7 @@ fn what_expires_without_a_worker_is_cancelled() {
 #[test]
 fn nobody_works_so_the_wait_runs_out() {
     let desk = Desk::new();
-    let ran =
-        desk.run(&["send", "--to", "a@example.org", "--subject", "s", "--text", "t", "--wait", "100ms"]);
+    let ran = desk.run(&["send", "--to", "a@example.org", "--subject", "s", "--text", "t", "--wait", "100ms"]);
     assert_eq!(ran.code, 5, "{ran:?}");
     assert!(ran.out().starts_with("emails-"));
     ran.says(&["queued", "100ms"]);
@@ -96,13 +121,25 @@ fn parts_come_from_files() {
     desk.file("notes.pdf", b"%PDF");
     desk.file("vars.json", r#"{"name": "Ann", "title": "T", "intro": "I", "articles": [{"title": "One"}]}"#);
     let id = desk.ok(&[
-        "send", "--to", "a@example.org", "--subject", "s", "--text", "@body.txt", "--attach", "notes.pdf", "--header",
+        "send",
+        "--to",
+        "a@example.org",
+        "--subject",
+        "s",
+        "--text",
+        "@body.txt",
+        "--attach",
+        "notes.pdf",
+        "--header",
         "X-Kind: news",
     ]);
     assert_eq!(desk.status(&id)["state"], "queued");
     let args = ["send", "--to", "a@example.org", "--template", "newsletter"];
     desk.ok(&[&args[..], &["--vars", "vars.json"]].concat());
-    let ran = desk.run_with(&[&args[..], &["--vars", "-", "--var-json", "articles=[]"]].concat(), br#"{"name":"A","title":"T","intro":"I"}"#);
+    let ran = desk.run_with(
+        &[&args[..], &["--vars", "-", "--var-json", "articles=[]"]].concat(),
+        br#"{"name":"A","title":"T","intro":"I"}"#,
+    );
     assert_eq!(ran.code, 0, "{ran:?}");
 }
 

@@ -15,7 +15,10 @@ async fn one_mail() {
     let message_id = desk.ok(&MAIL);
     let mails = server.received();
     assert_eq!(mails[0].header("Message-ID"), Some(format!("<{message_id}>")));
-    assert_eq!((mails[0].mail_from.as_str(), &mails[0].rcpt_to), ("desk@example.org", &vec!["ann@example.org".to_owned()]));
+    assert_eq!(
+        (mails[0].mail_from.as_str(), &mails[0].rcpt_to),
+        ("desk@example.org", &vec!["ann@example.org".to_owned()])
+    );
     assert!(server.violations().is_empty());
 }
 
@@ -35,7 +38,8 @@ async fn refused_is_1_with_the_servers_words_and_in_doubt_is_6() {
 async fn a_bulk_one_by_one() {
     let server = FakeSmtp::start().await;
     let desk = Desk::at(NO_REDIS).with_smtp(&server).with_templates();
-    let args = ["bulk", "--sync", "--template", "newsletter", "--csv", "-", "--var", "title=T", "--var", "intro=I", "--json"];
+    let args =
+        ["bulk", "--sync", "--template", "newsletter", "--csv", "-", "--var", "title=T", "--var", "intro=I", "--json"];
     let csv = "email,name\na@example.org,Żółć\nb@example.org,O'Brien & <b>\nnobody,x\nb@example.org,again\nc@example.org,{{ name }}\n";
     server.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 gone")).recipient("b@example.org"));
     let ran = desk.run_with(&args, csv.as_bytes());

@@ -12,7 +12,7 @@ const MAIL: [&str; 9] = ["send", "--to", "ann@example.org", "--subject", "Hi", "
 #[tokio::test]
 async fn sent_refused_and_in_doubt() {
     let server = FakeSmtp::start().await;
-    let desk = Desk::new().with_smtp(&server);
+    let desk = Desk::new().with_smtp(&server).with_templates();
     let _worker = desk.worker().await;
 
     let ran = desk.run(&MAIL);

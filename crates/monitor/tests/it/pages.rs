@@ -175,7 +175,7 @@ async fn a_template_that_is_not_here_is_said() {
     let id = enqueue(&site.store, &emails(), serde_json::from_value(named).unwrap()).await;
     let page = site.get(&format!("/jobs/{id}")).await;
     assert_eq!(page.status, 200);
-    page.shows("It can&#39;t be shown here");
+    page.shows("It can't be shown here");
     page.lacks("no<where");
     assert_eq!(site.get(&format!("/jobs/{id}/preview")).await.status, 404);
 }

@@ -42,7 +42,9 @@ impl Columns {
         let mut addresses = names.iter().enumerate().filter(|(_, name)| is_address(name)).map(|(at, _)| at);
         let address = match (addresses.next(), addresses.next()) {
             (Some(address), None) => address,
-            (Some(_), Some(_)) => return Err("has more than one address column; it may have one: to or email".to_owned()),
+            (Some(_), Some(_)) => {
+                return Err("has more than one address column; it may have one: to or email".to_owned());
+            }
             (None, _) => {
                 let found = names.join(", ");
                 return Err(format!("has no address column: its header may name one to or email (found: {found})"));

@@ -79,7 +79,8 @@ impl Source {
     /// What is read from standard input can be read `twice` only when it is put into a file.
     pub(crate) fn look_over(self, twice: bool) -> Result<Input, InvalidInput> {
         let flag = self.flag();
-        let source = if twice { self.spooled().map_err(|error| InvalidInput::new(flag, error.to_string()))? } else { self };
+        let source =
+            if twice { self.spooled().map_err(|error| InvalidInput::new(flag, error.to_string()))? } else { self };
         let hash = match &source {
             Self::Csv(place) | Self::Jsonl { place, .. } => survey(flag, place)?,
             Self::Addresses(addresses) => addresses.iter().map(|address| format!("{address}\n")).collect(),

@@ -8,7 +8,10 @@ use std::{
 use postroom_core::Mail;
 
 use super::{
-    super::{console::Console, exit::{Failure, Result}},
+    super::{
+        console::Console,
+        exit::{Failure, Result},
+    },
     Row, Rows, Unreadable,
 };
 use crate::check::{Checker, Problem};
@@ -61,6 +64,10 @@ impl<'a> Sieve<'a> {
 
     fn sift(&mut self, row: Row) -> Result<Option<Row>> {
         let whole = row.mail.clone().over(self.shared);
+        if self.seen.as_ref().is_some_and(|seen| seen.holds(&whole)) {
+            self.duplicates += 1;
+            return Ok(None);
+        }
         match self.checker.check(&whole) {
             Ok(()) => {}
             Err(Problem::Template(error)) if self.good < HEAD => {
@@ -69,9 +76,8 @@ impl<'a> Sieve<'a> {
             Err(Problem::Template(error)) => return Ok(self.refused(&row, &error.to_string())),
             Err(Problem::Mail(problem)) => return Ok(self.refused(&row, &problem.to_string())),
         }
-        if self.seen.as_mut().is_some_and(|seen| !seen.is_new(&whole)) {
-            self.duplicates += 1;
-            return Ok(None);
+        if let Some(seen) = &mut self.seen {
+            seen.add(&whole);
         }
         self.good += 1;
         Ok(Some(row))
@@ -96,10 +102,18 @@ struct Seen {
 }
 
 impl Seen {
+    fn holds(&self, mail: &Mail) -> bool {
+        self.hashes.contains(&self.hash(mail))
+    }
+
+    fn add(&mut self, mail: &Mail) {
+        self.hashes.insert(self.hash(mail));
+    }
+
     /// In their normal form: those of one mail together.
-    fn is_new(&mut self, mail: &Mail) -> bool {
+    fn hash(&self, mail: &Mail) -> u64 {
         let mut addresses = mail.recipients();
         addresses.sort();
-        self.hashes.insert(self.hasher.hash_one(addresses))
+        self.hasher.hash_one(addresses)
     }
 }
