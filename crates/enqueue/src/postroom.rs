@@ -62,13 +62,11 @@ impl Postroom {
     }
 
     /// Hands a mail over: `postroom.send(mail).await?` returns the job's id once it is stored.
-    #[must_use]
     pub fn send(&self, mail: Mail) -> SendMail<'_> {
         SendMail::new(self, mail)
     }
 
     /// Hands many mails over as one batch; `shared` is what they have in common, stored once.
-    #[must_use]
     pub fn bulk(&self, shared: Mail) -> Bulk<'_> {
         Bulk::new(self, shared)
     }

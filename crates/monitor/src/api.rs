@@ -50,3 +50,7 @@ pub(crate) async fn queues(State(app): State<App>) -> Answer {
 pub(crate) async fn workers(State(app): State<App>) -> Answer {
     Ok(Json(json!({ "workers": app.store()?.processes().await? })))
 }
+
+pub(crate) async fn schedules(State(app): State<App>) -> Answer {
+    Ok(Json(json!({ "schedules": app.store()?.schedules().await? })))
+}

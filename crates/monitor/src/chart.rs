@@ -80,11 +80,11 @@ impl Bar {
     }
 }
 
-/// The next even number that is easy to read: 4, 10, 20, 40, 100, …
+/// The next even number that is easy to read: 4, 6, 8, 10, 20, 40, 60, …
 fn round_up(peak: u64) -> u64 {
     let mut scale = 1_u64;
     loop {
-        for step in [4, 10, 20] {
+        for step in [4, 6, 8, 10, 20] {
             let top = scale.saturating_mul(step);
             if top >= peak {
                 return top;
@@ -100,7 +100,8 @@ mod tests {
 
     #[test]
     fn scales_are_round() {
-        for (peak, top) in [(0, 4), (4, 4), (5, 10), (11, 20), (21, 40), (399, 400), (401, 1_000), (u64::MAX, u64::MAX)]
+        for (peak, top) in
+            [(0, 4), (4, 4), (5, 6), (9, 10), (11, 20), (21, 40), (399, 400), (401, 600), (u64::MAX, u64::MAX)]
         {
             assert_eq!(round_up(peak), top, "{peak}");
         }

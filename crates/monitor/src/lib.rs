@@ -9,7 +9,7 @@
 //! | --- | --- | --- |
 //! | `/healthz` | `ok`, or 503 and the reason | everybody |
 //! | `/metrics` | OpenMetrics text, see `metrics.rs` | password, also as HTTP Basic |
-//! | `/api/overview`, `jobs`, `jobs/{id}`, `batches`, `batches/{id}`, `queues`, `workers` | JSON as of `postroom … --json` | password, also as HTTP Basic |
+//! | `/api/overview`, `jobs`, `jobs/{id}`, `batches`, `batches/{id}`, `queues`, `workers`, `schedules` | JSON as of `postroom … --json` | password, also as HTTP Basic |
 //! | everything else | pages | password, by `/login` |
 
 mod act;

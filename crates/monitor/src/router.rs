@@ -34,6 +34,7 @@ fn pages() -> Router<App> {
         .route("/batches", get(page::batches::show))
         .route("/batches/{id}", get(page::batch::show))
         .route("/queues", get(page::queues::show))
+        .route("/schedules", get(page::schedules::show))
         .route("/captured", get(page::captured::show))
         .route("/captured/{id}", get(page::captured::show_mail))
         .route("/captured/{id}/preview", get(page::captured::frame))
@@ -61,4 +62,5 @@ fn for_programs() -> Router<App> {
         .route("/api/batches/{id}", get(api::batch))
         .route("/api/queues", get(api::queues))
         .route("/api/workers", get(api::workers))
+        .route("/api/schedules", get(api::schedules))
 }

@@ -53,7 +53,8 @@ impl Snapshot {
             add_up(&mut minutes, store.minutes(&report.queue, MINUTES).await?);
         }
         let facts = store.server_facts().await?;
-        let warnings = warning::of(&queues, &processes, &facts);
+        let mut warnings = warning::of(&queues, &processes, &facts);
+        warnings.extend(warning::of_schedules(&store.schedules().await?, &processes));
         Ok(Self { warnings, average_ms: average_ms(&minutes), queues, processes, minutes, redis: facts.into() })
     }
 

@@ -2,7 +2,7 @@
 
 use postroom_core::{
     QueueReport,
-    store::{ProcessInfo, ServerFacts},
+    store::{ProcessInfo, ProcessKind, ScheduleReport, ServerFacts},
 };
 use serde::Serialize;
 
@@ -31,6 +31,15 @@ pub(crate) fn of(queues: &[QueueReport], processes: &[ProcessInfo], redis: &Serv
     told
 }
 
+/// Schedules without anybody to fire them.
+pub(crate) fn of_schedules(schedules: &[ScheduleReport], processes: &[ProcessInfo]) -> Option<Warning> {
+    let waiting = schedules.iter().filter(|schedule| schedule.enabled).count();
+    let has_beat = processes.iter().any(|process| process.kind == ProcessKind::Beat);
+    let some = if waiting == 1 { "a schedule does".to_owned() } else { format!("{waiting} schedules do") };
+    let text = format!("No beat is running, so {some} not fire");
+    (waiting > 0 && !has_beat).then(|| Warning::new(text, Some("/schedules".to_owned())))
+}
+
 fn of_queue(queue: &QueueReport, processes: &[ProcessInfo]) -> Vec<Warning> {
     let name = &queue.queue;
     let mut told = Vec::new();
@@ -43,8 +52,9 @@ fn of_queue(queue: &QueueReport, processes: &[ProcessInfo]) -> Vec<Warning> {
         told.push(Warning::new(text, Some(format!("/jobs?queue={name}"))));
     }
     if queue.unknown > 0 {
+        let who = if queue.unknown == 1 { "it" } else { "they" };
         let text = format!(
-            "Of {} in queue {name} it can't be known whether they went out: somebody has to decide",
+            "Of {} in queue {name} it can't be known whether {who} went out: somebody has to decide",
             mails(queue.unknown)
         );
         told.push(Warning::new(text, Some(format!("/jobs?state=unknown&queue={name}"))));

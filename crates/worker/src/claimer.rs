@@ -84,7 +84,7 @@ impl Claimer {
     async fn wait_for_work(&mut self, next_due: Option<Duration>) {
         let limit = next_due.map_or(LOOK_EVERY, |due| due.min(LOOK_EVERY));
         let rang = self.bell.wait(limit).await;
-        if self.office.presence.note(rang).is_err() {
+        if self.office.outage.watch(rang).is_err() {
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
     }
@@ -150,10 +150,10 @@ impl Claimer {
         let claim = Claim { queue, worker: &self.office.id, id: &id, want };
         match self.office.store.claim(&claim).await {
             Err(problem) if problem.is_transient() => {
-                drop(self.office.presence.note::<()>(Err(problem)));
-                self.office.presence.note(self.office.store.claim(&claim).await)
+                drop(self.office.outage.watch::<()>(Err(problem)));
+                self.office.outage.watch(self.office.store.claim(&claim).await)
             }
-            answer => self.office.presence.note(answer),
+            answer => self.office.outage.watch(answer),
         }
     }
 

@@ -75,7 +75,7 @@ impl Delivery {
     async fn whole(&self, header: &Header, mail: Mail) -> Result<Mail, Unprepared> {
         let Some(batch) = &header.batch else { return Ok(mail) };
         let batch: BatchId = batch.parse().map_err(|error: InvalidInput| Unprepared::Invalid(error.to_string()))?;
-        match self.office.presence.note(self.office.shared.of(&self.office.store, &batch).await) {
+        match self.office.outage.watch(self.office.shared.of(&self.office.store, &batch).await) {
             Ok(Some(shared)) => Ok(mail.over(&shared)),
             Ok(None) => Err(Unprepared::Invalid(format!("the content of its batch {batch} is gone"))),
             Err(_) => Err(Unprepared::Away),

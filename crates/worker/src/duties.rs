@@ -41,7 +41,7 @@ async fn renew(office: Arc<Office>) {
         tokio::time::sleep((lease / 5).min(Duration::from_secs(3))).await;
         for queue in office.queues() {
             for jobs in office.in_flight.of_queue(&queue).chunks(200) {
-                let lost = office.presence.note(office.store.renew(&queue, &office.id, jobs).await);
+                let lost = office.outage.watch(office.store.renew(&queue, &office.id, jobs).await);
                 for id in lost.unwrap_or_default() {
                     warn!(job = %id, "the lease on {id} is lost");
                 }
@@ -54,7 +54,7 @@ async fn sweep(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
     // Workers started together do not all sweep together.
     let mut pause = Duration::from_millis(fastrand::u64(200..2_000));
     while rest(pause, &shutdown).await {
-        if let Ok(swept) = office.presence.note(office.store.sweep(&queue).await) {
+        if let Ok(swept) = office.outage.watch(office.store.sweep(&queue).await) {
             pause = sweep_again_after(swept);
             if swept.rescued + swept.in_doubt > 0 {
                 warn!(
@@ -80,7 +80,7 @@ fn sweep_again_after(swept: Swept) -> Duration {
 async fn prune(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
     let mut pause = Duration::from_secs(fastrand::u64(5..60));
     while rest(pause, &shutdown).await {
-        let more = office.presence.note(office.store.prune(&queue).await).unwrap_or(false);
+        let more = office.outage.watch(office.store.prune(&queue).await).unwrap_or(false);
         pause = if more { Duration::from_millis(100) } else { Duration::from_secs(60) };
     }
 }
@@ -88,7 +88,7 @@ async fn prune(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
 async fn tell(office: Arc<Office>, info: ProcessInfo, shutdown: Shutdown) {
     let mut pause = Duration::ZERO;
     while rest(pause, &shutdown).await {
-        let _ = office.presence.note(office.store.say_alive(&told(&office, &info, "running")).await);
+        let _ = office.outage.watch(office.store.say_alive(&told(&office, &info, "running")).await);
         pause = Duration::from_secs(5);
     }
 }

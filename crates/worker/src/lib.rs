@@ -13,7 +13,6 @@ mod in_flight;
 mod judge;
 mod lease_clock;
 mod office;
-mod presence;
 mod settler;
 mod shared_content;
 mod worker;

@@ -9,13 +9,11 @@ use std::{
 };
 
 use anyhow::Context;
-use postroom_core::{QueueName, Store, settings::Settings, store::WorkerId};
+use postroom_core::{Outage, QueueName, Store, settings::Settings, store::WorkerId};
 use postroom_mail::{LoadError, Templates, Transport};
 use tracing::{error, info};
 
-use crate::{
-    capture::StoreSink, in_flight::InFlight, presence::Presence, settler::Settler, shared_content::SharedContent,
-};
+use crate::{capture::StoreSink, in_flight::InFlight, settler::Settler, shared_content::SharedContent};
 
 /// The worker's means and memory.
 #[derive(Debug)]
@@ -26,7 +24,7 @@ pub(crate) struct Office {
     pub(crate) templates: Templates,
     pub(crate) in_flight: InFlight,
     pub(crate) shared: SharedContent,
-    pub(crate) presence: Arc<Presence>,
+    pub(crate) outage: Outage,
     pub(crate) sent: AtomicU64,
     pub(crate) failed: AtomicU64,
     alert: Mutex<Option<String>>,
@@ -42,15 +40,14 @@ pub(crate) struct Counter {
 
 impl Office {
     /// Opens for the queues of the settings.
-    pub(crate) fn open(store: Store, settings: Settings) -> anyhow::Result<Self> {
+    pub(crate) fn open(store: Store, settings: Settings, outage: Outage) -> anyhow::Result<Self> {
         let id = WorkerId::generate();
-        let presence = Arc::new(Presence::default());
         let transports = transports(&store, &settings)?;
         let mut counters = HashMap::new();
         for (queue, _) in &settings.serve {
             let (name, _) = settings.transport_of(queue)?;
             let transport = Arc::clone(&transports[name]);
-            let settler = Settler::start(&store, queue, &id, &presence);
+            let settler = Settler::start(&store, queue, &id, &outage);
             counters.insert(queue.clone(), Counter { transport, settler });
         }
         let templates = Templates::load(&settings.templates_dir).context("reading the templates")?;
@@ -61,7 +58,7 @@ impl Office {
             templates,
             in_flight: InFlight::default(),
             shared: SharedContent::default(),
-            presence,
+            outage,
             sent: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             alert: Mutex::new(None),

@@ -4,12 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use postroom_core::{
-    Error, JobId, QueueName, Result, Store,
+    Error, JobId, Outage, QueueName, Result, Store,
     store::{BeginReply, DeferReply, FinishReply, Outcome, Settled, WorkerId},
 };
 use tokio::sync::{mpsc, oneshot};
-
-use crate::presence::Presence;
 
 /// How many jobs one script call settles.
 const MOST: usize = 100;
@@ -29,12 +27,12 @@ pub(crate) struct Settler {
 
 impl Settler {
     /// Starts a queue's settler; it ends with its last handle.
-    pub(crate) fn start(store: &Store, queue: &QueueName, worker: &WorkerId, presence: &Arc<Presence>) -> Self {
+    pub(crate) fn start(store: &Store, queue: &QueueName, worker: &WorkerId, outage: &Outage) -> Self {
         let desk = Arc::new(Desk {
             store: store.clone(),
             queue: queue.clone(),
             worker: worker.clone(),
-            presence: Arc::clone(presence),
+            outage: outage.clone(),
         });
         let (begin, begins) = mpsc::unbounded_channel();
         let (finish, finishes) = mpsc::unbounded_channel();
@@ -72,14 +70,14 @@ struct Desk {
     store: Store,
     queue: QueueName,
     worker: WorkerId,
-    presence: Arc<Presence>,
+    outage: Outage,
 }
 
 impl Desk {
     async fn serve_begins(self: Arc<Self>, mut asked: mpsc::UnboundedReceiver<Asked<Begin, BeginReply>>) {
         while let Some((jobs, answers)) = gather(&mut asked).await {
             let replies = self.store.begin(&self.queue, &self.worker, &jobs).await;
-            answer(answers, self.presence.note(replies));
+            answer(answers, self.outage.watch(replies));
         }
     }
 
@@ -89,7 +87,7 @@ impl Desk {
             while self.unheard(&replies).await {
                 replies = self.store.finish(&self.queue, &self.worker, &jobs).await;
             }
-            answer(answers, self.presence.note(replies));
+            answer(answers, self.outage.watch(replies));
         }
     }
 
@@ -99,7 +97,7 @@ impl Desk {
             while self.unheard(&replies).await {
                 replies = self.store.defer(&self.queue, &self.worker, &jobs).await;
             }
-            answer(answers, self.presence.note(replies));
+            answer(answers, self.outage.watch(replies));
         }
     }
 
@@ -109,7 +107,7 @@ impl Desk {
         if !problem.is_transient() {
             return false;
         }
-        self.presence.gone(problem);
+        self.outage.note(problem);
         tokio::time::sleep(Duration::from_millis(200)).await;
         true
     }

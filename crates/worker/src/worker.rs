@@ -1,9 +1,9 @@
 //! The process from start to end.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
-use postroom_core::{Shutdown, Store, health::Health, settings::Settings};
+use postroom_core::{Outage, Shutdown, Store, health::Health, settings::Settings};
 use postroom_mail::Transport;
 use tracing::{info, warn};
 
@@ -15,14 +15,18 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     drop(rustls::crypto::ring::default_provider().install_default());
     check_transports(&settings)?;
     let health = open_health(&settings).await?;
-    let Some(store) = connect(&settings, &shutdown).await? else { return Ok(()) };
-    let office = Arc::new(Office::open(store, settings)?);
+    let outage = Outage::default();
+    let store = tokio::select! {
+        () = shutdown.requested() => return Ok(()),
+        store = Store::connect_patiently(&settings.redis, &outage) => store.context("connecting to Redis")?,
+    };
+    let office = Arc::new(Office::open(store, settings, outage)?);
     let info = duties::introduction(&office);
     greet(&office).await;
     duties::start(&office, info.clone(), &shutdown);
     if let Some(health) = health {
         let office = Arc::clone(&office);
-        tokio::spawn(health.serve(move || office.presence.state()));
+        tokio::spawn(health.serve(move || office.outage.state()));
     }
     Claimer::new(&office).run(&shutdown).await;
     let _ = office.store.say_gone(&info.id).await;
@@ -49,31 +53,6 @@ async fn open_health(settings: &Settings) -> anyhow::Result<Option<Health>> {
     Ok(Some(health))
 }
 
-/// Connects, however long Redis is away; `None` when told to stop meanwhile.
-async fn connect(settings: &Settings, shutdown: &Shutdown) -> anyhow::Result<Option<Store>> {
-    let mut told = false;
-    while !shutdown.is_requested() {
-        let connected = tokio::select! {
-            () = shutdown.requested() => return Ok(None),
-            connected = Store::connect(&settings.redis) => connected,
-        };
-        match connected {
-            Ok(store) => return Ok(Some(store)),
-            Err(problem) if !problem.is_transient() => return Err(problem).context("connecting to Redis"),
-            Err(problem) if !told => {
-                told = true;
-                warn!("{} can't be reached, waiting for it: {problem}", settings.redis.place());
-            }
-            Err(_) => {}
-        }
-        tokio::select! {
-            () = shutdown.requested() => return Ok(None),
-            () = tokio::time::sleep(Duration::from_millis(500)) => {}
-        }
-    }
-    Ok(None)
-}
-
 /// Says what this worker serves and by what, and what about the server endangers mail.
 async fn greet(office: &Office) {
     let queues: Vec<String> = office.queues().iter().map(ToString::to_string).collect();
@@ -86,8 +65,8 @@ async fn greet(office: &Office) {
         transports.join(", "),
         office.settings.concurrency.max
     );
-    let _ = office.presence.note(office.store.announce_queues(&office.queues()).await);
-    if let Ok(facts) = office.presence.note(office.store.server_facts().await) {
+    let _ = office.outage.watch(office.store.announce_queues(&office.queues()).await);
+    if let Ok(facts) = office.outage.watch(office.store.server_facts().await) {
         facts.warnings().iter().for_each(|warning| warn!("{warning}"));
     }
 }

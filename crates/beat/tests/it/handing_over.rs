@@ -74,7 +74,7 @@ async fn one_mail_to_all() {
     let job = fixture.store.job(&job(&id)).await.expect("read").expect("a job");
     assert_eq!((job.state, job.queue, job.to.len()), (JobState::Queued, QueueName::emails(), 4));
     assert_eq!(
-        (job.priority.map(|priority| priority.get()), job.max_attempts, job.sensitive),
+        (job.priority.map(postroom_core::Priority::get), job.max_attempts, job.sensitive),
         (Some(2), Some(3), true)
     );
     let mail = job.mail.expect("content");

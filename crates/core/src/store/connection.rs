@@ -11,7 +11,7 @@ use redis::{
 use secrecy::ExposeSecret;
 
 use super::{PROTOCOL_VERSION, keys::Keys, script::script};
-use crate::{Error, InvalidInput, QueueName, Result, settings::RedisSettings};
+use crate::{Error, InvalidInput, Outage, QueueName, Result, settings::RedisSettings};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -47,6 +47,20 @@ impl Store {
             Err(_) => return Err(Error::Away("no answer to the connection".to_owned())),
         };
         Ok(Self { client, manager, keys: Keys::new(&settings.prefix) })
+    }
+
+    /// Connects, however long Redis is away; an error only where waiting is of no use.
+    pub async fn connect_patiently(settings: &RedisSettings, outage: &Outage) -> Result<Self> {
+        loop {
+            match Self::connect(settings).await {
+                Err(error) if error.is_transient() => outage.note(&error),
+                connected => {
+                    outage.end();
+                    return connected;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
     }
 
     /// Asks for any answer at all.

@@ -66,7 +66,7 @@ pub(crate) struct Args {
     #[arg(long)]
     watch: bool,
     /// Send now, one by one, in the foreground, without Redis
-    #[arg(long, conflicts_with_all = ["watch", "key", "after", "at", "expires_in", "priority", "name"])]
+    #[arg(long, conflicts_with_all = ["watch", "key", "after", "at", "expires_in"])]
     sync: bool,
 }
 
@@ -200,11 +200,9 @@ fn broken_off(failure: Failure, id: &BatchId, added: u64, key: Option<&str>) -> 
 
 fn tell(context: &Context, summary: &BulkSummary, invalid: u64, duplicates: u64) {
     let mut words = format!("{} queued", outcome::mails(summary.total));
-    for (number, what) in [
-        (summary.known, "of them before"),
-        (invalid, "rows were invalid"),
-        (duplicates, "skipped: their address came before"),
-    ] {
+    for (number, what) in
+        [(summary.known, "of them before"), (invalid, "invalid"), (duplicates, "skipped, their address came before")]
+    {
         if number > 0 {
             words.push_str(&format!(", {number} {what}"));
         }
@@ -214,7 +212,7 @@ fn tell(context: &Context, summary: &BulkSummary, invalid: u64, duplicates: u64)
 
 /// On standard error; hidden where that is no terminal.
 fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{spinner} {pos} mails queued, {per_sec}");
+    let style = ProgressStyle::with_template("{spinner} {pos} mails queued, {elapsed}");
     ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
 }
 

@@ -27,7 +27,7 @@ mod workers;
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
-use postroom_core::{InvalidInput, Settings, settings::variables, telemetry};
+use postroom_core::{Settings, settings::variables, telemetry};
 
 use self::{
     console::Console,
@@ -170,8 +170,9 @@ fn refuse(error: &clap::Error, json: bool) -> Exit {
     }
     let text = error.render().to_string();
     let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-    let field = error.get(clap::error::ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
-    let failure = Failure { message, ..InvalidInput::new(field, "").into() };
+    let named = error.get(clap::error::ContextKind::InvalidArg).map(ToString::to_string);
+    let field = named.and_then(|flag| flag.split_whitespace().next().map(str::to_owned));
+    let failure = Failure { field, ..Failure::new(Exit::Usage, "invalid", message) };
     Console { json }.fail(&failure);
     Exit::Usage
 }

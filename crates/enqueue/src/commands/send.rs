@@ -75,7 +75,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", value_parser = span)]
     wait: Option<Duration>,
     /// Send it now, in the foreground, without Redis; prints its Message-ID
-    #[arg(long, conflicts_with_all = ["wait", "no_result", "key", "after", "at", "expires_in", "priority"])]
+    #[arg(long, conflicts_with_all = ["wait", "key", "after", "at", "expires_in"])]
     sync: bool,
 }
 

@@ -143,6 +143,14 @@ fn what_can_not_be_a_bulk_creates_nothing() {
 }
 
 #[test]
+fn one_of_the_first_rows_that_lacks_a_variable_stops_it_all() {
+    let desk = Desk::new().with_templates();
+    let rows = b"{\"to\": \"a@example.org\", \"name\": \"A\"}\n{\"to\": \"b@example.org\"}\n";
+    desk.run_with(&news(&["--jsonl", "-"]), rows).refused(2, &["line 2", "newsletter/body", "name"]);
+    assert_empty(&desk);
+}
+
+#[test]
 fn a_row_that_lacks_a_variable_later_is_a_bad_row() {
     let desk = Desk::new().with_templates();
     let mut rows: String = (0..11).map(|n| format!("{{\"to\": \"a{n}@example.org\", \"name\": \"A\"}}\n")).collect();

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Path, State};
-use postroom_core::{BatchId, BatchReport, store::JobFilter};
+use postroom_core::{BatchId, BatchReport};
 
 use super::{Asked, Page, Shell, batches::Line, html, row::Row};
 use crate::{
@@ -39,10 +39,12 @@ pub(crate) async fn show(
     Path(id): Path<String>,
     Asked(query): Asked<JobQuery>,
 ) -> Page {
+    // The next page of its jobs is one of all jobs, narrowed to this batch.
+    let query = JobQuery { batch: id.clone(), queue: String::new(), ..query };
     let (store, clock) = (app.store()?, app.clock());
     let id: BatchId = id.parse().map_err(|_| Failure::not_found(format!("the batch {id:?}")))?;
     let report = store.batch(&id).await?.ok_or_else(|| Failure::not_found(format!("the batch {id}")))?;
-    let filter = JobFilter { batch: Some(id), ..query.filter()? };
+    let filter = query.filter()?;
     let found = store.find_jobs(&filter, query.cursor(), PAGE).await?;
     let waiting = report.scheduled + report.queued + report.deferred;
     html(&BatchPage {

@@ -11,6 +11,7 @@ pub(crate) mod login;
 pub(crate) mod overview;
 pub(crate) mod queues;
 mod row;
+pub(crate) mod schedules;
 
 use std::convert::Infallible;
 

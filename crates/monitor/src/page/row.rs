@@ -48,7 +48,7 @@ fn when(job: &JobReport) -> (&'static str, Option<&str>) {
         JobState::Sent | JobState::Failed | JobState::Cancelled => (job.state.as_str(), job.finished_at.as_deref()),
         JobState::Scheduled => ("due", job.due_at.as_deref()),
         JobState::Deferred => ("next try", job.due_at.as_deref()),
-        JobState::Queued => ("waiting since", job.due_at.as_deref()),
+        JobState::Queued => ("queued", job.due_at.as_deref()),
         JobState::Sending | JobState::Unknown => {
             let last = job.attempts.last().map(|attempt| attempt.at.as_str());
             ("enqueued", last.or(job.enqueued_at.as_deref()))

@@ -40,9 +40,9 @@ async fn the_same_words_as_the_command_line() {
 #[tokio::test]
 async fn the_monitor_tells_of_itself() {
     let site = Site::open().await;
-    let workers = site.get("/api/workers").await.json();
-    assert_eq!(workers["workers"][0]["kind"], "monitor");
-    assert_eq!(workers["workers"][0]["pid"], std::process::id());
+    let told = site.processes().await;
+    assert_eq!(told[0]["kind"], "monitor");
+    assert_eq!(told[0]["pid"], std::process::id());
 }
 
 #[tokio::test]
@@ -77,6 +77,7 @@ async fn metrics_are_read_from_redis() {
     worker.queues = vec![emails()];
     worker.concurrency = 7;
     site.store.say_alive(&worker).await.unwrap();
+    site.processes().await;
     let metrics = site.get("/metrics").await;
     assert_eq!(metrics.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
     let lines: Vec<&str> = metrics.body.lines().collect();

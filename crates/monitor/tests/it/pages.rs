@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use postroom_core::{
-    QueueName,
+    QueueName, Settings,
+    settings::Sources,
     store::{Due, JobTerms, Outcome, ProcessInfo, ProcessKind},
 };
 use serde_json::json;
@@ -52,7 +53,7 @@ async fn mail_in_doubt_is_pointed_out() {
     let bulk = QueueName::bulk();
     let id = enqueue(&site.store, &bulk, mail("a@example.org", "Hello")).await;
     Hands::new(&site.store, bulk).settle_next(Outcome::Unknown, "no reply").await;
-    site.get("/").await.shows("Of 1 mail in queue bulk it can&#39;t be known whether they went out");
+    site.get("/").await.shows("Of 1 mail in queue bulk it can&#39;t be known whether it went out");
     let list = site.get("/jobs?state=unknown&queue=bulk").await;
     list.shows(&id.to_string());
 }
@@ -246,6 +247,20 @@ async fn batches_tell_how_far_they_are() {
 }
 
 #[tokio::test]
+async fn a_large_batch_goes_on_among_the_jobs() {
+    let site = Site::open().await;
+    let id = batch(&site.store, "May", 60).await;
+    enqueue(&site.store, &QueueName::bulk(), mail("other@example.org", "Hello")).await;
+    let page = site.get(&format!("/batches/{id}?state=queued")).await;
+    let (_, rest) = page.body.split_once("rel=\"next\" href=\"").expect("a next page");
+    let next = rest.split('"').next().unwrap().replace("&#38;", "&");
+    let rest = site.get(&next).await;
+    rest.shows("a59@example.org");
+    rest.lacks("a49@example.org");
+    rest.lacks("other@example.org");
+}
+
+#[tokio::test]
 async fn waiting_for_later_is_told() {
     let site = Site::open().await;
     let terms = JobTerms { due: Due::In(Duration::from_secs(7_230)), ..terms(&emails()) };
@@ -254,6 +269,27 @@ async fn waiting_for_later_is_told() {
     page.shows("Send now");
     page.shows("in 2 h");
     site.get("/jobs?state=scheduled").await.shows("ann@example.org");
+}
+
+#[tokio::test]
+async fn schedules_tell_their_times() {
+    let site = Site::open().await;
+    site.get("/schedules").await.shows("There are none");
+    let toml = "[[schedule]]\nname = \"daily\"\ncron = \"0 8 * * *\"\ntimezone = \"Europe/Warsaw\"\n\
+                subject = \"<b>News</b>\"\ntext = \"x\"\nto = [\"ann@example.org\"]\n";
+    let sources = Sources { file: Some(("postroom.toml".into(), toml.into())), ..Sources::default() };
+    let schedule = Settings::from_sources(&sources).unwrap().schedules.remove(0);
+    site.store.keep_schedule(&schedule).await.unwrap();
+    let page = site.get("/schedules").await;
+    for told in ["daily", "0 8 * * *", "Europe/Warsaw", "&#60;b&#62;News", "never", "No beat is running"] {
+        page.shows(told);
+    }
+    site.get("/").await.shows("No beat is running, so a schedule does not fire");
+    let told = site.get("/api/schedules").await.json();
+    assert_eq!(told["schedules"][0]["next"].as_array().unwrap().len(), 5);
+    let beat = ProcessInfo::of_this_process(ProcessKind::Beat, "b1".into());
+    site.store.say_alive(&beat).await.unwrap();
+    site.get("/schedules").await.lacks("No beat is running");
 }
 
 #[tokio::test]

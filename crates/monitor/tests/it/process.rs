@@ -1,10 +1,15 @@
 //! The program itself.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
-use postroom_testkit::{PrivateRedis, Process, unique_prefix};
+use postroom_core::{Store, store::CapturedMail};
+use postroom_testkit::{PrivateRedis, Process, eventually, unique_prefix};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
-use crate::browser::ask;
+use crate::{browser::ask, site::settings};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_postroom-monitor");
@@ -16,19 +21,32 @@ async fn it_listens_and_stops() {
     let mut process = Process::spawn(PROGRAM, &[], &envs);
     let line = process.wait_for_line("listening on http://127.0.0.1:", LIMIT).await;
     let at = line.split("http://").nth(1).unwrap().trim().parse().expect("an address with the port");
-    assert_eq!(ask(at, "GET", "/", &[], "").await.status, 200);
+    eventually(LIMIT, "a page", async || (ask(at, "GET", "/", &[], "").await.status == 200).then_some(())).await;
     process.terminate();
     assert!(process.wait(LIMIT).await.success(), "{}", process.stderr());
 }
 
+/// A reader who never reads would otherwise hold the answer, and the process with it, for ever.
 #[tokio::test]
-async fn a_connection_that_is_kept_open_does_not_keep_it_from_stopping() {
-    let redis = PrivateRedis::shared().url();
-    let mut process = Process::spawn(PROGRAM, &["--port", "0", "--redis-url", &redis], &[]);
+async fn a_stuck_connection_does_not_keep_it_from_stopping() {
+    let settings = settings(&PrivateRedis::shared().url(), &[]);
+    let store = Store::connect(&settings.redis).await.unwrap();
+    let message = vec![b'x'; 12_000_000];
+    let mail = CapturedMail { mail_from: None, rcpt_to: Vec::new(), subject: String::new(), message };
+    let id = store.capture(&mail).await.unwrap();
+    let envs = [("POSTROOM_PREFIX", settings.redis.prefix.as_str())];
+    let url = PrivateRedis::shared().url();
+    let mut process = Process::spawn(PROGRAM, &["--port", "0", "--redis-url", &url], &envs);
     let line = process.wait_for_line("listening on http://", LIMIT).await;
-    let at = line.split("http://").nth(1).unwrap().trim().to_owned();
-    let mut open = tokio::net::TcpStream::connect(&at).await.unwrap();
-    tokio::io::AsyncWriteExt::write_all(&mut open, b"GET / HTTP/1.1\r\nHost: localh").await.unwrap();
+    let at: SocketAddr = line.split("http://").nth(1).unwrap().trim().parse().unwrap();
+    eventually(LIMIT, "it is healthy", async || {
+        (ask(at, "GET", "/healthz", &[], "").await.status == 200).then_some(())
+    })
+    .await;
+    let mut stuck = TcpStream::connect(at).await.unwrap();
+    let request = format!("GET /captured/{id}/raw HTTP/1.1\r\nHost: {at}\r\n\r\n");
+    stuck.write_all(request.as_bytes()).await.unwrap();
+    stuck.read_exact(&mut [0; 100]).await.unwrap();
     process.terminate();
     assert!(process.wait(LIMIT).await.success(), "{}", process.stderr());
 }

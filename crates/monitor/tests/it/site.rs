@@ -43,6 +43,17 @@ impl Site {
         .await;
     }
 
+    /// The living processes, once the monitor itself is among them.
+    pub(crate) async fn processes(&self) -> Vec<serde_json::Value> {
+        let limit = std::time::Duration::from_secs(20);
+        postroom_testkit::eventually(limit, "the monitor has told of itself", async || {
+            let told = self.get("/api/workers").await.json();
+            let all = told["workers"].as_array().unwrap().clone();
+            all.iter().any(|process| process["kind"] == "monitor").then_some(all)
+        })
+        .await
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         ask(self.at, "GET", path, &[], "").await
     }

