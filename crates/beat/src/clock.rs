@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use postroom_core::{InvalidInput, Result, Settings, Shutdown};
+use postroom_core::{InvalidInput, Outage, Result, Settings, Shutdown};
 use tokio::{signal::unix::Signal, time::Instant};
 
-use crate::{Beat, Turn, outage::Outage};
+use crate::{Beat, Turn};
 
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 

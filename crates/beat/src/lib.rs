@@ -7,7 +7,6 @@
 mod args;
 mod beat;
 mod clock;
-mod outage;
 mod presence;
 mod run;
 

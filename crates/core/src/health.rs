@@ -9,6 +9,8 @@ use tokio::{
     time::timeout,
 };
 
+use crate::{InvalidInput, Outage, Settings};
+
 /// A question takes no longer than that, nor more than that many at once, nor more bytes.
 const LIMIT: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 32;
@@ -48,6 +50,19 @@ impl Health {
             }
         }
     }
+}
+
+/// Answers on `HEALTH_PORT`, if there is one, as long as the process lives: well, unless Redis is away.
+pub async fn serve_health(settings: &Settings, outage: &Outage) -> Result<(), InvalidInput> {
+    let Some(port) = settings.health_port else { return Ok(()) };
+    let address = SocketAddr::new(settings.bind, port);
+    let refuse =
+        |error: io::Error| InvalidInput::new("HEALTH_PORT", format!("{address} can't be listened on: {error}"));
+    let health = Health::listen(address).await.map_err(refuse)?;
+    tracing::info!("health at http://{}/healthz", health.address().map_err(refuse)?);
+    let outage = outage.clone();
+    tokio::spawn(health.serve(move || outage.state()));
+    Ok(())
 }
 
 async fn answer(mut stream: TcpStream, state: &(impl Fn() -> Result<(), String> + Sync)) -> io::Result<()> {

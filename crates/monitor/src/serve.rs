@@ -22,7 +22,7 @@ pub async fn serve(settings: Settings, listener: TcpListener, shutdown: Shutdown
     let server = axum::serve(listener, service).with_graceful_shutdown(shutdown.requested());
     tokio::select! {
         ended = server.into_future() => ended.context("serving")?,
-        () = std::future::pending::<()>() => {}
+        () = grace_is_over(&shutdown) => {}
     }
     shutdown.request();
     presence.await.context("telling of this process")?;

@@ -9,6 +9,7 @@ use postroom_core::{
     QueueName, Shutdown,
     store::{ProcessInfo, ProcessKind, Swept},
 };
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::office::Office;
@@ -23,15 +24,17 @@ use crate::office::Office;
 /// | tell | 5 s | tells of this worker |
 /// | templates | 2 s | takes in changed templates |
 /// | connections | 10 s | closes idle connections |
-pub(crate) fn start(office: &Arc<Office>, info: ProcessInfo, shutdown: &Shutdown) {
+///
+/// Returns the one that tells, to be ended before the worker takes its leave.
+pub(crate) fn start(office: &Arc<Office>, info: ProcessInfo, shutdown: &Shutdown) -> JoinHandle<()> {
     tokio::spawn(renew(Arc::clone(office)));
     for queue in office.queues() {
         tokio::spawn(sweep(Arc::clone(office), queue.clone(), shutdown.child()));
         tokio::spawn(prune(Arc::clone(office), queue, shutdown.child()));
     }
-    tokio::spawn(tell(Arc::clone(office), info, shutdown.child()));
     tokio::spawn(templates(Arc::clone(office), shutdown.child()));
     tokio::spawn(connections(Arc::clone(office), shutdown.child()));
+    tokio::spawn(tell(Arc::clone(office), info, shutdown.child()))
 }
 
 /// Goes on while this worker drains: what is under way is still its.
@@ -85,16 +88,17 @@ async fn prune(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
     }
 }
 
+/// Goes on while this worker drains, so that it is shown as stopping and not as dead.
 async fn tell(office: Arc<Office>, info: ProcessInfo, shutdown: Shutdown) {
-    let mut pause = Duration::ZERO;
-    while rest(pause, &shutdown).await {
-        let _ = office.outage.watch(office.store.say_alive(&told(&office, &info, "running")).await);
-        pause = Duration::from_secs(5);
+    loop {
+        let state = if shutdown.is_requested() { "stopping" } else { "running" };
+        let _ = office.outage.watch(office.store.say_alive(&told(&office, &info, state)).await);
+        tokio::time::sleep(Duration::from_secs(5)).await;
     }
 }
 
 /// What there is to tell about this worker now.
-pub(crate) fn told(office: &Office, info: &ProcessInfo, state: &str) -> ProcessInfo {
+fn told(office: &Office, info: &ProcessInfo, state: &str) -> ProcessInfo {
     ProcessInfo {
         state: state.to_owned(),
         sending: office.in_flight.told(),

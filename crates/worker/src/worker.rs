@@ -1,11 +1,11 @@
 //! The process from start to end.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::Context;
-use postroom_core::{Outage, Shutdown, Store, health::Health, settings::Settings};
+use postroom_core::{Outage, Shutdown, Store, health::serve_health, settings::Settings};
 use postroom_mail::Transport;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::{claimer::Claimer, duties, office::Office};
 
@@ -14,8 +14,8 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     // A second call finds the provider installed, which is as well.
     drop(rustls::crypto::ring::default_provider().install_default());
     check_transports(&settings)?;
-    let health = open_health(&settings).await?;
     let outage = Outage::default();
+    serve_health(&settings, &outage).await?;
     let store = tokio::select! {
         () = shutdown.requested() => return Ok(()),
         store = Store::connect_patiently(&settings.redis, &outage) => store.context("connecting to Redis")?,
@@ -23,12 +23,9 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     let office = Arc::new(Office::open(store, settings, outage)?);
     let info = duties::introduction(&office);
     greet(&office).await;
-    duties::start(&office, info.clone(), &shutdown);
-    if let Some(health) = health {
-        let office = Arc::clone(&office);
-        tokio::spawn(health.serve(move || office.outage.state()));
-    }
+    let telling = duties::start(&office, info.clone(), &shutdown);
     Claimer::new(&office).run(&shutdown).await;
+    telling.abort();
     let _ = office.store.say_gone(&info.id).await;
     for transport in office.transports() {
         transport.close().await;
@@ -45,14 +42,6 @@ fn check_transports(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn open_health(settings: &Settings) -> anyhow::Result<Option<Health>> {
-    let Some(port) = settings.health_port else { return Ok(None) };
-    let address = SocketAddr::new(settings.bind, port);
-    let health = Health::listen(address).await.with_context(|| format!("listening on {address} (HEALTH_PORT)"))?;
-    info!("/healthz is answered on {}", health.address()?);
-    Ok(Some(health))
-}
-
 /// Says what this worker serves and by what, and what about the server endangers mail.
 async fn greet(office: &Office) {
     let queues: Vec<String> = office.queues().iter().map(ToString::to_string).collect();
@@ -66,7 +55,5 @@ async fn greet(office: &Office) {
         office.settings.concurrency.max
     );
     let _ = office.outage.watch(office.store.announce_queues(&office.queues()).await);
-    if let Ok(facts) = office.outage.watch(office.store.server_facts().await) {
-        facts.warnings().iter().for_each(|warning| warn!("{warning}"));
-    }
+    office.store.warn_of_server().await;
 }

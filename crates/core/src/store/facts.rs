@@ -39,6 +39,15 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Says at the start of a process what about the server endangers mail. Where it is away by now, the process says so.
+    pub async fn warn_of_server(&self) {
+        for warning in self.server_facts().await.map(|facts| facts.warnings()).unwrap_or_default() {
+            tracing::warn!("{warning}");
+        }
+    }
+}
+
 impl ServerFacts {
     /// What an operator should be told at start: each a sentence.
     #[must_use]

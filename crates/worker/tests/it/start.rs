@@ -1,10 +1,14 @@
 //! What a worker needs to start, and what it says when that is missing.
 
-use std::process::Command;
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    process::Command,
+};
 
-use postroom_testkit::{Process, target_bin};
+use postroom_testkit::{Process, eventually, target_bin};
 
-use crate::bench::LIMIT;
+use crate::bench::{Bench, LIMIT};
 
 async fn refusal(env: &[(&str, &str)], args: &[&str]) -> String {
     let folder = tempfile::tempdir().expect("a folder");
@@ -37,4 +41,30 @@ async fn wrong_settings_are_named() {
     }
     let told = refusal(&[("MAIL_TRANSPORT", "discard")], &["--queues", "no spaces"]).await;
     assert!(told.contains("no spaces"), "{told}");
+}
+
+#[tokio::test]
+async fn it_tells_how_it_is() {
+    let mut bench = Bench::new().await;
+    bench.env.push(("HEALTH_PORT".to_owned(), "0".to_owned()));
+    let worker = bench.worker(&["--queues", "emails"]).await;
+    let told = worker.stderr();
+    let address = told.split("health at http://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("written");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let info = eventually(LIMIT, "it tells of itself", async || bench.store.workers().await.ok()?.pop()).await;
+    assert_eq!((info.state.as_str(), info.queues), ("running", vec![bench.queue.clone()]));
+}
+
+#[tokio::test]
+async fn a_stopped_worker_takes_its_leave() {
+    let bench = Bench::new().await;
+    let mut worker = bench.worker(&[]).await;
+    eventually(LIMIT, "it tells of itself", async || bench.store.workers().await.ok()?.pop()).await;
+    worker.terminate();
+    assert_eq!(worker.wait(LIMIT).await.code(), Some(0));
+    assert_eq!(bench.store.workers().await.expect("workers"), []);
 }
