@@ -44,7 +44,8 @@ struct Seen {
 }
 
 impl Templates {
-    /// Reads and compiles a folder. One file that can't be read or parsed is an error that names it.
+    /// Reads and compiles a folder; one that does not exist holds no templates. One file that can't be read or parsed is an
+    /// error that names it.
     pub fn load(folder: impl Into<PathBuf>) -> Result<Self, LoadError> {
         let folder = folder.into();
         let stamp = Stamp::of(&folder)?;

@@ -54,6 +54,12 @@ async fn greet(office: &Office) {
         transports.join(", "),
         office.settings.concurrency.max
     );
+    if office.templates.names().is_empty() {
+        info!(
+            "there are no templates in {}: only mail without a template can be sent",
+            office.templates.folder().display()
+        );
+    }
     let _ = office.outage.watch(office.store.announce_queues(&office.queues()).await);
     office.store.warn_of_server().await;
 }

@@ -41,6 +41,10 @@ impl Stamp {
 /// All `.html` and `.txt` files in the folder and its folders, sorted. Hidden ones are an editor's.
 fn files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
     let mut found = Vec::new();
+    // Whoever sends plain mail only needs no folder; it is taken in when it appears.
+    if !folder.exists() {
+        return Ok(found);
+    }
     let mut waiting = vec![folder.to_owned()];
     while let Some(folder) = waiting.pop() {
         let unreadable = |error| LoadError::unreadable(&folder, error);

@@ -146,8 +146,14 @@ fn a_broken_file_is_named_when_it_is_loaded() {
         let error = Templates::load(folder.path()).expect_err(words).to_string();
         assert!(error.contains(words), "{error}");
     }
-    let error = Templates::load("/no/such/folder").expect_err("no folder").to_string();
-    assert!(error.contains("/no/such/folder"), "{error}");
+}
+
+#[test]
+fn no_folder_is_no_templates() {
+    let templates = Templates::load("/no/such/folder").expect("nothing to load");
+    assert_eq!(templates.names(), Vec::<String>::new());
+    let error = templates.render("t", &Map::new(), None).expect_err("no template");
+    assert!(error.is_missing_template(), "{error}");
 }
 
 #[test]

@@ -41,7 +41,6 @@ impl Bench {
         let settings = Settings::from_sources(&sources).expect("settings");
         let store = Store::connect(&settings.redis).await.expect("a store");
         let folder = Arc::new(tempfile::tempdir().expect("a folder"));
-        std::fs::create_dir(folder.path().join("templates")).expect("a folder");
         Self { store, smtp, queue: QueueName::emails(), env, folder }
     }
 
