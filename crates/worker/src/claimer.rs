@@ -19,8 +19,8 @@ use crate::{
     office::Office,
 };
 
-/// An idle worker looks for itself at least this often, in case that a ring was lost.
-const LOOK_EVERY: Duration = Duration::from_secs(8);
+/// An idle worker looks for itself at least this often. It seldom matters: a ring that was lost is made good by a sweep.
+const LOOK_EVERY: Duration = Duration::from_secs(20);
 
 /// Takes jobs and starts their deliveries.
 pub(crate) struct Claimer {
