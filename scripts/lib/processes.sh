@@ -7,9 +7,11 @@ launch() {
   local name=$1
   shift
   mkdir -p "$home/log" "$home/run"
+  # Emptied here and not by the process, so that nobody reads the words of the one before.
+  : >"$home/log/$name.log"
   set -m
   (cd "$home" && exec env -i HOME="$HOME" PATH="$PATH" LC_ALL=C ${settings[@]+"${settings[@]}"} nohup "$@") \
-    </dev/null >"$home/log/$name.log" 2>&1 &
+    </dev/null >>"$home/log/$name.log" 2>&1 &
   set +m
   printf '%s\n' "$!" >"$home/run/$name.pid"
   disown

@@ -8,7 +8,9 @@ use std::sync::{Mutex, PoisonError};
 /// The path of one of the workspace's binaries in this build's target folder, up to date.
 ///
 /// A test of one crate may need a sibling's binary, and cargo builds only its own: so this runs `cargo build` for it,
-/// once in a test process, with the profile of the test itself.
+/// once in a test process, with the profile of the test itself. Where all was built in one go, as `scripts/test` does and
+/// says by `POSTROOM_TEST_BINS=built`, there is nothing to do: alone, each would be built again for its own choice of
+/// features in shared libraries.
 pub fn target_bin(name: &str) -> PathBuf {
     static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -17,6 +19,9 @@ pub fn target_bin(name: &str) -> PathBuf {
 
 fn build(name: &str) -> PathBuf {
     let folder = profile_folder();
+    if std::env::var("POSTROOM_TEST_BINS").is_ok_and(|value| value == "built") {
+        return folder.join(name);
+    }
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--quiet", "--package", package(name), "--bin", name])
         .args(["--profile", profile(&folder)])

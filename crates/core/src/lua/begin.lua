@@ -9,7 +9,7 @@ local worker, replies = ARGV[2], {}
 for index = 3, #ARGV, 4 do
   local job = load(ARGV[index])
   local word = 'lost'
-  if job and job.state == 'cancelled' then
+  if job and (job.state == 'cancelled' or job.swept) then
     word = 'cancelled'
   elseif job and job.state == 'sending' and job.worker == worker and job.fence == tonumber(ARGV[index + 1]) then
     word = end_if_overdue(job)

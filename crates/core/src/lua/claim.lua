@@ -36,16 +36,10 @@ budget = budget - share + promote(share)
 
 local reply, ids, lease = { 'claimed', 0, '0', int(now) }, {}, nil
 local function take(id)
-  local job, why = load(id)
-  if why == 'unreadable' then
-    redis.call('HSET', hash_key(id), 'state', 'failed', 'reason', 'unreadable', 'finished_ms', int(now))
-    redis.call('ZADD', key('failed'), int(now), id)
-    count(key('n'), 'queued', -1)
-    count(key('n'), 'failed_total', 1)
-    return
-  end
+  local job, why, version = load(id)
+  if why == 'newer' then return version end
+  if why == 'unreadable' and redis.call('HGET', hash_key(id), 'state') ~= 'failed' then return set_aside(id, 'queued') end
   if not job or job.state ~= 'queued' then return end
-  if job.version > VERSION then return job.version end
   if end_if_overdue(job) then return end
   job.fence = job.fence + 1
   set(job, 'state', 'sending', 'fence', job.fence, 'worker', worker, 'claimed_ms', int(now))

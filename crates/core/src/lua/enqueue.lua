@@ -3,7 +3,7 @@
 -- Keys:    payload `j:<id>`, `ready:<priority>`, `scheduled:<class>`, `expiring`, batch `b:<id>`, counters `n`, `wake`
 -- ARGV:    version, priority, delay_ms, at_ms, expires_in_ms, expires_at_ms, max_age_ms, attempts, lease_ms, on_unknown, retention_ms,
 --          backoff_ms, backoff_max_ms, batch or -, flags (sensitive or -), then id and content for each job
--- Replies: enqueued <added> <known> <due_ms> | cancelled | sealed | missing (the batch)
+-- Replies: enqueued <added> <known> <due_ms> | cancelled | sealed | missing (the batch) | bad_id <id>
 -- States:  none -> queued | scheduled
 -- Includes: prelude job
 local priority, batch = ARGV[2], ARGV[14]
@@ -20,6 +20,12 @@ if batch ~= '-' then
   if not facts[1] then return { 'missing' } end
   if facts[2] then return { 'cancelled' } end
   sealed = facts[3] == '1'
+end
+
+-- Every reader takes an id apart: a canonical ULID behind the queue's name.
+for index = 16, #ARGV, 2 do
+  local ulid = string.match(ARGV[index], '^[a-z0-9_-]+%-([0-7][0-9A-HJKMNP-TV-Z]+)$')
+  if not ulid or #ulid ~= 26 then return { 'bad_id', ARGV[index] } end
 end
 
 local state = due > now and 'scheduled' or 'queued'

@@ -22,7 +22,8 @@ local function finish(at)
     return 'twice'
   end
   record_attempt(job, ARGV[at + 9])
-  set(job, 'attempt', ARGV[at + 4], 'recipients', ARGV[at + 8])
+  set(job, 'attempt', ARGV[at + 4])
+  if ARGV[at + 8] ~= '[]' then set(job, 'recipients', ARGV[at + 8]) end
   if ARGV[at + 5] ~= '' or ARGV[at + 6] ~= '' then
     set(job, 'error_code', ARGV[at + 5], 'error_message', ARGV[at + 6])
   else

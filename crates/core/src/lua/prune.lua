@@ -1,7 +1,7 @@
 -- Frees what nobody needs any more: index entries whose job's time is over, the waiting jobs of cancelled batches.
 --
 -- Keys:    `sent`, `failed`, `cancelled`, `batches`, `sweeping`, job `j:` and `h:`, `scheduled:<class>`, `deferred:<class>`
--- ARGV:    version, budget (entries looked at), then for the first cancelled batch that is being swept: id and job ids (may be none)
+-- ARGV:    version, budget (entries looked at), then for a cancelled batch that is being swept: id, cursor (as it was told) and the ids of its next jobs
 -- Replies: pruned <entries> <batch to sweep or ''> <its cursor> <its total>
 -- States:  none that is visible: a job of a cancelled batch reads as cancelled before and after
 -- Includes: prelude job
@@ -9,9 +9,10 @@ local budget, pruned = tonumber(ARGV[2]), 0
 
 local function prune_index(index, exists)
   for _, id in ipairs(redis.call('ZRANGE', index, 0, budget - 1)) do
-    if exists(id) then return end
-    redis.call('ZREM', index, id)
-    pruned = pruned + 1
+    if not exists(id) then
+      redis.call('ZREM', index, id)
+      pruned = pruned + 1
+    end
   end
 end
 for _, state in ipairs({ 'sent', 'failed', 'cancelled' }) do
@@ -19,9 +20,10 @@ for _, state in ipairs({ 'sent', 'failed', 'cancelled' }) do
 end
 prune_index(key('batches'), function(id) return redis.call('EXISTS', batch_key(id)) == 1 end)
 
+-- Of several that sweep the same piece, one is heard: the others have an old cursor.
 local swept = ARGV[3]
-if swept then
-  for index = 4, #ARGV do
+if swept and redis.call('ZSCORE', key('sweeping'), swept) == ARGV[4] then
+  for index = 5, #ARGV do
     local job = load(ARGV[index])
     if job and job.swept then
       to_finished(job, 'cancelled', 'batch')
@@ -29,9 +31,12 @@ if swept then
     end
   end
   settle_counters()
-  local cursor = redis.call('ZINCRBY', key('sweeping'), #ARGV - 3, swept)
+  local cursor = redis.call('ZINCRBY', key('sweeping'), #ARGV - 4, swept)
   local total = tonumber(redis.call('HGET', batch_key(swept), 'total') or 0)
-  if tonumber(cursor) >= total then redis.call('ZREM', key('sweeping'), swept) end
+  if tonumber(cursor) >= total then
+    redis.call('ZREM', key('sweeping'), swept)
+    settle_batch(batch_key(swept))
+  end
 end
 
 local first = redis.call('ZRANGE', key('sweeping'), 0, 0, 'WITHSCORES')

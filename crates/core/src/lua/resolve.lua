@@ -2,7 +2,7 @@
 --
 -- Keys:    job `j:` and `h:`, `unknown`, `ready:<priority>`, counters, `wake`
 -- ARGV:    version, id, verdict (sent | resend | failed)
--- Replies: resolved | refused <state> | missing
+-- Replies: resolved | refused <state, or what else is against it> | missing
 -- States:  unknown -> sent | queued | failed
 -- Includes: prelude job
 local job = load(ARGV[2])
@@ -11,6 +11,7 @@ if not job then
   return state and { 'refused', state } or { 'missing' }
 end
 if job.state ~= 'unknown' then return { 'refused', job.state } end
+if ARGV[3] == 'resend' and batch_cancelled(job.batch) then return { 'refused', 'of a cancelled batch' } end
 if ARGV[3] == 'resend' then
   redis.call('HDEL', hash_key(job.id), 'reason')
   set(job, 'retried_ms', int(now))

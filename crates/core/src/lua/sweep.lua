@@ -28,7 +28,6 @@ local function rescue(id)
     return to_unknown(job)
   end
   rescued = rescued + 1
-  redis.call('HINCRBY', hash_key(id), 'stalls', 1)
   if not end_if_overdue(job) then to_queued(job, true) end
 end
 

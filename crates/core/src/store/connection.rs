@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis::{
-    Client, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, ServerErrorKind,
+    Client, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError,
     aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
     io::tcp::TcpSettings,
 };
@@ -131,23 +131,24 @@ impl Args {
     }
 }
 
+/// What a server says that is up but can't serve: it passes, and then what was said can be said again.
+const TROUBLE_OF_THE_SERVER: [&str; 8] =
+    ["MISCONF", "NOREPLICAS", "BUSY", "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"];
+
 fn from_redis(error: &RedisError) -> Error {
-    if error.code() == Some("OOM") || error.to_string().contains("OOM command not allowed") {
+    let text = error.to_string();
+    // An error inside a script may stand behind a code of its own.
+    let says = |word: &str| error.code() == Some(word) || text.contains(&format!("{word} "));
+    if says("OOM") {
         return Error::Full;
     }
+    if TROUBLE_OF_THE_SERVER.into_iter().any(says) {
+        return Error::Away(text);
+    }
     match error.kind() {
-        ErrorKind::Io | ErrorKind::ClusterConnectionNotFound => Error::Away(error.to_string()),
-        ErrorKind::Server(
-            ServerErrorKind::BusyLoading
-            | ServerErrorKind::MasterDown
-            | ServerErrorKind::ReadOnly
-            | ServerErrorKind::ClusterDown
-            | ServerErrorKind::TryAgain,
-        ) => Error::Away(error.to_string()),
-        ErrorKind::AuthenticationFailed => Error::Invalid(InvalidInput::new("REDIS_URL", error.to_string())),
-        _ if error.is_timeout() || error.is_connection_dropped() || error.is_connection_refusal() => {
-            Error::Away(error.to_string())
-        }
-        _ => Error::Protocol(error.to_string()),
+        ErrorKind::Io | ErrorKind::ClusterConnectionNotFound => Error::Away(text),
+        ErrorKind::AuthenticationFailed => Error::Invalid(InvalidInput::new("REDIS_URL", text)),
+        _ if error.is_timeout() || error.is_connection_dropped() || error.is_connection_refusal() => Error::Away(text),
+        _ => Error::Protocol(text),
     }
 }

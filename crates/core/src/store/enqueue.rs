@@ -83,6 +83,7 @@ impl Store {
             "cancelled" => Err(Error::Conflict("the batch was cancelled".to_owned())),
             "sealed" => Err(Error::Conflict("the batch is sealed: its input had ended".to_owned())),
             "missing" => Err(Error::NotFound("the batch".to_owned())),
+            "bad_id" => Err(Error::Protocol(format!("{:?} is no job id", reply.next::<String>()?))),
             other => Err(unexpected(other)),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::connection::Store;
+use super::connection::{Args, Store};
 use crate::{JobId, QueueName, Result};
 
 /// What kind of process it is.
@@ -97,10 +97,9 @@ const DEAD_AFTER_MS: i64 = 3 * 5_000 + 1_000;
 impl Store {
     /// Tells that this process is alive and what it does.
     pub async fn say_alive(&self, info: &ProcessInfo) -> Result<()> {
-        let (seconds, micros): (i64, i64) = self.run(&redis::cmd("TIME")).await?;
-        let told = ProcessInfo { seen_ms: seconds * 1_000 + micros / 1_000, ..info.clone() };
-        let json = serde_json::to_string(&told).map_err(|error| crate::Error::Protocol(error.to_string()))?;
-        self.run(redis::cmd("HSET").arg(self.keys.system("processes")).arg(&info.id).arg(json)).await
+        let json = serde_json::to_string(info).map_err(|error| crate::Error::Protocol(error.to_string()))?;
+        let args = Args::of([&info.id, &json]);
+        self.call_at::<String>("say_alive", self.keys.system_base(), args).await.map(|_| ())
     }
 
     /// Tells that this process is gone.
@@ -116,11 +115,12 @@ impl Store {
         let oldest_ms = time.0 * 1_000 + time.1 / 1_000 - DEAD_AFTER_MS;
         let mut alive = Vec::new();
         for (id, json) in told {
-            match serde_json::from_str::<ProcessInfo>(&json) {
-                Ok(info) if info.seen_ms >= oldest_ms => alive.push(info),
-                Ok(_) => self.say_gone(&id).await?,
-                // A newer version's words: not ours to forget.
-                Err(_) => {}
+            let Some((seen_ms, json)) = json.split_once(' ').and_then(|(ms, json)| Some((ms.parse().ok()?, json))) else { continue };
+            if seen_ms < oldest_ms {
+                self.say_gone(&id).await?;
+            } else if let Ok(info) = serde_json::from_str::<ProcessInfo>(json) {
+                // Anything else is a newer version's words.
+                alive.push(ProcessInfo { seen_ms, ..info });
             }
         }
         alive.sort_by(|a, b| (a.started_ms, &a.id).cmp(&(b.started_ms, &b.id)));

@@ -10,7 +10,7 @@ const PARTS: [(&str, &str); 4] = [
 ];
 
 /// Name and source of each script.
-const SOURCES: [(&str, &str); 23] = [
+const SOURCES: [(&str, &str); 24] = [
     ("batch_cancel", include_str!("../lua/batch_cancel.lua")),
     ("batch_create", include_str!("../lua/batch_create.lua")),
     ("batch_seal", include_str!("../lua/batch_seal.lua")),
@@ -32,6 +32,7 @@ const SOURCES: [(&str, &str); 23] = [
     ("schedule_put", include_str!("../lua/schedule_put.lua")),
     ("schedule_remove", include_str!("../lua/schedule_remove.lua")),
     ("schedule_tick", include_str!("../lua/schedule_tick.lua")),
+    ("say_alive", include_str!("../lua/say_alive.lua")),
     ("sweep", include_str!("../lua/sweep.lua")),
     ("batches", include_str!("../lua/batches.lua")),
 ];

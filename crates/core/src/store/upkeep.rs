@@ -59,7 +59,7 @@ impl Store {
         let (freed, next) = self.prune_piece(queue, args).await?;
         let Some((batch, cursor, total)) = next else { return Ok(freed) };
         let mut args = Args::default();
-        args.push(BUDGET / 4).push(&batch);
+        args.push(BUDGET / 4).push(&batch).push(cursor);
         for index in cursor..total.min(cursor + BUDGET as u64 / 2) {
             args.push(batch.job(index));
         }

@@ -151,7 +151,7 @@ async fn a_scheduled_mail_waits_for_its_time() {
 #[tokio::test]
 async fn the_bell_rings_for_new_mail_and_for_an_earlier_due_time() {
     let fixture = Fixture::new().await;
-    let mut bell = Bell::new(fixture.store.clone(), &[fixture.queue.clone()]);
+    let mut bell = Bell::new(fixture.store.clone(), std::slice::from_ref(&fixture.queue));
     assert!(!bell.wait(Duration::from_millis(20)).await.expect("an answer"), "nothing to do");
     fixture.enqueue(&terms()).await;
     assert!(bell.wait(LIMIT).await.expect("an answer"));
@@ -199,7 +199,9 @@ async fn a_newer_job_is_put_back_untouched() {
     let first = fixture.enqueue(&terms()).await;
     let newer = fixture.enqueue(&terms()).await;
     let payload = fixture.raw("GET", &format!("j:{newer}"), &[]);
-    fixture.raw("SET", &format!("j:{newer}"), &[&format!("2{}", &payload[1..])]);
+    // Its header has a field more.
+    let changed = format!("2{}", payload[1..].replacen('\n', " new\n", 1));
+    fixture.raw("SET", &format!("j:{newer}"), &[&changed]);
     let worker = WorkerId::generate();
     let jobs = fixture.claim(&worker, 5).await;
     assert_eq!(jobs.iter().map(|job| &job.id).collect::<Vec<_>>(), [&first], "what came before is handed out");
@@ -207,7 +209,74 @@ async fn a_newer_job_is_put_back_untouched() {
     let claim = postroom_core::store::Claim { queue: &fixture.queue, worker: &worker, id: &id, want: 5 };
     let reply = fixture.store.claim(&claim).await.expect("an answer");
     assert_eq!(reply, postroom_core::store::ClaimReply::Newer(2));
-    assert_eq!(fixture.state(&newer).await, JobState::Queued);
+    assert_eq!(fixture.raw("GET", &format!("j:{newer}"), &[]), changed, "untouched");
+    assert_eq!(fixture.raw("LLEN", "ready:5", &[]), "1", "and still there");
+}
+
+#[tokio::test]
+async fn a_newer_scheduled_job_stays_where_it_is() {
+    let fixture = Fixture::new().await;
+    let mut later = terms();
+    later.due = Due::In(Duration::from_millis(1));
+    let id = fixture.enqueue(&later).await;
+    fixture.raw("SET", &format!("j:{id}"), &["2 what nobody knows yet\n{}"]);
+    let start = redis_ms();
+    eventually(LIMIT, "its time", async || (redis_ms() > start + 1).then_some(())).await;
+    fixture.store.sweep(&fixture.queue).await.expect("swept");
+    let place = fixture.raw("ZSCORE", "scheduled:normal", &[&id.to_string()]);
+    let queued = fixture.raw("LLEN", "ready:5", &[]);
+    assert!(place.parse::<f64>().is_ok() || queued == "1", "{place} {queued}");
+}
+
+#[tokio::test]
+async fn two_that_sweep_a_cancelled_batch_skip_nothing() {
+    let fixture = Fixture::new().await;
+    let batch = fixture.create_batch().await;
+    let mut later = terms();
+    later.due = Due::In(Duration::from_secs(1_000));
+    let jobs: Vec<NewJob> = (0..350).map(|i| NewJob { id: batch.job(i), mail: mail() }).collect();
+    for chunk in jobs.chunks(100) {
+        fixture.store.enqueue(&fixture.queue, Some(&batch), &later, chunk).await.expect("enqueued");
+    }
+    fixture.store.cancel_batch(&batch).await.expect("cancelled");
+    let ttl = fixture.raw("PTTL", &format!("b:{batch}"), &[]);
+    assert_eq!(ttl, "-1", "its record stays until its jobs are freed");
+    let prune = async || fixture.store.prune(&fixture.queue).await.expect("pruned");
+    for _ in 0..8 {
+        tokio::join!(prune(), prune(), prune());
+    }
+    assert_eq!(fixture.raw("ZCARD", "scheduled:normal", &[]), "0", "every job is freed");
+    assert_eq!(fixture.raw("ZCARD", "sweeping", &[]), "0");
+    assert_ne!(fixture.raw("PTTL", &format!("b:{batch}"), &[]), "-1", "now its record may go");
+    let report = fixture.store.batch(&batch).await.expect("an answer").expect("a batch");
+    assert_eq!((report.cancelled, report.done), (350, true));
+}
+
+#[tokio::test]
+async fn an_outage_is_not_told_a_thousand_times() {
+    let fixture = Fixture::new().await;
+    let id = fixture.enqueue(&terms()).await;
+    let worker = WorkerId::generate();
+    for n in 1..=20 {
+        let job = fixture.claim(&worker, 1).await.remove(0);
+        let record = AttemptRecord {
+            n,
+            counted: false,
+            at_ms: i64::from(n),
+            transport: "default".to_owned(),
+            phase: Some("connect".to_owned()),
+            code: None,
+            enhanced: None,
+            reply: "refused".to_owned(),
+            verdict: "nothing_sent".to_owned(),
+            ms: u64::from(n),
+        };
+        let left = Settled { record: Some(record), ..Settled::default() };
+        let item = (id.clone(), job.fence, Duration::ZERO, left);
+        fixture.store.defer(&fixture.queue, &worker, &[item]).await.expect("deferred");
+    }
+    let report = fixture.store.job(&id).await.expect("an answer").expect("a job");
+    assert_eq!(report.attempts.iter().map(|attempt| attempt.n).collect::<Vec<_>>(), [20], "the last of the same");
 }
 
 #[tokio::test]

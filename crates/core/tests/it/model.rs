@@ -111,11 +111,13 @@ impl Model {
     }
 
     fn doubt(&mut self, id: &JobId) {
+        let batch_cancelled = self.batch_cancelled;
         let job = self.job(id);
+        let cancelled = batch_cancelled && job.in_batch;
         job.begun = false;
         job.holder = None;
         job.state = match job.on_unknown {
-            OnUnknown::Resend if job.resends == 0 => {
+            OnUnknown::Resend if job.resends == 0 && !cancelled => {
                 job.resends = 1;
                 JobState::Queued
             }
@@ -294,11 +296,7 @@ impl Run {
             Outcome::Sent => job.state = JobState::Sent,
             Outcome::Failed => job.state = JobState::Failed,
             Outcome::Unknown => {
-                let id = claim.id.clone();
-                self.model.doubt(&id);
-                if self.model.jobs[&id].state == JobState::Queued {
-                    self.model.put_back(&id, JobState::Queued);
-                }
+                self.model.doubt(&claim.id);
             }
         }
     }
@@ -373,8 +371,7 @@ impl Run {
         for id in out {
             if self.model.jobs[&id].begun {
                 self.model.doubt(&id);
-            }
-            if !matches!(self.model.jobs[&id].state, JobState::Unknown | JobState::Failed) {
+            } else {
                 self.model.put_back(&id, JobState::Queued);
             }
         }
@@ -442,6 +439,11 @@ impl Run {
         let done = self.fixture.store.resolve(&id, how).await;
         if self.model.jobs[&id].state != JobState::Unknown {
             assert!(done.is_err(), "only what is in doubt is resolved");
+            return;
+        }
+        let cancelled = self.model.batch_cancelled && self.model.jobs[&id].in_batch;
+        if cancelled && how == Resolution::Resend {
+            assert!(done.is_err(), "nothing of a cancelled batch is sent again");
             return;
         }
         done.expect("resolved");

@@ -3,6 +3,9 @@
 local HEADER = '^(%d+) (%d) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%l+) (%d+) (%d+) (%d+) (%S+) (%S+)\n'
 
 local function parse_header(payload)
+  local written = tonumber(string.match(payload, '^(%d+) '))
+  -- What a newer version writes is not ours to judge, not even its header.
+  if written and written > VERSION then return nil, written end
   local version, priority, enqueued, due, expires, max_age, attempts, lease, on_unknown, retention, _, _, batch, flags =
     string.match(payload, HEADER)
   if not version then return nil end
@@ -25,13 +28,14 @@ local function batch_cancelled(batch)
   return known
 end
 
-local FIELDS = { 'state', 'fence', 'worker', 'begun_ms', 'attempt', 'tries', 'resends', 'retried_ms', 'attempts' }
+local FIELDS = { 'state', 'fence', 'worker', 'begun_ms', 'attempt', 'tries', 'resends', 'retried_ms' }
 
--- Returns the job, or nil with 'missing' or 'unreadable'. Of the payload only the header is read: the rest may be large.
+-- Returns the job, or nil with 'missing', 'unreadable', or 'newer' and its version. Of the payload only the header is read: the rest may be large.
 local function load(id)
   local header = redis.call('GETRANGE', payload_key(id), 0, 255)
   if header == '' then return nil, 'missing' end
-  local job = parse_header(header)
+  local job, newer = parse_header(header)
+  if newer then return nil, 'newer', newer end
   if not job then return nil, 'unreadable' end
   job.id = id
   for index, value in ipairs(redis.call('HMGET', hash_key(id), unpack(FIELDS))) do
@@ -63,17 +67,29 @@ local function unindex(job)
   end
 end
 
--- Appends one line to the job's story; of a very long story the oldest lines go.
+-- The same but for its number and times.
+local function told_again(line)
+  return (string.gsub(string.gsub(string.gsub(line, '"n":%d+', ''), '"at_ms":%d+', ''), '"ms":%d+', ''))
+end
+
+-- Adds one line to the job's story. A try that did not count and says what the last one said takes its place: an outage
+-- of a day is not told a thousand times. Of a story that is too long all the same, the oldest lines go.
 local STORY_BYTES = 16384
 local function record_attempt(job, line)
   if line == '' then return end
-  local story = job.attempts and (job.attempts .. '\n' .. line) or line
+  local story = redis.call('HGET', hash_key(job.id), 'attempts') or ''
+  local last = string.match(story, '[^\n]*$')
+  if string.find(line, '"counted":false', 1, true) and told_again(last) == told_again(line) then
+    story = string.sub(story, 1, #story - #last)
+  elseif story ~= '' then
+    story = story .. '\n'
+  end
+  story = story .. line
   while #story > STORY_BYTES do
     local cut = string.find(story, '\n', 1, true)
     if not cut then break end
     story = string.sub(story, cut + 1)
   end
-  job.attempts = story
   job.tries = (tonumber(job.tries) or 0) + 1
   set(job, 'attempts', story, 'tries', job.tries)
 end
@@ -103,11 +119,12 @@ local function drop_sensitive(job)
   if cut then redis.call('SET', payload_key(job.id), string.sub(payload, 1, cut - 1)) end
 end
 
--- Ends the job: sent, failed or cancelled. `swept` jobs were counted when their batch was cancelled.
+-- Ends the job: sent, failed or cancelled. A `swept` job was counted as cancelled together with its batch.
 local function to_finished(job, state, reason)
   unindex(job)
-  if not job.swept then
-    move(job.batch, job.state, state)
+  local counted_as = job.swept and 'cancelled' or job.state
+  if counted_as ~= state then
+    move(job.batch, counted_as, state)
     count(key('n'), state .. '_total', 1)
     count(minute_key(), state, 1)
   end
@@ -141,7 +158,7 @@ end
 -- It can't be known whether the mail went out: its policy decides.
 local function to_unknown(job)
   local resends = tonumber(job.resends or 0)
-  if job.on_unknown == 'resend' and resends < 1 then
+  if job.on_unknown == 'resend' and resends < 1 and not batch_cancelled(job.batch) then
     set(job, 'resends', resends + 1)
     return to_queued(job, true)
   end
@@ -155,9 +172,19 @@ local function to_unknown(job)
   job.state = 'unknown'
 end
 
+-- What no version of ours can read: kept with its bytes for a person, out of everybody's way.
+local UNREADABLE_MS = 2592000000
+local function set_aside(id, state)
+  redis.call('HSET', hash_key(id), 'state', 'failed', 'reason', 'unreadable', 'finished_ms', int(now))
+  redis.call('PEXPIRE', hash_key(id), UNREADABLE_MS)
+  redis.call('PEXPIRE', payload_key(id), UNREADABLE_MS)
+  redis.call('ZADD', key('failed'), int(now), id)
+  count(key('n'), state, -1)
+  count(key('n'), 'failed_total', 1)
+end
+
 -- Ends a job that may not go out any more; returns the word for it, or nil when it may still go.
 local function end_if_overdue(job)
-  if job.swept then to_finished(job, 'cancelled', 'batch'); return 'cancelled' end
   if batch_cancelled(job.batch) then to_finished(job, 'cancelled', 'batch'); return 'cancelled' end
   if job.expires_ms > 0 and now >= job.expires_ms then to_finished(job, 'cancelled', 'expired'); return 'expired' end
   if now >= dies_ms(job) then to_finished(job, 'failed', 'too_old'); return 'too_old' end

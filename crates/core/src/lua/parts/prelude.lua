@@ -55,21 +55,23 @@ local function unfinished(record)
   return sum
 end
 
--- A batch that is sealed with nothing unfinished is done; its record is then kept as long as results are.
+-- A batch that is sealed with nothing unfinished is done; its record is then kept as long as results are. While the jobs of a
+-- cancelled one are still being freed it is not let go: without it they would look alive.
 local function settle_batch(record)
   local facts = redis.call('HMGET', record, 'sealed', 'done_ms', 'retention_ms', 'id')
   if facts[1] ~= '1' then return end
-  local done = unfinished(record) == 0
-  if done and not facts[2] then
-    redis.call('HSET', record, 'done_ms', int(now))
-    local keep = math.max(tonumber(facts[3]) or 0, TOMBSTONE_MS)
-    redis.call('PEXPIRE', record, int(keep))
-    redis.call('PEXPIRE', base .. ':c:' .. facts[4], int(keep))
-  elseif not done and facts[2] then
-    redis.call('HDEL', record, 'done_ms')
+  local shared = base .. ':c:' .. facts[4]
+  if unfinished(record) > 0 then
+    if facts[2] then redis.call('HDEL', record, 'done_ms') end
     redis.call('PERSIST', record)
-    redis.call('PERSIST', base .. ':c:' .. facts[4])
+    redis.call('PERSIST', shared)
+    return
   end
+  if not facts[2] then redis.call('HSET', record, 'done_ms', int(now)) end
+  if redis.call('ZSCORE', key('sweeping'), facts[4]) then return end
+  local keep = int(math.max(tonumber(facts[3]) or 0, TOMBSTONE_MS))
+  redis.call('PEXPIRE', record, keep)
+  redis.call('PEXPIRE', shared, keep)
 end
 
 local function settle_counters()

@@ -7,8 +7,10 @@ local function promote(budget)
       local waiting = key(state .. ':' .. class)
       for _, id in ipairs(redis.call('ZRANGEBYSCORE', waiting, '-inf', int(now), 'LIMIT', 0, budget)) do
         budget = budget - 1
-        local job = load(id)
-        redis.call('ZREM', waiting, id)
+        local job, why = load(id)
+        -- What a newer version wrote stays where it is.
+        if why ~= 'newer' then redis.call('ZREM', waiting, id) end
+        if why == 'unreadable' then set_aside(id, state) end
         if job and job.swept then
           to_finished(job, 'cancelled', 'batch')
         elseif job then

@@ -1,0 +1,16 @@
+//! All of Postroom together, as people run it: the programs beside each other, what is shipped around them, and the
+//! shape of the whole repository.
+
+mod documents;
+mod procfile;
+mod recipients;
+mod scripts;
+mod shape;
+mod sink;
+mod site;
+mod units;
+
+use site::Site;
+
+/// How long anything may take on a busy machine.
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);

@@ -1,0 +1,44 @@
+//! The scripts, as far as they can be tried without a build; CI runs them whole.
+
+use std::process::{Command, Output};
+
+use crate::site::root;
+
+fn run(script: &str, args: &[&str]) -> Output {
+    Command::new("bash").arg(root().join(script)).args(args).env_remove("CARGO").output().expect("bash runs")
+}
+
+#[test]
+fn they_tell_how_to_use_them() {
+    for script in ["scripts/start", "scripts/test", "scripts/bench"] {
+        let output = run(script, &["--help"]);
+        assert!(output.status.success(), "{script}: {output:?}");
+        let said = [output.stdout, output.stderr].concat();
+        assert!(String::from_utf8_lossy(&said).contains("Usage: scripts/"), "{script}");
+    }
+}
+
+#[test]
+fn what_they_do_not_know_is_refused() {
+    for (script, args) in
+        [("scripts/start", &["--chek"][..]), ("scripts/start", &["stop", "now"]), ("scripts/bench", &["x"])]
+    {
+        let output = run(script, args);
+        assert_eq!(output.status.code(), Some(2), "{script} {args:?}: {output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("Usage: scripts/"), "{script} {args:?}");
+    }
+}
+
+/// Also the oldest bash that they are meant for reads them; what it lacks is not used.
+#[test]
+fn bash_reads_them() {
+    let newer = ["mapfile", "readarray", "declare -A", "local -n", "${1,,}", "coproc", "&>>", "wait -n"];
+    let all = ["start", "test", "bench", "lib/common.sh", "lib/redis.sh", "lib/processes.sh", "lib/tools.sh"];
+    for script in all.map(|name| format!("scripts/{name}")).iter().chain([&".ci/run".to_owned()]) {
+        let output = Command::new("bash").arg("-n").arg(root().join(script)).output().expect("bash runs");
+        assert!(output.status.success(), "{script}: {output:?}");
+        let text = crate::site::read(script);
+        let found: Vec<_> = newer.iter().filter(|word| text.contains(**word)).collect();
+        assert!(found.is_empty(), "{script} uses {found:?}");
+    }
+}

@@ -1,0 +1,127 @@
+//! Where the repository and its tools are, and a place to run the programs in.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use postroom_testkit::{PrivateRedis, Process, eventually, target_bin, unique_prefix};
+use tempfile::TempDir;
+
+use crate::LIMIT;
+
+/// The repository's folder.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the repository")
+}
+
+/// A file of the repository.
+pub(crate) fn read(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// A program that is not ours: on the path, or where `scripts/test` puts it.
+pub(crate) fn tool(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let own = root().join(".postroom/tools/bin");
+    std::env::split_paths(&path).chain([own, "/usr/sbin".into()]).map(|at| at.join(name)).find(|file| file.is_file())
+}
+
+/// The same where there is no test without it.
+pub(crate) fn needed(name: &str) -> PathBuf {
+    tool(name).unwrap_or_else(|| panic!("{name} is missing: run scripts/test, which installs it"))
+}
+
+/// A folder and a place in Redis, with the programs set up for both.
+pub(crate) struct Site {
+    folder: TempDir,
+    env: Vec<(String, String)>,
+}
+
+impl Site {
+    /// With an empty folder and a prefix of its own.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("postroom-site-").tempdir().expect("a folder");
+        let env = [
+            ("REDIS_URL", PrivateRedis::shared().url()),
+            ("POSTROOM_PREFIX", unique_prefix()),
+            ("SMTP_MAIL_FROM", "Postroom <post@example.org>".to_owned()),
+        ];
+        Self { folder, env: env.map(|(name, value)| (name.to_owned(), value)).into() }
+    }
+
+    /// With a variable more.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Puts a file into the folder.
+    pub(crate) fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(&path, content).expect("a file");
+        path
+    }
+
+    /// Its folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A command that runs here, with our programs on its path and nothing of the caller's settings.
+    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        let home = std::env::var_os("HOME").unwrap_or_default();
+        command.env_clear().env("HOME", home).env("PATH", path_with_ours());
+        command.envs(self.env.iter().cloned()).current_dir(self.folder());
+        command
+    }
+
+    /// Runs `postroom` to its end.
+    pub(crate) fn postroom(&self, args: &[&str]) -> Output {
+        self.command(target_bin("postroom")).args(args).output().expect("postroom runs")
+    }
+
+    /// The same where it has to go well: its standard output, and what it said on standard error.
+    pub(crate) fn ok(&self, args: &[&str]) -> (String, String) {
+        let output = self.postroom(args);
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "postroom {args:?}: {}\n{out}{err}", output.status);
+        (out.trim_end().to_owned(), err)
+    }
+
+    /// What `postroom … --json` says.
+    pub(crate) fn json(&self, args: &[&str]) -> serde_json::Value {
+        let (out, _) = self.ok(&[args, &["--json"]].concat());
+        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"))
+    }
+
+    /// A worker that serves.
+    pub(crate) async fn worker(&self) -> Process {
+        let worker = Process::run(self.command(target_bin("postroom-worker")));
+        worker.wait_for_line(" serves ", LIMIT).await;
+        worker
+    }
+
+    /// Waits until all kinds of processes say that they are alive.
+    pub(crate) async fn is_staffed(&self) {
+        eventually(LIMIT, "worker, beat and monitor are alive", async || {
+            let (out, _) = self.ok(&["workers", "--json"]);
+            ["worker", "beat", "monitor"].iter().all(|kind| out.contains(&format!("\"{kind}\""))).then_some(())
+        })
+        .await;
+    }
+}
+
+/// The path, our programs first.
+fn path_with_ours() -> std::ffi::OsString {
+    let ours = ["postroom", "postroom-worker", "postroom-beat", "postroom-monitor"].map(target_bin);
+    let folder = ours[0].parent().expect("a program is in a folder").to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths([folder].into_iter().chain(std::env::split_paths(&path))).expect("a path")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

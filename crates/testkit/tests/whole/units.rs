@@ -1,0 +1,68 @@
+//! The systemd units.
+
+use std::process::Command;
+
+use postroom_testkit::target_bin;
+
+use crate::site::{read, tool};
+
+const UNITS: [(&str, &str); 3] = [
+    ("postroom-worker@.service", "postroom-worker"),
+    ("postroom-beat.service", "postroom-beat"),
+    ("postroom-monitor.service", "postroom-monitor"),
+];
+
+/// systemd itself reads them, with the programs where they are here.
+#[test]
+fn systemd_accepts_them() {
+    let Some(verify) = tool("systemd-analyze") else {
+        eprintln!("skipped: this system has no systemd-analyze");
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(verify);
+    command.args(["verify", "--man=no"]);
+    for (unit, program) in UNITS {
+        let text = installed_here(unit, program);
+        std::fs::write(folder.path().join(unit), text).expect("a unit");
+        command.arg(folder.path().join(unit.replace('@', "@1")));
+    }
+    let output = command.output().expect("systemd-analyze runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    // Words about units of this machine are not ours, and are said with success too.
+    assert!(output.status.success() && !said.contains("postroom"), "{}\n{said}", output.status);
+}
+
+fn installed_here(unit: &str, program: &str) -> String {
+    let text = read(&format!("deploy/{unit}"));
+    let installed = format!("ExecStart=/usr/bin/{program}\n");
+    assert!(text.contains(&installed), "{unit} does not start {program}");
+    text.replace(&installed, &format!("ExecStart={}\n", target_bin(program).display()))
+}
+
+/// What a stopping worker needs is longer than what it is allowed.
+#[test]
+fn a_worker_may_take_its_time() {
+    let seconds = |text: &str, before: &str| -> u64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(before)).expect("the setting");
+        line.trim_end_matches('s').parse().expect("seconds")
+    };
+    let stop = seconds(&read("deploy/postroom-worker@.service"), "TimeoutStopSec=");
+    let own = seconds(&read(".env.example"), "#SHUTDOWN_TIMEOUT=");
+    assert!(stop > own + 5, "{stop} s is not enough for {own} s");
+}
+
+/// The three are shut in alike.
+#[test]
+fn all_are_hardened() {
+    let [worker, beat, monitor] = UNITS.map(|(unit, _)| hardening(&read(&format!("deploy/{unit}"))));
+    assert!(worker.len() > 20 && worker.iter().any(|line| line == "NoNewPrivileges=yes"), "{worker:?}");
+    assert_eq!(worker, beat);
+    assert_eq!(worker, monitor);
+}
+
+fn hardening(text: &str) -> Vec<String> {
+    let from = text.find("CapabilityBoundingSet").expect("the hardening");
+    let settings = text[from..].lines().take_while(|line| !line.starts_with('['));
+    settings.filter(|line| line.contains('=') && !line.starts_with('#')).map(str::to_owned).collect()
+}
