@@ -1,10 +1,17 @@
 //! The loop: as many jobs as there are free slots, from the queues in their order.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use postroom_core::{
     Error, QueueName, Shutdown,
-    store::{Bell, Claim, ClaimId, ClaimReply, Claimed},
+    store::{Bell, Claim, ClaimId, ClaimReply, Claimed, Outcome},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -14,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
 use crate::{
-    delivery::{Delivery, fail_panicked},
+    delivery::{Delivery, settle_panicked},
     lease_clock,
     office::Office,
 };
@@ -27,6 +34,8 @@ pub(crate) struct Claimer {
     office: Arc<Office>,
     slots: Arc<Semaphore>,
     bell: Bell,
+    /// Claims that were not answered.
+    unheard: HashMap<QueueName, ClaimId>,
     deliveries: TaskTracker,
     give_up: CancellationToken,
 }
@@ -46,6 +55,7 @@ impl Claimer {
             office: Arc::clone(office),
             slots: Arc::new(Semaphore::new(slots)),
             bell: Bell::new(office.store.clone(), &office.queues()),
+            unheard: HashMap::new(),
             deliveries: TaskTracker::new(),
             give_up: CancellationToken::new(),
         }
@@ -70,7 +80,8 @@ impl Claimer {
         let look = self.look().await;
         let idle = async {
             match look {
-                Ok(look) if look.more => {}
+                // The next turn waits for a slot: a ring is for those who have one free.
+                Ok(look) if look.more || self.slots.available_permits() == 0 => {}
                 Ok(look) => self.wait_for_work(look.next_due).await,
                 Err(_) => tokio::time::sleep(Duration::from_millis(300)).await,
             }
@@ -83,14 +94,17 @@ impl Claimer {
 
     async fn wait_for_work(&mut self, next_due: Option<Duration>) {
         let limit = next_due.map_or(LOOK_EVERY, |due| due.min(LOOK_EVERY));
-        let rang = self.bell.wait(limit).await;
+        let rang = tokio::select! {
+            rang = self.bell.wait(limit) => rang,
+            () = self.office.ready.notified() => return,
+        };
         if self.office.outage.watch(rang).is_err() {
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
     }
 
     /// Claims from the queues in their order until the slots are full.
-    async fn look(&self) -> Result<Look, Error> {
+    async fn look(&mut self) -> Result<Look, Error> {
         let mut found = Look { more: false, next_due: None };
         for queue in self.order() {
             let free = self.slots.available_permits();
@@ -98,7 +112,12 @@ impl Claimer {
                 found.more = true;
                 break;
             }
-            let look = self.claim(&queue, free).await?;
+            let look = match self.claim(&queue, free).await {
+                Ok(look) => look,
+                Err(problem) if problem.is_transient() => return Err(problem),
+                // This queue's own trouble, which is told: the others go on.
+                Err(_) => continue,
+            };
             found.more |= look.more;
             found.next_due = [found.next_due, look.next_due].into_iter().flatten().min();
         }
@@ -108,7 +127,7 @@ impl Claimer {
     /// As listed; with weights, the first by chance, each as often as its weight says.
     fn order(&self) -> Vec<QueueName> {
         let mut serve = self.office.settings.serve.clone();
-        if serve.iter().any(|(_, weight)| *weight > 1) {
+        if serve.iter().any(|(_, weight)| *weight > 0) {
             let mut ordered = Vec::new();
             while !serve.is_empty() {
                 let all: u32 = serve.iter().map(|(_, weight)| weight).sum();
@@ -125,7 +144,7 @@ impl Claimer {
         serve.into_iter().map(|(queue, _)| queue).collect()
     }
 
-    async fn claim(&self, queue: &QueueName, want: usize) -> Result<Look, Error> {
+    async fn claim(&mut self, queue: &QueueName, want: usize) -> Result<Look, Error> {
         let asked_at = lease_clock::now();
         match self.asked(queue, want).await? {
             ClaimReply::Jobs { jobs, more, next_due_ms, now_ms } => {
@@ -144,17 +163,15 @@ impl Claimer {
         }
     }
 
-    /// A claim whose answer was lost is said again under the same id.
-    async fn asked(&self, queue: &QueueName, want: usize) -> Result<ClaimReply, Error> {
-        let id = ClaimId::generate();
+    /// A claim whose answer was lost is said again under the same id until it is heard, and gets the same jobs.
+    async fn asked(&mut self, queue: &QueueName, want: usize) -> Result<ClaimReply, Error> {
+        let id = self.unheard.remove(queue).unwrap_or_else(ClaimId::generate);
         let claim = Claim { queue, worker: &self.office.id, id: &id, want };
-        match self.office.store.claim(&claim).await {
-            Err(problem) if problem.is_transient() => {
-                drop(self.office.outage.watch::<()>(Err(problem)));
-                self.office.outage.watch(self.office.store.claim(&claim).await)
-            }
-            answer => self.office.outage.watch(answer),
+        let answer = self.office.outage.watch(self.office.store.claim(&claim).await);
+        if answer.is_err() {
+            self.unheard.insert(queue.clone(), id);
         }
+        answer
     }
 
     fn start(&self, job: Claimed, now_ms: i64, claimed_at: Duration) {
@@ -164,7 +181,8 @@ impl Claimer {
             return;
         };
         let (office, give_up) = (Arc::clone(&self.office), self.give_up.clone());
-        self.deliveries.spawn(watched(slot, Delivery { office, job, now_ms, claimed_at, give_up }));
+        self.deliveries
+            .spawn(watched(slot, Delivery { office, job, now_ms, claimed_at, give_up, begun: Arc::default() }));
     }
 
     async fn drain(self) {
@@ -186,8 +204,10 @@ impl Claimer {
 async fn watched(slot: OwnedSemaphorePermit, delivery: Delivery) {
     let office = Arc::clone(&delivery.office);
     let (id, fence, attempt) = (delivery.job.id.clone(), delivery.job.fence, delivery.job.attempt);
+    let begun: Arc<AtomicBool> = Arc::clone(&delivery.begun);
     if let Err(error) = tokio::spawn(delivery.run()).await {
-        fail_panicked(&office, id, fence, attempt, panic_text(error)).await;
+        let outcome = if begun.load(Ordering::Relaxed) { Outcome::Unknown } else { Outcome::Failed };
+        settle_panicked(&office, (id, fence, attempt), outcome, panic_text(error)).await;
     }
     drop(slot);
 }

@@ -1,9 +1,15 @@
 //! One claimed job, from its content to its end: render, compose, begin, send, judge, settle.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use postroom_core::{
-    BatchId, EmailAddress, Header, InvalidInput, JobId, Mail, RecipientResult, Result,
+    AttemptRecord, BatchId, EmailAddress, Header, InvalidInput, JobId, Mail, RecipientResult, Result,
     store::{BeginReply, Claimed, FinishReply, Outcome, Settled},
 };
 use postroom_mail::{Attempt, Commit, Identity, Message, compose};
@@ -26,6 +32,8 @@ pub(crate) struct Delivery {
     pub(crate) claimed_at: Duration,
     /// Ends what is under way.
     pub(crate) give_up: CancellationToken,
+    /// Whether the mark was written and the committing bytes may have left.
+    pub(crate) begun: Arc<AtomicBool>,
 }
 
 /// What a delivery needs before it can send.
@@ -116,20 +124,20 @@ impl Delivery {
             .filter(|recipient| recipient.result == RecipientResult::Open)
             .map(|recipient| recipient.address.clone())
             .collect();
-        let begun = std::sync::atomic::AtomicBool::new(false);
         let commit = async {
             let committed = self.commit(header, prepared).await;
-            begun.store(committed == Commit::Proceed, std::sync::atomic::Ordering::Relaxed);
+            self.begun.store(committed == Commit::Proceed, Ordering::Relaxed);
             committed
         };
         let at_ms = self.at_ms();
         let attempt = tokio::select! {
+            biased; // an answer that is there is not thrown away
             attempt = self.counter().transport.send(&prepared.message, &open, commit) => Some(attempt),
             () = self.give_up.cancelled() => None,
         };
         match attempt {
             Some(attempt) => self.settle(judge(before, &attempt, at_ms, fastrand::f64()), &attempt).await,
-            None if begun.into_inner() => self.leave_in_doubt(before).await,
+            None if self.begun.load(Ordering::Relaxed) => self.leave_in_doubt(before).await,
             None => self.hand_back().await,
         }
     }
@@ -182,17 +190,36 @@ impl Delivery {
     async fn settle_unprepared(&self, header: &Header, mail: &Mail, unprepared: Unprepared) {
         match unprepared {
             Unprepared::Away => self.hand_back().await,
-            Unprepared::TemplateMissing(problem) => {
-                let waited = self.now_ms - header.due_ms;
-                if u128::try_from(waited).is_ok_and(|waited| waited >= TEMPLATE_PATIENCE.as_millis()) {
-                    return self.refuse(header, mail, &problem).await;
-                }
-                self.office.raise_alert(format!("mail waits for a template: {problem}"));
-                let left = Settled { attempt: self.job.attempt, ..Settled::default() };
-                self.defer(TEMPLATE_PAUSE, left).await;
-            }
+            Unprepared::TemplateMissing(problem) => self.wait_for_template(header, mail, &problem).await,
             Unprepared::Invalid(problem) => self.refuse(header, mail, &problem).await,
         }
+    }
+
+    /// Deploys are not atomic: the template may reach this machine in a moment.
+    async fn wait_for_template(&self, header: &Header, mail: &Mail, problem: &str) {
+        if self.office.lacks_template(mail.template.as_deref().unwrap_or_default()) >= TEMPLATE_PATIENCE {
+            return self.refuse(header, mail, problem).await;
+        }
+        self.office.raise_alert(format!("mail waits for a template: {problem}"));
+        let record = AttemptRecord {
+            n: self.job.tries + 1,
+            counted: false,
+            at_ms: self.at_ms(),
+            transport: String::new(),
+            phase: None,
+            code: None,
+            enhanced: None,
+            reply: problem.to_owned(),
+            verdict: "template_missing".to_owned(),
+            ms: 0,
+        };
+        let error = Some((record.verdict.clone(), problem.to_owned()));
+        let recipients = self.before(header, mail).recipients;
+        self.defer(
+            TEMPLATE_PAUSE,
+            Settled { attempt: self.job.attempt, error, recipients, record: Some(record), receipt: None },
+        )
+        .await;
     }
 
     /// Ours, and no attempt will mend it.
@@ -204,7 +231,7 @@ impl Delivery {
     }
 
     async fn set_aside(&self, problem: &str) {
-        warn!(job = %self.job.id, "{} can't be read and is set aside: {problem}", self.job.id);
+        warn!(job = %self.job.id, "{} can't be read and is set aside", self.job.id);
         let error = Some(("unreadable".to_owned(), problem.to_owned()));
         self.finish(Outcome::Failed, "unreadable", Settled { attempt: self.job.attempt, error, ..Settled::default() })
             .await;
@@ -229,7 +256,7 @@ impl Delivery {
     async fn finish(&self, outcome: Outcome, reason: &str, left: Settled) {
         let item = (self.job.id.clone(), self.job.fence, outcome, reason.to_owned(), left);
         match self.counter().settler.finish(item).await {
-            Ok(FinishReply::Finished | FinishReply::Late) => self.office.tally(outcome == Outcome::Sent),
+            Ok(FinishReply::Finished | FinishReply::Late) => self.office.tally(outcome),
             Ok(FinishReply::Twice) => warn!(job = %self.job.id, "{} was sent by another worker too", self.job.id),
             Ok(FinishReply::Lost) => warn!(job = %self.job.id, "{} was no longer this worker's to settle", self.job.id),
             Err(problem) => warn!(job = %self.job.id, "{} could not be settled: {problem}", self.job.id),
@@ -254,12 +281,17 @@ impl Delivery {
     }
 }
 
-/// A delivery panicked: that job fails, and nothing else.
-pub(crate) async fn fail_panicked(office: &Office, id: JobId, fence: u64, attempt: u32, what: String) {
-    warn!(job = %id, "{id} made its delivery panic: {what}");
+/// A delivery panicked: that job fails, or is in doubt when its mark was written, and nothing else is touched.
+pub(crate) async fn settle_panicked(
+    office: &Office,
+    (id, fence, attempt): (JobId, u64, u32),
+    outcome: Outcome,
+    what: String,
+) {
+    warn!(job = %id, "the delivery of {id} panicked");
     let left = Settled { attempt: attempt + 1, error: Some(("panic".to_owned(), what)), ..Settled::default() };
     let settler = office.counter(id.queue()).settler.clone();
-    if let Err(problem) = settler.finish((id, fence, Outcome::Failed, "panic".to_owned(), left)).await {
+    if let Err(problem) = settler.finish((id, fence, outcome, "panic".to_owned(), left)).await {
         warn!("a job whose delivery had panicked could not be settled: {problem}");
     }
 }

@@ -40,8 +40,15 @@ pub(crate) fn start(office: &Arc<Office>, info: ProcessInfo, shutdown: &Shutdown
 /// Goes on while this worker drains: what is under way is still its.
 async fn renew(office: Arc<Office>) {
     loop {
-        let lease = office.in_flight.shortest_lease().unwrap_or(Duration::from_secs(15));
-        tokio::time::sleep((lease / 5).min(Duration::from_secs(3))).await;
+        let Some(lease) = office.in_flight.shortest_lease() else {
+            office.in_flight.shorter_lease().await;
+            continue;
+        };
+        tokio::select! {
+            () = tokio::time::sleep((lease / 5).min(Duration::from_secs(3))) => {}
+            // Sooner than that, then.
+            () = office.in_flight.shorter_lease() => continue,
+        }
         for queue in office.queues() {
             for jobs in office.in_flight.of_queue(&queue).chunks(200) {
                 let lost = office.outage.watch(office.store.renew(&queue, &office.id, jobs).await);
@@ -59,6 +66,9 @@ async fn sweep(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
     while rest(pause, &shutdown).await {
         if let Ok(swept) = office.outage.watch(office.store.sweep(&queue).await) {
             pause = sweep_again_after(swept);
+            if swept.ready {
+                office.ready.notify_one();
+            }
             if swept.rescued + swept.in_doubt > 0 {
                 warn!(
                     "{queue}: {} jobs of lost workers are queued again, {} are in doubt",

@@ -11,6 +11,8 @@ use postroom_core::{
     store::{BusyJob, Claimed},
 };
 
+use tokio::sync::Notify;
+
 /// What is known of a job under way.
 #[derive(Debug, Clone, Copy)]
 struct Held {
@@ -21,12 +23,20 @@ struct Held {
 
 /// All jobs under way.
 #[derive(Debug, Default)]
-pub(crate) struct InFlight(Mutex<HashMap<JobId, Held>>);
+pub(crate) struct InFlight {
+    held: Mutex<HashMap<JobId, Held>>,
+    /// Rung when a lease is shorter than all before it.
+    shorter: Notify,
+}
 
 impl InFlight {
     /// Enters a job until the ticket is dropped.
     pub(crate) fn enter(&self, job: &Claimed, lease: Duration, now_ms: i64) -> Ticket<'_> {
+        let shortest = self.shortest_lease();
         self.lock().insert(job.id.clone(), Held { fence: job.fence, since_ms: now_ms, lease });
+        if shortest.is_none_or(|shortest| lease < shortest) {
+            self.shorter.notify_one();
+        }
         Ticket { all: self, id: job.id.clone(), fence: job.fence }
     }
 
@@ -41,6 +51,11 @@ impl InFlight {
         self.lock().values().map(|held| held.lease).min()
     }
 
+    /// Waits until a lease comes in that is shorter than all there are, the first one included.
+    pub(crate) async fn shorter_lease(&self) {
+        self.shorter.notified().await;
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.lock().len()
@@ -52,7 +67,7 @@ impl InFlight {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Held>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,11 +6,17 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
-use postroom_core::{Outage, QueueName, Store, settings::Settings, store::WorkerId};
+use postroom_core::{
+    Outage, QueueName, Store,
+    settings::Settings,
+    store::{Outcome, WorkerId},
+};
 use postroom_mail::{LoadError, Templates, Transport};
+use tokio::sync::Notify;
 use tracing::{error, info};
 
 use crate::{capture::StoreSink, in_flight::InFlight, settler::Settler, shared_content::SharedContent};
@@ -25,9 +31,13 @@ pub(crate) struct Office {
     pub(crate) in_flight: InFlight,
     pub(crate) shared: SharedContent,
     pub(crate) outage: Outage,
+    /// Rung when a sweep finds jobs ready: the bell's ring may have been lost.
+    pub(crate) ready: Notify,
     pub(crate) sent: AtomicU64,
     pub(crate) failed: AtomicU64,
     alert: Mutex<Option<String>>,
+    /// Since when this worker knows that it lacks a template.
+    missing: Mutex<HashMap<String, Instant>>,
     counters: HashMap<QueueName, Counter>,
 }
 
@@ -59,6 +69,8 @@ impl Office {
             in_flight: InFlight::default(),
             shared: SharedContent::default(),
             outage,
+            ready: Notify::new(),
+            missing: Mutex::default(),
             sent: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             alert: Mutex::new(None),
@@ -88,9 +100,12 @@ impl Office {
     }
 
     /// One more was sent, or has failed.
-    pub(crate) fn tally(&self, sent: bool) {
-        let counter = if sent { &self.sent } else { &self.failed };
-        counter.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn tally(&self, outcome: Outcome) {
+        match outcome {
+            Outcome::Sent => drop(self.sent.fetch_add(1, Ordering::Relaxed)),
+            Outcome::Failed => drop(self.failed.fetch_add(1, Ordering::Relaxed)),
+            Outcome::Unknown => {}
+        }
     }
 
     /// Says what keeps this worker from working; told with the worker wherever workers are shown.
@@ -102,6 +117,12 @@ impl Office {
         }
     }
 
+    /// For how long this worker has lacked a template, from the first mail that asked for it.
+    pub(crate) fn lacks_template(&self, name: &str) -> Duration {
+        let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        missing.entry(name.to_owned()).or_insert_with(Instant::now).elapsed()
+    }
+
     /// What keeps this worker from working, if anything.
     pub(crate) fn alert(&self) -> Option<String> {
         self.alert.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -111,6 +132,7 @@ impl Office {
     pub(crate) fn reload_templates(&self) {
         match self.templates.reload_if_changed() {
             Ok(true) => {
+                self.missing.lock().unwrap_or_else(PoisonError::into_inner).clear();
                 self.alert.lock().unwrap_or_else(PoisonError::into_inner).take();
                 info!("templates have changed and are loaded anew");
             }

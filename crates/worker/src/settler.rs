@@ -1,7 +1,7 @@
 //! Begin, finish and defer for one queue. What gathers while a script call is under way goes into the next one, so calls
 //! are few under load and immediate otherwise.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use postroom_core::{
     Error, JobId, Outage, QueueName, Result, Store,
@@ -82,37 +82,52 @@ impl Desk {
     }
 
     async fn serve_finishes(self: Arc<Self>, mut asked: mpsc::UnboundedReceiver<Asked<Finish, FinishReply>>) {
+        let say = |desk: Arc<Self>, jobs: Vec<Finish>| -> Saying<FinishReply> {
+            Box::pin(async move { desk.store.finish(&desk.queue, &desk.worker, &jobs).await })
+        };
         while let Some((jobs, answers)) = gather(&mut asked).await {
-            let mut replies = self.store.finish(&self.queue, &self.worker, &jobs).await;
-            while self.unheard(&replies).await {
-                replies = self.store.finish(&self.queue, &self.worker, &jobs).await;
-            }
-            answer(answers, self.outage.watch(replies));
+            self.persist(jobs, answers, say).await;
         }
     }
 
     async fn serve_defers(self: Arc<Self>, mut asked: mpsc::UnboundedReceiver<Asked<Defer, DeferReply>>) {
+        let say = |desk: Arc<Self>, jobs: Vec<Defer>| -> Saying<DeferReply> {
+            Box::pin(async move { desk.store.defer(&desk.queue, &desk.worker, &jobs).await })
+        };
         while let Some((jobs, answers)) = gather(&mut asked).await {
-            let mut replies = self.store.defer(&self.queue, &self.worker, &jobs).await;
-            while self.unheard(&replies).await {
-                replies = self.store.defer(&self.queue, &self.worker, &jobs).await;
-            }
-            answer(answers, self.outage.watch(replies));
+            self.persist(jobs, answers, say).await;
         }
     }
 
-    /// Whether Redis has not heard it, so that it must be said again (it may be: nothing happens twice), after a pause.
-    async fn unheard<T>(&self, replies: &Result<Vec<T>>) -> bool {
-        let Err(problem) = replies else { return false };
-        if !problem.is_transient() {
-            return false;
+    /// Says it again until Redis has heard it: it may be said twice, and what is known must not be lost. What is refused for
+    /// another reason is said one by one, so that one job does not take the others with it.
+    async fn persist<Q: Clone, A>(
+        self: &Arc<Self>,
+        jobs: Vec<Q>,
+        answers: Vec<oneshot::Sender<Result<A>>>,
+        say: impl Fn(Arc<Self>, Vec<Q>) -> Saying<A>,
+    ) {
+        let said = self.until_heard(|| say(Arc::clone(self), jobs.clone())).await;
+        if said.is_ok() || jobs.len() == 1 {
+            return answer(answers, said);
         }
-        self.outage.note(problem);
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        true
+        for (job, one) in jobs.into_iter().zip(answers) {
+            let said = self.until_heard(|| say(Arc::clone(self), vec![job.clone()])).await;
+            answer(vec![one], said);
+        }
+    }
+
+    async fn until_heard<A>(&self, say: impl Fn() -> Saying<A>) -> Result<Vec<A>> {
+        loop {
+            match self.outage.watch(say().await) {
+                Err(problem) if problem.is_transient() => tokio::time::sleep(Duration::from_millis(200)).await,
+                said => return said,
+            }
+        }
     }
 }
 
+type Saying<A> = Pin<Box<dyn Future<Output = Result<Vec<A>>> + Send>>;
 type Gathered<Q, A> = (Vec<Q>, Vec<oneshot::Sender<Result<A>>>);
 
 /// Waits for the first question and takes what has come meanwhile; `None` when nobody is left to ask.

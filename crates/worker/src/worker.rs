@@ -1,6 +1,6 @@
 //! The process from start to end.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use postroom_core::{Outage, Shutdown, Store, health::serve_health, settings::Settings};
@@ -27,9 +27,13 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     Claimer::new(&office).run(&shutdown).await;
     telling.abort();
     let _ = office.store.say_gone(&info.id).await;
-    for transport in office.transports() {
-        transport.close().await;
-    }
+    let goodbye = async {
+        for transport in office.transports() {
+            transport.close().await;
+        }
+    };
+    // Servers that do not answer are left without one.
+    drop(tokio::time::timeout(Duration::from_secs(2), goodbye).await);
     info!("stopped");
     Ok(())
 }

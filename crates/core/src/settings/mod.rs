@@ -46,7 +46,7 @@ pub struct Settings {
     pub templates_dir: PathBuf,
     /// All queues: the built-in, the configured and the served.
     pub queues: BTreeMap<QueueName, QueueSettings>,
-    /// The queues that a worker serves, each with its weight. Where no weight is above 1 the order counts: the first comes first.
+    /// The queues that a worker serves, each with its weight. Where all are 0, none was given and the order counts.
     pub serve: Vec<(QueueName, u32)>,
     /// All transports; the one that the environment describes is named `default`.
     pub transports: BTreeMap<String, TransportSettings>,

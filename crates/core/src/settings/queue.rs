@@ -134,7 +134,7 @@ fn transport(names: &[String], known: &BTreeMap<String, TransportSettings>) -> R
 
 /// Every queue, as a worker serves them unless told otherwise: `emails` first, `bulk` last.
 pub(super) fn all_in_order(queues: &BTreeMap<QueueName, QueueSettings>) -> Vec<(QueueName, u32)> {
-    let mut all: Vec<(QueueName, u32)> = queues.keys().map(|queue| (queue.clone(), 1)).collect();
+    let mut all: Vec<(QueueName, u32)> = queues.keys().map(|queue| (queue.clone(), 0)).collect();
     all.sort_by_key(|(queue, _)| match queue.as_str() {
         "emails" => 0,
         "bulk" => 2,
@@ -143,7 +143,7 @@ pub(super) fn all_in_order(queues: &BTreeMap<QueueName, QueueSettings>) -> Vec<(
     all
 }
 
-/// Reads `emails:5,bulk:1`: the queues a worker serves and their weights (1 where none is given).
+/// Reads `emails:5,bulk:1`: the queues a worker serves and their weights: 1 where others have one, 0 where none has.
 pub(super) fn served(text: &str) -> Result<Vec<(QueueName, u32)>, InvalidInput> {
     let mut all: Vec<(QueueName, u32)> = Vec::new();
     for part in text.split(',').map(str::trim) {
@@ -160,6 +160,9 @@ pub(super) fn served(text: &str) -> Result<Vec<(QueueName, u32)>, InvalidInput> 
             return Err(InvalidInput::new("queue", format!("{queue} is named twice")));
         }
         all.push((queue, weight));
+    }
+    if !text.contains(':') {
+        all.iter_mut().for_each(|(_, weight)| *weight = 0);
     }
     Ok(all)
 }

@@ -121,7 +121,8 @@ impl Store {
                 let next_due_ms = Some(reply.next::<i64>()?).filter(|ms| *ms > 0);
                 let now_ms = reply.next()?;
                 // One that can't be told apart must not keep the others from being sent; its lease runs out.
-                let readable = |values| claimed(values).inspect_err(|error| tracing::error!("a claimed job: {error}")).ok();
+                let readable =
+                    |values| claimed(values).inspect_err(|error| tracing::error!("a claimed job: {error}")).ok();
                 let jobs = reply.rest::<Vec<Value>>()?.into_iter().filter_map(readable).collect();
                 Ok(ClaimReply::Jobs { jobs, more, next_due_ms, now_ms })
             }

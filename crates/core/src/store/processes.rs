@@ -115,7 +115,10 @@ impl Store {
         let oldest_ms = time.0 * 1_000 + time.1 / 1_000 - DEAD_AFTER_MS;
         let mut alive = Vec::new();
         for (id, json) in told {
-            let Some((seen_ms, json)) = json.split_once(' ').and_then(|(ms, json)| Some((ms.parse().ok()?, json))) else { continue };
+            let Some((seen_ms, json)) = json.split_once(' ').and_then(|(ms, json)| Some((ms.parse().ok()?, json)))
+            else {
+                continue;
+            };
             if seen_ms < oldest_ms {
                 self.say_gone(&id).await?;
             } else if let Ok(info) = serde_json::from_str::<ProcessInfo>(json) {

@@ -27,7 +27,9 @@ struct Said<'a> {
 fn before_mail(phase: Phase) -> bool {
     match phase {
         Phase::Connect | Phase::Tls | Phase::Greeting | Phase::Ehlo | Phase::StartTls | Phase::Auth => true,
-        Phase::Mail | Phase::Rcpt | Phase::Data | Phase::Body | Phase::Dot | Phase::Rset | Phase::Quit => false,
+        // RSET ends the mail before.
+        Phase::Rset | Phase::Quit => true,
+        Phase::Mail | Phase::Rcpt | Phase::Data | Phase::Body | Phase::Dot => false,
     }
 }
 

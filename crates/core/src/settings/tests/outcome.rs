@@ -28,7 +28,7 @@ fn with_nothing_set() {
     assert_eq!(settings.shutdown_timeout, Duration::from_secs(25));
     assert_eq!(settings.timezone, chrono_tz::UTC);
     let served: Vec<_> = settings.serve.iter().map(|(queue, weight)| (queue.as_str(), *weight)).collect();
-    assert_eq!(served, [("emails", 1), ("default", 1), ("bulk", 1)]);
+    assert_eq!(served, [("emails", 0), ("default", 0), ("bulk", 0)]);
     let message = settings.transport_of(&QueueName::emails()).expect_err("none").to_string();
     assert_says(&message, &["SMTP_HOST", "MAIL_TRANSPORT", "[transport."]);
 }
