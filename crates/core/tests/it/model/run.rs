@@ -1,156 +1,38 @@
-//! Random operations by several workers, checked step by step against a simple model in memory.
-//!
-//! Redis's clock can't be set, so time passes for single jobs: a lease or a due time is moved into the past by hand.
+//! Each operation on the real queue and on the one in memory, with what must be answered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use postroom_core::{
     BatchId, JobId, JobState, OnUnknown, Priority,
     store::{
-        BeginReply, CancelReply, ClaimId, Claimed, DeferReply, Due, FinishReply, Outcome, Resolution, RetryReply,
-        Settled, WorkerId,
+        BeginReply, CancelReply, ClaimId, DeferReply, Due, FinishReply, Outcome, Resolution, RetryReply, Settled,
+        WorkerId,
     },
 };
-use proptest::{prelude::*, sample::Index};
+use proptest::sample::Index;
 
+use super::{
+    WORKERS,
+    memory::{Model, ModelJob},
+    operation::Op,
+};
 use crate::fixture::{Fixture, terms};
 
-const WORKERS: usize = 3;
-
-#[derive(Debug, Clone)]
-enum Op {
-    Enqueue { priority: u8, later: bool, in_batch: bool, on_unknown: u8 },
-    EnqueueAgain(Index),
-    Claim { worker: usize, want: usize },
-    ClaimAgain { worker: usize },
-    Begin(Index),
-    Finish(Index, u8),
-    Defer(Index, bool),
-    Renew(Index),
-    LeaseRunsOut(Index),
-    TimeComes(Index),
-    Cancel(Index),
-    CancelBatch,
-    SealBatch,
-    Retry(Index),
-    Resolve(Index, u8),
-    Pause(bool),
-    Sweep,
-    Prune,
-}
-
-fn op() -> impl Strategy<Value = Op> {
-    let index = any::<Index>;
-    prop_oneof![
-        6 => (0..10_u8, prop::bool::weighted(0.3), any::<bool>(), 0..3_u8).prop_map(|(priority, later, in_batch, on_unknown)| Op::Enqueue { priority, later, in_batch, on_unknown }),
-        1 => index().prop_map(Op::EnqueueAgain),
-        6 => (0..WORKERS, 1..4_usize).prop_map(|(worker, want)| Op::Claim { worker, want }),
-        1 => (0..WORKERS).prop_map(|worker| Op::ClaimAgain { worker }),
-        6 => index().prop_map(Op::Begin),
-        6 => (index(), 0..3_u8).prop_map(|(claim, outcome)| Op::Finish(claim, outcome)),
-        3 => (index(), any::<bool>()).prop_map(|(claim, later)| Op::Defer(claim, later)),
-        2 => index().prop_map(Op::Renew),
-        3 => index().prop_map(Op::LeaseRunsOut),
-        3 => index().prop_map(Op::TimeComes),
-        2 => index().prop_map(Op::Cancel),
-        1 => Just(Op::CancelBatch),
-        1 => Just(Op::SealBatch),
-        2 => index().prop_map(Op::Retry),
-        2 => (index(), 0..3_u8).prop_map(|(job, how)| Op::Resolve(job, how)),
-        1 => any::<bool>().prop_map(Op::Pause),
-        2 => Just(Op::Sweep),
-        1 => Just(Op::Prune),
-    ]
-}
-
-#[derive(Debug, Clone)]
-struct ModelJob {
-    state: JobState,
-    priority: u8,
-    fence: u64,
-    holder: Option<usize>,
-    begun: bool,
-    resends: u32,
-    on_unknown: OnUnknown,
-    in_batch: bool,
-    lease_ran_out: bool,
-}
-
-#[derive(Default)]
-struct Model {
-    jobs: BTreeMap<JobId, ModelJob>,
-    /// Every claim ever made, the lost ones too: (worker, what it got).
-    claims: Vec<(usize, Claimed)>,
-    last_claim: [Option<ClaimId>; WORKERS],
-    paused: bool,
-    batch_cancelled: bool,
-    batch_sealed: bool,
-    batch_jobs: u64,
-}
-
-impl Model {
-    fn job(&mut self, id: &JobId) -> &mut ModelJob {
-        self.jobs.get_mut(id).expect("a job of the model")
-    }
-
-    fn pick_job(&self, index: &Index) -> Option<JobId> {
-        (!self.jobs.is_empty()).then(|| self.jobs.keys().nth(index.index(self.jobs.len())).expect("in range").clone())
-    }
-
-    fn pick_claim(&self, index: &Index) -> Option<(usize, Claimed)> {
-        (!self.claims.is_empty()).then(|| self.claims[index.index(self.claims.len())].clone())
-    }
-
-    fn holds(&self, worker: usize, claim: &Claimed) -> bool {
-        let job = &self.jobs[&claim.id];
-        job.state == JobState::Sending && job.holder == Some(worker) && job.fence == claim.fence
-    }
-
-    fn count(&self, state: JobState, in_batch: bool) -> u64 {
-        self.jobs.values().filter(|job| job.state == state && (!in_batch || job.in_batch)).count() as u64
-    }
-
-    fn doubt(&mut self, id: &JobId) {
-        let batch_cancelled = self.batch_cancelled;
-        let job = self.job(id);
-        let cancelled = batch_cancelled && job.in_batch;
-        job.begun = false;
-        job.holder = None;
-        job.state = match job.on_unknown {
-            OnUnknown::Resend if job.resends == 0 && !cancelled => {
-                job.resends = 1;
-                JobState::Queued
-            }
-            OnUnknown::Fail => JobState::Failed,
-            OnUnknown::Resend | OnUnknown::Hold => JobState::Unknown,
-        };
-    }
-
-    /// A job of a cancelled batch that comes back from a worker does not wait again.
-    fn put_back(&mut self, id: &JobId, state: JobState) {
-        let cancelled = self.batch_cancelled;
-        let job = self.job(id);
-        job.begun = false;
-        job.holder = None;
-        job.state = if cancelled && job.in_batch { JobState::Cancelled } else { state };
-    }
-}
-
-struct Run {
-    fixture: Fixture,
-    workers: Vec<WorkerId>,
-    batch: BatchId,
-    model: Model,
+pub(super) struct Run {
+    pub(super) fixture: Fixture,
+    pub(super) workers: Vec<WorkerId>,
+    pub(super) batch: BatchId,
+    pub(super) model: Model,
 }
 
 impl Run {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let fixture = Fixture::new().await;
         let batch = fixture.create_batch().await;
         Self { fixture, workers: (0..WORKERS).map(|_| WorkerId::generate()).collect(), batch, model: Model::default() }
     }
 
-    async fn apply(&mut self, op: &Op) {
+    pub(super) async fn apply(&mut self, op: &Op) {
         match op {
             Op::Enqueue { priority, later, in_batch, on_unknown } => {
                 self.enqueue(*priority, *later, *in_batch, *on_unknown).await;
@@ -359,7 +241,7 @@ impl Run {
         self.sweep().await;
     }
 
-    async fn sweep(&mut self) {
+    pub(super) async fn sweep(&mut self) {
         self.fixture.store.sweep(&self.fixture.queue).await.expect("swept");
         let out: Vec<JobId> = self
             .model
@@ -460,101 +342,5 @@ impl Run {
             if pause { store.pause(&self.fixture.queue).await } else { store.resume(&self.fixture.queue).await };
         assert_eq!(changed.expect("an answer"), self.model.paused != pause);
         self.model.paused = pause;
-    }
-
-    /// Every job is in its state, in exactly one place, and every counter adds up.
-    async fn check(&self) {
-        self.check_states().await;
-        self.check_places();
-        self.check_counters().await;
-    }
-
-    async fn check_states(&self) {
-        let ids: Vec<JobId> = self.model.jobs.keys().cloned().collect();
-        let reports = self.fixture.store.jobs(&ids).await.expect("jobs");
-        for (report, (id, job)) in reports.into_iter().zip(&self.model.jobs) {
-            assert_eq!(report.expect("a report").state, job.state, "{id}");
-        }
-    }
-
-    fn check_places(&self) {
-        for (id, job) in &self.model.jobs {
-            let places = self.places(id);
-            let swept = job.state == JobState::Cancelled && job.in_batch && self.model.batch_cancelled;
-            let fits = match job.state {
-                JobState::Queued => places.is_empty(),
-                // Its batch was cancelled: it stays where it was until prune or claim finds it.
-                JobState::Cancelled if swept => places.len() <= 1,
-                state => places == [place_of(state)],
-            };
-            assert!(fits, "{id} is {} and stands in {places:?}", job.state);
-            if job.state == JobState::Queued {
-                let ready = self.fixture.raw("LPOS", &format!("ready:{}", job.priority), &[&id.to_string()]);
-                assert!(ready.parse::<u64>().is_ok(), "{id} is queued but in no ready list ({ready:?})");
-            }
-        }
-    }
-
-    /// The indexes that name the job, without the ready lists.
-    fn places(&self, id: &JobId) -> Vec<&'static str> {
-        let named = |key: &str| self.fixture.raw("ZSCORE", key, &[&id.to_string()]).parse::<f64>().is_ok();
-        let mut places: Vec<&'static str> =
-            ["leases", "sent", "failed", "cancelled", "unknown"].into_iter().filter(|key| named(key)).collect();
-        for state in ["scheduled", "deferred"] {
-            for class in ["urgent", "normal", "low"] {
-                if named(&format!("{state}:{class}")) {
-                    places.push(state);
-                }
-            }
-        }
-        places
-    }
-
-    async fn check_counters(&self) {
-        let queue = self.fixture.store.queue(&self.fixture.queue).await.expect("a queue");
-        let batch = self.fixture.store.batch(&self.batch).await.expect("an answer").expect("a batch");
-        let expected = |in_batch| JobState::ALL.map(|state| self.model.count(state, in_batch));
-        let [scheduled, queued, sending, deferred, _, _, _, unknown] = expected(false);
-        assert_eq!(
-            [queue.scheduled, queue.queued, queue.sending, queue.deferred, queue.unknown],
-            [scheduled, queued, sending, deferred, unknown]
-        );
-        let told = [
-            batch.scheduled,
-            batch.queued,
-            batch.sending,
-            batch.deferred,
-            batch.sent,
-            batch.failed,
-            batch.cancelled,
-            batch.unknown,
-        ];
-        assert_eq!(told, expected(true), "the batch's counters");
-        assert_eq!(told.iter().sum::<u64>(), batch.total);
-        let sealed = self.model.batch_sealed || self.model.batch_cancelled;
-        assert_eq!(batch.done, sealed && batch.unfinished() == 0);
-    }
-}
-
-fn place_of(state: JobState) -> &'static str {
-    match state {
-        JobState::Sending => "leases",
-        state => state.as_str(),
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn random_operations_keep_every_job_in_one_place(ops in prop::collection::vec(op(), 1..80)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let mut run = Run::new().await;
-            for op in &ops {
-                run.apply(op).await;
-                run.check().await;
-            }
-        });
     }
 }

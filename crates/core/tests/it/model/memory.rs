@@ -1,0 +1,84 @@
+//! The queue as it should be, in memory.
+
+use std::collections::BTreeMap;
+
+use postroom_core::{
+    JobId, JobState, OnUnknown,
+    store::{ClaimId, Claimed},
+};
+use proptest::sample::Index;
+
+use super::WORKERS;
+
+#[derive(Debug, Clone)]
+pub(super) struct ModelJob {
+    pub(super) state: JobState,
+    pub(super) priority: u8,
+    pub(super) fence: u64,
+    pub(super) holder: Option<usize>,
+    pub(super) begun: bool,
+    pub(super) resends: u32,
+    pub(super) on_unknown: OnUnknown,
+    pub(super) in_batch: bool,
+    pub(super) lease_ran_out: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Model {
+    pub(super) jobs: BTreeMap<JobId, ModelJob>,
+    /// Every claim ever made, the lost ones too: (worker, what it got).
+    pub(super) claims: Vec<(usize, Claimed)>,
+    pub(super) last_claim: [Option<ClaimId>; WORKERS],
+    pub(super) paused: bool,
+    pub(super) batch_cancelled: bool,
+    pub(super) batch_sealed: bool,
+    pub(super) batch_jobs: u64,
+}
+
+impl Model {
+    pub(super) fn job(&mut self, id: &JobId) -> &mut ModelJob {
+        self.jobs.get_mut(id).expect("a job of the model")
+    }
+
+    pub(super) fn pick_job(&self, index: &Index) -> Option<JobId> {
+        (!self.jobs.is_empty()).then(|| self.jobs.keys().nth(index.index(self.jobs.len())).expect("in range").clone())
+    }
+
+    pub(super) fn pick_claim(&self, index: &Index) -> Option<(usize, Claimed)> {
+        (!self.claims.is_empty()).then(|| self.claims[index.index(self.claims.len())].clone())
+    }
+
+    pub(super) fn holds(&self, worker: usize, claim: &Claimed) -> bool {
+        let job = &self.jobs[&claim.id];
+        job.state == JobState::Sending && job.holder == Some(worker) && job.fence == claim.fence
+    }
+
+    pub(super) fn count(&self, state: JobState, in_batch: bool) -> u64 {
+        self.jobs.values().filter(|job| job.state == state && (!in_batch || job.in_batch)).count() as u64
+    }
+
+    pub(super) fn doubt(&mut self, id: &JobId) {
+        let batch_cancelled = self.batch_cancelled;
+        let job = self.job(id);
+        let cancelled = batch_cancelled && job.in_batch;
+        job.begun = false;
+        job.holder = None;
+        job.state = match job.on_unknown {
+            OnUnknown::Resend if job.resends == 0 && !cancelled => {
+                job.resends = 1;
+                JobState::Queued
+            }
+            OnUnknown::Fail => JobState::Failed,
+            OnUnknown::Resend | OnUnknown::Hold => JobState::Unknown,
+        };
+    }
+
+    /// A job of a cancelled batch that comes back from a worker does not wait again.
+    pub(super) fn put_back(&mut self, id: &JobId, state: JobState) {
+        let cancelled = self.batch_cancelled;
+        let job = self.job(id);
+        job.begun = false;
+        job.holder = None;
+        job.state = if cancelled && job.in_batch { JobState::Cancelled } else { state };
+    }
+}

@@ -1,0 +1,51 @@
+//! What may happen to a queue, by chance.
+
+use proptest::{prelude::*, sample::Index};
+
+use super::WORKERS;
+
+#[derive(Debug, Clone)]
+pub(super) enum Op {
+    Enqueue { priority: u8, later: bool, in_batch: bool, on_unknown: u8 },
+    EnqueueAgain(Index),
+    Claim { worker: usize, want: usize },
+    ClaimAgain { worker: usize },
+    Begin(Index),
+    Finish(Index, u8),
+    Defer(Index, bool),
+    Renew(Index),
+    LeaseRunsOut(Index),
+    TimeComes(Index),
+    Cancel(Index),
+    CancelBatch,
+    SealBatch,
+    Retry(Index),
+    Resolve(Index, u8),
+    Pause(bool),
+    Sweep,
+    Prune,
+}
+
+pub(super) fn op() -> impl Strategy<Value = Op> {
+    let index = any::<Index>;
+    prop_oneof![
+        6 => (0..10_u8, prop::bool::weighted(0.3), any::<bool>(), 0..3_u8).prop_map(|(priority, later, in_batch, on_unknown)| Op::Enqueue { priority, later, in_batch, on_unknown }),
+        1 => index().prop_map(Op::EnqueueAgain),
+        6 => (0..WORKERS, 1..4_usize).prop_map(|(worker, want)| Op::Claim { worker, want }),
+        1 => (0..WORKERS).prop_map(|worker| Op::ClaimAgain { worker }),
+        6 => index().prop_map(Op::Begin),
+        6 => (index(), 0..3_u8).prop_map(|(claim, outcome)| Op::Finish(claim, outcome)),
+        3 => (index(), any::<bool>()).prop_map(|(claim, later)| Op::Defer(claim, later)),
+        2 => index().prop_map(Op::Renew),
+        3 => index().prop_map(Op::LeaseRunsOut),
+        3 => index().prop_map(Op::TimeComes),
+        2 => index().prop_map(Op::Cancel),
+        1 => Just(Op::CancelBatch),
+        1 => Just(Op::SealBatch),
+        2 => index().prop_map(Op::Retry),
+        2 => (index(), 0..3_u8).prop_map(|(job, how)| Op::Resolve(job, how)),
+        1 => any::<bool>().prop_map(Op::Pause),
+        2 => Just(Op::Sweep),
+        1 => Just(Op::Prune),
+    ]
+}
