@@ -2,8 +2,8 @@
 --
 -- Keys:    job `j:` and `h:`, its index, counters
 -- ARGV:    version, id, reason
--- Replies: cancelled | already | begun | finished <state> | missing
--- States:  scheduled, queued, deferred, sending (not begun), unknown -> cancelled
+-- Replies: cancelled | already | begun | in_doubt | finished <state> | missing
+-- States:  scheduled, queued, deferred, sending (not begun) -> cancelled
 -- Includes: prelude job
 local job = load(ARGV[2])
 if not job then
@@ -13,6 +13,8 @@ end
 if job.state == 'cancelled' or job.swept then return { 'already' } end
 if FINISHED[job.state] then return { 'finished', job.state } end
 if job.state == 'sending' and job.begun_ms then return { 'begun' } end
+-- Whether it went out can't be known: a person says so by resolve.
+if job.state == 'unknown' then return { 'in_doubt' } end
 to_finished(job, 'cancelled', ARGV[3])
 settle_counters()
 return { 'cancelled' }

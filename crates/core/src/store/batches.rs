@@ -69,7 +69,7 @@ pub struct BatchReport {
     pub done: bool,
     /// Mails settled a second since it was created, while it runs; over its whole run when it is done.
     pub rate: f64,
-    /// Seconds left at that rate.
+    /// Seconds left at that rate, unless all that is left waits for a person.
     pub eta_s: Option<u64>,
 }
 
@@ -182,7 +182,8 @@ fn add_pace(report: &mut BatchReport, ran_ms: i64) {
     }
     let rate = settled as f64 * 1_000.0 / ran_ms as f64;
     report.rate = (rate * 100.0).round() / 100.0;
-    if !report.done {
+    // What is in doubt waits for a person, at no rate.
+    if report.unfinished() > report.unknown {
         report.eta_s = Some((report.unfinished() as f64 / rate).ceil() as u64);
     }
 }

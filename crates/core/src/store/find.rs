@@ -34,6 +34,8 @@ const CHUNK: usize = 100;
 /// A list in Redis that jobs are read from, one after the other.
 enum Source {
     Index(QueueName, JobState),
+    /// What has ended or is in doubt, of several queues: the latest first.
+    Latest(Vec<QueueName>, JobState),
     Batch(BatchId),
 }
 
@@ -71,7 +73,14 @@ impl Store {
         }
         let queues = if filter.queues.is_empty() { self.known_queues().await? } else { filter.queues.clone() };
         let states = filter.state.map_or_else(|| IN_ORDER.to_vec(), |state| vec![state]);
-        let of_state = |state| queues.iter().map(move |queue| Source::Index(queue.clone(), state)).collect::<Vec<_>>();
+        let of_state = |state: JobState| match state {
+            JobState::Sent | JobState::Failed | JobState::Cancelled | JobState::Unknown => {
+                vec![Source::Latest(queues.clone(), state)]
+            }
+            JobState::Scheduled | JobState::Queued | JobState::Sending | JobState::Deferred => {
+                queues.iter().map(|queue| Source::Index(queue.clone(), state)).collect()
+            }
+        };
         Ok(states.into_iter().flat_map(of_state).collect())
     }
 
@@ -86,22 +95,33 @@ impl Store {
             Source::Index(queue, state @ (JobState::Scheduled | JobState::Deferred)) => {
                 self.waiting_ids(queue, *state, offset, limit).await
             }
-            Source::Index(queue, JobState::Sending) => self.indexed_ids(queue, "leases", "ZRANGE", offset, limit).await,
-            Source::Index(queue, state) => self.indexed_ids(queue, state.as_str(), "ZREVRANGE", offset, limit).await,
+            Source::Index(queue, _) => self.leased_ids(queue, offset, limit).await,
+            Source::Latest(queues, state) => self.latest_ids(queues, *state, offset, limit).await,
         }
     }
 
-    async fn indexed_ids(
+    async fn leased_ids(&self, queue: &QueueName, offset: usize, limit: usize) -> Result<Vec<JobId>> {
+        let key = self.keys.of_queue(queue, "leases");
+        parse_ids(self.run(redis::cmd("ZRANGE").arg(key).arg(offset).arg(offset + limit - 1)).await?)
+    }
+
+    /// The heads of all indexes, long enough that the wanted piece is surely among them, put in order.
+    async fn latest_ids(
         &self,
-        queue: &QueueName,
-        index: &str,
-        command: &str,
+        queues: &[QueueName],
+        state: JobState,
         offset: usize,
         limit: usize,
     ) -> Result<Vec<JobId>> {
-        let key = self.keys.of_queue(queue, index);
-        let ids: Vec<String> = self.run(redis::cmd(command).arg(key).arg(offset).arg(offset + limit - 1)).await?;
-        parse_ids(ids)
+        let mut heads = redis::pipe();
+        for queue in queues {
+            let key = self.keys.of_queue(queue, state.as_str());
+            heads.cmd("ZREVRANGE").arg(key).arg(0).arg(offset + limit - 1).arg("WITHSCORES");
+        }
+        let heads: Vec<Vec<(String, f64)>> = self.run_all(&heads).await?;
+        let mut all: Vec<(String, f64)> = heads.into_iter().flatten().collect();
+        all.sort_by(|(one, earlier), (other, later)| later.total_cmp(earlier).then_with(|| other.cmp(one)));
+        parse_ids(all.into_iter().skip(offset).take(limit).map(|(id, _)| id).collect())
     }
 
     /// The ready lists one after the other, the most urgent first.
@@ -166,7 +186,7 @@ impl Source {
     /// A list may hold what has gone on to another state meanwhile.
     fn shows(&self, report: &JobReport) -> bool {
         match self {
-            Self::Index(_, state) => report.state == *state,
+            Self::Index(_, state) | Self::Latest(_, state) => report.state == *state,
             Self::Batch(_) => true,
         }
     }

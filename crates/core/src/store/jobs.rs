@@ -231,15 +231,13 @@ fn from_parts(
 
 fn recipients(state: JobState, mail: Option<&Mail>, stored: Option<&str>) -> Vec<RecipientReport> {
     let stored: Vec<RecipientReport> = stored.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
-    if !stored.is_empty() || state == JobState::Sent {
+    if !stored.is_empty() {
         return stored;
     }
-    let open = |address: &EmailAddress| RecipientReport {
-        address: address.clone(),
-        result: RecipientResult::Open,
-        reply: None,
-    };
-    mail.map(|mail| mail.recipients().into_iter().map(open).collect()).unwrap_or_default()
+    // Without a word of a server's: a person may have said that it was sent.
+    let result = if state == JobState::Sent { RecipientResult::Accepted } else { RecipientResult::Open };
+    let alike = |address: &EmailAddress| RecipientReport { address: address.clone(), result, reply: None };
+    mail.map(|mail| mail.recipients().into_iter().map(alike).collect()).unwrap_or_default()
 }
 
 fn attempts(lines: Option<&str>) -> Vec<AttemptReport> {

@@ -15,6 +15,8 @@ pub enum CancelReply {
     Already,
     /// It is being sent right now.
     Begun,
+    /// It can't be known whether it was sent: resolve it.
+    InDoubt,
     /// It is over.
     Finished(JobState),
 }
@@ -53,6 +55,7 @@ impl Store {
             "cancelled" => CancelReply::Cancelled,
             "already" => CancelReply::Already,
             "begun" => CancelReply::Begun,
+            "in_doubt" => CancelReply::InDoubt,
             "finished" => CancelReply::Finished(reply.next::<String>()?.parse()?),
             "missing" => return Err(missing(id)),
             other => return Err(unexpected(other)),

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use postroom_core::{
-    JobId, JobState, Priority,
+    JobId, JobState, Priority, QueueName,
     store::{JobFilter, NewJob, Outcome, WorkerId},
 };
+
+use postroom_testkit::PrivateRedis;
 
 use crate::fixture::{Fixture, mail, terms};
 
@@ -76,4 +78,30 @@ async fn a_batchs_jobs_are_told_with_what_they_share() {
     assert_eq!(mail.subject.as_deref(), Some("shared"));
     assert_eq!(mail.vars["a"], 1);
     assert_eq!(page.jobs[0].batch.as_deref(), Some(batch.to_string().as_str()));
+}
+
+#[tokio::test]
+async fn what_has_ended_is_told_latest_first_across_queues() {
+    let fixture = Fixture::new().await;
+    let queues = ["emails", "bulk", "emails", "default"].map(|name| name.parse::<QueueName>().expect("a queue"));
+    let mut ended = Vec::new();
+    for queue in &queues {
+        let id = JobId::new(queue.clone());
+        let job = NewJob { id: id.clone(), mail: mail() };
+        fixture.store.enqueue(queue, None, &terms(), &[job]).await.expect("enqueued");
+        fixture.store.cancel(&id, "person").await.expect("cancelled");
+        // One more millisecond, so that the order is known.
+        let at = 1_000 + ended.len();
+        let index = format!("{{{}:{queue}}}:cancelled", fixture.prefix);
+        PrivateRedis::shared().ask(&["ZADD", &index, &at.to_string(), &id.to_string()]);
+        ended.insert(0, id);
+    }
+    let filter = JobFilter { state: Some(JobState::Cancelled), ..JobFilter::default() };
+    let (mut found, mut cursor) = (Vec::new(), None);
+    while found.len() < ended.len() {
+        let page = fixture.store.find_jobs(&filter, cursor.as_deref(), 1).await.expect("a page");
+        found.extend(page.jobs.into_iter().map(|job| job.id));
+        cursor = page.next;
+    }
+    assert_eq!(found, ended);
 }

@@ -45,6 +45,10 @@ async fn job(context: &Context, id: &JobId) -> Result<()> {
         CancelReply::Cancelled => "is cancelled",
         CancelReply::Already => "was cancelled before",
         CancelReply::Begun => return Err(Failure::conflict(format!("too late: {id} is being sent right now"))),
+        CancelReply::InDoubt => {
+            let told = format!("{id} is in doubt: it may have been sent; postroom resolve {id} sent, resend or failed");
+            return Err(Failure::conflict(told));
+        }
         CancelReply::Finished(state) => return Err(Failure::conflict(format!("too late: {id} is {state} already"))),
     };
     context.console.tell(&json!({ "id": id, "state": "cancelled" }), || format!("{id} {answer}"));

@@ -46,6 +46,7 @@ async fn cancel(store: &Store, id: &JobId) -> Result<Flash> {
         CancelReply::Cancelled => Flash::done("It is cancelled and will not be sent."),
         CancelReply::Already => Flash::done("It was cancelled before."),
         CancelReply::Begun => Flash::refused("Too late to cancel: it is being sent right now."),
+        CancelReply::InDoubt => Flash::refused("It is in doubt: it may have been sent. Say below what became of it."),
         CancelReply::Finished(state) => Flash::refused(format!("Too late to cancel: it is {state} already.")),
     })
 }

@@ -267,6 +267,7 @@ impl Run {
             JobState::Cancelled => CancelReply::Already,
             JobState::Sent | JobState::Failed => CancelReply::Finished(job.state),
             JobState::Sending if job.begun => CancelReply::Begun,
+            JobState::Unknown => CancelReply::InDoubt,
             _ => CancelReply::Cancelled,
         };
         assert_eq!(reply, expected);

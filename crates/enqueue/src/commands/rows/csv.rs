@@ -20,6 +20,8 @@ struct CsvRows<R> {
     record: ByteRecord,
 }
 
+const UNCLOSED: &str = "a quote that is opened here is never closed, so what follows can't be told apart";
+
 /// Reads the header; then the rows can be had one by one.
 pub(super) fn open(name: &str, input: impl Read + 'static) -> Result<Rows, InvalidInput> {
     let refuse = |problem: String| InvalidInput::new("--csv", format!("{name} {problem}"));
@@ -84,6 +86,9 @@ impl<R: Read> Iterator for CsvRows<R> {
             Ok(false) => None,
             Ok(true) => {
                 let line = self.line();
+                if self.ends_in_quotes() {
+                    return Some(Err(self.unclosed()));
+                }
                 let mail = self.columns.mail(&self.record);
                 Some(mail.map(|mail| Row { line, mail }).map_err(|problem| Unreadable::Row { line, problem }))
             }
@@ -99,8 +104,21 @@ impl<R: Read> CsvRows<R> {
         self.reader.position().line().saturating_sub(1 + breaks)
     }
 
+    /// The last record goes on over line ends to the end of the input, and the quotes do not add up.
+    fn ends_in_quotes(&self) -> bool {
+        self.reader.get_ref().whole() == Some(self.reader.position().byte())
+            && self.reader.get_ref().quotes() % 2 == 1
+            && self.record.as_slice().contains(&b'\n')
+    }
+
+    /// Its last line end is part of it, so it begins one line later than it seems.
+    fn unclosed(&self) -> Unreadable {
+        Unreadable::Row { line: self.line() + 1, problem: UNCLOSED.to_owned() }
+    }
+
     fn unreadable(&self, error: &Error) -> Unreadable {
         match error.kind() {
+            ErrorKind::UnequalLengths { .. } if self.ends_in_quotes() => self.unclosed(),
             ErrorKind::UnequalLengths { expected_len, len, .. } => {
                 let problem = format!("it has {len} fields, the header has {expected_len}");
                 Unreadable::Row { line: self.line(), problem }
@@ -130,5 +148,14 @@ mod tests {
         let expected = [(3, true), (7, false), (8, false), (9, true), (11, true)];
         assert_eq!(lines(text), expected);
         assert_eq!(lines("email,name\r\n\r\na@b,\"two\r\nlines\"\r\nx,y\r\n"), [(3, true), (5, false)]);
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_is_told() {
+        for text in ["email,name\nx@y,ok\na@b,\"A\nb@c,B\n", "email,name\nx@y,ok\n\"a@b,A\nb@c,B\nc@d,C"] {
+            assert_eq!(lines(text), [(2, true), (3, false)], "{text}");
+        }
+        // A quote inside a field that is not quoted is a letter like any other.
+        assert_eq!(lines("email,name\na@b,5\" pipe\nb@c,B"), [(2, true), (3, true)]);
     }
 }

@@ -7,11 +7,23 @@ pub(super) struct UnixLines<R> {
     input: R,
     after_cr: bool,
     ended: bool,
+    quotes: u64,
+    bytes: u64,
 }
 
 impl<R> UnixLines<R> {
     pub(super) fn of(input: R) -> Self {
-        Self { input, after_cr: false, ended: false }
+        Self { input, after_cr: false, ended: false, quotes: 0, bytes: 0 }
+    }
+
+    /// How many double quotes there were so far; in a sound CSV, all told, an even number.
+    pub(super) fn quotes(&self) -> u64 {
+        self.quotes
+    }
+
+    /// How many bytes the whole input had, once it has ended.
+    pub(super) fn whole(&self) -> Option<u64> {
+        self.ended.then_some(self.bytes)
     }
 
     /// Changes the bytes in place and says how many are left.
@@ -21,6 +33,7 @@ impl<R> UnixLines<R> {
             let byte = bytes[at];
             let is_second_half = byte == b'\n' && self.after_cr;
             self.after_cr = byte == b'\r';
+            self.quotes += u64::from(byte == b'"');
             if !is_second_half {
                 bytes[kept] = if byte == b'\r' { b'\n' } else { byte };
                 kept += 1;
@@ -37,11 +50,15 @@ impl<R: Read> Read for UnixLines<R> {
             if read > 0 {
                 match self.unify(&mut buffer[..read]) {
                     0 => continue,
-                    kept => return Ok(kept),
+                    kept => {
+                        self.bytes += kept as u64;
+                        return Ok(kept);
+                    }
                 }
             }
             let Some(first) = buffer.first_mut().filter(|_| !self.ended) else { return Ok(0) };
             self.ended = true;
+            self.bytes += 1;
             *first = b'\n';
             return Ok(1);
         }
