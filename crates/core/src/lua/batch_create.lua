@@ -6,8 +6,11 @@
 -- States:  none
 -- Includes: prelude
 local record = batch_key(ARGV[2])
-if redis.call('EXISTS', record) == 1 then return 'known' end
+-- Counters alone are what workers restated of a batch whose record Redis had lost.
+if redis.call('HEXISTS', record, 'id') == 1 then return 'known' end
 redis.call('SET', base .. ':c:' .. ARGV[2], ARGV[6])
-redis.call('HSET', record, 'id', ARGV[2], 'name', ARGV[3], 'created_ms', int(now), 'retention_ms', ARGV[4], 'template', ARGV[5], 'total', 0)
+redis.call('HSET', record, 'id', ARGV[2], 'name', ARGV[3], 'created_ms', int(now), 'retention_ms', ARGV[4], 'template', ARGV[5])
+redis.call('HINCRBY', record, 'total', 0)
+redis.call('PERSIST', record)
 redis.call('ZADD', key('batches'), int(now), ARGV[2])
 return 'created'

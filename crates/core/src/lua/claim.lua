@@ -1,7 +1,7 @@
 -- Hands a worker up to `want` jobs, the most urgent first, each under a lease and a fence higher than ever before.
 -- The same claim id asked again returns the same jobs, so a lost reply leaves nothing leased to nobody.
 --
--- Keys:    `ready:<priority>`, `scheduled:<class>`, `deferred:<class>`, `leases`, `claim:<worker>`, job `j:` and `h:`, `n`, `wake`
+-- Keys:    `ready:<priority>`, `scheduled:<class>`, `deferred:<class>`, `leases`, `claim:<worker>`, job `j:` and `h:`, `n`, `run`, `workers`, `wake`
 -- ARGV:    version, worker, claim_id, want, budget (jobs looked at in this call)
 -- Replies: claimed <more 0|1> <next_due_ms> <now_ms> <job>... | paused | newer <version>
 --          job: id, fence, payload, attempt, tries, date_ms, message_id, recipients, generation
@@ -30,6 +30,8 @@ end
 local again = asked_before()
 if again then return again end
 if redis.call('HEXISTS', key('n'), 'paused_ms') == 1 then return { 'paused' } end
+local wait = claims_wait_ms()
+if wait > 0 then return { 'wait', int(wait) } end
 
 local share = math.floor(budget / 2)
 budget = budget - share + promote(share)

@@ -1,18 +1,25 @@
--- Puts jobs back that were not sent: later (a temporary failure), or at once (handed back by a worker that stops).
+-- Puts jobs back that were not sent: later (a temporary failure), or at once (handed back by a worker that stops). The last
+-- holder is heard however late: a job in doubt of which it is now known that it was not sent is in doubt no more.
 --
 -- Keys:    job `j:` and `h:`, `leases`, `deferred:<class>`, `ready:<priority>`, counters, `wake`
 -- ARGV:    version, worker, then for each job: id, fence, delay_ms, attempt (counted so far), error_code, error_message,
 --          recipients (JSON), attempt line (JSON, may be empty), ms
--- Replies: for each job: deferred | queued | cancelled | expired | too_old | lost
--- States:  sending -> deferred | queued (delay 0) | cancelled | failed
+-- Replies: for each job: deferred | queued | cancelled | expired | too_old | lost; said again: deferred
+-- States:  sending, queued, deferred, unknown -> deferred | queued (delay 0) | cancelled | failed
 -- Includes: prelude job
 local worker, replies = ARGV[2], {}
 
 local function defer(at)
   local id, fence, delay = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   local job = load(id)
-  if not (job and job.state == 'sending' and job.worker == worker and job.fence == fence) then return 'lost' end
+  if not job then return 'lost' end
+  local stands = standing(job, worker, fence)
+  if stands == 'past' then return 'lost' end
+  if stands == 'ahead' then job.fence = fence end
+  if is_settled(job, fence) then return 'deferred' end
+  if not is_open(job) then return 'lost' end
   record_attempt(job, ARGV[at + 7])
+  set(job, 'fence', fence, 'settled', fence)
   if ARGV[at + 7] ~= '' then
     set(job, 'attempt', ARGV[at + 3], 'error_code', ARGV[at + 4], 'error_message', ARGV[at + 5], 'recipients', ARGV[at + 6])
     count(minute_key(), 'tries', 1)
@@ -22,7 +29,8 @@ local function defer(at)
   local ended = end_if_overdue(job)
   if ended then return ended end
   if delay == 0 then
-    to_queued(job, true)
+    -- One that was rescued meanwhile stands in its list already.
+    if job.state ~= 'queued' then to_queued(job, true) end
     return 'queued'
   end
   if now + delay >= dies_ms(job) then

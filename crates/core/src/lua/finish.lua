@@ -1,28 +1,49 @@
--- The outcome of a try that settles the job.
+-- What came of a try, where it settles the job. What is known is never thrown away: the last holder is heard however late, and
+-- `sent` from anybody as long as nobody else has begun.
 --
 -- Keys:    job `j:` and `h:`, `leases`, index `<state>`, counters
 -- ARGV:    version, worker, then for each job: id, fence, outcome (sent | failed | unknown), reason, attempt (counted so far),
 --          error_code, error_message, receipt, recipients (JSON), attempt line (JSON), ms
--- Replies: for each job: finished | late (accepted after the lease was lost) | twice (somebody else sent it too) | lost
--- States:  sending -> sent | failed | unknown | queued (on_unknown = resend); a late `sent` is taken from any state but `sent`
+-- Replies: for each job: finished (also when said again) | late (taken after the lease was lost) | twice (somebody else sends it
+--          or has sent it too) | lost
+-- States:  sending -> sent | failed | unknown | queued (on_unknown = resend); queued, deferred, unknown -> sent | failed (the last
+--          holder's word); failed, cancelled -> sent
 -- Includes: prelude job
 local worker, replies = ARGV[2], {}
+
+-- What is left of a job whose result is not kept.
+local function of_tombstone(id, fence, outcome)
+  local known = redis.call('HMGET', hash_key(id), 'state', 'fence')
+  return known[1] == outcome and tonumber(known[2]) == fence and 'finished' or 'lost'
+end
+
+-- The word for what is not taken, or nil.
+local function turned_away(job, stands, outcome, line)
+  if stands ~= 'past' and is_settled(job, job.fence) then return 'finished' end
+  if outcome ~= 'sent' then
+    if stands == 'past' or not is_open(job) then return 'lost' end
+    -- It is in doubt already, and its policy has decided.
+    return stands == 'last' and outcome == 'unknown' and 'finished' or nil
+  end
+  if job.state == 'sent' and stands == 'last' then return 'finished' end
+  if job.state == 'sent' or (stands == 'past' and job.state == 'sending' and job.begun_ms) then
+    record_attempt(job, line)
+    set(job, 'sent_twice', '1')
+    return 'twice'
+  end
+end
 
 local function finish(at)
   local id, fence, outcome = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
   local job = load(id)
-  if not job then return 'lost' end
-  local holds = job.state == 'sending' and job.worker == worker and job.fence == fence
-  if not holds and outcome ~= 'sent' then return 'lost' end
-  if not holds and job.fence == fence and job.state == 'sent' then return 'finished' end
-  if job.fence ~= fence then
-    -- Known to be sent by two: the story says so.
-    record_attempt(job, ARGV[at + 9])
-    set(job, 'sent_twice', '1')
-    return 'twice'
-  end
+  if not job then return of_tombstone(id, fence, outcome) end
+  local stands = standing(job, worker, fence)
+  if stands == 'ahead' then job.fence = fence end
+  local word = turned_away(job, stands, outcome, ARGV[at + 9])
+  if word then return word end
   record_attempt(job, ARGV[at + 9])
-  set(job, 'attempt', ARGV[at + 4])
+  set(job, 'fence', job.fence, 'settled', job.fence)
+  if stands ~= 'past' then set(job, 'attempt', ARGV[at + 4]) end
   if ARGV[at + 8] ~= '[]' then set(job, 'recipients', ARGV[at + 8]) end
   if ARGV[at + 5] ~= '' or ARGV[at + 6] ~= '' then
     set(job, 'error_code', ARGV[at + 5], 'error_message', ARGV[at + 6])
@@ -33,7 +54,7 @@ local function finish(at)
   count(minute_key(), 'tries', 1)
   count(minute_key(), 'ms', tonumber(ARGV[at + 10]))
   if outcome == 'unknown' then to_unknown(job) else to_finished(job, outcome, ARGV[at + 3]) end
-  return holds and 'finished' or 'late'
+  return (stands == 'holds' or stands == 'ahead') and 'finished' or 'late'
 end
 
 for at = 3, #ARGV, 11 do replies[#replies + 1] = finish(at) end

@@ -1,12 +1,13 @@
 -- A worker says that it still works on its jobs.
 --
--- Keys:    job `h:<id>`, `leases`
+-- Keys:    job `h:<id>`, `leases`, `workers`
 -- ARGV:    version, worker, then for each job: id, fence
 -- Replies: for each job: renewed | lost
 -- States:  sending -> sending
 -- Includes: prelude job time
 local worker, replies = ARGV[2], {}
 watch_time()
+heard(worker)
 for index = 3, #ARGV, 2 do
   local job = load(ARGV[index])
   local holds = job and job.state == 'sending' and job.worker == worker and job.fence == tonumber(ARGV[index + 1])

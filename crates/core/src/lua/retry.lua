@@ -20,7 +20,7 @@ elseif job.state == 'failed' or job.state == 'cancelled' then
   redis.call('ZREM', key(job.state), job.id)
   redis.call('PERSIST', payload_key(job.id))
   redis.call('PERSIST', hash_key(job.id))
-  redis.call('HDEL', hash_key(job.id), 'finished_ms', 'reason', 'error_code', 'error_message', 'worker', 'begun_ms', 'due_ms', 'resends')
+  redis.call('HDEL', hash_key(job.id), 'finished_ms', 'reason', 'error_code', 'error_message', 'worker', 'begun_ms', 'due_ms', 'resends', 'stalls', 'stalls_in_crowd')
   redis.call('HINCRBY', hash_key(job.id), 'generation', 1)
   -- Who was refused is tried again; who accepted it is not.
   local recipients = redis.call('HGET', hash_key(job.id), 'recipients')

@@ -1,43 +1,91 @@
 -- What somebody has to do from time to time, whoever it is: promote what is due, rescue jobs whose lease ran out, cancel what expired.
 -- One script for the three, so that an idle worker needs one command a queue.
 --
--- Keys:    `scheduled:<class>`, `deferred:<class>`, `leases`, `expiring`, `ready:<priority>`, job `j:` and `h:`, counters, `wake`
--- ARGV:    version, budget (jobs of each kind)
+-- Keys:    `scheduled:<class>`, `deferred:<class>`, `leases`, `expiring`, `ready:<priority>`, job `j:` and `h:`, `workers`, counters, `wake`
+-- ARGV:    version, worker (who sweeps), budget (jobs of each kind)
 -- Replies: swept <rescued> <in_doubt> <expired> <ready 0|1> <next_due_ms> <leases> <lease_ms, the length of the latest> <now_ms>
 -- States:  scheduled, deferred (due) -> queued; sending (lease ran out) -> queued | unknown | failed | cancelled;
 --          scheduled, queued, deferred (expired) -> cancelled
 -- Includes: prelude job time promote
-local budget = tonumber(ARGV[2])
+heard(ARGV[2])
+local budget = tonumber(ARGV[3])
 local no_rescue_before = watch_time()
 promote(budget)
 
 local rescued, in_doubt, expired = 0, 0, 0
 
-local function rescue(id)
-  local job = load(id)
-  if not job or job.state ~= 'sending' then
-    redis.call('ZREM', key('leases'), id)
-    return
-  end
+-- A job that a newer version wrote is left to those who can read it, and looked at again later.
+local LATER_MS = 60000
+local function readable(index, id)
+  local job, why = load(id)
+  if why == 'newer' then redis.call('ZADD', key(index), int(now + LATER_MS), id) end
+  return job, why
+end
+
+-- A job may take its worker down. Where it was alone with it, three are enough; in a crowd anybody may have done it.
+local STALLS_ALONE, STALLS_IN_CROWD = 3, 10
+local function is_poison(job, crowd)
+  local seen = tonumber(string.match(redis.call('HGET', key('workers'), job.worker) or '', '^%d+'))
+  if not seen or seen > now - job.lease_ms * 0.8 then return false end
+  if crowd > 1 then return redis.call('HINCRBY', hash_key(job.id), 'stalls_in_crowd', 1) >= STALLS_IN_CROWD end
+  return redis.call('HINCRBY', hash_key(job.id), 'stalls', 1) >= STALLS_ALONE
+end
+
+local function record_loss(job, verdict, when)
+  record_attempt(job, cjson.encode({
+    n = (tonumber(job.tries) or 0) + 1, counted = false, at_ms = now, transport = '', phase = 'lease', verdict = verdict,
+    reply = 'the worker ' .. job.worker .. ' was lost ' .. when,
+  }))
+end
+
+local function rescue(job, crowd)
   if job.begun_ms then
     in_doubt = in_doubt + 1
-    record_attempt(job, cjson.encode({
-      n = (tonumber(job.tries) or 0) + 1, counted = false, at_ms = now, transport = '', phase = 'lease', verdict = 'unknown',
-      reply = 'the worker ' .. job.worker .. ' was lost after it had begun to send',
-    }))
+    record_loss(job, 'unknown', 'after it had begun to send')
     return to_unknown(job)
   end
   rescued = rescued + 1
-  if not end_if_overdue(job) then to_queued(job, true) end
+  if end_if_overdue(job) then return end
+  if is_poison(job, crowd) then
+    record_loss(job, 'poison', 'with it, as others before')
+    return to_finished(job, 'failed', 'poison')
+  end
+  to_queued(job, true)
 end
 
-if now >= no_rescue_before then
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('leases'), '-inf', int(now), 'LIMIT', 0, budget)) do rescue(id) end
+-- Leases that ran out, and such as no clock of now can have written.
+local function run_out()
+  local ids = redis.call('ZRANGEBYSCORE', key('leases'), '-inf', int(now), 'LIMIT', 0, budget)
+  if #ids > 0 then return ids end
+  local longest = tonumber(redis.call('HGET', key('n'), 'lease_ms')) or DEFAULT_LEASE_MS
+  local beyond = redis.call('ZREVRANGEBYSCORE', key('leases'), '+inf', int(now + 10 * longest), 'LIMIT', 0, budget)
+  for _, id in ipairs(beyond) do
+    local job = load(id)
+    local score = tonumber(redis.call('ZSCORE', key('leases'), id))
+    if job and score > now + 2 * job.lease_ms then ids[#ids + 1] = id end
+  end
+  return ids
 end
+
+local function rescue_all()
+  local lost, crowds = {}, {}
+  for _, id in ipairs(run_out()) do
+    local job, why = readable('leases', id)
+    if job and job.state == 'sending' then
+      lost[#lost + 1] = job
+      crowds[job.worker] = (crowds[job.worker] or 0) + 1
+    elseif why ~= 'newer' then
+      redis.call('ZREM', key('leases'), id)
+    end
+  end
+  for _, job in ipairs(lost) do rescue(job, crowds[job.worker]) end
+end
+
+if now >= no_rescue_before then rescue_all() end
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('expiring'), '-inf', int(now), 'LIMIT', 0, budget)) do
-  redis.call('ZREM', key('expiring'), id)
-  local job = load(id)
+  local job, why = readable('expiring', id)
+  if why ~= 'newer' then redis.call('ZREM', key('expiring'), id) end
   -- One that is being sent is judged by its begin or its next claim.
   if job and (job.state == 'scheduled' or job.state == 'queued' or job.state == 'deferred') and not job.swept then
     to_finished(job, 'cancelled', 'expired')

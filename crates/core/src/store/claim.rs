@@ -1,6 +1,6 @@
 //! Taking jobs.
 
-use std::fmt;
+use std::{fmt, sync::Arc, time::Duration};
 
 use redis::Value;
 use serde::{Deserialize, Serialize};
@@ -73,6 +73,8 @@ pub struct Claimed {
     pub id: JobId,
     /// What guards it: begin, finish, defer and renew are refused with any other.
     pub fence: u64,
+    /// The stored form of it, to be given back to a Redis that has lost it.
+    pub payload: Arc<str>,
     /// Its terms and its own content; `Err` tells why they can't be read.
     pub content: Result<(Header, Mail), String>,
     /// Counted attempts so far.
@@ -105,6 +107,8 @@ pub enum ClaimReply {
     },
     /// The queue is paused.
     Paused,
+    /// Redis was restarted: for so long other workers may say what they know of the queue's jobs.
+    Wait(Duration),
     /// The next job speaks a newer protocol: upgrade this worker.
     Newer(u32),
 }
@@ -127,6 +131,7 @@ impl Store {
                 Ok(ClaimReply::Jobs { jobs, more, next_due_ms, now_ms })
             }
             "paused" => Ok(ClaimReply::Paused),
+            "wait" => Ok(ClaimReply::Wait(Duration::from_millis(reply.next()?))),
             "newer" => Ok(ClaimReply::Newer(reply.next()?)),
             other => Err(unexpected(other)),
         }
@@ -135,10 +140,13 @@ impl Store {
 
 fn claimed(values: Vec<Value>) -> Result<Claimed> {
     let mut words = Words::new(values);
+    let (id, fence) = (words.next::<String>()?.parse()?, words.next()?);
+    let payload: Arc<str> = String::from_utf8_lossy(&words.next::<Vec<u8>>()?).into();
     Ok(Claimed {
-        id: words.next::<String>()?.parse()?,
-        fence: words.next()?,
-        content: payload::decode(&String::from_utf8_lossy(&words.next::<Vec<u8>>()?)),
+        id,
+        fence,
+        content: payload::decode(&payload),
+        payload,
         attempt: words.next()?,
         tries: words.next()?,
         date_ms: words.next::<String>()?.parse().ok(),

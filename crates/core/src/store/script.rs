@@ -10,7 +10,7 @@ const PARTS: [(&str, &str); 4] = [
 ];
 
 /// Name and source of each script.
-const SOURCES: [(&str, &str); 24] = [
+const SOURCES: [(&str, &str); 25] = [
     ("batch_cancel", include_str!("../lua/batch_cancel.lua")),
     ("batch_create", include_str!("../lua/batch_create.lua")),
     ("batch_seal", include_str!("../lua/batch_seal.lua")),
@@ -26,6 +26,7 @@ const SOURCES: [(&str, &str); 24] = [
     ("renew", include_str!("../lua/renew.lua")),
     ("reserve", include_str!("../lua/reserve.lua")),
     ("resolve", include_str!("../lua/resolve.lua")),
+    ("restate", include_str!("../lua/restate.lua")),
     ("retry", include_str!("../lua/retry.lua")),
     ("schedule_due", include_str!("../lua/schedule_due.lua")),
     ("schedule_list", include_str!("../lua/schedule_list.lua")),

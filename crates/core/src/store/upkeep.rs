@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    claim::BUDGET,
+    claim::{BUDGET, WorkerId},
     connection::{Args, Store},
     reply::{Words, unexpected},
 };
@@ -33,8 +33,8 @@ pub struct Swept {
 
 impl Store {
     /// Promotes what is due, rescues jobs whose lease ran out, cancels what expired; a bounded number of each.
-    pub async fn sweep(&self, queue: &QueueName) -> Result<Swept> {
-        let mut args = Args::default();
+    pub async fn sweep(&self, queue: &QueueName, worker: &WorkerId) -> Result<Swept> {
+        let mut args = Args::of([worker.as_str()]);
         args.push(BUDGET / 4);
         let mut reply = Words::new(self.call("sweep", queue, args).await?);
         match reply.next::<String>()?.as_str() {

@@ -3,7 +3,7 @@
 use postroom_core::{
     BatchId, JobId, JobState, Mail, Policy, Priority, QueueName, Store,
     settings::{RedisSettings, Settings, Sources},
-    store::{Claim, ClaimId, ClaimReply, Claimed, Due, JobTerms, NewBatch, NewJob, Outcome, Settled, WorkerId},
+    store::{Claim, ClaimId, ClaimReply, Claimed, Due, JobTerms, NewBatch, NewJob, Outcome, Settled, Swept, WorkerId},
 };
 use postroom_testkit::{PrivateRedis, unique_prefix};
 
@@ -66,7 +66,7 @@ impl Fixture {
         let claim = Claim { queue: &self.queue, worker, id, want };
         match self.store.claim(&claim).await.expect("an answer") {
             ClaimReply::Jobs { jobs, .. } => jobs,
-            ClaimReply::Paused => Vec::new(),
+            ClaimReply::Paused | ClaimReply::Wait(_) => Vec::new(),
             ClaimReply::Newer(version) => panic!("protocol {version}"),
         }
     }
@@ -84,6 +84,10 @@ impl Fixture {
     ) -> postroom_core::store::FinishReply {
         let item = (job.id.clone(), job.fence, outcome, String::new(), Settled::default());
         self.store.finish(&self.queue, worker, &[item]).await.expect("an answer")[0]
+    }
+
+    pub(crate) async fn sweep(&self, worker: &WorkerId) -> Swept {
+        self.store.sweep(&self.queue, worker).await.expect("swept")
     }
 
     pub(crate) async fn state(&self, id: &JobId) -> JobState {

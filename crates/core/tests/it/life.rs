@@ -222,7 +222,7 @@ async fn a_newer_scheduled_job_stays_where_it_is() {
     fixture.raw("SET", &format!("j:{id}"), &["2 what nobody knows yet\n{}"]);
     let start = redis_ms();
     eventually(LIMIT, "its time", async || (redis_ms() > start + 1).then_some(())).await;
-    fixture.store.sweep(&fixture.queue).await.expect("swept");
+    fixture.sweep(&WorkerId::generate()).await;
     let place = fixture.raw("ZSCORE", "scheduled:normal", &[&id.to_string()]);
     let queued = fixture.raw("LLEN", "ready:5", &[]);
     assert!(place.parse::<f64>().is_ok() || queued == "1", "{place} {queued}");
@@ -307,12 +307,12 @@ async fn a_stalled_redis_does_not_turn_live_leases_into_doubt() {
     fixture.raw("ZADD", "leases", &["1", &id.to_string()]);
     let last: i64 = fixture.raw("HGET", "n", &["last_ms"]).parse().expect("a time");
     fixture.raw("HSET", "n", &["last_ms", &(last - 60_000).to_string()]);
-    let swept = fixture.store.sweep(&fixture.queue).await.expect("swept");
+    let swept = fixture.sweep(&WorkerId::generate()).await;
     assert_eq!((swept.in_doubt, swept.rescued), (0, 0));
     assert_eq!(fixture.state(&id).await, JobState::Sending);
     // The grace is over and the worker has not renewed.
     fixture.raw("HSET", "n", &["no_rescue_before_ms", "0"]);
-    let swept = fixture.store.sweep(&fixture.queue).await.expect("swept");
+    let swept = fixture.sweep(&WorkerId::generate()).await;
     assert_eq!(swept.in_doubt, 1);
 }
 

@@ -7,3 +7,4 @@ mod full;
 mod life;
 mod model;
 mod reading;
+mod restating;

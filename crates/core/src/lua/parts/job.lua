@@ -28,7 +28,7 @@ local function batch_cancelled(batch)
   return known
 end
 
-local FIELDS = { 'state', 'fence', 'worker', 'begun_ms', 'attempt', 'tries', 'resends', 'retried_ms' }
+local FIELDS = { 'state', 'fence', 'worker', 'begun_ms', 'attempt', 'tries', 'resends', 'retried_ms', 'settled' }
 
 -- Returns the job, or nil with 'missing', 'unreadable', or 'newer' and its version. Of the payload only the header is read: the rest may be large.
 local function load(id)
@@ -50,6 +50,17 @@ local function load(id)
   job.swept = (job.state == 'scheduled' or job.state == 'queued' or job.state == 'deferred') and batch_cancelled(job.batch)
   return job
 end
+
+-- How the one who speaks of a job stands to it: `holds` it; was its `last` holder; is `ahead` (Redis forgot the claim when it
+-- lost its last second); or somebody else has had it since (`past`).
+local function standing(job, worker, fence)
+  if fence > job.fence then return 'ahead' end
+  if fence < job.fence or (job.worker and job.worker ~= worker) then return 'past' end
+  return job.state == 'sending' and 'holds' or 'last'
+end
+
+-- Whether what came of this claim was heard already.
+local function is_settled(job, fence) return tonumber(job.settled) == fence end
 
 local function set(job, ...) redis.call('HSET', hash_key(job.id), ...) end
 local function ready_key(job) return key('ready:' .. job.priority) end
@@ -182,6 +193,9 @@ local function set_aside(id, state)
   count(key('n'), state, -1)
   count(key('n'), 'failed_total', 1)
 end
+
+-- Whether a try may still change what becomes of the job.
+local function is_open(job) return not FINISHED[job.state] and not job.swept end
 
 -- Ends a job that may not go out any more; returns the word for it, or nil when it may still go.
 local function end_if_overdue(job)

@@ -1,8 +1,9 @@
 -- Redis's own time, watched: after a stall or a jump of the clock no lease is believed to have run out
 -- before a whole lease has passed, so that those who were kept from renewing can.
+local DEFAULT_LEASE_MS = 15000
 local function watch_time()
   local facts = redis.call('HMGET', key('n'), 'last_ms', 'lease_ms', 'no_rescue_before_ms')
-  local last, lease = tonumber(facts[1]), tonumber(facts[2]) or 15000
+  local last, lease = tonumber(facts[1]), tonumber(facts[2]) or DEFAULT_LEASE_MS
   redis.call('HSET', key('n'), 'last_ms', int(now))
   local grace = tonumber(facts[3]) or 0
   if last and (now < last or now - last > lease / 3) and redis.call('EXISTS', key('leases')) == 1 then
@@ -14,4 +15,32 @@ local function watch_time()
     redis.call('HSET', key('n'), 'no_rescue_before_ms', int(grace))
   end
   return grace
+end
+
+-- The workers of the queue, each with when it was last heard and the run of the server that it then spoke to.
+local function heard(worker)
+  redis.call('HSET', key('workers'), worker, int(now) .. ' ' .. (redis.call('HGET', key('run'), 'id') or '-'))
+end
+
+local function all_workers()
+  local all, flat = {}, redis.call('HGETALL', key('workers'))
+  for index = 1, #flat, 2 do
+    local at, run = string.match(flat[index + 1], '^(%d+) (%S+)$')
+    all[flat[index]] = { at = tonumber(at) or 0, run = run }
+  end
+  return all
+end
+
+-- After a restart nobody claims until every worker that was alive before has said what it knows, or its time for that is over.
+local function claims_wait_ms()
+  local facts = redis.call('HMGET', key('run'), 'claims_from_ms', 'awaited_since_ms', 'id')
+  local from, since = tonumber(facts[1]), tonumber(facts[2])
+  if not from then return 0 end
+  if now < from and now >= from - 10000 then
+    for _, told in pairs(all_workers()) do
+      if told.run ~= facts[3] and told.at >= since then return from - now end
+    end
+  end
+  redis.call('HDEL', key('run'), 'claims_from_ms', 'awaited_since_ms')
+  return 0
 end

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use postroom_core::{
     JobId, JobState, OnUnknown,
-    store::{ClaimId, Claimed},
+    store::{ClaimId, Claimed, FinishReply, Outcome},
 };
 use proptest::sample::Index;
 
@@ -15,12 +15,23 @@ pub(super) struct ModelJob {
     pub(super) state: JobState,
     pub(super) priority: u8,
     pub(super) fence: u64,
+    /// Who has it, or had it last when it ended.
     pub(super) holder: Option<usize>,
     pub(super) begun: bool,
+    /// The fence of the last claim of which the outcome was heard.
+    pub(super) settled: Option<u64>,
     pub(super) resends: u32,
     pub(super) on_unknown: OnUnknown,
     pub(super) in_batch: bool,
     pub(super) lease_ran_out: bool,
+}
+
+/// How a worker with an old claim stands to the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    Holds,
+    Last,
+    Past,
 }
 
 #[derive(Default)]
@@ -53,6 +64,38 @@ impl Model {
         job.state == JobState::Sending && job.holder == Some(worker) && job.fence == claim.fence
     }
 
+    pub(super) fn standing(&self, worker: usize, claim: &Claimed) -> Standing {
+        let job = &self.jobs[&claim.id];
+        if claim.fence < job.fence || job.holder.is_some_and(|holder| holder != worker) {
+            Standing::Past
+        } else if job.state == JobState::Sending {
+            Standing::Holds
+        } else {
+            Standing::Last
+        }
+    }
+
+    /// Whether a try may still change what becomes of it.
+    pub(super) fn is_open(&self, id: &JobId) -> bool {
+        !matches!(self.jobs[id].state, JobState::Sent | JobState::Failed | JobState::Cancelled)
+    }
+
+    pub(super) fn answer_to_finish(&self, worker: usize, claim: &Claimed, outcome: Outcome) -> FinishReply {
+        let job = &self.jobs[&claim.id];
+        let standing = self.standing(worker, claim);
+        let past = standing == Standing::Past;
+        match outcome {
+            _ if !past && job.settled == Some(claim.fence) => FinishReply::Finished,
+            Outcome::Failed | Outcome::Unknown if past || !self.is_open(&claim.id) => FinishReply::Lost,
+            Outcome::Unknown if standing == Standing::Last => FinishReply::Finished,
+            Outcome::Sent if job.state == JobState::Sent && !past => FinishReply::Finished,
+            Outcome::Sent if job.state == JobState::Sent => FinishReply::Twice,
+            Outcome::Sent if past && job.state == JobState::Sending && job.begun => FinishReply::Twice,
+            _ if standing == Standing::Holds => FinishReply::Finished,
+            _ => FinishReply::Late,
+        }
+    }
+
     pub(super) fn count(&self, state: JobState, in_batch: bool) -> u64 {
         self.jobs.values().filter(|job| job.state == state && (!in_batch || job.in_batch)).count() as u64
     }
@@ -62,7 +105,6 @@ impl Model {
         let job = self.job(id);
         let cancelled = batch_cancelled && job.in_batch;
         job.begun = false;
-        job.holder = None;
         job.state = match job.on_unknown {
             OnUnknown::Resend if job.resends == 0 && !cancelled => {
                 job.resends = 1;
@@ -71,6 +113,9 @@ impl Model {
             OnUnknown::Fail => JobState::Failed,
             OnUnknown::Resend | OnUnknown::Hold => JobState::Unknown,
         };
+        if job.state != JobState::Failed {
+            job.holder = None;
+        }
     }
 
     /// A job of a cancelled batch that comes back from a worker does not wait again.
@@ -78,7 +123,9 @@ impl Model {
         let cancelled = self.batch_cancelled;
         let job = self.job(id);
         job.begun = false;
-        job.holder = None;
         job.state = if cancelled && job.in_batch { JobState::Cancelled } else { state };
+        if job.state != JobState::Cancelled {
+            job.holder = None;
+        }
     }
 }

@@ -13,7 +13,7 @@ use proptest::sample::Index;
 
 use super::{
     WORKERS,
-    memory::{Model, ModelJob},
+    memory::{Model, ModelJob, Standing},
     operation::Op,
 };
 use crate::fixture::{Fixture, terms};
@@ -82,6 +82,7 @@ impl Run {
             fence: 0,
             holder: None,
             begun: false,
+            settled: None,
             resends: 0,
             on_unknown,
             in_batch,
@@ -159,21 +160,19 @@ impl Run {
     async fn finish(&mut self, index: &Index, outcome: u8) {
         let Some((worker, claim)) = self.model.pick_claim(index) else { return };
         let outcome = [Outcome::Sent, Outcome::Failed, Outcome::Unknown][usize::from(outcome)];
-        let holds = self.model.holds(worker, &claim);
         let reply = self.fixture.finish(&self.workers[worker], &claim, outcome).await;
-        let job = self.model.job(&claim.id);
-        let same_fence = job.fence == claim.fence;
-        let expected = match (holds, outcome) {
-            (true, _) => FinishReply::Finished,
-            (false, Outcome::Failed | Outcome::Unknown) => FinishReply::Lost,
-            (false, Outcome::Sent) if !same_fence => FinishReply::Twice,
-            (false, Outcome::Sent) if job.state == JobState::Sent => FinishReply::Finished,
-            (false, Outcome::Sent) => FinishReply::Late,
-        };
+        let expected = self.model.answer_to_finish(worker, &claim, outcome);
         assert_eq!(reply, expected);
-        if !matches!(reply, FinishReply::Finished | FinishReply::Late) {
+        let takes_effect = match reply {
+            FinishReply::Finished => self.model.jobs[&claim.id].state == JobState::Sending,
+            FinishReply::Late => true,
+            FinishReply::Twice | FinishReply::Lost => false,
+        };
+        if !takes_effect {
             return;
         }
+        let job = self.model.job(&claim.id);
+        job.settled = Some(job.fence);
         match outcome {
             Outcome::Sent => job.state = JobState::Sent,
             Outcome::Failed => job.state = JobState::Failed,
@@ -189,10 +188,17 @@ impl Run {
         let item = (claim.id.clone(), claim.fence, delay, Settled::default());
         let reply =
             self.fixture.store.defer(&self.fixture.queue, &self.workers[worker], &[item]).await.expect("an answer")[0];
-        if !self.model.holds(worker, &claim) {
+        let job = &self.model.jobs[&claim.id];
+        let past = self.model.standing(worker, &claim) == Standing::Past;
+        if !past && job.settled == Some(claim.fence) {
+            assert_eq!(reply, DeferReply::Deferred, "said again");
+            return;
+        }
+        if past || !self.model.is_open(&claim.id) {
             assert_eq!(reply, DeferReply::Lost);
             return;
         }
+        self.model.job(&claim.id).settled = Some(claim.fence);
         self.model.put_back(&claim.id, if later { JobState::Deferred } else { JobState::Queued });
         let expected = match self.model.jobs[&claim.id].state {
             JobState::Cancelled => DeferReply::Ended,
@@ -242,7 +248,7 @@ impl Run {
     }
 
     pub(super) async fn sweep(&mut self) {
-        self.fixture.store.sweep(&self.fixture.queue).await.expect("swept");
+        self.fixture.sweep(&WorkerId::generate()).await;
         let out: Vec<JobId> = self
             .model
             .jobs

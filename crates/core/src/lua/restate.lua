@@ -1,0 +1,96 @@
+-- After Redis was restarted, or another server took its place, a worker says what it knows before it claims again: the last
+-- second may be forgotten. What it holds is leased to it once more, and a job that is gone is put back, so that what else the
+-- worker knows of it (`finish`, `defer`, said again after this) finds it.
+--
+-- Keys:    job `j:` and `h:`, `leases`, `ready:<priority>`, `expiring`, `workers`, `run`, counters
+-- ARGV:    version, worker, run_id (of the server), spoken (1: this worker has said all), then for each job:
+--          id, fence, held (1 | 0), message_id, date_ms (both empty unless it is begun), payload (may be empty)
+-- Replies: <ms to wait for other workers>, then for each job: held | known | restored | lost
+-- States:  none -> queued; scheduled, queued, deferred, sending -> sending (again)
+-- Includes: prelude job time
+local worker, run, spoken = ARGV[2], ARGV[3], ARGV[4]
+local PATIENCE_MS, DEAD_MS, STRAY_MS = 3000, 16000, 604800000
+
+-- The first to speak on this run: claims wait for those that were alive, and nothing is rescued for one lease.
+local function open_run()
+  local last = redis.call('HGET', key('run'), 'id')
+  if last == run then return end
+  redis.call('HSET', key('run'), 'id', run)
+  if not last then return end
+  local facts = redis.call('HMGET', key('n'), 'last_ms', 'lease_ms')
+  local since = (tonumber(facts[1]) or now) - DEAD_MS
+  redis.call('HSET', key('run'), 'claims_from_ms', int(now + PATIENCE_MS), 'awaited_since_ms', int(since))
+  redis.call('HSET', key('n'), 'no_rescue_before_ms', int(now + (tonumber(facts[2]) or DEFAULT_LEASE_MS)))
+end
+
+local function restore(id, payload)
+  if payload == '' then return nil end
+  redis.call('SET', payload_key(id), payload)
+  local job, why = load(id)
+  if not job then
+    redis.call('UNLINK', payload_key(id))
+    return nil, why
+  end
+  move(job.batch, nil, 'queued')
+  count(key('n'), 'enqueued_total', 1)
+  if job.batch ~= '-' then
+    local record = batch_key(job.batch)
+    count(record, 'total', 1)
+    -- Unless its record is put in again by whoever put it in, nobody will ask for these numbers.
+    if redis.call('HEXISTS', record, 'id') == 0 then
+      redis.call('HINCRBY', record, 'total', 0)
+      redis.call('PEXPIRE', record, STRAY_MS)
+    end
+  end
+  if job.expires_ms > 0 then redis.call('ZADD', key('expiring'), int(job.expires_ms), id) end
+  return job
+end
+
+local function hold(job, fence, message_id, date_ms)
+  local stands = standing(job, worker, fence)
+  if not is_open(job) or stands == 'past' or stands == 'last' then return 'lost' end
+  if job.state ~= 'sending' then
+    unindex(job)
+    move(job.batch, job.state, 'sending')
+  end
+  job.state = 'sending'
+  set(job, 'state', 'sending', 'fence', fence, 'worker', worker)
+  redis.call('HDEL', hash_key(job.id), 'begun_ms', 'due_ms')
+  if message_id ~= '' then set(job, 'begun_ms', int(now), 'message_id', message_id, 'date_ms', date_ms) end
+  redis.call('ZADD', key('leases'), int(now + job.lease_ms), job.id)
+  return 'held'
+end
+
+local function restate(at)
+  local id, fence, held = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2] == '1'
+  local word, job = 'known', load(id)
+  if not job and redis.call('EXISTS', hash_key(id)) == 0 then
+    word, job = 'restored', restore(id, ARGV[at + 5])
+    -- What follows (`finish`, `defer`) takes it from here; if nothing does, it is claimed.
+    if job and not held then redis.call('RPUSH', ready_key(job), id) end
+  end
+  if not job then return 'lost' end
+  return held and hold(job, fence, ARGV[at + 3], ARGV[at + 4]) or word
+end
+
+-- Those long gone are forgotten in passing.
+local function forget_the_dead()
+  local forgotten = 0
+  for name, told in pairs(all_workers()) do
+    if told.at < now - 3600000 and forgotten < 200 then
+      redis.call('HDEL', key('workers'), name)
+      forgotten = forgotten + 1
+    end
+  end
+end
+
+open_run()
+local replies = { 0 }
+for at = 5, #ARGV, 6 do replies[#replies + 1] = restate(at) end
+settle_counters()
+if spoken == '1' then
+  heard(worker)
+  forget_the_dead()
+end
+replies[1] = claims_wait_ms()
+return replies
