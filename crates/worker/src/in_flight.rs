@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -14,9 +14,13 @@ use postroom_core::{
 use tokio::sync::Notify;
 
 /// What is known of a job under way.
-#[derive(Debug, Clone, Copy)]
-struct Held {
-    fence: u64,
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    pub(crate) fence: u64,
+    /// The stored form of the job.
+    pub(crate) payload: Arc<str>,
+    /// Message-ID and `Date`, once its mark was written.
+    pub(crate) begun: Option<(String, i64)>,
     since_ms: i64,
     lease: Duration,
 }
@@ -33,7 +37,8 @@ impl InFlight {
     /// Enters a job until the ticket is dropped.
     pub(crate) fn enter(&self, job: &Claimed, lease: Duration, now_ms: i64) -> Ticket<'_> {
         let shortest = self.shortest_lease();
-        self.lock().insert(job.id.clone(), Held { fence: job.fence, since_ms: now_ms, lease });
+        let held = Held { fence: job.fence, payload: Arc::clone(&job.payload), begun: None, since_ms: now_ms, lease };
+        self.lock().insert(job.id.clone(), held);
         if shortest.is_none_or(|shortest| lease < shortest) {
             self.shorter.notify_one();
         }
@@ -44,6 +49,24 @@ impl InFlight {
     pub(crate) fn of_queue(&self, queue: &QueueName) -> Vec<(JobId, u64)> {
         let held = self.lock();
         held.iter().filter(|(id, _)| id.queue() == queue).map(|(id, held)| (id.clone(), held.fence)).collect()
+    }
+
+    /// The jobs of a queue with all that is known of them.
+    pub(crate) fn known_of_queue(&self, queue: &QueueName) -> Vec<(JobId, Held)> {
+        let held = self.lock();
+        held.iter().filter(|(id, _)| id.queue() == queue).map(|(id, held)| (id.clone(), held.clone())).collect()
+    }
+
+    /// The stored form of a job under way.
+    pub(crate) fn payload(&self, id: &JobId, fence: u64) -> Option<Arc<str>> {
+        self.lock().get(id).filter(|held| held.fence == fence).map(|held| Arc::clone(&held.payload))
+    }
+
+    /// Its mark was written.
+    pub(crate) fn begun(&self, id: &JobId, fence: u64, message_id: &str, date_ms: i64) {
+        if let Some(held) = self.lock().get_mut(id).filter(|held| held.fence == fence) {
+            held.begun = Some((message_id.to_owned(), date_ms));
+        }
     }
 
     /// The shortest lease among them.

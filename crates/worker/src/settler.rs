@@ -9,8 +9,13 @@ use postroom_core::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+use crate::{
+    in_flight::InFlight,
+    memory::{Memory, Said, Statement},
+};
+
 /// How many jobs one script call settles.
-const MOST: usize = 100;
+pub(crate) const MOST: usize = 100;
 
 type Begin = (JobId, u64, String, i64);
 type Finish = (JobId, u64, Outcome, String, Settled);
@@ -21,18 +26,29 @@ type Asked<Q, A> = (Q, oneshot::Sender<Result<A>>);
 #[derive(Debug, Clone)]
 pub(crate) struct Settler {
     begin: mpsc::UnboundedSender<Asked<Begin, BeginReply>>,
-    finish: mpsc::UnboundedSender<Asked<Finish, FinishReply>>,
-    defer: mpsc::UnboundedSender<Asked<Defer, DeferReply>>,
+    finish: mpsc::UnboundedSender<Asked<Arc<Statement>, FinishReply>>,
+    defer: mpsc::UnboundedSender<Asked<Arc<Statement>, DeferReply>>,
+    in_flight: Arc<InFlight>,
+    memory: Arc<Memory>,
 }
 
 impl Settler {
     /// Starts a queue's settler; it ends with its last handle.
-    pub(crate) fn start(store: &Store, queue: &QueueName, worker: &WorkerId, outage: &Outage) -> Self {
+    pub(crate) fn start(
+        store: &Store,
+        queue: &QueueName,
+        worker: &WorkerId,
+        outage: &Outage,
+        in_flight: &Arc<InFlight>,
+    ) -> Self {
+        let memory = Arc::new(Memory::default());
         let desk = Arc::new(Desk {
             store: store.clone(),
             queue: queue.clone(),
             worker: worker.clone(),
             outage: outage.clone(),
+            in_flight: Arc::clone(in_flight),
+            memory: Arc::clone(&memory),
         });
         let (begin, begins) = mpsc::unbounded_channel();
         let (finish, finishes) = mpsc::unbounded_channel();
@@ -40,7 +56,7 @@ impl Settler {
         tokio::spawn(Arc::clone(&desk).serve_begins(begins));
         tokio::spawn(Arc::clone(&desk).serve_finishes(finishes));
         tokio::spawn(desk.serve_defers(defers));
-        Self { begin, finish, defer }
+        Self { begin, finish, defer, in_flight: Arc::clone(in_flight), memory }
     }
 
     /// Writes the mark. An error means that it is not known to be written: do not send.
@@ -49,13 +65,23 @@ impl Settler {
     }
 
     /// Settles a job, however long Redis is away.
-    pub(crate) async fn finish(&self, finish: Finish) -> Result<FinishReply> {
-        ask(&self.finish, finish).await
+    pub(crate) async fn finish(&self, (id, fence, outcome, reason, left): Finish) -> Result<FinishReply> {
+        ask(&self.finish, self.statement(id, fence, Said::Finish(outcome, reason), left)).await
     }
 
     /// Puts a job back, however long Redis is away.
-    pub(crate) async fn defer(&self, defer: Defer) -> Result<DeferReply> {
-        ask(&self.defer, defer).await
+    pub(crate) async fn defer(&self, (id, fence, delay, left): Defer) -> Result<DeferReply> {
+        ask(&self.defer, self.statement(id, fence, Said::Defer(delay), left)).await
+    }
+
+    /// What was said lately.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    fn statement(&self, id: JobId, fence: u64, said: Said, left: Settled) -> Arc<Statement> {
+        let payload = self.in_flight.payload(&id, fence);
+        Arc::new(Statement::new(id, fence, said, left, payload.as_deref()))
     }
 }
 
@@ -71,48 +97,62 @@ struct Desk {
     queue: QueueName,
     worker: WorkerId,
     outage: Outage,
+    in_flight: Arc<InFlight>,
+    memory: Arc<Memory>,
 }
 
 impl Desk {
     async fn serve_begins(self: Arc<Self>, mut asked: mpsc::UnboundedReceiver<Asked<Begin, BeginReply>>) {
         while let Some((jobs, answers)) = gather(&mut asked).await {
             let replies = self.store.begin(&self.queue, &self.worker, &jobs).await;
+            if let Ok(replies) = &replies {
+                self.note_begun(&jobs, replies);
+            }
             answer(answers, self.outage.watch(replies));
         }
     }
 
-    async fn serve_finishes(self: Arc<Self>, mut asked: mpsc::UnboundedReceiver<Asked<Finish, FinishReply>>) {
-        let say = |desk: Arc<Self>, jobs: Vec<Finish>| -> Saying<FinishReply> {
-            Box::pin(async move { desk.store.finish(&desk.queue, &desk.worker, &jobs).await })
-        };
+    fn note_begun(&self, jobs: &[Begin], replies: &[BeginReply]) {
+        let begun = jobs.iter().zip(replies).filter(|(_, reply)| **reply == BeginReply::Begun);
+        begun.for_each(|((id, fence, message_id, date_ms), _)| self.in_flight.begun(id, *fence, message_id, *date_ms));
+    }
+
+    async fn serve_finishes(self: Arc<Self>, mut asked: mpsc::UnboundedReceiver<Asked<Arc<Statement>, FinishReply>>) {
         while let Some((jobs, answers)) = gather(&mut asked).await {
-            self.persist(jobs, answers, say).await;
+            self.persist(jobs, answers, |desk, jobs| Box::pin(async move { desk.say_finished(&jobs).await })).await;
         }
     }
 
-    async fn serve_defers(self: Arc<Self>, mut asked: mpsc::UnboundedReceiver<Asked<Defer, DeferReply>>) {
-        let say = |desk: Arc<Self>, jobs: Vec<Defer>| -> Saying<DeferReply> {
-            Box::pin(async move { desk.store.defer(&desk.queue, &desk.worker, &jobs).await })
-        };
+    async fn serve_defers(self: Arc<Self>, mut asked: mpsc::UnboundedReceiver<Asked<Arc<Statement>, DeferReply>>) {
         while let Some((jobs, answers)) = gather(&mut asked).await {
-            self.persist(jobs, answers, say).await;
+            self.persist(jobs, answers, |desk, jobs| Box::pin(async move { desk.say_deferred(&jobs).await })).await;
         }
+    }
+
+    async fn say_finished(&self, jobs: &[Arc<Statement>]) -> Result<Vec<FinishReply>> {
+        self.store.finish(&self.queue, &self.worker, &finishes(jobs)).await
+    }
+
+    async fn say_deferred(&self, jobs: &[Arc<Statement>]) -> Result<Vec<DeferReply>> {
+        self.store.defer(&self.queue, &self.worker, &defers(jobs)).await
     }
 
     /// Says it again until Redis has heard it: it may be said twice, and what is known must not be lost. What is refused for
     /// another reason is said one by one, so that one job does not take the others with it.
-    async fn persist<Q: Clone, A>(
+    async fn persist<A>(
         self: &Arc<Self>,
-        jobs: Vec<Q>,
+        jobs: Vec<Arc<Statement>>,
         answers: Vec<oneshot::Sender<Result<A>>>,
-        say: impl Fn(Arc<Self>, Vec<Q>) -> Saying<A>,
+        say: impl Fn(Arc<Self>, Vec<Arc<Statement>>) -> Saying<A>,
     ) {
+        self.memory.note(&jobs);
         let said = self.until_heard(|| say(Arc::clone(self), jobs.clone())).await;
+        self.memory.heard(&jobs);
         if said.is_ok() || jobs.len() == 1 {
             return answer(answers, said);
         }
         for (job, one) in jobs.into_iter().zip(answers) {
-            let said = self.until_heard(|| say(Arc::clone(self), vec![job.clone()])).await;
+            let said = self.until_heard(|| say(Arc::clone(self), vec![Arc::clone(&job)])).await;
             answer(vec![one], said);
         }
     }
@@ -146,4 +186,24 @@ fn answer<A>(answers: Vec<oneshot::Sender<Result<A>>>, replies: Result<Vec<A>>) 
             answers.into_iter().for_each(|answer| drop(answer.send(Err(Error::Away(said.clone())))));
         }
     }
+}
+
+/// Those of the statements that settle their jobs, as the store takes them.
+pub(crate) fn finishes(jobs: &[Arc<Statement>]) -> Vec<Finish> {
+    let finish = |job: &Arc<Statement>| match &job.said {
+        Said::Finish(outcome, reason) => {
+            Some((job.id.clone(), job.fence, *outcome, reason.clone(), job.left.clone()))
+        }
+        Said::Defer(_) => None,
+    };
+    jobs.iter().filter_map(finish).collect()
+}
+
+/// Those that put their jobs back.
+pub(crate) fn defers(jobs: &[Arc<Statement>]) -> Vec<Defer> {
+    let defer = |job: &Arc<Statement>| match &job.said {
+        Said::Defer(delay) => Some((job.id.clone(), job.fence, *delay, job.left.clone())),
+        Said::Finish(..) => None,
+    };
+    jobs.iter().filter_map(defer).collect()
 }

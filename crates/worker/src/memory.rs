@@ -1,0 +1,136 @@
+//! What was said of jobs a moment ago, kept for a Redis that may forget its last moments.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use postroom_core::{
+    JobId,
+    store::{Outcome, Settled},
+};
+
+/// For how long it is remembered what Redis has heard. Its append-only file is at most two seconds behind, a replica seldom
+/// more than a few.
+const REMEMBERED: Duration = Duration::from_secs(10);
+
+/// So much is remembered at most of what Redis has heard: at a thousand mails a second, ten seconds.
+const MOST_HEARD: usize = 10_000;
+
+/// What became of a claimed job.
+#[derive(Debug, Clone)]
+pub(crate) enum Said {
+    /// It was settled, for this reason.
+    Finish(Outcome, String),
+    /// It is to be tried again after that long.
+    Defer(Duration),
+}
+
+/// One thing said.
+#[derive(Debug)]
+pub(crate) struct Statement {
+    pub(crate) id: JobId,
+    pub(crate) fence: u64,
+    pub(crate) said: Said,
+    pub(crate) left: Settled,
+    /// The stored form of the job; of what was sent, the header alone.
+    pub(crate) payload: Box<str>,
+}
+
+/// What was said, the oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    unheard: Mutex<Vec<Arc<Statement>>>,
+    heard: Mutex<VecDeque<(Instant, Arc<Statement>)>>,
+}
+
+impl Statement {
+    /// `payload` is what is known of the job's stored form.
+    pub(crate) fn new(id: JobId, fence: u64, said: Said, left: Settled, payload: Option<&str>) -> Self {
+        let payload = payload.unwrap_or_default();
+        let kept = match (&said, payload.split_once('\n')) {
+            // Nobody needs the content of what was sent: without it, it can only be told.
+            (Said::Finish(Outcome::Sent, _), Some((header, _))) => format!("{header}\n{{}}"),
+            _ => payload.to_owned(),
+        };
+        Self { id, fence, said, left, payload: kept.into() }
+    }
+}
+
+impl Memory {
+    /// This is about to be said.
+    pub(crate) fn note(&self, statements: &[Arc<Statement>]) {
+        lock(&self.unheard).extend_from_slice(statements);
+    }
+
+    /// Redis has heard it.
+    pub(crate) fn heard(&self, statements: &[Arc<Statement>]) {
+        let now = Instant::now();
+        // First, so that none is missed by who asks for all meanwhile.
+        lock(&self.heard).extend(statements.iter().map(|statement| (now, Arc::clone(statement))));
+        lock(&self.unheard).retain(|known| !statements.iter().any(|heard| Arc::ptr_eq(known, heard)));
+        self.forget(now);
+    }
+
+    /// All that Redis has not heard, or may have forgotten.
+    pub(crate) fn all(&self) -> Vec<Arc<Statement>> {
+        self.forget(Instant::now());
+        let unheard = lock(&self.unheard).clone();
+        let mut all: Vec<_> = lock(&self.heard).iter().map(|(_, statement)| Arc::clone(statement)).collect();
+        all.extend(unheard);
+        all
+    }
+
+    /// Lets go what is old.
+    pub(crate) fn forget(&self, now: Instant) {
+        let mut heard = lock(&self.heard);
+        let old = |(at, _): &(Instant, _)| now.saturating_duration_since(*at) > REMEMBERED;
+        while heard.len() > MOST_HEARD || heard.front().is_some_and(old) {
+            heard.pop_front();
+        }
+        if heard.is_empty() {
+            heard.shrink_to_fit();
+        }
+    }
+}
+
+fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn statement(said: Said) -> Arc<Statement> {
+        let id = "emails-01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().expect("an id");
+        Arc::new(Statement::new(id, 1, said, Settled::default(), Some("1 header\n{\"to\":[]}")))
+    }
+
+    #[test]
+    fn what_was_heard_is_remembered_for_a_while_and_what_was_not_without_limit() {
+        let memory = Memory::default();
+        let (heard, unheard) = (statement(Said::Defer(Duration::ZERO)), statement(Said::Defer(Duration::ZERO)));
+        memory.note(&[Arc::clone(&heard), Arc::clone(&unheard)]);
+        memory.heard(&[Arc::clone(&heard)]);
+        assert_eq!(memory.all().len(), 2);
+        memory.forget(Instant::now() + REMEMBERED + Duration::from_secs(1));
+        let left = memory.all();
+        assert!(left.len() == 1 && Arc::ptr_eq(&left[0], &unheard));
+    }
+
+    #[test]
+    fn there_is_an_end_to_what_is_remembered() {
+        let memory = Memory::default();
+        let many = vec![statement(Said::Defer(Duration::ZERO)); MOST_HEARD + 5];
+        memory.heard(&many);
+        assert_eq!(memory.all().len(), MOST_HEARD);
+    }
+
+    #[test]
+    fn of_what_was_sent_only_the_header_is_kept() {
+        assert_eq!(&*statement(Said::Finish(Outcome::Sent, String::new())).payload, "1 header\n{}");
+        assert_eq!(&*statement(Said::Finish(Outcome::Unknown, String::new())).payload, "1 header\n{\"to\":[]}");
+    }
+}
