@@ -1,0 +1,31 @@
+//! One run of a Redis server: from its start to its end, or to another server's taking over.
+
+use std::fmt;
+
+/// One run of a Redis server. Another run may lack the last second of what this one knew.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RunId {
+    run: String,
+    /// A server that was a replica in between goes on under another name of its data.
+    data: String,
+}
+
+impl RunId {
+    /// As INFO tells it. A server that does not say goes by one name for ever, so that its restarts stay unnoticed.
+    pub(super) fn new(run: &str, data: &str) -> Self {
+        let run = if run.is_empty() { "unnamed" } else { run };
+        Self { run: run.to_owned(), data: data.to_owned() }
+    }
+
+    /// The name that the server gives to its run, the same for all who ask.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.run
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.run)
+    }
+}
