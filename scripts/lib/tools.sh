@@ -57,3 +57,34 @@ postfix_libraries() {
 ensure_systemd_analyze() {
   have systemd-analyze || ! have apt-get || apt_install systemd || fail "systemd-analyze can't be installed (package systemd)"
 }
+
+# libfaketime: moves the clock of a program. Only Linux's is used; the package is unpacked where it can't be installed.
+ensure_faketime() {
+  [ "$(uname -s)" = Linux ] || return 0
+  find_faketime >/dev/null || apt_install libfaketime || unpack_faketime || true
+  find_faketime >/dev/null || fail "libfaketime is missing: install it (apt-get install libfaketime)"
+}
+
+# The places where testkit looks for it.
+find_faketime() {
+  local folder
+  for folder in "$tools/faketime" "/usr/lib/$(uname -m)-linux-gnu/faketime" /usr/lib64/faketime /usr/lib/faketime /usr/local/lib/faketime; do
+    if [ -e "$folder/libfaketimeMT.so.1" ]; then
+      printf '%s\n' "$folder"
+      return
+    fi
+  done
+  return 1
+}
+
+unpack_faketime() {
+  local folder=$tools/faketime
+  have apt-get && have dpkg || return 1
+  say "unpacking libfaketime into $folder (apt-get)"
+  apt_index
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  (cd "$folder" && apt-get download -qq libfaketime >/dev/null 2>&1 && dpkg -x libfaketime_*.deb root) || return 1
+  find "$folder/root" -name 'libfaketime*.so.1' -exec mv {} "$folder" \;
+  rm -rf "$folder/root" "$folder"/*.deb
+}

@@ -24,7 +24,7 @@ impl InvalidInput {
 }
 
 /// What can go wrong between a process and the job store.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Bad input; nothing was stored.
     #[error(transparent)]
@@ -32,6 +32,10 @@ pub enum Error {
     /// Redis can't be reached, or did not answer in time. The command may have run all the same.
     #[error("Redis is away ({0})")]
     Away(String),
+    /// Redis is there, but another run of it than the one that heard what this process knows: that comes first. Nothing was
+    /// said.
+    #[error("Redis was restarted, and this process has yet to say what it knows")]
+    Unintroduced,
     /// Redis has no memory left; it refuses new mail and lets what waits drain.
     #[error("Redis is full (maxmemory reached): new mail is refused until there is room")]
     Full,
@@ -55,10 +59,10 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether trying again later may help: Redis was away or full.
+    /// Whether trying again later may help: Redis was away, full, or has not heard yet what comes first.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Away(_) | Self::Full)
+        matches!(self, Self::Away(_) | Self::Unintroduced | Self::Full)
     }
 }
 

@@ -34,8 +34,11 @@ impl Outage {
         outcome
     }
 
-    /// Takes note that the store could not be used.
+    /// Takes note that the store could not be used. That Redis must hear something first is no absence.
     pub fn note(&self, error: &Error) {
+        if matches!(error, Error::Unintroduced) {
+            return;
+        }
         let mut absence = self.lock();
         let new = || Absence { since: Instant::now(), told: false, what: error.to_string() };
         let absence = absence.get_or_insert_with(new);

@@ -39,10 +39,10 @@ fn package(bin: &str) -> &str {
     if bin == "postroom" { "postroom-enqueue" } else { bin }
 }
 
-/// `target/debug` or its like: the test runs from the folder `deps` in it.
+/// `target/debug` or its like: a test runs from the folder `deps` in it, an example from `examples`.
 fn profile_folder() -> PathBuf {
-    let test = std::env::current_exe().expect("a program knows its path");
-    let mut folders = test.ancestors().skip_while(|path| !path.ends_with("deps"));
+    let program = std::env::current_exe().expect("a program knows its path");
+    let mut folders = program.ancestors().skip_while(|path| !path.ends_with("deps") && !path.ends_with("examples"));
     folders.nth(1).expect("cargo runs tests from target/<profile>/deps").to_owned()
 }
 

@@ -1,19 +1,24 @@
-//! For Postroom's tests only: a private Redis ([`PrivateRedis`]), an SMTP server that fails on purpose ([`FakeSmtp`]),
-//! our own programs as child processes ([`Process`]) and a patient question ([`eventually`]).
+//! For Postroom's tests only: a private Redis ([`PrivateRedis`]) with replicas and a [`Sentinel`], a network that can be
+//! bad ([`Proxy`]), an SMTP server that fails on purpose ([`FakeSmtp`]), our own programs as child processes
+//! ([`Process`]), a clock to set for either ([`FakeClock`]) and a patient question ([`eventually`]).
 //!
 //! Everything here panics instead of returning errors: a test that can't have its surroundings has failed. Nothing
 //! outlives the test process, however it ends.
 
 mod bin;
 mod eventually;
+mod faketime;
 mod port;
 mod process;
+mod proxy;
 mod redis;
 pub mod smtp;
 mod watchdog;
 
 pub use bin::target_bin;
 pub use eventually::eventually;
+pub use faketime::FakeClock;
 pub use process::Process;
-pub use redis::{PrivateRedis, unique_prefix};
+pub use proxy::Proxy;
+pub use redis::{PrivateRedis, PrivateRedisBuilder, Sentinel, unique_prefix};
 pub use smtp::{Action, FakeSmtp, Fault, Phase, Received, Target, TlsMode};

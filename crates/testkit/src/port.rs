@@ -22,3 +22,8 @@ pub(crate) fn listen() -> TcpListener {
     }
     panic!("no free port on 127.0.0.1 from {FIRST} on");
 }
+
+/// A free port of 127.0.0.1 for somebody else to listen on.
+pub(crate) fn free() -> u16 {
+    listen().local_addr().expect("a listener has an address").port()
+}

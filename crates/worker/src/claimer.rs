@@ -29,6 +29,9 @@ use crate::{
 /// An idle worker looks for itself at least this often. It seldom matters: a ring that was lost is made good by a sweep.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
 
+/// After a restart of Redis claims wait until all workers have said what they know; asked again so often.
+const OTHERS_MAY_HAVE_SPOKEN: Duration = Duration::from_millis(100);
+
 /// Takes jobs and starts their deliveries.
 pub(crate) struct Claimer {
     office: Arc<Office>,
@@ -155,6 +158,7 @@ impl Claimer {
                 Ok(Look { more, next_due: next_due_ms.map(due) })
             }
             ClaimReply::Paused => Ok(Look { more: false, next_due: None }),
+            ClaimReply::Wait(wait) => Ok(Look { more: false, next_due: Some(wait.min(OTHERS_MAY_HAVE_SPOKEN)) }),
             ClaimReply::Newer(theirs) => {
                 let problem = Error::NewerProtocol { theirs, ours: postroom_core::store::PROTOCOL_VERSION };
                 self.office.raise_alert(format!("{queue} is not served: {problem}"));
@@ -167,7 +171,7 @@ impl Claimer {
     async fn asked(&mut self, queue: &QueueName, want: usize) -> Result<ClaimReply, Error> {
         let id = self.unheard.remove(queue).unwrap_or_else(ClaimId::generate);
         let claim = Claim { queue, worker: &self.office.id, id: &id, want };
-        let answer = self.office.outage.watch(self.office.store.claim(&claim).await);
+        let answer = self.office.outage.watch(self.office.jobs.claim(&claim).await);
         if answer.is_err() {
             self.unheard.insert(queue.clone(), id);
         }

@@ -12,21 +12,23 @@ use postroom_core::{
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::office::Office;
+use crate::{office::Office, restating};
 
 /// A duty: what it is called, how often it is due, one round of it.
 ///
 /// | duty | every | does |
 /// | --- | --- | --- |
+/// | restate | at each new run of Redis | says what this worker knows, before it claims again |
 /// | renew | a fifth of the shortest lease under way, at most 3 s | says that this worker still works on its jobs |
 /// | sweep | a fifth of a lease with leases out, at most 3 s; 4 s without | promotes, rescues, expires |
 /// | prune | 60 s | frees what nobody needs any more |
 /// | tell | 5 s | tells of this worker |
 /// | templates | 2 s | takes in changed templates |
-/// | connections | 10 s | closes idle connections |
+/// | connections | 10 s | closes idle connections, forgets what Redis surely knows |
 ///
 /// Returns the one that tells, to be ended before the worker takes its leave.
 pub(crate) fn start(office: &Arc<Office>, info: ProcessInfo, shutdown: &Shutdown) -> JoinHandle<()> {
+    tokio::spawn(restating::keep_introduced(Arc::clone(office)));
     tokio::spawn(renew(Arc::clone(office)));
     for queue in office.queues() {
         tokio::spawn(sweep(Arc::clone(office), queue.clone(), shutdown.child()));
@@ -51,7 +53,7 @@ async fn renew(office: Arc<Office>) {
         }
         for queue in office.queues() {
             for jobs in office.in_flight.of_queue(&queue).chunks(200) {
-                let lost = office.outage.watch(office.store.renew(&queue, &office.id, jobs).await);
+                let lost = office.outage.watch(office.jobs.renew(&queue, &office.id, jobs).await);
                 for id in lost.unwrap_or_default() {
                     warn!(job = %id, "the lease on {id} is lost");
                 }
@@ -64,7 +66,7 @@ async fn sweep(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
     // Workers started together do not all sweep together.
     let mut pause = Duration::from_millis(fastrand::u64(200..2_000));
     while rest(pause, &shutdown).await {
-        if let Ok(swept) = office.outage.watch(office.store.sweep(&queue).await) {
+        if let Ok(swept) = office.outage.watch(office.jobs.sweep(&queue, &office.id).await) {
             pause = sweep_again_after(swept);
             if swept.ready {
                 office.ready.notify_one();
@@ -139,6 +141,7 @@ async fn templates(office: Arc<Office>, shutdown: Shutdown) {
 async fn connections(office: Arc<Office>, shutdown: Shutdown) {
     while rest(Duration::from_secs(10), &shutdown).await {
         office.transports().iter().for_each(|transport| transport.retire_old());
+        office.forget();
     }
 }
 

@@ -24,11 +24,14 @@ use crate::{capture::StoreSink, in_flight::InFlight, settler::Settler, shared_co
 /// The worker's means and memory.
 #[derive(Debug)]
 pub(crate) struct Office {
+    /// For all that does not touch a job's state.
     pub(crate) store: Store,
+    /// For what does: closed to every new run of the server until that knows what this worker knows.
+    pub(crate) jobs: Store,
     pub(crate) settings: Settings,
     pub(crate) id: WorkerId,
     pub(crate) templates: Templates,
-    pub(crate) in_flight: InFlight,
+    pub(crate) in_flight: Arc<InFlight>,
     pub(crate) shared: SharedContent,
     pub(crate) outage: Outage,
     /// Rung when a sweep finds jobs ready: the bell's ring may have been lost.
@@ -53,20 +56,22 @@ impl Office {
     pub(crate) fn open(store: Store, settings: Settings, outage: Outage) -> anyhow::Result<Self> {
         let id = WorkerId::generate();
         let transports = transports(&store, &settings)?;
+        let (jobs, in_flight) = (store.gated(), Arc::new(InFlight::default()));
         let mut counters = HashMap::new();
         for (queue, _) in &settings.serve {
             let (name, _) = settings.transport_of(queue)?;
             let transport = Arc::clone(&transports[name]);
-            let settler = Settler::start(&store, queue, &id, &outage);
+            let settler = Settler::start(&jobs, queue, &id, &outage, &in_flight);
             counters.insert(queue.clone(), Counter { transport, settler });
         }
         let templates = Templates::load(&settings.templates_dir).context("reading the templates")?;
         Ok(Self {
             store,
+            jobs,
             settings,
             id,
             templates,
-            in_flight: InFlight::default(),
+            in_flight,
             shared: SharedContent::default(),
             outage,
             ready: Notify::new(),
@@ -97,6 +102,11 @@ impl Office {
             }
         }
         all
+    }
+
+    /// Lets go what Redis has known for long enough.
+    pub(crate) fn forget(&self) {
+        self.counters.values().for_each(|counter| counter.settler.memory().forget(Instant::now()));
     }
 
     /// One more was sent, or has failed.

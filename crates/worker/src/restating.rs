@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use postroom_core::{QueueName, Result, store::{KnownJob, RunId}};
+use postroom_core::{
+    QueueName, Result,
+    store::{KnownJob, RunId},
+};
 use tracing::{info, warn};
 
 use crate::{
@@ -49,7 +52,8 @@ async fn speak_of(office: &Office, queue: &QueueName, run: &RunId) -> Result<()>
         begun: held.begun.as_ref().map(|(message_id, date_ms)| (message_id.as_str(), *date_ms)),
         payload: &held.payload,
     });
-    let jobs: Vec<KnownJob<'_>> = held.filter(|known| !is_said(known)).chain(said.iter().map(|said| known(said))).collect();
+    let jobs: Vec<KnownJob<'_>> =
+        held.filter(|known| !is_said(known)).chain(said.iter().map(|said| known(said))).collect();
     let store = office.jobs.ungated();
     store.restate(queue, &office.id, run, &jobs).await?;
     for chunk in said.chunks(MOST) {

@@ -191,9 +191,7 @@ fn answer<A>(answers: Vec<oneshot::Sender<Result<A>>>, replies: Result<Vec<A>>) 
 /// Those of the statements that settle their jobs, as the store takes them.
 pub(crate) fn finishes(jobs: &[Arc<Statement>]) -> Vec<Finish> {
     let finish = |job: &Arc<Statement>| match &job.said {
-        Said::Finish(outcome, reason) => {
-            Some((job.id.clone(), job.fence, *outcome, reason.clone(), job.left.clone()))
-        }
+        Said::Finish(outcome, reason) => Some((job.id.clone(), job.fence, *outcome, reason.clone(), job.left.clone())),
         Said::Defer(_) => None,
     };
     jobs.iter().filter_map(finish).collect()

@@ -8,6 +8,7 @@ mod nearest;
 mod queue;
 mod redis;
 mod schedule;
+mod sentinel;
 mod sources;
 mod template;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use self::{
     variables::Variable,
 };
 use self::{file::RawTables, layers::Layers};
+pub(crate) use self::{redis::RedisPlace, sentinel::WatchedPlace};
 use crate::{InvalidInput, Mailbox, Policy, QueueName};
 
 /// What a process is set up with, checked.

@@ -1,16 +1,25 @@
 //! Where Redis is.
 
-use redis::IntoConnectionInfo;
+use redis::{ConnectionInfo, IntoConnectionInfo};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     layers::Layers,
+    sentinel::WatchedPlace,
     value,
     variables::{POSTROOM_PREFIX, REDIS_TLS_INSECURE, REDIS_URL},
 };
 use crate::InvalidInput;
 
-const SCHEMES: [&str; 3] = ["redis", "rediss", "redis+unix"];
+const SCHEMES: [&str; 5] = ["redis", "rediss", "redis+unix", "redis+sentinel", "rediss+sentinel"];
+
+/// Where the server is that takes writes.
+pub(crate) enum RedisPlace {
+    /// Always there.
+    Fixed(ConnectionInfo),
+    /// Where Sentinels say.
+    Watched(WatchedPlace),
+}
 
 /// Where Redis is, and which keys in it are ours.
 #[derive(Debug, Clone)]
@@ -33,6 +42,12 @@ impl RedisSettings {
         })
     }
 
+    /// Where the server is that takes writes.
+    pub(crate) fn server(&self) -> Result<RedisPlace, InvalidInput> {
+        let url = self.url.expose_secret();
+        place(url, self.insecure_tls).map_err(|problem| InvalidInput::new("REDIS_URL", problem))
+    }
+
     /// The URL without user, password and parameters, for messages.
     #[must_use]
     pub fn place(&self) -> String {
@@ -53,7 +68,8 @@ fn url(text: &str) -> Result<(SecretString, bool), InvalidInput> {
             "url",
             format!(
                 "{why}; it may be redis://[user:password@]host[:port][/database], the same with rediss:// for TLS, \
-                 or redis+unix:///path/to/socket"
+                 redis+sentinel://[user:password@]sentinel[:port],…/master[/database], the same with \
+                 rediss+sentinel:// for TLS to the servers, or redis+unix:///path/to/socket"
             ),
         )
     };
@@ -62,8 +78,19 @@ fn url(text: &str) -> Result<(SecretString, bool), InvalidInput> {
         return Err(refuse("the value is no Redis URL".to_owned()));
     }
     let plain = text.strip_suffix("#insecure").unwrap_or(text);
-    plain.into_connection_info().map_err(|error| refuse(format!("the value is no Redis URL ({error})")))?;
+    place(plain, false).map_err(|problem| refuse(format!("the value is no Redis URL ({problem})")))?;
     Ok((SecretString::from(plain), plain.len() < text.len()))
+}
+
+/// The error tells what is wrong, without the URL.
+fn place(url: &str, insecure_tls: bool) -> Result<RedisPlace, String> {
+    if url.split_once("://").is_some_and(|(scheme, _)| scheme.ends_with("+sentinel")) {
+        return WatchedPlace::parse(url, insecure_tls).map(RedisPlace::Watched);
+    }
+    // The client's own word for "any certificate".
+    let any = if insecure_tls && url.starts_with("rediss:") { "#insecure" } else { "" };
+    let info = format!("{url}{any}").into_connection_info();
+    info.map(RedisPlace::Fixed).map_err(|error| error.to_string())
 }
 
 fn prefix(text: &str) -> Result<String, InvalidInput> {

@@ -3,44 +3,71 @@
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
-use super::connection::Store;
-use crate::{QueueName, Result};
+use super::{connection::Store, server, trouble};
+use crate::{Error, QueueName, Result};
 
 /// Rings when one of its queues has something to claim.
 pub struct Bell {
     store: Store,
     keys: Vec<String>,
-    connection: Option<MultiplexedConnection>,
+    rope: Option<Rope>,
 }
 
-/// The longest that one wait may block; the connection's own limit lies a little beyond.
+/// Its connection, let go with the store's: when one of them is dead, so is the other.
+struct Rope {
+    connection: MultiplexedConnection,
+    cut: CancellationToken,
+}
+
+/// The longest that one wait may block.
 const LONGEST: Duration = Duration::from_secs(20);
+/// How long the server, or a new connection to it, may take beyond that.
+const GRACE: Duration = Duration::from_secs(3);
 
 impl Bell {
     /// A bell for these queues.
     #[must_use]
     pub fn new(store: Store, queues: &[QueueName]) -> Self {
         let keys = queues.iter().map(|queue| store.keys.of_queue(queue, "wake")).collect();
-        Self { store, keys, connection: None }
+        Self { store: store.ungated(), keys, rope: None }
     }
 
-    /// Waits at most `limit` (up to 20 s); whether it rang. Safe to drop in the middle: a token that is lost is made good
-    /// by the next sweep.
+    /// Waits at most `limit` (up to 20 s, and 3 s more where the server does not answer); whether it rang. Safe to drop in
+    /// the middle: a token that is lost is made good by the next sweep.
     pub async fn wait(&mut self, limit: Duration) -> Result<bool> {
         let limit = limit.clamp(Duration::from_millis(1), LONGEST);
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.store.own_connection(LONGEST + Duration::from_secs(3)).await?,
-        };
+        let end = Instant::now() + limit + GRACE;
+        let silence = || Error::Away("no answer to a blocking read".to_owned());
+        let waited = timeout_at(end, self.pull(limit)).await.unwrap_or_else(|_| Err(silence()));
+        if waited.is_err() {
+            // When this connection is dead, the store's may be too: that it notices by itself only when it is used.
+            let store = self.store.clone();
+            tokio::spawn(async move { store.ping().await });
+        }
+        waited
+    }
+
+    /// The connection is put back only when all went well.
+    async fn pull(&mut self, limit: Duration) -> Result<bool> {
+        let mut rope = self.rope().await?;
         let mut command = redis::cmd("BLPOP");
         command.arg(&self.keys).arg(limit.as_secs_f64());
-        let rang: Option<(String, String)> =
-            match tokio::time::timeout(limit + Duration::from_secs(3), command.query_async(&mut connection)).await {
-                Ok(answer) => answer.map_err(|error| crate::Error::Away(error.to_string()))?,
-                Err(_) => return Err(crate::Error::Away("no answer to a blocking read".to_owned())),
-            };
-        self.connection = Some(connection);
+        let rang: Option<(String, String)> = tokio::select! {
+            rang = command.query_async(&mut rope.connection) => rang.map_err(|error| trouble::told(&error))?,
+            () = rope.cut.cancelled() => return Err(Error::Away("the connection was lost".to_owned())),
+        };
+        self.rope = Some(rope);
         Ok(rang.is_some())
+    }
+
+    async fn rope(&mut self) -> Result<Rope> {
+        if let Some(rope) = self.rope.take().filter(|rope| !rope.cut.is_cancelled()) {
+            return Ok(rope);
+        }
+        let line = self.store.link.line().await?;
+        Ok(Rope { connection: server::connect(line.client()).await?, cut: line.gone().clone() })
     }
 }

@@ -1,52 +1,39 @@
 //! The connection, and how a script is called.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use redis::{
-    Client, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError,
-    aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
-    io::tcp::TcpSettings,
+use redis::FromRedisValue;
+
+use super::{
+    PROTOCOL_VERSION,
+    keys::Keys,
+    link::{ANSWER_LIMIT, Line, Link},
+    run::RunId,
+    script::script,
+    server::Server,
 };
-
-use secrecy::ExposeSecret;
-
-use super::{PROTOCOL_VERSION, keys::Keys, script::script};
-use crate::{Error, InvalidInput, Outage, QueueName, Result, settings::RedisSettings};
-
-const CONNECT_LIMIT: Duration = Duration::from_secs(3);
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+use crate::{Error, Outage, QueueName, Result, settings::RedisSettings};
 
 /// Jobs, batches, queues and processes, kept in Redis.
 #[derive(Clone)]
 pub struct Store {
-    client: Client,
-    manager: ConnectionManager,
+    pub(super) link: Arc<Link>,
+    gated: bool,
     pub(super) keys: Keys,
 }
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("keys", &self.keys).finish_non_exhaustive()
+        f.debug_struct("Store").field("keys", &self.keys).field("gated", &self.gated).finish_non_exhaustive()
     }
 }
 
 impl Store {
     /// Connects once; [`Error::Away`] when Redis can't be reached. Afterwards a lost connection is opened anew by itself.
     pub async fn connect(settings: &RedisSettings) -> Result<Self> {
-        let client = client(settings)?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECT_LIMIT))
-            .set_response_timeout(Some(ANSWER_LIMIT))
-            .set_min_delay(Duration::from_millis(50))
-            .set_max_delay(Duration::from_secs(1))
-            .set_number_of_retries(2);
-        let connecting = ConnectionManager::new_with_config(client.clone(), config);
-        let manager = match tokio::time::timeout(CONNECT_LIMIT + ANSWER_LIMIT, connecting).await {
-            Ok(Ok(manager)) => manager,
-            Ok(Err(error)) => return Err(from_redis(&error)),
-            Err(_) => return Err(Error::Away("no answer to the connection".to_owned())),
-        };
-        Ok(Self { client, manager, keys: Keys::new(&settings.prefix) })
+        let link = Arc::new(Link::new(Server::new(settings)?));
+        link.line().await?;
+        Ok(Self { link, gated: false, keys: Keys::new(&settings.prefix) })
     }
 
     /// Connects, however long Redis is away; an error only where waiting is of no use.
@@ -68,22 +55,51 @@ impl Store {
         self.run::<String>(&redis::cmd("PING")).await.map(|_| ())
     }
 
-    /// A connection of its own, for commands that block.
-    pub(super) async fn own_connection(&self, answer_limit: Duration) -> Result<MultiplexedConnection> {
-        let config = redis::AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_LIMIT))
-            .set_response_timeout(Some(answer_limit));
-        self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(|error| from_redis(&error))
+    /// The run of the server that this store speaks to now, if it is connected.
+    #[must_use]
+    pub fn run_id(&self) -> Option<RunId> {
+        self.link.current().map(|line| line.run().clone())
+    }
+
+    /// The same, connected now if it is not.
+    pub async fn present_run(&self) -> Result<RunId> {
+        Ok(self.link.line().await?.run().clone())
+    }
+
+    /// This store, refusing every call with [`Error::Unintroduced`] while it speaks to a run of the server that was not
+    /// [introduced](Self::introduce). A call that is let through runs on a connection to the very run that was.
+    #[must_use]
+    pub fn gated(&self) -> Self {
+        Self { gated: true, ..self.clone() }
+    }
+
+    /// This store without the gate, for saying what must be said before it opens.
+    #[must_use]
+    pub fn ungated(&self) -> Self {
+        Self { gated: false, ..self.clone() }
+    }
+
+    /// Waits until this store speaks to a run of the server that was not introduced yet, connecting if need be; at the
+    /// start that is the first one. After another run was met, an earlier one is a stranger again.
+    pub async fn stranger(&self) -> RunId {
+        self.link.stranger().await
+    }
+
+    /// Opens the gate for this run. Nothing happens when the store speaks to another one by now.
+    pub fn introduce(&self, run: &RunId) {
+        self.link.introduce(run);
     }
 
     /// Runs a plain command.
     pub(super) async fn run<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T> {
-        command.query_async(&mut self.manager.clone()).await.map_err(|error| from_redis(&error))
+        let line = self.line().await?;
+        self.link.heard(&line, ANSWER_LIMIT, command.query_async(&mut line.connection())).await
     }
 
     /// Runs several plain commands in one flight.
     pub(super) async fn run_all<T: FromRedisValue>(&self, pipeline: &redis::Pipeline) -> Result<T> {
-        pipeline.query_async(&mut self.manager.clone()).await.map_err(|error| from_redis(&error))
+        let line = self.line().await?;
+        self.link.heard(&line, ANSWER_LIMIT, pipeline.query_async(&mut line.connection())).await
     }
 
     /// Runs a script on a queue.
@@ -91,7 +107,7 @@ impl Store {
         self.call_at(name, self.keys.queue(queue), args).await
     }
 
-    /// Runs a script on any base key.
+    /// Runs a script on any base key. One that the server does not have is loaded first.
     pub(super) async fn call_at<T: FromRedisValue>(&self, name: &'static str, base: String, args: Args) -> Result<T> {
         let script = script(name);
         let mut call = script.key(base);
@@ -99,20 +115,18 @@ impl Store {
         for arg in args.0 {
             call.arg(arg);
         }
-        call.invoke_async(&mut self.manager.clone()).await.map_err(|error| from_redis(&error))
+        let line = self.line().await?;
+        self.link.heard(&line, ANSWER_LIMIT, call.invoke_async(&mut line.connection())).await
     }
-}
 
-fn client(settings: &RedisSettings) -> Result<Client> {
-    let unfit = |error: RedisError| InvalidInput::new("REDIS_URL", format!("it can't be used: {error}"));
-    let mut url = settings.url.expose_secret().to_owned();
-    if settings.insecure_tls && url.starts_with("rediss:") {
-        // The client's own word for "any certificate".
-        url.push_str("#insecure");
+    /// The connection for one call: the gate is judged by the very connection that the call then uses.
+    async fn line(&self) -> Result<Arc<Line>> {
+        let line = self.link.line().await?;
+        if self.gated && !self.link.knows(line.run()) {
+            return Err(Error::Unintroduced);
+        }
+        Ok(line)
     }
-    let info = url.into_connection_info().map_err(unfit)?;
-    let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
-    Ok(Client::open(info).map_err(unfit)?)
 }
 
 /// The arguments of a script after the protocol version.
@@ -128,27 +142,5 @@ impl Args {
     pub(super) fn push(&mut self, arg: impl ToString) -> &mut Self {
         self.0.push(arg.to_string().into_bytes());
         self
-    }
-}
-
-/// What a server says that is up but can't serve: it passes, and then what was said can be said again.
-const TROUBLE_OF_THE_SERVER: [&str; 8] =
-    ["MISCONF", "NOREPLICAS", "BUSY", "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"];
-
-fn from_redis(error: &RedisError) -> Error {
-    let text = error.to_string();
-    // An error inside a script may stand behind a code of its own.
-    let says = |word: &str| error.code() == Some(word) || text.contains(&format!("{word} "));
-    if says("OOM") {
-        return Error::Full;
-    }
-    if TROUBLE_OF_THE_SERVER.into_iter().any(says) {
-        return Error::Away(text);
-    }
-    match error.kind() {
-        ErrorKind::Io | ErrorKind::ClusterConnectionNotFound => Error::Away(text),
-        ErrorKind::AuthenticationFailed => Error::Invalid(InvalidInput::new("REDIS_URL", text)),
-        _ if error.is_timeout() || error.is_connection_dropped() || error.is_connection_refusal() => Error::Away(text),
-        _ => Error::Protocol(text),
     }
 }

@@ -1,6 +1,6 @@
 //! What the Redis server is, and what about it endangers mail.
 
-use super::connection::Store;
+use super::{connection::Store, info::Info};
 use crate::Result;
 
 /// What INFO says that matters to us.
@@ -23,11 +23,8 @@ pub struct ServerFacts {
 impl Store {
     /// Asks the server. Only INFO is used: CONFIG is refused by many hosts.
     pub async fn server_facts(&self) -> Result<ServerFacts> {
-        let info: String = self.run(&redis::cmd("INFO")).await?;
-        let fact = |name: &str| {
-            let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.unwrap_or_default().trim().to_owned()
-        };
+        let info = Info::new(self.run(&redis::cmd("INFO")).await?);
+        let fact = |name: &str| info.fact(name).to_owned();
         Ok(ServerFacts {
             version: fact("redis_version"),
             run_id: fact("run_id"),

@@ -6,6 +6,7 @@ use super::{
     claim::WorkerId,
     connection::{Args, Store},
     reply::{Words, unexpected},
+    run::RunId,
 };
 use crate::{Error, JobId, QueueName, Result};
 
@@ -47,7 +48,7 @@ impl Store {
         &self,
         queue: &QueueName,
         worker: &WorkerId,
-        run: &str,
+        run: &RunId,
         jobs: &[KnownJob<'_>],
     ) -> Result<Vec<RestateReply>> {
         let mut replies = Vec::with_capacity(jobs.len());
@@ -59,7 +60,7 @@ impl Store {
 
     /// This worker has said all that it knows of the queue's jobs on this run of the server; answers how long claims still wait
     /// for other workers.
-    pub async fn restated(&self, queue: &QueueName, worker: &WorkerId, run: &str) -> Result<Duration> {
+    pub async fn restated(&self, queue: &QueueName, worker: &WorkerId, run: &RunId) -> Result<Duration> {
         Ok(self.say_known(queue, worker, run, &[], true).await?.0)
     }
 
@@ -67,11 +68,11 @@ impl Store {
         &self,
         queue: &QueueName,
         worker: &WorkerId,
-        run: &str,
+        run: &RunId,
         jobs: &[KnownJob<'_>],
         spoken: bool,
     ) -> Result<(Duration, Vec<RestateReply>)> {
-        let mut args = Args::of([worker.as_str(), run]);
+        let mut args = Args::of([worker.as_str(), run.as_str()]);
         args.push(u8::from(spoken));
         for job in jobs {
             let (message_id, date_ms) = job.begun.map(|(id, ms)| (id, ms.to_string())).unwrap_or_default();

@@ -6,7 +6,7 @@ use postroom_core::{
     BatchId, JobId, JobState, Mail, OnUnknown,
     store::{
         BeginReply, Claim, ClaimId, ClaimReply, Claimed, FinishReply, JobTerms, KnownJob, NewBatch, NewJob, Outcome,
-        RestateReply, Settled, WorkerId,
+        RestateReply, RunId, Settled, WorkerId,
     },
 };
 use postroom_testkit::{PrivateRedis, eventually};
@@ -63,7 +63,7 @@ impl Run {
         let workers = (0..WORKERS).map(|_| WorkerId::generate()).collect();
         let run = Self { fixture, workers, batch, jobs: 0, known: Vec::new() };
         for worker in 0..WORKERS {
-            run.speak(worker, "run-1").await;
+            run.speak(worker, &"run-1".into()).await;
         }
         run
     }
@@ -134,7 +134,7 @@ impl Run {
         }
     }
 
-    async fn restate(&self, worker: usize, run: &str) {
+    async fn restate(&self, worker: usize, run: &RunId) {
         let mine: Vec<usize> = (0..self.known.len()).filter(|at| self.known[*at].worker == worker).collect();
         let stored: Vec<String> = mine.iter().map(|at| stored(&self.known[*at])).collect();
         let jobs: Vec<KnownJob<'_>> = mine
@@ -161,7 +161,7 @@ impl Run {
         self.speak(worker, run).await;
     }
 
-    async fn speak(&self, worker: usize, run: &str) {
+    async fn speak(&self, worker: usize, run: &RunId) {
         let store = &self.fixture.store;
         store.restated(&self.fixture.queue, &self.workers[worker], run).await.expect("spoken");
     }
@@ -247,7 +247,7 @@ proptest! {
             run.forget();
             for who in order {
                 match who {
-                    worker if worker < WORKERS => run.restate(worker, "run-2").await,
+                    worker if worker < WORKERS => run.restate(worker, &"run-2".into()).await,
                     _ => run.put_all_in_again().await,
                 }
             }
@@ -270,15 +270,19 @@ async fn claim(fixture: &Fixture, worker: &WorkerId) -> ClaimReply {
 async fn claims_wait_for_those_who_were_alive() {
     let fixture = Fixture::new().await;
     let (ann, ben) = (WorkerId::generate(), WorkerId::generate());
-    let speak =
-        async |worker: &WorkerId, run: &str| fixture.store.restated(&fixture.queue, worker, run).await.expect("spoken");
-    assert_eq!((speak(&ann, "run-1").await, speak(&ben, "run-1").await), (Duration::ZERO, Duration::ZERO));
+    let speak = async |worker: &WorkerId, run: &RunId| {
+        fixture.store.restated(&fixture.queue, worker, run).await.expect("spoken")
+    };
+    assert_eq!(
+        (speak(&ann, &"run-1".into()).await, speak(&ben, &"run-1".into()).await),
+        (Duration::ZERO, Duration::ZERO)
+    );
     fixture.sweep(&ann).await;
     fixture.sweep(&ben).await;
     fixture.enqueue(&terms()).await;
-    assert!(speak(&ann, "run-2").await > Duration::ZERO);
+    assert!(speak(&ann, &"run-2".into()).await > Duration::ZERO);
     assert!(matches!(claim(&fixture, &ann).await, ClaimReply::Wait(_)), "Ben may hold it");
-    assert_eq!(speak(&ben, "run-2").await, Duration::ZERO);
+    assert_eq!(speak(&ben, &"run-2".into()).await, Duration::ZERO);
     assert!(matches!(claim(&fixture, &ann).await, ClaimReply::Jobs { jobs, .. } if jobs.len() == 1));
 }
 
@@ -287,11 +291,11 @@ async fn claims_do_not_wait_for_ever_for_a_worker_that_died() {
     let fixture = Fixture::new().await;
     let (ann, ben) = (WorkerId::generate(), WorkerId::generate());
     for worker in [&ann, &ben] {
-        fixture.store.restated(&fixture.queue, worker, "run-1").await.expect("spoken");
+        fixture.store.restated(&fixture.queue, worker, &"run-1".into()).await.expect("spoken");
         fixture.sweep(worker).await;
     }
     fixture.enqueue(&terms()).await;
-    fixture.store.restated(&fixture.queue, &ann, "run-2").await.expect("spoken");
+    fixture.store.restated(&fixture.queue, &ann, &"run-2".into()).await.expect("spoken");
     eventually(Duration::from_secs(20), "a claim without Ben", async || {
         matches!(claim(&fixture, &ann).await, ClaimReply::Jobs { jobs, .. } if jobs.len() == 1).then_some(())
     })
@@ -303,12 +307,12 @@ async fn who_was_dead_before_is_not_waited_for() {
     let fixture = Fixture::new().await;
     let (ann, ben) = (WorkerId::generate(), WorkerId::generate());
     for worker in [&ann, &ben] {
-        fixture.store.restated(&fixture.queue, worker, "run-1").await.expect("spoken");
+        fixture.store.restated(&fixture.queue, worker, &"run-1".into()).await.expect("spoken");
     }
     fixture.raw("HSET", "workers", &[ben.as_str(), "1 run-1"]);
     fixture.sweep(&ann).await;
     fixture.enqueue(&terms()).await;
-    assert_eq!(fixture.store.restated(&fixture.queue, &ann, "run-2").await.expect("spoken"), Duration::ZERO);
+    assert_eq!(fixture.store.restated(&fixture.queue, &ann, &"run-2".into()).await.expect("spoken"), Duration::ZERO);
     assert!(matches!(claim(&fixture, &ann).await, ClaimReply::Jobs { jobs, .. } if jobs.len() == 1));
 }
 
@@ -316,11 +320,11 @@ async fn who_was_dead_before_is_not_waited_for() {
 async fn nothing_is_rescued_within_a_lease_of_a_restart() {
     let fixture = Fixture::new().await;
     let (ann, ben) = (WorkerId::generate(), WorkerId::generate());
-    fixture.store.restated(&fixture.queue, &ann, "run-1").await.expect("spoken");
+    fixture.store.restated(&fixture.queue, &ann, &"run-1".into()).await.expect("spoken");
     let id = fixture.enqueue(&terms()).await;
     assert_eq!(fixture.claim(&ann, 1).await.len(), 1);
     fixture.raw("ZADD", "leases", &["XX", "1", &id.to_string()]);
-    fixture.store.restated(&fixture.queue, &ben, "run-2").await.expect("spoken");
+    fixture.store.restated(&fixture.queue, &ben, &"run-2".into()).await.expect("spoken");
     assert_eq!(fixture.sweep(&ben).await.rescued, 0);
     assert_eq!(fixture.state(&id).await, JobState::Sending);
 }
@@ -336,7 +340,7 @@ async fn a_stale_holder_is_told_that_the_job_is_no_longer_its() {
     let again = fixture.claim(&ben, 1).await.remove(0);
     assert_eq!(fixture.begin(&ben, &again).await, BeginReply::Begun);
     let known = KnownJob { id: &id, fence: stale.fence, held: true, begun: None, payload: &stale.payload };
-    let replies = fixture.store.restate(&fixture.queue, &ann, "run-2", &[known]).await.expect("an answer");
+    let replies = fixture.store.restate(&fixture.queue, &ann, &"run-2".into(), &[known]).await.expect("an answer");
     assert_eq!(replies, [RestateReply::Lost]);
     assert_eq!(fixture.begin(&ann, &stale).await, BeginReply::Lost);
     assert_eq!(fixture.finish(&ann, &stale, Outcome::Sent).await, FinishReply::Twice);

@@ -1,16 +1,18 @@
 //! The server program: finding it, starting it, and the little of its protocol that tests need.
 
+use super::plan::Plan;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-const LOG: &str = "redis.log";
+pub(super) const LOG: &str = "redis.log";
 
 /// Where a private Redis listens.
 #[derive(Clone, Debug)]
@@ -27,6 +29,13 @@ impl Address {
         }
     }
 
+    pub(super) fn socket_addr(&self) -> SocketAddr {
+        match self {
+            Self::Socket(path) => panic!("{} is a unix socket; start this Redis with tcp()", path.display()),
+            Self::Port(port) => (Ipv4Addr::LOCALHOST, *port).into(),
+        }
+    }
+
     fn arguments(&self) -> Vec<String> {
         let arguments: &[&str] = match self {
             Self::Socket(path) => &["--port", "0", "--unixsocket", &path.display().to_string()],
@@ -37,7 +46,7 @@ impl Address {
 }
 
 /// `POSTROOM_TEST_REDIS`, or the first of `redis-server` and `valkey-server` on the path.
-pub(super) fn program() -> PathBuf {
+fn program() -> PathBuf {
     if let Some(chosen) = std::env::var_os("POSTROOM_TEST_REDIS") {
         return chosen.into();
     }
@@ -53,26 +62,41 @@ pub(super) fn program() -> PathBuf {
     })
 }
 
-/// Starts the server and waits until it answers; the error is its log.
-pub(super) fn start(program: &Path, address: &Address, folder: &Path) -> Result<Child, String> {
-    let mut child = Command::new(program)
+/// The program, in its folder and silent.
+pub(super) fn command(folder: &Path) -> Command {
+    let mut command = Command::new(program());
+    command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+/// The program set up as README advises, with what a test adds.
+pub(super) fn configured(address: &Address, folder: &Path, plan: &Plan) -> Command {
+    let mut command = command(folder);
+    command
         .args(address.arguments())
         .args(["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""])
-        .args(["--maxmemory-policy", "noeviction", "--logfile", LOG])
+        .args(["--maxmemory-policy", "noeviction", "--repl-diskless-sync-delay", "0", "--logfile", LOG])
         .arg("--dir")
         .arg(folder)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap_or_else(|error| panic!("can't run {}: {error}", program.display()));
+        .args(&plan.args)
+        .envs(plan.envs.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+/// Starts a server and waits until it answers; the error is its log.
+pub(super) fn start(mut command: Command, address: &Address, folder: &Path) -> Result<Child, String> {
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("can't run {command:?}: {error}"));
     if answers_soon(&mut child, address) {
         return Ok(child);
     }
     let _ = child.kill();
     let _ = child.wait();
     Err(std::fs::read_to_string(folder.join(LOG)).unwrap_or_default())
+}
+
+/// A folder for a server.
+pub(super) fn folder() -> TempDir {
+    tempfile::Builder::new().prefix("postroom-redis-").tempdir().expect("a temporary folder can be made")
 }
 
 fn answers_soon(child: &mut Child, address: &Address) -> bool {
@@ -89,12 +113,12 @@ fn answers_soon(child: &mut Child, address: &Address) -> bool {
     false
 }
 
-/// Whether it has loaded its data and is this very process: on a port that was just lost to somebody else's Redis, that
+/// Whether it has loaded its data (as a replica, its primary's) and is this very process: on a port that was just lost to somebody else's Redis, that
 /// one would answer.
 fn is_ready(address: &Address, pid: u32) -> bool {
     let Ok(info) = ask(address, &["INFO"]) else { return false };
     let has = |wanted: &str| info.lines().any(|line| line == wanted);
-    has(&format!("process_id:{pid}")) && has("loading:0")
+    has(&format!("process_id:{pid}")) && !has("loading:1") && !has("master_link_status:down")
 }
 
 /// Sends one command; see [`PrivateRedis::ask`](super::PrivateRedis::ask) for what comes back.

@@ -1,0 +1,74 @@
+//! Asking Sentinels which server is the master.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisResult};
+
+use super::server;
+use crate::{Error, InvalidInput, Result, settings::WatchedPlace};
+
+/// How long one sentinel may take: the next one may know.
+const ASK_LIMIT: Duration = Duration::from_secs(1);
+
+/// The sentinels of one master.
+pub(super) struct Sentinels {
+    place: WatchedPlace,
+    /// Who answered last is asked first.
+    first: AtomicUsize,
+}
+
+impl Sentinels {
+    pub(super) fn new(place: WatchedPlace) -> Self {
+        Self { place, first: AtomicUsize::new(0) }
+    }
+
+    /// Where the master is, by the first sentinel that knows.
+    pub(super) async fn master(&self) -> Result<ConnectionInfo> {
+        let number = self.place.sentinels.len();
+        let first = self.first.load(Ordering::Relaxed);
+        let mut problems = Vec::new();
+        for index in (first..first + number).map(|index| index % number) {
+            match self.ask(index).await {
+                Ok(Some((host, port))) => {
+                    self.first.store(index, Ordering::Relaxed);
+                    return self.place.server_at(&host, port);
+                }
+                Ok(None) => problems.push(format!("{} knows no master {}", self.name(index), self.place.master)),
+                Err(error) => problems.push(format!("{}: {error}", self.name(index))),
+            }
+        }
+        Err(Error::Away(format!("no sentinel tells where the master is: {}", problems.join("; "))))
+    }
+
+    /// A sentinel with a password has that of the servers.
+    async fn ask(&self, index: usize) -> Result<Option<(String, u16)>> {
+        match self.ask_as(index, RedisConnectionInfo::default()).await {
+            Err(error) if error.to_string().contains("NOAUTH") => {
+                self.ask_as(index, self.place.user.clone().set_db(0)).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn ask_as(&self, index: usize, user: RedisConnectionInfo) -> Result<Option<(String, u16)>> {
+        let (host, port) = &self.place.sentinels[index];
+        let unfit = |error| Error::Invalid(InvalidInput::new("REDIS_URL", format!("{host}:{port}: {error}")));
+        let info = ConnectionAddr::Tcp(host.clone(), *port).into_connection_info().map_err(unfit)?;
+        let client = server::client(info.set_redis_settings(user))?;
+        server::within(ASK_LIMIT, "the question", master_by(&client, &self.place.master)).await
+    }
+
+    fn name(&self, index: usize) -> String {
+        let (host, port) = &self.place.sentinels[index];
+        format!("{host}:{port}")
+    }
+}
+
+async fn master_by(client: &Client, name: &str) -> RedisResult<Option<(String, u16)>> {
+    let config = redis::AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+    redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(name).query_async(&mut connection).await
+}

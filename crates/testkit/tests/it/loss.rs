@@ -1,0 +1,65 @@
+//! Redis losing what it knew: cut back, or replaced by a replica that was behind.
+
+use postroom_testkit::{PrivateRedis, Proxy, Sentinel, eventually};
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn it_forgets_the_last_moments() {
+    let redis = PrivateRedis::builder().remembers().start().await;
+    write(&redis, "old").await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    write(&redis, "new").await;
+    assert!(redis.kill_and_cut_back(Duration::from_millis(500)) > 0);
+    redis.start_again().await;
+    assert_eq!(redis.ask(&["MGET", "old", "new"]), "1\n");
+    write(&redis, "newer").await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(redis.kill_and_cut_back(Duration::ZERO), 0);
+    redis.start_again().await;
+    assert_eq!(redis.ask(&["MGET", "old", "newer"]), "1\n1");
+}
+
+/// Until it is in the file: a busy disk may hold that up for seconds.
+async fn write(redis: &PrivateRedis, key: &str) {
+    let before = redis.aof_size();
+    redis.ask(&["SET", key, "1"]);
+    eventually(LIMIT, "it is written", async || (redis.aof_size() > before).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_replica_follows() {
+    let redis = PrivateRedis::start_tcp().await;
+    redis.ask(&["SET", "a", "1"]);
+    let replica = redis.replica().await;
+    assert_eq!(replica.ask(&["GET", "a"]), "1");
+    assert!(replica.ask(&["SET", "a", "2"]).starts_with("-READONLY"));
+}
+
+#[tokio::test]
+async fn a_replica_that_is_behind_is_promoted() {
+    let primary = PrivateRedis::start_tcp().await;
+    let line = Proxy::start(primary.addr());
+    let replica = PrivateRedis::builder().tcp().replica_of(line.addr()).start().await;
+    let sentinel = Sentinel::over(&primary, Duration::from_millis(500)).await;
+    assert_eq!(sentinel.primary(), primary.addr());
+    eventually(LIMIT, "Sentinel knows the replica", async || (sentinel.replicas() == 1).then_some(())).await;
+    primary.ask(&["SET", "old", "1"]);
+    eventually(LIMIT, "the replica has it", async || (replica.ask(&["GET", "old"]) == "1").then_some(())).await;
+    line.delay(Duration::from_secs(5));
+    primary.ask(&["SET", "new", "2"]);
+    primary.kill();
+    line.reset();
+    eventually(LIMIT, "Sentinel promotes", async || (sentinel.primary() == replica.addr()).then_some(())).await;
+    eventually(LIMIT, "it takes writes", async || (replica.ask(&["SET", "newer", "3"]) == "OK").then_some(())).await;
+    assert_eq!(replica.ask(&["MGET", "old", "new"]), "1\n");
+}
+
+#[tokio::test]
+async fn it_is_full() {
+    let redis = PrivateRedis::builder().config("maxmemory", "2mb").start().await;
+    let value = "x".repeat(100_000);
+    let answers: Vec<_> = (0..40).map(|n| redis.ask(&["SET", &n.to_string(), &value])).collect();
+    assert!(answers[0] == "OK" && answers[39].starts_with("-OOM"), "{answers:?}");
+}
