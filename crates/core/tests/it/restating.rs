@@ -186,26 +186,26 @@ impl Run {
         assert_eq!(told, [Queued, Sending, Deferred, Sent, Failed, Cancelled].map(count));
         assert_eq!(batch.total, self.jobs);
     }
+}
 
-    /// Everything of this run as it is now, kept aside.
-    fn remember(&self) {
-        self.copy("0", "1");
-    }
+/// All of a fixture as it is now, kept aside.
+fn remember(fixture: &Fixture) {
+    copy(fixture, "0", "1");
+}
 
-    /// Redis forgets what happened since.
-    fn forget(&self) {
-        self.copy("1", "0");
-    }
+/// Redis forgets what happened since.
+fn forget(fixture: &Fixture) {
+    copy(fixture, "1", "0");
+}
 
-    fn copy(&self, from: &str, to: &str) {
-        let script = "local pattern = '{' .. ARGV[3] .. ':*'
-            redis.call('SELECT', ARGV[2])
-            for _, key in ipairs(redis.call('KEYS', pattern)) do redis.call('DEL', key) end
-            redis.call('SELECT', ARGV[1])
-            for _, key in ipairs(redis.call('KEYS', pattern)) do redis.call('COPY', key, key, 'DB', ARGV[2]) end";
-        let told = PrivateRedis::shared().ask(&["EVAL", script, "0", from, to, &self.fixture.prefix]);
-        assert!(!told.starts_with('-'), "{told}");
-    }
+fn copy(fixture: &Fixture, from: &str, to: &str) {
+    let script = "local pattern = '{' .. ARGV[3] .. ':*'
+        redis.call('SELECT', ARGV[2])
+        for _, key in ipairs(redis.call('KEYS', pattern)) do redis.call('DEL', key) end
+        redis.call('SELECT', ARGV[1])
+        for _, key in ipairs(redis.call('KEYS', pattern)) do redis.call('COPY', key, key, 'DB', ARGV[2]) end";
+    let told = PrivateRedis::shared().ask(&["EVAL", script, "0", from, to, &fixture.prefix]);
+    assert!(!told.starts_with('-'), "{told}");
 }
 
 /// As a worker keeps it: of what was sent, the header alone.
@@ -239,12 +239,12 @@ proptest! {
             for op in &before {
                 run.apply(op).await;
             }
-            run.remember();
+            remember(&run.fixture);
             for op in &after {
                 run.apply(op).await;
             }
             let states = run.states().await;
-            run.forget();
+            forget(&run.fixture);
             for who in order {
                 match who {
                     worker if worker < WORKERS => run.restate(worker, &"run-2".into()).await,
@@ -345,6 +345,24 @@ async fn a_stale_holder_is_told_that_the_job_is_no_longer_its() {
     assert_eq!(fixture.begin(&ann, &stale).await, BeginReply::Lost);
     assert_eq!(fixture.finish(&ann, &stale, Outcome::Sent).await, FinishReply::Twice);
     assert_eq!(fixture.finish(&ben, &again, Outcome::Sent).await, FinishReply::Finished);
+}
+
+/// Ann's claim was forgotten, she was too late to say so, and Ben got the same fence.
+#[tokio::test]
+async fn two_holders_of_one_fence_are_told_apart() {
+    let fixture = Fixture::new().await;
+    let (ann, ben) = (WorkerId::generate(), WorkerId::generate());
+    fixture.enqueue(&terms()).await;
+    remember(&fixture);
+    let first = fixture.claim(&ann, 1).await.remove(0);
+    assert_eq!(fixture.begin(&ann, &first).await, BeginReply::Begun);
+    forget(&fixture);
+    let second = fixture.claim(&ben, 1).await.remove(0);
+    assert_eq!(fixture.begin(&ben, &second).await, BeginReply::Begun);
+    assert_eq!(first.fence, second.fence);
+    assert_eq!(fixture.finish(&ann, &first, Outcome::Failed).await, FinishReply::Lost);
+    assert_eq!(fixture.finish(&ann, &first, Outcome::Sent).await, FinishReply::Twice);
+    assert_eq!(fixture.finish(&ben, &second, Outcome::Sent).await, FinishReply::Finished);
 }
 
 #[tokio::test]
