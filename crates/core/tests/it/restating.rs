@@ -172,6 +172,16 @@ impl Run {
         ids.into_iter().zip(reports).map(|(id, report)| (id, report.expect("a job").state)).collect()
     }
 
+    /// What is being sent keeps its mark: without it, a lost worker would be believed not to have begun.
+    fn check_marks(&self, states: &BTreeMap<JobId, JobState>) {
+        let held =
+            self.known.iter().filter(|known| known.said.is_none() && states[&known.claim.id] == JobState::Sending);
+        for known in held {
+            let mark = self.fixture.raw("HEXISTS", &format!("h:{}", known.claim.id), &["begun_ms"]);
+            assert_eq!(mark == "1", known.begun, "{}", known.claim.id);
+        }
+    }
+
     async fn check_counters(&self, states: &BTreeMap<JobId, JobState>) {
         let queue = self.fixture.store.queue(&self.fixture.queue).await.expect("a queue");
         let count = |state| states.values().filter(|other| **other == state).count() as u64;
@@ -253,6 +263,7 @@ proptest! {
             }
             assert_eq!(run.states().await, states, "all is as it was");
             run.check_counters(&states).await;
+            run.check_marks(&states);
             let next = WorkerId::generate();
             let waiting = states.values().filter(|state| **state == JobState::Queued).count();
             assert_eq!(run.fixture.claim(&next, 200).await.len(), waiting, "what waits is handed out, once");
@@ -309,8 +320,8 @@ async fn who_was_dead_before_is_not_waited_for() {
     for worker in [&ann, &ben] {
         fixture.store.restated(&fixture.queue, worker, &"run-1".into()).await.expect("spoken");
     }
-    fixture.raw("HSET", "workers", &[ben.as_str(), "1 run-1"]);
-    fixture.sweep(&ann).await;
+    let now_ms = fixture.sweep(&ann).await.now_ms;
+    fixture.raw("HSET", "workers", &[ben.as_str(), &format!("{} run-1", now_ms - 60_000)]);
     fixture.enqueue(&terms()).await;
     assert_eq!(fixture.store.restated(&fixture.queue, &ann, &"run-2".into()).await.expect("spoken"), Duration::ZERO);
     assert!(matches!(claim(&fixture, &ann).await, ClaimReply::Jobs { jobs, .. } if jobs.len() == 1));
