@@ -5,5 +5,6 @@
 mod fixture;
 mod full;
 mod life;
+mod link;
 mod model;
 mod reading;
