@@ -73,7 +73,8 @@ fn master_name(name: &str) -> Result<String, String> {
 /// Taken apart as in any Redis URL.
 fn server_user(user: &str, database: &str) -> Result<RedisConnectionInfo, String> {
     let at = if user.is_empty() { "" } else { "@" };
-    let info = format!("redis://{user}{at}server/{database}").into_connection_info().map_err(|error| error.to_string())?;
+    let info =
+        format!("redis://{user}{at}server/{database}").into_connection_info().map_err(|error| error.to_string())?;
     Ok(info.redis_settings().clone())
 }
 
@@ -118,7 +119,7 @@ mod tests {
             ("redis+sentinel://one,,two/mail", "no place of a sentinel"),
             ("redis+sentinel://one/mail/zero", "database"),
         ] {
-            let problem = WatchedPlace::parse(url, false).expect_err(url);
+            let problem = WatchedPlace::parse(url, false).err().expect(url);
             assert!(problem.to_lowercase().contains(word), "{url}: {problem}");
         }
     }

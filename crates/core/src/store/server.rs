@@ -87,7 +87,9 @@ async fn open(client: Client) -> Result<Opened> {
     let run = within(CONNECT_LIMIT, "the first question", ask_who(&connection)).await?;
     match run {
         Some(run) => Ok(Opened { connection, run, client }),
-        None => Err(Error::Away(format!("{} is a replica, which takes no writes", client.get_connection_info().addr()))),
+        None => {
+            Err(Error::Away(format!("{} is a replica, which takes no writes", client.get_connection_info().addr())))
+        }
     }
 }
 
