@@ -119,7 +119,7 @@ mod tests {
             ("redis+sentinel://one,,two/mail", "no place of a sentinel"),
             ("redis+sentinel://one/mail/zero", "database"),
         ] {
-            let problem = WatchedPlace::parse(url, false).err().expect(url);
+            let Err(problem) = WatchedPlace::parse(url, false) else { panic!("{url} is taken") };
             assert!(problem.to_lowercase().contains(word), "{url}: {problem}");
         }
     }

@@ -29,7 +29,7 @@ async fn until_heard(store: &Store) -> Duration {
     start.elapsed()
 }
 
-fn is_away(answer: Result<()>) -> bool {
+fn is_away(answer: &Result<()>) -> bool {
     matches!(answer, Err(Error::Away(_)))
 }
 
@@ -101,9 +101,9 @@ async fn a_stalled_server_is_the_same_run_afterwards() {
     store.introduce(&run);
     redis.pause();
     let start = Instant::now();
-    assert!(is_away(gated.ping().await));
+    assert!(is_away(&gated.ping().await));
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
-    assert!(is_away(gated.ping().await), "it can't be connected to either");
+    assert!(is_away(&gated.ping().await), "it can't be connected to either");
     redis.resume();
     let took = until_heard(&gated).await;
     assert!(took < Duration::from_secs(5), "{took:?}");
@@ -124,7 +124,7 @@ async fn a_half_open_connection_is_replaced_within_the_answer_limit() {
     let start = Instant::now();
     // All who wait on it are told together.
     let answers = tokio::join!(store.ping(), store.ping(), store.ping());
-    assert!(is_away(answers.0) && is_away(answers.1) && is_away(answers.2));
+    assert!(is_away(&answers.0) && is_away(&answers.1) && is_away(&answers.2));
     assert!(waiting.await.expect("no panic"), "the bell's connection goes with it");
     assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
     store.gated().ping().await.expect("the next call goes by a new connection");
@@ -153,7 +153,7 @@ async fn a_connection_that_is_killed_is_opened_anew() {
     let store = store_at(&redis.url()).await;
     store.introduce(&stranger(&store).await);
     redis.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
-    assert!(is_away(store.ping().await), "it is not known whether it was heard");
+    assert!(is_away(&store.ping().await), "it is not known whether it was heard");
     store.gated().ping().await.expect("a new connection to the same run");
 }
 
@@ -180,7 +180,7 @@ async fn scripts_that_were_flushed_are_loaded_again() {
     let creating = async {
         for _ in 0..200 {
             let answer = fixture.store.create_batch(&batch).await;
-            assert!(answer.is_ok() || is_away(answer.clone()), "{answer:?}");
+            assert!(answer.is_ok() || is_away(&answer), "{answer:?}");
         }
     };
     tokio::join!(flushing, creating);
@@ -224,7 +224,7 @@ async fn many_callers_connect_once() {
     let proxy = Proxy::start(redis.addr());
     let store = store_at(&format!("redis://{}", proxy.addr())).await;
     redis.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
-    assert!(is_away(store.ping().await));
+    assert!(is_away(&store.ping().await));
     let callers: Vec<_> = (0..50)
         .map(|_| {
             let store = store.clone();
@@ -245,7 +245,7 @@ async fn a_server_that_is_gone_is_not_hammered() {
     redis.kill();
     let end = Instant::now() + Duration::from_secs(2);
     while Instant::now() < end {
-        assert!(is_away(store.ping().await));
+        assert!(is_away(&store.ping().await));
     }
     assert!(proxy.connections() < 12, "{}", proxy.connections());
     redis.start_again().await;

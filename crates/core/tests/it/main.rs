@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test may fail loudly")]
 
+mod durability;
 mod fixture;
 mod full;
 mod life;
