@@ -57,7 +57,7 @@ impl Claimer {
         Self {
             office: Arc::clone(office),
             slots: Arc::new(Semaphore::new(slots)),
-            bell: Bell::new(office.store.clone(), &office.queues()),
+            bell: Bell::new(&office.store, &office.queues()),
             unheard: HashMap::new(),
             deliveries: TaskTracker::new(),
             give_up: CancellationToken::new(),

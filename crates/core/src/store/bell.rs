@@ -30,7 +30,7 @@ const GRACE: Duration = Duration::from_secs(3);
 impl Bell {
     /// A bell for these queues.
     #[must_use]
-    pub fn new(store: Store, queues: &[QueueName]) -> Self {
+    pub fn new(store: &Store, queues: &[QueueName]) -> Self {
         let keys = queues.iter().map(|queue| store.keys.of_queue(queue, "wake")).collect();
         Self { store: store.ungated(), keys, rope: None }
     }

@@ -107,12 +107,17 @@ impl Store {
         self.call_at(name, self.keys.queue(queue), args).await
     }
 
-    /// Runs a script on any base key. One that the server does not have is loaded first.
+    /// Runs a script on any base key.
     pub(super) async fn call_at<T: FromRedisValue>(&self, name: &'static str, base: String, args: Args) -> Result<T> {
+        self.invoke(name, base, &args).await
+    }
+
+    /// The same with arguments that may be needed again. A script that the server does not have is loaded first.
+    pub(super) async fn invoke<T: FromRedisValue>(&self, name: &'static str, base: String, args: &Args) -> Result<T> {
         let script = script(name);
         let mut call = script.key(base);
         call.arg(PROTOCOL_VERSION);
-        for arg in args.0 {
+        for arg in &args.0 {
             call.arg(arg);
         }
         let line = self.line().await?;
@@ -130,12 +135,17 @@ impl Store {
 }
 
 /// The arguments of a script after the protocol version.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Args(Vec<Vec<u8>>);
 
 impl Args {
     pub(super) fn of<const N: usize>(args: [&str; N]) -> Self {
         Self(args.iter().map(|arg| arg.as_bytes().to_vec()).collect())
+    }
+
+    /// How much they take, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.iter().map(|arg| arg.len() + size_of::<Vec<u8>>()).sum()
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "so that numbers, names and texts go in alike")]

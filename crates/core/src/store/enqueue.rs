@@ -64,6 +64,30 @@ pub struct Enqueued {
     pub due_ms: i64,
 }
 
+/// Jobs of one queue under the same terms, made ready to be handed over, as often as need be.
+#[derive(Debug, Clone)]
+pub struct Parcel {
+    queue: QueueName,
+    args: Args,
+}
+
+impl Parcel {
+    /// Makes jobs ready.
+    pub fn new(queue: &QueueName, batch: Option<&BatchId>, terms: &JobTerms, jobs: &[NewJob]) -> Result<Self> {
+        let mut args = terms_args(terms, batch);
+        for job in jobs {
+            args.push(&job.id).push(payload::encode_content(&job.mail, terms.sensitive)?);
+        }
+        Ok(Self { queue: queue.clone(), args })
+    }
+
+    /// How much memory it takes, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.args.bytes()
+    }
+}
+
 impl Store {
     /// Hands over jobs of one queue under the same terms. An id that is known is left as it is, so saying it again is safe.
     pub async fn enqueue(
@@ -73,11 +97,13 @@ impl Store {
         terms: &JobTerms,
         jobs: &[NewJob],
     ) -> Result<Enqueued> {
-        let mut args = terms_args(terms, batch);
-        for job in jobs {
-            args.push(&job.id).push(payload::encode_content(&job.mail, terms.sensitive)?);
-        }
-        let mut reply = Words::new(self.call("enqueue", queue, args).await?);
+        self.put_in(&Parcel::new(queue, batch, terms, jobs)?).await
+    }
+
+    /// Hands over what was made ready. As safe to say again.
+    pub async fn put_in(&self, parcel: &Parcel) -> Result<Enqueued> {
+        let base = self.keys.queue(&parcel.queue);
+        let mut reply = Words::new(self.invoke("enqueue", base, &parcel.args).await?);
         match reply.next::<String>()?.as_str() {
             "enqueued" => Ok(Enqueued { added: reply.next()?, known: reply.next()?, due_ms: reply.next()? }),
             "cancelled" => Err(Error::Conflict("the batch was cancelled".to_owned())),

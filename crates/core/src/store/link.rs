@@ -13,6 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    durability::Rounds,
     run::RunId,
     server::{Opened, Server},
     trouble,
@@ -29,6 +30,8 @@ pub(super) struct Link {
     server: Server,
     state: watch::Sender<State>,
     dialling: Mutex<Dialling>,
+    /// Of waiting until what was written stays.
+    pub(super) rounds: Rounds,
 }
 
 /// One open connection. It speaks to one run of one server for as long as it lives.
@@ -57,7 +60,12 @@ struct Dialling {
 
 impl Link {
     pub(super) fn new(server: Server) -> Self {
-        Self { server, state: watch::Sender::new(State::default()), dialling: Mutex::default() }
+        Self {
+            server,
+            state: watch::Sender::new(State::default()),
+            dialling: Mutex::default(),
+            rounds: Rounds::default(),
+        }
     }
 
     /// The open connection; opened now if there is none. Whoever comes while somebody is connecting waits for what comes of it.

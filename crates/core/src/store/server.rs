@@ -82,7 +82,8 @@ pub(super) async fn within<T>(
     }
 }
 
-async fn open(client: Client) -> Result<Opened> {
+/// Opens a connection there and makes sure that it takes writes.
+pub(super) async fn open(client: Client) -> Result<Opened> {
     let connection = connect(&client).await?;
     let run = within(CONNECT_LIMIT, "the first question", ask_who(&connection)).await?;
     match run {

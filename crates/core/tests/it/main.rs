@@ -3,9 +3,11 @@
 #![expect(clippy::expect_used, reason = "a test may fail loudly")]
 
 mod clocks;
+mod durability;
 mod fixture;
 mod full;
 mod life;
+mod link;
 mod model;
 mod reading;
 mod restating;

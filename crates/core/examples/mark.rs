@@ -1,0 +1,66 @@
+//! What the mark before the committing bytes costs: Redis's part of a mail with it and without; a part of `scripts/bench`.
+//!
+//! `mark`, with `REDIS_URL` set: claims and finishes mails in tens, by turns with `begin` in between and without, and prints the
+//! medians in microseconds a mail.
+#![expect(clippy::print_stdout, reason = "the figures are the result")]
+
+use std::{error::Error, time::Instant};
+
+use postroom_core::{
+    JobId, Mail, Policy, Priority, QueueName, Store,
+    settings::{Settings, Sources},
+    store::{Claim, ClaimId, ClaimReply, Claimed, Due, JobTerms, NewJob, Outcome, Settled, WorkerId},
+};
+
+const ROUNDS: usize = 20;
+const MAILS: usize = 500;
+const AT_ONCE: usize = 10;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let store = Store::connect(&Settings::from_sources(&Sources::of_process(&[])?)?.redis).await?;
+    let (queue, worker): (QueueName, _) = ("mark".parse()?, WorkerId::generate());
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        with.push(round(&store, &queue, &worker, true).await?);
+        without.push(round(&store, &queue, &worker, false).await?);
+    }
+    println!("{:.1} {:.1}", median(with), median(without));
+    Ok(())
+}
+
+/// Microseconds a mail.
+async fn round(store: &Store, queue: &QueueName, worker: &WorkerId, marked: bool) -> Result<f64, Box<dyn Error>> {
+    enqueue(store, queue).await?;
+    let start = Instant::now();
+    for _ in 0..MAILS / AT_ONCE {
+        let id = ClaimId::generate();
+        let claim = Claim { queue, worker, id: &id, want: AT_ONCE };
+        let ClaimReply::Jobs { jobs, .. } = store.claim(&claim).await? else { return Err("no jobs".into()) };
+        if marked {
+            let mark = |job: &Claimed| (job.id.clone(), job.fence, format!("{}@example.org", job.id), 1);
+            store.begin(queue, worker, &jobs.iter().map(mark).collect::<Vec<_>>()).await?;
+        }
+        let sent = |job: &Claimed| (job.id.clone(), job.fence, Outcome::Sent, String::new(), Settled::default());
+        store.finish(queue, worker, &jobs.iter().map(sent).collect::<Vec<_>>()).await?;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a small number")]
+    Ok(start.elapsed().as_secs_f64() * 1e6 / MAILS as f64)
+}
+
+async fn enqueue(store: &Store, queue: &QueueName) -> Result<(), Box<dyn Error>> {
+    let policy = Policy { retention: None, ..Policy::of_queue("emails") };
+    let terms = JobTerms { priority: Priority::NORMAL, due: Due::Now, expires: None, policy, sensitive: false };
+    let mail = Mail { subject: Some("Hello".to_owned()), text: Some("x".repeat(1_000)), ..Mail::default() };
+    let new = |_| NewJob { id: JobId::new(queue.clone()), mail: mail.clone() };
+    let jobs: Vec<NewJob> = (0..MAILS).map(new).collect();
+    for chunk in jobs.chunks(100) {
+        store.enqueue(queue, None, &terms, chunk).await?;
+    }
+    Ok(())
+}
+
+fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
+}

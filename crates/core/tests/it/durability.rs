@@ -1,0 +1,115 @@
+//! What was waited for stays, whatever becomes of the server.
+
+use std::time::{Duration, Instant};
+
+use postroom_core::{BatchId, Error, store::Durability};
+use postroom_testkit::{PrivateRedis, eventually};
+
+use crate::fixture::Fixture;
+
+const DISK: Durability = Durability { disk: true, replica: false };
+const REPLICA: Durability = Durability { disk: false, replica: true };
+
+async fn has(fixture: &Fixture, batch: &BatchId) -> bool {
+    let read = async || fixture.store.batch(batch).await.ok();
+    eventually(Duration::from_secs(30), "an answer", read).await.is_some()
+}
+
+#[tokio::test]
+async fn what_is_on_disk_survives_a_lost_second() {
+    let redis = PrivateRedis::builder().tcp().remembers().start().await;
+    let fixture = Fixture::on(&redis).await;
+    let run = fixture.store.present_run().await.expect("a run");
+    let kept = fixture.create_batch().await;
+    assert_eq!(fixture.store.make_durable(&run).await, Ok(DISK));
+    let lost = fixture.create_batch().await;
+    assert!(redis.kill_and_cut_back(Duration::from_secs(1)) > 0);
+    redis.start_again().await;
+    assert!(has(&fixture, &kept).await);
+    assert!(!has(&fixture, &lost).await, "it was not waited for");
+}
+
+#[tokio::test]
+async fn another_run_promises_nothing_of_what_the_first_was_told() {
+    let redis = PrivateRedis::start_tcp().await;
+    let fixture = Fixture::on(&redis).await;
+    let run = fixture.store.present_run().await.expect("a run");
+    fixture.create_batch().await;
+    fixture.store.make_durable(&run).await.expect("kept");
+    redis.kill();
+    redis.start_again().await;
+    let refused = eventually(Duration::from_secs(30), "a restart", async || {
+        fixture.store.make_durable(&run).await.err().filter(|error| error.to_string().contains("restarted"))
+    })
+    .await;
+    assert!(refused.is_transient());
+    eventually(Duration::from_secs(30), "an answer", async || fixture.store.ping().await.ok()).await;
+    let now = fixture.store.present_run().await.expect("a run");
+    assert_eq!(fixture.store.make_durable(&now).await, Ok(DISK));
+}
+
+#[tokio::test]
+async fn a_server_that_syncs_always_is_not_waited_for() {
+    let redis = PrivateRedis::builder().tcp().config("appendfsync", "always").start().await;
+    let fixture = Fixture::on(&redis).await;
+    let run = fixture.store.present_run().await.expect("a run");
+    fixture.create_batch().await;
+    let start = Instant::now();
+    for _ in 0..10 {
+        assert_eq!(fixture.store.make_durable(&run).await, Ok(DISK));
+    }
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_server_that_keeps_nothing_says_so() {
+    for (name, value, word) in
+        [("appendonly", "no", "set appendonly yes"), ("appendfsync", "no", "set appendfsync everysec")]
+    {
+        let redis = PrivateRedis::builder().tcp().config(name, value).start().await;
+        let fixture = Fixture::on(&redis).await;
+        let run = fixture.store.present_run().await.expect("a run");
+        // Valkey and Redis since 7.2 wait for a sync that nobody asks for.
+        let refused = fixture.store.make_durable(&run).await.expect_err(name);
+        assert!(refused.to_string().contains(word) || refused.is_transient(), "{refused}");
+        if name == "appendonly" {
+            let refused = fixture.store.check_durable().await.expect_err("no file");
+            assert!(matches!(&refused, Error::Invalid(problem) if problem.field == "durable"), "{refused:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_replica_keeps_what_the_server_does_not() {
+    let redis = PrivateRedis::builder().tcp().config("appendonly", "no").start().await;
+    let replica = redis.replica().await;
+    eventually(Duration::from_secs(30), "the replica follows", async || {
+        replica.ask(&["INFO", "replication"]).contains("master_link_status:up").then_some(())
+    })
+    .await;
+    let fixture = Fixture::on(&redis).await;
+    let run = fixture.store.present_run().await.expect("a run");
+    fixture.create_batch().await;
+    let written = redis.ask(&["DBSIZE"]);
+    assert_eq!(fixture.store.make_durable(&run).await, Ok(REPLICA));
+    assert!(replica.ask(&["DBSIZE"]) >= written);
+}
+
+#[tokio::test]
+async fn those_who_wait_wait_together() {
+    let redis = PrivateRedis::start_tcp().await;
+    let fixture = Fixture::on(&redis).await;
+    let run = fixture.store.present_run().await.expect("a run");
+    let start = Instant::now();
+    let waiting: Vec<_> = (0..40)
+        .map(|_| {
+            let (store, run) = (fixture.store.clone(), run.clone());
+            tokio::spawn(async move { store.make_durable(&run).await })
+        })
+        .collect();
+    for one in waiting {
+        assert_eq!(one.await.expect("no panic"), Ok(DISK));
+    }
+    assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
+    fixture.store.ping().await.expect("nobody else is held up");
+}

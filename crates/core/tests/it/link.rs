@@ -1,0 +1,254 @@
+//! The connection: lost, stalled, half-open, to another run of the server; the gate before strangers.
+
+use std::time::{Duration, Instant};
+
+use postroom_core::{
+    Error, QueueName, Result, Store,
+    store::{Bell, NewBatch, RunId},
+};
+use postroom_testkit::{PrivateRedis, Proxy, eventually, unique_prefix};
+
+use crate::fixture::{Fixture, mail, redis_settings};
+
+/// How long anything may take on a busy machine.
+const LIMIT: Duration = Duration::from_secs(30);
+
+async fn store_at(url: &str) -> Store {
+    Store::connect(&redis_settings(url, &unique_prefix())).await.expect("a store")
+}
+
+/// The next run that was not introduced; it comes within the limit or never.
+async fn stranger(store: &Store) -> RunId {
+    tokio::time::timeout(LIMIT, store.stranger()).await.expect("a stranger")
+}
+
+/// Says it again until it is heard; returns how long that took.
+async fn until_heard(store: &Store) -> Duration {
+    let start = Instant::now();
+    eventually(LIMIT, "an answer", async || store.ping().await.ok()).await;
+    start.elapsed()
+}
+
+fn is_away(answer: &Result<()>) -> bool {
+    matches!(answer, Err(Error::Away(_)))
+}
+
+#[tokio::test]
+async fn the_gate_opens_for_the_run_that_was_introduced() {
+    let redis = PrivateRedis::start_tcp().await;
+    let store = store_at(&redis.url()).await;
+    let gated = store.gated();
+    assert_eq!(gated.ping().await, Err(Error::Unintroduced));
+    let first = stranger(&gated).await;
+    assert_eq!(store.run_id().as_ref(), Some(&first));
+    assert!(redis.ask(&["INFO", "server"]).contains(&format!("run_id:{first}")));
+    gated.introduce(&first);
+    gated.ping().await.expect("the gate is open");
+
+    redis.kill();
+    redis.start_again().await;
+    let waiting = tokio::spawn({
+        let store = store.clone();
+        async move { store.stranger().await }
+    });
+    until_heard(&store).await;
+    assert_eq!(gated.ping().await, Err(Error::Unintroduced), "this run has heard nothing yet");
+    let second = tokio::time::timeout(LIMIT, waiting).await.expect("a stranger").expect("no panic");
+    assert_ne!(second, first);
+    assert_eq!(store.run_id().as_ref(), Some(&second));
+    gated.introduce(&first);
+    assert_eq!(gated.ping().await, Err(Error::Unintroduced), "the first run is over");
+    gated.ungated().ping().await.expect("what comes before the gate goes through");
+    gated.introduce(&second);
+    gated.ping().await.expect("the gate is open again");
+}
+
+#[tokio::test]
+async fn no_call_slips_through_while_the_server_changes() {
+    let redis = PrivateRedis::start_tcp().await;
+    let proxy = Proxy::start(redis.addr());
+    let other = PrivateRedis::start_tcp().await;
+    let store = store_at(&format!("redis://{}", proxy.addr())).await;
+    let gated = store.gated();
+    gated.introduce(&stranger(&store).await);
+    let queue = QueueName::emails();
+    let callers: Vec<_> = (0..8)
+        .map(|_| {
+            let (gated, queue) = (gated.clone(), queue.clone());
+            tokio::spawn(async move {
+                loop {
+                    if gated.announce_queues(std::slice::from_ref(&queue)).await == Err(Error::Unintroduced) {
+                        return;
+                    }
+                }
+            })
+        })
+        .collect();
+    proxy.lead_to(other.addr());
+    proxy.reset();
+    for caller in callers {
+        tokio::time::timeout(LIMIT, caller).await.expect("the gate closes").expect("no panic");
+    }
+    assert_eq!(other.ask(&["DBSIZE"]), "0", "nothing was written to a run that was not introduced");
+}
+
+#[tokio::test]
+async fn a_stalled_server_is_the_same_run_afterwards() {
+    let redis = PrivateRedis::start_tcp().await;
+    let store = store_at(&redis.url()).await;
+    let gated = store.gated();
+    let run = stranger(&store).await;
+    store.introduce(&run);
+    redis.pause();
+    let start = Instant::now();
+    assert!(is_away(&gated.ping().await));
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    assert!(is_away(&gated.ping().await), "it can't be connected to either");
+    redis.resume();
+    let took = until_heard(&gated).await;
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(store.run_id(), Some(run));
+}
+
+#[tokio::test]
+async fn a_half_open_connection_is_replaced_within_the_answer_limit() {
+    let redis = PrivateRedis::start_tcp().await;
+    let proxy = Proxy::start(redis.addr());
+    let store = store_at(&format!("redis://{}", proxy.addr())).await;
+    let run = stranger(&store).await;
+    store.introduce(&run);
+    let mut bell = Bell::new(&store, &[QueueName::emails()]);
+    bell.wait(Duration::from_millis(1)).await.expect("an answer");
+    let waiting = tokio::spawn(async move { bell.wait(Duration::from_secs(20)).await.is_err() });
+    proxy.black_hole_existing();
+    let start = Instant::now();
+    // All who wait on it are told together.
+    let answers = tokio::join!(store.ping(), store.ping(), store.ping());
+    assert!(is_away(&answers.0) && is_away(&answers.1) && is_away(&answers.2));
+    assert!(waiting.await.expect("no panic"), "the bell's connection goes with it");
+    assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
+    store.gated().ping().await.expect("the next call goes by a new connection");
+    assert_eq!(store.run_id(), Some(run));
+}
+
+#[tokio::test]
+async fn a_bell_that_is_cut_off_alone_makes_the_store_look_after_its_own_connection() {
+    let redis = PrivateRedis::start_tcp().await;
+    let store = store_at(&redis.url()).await;
+    let first = stranger(&store).await;
+    store.introduce(&first);
+    let mut bell = Bell::new(&store, &[QueueName::emails()]);
+    let waiting = tokio::spawn(async move { bell.wait(Duration::from_secs(20)).await.is_err() });
+    eventually(LIMIT, "the bell waits", async || redis.ask(&["CLIENT", "LIST"]).contains("blpop").then_some(())).await;
+    redis.kill();
+    redis.start_again().await;
+    assert!(waiting.await.expect("no panic"));
+    // Nobody calls, and yet.
+    assert_ne!(stranger(&store).await, first);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_killed_is_opened_anew() {
+    let redis = PrivateRedis::start_tcp().await;
+    let store = store_at(&redis.url()).await;
+    store.introduce(&stranger(&store).await);
+    redis.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+    assert!(is_away(&store.ping().await), "it is not known whether it was heard");
+    store.gated().ping().await.expect("a new connection to the same run");
+}
+
+#[tokio::test]
+async fn scripts_that_were_flushed_are_loaded_again() {
+    let redis = PrivateRedis::start_tcp().await;
+    let fixture = Fixture::on(&redis).await;
+    for _ in 0..20 {
+        fixture.create_batch().await;
+        assert_eq!(redis.ask(&["SCRIPT", "FLUSH"]), "OK");
+    }
+    let batch = NewBatch {
+        id: postroom_core::BatchId::new(fixture.queue.clone()),
+        name: "news".to_owned(),
+        retention: None,
+        shared: mail(),
+    };
+    let flushing = async {
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+            redis.ask(&["SCRIPT", "FLUSH"]);
+        }
+    };
+    let creating = async {
+        for _ in 0..200 {
+            let answer = fixture.store.create_batch(&batch).await;
+            assert!(answer.is_ok() || is_away(&answer), "{answer:?}");
+        }
+    };
+    tokio::join!(flushing, creating);
+    fixture.store.create_batch(&batch).await.expect("created");
+}
+
+#[tokio::test]
+async fn a_replica_is_refused_and_a_new_master_found() {
+    let master = PrivateRedis::start_tcp().await;
+    let replica = master.replica().await;
+    let refused = Store::connect(&redis_settings(&replica.url(), "x")).await.expect_err("a replica");
+    assert!(matches!(&refused, Error::Away(why) if why.contains("is a replica")), "{refused:?}");
+
+    let proxy = Proxy::start(master.addr());
+    let store = store_at(&format!("redis://{}", proxy.addr())).await;
+    let run = stranger(&store).await;
+    store.introduce(&run);
+    // The address leads to the new master, and the old connection still to the old one.
+    proxy.lead_to(replica.addr());
+    replica.ask(&["REPLICAOF", "NO", "ONE"]);
+    master.ask(&["REPLICAOF", "127.0.0.1", &replica.addr().port().to_string()]);
+    let queue = QueueName::emails();
+    let announce = async || store.announce_queues(std::slice::from_ref(&queue)).await;
+    let refused = announce().await.expect_err("read only");
+    assert!(matches!(&refused, Error::Away(why) if why.contains("read only")), "{refused:?}");
+    announce().await.expect("the new master takes it");
+    assert_ne!(store.run_id(), Some(run.clone()));
+
+    // Back at the first server, which never stopped: what it has is the other's.
+    proxy.lead_to(master.addr());
+    master.ask(&["REPLICAOF", "NO", "ONE"]);
+    proxy.reset();
+    until_heard(&store).await;
+    assert_eq!(store.run_id().map(|now| now.as_str() == run.as_str()), Some(true));
+    assert_eq!(store.gated().ping().await, Err(Error::Unintroduced));
+}
+
+#[tokio::test]
+async fn many_callers_connect_once() {
+    let redis = PrivateRedis::start_tcp().await;
+    let proxy = Proxy::start(redis.addr());
+    let store = store_at(&format!("redis://{}", proxy.addr())).await;
+    redis.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+    assert!(is_away(&store.ping().await));
+    let callers: Vec<_> = (0..50)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.ping().await })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.expect("no panic").expect("an answer");
+    }
+    assert_eq!(proxy.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_not_hammered() {
+    let redis = PrivateRedis::start_tcp().await;
+    let proxy = Proxy::start(redis.addr());
+    let store = store_at(&format!("redis://{}", proxy.addr())).await;
+    redis.kill();
+    let end = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < end {
+        assert!(is_away(&store.ping().await));
+    }
+    assert!(proxy.connections() < 12, "{}", proxy.connections());
+    redis.start_again().await;
+    let took = until_heard(&store).await;
+    assert!(took < Duration::from_secs(4), "{took:?}");
+}
