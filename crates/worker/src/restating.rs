@@ -6,7 +6,7 @@ use postroom_core::{
     QueueName, Result,
     store::{KnownJob, RunId},
 };
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::{
     memory::Statement,

@@ -358,6 +358,23 @@ async fn a_stale_holder_is_told_that_the_job_is_no_longer_its() {
     assert_eq!(fixture.finish(&ben, &again, Outcome::Sent).await, FinishReply::Finished);
 }
 
+/// Ann's claim was forgotten, and a person cancelled the mail before she could say so.
+#[tokio::test]
+async fn what_has_ended_meanwhile_is_not_held_again() {
+    let fixture = Fixture::new().await;
+    let ann = WorkerId::generate();
+    let id = fixture.enqueue(&terms()).await;
+    remember(&fixture);
+    let job = fixture.claim(&ann, 1).await.remove(0);
+    forget(&fixture);
+    fixture.store.cancel(&id, "person").await.expect("cancelled");
+    let known = KnownJob { id: &id, fence: job.fence, held: true, begun: None, payload: &job.payload };
+    let replies = fixture.store.restate(&fixture.queue, &ann, &"run-2".into(), &[known]).await.expect("an answer");
+    assert_eq!(replies, [RestateReply::Lost]);
+    assert_eq!(fixture.begin(&ann, &job).await, BeginReply::Ended);
+    assert_eq!(fixture.state(&id).await, JobState::Cancelled);
+}
+
 /// Ann's claim was forgotten, she was too late to say so, and Ben got the same fence.
 #[tokio::test]
 async fn two_holders_of_one_fence_are_told_apart() {
