@@ -6,7 +6,7 @@
 -- States:  none
 -- Includes: prelude
 local record = batch_key(ARGV[2])
-if redis.call('EXISTS', record) == 0 then return 'missing' end
+if redis.call('HEXISTS', record, 'id') == 0 then return 'missing' end
 redis.call('HSET', record, 'sealed', '1', 'invalid', ARGV[3], 'duplicates', ARGV[4])
 settle_batch(record)
 return 'sealed'

@@ -8,7 +8,8 @@
 local ids = ARGV[4] and { ARGV[4] } or redis.call('ZREVRANGE', key('batches'), ARGV[2], ARGV[2] + ARGV[3] - 1)
 local reply = { int(now) }
 for _, id in ipairs(ids) do
-  local hash = redis.call('HGETALL', batch_key(id))
-  if #hash > 0 then reply[#reply + 1] = hash end
+  local record = batch_key(id)
+  -- Without its id it is what workers restated of a batch that Redis has lost.
+  if redis.call('HEXISTS', record, 'id') == 1 then reply[#reply + 1] = redis.call('HGETALL', record) end
 end
 return reply
