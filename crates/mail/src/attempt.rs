@@ -36,7 +36,7 @@ pub struct Attempt {
 pub struct RecipientOutcome {
     /// Who.
     pub address: EmailAddress,
-    /// What it means for this recipient; open as long as it [is retryable](Verdict::is_retryable).
+    /// What it means for this recipient.
     pub verdict: Verdict,
     /// The server's code.
     pub code: Option<u16>,
