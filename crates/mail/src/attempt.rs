@@ -72,6 +72,14 @@ impl Attempt {
         Self::alike(to, Verdict::Invalid, problem)
     }
 
+    /// Whether another transport may take over at once: nothing of the mail went to anybody, and that was not its own
+    /// fault. When it went to some of its recipients, the others wait for the next try.
+    #[must_use]
+    pub fn nothing_was_sent(&self) -> bool {
+        let accepted = self.recipients.iter().any(|recipient| recipient.verdict == Verdict::Accepted);
+        self.verdict.blames_transport() && !accepted
+    }
+
     /// The same with the server's codes, also for each recipient.
     pub(crate) fn with_codes(mut self, code: u16, enhanced: Option<EnhancedCode>) -> Self {
         self.code = Some(code);

@@ -21,7 +21,7 @@ use crate::office::Office;
 /// | renew | a fifth of the shortest lease under way, at most 3 s | says that this worker still works on its jobs |
 /// | sweep | a fifth of a lease with leases out, at most 3 s; 4 s without | promotes, rescues, expires |
 /// | prune | 60 s | frees what nobody needs any more |
-/// | tell | 5 s | tells of this worker |
+/// | tell | 5 s, and at each new alert | tells of this worker |
 /// | templates | 2 s | takes in changed templates |
 /// | connections | 10 s | closes idle connections |
 ///
@@ -103,7 +103,10 @@ async fn tell(office: Arc<Office>, info: ProcessInfo, shutdown: Shutdown) {
     loop {
         let state = if shutdown.is_requested() { "stopping" } else { "running" };
         let _ = office.outage.watch(office.store.say_alive(&told(&office, &info, state)).await);
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(5)) => {}
+            () = office.alerts.changed() => {}
+        }
     }
 }
 
@@ -114,7 +117,8 @@ fn told(office: &Office, info: &ProcessInfo, state: &str) -> ProcessInfo {
         sending: office.in_flight.told(),
         sent: office.sent.load(Ordering::Relaxed),
         failed: office.failed.load(Ordering::Relaxed),
-        alert: office.alert(),
+        alerts: office.alerts.told(),
+        transports: office.outlets().iter().map(|outlet| outlet.report()).collect(),
         ..info.clone()
     }
 }
@@ -138,7 +142,7 @@ async fn templates(office: Arc<Office>, shutdown: Shutdown) {
 
 async fn connections(office: Arc<Office>, shutdown: Shutdown) {
     while rest(Duration::from_secs(10), &shutdown).await {
-        office.transports().iter().for_each(|transport| transport.retire_old());
+        office.outlets().iter().for_each(|outlet| outlet.transport.retire_old());
     }
 }
 

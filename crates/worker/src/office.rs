@@ -17,9 +17,17 @@ use postroom_core::{
 };
 use postroom_mail::{LoadError, Templates, Transport};
 use tokio::sync::Notify;
-use tracing::{error, info};
+use tracing::info;
 
-use crate::{capture::StoreSink, in_flight::InFlight, settler::Settler, shared_content::SharedContent};
+use crate::{
+    alerts::{About, Alerts},
+    capture::StoreSink,
+    counter::Counter,
+    in_flight::InFlight,
+    outlet::Outlet,
+    settler::Settler,
+    shared_content::SharedContent,
+};
 
 /// The worker's means and memory.
 #[derive(Debug)]
@@ -31,34 +39,34 @@ pub(crate) struct Office {
     pub(crate) in_flight: InFlight,
     pub(crate) shared: SharedContent,
     pub(crate) outage: Outage,
-    /// Rung when a sweep finds jobs ready: the bell's ring may have been lost.
-    pub(crate) ready: Notify,
+    /// Rung when a sweep finds jobs ready, since the bell's ring may have been lost, and when mail may leave again.
+    pub(crate) ready: Arc<Notify>,
+    pub(crate) alerts: Arc<Alerts>,
     pub(crate) sent: AtomicU64,
     pub(crate) failed: AtomicU64,
-    alert: Mutex<Option<String>>,
     /// Since when this worker knows that it lacks a template.
     missing: Mutex<HashMap<String, Instant>>,
+    outlets: Vec<Arc<Outlet>>,
     counters: HashMap<QueueName, Counter>,
 }
 
-/// Where a queue's mail is sent by and settled.
-#[derive(Debug, Clone)]
-pub(crate) struct Counter {
-    pub(crate) transport: Arc<Transport>,
-    pub(crate) settler: Settler,
-}
+/// For how long a template may go unasked for until nobody is thought to wait for it.
+const TEMPLATE_SILENCE: Duration = Duration::from_secs(120);
 
 impl Office {
     /// Opens for the queues of the settings.
     pub(crate) fn open(store: Store, settings: Settings, outage: Outage) -> anyhow::Result<Self> {
         let id = WorkerId::generate();
-        let transports = transports(&store, &settings)?;
+        let (alerts, ready) = (Arc::<Alerts>::default(), Arc::<Notify>::default());
+        let outlets: Vec<Arc<Outlet>> = transports(&store, &settings)?
+            .into_iter()
+            .map(|transport| Arc::new(Outlet::new(transport, Arc::clone(&alerts), Arc::clone(&ready))))
+            .collect();
         let mut counters = HashMap::new();
         for (queue, _) in &settings.serve {
-            let (name, _) = settings.transport_of(queue)?;
-            let transport = Arc::clone(&transports[name]);
-            let settler = Settler::start(&store, queue, &id, &outage);
-            counters.insert(queue.clone(), Counter { transport, settler });
+            let named = |name: &str| outlets.iter().find(|outlet| outlet.transport.name() == name).cloned();
+            let own = settings.transports_of(queue)?.into_iter().filter_map(|(name, _)| named(name)).collect();
+            counters.insert(queue.clone(), Counter::new(own, Settler::start(&store, queue, &id, &outage)));
         }
         let templates = Templates::load(&settings.templates_dir).context("reading the templates")?;
         Ok(Self {
@@ -69,11 +77,12 @@ impl Office {
             in_flight: InFlight::default(),
             shared: SharedContent::default(),
             outage,
-            ready: Notify::new(),
+            ready,
+            alerts,
+            outlets,
             missing: Mutex::default(),
             sent: AtomicU64::new(0),
             failed: AtomicU64::new(0),
-            alert: Mutex::new(None),
             counters,
         })
     }
@@ -89,14 +98,8 @@ impl Office {
     }
 
     /// Every transport in use, once.
-    pub(crate) fn transports(&self) -> Vec<Arc<Transport>> {
-        let mut all: Vec<Arc<Transport>> = Vec::new();
-        for counter in self.counters.values() {
-            if !all.iter().any(|known| Arc::ptr_eq(known, &counter.transport)) {
-                all.push(Arc::clone(&counter.transport));
-            }
-        }
-        all
+    pub(crate) fn outlets(&self) -> &[Arc<Outlet>] {
+        &self.outlets
     }
 
     /// One more was sent, or has failed.
@@ -108,24 +111,10 @@ impl Office {
         }
     }
 
-    /// Says what keeps this worker from working; told with the worker wherever workers are shown.
-    pub(crate) fn raise_alert(&self, text: String) {
-        let mut alert = self.alert.lock().unwrap_or_else(PoisonError::into_inner);
-        if alert.as_ref() != Some(&text) {
-            error!("{text}");
-            *alert = Some(text);
-        }
-    }
-
     /// For how long this worker has lacked a template, from the first mail that asked for it.
     pub(crate) fn lacks_template(&self, name: &str) -> Duration {
         let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
         missing.entry(name.to_owned()).or_insert_with(Instant::now).elapsed()
-    }
-
-    /// What keeps this worker from working, if anything.
-    pub(crate) fn alert(&self) -> Option<String> {
-        self.alert.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes in templates that have changed on disk.
@@ -133,12 +122,13 @@ impl Office {
         match self.templates.reload_if_changed() {
             Ok(true) => {
                 self.missing.lock().unwrap_or_else(PoisonError::into_inner).clear();
-                self.alert.lock().unwrap_or_else(PoisonError::into_inner).take();
+                self.alerts.clear(&About::Templates, "the changed templates can be used");
                 info!("templates have changed and are loaded anew");
             }
             Ok(false) => {}
-            Err(problem) => self.raise_alert(told(&problem)),
+            Err(problem) => self.alerts.raise(About::Templates, told(&problem)),
         }
+        self.alerts.clear_templates(TEMPLATE_SILENCE, &self.templates.names());
     }
 }
 
@@ -147,15 +137,17 @@ fn told(problem: &LoadError) -> String {
 }
 
 /// Only what the served queues use, so that one queue's missing password does not stop another's worker.
-fn transports(store: &Store, settings: &Settings) -> anyhow::Result<HashMap<String, Arc<Transport>>> {
-    let mut all = HashMap::new();
+fn transports(store: &Store, settings: &Settings) -> anyhow::Result<Vec<Transport>> {
+    let mut all: Vec<Transport> = Vec::new();
     for (queue, _) in &settings.serve {
-        let (name, transport) = settings.transport_of(queue)?;
-        if !all.contains_key(name) {
+        for (name, transport) in settings.transports_of(queue)? {
+            if all.iter().any(|known| known.name() == name) {
+                continue;
+            }
             let sink = Arc::new(StoreSink(store.clone()));
             let transport = Transport::from_settings(name, transport, sink)
                 .with_context(|| format!("setting up the transport {name}"))?;
-            all.insert(name.to_owned(), Arc::new(transport));
+            all.push(transport);
         }
     }
     Ok(all)

@@ -32,7 +32,7 @@ pub use facts::ServerFacts;
 pub use find::{JobFilter, JobPage};
 pub use idempotency::Reservation;
 pub use jobs::{AttemptReport, JobError, JobReport};
-pub use processes::{BusyJob, ProcessInfo, ProcessKind};
+pub use processes::{Alert, BusyJob, ProcessInfo, ProcessKind, TransportReport, TransportState};
 pub use queues::{Minute, QueueReport};
 pub use schedules::{DueSchedules, Firing, FiringId, Kept, Schedule, ScheduleReport, TickReply};
 pub use settle::{BeginReply, DeferReply, FinishReply, Outcome, Settled};
