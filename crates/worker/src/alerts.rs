@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -40,7 +40,8 @@ impl fmt::Display for About {
 #[derive(Debug, Default)]
 pub(crate) struct Alerts {
     raised: Mutex<BTreeMap<About, Raised>>,
-    changed: Notify,
+    /// Rung when there is something new to tell of this worker.
+    news: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -52,6 +53,11 @@ struct Raised {
 }
 
 impl Alerts {
+    /// None yet.
+    pub(crate) fn new(news: Arc<Notify>) -> Self {
+        Self { news, ..Self::default() }
+    }
+
     /// Something is wrong. It is logged when it is new; later texts about the same replace the first.
     pub(crate) fn raise(&self, about: About, text: String) {
         let now = Instant::now();
@@ -63,14 +69,14 @@ impl Alerts {
         }
         error!("{text}");
         raised.insert(about, Raised { text, since_ms: unix_ms(), since: now, renewed: now });
-        self.changed.notify_one();
+        self.news.notify_one();
     }
 
     /// It is over, as `now` says.
     pub(crate) fn clear(&self, about: &About, now: &str) {
         if let Some(raised) = self.lock().remove(about) {
             info!("{now}, after {:.1} s", raised.since.elapsed().as_secs_f64());
-            self.changed.notify_one();
+            self.news.notify_one();
         }
     }
 
@@ -95,11 +101,6 @@ impl Alerts {
             since_ms: raised.since_ms,
         };
         self.lock().iter().map(told).collect()
-    }
-
-    /// Waits until there is something new to tell.
-    pub(crate) async fn changed(&self) {
-        self.changed.notified().await;
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<About, Raised>> {

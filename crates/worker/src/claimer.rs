@@ -84,7 +84,7 @@ impl Claimer {
         let limit = next_due.map_or(LOOK_EVERY, |due| due.min(LOOK_EVERY));
         let rang = tokio::select! {
             rang = self.bell.wait(limit) => rang,
-            () = self.office.ready.notified() => return,
+            () = self.office.bells.ready.notified() => return,
         };
         if self.office.outage.watch(rang).is_err() {
             tokio::time::sleep(Duration::from_millis(300)).await;

@@ -21,7 +21,7 @@ use crate::office::Office;
 /// | renew | a fifth of the shortest lease under way, at most 3 s | says that this worker still works on its jobs |
 /// | sweep | a fifth of a lease with leases out, at most 3 s; 4 s without | promotes, rescues, expires |
 /// | prune | 60 s | frees what nobody needs any more |
-/// | tell | 5 s, and at each new alert | tells of this worker |
+/// | tell | 5 s, and when there is news | tells of this worker |
 /// | templates | 2 s | takes in changed templates |
 /// | connections | 10 s | closes idle connections |
 ///
@@ -67,7 +67,7 @@ async fn sweep(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
         if let Ok(swept) = office.outage.watch(office.store.sweep(&queue).await) {
             pause = sweep_again_after(swept);
             if swept.ready {
-                office.ready.notify_one();
+                office.bells.ready.notify_one();
             }
             if swept.rescued + swept.in_doubt > 0 {
                 warn!(
@@ -105,7 +105,7 @@ async fn tell(office: Arc<Office>, info: ProcessInfo, shutdown: Shutdown) {
         let _ = office.outage.watch(office.store.say_alive(&told(&office, &info, state)).await);
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(5)) => {}
-            () = office.alerts.changed() => {}
+            () = office.bells.news.notified() => {}
         }
     }
 }

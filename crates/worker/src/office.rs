@@ -16,7 +16,6 @@ use postroom_core::{
     store::{Outcome, WorkerId},
 };
 use postroom_mail::{LoadError, Templates, Transport};
-use tokio::sync::Notify;
 use tracing::info;
 
 use crate::{
@@ -24,7 +23,7 @@ use crate::{
     capture::StoreSink,
     counter::Counter,
     in_flight::InFlight,
-    outlet::Outlet,
+    outlet::{Bells, Outlet},
     settler::Settler,
     shared_content::SharedContent,
 };
@@ -39,8 +38,8 @@ pub(crate) struct Office {
     pub(crate) in_flight: InFlight,
     pub(crate) shared: SharedContent,
     pub(crate) outage: Outage,
-    /// Rung when a sweep finds jobs ready, since the bell's ring may have been lost, and when mail may leave again.
-    pub(crate) ready: Arc<Notify>,
+    /// `ready` is also rung when a sweep finds jobs: the ring in Redis may have been lost.
+    pub(crate) bells: Bells,
     pub(crate) alerts: Arc<Alerts>,
     pub(crate) sent: AtomicU64,
     pub(crate) failed: AtomicU64,
@@ -57,10 +56,11 @@ impl Office {
     /// Opens for the queues of the settings.
     pub(crate) fn open(store: Store, settings: Settings, outage: Outage) -> anyhow::Result<Self> {
         let id = WorkerId::generate();
-        let (alerts, ready) = (Arc::<Alerts>::default(), Arc::<Notify>::default());
+        let bells = Bells::default();
+        let alerts = Arc::new(Alerts::new(Arc::clone(&bells.news)));
         let outlets: Vec<Arc<Outlet>> = transports(&store, &settings)?
             .into_iter()
-            .map(|transport| Arc::new(Outlet::new(transport, Arc::clone(&alerts), Arc::clone(&ready))))
+            .map(|transport| Arc::new(Outlet::new(transport, Arc::clone(&alerts), bells.clone())))
             .collect();
         let mut counters = HashMap::new();
         for (queue, _) in &settings.serve {
@@ -77,7 +77,7 @@ impl Office {
             in_flight: InFlight::default(),
             shared: SharedContent::default(),
             outage,
-            ready,
+            bells,
             alerts,
             outlets,
             missing: Mutex::default(),

@@ -23,8 +23,16 @@ pub(crate) struct Outlet {
     pub(crate) transport: Transport,
     standing: Mutex<Standing>,
     alerts: Arc<Alerts>,
-    /// Rung when mail may leave again, or may try to.
-    ready: Arc<Notify>,
+    bells: Bells,
+}
+
+/// Whom an outlet wakes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Bells {
+    /// The claimer, when mail may leave again, or may try to, or may not.
+    pub(crate) ready: Arc<Notify>,
+    /// Whoever tells of this worker, when there is something new to tell.
+    pub(crate) news: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -46,10 +54,10 @@ pub(crate) struct Admission {
 
 impl Outlet {
     /// Nothing is known against it.
-    pub(crate) fn new(transport: Transport, alerts: Arc<Alerts>, ready: Arc<Notify>) -> Self {
+    pub(crate) fn new(transport: Transport, alerts: Arc<Alerts>, bells: Bells) -> Self {
         let standing =
             Standing { breaker: Breaker::default(), state: TransportState::Up, since_ms: unix_ms(), why: None };
-        Self { transport, standing: Mutex::new(standing), alerts, ready }
+        Self { transport, standing: Mutex::new(standing), alerts, bells }
     }
 
     /// Lets a mail go by it, if one may.
@@ -107,6 +115,7 @@ impl Outlet {
         standing.state = state_of(cause);
         if standing.state != before {
             standing.since_ms = unix_ms();
+            self.bells.news.notify_one();
         }
         if standing.state != TransportState::Down {
             self.alerts.clear(&self.about(), &format!("transport {name} is not down any more"));
@@ -181,7 +190,7 @@ impl Admission {
     fn give_back(&mut self, lesson: Lesson, words: Option<&str>) {
         let Some(pass) = self.pass.take() else { return };
         if self.outlet.learn(pass, lesson, words) && self.rings {
-            self.outlet.ready.notify_one();
+            self.outlet.bells.ready.notify_one();
         }
     }
 }
