@@ -36,7 +36,7 @@ pub struct Attempt {
 pub struct RecipientOutcome {
     /// Who.
     pub address: EmailAddress,
-    /// What it means for this recipient; open as long as it [is retryable](Verdict::is_retryable).
+    /// What it means for this recipient.
     pub verdict: Verdict,
     /// The server's code.
     pub code: Option<u16>,
@@ -70,6 +70,14 @@ impl Attempt {
     #[must_use]
     pub fn invalid(to: &[EmailAddress], problem: &str) -> Self {
         Self::alike(to, Verdict::Invalid, problem)
+    }
+
+    /// Whether another transport may take over at once: nothing of the mail went to anybody, and that was not its own
+    /// fault. When it went to some of its recipients, the others wait for the next try.
+    #[must_use]
+    pub fn nothing_was_sent(&self) -> bool {
+        let accepted = self.recipients.iter().any(|recipient| recipient.verdict == Verdict::Accepted);
+        self.verdict.blames_transport() && !accepted
     }
 
     /// The same with the server's codes, also for each recipient.

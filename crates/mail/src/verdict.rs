@@ -105,10 +105,22 @@ impl Verdict {
         self.is_final() || self == Self::Later
     }
 
-    /// Whether it may simply be tried again.
+    /// Whether it was about the transport, not the mail, and nothing was sent: connection, limit or login. Another
+    /// transport may take over at once, and nothing is counted against the mail.
     #[must_use]
-    pub fn is_retryable(self) -> bool {
-        matches!(self, Self::Later | Self::Throttled | Self::NothingSent | Self::Account)
+    pub fn blames_transport(self) -> bool {
+        match self {
+            Self::Throttled | Self::NothingSent | Self::Account => true,
+            Self::Accepted
+            | Self::Later
+            | Self::RecipientRefused
+            | Self::ContentRefused
+            | Self::PolicyRefused
+            | Self::TooBig
+            | Self::Invalid
+            | Self::Unknown
+            | Self::Aborted => false,
+        }
     }
 
     /// Whether a refusal with these codes is about the address itself. A bare 550 is not: many use it for blocks.
@@ -178,7 +190,7 @@ mod tests {
             Aborted,
         ] {
             assert_eq!(serde_json::to_value(verdict).expect("JSON"), verdict.as_str());
-            assert!(!(verdict.is_final() && verdict.is_retryable()), "{verdict}");
+            assert!(!(verdict.counts() && verdict.blames_transport()), "{verdict}");
         }
     }
 

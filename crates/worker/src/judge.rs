@@ -28,6 +28,23 @@ pub(crate) struct Before<'a> {
     pub(crate) tries: u32,
     /// What became of its recipients before this try.
     pub(crate) recipients: Vec<RecipientReport>,
+    /// The tries of this very delivery that were by other transports.
+    pub(crate) records: Vec<AttemptRecord>,
+}
+
+impl Before<'_> {
+    /// To whom it still has to go.
+    pub(crate) fn open(&self) -> Vec<EmailAddress> {
+        let open = self.recipients.iter().filter(|recipient| recipient.result == RecipientResult::Open);
+        open.map(|recipient| recipient.address.clone()).collect()
+    }
+
+    /// The same after a try from which another transport takes over.
+    pub(crate) fn after(mut self, attempt: &Attempt, at_ms: i64) -> Self {
+        self.recipients = after(self.recipients, &attempt.recipients);
+        self.records.push(record(attempt, self.tries + 1, false, at_ms));
+        self
+    }
 }
 
 /// Where every recipient stands before the first try.
@@ -45,13 +62,15 @@ pub(crate) fn judge(before: Before<'_>, attempt: &Attempt, at_ms: i64, jitter: f
     let counted = attempt.verdict.counts();
     let number = before.attempt + u32::from(counted);
     let recipients = after(before.recipients, &attempt.recipients);
+    let mut records = before.records;
+    records.push(record(attempt, before.tries + 1, counted, at_ms));
     let mut left = Settled {
         attempt: number,
         error: (attempt.verdict != Verdict::Accepted)
             .then(|| (attempt.verdict.as_str().to_owned(), attempt.reply.clone())),
         receipt: attempt.receipt.clone(),
         recipients,
-        record: Some(record(attempt, before.tries + 1, counted, at_ms)),
+        records,
     };
     if attempt.verdict == Verdict::Unknown {
         return Judgement::Finish(Outcome::Unknown, "", left);
@@ -181,7 +200,8 @@ mod tests {
             })
             .collect();
         let header = header();
-        judge(Before { header: &header, attempt: attempts, tries: attempts, recipients }, &attempt(verdicts), 0, 1.0)
+        let before = Before { header: &header, attempt: attempts, tries: attempts, recipients, records: Vec::new() };
+        judge(before, &attempt(verdicts), 0, 1.0)
     }
 
     /// Where the recipients stood, counted attempts, verdicts; what is expected, with counted attempts.
@@ -229,5 +249,46 @@ mod tests {
             panic!("one is open");
         };
         assert_eq!(left.recipients.iter().map(|r| r.result).collect::<Vec<_>>(), [Accepted, Refused, Open]);
+    }
+
+    #[test]
+    fn another_transport_takes_over_only_where_nothing_was_sent() {
+        for (verdicts, expected) in [
+            (&[Verdict::NothingSent][..], true),
+            (&[Verdict::Account], true),
+            (&[Verdict::Throttled], true),
+            (&[Verdict::RecipientRefused, Verdict::Throttled], true),
+            (&[Verdict::Accepted, Verdict::Throttled], false),
+            (&[Verdict::Unknown], false),
+            (&[Verdict::Aborted], false),
+            (&[Verdict::Later], false),
+            (&[Verdict::ContentRefused], false),
+            (&[Verdict::Accepted], false),
+        ] {
+            assert_eq!(attempt(verdicts).nothing_was_sent(), expected, "{verdicts:?}");
+        }
+    }
+
+    #[test]
+    fn what_takes_over_goes_to_the_open_ones_and_tells_both_tries() {
+        let header = header();
+        let to: Vec<EmailAddress> = ["a", "b"].map(address).to_vec();
+        let recipients = all_open(&to.iter().collect::<Vec<_>>());
+        let before = Before { header: &header, attempt: 1, tries: 4, recipients, records: Vec::new() };
+        let first =
+            Attempt { transport: "main".to_owned(), ..attempt(&[Verdict::RecipientRefused, Verdict::Throttled]) };
+        let before = before.after(&first, 7);
+        assert_eq!(before.open(), [address("b")]);
+        let second = Attempt { transport: "spare".to_owned(), ..attempt(&[Verdict::Accepted]) };
+        let second = Attempt {
+            recipients: vec![RecipientOutcome { address: address("b"), ..second.recipients[0].clone() }],
+            ..second
+        };
+        let Judgement::Finish(Outcome::Sent, _, left) = judge(before, &second, 8, 0.0) else { panic!("it is sent") };
+        assert_eq!(left.recipients.iter().map(|r| r.result).collect::<Vec<_>>(), [Refused, Accepted]);
+        let told: Vec<_> =
+            left.records.iter().map(|r| (r.n, r.counted, r.at_ms, r.transport.as_str(), r.verdict.as_str())).collect();
+        assert_eq!(told, [(5, false, 7, "main", "throttled"), (5, false, 8, "spare", "accepted")]);
+        assert_eq!(left.attempt, 1);
     }
 }

@@ -226,7 +226,7 @@ async fn each_recipient_has_a_result_of_its_own() {
     );
     assert!(first.recipients[0].suppress && first.recipients[0].reply.contains("No such user"), "{first:?}");
     let open: Vec<_> =
-        first.recipients.iter().filter(|own| own.verdict.is_retryable()).map(|own| own.address.clone()).collect();
+        first.recipients.iter().filter(|own| own.verdict == Verdict::Later).map(|own| own.address.clone()).collect();
     let (second, _) = bench.send(&message(), &open, Commit::Proceed).await;
     assert_eq!((second.verdict, second.recipients.len()), (Verdict::Accepted, 1), "{second:?}");
     let got: Vec<_> = bench.messages().into_iter().filter_map(|(to, _)| to).collect();

@@ -4,7 +4,9 @@
 
 mod bench;
 mod endings;
+mod fallback;
 mod outcomes;
 mod rendering;
 mod retries;
 mod start;
+mod transport_down;
