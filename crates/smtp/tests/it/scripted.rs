@@ -69,11 +69,11 @@ async fn one_write_a_flight() {
 #[tokio::test]
 async fn a_large_message_is_there_before_the_hook_runs_and_its_dot_comes_after_it() {
     let (listener, endpoint) = listener().await;
-    let message = MESSAGE.repeat(400_000);
+    let message = MESSAGE.repeat(800_000);
     let hook_runs = AtomicBool::new(false);
     let (answer, answered) = oneshot::channel();
     // What the kernels may hold: the hook can run when so much has not been read yet.
-    let under_way = message.len() - 5_000_000;
+    let under_way = message.len() - 12_000_000;
     let server = async {
         let mut stream = greeted(&listener).await;
         packet(&mut stream).await;
