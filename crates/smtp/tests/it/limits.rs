@@ -162,7 +162,7 @@ async fn late_words_are_nobodys_reply() {
 async fn a_session_is_renewed_in_its_place() {
     let server = FakeSmtp::start().await;
     let pool = Pool::new(plain(&server), PoolLimits { connections: Some(1), ..PoolLimits::default() });
-    receipt(send(&mut *pool.checkout().await.expect("a session")).await);
+    receipt(send(&mut pool.checkout().await.expect("a session")).await);
     server.fault(Fault::at(At::Mail, Action::Close).times(1));
     let mut session = pool.checkout().await.expect("a session");
     assert_eq!(session.messages(), 1);
