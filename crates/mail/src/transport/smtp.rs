@@ -130,7 +130,10 @@ fn limits(settings: &SmtpTimeouts) -> TimeLimits {
         command: settings.command.unwrap_or(usual.command),
         data: settings.data.unwrap_or(usual.data),
         dot: settings.dot.unwrap_or(usual.dot),
-        ..usual
+        dot_per_megabyte: settings.dot_per_megabyte.unwrap_or(usual.dot_per_megabyte),
+        dot_max: settings.dot_max.unwrap_or(usual.dot_max),
+        // Nobody waits for it.
+        quit: usual.quit,
     }
 }
 
