@@ -16,7 +16,7 @@ use crate::{Error, Options, Postroom, Result, fingerprint, patience::patiently};
 /// After which pauses a mail is handed over again while Redis is away.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
 /// For how long a mail is handed over again until Redis keeps it, and how soon.
-const DURABLE_LIMIT: Duration = Duration::from_secs(15);
+const DURABLE_LIMIT: Duration = Duration::from_secs(8);
 const TRY_AGAIN: Duration = Duration::from_millis(200);
 
 /// A mail about to be handed over; `.await` does it.
