@@ -4,6 +4,7 @@
 
 mod bench;
 mod endings;
+mod outages;
 mod outcomes;
 mod rendering;
 mod retries;
