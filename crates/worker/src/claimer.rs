@@ -16,6 +16,8 @@ use crate::{
 
 /// An idle worker looks for itself at least this often. It seldom matters: a ring that was lost is made good by a sweep.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
+/// How long a claim that is under way is heard when this worker is told to stop: behind a dead connection it never ends.
+const LAST_CLAIM: Duration = Duration::from_secs(3);
 
 /// After a restart of Redis claims wait until all workers have said what they know; asked again so often.
 const OTHERS_MAY_HAVE_SPOKEN: Duration = Duration::from_millis(100);
@@ -61,14 +63,22 @@ impl Claimer {
     }
 
     /// Waits for a free slot, looks once, and waits for the next reason to look. Only the waiting ends with the shutdown:
-    /// a claim that is under way is heard to its end, so that its jobs are not left with nobody.
+    /// a claim that is under way is heard a while longer, so that its jobs are not left with nobody until their leases run
+    /// out.
     async fn turn(&mut self, shutdown: &Shutdown) {
         tokio::select! {
             () = shutdown.requested() => return,
             // The semaphore is never closed.
             slot = self.slots.acquire() => drop(slot),
         }
-        let look = self.look().await;
+        let late = async {
+            shutdown.requested().await;
+            tokio::time::sleep(LAST_CLAIM).await;
+        };
+        let look = tokio::select! {
+            look = self.look() => look,
+            () = late => return,
+        };
         let idle = async {
             match look {
                 // The next turn waits for a slot: a ring is for those who have one free.

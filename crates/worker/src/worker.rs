@@ -25,7 +25,8 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     let telling = duties::start(&office, info.clone(), &shutdown);
     Claimer::new(&office).run(&shutdown).await;
     telling.abort();
-    let _ = office.store.say_gone(&info.id).await;
+    // Unsaid, it is forgotten after a while.
+    drop(tokio::time::timeout(Duration::from_secs(1), office.store.say_gone(&info.id)).await);
     let goodbye = async {
         for outlet in office.outlets() {
             outlet.transport.close().await;

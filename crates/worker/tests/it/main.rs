@@ -5,6 +5,7 @@
 mod bench;
 mod endings;
 mod fallback;
+mod outages;
 mod outcomes;
 mod rendering;
 mod retries;
