@@ -5,8 +5,11 @@
 mod bench;
 mod endings;
 mod fallback;
+mod logs;
 mod outcomes;
 mod rendering;
 mod retries;
+mod sigterm;
 mod start;
 mod transport_down;
+mod versions;
