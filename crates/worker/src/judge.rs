@@ -17,6 +17,17 @@ pub(crate) enum Judgement {
     Defer(Duration, Settled),
 }
 
+impl Judgement {
+    /// The same when the transport takes no mail now. Its breaker decides when it is asked again, so the mail need not wait
+    /// longer the more often it was tried: after a moment it stands in line, behind others that may try too.
+    pub(crate) fn before_a_shut_way(self) -> Self {
+        match self {
+            Self::Defer(delay, left) => Self::Defer(delay.min(FIRST_UNCOUNTED), left),
+            Self::Finish(..) => self,
+        }
+    }
+}
+
 /// What is known of the job beside the try.
 #[derive(Debug, Clone)]
 pub(crate) struct Before<'a> {
@@ -100,6 +111,9 @@ fn give_up(recipients: &mut [RecipientReport]) {
     }
 }
 
+/// How long to wait after the first try that did not count.
+const FIRST_UNCOUNTED: Duration = Duration::from_secs(1);
+
 /// Nothing that did not count is waited for longer than this: it is not the mail's fault.
 const LONGEST_UNCOUNTED: Duration = Duration::from_secs(30);
 
@@ -113,7 +127,7 @@ fn delay(header: &Header, verdict: Verdict, attempt: u32, tries: u32, jitter: f6
         // A delay of nothing would mean "at once" to the store.
         return header.policy.backoff.delay(attempt, jitter).max(Duration::from_millis(1));
     }
-    let grown = Duration::from_secs(1).saturating_mul(1 << tries.min(5)).min(LONGEST_UNCOUNTED);
+    let grown = FIRST_UNCOUNTED.saturating_mul(1 << tries.min(5)).min(LONGEST_UNCOUNTED);
     grown.mul_f64(0.5 + jitter / 2.0)
 }
 
