@@ -7,4 +7,6 @@ mod endings;
 mod outcomes;
 mod rendering;
 mod retries;
+mod stalls;
 mod start;
+mod trouble;
