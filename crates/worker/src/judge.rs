@@ -117,17 +117,25 @@ const FIRST_UNCOUNTED: Duration = Duration::from_secs(1);
 /// Nothing that did not count is waited for longer than this: it is not the mail's fault.
 const LONGEST_UNCOUNTED: Duration = Duration::from_secs(30);
 
+/// Greylisting lets a mail pass after minutes, rarely an hour; who comes too early begins anew with some.
+const GREYLISTED: Duration = Duration::from_secs(60);
+const GREYLISTED_LONGEST: Duration = Duration::from_secs(15 * 60);
+
 /// How long to wait. What counts follows the job's backoff. What does not grows with the tries, never from nothing:
 /// a server that is down is not to be asked in a circle.
 fn delay(header: &Header, verdict: Verdict, attempt: u32, tries: u32, jitter: f64) -> Duration {
-    if verdict == Verdict::Aborted {
+    if matches!(verdict, Verdict::Aborted | Verdict::TooManyRecipients) {
         return Duration::ZERO;
     }
     if verdict.counts() {
         // A delay of nothing would mean "at once" to the store.
         return header.policy.backoff.delay(attempt, jitter).max(Duration::from_millis(1));
     }
-    let grown = FIRST_UNCOUNTED.saturating_mul(1 << tries.min(5)).min(LONGEST_UNCOUNTED);
+    let (first, longest) = match verdict {
+        Verdict::Greylisted => (GREYLISTED, GREYLISTED_LONGEST),
+        _ => (FIRST_UNCOUNTED, LONGEST_UNCOUNTED),
+    };
+    let grown = first.saturating_mul(1 << tries.min(5)).min(longest);
     grown.mul_f64(0.5 + jitter / 2.0)
 }
 
@@ -234,6 +242,12 @@ mod tests {
             (&[Open], 5, &[Verdict::NothingSent], "deferred 30000", 5),
             (&[Open], 0, &[Verdict::NothingSent], "deferred 1000", 0),
             (&[Open], 0, &[Verdict::Throttled], "deferred 1000", 0),
+            (&[Open], 0, &[Verdict::Greylisted], "deferred 60000", 0),
+            (&[Open], 2, &[Verdict::Greylisted], "deferred 240000", 2),
+            // Many more tries than attempts: only its age ends it.
+            (&[Open], 5, &[Verdict::Greylisted], "deferred 900000", 5),
+            (&[Open, Open], 5, &[Verdict::Accepted, Verdict::TooManyRecipients], "deferred 0", 5),
+            (&[Open, Open, Open], 0, &[Verdict::Accepted, Verdict::Later, Verdict::TooManyRecipients], "deferred 0", 0),
             (&[Open], 0, &[Verdict::Account], "deferred 1000", 0),
             (&[Open], 0, &[Verdict::Aborted], "deferred 0", 0),
             (&[Open], 0, &[Verdict::Unknown], "unknown", 0),

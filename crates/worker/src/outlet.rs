@@ -205,6 +205,8 @@ fn lesson_of(attempt: &Attempt) -> Lesson {
     match attempt.verdict {
         Verdict::Accepted
         | Verdict::Later
+        | Verdict::Greylisted
+        | Verdict::TooManyRecipients
         | Verdict::RecipientRefused
         | Verdict::ContentRefused
         | Verdict::PolicyRefused

@@ -4,3 +4,4 @@ mod client;
 mod process;
 mod redis;
 mod smtp;
+mod smtp_faults;

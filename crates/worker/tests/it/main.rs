@@ -10,6 +10,8 @@ mod outcomes;
 mod rendering;
 mod retries;
 mod sigterm;
+mod stalls;
 mod start;
 mod transport_down;
+mod trouble;
 mod versions;

@@ -101,7 +101,7 @@ fn transports() {
         password = 'hunter2'
         ca_file = '/ca.pem'
         hello_name = 'app.example.org'
-        timeouts = { connect = '3s', dot = '1m' }
+        timeouts = { connect = '3s', dot = '1m', dot_per_megabyte = '5s', dot_max = '2m' }
         [transport.folder]
         kind = 'file'
         path = 'out'
@@ -124,6 +124,7 @@ fn transports() {
         (main.timeouts.connect, main.timeouts.dot, main.timeouts.tls),
         (Some(seconds(3)), Some(seconds(60)), None)
     );
+    assert_eq!((main.timeouts.dot_per_megabyte, main.timeouts.dot_max), (Some(seconds(5)), Some(seconds(120))));
     assert!(matches!(&settings.transports["folder"], TransportSettings::File(path) if path == Path::new("out")));
     assert!(matches!(settings.transports["kept"], TransportSettings::Capture));
     assert!(matches!(settings.transports["gone"], TransportSettings::Discard));
