@@ -17,6 +17,17 @@ pub(crate) enum Judgement {
     Defer(Duration, Settled),
 }
 
+impl Judgement {
+    /// The same when the transport takes no mail now. Its breaker decides when it is asked again, so the mail need not wait
+    /// longer the more often it was tried: after a moment it stands in line, behind others that may try too.
+    pub(crate) fn before_a_shut_way(self) -> Self {
+        match self {
+            Self::Defer(delay, left) => Self::Defer(delay.min(FIRST_UNCOUNTED), left),
+            Self::Finish(..) => self,
+        }
+    }
+}
+
 /// What is known of the job beside the try.
 #[derive(Debug, Clone)]
 pub(crate) struct Before<'a> {
@@ -100,6 +111,9 @@ fn give_up(recipients: &mut [RecipientReport]) {
     }
 }
 
+/// How long to wait after the first try that did not count.
+const FIRST_UNCOUNTED: Duration = Duration::from_secs(1);
+
 /// Nothing that did not count is waited for longer than this: it is not the mail's fault.
 const LONGEST_UNCOUNTED: Duration = Duration::from_secs(30);
 
@@ -119,7 +133,7 @@ fn delay(header: &Header, verdict: Verdict, attempt: u32, tries: u32, jitter: f6
     }
     let (first, longest) = match verdict {
         Verdict::Greylisted => (GREYLISTED, GREYLISTED_LONGEST),
-        _ => (Duration::from_secs(1), LONGEST_UNCOUNTED),
+        _ => (FIRST_UNCOUNTED, LONGEST_UNCOUNTED),
     };
     let grown = first.saturating_mul(1 << tries.min(5)).min(longest);
     grown.mul_f64(0.5 + jitter / 2.0)

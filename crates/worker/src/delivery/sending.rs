@@ -24,11 +24,14 @@ impl Delivery {
             let Some(attempt) = self.try_by(&admission, &before, prepared).await else {
                 return self.break_off(before, admission.name()).await;
             };
-            if !admission.learn(&attempt) && attempt.nothing_was_sent() {
+            let shut = !admission.learn(&attempt) && attempt.nothing_was_sent();
+            if shut {
                 way = self.counter().admit(&tried);
             }
             let Some(next) = &way else {
-                return self.settle(judge(before, &attempt, at_ms, fastrand::f64()), &attempt).await;
+                let judgement = judge(before, &attempt, at_ms, fastrand::f64());
+                let judgement = if shut { judgement.before_a_shut_way() } else { judgement };
+                return self.settle(judgement, &attempt).await;
             };
             info!("{}; it goes by {}", self.story(&attempt), next.name());
             before = before.after(&attempt, at_ms);

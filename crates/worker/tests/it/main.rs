@@ -5,9 +5,14 @@
 mod bench;
 mod endings;
 mod fallback;
+mod logs;
 mod outages;
 mod outcomes;
 mod rendering;
 mod retries;
+mod sigterm;
+mod stalls;
 mod start;
 mod transport_down;
+mod trouble;
+mod versions;
