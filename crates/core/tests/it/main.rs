@@ -9,3 +9,4 @@ mod life;
 mod link;
 mod model;
 mod reading;
+mod sentinel;
