@@ -175,9 +175,7 @@ impl Claimer {
                 Ok(Look { more, next_due: next_due_ms.map(due), ..Look::default() })
             }
             ClaimReply::Paused => Ok(Look::default()),
-            ClaimReply::Wait(wait) => {
-                Ok(Look { next_due: Some(wait.min(OTHERS_MAY_HAVE_SPOKEN)), ..Look::default() })
-            }
+            ClaimReply::Wait(wait) => Ok(Look { next_due: Some(wait.min(OTHERS_MAY_HAVE_SPOKEN)), ..Look::default() }),
             ClaimReply::Newer(theirs) => {
                 let problem = Error::NewerProtocol { theirs, ours: postroom_core::store::PROTOCOL_VERSION };
                 self.office.alerts.raise(About::Protocol(queue.clone()), format!("{queue} is not served: {problem}"));

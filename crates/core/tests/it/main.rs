@@ -11,3 +11,4 @@ mod link;
 mod model;
 mod reading;
 mod restating;
+mod sentinel;
