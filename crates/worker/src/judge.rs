@@ -50,10 +50,16 @@ impl Before<'_> {
         open.map(|recipient| recipient.address.clone()).collect()
     }
 
+    /// The number of the next try.
+    fn number(&self) -> u32 {
+        self.tries + u32::try_from(self.records.len()).unwrap_or(0) + 1
+    }
+
     /// The same after a try from which another transport takes over.
     pub(crate) fn after(mut self, attempt: &Attempt, at_ms: i64) -> Self {
         self.recipients = after(self.recipients, &attempt.recipients);
-        self.records.push(record(attempt, self.tries + 1, false, at_ms));
+        let number = self.number();
+        self.records.push(record(attempt, number, false, at_ms));
         self
     }
 }
@@ -72,9 +78,10 @@ pub(crate) fn all_open(recipients: &[&EmailAddress]) -> Vec<RecipientReport> {
 pub(crate) fn judge(before: Before<'_>, attempt: &Attempt, at_ms: i64, jitter: f64) -> Judgement {
     let counted = attempt.verdict.counts();
     let number = before.attempt + u32::from(counted);
+    let number_of_try = before.number();
     let recipients = after(before.recipients, &attempt.recipients);
     let mut records = before.records;
-    records.push(record(attempt, before.tries + 1, counted, at_ms));
+    records.push(record(attempt, number_of_try, counted, at_ms));
     let mut left = Settled {
         attempt: number,
         error: (attempt.verdict != Verdict::Accepted)
@@ -316,7 +323,7 @@ mod tests {
         assert_eq!(left.recipients.iter().map(|r| r.result).collect::<Vec<_>>(), [Refused, Accepted]);
         let told: Vec<_> =
             left.records.iter().map(|r| (r.n, r.counted, r.at_ms, r.transport.as_str(), r.verdict.as_str())).collect();
-        assert_eq!(told, [(5, false, 7, "main", "throttled"), (5, false, 8, "spare", "accepted")]);
+        assert_eq!(told, [(5, false, 7, "main", "throttled"), (6, false, 8, "spare", "accepted")]);
         assert_eq!(left.attempt, 1);
     }
 }
