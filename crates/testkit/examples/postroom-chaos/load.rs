@@ -4,15 +4,22 @@ use crate::site::Site;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt;
 
 /// How long to go on handing over while Redis is away.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// More than any load has.
+const BESIDE: usize = 10_000_000;
+/// In how many pieces the rows of a slow bulk come.
+const PORTIONS: u32 = 25;
 /// The exit code that says that Redis is away.
 const AWAY: i32 = 3;
+/// The exit code that says that what was there is gone.
+const NOT_FOUND: i32 = 4;
 
 /// What was handed over so far: nothing counts that was not acknowledged.
 #[derive(Debug)]
@@ -23,11 +30,32 @@ pub(crate) struct Load {
     pub(crate) batches: BTreeMap<String, (usize, usize)>,
     /// Single mails: recipient and id.
     pub(crate) singles: BTreeMap<String, String>,
+    /// How often a bulk broke off because what it had put in was gone, and was said again.
+    pub(crate) broke_off: Vec<String>,
 }
 
 impl Load {
     pub(crate) fn new(site: &Arc<Site>) -> Self {
-        Self { site: Arc::clone(site), next: 0, batches: BTreeMap::new(), singles: BTreeMap::new() }
+        Self {
+            site: Arc::clone(site),
+            next: 0,
+            batches: BTreeMap::new(),
+            singles: BTreeMap::new(),
+            broke_off: Vec::new(),
+        }
+    }
+
+    /// Another one to other recipients, for handing over at the same time.
+    pub(crate) fn beside(&self) -> Self {
+        Self { next: self.next + BESIDE, ..Self::new(&self.site) }
+    }
+
+    /// Takes in what another one has handed over.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        self.next = self.next.max(other.next);
+        self.batches.extend(other.batches);
+        self.singles.extend(other.singles);
+        self.broke_off.extend(other.broke_off);
     }
 
     /// How many mails that is.
@@ -60,14 +88,46 @@ impl Load {
         Ok(to)
     }
 
-    async fn until_acknowledged(&self, args: &[&str]) -> String {
+    /// Hands over a bulk whose rows come little by little.
+    pub(crate) async fn trickle(&mut self, number: usize, length: Duration) {
+        let first = self.next;
+        self.next += number;
+        let mut command = tokio::process::Command::from(self.site.command("postroom"));
+        command.args(["bulk", "--jsonl", "-"]).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut bulk = command.spawn().expect("postroom runs");
+        let mut input = bulk.stdin.take().expect("standard input is piped");
+        let pause = length / PORTIONS;
+        let portion = number / PORTIONS as usize;
+        for start in (first..first + number).step_by(portion) {
+            let rows = rows(start, portion.min(first + number - start));
+            if input.write_all(rows.as_bytes()).await.is_err() {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+        }
+        drop(input);
+        let output = bulk.wait_with_output().await.expect("it ends");
+        if output.status.success() {
+            let id = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            self.batches.insert(id, (first, number));
+        } else {
+            self.broke_off.push(told(&output));
+        }
+    }
+
+    async fn until_acknowledged(&mut self, args: &[&str]) -> String {
         let end = Instant::now() + PATIENCE;
         loop {
             let output = self.site.postroom(args).await;
             if output.status.success() {
                 return String::from_utf8_lossy(&output.stdout).trim().to_owned();
             }
-            let may_pass = output.status.code() == Some(AWAY) && Instant::now() < end;
+            let broke_off = output.status.code() == Some(NOT_FOUND);
+            if broke_off {
+                self.broke_off.push(told(&output));
+            }
+            let may_pass = (broke_off || output.status.code() == Some(AWAY)) && Instant::now() < end;
             assert!(may_pass, "postroom {args:?} is not acknowledged: {}", told(&output));
             tokio::time::sleep(Duration::from_millis(200)).await;
         }

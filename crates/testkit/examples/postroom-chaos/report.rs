@@ -55,10 +55,18 @@ impl Report {
         self.note(account.told());
         self.check("0 lost", few(&account.lost), account.lost.is_empty());
         let (duplicates, explained) = (account.duplicates, account.explained);
-        self.check("each duplicate is explained by unknown", format!("{explained} of {duplicates}"), duplicates <= explained);
+        self.check(
+            "each duplicate is explained by unknown",
+            format!("{explained} of {duplicates}"),
+            duplicates <= explained,
+        );
         self.check("all copies of a mail have one Message-ID", few(&account.other_ids), account.other_ids.is_empty());
         self.check("counters add up", few(&account.miscounted), account.miscounted.is_empty());
-        self.check("the server's ledger agrees with the states", few(&account.contradictions), account.contradictions.is_empty());
+        self.check(
+            "the server's ledger agrees with the states",
+            few(&account.contradictions),
+            account.contradictions.is_empty(),
+        );
         self.check("the SMTP client is in good order", few(&account.violations), account.violations.is_empty());
     }
 

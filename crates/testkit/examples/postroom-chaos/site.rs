@@ -93,6 +93,12 @@ impl Site {
         told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 
+    /// What `postroom … --json` prints in one line; `None` when there is no such thing.
+    pub(crate) async fn json_or_none(&self, args: &[&str]) -> Option<Value> {
+        let output = self.postroom(&[args, &["--json"]].concat()).await;
+        serde_json::from_slice(&output.stdout).ok()
+    }
+
     /// Puts a file into the folder.
     pub(crate) fn file(&self, name: &str, content: &str) -> PathBuf {
         let path = self.folder.path().join(name);
@@ -112,7 +118,7 @@ impl Site {
             let base = format!("{{{PREFIX}:{queue}}}");
             let ids = redis.try_ask(&["ZRANGE", &format!("{base}:leases"), "0", "-1"]).unwrap_or_default();
             let ids: Vec<String> = ids.lines().filter(|id| !id.starts_with('-')).map(str::to_owned).collect();
-            ids.into_iter().map(move |id| Leased { hash: format!("{base}:h:{id}") })
+            ids.into_iter().map(move |id| Leased { hash: format!("{base}:h:{id}"), payload: format!("{base}:j:{id}") })
         };
         QUEUES.iter().flat_map(of_queue).collect()
     }
@@ -122,6 +128,7 @@ impl Site {
 #[derive(Clone, Debug)]
 pub(crate) struct Leased {
     hash: String,
+    payload: String,
 }
 
 impl Leased {
@@ -131,6 +138,13 @@ impl Leased {
         let facts: Vec<&str> = facts.split('\n').collect();
         let ["sending", worker, begun, fence] = facts[..] else { return None };
         Some(Holding { worker: worker.to_owned(), begun: !begun.is_empty(), fence: fence.to_owned() })
+    }
+
+    /// Its recipient.
+    pub(crate) fn to(&self, redis: &PrivateRedis) -> Option<String> {
+        let payload = redis.try_ask(&["GET", &self.payload]).ok()?;
+        let mail: Value = serde_json::from_str(payload.lines().nth(1)?).ok()?;
+        mail["to"][0].as_str().map(str::to_owned)
     }
 }
 

@@ -3,7 +3,6 @@
 use super::Play;
 use crate::account::Account;
 use crate::crew::Crew;
-use crate::fault::FaultLog;
 use crate::load::Load;
 use crate::report::Report;
 use postroom_testkit::{FakeSmtp, PrivateRedis};
@@ -17,11 +16,11 @@ const PORTION: usize = 100_000;
 
 /// A million mails and an urgent one.
 pub(super) async fn million_due(play: Play, mut report: Report) -> Report {
-    let number = play.scale.pick(1_000_000, 20_000);
+    let number = play.scale.pick(1_000_000, 5_000);
     let site = play.site(PrivateRedis::start().await, None).await;
     let crew = Crew::workers(&site, 2, 10).await;
     let mut load = Load::new(&site);
-    let wait = play.scale.seconds(240.0, 12.0);
+    let wait = play.scale.seconds(240.0, 8.0);
     let due = SystemTime::now() + wait;
     let at = rfc3339(due);
     while load.len() < number {
@@ -40,7 +39,6 @@ pub(super) async fn million_due(play: Play, mut report: Report) -> Report {
     tokio::time::sleep(left.saturating_sub(Duration::from_millis(u64::from(subsecond_millis(due))))).await;
     let due = Instant::now();
     let arrived = arrival(&site.smtp, &urgent, due + Duration::from_secs(60)).await;
-    let log = FaultLog::new();
     report.within("the urgent mail left", Duration::from_secs(1), arrived.map(|at| at.saturating_duration_since(due)));
     tokio::time::sleep(play.scale.seconds(20.0, 3.0)).await;
     let scripts = redis.ask(&["SLOWLOG", "GET", "1000"]);
@@ -53,7 +51,6 @@ pub(super) async fn million_due(play: Play, mut report: Report) -> Report {
         report.check("all are sent", account.sent, account.sent == load.len());
     }
     play.tell_logs(&mut report, &crew);
-    let _ = log;
     report
 }
 
@@ -71,7 +68,8 @@ async fn arrival(smtp: &FakeSmtp, to: &str, limit: Instant) -> Option<Instant> {
 /// Of a slow log: entries of id, time, microseconds, command…; commands that are not scripts are not ours to bound.
 fn longest(slowlog: &str) -> Duration {
     let lines: Vec<&str> = slowlog.lines().collect();
-    let scripts = lines.windows(2).filter(|pair| pair[1].eq_ignore_ascii_case("EVALSHA") || pair[1].eq_ignore_ascii_case("EVAL"));
+    let scripts =
+        lines.windows(2).filter(|pair| pair[1].eq_ignore_ascii_case("EVALSHA") || pair[1].eq_ignore_ascii_case("EVAL"));
     let micros = scripts.filter_map(|pair| pair[0].parse().ok()).max().unwrap_or(0);
     Duration::from_micros(micros)
 }

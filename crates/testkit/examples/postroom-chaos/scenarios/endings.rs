@@ -29,6 +29,7 @@ pub(super) async fn sigterm(play: Play, mut report: Report) -> Report {
     let timeout = format!("{}ms", patience.as_millis());
     let post = Post::worker(number).with(vec![("SHUTDOWN_TIMEOUT".to_owned(), timeout)]);
     let mut crew = Crew::start(&site, vec![post]).await;
+    let started = Instant::now();
     let mut log = FaultLog::new();
     let all = Instant::now() + Duration::from_secs(10);
     while site.under_way() + site.smtp.received_count() < number && Instant::now() < all {
@@ -47,6 +48,8 @@ pub(super) async fn sigterm(play: Play, mut report: Report) -> Report {
     let before = site.smtp.received_count();
     site.smtp.clear_faults();
     crew.replace(0);
+    // The server goes on with what it had read when the worker left.
+    tokio::time::sleep((started + longest).saturating_duration_since(Instant::now())).await;
     let account = play.close(&mut report, &site, &crew, &load, &log).await;
     report.note(format!("{before} mails were at the server when it had ended"));
     match play.on_unknown {

@@ -57,8 +57,7 @@ struct Play {
 impl Play {
     /// A site on this Redis, reached directly or by an address of its own.
     async fn site(self, redis: PrivateRedis, url: Option<String>) -> Arc<Site> {
-        let setup =
-            Setup { redis, url, on_unknown: self.on_unknown, lease: self.scale.lease(), toml: String::new() };
+        let setup = Setup { redis, url, on_unknown: self.on_unknown, lease: self.scale.lease(), toml: String::new() };
         Site::new(setup).await
     }
 

@@ -1,7 +1,6 @@
 //! Workers that die, and workers that are frozen and come back.
 
 use super::{Play, slow};
-use crate::account::settle;
 use crate::args::OnUnknown;
 use crate::crew::Crew;
 use crate::fault::FaultLog;
@@ -104,41 +103,57 @@ pub(super) async fn stopped(play: Play, mut report: Report) -> Report {
     load.bulk(play.scale.pick(3_000, 700), &[]).await;
     let mut crew = Crew::workers(&site, WORKERS, CONNECTIONS).await;
     let mut log = FaultLog::new();
-    let mut begun = 0;
 
     site.smtp.fault(Fault::at(Phase::Data, Action::Delay(Duration::from_millis(400))));
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    begun += freeze(play, &site, &mut crew, &mut log, "frozen while 354 is outstanding").await;
+    let (asking, _) = freeze(play, &site, &mut crew, &mut log, "frozen while 354 is outstanding").await;
 
     // The answer to a mark comes late: most of what is under way has its mark and waits to send its dot.
     site.smtp.clear_faults();
-    proxy.delay(Duration::from_millis(150));
+    proxy.delay_answers(Duration::from_millis(300));
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    begun += freeze(play, &site, &mut crew, &mut log, "frozen between the mark and the dot").await;
-    proxy.delay(Duration::ZERO);
+    let (marked, between) = freeze(play, &site, &mut crew, &mut log, "frozen between the mark and the dot").await;
+    proxy.pass();
 
-    settle(&site, play.scale.patience()).await;
+    let begun = asking + marked;
     let account = play.close(&mut report, &site, &crew, &load, &log).await;
-    report.note(format!("{begun} were begun when their worker was frozen"));
+    report.note(format!("begun when frozen: {asking}, then {marked}, of these before their dot {between}"));
     match play.on_unknown {
         OnUnknown::Hold => report.at_most("duplicates", 0, account.duplicates),
         OnUnknown::Resend => report.at_most("duplicates (those begun when frozen)", begun, account.duplicates),
     }
-    if begun == 0 {
-        report.void("nothing was begun when the worker was frozen");
+    if asking == 0 || between == 0 {
+        report.void("no mail was between its mark and its dot");
     }
     report
 }
 
-/// Returns how many of the frozen worker's jobs were begun.
-async fn freeze(play: Play, site: &Site, crew: &mut Crew, log: &mut FaultLog, what: &str) -> usize {
+/// Returns how many of the frozen worker's jobs were begun, and of how many of these the server had nothing.
+async fn freeze(play: Play, site: &Site, crew: &mut Crew, log: &mut FaultLog, what: &str) -> (usize, usize) {
+    let id = crew.worker_id(0).unwrap_or_default();
+    let end = Instant::now() + Duration::from_secs(10);
+    while without_dot(site, &begun_by(site, &id)) == 0 && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     log.begin(site, format!("{}, {what}", crew.name(0))).await;
     crew.freeze(0);
-    let (id, redis) = (crew.worker_id(0).unwrap_or_default(), site.redis());
-    let jobs = site.leased();
-    let begun = jobs.iter().filter_map(|job| job.holding(&redis)).filter(|job| job.worker == id && job.begun).count();
+    let begun = begun_by(site, &id);
     tokio::time::sleep(play.scale.lease().mul_f64(1.7)).await;
+    let between = without_dot(site, &begun);
     crew.thaw(0);
     log.end();
-    begun
+    (begun.len(), between)
+}
+
+/// The recipients whose mails carry this worker's mark.
+fn begun_by(site: &Site, worker: &str) -> Vec<String> {
+    let redis = site.redis();
+    let is_begun = |job: &Leased| job.holding(&redis).is_some_and(|holding| holding.worker == worker && holding.begun);
+    site.leased().iter().filter(|job| is_begun(job)).filter_map(|job| job.to(&redis)).collect()
+}
+
+/// Of how many of them the server has nothing.
+fn without_dot(site: &Site, to: &[String]) -> usize {
+    let mails = site.smtp.received();
+    to.iter().filter(|to| !mails.iter().any(|mail| mail.rcpt_to.contains(to))).count()
 }
