@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(crate) struct Report {
     title: String,
+    start: Instant,
     notes: Vec<String>,
     checks: Vec<Check>,
     voids: Vec<String>,
@@ -24,7 +25,7 @@ struct Check {
 
 impl Report {
     pub(crate) fn new(title: impl Into<String>) -> Self {
-        Self { title: title.into(), notes: Vec::new(), checks: Vec::new(), voids: Vec::new() }
+        Self { title: title.into(), start: Instant::now(), notes: Vec::new(), checks: Vec::new(), voids: Vec::new() }
     }
 
     /// Something worth knowing.
@@ -118,7 +119,7 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let mut text = format!("{}\n", self.title);
+        let mut text = format!("{} ({:.1} s)\n", self.title, self.start.elapsed().as_secs_f64());
         for note in &self.notes {
             let _ = writeln!(text, "  {note}");
         }

@@ -138,13 +138,13 @@ impl Soak {
             Trouble::CutRedisBack => self.cut_redis_back().await,
             Trouble::StallRedis => self.stall_redis().await,
             Trouble::SwallowConnections => {
-                self.network("connections to Redis swallow everything", Proxy::black_hole_existing).await
+                self.network("connections to Redis swallow everything", Proxy::black_hole_existing).await;
             }
             Trouble::ResetConnections => self.network("connections to Redis reset", Proxy::reset).await,
             Trouble::LoseReplies => self.server("5 replies lost", Phase::Dot, Action::StoreThenClose, 5).await,
             Trouble::BreakSessions => self.break_sessions().await,
             Trouble::RefuseForNow => {
-                self.server("20 mails refused for now", Phase::Dot, Action::reply(451, "4.3.0 later"), 20).await
+                self.server("20 mails refused for now", Phase::Dot, Action::reply(451, "4.3.0 later"), 20).await;
             }
             Trouble::StopServer => self.stop_server().await,
         }

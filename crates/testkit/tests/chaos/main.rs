@@ -9,13 +9,13 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet};
 
 /// Most of the time they wait, so many of them share few processors.
-const AT_A_TIME: usize = 6;
+const AT_A_TIME: usize = 8;
 const LIMIT: Duration = Duration::from_secs(240);
 
 const RUNS: [&[&str]; 22] = [
     // The longest first.
-    &["--seed", "1", "--minutes", "0.25"],
-    &["--seed", "2", "--minutes", "0.25", "--on-unknown", "resend"],
+    &["--seed", "1", "--minutes", "0.25", "--jobs", "900"],
+    &["--seed", "2", "--minutes", "0.25", "--jobs", "900", "--on-unknown", "resend"],
     &["million-due"],
     &["redis-stopped"],
     &["redis-cut-back"],
@@ -55,6 +55,7 @@ async fn what_is_guaranteed_holds() {
                 command.args(args).arg("--quick").env("POSTROOM_TEST_BINS", "built");
                 let mut process = Process::run(command);
                 let status = process.wait(LIMIT).await;
+                eprintln!("{status}: {}", process.stdout().lines().next().unwrap_or_default());
                 (!status.success()).then(|| format!("{status}\n{}{}", process.stdout(), process.stderr()))
             },
             &local,

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 const WORKERS: usize = 3;
 const CONNECTIONS: usize = 10;
+/// So many that some of them are still without their dot when the signal has come.
+const SEVERAL: usize = 3;
 
 /// kill -9 of one of three, again and again; another one starts in its place.
 pub(super) async fn killed(play: Play, mut report: Report) -> Report {
@@ -132,7 +134,7 @@ pub(super) async fn stopped(play: Play, mut report: Report) -> Report {
 async fn freeze(play: Play, site: &Site, crew: &mut Crew, log: &mut FaultLog, what: &str) -> (usize, usize) {
     let id = crew.worker_id(0).unwrap_or_default();
     let end = Instant::now() + Duration::from_secs(10);
-    while without_dot(site, &begun_by(site, &id)) == 0 && Instant::now() < end {
+    while without_dot(site, &begun_by(site, &id)) < SEVERAL && Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     log.begin(site, format!("{}, {what}", crew.name(0))).await;
