@@ -22,8 +22,8 @@ const TICKS: &str = "tick@chaos.example";
 const TOML: &str = "[[schedule]]\nname = \"tick\"\nevery = \"1s\"\nsubject = \"Tick\"\ntext = \"Tick.\"\n\
                     to = [\"tick@chaos.example\"]\nqueue = \"emails\"\n";
 /// Fewer than that waiting, and more is handed over.
-const LOW: i64 = 600;
-const PORTION: usize = 300;
+const LOW: i64 = 500;
+const PORTION: usize = 500;
 /// What is acknowledged is on the disk after that long.
 const FLUSHED: Duration = Duration::from_millis(1_500);
 
@@ -123,7 +123,7 @@ impl Soak {
 
     /// Hands more over where little is left.
     async fn feed(&mut self) {
-        while crate::account::unfinished(&self.site, "bulk").is_some_and(|waiting| waiting < LOW) {
+        if crate::account::unfinished(&self.site, "bulk").is_some_and(|waiting| waiting < LOW) {
             self.load.bulk(PORTION, &[]).await;
         }
     }

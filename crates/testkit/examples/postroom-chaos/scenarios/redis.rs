@@ -46,15 +46,16 @@ pub(super) async fn cut_back(play: Play, mut report: Report) -> Report {
         let redis = site.redis();
         let cut = async {
             // In the midst of a bulk, some of it in the lost second and some before.
-            tokio::time::sleep(Duration::from_millis(1_400)).await;
-            for _ in 0..2 {
-                refused = durable.send(&["--durable"]).await.err().or(refused.take());
-            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let handed_over = Instant::now();
+            refused = durable.send(&["--durable"]).await.err().or(refused.take());
+            // A server that knows when it has synced says so earlier; a cut knows nothing of syncs.
+            tokio::time::sleep(Duration::from_millis(1_050).saturating_sub(handed_over.elapsed())).await;
             redis.kill_and_cut_back(Duration::from_secs(1));
             come_back(&site, Duration::from_millis(500)).await;
+            log.end();
         };
         tokio::join!(load.trickle(1_000, Duration::from_secs(3)), cut);
-        log.end();
     }
     let told = format!("{} were; {}", durable.len(), refused.unwrap_or_default());
     let is_durable = durable.len() > 0;
