@@ -11,6 +11,7 @@ mod scale;
 mod scenarios;
 mod site;
 mod soak;
+mod work;
 
 use args::Args;
 use clap::Parser;

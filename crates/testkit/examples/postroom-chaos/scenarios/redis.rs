@@ -26,8 +26,11 @@ pub(super) async fn killed(play: Play, mut report: Report) -> Report {
         log.begin(&site, "Redis killed").await;
         site.redis().kill();
         // Somebody hands mail over meanwhile and does not give up.
-        let (_, ()) = tokio::join!(load.bulk(50, &[]), come_back(&site, away));
-        log.end();
+        let back = async {
+            come_back(&site, away).await;
+            log.end();
+        };
+        tokio::join!(load.bulk(50, &[]), back);
     }
     let account = play.close(&mut report, &site, &crew, &load, &log).await;
     nothing_twice_and_soon(&mut report, &account, &log);
