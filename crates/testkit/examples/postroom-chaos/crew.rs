@@ -80,6 +80,9 @@ impl Crew {
 
     /// SIGKILL.
     pub(crate) fn kill(&mut self, index: usize) {
+        if let Some(worker) = self.worker_id(index) {
+            self.site.bury(worker);
+        }
         self.members[index].kill();
     }
 

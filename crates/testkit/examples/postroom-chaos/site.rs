@@ -3,6 +3,7 @@
 use crate::args::OnUnknown;
 use postroom_testkit::{FakeSmtp, PrivateRedis, Proxy, target_bin};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Output;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +33,8 @@ pub(crate) struct Site {
     pub(crate) smtp: FakeSmtp,
     folder: TempDir,
     env: Vec<(String, String)>,
+    /// Workers that were killed.
+    dead: Mutex<BTreeSet<String>>,
 }
 
 impl Site {
@@ -50,7 +53,7 @@ impl Site {
             ("TEMPLATES_DIR", "templates".to_owned()),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value)).into();
-        Arc::new(Self { redis: Mutex::new(Arc::new(setup.redis)), smtp, folder, env })
+        Arc::new(Self { redis: Mutex::new(Arc::new(setup.redis)), smtp, folder, env, dead: Mutex::default() })
     }
 
     /// The Redis that is in use.
@@ -106,9 +109,17 @@ impl Site {
         path
     }
 
-    /// How many jobs workers hold now; 0 when Redis can't say.
+    /// A worker was killed: what it held is not being sent any more.
+    pub(crate) fn bury(&self, worker: String) {
+        self.dead.lock().unwrap_or_else(PoisonError::into_inner).insert(worker);
+    }
+
+    /// How many jobs living workers hold now; 0 when Redis can't say.
     pub(crate) fn under_way(&self) -> usize {
-        self.leased().len()
+        let (leased, redis) = (self.leased(), self.redis());
+        let dead = self.dead.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_dead = |job: &Leased| job.holding(&redis).is_none_or(|holding| dead.contains(&holding.worker));
+        leased.iter().filter(|job| dead.is_empty() || !is_dead(job)).count()
     }
 
     /// The jobs that workers hold now, with their queues' base keys.
