@@ -18,13 +18,7 @@ pub(super) async fn sigterm(play: Play, mut report: Report) -> Report {
     let (patience, grace) = (play.scale.seconds(25.0, 3.0), play.scale.seconds(30.0, 6.0));
     let site = play.site(PrivateRedis::start().await, None).await;
     let mut load = Load::new(&site);
-    for n in 0..number {
-        let share = u32::try_from(n).expect("a small number");
-        let length = shortest + (longest - shortest) * share / u32::try_from(number).expect("a small number");
-        // Every second mail is held up before its content is asked for, the others after the server has it.
-        let phase = if n % 2 == 0 { Phase::Rcpt } else { Phase::Dot };
-        site.smtp.fault(Fault::at(phase, Action::Delay(length)).recipient(&recipient(n)));
-    }
+    hold_up(&site, number, shortest, longest);
     load.bulk(number, &[]).await;
     let timeout = format!("{}ms", patience.as_millis());
     let post = Post::worker(number).with(vec![("SHUTDOWN_TIMEOUT".to_owned(), timeout)]);
@@ -61,6 +55,17 @@ pub(super) async fn sigterm(play: Play, mut report: Report) -> Report {
     report
 }
 
+/// Makes each mail take another time: every second one before its content is asked for, the others after the server has
+/// it.
+fn hold_up(site: &Site, number: usize, shortest: Duration, longest: Duration) {
+    for n in 0..number {
+        #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
+        let length = shortest + (longest - shortest).mul_f64(n as f64 / number as f64);
+        let phase = if n % 2 == 0 { Phase::Rcpt } else { Phase::Dot };
+        site.smtp.fault(Fault::at(phase, Action::Delay(length)).recipient(&recipient(n)));
+    }
+}
+
 /// The jobs that nobody works on and that are still leased: without and with a mark.
 fn left_over(site: &Site) -> (usize, usize) {
     let redis = site.redis();
@@ -72,7 +77,7 @@ fn left_over(site: &Site) -> (usize, usize) {
 /// Of 1,000 scheduled mails 500 are cancelled, and everything is killed while other mail goes out.
 pub(super) async fn scheduled_cancelled(play: Play, mut report: Report) -> Report {
     let number = play.scale.pick(1_000, 200);
-    let wait = play.scale.seconds(30.0, 6.0);
+    let wait = play.scale.seconds(30.0, 9.0);
     let site = play.site(PrivateRedis::start_tcp().await, None).await;
     slow(&site, Duration::from_millis(200));
     let mut load = Load::new(&site);

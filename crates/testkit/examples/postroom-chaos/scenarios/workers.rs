@@ -1,6 +1,7 @@
 //! Workers that die, and workers that are frozen and come back.
 
 use super::{Play, slow};
+use crate::account::Account;
 use crate::args::OnUnknown;
 use crate::crew::Crew;
 use crate::fault::FaultLog;
@@ -42,17 +43,7 @@ pub(super) async fn killed(play: Play, mut report: Report) -> Report {
         slowest = one.await.expect("no panic").and_then(|took| slowest.map(|slowest| slowest.max(took)));
     }
     let account = play.close(&mut report, &site, &crew, &load, &log).await;
-    let most = kills * CONNECTIONS;
-    match play.on_unknown {
-        OnUnknown::Hold => {
-            report.at_most("duplicates", 0, account.duplicates);
-            report.at_most("held", most, account.held.len());
-            let asked = reached_data(&site);
-            let early = account.held.iter().filter(|to| !asked.contains(*to)).count();
-            report.at_most("held that were killed before DATA", 0, early);
-        }
-        OnUnknown::Resend => report.at_most("duplicates", most, account.duplicates),
-    }
+    in_doubt_only(play, &mut report, &site, &account, kills * CONNECTIONS);
     report.within("the mails of each were picked up", 2 * play.scale.lease(), slowest);
     let (queued, doubt) = crew.rescued();
     report.note(format!("rescued as the logs have it: {queued} queued again, {doubt} in doubt"));
@@ -60,6 +51,20 @@ pub(super) async fn killed(play: Play, mut report: Report) -> Report {
         report.void("nothing was rescued");
     }
     report
+}
+
+/// Only what was past its mark is in doubt, or twice, and that is no more than the killed had connections.
+fn in_doubt_only(play: Play, report: &mut Report, site: &Site, account: &Account, most: usize) {
+    match play.on_unknown {
+        OnUnknown::Hold => {
+            report.at_most("duplicates", 0, account.duplicates);
+            report.at_most("held", most, account.held.len());
+            let asked = reached_data(site);
+            let early = account.held.iter().filter(|to| !asked.contains(*to)).count();
+            report.at_most("held that were killed before DATA", 0, early);
+        }
+        OnUnknown::Resend => report.at_most("duplicates", most, account.duplicates),
+    }
 }
 
 /// How long a dead worker's jobs stay with it.
