@@ -55,6 +55,8 @@ impl Report {
     pub(crate) fn balance(&mut self, account: &Account) {
         self.note(account.told());
         self.check("0 lost", few(&account.lost), account.lost.is_empty());
+        // No server refuses anything for good here.
+        self.at_most("failed", 0, account.failed);
         let (duplicates, explained) = (account.duplicates, account.explained);
         self.check(
             "each duplicate is explained by unknown",

@@ -233,7 +233,6 @@ impl Soak {
         let account = Account::settled(&self.site, &self.load, Scale::of(args).patience()).await;
         report.balance(&account);
         report.was_real(&self.log, &account);
-        report.at_most("failed", 0, account.failed);
         let worst = self.log.all().iter().filter_map(|fault| crate::fault::recovery(fault, &account.arrivals)).max();
         report.note(format!("worst recovery {:.2} s", worst.unwrap_or_default().as_secs_f64()));
         self.check_ticks(report, elapsed).await;
