@@ -79,7 +79,9 @@ mod tests {
         let env = env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let settings = Settings::from_sources(&Sources { env, ..Sources::default() }).expect("settings");
         let store = Store::connect(&settings.redis).await.expect("a store");
-        Arc::new(Office::open(store, settings, Outage::default()).expect("an office"))
+        let office = Arc::new(Office::open(store, settings, Outage::default()).expect("an office"));
+        office.jobs.introduce(&office.jobs.stranger().await);
+        office
     }
 
     /// Claims a new job for each and says what is to be known in case.

@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use postroom_core::store::{BeginReply, Settled};
-use postroom_mail::{Attempt, Commit, Verdict};
+use postroom_mail::{Attempt, Commit};
 use tracing::{info, warn};
 
 use super::{Delivery, Prepared};
@@ -75,9 +75,8 @@ impl Delivery {
     async fn break_off(&self, before: Before<'_>, transport: &str) {
         if self.begun.load(Ordering::Relaxed) {
             let attempt = Attempt {
-                verdict: Verdict::Unknown,
                 transport: transport.to_owned(),
-                ..Attempt::invalid(&before.open(), "the worker was stopped before the server had answered")
+                ..Attempt::in_doubt(&before.open(), "the worker was stopped before the server had answered")
             };
             return self.settle(judge(before, &attempt, self.at_ms(), 0.0), &attempt).await;
         }
