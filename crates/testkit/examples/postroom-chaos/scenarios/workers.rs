@@ -145,8 +145,11 @@ async fn freeze(play: Play, site: &Site, crew: &mut Crew, log: &mut FaultLog, wh
     log.begin(site, format!("{}, {what}", crew.name(0))).await;
     crew.freeze(0);
     let begun = begun_by(site, &id);
-    tokio::time::sleep(play.scale.lease().mul_f64(1.7)).await;
+    // What had left before it was frozen arrives; what is resent comes after the lease.
+    let moment = play.scale.lease() / 4;
+    tokio::time::sleep(moment).await;
     let between = without_dot(site, &begun);
+    tokio::time::sleep(play.scale.lease().mul_f64(1.7) - moment).await;
     crew.thaw(0);
     log.end();
     (begun.len(), between)
