@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use postroom_core::{
     Error, QueueName, Shutdown,
-    store::{Bell, Claim, ClaimId, ClaimReply, Claimed},
+    store::{Bell, Claim, ClaimId, ClaimReply, Claimed, Settled},
 };
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -197,9 +197,11 @@ impl Claimer {
     }
 
     fn start(&self, job: Claimed, now_ms: i64, claimed_at: Duration, reserved: Option<Admission>) {
-        // Only this loop takes slots, and it asked for no more jobs than there were.
+        // A claim that was said again brings what was asked for then: by now there may be fewer slots.
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
-            warn!("{} came without a free slot; its lease will run out", job.id);
+            let settler = self.office.counter(job.id.queue()).settler.clone();
+            let left = Settled { attempt: job.attempt, ..Settled::default() };
+            self.deliveries.spawn(async move { drop(settler.defer((job.id, job.fence, Duration::ZERO, left)).await) });
             return;
         };
         let (office, give_up, begun) = (Arc::clone(&self.office), self.give_up.clone(), Arc::default());

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use postroom_core::{
@@ -24,7 +24,7 @@ use crate::{office::Office, restating};
 /// | prune | 60 s | frees what nobody needs any more |
 /// | tell | 5 s, and when there is news | tells of this worker |
 /// | templates | 2 s | takes in changed templates |
-/// | connections | 10 s | closes idle connections, forgets what Redis surely knows |
+/// | connections | 10 s | closes idle connections |
 ///
 /// Returns the one that tells, to be ended before the worker takes its leave.
 pub(crate) fn start(office: &Arc<Office>, info: ProcessInfo, shutdown: &Shutdown) -> JoinHandle<()> {
@@ -68,6 +68,8 @@ async fn sweep(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
     while rest(pause, &shutdown).await {
         if let Ok(swept) = office.outage.watch(office.jobs.sweep(&queue, &office.id).await) {
             pause = sweep_again_after(swept);
+            // Redis has just answered: what it was told long ago, it knows.
+            office.counter(&queue).settler.memory().forget(Instant::now());
             if swept.ready {
                 office.bells.ready.notify_one();
             }
@@ -145,7 +147,6 @@ async fn templates(office: Arc<Office>, shutdown: Shutdown) {
 async fn connections(office: Arc<Office>, shutdown: Shutdown) {
     while rest(Duration::from_secs(10), &shutdown).await {
         office.outlets().iter().for_each(|outlet| outlet.transport.retire_old());
-        office.forget();
     }
 }
 

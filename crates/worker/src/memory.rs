@@ -11,12 +11,16 @@ use postroom_core::{
     store::{Outcome, Settled},
 };
 
-/// For how long it is remembered what Redis has heard. Its append-only file is at most two seconds behind, a replica seldom
+/// For how long it is remembered what Redis has heard, while it answers: what it heard right before it went away must be there
+/// when it is back. Its append-only file is at most two seconds behind, a replica seldom
 /// more than a few.
 const REMEMBERED: Duration = Duration::from_secs(10);
 
 /// So much is remembered at most of what Redis has heard: at a thousand mails a second, ten seconds.
 const MOST_HEARD: usize = 10_000;
+
+/// And no more bytes of jobs' content.
+const MOST_BYTES: usize = 16 << 20;
 
 /// What became of a claimed job.
 #[derive(Debug, Clone)]
@@ -42,7 +46,35 @@ pub(crate) struct Statement {
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     unheard: Mutex<Vec<Arc<Statement>>>,
-    heard: Mutex<VecDeque<(Instant, Arc<Statement>)>>,
+    heard: Mutex<Heard>,
+}
+
+/// What Redis has heard, and when.
+#[derive(Debug, Default)]
+struct Heard {
+    statements: VecDeque<(Instant, Arc<Statement>)>,
+    bytes: usize,
+}
+
+impl Heard {
+    fn push(&mut self, at: Instant, statement: &Arc<Statement>) {
+        self.bytes += statement.payload.len();
+        self.statements.push_back((at, Arc::clone(statement)));
+    }
+
+    fn is_too_much(&self) -> bool {
+        self.statements.len() > MOST_HEARD || (self.bytes > MOST_BYTES && self.statements.len() > 1)
+    }
+
+    fn is_old(&self, now: Instant) -> bool {
+        self.statements.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) > REMEMBERED)
+    }
+
+    fn pop(&mut self) {
+        if let Some((_, statement)) = self.statements.pop_front() {
+            self.bytes -= statement.payload.len();
+        }
+    }
 }
 
 impl Statement {
@@ -68,29 +100,33 @@ impl Memory {
     pub(crate) fn heard(&self, statements: &[Arc<Statement>]) {
         let now = Instant::now();
         // First, so that none is missed by who asks for all meanwhile.
-        lock(&self.heard).extend(statements.iter().map(|statement| (now, Arc::clone(statement))));
+        statements.iter().for_each(|statement| lock(&self.heard).push(now, statement));
         lock(&self.unheard).retain(|known| !statements.iter().any(|heard| Arc::ptr_eq(known, heard)));
         self.forget(now);
     }
 
     /// All that Redis has not heard, or may have forgotten.
     pub(crate) fn all(&self) -> Vec<Arc<Statement>> {
-        self.forget(Instant::now());
         let unheard = lock(&self.unheard).clone();
-        let mut all: Vec<_> = lock(&self.heard).iter().map(|(_, statement)| Arc::clone(statement)).collect();
+        let mut all: Vec<_> = lock(&self.heard).statements.iter().map(|(_, statement)| Arc::clone(statement)).collect();
         all.extend(unheard);
         all
     }
 
-    /// Lets go what is old.
+    /// All of it was said again to another run of the server, which may forget it as well.
+    pub(crate) fn said_again(&self) {
+        let now = Instant::now();
+        lock(&self.heard).statements.iter_mut().for_each(|(at, _)| *at = now);
+    }
+
+    /// Lets go what is old. To be called when Redis has just answered.
     pub(crate) fn forget(&self, now: Instant) {
         let mut heard = lock(&self.heard);
-        let old = |(at, _): &(Instant, _)| now.saturating_duration_since(*at) > REMEMBERED;
-        while heard.len() > MOST_HEARD || heard.front().is_some_and(old) {
-            heard.pop_front();
+        while heard.is_too_much() || heard.is_old(now) {
+            heard.pop();
         }
-        if heard.is_empty() {
-            heard.shrink_to_fit();
+        if heard.statements.is_empty() {
+            heard.statements.shrink_to_fit();
         }
     }
 }
@@ -118,6 +154,20 @@ mod tests {
         memory.forget(Instant::now() + REMEMBERED + Duration::from_secs(1));
         let left = memory.all();
         assert!(left.len() == 1 && Arc::ptr_eq(&left[0], &unheard));
+    }
+
+    #[test]
+    fn what_was_said_again_is_as_fresh_as_new() {
+        let memory = Memory::default();
+        let heard = statement(Said::Defer(Duration::ZERO));
+        memory.heard(&[Arc::clone(&heard)]);
+        let later = Instant::now() + REMEMBERED + Duration::from_secs(1);
+        lock(&memory.heard).statements[0].0 = Instant::now().checked_sub(REMEMBERED).expect("the machine is up");
+        memory.said_again();
+        memory.forget(Instant::now());
+        assert_eq!(memory.all().len(), 1);
+        memory.forget(later);
+        assert!(memory.all().is_empty());
     }
 
     #[test]

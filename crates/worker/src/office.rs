@@ -108,11 +108,6 @@ impl Office {
         &self.outlets
     }
 
-    /// Lets go what Redis has known for long enough.
-    pub(crate) fn forget(&self) {
-        self.counters.values().for_each(|counter| counter.settler.memory().forget(Instant::now()));
-    }
-
     /// One more was sent, or has failed.
     pub(crate) fn tally(&self, outcome: Outcome) {
         match outcome {

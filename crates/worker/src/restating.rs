@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use postroom_core::{
     QueueName, Result,
-    store::{KnownJob, RunId},
+    store::{Known, KnownJob, Outcome, RunId},
 };
 use tracing::info;
 
 use crate::{
-    memory::Statement,
+    memory::{Said, Statement},
     office::Office,
     settler::{MOST, defers, finishes},
 };
@@ -48,7 +48,7 @@ async fn speak_of(office: &Office, queue: &QueueName, run: &RunId) -> Result<()>
     let held = held.iter().map(|(id, held)| KnownJob {
         id,
         fence: held.fence,
-        held: true,
+        known: Known::Held,
         begun: held.begun.as_ref().map(|(message_id, date_ms)| (message_id.as_str(), *date_ms)),
         payload: &held.payload,
     });
@@ -60,10 +60,16 @@ async fn speak_of(office: &Office, queue: &QueueName, run: &RunId) -> Result<()>
         store.finish(queue, &office.id, &finishes(chunk)).await?;
         store.defer(queue, &office.id, &defers(chunk)).await?;
     }
-    store.restated(queue, &office.id, run).await.map(drop)
+    store.restated(queue, &office.id, run).await?;
+    office.counter(queue).settler.memory().said_again();
+    Ok(())
 }
 
 /// A job of which it is known what became of it.
 fn known(said: &Statement) -> KnownJob<'_> {
-    KnownJob { id: &said.id, fence: said.fence, held: false, begun: None, payload: &said.payload }
+    let known = match said.said {
+        Said::Finish(Outcome::Sent, _) => Known::Sent,
+        Said::Finish(..) | Said::Defer(_) => Known::Settled,
+    };
+    KnownJob { id: &said.id, fence: said.fence, known, begun: None, payload: &said.payload }
 }

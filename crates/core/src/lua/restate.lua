@@ -4,9 +4,9 @@
 --
 -- Keys:    job `j:` and `h:`, `leases`, `ready:<priority>`, `expiring`, `workers`, `run`, counters
 -- ARGV:    version, worker, run_id (of the server), spoken (1: this worker has said all), then for each job:
---          id, fence, held (1 | 0), message_id, date_ms (both empty unless it is begun), payload (may be empty)
--- Replies: <ms to wait for other workers>, then for each job: held | known | restored | lost
--- States:  none -> queued; scheduled, queued, deferred, sending -> sending (again)
+--          id, fence, known (held | settled | sent), message_id, date_ms (both empty unless it is begun), payload (empty: asked for if it is gone)
+-- Replies: <ms to wait for other workers>, then for each job: held | known | restored | gone (say its payload) | lost
+-- States:  none -> queued | unknown (sent: until that is said); scheduled, queued, deferred, sending -> sending (again)
 -- Includes: prelude job time
 local worker, run, spoken = ARGV[2], ARGV[3], ARGV[4]
 local PATIENCE_MS, DEAD_MS, STRAY_MS = 3000, 16000, 604800000
@@ -15,7 +15,7 @@ local PATIENCE_MS, DEAD_MS, STRAY_MS = 3000, 16000, 604800000
 local function open_run()
   local last = redis.call('HGET', key('run'), 'id')
   if last == run then return end
-  redis.call('HSET', key('run'), 'id', run)
+  redis.call('HSET', key('run'), 'id', run, 'since_ms', int(now))
   if not last then return end
   local facts = redis.call('HMGET', key('n'), 'last_ms', 'lease_ms')
   local since = (tonumber(facts[1]) or now) - DEAD_MS
@@ -24,7 +24,6 @@ local function open_run()
 end
 
 local function restore(id, payload)
-  if payload == '' then return nil end
   redis.call('SET', payload_key(id), payload)
   local job, why = load(id)
   if not job then
@@ -42,8 +41,18 @@ local function restore(id, payload)
       redis.call('PEXPIRE', record, STRAY_MS)
     end
   end
-  if job.expires_ms > 0 then redis.call('ZADD', key('expiring'), int(job.expires_ms), id) end
+  watch_expiry(job)
   return job
+end
+
+-- What follows (`finish`, `defer`) takes a restored job from here. If nothing does, it is claimed; of what was sent only the header
+-- is left, so that it is in doubt.
+local function leave(job, known)
+  if known == 'settled' then redis.call('RPUSH', ready_key(job), job.id) end
+  if known ~= 'sent' then return end
+  set(job, 'state', 'unknown', 'reason', 'unknown')
+  redis.call('ZADD', key('unknown'), int(now), job.id)
+  move(job.batch, 'queued', 'unknown')
 end
 
 local function hold(job, fence, message_id, date_ms)
@@ -62,15 +71,15 @@ local function hold(job, fence, message_id, date_ms)
 end
 
 local function restate(at)
-  local id, fence, held = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2] == '1'
+  local id, fence, known = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
   local word, job = 'known', load(id)
   if not job and redis.call('EXISTS', hash_key(id)) == 0 then
+    if ARGV[at + 5] == '' then return 'gone' end
     word, job = 'restored', restore(id, ARGV[at + 5])
-    -- What follows (`finish`, `defer`) takes it from here; if nothing does, it is claimed.
-    if job and not held then redis.call('RPUSH', ready_key(job), id) end
+    if job then leave(job, known) end
   end
   if not job then return 'lost' end
-  return held and hold(job, fence, ARGV[at + 3], ARGV[at + 4]) or word
+  return known == 'held' and hold(job, fence, ARGV[at + 3], ARGV[at + 4]) or word
 end
 
 -- Those long gone are forgotten in passing.

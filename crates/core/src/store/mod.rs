@@ -43,7 +43,7 @@ pub use idempotency::Reservation;
 pub use jobs::{AttemptReport, JobError, JobReport};
 pub use processes::{Alert, BusyJob, ProcessInfo, ProcessKind, TransportReport, TransportState};
 pub use queues::{Minute, QueueReport};
-pub use restate::{KnownJob, RestateReply};
+pub use restate::{Known, KnownJob, RestateReply};
 pub use run::RunId;
 pub use schedules::{DueSchedules, Firing, FiringId, Kept, Schedule, ScheduleReport, TickReply};
 pub use settle::{BeginReply, DeferReply, FinishReply, Outcome, Settled};

@@ -198,7 +198,7 @@ impl Said<'_> {
             Verdict::TooBig
         } else if self.is_out_of_step() {
             Verdict::NothingSent
-        } else if self.is_policy() {
+        } else if self.is_policy() || self.is_restricted_recipient() {
             Verdict::PolicyRefused
         } else if self.is_about_the_recipient() {
             Verdict::RecipientRefused
@@ -213,8 +213,14 @@ impl Said<'_> {
         let told = |words: &[&str]| (about_sender || !self.is_subject(1, 2)) && self.says(words);
         matches!(self.code, 530 | 534 | 535 | 538)
             || (self.code >= 500 && matches!(self.detail, Some((7, 700..=750))))
-            || told(&LOGIN)
+            || (!self.is_restricted_recipient() && told(&LOGIN))
             || (self.phase != Phase::Rcpt && told(&ACCOUNT))
+    }
+
+    /// A mailbox or group at Exchange that takes mail from some senders only. Its words are those of a login that is missing,
+    /// but they are about this recipient.
+    fn is_restricted_recipient(&self) -> bool {
+        matches!(self.detail, Some((7, 124 | 129 | 130..=139))) || self.says(&["resolver.rst", "delivery restriction"])
     }
 
     /// About this mail, whatever its digits: the same again from the same place, in some minutes.

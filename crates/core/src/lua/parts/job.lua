@@ -51,10 +51,18 @@ local function load(id)
   return job
 end
 
+-- Whether somebody else was handed the job since Redis was restarted: a fence from before tells nothing then.
+local function has_new_holder(job, worker)
+  if job.state ~= 'sending' or job.worker == worker then return false end
+  local since = tonumber(redis.call('HGET', key('run'), 'since_ms'))
+  local claimed = tonumber(redis.call('HGET', hash_key(job.id), 'claimed_ms'))
+  return since and claimed and claimed >= since
+end
+
 -- How the one who speaks of a job stands to it: `holds` it; was its `last` holder; is `ahead` (Redis forgot the claim when it
 -- lost its last second); or somebody else has had it since (`past`).
 local function standing(job, worker, fence)
-  if fence > job.fence then return 'ahead' end
+  if fence > job.fence then return has_new_holder(job, worker) and 'past' or 'ahead' end
   if fence < job.fence or (job.worker and job.worker ~= worker) then return 'past' end
   return job.state == 'sending' and 'holds' or 'last'
 end
@@ -109,8 +117,14 @@ local function record_attempt(job, lines)
   for line in string.gmatch(lines, '[^\n]+') do record_line(job, line) end
 end
 
+-- One that was being sent, or in doubt, is not among those that expire any more.
+local function watch_expiry(job)
+  if job.expires_ms > 0 then redis.call('ZADD', key('expiring'), int(job.expires_ms), job.id) end
+end
+
 local function to_queued(job, first)
   unindex(job)
+  watch_expiry(job)
   set(job, 'state', 'queued')
   redis.call('HDEL', hash_key(job.id), 'worker', 'begun_ms', 'due_ms')
   redis.call(first and 'LPUSH' or 'RPUSH', ready_key(job), job.id)
@@ -164,6 +178,7 @@ local function to_deferred(job, delay_ms)
   local due = now + delay_ms
   unindex(job)
   set(job, 'state', 'deferred', 'due_ms', int(due))
+  watch_expiry(job)
   redis.call('HDEL', hash_key(job.id), 'worker', 'begun_ms')
   wait_until(job, 'deferred', due)
   move(job.batch, job.state, 'deferred')

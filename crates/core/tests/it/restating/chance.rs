@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use postroom_core::{
     BatchId, JobId, JobState, Mail,
-    store::{BeginReply, Claimed, KnownJob, NewBatch, Outcome, RunId, Settled, WorkerId},
+    store::{BeginReply, Claimed, Known, KnownJob, NewBatch, Outcome, RunId, Settled, WorkerId},
 };
 use proptest::{prelude::*, sample::Index};
 
@@ -33,7 +33,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 /// A claim, and what its worker knows of it.
-struct Known {
+struct Knowledge {
     worker: usize,
     claim: Claimed,
     begun: bool,
@@ -50,7 +50,7 @@ struct Run {
     workers: Vec<WorkerId>,
     batch: BatchId,
     jobs: u64,
-    known: Vec<Known>,
+    known: Vec<Knowledge>,
 }
 
 impl Run {
@@ -73,7 +73,7 @@ impl Run {
             }
             Op::Claim(worker, want) => {
                 for claim in self.fixture.claim(&self.workers[*worker], *want).await {
-                    self.known.push(Known { worker: *worker, claim, begun: false, said: None });
+                    self.known.push(Knowledge { worker: *worker, claim, begun: false, said: None });
                 }
             }
             Op::Begin(index) => {
@@ -142,7 +142,11 @@ impl Run {
                 KnownJob {
                     id: &known.claim.id,
                     fence: known.claim.fence,
-                    held: known.said.is_none(),
+                    known: match known.said {
+                        None => Known::Held,
+                        Some(Said::Finished(Outcome::Sent)) => Known::Sent,
+                        Some(_) => Known::Settled,
+                    },
                     begun: known.begun.then_some(("message@example.org", 1)),
                     payload,
                 }
@@ -196,7 +200,7 @@ impl Run {
 }
 
 /// As a worker keeps it: of what was sent, the header alone.
-fn stored(known: &Known) -> String {
+fn stored(known: &Knowledge) -> String {
     match known.said {
         Some(Said::Finished(Outcome::Sent)) => {
             format!("{}\n{{}}", known.claim.payload.lines().next().expect("a header"))

@@ -5,8 +5,8 @@ use std::time::Duration;
 use postroom_core::{
     JobId, JobState,
     store::{
-        BeginReply, Claim, ClaimId, ClaimReply, FinishReply, KnownJob, NewJob, Outcome, RestateReply, RunId, Settled,
-        WorkerId,
+        BeginReply, Claim, ClaimId, ClaimReply, DeferReply, Expiry, FinishReply, Known, KnownJob, NewJob, Outcome,
+        RestateReply, RunId, Settled, WorkerId,
     },
 };
 use postroom_testkit::eventually;
@@ -93,12 +93,73 @@ async fn a_stale_holder_is_told_that_the_job_is_no_longer_its() {
     assert_eq!(fixture.sweep(&ben).await.rescued, 1);
     let again = fixture.claim(&ben, 1).await.remove(0);
     assert_eq!(fixture.begin(&ben, &again).await, BeginReply::Begun);
-    let known = KnownJob { id: &id, fence: stale.fence, held: true, begun: None, payload: &stale.payload };
+    let known = KnownJob { id: &id, fence: stale.fence, known: Known::Held, begun: None, payload: &stale.payload };
     let replies = fixture.store.restate(&fixture.queue, &ann, &"run-2".into(), &[known]).await.expect("an answer");
     assert_eq!(replies, [RestateReply::Lost]);
     assert_eq!(fixture.begin(&ann, &stale).await, BeginReply::Lost);
     assert_eq!(fixture.finish(&ann, &stale, Outcome::Sent).await, FinishReply::Twice);
     assert_eq!(fixture.finish(&ben, &again, Outcome::Sent).await, FinishReply::Finished);
+}
+
+/// Ann's two claims were forgotten, she was too late to say so, and Ben was handed the job since: her fence is higher, but old.
+#[tokio::test]
+async fn who_was_handed_the_job_since_the_restart_keeps_it() {
+    let fixture = Fixture::new().await;
+    let (ann, ben) = (WorkerId::generate(), WorkerId::generate());
+    fixture.store.restated(&fixture.queue, &ben, &"run-1".into()).await.expect("spoken");
+    let id = fixture.enqueue(&terms()).await;
+    remember(&fixture);
+    let first = fixture.claim(&ann, 1).await.remove(0);
+    let back = (id.clone(), first.fence, Duration::ZERO, Settled::default());
+    fixture.store.defer(&fixture.queue, &ann, &[back]).await.expect("handed back");
+    let second = fixture.claim(&ann, 1).await.remove(0);
+    forget(&fixture);
+    fixture.store.restated(&fixture.queue, &ben, &"run-2".into()).await.expect("spoken");
+    let bens = fixture.claim(&ben, 1).await.remove(0);
+    assert_eq!(fixture.begin(&ben, &bens).await, BeginReply::Begun);
+    let known = KnownJob { id: &id, fence: second.fence, known: Known::Held, begun: None, payload: &second.payload };
+    let replies = fixture.store.restate(&fixture.queue, &ann, &"run-2".into(), &[known]).await.expect("an answer");
+    assert_eq!(replies, [RestateReply::Lost]);
+    let back = (id.clone(), second.fence, Duration::ZERO, Settled::default());
+    let told = fixture.store.defer(&fixture.queue, &ann, &[back]).await.expect("an answer");
+    assert_eq!(told, [DeferReply::Lost]);
+    assert_eq!(fixture.finish(&ann, &second, Outcome::Sent).await, FinishReply::Twice);
+    assert_eq!(fixture.finish(&ben, &bens, Outcome::Sent).await, FinishReply::Finished);
+}
+
+/// Of what was sent a worker keeps the header only: if it dies before it has said more, nobody may send that.
+#[tokio::test]
+async fn what_was_sent_and_is_gone_is_in_doubt_until_it_is_said() {
+    let fixture = Fixture::new().await;
+    let ann = WorkerId::generate();
+    remember(&fixture);
+    let id = fixture.enqueue(&terms()).await;
+    let job = fixture.claim(&ann, 1).await.remove(0);
+    forget(&fixture);
+    let header = format!("{}\n{{}}", job.payload.lines().next().expect("a header"));
+    let known = KnownJob { id: &id, fence: job.fence, known: Known::Sent, begun: None, payload: &header };
+    let replies = fixture.store.restate(&fixture.queue, &ann, &"run-2".into(), &[known]).await.expect("an answer");
+    assert_eq!(replies, [RestateReply::Restored]);
+    assert!(fixture.claim(&ann, 1).await.is_empty(), "nobody sends it");
+    assert_eq!(fixture.state(&id).await, JobState::Unknown);
+    assert_eq!(fixture.finish(&ann, &job, Outcome::Sent).await, FinishReply::Finished);
+    assert_eq!(fixture.state(&id).await, JobState::Sent);
+}
+
+#[tokio::test]
+async fn what_is_put_back_expires_in_its_time() {
+    let fixture = Fixture::new().await;
+    let ann = WorkerId::generate();
+    let mut terms = terms();
+    terms.expires = Some(Expiry::In(Duration::from_millis(300)));
+    let id = fixture.enqueue(&terms).await;
+    let job = fixture.claim(&ann, 1).await.remove(0);
+    fixture.raw("ZREM", "expiring", &[&id.to_string()]);
+    let later = (id.clone(), job.fence, Duration::from_secs(60), Settled::default());
+    fixture.store.defer(&fixture.queue, &ann, &[later]).await.expect("deferred");
+    eventually(Duration::from_secs(20), "the expiry", async || (fixture.sweep(&ann).await.expired == 1).then_some(()))
+        .await;
+    assert_eq!(fixture.state(&id).await, JobState::Cancelled);
 }
 
 /// Ann's claim was forgotten, and a person cancelled the mail before she could say so.
@@ -111,7 +172,7 @@ async fn what_has_ended_meanwhile_is_not_held_again() {
     let job = fixture.claim(&ann, 1).await.remove(0);
     forget(&fixture);
     fixture.store.cancel(&id, "person").await.expect("cancelled");
-    let known = KnownJob { id: &id, fence: job.fence, held: true, begun: None, payload: &job.payload };
+    let known = KnownJob { id: &id, fence: job.fence, known: Known::Held, begun: None, payload: &job.payload };
     let replies = fixture.store.restate(&fixture.queue, &ann, &"run-2".into(), &[known]).await.expect("an answer");
     assert_eq!(replies, [RestateReply::Lost]);
     assert_eq!(fixture.begin(&ann, &job).await, BeginReply::Ended);

@@ -249,6 +249,10 @@ const REPLIES: &[Group] = &[
         true,
         false,
         &[
+            (
+                Dot,
+                "550 5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup; authentication required; Delivery restriction check failed",
+            ),
             (Dot, "550 5.7.26 This mail has been blocked because the sender is unauthenticated. - gsmtp"),
             (Dot, "550 5.7.1 Unauthenticated email from example.com is not accepted due to domain's DMARC policy."),
             (Dot, "550 5.7.25 The IP address sending this message does not have a PTR record"),
