@@ -1,6 +1,9 @@
 //! Redis cut off, stalled, or gone for a moment.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use postroom_core::JobState;
 use postroom_testkit::{FakeSmtp, PrivateRedis, Process, Proxy, eventually};
@@ -99,4 +102,37 @@ async fn a_connection_lost_is_no_outage() {
         assert!(took < Duration::from_secs(10), "{took:?}");
     }
     assert_eq!((said(&worker, AWAY), said(&worker, "ERROR")), (0, 0), "{}", worker.stderr());
+}
+
+/// Redis forgets that mails were sent, and is away for longer than its workers remember anything while it answers.
+#[tokio::test]
+async fn what_was_sent_before_a_long_absence_is_not_sent_again() {
+    let redis = PrivateRedis::builder().tcp().remembers().start().await;
+    let bench = Bench::on(&redis, FakeSmtp::start().await).await;
+    let _worker = bench.worker(&[]).await;
+    bench.store.pause(&bench.queue).await.expect("paused");
+    let mut ids = Vec::new();
+    for number in 0..10 {
+        ids.push(bench.enqueue(mail_to(&format!("user{number}@example.org"))).await);
+    }
+    // All of that is on disk before the second that is lost.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    bench.store.resume(&bench.queue).await.expect("resumed");
+    for id in &ids {
+        bench.reaches(id, JobState::Sent).await;
+    }
+    redis.kill_and_cut_back(Duration::from_secs(1));
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    redis.start_again().await;
+    let after = eventually(LIMIT, "Redis is back", async || {
+        bench.store.resume(&bench.queue).await.ok()?;
+        Some(bench.enqueue(mail_to("after@example.org")).await)
+    })
+    .await;
+    bench.reaches(&after, JobState::Sent).await;
+    for id in &ids {
+        bench.reaches(id, JobState::Sent).await;
+    }
+    let arrived = bench.arrived();
+    assert_eq!(arrived.iter().collect::<BTreeSet<_>>().len(), arrived.len(), "none twice: {arrived:?}");
 }
