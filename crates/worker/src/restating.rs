@@ -14,9 +14,14 @@ use crate::{
     settler::{MOST, defers, finishes},
 };
 
+/// Between two attempts to say it.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
 /// Opens the gate to each run of the server, once it knows what this worker knows.
 pub(crate) async fn keep_introduced(office: Arc<Office>) {
     let mut before: Option<RunId> = None;
+    let mut pause = FIRST_PAUSE;
     loop {
         let run = office.jobs.stranger().await;
         if before.as_ref().is_some_and(|before| *before != run) {
@@ -26,8 +31,12 @@ pub(crate) async fn keep_introduced(office: Arc<Office>) {
             Ok(()) => {
                 office.jobs.introduce(&run);
                 before = Some(run);
+                pause = FIRST_PAUSE;
             }
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(_) => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
         }
     }
 }
