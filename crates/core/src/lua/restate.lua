@@ -67,7 +67,7 @@ local function restate(at)
   if not job and redis.call('EXISTS', hash_key(id)) == 0 then
     word, job = 'restored', restore(id, ARGV[at + 5])
     -- What follows (`finish`, `defer`) takes it from here; if nothing does, it is claimed.
-    if job and not held then redis.call('RPUSH', ready_key(job), id) end
+    if job and not held then make_ready(job, false, id) end
   end
   if not job then return 'lost' end
   return held and hold(job, fence, ARGV[at + 3], ARGV[at + 4]) or word

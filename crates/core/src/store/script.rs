@@ -10,10 +10,11 @@ const PARTS: [(&str, &str); 4] = [
 ];
 
 /// Name and source of each script.
-const SOURCES: [(&str, &str); 25] = [
+const SOURCES: [(&str, &str); 26] = [
     ("batch_cancel", include_str!("../lua/batch_cancel.lua")),
     ("batch_create", include_str!("../lua/batch_create.lua")),
     ("batch_seal", include_str!("../lua/batch_seal.lua")),
+    ("batch_steer", include_str!("../lua/batch_steer.lua")),
     ("begin", include_str!("../lua/begin.lua")),
     ("cancel", include_str!("../lua/cancel.lua")),
     ("claim", include_str!("../lua/claim.lua")),
