@@ -7,7 +7,7 @@ use crate::EmailAddress;
 /// One try. Stored as a line of JSON; `at_ms` is told as RFC 3339 by [`crate::JobReport`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptRecord {
-    /// Its number, from 1.
+    /// Its number, from 1. Where one transport took over from another, the tries by both share it.
     pub n: u32,
     /// Whether it counts against the limit on attempts.
     pub counted: bool,

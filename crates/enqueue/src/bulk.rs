@@ -1,28 +1,24 @@
 //! Handing many mails over as one batch, in constant memory.
 
-use std::{mem, time::Duration};
+use std::{mem, sync::Arc};
 
 use postroom_core::{
     BatchId, InvalidInput, Mail, QueueName, Settings, Store,
-    store::{Enqueued, JobTerms, NewBatch, NewJob},
+    store::{JobTerms, NewBatch, NewJob, Parcel},
 };
 use tokio::task::JoinHandle;
 
-use crate::{Options, Postroom, Result, fingerprint, patience::patiently, send::announce};
+use crate::{
+    Error, Options, Postroom, Result, fingerprint,
+    patience::{PAUSES, patiently},
+    send::announce,
+    unkept::{Opening, Seal, Unkept},
+};
 
 /// How many jobs go to Redis in one call; a script does no more work than that.
 const CHUNK: usize = 200;
 /// How many bytes of content, about, go to Redis in one call.
 const CHUNK_BYTES: usize = 4 << 20;
-/// After which pauses a chunk is said again while Redis is away: about fifteen seconds in all.
-const PAUSES: [Duration; 6] = [
-    Duration::from_millis(100),
-    Duration::from_millis(400),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(7),
-];
 
 /// A bulk about to be begun.
 #[derive(Debug)]
@@ -69,17 +65,18 @@ impl<'a> Bulk<'a> {
         let terms = self.options.terms(settings, &queue, self.shared.template.as_deref())?;
         self.postroom.check_queue(&queue).await?;
         let store = self.postroom.store().await?;
-        let id = self.id(store, &queue).await?;
+        if self.options.durable {
+            patiently(&PAUSES, || store.check_durable()).await?;
+        }
+        let (id, key) = self.id(store, &queue).await?;
         let name = self.name.or_else(|| self.shared.template.clone()).unwrap_or_else(|| "bulk".to_owned());
-        let batch = NewBatch { id, name, retention: terms.policy.retention, shared: self.shared };
-        patiently(&PAUSES, || store.create_batch(&batch)).await?;
+        let template = self.shared.template.clone();
+        let batch = NewBatch { id: id.clone(), name, retention: terms.policy.retention, shared: self.shared };
+        let unkept = Unkept::open(store, Opening { batch, key }).await?;
         announce(store, &queue).await;
-        let NewBatch { id, shared, .. } = batch;
-        let template = shared.template;
         let chunk = Chunk { terms, template: template.clone(), jobs: Vec::with_capacity(CHUNK), bytes: 0 };
         Ok(BulkInput {
             settings,
-            store,
             id,
             template,
             options: self.options,
@@ -87,18 +84,20 @@ impl<'a> Bulk<'a> {
             known: 0,
             chunk,
             in_flight: None,
+            unkept,
         })
     }
 
-    async fn id(&self, store: &Store, queue: &QueueName) -> Result<BatchId> {
+    /// The batch that the key stands for, and that key with what tells the content; a new one without a key.
+    async fn id(&self, store: &Store, queue: &QueueName) -> Result<(BatchId, Option<(String, String)>)> {
         let id = BatchId::new(queue.clone());
-        let Some(key) = &self.options.key else { return Ok(id) };
-        let fingerprint = fingerprint::of_mail(&self.shared, &(queue, &self.options, &self.rows))?;
+        let Some(key) = &self.options.key else { return Ok((id, None)) };
+        let fingerprint = fingerprint::of_mail(&self.shared, &(queue, self.options.content(), &self.rows))?;
         let id = id.to_string();
         let reserved = patiently(&PAUSES, || store.reserve(key, &id, &fingerprint)).await?;
         let problem =
             |_| InvalidInput::new("key", format!("the key {key:?} stands for the single mail {}", reserved.id()));
-        Ok(reserved.id().parse().map_err(problem)?)
+        Ok((reserved.id().parse().map_err(problem)?, Some((key.clone(), fingerprint))))
     }
 }
 
@@ -106,14 +105,21 @@ impl<'a> Bulk<'a> {
 #[derive(Debug)]
 pub struct BulkInput<'a> {
     settings: &'a Settings,
-    store: &'a Store,
     id: BatchId,
     template: Option<String>,
     options: Options,
     next: u64,
     known: u64,
     chunk: Chunk,
-    in_flight: Option<JoinHandle<postroom_core::Result<Enqueued>>>,
+    in_flight: Option<Flight>,
+    unkept: Unkept,
+}
+
+/// A parcel on its way to Redis; the answer is how many of it were known.
+#[derive(Debug)]
+struct Flight {
+    parcel: Arc<Parcel>,
+    answer: JoinHandle<postroom_core::Result<u64>>,
 }
 
 /// What came of a bulk's input.
@@ -160,12 +166,13 @@ impl BulkInput<'_> {
         Ok(())
     }
 
-    /// Hands over what is left and says that the input has ended, with how many rows were no mail and how many named an
-    /// address again.
+    /// Hands over what is left, says that the input has ended, with how many rows were no mail and how many named an
+    /// address again, and returns when all of it stays even if Redis is killed then, as far as it can promise that.
     pub async fn finish(mut self, invalid: u64, duplicates: u64) -> Result<BulkSummary> {
         self.flush().await?;
         self.landed().await?;
-        patiently(&PAUSES, || self.store.seal_batch(&self.id, invalid, duplicates)).await?;
+        let finished = self.unkept.finish(Seal { invalid, duplicates }, self.options.durable).await;
+        finished.map_err(|error| Error::unsure(&self.id, error))?;
         Ok(BulkSummary { total: self.next, known: self.known })
     }
 
@@ -189,17 +196,17 @@ impl BulkInput<'_> {
         if jobs.is_empty() {
             return Ok(());
         }
-        let (store, id, terms) = (self.store.clone(), self.id.clone(), self.chunk.terms.clone());
-        self.in_flight = Some(tokio::spawn(async move {
-            patiently(&PAUSES, || store.enqueue(id.queue(), Some(&id), &terms, &jobs)).await
-        }));
+        let parcel = Arc::new(Parcel::new(self.id.queue(), Some(&self.id), &self.chunk.terms, &jobs)?);
+        let (store, own) = (self.unkept.store(), Arc::clone(&parcel));
+        let put_in = async move { patiently(&PAUSES, || store.put_in(&own)).await.map(|enqueued| enqueued.known) };
+        self.in_flight = Some(Flight { parcel, answer: tokio::spawn(put_in) });
         Ok(())
     }
 
     async fn landed(&mut self) -> Result<()> {
-        let Some(chunk) = self.in_flight.take() else { return Ok(()) };
-        let enqueued = chunk.await.map_err(|error| postroom_core::Error::Protocol(error.to_string()))??;
-        self.known += enqueued.known;
+        let Some(Flight { parcel, answer }) = self.in_flight.take() else { return Ok(()) };
+        let answer = answer.await.map_err(|error| postroom_core::Error::Protocol(error.to_string()))?;
+        self.known += self.unkept.landed(parcel, answer).await?;
         Ok(())
     }
 }

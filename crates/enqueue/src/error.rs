@@ -12,6 +12,27 @@ pub enum Error {
     /// A mail sent in the foreground was not accepted.
     #[error(transparent)]
     NotSent(#[from] NotSent),
+    /// It was handed over, but Redis did not say in time that it keeps it. To hand it over again under the same key, or the
+    /// same id, is safe.
+    #[error("{id} may or may not be kept: {reason}")]
+    Unsure {
+        /// The job or batch.
+        id: String,
+        /// What kept Redis from saying so.
+        reason: postroom_core::Error,
+    },
+}
+
+impl Error {
+    /// Only an outage leaves it open; what else went wrong is told as it is.
+    pub(crate) fn unsure(id: &impl ToString, reason: postroom_core::Error) -> Self {
+        match reason {
+            postroom_core::Error::Away(_) | postroom_core::Error::Unintroduced => {
+                Self::Unsure { id: id.to_string(), reason }
+            }
+            reason => Self::Core(reason),
+        }
+    }
 }
 
 /// A mail sent in the foreground that was not accepted.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::Utc;
-use postroom_core::{EmailAddress, InvalidInput, JobId, Mail, QueueName};
+use postroom_core::{EmailAddress, InvalidInput, JobId, Mail, QueueName, settings::TransportSettings};
 use postroom_mail::{
     Attempt, BadTransport, Commit, ComposeError, Identity, Message, Rendered, Templates, Transport, Verdict, compose,
 };
@@ -22,17 +22,33 @@ pub struct SentNow {
 }
 
 impl Postroom {
-    /// Sends a mail once, now, and returns when the next server has answered. It leaves by the transport of `queue`; when
-    /// absent, of the queue that the mail would have gone to.
+    /// Sends a mail once, now, and returns when the next server has answered. It leaves by the transports of `queue`; when
+    /// absent, of the queue that the mail would have gone to. Where nothing was sent and that was the transport's fault, the
+    /// next one takes over.
     pub async fn send_now(&self, mail: &Mail, queue: Option<&QueueName>) -> Result<SentNow> {
         let options = Options { queue: queue.cloned(), ..Options::default() };
         let queue = options.queue(&self.settings, mail.template.as_deref(), QueueName::emails);
         self.checker().await?.check(mail).map_err(InvalidInput::from)?;
         let words = self.words(mail).await?;
         let message = self.message(mail, &words, &queue)?;
-        let transport = self.transport(&queue).await?;
-        let attempt = transport.send(&message, &message.envelope.rcpt_to, async { Commit::Proceed }).await;
+        let attempt = self.first_that_takes(&message, &queue).await?;
         judge(message.message_id, attempt).map_err(Into::into)
+    }
+
+    /// What came of it with the first transport that can be used, or else with the last.
+    async fn first_that_takes(&self, message: &Message, queue: &QueueName) -> Result<Attempt> {
+        let mut ways = self.settings.transports_of(queue)?.into_iter().peekable();
+        loop {
+            // There is never none.
+            let Some((name, settings)) = ways.next() else {
+                return Ok(Attempt::invalid(&message.envelope.rcpt_to, "no transport is left"));
+            };
+            let transport = self.transport(name, settings).await?;
+            let attempt = transport.send(message, &message.envelope.rcpt_to, async { Commit::Proceed }).await;
+            if ways.peek().is_none() || !attempt.nothing_was_sent() {
+                return Ok(attempt);
+            }
+        }
     }
 
     async fn words(&self, mail: &Mail) -> Result<Rendered> {
@@ -64,8 +80,7 @@ impl Postroom {
     }
 
     /// Made once for each name, so that its connections serve the next mail too.
-    async fn transport(&self, queue: &QueueName) -> Result<Arc<Transport>> {
-        let (name, settings) = self.settings.transport_of(queue)?;
+    async fn transport(&self, name: &str, settings: &TransportSettings) -> Result<Arc<Transport>> {
         let mut known = self.transports.lock().await;
         if let Some(transport) = known.get(name) {
             return Ok(Arc::clone(transport));

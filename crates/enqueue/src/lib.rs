@@ -32,6 +32,7 @@ mod options;
 mod patience;
 mod postroom;
 mod send;
+mod unkept;
 
 pub use bulk::{Bulk, BulkInput, BulkSummary};
 pub use error::{Error, NotSent, Result};

@@ -24,9 +24,17 @@ pub struct Options {
     pub key: Option<String>,
     /// Keep no result, only a mark for 24 hours that the job has been.
     pub no_result: bool,
+    /// Return only when the mail stays even if Redis is killed then: it waits for the disk or a replica, which with
+    /// `appendfsync everysec` takes about a second. Refused where Redis can't promise that.
+    pub durable: bool,
 }
 
 impl Options {
+    /// What of it makes another request under the same key.
+    pub(crate) fn content(&self) -> Self {
+        Self { durable: false, ..self.clone() }
+    }
+
     /// The queue, with the template's setting and the usual one behind the option.
     pub(crate) fn queue(&self, settings: &Settings, template: Option<&str>, usual: fn() -> QueueName) -> QueueName {
         let of_template = || settings.templates.get(template?)?.queue.clone();

@@ -1,16 +1,23 @@
 //! Handing one mail over.
 
-use std::{future::IntoFuture, pin::Pin, time::Duration};
+use std::{
+    future::IntoFuture,
+    pin::Pin,
+    time::{Duration, Instant},
+};
 
 use postroom_core::{
     JobId, Mail, QueueName, Store,
     store::{JobTerms, NewJob},
 };
 
-use crate::{Options, Postroom, Result, fingerprint, patience::patiently};
+use crate::{Error, Options, Postroom, Result, fingerprint, patience::patiently};
 
 /// After which pauses a mail is handed over again while Redis is away.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
+/// For how long a mail is handed over again until Redis keeps it, and how soon.
+const DURABLE_LIMIT: Duration = Duration::from_secs(8);
+const TRY_AGAIN: Duration = Duration::from_millis(200);
 
 /// A mail about to be handed over; `.await` does it.
 #[derive(Debug)]
@@ -45,28 +52,71 @@ impl<'a> SendMail<'a> {
         let terms = self.options.terms(&postroom.settings, &queue, self.mail.template.as_deref())?;
         postroom.check_queue(&queue).await?;
         let store = postroom.store().await?;
-        let id = self.id(store, &queue).await?;
-        let job = [NewJob { id, mail: self.mail }];
-        enqueue(store, &queue, &terms, &job).await?;
-        let [NewJob { id, .. }] = job;
+        let key = self.options.key.as_ref().map(|key| {
+            let fingerprint = fingerprint::of_mail(&self.mail, &(&queue, self.options.content()))?;
+            Ok::<_, postroom_core::InvalidInput>((key.clone(), fingerprint))
+        });
+        let job = NewJob { id: JobId::new(queue.clone()), mail: self.mail };
+        let mut handing = Handing { store, queue, terms, key: key.transpose()?, job: [job] };
+        if self.options.durable {
+            handing.over_for_good().await?
+        } else {
+            handing.over().await?
+        }
+        let [NewJob { id, .. }] = handing.job;
         Ok(id)
-    }
-
-    /// Whoever finds the key reserved completes it under the id it was reserved for.
-    async fn id(&self, store: &Store, queue: &QueueName) -> Result<JobId> {
-        let id = JobId::new(queue.clone());
-        let Some(key) = &self.options.key else { return Ok(id) };
-        let fingerprint = fingerprint::of_mail(&self.mail, &(queue, &self.options))?;
-        let id = id.to_string();
-        let reserved = patiently(&PAUSES, || store.reserve(key, &id, &fingerprint)).await?;
-        Ok(reserved.id().parse()?)
     }
 }
 
-async fn enqueue(store: &Store, queue: &QueueName, terms: &JobTerms, job: &[NewJob]) -> postroom_core::Result<()> {
-    let (enqueued, _) =
-        tokio::join!(patiently(&PAUSES, || store.enqueue(queue, None, terms, job)), announce(store, queue));
-    enqueued.map(|_| ())
+/// A mail that is ready; it may be said again.
+struct Handing<'a> {
+    store: &'a Store,
+    queue: QueueName,
+    terms: JobTerms,
+    /// The caller's own name for it, and what tells its content.
+    key: Option<(String, String)>,
+    job: [NewJob; 1],
+}
+
+impl Handing<'_> {
+    /// Whoever finds the key reserved completes it under the id it was reserved for.
+    async fn over(&mut self) -> Result<()> {
+        if let Some((key, fingerprint)) = &self.key {
+            let id = self.job[0].id.to_string();
+            let reserved = patiently(&PAUSES, || self.store.reserve(key, &id, fingerprint)).await?;
+            self.job[0].id = reserved.id().parse()?;
+        }
+        let put_in = || self.store.enqueue(&self.queue, None, &self.terms, &self.job);
+        let (enqueued, ()) = tokio::join!(patiently(&PAUSES, put_in), announce(self.store, &self.queue));
+        enqueued?;
+        Ok(())
+    }
+
+    /// When Redis was restarted before it kept the mail, all is said again.
+    async fn over_for_good(&mut self) -> Result<()> {
+        patiently(&PAUSES, || self.store.check_durable()).await?;
+        let start = Instant::now();
+        loop {
+            match self.over_and_kept().await {
+                Err(Error::Core(reason)) if is_passing(&reason) && start.elapsed() < DURABLE_LIMIT => {
+                    tokio::time::sleep(TRY_AGAIN).await;
+                }
+                Err(Error::Core(reason)) => return Err(Error::unsure(&self.job[0].id, reason)),
+                kept => return kept,
+            }
+        }
+    }
+
+    async fn over_and_kept(&mut self) -> Result<()> {
+        let run = self.store.present_run().await?;
+        self.over().await?;
+        self.store.make_durable(&run).await?;
+        Ok(())
+    }
+}
+
+fn is_passing(reason: &postroom_core::Error) -> bool {
+    matches!(reason, postroom_core::Error::Away(_) | postroom_core::Error::Unintroduced)
 }
 
 /// So that the queue is shown where nobody configured it. A mail does not fail for it.

@@ -1,7 +1,7 @@
 //! What came of one try to send one mail.
 
 use postroom_core::EmailAddress;
-use postroom_smtp::EnhancedCode;
+use postroom_smtp::Reply;
 
 use crate::Verdict;
 
@@ -36,7 +36,7 @@ pub struct Attempt {
 pub struct RecipientOutcome {
     /// Who.
     pub address: EmailAddress,
-    /// What it means for this recipient; open as long as it [is retryable](Verdict::is_retryable).
+    /// What it means for this recipient.
     pub verdict: Verdict,
     /// The server's code.
     pub code: Option<u16>,
@@ -72,14 +72,24 @@ impl Attempt {
         Self::alike(to, Verdict::Invalid, problem)
     }
 
-    /// The same with the server's codes, also for each recipient.
-    pub(crate) fn with_codes(mut self, code: u16, enhanced: Option<EnhancedCode>) -> Self {
-        self.code = Some(code);
-        self.enhanced = enhanced.map(|enhanced| enhanced.to_string());
+    /// Whether another transport may take over at once: nothing of the mail went to anybody, and that was not its own
+    /// fault. When it went to some of its recipients, the others wait for the next try.
+    #[must_use]
+    pub fn nothing_was_sent(&self) -> bool {
+        let accepted = self.recipients.iter().any(|recipient| recipient.verdict == Verdict::Accepted);
+        self.verdict.blames_transport() && !accepted
+    }
+
+    /// The same with the codes of the server's reply, also for each recipient. Of several recipients it can't be told
+    /// whose address the reply is about.
+    pub(crate) fn with_codes(mut self, reply: &Reply) -> Self {
+        let alone = self.recipients.len() == 1;
+        self.code = Some(reply.code);
+        self.enhanced = reply.enhanced.map(|enhanced| enhanced.to_string());
         for recipient in &mut self.recipients {
             recipient.code = self.code;
             recipient.enhanced.clone_from(&self.enhanced);
-            recipient.suppress = recipient.verdict.suppresses(code, enhanced);
+            recipient.suppress = alone && recipient.verdict.suppresses(reply.code, reply.enhanced, &reply.message());
         }
         self
     }

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 /// | --- | --- | --- |
 /// | `accepted` | no | sent |
 /// | `later` | yes | tried again |
+/// | `greylisted` | no | tried again after some minutes, by the same transport |
+/// | `too_many_recipients` | no | goes at once, in another transaction |
 /// | `throttled`, `nothing_sent`, `account` | no | tried again: it says nothing about this mail |
 /// | `recipient_refused`, `content_refused`, `policy_refused`, `too_big`, `invalid` | yes | failed |
 /// | `unknown` | no | the queue's `on_unknown` decides |
@@ -22,8 +24,12 @@ use serde::{Deserialize, Serialize};
 pub enum Verdict {
     /// Taken by the next server.
     Accepted,
-    /// Refused for now: greylisted, a full mailbox, trouble on the other side.
+    /// Refused for now: a full mailbox, trouble on the other side.
     Later,
+    /// Refused because we are strangers: taken if the same comes again after some minutes.
+    Greylisted,
+    /// One more recipient than the server takes in a transaction; others of the mail were accepted in this one.
+    TooManyRecipients,
     /// We send too fast or too much for now.
     Throttled,
     /// Nothing was sent: connection, TLS, greeting, or the server is closing.
@@ -91,6 +97,8 @@ impl Verdict {
             Self::RecipientRefused | Self::ContentRefused | Self::PolicyRefused | Self::TooBig | Self::Invalid => true,
             Self::Accepted
             | Self::Later
+            | Self::Greylisted
+            | Self::TooManyRecipients
             | Self::Throttled
             | Self::NothingSent
             | Self::Account
@@ -105,16 +113,30 @@ impl Verdict {
         self.is_final() || self == Self::Later
     }
 
-    /// Whether it may simply be tried again.
+    /// Whether it was about the transport, not the mail, and nothing was sent: connection, limit or login. Another
+    /// transport may take over at once, and nothing is counted against the mail.
     #[must_use]
-    pub fn is_retryable(self) -> bool {
-        matches!(self, Self::Later | Self::Throttled | Self::NothingSent | Self::Account)
+    pub fn blames_transport(self) -> bool {
+        match self {
+            Self::Throttled | Self::NothingSent | Self::Account => true,
+            Self::Accepted
+            | Self::Later
+            | Self::Greylisted
+            | Self::TooManyRecipients
+            | Self::RecipientRefused
+            | Self::ContentRefused
+            | Self::PolicyRefused
+            | Self::TooBig
+            | Self::Invalid
+            | Self::Unknown
+            | Self::Aborted => false,
+        }
     }
 
-    /// Whether a refusal with these codes is about the address itself. A bare 550 is not: many use it for blocks.
-    pub(crate) fn suppresses(self, code: u16, enhanced: Option<EnhancedCode>) -> bool {
-        let bad_address = enhanced.is_some_and(|e| e.class == 5 && (e.subject == 1 || (e.subject, e.detail) == (2, 1)));
-        self == Self::RecipientRefused && (code == 556 || bad_address)
+    /// Whether a refusal in these words is about the address itself, so that nothing should be sent to it again.
+    #[must_use]
+    pub fn suppresses(self, code: u16, enhanced: Option<EnhancedCode>, text: &str) -> bool {
+        self == Self::RecipientRefused && table::is_bad_address(code, enhanced, text)
     }
 
     /// The word for it in JSON, logs and metrics.
@@ -123,6 +145,8 @@ impl Verdict {
         match self {
             Self::Accepted => "accepted",
             Self::Later => "later",
+            Self::Greylisted => "greylisted",
+            Self::TooManyRecipients => "too_many_recipients",
             Self::Throttled => "throttled",
             Self::NothingSent => "nothing_sent",
             Self::RecipientRefused => "recipient_refused",
@@ -136,13 +160,16 @@ impl Verdict {
         }
     }
 
-    /// Which of several recipients' verdicts speaks for the mail. In doubt about one is in doubt; what counts beats
-    /// what doesn't, so that no mixture is tried for ever; accepted beats refused.
+    /// Which of several recipients' verdicts speaks for the mail. In doubt about one is in doubt. Those who are left over
+    /// go on at once, since each such try has brought others to their end. Else what counts beats what doesn't, so that
+    /// no mixture is tried for ever; accepted beats refused.
     pub(crate) fn weight(self) -> u8 {
         match self {
-            Self::Unknown => 7,
-            Self::Aborted => 6,
-            Self::Later => 5,
+            Self::Unknown => 9,
+            Self::Aborted => 8,
+            Self::TooManyRecipients => 7,
+            Self::Later => 6,
+            Self::Greylisted => 5,
             Self::Throttled => 4,
             Self::NothingSent | Self::Account => 3,
             Self::Accepted => 2,
@@ -166,6 +193,8 @@ mod tests {
         for verdict in [
             Accepted,
             Later,
+            Greylisted,
+            TooManyRecipients,
             Throttled,
             NothingSent,
             RecipientRefused,
@@ -178,7 +207,7 @@ mod tests {
             Aborted,
         ] {
             assert_eq!(serde_json::to_value(verdict).expect("JSON"), verdict.as_str());
-            assert!(!(verdict.is_final() && verdict.is_retryable()), "{verdict}");
+            assert!(!(verdict.counts() && verdict.blames_transport()), "{verdict}");
         }
     }
 
@@ -191,6 +220,10 @@ mod tests {
             (&[RecipientRefused, Later], Later),
             (&[Accepted, Throttled, RecipientRefused], Throttled),
             (&[Accepted, Throttled, Later], Later),
+            (&[Accepted, Greylisted, Throttled], Greylisted),
+            (&[Greylisted, Later], Later),
+            (&[Accepted, Later, TooManyRecipients, RecipientRefused], TooManyRecipients),
+            (&[Accepted, TooManyRecipients, Unknown], Unknown),
             (&[Unknown, RecipientRefused], Unknown),
             (&[], Invalid),
         ] {

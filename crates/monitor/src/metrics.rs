@@ -9,6 +9,7 @@
 //! | `postroom_queue_paused` | `queue` | 1 while it is paused |
 //! | `postroom_workers` | `queue` | living workers that serve it |
 //! | `postroom_worker_slots` | `queue` | how many mails those send at once at most |
+//! | `postroom_transport_up` | `transport`, `worker` | 1 while mail leaves by it, 0 while it is paused or down |
 //! | `postroom_processes` | `kind` (worker, beat, monitor) | living processes |
 //!
 //! The finished are not called `postroom_jobs_total`: in OpenMetrics that is the counter of a family `postroom_jobs`,
@@ -21,7 +22,7 @@ use axum::{
 };
 use postroom_core::{
     QueueReport, Store,
-    store::{ProcessInfo, ProcessKind},
+    store::{ProcessInfo, ProcessKind, TransportState},
 };
 use prometheus_client::{
     encoding::text::encode,
@@ -63,6 +64,7 @@ struct Metrics {
     paused: Family<Labels, Gauge>,
     workers: Family<Labels, Gauge>,
     slots: Family<Labels, Gauge>,
+    transports: Family<Labels, Gauge>,
     processes: Family<Labels, Gauge>,
 }
 
@@ -77,6 +79,7 @@ impl Metrics {
         registry.register("queue_paused", "Whether the queue is paused", self.paused.clone());
         registry.register("workers", "Living workers that serve the queue", self.workers.clone());
         registry.register("worker_slots", "Mails that those send at once at most", self.slots.clone());
+        registry.register("transport_up", "Whether mail leaves by the transport", self.transports.clone());
         registry.register("processes", "Living processes", self.processes.clone());
         registry
     }
@@ -112,6 +115,14 @@ impl Metrics {
         for (name, kind) in kinds {
             let number = processes.iter().filter(|process| process.kind == kind).count();
             set(&self.processes, &vec![("kind", name.to_owned())], number as u64);
+        }
+        processes.iter().for_each(|process| self.add_transports(process));
+    }
+
+    fn add_transports(&self, worker: &ProcessInfo) {
+        for transport in &worker.transports {
+            let labels = vec![("transport", transport.name.clone()), ("worker", worker.id.clone())];
+            set(&self.transports, &labels, u64::from(transport.state == TransportState::Up));
         }
     }
 }

@@ -26,7 +26,7 @@ impl Warning {
 /// All there is to warn of.
 pub(crate) fn of(queues: &[QueueReport], processes: &[ProcessInfo], redis: &ServerFacts) -> Vec<Warning> {
     let mut told: Vec<Warning> = queues.iter().flat_map(|queue| of_queue(queue, processes)).collect();
-    told.extend(processes.iter().filter_map(of_process));
+    told.extend(processes.iter().flat_map(of_process));
     told.extend(redis.warnings().into_iter().map(|text| Warning::new(text, None)));
     told
 }
@@ -62,9 +62,11 @@ fn of_queue(queue: &QueueReport, processes: &[ProcessInfo]) -> Vec<Warning> {
     told
 }
 
-fn of_process(process: &ProcessInfo) -> Option<Warning> {
-    let alert = process.alert.as_ref()?;
-    Some(Warning::new(format!("{} (process {}): {alert}", process.host, process.pid), Some("/#processes".to_owned())))
+fn of_process(process: &ProcessInfo) -> impl Iterator<Item = Warning> {
+    process.alerts.iter().map(|alert| {
+        let text = format!("{} (process {}): {}", process.host, process.pid, alert.text);
+        Warning::new(text, Some("/#processes".to_owned()))
+    })
 }
 
 fn waiting(queue: &QueueReport) -> u64 {

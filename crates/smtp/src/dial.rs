@@ -18,6 +18,10 @@ use crate::{
     wire::Wire,
 };
 
+/// Bytes that the kernel may hold unsent before a write waits.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+const UNSENT: u32 = 64 * 1024;
+
 /// Opens a connection and goes through everything before the first MAIL.
 pub(crate) async fn dial(endpoint: &Endpoint) -> Result<(Wire, Capabilities), SmtpError> {
     let tcp = within(
@@ -63,6 +67,7 @@ async fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream, Tr
         trouble = match timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(tcp)) => {
                 tcp.set_nodelay(true)?;
+                hold_little(&tcp);
                 return Ok(tcp);
             }
             Ok(Err(error)) => Trouble::Io(error),
@@ -70,6 +75,15 @@ async fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream, Tr
         };
     }
     Err(trouble)
+}
+
+/// Lets the kernel hold at most about a block that has not left: else megabytes of a message would count as written, and
+/// the hook would run, long before the server has them. Without it everything else stays as it is.
+fn hold_little(tcp: &TcpStream) {
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    let _ = socket2::SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT);
+    #[cfg(not(any(target_os = "android", target_os = "linux")))]
+    let _ = tcp;
 }
 
 async fn start_tls(endpoint: &Endpoint, tls: &TlsClient, tcp: TcpStream) -> Result<Stream, SmtpError> {

@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 
-use crate::{address::HelloName, hook::HookStart, limits::TimeLimits, tls::TlsClient};
+use crate::{address::HelloName, limits::TimeLimits, tls::TlsClient};
 
 /// Everything needed to open a session.
 #[derive(Clone, Debug)]
@@ -19,8 +19,6 @@ pub struct Endpoint {
     pub hello_name: HelloName,
     /// How long each phase may take.
     pub limits: TimeLimits,
-    /// When the hook before the commit point starts.
-    pub hook_start: HookStart,
 }
 
 /// How a conversation is protected. There is no "TLS if offered": that protects from nobody.
@@ -54,7 +52,6 @@ impl Endpoint {
             credentials: None,
             hello_name: HelloName::default(),
             limits: TimeLimits::default(),
-            hook_start: HookStart::default(),
         }
     }
 }

@@ -4,7 +4,10 @@ use std::{fmt, io, time::Duration};
 
 use thiserror::Error;
 
-use crate::reply::{BadReply, Reply};
+use crate::{
+    reply::{BadReply, Reply},
+    wire::CLOSING,
+};
 
 /// Where in the conversation something happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -126,12 +129,15 @@ impl Phase {
 }
 
 impl SmtpError {
-    pub(crate) fn new(phase: Phase, trouble: impl Into<Trouble>) -> Self {
+    /// Trouble before the commit point, as sessions make it; open to tests of what is made of it.
+    #[must_use]
+    pub fn new(phase: Phase, trouble: impl Into<Trouble>) -> Self {
         Self { phase, trouble: trouble.into(), in_doubt: false }
     }
 
     /// The same after the commit point.
-    pub(crate) fn after_commit(self) -> Self {
+    #[must_use]
+    pub fn after_commit(self) -> Self {
         Self { in_doubt: true, ..self }
     }
 
@@ -160,6 +166,17 @@ impl SmtpError {
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(self.trouble, Trouble::Timeout(_))
+    }
+
+    /// Whether the connection ended, or the server said 421 and is closing it. On a session that had been idle this may
+    /// mean no more than that it was idle for too long.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        match &self.trouble {
+            Trouble::Io(_) | Trouble::Closed => true,
+            Trouble::Refused(reply) => reply.code == CLOSING,
+            _ => false,
+        }
     }
 
     /// Whether the hook before the commit point said no.

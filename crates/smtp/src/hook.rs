@@ -15,34 +15,23 @@ pub enum Commit {
     Abort,
 }
 
-/// When the hook starts. It always ends before the final dot, and never runs twice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum HookStart {
-    /// Once DATA was written and a recipient is accepted: beside the wait for the server to say go on. It does not run for
-    /// a mail refused at MAIL or at every RCPT, and a crash while the server thinks about those leaves no doubt. Where the
-    /// server answers the whole flight in one packet, the hook's time adds to the mail's.
-    #[default]
-    RecipientAccepted,
-    /// As soon as DATA was written, with PIPELINING together with MAIL: saves at most a round trip to a server that is
-    /// faster than the hook, and may run for a mail that is then refused.
-    DataWritten,
-}
-
 /// A hook that may have started, and its decision.
 pub(crate) struct Hook<'a, F> {
     future: Pin<&'a mut F>,
     decision: Option<Commit>,
+    /// Whether it may run beside the conversation at all.
+    early: bool,
     started: bool,
 }
 
 impl<'a, F: Future<Output = Commit>> Hook<'a, F> {
-    pub(crate) fn new(future: Pin<&'a mut F>) -> Self {
-        Self { future, decision: None, started: false }
+    pub(crate) fn new(future: Pin<&'a mut F>, early: bool) -> Self {
+        Self { future, decision: None, early, started: false }
     }
 
-    /// From now on it runs beside the conversation.
+    /// From now on it runs beside the conversation, if it may.
     pub(crate) fn start(&mut self) {
-        self.started = true;
+        self.started = self.early;
     }
 
     /// Does this work, and lets the hook go on meanwhile.

@@ -60,7 +60,7 @@ pub use delivery::{Delivery, Outcome, RecipientResult};
 pub use endpoint::{Credentials, Endpoint, Security};
 pub use envelope::{Envelope, NoRecipient};
 pub use error::{Phase, SmtpError, Trouble};
-pub use hook::{Commit, HookStart};
+pub use hook::Commit;
 pub use limits::TimeLimits;
 pub use pool::{Pool, PoolLimits, PooledSession};
 pub use reply::{EnhancedCode, Reply};

@@ -137,6 +137,15 @@ impl Shared {
     }
 }
 
+impl PooledSession {
+    /// Puts a new connection in the place of this one, which the server had closed while it was idle.
+    pub async fn renew(&mut self) -> Result<(), SmtpError> {
+        let fresh = Session::connect(&self.pool.endpoint).await?;
+        self.session.replace(fresh).into_iter().for_each(retire);
+        Ok(())
+    }
+}
+
 /// QUIT in the background; outside a runtime the connection is just closed.
 fn retire(session: Session) {
     if session.is_reusable()

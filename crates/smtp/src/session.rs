@@ -11,9 +11,9 @@ use crate::{
     endpoint::Endpoint,
     envelope::Envelope,
     error::{Phase, SmtpError, Trouble},
-    hook::{Commit, Hook, HookStart},
+    hook::{Commit, Hook},
     limits::TimeLimits,
-    transaction::{MailParameters, Transaction},
+    transaction::{MailParameters, Transaction, is_large},
     wire::Wire,
 };
 
@@ -23,7 +23,6 @@ pub struct Session {
     wire: Wire,
     offered: Capabilities,
     limits: TimeLimits,
-    hook_start: HookStart,
     connected_at: Instant,
     used_at: Instant,
     messages: u64,
@@ -49,7 +48,6 @@ impl Session {
             wire,
             offered,
             limits: endpoint.limits.clone(),
-            hook_start: endpoint.hook_start,
             connected_at: now,
             used_at: now,
             messages: 0,
@@ -59,9 +57,11 @@ impl Session {
 
     /// Sends one mail. `Err` means that nothing was sent.
     ///
-    /// `before_commit` runs at most once, beside the conversation, and ends before the final dot is written: only after
-    /// [`Commit::Proceed`] is it. It is not run if the mail is refused before; see [`HookStart`]. It has no time limit
-    /// here, so it needs its own.
+    /// `before_commit` runs at most once and ends before the final dot is written: only after [`Commit::Proceed`] is it.
+    /// For a message of up to 64 KiB it starts once DATA was written and a recipient is accepted, and runs beside the wait
+    /// for the server to say go on; for a larger one it starts when all of the message was written, so that its mark does
+    /// not stand during a long upload. It is not run for a mail refused at MAIL or at every RCPT: a crash while the server
+    /// thinks about those leaves no doubt. It has no time limit here, so it needs its own.
     ///
     /// A message with 8-bit bytes needs a server with 8BITMIME, which is refused beforehand: see
     /// [`Session::capabilities`].
@@ -87,8 +87,7 @@ impl Session {
             wire: &mut self.wire,
             limits: &self.limits,
             pipelining: self.offered.pipelining,
-            hook_start: self.hook_start,
-            hook: Hook::new(pin!(before_commit)),
+            hook: Hook::new(pin!(before_commit), !is_large(message)),
             envelope,
             parameters,
             reset,

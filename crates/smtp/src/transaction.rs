@@ -9,14 +9,14 @@ use crate::{
     dial::expect_positive,
     envelope::Envelope,
     error::{Phase, SmtpError, Trouble},
-    hook::{Commit, Hook, HookStart},
+    hook::{Commit, Hook},
     limits::TimeLimits,
     message::{Body, FINAL_DOT},
     reply::Reply,
     wire::{CLOSING, Wire},
 };
 
-/// A message leaves in blocks of this size while the hook runs, all but the last, which leaves with the final dot after it.
+/// A message leaves in blocks of this size. One that fits into a block leaves with the final dot, after the hook.
 const BLOCK: usize = 64 * 1024;
 
 /// So many recipients in a flight: with more, both sides could wait for the other to read.
@@ -24,12 +24,16 @@ const RECIPIENTS_A_FLIGHT: usize = 50;
 
 const GO_ON: u16 = 354;
 
+/// Whether the hook has to wait for the whole message to be written.
+pub(crate) fn is_large(message: &[u8]) -> bool {
+    message.len() > BLOCK
+}
+
 /// Everything one mail needs; gone when it is done.
 pub(crate) struct Transaction<'a, F> {
     pub(crate) wire: &'a mut Wire,
     pub(crate) limits: &'a TimeLimits,
     pub(crate) pipelining: bool,
-    pub(crate) hook_start: HookStart,
     pub(crate) hook: Hook<'a, F>,
     pub(crate) envelope: &'a Envelope,
     pub(crate) parameters: MailParameters,
@@ -110,11 +114,7 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         if last {
             self.wire.add(&["DATA"]);
         }
-        self.wire.flush(Phase::Mail, self.limits.command).await?;
-        if last && self.hook_start == HookStart::DataWritten {
-            self.hook.start();
-        }
-        Ok(())
+        self.wire.flush(Phase::Mail, self.limits.command).await
     }
 
     async fn read_group(&mut self, group: &[Address], last: bool, opening: &mut Opening) -> Result<(), SmtpError> {
@@ -186,18 +186,23 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         if self.hook.decide().await == Commit::Abort {
             return Err(SmtpError::new(Phase::Dot, Trouble::Aborted));
         }
+        // Who closed or said something before the end of the message has not taken it, and is not to get it.
+        self.wire.expect_silence(Phase::Body).await?;
         // While this fails, the kernel has not taken the last byte, so the server can't have it.
         self.wire.flush(Phase::Body, self.limits.data).await?;
         let outcome = self.read_verdict(message.len()).await?;
         Ok(Delivery { outcome, recipients })
     }
 
-    /// Writes all but the last block, and leaves that with the final dot as the next flight.
+    /// Leaves the final dot as the next flight, of a small message with the message before it.
     async fn write_body(&mut self, message: &[u8]) -> Result<(), SmtpError> {
         let mut body = Body::new(message);
         while body.fill(&mut self.wire.out, BLOCK) {
             let written = self.wire.flush(Phase::Body, self.limits.data);
             self.hook.beside(written).await?;
+        }
+        if is_large(message) {
+            self.wire.flush(Phase::Body, self.limits.data).await?;
         }
         self.wire.out.extend_from_slice(FINAL_DOT);
         Ok(())

@@ -14,7 +14,7 @@ use crate::{
 /// "Service not available, closing": may answer any command (RFC 5321 §3.8).
 pub(crate) const CLOSING: u16 = 421;
 
-/// How long to listen for the reason when a server stops taking our bytes.
+/// How long to listen for the reason when a server stops taking our bytes, or speaks out of turn.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 #[derive(Debug)]
@@ -68,6 +68,23 @@ impl Wire {
         self.add(parts);
         self.flush(phase, limit).await?;
         self.reply(phase, limit).await
+    }
+
+    /// An error if the server has closed the connection, or has said anything that was not asked for.
+    pub(crate) async fn expect_silence(&mut self, phase: Phase) -> Result<(), SmtpError> {
+        if !self.has_news() {
+            return Ok(());
+        }
+        let said = match self.buffered_reply(phase)? {
+            Some(reply) => reply,
+            None => match timeout(LAST_WORDS, self.read_reply(phase)).await {
+                Ok(reply) => reply?,
+                // Bytes of TLS itself, or half a reply that will be read as one.
+                Err(_) => return Ok(()),
+            },
+        };
+        let trouble = if said.is_refusal() { Trouble::Refused(said) } else { Trouble::Unexpected(said.to_string()) };
+        Err(SmtpError::new(phase, trouble))
     }
 
     /// Whether every byte received was the reply to something.

@@ -20,6 +20,7 @@ mod builder;
 mod command;
 mod fault;
 mod ledger;
+mod pace;
 mod reply;
 mod session;
 mod tls;
@@ -32,6 +33,7 @@ pub use ledger::Received;
 use builder::Options;
 use fault::Faults;
 use ledger::Ledger;
+use pace::Pace;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -54,6 +56,7 @@ struct Shared {
     options: Options,
     identity: Identity,
     faults: Faults,
+    pace: Pace,
     ledger: Ledger,
 }
 
@@ -163,7 +166,13 @@ impl FakeSmtp {
         let listener = crate::port::listen();
         let addr = listener.local_addr().expect("a listener has an address");
         let identity = Identity::for_name(&options.certificate_name);
-        let shared = Arc::new(Shared { options, identity, faults: Faults::default(), ledger: Ledger::default() });
+        let shared = Arc::new(Shared {
+            options,
+            identity,
+            faults: Faults::default(),
+            pace: Pace::default(),
+            ledger: Ledger::default(),
+        });
         let running = Mutex::new(Some(run(listener, Arc::clone(&shared))));
         Self { addr, shared, running }
     }

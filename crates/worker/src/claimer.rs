@@ -1,33 +1,23 @@
 //! The loop: as many jobs as there are free slots, from the queues in their order.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use postroom_core::{
     Error, QueueName, Shutdown,
-    store::{Bell, Claim, ClaimId, ClaimReply, Claimed, Outcome},
+    store::{Bell, Claim, ClaimId, ClaimReply, Claimed},
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinError,
-};
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
 use crate::{
-    delivery::{Delivery, settle_panicked},
-    lease_clock,
-    office::Office,
+    alerts::About, counter::Room, delivery::Delivery, lease_clock, office::Office, outlet::Admission, panics::watched,
 };
 
 /// An idle worker looks for itself at least this often. It seldom matters: a ring that was lost is made good by a sweep.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
+/// How long a claim that is under way is heard when this worker is told to stop: behind a dead connection it never ends.
+const LAST_CLAIM: Duration = Duration::from_secs(3);
 
 /// After a restart of Redis claims wait until all workers have said what they know; asked again so often.
 const OTHERS_MAY_HAVE_SPOKEN: Duration = Duration::from_millis(100);
@@ -73,14 +63,22 @@ impl Claimer {
     }
 
     /// Waits for a free slot, looks once, and waits for the next reason to look. Only the waiting ends with the shutdown:
-    /// a claim that is under way is heard to its end, so that its jobs are not left with nobody.
+    /// a claim that is under way is heard a while longer, so that its jobs are not left with nobody until their leases run
+    /// out.
     async fn turn(&mut self, shutdown: &Shutdown) {
         tokio::select! {
             () = shutdown.requested() => return,
             // The semaphore is never closed.
             slot = self.slots.acquire() => drop(slot),
         }
-        let look = self.look().await;
+        let late = async {
+            shutdown.requested().await;
+            tokio::time::sleep(LAST_CLAIM).await;
+        };
+        let look = tokio::select! {
+            look = self.look() => look,
+            () = late => return,
+        };
         let idle = async {
             match look {
                 // The next turn waits for a slot: a ring is for those who have one free.
@@ -99,7 +97,7 @@ impl Claimer {
         let limit = next_due.map_or(LOOK_EVERY, |due| due.min(LOOK_EVERY));
         let rang = tokio::select! {
             rang = self.bell.wait(limit) => rang,
-            () = self.office.ready.notified() => return,
+            () = self.office.bells.ready.notified() => return,
         };
         if self.office.outage.watch(rang).is_err() {
             tokio::time::sleep(Duration::from_millis(300)).await;
@@ -147,12 +145,19 @@ impl Claimer {
         serve.into_iter().map(|(queue, _)| queue).collect()
     }
 
-    async fn claim(&mut self, queue: &QueueName, want: usize) -> Result<Look, Error> {
+    /// Claims what can leave, and nothing while no transport of the queue takes mail.
+    async fn claim(&mut self, queue: &QueueName, free: usize) -> Result<Look, Error> {
+        let (want, mut reserved) = match self.office.counter(queue).room() {
+            Room::Enough => (free, None),
+            Room::ForOne(admission) => (1, Some(admission)),
+            Room::None(again_in) => return Ok(Look { more: false, next_due: again_in }),
+        };
         let asked_at = lease_clock::now();
         match self.asked(queue, want).await? {
             ClaimReply::Jobs { jobs, more, next_due_ms, now_ms } => {
+                self.office.alerts.clear(&About::Protocol(queue.clone()), &format!("{queue} is served again"));
                 for job in jobs {
-                    self.start(job, now_ms, asked_at);
+                    self.start(job, now_ms, asked_at, reserved.take().map(Admission::taken_up));
                 }
                 let due = |ms: i64| Duration::from_millis(u64::try_from(ms - now_ms).unwrap_or(0).max(1));
                 Ok(Look { more, next_due: next_due_ms.map(due) })
@@ -161,7 +166,7 @@ impl Claimer {
             ClaimReply::Wait(wait) => Ok(Look { more: false, next_due: Some(wait.min(OTHERS_MAY_HAVE_SPOKEN)) }),
             ClaimReply::Newer(theirs) => {
                 let problem = Error::NewerProtocol { theirs, ours: postroom_core::store::PROTOCOL_VERSION };
-                self.office.raise_alert(format!("{queue} is not served: {problem}"));
+                self.office.alerts.raise(About::Protocol(queue.clone()), format!("{queue} is not served: {problem}"));
                 Ok(Look { more: false, next_due: None })
             }
         }
@@ -178,15 +183,15 @@ impl Claimer {
         answer
     }
 
-    fn start(&self, job: Claimed, now_ms: i64, claimed_at: Duration) {
+    fn start(&self, job: Claimed, now_ms: i64, claimed_at: Duration, reserved: Option<Admission>) {
         // Only this loop takes slots, and it asked for no more jobs than there were.
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
             warn!("{} came without a free slot; its lease will run out", job.id);
             return;
         };
-        let (office, give_up) = (Arc::clone(&self.office), self.give_up.clone());
-        self.deliveries
-            .spawn(watched(slot, Delivery { office, job, now_ms, claimed_at, give_up, begun: Arc::default() }));
+        let (office, give_up, begun) = (Arc::clone(&self.office), self.give_up.clone(), Arc::default());
+        let delivery = Delivery { office, job, now_ms, claimed_at, give_up, begun, reserved };
+        self.deliveries.spawn(watched(slot, delivery.in_case(), delivery.run()));
     }
 
     async fn drain(self) {
@@ -202,22 +207,4 @@ impl Claimer {
             }
         }
     }
-}
-
-/// A delivery that panics fails its own job only.
-async fn watched(slot: OwnedSemaphorePermit, delivery: Delivery) {
-    let office = Arc::clone(&delivery.office);
-    let (id, fence, attempt) = (delivery.job.id.clone(), delivery.job.fence, delivery.job.attempt);
-    let begun: Arc<AtomicBool> = Arc::clone(&delivery.begun);
-    if let Err(error) = tokio::spawn(delivery.run()).await {
-        let outcome = if begun.load(Ordering::Relaxed) { Outcome::Unknown } else { Outcome::Failed };
-        settle_panicked(&office, (id, fence, attempt), outcome, panic_text(error)).await;
-    }
-    drop(slot);
-}
-
-fn panic_text(error: JoinError) -> String {
-    let Ok(payload) = error.try_into_panic() else { return "the task was ended".to_owned() };
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }

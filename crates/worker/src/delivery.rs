@@ -1,25 +1,28 @@
 //! One claimed job, from its content to its end: render, compose, begin, send, judge, settle.
 
+mod sending;
+
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
 use postroom_core::{
-    AttemptRecord, BatchId, EmailAddress, Header, InvalidInput, JobId, Mail, RecipientResult, Result,
-    store::{BeginReply, Claimed, FinishReply, Outcome, Settled},
+    AttemptRecord, BatchId, EmailAddress, Header, InvalidInput, Mail, Result,
+    store::{Claimed, FinishReply, Outcome, Settled},
 };
-use postroom_mail::{Attempt, Commit, Identity, Message, compose};
+use postroom_mail::{Attempt, Identity, Message, compose};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::{
+    alerts::About,
+    counter::Counter,
     judge::{Before, Judgement, all_open, judge},
     lease_clock,
-    office::{Counter, Office},
+    office::Office,
+    outlet::Admission,
+    panics::InCase,
 };
 
 /// One job in the hands of this worker.
@@ -34,6 +37,8 @@ pub(crate) struct Delivery {
     pub(crate) give_up: CancellationToken,
     /// Whether the mark was written and the committing bytes may have left.
     pub(crate) begun: Arc<AtomicBool>,
+    /// Its leave to try a transport that was down, if it was claimed for that.
+    pub(crate) reserved: Option<Admission>,
 }
 
 /// What a delivery needs before it can send.
@@ -57,15 +62,27 @@ const TEMPLATE_PATIENCE: Duration = Duration::from_secs(600);
 const TEMPLATE_PAUSE: Duration = Duration::from_secs(20);
 
 impl Delivery {
+    /// What is to be known when it panics.
+    pub(crate) fn in_case(&self) -> InCase {
+        InCase {
+            office: Arc::clone(&self.office),
+            id: self.job.id.clone(),
+            fence: self.job.fence,
+            attempt: self.job.attempt,
+            begun: Arc::clone(&self.begun),
+        }
+    }
+
     /// Runs the whole delivery.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(mut self) {
+        let reserved = self.reserved.take();
         match self.job.content.clone() {
-            Ok((header, mail)) => self.deliver(&header, mail).await,
+            Ok((header, mail)) => self.deliver(&header, mail, reserved).await,
             Err(problem) => self.set_aside(&problem).await,
         }
     }
 
-    async fn deliver(&self, header: &Header, mail: Mail) {
+    async fn deliver(&self, header: &Header, mail: Mail, reserved: Option<Admission>) {
         let office = Arc::clone(&self.office);
         let _ticket = office.in_flight.enter(&self.job, header.policy.lease, self.now_ms);
         let mail = match self.whole(header, mail).await {
@@ -76,7 +93,7 @@ impl Delivery {
             Ok(prepared) => prepared,
             Err(unprepared) => return self.settle_unprepared(header, &mail, unprepared).await,
         };
-        self.send(header, &mail, &prepared).await;
+        self.send(self.before(header, &mail), &prepared, reserved).await;
     }
 
     /// The mail with what its batch shares.
@@ -116,52 +133,10 @@ impl Delivery {
         self.job.message_id.clone().unwrap_or_else(|| format!("{}@{domain}", self.job.id))
     }
 
-    async fn send(&self, header: &Header, mail: &Mail, prepared: &Prepared) {
-        let before = self.before(header, mail);
-        let open: Vec<EmailAddress> = before
-            .recipients
-            .iter()
-            .filter(|recipient| recipient.result == RecipientResult::Open)
-            .map(|recipient| recipient.address.clone())
-            .collect();
-        let commit = async {
-            let committed = self.commit(header, prepared).await;
-            self.begun.store(committed == Commit::Proceed, Ordering::Relaxed);
-            committed
-        };
-        let at_ms = self.at_ms();
-        let attempt = tokio::select! {
-            biased; // an answer that is there is not thrown away
-            attempt = self.counter().transport.send(&prepared.message, &open, commit) => Some(attempt),
-            () = self.give_up.cancelled() => None,
-        };
-        match attempt {
-            Some(attempt) => self.settle(judge(before, &attempt, at_ms, fastrand::f64()), &attempt).await,
-            None if self.begun.load(Ordering::Relaxed) => self.leave_in_doubt(before).await,
-            None => self.hand_back().await,
-        }
-    }
-
-    /// The mark before the committing bytes, and a last look at the lease.
-    async fn commit(&self, header: &Header, prepared: &Prepared) -> Commit {
-        let asked = lease_clock::now();
-        let mark = (self.job.id.clone(), self.job.fence, prepared.message.message_id.clone(), prepared.date_ms);
-        match self.counter().settler.begin(mark).await {
-            Ok(BeginReply::Begun) if lease_clock::now() < lease_clock::usable_until(asked, header.policy.lease) => {
-                Commit::Proceed
-            }
-            Ok(BeginReply::Begun) => {
-                warn!(job = %self.job.id, "{} is not sent: this worker was held up for most of its lease", self.job.id);
-                Commit::Abort
-            }
-            Ok(BeginReply::Lost | BeginReply::Ended) | Err(_) => Commit::Abort,
-        }
-    }
-
     fn before<'a>(&self, header: &'a Header, mail: &Mail) -> Before<'a> {
         let known = self.job.recipients.clone();
         let recipients = if known.is_empty() { all_open(&mail.recipients()) } else { known };
-        Before { header, attempt: self.job.attempt, tries: self.job.tries, recipients }
+        Before { header, attempt: self.job.attempt, tries: self.job.tries, recipients, records: Vec::new() }
     }
 
     async fn settle(&self, judgement: Judgement, attempt: &Attempt) {
@@ -200,7 +175,8 @@ impl Delivery {
         if self.office.lacks_template(mail.template.as_deref().unwrap_or_default()) >= TEMPLATE_PATIENCE {
             return self.refuse(header, mail, problem).await;
         }
-        self.office.raise_alert(format!("mail waits for a template: {problem}"));
+        let about = About::Template(mail.template.clone().unwrap_or_default());
+        self.office.alerts.raise(about, format!("mail waits for a template: {problem}"));
         let record = AttemptRecord {
             n: self.job.tries + 1,
             counted: false,
@@ -215,11 +191,8 @@ impl Delivery {
         };
         let error = Some((record.verdict.clone(), problem.to_owned()));
         let recipients = self.before(header, mail).recipients;
-        self.defer(
-            TEMPLATE_PAUSE,
-            Settled { attempt: self.job.attempt, error, recipients, record: Some(record), receipt: None },
-        )
-        .await;
+        let left = Settled { attempt: self.job.attempt, error, recipients, records: vec![record], receipt: None };
+        self.defer(TEMPLATE_PAUSE, left).await;
     }
 
     /// Ours, and no attempt will mend it.
@@ -235,17 +208,6 @@ impl Delivery {
         let error = Some(("unreadable".to_owned(), problem.to_owned()));
         self.finish(Outcome::Failed, "unreadable", Settled { attempt: self.job.attempt, error, ..Settled::default() })
             .await;
-    }
-
-    /// The worker stops after the mark was written.
-    async fn leave_in_doubt(&self, before: Before<'_>) {
-        let to: Vec<EmailAddress> = before.recipients.iter().map(|recipient| recipient.address.clone()).collect();
-        let attempt = Attempt {
-            verdict: postroom_mail::Verdict::Unknown,
-            transport: self.counter().transport.name().to_owned(),
-            ..Attempt::invalid(&to, "the worker was stopped before the server had answered")
-        };
-        self.settle(judge(before, &attempt, self.at_ms(), 0.0), &attempt).await;
     }
 
     /// Back at once, nothing was tried.
@@ -278,20 +240,5 @@ impl Delivery {
     fn at_ms(&self) -> i64 {
         let since = lease_clock::now().saturating_sub(self.claimed_at);
         self.now_ms + i64::try_from(since.as_millis()).unwrap_or(0)
-    }
-}
-
-/// A delivery panicked: that job fails, or is in doubt when its mark was written, and nothing else is touched.
-pub(crate) async fn settle_panicked(
-    office: &Office,
-    (id, fence, attempt): (JobId, u64, u32),
-    outcome: Outcome,
-    what: String,
-) {
-    warn!(job = %id, "the delivery of {id} panicked");
-    let left = Settled { attempt: attempt + 1, error: Some(("panic".to_owned(), what)), ..Settled::default() };
-    let settler = office.counter(id.queue()).settler.clone();
-    if let Err(problem) = settler.finish((id, fence, outcome, "panic".to_owned(), left)).await {
-        warn!("a job whose delivery had panicked could not be settled: {problem}");
     }
 }

@@ -22,7 +22,7 @@ use crate::{office::Office, restating};
 /// | renew | a fifth of the shortest lease under way, at most 3 s | says that this worker still works on its jobs |
 /// | sweep | a fifth of a lease with leases out, at most 3 s; 4 s without | promotes, rescues, expires |
 /// | prune | 60 s | frees what nobody needs any more |
-/// | tell | 5 s | tells of this worker |
+/// | tell | 5 s, and when there is news | tells of this worker |
 /// | templates | 2 s | takes in changed templates |
 /// | connections | 10 s | closes idle connections, forgets what Redis surely knows |
 ///
@@ -69,7 +69,7 @@ async fn sweep(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
         if let Ok(swept) = office.outage.watch(office.jobs.sweep(&queue, &office.id).await) {
             pause = sweep_again_after(swept);
             if swept.ready {
-                office.ready.notify_one();
+                office.bells.ready.notify_one();
             }
             if swept.rescued + swept.in_doubt > 0 {
                 warn!(
@@ -105,7 +105,10 @@ async fn tell(office: Arc<Office>, info: ProcessInfo, shutdown: Shutdown) {
     loop {
         let state = if shutdown.is_requested() { "stopping" } else { "running" };
         let _ = office.outage.watch(office.store.say_alive(&told(&office, &info, state)).await);
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(5)) => {}
+            () = office.bells.news.notified() => {}
+        }
     }
 }
 
@@ -116,7 +119,8 @@ fn told(office: &Office, info: &ProcessInfo, state: &str) -> ProcessInfo {
         sending: office.in_flight.told(),
         sent: office.sent.load(Ordering::Relaxed),
         failed: office.failed.load(Ordering::Relaxed),
-        alert: office.alert(),
+        alerts: office.alerts.told(),
+        transports: office.outlets().iter().map(|outlet| outlet.report()).collect(),
         ..info.clone()
     }
 }
@@ -140,7 +144,7 @@ async fn templates(office: Arc<Office>, shutdown: Shutdown) {
 
 async fn connections(office: Arc<Office>, shutdown: Shutdown) {
     while rest(Duration::from_secs(10), &shutdown).await {
-        office.transports().iter().for_each(|transport| transport.retire_old());
+        office.outlets().iter().for_each(|outlet| outlet.transport.retire_old());
         office.forget();
     }
 }

@@ -28,6 +28,23 @@ pub(crate) struct Before<'a> {
     pub(crate) tries: u32,
     /// What became of its recipients before this try.
     pub(crate) recipients: Vec<RecipientReport>,
+    /// The tries of this very delivery that were by other transports.
+    pub(crate) records: Vec<AttemptRecord>,
+}
+
+impl Before<'_> {
+    /// To whom it still has to go.
+    pub(crate) fn open(&self) -> Vec<EmailAddress> {
+        let open = self.recipients.iter().filter(|recipient| recipient.result == RecipientResult::Open);
+        open.map(|recipient| recipient.address.clone()).collect()
+    }
+
+    /// The same after a try from which another transport takes over.
+    pub(crate) fn after(mut self, attempt: &Attempt, at_ms: i64) -> Self {
+        self.recipients = after(self.recipients, &attempt.recipients);
+        self.records.push(record(attempt, self.tries + 1, false, at_ms));
+        self
+    }
 }
 
 /// Where every recipient stands before the first try.
@@ -45,13 +62,15 @@ pub(crate) fn judge(before: Before<'_>, attempt: &Attempt, at_ms: i64, jitter: f
     let counted = attempt.verdict.counts();
     let number = before.attempt + u32::from(counted);
     let recipients = after(before.recipients, &attempt.recipients);
+    let mut records = before.records;
+    records.push(record(attempt, before.tries + 1, counted, at_ms));
     let mut left = Settled {
         attempt: number,
         error: (attempt.verdict != Verdict::Accepted)
             .then(|| (attempt.verdict.as_str().to_owned(), attempt.reply.clone())),
         receipt: attempt.receipt.clone(),
         recipients,
-        record: Some(record(attempt, before.tries + 1, counted, at_ms)),
+        records,
     };
     if attempt.verdict == Verdict::Unknown {
         return Judgement::Finish(Outcome::Unknown, "", left);
@@ -84,17 +103,25 @@ fn give_up(recipients: &mut [RecipientReport]) {
 /// Nothing that did not count is waited for longer than this: it is not the mail's fault.
 const LONGEST_UNCOUNTED: Duration = Duration::from_secs(30);
 
+/// Greylisting lets a mail pass after minutes, rarely an hour; who comes too early begins anew with some.
+const GREYLISTED: Duration = Duration::from_secs(60);
+const GREYLISTED_LONGEST: Duration = Duration::from_secs(15 * 60);
+
 /// How long to wait. What counts follows the job's backoff. What does not grows with the tries, never from nothing:
 /// a server that is down is not to be asked in a circle.
 fn delay(header: &Header, verdict: Verdict, attempt: u32, tries: u32, jitter: f64) -> Duration {
-    if verdict == Verdict::Aborted {
+    if matches!(verdict, Verdict::Aborted | Verdict::TooManyRecipients) {
         return Duration::ZERO;
     }
     if verdict.counts() {
         // A delay of nothing would mean "at once" to the store.
         return header.policy.backoff.delay(attempt, jitter).max(Duration::from_millis(1));
     }
-    let grown = Duration::from_secs(1).saturating_mul(1 << tries.min(5)).min(LONGEST_UNCOUNTED);
+    let (first, longest) = match verdict {
+        Verdict::Greylisted => (GREYLISTED, GREYLISTED_LONGEST),
+        _ => (Duration::from_secs(1), LONGEST_UNCOUNTED),
+    };
+    let grown = first.saturating_mul(1 << tries.min(5)).min(longest);
     grown.mul_f64(0.5 + jitter / 2.0)
 }
 
@@ -181,7 +208,8 @@ mod tests {
             })
             .collect();
         let header = header();
-        judge(Before { header: &header, attempt: attempts, tries: attempts, recipients }, &attempt(verdicts), 0, 1.0)
+        let before = Before { header: &header, attempt: attempts, tries: attempts, recipients, records: Vec::new() };
+        judge(before, &attempt(verdicts), 0, 1.0)
     }
 
     /// Where the recipients stood, counted attempts, verdicts; what is expected, with counted attempts.
@@ -200,6 +228,12 @@ mod tests {
             (&[Open], 5, &[Verdict::NothingSent], "deferred 30000", 5),
             (&[Open], 0, &[Verdict::NothingSent], "deferred 1000", 0),
             (&[Open], 0, &[Verdict::Throttled], "deferred 1000", 0),
+            (&[Open], 0, &[Verdict::Greylisted], "deferred 60000", 0),
+            (&[Open], 2, &[Verdict::Greylisted], "deferred 240000", 2),
+            // Many more tries than attempts: only its age ends it.
+            (&[Open], 5, &[Verdict::Greylisted], "deferred 900000", 5),
+            (&[Open, Open], 5, &[Verdict::Accepted, Verdict::TooManyRecipients], "deferred 0", 5),
+            (&[Open, Open, Open], 0, &[Verdict::Accepted, Verdict::Later, Verdict::TooManyRecipients], "deferred 0", 0),
             (&[Open], 0, &[Verdict::Account], "deferred 1000", 0),
             (&[Open], 0, &[Verdict::Aborted], "deferred 0", 0),
             (&[Open], 0, &[Verdict::Unknown], "unknown", 0),
@@ -229,5 +263,46 @@ mod tests {
             panic!("one is open");
         };
         assert_eq!(left.recipients.iter().map(|r| r.result).collect::<Vec<_>>(), [Accepted, Refused, Open]);
+    }
+
+    #[test]
+    fn another_transport_takes_over_only_where_nothing_was_sent() {
+        for (verdicts, expected) in [
+            (&[Verdict::NothingSent][..], true),
+            (&[Verdict::Account], true),
+            (&[Verdict::Throttled], true),
+            (&[Verdict::RecipientRefused, Verdict::Throttled], true),
+            (&[Verdict::Accepted, Verdict::Throttled], false),
+            (&[Verdict::Unknown], false),
+            (&[Verdict::Aborted], false),
+            (&[Verdict::Later], false),
+            (&[Verdict::ContentRefused], false),
+            (&[Verdict::Accepted], false),
+        ] {
+            assert_eq!(attempt(verdicts).nothing_was_sent(), expected, "{verdicts:?}");
+        }
+    }
+
+    #[test]
+    fn what_takes_over_goes_to_the_open_ones_and_tells_both_tries() {
+        let header = header();
+        let to: Vec<EmailAddress> = ["a", "b"].map(address).to_vec();
+        let recipients = all_open(&to.iter().collect::<Vec<_>>());
+        let before = Before { header: &header, attempt: 1, tries: 4, recipients, records: Vec::new() };
+        let first =
+            Attempt { transport: "main".to_owned(), ..attempt(&[Verdict::RecipientRefused, Verdict::Throttled]) };
+        let before = before.after(&first, 7);
+        assert_eq!(before.open(), [address("b")]);
+        let second = Attempt { transport: "spare".to_owned(), ..attempt(&[Verdict::Accepted]) };
+        let second = Attempt {
+            recipients: vec![RecipientOutcome { address: address("b"), ..second.recipients[0].clone() }],
+            ..second
+        };
+        let Judgement::Finish(Outcome::Sent, _, left) = judge(before, &second, 8, 0.0) else { panic!("it is sent") };
+        assert_eq!(left.recipients.iter().map(|r| r.result).collect::<Vec<_>>(), [Refused, Accepted]);
+        let told: Vec<_> =
+            left.records.iter().map(|r| (r.n, r.counted, r.at_ms, r.transport.as_str(), r.verdict.as_str())).collect();
+        assert_eq!(told, [(5, false, 7, "main", "throttled"), (5, false, 8, "spare", "accepted")]);
+        assert_eq!(left.attempt, 1);
     }
 }

@@ -3,17 +3,25 @@
 //! One loop ([`claimer`](crate)) takes as many jobs as there are free slots. Each runs as a task of its own through the
 //! steps of a delivery: render, compose, begin, send, judge, settle. Begin, finish and defer go through one settler for
 //! each queue, which puts what has gathered into one script call.
+//!
+//! Mail leaves by outlets: a transport and its breaker. Where none of a queue's is open, nothing is claimed from it.
 
+mod alerts;
 mod args;
+mod breaker;
 mod capture;
 mod claimer;
+mod counter;
 mod delivery;
 mod duties;
 mod in_flight;
 mod judge;
 mod lease_clock;
+mod masked;
 mod memory;
 mod office;
+mod outlet;
+mod panics;
 mod restating;
 mod settler;
 mod shared_content;

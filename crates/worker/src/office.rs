@@ -16,10 +16,17 @@ use postroom_core::{
     store::{Outcome, WorkerId},
 };
 use postroom_mail::{LoadError, Templates, Transport};
-use tokio::sync::Notify;
-use tracing::{error, info};
+use tracing::info;
 
-use crate::{capture::StoreSink, in_flight::InFlight, settler::Settler, shared_content::SharedContent};
+use crate::{
+    alerts::{About, Alerts},
+    capture::StoreSink,
+    counter::Counter,
+    in_flight::InFlight,
+    outlet::{Bells, Outlet},
+    settler::Settler,
+    shared_content::SharedContent,
+};
 
 /// The worker's means and memory.
 #[derive(Debug)]
@@ -34,35 +41,37 @@ pub(crate) struct Office {
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) shared: SharedContent,
     pub(crate) outage: Outage,
-    /// Rung when a sweep finds jobs ready: the bell's ring may have been lost.
-    pub(crate) ready: Notify,
+    /// `ready` is also rung when a sweep finds jobs: the ring in Redis may have been lost.
+    pub(crate) bells: Bells,
+    pub(crate) alerts: Arc<Alerts>,
     pub(crate) sent: AtomicU64,
     pub(crate) failed: AtomicU64,
-    alert: Mutex<Option<String>>,
     /// Since when this worker knows that it lacks a template.
     missing: Mutex<HashMap<String, Instant>>,
+    outlets: Vec<Arc<Outlet>>,
     counters: HashMap<QueueName, Counter>,
 }
 
-/// Where a queue's mail is sent by and settled.
-#[derive(Debug, Clone)]
-pub(crate) struct Counter {
-    pub(crate) transport: Arc<Transport>,
-    pub(crate) settler: Settler,
-}
+/// For how long a template may go unasked for until nobody is thought to wait for it.
+const TEMPLATE_SILENCE: Duration = Duration::from_secs(120);
 
 impl Office {
     /// Opens for the queues of the settings.
     pub(crate) fn open(store: Store, settings: Settings, outage: Outage) -> anyhow::Result<Self> {
         let id = WorkerId::generate();
-        let transports = transports(&store, &settings)?;
+        let bells = Bells::default();
+        let alerts = Arc::new(Alerts::new(Arc::clone(&bells.news)));
+        let outlets: Vec<Arc<Outlet>> = transports(&store, &settings)?
+            .into_iter()
+            .map(|transport| Arc::new(Outlet::new(transport, Arc::clone(&alerts), bells.clone())))
+            .collect();
         let (jobs, in_flight) = (store.gated(), Arc::new(InFlight::default()));
         let mut counters = HashMap::new();
         for (queue, _) in &settings.serve {
-            let (name, _) = settings.transport_of(queue)?;
-            let transport = Arc::clone(&transports[name]);
+            let named = |name: &str| outlets.iter().find(|outlet| outlet.transport.name() == name).cloned();
+            let own = settings.transports_of(queue)?.into_iter().filter_map(|(name, _)| named(name)).collect();
             let settler = Settler::start(&jobs, queue, &id, &outage, &in_flight);
-            counters.insert(queue.clone(), Counter { transport, settler });
+            counters.insert(queue.clone(), Counter::new(own, settler));
         }
         let templates = Templates::load(&settings.templates_dir).context("reading the templates")?;
         Ok(Self {
@@ -74,11 +83,12 @@ impl Office {
             in_flight,
             shared: SharedContent::default(),
             outage,
-            ready: Notify::new(),
+            bells,
+            alerts,
+            outlets,
             missing: Mutex::default(),
             sent: AtomicU64::new(0),
             failed: AtomicU64::new(0),
-            alert: Mutex::new(None),
             counters,
         })
     }
@@ -94,14 +104,8 @@ impl Office {
     }
 
     /// Every transport in use, once.
-    pub(crate) fn transports(&self) -> Vec<Arc<Transport>> {
-        let mut all: Vec<Arc<Transport>> = Vec::new();
-        for counter in self.counters.values() {
-            if !all.iter().any(|known| Arc::ptr_eq(known, &counter.transport)) {
-                all.push(Arc::clone(&counter.transport));
-            }
-        }
-        all
+    pub(crate) fn outlets(&self) -> &[Arc<Outlet>] {
+        &self.outlets
     }
 
     /// Lets go what Redis has known for long enough.
@@ -118,24 +122,10 @@ impl Office {
         }
     }
 
-    /// Says what keeps this worker from working; told with the worker wherever workers are shown.
-    pub(crate) fn raise_alert(&self, text: String) {
-        let mut alert = self.alert.lock().unwrap_or_else(PoisonError::into_inner);
-        if alert.as_ref() != Some(&text) {
-            error!("{text}");
-            *alert = Some(text);
-        }
-    }
-
     /// For how long this worker has lacked a template, from the first mail that asked for it.
     pub(crate) fn lacks_template(&self, name: &str) -> Duration {
         let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
         missing.entry(name.to_owned()).or_insert_with(Instant::now).elapsed()
-    }
-
-    /// What keeps this worker from working, if anything.
-    pub(crate) fn alert(&self) -> Option<String> {
-        self.alert.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes in templates that have changed on disk.
@@ -143,12 +133,13 @@ impl Office {
         match self.templates.reload_if_changed() {
             Ok(true) => {
                 self.missing.lock().unwrap_or_else(PoisonError::into_inner).clear();
-                self.alert.lock().unwrap_or_else(PoisonError::into_inner).take();
+                self.alerts.clear(&About::Templates, "the changed templates can be used");
                 info!("templates have changed and are loaded anew");
             }
             Ok(false) => {}
-            Err(problem) => self.raise_alert(told(&problem)),
+            Err(problem) => self.alerts.raise(About::Templates, told(&problem)),
         }
+        self.alerts.clear_templates(TEMPLATE_SILENCE, &self.templates.names());
     }
 }
 
@@ -157,15 +148,17 @@ fn told(problem: &LoadError) -> String {
 }
 
 /// Only what the served queues use, so that one queue's missing password does not stop another's worker.
-fn transports(store: &Store, settings: &Settings) -> anyhow::Result<HashMap<String, Arc<Transport>>> {
-    let mut all = HashMap::new();
+fn transports(store: &Store, settings: &Settings) -> anyhow::Result<Vec<Transport>> {
+    let mut all: Vec<Transport> = Vec::new();
     for (queue, _) in &settings.serve {
-        let (name, transport) = settings.transport_of(queue)?;
-        if !all.contains_key(name) {
+        for (name, transport) in settings.transports_of(queue)? {
+            if all.iter().any(|known| known.name() == name) {
+                continue;
+            }
             let sink = Arc::new(StoreSink(store.clone()));
             let transport = Transport::from_settings(name, transport, sink)
                 .with_context(|| format!("setting up the transport {name}"))?;
-            all.insert(name.to_owned(), Arc::new(transport));
+            all.push(transport);
         }
     }
     Ok(all)

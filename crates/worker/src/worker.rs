@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use postroom_core::{Outage, Shutdown, Store, health::serve_health, settings::Settings};
-use postroom_mail::Transport;
 use tracing::info;
 
 use crate::{claimer::Claimer, duties, office::Office};
@@ -26,10 +25,11 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     let telling = duties::start(&office, info.clone(), &shutdown);
     Claimer::new(&office).run(&shutdown).await;
     telling.abort();
-    let _ = office.store.say_gone(&info.id).await;
+    // Unsaid, it is forgotten after a while.
+    drop(tokio::time::timeout(Duration::from_secs(1), office.store.say_gone(&info.id)).await);
     let goodbye = async {
-        for transport in office.transports() {
-            transport.close().await;
+        for outlet in office.outlets() {
+            outlet.transport.close().await;
         }
     };
     // Servers that do not answer are left without one.
@@ -41,7 +41,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
 /// Wrong settings are told before Redis is asked for anything.
 fn check_transports(settings: &Settings) -> anyhow::Result<()> {
     for (queue, _) in &settings.serve {
-        settings.transport_of(queue)?;
+        settings.transports_of(queue)?;
     }
     Ok(())
 }
@@ -49,8 +49,7 @@ fn check_transports(settings: &Settings) -> anyhow::Result<()> {
 /// Says what this worker serves and by what, and what about the server endangers mail.
 async fn greet(office: &Office) {
     let queues: Vec<String> = office.queues().iter().map(ToString::to_string).collect();
-    let transports: Vec<String> =
-        office.transports().iter().map(|transport: &Arc<Transport>| transport.name().to_owned()).collect();
+    let transports: Vec<&str> = office.outlets().iter().map(|outlet| outlet.transport.name()).collect();
     info!(
         "worker {} serves {} by {}, {} mails at a time",
         office.id,

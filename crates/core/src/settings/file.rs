@@ -71,6 +71,8 @@ pub(super) struct RawTimeouts {
     pub(super) command: Option<String>,
     pub(super) data: Option<String>,
     pub(super) dot: Option<String>,
+    pub(super) dot_per_megabyte: Option<String>,
+    pub(super) dot_max: Option<String>,
 }
 
 /// `[template.NAME]`

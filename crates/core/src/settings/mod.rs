@@ -90,11 +90,15 @@ impl Settings {
         Self::build(&Layers::new(sources)?, file::tables(sources)?)
     }
 
-    /// The transport that a queue's mail leaves by, and its name.
-    pub fn transport_of(&self, queue: &QueueName) -> Result<(&str, &TransportSettings), InvalidInput> {
-        let name = self.queues.get(queue).map_or(transport::DEFAULT, |queue| queue.transport.as_str());
-        let found = self.transports.get_key_value(name).map(|(name, transport)| (name.as_str(), transport));
-        found.ok_or_else(|| self.no_transport(queue))
+    /// The transports that a queue's mail leaves by, in their order, each with its name; never none.
+    pub fn transports_of(&self, queue: &QueueName) -> Result<Vec<(&str, &TransportSettings)>, InvalidInput> {
+        let named = self.queues.get(queue).map(|queue| queue.transports.as_slice());
+        let usual = [transport::DEFAULT.to_owned()];
+        let find = |name: &String| {
+            let found = self.transports.get_key_value(name).map(|(name, transport)| (name.as_str(), transport));
+            found.ok_or_else(|| self.no_transport(queue))
+        };
+        named.unwrap_or(&usual).iter().map(find).collect()
     }
 
     /// What a job of this queue is promised, with what its template changes.

@@ -14,15 +14,15 @@ use crate::{Backoff, InvalidInput, Policy, QueueName};
 pub struct QueueSettings {
     /// What its jobs are promised.
     pub policy: Policy,
-    /// The transport that its mail leaves by.
-    pub transport: String,
+    /// The transports that its mail leaves by: the first one, and the next where that one is down. Never empty.
+    pub transports: Vec<String>,
 }
 
 impl QueueSettings {
     /// What holds for a queue that nobody configured.
     pub(super) fn usual(queue: &QueueName, retention: Option<Duration>) -> Self {
         let policy = Policy { retention, ..Policy::of_queue(queue.as_str()) };
-        Self { policy, transport: DEFAULT.to_owned() }
+        Self { policy, transports: vec![DEFAULT.to_owned()] }
     }
 }
 
@@ -111,25 +111,30 @@ fn read(
                 .map_or(Ok(policy.retention), |text| value::retention(&text))
                 .map_err(at("retention"))?,
         },
-        transport: match raw.transports {
-            Some(names) => transport(&names, transports).map_err(at("transports"))?,
-            None => usual.transport,
+        transports: match raw.transports {
+            Some(names) => checked(names, transports).map_err(at("transports"))?,
+            None => usual.transports,
         },
     })
 }
 
-fn transport(names: &[String], known: &BTreeMap<String, TransportSettings>) -> Result<String, InvalidInput> {
+/// Each is known and named once. The one that the environment describes may be described later.
+fn checked(names: Vec<String>, known: &BTreeMap<String, TransportSettings>) -> Result<Vec<String>, InvalidInput> {
     let refuse = |problem: String| Err(InvalidInput::new("transports", problem));
-    match names {
-        [name] if name == DEFAULT || known.contains_key(name) => Ok(name.clone()),
-        [name] => {
+    if names.is_empty() {
+        return refuse("it is empty; it may name one transport or several, the first one first".to_owned());
+    }
+    for (index, name) in names.iter().enumerate() {
+        if name != DEFAULT && !known.contains_key(name) {
             let known: Vec<&str> = known.keys().map(String::as_str).filter(|name| *name != DEFAULT).collect();
             let known = [&[DEFAULT], known.as_slice()].concat().join(", ");
-            refuse(format!("there is no transport {name:?}; it may be one of {known}"))
+            return refuse(format!("there is no transport {name:?}; it may be one of {known}"));
         }
-        [] => refuse("it is empty; it may name one transport".to_owned()),
-        [_, ..] => refuse("fallback to a second transport is not supported yet; name one".to_owned()),
+        if names[..index].contains(name) {
+            return refuse(format!("{name:?} is named twice"));
+        }
     }
+    Ok(names)
 }
 
 /// Every queue, as a worker serves them unless told otherwise: `emails` first, `bulk` last.

@@ -76,6 +76,10 @@ pub struct SmtpTimeouts {
     pub data: Option<Duration>,
     /// Until the final dot is answered.
     pub dot: Option<Duration>,
+    /// What is added to that for each megabyte of the message.
+    pub dot_per_megabyte: Option<Duration>,
+    /// The most that the two come to.
+    pub dot_max: Option<Duration>,
 }
 
 /// All transports by name: those of the toml, and the one that the environment describes.
@@ -234,6 +238,8 @@ impl SmtpTimeouts {
             command: limit("command", raw.command)?,
             data: limit("data", raw.data)?,
             dot: limit("dot", raw.dot)?,
+            dot_per_megabyte: limit("dot_per_megabyte", raw.dot_per_megabyte)?,
+            dot_max: limit("dot_max", raw.dot_max)?,
         })
     }
 }

@@ -18,13 +18,24 @@ use crate::{Error, Outage, QueueName, Result, settings::RedisSettings};
 #[derive(Clone)]
 pub struct Store {
     pub(super) link: Arc<Link>,
-    gated: bool,
+    gate: Gate,
     pub(super) keys: Keys,
+}
+
+/// Which runs of the server may be spoken to.
+#[derive(Debug, Clone)]
+enum Gate {
+    /// All.
+    Open,
+    /// Those that were introduced.
+    Introduced,
+    /// This one.
+    During(RunId),
 }
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("keys", &self.keys).field("gated", &self.gated).finish_non_exhaustive()
+        f.debug_struct("Store").field("keys", &self.keys).field("gate", &self.gate).finish_non_exhaustive()
     }
 }
 
@@ -33,7 +44,7 @@ impl Store {
     pub async fn connect(settings: &RedisSettings) -> Result<Self> {
         let link = Arc::new(Link::new(Server::new(settings)?));
         link.line().await?;
-        Ok(Self { link, gated: false, keys: Keys::new(&settings.prefix) })
+        Ok(Self { link, gate: Gate::Open, keys: Keys::new(&settings.prefix) })
     }
 
     /// Connects, however long Redis is away; an error only where waiting is of no use.
@@ -70,13 +81,19 @@ impl Store {
     /// [introduced](Self::introduce). A call that is let through runs on a connection to the very run that was.
     #[must_use]
     pub fn gated(&self) -> Self {
-        Self { gated: true, ..self.clone() }
+        Self { gate: Gate::Introduced, ..self.clone() }
     }
 
-    /// This store without the gate, for saying what must be said before it opens.
+    /// This store, refusing every call in the same way while it speaks to another run than this one.
+    #[must_use]
+    pub fn during(&self, run: &RunId) -> Self {
+        Self { gate: Gate::During(run.clone()), ..self.clone() }
+    }
+
+    /// This store without a gate, for saying what must be said before it opens.
     #[must_use]
     pub fn ungated(&self) -> Self {
-        Self { gated: false, ..self.clone() }
+        Self { gate: Gate::Open, ..self.clone() }
     }
 
     /// Waits until this store speaks to a run of the server that was not introduced yet, connecting if need be; at the
@@ -127,10 +144,12 @@ impl Store {
     /// The connection for one call: the gate is judged by the very connection that the call then uses.
     async fn line(&self) -> Result<Arc<Line>> {
         let line = self.link.line().await?;
-        if self.gated && !self.link.knows(line.run()) {
-            return Err(Error::Unintroduced);
-        }
-        Ok(line)
+        let is_let_through = match &self.gate {
+            Gate::Open => true,
+            Gate::Introduced => self.link.knows(line.run()),
+            Gate::During(run) => line.run() == run,
+        };
+        if is_let_through { Ok(line) } else { Err(Error::Unintroduced) }
     }
 }
 

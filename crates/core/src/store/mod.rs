@@ -43,7 +43,7 @@ pub use find::{JobFilter, JobPage};
 pub use idempotency::Reservation;
 pub use jobs::{AttemptReport, JobError, JobReport};
 pub use limits::{Leave, LimitName};
-pub use processes::{BusyJob, ProcessInfo, ProcessKind};
+pub use processes::{Alert, BusyJob, ProcessInfo, ProcessKind, TransportReport, TransportState};
 pub use queues::{Minute, QueueReport};
 pub use restate::{KnownJob, RestateReply};
 pub use run::RunId;

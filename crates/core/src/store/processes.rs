@@ -54,9 +54,67 @@ pub struct ProcessInfo {
     /// How many have failed with it.
     #[serde(default)]
     pub failed: u64,
-    /// What keeps it from working, if anything.
+    /// What keeps it from working, one thing each.
+    #[serde(default)]
+    pub alerts: Vec<Alert>,
+    /// The first of them; told for readers that do not know `alerts`.
     #[serde(default)]
     pub alert: Option<String>,
+    /// How its ways out are.
+    #[serde(default)]
+    pub transports: Vec<TransportReport>,
+}
+
+/// Something that somebody should look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alert {
+    /// What it is about, as in `transport:main` or `template:welcome`; one alert for each.
+    pub about: String,
+    /// What is wrong, in a sentence.
+    pub text: String,
+    /// Since when (Unix milliseconds, the process's clock).
+    pub since_ms: i64,
+}
+
+/// How a transport is, as one worker sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransportReport {
+    /// Its name.
+    pub name: String,
+    /// Whether mail leaves by it.
+    pub state: TransportState,
+    /// Since when (Unix milliseconds, the process's clock).
+    pub since_ms: i64,
+    /// Why not, if so: the server's words, or what went wrong.
+    #[serde(default)]
+    pub why: Option<String>,
+    /// When a mail tries it next, if mail does not leave by it (Unix milliseconds, the process's clock).
+    #[serde(default)]
+    pub next_try_ms: Option<i64>,
+}
+
+/// Whether mail leaves by a transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TransportState {
+    /// It does.
+    Up,
+    /// Not for a moment: the server wants less.
+    Paused,
+    /// It does not: no connection, or our account is refused.
+    Down,
+}
+
+impl TransportState {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Paused => "paused",
+            Self::Down => "down",
+        }
+    }
 }
 
 /// A job under way.
@@ -86,8 +144,18 @@ impl ProcessInfo {
             sending: Vec::new(),
             sent: 0,
             failed: 0,
+            alerts: Vec::new(),
             alert: None,
+            transports: Vec::new(),
         }
+    }
+
+    /// What an older version tells as its one alert is an alert among others.
+    fn with_all_alerts(mut self) -> Self {
+        if let (Some(text), true) = (&self.alert, self.alerts.is_empty()) {
+            self.alerts.push(Alert { about: "worker".to_owned(), text: text.clone(), since_ms: self.seen_ms });
+        }
+        self
     }
 }
 
@@ -97,7 +165,8 @@ const DEAD_AFTER_MS: i64 = 3 * 5_000 + 1_000;
 impl Store {
     /// Tells that this process is alive and what it does.
     pub async fn say_alive(&self, info: &ProcessInfo) -> Result<()> {
-        let json = serde_json::to_string(info).map_err(|error| crate::Error::Protocol(error.to_string()))?;
+        let info = ProcessInfo { alert: info.alerts.first().map(|alert| alert.text.clone()), ..info.clone() };
+        let json = serde_json::to_string(&info).map_err(|error| crate::Error::Protocol(error.to_string()))?;
         let args = Args::of([&info.id, &json]);
         self.call_at::<String>("say_alive", self.keys.system_base(), args).await.map(|_| ())
     }
@@ -123,7 +192,7 @@ impl Store {
                 self.say_gone(&id).await?;
             } else if let Ok(info) = serde_json::from_str::<ProcessInfo>(json) {
                 // Anything else is a newer version's words.
-                alive.push(ProcessInfo { seen_ms, ..info });
+                alive.push(ProcessInfo { seen_ms, ..info }.with_all_alerts());
             }
         }
         alive.sort_by(|a, b| (a.started_ms, &a.id).cmp(&(b.started_ms, &b.id)));

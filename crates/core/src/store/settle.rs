@@ -79,8 +79,8 @@ pub struct Settled {
     pub receipt: Option<String>,
     /// What became of each recipient so far.
     pub recipients: Vec<RecipientReport>,
-    /// The try itself; none when nothing was tried.
-    pub record: Option<AttemptRecord>,
+    /// The try itself, after those by transports that it was not sent by; none when nothing was tried.
+    pub records: Vec<AttemptRecord>,
 }
 
 impl Store {
@@ -118,7 +118,7 @@ impl Store {
             let (code, message) = left.error.clone().unwrap_or_default();
             args.push(id).push(fence).push(outcome.as_str()).push(reason).push(left.attempt);
             args.push(code).push(message).push(left.receipt.as_deref().unwrap_or_default());
-            args.push(json(&left.recipients)?).push(record_line(left)?).push(record_ms(left));
+            args.push(json(&left.recipients)?).push(record_lines(left)?).push(record_ms(left));
         }
         self.settle("finish", queue, args, jobs.len(), |word| {
             Ok(match word {
@@ -143,7 +143,7 @@ impl Store {
         for (id, fence, delay, left) in jobs {
             let (code, message) = left.error.clone().unwrap_or_default();
             args.push(id).push(fence).push(millis(*delay)).push(left.attempt).push(code).push(message);
-            args.push(json(&left.recipients)?).push(record_line(left)?).push(record_ms(left));
+            args.push(json(&left.recipients)?).push(record_lines(left)?).push(record_ms(left));
         }
         self.settle("defer", queue, args, jobs.len(), |word| {
             Ok(match word {
@@ -183,12 +183,13 @@ impl Store {
     }
 }
 
-fn record_line(left: &Settled) -> Result<String> {
-    left.record.as_ref().map_or(Ok(String::new()), json)
+fn record_lines(left: &Settled) -> Result<String> {
+    let lines: Vec<String> = left.records.iter().map(json).collect::<Result<_>>()?;
+    Ok(lines.join("\n"))
 }
 
 fn record_ms(left: &Settled) -> u64 {
-    left.record.as_ref().map_or(0, |record| record.ms)
+    left.records.iter().map(|record| record.ms).sum()
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String> {

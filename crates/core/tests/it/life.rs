@@ -40,7 +40,7 @@ async fn the_story_of_a_job_is_told_whole() {
             result: RecipientResult::Open,
             reply: Some("451".to_owned()),
         }],
-        record: Some(record),
+        records: vec![record],
     };
     let item = (id.clone(), job.fence, Duration::from_millis(1), left);
     fixture.store.defer(&fixture.queue, &worker, &[item]).await.expect("deferred");
@@ -271,7 +271,7 @@ async fn an_outage_is_not_told_a_thousand_times() {
             verdict: "nothing_sent".to_owned(),
             ms: u64::from(n),
         };
-        let left = Settled { record: Some(record), ..Settled::default() };
+        let left = Settled { records: vec![record], ..Settled::default() };
         let item = (id.clone(), job.fence, Duration::ZERO, left);
         fixture.store.defer(&fixture.queue, &worker, &[item]).await.expect("deferred");
     }

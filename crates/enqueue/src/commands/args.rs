@@ -33,7 +33,7 @@ pub(crate) struct TermArgs {
 }
 
 impl TermArgs {
-    pub(crate) fn options(&self, no_result: bool) -> Options {
+    pub(crate) fn options(&self) -> Options {
         let due = match (self.after, self.at) {
             (Some(span), _) => Due::In(span),
             (None, Some(ms)) => Due::At(ms),
@@ -45,7 +45,7 @@ impl TermArgs {
             due,
             expires_in: self.expires_in,
             key: self.key.clone(),
-            no_result,
+            ..Options::default()
         }
     }
 }

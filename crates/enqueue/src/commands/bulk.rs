@@ -147,7 +147,7 @@ async fn put_in(
     shared: &Mail,
     hash: &str,
 ) -> Result<BatchId> {
-    let options = args.terms.options(false);
+    let options = args.terms.options();
     let mut bulk = context.postroom.bulk(shared.clone()).rows(rows_hash(context, args, hash).await?);
     bulk = bulk.with(options);
     if let Some(name) = &args.name {
@@ -190,6 +190,9 @@ async fn fill(batch: &mut BulkInput<'_>, sieve: &mut Sieve<'_>, head: Vec<Row>) 
 }
 
 fn broken_off(failure: Failure, id: &BatchId, added: u64, key: Option<&str>) -> Failure {
+    if failure.code == "unsure" {
+        return failure;
+    }
     let go_on = match key {
         Some(_) => "run the same command again to go on".to_owned(),
         None => format!("cancel what is queued with: postroom cancel {id}"),

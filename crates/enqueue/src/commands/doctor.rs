@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Display, time::Duration};
 use postroom_core::{
     EmailAddress, Mail, QueueName, Store,
     settings::TransportSettings,
-    store::{ProcessInfo, ProcessKind},
+    store::{ProcessInfo, ProcessKind, TransportState},
 };
 use postroom_mail::login_check;
 use serde::Serialize;
@@ -129,17 +129,36 @@ async fn flow(context: &Context, store: &Store, findings: &mut Findings) -> Resu
         0 => findings.fail("workers", "none is alive: nothing is sent; start one with: postroom worker"),
         number => findings.ok("workers", format_args!("{number} alive")),
     }
-    for worker in &workers {
-        if let Some(alert) = &worker.alert {
-            findings.warn("workers", format_args!("{} {}: {alert}", worker.host, worker.pid));
-        }
-    }
+    workers.iter().for_each(|worker| troubles(worker, findings));
     let served: BTreeSet<&QueueName> = workers.iter().flat_map(|worker| &worker.queues).collect();
     for queue in queues::known(context, store).await? {
         self::queue(store, &queue, served.contains(&queue), findings).await?;
     }
     beat(context, &processes, findings);
     Ok(())
+}
+
+/// What a worker complains of. A transport that is down is no mere complaint.
+fn troubles(worker: &ProcessInfo, findings: &mut Findings) {
+    let who = format!("worker {} {}", worker.host, worker.pid);
+    for transport in &worker.transports {
+        let check = format!("transport {}", transport.name);
+        let why = transport.why.as_deref().unwrap_or("no reason is told");
+        match transport.state {
+            TransportState::Up => {}
+            TransportState::Paused => findings.warn(&check, format_args!("{who} pauses: its server wants less: {why}")),
+            TransportState::Down => findings.fail(
+                &check,
+                format_args!(
+                    "down for {who}: {why}; check its server, login and settings. Mail waits or goes by the queue's next \
+                     transport, none fails, and a try every half minute finds out when it is back"
+                ),
+            ),
+        }
+    }
+    for alert in worker.alerts.iter().filter(|alert| !alert.about.starts_with("transport:")) {
+        findings.warn("workers", format_args!("{who}: {}", alert.text));
+    }
 }
 
 async fn queue(store: &Store, queue: &QueueName, served: bool, findings: &mut Findings) -> Result<()> {

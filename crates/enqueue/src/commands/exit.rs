@@ -101,9 +101,11 @@ impl From<postroom_core::Error> for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
+        let message = error.to_string();
         match error {
             Error::Core(error) => error.into(),
             Error::NotSent(not_sent) => not_sent.into(),
+            Error::Unsure { .. } => Self::new(Exit::Away, "unsure", message),
         }
     }
 }

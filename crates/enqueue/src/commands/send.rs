@@ -11,7 +11,7 @@ use super::{
     exit::{Failure, Result},
     files, outcome, queues,
 };
-use crate::{JobId, QueueName};
+use crate::{JobId, Options, QueueName};
 
 const EXAMPLES: &str = "Examples:
   postroom send --to ann@example.org --subject Hello --text 'It works.'
@@ -22,7 +22,7 @@ const EXAMPLES: &str = "Examples:
   postroom send --to ann@example.org --subject Code --text 1234 \\
     --priority 0 --expires-in 10m --wait 10s
   postroom send --to ann@example.org --subject Invoice --text @invoice.txt \\
-    --key invoice-2027-001";
+    --key invoice-2027-001 --durable";
 
 /// Hand one mail over; prints its job's id
 #[derive(Debug, clap::Args)]
@@ -71,11 +71,14 @@ pub(crate) struct Args {
     /// Keep no result, only a mark for 24 hours that the job has been
     #[arg(long)]
     no_result: bool,
+    /// Print the id only when the mail stays even if Redis is killed then; takes about a second
+    #[arg(long)]
+    durable: bool,
     /// Wait so long for the mail to be sent; the exit code tells what became of it
     #[arg(long, value_name = "DURATION", value_parser = span)]
     wait: Option<Duration>,
     /// Send it now, in the foreground, without Redis; prints its Message-ID
-    #[arg(long, conflicts_with_all = ["wait", "key", "after", "at", "expires_in"])]
+    #[arg(long, conflicts_with_all = ["wait", "key", "after", "at", "expires_in", "durable"])]
     sync: bool,
 }
 
@@ -84,7 +87,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<()> {
     if args.sync {
         return send_now(context, &mail, args.terms.queue.as_ref()).await;
     }
-    let sending = context.postroom.send(mail).with(args.terms.options(args.no_result));
+    let options = Options { no_result: args.no_result, durable: args.durable, ..args.terms.options() };
+    let sending = context.postroom.send(mail).with(options);
     let queue = sending.queue();
     let id = queues::with_warning(context, &queue, sending).await?;
     context.console.tell(&json!({ "id": id }), || id.to_string());

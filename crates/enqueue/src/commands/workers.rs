@@ -1,7 +1,7 @@
 //! `postroom workers`
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use postroom_core::store::{ProcessInfo, ProcessKind};
+use postroom_core::store::{Alert, ProcessInfo, ProcessKind, TransportReport, TransportState};
 use serde::Serialize;
 
 use super::{Context, exit::Result, table};
@@ -31,7 +31,26 @@ struct Alive<'a> {
     failed: u64,
     started_at: String,
     seen_at: String,
-    alert: Option<&'a str>,
+    transports: Vec<Way<'a>>,
+    alerts: Vec<Told<'a>>,
+}
+
+/// How a transport is with it.
+#[derive(Debug, Serialize)]
+struct Way<'a> {
+    name: &'a str,
+    state: TransportState,
+    since_at: String,
+    why: Option<&'a str>,
+    next_try_at: Option<String>,
+}
+
+/// What keeps it from working.
+#[derive(Debug, Serialize)]
+struct Told<'a> {
+    about: &'a str,
+    text: &'a str,
+    since_at: String,
 }
 
 pub(crate) async fn run(context: &Context, _: &Args) -> Result<()> {
@@ -60,14 +79,48 @@ impl<'a> Alive<'a> {
             failed: process.failed,
             started_at: rfc3339(process.started_ms),
             seen_at: rfc3339(process.seen_ms),
-            alert: process.alert.as_deref(),
+            transports: process.transports.iter().map(Way::of).collect(),
+            alerts: process.alerts.iter().map(Told::of).collect(),
         }
     }
 }
 
+impl<'a> Way<'a> {
+    fn of(report: &'a TransportReport) -> Self {
+        Self {
+            name: &report.name,
+            state: report.state,
+            since_at: rfc3339(report.since_ms),
+            why: report.why.as_deref(),
+            next_try_at: report.next_try_ms.map(rfc3339),
+        }
+    }
+
+    fn word(&self) -> String {
+        format!("{} {}", self.name, self.state.as_str())
+    }
+}
+
+impl<'a> Told<'a> {
+    fn of(alert: &'a Alert) -> Self {
+        Self { about: &alert.about, text: &alert.text, since_at: rfc3339(alert.since_ms) }
+    }
+}
+
 fn table_of(alive: &[Alive<'_>]) -> String {
-    let mut table =
-        table::with(&["kind", "host", "pid", "state", "queues", "sending", "sent", "failed", "since", "alert"]);
+    let mut table = table::with(&[
+        "kind",
+        "host",
+        "pid",
+        "state",
+        "queues",
+        "transports",
+        "sending",
+        "sent",
+        "failed",
+        "since",
+        "alerts",
+    ]);
     for process in alive {
         table.add_row([
             kind(process.kind).to_owned(),
@@ -75,11 +128,12 @@ fn table_of(alive: &[Alive<'_>]) -> String {
             process.pid.to_string(),
             process.state.to_owned(),
             process.queues.join(" "),
+            process.transports.iter().map(Way::word).collect::<Vec<_>>().join(", "),
             format!("{}/{}", process.sending, process.concurrency),
             process.sent.to_string(),
             process.failed.to_string(),
             process.started_at.clone(),
-            process.alert.unwrap_or_default().to_owned(),
+            process.alerts.iter().map(|alert| alert.text).collect::<Vec<_>>().join("; "),
         ]);
     }
     table.trim_fmt()

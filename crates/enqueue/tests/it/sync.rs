@@ -34,6 +34,27 @@ async fn refused_is_1_with_the_servers_words_and_in_doubt_is_6() {
     desk.run(&MAIL).refused(1, &["nothing_sent"]);
 }
 
+/// The next transport takes over where nothing was sent, and never from doubt.
+#[tokio::test]
+async fn the_next_transport_takes_over() {
+    let (main, spare) = (FakeSmtp::start().await, FakeSmtp::start().await);
+    let desk = Desk::at(NO_REDIS).with_smtp(&main);
+    let table = |name: &str, server: &FakeSmtp| {
+        let port = server.port();
+        format!("[transport.{name}]\nkind = 'smtp'\nhost = '127.0.0.1'\nport = {port}\nsecurity = 'none'\n")
+    };
+    let queues = "[queue.emails]\ntransports = ['main', 'spare']\n";
+    desk.file("postroom.toml", format!("{}{}{queues}", table("main", &main), table("spare", &spare)));
+    desk.ok(&MAIL);
+    assert_eq!((main.received_count(), spare.received_count()), (1, 0));
+    main.fault(Fault::at(Phase::Dot, Action::StoreThenClose).times(1));
+    assert_eq!(desk.run(&MAIL).code, 6);
+    assert_eq!((main.received_count(), spare.received_count()), (2, 0));
+    main.stop();
+    desk.ok(&MAIL);
+    assert_eq!(spare.received_count(), 1);
+}
+
 #[tokio::test]
 async fn a_bulk_one_by_one() {
     let server = FakeSmtp::start().await;

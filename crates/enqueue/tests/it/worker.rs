@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postroom_testkit::{Action, FakeSmtp, Fault, Phase};
+use postroom_testkit::{Action, FakeSmtp, Fault, Phase, eventually};
 use serde_json::json;
 
 use crate::Desk;
@@ -63,4 +63,34 @@ async fn a_watched_bulk_and_a_healthy_doctor() {
     assert_eq!(ran.code, 1, "{ran:?}");
     desk.ok(&["retry", ran.out()]);
     desk.ok(&["status", ran.out(), "--wait", "60s"]);
+}
+
+/// Whoever looks sees that no mail leaves, why, and what to do.
+#[tokio::test]
+async fn a_transport_that_is_down_is_shown() {
+    let server = FakeSmtp::builder().auth("ada", "right").start().await;
+    let desk = Desk::new().with_smtp(&server).with("SMTP_USERNAME", "ada").with("SMTP_PASSWORD", "wrong");
+    let _worker = desk.worker().await;
+    let id = desk.send(&[]);
+    let told = eventually(Duration::from_secs(60), "the transport is down", async || {
+        let line = desk.ok(&["workers", "--json"]);
+        let worker: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        (worker["transports"][0]["state"] == "down").then_some(worker)
+    })
+    .await;
+    let (transport, alert) = (&told["transports"][0], &told["alerts"][0]);
+    assert_eq!((&transport["name"], &alert["about"]), (&json!("default"), &json!("transport:default")), "{told}");
+    assert!(transport["why"].as_str().is_some_and(|why| why.contains("535")), "{told}");
+    for time in [&transport["since_at"], &transport["next_try_at"], &alert["since_at"]] {
+        assert!(time.as_str().is_some_and(|time| time.ends_with('Z')), "{told}");
+    }
+    assert!(desk.ok(&["workers"]).contains("default down"));
+    let ran = desk.run(&["doctor"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let line = ran.stdout.lines().find(|line| line.contains("down for worker")).expect("a line about it");
+    for word in ["FAIL transport default", "535", "check its server, login"] {
+        assert!(line.contains(word), "{line}");
+    }
+    let status = desk.status(&id);
+    assert_eq!((&status["attempt"], &status["error"]["code"]), (&json!(0), &json!("account")), "{status}");
 }

@@ -1,6 +1,11 @@
 //! Mail through a mail server.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    pin::{Pin, pin},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use postroom_core::{
     EmailAddress,
@@ -50,14 +55,46 @@ impl SmtpTransport {
             Ok(envelope) => envelope,
             Err(problem) => return Attempt::invalid(to, &problem),
         };
-        let mut session = match self.pool.checkout().await {
-            Ok(session) => session,
-            Err(error) => return of_error(to, &error),
-        };
-        match session.send(&envelope, &message.bytes, commit).await {
+        match self.deliver(&envelope, &message.bytes, commit).await {
             Ok(delivery) => of_delivery(to, &delivery),
             Err(error) => of_error(to, &error),
         }
+    }
+
+    /// An idle connection may end in the moment it is used: that says nothing about the mail or the server, so it goes
+    /// over a new one at once. Not when `commit` has begun: it can't be taken back.
+    async fn deliver(
+        &self,
+        envelope: &Envelope,
+        bytes: &[u8],
+        commit: impl Future<Output = Commit>,
+    ) -> Result<Delivery, SmtpError> {
+        let (mut commit, begun) = (pin!(commit), AtomicBool::new(false));
+        let mut session = self.pool.checkout().await?;
+        let was_used = session.messages() > 0;
+        let result = session.send(envelope, bytes, noting(&mut commit, &begun)).await;
+        if !was_used || begun.load(Ordering::Relaxed) || !was_closed(&result) {
+            return result;
+        }
+        session.renew().await?;
+        session.send(envelope, bytes, noting(&mut commit, &begun)).await
+    }
+}
+
+/// The same future, and whether it has begun.
+async fn noting(commit: &mut Pin<&mut impl Future<Output = Commit>>, begun: &AtomicBool) -> Commit {
+    begun.store(true, Ordering::Relaxed);
+    commit.await
+}
+
+/// Whether a server ended the connection, and not because we send too fast.
+fn was_closed(result: &Result<Delivery, SmtpError>) -> bool {
+    match result {
+        Err(error) => error.is_closed() && Verdict::from_trouble(error) == Verdict::NothingSent,
+        Ok(Delivery { outcome: Outcome::Refused { phase: Phase::Mail, reply }, .. }) => {
+            Verdict::from_reply(Phase::Mail, reply.code, reply.enhanced, &reply.message()) == Verdict::NothingSent
+        }
+        Ok(_) => false,
     }
 }
 
@@ -93,7 +130,10 @@ fn limits(settings: &SmtpTimeouts) -> TimeLimits {
         command: settings.command.unwrap_or(usual.command),
         data: settings.data.unwrap_or(usual.data),
         dot: settings.dot.unwrap_or(usual.dot),
-        ..usual
+        dot_per_megabyte: settings.dot_per_megabyte.unwrap_or(usual.dot_per_megabyte),
+        dot_max: settings.dot_max.unwrap_or(usual.dot_max),
+        // Nobody waits for it.
+        quit: usual.quit,
     }
 }
 
@@ -107,7 +147,7 @@ fn envelope(message: &Message, to: &[EmailAddress]) -> Result<Envelope, String> 
 fn of_error(to: &[EmailAddress], error: &SmtpError) -> Attempt {
     let attempt = Attempt::alike(to, Verdict::from_trouble(error), &error.to_string());
     let attempt = match error.reply() {
-        Some(reply) => attempt.with_codes(reply.code, reply.enhanced),
+        Some(reply) => attempt.with_codes(reply),
         None => attempt,
     };
     Attempt { phase: Some(error.phase().as_str()), ..attempt }
@@ -122,26 +162,38 @@ fn of_delivery(to: &[EmailAddress], delivery: &Delivery) -> Attempt {
         Outcome::Refused { phase, reply } => of_reply(to, *phase, reply),
         Outcome::InDoubt { error } => of_error(to, error),
         Outcome::AllRefused => match delivery.refused().next() {
-            Some(first) => of_reply(to, Phase::Rcpt, &first.reply),
+            Some(first) => in_vain(of_reply(to, Phase::Rcpt, &first.reply)),
             None => Attempt::alike(to, Verdict::NothingSent, "the server refused all recipients"),
         },
     };
     with_refused(whole, delivery)
 }
 
+/// Too many recipients where none was taken: another transaction would fare no better now.
+fn in_vain(attempt: Attempt) -> Attempt {
+    match attempt.verdict {
+        Verdict::TooManyRecipients => Attempt { verdict: Verdict::Throttled, ..attempt },
+        _ => attempt,
+    }
+}
+
 fn of_reply(to: &[EmailAddress], phase: Phase, reply: &Reply) -> Attempt {
     let text = reply.message();
     let verdict = Verdict::from_reply(phase, reply.code, reply.enhanced, &text);
-    let attempt = Attempt::alike(to, verdict, &reply.to_string()).with_codes(reply.code, reply.enhanced);
+    let attempt = Attempt::alike(to, verdict, &reply.to_string()).with_codes(reply);
     Attempt { phase: Some(phase.as_str()), ..attempt }
 }
 
 /// Those refused at RCPT keep that reply, whatever came of the others.
 fn with_refused(mut attempt: Attempt, delivery: &Delivery) -> Attempt {
+    let some_were_sent = matches!(delivery.outcome, Outcome::Accepted { .. });
     for refused in delivery.refused() {
         let own = attempt.recipients.iter_mut().find(|own| own.address.as_str() == refused.address.as_str());
         if let Some(own) = own {
             *own = of_rcpt(&own.address, &refused.reply);
+            if own.verdict == Verdict::TooManyRecipients && !some_were_sent {
+                own.verdict = Verdict::Throttled;
+            }
         }
     }
     let verdict = Verdict::of_mail(attempt.recipients.iter().map(|own| own.verdict));
@@ -161,7 +213,7 @@ fn of_rcpt(address: &EmailAddress, reply: &Reply) -> RecipientOutcome {
     RecipientOutcome {
         code: Some(reply.code),
         enhanced: reply.enhanced.map(|enhanced| enhanced.to_string()),
-        suppress: verdict.suppresses(reply.code, reply.enhanced),
+        suppress: verdict.suppresses(reply.code, reply.enhanced, &reply.message()),
         ..RecipientOutcome::new(address, verdict, trimmed(&reply.to_string()))
     }
 }

@@ -218,15 +218,19 @@ async fn each_recipient_has_a_result_of_its_own() {
     server.fault(Fault::at(Phase::Rcpt, Action::reply(451, "4.7.1 Greylisted")).recipient(ALL[1]).times(1));
     let bench = Bench::smtp(server);
     let (first, _) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
-    let expected = [(ALL[0], Verdict::RecipientRefused), (ALL[1], Verdict::Later), (ALL[2], Verdict::Accepted)];
+    let expected = [(ALL[0], Verdict::RecipientRefused), (ALL[1], Verdict::Greylisted), (ALL[2], Verdict::Accepted)];
     assert_eq!(verdicts(&first), expected);
     assert_eq!(
         (first.verdict, first.phase, first.code, first.enhanced.as_deref()),
-        (Verdict::Later, Some("rcpt"), Some(451), Some("4.7.1"))
+        (Verdict::Greylisted, Some("rcpt"), Some(451), Some("4.7.1"))
     );
     assert!(first.recipients[0].suppress && first.recipients[0].reply.contains("No such user"), "{first:?}");
-    let open: Vec<_> =
-        first.recipients.iter().filter(|own| own.verdict.is_retryable()).map(|own| own.address.clone()).collect();
+    let open: Vec<_> = first
+        .recipients
+        .iter()
+        .filter(|own| own.verdict == Verdict::Greylisted)
+        .map(|own| own.address.clone())
+        .collect();
     let (second, _) = bench.send(&message(), &open, Commit::Proceed).await;
     assert_eq!((second.verdict, second.recipients.len()), (Verdict::Accepted, 1), "{second:?}");
     let got: Vec<_> = bench.messages().into_iter().filter_map(|(to, _)| to).collect();
@@ -259,6 +263,91 @@ async fn a_server_s_words_become_a_verdict() {
         assert_eq!((attempt.verdict, attempt.phase), (verdict, Some(at)), "{attempt:?}");
         assert!(attempt.reply.contains(words), "{attempt:?}");
         assert!(attempt.recipients.iter().all(|own| own.verdict == verdict), "{attempt:?}");
+    }
+}
+
+/// Those beyond the server's limit go in the next transaction; with nobody taken there is none to hope for.
+#[tokio::test]
+async fn too_many_recipients_go_in_parts() {
+    let server = FakeSmtp::builder().max_recipients(2).start().await;
+    let bench = Bench::smtp(server);
+    let (first, _) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+    let expected = [(ALL[0], Verdict::Accepted), (ALL[1], Verdict::Accepted), (ALL[2], Verdict::TooManyRecipients)];
+    assert_eq!((first.verdict, verdicts(&first)), (Verdict::TooManyRecipients, expected.to_vec()), "{first:?}");
+    assert!(!first.verdict.counts());
+    let (second, _) = bench.send(&message(), &addresses(&[ALL[2]]), Commit::Proceed).await;
+    assert_eq!(second.verdict, Verdict::Accepted);
+
+    for (limit, act) in [(0, Action::Usual), (2, Action::reply(451, "4.3.0 later"))] {
+        let server = FakeSmtp::builder().max_recipients(limit).start().await;
+        server.fault(Fault::at(Phase::Dot, act));
+        let (attempt, _) = Bench::smtp(server).send(&message(), &addresses(&ALL), Commit::Proceed).await;
+        let left = attempt.recipients.last().map(|own| own.verdict);
+        assert_eq!(left, Some(Verdict::Throttled), "{attempt:?}");
+        assert_eq!(attempt.verdict, if limit == 0 { Verdict::Throttled } else { Verdict::Later }, "{attempt:?}");
+    }
+}
+
+/// At the dot nobody can tell whose address is meant.
+#[tokio::test]
+async fn only_the_address_that_is_meant_is_suppressed() {
+    for (to, suppressed) in [(&ALL[..1], true), (&ALL[..], false)] {
+        let server = FakeSmtp::start().await;
+        server.fault(Fault::at(Phase::Dot, Action::reply(550, "5.1.1 No such user")));
+        let (attempt, _) = Bench::smtp(server).send(&message(), &addresses(to), Commit::Proceed).await;
+        assert_eq!(attempt.verdict, Verdict::RecipientRefused);
+        assert!(attempt.recipients.iter().all(|own| own.suppress == suppressed), "{attempt:?}");
+    }
+}
+
+async fn accepted(bench: &Bench) {
+    let (attempt, asked) = bench.send(&message(), &addresses(&ALL[..1]), Commit::Proceed).await;
+    assert_eq!((attempt.verdict, asked), (Verdict::Accepted, 1), "{attempt:?}");
+}
+
+/// What the server did to an idle connection is no try of the mail that meets it.
+#[tokio::test]
+async fn an_idle_connection_that_ends_costs_no_try() {
+    for pipelining in [true, false] {
+        for (phase, act) in [
+            (Phase::Mail, Action::Close),
+            (Phase::Mail, Action::Reset),
+            (Phase::Mail, Action::reply_and_close(421, "4.4.2 idle for too long")),
+            (Phase::Mail, Action::reply_and_close(421, "4.7.0 Too many messages on this connection")),
+            (Phase::Mail, Action::reply_and_close(451, "4.4.2 Timeout waiting for data from client")),
+            (Phase::Rcpt, Action::Close),
+            (Phase::Rcpt, Action::reply_and_close(421, "4.3.2 restarting")),
+        ] {
+            let server = FakeSmtp::builder().pipelining(pipelining).start().await;
+            server.fault(Fault::at(phase, act.clone()).connection(1).message(2));
+            let bench = Bench::smtp(server);
+            accepted(&bench).await;
+            accepted(&bench).await;
+            let Behind::Server(server) = &bench.behind else { panic!("a server") };
+            assert_eq!((server.connections(), server.received_count()), (2, 2), "{act:?}");
+        }
+    }
+}
+
+/// A new connection that is closed too, one that is told to slow down, and a mail that was begun are as they are.
+#[tokio::test]
+async fn not_more_than_one_connection_more() {
+    for (fault, verdict, connections) in [
+        (Fault::at(Phase::Mail, Action::Close), Verdict::NothingSent, 2),
+        (Fault::at(Phase::Mail, Action::reply_and_close(421, "4.7.28 unusual rate")), Verdict::Throttled, 1),
+        (Fault::at(Phase::Data, Action::Close), Verdict::NothingSent, 1),
+        (Fault::at(Phase::Dot, Action::Close), Verdict::Unknown, 1),
+    ] {
+        for pipelining in [true, false] {
+            let server = FakeSmtp::builder().pipelining(pipelining).start().await;
+            let bench = Bench::smtp(server);
+            accepted(&bench).await;
+            let Behind::Server(server) = &bench.behind else { panic!("a server") };
+            server.fault(fault.clone());
+            let (attempt, asked) = bench.send(&message(), &addresses(&ALL[..1]), Commit::Proceed).await;
+            assert_eq!((attempt.verdict, server.connections()), (verdict, connections), "{fault:?}: {attempt:?}");
+            assert!(asked <= 1, "{fault:?}");
+        }
     }
 }
 

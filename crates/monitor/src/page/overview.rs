@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::State;
 use postroom_core::{
     JobState, QueueReport,
-    store::{JobFilter, ProcessInfo, ProcessKind},
+    store::{JobFilter, ProcessInfo, ProcessKind, TransportReport},
 };
 
 use super::{Page, Shell, html, row::Row};
@@ -79,7 +79,16 @@ struct ProcessLine {
     info: ProcessInfo,
     started: Moment,
     queues: String,
+    ways: Vec<WayLine>,
     busy: usize,
+}
+
+/// How a transport is with a worker.
+struct WayLine {
+    name: String,
+    state: &'static str,
+    since: Moment,
+    why: String,
 }
 
 impl ProcessLine {
@@ -88,8 +97,20 @@ impl ProcessLine {
             kind: kind(info.kind),
             started: clock.at_ms(info.started_ms),
             queues: info.queues.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            ways: info.transports.iter().map(|report| WayLine::new(report, clock)).collect(),
             busy: info.sending.len(),
             info: info.clone(),
+        }
+    }
+}
+
+impl WayLine {
+    fn new(report: &TransportReport, clock: Clock) -> Self {
+        Self {
+            name: report.name.clone(),
+            state: report.state.as_str(),
+            since: clock.at_ms(report.since_ms),
+            why: report.why.clone().unwrap_or_default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use postroom_core::{
     QueueName,
-    store::{Outcome, ProcessInfo, ProcessKind},
+    store::{Outcome, ProcessInfo, ProcessKind, TransportReport, TransportState},
 };
 
 use crate::{
@@ -76,6 +76,9 @@ async fn metrics_are_read_from_redis() {
     let mut worker = ProcessInfo::of_this_process(ProcessKind::Worker, "w1".into());
     worker.queues = vec![emails()];
     worker.concurrency = 7;
+    let way =
+        |name: &str, state| TransportReport { name: name.into(), state, since_ms: 0, why: None, next_try_ms: None };
+    worker.transports = vec![way("main", TransportState::Down), way("spare", TransportState::Up)];
     site.store.say_alive(&worker).await.unwrap();
     site.processes().await;
     let metrics = site.get("/metrics").await;
@@ -93,6 +96,8 @@ async fn metrics_are_read_from_redis() {
         "postroom_workers{queue=\"bulk\"} 0",
         "postroom_worker_slots{queue=\"emails\"} 7",
         "postroom_processes{kind=\"monitor\"} 1",
+        "postroom_transport_up{transport=\"main\",worker=\"w1\"} 0",
+        "postroom_transport_up{transport=\"spare\",worker=\"w1\"} 1",
     ] {
         assert!(lines.contains(&expected), "no {expected} in {}", metrics.body);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use postroom_core::{
     QueueName, Settings,
     settings::Sources,
-    store::{Due, JobTerms, Outcome, ProcessInfo, ProcessKind},
+    store::{Alert, Due, JobTerms, Outcome, ProcessInfo, ProcessKind, TransportReport, TransportState},
 };
 use serde_json::json;
 
@@ -38,12 +38,27 @@ async fn the_overview_counts_and_warns() {
     let mut worker = ProcessInfo::of_this_process(ProcessKind::Worker, "w1".into());
     worker.queues = vec![emails()];
     worker.concurrency = 7;
-    worker.alert = Some("template <gone> is missing".into());
+    let alert = |about: &str, text: &str| Alert { about: about.into(), text: text.into(), since_ms: 0 };
+    worker.alerts = vec![
+        alert("template:gone", "template <gone> is missing"),
+        alert("transport:main", "transport main is down: connect: refused"),
+    ];
+    let way = |name: &str, state| TransportReport {
+        name: name.into(),
+        state,
+        since_ms: 1_700_000_000_000,
+        why: Some("say <421>".into()),
+        next_try_ms: None,
+    };
+    worker.transports = vec![way("main", TransportState::Down), way("spare", TransportState::Up)];
     site.store.say_alive(&worker).await.unwrap();
     let page = site.get("/").await;
     page.lacks("No worker serves");
     page.shows("Queue emails is paused; 2 mails wait in it");
     page.shows("template &#60;gone&#62; is missing");
+    page.shows("transport main is down: connect: refused");
+    page.shows("title=\"say &#60;421&#62;\">down</span>");
+    page.shows("spare</div>");
     page.shows("0 of 7");
 }
 

@@ -118,7 +118,7 @@ fn left(job: &Claimed, outcome: Outcome, reply: &str) -> Settled {
         error: (!sent).then(|| ("refused".to_owned(), reply.to_owned())),
         receipt: sent.then(|| "queued as 4711".to_owned()),
         recipients: recipients.collect(),
-        record: Some(AttemptRecord {
+        records: vec![AttemptRecord {
             n: job.tries + 1,
             counted: true,
             at_ms: 1_700_000_000_000,
@@ -129,6 +129,6 @@ fn left(job: &Claimed, outcome: Outcome, reply: &str) -> Settled {
             reply: reply.to_owned(),
             verdict: if sent { "accepted" } else { "refused" }.to_owned(),
             ms: 42,
-        }),
+        }],
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use postroom_smtp::{Commit, Endpoint, HookStart, Outcome, Phase, Session, SmtpError, Trouble};
+use postroom_smtp::{Commit, Endpoint, Outcome, Phase, Session, SmtpError, Trouble};
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, eventually};
 use tokio::{sync::oneshot, time::timeout};
 
@@ -55,39 +55,78 @@ async fn nothing_is_committed_before_the_hook_has_agreed() {
     }
 }
 
-/// How often the hook began while the server said nothing to MAIL or DATA.
-async fn begun_while_stalled(pipelining: bool, at: At, hook_start: HookStart) -> u32 {
+/// Longer than what waits for its hook before it is written.
+const LARGE: usize = 1_000_000;
+
+fn of_length(bytes: usize) -> Vec<u8> {
+    MESSAGE.iter().copied().cycle().take(bytes / MESSAGE.len() * MESSAGE.len()).collect()
+}
+
+/// How often the hook began while the server said nothing at a phase.
+async fn begun_while_stalled(pipelining: bool, fault: Fault, bytes: usize) -> u32 {
     let server = FakeSmtp::builder().pipelining(pipelining).start().await;
-    server.fault(Fault::at(at, Action::Stall));
+    server.fault(fault);
     let mut limits = long_limits();
     (limits.command, limits.data) = (SHORT, SHORT);
-    let endpoint = Endpoint { hook_start, limits, ..plain(&server) };
+    let endpoint = Endpoint { limits, ..plain(&server) };
     let mut session = Session::connect(&endpoint).await.expect("a session");
     let begun = AtomicU32::new(0);
     let hook = async {
         begun.fetch_add(1, Ordering::Relaxed);
         pending().await
     };
-    let error = session.send(&ada(), MESSAGE, hook).await.expect_err("stalled");
-    assert!(error.is_timeout() && error.nothing_sent(), "{error}");
+    let (envelope, message) = (ada(), of_length(bytes));
+    // A hook that runs in vain waits for ever.
+    if let Ok(result) = timeout(PATIENCE, session.send(&envelope, &message, hook)).await {
+        let error = result.expect_err("stalled");
+        assert!(error.is_timeout() && error.nothing_sent(), "{error}");
+    }
     begun.into_inner()
 }
 
 #[tokio::test]
-async fn the_hook_runs_beside_the_wait_for_354() {
-    use HookStart::{DataWritten, RecipientAccepted};
-    for (pipelining, at, start, begun) in [
-        (true, At::Data, RecipientAccepted, 1),
-        (true, At::Mail, RecipientAccepted, 0),
-        (true, At::Rcpt, RecipientAccepted, 0),
-        (true, At::Mail, DataWritten, 1),
-        (false, At::Data, RecipientAccepted, 1),
-        (false, At::Data, DataWritten, 1),
-        (false, At::Rcpt, DataWritten, 0),
-    ] {
-        let found = begun_while_stalled(pipelining, at, start).await;
-        assert_eq!(found, begun, "pipelining {pipelining}, stalled at {at:?}, {start:?}");
+async fn the_hook_runs_beside_the_wait_for_354_but_not_during_an_upload() {
+    let stalled = |at| Fault::at(at, Action::Stall);
+    for pipelining in [true, false] {
+        for (fault, bytes, begun) in [
+            (stalled(At::Mail), 100, 0),
+            (stalled(At::Rcpt), 100, 0),
+            (stalled(At::Data), 100, 1),
+            (stalled(At::Data), 64 * 1024, 1),
+            (stalled(At::Data), 64 * 1024 + MESSAGE.len(), 0),
+            (stalled(At::Body), LARGE, 0),
+            (stalled(At::Body).byte(LARGE / 4), LARGE, 0),
+        ] {
+            let found = begun_while_stalled(pipelining, fault.clone(), bytes).await;
+            assert_eq!(found, begun, "pipelining {pipelining}, {bytes} bytes, {fault:?}");
+        }
     }
+}
+
+/// Who speaks or leaves before the end of the message must not get it: the server here would take it all the same.
+#[tokio::test]
+async fn a_server_that_speaks_before_the_dot_does_not_get_it() {
+    let gone = Action::reply_and_close(354, "go on");
+    let said = |pause| Action::Usual.then_says(pause, "421 4.3.2 shutting down\r\n");
+    for (act, code) in [(said(Duration::ZERO), Some(421)), (said(SHORT), Some(421)), (gone, None)] {
+        let server = FakeSmtp::start().await;
+        server.fault(Fault::at(At::Data, act.clone()));
+        let mut session = connected(&server).await;
+        let slow_hook = async {
+            tokio::time::sleep(SHORT * 2).await;
+            Commit::Proceed
+        };
+        let error = session.send(&ada(), MESSAGE, slow_hook).await.expect_err("interrupted");
+        assert_eq!((error.phase(), error.reply().map(|reply| reply.code)), (Phase::Body, code), "{act:?}");
+        assert!(error.nothing_sent() && error.is_closed() && !session.is_reusable(), "{error}");
+        receipt(send(&mut connected_without_faults(&server).await).await);
+        assert_eq!(server.received_count(), 1, "{act:?}");
+    }
+}
+
+async fn connected_without_faults(server: &FakeSmtp) -> Session {
+    server.clear_faults();
+    connected(server).await
 }
 
 /// What a mail comes to when this happens at its final dot.

@@ -1,27 +1,21 @@
 //! Servers that close, stall or babble, phase by phase.
 
-use std::time::Duration;
-
-use postroom_smtp::{Credentials, Endpoint, Outcome, Phase, Session, SmtpError, TimeLimits, Trouble};
+use postroom_smtp::{Credentials, Endpoint, Outcome, Phase, Session, SmtpError, Trouble};
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, TlsMode, eventually};
 
-use tokio::task::JoinSet;
-
-use crate::support::{MESSAGE, PATIENCE, ada, connected, long_limits, plain, proceed, receipt, send, starttls};
-
-const SHORT: Duration = Duration::from_millis(150);
+use crate::support::{PATIENCE, connected, long_limits, plain, receipt, send, starttls};
 
 /// STARTTLS, a login and two mails, the first of which is refused: every phase there is.
-async fn whole_conversation(server: &FakeSmtp, limits: TimeLimits, message: &[u8]) -> Result<(), SmtpError> {
+async fn whole_conversation(server: &FakeSmtp) -> Result<(), SmtpError> {
     let credentials = Some(Credentials::new("ada", "secret"));
-    let endpoint = Endpoint { credentials, limits, ..starttls(server) };
+    let endpoint = Endpoint { credentials, limits: long_limits(), ..starttls(server) };
     let mut session = Session::connect(&endpoint).await?;
-    let result = session.send(&ada(), message, proceed()).await;
+    let result = send(&mut session).await;
     assert_eq!(session.is_reusable(), matches!(&result, Ok(delivery) if !doubtful(&delivery.outcome)));
     if let Outcome::InDoubt { error } = result?.outcome {
         return Err(error);
     }
-    let result = session.send(&ada(), message, proceed()).await.map(drop);
+    let result = send(&mut session).await.map(drop);
     session.quit().await;
     result
 }
@@ -55,7 +49,7 @@ async fn a_server_that_closes_at_each_phase() {
     for pipelining in [true, false] {
         for (at, phase) in PHASES {
             let server = server(pipelining, at, Action::reply_and_close(421, "4.3.2 bye")).await;
-            let error = whole_conversation(&server, long_limits(), MESSAGE).await.expect_err("closed");
+            let error = whole_conversation(&server).await.expect_err("closed");
             assert_eq!(error.phase(), phase, "{error}");
             assert_eq!(error.reply().map(|reply| reply.code), Some(421), "{error}");
             assert!(error.nothing_sent());
@@ -68,64 +62,10 @@ async fn a_server_that_closes_at_each_phase() {
 async fn a_server_that_is_gone_at_each_phase() {
     for (at, phase) in PHASES {
         let server = server(true, at, Action::Close).await;
-        let error = whole_conversation(&server, long_limits(), MESSAGE).await.expect_err("closed");
+        let error = whole_conversation(&server).await.expect_err("closed");
         assert_eq!(error.phase(), phase, "{error}");
         assert_eq!(error.is_in_doubt(), phase == Phase::Dot, "{error}");
     }
-}
-
-/// Limits of which only this phase's is short.
-fn short(phase: Phase) -> TimeLimits {
-    let mut limits = long_limits();
-    match phase {
-        Phase::Connect => limits.connect = SHORT,
-        Phase::Tls => limits.tls = SHORT,
-        Phase::Greeting => limits.greeting = SHORT,
-        Phase::Data | Phase::Body => limits.data = SHORT,
-        Phase::Dot => (limits.dot, limits.dot_max) = (SHORT, SHORT),
-        Phase::Quit => limits.quit = SHORT,
-        Phase::Ehlo | Phase::StartTls | Phase::Auth | Phase::Mail | Phase::Rcpt | Phase::Rset => limits.command = SHORT,
-    }
-    limits
-}
-
-#[tokio::test]
-async fn a_server_that_stalls_at_each_phase() {
-    let more = [(At::Accept, Phase::Greeting), (At::Tls, Phase::Tls)];
-    let mut stalls = JoinSet::new();
-    for pipelining in [true, false] {
-        for (at, phase) in PHASES.into_iter().chain(more) {
-            stalls.spawn(stall(pipelining, at, phase));
-        }
-    }
-    stalls.join_all().await;
-}
-
-async fn stall(pipelining: bool, at: At, phase: Phase) {
-    let server = server(pipelining, at, Action::Stall).await;
-    let error = whole_conversation(&server, short(phase), MESSAGE).await.expect_err("stalled");
-    assert_eq!(error.phase(), phase, "{error}");
-    assert!(error.is_timeout(), "{error}");
-    assert_eq!(error.is_in_doubt(), phase == Phase::Dot, "{error}");
-}
-
-#[tokio::test]
-async fn a_server_that_stops_reading_the_message() {
-    let server = server(true, At::Body, Action::Stall).await;
-    let message = MESSAGE.repeat(1_000_000);
-    let error = whole_conversation(&server, short(Phase::Body), &message).await.expect_err("stalled");
-    assert_eq!(error.phase(), Phase::Body, "{error}");
-    assert!(error.is_timeout() && error.nothing_sent(), "{error}");
-}
-
-#[tokio::test]
-async fn a_server_that_does_not_answer_quit() {
-    let server = FakeSmtp::start().await;
-    server.fault(Fault::at(At::Quit, Action::Stall));
-    let endpoint = Endpoint { limits: short(Phase::Quit), ..plain(&server) };
-    let session = Session::connect(&endpoint).await.expect("a session");
-    let quit = tokio::time::timeout(PATIENCE, session.quit());
-    quit.await.expect("it gives up");
 }
 
 #[tokio::test]

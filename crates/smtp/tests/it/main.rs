@@ -3,6 +3,7 @@
 mod commit;
 mod connect;
 mod faults;
+mod limits;
 mod pool;
 mod scripted;
 mod send;

@@ -49,7 +49,7 @@ async fn mails_on_one_connection() {
 async fn replies_byte_by_byte() {
     let server = FakeSmtp::start().await;
     for phase in [At::Banner, At::Ehlo, At::Mail, At::Rcpt, At::Data, At::Dot, At::Quit] {
-        server.fault(Fault::at(phase, Action::ByteByByte));
+        server.fault(Fault::at(phase, Action::Usual.byte_by_byte()));
     }
     let mut session = connected(&server).await;
     receipt(send(&mut session).await);

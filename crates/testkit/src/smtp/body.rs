@@ -7,6 +7,8 @@ const LINE_LIMIT: usize = 998;
 #[derive(Debug)]
 pub(super) struct Body {
     pub(super) data: Vec<u8>,
+    /// How many bytes were taken, with dots doubled.
+    pub(super) wire_bytes: usize,
     pub(super) violations: Vec<&'static str>,
     pub(super) has_eight_bits: bool,
     /// Only CRLF makes a new line: after a bare LF a dot is content.
@@ -15,11 +17,12 @@ pub(super) struct Body {
 
 impl Body {
     pub(super) fn new() -> Self {
-        Self { data: Vec::new(), violations: Vec::new(), has_eight_bits: false, at_line_start: true }
+        Self { data: Vec::new(), wire_bytes: 0, violations: Vec::new(), has_eight_bits: false, at_line_start: true }
     }
 
     /// Takes a line with the LF that ends it; true when it was the final dot.
     pub(super) fn push(&mut self, line: &[u8]) -> bool {
+        self.wire_bytes += line.len();
         if self.at_line_start && line == b".\r\n" {
             return true;
         }

@@ -1,6 +1,7 @@
 //! What a server offers and allows.
 
 use super::FakeSmtp;
+use super::fault::Action;
 use std::time::Duration;
 
 /// How a server does TLS.
@@ -29,6 +30,8 @@ pub(super) struct Options {
     pub(super) reply_delay: Duration,
     pub(super) max_messages: usize,
     pub(super) max_connections: usize,
+    pub(super) max_recipients: usize,
+    pub(super) rate: Option<(usize, Action)>,
 }
 
 impl Default for Options {
@@ -47,6 +50,8 @@ impl Default for Options {
             reply_delay: Duration::ZERO,
             max_messages: usize::MAX,
             max_connections: usize::MAX,
+            max_recipients: usize::MAX,
+            rate: None,
         }
     }
 }
@@ -150,6 +155,19 @@ impl FakeSmtpBuilder {
     /// Serves so many connections at the same time; one more is greeted by 421 and ends.
     pub fn max_connections(mut self, count: usize) -> Self {
         self.0.max_connections = count;
+        self
+    }
+
+    /// Takes so many recipients in a transaction; those beyond get 452.
+    pub fn max_recipients(mut self, count: usize) -> Self {
+        self.0.max_recipients = count;
+        self
+    }
+
+    /// Takes so many MAIL commands within any second, over all connections; to those beyond it does this, such as
+    /// `Action::reply(450, "4.7.0 Transmit rate limit exceeded")`.
+    pub fn rate(mut self, per_second: usize, refusal: Action) -> Self {
+        self.0.rate = Some((per_second, refusal));
         self
     }
 

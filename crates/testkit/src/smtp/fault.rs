@@ -1,6 +1,7 @@
 //! Trouble on purpose: when, for whom, how often and what.
 
 use super::reply::is_yes;
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,8 +10,10 @@ use std::time::Duration;
 pub struct Fault {
     /// The moment of a session.
     pub at: Phase,
-    /// Only for this; `None` is for all.
-    pub to: Option<Target>,
+    /// Only where all of these hold; none is for all.
+    pub to: Vec<Target>,
+    /// In [`Phase::Body`]: once more than so many bytes of a mail's content have come.
+    pub byte: usize,
     /// How often; `None` is always.
     pub times: Option<usize>,
     /// What happens.
@@ -38,7 +41,7 @@ pub enum Phase {
     Rcpt,
     /// The reply to DATA.
     Data,
-    /// The first content of a mail arrived.
+    /// Content of a mail arrived: the first, or more than [`Fault::byte`] of it.
     Body,
     /// The reply to the final dot.
     Dot,
@@ -46,6 +49,9 @@ pub enum Phase {
     Rset,
     /// The reply to QUIT.
     Quit,
+    /// After the final dot of a mail was answered, while nothing comes. A pause is one of idleness: a client that says
+    /// something before its end escapes.
+    Idle,
 }
 
 /// For whom a [`Fault`] is.
@@ -53,17 +59,21 @@ pub enum Phase {
 pub enum Target {
     /// This recipient: in [`Phase::Rcpt`] the one asked for, after that one of those accepted.
     Recipient(String),
+    /// In [`Phase::Rcpt`] the RCPT with this place in its transaction, counted from 1.
+    RcptNumber(usize),
     /// This sender.
     Sender(String),
     /// This connection, counted from 1.
     Connection(usize),
-    /// This transaction of the server, counted from 1 by the MAIL commands it got.
+    /// This transaction of the server, counted from 1 by the MAIL commands it got; outside of one, the last before.
     Message(usize),
 }
 
 /// What happens.
 #[derive(Clone, Debug)]
 pub enum Action {
+    /// The usual reply: to except one moment from another fault, or to add to by the methods below.
+    Usual,
     /// This code and these lines of text instead of the usual reply; the session goes on as that code means.
     Reply(u16, Vec<String>),
     /// The same, then the connection ends.
@@ -82,34 +92,46 @@ pub enum Action {
     StoreThenClose,
     /// The mail is kept and never answered. For [`Phase::Dot`].
     StoreThenStall,
-    /// The usual reply, byte by byte.
-    ByteByByte,
+    /// What this action says, byte by byte: see [`Action::byte_by_byte`].
+    ByteByByte(Box<Action>),
+    /// This action, and after a pause bytes that nobody asked for: see [`Action::then_says`].
+    ThenSays(Box<Action>, Duration, Vec<u8>),
 }
 
 impl Fault {
     /// This trouble at this moment, for everybody and always.
     pub fn at(at: Phase, act: Action) -> Self {
-        Self { at, to: None, times: None, act }
+        Self { at, to: Vec::new(), byte: 0, times: None, act }
     }
 
     /// Only for this recipient.
     pub fn recipient(self, address: &str) -> Self {
-        Self { to: Some(Target::Recipient(address.to_owned())), ..self }
+        self.only(Target::Recipient(address.to_owned()))
     }
 
     /// Only for this sender.
     pub fn sender(self, address: &str) -> Self {
-        Self { to: Some(Target::Sender(address.to_owned())), ..self }
+        self.only(Target::Sender(address.to_owned()))
     }
 
     /// Only on this connection, counted from 1.
     pub fn connection(self, number: usize) -> Self {
-        Self { to: Some(Target::Connection(number)), ..self }
+        self.only(Target::Connection(number))
     }
 
     /// Only for this transaction of the server, counted from 1.
     pub fn message(self, number: usize) -> Self {
-        Self { to: Some(Target::Message(number)), ..self }
+        self.only(Target::Message(number))
+    }
+
+    /// Only for the RCPT with this place in its transaction, counted from 1.
+    pub fn rcpt_number(self, number: usize) -> Self {
+        self.only(Target::RcptNumber(number))
+    }
+
+    /// In [`Phase::Body`], only once more than so many bytes of the content have come, as they are on the wire.
+    pub fn byte(self, byte: usize) -> Self {
+        Self { byte, ..self }
     }
 
     /// Only so many times.
@@ -117,11 +139,17 @@ impl Fault {
         Self { times: Some(count), ..self }
     }
 
+    fn only(mut self, target: Target) -> Self {
+        self.to.push(target);
+        self
+    }
+
     /// Counts down and says yes if this fault is for that moment.
     fn strikes(&mut self, moment: &Moment<'_>) -> bool {
         let strikes = self.at == moment.phase
             && self.times != Some(0)
-            && self.to.as_ref().is_none_or(|target| target.fits(moment));
+            && moment.bytes.contains(&self.byte)
+            && self.to.iter().all(|target| target.fits(moment));
         if strikes {
             self.times = self.times.map(|times| times - 1);
         }
@@ -133,6 +161,7 @@ impl Target {
     fn fits(&self, moment: &Moment<'_>) -> bool {
         match self {
             Self::Recipient(address) => moment.recipients.contains(address),
+            Self::RcptNumber(number) => moment.rcpt_number == Some(*number),
             Self::Sender(address) => moment.sender == Some(address),
             Self::Connection(number) => moment.connection == *number,
             Self::Message(number) => moment.message == Some(*number),
@@ -151,12 +180,24 @@ impl Action {
         Self::ReplyAndClose(code, vec![line.to_owned()])
     }
 
+    /// What this action says, one byte at a time.
+    pub fn byte_by_byte(self) -> Self {
+        Self::ByteByByte(Box::new(self))
+    }
+
+    /// The same, and then bytes that nobody asked for: in the same packet without a pause, else late, even after a
+    /// reply that ends the connection.
+    pub fn then_says(self, pause: Duration, bytes: &str) -> Self {
+        Self::ThenSays(Box::new(self), pause, bytes.as_bytes().to_vec())
+    }
+
     /// Whether a mail that gets this instead of the reply with the code `usual` is kept.
     pub(super) fn keeps(&self, usual: u16) -> bool {
         match self {
             Self::Reply(code, _) | Self::ReplyAndClose(code, _) => is_yes(*code),
             Self::StoreThenClose | Self::StoreThenStall => true,
-            Self::ByteByByte | Self::Delay(_) => is_yes(usual),
+            Self::Usual | Self::Delay(_) => is_yes(usual),
+            Self::ByteByByte(act) | Self::ThenSays(act, ..) => act.keeps(usual),
             Self::Raw(_) | Self::Stall | Self::Close | Self::Reset => false,
         }
     }
@@ -168,6 +209,9 @@ pub(super) struct Moment<'a> {
     pub(super) phase: Phase,
     pub(super) connection: usize,
     pub(super) message: Option<usize>,
+    pub(super) rcpt_number: Option<usize>,
+    /// Which bytes of the content came just now; the first alone outside of a content.
+    pub(super) bytes: Range<usize>,
     pub(super) sender: Option<&'a String>,
     pub(super) recipients: &'a [String],
 }

@@ -41,6 +41,11 @@ impl Received {
         Some(folded.fold(first, |value, line| value + line))
     }
 
+    /// Its Message-ID without the angle brackets; empty if it has none.
+    pub fn message_id(&self) -> String {
+        self.header("Message-ID").unwrap_or_default().trim_matches(['<', '>']).to_owned()
+    }
+
     /// The content as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.data).into_owned()

@@ -1,5 +1,6 @@
 //! One connection's conversation.
 
+mod answer;
 mod auth;
 mod data;
 mod transaction;
@@ -7,7 +8,7 @@ mod transaction;
 use super::Shared;
 use super::builder::TlsMode;
 use super::command::Command;
-use super::fault::{Action, Moment, Phase};
+use super::fault::Phase;
 use super::reply::{Reply, is_yes};
 use super::wire::Wire;
 use std::convert::Infallible;
@@ -18,6 +19,9 @@ use transaction::Envelope;
 
 /// The longest command line taken, well above what AUTH needs (RFC 4954, 4).
 const COMMAND_LIMIT: usize = 12_288;
+
+/// The longest that any other command may be, with its CRLF (RFC 5321, 4.5.3.1.4) and what extensions add.
+const USUAL_COMMAND_LIMIT: usize = 512 + 100;
 
 /// Serves one connection to its end.
 pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
@@ -31,6 +35,10 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
         tls: false,
         user: None,
         accepted: 0,
+        flight: 0,
+        mail_flight: None,
+        message: None,
+        is_idle: false,
         envelope: None,
         _open: Open(Arc::clone(&shared)),
         shared,
@@ -53,6 +61,14 @@ struct Session {
     tls: bool,
     user: Option<String>,
     accepted: usize,
+    /// Which arrival of commands this is.
+    flight: usize,
+    /// The one that the last MAIL came in.
+    mail_flight: Option<usize>,
+    /// The transaction it is in, or the last before.
+    message: Option<usize>,
+    /// A mail has ended and nothing came since.
+    is_idle: bool,
     envelope: Option<Envelope>,
     _open: Open,
 }
@@ -91,8 +107,12 @@ impl Session {
             let line = self.next_line().await?;
             self.shared.ledger.command(self.number, &line);
             let command = Command::parse(&line);
+            self.check_length(&line, &command);
             self.check_flight(&command);
             self.obey(command).await?;
+            if std::mem::take(&mut self.is_idle) && self.wire.pending().is_empty() {
+                self.rest().await?;
+            }
         }
     }
 
@@ -159,74 +179,13 @@ impl Session {
 
     async fn rset(&mut self) -> Result<(), End> {
         self.answer(Phase::Rset, Reply::new(250, "2.0.0 Ok")).await?;
-        self.envelope = None;
+        (self.envelope, self.mail_flight) = (None, None);
         Ok(())
     }
 
     async fn quit(&mut self) -> Result<(), End> {
         self.answer(Phase::Quit, Reply::new(221, "2.0.0 Bye")).await?;
         Err(End::Close)
-    }
-
-    /// Replies as usual or as a fault says, and returns the code that the client gets.
-    async fn answer(&mut self, phase: Phase, usual: Reply) -> Result<u16, End> {
-        let action = self.trouble(phase, None).await?;
-        self.perform(action, usual).await
-    }
-
-    /// What a fault does now instead of the usual, after the pause it makes.
-    async fn trouble(&mut self, phase: Phase, recipient: Option<&String>) -> Result<Option<Action>, End> {
-        let envelope = self.envelope.as_ref();
-        let recipients = match recipient {
-            Some(recipient) => std::slice::from_ref(recipient),
-            None => envelope.map_or(&[][..], |envelope| &envelope.recipients),
-        };
-        let (delay, action) = self.shared.faults.take(&Moment {
-            phase,
-            connection: self.number,
-            message: envelope.map(|envelope| envelope.number),
-            sender: envelope.map(|envelope| &envelope.sender),
-            recipients,
-        });
-        if !delay.is_zero() {
-            self.wire.flush().await?;
-            tokio::time::sleep(delay).await;
-        }
-        Ok(action)
-    }
-
-    async fn perform(&mut self, action: Option<Action>, usual: Reply) -> Result<u16, End> {
-        match action {
-            None | Some(Action::Delay(_)) => {
-                self.wire.write(&usual.bytes());
-                Ok(usual.code)
-            }
-            Some(Action::ByteByByte) => {
-                self.wire.send_byte_by_byte(&usual.bytes()).await?;
-                Ok(usual.code)
-            }
-            Some(Action::Reply(code, lines)) => {
-                self.wire.write(&Reply::of_lines(code, &lines).bytes());
-                Ok(code)
-            }
-            Some(Action::ReplyAndClose(code, lines)) => {
-                self.wire.write(&Reply::of_lines(code, &lines).bytes());
-                Err(End::Close)
-            }
-            Some(Action::Raw(bytes)) => {
-                self.wire.write(&bytes);
-                Ok(0)
-            }
-            Some(Action::Close | Action::StoreThenClose) => self.end_after_flush(End::Close).await,
-            Some(Action::Reset) => self.end_after_flush(End::Reset).await,
-            Some(Action::Stall | Action::StoreThenStall) => self.end_after_flush(End::Stall).await,
-        }
-    }
-
-    /// Earlier replies of the same flight still go out.
-    async fn end_after_flush(&mut self, end: End) -> Result<u16, End> {
-        self.wire.flush().await?;
-        Err(end)
     }
 
     fn say(&mut self, reply: &Reply) -> Result<(), End> {
@@ -256,12 +215,19 @@ impl Session {
             }
             self.wire.flush().await?;
             self.wire.read().await?;
+            self.flight += 1;
         };
         let content = line.strip_suffix(b"\r\n").unwrap_or_else(|| {
             self.violation("a command ends with a bare LF");
             &line[..line.len() - 1]
         });
         Ok(String::from_utf8_lossy(content).into_owned())
+    }
+
+    fn check_length(&self, line: &str, command: &Command) {
+        if line.len() + 2 > USUAL_COMMAND_LIMIT && !matches!(command, Command::Auth { .. }) {
+            self.violation("a command line is too long");
+        }
     }
 
     fn check_flight(&self, command: &Command) {

@@ -1,6 +1,7 @@
 //! A raw SMTP client that does as it is told.
 
 use postroom_testkit::FakeSmtp;
+use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -31,6 +32,10 @@ impl Client {
     }
 
     pub(crate) async fn into_tls(self, server: &FakeSmtp) -> Self {
+        self.try_into_tls(server).await.expect("a handshake")
+    }
+
+    pub(crate) async fn try_into_tls(self, server: &FakeSmtp) -> io::Result<Self> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(server.ca_pem().as_bytes()).expect("PEM")).expect("an authority");
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -39,8 +44,8 @@ impl Client {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let name = ServerName::try_from(server.host()).expect("a name");
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, self.0.into_inner()).await;
-        Self(BufReader::new(Box::new(stream.expect("a handshake"))))
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, self.0.into_inner()).await?;
+        Ok(Self(BufReader::new(Box::new(stream))))
     }
 
     pub(crate) async fn send(&mut self, bytes: &str) {
@@ -65,6 +70,21 @@ impl Client {
     pub(crate) async fn ask(&mut self, bytes: &str) -> String {
         self.send(bytes).await;
         self.reply().await
+    }
+
+    /// The same where the connection may have ended before.
+    pub(crate) async fn try_ask(&mut self, bytes: &str) -> String {
+        let _ = self.0.write_all(bytes.as_bytes()).await;
+        let _ = self.0.flush().await;
+        self.reply().await
+    }
+
+    /// What comes in one piece.
+    pub(crate) async fn packet(&mut self) -> String {
+        let packet = self.0.fill_buf().await.expect("something to read");
+        let (text, length) = (String::from_utf8_lossy(packet).into_owned(), packet.len());
+        self.0.consume(length);
+        text
     }
 
     /// The codes of the replies to a flight.

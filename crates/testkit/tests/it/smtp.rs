@@ -111,7 +111,7 @@ async fn pauses_add_up_and_replies_come_byte_by_byte() {
     let server = FakeSmtp::start().await;
     server.fault(Fault::at(Phase::Dot, Action::Delay(Duration::from_millis(60))));
     server.fault(Fault::at(Phase::Dot, Action::Delay(Duration::from_millis(40))));
-    server.fault(Fault::at(Phase::Dot, Action::ByteByByte).times(1));
+    server.fault(Fault::at(Phase::Dot, Action::Usual.byte_by_byte()).times(1));
     let mut client = Client::ready(&server).await;
     let start = Instant::now();
     assert_eq!(client.mail("a@x.example").await, "250 2.0.0 Ok: queued as 1");

@@ -5,7 +5,7 @@ use std::{path::Path, process::Command, sync::Arc, time::Duration};
 use postroom_core::{
     BatchId, JobId, JobReport, JobState, Mail, Policy, Priority, QueueName, Store,
     settings::{Settings, Sources},
-    store::{Due, JobTerms, NewBatch, NewJob},
+    store::{Due, JobTerms, NewBatch, NewJob, ProcessInfo},
 };
 use postroom_testkit::{FakeSmtp, PrivateRedis, Process, eventually, target_bin, unique_prefix};
 
@@ -42,6 +42,21 @@ impl Bench {
         let store = Store::connect(&settings.redis).await.expect("a store");
         let folder = Arc::new(tempfile::tempdir().expect("a folder"));
         Self { store, smtp, queue: QueueName::emails(), env, folder }
+    }
+
+    /// Writes its `postroom.toml`: these transports, each with its server and further settings, and what else it says.
+    pub(crate) fn configure(&self, transports: &[(&str, &FakeSmtp, &str)], more: &str) {
+        let table = |(name, server, more): &(&str, &FakeSmtp, &str)| {
+            let (host, port) = (server.host(), server.port());
+            format!("[transport.{name}]\nkind = 'smtp'\nhost = '{host}'\nport = {port}\nsecurity = 'none'\n{more}\n")
+        };
+        let tables: String = transports.iter().map(table).collect();
+        std::fs::write(self.folder().join("postroom.toml"), tables + more).expect("a file");
+    }
+
+    /// What the one worker tells of itself, once it is as expected.
+    pub(crate) async fn told(&self, what: &str, expected: impl Fn(&ProcessInfo) -> bool) -> ProcessInfo {
+        eventually(LIMIT, what, async || self.store.workers().await.ok()?.pop().filter(|info| expected(info))).await
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -107,10 +122,15 @@ impl Bench {
 
     /// Every recipient that the server accepted, each as often as it did.
     pub(crate) fn arrived(&self) -> Vec<String> {
-        let mut all: Vec<String> = self.smtp.received().into_iter().flat_map(|mail| mail.rcpt_to).collect();
-        all.sort();
-        all
+        recipients_at(&self.smtp)
     }
+}
+
+/// Every recipient that a server accepted, each as often as it did.
+pub(crate) fn recipients_at(server: &FakeSmtp) -> Vec<String> {
+    let mut all: Vec<String> = server.received().into_iter().flat_map(|mail| mail.rcpt_to).collect();
+    all.sort();
+    all
 }
 
 pub(crate) fn mailbox(text: &str) -> postroom_core::Mailbox {

@@ -4,7 +4,10 @@
 
 mod bench;
 mod endings;
+mod fallback;
+mod outages;
 mod outcomes;
 mod rendering;
 mod retries;
 mod start;
+mod transport_down;

@@ -10,8 +10,8 @@ use crate::{
 
 fn smtp(pairs: &[(&str, &str)]) -> SmtpSettings {
     let settings = from_env(pairs).expect("settings");
-    match settings.transport_of(&QueueName::emails()).expect("a transport") {
-        ("default", TransportSettings::Smtp(smtp)) => smtp.clone(),
+    match settings.transports_of(&QueueName::emails()).expect("a transport").as_slice() {
+        [("default", TransportSettings::Smtp(smtp))] => smtp.clone(),
         other => panic!("{other:?}"),
     }
 }
@@ -29,7 +29,7 @@ fn with_nothing_set() {
     assert_eq!(settings.timezone, chrono_tz::UTC);
     let served: Vec<_> = settings.serve.iter().map(|(queue, weight)| (queue.as_str(), *weight)).collect();
     assert_eq!(served, [("emails", 0), ("default", 0), ("bulk", 0)]);
-    let message = settings.transport_of(&QueueName::emails()).expect_err("none").to_string();
+    let message = settings.transports_of(&QueueName::emails()).expect_err("none").to_string();
     assert_says(&message, &["SMTP_HOST", "MAIL_TRANSPORT", "[transport."]);
 }
 

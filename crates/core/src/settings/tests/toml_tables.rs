@@ -101,7 +101,7 @@ fn transports() {
         password = 'hunter2'
         ca_file = '/ca.pem'
         hello_name = 'app.example.org'
-        timeouts = { connect = '3s', dot = '1m' }
+        timeouts = { connect = '3s', dot = '1m', dot_per_megabyte = '5s', dot_max = '2m' }
         [transport.folder]
         kind = 'file'
         path = 'out'
@@ -110,10 +110,12 @@ fn transports() {
         [transport.gone]
         kind = 'discard'
         [queue.emails]
-        transports = ['main']",
+        transports = ['main']
+        [queue.reports]
+        transports = ['main', 'folder']",
     )
     .expect("settings");
-    let (name, main) = settings.transport_of(&QueueName::emails()).expect("a transport");
+    let (name, main) = settings.transports_of(&QueueName::emails()).expect("a transport")[0];
     let TransportSettings::Smtp(main) = main else { panic!("{main:?}") };
     assert_eq!((name, main.host.as_str(), main.port, main.security), ("main", "mail.example.org", 465, Security::Tls));
     assert_eq!(main.ca_file.as_deref(), Some(Path::new("/ca.pem")));
@@ -122,11 +124,16 @@ fn transports() {
         (main.timeouts.connect, main.timeouts.dot, main.timeouts.tls),
         (Some(seconds(3)), Some(seconds(60)), None)
     );
+    assert_eq!((main.timeouts.dot_per_megabyte, main.timeouts.dot_max), (Some(seconds(5)), Some(seconds(120))));
     assert!(matches!(&settings.transports["folder"], TransportSettings::File(path) if path == Path::new("out")));
     assert!(matches!(settings.transports["kept"], TransportSettings::Capture));
     assert!(matches!(settings.transports["gone"], TransportSettings::Discard));
     assert!(!format!("{settings:?}").contains("hunter2"));
-    let message = settings.transport_of(&QueueName::bulk()).expect_err("no default").to_string();
+    let reports: QueueName = "reports".parse().expect("a name");
+    let both: Vec<_> =
+        settings.transports_of(&reports).expect("two").into_iter().map(|(name, _)| name.to_owned()).collect();
+    assert_eq!(both, ["main", "folder"], "in their order");
+    let message = settings.transports_of(&QueueName::bulk()).expect_err("no default").to_string();
     assert_says(
         &message,
         &["queue bulk", "SMTP_HOST", "MAIL_TRANSPORT", "[transport.default]", "folder, gone, kept, main"],
@@ -201,8 +208,12 @@ fn bad_tables_are_refused() {
         ("[queue.bulk]\nbackoff = '3m'\nbackoff_max = '3s'".to_owned(), vec!["backoff_max", "less than backoff"]),
         ("[queue.bulk]\nbackoff = 'fixed:3m'\nbackoff_max = '3s'".to_owned(), vec!["backoff_max", "fixed"]),
         (
-            "[queue.bulk]\ntransports = ['a', 'b']".to_owned(),
-            vec!["fallback to a second transport is not supported yet"],
+            smtp("host = 'h'\n[queue.bulk]\ntransports = ['x', 'b']"),
+            vec!["[queue.bulk] transports", "\"b\"", "default, x"],
+        ),
+        (
+            smtp("host = 'h'\n[queue.bulk]\ntransports = ['x', 'default', 'x']"),
+            vec!["[queue.bulk] transports", "\"x\" is named twice"],
         ),
         ("[queue.bulk]\ntransports = []".to_owned(), vec!["[queue.bulk] transports", "empty"]),
         (smtp("host = 'h'\n[queue.bulk]\ntransports = ['y']"), vec!["[queue.bulk] transports", "\"y\"", "default, x"]),

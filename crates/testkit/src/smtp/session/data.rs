@@ -11,7 +11,7 @@ use std::time::{Instant, SystemTime};
 impl Session {
     pub(super) async fn data(&mut self) -> Result<(), End> {
         let Some(envelope) = &self.envelope else {
-            return self.say(&Reply::new(503, "5.5.1 MAIL first"));
+            return self.refuse_without_mail("DATA");
         };
         let usual = if envelope.recipients.is_empty() {
             Reply::new(554, "5.5.1 No valid recipients")
@@ -44,8 +44,11 @@ impl Session {
         if self.wire.pending().is_empty() {
             self.wire.read().await?;
         }
-        self.answer(Phase::Body, Reply::none()).await?;
+        let mut came = 0;
         loop {
+            let all = body.wire_bytes + self.wire.pending().len();
+            self.answer_to_content(came..all).await?;
+            came = all;
             while let Some(line) = self.wire.take_line() {
                 if body.push(&line) {
                     return Ok(body);
@@ -77,13 +80,14 @@ impl Session {
             let number = self.envelope.as_ref().map_or(0, |envelope| envelope.number);
             Reply::new(250, format!("2.0.0 Ok: queued as {number}"))
         };
-        let action = self.trouble(Phase::Dot, None).await?;
+        let action = self.trouble(Phase::Dot).await?;
         let kept = action.as_ref().map_or(is_yes(usual.code), |action| action.keeps(usual.code));
         if let Some(envelope) = self.envelope.take_if(|_| kept) {
             self.keep(envelope, body.data);
         }
-        self.envelope = None;
+        (self.envelope, self.mail_flight) = (None, None);
         self.perform(action, usual).await?;
+        self.is_idle = true;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use super::{End, Session};
 use crate::smtp::builder::TlsMode;
 use crate::smtp::command::Path;
-use crate::smtp::fault::Phase;
+use crate::smtp::fault::{Action, Phase};
 use crate::smtp::reply::{Reply, is_yes};
 
 /// What a transaction gathers before its content.
@@ -13,7 +13,10 @@ pub(super) struct Envelope {
     pub(super) number: usize,
     pub(super) sender: String,
     pub(super) params: Vec<String>,
+    /// Those accepted.
     pub(super) recipients: Vec<String>,
+    /// How many RCPT commands there were.
+    pub(super) rcpts: usize,
 }
 
 impl Envelope {
@@ -35,8 +38,13 @@ impl Session {
             self.wire.write(&Reply::new(421, "4.7.0 Too many messages on this connection").bytes());
             return Err(End::Close);
         }
+        self.mail_flight = Some(self.flight);
+        if let Some(refusal) = self.too_fast() {
+            return self.perform(Some(refusal), Reply::none()).await.map(drop);
+        }
         let number = self.shared.ledger.transaction();
-        let envelope = Envelope { number, sender: path.address, params: path.params, recipients: Vec::new() };
+        self.message = Some(number);
+        let envelope = Envelope { number, sender: path.address, params: path.params, recipients: Vec::new(), rcpts: 0 };
         let usual = self.judge_sender(&envelope);
         self.envelope = Some(envelope);
         if !is_yes(self.answer(Phase::Mail, usual).await?) {
@@ -46,20 +54,38 @@ impl Session {
     }
 
     pub(super) async fn rcpt(&mut self, path: Path) -> Result<(), End> {
-        let Some(envelope) = &self.envelope else {
-            return self.say(&Reply::new(503, "5.5.1 MAIL first"));
+        let Some(envelope) = &mut self.envelope else {
+            return self.refuse_without_mail("RCPT");
         };
+        envelope.rcpts += 1;
+        let (number, taken) = (envelope.rcpts, envelope.recipients.len());
         let usual = if !path.address.is_ascii() && !envelope.has("SMTPUTF8") {
             self.violation("a recipient needs SMTPUTF8, which MAIL did not ask for");
             Reply::new(553, "5.6.7 SMTPUTF8 needed")
+        } else if taken >= self.shared.options.max_recipients {
+            Reply::new(452, "4.5.3 Too many recipients")
         } else {
             Reply::new(250, "2.1.5 Ok")
         };
-        let action = self.trouble(Phase::Rcpt, Some(&path.address)).await?;
+        let action = self.trouble_at_rcpt(number, &path.address).await?;
         if is_yes(self.perform(action, usual).await?) {
             self.envelope.iter_mut().for_each(|envelope| envelope.recipients.push(path.address.clone()));
         }
         Ok(())
+    }
+
+    /// Where MAIL was refused in the same flight, that is what a pipelining client gets; else it forgot MAIL or RSET's
+    /// meaning.
+    pub(super) fn refuse_without_mail(&mut self, what: &str) -> Result<(), End> {
+        if self.mail_flight != Some(self.flight) {
+            self.violation(&format!("{what} outside a transaction"));
+        }
+        self.say(&Reply::new(503, "5.5.1 MAIL first"))
+    }
+
+    fn too_fast(&self) -> Option<Action> {
+        let (per_second, refusal) = self.shared.options.rate.as_ref()?;
+        (!self.shared.pace.allows(*per_second)).then(|| refusal.clone())
     }
 
     fn judge_sender(&self, envelope: &Envelope) -> Reply {
