@@ -10,7 +10,7 @@ const PARTS: [(&str, &str); 4] = [
 ];
 
 /// Name and source of each script.
-const SOURCES: [(&str, &str); 28] = [
+const SOURCES: [(&str, &str); 29] = [
     ("batch_cancel", include_str!("../lua/batch_cancel.lua")),
     ("batch_create", include_str!("../lua/batch_create.lua")),
     ("batch_seal", include_str!("../lua/batch_seal.lua")),
@@ -25,6 +25,7 @@ const SOURCES: [(&str, &str); 28] = [
     ("limit_give_back", include_str!("../lua/limit_give_back.lua")),
     ("limit_take", include_str!("../lua/limit_take.lua")),
     ("pause", include_str!("../lua/pause.lua")),
+    ("peek", include_str!("../lua/peek.lua")),
     ("prune", include_str!("../lua/prune.lua")),
     ("renew", include_str!("../lua/renew.lua")),
     ("reserve", include_str!("../lua/reserve.lua")),
