@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use postroom_core::{
     Error, Result, Settings, Store,
-    store::{DueSchedules, Firing, Kept, Schedule, TickReply},
+    store::{DueSchedules, Firing, Kept, RunId, Schedule, TickReply},
 };
 use tokio::time::Instant;
 
@@ -41,6 +41,11 @@ impl Beat {
     /// Goes by other settings from now on.
     pub fn change(&mut self, settings: Settings) {
         self.settings = settings;
+    }
+
+    /// The run of Redis that it speaks to.
+    pub async fn run(&self) -> Result<RunId> {
+        self.store.present_run().await
     }
 
     /// Takes the file's schedules over: those that say something new, and no longer those that are gone from it.

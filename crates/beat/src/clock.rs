@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postroom_core::{InvalidInput, Outage, Result, Settings, Shutdown};
+use postroom_core::{InvalidInput, Outage, Result, Settings, Shutdown, store::RunId};
 use tokio::{signal::unix::Signal, time::Instant};
 
 use crate::{Beat, Turn};
@@ -14,13 +14,13 @@ pub(crate) struct Clock<L> {
     beat: Beat,
     outage: Outage,
     load: L,
-    /// Whether Redis knows what the file says.
-    adopted: bool,
+    /// The run of Redis that knows what the file says: another one may have forgotten.
+    adopted: Option<RunId>,
 }
 
 impl<L: Fn() -> Result<Settings, InvalidInput>> Clock<L> {
     pub(crate) fn new(beat: Beat, outage: Outage, load: L) -> Self {
-        Self { beat, outage, load, adopted: false }
+        Self { beat, outage, load, adopted: None }
     }
 
     /// Goes until it is asked to stop, and then stops at once: whatever it leaves undone, another one does.
@@ -45,11 +45,9 @@ impl<L: Fn() -> Result<Settings, InvalidInput>> Clock<L> {
     /// Returns when to look again.
     async fn round(&mut self) -> Instant {
         match self.look().await {
-            Ok(turn) if !self.outage.end() => turn.next,
-            Ok(_) => {
-                // It may have come back without what it knew.
-                self.adopted = false;
-                Instant::now()
+            Ok(turn) => {
+                self.outage.end();
+                turn.next
             }
             Err(error) => {
                 self.outage.note(&error);
@@ -59,9 +57,10 @@ impl<L: Fn() -> Result<Settings, InvalidInput>> Clock<L> {
     }
 
     async fn look(&mut self) -> Result<Turn> {
-        if !self.adopted {
+        let run = self.beat.run().await?;
+        if self.adopted.as_ref() != Some(&run) {
             self.beat.adopt().await?;
-            self.adopted = true;
+            self.adopted = Some(run);
         }
         self.beat.turn().await
     }
@@ -71,7 +70,7 @@ impl<L: Fn() -> Result<Settings, InvalidInput>> Clock<L> {
             Ok(settings) => {
                 tracing::info!(schedules = settings.schedules.len(), "the settings were read again");
                 self.beat.change(settings);
-                self.adopted = false;
+                self.adopted = None;
             }
             Err(problem) => tracing::error!("the new settings are refused and the old ones stay: {problem}"),
         }

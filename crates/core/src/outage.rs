@@ -25,9 +25,7 @@ impl Outage {
     /// Takes note of what came of a conversation with the store, and passes it on.
     pub fn watch<T>(&self, outcome: Result<T>) -> Result<T> {
         match &outcome {
-            Ok(_) => {
-                self.end();
-            }
+            Ok(_) => self.end(),
             Err(error) if error.is_transient() => self.note(error),
             Err(error) => tracing::error!("the store refused: {error}"),
         }
@@ -48,14 +46,13 @@ impl Outage {
         }
     }
 
-    /// Takes note that it could be used; answers whether that is news.
-    pub fn end(&self) -> bool {
-        let Some(absence) = self.lock().take() else { return false };
+    /// Takes note that it could be used.
+    pub fn end(&self) {
+        let Some(absence) = self.lock().take() else { return };
         if absence.told {
             let away = absence.since.elapsed();
             tracing::info!(seconds = away.as_secs(), "Redis is back after {:.1} s", away.as_secs_f64());
         }
-        true
     }
 
     /// How things are, for `/healthz`: an error tells what is wrong.

@@ -58,11 +58,8 @@ impl<'a> SendMail<'a> {
         });
         let job = NewJob { id: JobId::new(queue.clone()), mail: self.mail };
         let mut handing = Handing { store, queue, terms, key: key.transpose()?, job: [job] };
-        if self.options.durable {
-            handing.over_for_good().await?
-        } else {
-            handing.over().await?
-        }
+        let handed = if self.options.durable { handing.over_for_good().await } else { handing.over().await };
+        handed?;
         let [NewJob { id, .. }] = handing.job;
         Ok(id)
     }

@@ -72,6 +72,12 @@ impl Attempt {
         Self::alike(to, Verdict::Invalid, problem)
     }
 
+    /// A try of which nobody knows whether the server took the mail.
+    #[must_use]
+    pub fn in_doubt(to: &[EmailAddress], why: &str) -> Self {
+        Self::alike(to, Verdict::Unknown, why)
+    }
+
     /// Whether another transport may take over at once: nothing of the mail went to anybody, and that was not its own
     /// fault. When it went to some of its recipients, the others wait for the next try.
     #[must_use]

@@ -1,6 +1,6 @@
 //! The workspace's own programs, built when a test needs them.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -12,26 +12,35 @@ use std::sync::{Mutex, PoisonError};
 /// says by `POSTROOM_TEST_BINS=built`, there is nothing to do: alone, each would be built again for its own choice of
 /// features in shared libraries.
 pub fn target_bin(name: &str) -> PathBuf {
-    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
-    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    built.entry(name.to_owned()).or_insert_with(|| build(name)).clone()
+    once(name, || build(package(name), "--bin", name)).join(name)
 }
 
-fn build(name: &str) -> PathBuf {
-    let folder = profile_folder();
-    if std::env::var("POSTROOM_TEST_BINS").is_ok_and(|value| value == "built") {
-        return folder.join(name);
+/// The same for an example of this crate.
+pub fn target_example(name: &str) -> PathBuf {
+    once(name, || build(env!("CARGO_PKG_NAME"), "--example", name)).join("examples").join(name)
+}
+
+/// Builds what was not built yet, and returns the profile's folder.
+fn once(name: &str, build: impl FnOnce()) -> PathBuf {
+    static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if built.insert(name.to_owned()) && !std::env::var("POSTROOM_TEST_BINS").is_ok_and(|value| value == "built") {
+        build();
     }
+    profile_folder()
+}
+
+fn build(package: &str, kind: &str, name: &str) {
+    let folder = profile_folder();
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--quiet", "--package", package(name), "--bin", name])
+        .args(["build", "--quiet", "--package", package, kind, name])
         .args(["--profile", profile(&folder)])
         .arg("--target-dir")
         .arg(folder.parent().expect("a profile's folder is in the target folder"))
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
         .status()
         .expect("cargo can be run");
-    assert!(status.success(), "cargo can't build the binary {name}: {status}");
-    folder.join(name)
+    assert!(status.success(), "cargo can't build {name}: {status}");
 }
 
 /// The package a binary comes from: its namesake but for the command line.

@@ -15,7 +15,7 @@ mod redis;
 pub mod smtp;
 mod watchdog;
 
-pub use bin::target_bin;
+pub use bin::{target_bin, target_example};
 pub use eventually::eventually;
 pub use faketime::FakeClock;
 pub use process::Process;

@@ -35,7 +35,10 @@ struct Shared {
 struct Weather {
     holed: usize,
     reset: usize,
+    /// Towards the server.
     delay: Duration,
+    /// Towards the client.
+    answers_delay: Duration,
 }
 
 impl Proxy {
@@ -62,7 +65,7 @@ impl Proxy {
     /// Lets new connections pass, and those that no trouble has met, without delay.
     pub fn pass(&self) {
         self.change(|weather, accepted| {
-            *weather = Weather { holed: weather.holed.min(accepted), delay: Duration::ZERO, ..*weather };
+            *weather = Weather { holed: weather.holed.min(accepted), reset: weather.reset, ..Weather::default() };
         });
     }
 
@@ -81,9 +84,14 @@ impl Proxy {
         self.change(|weather, accepted| weather.reset = accepted);
     }
 
-    /// Each byte arrives that much later.
+    /// Each byte arrives that much later, in both directions.
     pub fn delay(&self, delay: Duration) {
-        self.change(|weather, _| weather.delay = delay);
+        self.change(|weather, _| *weather = Weather { delay, answers_delay: delay, ..*weather });
+    }
+
+    /// What the server says arrives that much later; what it is told does not.
+    pub fn delay_answers(&self, delay: Duration) {
+        self.change(|weather, _| weather.answers_delay = delay);
     }
 
     /// New connections lead to this server.
@@ -153,8 +161,9 @@ async fn serve(shared: &Shared, number: usize, mut client: TcpStream) {
     let is_broken = {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
-        let up = carry(from_client, to_server, number, watch());
-        let down = carry(from_server, to_client, number, watch());
+        let up = carry(from_client, to_server, Lane { number, delay: |weather| weather.delay, weather: watch() });
+        let down =
+            carry(from_server, to_client, Lane { number, delay: |weather| weather.answers_delay, weather: watch() });
         tokio::select! {
             _ = weather.wait_for(|weather| number <= weather.reset) => true,
             _ = async { tokio::join!(up, down) } => false,
@@ -171,41 +180,48 @@ fn break_off(stream: &TcpStream) {
     let _ = stream.set_zero_linger();
 }
 
-/// Carries one direction: what is read is put into a line with the time when it is due at the other side.
-async fn carry(from: ReadHalf<'_>, to: WriteHalf<'_>, number: usize, weather: watch::Receiver<Weather>) {
-    let (line, due) = mpsc::channel(64);
-    tokio::join!(take(from, line, number, weather.clone()), hand_on(due, to, number, weather));
+/// One direction of a connection.
+#[derive(Clone)]
+struct Lane {
+    number: usize,
+    delay: fn(&Weather) -> Duration,
+    weather: watch::Receiver<Weather>,
 }
 
-async fn take(
-    mut from: ReadHalf<'_>,
-    line: mpsc::Sender<(Instant, Vec<u8>)>,
-    number: usize,
-    weather: watch::Receiver<Weather>,
-) {
+impl Lane {
+    fn is_holed(&self) -> bool {
+        self.number <= self.weather.borrow().holed
+    }
+
+    fn delay(&self) -> Duration {
+        (self.delay)(&self.weather.borrow())
+    }
+}
+
+/// What is read is put into a line with the time when it is due at the other side.
+async fn carry(from: ReadHalf<'_>, to: WriteHalf<'_>, lane: Lane) {
+    let (line, due) = mpsc::channel(64);
+    tokio::join!(take(from, line, lane.clone()), hand_on(due, to, lane));
+}
+
+async fn take(mut from: ReadHalf<'_>, line: mpsc::Sender<(Instant, Vec<u8>)>, lane: Lane) {
     let mut bytes = vec![0; 64 << 10];
     loop {
         let Ok(count @ 1..) = from.read(&mut bytes).await else { return };
-        let weather_now = *weather.borrow();
-        if number <= weather_now.holed {
+        if lane.is_holed() {
             return std::future::pending().await;
         }
-        let due = Instant::now() + weather_now.delay;
+        let due = Instant::now() + lane.delay();
         if line.send((due, bytes[..count].to_vec())).await.is_err() {
             return;
         }
     }
 }
 
-async fn hand_on(
-    mut due: mpsc::Receiver<(Instant, Vec<u8>)>,
-    mut to: WriteHalf<'_>,
-    number: usize,
-    weather: watch::Receiver<Weather>,
-) {
+async fn hand_on(mut due: mpsc::Receiver<(Instant, Vec<u8>)>, mut to: WriteHalf<'_>, lane: Lane) {
     while let Some((at, bytes)) = due.recv().await {
         tokio::time::sleep_until(at).await;
-        if number <= weather.borrow().holed {
+        if lane.is_holed() {
             return std::future::pending().await;
         }
         if to.write_all(&bytes).await.is_err() {

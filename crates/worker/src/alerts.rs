@@ -80,14 +80,17 @@ impl Alerts {
         }
     }
 
-    /// Templates that are there now, or that no mail has asked for in `silence`.
-    pub(crate) fn clear_templates(&self, silence: Duration, there: &[String]) {
-        let over = |(about, raised): (&About, &Raised)| match about {
-            About::Template(name) if there.contains(name) => Some((about.clone(), format!("template {name} is there"))),
-            About::Template(name) if raised.renewed.elapsed() > silence => {
-                Some((about.clone(), format!("no mail waits for template {name} any more")))
-            }
-            About::Template(_) | About::Transport(_) | About::Protocol(_) | About::Templates => None,
+    /// Templates that are there now, and what nobody has met for a while.
+    pub(crate) fn clear_settled(&self, silence: Duration, there: &[String]) {
+        let over = |(about, raised): (&About, &Raised)| {
+            let silent = raised.renewed.elapsed() > silence;
+            let now = match about {
+                About::Template(name) if there.contains(name) => format!("template {name} is there"),
+                About::Template(name) if silent => format!("no mail waits for template {name} any more"),
+                About::Protocol(queue) if silent => format!("{queue} is served again"),
+                About::Template(_) | About::Protocol(_) | About::Transport(_) | About::Templates => return None,
+            };
+            Some((about.clone(), now))
         };
         let all: Vec<(About, String)> = self.lock().iter().filter_map(over).collect();
         all.iter().for_each(|(about, now)| self.clear(about, now));
@@ -132,19 +135,20 @@ mod tests {
         let told = |about: &str, text: &str| (about.to_owned(), text.to_owned());
         let both = [told("transport:main", "main is still down"), told("template:news", "news is missing")];
         assert_eq!(texts(&alerts), both);
-        alerts.clear_templates(Duration::from_secs(60), &["other".to_owned()]);
+        alerts.clear_settled(Duration::from_secs(60), &["other".to_owned()]);
         assert_eq!(texts(&alerts), both);
         alerts.clear(&main, "main is up");
-        alerts.clear_templates(Duration::from_secs(60), &["news".to_owned()]);
+        alerts.clear_settled(Duration::from_secs(60), &["news".to_owned()]);
         assert_eq!(texts(&alerts), []);
     }
 
     #[test]
-    fn a_template_that_nobody_asks_for_any_more_is_no_alert() {
+    fn what_nobody_meets_any_more_is_no_alert() {
         let alerts = Alerts::default();
         alerts.raise(About::Template("news".to_owned()), "missing".to_owned());
+        alerts.raise(About::Protocol(QueueName::bulk()), "newer".to_owned());
         alerts.raise(About::Templates, "broken".to_owned());
-        alerts.clear_templates(Duration::ZERO, &[]);
+        alerts.clear_settled(Duration::ZERO, &[]);
         assert_eq!(texts(&alerts), [("templates".to_owned(), "broken".to_owned())]);
     }
 }

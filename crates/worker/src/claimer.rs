@@ -34,16 +34,21 @@ pub(crate) struct Claimer {
     bell: Bell,
     /// Claims that were not answered.
     unheard: HashMap<QueueName, ClaimId>,
+    /// Queues with jobs of a newer protocol, and when to look again.
+    newer: HashMap<QueueName, Duration>,
     deliveries: TaskTracker,
     give_up: CancellationToken,
 }
 
 /// What a look into the queues found.
+#[derive(Default)]
 struct Look {
     /// Whether more waits than there were slots for.
     more: bool,
-    /// How long until the next job is due.
+    /// How long until there is a reason to look again: a job is due, a transport may be tried.
     next_due: Option<Duration>,
+    /// From where nothing is claimed for now.
+    closed: Vec<QueueName>,
 }
 
 /// What limits say to a claim.
@@ -67,6 +72,7 @@ impl Claimer {
             slots: Arc::new(Semaphore::new(slots)),
             bell: Bell::new(&office.store, &office.queues()),
             unheard: HashMap::new(),
+            newer: HashMap::new(),
             deliveries: TaskTracker::new(),
             give_up: CancellationToken::new(),
         }
@@ -101,7 +107,7 @@ impl Claimer {
             match look {
                 // The next turn waits for a slot: a ring is for those who have one free.
                 Ok(look) if look.more || self.slots.available_permits() == 0 => {}
-                Ok(look) => self.wait_for_work(look.next_due).await,
+                Ok(look) => self.wait_for_work(&look).await,
                 Err(_) => tokio::time::sleep(Duration::from_millis(300)).await,
             }
         };
@@ -111,8 +117,10 @@ impl Claimer {
         }
     }
 
-    async fn wait_for_work(&mut self, next_due: Option<Duration>) {
-        let limit = next_due.map_or(LOOK_EVERY, |due| due.min(LOOK_EVERY));
+    async fn wait_for_work(&mut self, look: &Look) {
+        let limit = look.next_due.map_or(LOOK_EVERY, |due| due.min(LOOK_EVERY));
+        let open = self.office.queues().into_iter().filter(|queue| !look.closed.contains(queue));
+        self.bell.listen_to(&open.collect::<Vec<_>>());
         let rang = tokio::select! {
             rang = self.bell.wait(limit) => rang,
             () = self.office.bells.ready.notified() => return,
@@ -124,7 +132,7 @@ impl Claimer {
 
     /// Claims from the queues in their order until the slots are full.
     async fn look(&mut self) -> Result<Look, Error> {
-        let mut found = Look { more: false, next_due: None };
+        let mut found = Look::default();
         for queue in self.order() {
             let free = self.slots.available_permits();
             if free == 0 {
@@ -139,6 +147,7 @@ impl Claimer {
             };
             found.more |= look.more;
             found.next_due = [found.next_due, look.next_due].into_iter().flatten().min();
+            found.closed.extend(look.closed);
         }
         Ok(found)
     }
@@ -165,10 +174,15 @@ impl Claimer {
 
     /// Claims what can leave, and nothing while no transport of the queue takes mail.
     async fn claim(&mut self, queue: &QueueName, free: usize) -> Result<Look, Error> {
+        let closed_for = |again_in| Look { next_due: again_in, closed: vec![queue.clone()], ..Look::default() };
+        let asked_at = lease_clock::now();
+        if let Some(again_at) = self.newer.get(queue).filter(|again_at| **again_at > asked_at) {
+            return Ok(closed_for(Some(*again_at - asked_at)));
+        }
         let (want, mut reserved) = match self.office.counter(queue).room() {
             Room::Enough => (free, None),
             Room::ForOne(admission) => (1, Some(admission)),
-            Room::None(again_in) => return Ok(Look { more: false, next_due: again_in }),
+            Room::None(again_in) => return Ok(closed_for(again_in)),
         };
         let (want, permit) = match self.leave(queue, reserved.as_ref(), want).await? {
             Leave::Unlimited => (want, None),
@@ -180,25 +194,26 @@ impl Claimer {
         let got = reply.as_ref().map_or(0, ClaimReply::jobs);
         let times = permit.as_ref().map(|permit| (0..got).map(|place| permit.at(place)).collect()).unwrap_or_default();
         if let Some(permit) = permit {
-            permit.give_back(&self.office.store, got).await?;
+            // What does not go back is lost to nobody but the limit's pace.
+            let _ = self.office.outage.watch(permit.give_back(&self.office.store, got).await);
         }
         match reply? {
             ClaimReply::Jobs { jobs, more, next_due_ms, now_ms } => {
                 let mut times: VecDeque<Duration> = times;
-                self.office.alerts.clear(&About::Protocol(queue.clone()), &format!("{queue} is served again"));
                 for job in jobs {
                     let leave = (reserved.take().map(Admission::taken_up), times.pop_front());
                     self.start(job, now_ms, asked_at, leave);
                 }
                 let due = |ms: i64| Duration::from_millis(u64::try_from(ms - now_ms).unwrap_or(0).max(1));
-                Ok(Look { more, next_due: next_due_ms.map(due) })
+                Ok(Look { more, next_due: next_due_ms.map(due), ..Look::default() })
             }
-            ClaimReply::Paused => Ok(Look { more: false, next_due: None }),
-            ClaimReply::Wait(wait) => Ok(Look { more: false, next_due: Some(wait.min(OTHERS_MAY_HAVE_SPOKEN)) }),
+            ClaimReply::Paused => Ok(Look::default()),
+            ClaimReply::Wait(wait) => Ok(Look { next_due: Some(wait.min(OTHERS_MAY_HAVE_SPOKEN)), ..Look::default() }),
             ClaimReply::Newer(theirs) => {
                 let problem = Error::NewerProtocol { theirs, ours: postroom_core::store::PROTOCOL_VERSION };
                 self.office.alerts.raise(About::Protocol(queue.clone()), format!("{queue} is not served: {problem}"));
-                Ok(Look { more: false, next_due: None })
+                self.newer.insert(queue.clone(), asked_at + LOOK_EVERY);
+                Ok(closed_for(Some(LOOK_EVERY)))
             }
         }
     }
@@ -214,12 +229,14 @@ impl Claimer {
             return Ok(Leave::Unlimited);
         }
         let class = match office.outage.watch(office.jobs.peek(queue).await)? {
-            Peek::Nothing(next_due) => return Ok(Leave::None(Look { more: false, next_due })),
+            Peek::Nothing(next_due) => return Ok(Leave::None(Look { next_due, ..Look::default() })),
             Peek::Waiting(priority) => class_of(queue, priority),
         };
         match office.outage.watch(Permit::take(&office.store, &limits, class, want).await)? {
             Ok(permit) => Ok(Leave::Given(permit)),
-            Err(wait) => Ok(Leave::None(Look { more: false, next_due: Some(wait) })),
+            Err(wait) => {
+                Ok(Leave::None(Look { next_due: Some(wait), closed: vec![queue.clone()], ..Look::default() }))
+            }
         }
     }
 

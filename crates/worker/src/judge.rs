@@ -17,6 +17,17 @@ pub(crate) enum Judgement {
     Defer(Duration, Settled),
 }
 
+impl Judgement {
+    /// The same when the transport takes no mail now. Its breaker decides when it is asked again, so the mail need not wait
+    /// longer the more often it was tried: after a moment it stands in line, behind others that may try too.
+    pub(crate) fn before_a_shut_way(self) -> Self {
+        match self {
+            Self::Defer(delay, left) => Self::Defer(delay.min(FIRST_UNCOUNTED), left),
+            Self::Finish(..) => self,
+        }
+    }
+}
+
 /// What is known of the job beside the try.
 #[derive(Debug, Clone)]
 pub(crate) struct Before<'a> {
@@ -39,10 +50,16 @@ impl Before<'_> {
         open.map(|recipient| recipient.address.clone()).collect()
     }
 
+    /// The number of the next try.
+    fn number(&self) -> u32 {
+        self.tries + u32::try_from(self.records.len()).unwrap_or(0) + 1
+    }
+
     /// The same after a try from which another transport takes over.
     pub(crate) fn after(mut self, attempt: &Attempt, at_ms: i64) -> Self {
         self.recipients = after(self.recipients, &attempt.recipients);
-        self.records.push(record(attempt, self.tries + 1, false, at_ms));
+        let number = self.number();
+        self.records.push(record(attempt, number, false, at_ms));
         self
     }
 }
@@ -61,9 +78,10 @@ pub(crate) fn all_open(recipients: &[&EmailAddress]) -> Vec<RecipientReport> {
 pub(crate) fn judge(before: Before<'_>, attempt: &Attempt, at_ms: i64, jitter: f64) -> Judgement {
     let counted = attempt.verdict.counts();
     let number = before.attempt + u32::from(counted);
+    let number_of_try = before.number();
     let recipients = after(before.recipients, &attempt.recipients);
     let mut records = before.records;
-    records.push(record(attempt, before.tries + 1, counted, at_ms));
+    records.push(record(attempt, number_of_try, counted, at_ms));
     let mut left = Settled {
         attempt: number,
         error: (attempt.verdict != Verdict::Accepted)
@@ -100,6 +118,9 @@ fn give_up(recipients: &mut [RecipientReport]) {
     }
 }
 
+/// How long to wait after the first try that did not count.
+const FIRST_UNCOUNTED: Duration = Duration::from_secs(1);
+
 /// Nothing that did not count is waited for longer than this: it is not the mail's fault.
 const LONGEST_UNCOUNTED: Duration = Duration::from_secs(30);
 
@@ -119,7 +140,7 @@ fn delay(header: &Header, verdict: Verdict, attempt: u32, tries: u32, jitter: f6
     }
     let (first, longest) = match verdict {
         Verdict::Greylisted => (GREYLISTED, GREYLISTED_LONGEST),
-        _ => (Duration::from_secs(1), LONGEST_UNCOUNTED),
+        _ => (FIRST_UNCOUNTED, LONGEST_UNCOUNTED),
     };
     let grown = first.saturating_mul(1 << tries.min(5)).min(longest);
     grown.mul_f64(0.5 + jitter / 2.0)
@@ -302,7 +323,7 @@ mod tests {
         assert_eq!(left.recipients.iter().map(|r| r.result).collect::<Vec<_>>(), [Refused, Accepted]);
         let told: Vec<_> =
             left.records.iter().map(|r| (r.n, r.counted, r.at_ms, r.transport.as_str(), r.verdict.as_str())).collect();
-        assert_eq!(told, [(5, false, 7, "main", "throttled"), (5, false, 8, "spare", "accepted")]);
+        assert_eq!(told, [(5, false, 7, "main", "throttled"), (6, false, 8, "spare", "accepted")]);
         assert_eq!(left.attempt, 1);
     }
 }

@@ -54,8 +54,8 @@ pub(crate) struct Office {
     counters: HashMap<QueueName, Counter>,
 }
 
-/// For how long a template may go unasked for until nobody is thought to wait for it.
-const TEMPLATE_SILENCE: Duration = Duration::from_secs(120);
+/// What is met again at least every 20 s, and was not for that long, is over.
+const SILENCE: Duration = Duration::from_secs(45);
 
 impl Office {
     /// Opens for the queues of the settings.
@@ -149,7 +149,7 @@ impl Office {
             Ok(false) => {}
             Err(problem) => self.alerts.raise(About::Templates, told(&problem)),
         }
-        self.alerts.clear_templates(TEMPLATE_SILENCE, &self.templates.names());
+        self.alerts.clear_settled(SILENCE, &self.templates.names());
     }
 }
 

@@ -57,3 +57,81 @@ fn text(error: JoinError) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use postroom_core::{
+        JobState, Mail, Outage, Policy, Priority, QueueName, Store,
+        settings::{Settings, Sources},
+        store::{Claim, ClaimId, ClaimReply, Due, JobTerms, NewJob},
+    };
+    use postroom_testkit::{PrivateRedis, unique_prefix};
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    async fn office() -> Arc<Office> {
+        let env = [
+            ("REDIS_URL", PrivateRedis::shared().url()),
+            ("POSTROOM_PREFIX", unique_prefix()),
+            ("MAIL_TRANSPORT", "discard".to_owned()),
+        ];
+        let env = env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let settings = Settings::from_sources(&Sources { env, ..Sources::default() }).expect("settings");
+        let store = Store::connect(&settings.redis).await.expect("a store");
+        let office = Arc::new(Office::open(store, settings, Outage::default()).expect("an office"));
+        office.jobs.introduce(&office.jobs.stranger().await);
+        office
+    }
+
+    /// Claims a new job for each and says what is to be known in case.
+    async fn claimed(office: &Arc<Office>, number: usize) -> Vec<InCase> {
+        let queue = QueueName::emails();
+        let terms = JobTerms {
+            priority: Priority::NORMAL,
+            due: Due::Now,
+            expires: None,
+            policy: Policy { on_unknown: postroom_core::OnUnknown::Hold, ..Policy::of_queue("emails") },
+            sensitive: false,
+        };
+        let new = |_| NewJob { id: JobId::new(QueueName::emails()), mail: Mail::default() };
+        let jobs: Vec<NewJob> = (0..number).map(new).collect();
+        office.store.enqueue(&queue, None, &terms, &jobs).await.expect("enqueued");
+        let claim = Claim { queue: &queue, worker: &office.id, id: &ClaimId::generate(), want: number };
+        let ClaimReply::Jobs { jobs, .. } = office.store.claim(&claim).await.expect("an answer") else {
+            panic!("no jobs");
+        };
+        let in_case = |job: postroom_core::store::Claimed| InCase {
+            office: Arc::clone(office),
+            id: job.id,
+            fence: job.fence,
+            attempt: job.attempt,
+            begun: Arc::default(),
+        };
+        jobs.into_iter().map(in_case).collect()
+    }
+
+    #[tokio::test]
+    async fn only_its_own_job_fails_and_after_the_mark_it_is_in_doubt() {
+        let office = office().await;
+        let mut all = claimed(&office, 3).await;
+        all[1].begun.store(true, Ordering::Relaxed);
+        let ids: Vec<JobId> = all.iter().map(|one| one.id.clone()).collect();
+        let slots = Arc::new(Semaphore::new(3));
+        let slot = || Arc::clone(&slots).try_acquire_owned().expect("a slot");
+        watched(slot(), all.remove(0), async { panic!("boom {}", 1) }).await;
+        watched(slot(), all.remove(0), async { panic!("after the mark") }).await;
+        watched(slot(), all.remove(0), async {}).await;
+        assert_eq!(slots.available_permits(), 3, "every slot is free again");
+        let mut told = Vec::new();
+        for id in &ids {
+            let report = office.store.job(id).await.expect("an answer").expect("a job");
+            told.push((report.state, report.reason, report.error.map(|error| error.message)));
+        }
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(told[0], (JobState::Failed, text("panic"), text("boom 1")));
+        assert_eq!((told[1].0, &told[1].2), (JobState::Unknown, &text("after the mark")));
+        assert_eq!(told[2], (JobState::Sending, None, None), "the others are not touched");
+        assert_eq!(office.failed.load(Ordering::Relaxed), 1);
+    }
+}

@@ -47,7 +47,7 @@ pub struct SmtpSettings {
     /// The name we greet with.
     pub hello_name: String,
     /// Time limits that differ from the session's own.
-    pub timeouts: SmtpTimeouts,
+    pub timeouts: Box<SmtpTimeouts>,
 }
 
 /// How a connection to a mail server is protected. There is no "TLS if offered": that protects from nobody.
@@ -145,7 +145,7 @@ fn smtp_of_environment(layers: &Layers, hello: &str) -> Result<Option<SmtpSettin
         password: layers.secret(&SMTP_PASSWORD)?,
         ca_file: layers.path(&SMTP_CA_FILE)?,
         hello_name: hello.to_owned(),
-        timeouts: SmtpTimeouts::default(),
+        timeouts: Box::default(),
     };
     parts.join().map_err(|problem| {
         let field = format!("SMTP_{}", problem.field.to_uppercase());
@@ -197,7 +197,7 @@ fn smtp_of_table(raw: RawTransport, hello: &str) -> Result<SmtpSettings, Invalid
         password,
         ca_file: raw.ca_file,
         hello_name: hello_name.map_err(|problem| problem.at("hello_name"))?,
-        timeouts: SmtpTimeouts::read(raw.timeouts.unwrap_or_default())?,
+        timeouts: Box::new(SmtpTimeouts::read(raw.timeouts.unwrap_or_default())?),
     };
     parts.join()?.ok_or_else(|| InvalidInput::new("host", "it is missing; it names the mail server"))
 }
@@ -282,7 +282,7 @@ struct SmtpParts {
     password: Option<SecretString>,
     ca_file: Option<PathBuf>,
     hello_name: String,
-    timeouts: SmtpTimeouts,
+    timeouts: Box<SmtpTimeouts>,
 }
 
 impl SmtpParts {

@@ -83,7 +83,7 @@ macro_rules! variables {
 }
 
 variables! {
-    REDIS_URL: Default("redis://127.0.0.1:6379/0"), "Redis or Valkey: redis://, rediss:// (TLS) or redis+unix://", secret;
+    REDIS_URL: Default("redis://127.0.0.1:6379/0"), "Redis or Valkey: redis://, rediss:// (TLS), redis+unix:// or redis+sentinel://one:26379,two:26379/NAME", secret;
     REDIS_TLS_INSECURE: Default("false"), "true: accept any certificate of Redis, as Heroku's self-signed ones need";
     POSTROOM_PREFIX: Default("postroom"), "What every key in Redis begins with; applications that share a Redis differ in it";
     POSTROOM_CONFIG: Example("/etc/postroom/postroom.toml"), "The toml file, which must exist; default: postroom.toml in the working directory, if there", env_only;

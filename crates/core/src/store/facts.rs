@@ -65,6 +65,9 @@ impl ServerFacts {
                     .to_owned(),
             );
         }
+        if self.run_id.is_empty() {
+            told.push("Redis does not tell its run_id (INFO): that it was restarted stays unnoticed".to_owned());
+        }
         told
     }
 

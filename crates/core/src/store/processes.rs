@@ -206,3 +206,17 @@ impl Store {
         Ok(processes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_older_version_tells_is_understood() {
+        let old = r#"{"id":"w","kind":"worker","host":"h","pid":1,"version":"0","started_ms":1,"state":"running","alert":"a template is missing"}"#;
+        let info: ProcessInfo = serde_json::from_str(old).expect("understood");
+        let info = ProcessInfo { seen_ms: 7, ..info }.with_all_alerts();
+        let alert = Alert { about: "worker".to_owned(), text: "a template is missing".to_owned(), since_ms: 7 };
+        assert_eq!((info.alerts, info.transports), (vec![alert], vec![]));
+    }
+}

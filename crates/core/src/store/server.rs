@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use redis::{AsyncConnectionConfig, Client, ConnectionInfo, aio::MultiplexedConnection, io::tcp::TcpSettings};
+use socket2::TcpKeepalive;
 use tokio::time::timeout;
 
 use super::{info::Info, run::RunId, sentinel::Sentinels, trouble};
@@ -15,6 +16,9 @@ use crate::{
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// After which bytes that nobody has acknowledged end the connection, where the system can do that.
 const UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(5);
+
+/// After which silence the system asks whether the other side is still there, and how often.
+const IDLE: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(5));
 
 /// The server that takes writes, wherever it is now.
 pub(super) enum Server {
@@ -56,7 +60,8 @@ impl Server {
 
 /// A client for that place, on connections that send at once.
 pub(super) fn client(info: ConnectionInfo) -> Result<Client> {
-    let settings = TcpSettings::default().set_nodelay(true);
+    let keepalive = TcpKeepalive::new().with_time(IDLE.0).with_interval(IDLE.1);
+    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
     #[cfg(target_os = "linux")]
     let settings = settings.set_user_timeout(UNACKNOWLEDGED_LIMIT);
     let unfit = |error| InvalidInput::new("REDIS_URL", format!("it can't be used: {error}"));

@@ -26,8 +26,12 @@ impl Fixture {
     }
 
     pub(crate) async fn on(redis: &PrivateRedis) -> Self {
+        Self::at(&redis.url()).await
+    }
+
+    pub(crate) async fn at(url: &str) -> Self {
         let prefix = unique_prefix();
-        let store = Store::connect(&redis_settings(&redis.url(), &prefix)).await.expect("a store");
+        let store = Store::connect(&redis_settings(url, &prefix)).await.expect("a store");
         Self { store, prefix, queue: QueueName::emails() }
     }
 

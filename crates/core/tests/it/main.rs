@@ -13,3 +13,4 @@ mod link;
 mod model;
 mod reading;
 mod restating;
+mod sentinel;

@@ -51,10 +51,7 @@ async fn jobs(context: &Context, args: Args) -> Result<()> {
     let store = context.postroom.store().await?;
     let limit = args.limit as usize;
     let filter = JobFilter {
-        queues: match args.queue {
-            queues if queues.is_empty() => queues::known(context, store).await?.into_iter().collect(),
-            queues => queues,
-        },
+        queues: queues::named(context, store, &args.queue).await?,
         state: args.state,
         batch: args.batch,
         template: args.template,
@@ -75,10 +72,7 @@ async fn jobs(context: &Context, args: Args) -> Result<()> {
 
 async fn batches(context: &Context, args: &Args) -> Result<()> {
     let store = context.postroom.store().await?;
-    let queues = match &args.queue {
-        queues if queues.is_empty() => queues::known(context, store).await?.into_iter().collect(),
-        queues => queues.clone(),
-    };
+    let queues = queues::named(context, store, &args.queue).await?;
     let mut found = Vec::new();
     for queue in &queues {
         found.extend(store.batches(queue, 0, args.limit as usize).await?);

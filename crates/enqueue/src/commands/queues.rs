@@ -5,7 +5,11 @@ use std::{collections::BTreeSet, time::Duration};
 use postroom_core::{QueueName, QueueReport, Store, format_span};
 use serde::Serialize;
 
-use super::{Context, exit::Result, table};
+use super::{
+    Context,
+    exit::{Failure, Result},
+    table,
+};
 
 const EXAMPLES: &str = "Examples:
   postroom queues
@@ -44,6 +48,22 @@ pub(crate) async fn run(context: &Context, _: &Args) -> Result<()> {
 pub(crate) async fn known(context: &Context, store: &Store) -> Result<BTreeSet<QueueName>> {
     let configured = context.postroom.settings().queues.keys().cloned();
     Ok(store.known_queues().await?.into_iter().chain(configured).collect())
+}
+
+/// These queues, or all when none is named; one that nobody configured or used is refused.
+pub(crate) async fn named(context: &Context, store: &Store, named: &[QueueName]) -> Result<Vec<QueueName>> {
+    let known = known(context, store).await?;
+    if named.is_empty() {
+        return Ok(known.into_iter().collect());
+    }
+    match named.iter().find(|queue| !known.contains(queue)) {
+        None => Ok(named.to_vec()),
+        Some(queue) => {
+            let names: Vec<&str> = known.iter().map(QueueName::as_str).collect();
+            let problem = format!("there is no queue {queue}; it may be {}", names.join(", "));
+            Err(Failure::usage("--queue", problem))
+        }
+    }
 }
 
 /// Hands mail over and says so when no worker serves its queue. That is found out at the same time, so that no mail waits

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use postroom_testkit::PrivateRedis;
+use postroom_testkit::{PrivateRedis, Process};
 
-use crate::Desk;
+use crate::{Desk, desk::LIMIT};
 
 #[tokio::test]
 async fn a_redis_that_is_gone() {
@@ -45,4 +45,30 @@ async fn a_redis_that_is_full() {
     let last = ran.stderr.lines().last().unwrap_or_default();
     let error: serde_json::Value = serde_json::from_str(last).expect("JSON");
     assert_eq!((ran.code, &error["error"]["code"]), (3, &"redis_full".into()), "{ran:?}");
+}
+
+#[tokio::test]
+async fn who_looks_on_goes_on_when_redis_is_back() {
+    let redis = PrivateRedis::start_tcp().await;
+    let desk = Desk::at(&redis.url());
+    let id = desk.send(&["--durable"]);
+    let mut command = desk.command();
+    command.args(["status", &id, "--watch"]);
+    let mut watch = Process::run(command);
+    watch.wait_for_line("is queued", LIMIT).await;
+    for _ in 0..2 {
+        // Lost connections are none of its business.
+        redis.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert!(!watch.stderr().contains("away"), "{}", watch.stderr());
+    redis.kill();
+    watch.wait_for_line("Redis is away", LIMIT).await;
+    redis.start_again().await;
+    watch.wait_for_line("Redis is back", LIMIT).await;
+    desk.ok(&["cancel", &id]);
+    assert_eq!(watch.wait(LIMIT).await.code(), Some(1));
+    for said in ["Redis is away", "Redis is back"] {
+        assert_eq!(watch.stderr().matches(said).count(), 1, "{}", watch.stderr());
+    }
 }

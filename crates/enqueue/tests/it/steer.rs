@@ -72,6 +72,9 @@ fn list_filters_and_goes_on() {
     let ran = desk.run(&["list", "--json", "--limit", "4"]);
     let cursor = ran.stderr.trim().rsplit(' ').next().expect("a cursor").to_owned();
     assert_eq!(lines(&ran.stdout).len() + count(&["--cursor", &cursor]), 6, "{ran:?}");
+    for what in ["--json", "--batches"] {
+        desk.run(&["list", "--queue", "buk", what]).refused(2, &["no queue buk", "bulk", "emails"]);
+    }
     desk.run(&["list", "--cursor", "x"]).refused(2, &["cursor"]);
     desk.run(&["list", "--state", "delivered"]).refused(2, &["delivered", "sent"]);
     assert!(desk.ok(&["list"]).contains("a3@example.org"));

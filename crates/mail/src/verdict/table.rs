@@ -3,6 +3,8 @@
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod troubles;
 
 use postroom_smtp::{EnhancedCode, Phase};
 

@@ -10,7 +10,7 @@ use std::{
 
 use postroom_core::{
     EmailAddress,
-    settings::{Security, SmtpSettings, SmtpTimeouts, TransportSettings},
+    settings::{Security, SmtpSettings, TransportSettings},
 };
 use postroom_mail::{
     Attempt, CaptureSink, Captured, Commit, Kept, Message, Rendered, Transport, Verdict, compose, login_check,
@@ -129,7 +129,7 @@ fn settings_of(server: &FakeSmtp) -> SmtpSettings {
         credentials: None,
         ca_file: None,
         hello_name: "test.example.org".into(),
-        timeouts: SmtpTimeouts::default(),
+        timeouts: Box::default(),
     }
 }
 

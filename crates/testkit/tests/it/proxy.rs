@@ -86,6 +86,11 @@ async fn bytes_come_late_and_in_order() {
     let (mut stream, start) = (client(&proxy).await, Instant::now());
     assert!(is_answered(&mut stream).await);
     assert!(start.elapsed() >= Duration::from_millis(200), "{:?}", start.elapsed());
+    proxy.pass();
+    proxy.delay_answers(Duration::from_millis(100));
+    let start = Instant::now();
+    assert!(is_answered(&mut stream).await);
+    assert!(start.elapsed() >= Duration::from_millis(100), "{:?}", start.elapsed());
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ fn run(script: &str, args: &[&str]) -> Output {
 
 #[test]
 fn they_tell_how_to_use_them() {
-    for script in ["scripts/start", "scripts/test", "scripts/bench"] {
+    for script in ["scripts/start", "scripts/test", "scripts/bench", "scripts/chaos"] {
         let output = run(script, &["--help"]);
         assert!(output.status.success(), "{script}: {output:?}");
         let said = [output.stdout, output.stderr].concat();
@@ -20,9 +20,12 @@ fn they_tell_how_to_use_them() {
 
 #[test]
 fn what_they_do_not_know_is_refused() {
-    for (script, args) in
-        [("scripts/start", &["--chek"][..]), ("scripts/start", &["stop", "now"]), ("scripts/bench", &["x"])]
-    {
+    for (script, args) in [
+        ("scripts/start", &["--chek"][..]),
+        ("scripts/start", &["stop", "now"]),
+        ("scripts/bench", &["x"]),
+        ("scripts/chaos", &["x"]),
+    ] {
         let output = run(script, args);
         assert_eq!(output.status.code(), Some(2), "{script} {args:?}: {output:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("Usage: scripts/"), "{script} {args:?}");
@@ -33,7 +36,7 @@ fn what_they_do_not_know_is_refused() {
 #[test]
 fn bash_reads_them() {
     let newer = ["mapfile", "readarray", "declare -A", "local -n", "${1,,}", "coproc", "&>>", "wait -n"];
-    let all = ["start", "test", "bench", "lib/common.sh", "lib/redis.sh", "lib/processes.sh", "lib/tools.sh"];
+    let all = ["start", "test", "bench", "chaos", "lib/common.sh", "lib/redis.sh", "lib/processes.sh", "lib/tools.sh"];
     for script in all.map(|name| format!("scripts/{name}")).iter().chain([&".ci/run".to_owned()]) {
         let output = Command::new("bash").arg("-n").arg(root().join(script)).output().expect("bash runs");
         assert!(output.status.success(), "{script}: {output:?}");

@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use postroom_core::store::{BeginReply, LimitName, Settled};
-use postroom_mail::{Attempt, Commit, Verdict};
+use postroom_mail::{Attempt, Commit};
 use tracing::{info, warn};
 
 use super::{Delivery, Prepared};
@@ -31,11 +31,14 @@ impl Delivery {
             let Some(attempt) = self.try_by(&admission, &before, prepared).await else {
                 return self.break_off(before, admission.name()).await;
             };
-            if !admission.learn(&attempt) && attempt.nothing_was_sent() {
+            let shut = !admission.learn(&attempt) && attempt.nothing_was_sent();
+            if shut {
                 way = self.counter().admit(&tried);
             }
             let Some(next) = &way else {
-                return self.settle(judge(before, &attempt, at_ms, fastrand::f64()), &attempt).await;
+                let judgement = judge(before, &attempt, at_ms, fastrand::f64());
+                let judgement = if shut { judgement.before_a_shut_way() } else { judgement };
+                return self.settle(judgement, &attempt).await;
             };
             info!("{}; it goes by {}", self.story(&attempt), next.name());
             before = before.after(&attempt, at_ms);
@@ -113,9 +116,8 @@ impl Delivery {
     async fn break_off(&self, before: Before<'_>, transport: &str) {
         if self.begun.load(Ordering::Relaxed) {
             let attempt = Attempt {
-                verdict: Verdict::Unknown,
                 transport: transport.to_owned(),
-                ..Attempt::invalid(&before.open(), "the worker was stopped before the server had answered")
+                ..Attempt::in_doubt(&before.open(), "the worker was stopped before the server had answered")
             };
             return self.settle(judge(before, &attempt, self.at_ms(), 0.0), &attempt).await;
         }

@@ -59,6 +59,12 @@ impl Bench {
         eventually(LIMIT, what, async || self.store.workers().await.ok()?.pop().filter(|info| expected(info))).await
     }
 
+    /// The key in Redis that holds a job's payload.
+    pub(crate) fn payload_key(&self, id: &JobId) -> String {
+        let prefix = self.env.iter().find(|(name, _)| name == "POSTROOM_PREFIX").map(|(_, prefix)| prefix.as_str());
+        format!("{{{}:{}}}:j:{id}", prefix.unwrap_or_default(), self.queue)
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }

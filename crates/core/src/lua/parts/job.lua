@@ -90,8 +90,7 @@ end
 -- Adds one line to the job's story. A try that did not count and says what the last one said takes its place: an outage
 -- of a day is not told a thousand times. Of a story that is too long all the same, the oldest lines go.
 local STORY_BYTES = 16384
-local function record_attempt(job, line)
-  if line == '' then return end
+local function record_line(job, line)
   local story = redis.call('HGET', hash_key(job.id), 'attempts') or ''
   local last = string.match(story, '[^\n]*$')
   if string.find(line, '"counted":false', 1, true) and told_again(last) == told_again(line) then
@@ -107,6 +106,11 @@ local function record_attempt(job, line)
   end
   job.tries = (tonumber(job.tries) or 0) + 1
   set(job, 'attempts', story, 'tries', job.tries)
+end
+
+-- One line for each transport that was tried.
+local function record_attempt(job, lines)
+  for line in string.gmatch(lines, '[^\n]+') do record_line(job, line) end
 end
 
 -- Lines: what may not go yet because of something that it shares with others (a batch that is paused or paced) waits in that

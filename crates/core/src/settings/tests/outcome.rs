@@ -121,6 +121,7 @@ fn redis_is_shown_without_its_secrets() {
         ("rediss://ann:p%40ss@host:1/2#insecure", "rediss://host:1/2"),
         ("redis://:secret@host", "redis://host"),
         ("redis+unix:///run/redis.sock?db=1&pass=secret", "redis+unix:///run/redis.sock"),
+        ("redis+sentinel://ann:secret@one:1,two/mail/2", "redis+sentinel://one:1,two/mail/2"),
     ] {
         let settings = from_env(&[("REDIS_URL", url)]).expect(url);
         assert_eq!(settings.redis.place(), place);

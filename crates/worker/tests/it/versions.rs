@@ -1,0 +1,33 @@
+//! Jobs of a newer protocol, as in a rolling deploy.
+
+use postroom_core::{JobState, QueueName};
+use postroom_testkit::{PrivateRedis, eventually};
+
+use crate::bench::{Bench, LIMIT, mail_to, plain, terms};
+
+/// It stays where it is, byte for byte, and the worker's other queue goes on.
+#[tokio::test]
+async fn a_newer_job_is_left_alone_and_told() {
+    let bench = Bench::new().await;
+    let id = bench.enqueue(mail_to("ann@example.org")).await;
+    let (key, redis) = (bench.payload_key(&id), PrivateRedis::shared());
+    let written = redis.ask(&["GET", &key]);
+    let newer = format!("2 with-a-header-of-its-own {}", written.lines().nth(1).expect("a mail"));
+    assert_eq!(redis.ask(&["SET", &key, &newer]), "OK");
+    let worker = bench.worker(&["--queues", "emails,bulk"]).await;
+    let info = bench.told("an alert", |info| !info.alerts.is_empty()).await;
+    assert_eq!(info.alerts[0].about, "protocol:emails");
+    assert!(info.alerts[0].text.contains("emails is not served"), "{info:?}");
+    let batch = bench.enqueue_batch(&QueueName::bulk(), &terms(), plain(), 50).await;
+    eventually(LIMIT, "the other queue's mail", async || {
+        bench.store.batch(&batch).await.expect("an answer").filter(|batch| batch.done)
+    })
+    .await;
+    assert_eq!(redis.ask(&["GET", &key]), newer);
+    let queue = bench.store.queue(&bench.queue).await.expect("a queue");
+    assert_eq!((queue.queued, queue.sending, queue.failed_total), (1, 0, 0));
+    assert_eq!(worker.stderr().matches("emails is not served").count(), 1, "said once: {}", worker.stderr());
+    // A version that can read it has taken it: the rest of the queue is served again.
+    assert_eq!(redis.ask(&["SET", &key, &written]), "OK");
+    bench.reaches(&id, JobState::Sent).await;
+}
