@@ -234,9 +234,7 @@ impl Claimer {
         };
         match office.outage.watch(Permit::take(&office.store, &limits, class, want).await)? {
             Ok(permit) => Ok(Leave::Given(permit)),
-            Err(wait) => {
-                Ok(Leave::None(Look { next_due: Some(wait), closed: vec![queue.clone()], ..Look::default() }))
-            }
+            Err(wait) => Ok(Leave::None(Look { next_due: Some(wait), closed: vec![queue.clone()], ..Look::default() })),
         }
     }
 
