@@ -71,7 +71,8 @@ impl<'a> Bulk<'a> {
         let (id, key) = self.id(store, &queue).await?;
         let name = self.name.or_else(|| self.shared.template.clone()).unwrap_or_else(|| "bulk".to_owned());
         let template = self.shared.template.clone();
-        let batch = NewBatch { id: id.clone(), name, retention: terms.policy.retention, shared: self.shared };
+        let batch =
+            NewBatch { id: id.clone(), name, retention: terms.policy.retention, shared: self.shared, pace: None };
         let unkept = Unkept::open(store, Opening { batch, key }).await?;
         announce(store, &queue).await;
         let chunk = Chunk { terms, template: template.clone(), jobs: Vec::with_capacity(CHUNK), bytes: 0 };

@@ -85,6 +85,14 @@ impl Transport {
         Attempt { transport: self.name.clone(), ms: milliseconds(start.elapsed()), ..attempt }
     }
 
+    /// Makes sure that a connection is there for the next mail, where there are connections. What stands against it, the next
+    /// mail will be told.
+    pub async fn warm(&self) {
+        if let Way::Smtp(smtp) = &self.way {
+            drop(smtp.pool().checkout().await);
+        }
+    }
+
     /// Connections that have waited or lived too long are closed; call it now and then when there is little to send.
     pub fn retire_old(&self) {
         if let Way::Smtp(smtp) = &self.way {

@@ -1,17 +1,22 @@
 //! The loop: as many jobs as there are free slots, from the queues in their order.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use postroom_core::{
     Error, QueueName, Shutdown,
-    store::{Bell, Claim, ClaimId, ClaimReply, Claimed, Settled},
+    store::{Bell, Claim, ClaimId, ClaimReply, Claimed, Peek, Settled},
 };
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
 use crate::{
-    alerts::About, counter::Room, delivery::Delivery, lease_clock, office::Office, outlet::Admission, panics::watched,
+    alerts::About, counter::Room, delivery::Delivery, lease_clock, limits::Permit, office::Office, outlet::Admission,
+    panics::watched,
 };
 
 /// An idle worker looks for itself at least this often. It seldom matters: a ring that was lost is made good by a sweep.
@@ -44,6 +49,19 @@ struct Look {
     next_due: Option<Duration>,
     /// From where nothing is claimed for now.
     closed: Vec<QueueName>,
+}
+
+/// What limits say to a claim.
+enum Leave {
+    Unlimited,
+    Given(Permit),
+    None(Look),
+}
+
+/// How urgent a queue's mail is among all that share a limit: as its most urgent one, but bulk mail comes last.
+fn class_of(queue: &QueueName, priority: u8) -> u8 {
+    const BULK: u8 = 7;
+    if *queue == QueueName::bulk() { priority.max(BULK) } else { priority }
 }
 
 impl Claimer {
@@ -166,10 +184,25 @@ impl Claimer {
             Room::ForOne(admission) => (1, Some(admission)),
             Room::None(again_in) => return Ok(closed_for(again_in)),
         };
-        match self.asked(queue, want).await? {
+        let (want, permit) = match self.leave(queue, reserved.as_ref(), want).await? {
+            Leave::Unlimited => (want, None),
+            Leave::Given(permit) => (permit.number, Some(permit)),
+            Leave::None(look) => return Ok(look),
+        };
+        let asked_at = lease_clock::now();
+        let reply = self.asked(queue, want).await;
+        let got = reply.as_ref().map_or(0, ClaimReply::jobs);
+        let times = permit.as_ref().map(|permit| (0..got).map(|place| permit.at(place)).collect()).unwrap_or_default();
+        if let Some(permit) = permit {
+            // What does not go back is lost to nobody but the limit's pace.
+            let _ = self.office.outage.watch(permit.give_back(&self.office.store, got).await);
+        }
+        match reply? {
             ClaimReply::Jobs { jobs, more, next_due_ms, now_ms } => {
+                let mut times: VecDeque<Duration> = times;
                 for job in jobs {
-                    self.start(job, now_ms, asked_at, reserved.take().map(Admission::taken_up));
+                    let leave = (reserved.take().map(Admission::taken_up), times.pop_front());
+                    self.start(job, now_ms, asked_at, leave);
                 }
                 let due = |ms: i64| Duration::from_millis(u64::try_from(ms - now_ms).unwrap_or(0).max(1));
                 Ok(Look { more, next_due: next_due_ms.map(due), ..Look::default() })
@@ -185,6 +218,26 @@ impl Claimer {
         }
     }
 
+    /// Asks for leave where there are limits, and only when there is something to send: leave that nobody uses is lost to others.
+    async fn leave(&self, queue: &QueueName, reserved: Option<&Admission>, want: usize) -> Result<Leave, Error> {
+        let office = &self.office;
+        let Some(way) = reserved.map(Admission::name).or_else(|| office.counter(queue).next_way()) else {
+            return Ok(Leave::Unlimited);
+        };
+        let limits = office.limits_on(queue, way);
+        if limits.is_empty() {
+            return Ok(Leave::Unlimited);
+        }
+        let class = match office.outage.watch(office.jobs.peek(queue).await)? {
+            Peek::Nothing(next_due) => return Ok(Leave::None(Look { next_due, ..Look::default() })),
+            Peek::Waiting(priority) => class_of(queue, priority),
+        };
+        match office.outage.watch(Permit::take(&office.store, &limits, class, want).await)? {
+            Ok(permit) => Ok(Leave::Given(permit)),
+            Err(wait) => Ok(Leave::None(Look { next_due: Some(wait), closed: vec![queue.clone()], ..Look::default() })),
+        }
+    }
+
     /// A claim whose answer was lost is said again under the same id until it is heard, and gets the same jobs.
     async fn asked(&mut self, queue: &QueueName, want: usize) -> Result<ClaimReply, Error> {
         let id = self.unheard.remove(queue).unwrap_or_else(ClaimId::generate);
@@ -196,7 +249,13 @@ impl Claimer {
         answer
     }
 
-    fn start(&self, job: Claimed, now_ms: i64, claimed_at: Duration, reserved: Option<Admission>) {
+    fn start(
+        &self,
+        job: Claimed,
+        now_ms: i64,
+        claimed_at: Duration,
+        (reserved, not_before): (Option<Admission>, Option<Duration>),
+    ) {
         // A claim that was said again brings what was asked for then: by now there may be fewer slots.
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
             let settler = self.office.counter(job.id.queue()).settler.clone();
@@ -205,7 +264,7 @@ impl Claimer {
             return;
         };
         let (office, give_up, begun) = (Arc::clone(&self.office), self.give_up.clone(), Arc::default());
-        let delivery = Delivery { office, job, now_ms, claimed_at, give_up, begun, reserved };
+        let delivery = Delivery { office, job, now_ms, claimed_at, give_up, begun, reserved, not_before };
         self.deliveries.spawn(watched(slot, delivery.in_case(), delivery.run()));
     }
 

@@ -38,6 +38,12 @@ impl Counter {
         untried.into_iter().find_map(Outlet::admit)
     }
 
+    /// The transport that the next mail will leave by, as things are.
+    pub(crate) fn next_way(&self) -> Option<&str> {
+        let open = self.outlets.iter().find(|outlet| outlet.way() == Way::Clear);
+        open.map(|outlet| outlet.transport.name())
+    }
+
     /// Whether mail of this queue can leave now. What could not would only be claimed to be put back.
     pub(crate) fn room(&self) -> Room {
         if self.outlets.iter().any(|outlet| outlet.way() == Way::Clear) {

@@ -39,6 +39,8 @@ pub(crate) struct Delivery {
     pub(crate) begun: Arc<AtomicBool>,
     /// Its leave to try a transport that was down, if it was claimed for that.
     pub(crate) reserved: Option<Admission>,
+    /// When it may go, where there are limits.
+    pub(crate) not_before: Option<Duration>,
 }
 
 /// What a delivery needs before it can send.

@@ -23,6 +23,7 @@ use crate::{office::Office, restating};
 /// | sweep | a fifth of a lease with leases out, at most 3 s; 4 s without | promotes, rescues, expires |
 /// | prune | 60 s | frees what nobody needs any more |
 /// | tell | 5 s, and when there is news | tells of this worker |
+/// | limits | 5 s | learns of limits that were set |
 /// | templates | 2 s | takes in changed templates |
 /// | connections | 10 s | closes idle connections |
 ///
@@ -36,6 +37,7 @@ pub(crate) fn start(office: &Arc<Office>, info: ProcessInfo, shutdown: &Shutdown
     }
     tokio::spawn(templates(Arc::clone(office), shutdown.child()));
     tokio::spawn(connections(Arc::clone(office), shutdown.child()));
+    tokio::spawn(limits(Arc::clone(office), shutdown.child()));
     tokio::spawn(tell(Arc::clone(office), info, shutdown.child()))
 }
 
@@ -133,6 +135,15 @@ pub(crate) fn introduction(office: &Office) -> ProcessInfo {
         queues: office.queues(),
         concurrency: usize::try_from(office.settings.concurrency.max).unwrap_or(usize::MAX),
         ..ProcessInfo::of_this_process(ProcessKind::Worker, office.id.to_string())
+    }
+}
+
+async fn limits(office: Arc<Office>, shutdown: Shutdown) {
+    loop {
+        let _ = office.outage.watch(office.limits.refresh(&office.store).await);
+        if !rest(Duration::from_secs(5), &shutdown).await {
+            return;
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod duties;
 mod in_flight;
 mod judge;
 mod lease_clock;
+mod limits;
 mod masked;
 mod memory;
 mod office;

@@ -13,7 +13,7 @@ use anyhow::Context;
 use postroom_core::{
     Outage, QueueName, Store,
     settings::Settings,
-    store::{Outcome, WorkerId},
+    store::{LimitName, Outcome, WorkerId},
 };
 use postroom_mail::{LoadError, Templates, Transport};
 use tracing::info;
@@ -23,6 +23,7 @@ use crate::{
     capture::StoreSink,
     counter::Counter,
     in_flight::InFlight,
+    limits::Limits,
     outlet::{Bells, Outlet},
     settler::Settler,
     shared_content::SharedContent,
@@ -44,6 +45,7 @@ pub(crate) struct Office {
     /// `ready` is also rung when a sweep finds jobs: the ring in Redis may have been lost.
     pub(crate) bells: Bells,
     pub(crate) alerts: Arc<Alerts>,
+    pub(crate) limits: Limits,
     pub(crate) sent: AtomicU64,
     pub(crate) failed: AtomicU64,
     /// Since when this worker knows that it lacks a template.
@@ -73,6 +75,7 @@ impl Office {
             let settler = Settler::start(&jobs, queue, &id, &outage, &in_flight);
             counters.insert(queue.clone(), Counter::new(own, settler));
         }
+        let limits = Limits::new(settings.limits.clone());
         let templates = Templates::load(&settings.templates_dir).context("reading the templates")?;
         Ok(Self {
             store,
@@ -84,6 +87,7 @@ impl Office {
             shared: SharedContent::default(),
             outage,
             bells,
+            limits,
             alerts,
             outlets,
             missing: Mutex::default(),
@@ -106,6 +110,12 @@ impl Office {
     /// Every transport in use, once.
     pub(crate) fn outlets(&self) -> &[Arc<Outlet>] {
         &self.outlets
+    }
+
+    /// The limits in force on a queue's mail that leaves by this transport.
+    pub(crate) fn limits_on(&self, queue: &QueueName, transport: &str) -> Vec<(LimitName, Duration)> {
+        let names = [LimitName::Queue(queue.clone()), LimitName::Transport(transport.to_owned())];
+        names.into_iter().filter_map(|name| self.limits.spacing(&name).map(|spacing| (name, spacing))).collect()
     }
 
     /// One more was sent, or has failed.

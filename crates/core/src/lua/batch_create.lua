@@ -1,7 +1,8 @@
 -- The record of a bulk request: what its jobs share, once, and a counter for each state. Asked again, nothing changes.
 --
 -- Keys:    batch `b:<id>`, shared content `c:<id>`, `batches`
--- ARGV:    version, id, name, retention_ms, template, shared content (JSON)
+-- ARGV:    version, id, name, retention_ms, template, shared content (JSON), microseconds between two mails (0: as fast as it goes),
+--          one_at_a_time (1: counted from the begin of the mail before)
 -- Replies: created | known
 -- States:  none
 -- Includes: prelude
@@ -11,6 +12,7 @@ if redis.call('HEXISTS', record, 'id') == 1 then return 'known' end
 redis.call('SET', base .. ':c:' .. ARGV[2], ARGV[6])
 redis.call('HSET', record, 'id', ARGV[2], 'name', ARGV[3], 'created_ms', int(now), 'retention_ms', ARGV[4], 'template', ARGV[5])
 redis.call('HINCRBY', record, 'total', 0)
+if ARGV[7] ~= '0' then redis.call('HSET', record, 'pace_us', ARGV[7], 'one_at_a_time', ARGV[8]) end
 redis.call('PERSIST', record)
 redis.call('ZADD', key('batches'), int(now), ARGV[2])
 return 'created'

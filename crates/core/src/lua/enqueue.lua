@@ -1,6 +1,6 @@
 -- Puts jobs in that share one header: one mail, or a chunk of a batch. An id that is known is left as it is.
 --
--- Keys:    payload `j:<id>`, `ready:<priority>`, `scheduled:<class>`, `expiring`, batch `b:<id>`, counters `n`, `wake`
+-- Keys:    payload `j:<id>`, `ready:<priority>`, `lines`, `line:<batch>:<priority>`, `scheduled:<class>`, `expiring`, batch `b:<id>`, counters `n`, `wake`
 -- ARGV:    version, priority, delay_ms, at_ms, expires_in_ms, expires_at_ms, max_age_ms, attempts, lease_ms, on_unknown, retention_ms,
 --          backoff_ms, backoff_max_ms, batch or -, flags (sensitive or -), then id and content for each job
 -- Replies: enqueued <added> <known> <due_ms> | cancelled | sealed | missing (the batch) | bad_id <id>
@@ -38,7 +38,7 @@ for index = 16, #ARGV, 2 do
     if sealed then return { 'sealed' } end
     redis.call('SET', payload_key(id), header .. ARGV[index + 1])
     if state == 'queued' then
-      redis.call('RPUSH', key('ready:' .. priority), id)
+      make_ready({ priority = priority, batch = batch }, false, id)
     else
       wait_until({ id = id, priority = priority }, 'scheduled', due)
     end

@@ -48,7 +48,7 @@ end
 -- What follows (`finish`, `defer`) takes a restored job from here. If nothing does, it is claimed; of what was sent only the header
 -- is left, so that it is in doubt.
 local function leave(job, known)
-  if known == 'settled' then redis.call('RPUSH', ready_key(job), job.id) end
+  if known == 'settled' then make_ready(job, false, job.id) end
   if known ~= 'sent' then return end
   set(job, 'state', 'unknown', 'reason', 'unknown')
   redis.call('ZADD', key('unknown'), int(now), job.id)

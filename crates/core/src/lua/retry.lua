@@ -27,7 +27,7 @@ elseif job.state == 'failed' or job.state == 'cancelled' then
   if recipients then set(job, 'recipients', (string.gsub(recipients, '"result":"refused"', '"result":"open"'))) end
   set(job, 'state', 'queued', 'attempt', '0', 'retried_ms', int(now))
   watch_expiry(job)
-  redis.call('RPUSH', ready_key(job), job.id)
+  make_ready(job, false, job.id)
   move(job.batch, job.state, 'queued')
   wake()
 else

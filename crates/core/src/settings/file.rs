@@ -41,6 +41,7 @@ pub(super) struct RawQueue {
     pub(super) max_age: Option<String>,
     pub(super) retention: Option<String>,
     pub(super) transports: Option<Vec<String>>,
+    pub(super) rate: Option<String>,
 }
 
 /// `[transport.NAME]`; which keys go with which kind is checked later.
@@ -59,6 +60,7 @@ pub(super) struct RawTransport {
     pub(super) ca_file: Option<PathBuf>,
     pub(super) hello_name: Option<String>,
     pub(super) timeouts: Option<RawTimeouts>,
+    pub(super) rate: Option<String>,
 }
 
 /// `[transport.NAME.timeouts]`

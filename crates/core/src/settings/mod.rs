@@ -3,6 +3,7 @@
 mod concurrency;
 mod file;
 mod layers;
+mod limits;
 mod log;
 mod nearest;
 mod queue;
@@ -35,7 +36,7 @@ pub use self::{
 };
 use self::{file::RawTables, layers::Layers};
 pub(crate) use self::{redis::RedisPlace, sentinel::WatchedPlace};
-use crate::{InvalidInput, Mailbox, Policy, QueueName};
+use crate::{InvalidInput, Mailbox, Policy, QueueName, Rate, store::LimitName};
 
 /// What a process is set up with, checked.
 #[derive(Debug, Clone)]
@@ -52,6 +53,8 @@ pub struct Settings {
     pub serve: Vec<(QueueName, u32)>,
     /// All transports; the one that the environment describes is named `default`.
     pub transports: BTreeMap<String, TransportSettings>,
+    /// How fast transports and queues may go, unless something else was set since.
+    pub limits: BTreeMap<LimitName, Rate>,
     /// What is set for single templates.
     pub templates: BTreeMap<String, TemplateSettings>,
     /// Mail that is sent by the clock.
@@ -133,6 +136,7 @@ impl Settings {
         let sender = sender(layers)?;
         let timezone = layers.read_or_default(&variables::TIMEZONE, value::timezone)?;
         let retention = layers.read_or_default(&variables::RETENTION, value::retention)?;
+        let limits = limits::read_all(&tables)?;
         let transports = transport::read_all(layers, tables.transport, sender.as_ref())?;
         let served = layers.read(&variables::QUEUES, queue::served)?;
         let queues = queue::read_all(tables.queue, served.as_deref().unwrap_or_default(), retention, &transports)?;
@@ -145,6 +149,7 @@ impl Settings {
             serve: served.unwrap_or_else(|| queue::all_in_order(&queues)),
             queues,
             transports,
+            limits,
             schedules: schedule::read_all(tables.schedule, timezone, &templates)?,
             templates,
             concurrency: layers.read_or_default(&variables::CONCURRENCY, str::parse)?,

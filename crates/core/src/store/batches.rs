@@ -11,7 +11,7 @@ use super::{
     jobs::rfc3339,
     reply::{Words, unexpected},
 };
-use crate::{BatchId, Error, Mail, QueueName, Result};
+use crate::{BatchId, Error, Mail, Pace, QueueName, Result};
 
 /// A batch to create.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +24,8 @@ pub struct NewBatch {
     pub retention: Option<Duration>,
     /// What its mails share.
     pub shared: Mail,
+    /// What keeps its mails apart, if anything.
+    pub pace: Option<Pace>,
 }
 
 /// A batch, as it is told to people and programs: the JSON form of `postroom status`.
@@ -63,7 +65,7 @@ pub struct BatchReport {
     pub unknown: u64,
     /// Whether its input has ended.
     pub sealed: bool,
-    /// Whether its queue is paused.
+    /// Whether it or its queue is paused.
     pub paused: bool,
     /// Sealed, with none unfinished.
     pub done: bool,
@@ -88,8 +90,36 @@ impl Store {
         let mut args = Args::of([&batch.id.to_string(), &batch.name]);
         args.push(batch.retention.map_or(0, millis));
         args.push(batch.shared.template.as_deref().unwrap_or_default()).push(shared);
+        push_pace(&mut args, batch.pace);
         match self.call::<String>("batch_create", batch.id.queue(), args).await?.as_str() {
             "created" | "known" => Ok(()),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Stops the handing out of a batch's mails; answers whether that changed anything. What is under way is finished.
+    pub async fn pause_batch(&self, id: &BatchId) -> Result<bool> {
+        self.steer_batch(id, "pause", None).await
+    }
+
+    /// Starts it again.
+    pub async fn resume_batch(&self, id: &BatchId) -> Result<bool> {
+        self.steer_batch(id, "resume", None).await
+    }
+
+    /// Changes what keeps a batch's mails apart.
+    pub async fn pace_batch(&self, id: &BatchId, pace: Option<Pace>) -> Result<()> {
+        self.steer_batch(id, "pace", pace).await.map(drop)
+    }
+
+    async fn steer_batch(&self, id: &BatchId, act: &str, pace: Option<Pace>) -> Result<bool> {
+        let mut args = Args::of([&id.to_string(), act]);
+        push_pace(&mut args, pace);
+        match self.call::<String>("batch_steer", id.queue(), args).await?.as_str() {
+            "done" => Ok(true),
+            "unchanged" => Ok(false),
+            "cancelled" => Err(Error::Conflict(format!("the batch {id} was cancelled"))),
+            "missing" => Err(Error::NotFound(id.to_string())),
             other => Err(unexpected(other)),
         }
     }
@@ -134,6 +164,13 @@ impl Store {
     }
 }
 
+/// Microseconds from one mail to the next (0: none), and whether one is under way at a time.
+fn push_pace(args: &mut Args, pace: Option<Pace>) {
+    // No pace is so fast that it would round to nothing.
+    let us = pace.map_or(0, |pace| pace.spacing().as_micros().max(1));
+    args.push(us).push(u8::from(matches!(pace, Some(Pace::Delay(_)))));
+}
+
 fn report(hash: &HashMap<String, String>, now_ms: i64, queue_paused: bool) -> Result<BatchReport> {
     let number = |field: &str| hash.get(field).and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
     let text = |field: &str| hash.get(field).cloned().unwrap_or_default();
@@ -158,14 +195,15 @@ fn report(hash: &HashMap<String, String>, now_ms: i64, queue_paused: bool) -> Re
         cancelled: number("cancelled"),
         unknown: number("unknown"),
         sealed: text("sealed") == "1",
-        paused: queue_paused,
+        paused: queue_paused || hash.contains_key("paused_ms"),
         done: false,
         rate: 0.0,
         eta_s: None,
     };
     report.done = report.sealed && report.unfinished() == 0;
     let end_ms = time("done_ms").unwrap_or(now_ms);
-    add_pace(&mut report, end_ms - created_ms);
+    let spacing = Duration::from_micros(number("pace_us"));
+    add_rate(&mut report, end_ms - created_ms, spacing);
     Ok(report)
 }
 
@@ -175,7 +213,7 @@ fn report(hash: &HashMap<String, String>, now_ms: i64, queue_paused: bool) -> Re
     clippy::cast_sign_loss,
     reason = "counts of mails"
 )]
-fn add_pace(report: &mut BatchReport, ran_ms: i64) {
+fn add_rate(report: &mut BatchReport, ran_ms: i64, spacing: Duration) {
     let settled = report.sent + report.failed;
     if settled == 0 || ran_ms <= 0 {
         return;
@@ -184,6 +222,7 @@ fn add_pace(report: &mut BatchReport, ran_ms: i64) {
     report.rate = (rate * 100.0).round() / 100.0;
     // What is in doubt waits for a person, at no rate.
     if report.unfinished() > report.unknown {
-        report.eta_s = Some((report.unfinished() as f64 / rate).ceil() as u64);
+        let seconds_each = spacing.as_secs_f64().max(1.0 / rate);
+        report.eta_s = Some((report.unfinished() as f64 * seconds_each).ceil() as u64);
     }
 }

@@ -91,6 +91,15 @@ pub struct Claimed {
     pub generation: u32,
 }
 
+/// What a claim would find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peek {
+    /// Something waits; the most urgent of it has this priority.
+    Waiting(u8),
+    /// Nothing before that long, as far as is known.
+    Nothing(Option<Duration>),
+}
+
 /// The answer to a claim.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClaimReply {
@@ -113,7 +122,34 @@ pub enum ClaimReply {
     Newer(u32),
 }
 
+impl ClaimReply {
+    /// How many jobs were handed out.
+    #[must_use]
+    pub fn jobs(&self) -> usize {
+        match self {
+            Self::Jobs { jobs, .. } => jobs.len(),
+            Self::Paused | Self::Wait(_) | Self::Newer(_) => 0,
+        }
+    }
+}
+
 impl Store {
+    /// Looks what a claim would find.
+    pub async fn peek(&self, queue: &QueueName) -> Result<Peek> {
+        let mut args = Args::default();
+        args.push(BUDGET / 2);
+        let mut reply = Words::new(self.call("peek", queue, args).await?);
+        match reply.next::<String>()?.as_str() {
+            "waiting" => Ok(Peek::Waiting(reply.next()?)),
+            "none" => {
+                let (due, now): (i64, i64) = (reply.next()?, reply.next()?);
+                let wait = || Duration::from_millis(u64::try_from(due - now).unwrap_or(0).max(1));
+                Ok(Peek::Nothing((due > 0).then(wait)))
+            }
+            other => Err(unexpected(other)),
+        }
+    }
+
     /// Takes up to `want` jobs.
     pub async fn claim(&self, claim: &Claim<'_>) -> Result<ClaimReply> {
         let mut args = Args::of([claim.worker.as_str(), &claim.id.0]);

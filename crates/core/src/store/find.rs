@@ -126,7 +126,7 @@ impl Store {
 
     /// The ready lists one after the other, the most urgent first.
     async fn queued_ids(&self, queue: &QueueName, offset: usize, limit: usize) -> Result<Vec<JobId>> {
-        let keys: Vec<String> = Priority::all().map(|p| self.keys.of_queue(queue, &format!("ready:{p}"))).collect();
+        let keys = self.lists_of_queued(queue).await?;
         let mut lengths = redis::pipe();
         for key in &keys {
             lengths.cmd("LLEN").arg(key);
@@ -148,6 +148,17 @@ impl Store {
             }
         }
         Ok(found)
+    }
+
+    /// The ready lists, then the lines of batches that are paced or paused.
+    async fn lists_of_queued(&self, queue: &QueueName) -> Result<Vec<String>> {
+        let lines = self.keys.of_queue(queue, "lines");
+        let batches: Vec<String> = self.run(redis::cmd("ZRANGE").arg(lines).arg(0).arg(99)).await?;
+        let lists = std::iter::once("ready".to_owned()).chain(batches.into_iter().map(|batch| format!("line:{batch}")));
+        Ok(lists
+            .flat_map(|list| Priority::all().map(move |p| format!("{list}:{p}")))
+            .map(|list| self.keys.of_queue(queue, &list))
+            .collect())
     }
 
     /// The three classes one after the other, each by time.

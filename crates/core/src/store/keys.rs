@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::LimitName;
 use crate::QueueName;
 
 /// The names of keys under one prefix.
@@ -33,6 +34,11 @@ impl Keys {
     /// The base key of what belongs to no queue, for scripts.
     pub(super) fn system_base(&self) -> String {
         format!("{{{}:system}}", self.prefix)
+    }
+
+    /// The base key of a limit that all workers share, in a slot of its own.
+    pub(super) fn limit(&self, name: &LimitName) -> String {
+        format!("{{{}:limit:{name}}}", self.prefix)
     }
 
     /// Where an idempotency key keeps its place, in a slot of its own.

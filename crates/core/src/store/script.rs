@@ -10,10 +10,11 @@ const PARTS: [(&str, &str); 4] = [
 ];
 
 /// Name and source of each script.
-const SOURCES: [(&str, &str); 25] = [
+const SOURCES: [(&str, &str); 29] = [
     ("batch_cancel", include_str!("../lua/batch_cancel.lua")),
     ("batch_create", include_str!("../lua/batch_create.lua")),
     ("batch_seal", include_str!("../lua/batch_seal.lua")),
+    ("batch_steer", include_str!("../lua/batch_steer.lua")),
     ("begin", include_str!("../lua/begin.lua")),
     ("cancel", include_str!("../lua/cancel.lua")),
     ("claim", include_str!("../lua/claim.lua")),
@@ -21,7 +22,10 @@ const SOURCES: [(&str, &str); 25] = [
     ("enqueue", include_str!("../lua/enqueue.lua")),
     ("finish", include_str!("../lua/finish.lua")),
     ("jobs", include_str!("../lua/jobs.lua")),
+    ("limit_give_back", include_str!("../lua/limit_give_back.lua")),
+    ("limit_take", include_str!("../lua/limit_take.lua")),
     ("pause", include_str!("../lua/pause.lua")),
+    ("peek", include_str!("../lua/peek.lua")),
     ("prune", include_str!("../lua/prune.lua")),
     ("renew", include_str!("../lua/renew.lua")),
     ("reserve", include_str!("../lua/reserve.lua")),

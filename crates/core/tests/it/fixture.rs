@@ -57,7 +57,13 @@ impl Fixture {
     pub(crate) async fn create_batch(&self) -> BatchId {
         let id = BatchId::new(self.queue.clone());
         let shared = Mail { subject: Some("shared".to_owned()), ..Mail::default() };
-        let batch = NewBatch { id: id.clone(), name: "news".to_owned(), retention: terms().policy.retention, shared };
+        let batch = NewBatch {
+            id: id.clone(),
+            name: "news".to_owned(),
+            retention: terms().policy.retention,
+            shared,
+            pace: None,
+        };
         self.store.create_batch(&batch).await.expect("created");
         id
     }

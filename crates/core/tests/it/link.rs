@@ -171,6 +171,7 @@ async fn scripts_that_were_flushed_are_loaded_again() {
         assert_eq!(redis.ask(&["SCRIPT", "FLUSH"]), "OK");
     }
     let batch = NewBatch {
+        pace: None,
         id: postroom_core::BatchId::new(fixture.queue.clone()),
         name: "news".to_owned(),
         retention: None,

@@ -7,6 +7,8 @@ mod durability;
 mod fixture;
 mod full;
 mod life;
+mod limits;
+mod lines;
 mod link;
 mod model;
 mod reading;

@@ -42,7 +42,13 @@ pub(crate) async fn batch(store: &Store, name: &str, size: u64) -> BatchId {
     let queue = QueueName::bulk();
     let id = BatchId::new(queue.clone());
     let shared = serde_json::from_value(json!({ "subject": "News", "text": "Hello {{ name }}" })).unwrap();
-    let batch = NewBatch { id: id.clone(), name: name.to_owned(), retention: Some(Duration::from_secs(3_600)), shared };
+    let batch = NewBatch {
+        id: id.clone(),
+        name: name.to_owned(),
+        retention: Some(Duration::from_secs(3_600)),
+        shared,
+        pace: None,
+    };
     store.create_batch(&batch).await.unwrap();
     let job = |index| {
         let mail = serde_json::from_value(json!({ "to": format!("a{index}@example.org") })).unwrap();

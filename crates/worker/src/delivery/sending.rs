@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use postroom_core::store::{BeginReply, Settled};
+use postroom_core::store::{BeginReply, LimitName, Settled};
 use postroom_mail::{Attempt, Commit};
 use tracing::{info, warn};
 
@@ -10,8 +10,12 @@ use super::{Delivery, Prepared};
 use crate::{
     judge::{Before, judge},
     lease_clock,
+    limits::Permit,
     outlet::Admission,
 };
+
+/// Mail that came from another transport asks for leave like any other.
+const SPARE: u8 = 5;
 
 impl Delivery {
     /// Sends by the first way out that is open. Where nothing was sent and that way is shut now, the next one takes over.
@@ -19,6 +23,9 @@ impl Delivery {
         let mut tried = Vec::new();
         let mut way = reserved.or_else(|| self.counter().admit(&tried));
         while let Some(admission) = way.take() {
+            if !self.its_turn(&admission, tried.is_empty()).await {
+                break;
+            }
             tried.push(admission.name().to_owned());
             let at_ms = self.at_ms();
             let Some(attempt) = self.try_by(&admission, &before, prepared).await else {
@@ -36,8 +43,42 @@ impl Delivery {
             info!("{}; it goes by {}", self.story(&attempt), next.name());
             before = before.after(&attempt, at_ms);
         }
-        // Every way was shut after the job had been claimed.
-        self.hand_back().await;
+        // Every way was shut after the job had been claimed, or the worker stops.
+        self.break_off(before, "").await;
+    }
+
+    /// Waits for the mail's turn under the limits; `false` when it does not come soon, or the worker stops meanwhile.
+    async fn its_turn(&self, way: &Admission, is_first: bool) -> bool {
+        let turn = async {
+            let at = if is_first { self.not_before } else { self.turn_on(way.name()).await? };
+            if let Some(at) = at {
+                way.transport().warm().await;
+                tokio::time::sleep(at.saturating_sub(lease_clock::now())).await;
+            }
+            Some(())
+        };
+        tokio::select! {
+            turn = turn => turn.is_some(),
+            () = self.give_up.cancelled() => false,
+        }
+    }
+
+    /// Another transport took over, which may have a limit of its own. `None` when that has no leave to give: nobody waits long
+    /// under a lease.
+    async fn turn_on(&self, transport: &str) -> Option<Option<Duration>> {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let limit = LimitName::Transport(transport.to_owned());
+        let Some(spacing) = self.office.limits.spacing(&limit) else { return Some(None) };
+        let limits = [(limit, spacing)];
+        let started = lease_clock::now();
+        while lease_clock::now() - started < PATIENCE {
+            match Permit::take(&self.office.store, &limits, SPARE, 1).await {
+                Ok(Ok(permit)) => return Some(Some(permit.at(0))),
+                Ok(Err(wait)) => tokio::time::sleep(wait).await,
+                Err(_) => break,
+            }
+        }
+        None
     }
 
     /// One try; `None` when the worker stops in its middle.

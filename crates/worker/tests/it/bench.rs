@@ -98,7 +98,8 @@ impl Bench {
         number: u64,
     ) -> BatchId {
         let id = BatchId::new(queue.clone());
-        let batch = NewBatch { id: id.clone(), name: "news".to_owned(), retention: terms.policy.retention, shared };
+        let batch =
+            NewBatch { id: id.clone(), name: "news".to_owned(), retention: terms.policy.retention, shared, pace: None };
         self.store.create_batch(&batch).await.expect("created");
         let jobs: Vec<NewJob> = (0..number)
             .map(|index| NewJob {

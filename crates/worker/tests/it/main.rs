@@ -5,6 +5,7 @@
 mod bench;
 mod endings;
 mod fallback;
+mod limits;
 mod logs;
 mod outages;
 mod outcomes;

@@ -17,16 +17,21 @@ local function parse_header(payload)
   }
 end
 
-local cancelled_batches = {}
-local function batch_cancelled(batch)
-  if batch == '-' then return false end
-  local known = cancelled_batches[batch]
+-- What of a batch's record is asked about each of its jobs, read once in a script.
+local known_batches = {}
+local function batch_facts(batch)
+  local known = known_batches[batch]
   if known == nil then
-    known = redis.call('HEXISTS', batch_key(batch), 'cancelled_ms') == 1
-    cancelled_batches[batch] = known
+    local facts = redis.call('HMGET', batch_key(batch), 'cancelled_ms', 'paused_ms', 'pace_us', 'one_at_a_time', 'next_us')
+    known = {
+      cancelled = facts[1] and true or false, paused = facts[2] and true or false, pace_us = tonumber(facts[3]),
+      one_at_a_time = facts[4] == '1', next_us = tonumber(facts[5]) or 0,
+    }
+    known_batches[batch] = known
   end
   return known
 end
+local function batch_cancelled(batch) return batch ~= '-' and batch_facts(batch).cancelled end
 
 local FIELDS = { 'state', 'fence', 'worker', 'begun_ms', 'attempt', 'tries', 'resends', 'retried_ms', 'settled' }
 
@@ -71,7 +76,6 @@ end
 local function is_settled(job, fence) return tonumber(job.settled) == fence end
 
 local function set(job, ...) redis.call('HSET', hash_key(job.id), ...) end
-local function ready_key(job) return key('ready:' .. job.priority) end
 
 local function dies_ms(job) return (tonumber(job.retried_ms) or job.due_ms) + job.max_age_ms end
 
@@ -122,12 +126,40 @@ local function watch_expiry(job)
   if job.expires_ms > 0 then redis.call('ZADD', key('expiring'), int(job.expires_ms), job.id) end
 end
 
+-- Lines: what may not go yet because of something that it shares with others (a batch that is paused or paced) waits in that
+-- thing's own line, a list for each priority, and nothing else waits for it. `lines` tells when each may be looked at.
+local PAUSED = '+inf'
+local function line_key(name, priority) return key('line:' .. name .. ':' .. priority) end
+
+-- Whether the job stands in its batch's line and not with the others.
+local function has_line(job)
+  if job.batch == '-' then return false end
+  local facts = batch_facts(job.batch)
+  return facts.paused or facts.pace_us
+end
+
+local function open_line(batch)
+  local facts = batch_facts(batch)
+  local score = facts.paused and PAUSED or int(math.ceil(facts.next_us / 1000))
+  redis.call('ZADD', key('lines'), 'NX', score, batch)
+end
+
+-- Puts ids where claim looks for them.
+local function make_ready(job, first, ...)
+  local list = key('ready:' .. job.priority)
+  if has_line(job) then
+    list = line_key(job.batch, job.priority)
+    open_line(job.batch)
+  end
+  redis.call(first and 'LPUSH' or 'RPUSH', list, ...)
+end
+
 local function to_queued(job, first)
   unindex(job)
   watch_expiry(job)
   set(job, 'state', 'queued')
   redis.call('HDEL', hash_key(job.id), 'worker', 'begun_ms', 'due_ms')
-  redis.call(first and 'LPUSH' or 'RPUSH', ready_key(job), job.id)
+  make_ready(job, first, job.id)
   move(job.batch, job.state, 'queued')
   job.state = 'queued'
   wake()

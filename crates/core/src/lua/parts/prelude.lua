@@ -14,7 +14,8 @@ local function batch_key(batch) return base .. ':b:' .. batch end
 local function int(number) return string.format('%.0f', number) end
 
 local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local now_us = clock[1] * 1000000 + clock[2]
+local now = math.floor(now_us / 1000)
 
 local TOMBSTONE_MS = 86400000
 

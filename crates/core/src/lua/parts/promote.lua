@@ -15,7 +15,7 @@ local function promote(budget)
           to_finished(job, 'cancelled', 'batch')
         elseif job then
           if state == 'deferred' then set(job, 'state', 'queued') end
-          redis.call('RPUSH', ready_key(job), id)
+          make_ready(job, false, id)
           move(job.batch, state, 'queued')
         end
       end
@@ -34,6 +34,8 @@ local function next_due_ms()
       if due > 0 and (earliest == 0 or due < earliest) then earliest = due end
     end
   end
+  local line = tonumber(redis.call('ZRANGE', key('lines'), 0, 0, 'WITHSCORES')[2])
+  if line and line < math.huge and (earliest == 0 or line < earliest) then earliest = math.max(line, 1) end
   return earliest
 end
 
@@ -41,5 +43,5 @@ local function ready_left()
   for priority = 0, 9 do
     if redis.call('EXISTS', key('ready:' .. priority)) == 1 then return true end
   end
-  return false
+  return redis.call('ZCOUNT', key('lines'), '-inf', int(now)) > 0
 end

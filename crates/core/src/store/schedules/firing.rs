@@ -101,7 +101,8 @@ impl Store {
     async fn enqueue_each(&self, schedule: &ScheduleSettings, id: &BatchId, terms: &JobTerms) -> Result<()> {
         let (shared, own) = split(&schedule.mail, terms.sensitive);
         let retention = terms.policy.retention;
-        self.create_batch(&NewBatch { id: id.clone(), name: schedule.name.clone(), retention, shared }).await?;
+        self.create_batch(&NewBatch { id: id.clone(), name: schedule.name.clone(), retention, shared, pace: None })
+            .await?;
         let recipients = once_each(&schedule.mail.to);
         let to_job = |(index, mailbox): (u64, &Mailbox)| NewJob {
             id: id.job(index),

@@ -32,8 +32,12 @@ impl Run {
             };
             assert!(fits, "{id} is {} and stands in {places:?}", job.state);
             if job.state == JobState::Queued {
-                let ready = self.fixture.raw("LPOS", &format!("ready:{}", job.priority), &[&id.to_string()]);
-                assert!(ready.parse::<u64>().is_ok(), "{id} is queued but in no ready list ({ready:?})");
+                let stands_in = |list: String| {
+                    let place = self.fixture.raw("LPOS", &format!("{list}:{}", job.priority), &[&id.to_string()]);
+                    place.parse::<u64>().is_ok()
+                };
+                let stands = stands_in("ready".to_owned()) || stands_in(format!("line:{}", self.batch));
+                assert!(stands, "{id} is queued but in no list");
             }
         }
     }

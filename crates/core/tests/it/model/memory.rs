@@ -41,6 +41,7 @@ pub(super) struct Model {
     pub(super) claims: Vec<(usize, Claimed)>,
     pub(super) last_claim: [Option<ClaimId>; WORKERS],
     pub(super) paused: bool,
+    pub(super) batch_paused: bool,
     pub(super) batch_cancelled: bool,
     pub(super) batch_sealed: bool,
     pub(super) batch_jobs: u64,
@@ -62,6 +63,11 @@ impl Model {
     pub(super) fn holds(&self, worker: usize, claim: &Claimed) -> bool {
         let job = &self.jobs[&claim.id];
         job.state == JobState::Sending && job.holder == Some(worker) && job.fence == claim.fence
+    }
+
+    /// Whether a claim may get it.
+    pub(super) fn is_ready(&self, job: &ModelJob) -> bool {
+        job.state == JobState::Queued && !self.paused && !(job.in_batch && self.batch_paused)
     }
 
     pub(super) fn standing(&self, worker: usize, claim: &Claimed) -> Standing {

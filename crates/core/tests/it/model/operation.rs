@@ -22,6 +22,7 @@ pub(super) enum Op {
     Retry(Index),
     Resolve(Index, u8),
     Pause(bool),
+    PauseBatch(bool),
     Sweep,
     Prune,
 }
@@ -45,6 +46,7 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         2 => index().prop_map(Op::Retry),
         2 => (index(), 0..3_u8).prop_map(|(job, how)| Op::Resolve(job, how)),
         1 => any::<bool>().prop_map(Op::Pause),
+        2 => any::<bool>().prop_map(Op::PauseBatch),
         2 => Just(Op::Sweep),
         1 => Just(Op::Prune),
     ]

@@ -52,6 +52,7 @@ impl Run {
             Op::Retry(index) => self.retry(index).await,
             Op::Resolve(index, how) => self.resolve(index, *how).await,
             Op::Pause(pause) => self.pause(*pause).await,
+            Op::PauseBatch(pause) => self.pause_batch(*pause).await,
             Op::Sweep => self.sweep().await,
             Op::Prune => {
                 self.fixture.store.prune(&self.fixture.queue).await.expect("pruned");
@@ -103,9 +104,9 @@ impl Run {
         let got = self.fixture.claim_as(&self.workers[worker], &id, want).await;
         self.model.last_claim[worker] = Some(id);
         let mut ready: Vec<u8> =
-            self.model.jobs.values().filter(|job| job.state == JobState::Queued).map(|job| job.priority).collect();
+            self.model.jobs.values().filter(|job| self.model.is_ready(job)).map(|job| job.priority).collect();
         ready.sort_unstable();
-        ready.truncate(if self.model.paused { 0 } else { want });
+        ready.truncate(want);
         let priorities: Vec<u8> = got.iter().map(|claim| self.model.jobs[&claim.id].priority).collect();
         assert_eq!(priorities, ready, "a claim gets what is there, the most urgent first");
         for claim in got {
@@ -341,6 +342,17 @@ impl Run {
             Resolution::Failed => self.model.job(&id).state = JobState::Failed,
             Resolution::Resend => self.model.put_back(&id, JobState::Queued),
         }
+    }
+
+    async fn pause_batch(&mut self, pause: bool) {
+        let store = &self.fixture.store;
+        let changed = if pause { store.pause_batch(&self.batch).await } else { store.resume_batch(&self.batch).await };
+        if self.model.batch_cancelled {
+            assert!(changed.is_err(), "nothing of a cancelled batch is paused or resumed");
+            return;
+        }
+        assert_eq!(changed.expect("an answer"), self.model.batch_paused != pause);
+        self.model.batch_paused = pause;
     }
 
     async fn pause(&mut self, pause: bool) {

@@ -119,8 +119,13 @@ impl Run {
 
     async fn put_in(&self, index: u64) {
         let shared = Mail { subject: Some("shared".to_owned()), ..Mail::default() };
-        let batch =
-            NewBatch { id: self.batch.clone(), name: "news".to_owned(), retention: terms().policy.retention, shared };
+        let batch = NewBatch {
+            id: self.batch.clone(),
+            name: "news".to_owned(),
+            retention: terms().policy.retention,
+            shared,
+            pace: None,
+        };
         self.fixture.store.create_batch(&batch).await.expect("created or known");
         self.fixture.enqueue_as(&self.batch.job(index), Some(&self.batch), &held_terms()).await;
     }

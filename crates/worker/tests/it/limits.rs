@@ -1,0 +1,87 @@
+//! Limits that several workers hold together.
+
+use std::time::{Duration, Instant};
+
+use postroom_core::{JobState, Priority, QueueName, store::LimitName};
+use postroom_testkit::{Action, FakeSmtp, Fault, Phase, Process, Received, eventually};
+
+use crate::bench::{Bench, LIMIT, mail_to, plain, terms};
+
+async fn limited(rate: &str) -> Bench {
+    let bench = Bench::new().await;
+    let limit = LimitName::Transport("default".to_owned());
+    bench.store.set_live_limit(&limit, Some(rate.parse().expect("a rate"))).await.expect("set");
+    bench
+}
+
+/// The most mails that any stretch of a second saw.
+fn most_in_a_second(received: &[Received]) -> usize {
+    let at: Vec<Instant> = received.iter().map(|mail| mail.at).collect();
+    let within = |from: &Instant| at.iter().filter(|at| **at >= *from && **at - *from < Duration::from_secs(1)).count();
+    at.iter().map(within).max().unwrap_or(0)
+}
+
+#[tokio::test]
+async fn a_rate_holds_across_workers_that_come_and_go() {
+    let bench = limited("40/s").await;
+    let mut terms = terms();
+    terms.policy.lease = Duration::from_secs(2);
+    bench.enqueue_batch(&bench.queue, &terms, plain(), 200).await;
+    let mut first = bench.worker(&["--concurrency", "5"]).await;
+    let _second = bench.worker(&["--concurrency", "5"]).await;
+    bench.smtp.wait_for(40, LIMIT).await;
+    first.kill();
+    let _third = bench.worker(&["--concurrency", "5"]).await;
+    let received = bench.smtp.wait_for(190, LIMIT).await;
+    let most = most_in_a_second(&received);
+    assert!(most <= 42, "{most} in a second");
+    let took = received[189].at - received[0].at;
+    assert!(took >= Duration::from_millis(4_600), "{took:?} for 190 mails at 40 a second");
+}
+
+#[tokio::test]
+async fn an_urgent_mail_does_not_wait_behind_a_limited_newsletter() {
+    let bench = limited("2/s").await;
+    bench.enqueue_batch(&QueueName::bulk(), &terms(), plain(), 500).await;
+    let _bulk = bench.worker(&["--queues", "bulk"]).await;
+    let _emails = bench.worker(&["--queues", "emails"]).await;
+    bench.smtp.wait_for(2, LIMIT).await;
+    let mut urgent = terms();
+    urgent.priority = Priority::try_from(0).expect("a priority");
+    let id = bench.enqueue_on(&urgent, mail_to("ann@example.org")).await;
+    let before = bench.smtp.received_count();
+    bench.reaches(&id, JobState::Sent).await;
+    let others = bench.smtp.received_count() - before - 1;
+    assert!(others <= 2, "{others} of the newsletter went before it");
+}
+
+#[tokio::test]
+async fn a_limit_is_lifted_while_it_holds() {
+    let bench = limited("1/h").await;
+    let limit = LimitName::Transport("default".to_owned());
+    let _worker: Process = bench.worker(&[]).await;
+    let ids = [bench.enqueue(mail_to("ann@example.org")).await, bench.enqueue(mail_to("ben@example.org")).await];
+    bench.smtp.wait_for(1, LIMIT).await;
+    bench.store.set_live_limit(&limit, None).await.expect("lifted");
+    for id in &ids {
+        bench.reaches(id, JobState::Sent).await;
+    }
+}
+
+/// The server's answer takes a random time, which must not bunch what follows.
+#[tokio::test]
+async fn a_slow_server_does_not_bunch_mails() {
+    let bench = Bench::on(postroom_testkit::PrivateRedis::shared(), FakeSmtp::start().await).await;
+    let limit = LimitName::Queue(bench.queue.clone());
+    bench.store.set_live_limit(&limit, Some("20/s".parse().expect("a rate"))).await.expect("set");
+    bench.smtp.fault(Fault::at(Phase::Dot, Action::Delay(Duration::from_millis(30))));
+    bench.enqueue_batch(&bench.queue, &terms(), plain(), 60).await;
+    let _worker = bench.worker(&["--concurrency", "8"]).await;
+    let received = eventually(LIMIT, "all of them", async || {
+        let received = bench.smtp.received();
+        (received.len() == 60).then_some(received)
+    })
+    .await;
+    let most = most_in_a_second(&received);
+    assert!(most <= 22, "{most} in a second");
+}
