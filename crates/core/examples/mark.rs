@@ -35,7 +35,7 @@ async fn round(store: &Store, queue: &QueueName, worker: &WorkerId, marked: bool
     let start = Instant::now();
     for _ in 0..MAILS / AT_ONCE {
         let id = ClaimId::generate();
-        let claim = Claim { queue, worker, id: &id, want: AT_ONCE };
+        let claim = Claim::new(queue, worker, &id, AT_ONCE);
         let ClaimReply::Jobs { jobs, .. } = store.claim(&claim).await? else { return Err("no jobs".into()) };
         if marked {
             let mark = |job: &Claimed| (job.id.clone(), job.fence, format!("{}@example.org", job.id), 1);

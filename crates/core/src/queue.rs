@@ -79,6 +79,8 @@ pub struct Priority(u8);
 impl Priority {
     /// In the middle: what a mail has unless told otherwise.
     pub const NORMAL: Self = Self(5);
+    /// The last that counts as urgent: a slot is kept for those up to here.
+    pub const LAST_URGENT: Self = Self(2);
 
     /// All of them, the most urgent first.
     pub fn all() -> impl Iterator<Item = Self> {

@@ -1,22 +1,24 @@
 //! The loop: as many jobs as there are free slots, from the queues in their order.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use postroom_core::{
-    Error, QueueName, Shutdown,
-    store::{Bell, Claim, ClaimId, ClaimReply, Claimed, Peek, Settled},
+    Error, Priority, QueueName, Shutdown,
+    store::{Bell, Claim, ClaimId, ClaimReply, Claimed, Settled},
 };
-use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
 use crate::{
-    alerts::About, counter::Room, delivery::Delivery, lease_clock, limits::Permit, office::Office, outlet::Admission,
+    alerts::About,
+    counter::Room,
+    delivery::Delivery,
+    lease_clock,
+    leave::{Answer, Leave},
+    office::Office,
+    outlet::Admission,
     panics::watched,
+    slots::{SlotRoom, Slots},
 };
 
 /// An idle worker looks for itself at least this often. It seldom matters: a ring that was lost is made good by a sweep.
@@ -26,11 +28,13 @@ const LAST_CLAIM: Duration = Duration::from_secs(3);
 
 /// After a restart of Redis claims wait until all workers have said what they know; asked again so often.
 const OTHERS_MAY_HAVE_SPOKEN: Duration = Duration::from_millis(100);
+/// How often queues that are served in their order are not: while the first one never empties, the others are served a little.
+const OUT_OF_TURN: f64 = 0.05;
 
 /// Takes jobs and starts their deliveries.
 pub(crate) struct Claimer {
     office: Arc<Office>,
-    slots: Arc<Semaphore>,
+    slots: Arc<Slots>,
     bell: Bell,
     /// Claims that were not answered.
     unheard: HashMap<QueueName, ClaimId>,
@@ -51,25 +55,13 @@ struct Look {
     closed: Vec<QueueName>,
 }
 
-/// What limits say to a claim.
-enum Leave {
-    Unlimited,
-    Given(Permit),
-    None(Look),
-}
-
-/// How urgent a queue's mail is among all that share a limit: as its most urgent one, but bulk mail comes last.
-fn class_of(queue: &QueueName, priority: u8) -> u8 {
-    const BULK: u8 = 7;
-    if *queue == QueueName::bulk() { priority.max(BULK) } else { priority }
-}
-
 impl Claimer {
     pub(crate) fn new(office: &Arc<Office>) -> Self {
         let slots = usize::try_from(office.settings.concurrency.max).unwrap_or(usize::MAX);
+        let slots = Slots::new(slots, office.queues().len());
         Self {
             office: Arc::clone(office),
-            slots: Arc::new(Semaphore::new(slots)),
+            slots,
             bell: Bell::new(&office.store, &office.queues()),
             unheard: HashMap::new(),
             newer: HashMap::new(),
@@ -92,8 +84,7 @@ impl Claimer {
     async fn turn(&mut self, shutdown: &Shutdown) {
         tokio::select! {
             () = shutdown.requested() => return,
-            // The semaphore is never closed.
-            slot = self.slots.acquire() => drop(slot),
+            () = self.slots.any_free() => {}
         }
         let late = async {
             shutdown.requested().await;
@@ -106,7 +97,7 @@ impl Claimer {
         let idle = async {
             match look {
                 // The next turn waits for a slot: a ring is for those who have one free.
-                Ok(look) if look.more || self.slots.available_permits() == 0 => {}
+                Ok(look) if look.more => {}
                 Ok(look) => self.wait_for_work(&look).await,
                 Err(_) => tokio::time::sleep(Duration::from_millis(300)).await,
             }
@@ -119,11 +110,14 @@ impl Claimer {
 
     async fn wait_for_work(&mut self, look: &Look) {
         let limit = look.next_due.map_or(LOOK_EVERY, |due| due.min(LOOK_EVERY));
-        let open = self.office.queues().into_iter().filter(|queue| !look.closed.contains(queue));
-        self.bell.listen_to(&open.collect::<Vec<_>>());
+        let mut open = self.office.queues();
+        open.retain(|queue| !look.closed.contains(queue));
+        let (open, full): (Vec<_>, Vec<_>) = open.into_iter().partition(|queue| self.slots.room(queue).ordinary > 0);
+        self.bell.listen_to(&open, &full);
         let rang = tokio::select! {
             rang = self.bell.wait(limit) => rang,
             () = self.office.bells.ready.notified() => return,
+            () = self.slots.freed(), if !full.is_empty() => return,
         };
         if self.office.outage.watch(rang).is_err() {
             tokio::time::sleep(Duration::from_millis(300)).await;
@@ -134,12 +128,12 @@ impl Claimer {
     async fn look(&mut self) -> Result<Look, Error> {
         let mut found = Look::default();
         for queue in self.order() {
-            let free = self.slots.available_permits();
-            if free == 0 {
+            let room = self.slots.room(&queue);
+            if room.any == 0 {
                 found.more = true;
                 break;
             }
-            let look = match self.claim(&queue, free).await {
+            let look = match self.claim(&queue, room).await {
                 Ok(look) => look,
                 Err(problem) if problem.is_transient() => return Err(problem),
                 // This queue's own trouble, which is told: the others go on.
@@ -152,59 +146,60 @@ impl Claimer {
         Ok(found)
     }
 
-    /// As listed; with weights, the first by chance, each as often as its weight says.
+    /// As listed, and now and then another first, so that none is never served; with weights, the first by chance, each as often
+    /// as its weight says.
     fn order(&self) -> Vec<QueueName> {
         let mut serve = self.office.settings.serve.clone();
-        if serve.iter().any(|(_, weight)| *weight > 0) {
-            let mut ordered = Vec::new();
-            while !serve.is_empty() {
-                let all: u32 = serve.iter().map(|(_, weight)| weight).sum();
-                let mut at = fastrand::u32(..all);
-                let chosen = serve.iter().position(|(_, weight)| {
-                    let here = at < *weight;
-                    at = at.saturating_sub(*weight);
-                    here
-                });
-                ordered.push(serve.remove(chosen.unwrap_or(0)).0);
-            }
-            return ordered;
+        let mut ordered = Vec::with_capacity(serve.len());
+        if serve.iter().all(|(_, weight)| *weight == 0) && fastrand::f64() < OUT_OF_TURN {
+            ordered.push(serve.remove(fastrand::usize(..serve.len())).0);
         }
-        serve.into_iter().map(|(queue, _)| queue).collect()
+        while !serve.is_empty() {
+            let first = chosen(&serve, fastrand::f64());
+            ordered.push(serve.remove(first).0);
+        }
+        ordered
     }
 
     /// Claims what can leave, and nothing while no transport of the queue takes mail.
-    async fn claim(&mut self, queue: &QueueName, free: usize) -> Result<Look, Error> {
+    async fn claim(&mut self, queue: &QueueName, room: SlotRoom) -> Result<Look, Error> {
         let closed_for = |again_in| Look { next_due: again_in, closed: vec![queue.clone()], ..Look::default() };
         let asked_at = lease_clock::now();
         if let Some(again_at) = self.newer.get(queue).filter(|again_at| **again_at > asked_at) {
             return Ok(closed_for(Some(*again_at - asked_at)));
         }
-        let (want, mut reserved) = match self.office.counter(queue).room() {
-            Room::Enough => (free, None),
-            Room::ForOne(admission) => (1, Some(admission)),
+        let (room, reserved) = match self.office.counter(queue).room() {
+            Room::Enough => (room, None),
+            Room::ForOne(admission) => (SlotRoom { any: 1, ordinary: room.ordinary.min(1) }, Some(admission)),
             Room::None(again_in) => return Ok(closed_for(again_in)),
         };
-        let (want, permit) = match self.leave(queue, reserved.as_ref(), want).await? {
-            Leave::Unlimited => (want, None),
-            Leave::Given(permit) => (permit.number, Some(permit)),
-            Leave::None(look) => return Ok(look),
-        };
-        let asked_at = lease_clock::now();
-        let reply = self.asked(queue, want).await;
-        let got = reply.as_ref().map_or(0, ClaimReply::jobs);
-        let times = permit.as_ref().map(|permit| (0..got).map(|place| permit.at(place)).collect()).unwrap_or_default();
-        if let Some(permit) = permit {
-            // What does not go back is lost to nobody but the limit's pace.
-            let _ = self.office.outage.watch(permit.give_back(&self.office.store, got).await);
+        match self.leave(queue, reserved.as_ref(), room).await? {
+            Answer::Given(leave) => self.claim_with(queue, room.ordinary, leave, reserved).await,
+            Answer::Nothing(next_due) => Ok(Look { next_due, ..Look::default() }),
+            Answer::Wait(wait) => Ok(closed_for(Some(wait))),
         }
-        match reply? {
-            ClaimReply::Jobs { jobs, more, next_due_ms, now_ms } => {
-                let mut times: VecDeque<Duration> = times;
+    }
+
+    async fn claim_with(
+        &mut self,
+        queue: &QueueName,
+        ordinary: usize,
+        mut leave: Leave,
+        mut reserved: Option<Admission>,
+    ) -> Result<Look, Error> {
+        let asked_at = lease_clock::now();
+        match self.asked(queue, ordinary, &leave).await? {
+            ClaimReply::Jobs { jobs, left, next_due_ms, now_ms } => {
                 for job in jobs {
-                    let leave = (reserved.take().map(Admission::taken_up), times.pop_front());
-                    self.start(job, now_ms, asked_at, leave);
+                    let not_before = leave.take_up(&job);
+                    self.start(job, now_ms, asked_at, (reserved.take().map(Admission::taken_up), not_before));
                 }
+                // What does not go back is lost to nobody but the limit's pace. (Without limits nothing is asked of Redis here, so that
+                // only its refusal tells anything.)
+                let given_back = leave.give_back(&self.office.store).await;
+                let _ = given_back.or_else(|problem| self.office.outage.watch(Err(problem)));
                 let due = |ms: i64| Duration::from_millis(u64::try_from(ms - now_ms).unwrap_or(0).max(1));
+                let more = left.is_some_and(|priority| self.has_room_for(queue, priority));
                 Ok(Look { more, next_due: next_due_ms.map(due), ..Look::default() })
             }
             ClaimReply::Paused => Ok(Look::default()),
@@ -213,35 +208,34 @@ impl Claimer {
                 let problem = Error::NewerProtocol { theirs, ours: postroom_core::store::PROTOCOL_VERSION };
                 self.office.alerts.raise(About::Protocol(queue.clone()), format!("{queue} is not served: {problem}"));
                 self.newer.insert(queue.clone(), asked_at + LOOK_EVERY);
-                Ok(closed_for(Some(LOOK_EVERY)))
+                Ok(Look { next_due: Some(LOOK_EVERY), closed: vec![queue.clone()], ..Look::default() })
             }
         }
     }
 
-    /// Asks for leave where there are limits, and only when there is something to send: leave that nobody uses is lost to others.
-    async fn leave(&self, queue: &QueueName, reserved: Option<&Admission>, want: usize) -> Result<Leave, Error> {
+    /// Where every slot is taken, the next turn waits for one.
+    fn has_room_for(&self, queue: &QueueName, priority: u8) -> bool {
+        let room = self.slots.room(queue);
+        room.any == 0 || room.ordinary > 0 || priority <= Priority::LAST_URGENT.get()
+    }
+
+    async fn leave(&self, queue: &QueueName, reserved: Option<&Admission>, room: SlotRoom) -> Result<Answer, Error> {
         let office = &self.office;
-        let Some(way) = reserved.map(Admission::name).or_else(|| office.counter(queue).next_way()) else {
-            return Ok(Leave::Unlimited);
-        };
-        let limits = office.limits_on(queue, way);
-        if limits.is_empty() {
-            return Ok(Leave::Unlimited);
-        }
-        let class = match office.outage.watch(office.jobs.peek(queue).await)? {
-            Peek::Nothing(next_due) => return Ok(Leave::None(Look { next_due, ..Look::default() })),
-            Peek::Waiting(priority) => class_of(queue, priority),
-        };
-        match office.outage.watch(Permit::take(&office.store, &limits, class, want).await)? {
-            Ok(permit) => Ok(Leave::Given(permit)),
-            Err(wait) => Ok(Leave::None(Look { next_due: Some(wait), closed: vec![queue.clone()], ..Look::default() })),
+        match reserved.map(Admission::name).or_else(|| office.counter(queue).next_way()) {
+            Some(way) => {
+                let answer = Leave::ask(office, queue, way, room).await;
+                answer.or_else(|problem| office.outage.watch(Err(problem)))
+            }
+            None => Ok(Answer::Given(Leave::unlimited(room.any))),
         }
     }
 
     /// A claim whose answer was lost is said again under the same id until it is heard, and gets the same jobs.
-    async fn asked(&mut self, queue: &QueueName, want: usize) -> Result<ClaimReply, Error> {
+    async fn asked(&mut self, queue: &QueueName, ordinary: usize, leave: &Leave) -> Result<ClaimReply, Error> {
         let id = self.unheard.remove(queue).unwrap_or_else(ClaimId::generate);
-        let claim = Claim { queue, worker: &self.office.id, id: &id, want };
+        let (limited, turns) = (self.office.limits.on_mail(), leave.turns());
+        let claim =
+            Claim { ordinary, limited: &limited, turns: &turns, ..Claim::new(queue, &self.office.id, &id, leave.want) };
         let answer = self.office.outage.watch(self.office.jobs.claim(&claim).await);
         if answer.is_err() {
             self.unheard.insert(queue.clone(), id);
@@ -257,7 +251,8 @@ impl Claimer {
         (reserved, not_before): (Option<Admission>, Option<Duration>),
     ) {
         // A claim that was said again brings what was asked for then: by now there may be fewer slots.
-        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+        let urgent = job.content.as_ref().is_ok_and(|(header, _)| header.priority <= Priority::LAST_URGENT);
+        let Some(slot) = self.slots.take(job.id.queue(), urgent) else {
             let settler = self.office.counter(job.id.queue()).settler.clone();
             let left = Settled { attempt: job.attempt, ..Settled::default() };
             self.deliveries.spawn(async move { drop(settler.defer((job.id, job.fence, Duration::ZERO, left)).await) });
@@ -281,4 +276,15 @@ impl Claimer {
             }
         }
     }
+}
+
+/// The place of the queue that comes first: that of this list where none has a weight.
+fn chosen(serve: &[(QueueName, u32)], chance: f64) -> usize {
+    let all: u32 = serve.iter().map(|(_, weight)| weight).sum();
+    let mut at = f64::from(all) * chance;
+    let here = |(_, weight): &(QueueName, u32)| {
+        at -= f64::from(*weight);
+        at < 0.0
+    };
+    serve.iter().position(here).unwrap_or(0)
 }

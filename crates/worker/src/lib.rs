@@ -17,6 +17,7 @@ mod duties;
 mod in_flight;
 mod judge;
 mod lease_clock;
+mod leave;
 mod limits;
 mod masked;
 mod memory;
@@ -26,6 +27,7 @@ mod panics;
 mod restating;
 mod settler;
 mod shared_content;
+mod slots;
 mod worker;
 
 pub use args::Args;

@@ -57,6 +57,19 @@ impl Limits {
         let rate = live.get(limit).copied().unwrap_or_else(|| self.configured.get(limit).copied());
         rate.map(Rate::spacing)
     }
+
+    /// Those of these limits that are in force.
+    pub(crate) fn among(&self, names: &[LimitName]) -> Vec<(LimitName, Duration)> {
+        names.iter().filter_map(|name| self.spacing(name).map(|spacing| (name.clone(), spacing))).collect()
+    }
+
+    /// Those in force that are on single mails.
+    pub(crate) fn on_mail(&self) -> Vec<LimitName> {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        let configured = self.configured.keys().filter(|name| !live.contains_key(name));
+        let set = live.iter().filter_map(|(name, rate)| rate.is_some().then_some(name));
+        configured.chain(set).filter(|name| name.is_on_mail()).cloned().collect()
+    }
 }
 
 impl Permit {

@@ -114,8 +114,7 @@ impl Office {
 
     /// The limits in force on a queue's mail that leaves by this transport.
     pub(crate) fn limits_on(&self, queue: &QueueName, transport: &str) -> Vec<(LimitName, Duration)> {
-        let names = [LimitName::Queue(queue.clone()), LimitName::Transport(transport.to_owned())];
-        names.into_iter().filter_map(|name| self.limits.spacing(&name).map(|spacing| (name, spacing))).collect()
+        self.limits.among(&[LimitName::Queue(queue.clone()), LimitName::Transport(transport.to_owned())])
     }
 
     /// One more was sent, or has failed.

@@ -9,10 +9,10 @@ use postroom_core::{
     JobId,
     store::{Outcome, Settled},
 };
-use tokio::{sync::OwnedSemaphorePermit, task::JoinError};
+use tokio::task::JoinError;
 use tracing::warn;
 
-use crate::office::Office;
+use crate::{office::Office, slots::Slot};
 
 /// What settles a job whose delivery panicked.
 #[derive(Debug)]
@@ -26,11 +26,7 @@ pub(crate) struct InCase {
 }
 
 /// Runs a delivery and keeps its slot until it ends, however it does.
-pub(crate) async fn watched(
-    slot: OwnedSemaphorePermit,
-    in_case: InCase,
-    delivery: impl Future<Output = ()> + Send + 'static,
-) {
+pub(crate) async fn watched(slot: Slot, in_case: InCase, delivery: impl Future<Output = ()> + Send + 'static) {
     if let Err(error) = tokio::spawn(delivery).await {
         in_case.settle(text(error)).await;
     }
@@ -66,9 +62,9 @@ mod tests {
         store::{Claim, ClaimId, ClaimReply, Due, JobTerms, NewJob},
     };
     use postroom_testkit::{PrivateRedis, unique_prefix};
-    use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::slots::Slots;
 
     async fn office() -> Arc<Office> {
         let env = [
@@ -97,7 +93,8 @@ mod tests {
         let new = |_| NewJob { id: JobId::new(QueueName::emails()), mail: Mail::default() };
         let jobs: Vec<NewJob> = (0..number).map(new).collect();
         office.store.enqueue(&queue, None, &terms, &jobs).await.expect("enqueued");
-        let claim = Claim { queue: &queue, worker: &office.id, id: &ClaimId::generate(), want: number };
+        let id = ClaimId::generate();
+        let claim = Claim::new(&queue, &office.id, &id, number);
         let ClaimReply::Jobs { jobs, .. } = office.store.claim(&claim).await.expect("an answer") else {
             panic!("no jobs");
         };
@@ -117,12 +114,12 @@ mod tests {
         let mut all = claimed(&office, 3).await;
         all[1].begun.store(true, Ordering::Relaxed);
         let ids: Vec<JobId> = all.iter().map(|one| one.id.clone()).collect();
-        let slots = Arc::new(Semaphore::new(3));
-        let slot = || Arc::clone(&slots).try_acquire_owned().expect("a slot");
+        let (slots, queue) = (Slots::new(3, 1), QueueName::emails());
+        let slot = || slots.take(&queue, true).expect("a slot");
         watched(slot(), all.remove(0), async { panic!("boom {}", 1) }).await;
         watched(slot(), all.remove(0), async { panic!("after the mark") }).await;
         watched(slot(), all.remove(0), async {}).await;
-        assert_eq!(slots.available_permits(), 3, "every slot is free again");
+        assert_eq!(slots.room(&queue).any, 3, "every slot is free again");
         let mut told = Vec::new();
         for id in &ids {
             let report = office.store.job(id).await.expect("an answer").expect("a job");

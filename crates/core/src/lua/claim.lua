@@ -1,25 +1,27 @@
 -- Hands a worker up to `want` jobs, the most urgent first, each under a lease and a fence higher than ever before.
 -- The same claim id asked again returns the same jobs, so a lost reply leaves nothing leased to nobody.
 --
--- Keys:    `ready:<priority>`, `lines`, `line:<batch>:<priority>`, `scheduled:<class>`, `deferred:<class>`, `leases`, `claim:<worker>`, job `j:` and `h:`, `n`, `run`, `workers`, `wake`
--- ARGV:    version, worker, claim_id, want, budget (jobs looked at in this call)
--- Replies: claimed <more 0|1> <next_due_ms> <now_ms> <job>... | paused | newer <version>
---          job: id, fence, payload, attempt, tries, date_ms, message_id, recipients, generation
+-- Keys:    `ready:<priority>`, `lines`, `line:<name>:<priority>`, `scheduled:<class>`, `deferred:<class>`, `leases`, `claim:<worker>`, job `j:` and `h:`, batch `b:<id>`, `n`, `run`, `workers`, `wake`
+-- ARGV:    version, worker, claim_id, want, ordinary (how many of these may be less urgent than priority 2), budget (jobs looked at in
+--          this call), limited (how many names follow), the limits on domains and templates that are in force, then for each
+--          line that the worker asked leave for: name, mails (that may go), again_ms (until it is worth asking again)
+-- Replies: claimed <priority of the most urgent that is left, or -1> <next_due_ms> <now_ms> <job>... | paused | wait <ms> | newer <version>
+--          job: id, fence, payload, attempt, tries, date_ms, message_id, recipients, generation, line (whose leave it uses)
 -- States:  scheduled, deferred (due) -> queued; queued -> sending | cancelled | failed
--- Includes: prelude job time promote
-local worker, claim_id, want, budget = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+-- Includes: prelude job time promote limited
+local worker, claim_id, want, ordinary, budget = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 watch_time()
 
-local function told(job)
+local function told(job, line)
   local more = redis.call('HMGET', hash_key(job.id), 'attempt', 'tries', 'date_ms', 'message_id', 'recipients', 'generation')
-  return { job.id, job.fence, redis.call('GET', payload_key(job.id)), more[1] or '0', more[2] or '0', more[3] or '', more[4] or '', more[5] or '', more[6] or '0' }
+  return { job.id, job.fence, redis.call('GET', payload_key(job.id)), more[1] or '0', more[2] or '0', more[3] or '', more[4] or '', more[5] or '', more[6] or '0', line or '' }
 end
 
 local claim_key = key('claim:' .. worker)
 local function asked_before()
   local last = redis.call('HMGET', claim_key, 'id', 'jobs')
   if last[1] ~= claim_id then return nil end
-  local reply = { 'claimed', 1, '0', int(now) }
+  local reply = { 'claimed', 9, '0', int(now) }
   for id in string.gmatch(last[2] or '', '%S+') do
     local job = load(id)
     if job and job.state == 'sending' and job.worker == worker and not job.begun_ms then reply[#reply + 1] = told(job) end
@@ -36,42 +38,8 @@ if wait > 0 then return { 'wait', int(wait) } end
 local share = math.floor(budget / 2)
 budget = budget - share + promote(share)
 
-local reply, ids, lease = { 'claimed', 0, '0', int(now) }, {}, nil
+local reply, ids, lease = { 'claimed', -1, '0', int(now) }, {}, nil
 local newer = nil
-
--- Whether the id was handed out.
-local function take(id, from_line)
-  local job, why, version = load(id)
-  if why == 'newer' then newer = version; return false end
-  if why == 'unreadable' and redis.call('HGET', hash_key(id), 'state') ~= 'failed' then set_aside(id, 'queued') end
-  if not job or job.state ~= 'queued' or end_if_overdue(job) then return false end
-  if not from_line and has_line(job) then make_ready(job, false, id); return false end
-  job.fence = job.fence + 1
-  set(job, 'state', 'sending', 'fence', job.fence, 'worker', worker, 'claimed_ms', int(now))
-  redis.call('ZADD', key('leases'), int(now + job.lease_ms), id)
-  move(job.batch, 'queued', 'sending')
-  lease = math.max(lease or 0, job.lease_ms)
-  ids[#ids + 1] = id
-  reply[#reply + 1] = told(job)
-  return true
-end
-
-local function take_from_ready(priority)
-  local ready = key('ready:' .. priority)
-  while #ids < want and budget > 0 do
-    local popped = redis.call('LPOP', ready, math.min(want - #ids, budget))
-    if not popped or #popped == 0 then return end
-    for index, id in ipairs(popped) do
-      budget = budget - 1
-      take(id, false)
-      if newer then
-        for back = #popped, index, -1 do redis.call('LPUSH', ready, popped[back]) end
-        budget = 0
-        return
-      end
-    end
-  end
-end
 
 -- Sent at a pace, a batch catches up by no more than this when nobody was there to take its mail in time.
 local SLACK_US = 50000
@@ -99,13 +67,76 @@ local function note_taken(batch)
   redis.call('HSET', batch_key(batch), 'next_us', int(facts.next_us))
 end
 
-local function take_from_line(batch, priority)
-  local line = line_key(batch, priority)
-  while #ids < want and budget > 0 and line_due_ms(batch) <= now do
+-- Where the job has to stand instead, if it may not be taken from here: in its batch's line, or in that of its limits.
+local function step_aside(job, from)
+  if from ~= job.batch and has_line(job) and not (from and line_due_ms(job.batch) <= now) then
+    make_ready(job, false, job.id)
+    return true
+  end
+  if from and not is_of_batch(from) then return false end
+  local line = limits_on(job)
+  if not line or has_turn(line) then return false, line end
+  park(job, line)
+  return true
+end
+
+-- Whether the id was handed out. `from` is the line that it stood in, if any.
+local function take(id, from)
+  local job, why, version = load(id)
+  if why == 'newer' then newer = version; return false end
+  if why == 'unreadable' and redis.call('HGET', hash_key(id), 'state') ~= 'failed' then set_aside(id, 'queued') end
+  if not job or job.state ~= 'queued' or end_if_overdue(job) then return false end
+  local aside, line = step_aside(job, from)
+  if aside then return false end
+  line = line or (from and not is_of_batch(from) and from) or nil
+  if line then use_turn(line) end
+  if has_line(job) then note_taken(job.batch) end
+  job.fence = job.fence + 1
+  set(job, 'state', 'sending', 'fence', job.fence, 'worker', worker, 'claimed_ms', int(now))
+  redis.call('ZADD', key('leases'), int(now + job.lease_ms), id)
+  move(job.batch, 'queued', 'sending')
+  lease = math.max(lease or 0, job.lease_ms)
+  if class_of(job.priority) ~= 'urgent' then ordinary = ordinary - 1 end
+  ids[#ids + 1] = id
+  reply[#reply + 1] = told(job, line)
+  return true
+end
+
+local function room(priority)
+  local left = want - #ids
+  return class_of(priority) == 'urgent' and left or math.min(left, ordinary)
+end
+
+local function take_from_ready(priority)
+  local ready = key('ready:' .. priority)
+  while room(priority) > 0 and budget > 0 do
+    local popped = redis.call('LPOP', ready, math.min(room(priority), budget))
+    if not popped or #popped == 0 then return end
+    for index, id in ipairs(popped) do
+      budget = budget - 1
+      take(id)
+      if newer then
+        for back = #popped, index, -1 do redis.call('LPUSH', ready, popped[back]) end
+        budget = 0
+        return
+      end
+    end
+  end
+end
+
+-- Whether the next of the line may be taken.
+local function is_open_line(line)
+  if is_of_batch(line) then return line_due_ms(line) <= now end
+  return has_turn(line)
+end
+
+local function take_from_line(name, priority)
+  local line = line_key(name, priority)
+  while room(priority) > 0 and budget > 0 and is_open_line(name) do
     local id = redis.call('LPOP', line)
     if not id then return end
     budget = budget - 1
-    if take(id, true) then note_taken(batch) end
+    take(id, name)
     if newer then
       redis.call('LPUSH', line, id)
       budget = 0
@@ -115,23 +146,18 @@ local function take_from_line(batch, priority)
 end
 
 -- When the line is to be looked at again, if anybody stands in it.
-local function settle_line(batch)
-  for priority = 0, 9 do
-    if redis.call('EXISTS', line_key(batch, priority)) == 1 then
-      local due = line_due_ms(batch)
-      return redis.call('ZADD', key('lines'), due == math.huge and PAUSED or int(math.max(due, 0)), batch)
-    end
-  end
-  redis.call('ZREM', key('lines'), batch)
+local function settle_line(name)
+  if #looked_at({ name }) == 0 then return redis.call('ZREM', key('lines'), name) end
+  local due = is_of_batch(name) and line_due_ms(name) or now + again_ms(name)
+  redis.call('ZADD', key('lines'), due == math.huge and PAUSED or int(math.max(due, 0)), name)
 end
 
-local LINES = 20
-local due_lines = redis.call('ZRANGEBYSCORE', key('lines'), '-inf', int(now), 'LIMIT', 0, LINES)
+local lines = due_lines()
 for priority = 0, 9 do
-  for _, batch in ipairs(due_lines) do take_from_line(batch, priority) end
+  for _, line in ipairs(lines) do take_from_line(line, priority) end
   take_from_ready(priority)
 end
-for _, batch in ipairs(due_lines) do settle_line(batch) end
+for _, line in ipairs(lines) do settle_line(line) end
 settle_counters()
 if newer and #ids == 0 then return { 'newer', newer } end
 
@@ -140,9 +166,8 @@ if #ids > 0 then
   redis.call('HSET', claim_key, 'id', claim_id, 'jobs', table.concat(ids, ' '))
   redis.call('PEXPIRE', claim_key, int(lease))
 end
-if ready_left() then
-  reply[2] = 1
-  wake()
-end
+local left = most_urgent(looked_at(due_lines()))
+if left then wake(left) end
+reply[2] = left or -1
 reply[3] = int(next_due_ms())
 return reply

@@ -55,6 +55,6 @@ if added > 0 then
     count(batch_key(batch), 'total', added)
   end
   settle_counters()
-  if state == 'queued' then wake() end
+  if state == 'queued' then wake(priority) end
 end
 return { 'enqueued', added, known, int(due) }

@@ -29,7 +29,7 @@ elseif job.state == 'failed' or job.state == 'cancelled' then
   watch_expiry(job)
   make_ready(job, false, job.id)
   move(job.batch, job.state, 'queued')
-  wake()
+  wake(job.priority)
 else
   return { 'refused', job.state, '' }
 end

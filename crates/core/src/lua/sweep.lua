@@ -94,7 +94,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('expiring'), '-inf', int(now
 end
 settle_counters()
 
-local ready = ready_left()
-if ready then wake() end
+local ready = most_urgent(looked_at(due_lines()))
+if ready then wake(ready) end
 return { 'swept', rescued, in_doubt, expired, ready and 1 or 0, int(next_due_ms()), redis.call('ZCARD', key('leases')),
   redis.call('HGET', key('n'), 'lease_ms') or '0', int(now) }

@@ -24,10 +24,11 @@ pub(super) struct RawTables {
     pub(super) queue: BTreeMap<String, RawQueue>,
     pub(super) transport: BTreeMap<String, RawTransport>,
     pub(super) template: BTreeMap<String, RawTemplate>,
+    pub(super) domain: BTreeMap<String, RawDomain>,
     pub(super) schedule: Vec<RawSchedule>,
 }
 
-const TABLES: [&str; 4] = ["queue", "transport", "template", "schedule"];
+const TABLES: [&str; 5] = ["queue", "transport", "template", "domain", "schedule"];
 
 /// `[queue.NAME]`
 #[derive(Default, Deserialize)]
@@ -88,6 +89,14 @@ pub(super) struct RawTemplate {
     pub(super) backoff: Option<String>,
     pub(super) backoff_max: Option<String>,
     pub(super) sensitive: bool,
+    pub(super) rate: Option<String>,
+}
+
+/// `[domain."NAME"]`
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawDomain {
+    pub(super) rate: Option<String>,
 }
 
 /// `[[schedule]]`

@@ -53,7 +53,7 @@ pub struct Settings {
     pub serve: Vec<(QueueName, u32)>,
     /// All transports; the one that the environment describes is named `default`.
     pub transports: BTreeMap<String, TransportSettings>,
-    /// How fast transports and queues may go, unless something else was set since.
+    /// How fast mail may go by transports, from queues, to domains and from templates, unless something else was set since.
     pub limits: BTreeMap<LimitName, Rate>,
     /// What is set for single templates.
     pub templates: BTreeMap<String, TemplateSettings>,

@@ -31,13 +31,17 @@ impl Bell {
     /// A bell for these queues.
     #[must_use]
     pub fn new(store: &Store, queues: &[QueueName]) -> Self {
-        let keys = queues.iter().map(|queue| store.keys.of_queue(queue, "wake")).collect();
-        Self { store: store.ungated(), keys, rope: None }
+        let mut bell = Self { store: store.ungated(), keys: Vec::new(), rope: None };
+        bell.listen_to(queues, &[]);
+        bell
     }
 
-    /// Listens to these queues from now on. A ring is heard by one only: who would not claim leaves it to others.
-    pub fn listen_to(&mut self, queues: &[QueueName]) {
-        self.keys = queues.iter().map(|queue| self.store.keys.of_queue(queue, "wake")).collect();
+    /// Listens to these queues from now on, and to these others where it is urgent. A ring is heard by one only: who would not
+    /// claim leaves it to others.
+    pub fn listen_to(&mut self, queues: &[QueueName], urgent: &[QueueName]) {
+        let keys = &self.store.keys;
+        let of_urgent = urgent.iter().chain(queues).map(|queue| keys.of_queue(queue, "wake:urgent"));
+        self.keys = of_urgent.chain(queues.iter().map(|queue| keys.of_queue(queue, "wake"))).collect();
     }
 
     /// Waits at most `limit` (up to 20 s, and 3 s more where the server does not answer); whether it rang. Safe to drop in

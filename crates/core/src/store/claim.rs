@@ -8,6 +8,7 @@ use ulid::Ulid;
 
 use super::{
     connection::{Args, Store},
+    limits::LimitName,
     reply::{Words, unexpected},
 };
 use crate::{JobId, Mail, QueueName, RecipientReport, Result, payload, payload::Header};
@@ -61,6 +62,54 @@ pub struct Claim<'a> {
     pub id: &'a ClaimId,
     /// How many jobs at most.
     pub want: usize,
+    /// How many of them may be less urgent than [`Priority::LAST_URGENT`](crate::Priority::LAST_URGENT).
+    pub ordinary: usize,
+    /// The limits on domains and templates that are in force: what is under them waits in a line for its leave.
+    pub limited: &'a [LimitName],
+    /// What was asked for the lines that a look has found.
+    pub turns: &'a [Turn],
+}
+
+impl<'a> Claim<'a> {
+    /// A claim of up to `want` jobs, where there are no limits.
+    #[must_use]
+    pub fn new(queue: &'a QueueName, worker: &'a WorkerId, id: &'a ClaimId, want: usize) -> Self {
+        Self { queue, worker, id, want, ordinary: want, limited: &[], turns: &[] }
+    }
+
+    fn args(&self) -> Args {
+        let mut args = Args::of([self.worker.as_str(), &self.id.0]);
+        args.push(self.want).push(self.ordinary).push(BUDGET).push(self.limited.len());
+        for limit in self.limited {
+            args.push(limit);
+        }
+        for turn in self.turns {
+            args.push(&turn.line).push(turn.mails).push(turn.again_in.as_millis());
+        }
+        args
+    }
+}
+
+/// Mail that waits for leave under limits on its domain or template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitedLine {
+    /// Its name.
+    pub name: String,
+    /// The limits that it is under.
+    pub limits: Vec<LimitName>,
+    /// The priority of the most urgent in it.
+    pub priority: u8,
+}
+
+/// How many of a line may go now; where none may, when it is worth asking again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// The line's name.
+    pub line: String,
+    /// How many.
+    pub mails: usize,
+    /// How long to leave it alone.
+    pub again_in: Duration,
 }
 
 /// How many jobs one script call looks at, so that none holds Redis up.
@@ -89,13 +138,20 @@ pub struct Claimed {
     pub recipients: Vec<RecipientReport>,
     /// Raised by a person's retry only.
     pub generation: u32,
+    /// The line whose leave it uses.
+    pub line: Option<String>,
 }
 
 /// What a claim would find.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peek {
-    /// Something waits; the most urgent of it has this priority.
-    Waiting(u8),
+    /// Something waits.
+    Waiting {
+        /// The priority of the most urgent that needs no leave of its own.
+        free: Option<u8>,
+        /// What needs leave, and may ask for it.
+        lines: Vec<LimitedLine>,
+    },
     /// Nothing before that long, as far as is known.
     Nothing(Option<Duration>),
 }
@@ -107,8 +163,8 @@ pub enum ClaimReply {
     Jobs {
         /// The jobs.
         jobs: Vec<Claimed>,
-        /// Whether more wait right now.
-        more: bool,
+        /// The priority of the most urgent of those that wait right now.
+        left: Option<u8>,
         /// When the next waiting job is due, by Redis's clock.
         next_due_ms: Option<i64>,
         /// Redis's clock.
@@ -140,7 +196,12 @@ impl Store {
         args.push(BUDGET / 2);
         let mut reply = Words::new(self.call("peek", queue, args).await?);
         match reply.next::<String>()?.as_str() {
-            "waiting" => Ok(Peek::Waiting(reply.next()?)),
+            "waiting" => {
+                let free = u8::try_from(reply.next::<i16>()?).ok();
+                let words: Vec<String> = reply.rest()?;
+                let lines = words.chunks_exact(2).map(|pair| line(&pair[0], &pair[1])).collect::<Result<_>>()?;
+                Ok(Peek::Waiting { free, lines })
+            }
             "none" => {
                 let (due, now): (i64, i64) = (reply.next()?, reply.next()?);
                 let wait = || Duration::from_millis(u64::try_from(due - now).unwrap_or(0).max(1));
@@ -152,19 +213,17 @@ impl Store {
 
     /// Takes up to `want` jobs.
     pub async fn claim(&self, claim: &Claim<'_>) -> Result<ClaimReply> {
-        let mut args = Args::of([claim.worker.as_str(), &claim.id.0]);
-        args.push(claim.want).push(BUDGET);
-        let mut reply = Words::new(self.call("claim", claim.queue, args).await?);
+        let mut reply = Words::new(self.call("claim", claim.queue, claim.args()).await?);
         match reply.next::<String>()?.as_str() {
             "claimed" => {
-                let more = reply.next::<u8>()? == 1;
+                let left = u8::try_from(reply.next::<i16>()?).ok();
                 let next_due_ms = Some(reply.next::<i64>()?).filter(|ms| *ms > 0);
                 let now_ms = reply.next()?;
                 // One that can't be told apart must not keep the others from being sent; its lease runs out.
                 let readable =
                     |values| claimed(values).inspect_err(|error| tracing::error!("a claimed job: {error}")).ok();
                 let jobs = reply.rest::<Vec<Value>>()?.into_iter().filter_map(readable).collect();
-                Ok(ClaimReply::Jobs { jobs, more, next_due_ms, now_ms })
+                Ok(ClaimReply::Jobs { jobs, left, next_due_ms, now_ms })
             }
             "paused" => Ok(ClaimReply::Paused),
             "wait" => Ok(ClaimReply::Wait(Duration::from_millis(reply.next()?))),
@@ -189,5 +248,12 @@ fn claimed(values: Vec<Value>) -> Result<Claimed> {
         message_id: Some(words.next::<String>()?).filter(|id| !id.is_empty()),
         recipients: serde_json::from_str(&words.next::<String>()?).unwrap_or_default(),
         generation: words.next()?,
+        line: Some(words.next::<String>()?).filter(|line| !line.is_empty()),
     })
+}
+
+/// A name that a newer version has written is under no limit that this one knows.
+fn line(name: &str, priority: &str) -> Result<LimitedLine> {
+    let limits = name.split(' ').filter_map(|limit| limit.parse().ok()).collect();
+    Ok(LimitedLine { name: name.to_owned(), limits, priority: priority.parse().map_err(|_| unexpected(priority))? })
 }

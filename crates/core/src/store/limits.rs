@@ -1,4 +1,4 @@
-//! Limits that all workers share: how fast a transport or a queue may go.
+//! Limits that all workers share: how fast mail may go by a transport, from a queue, to a domain, or made from a template.
 
 use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
@@ -6,7 +6,7 @@ use super::{
     connection::{Args, Store},
     reply::{Words, unexpected},
 };
-use crate::{InvalidInput, QueueName, Rate, Result};
+use crate::{EmailAddress, InvalidInput, QueueName, Rate, Result};
 
 /// What a limit is on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +15,21 @@ pub enum LimitName {
     Transport(String),
     /// A queue.
     Queue(QueueName),
+    /// The domain of those whom mail is to, in its normal form.
+    Domain(String),
+    /// A template.
+    Template(String),
+}
+
+impl LimitName {
+    /// Whether single mails of a queue are under it, rather than all that leave it by a transport.
+    #[must_use]
+    pub fn is_on_mail(&self) -> bool {
+        match self {
+            Self::Domain(_) | Self::Template(_) => true,
+            Self::Transport(_) | Self::Queue(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for LimitName {
@@ -22,6 +37,8 @@ impl fmt::Display for LimitName {
         match self {
             Self::Transport(name) => write!(f, "transport.{name}"),
             Self::Queue(name) => write!(f, "queue.{name}"),
+            Self::Domain(name) => write!(f, "domain.{name}"),
+            Self::Template(name) => write!(f, "template.{name}"),
         }
     }
 }
@@ -33,12 +50,29 @@ impl FromStr for LimitName {
         match text.split_once('.') {
             Some(("transport", name)) if !name.is_empty() => Ok(Self::Transport(name.to_owned())),
             Some(("queue", name)) => Ok(Self::Queue(name.parse()?)),
+            Some(("domain", name)) => Ok(Self::Domain(domain(name)?)),
+            Some(("template", name)) if is_template(name) => Ok(Self::Template(name.to_owned())),
             _ => Err(InvalidInput::new(
                 "limit",
-                format!("{text:?} has no limit; it may be transport.NAME or queue.NAME, as in transport.default"),
+                format!(
+                    "{text:?} has no limit; it may be transport.NAME, queue.NAME, domain.NAME or template.NAME, as in \
+                     transport.default or domain.example.org"
+                ),
             )),
         }
     }
+}
+
+/// A domain as addresses have it.
+fn domain(text: &str) -> Result<String, InvalidInput> {
+    match format!("x@{text}").parse::<EmailAddress>() {
+        Ok(address) => Ok(address.domain().to_owned()),
+        Err(_) => Err(InvalidInput::new("limit", format!("{text:?} is no domain; it may be one as in example.org"))),
+    }
+}
+
+fn is_template(name: &str) -> bool {
+    !name.is_empty() && !name.contains(char::is_whitespace)
 }
 
 /// The answer to a request for leave to send.

@@ -34,7 +34,7 @@ mod upkeep;
 pub use batches::{BatchReport, NewBatch};
 pub use bell::Bell;
 pub use captured::{Captured, CapturedMail};
-pub use claim::{Claim, ClaimId, ClaimReply, Claimed, Peek, WorkerId};
+pub use claim::{Claim, ClaimId, ClaimReply, Claimed, LimitedLine, Peek, Turn, WorkerId};
 pub use connection::Store;
 pub use durability::Durability;
 pub use enqueue::{Due, Enqueued, Expiry, JobTerms, NewJob, Parcel};

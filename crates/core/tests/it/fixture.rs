@@ -73,7 +73,7 @@ impl Fixture {
     }
 
     pub(crate) async fn claim_as(&self, worker: &WorkerId, id: &ClaimId, want: usize) -> Vec<Claimed> {
-        let claim = Claim { queue: &self.queue, worker, id, want };
+        let claim = Claim::new(&self.queue, worker, id, want);
         match self.store.claim(&claim).await.expect("an answer") {
             ClaimReply::Jobs { jobs, .. } => jobs,
             ClaimReply::Paused | ClaimReply::Wait(_) => Vec::new(),

@@ -206,7 +206,7 @@ async fn a_newer_job_is_put_back_untouched() {
     let jobs = fixture.claim(&worker, 5).await;
     assert_eq!(jobs.iter().map(|job| &job.id).collect::<Vec<_>>(), [&first], "what came before is handed out");
     let id = postroom_core::store::ClaimId::generate();
-    let claim = postroom_core::store::Claim { queue: &fixture.queue, worker: &worker, id: &id, want: 5 };
+    let claim = postroom_core::store::Claim::new(&fixture.queue, &worker, &id, 5);
     let reply = fixture.store.claim(&claim).await.expect("an answer");
     assert_eq!(reply, postroom_core::store::ClaimReply::Newer(2));
     assert_eq!(fixture.raw("GET", &format!("j:{newer}"), &[]), changed, "untouched");

@@ -7,6 +7,7 @@ mod durability;
 mod fixture;
 mod full;
 mod life;
+mod limited;
 mod limits;
 mod lines;
 mod link;

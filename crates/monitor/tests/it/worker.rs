@@ -74,7 +74,7 @@ impl<'a> Hands<'a> {
 
     pub(crate) async fn claim(&self, want: usize) -> Vec<Claimed> {
         let id = ClaimId::generate();
-        let claim = Claim { queue: &self.queue, worker: &self.worker, id: &id, want };
+        let claim = Claim::new(&self.queue, &self.worker, &id, want);
         match self.store.claim(&claim).await.unwrap() {
             ClaimReply::Jobs { jobs, .. } => jobs,
             other => panic!("{other:?}"),

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use postroom_core::{JobState, Priority, QueueName, store::LimitName};
+use postroom_core::{JobState, Mail, Priority, QueueName, store::LimitName};
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase, Process, Received, eventually};
 
-use crate::bench::{Bench, LIMIT, mail_to, plain, terms};
+use crate::bench::{Bench, LIMIT, mail_to, mailbox, plain, terms};
 
 async fn limited(rate: &str) -> Bench {
     let bench = Bench::new().await;
@@ -84,4 +84,57 @@ async fn a_slow_server_does_not_bunch_mails() {
     .await;
     let most = most_in_a_second(&received);
     assert!(most <= 22, "{most} in a second");
+}
+
+/// A hundred mails to each of two domains, of which one may take one an hour.
+#[tokio::test]
+async fn a_limited_domain_keeps_no_other_waiting() {
+    let bench = Bench::new().await;
+    bench.configure(&[], "[domain.\"slow.example\"]\nrate = \"1/h\"\n");
+    for index in 0..100 {
+        bench.enqueue(mail_to(&format!("user{index}@slow.example"))).await;
+        bench.enqueue(mail_to(&format!("user{index}@fast.example"))).await;
+    }
+    let _worker = bench.worker(&[]).await;
+    bench.smtp.wait_for(101, LIMIT).await;
+    let arrived = bench.arrived();
+    assert_eq!(arrived.iter().filter(|to| to.ends_with("@fast.example")).count(), 100, "{arrived:?}");
+    let limit: LimitName = "domain.slow.example".parse().expect("a limit");
+    bench.store.set_live_limit(&limit, None).await.expect("lifted");
+    bench.smtp.wait_for(200, LIMIT).await;
+}
+
+#[tokio::test]
+async fn a_templates_limit_holds_across_workers() {
+    let bench = Bench::new().await;
+    std::fs::create_dir_all(bench.folder().join("templates/news")).expect("a folder");
+    std::fs::write(bench.folder().join("templates/news/subject.txt"), "News").expect("a file");
+    std::fs::write(bench.folder().join("templates/news/body.txt"), "Text").expect("a file");
+    bench.configure(&[], "[template.news]\nrate = \"20/s\"\n");
+    let mut mail = Mail { template: Some("news".to_owned()), ..mail_to("ann@example.org") };
+    (mail.subject, mail.text) = (None, None);
+    for _ in 0..40 {
+        bench.enqueue(mail.clone()).await;
+    }
+    let (_one, _two) = (bench.worker(&[]).await, bench.worker(&[]).await);
+    let received = bench.smtp.wait_for(40, LIMIT).await;
+    let took = received[39].at - received[0].at;
+    assert!(took >= Duration::from_millis(1_800), "{took:?} for 40 mails at 20 a second");
+}
+
+/// Every slot that bulk may have waits for a server that answers nobody for long.
+#[tokio::test]
+async fn slots_are_left_to_urgent_mail() {
+    let bench = Bench::new().await;
+    bench.smtp.fault(Fault::at(Phase::Dot, Action::Delay(Duration::from_secs(600))).sender("news@example.org"));
+    let shared = Mail { from: Some(mailbox("news@example.org")), ..plain() };
+    bench.enqueue_batch(&QueueName::bulk(), &terms(), shared, 50).await;
+    let _worker = bench.worker(&["--concurrency", "5", "--queues", "bulk,emails"]).await;
+    bench.told("bulk to fill its slots", |info| info.sending.len() == 3).await;
+    let id = bench.enqueue(mail_to("ann@example.org")).await;
+    bench.reaches(&id, JobState::Sent).await;
+    let mut urgent = terms();
+    urgent.priority = Priority::LAST_URGENT;
+    let id = bench.enqueue_on(&urgent, mail_to("ben@example.org")).await;
+    bench.reaches(&id, JobState::Sent).await;
 }

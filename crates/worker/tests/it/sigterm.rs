@@ -36,7 +36,7 @@ async fn two_hundred_sends_under_way() {
     for number in 0..SENDS {
         ids.push(bench.enqueue_on(&terms, mail_to(&recipient(number))).await);
     }
-    let mut worker = bench.worker(&["--concurrency", "200"]).await;
+    let mut worker = bench.worker(&["--queues", "emails", "--concurrency", "201"]).await;
     let stored = SENDS / 3;
     eventually(LIMIT, "all are under way, a third of them stored and not answered", async || {
         (bench.smtp.peak_connections() >= SENDS && bench.smtp.received_count() >= stored).then_some(())

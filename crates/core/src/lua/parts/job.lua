@@ -126,10 +126,13 @@ local function watch_expiry(job)
   if job.expires_ms > 0 then redis.call('ZADD', key('expiring'), int(job.expires_ms), job.id) end
 end
 
--- Lines: what may not go yet because of something that it shares with others (a batch that is paused or paced) waits in that
--- thing's own line, a list for each priority, and nothing else waits for it. `lines` tells when each may be looked at.
+-- Lines: what may not go yet because of something that it shares with others (a batch that is paused or paced, a limit on its
+-- domain or template) waits in that thing's own line, a list for each priority, and nothing else waits for it. `lines` tells
+-- when each may be looked at. A line is named by its batch, or by the limits on it (`domain.example.org`), with spaces between.
 local PAUSED = '+inf'
 local function line_key(name, priority) return key('line:' .. name .. ':' .. priority) end
+
+local function is_of_batch(line) return string.sub(line, 1, 2) == 'b.' end
 
 -- Whether the job stands in its batch's line and not with the others.
 local function has_line(job)
@@ -162,14 +165,14 @@ local function to_queued(job, first)
   make_ready(job, first, job.id)
   move(job.batch, job.state, 'queued')
   job.state = 'queued'
-  wake()
+  wake(job.priority)
 end
 
 -- Puts the job where it waits for its time; whoever sleeps until the next one is told when this is the first.
 local function wait_until(job, state, due)
   local waiting = key(state .. ':' .. class_of(job.priority))
   redis.call('ZADD', waiting, int(due), job.id)
-  if redis.call('ZRANK', waiting, job.id) == 0 then wake() end
+  if redis.call('ZRANK', waiting, job.id) == 0 then wake(job.priority) end
 end
 
 -- What is sensitive goes when the job ends, however it ends.

@@ -88,7 +88,9 @@ local function settle_counters()
   deltas = {}
 end
 
--- Tells one idle worker that there is something to claim. The list never holds more than one token.
-local function wake()
-  if redis.call('LLEN', key('wake')) == 0 then redis.call('RPUSH', key('wake'), '1') end
+-- Tells one idle worker that there is something to claim; of what is urgent also one that keeps a slot for it. The lists never
+-- hold more than one token.
+local function wake(priority)
+  local bell = key(priority and class_of(priority) == 'urgent' and 'wake:urgent' or 'wake')
+  if redis.call('LLEN', bell) == 0 then redis.call('RPUSH', bell, '1') end
 end

@@ -39,9 +39,32 @@ local function next_due_ms()
   return earliest
 end
 
-local function ready_left()
-  for priority = 0, 9 do
-    if redis.call('EXISTS', key('ready:' .. priority)) == 1 then return true end
+-- The lines that may be looked at now, a bounded number of them.
+local LINES = 20
+local function due_lines() return redis.call('ZRANGEBYSCORE', key('lines'), '-inf', int(now), 'LIMIT', 0, LINES) end
+
+-- Each of these lines with the priority of the most urgent that stands in it, where anybody does.
+local function looked_at(lines)
+  local found = {}
+  for _, line in ipairs(lines) do
+    for priority = 0, 9 do
+      if redis.call('EXISTS', line_key(line, priority)) == 1 then
+        found[#found + 1] = { line, priority }
+        break
+      end
+    end
   end
-  return redis.call('ZCOUNT', key('lines'), '-inf', int(now)) > 0
+  return found
+end
+
+-- The priority of the most urgent job that may be taken from the ready lists or from these lines, or nil.
+local function most_urgent(lines)
+  local most
+  for priority = 9, 0, -1 do
+    if redis.call('EXISTS', key('ready:' .. priority)) == 1 then most = priority end
+  end
+  for _, line in ipairs(lines) do
+    if not most or line[2] < most then most = line[2] end
+  end
+  return most
 end

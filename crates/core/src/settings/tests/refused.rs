@@ -76,14 +76,15 @@ fn unknown_variables_of_ours_are_refused_and_those_of_others_are_not() {
 fn unknown_toml_keys_are_refused_with_line_and_choice() {
     for (text, words) in [
         ("\nretenton = '30d'", vec!["postroom.toml, line 2", "\"retenton\"", "did you mean retention?"]),
-        ("[domain.'gmail.com']\nrate = '20/s'", vec!["line 1", "\"domain\"", "transport"]),
+        ("[provider.x]\nrate = '20/s'", vec!["line 1", "\"provider\"", "transport"]),
         ("[[trigger]]\non = 'x'", vec!["line 1", "\"trigger\"", "schedule"]),
         ("port = 80", vec!["\"port\"", "monitor_port"]),
         ("postroom_config = 'x'", vec!["\"postroom_config\""]),
         ("max_message_size_file = 'x'", vec!["\"max_message_size_file\""]),
-        ("[queue.bulk]\nattempts = 3\nrate = '1/s'", vec!["line 3", "`rate`", "`attempts`"]),
+        ("[queue.bulk]\nattempts = 3\npace = '1/s'", vec!["line 3", "`pace`", "`rate`"]),
         ("[transport.x]\nkind = 'smtp'\nhost = 'h'\nconnections = 3", vec!["line 4", "`connections`", "`hello_name`"]),
         ("[transport.x]\nkind = 'smtp'\nhost = 'h'\ntimeouts = { quit = '1s' }", vec!["line 4", "`quit`", "`dot`"]),
+        ("[domain.'x.org']\nspeed = 'x'", vec!["line 2", "`speed`", "`rate`"]),
         ("[template.x]\nsubject = 'x'", vec!["line 2", "`subject`", "`sensitive`"]),
         ("[[schedule]]\nname = 'x'\nto = []\nbulk = true", vec!["line 4", "`bulk`", "`each`"]),
         ("a = = b", vec!["postroom.toml, line 1"]),

@@ -202,6 +202,13 @@ fn bad_tables_are_refused() {
         ("[queue.bulk]\nlease = '15'".to_owned(), vec!["[queue.bulk] lease", "unit"]),
         ("[queue.bulk]\nlease = '10ms'".to_owned(), vec!["[queue.bulk] lease", "1s or more"]),
         ("[queue.bulk]\nattempts = 0".to_owned(), vec!["[queue.bulk] attempts", "1 to 100"]),
+        ("[queue.bulk]\nrate = '100'".to_owned(), vec!["[queue.bulk] rate", "100/m"]),
+        ("[domain.'a b']\nrate = '1/s'".to_owned(), vec!["[domain.a b]", "no domain"]),
+        (
+            "[domain.'X.org']\nrate = '1/s'\n[domain.'x.org']\nrate = '2/s'".to_owned(),
+            vec!["[domain.x.org]", "same domain"],
+        ),
+        ("[template.'a b']\nrate = '1/s'".to_owned(), vec!["[template.a b]", "template.NAME"]),
         ("[queue.bulk]\nattempts = 'two'".to_owned(), vec!["line 2", "u32"]),
         ("[queue.bulk]\non_unknown = 'guess'".to_owned(), vec!["[queue.bulk] on_unknown", "resend, hold or fail"]),
         ("[queue.bulk]\nbackoff = '3'".to_owned(), vec!["[queue.bulk] backoff", "unit"]),

@@ -16,7 +16,7 @@ use crate::fixture::{Fixture, mail, terms};
 
 async fn claim(fixture: &Fixture, worker: &WorkerId) -> ClaimReply {
     let id = ClaimId::generate();
-    let claim = Claim { queue: &fixture.queue, worker, id: &id, want: 1 };
+    let claim = Claim::new(&fixture.queue, worker, &id, 1);
     fixture.store.claim(&claim).await.expect("an answer")
 }
 

@@ -1,0 +1,159 @@
+//! How many mails this worker sends at once, and for whom the last of its slots are kept.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use postroom_core::QueueName;
+use tokio::sync::Notify;
+
+/// The slots of a worker.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    all: usize,
+    /// So many ordinary mails at most, of all queues: what is left is kept for urgent ones.
+    ordinary: usize,
+    /// So many ordinary mails of one queue at most: others are served beside it.
+    share: usize,
+    held: Mutex<Held>,
+    freed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    urgent: usize,
+    ordinary: HashMap<QueueName, usize>,
+}
+
+/// How many mails of a queue there is room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SlotRoom {
+    /// Whatever their priority.
+    pub(crate) any: usize,
+    /// Of these, so many that are not urgent.
+    pub(crate) ordinary: usize,
+}
+
+/// One mail's slot; free again when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    slots: Arc<Slots>,
+    queue: QueueName,
+    urgent: bool,
+}
+
+/// With fewer slots none is kept.
+const FEW: usize = 3;
+
+impl Slots {
+    /// So many, for this number of queues.
+    pub(crate) fn new(all: usize, queues: usize) -> Arc<Self> {
+        let ordinary = if all < FEW { all } else { all - 1 };
+        let share = if queues > 1 && ordinary >= FEW { ordinary - 1 } else { ordinary };
+        Arc::new(Self { all, ordinary, share, held: Mutex::default(), freed: Notify::new() })
+    }
+
+    /// How many more mails of this queue may be sent now.
+    pub(crate) fn room(&self, queue: &QueueName) -> SlotRoom {
+        let held = self.lock();
+        let any = self.all.saturating_sub(held.all());
+        let here = held.ordinary.get(queue).copied().unwrap_or(0);
+        let ordinary = self.ordinary.saturating_sub(held.all_ordinary()).min(self.share.saturating_sub(here));
+        SlotRoom { any, ordinary: ordinary.min(any) }
+    }
+
+    /// Takes one. It is given however the slots are shared, as long as there is one.
+    pub(crate) fn take(self: &Arc<Self>, queue: &QueueName, urgent: bool) -> Option<Slot> {
+        let mut held = self.lock();
+        if held.all() >= self.all {
+            return None;
+        }
+        match urgent {
+            true => held.urgent += 1,
+            false => *held.ordinary.entry(queue.clone()).or_default() += 1,
+        }
+        Some(Slot { slots: Arc::clone(self), queue: queue.clone(), urgent })
+    }
+
+    /// Returns when there is a free one.
+    pub(crate) async fn any_free(&self) {
+        while self.lock().all() >= self.all {
+            self.freed().await;
+        }
+    }
+
+    /// Returns when one was freed since this was asked last.
+    pub(crate) async fn freed(&self) {
+        self.freed.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn all_ordinary(&self) -> usize {
+        self.ordinary.values().sum()
+    }
+
+    fn all(&self) -> usize {
+        self.urgent + self.all_ordinary()
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut held = self.slots.lock();
+        if self.urgent {
+            held.urgent -= 1;
+        } else if let Some(number) = held.ordinary.get_mut(&self.queue) {
+            *number -= 1;
+        }
+        drop(held);
+        self.slots.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(slots: &Arc<Slots>, queue: &QueueName) -> Vec<Slot> {
+        (0..slots.room(queue).ordinary).filter_map(|_| slots.take(queue, false)).collect()
+    }
+
+    #[test]
+    fn bulk_leaves_a_slot_to_others_and_one_to_urgent_mail() {
+        let (emails, bulk) = (QueueName::emails(), QueueName::bulk());
+        for (all, queues, of_bulk, of_emails, urgent) in
+            [(1, 2, 1, 0, 0), (2, 2, 2, 0, 0), (3, 2, 2, 0, 1), (4, 2, 2, 1, 1), (10, 2, 8, 1, 1), (10, 1, 9, 0, 1)]
+        {
+            let slots = Slots::new(all, queues);
+            let bulk_held = fill(&slots, &bulk);
+            assert_eq!(bulk_held.len(), of_bulk, "{all} slots, {queues} queues");
+            let emails_held = fill(&slots, &emails);
+            assert_eq!(emails_held.len(), of_emails, "{all} slots, {queues} queues");
+            let urgent_held: Vec<Slot> = (0..all).filter_map(|_| slots.take(&emails, true)).collect();
+            assert_eq!(urgent_held.len(), urgent, "{all} slots, {queues} queues");
+            assert_eq!(slots.room(&bulk), SlotRoom { any: 0, ordinary: 0 });
+            drop((bulk_held, emails_held, urgent_held));
+            assert_eq!(slots.room(&bulk).any, all);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_hears_of_a_free_slot() {
+        let slots = Slots::new(1, 1);
+        let slot = slots.take(&QueueName::bulk(), false).expect("free");
+        let waiting = tokio::spawn({
+            let slots = Arc::clone(&slots);
+            async move { slots.any_free().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(slot);
+        waiting.await.expect("free again");
+    }
+}
