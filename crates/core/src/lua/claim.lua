@@ -1,7 +1,7 @@
 -- Hands a worker up to `want` jobs, the most urgent first, each under a lease and a fence higher than ever before.
 -- The same claim id asked again returns the same jobs, so a lost reply leaves nothing leased to nobody.
 --
--- Keys:    `ready:<priority>`, `lines`, `line:<name>:<priority>`, `scheduled:<class>`, `deferred:<class>`, `leases`, `claim:<worker>`, job `j:` and `h:`, batch `b:<id>`, `n`, `run`, `workers`, `wake`
+-- Keys:    `ready:<priority>`, `lines`, `line:<name>:<priority>`, `scheduled:<class>`, `deferred:<class>`, `leases`, `claim:<worker>`, job `<id>` and `h:<id>`, batch `t:<ref>`, `b:<id>`, `n`, `run`, `workers`, `wake`
 -- ARGV:    version, worker, claim_id, want, ordinary (how many of these may be less urgent than priority 2), budget (jobs looked at in
 --          this call), limited (how many names follow), the limits on domains and templates that are in force, then for each
 --          line that the worker asked leave for: name, mails (that may go), again_ms (until it is worth asking again)
@@ -14,7 +14,7 @@ watch_time()
 
 local function told(job, line)
   local more = redis.call('HMGET', hash_key(job.id), 'attempt', 'tries', 'date_ms', 'message_id', 'recipients', 'generation')
-  return { job.id, job.fence, redis.call('GET', payload_key(job.id)), more[1] or '0', more[2] or '0', more[3] or '', more[4] or '', more[5] or '', more[6] or '0', line or '' }
+  return { job.id, job.fence, whole(redis.call('GET', payload_key(job.id))), more[1] or '0', more[2] or '0', more[3] or '', more[4] or '', more[5] or '', more[6] or '0', line or '' }
 end
 
 local claim_key = key('claim:' .. worker)

@@ -75,8 +75,12 @@ impl Parcel {
     /// Makes jobs ready.
     pub fn new(queue: &QueueName, batch: Option<&BatchId>, terms: &JobTerms, jobs: &[NewJob]) -> Result<Self> {
         let mut args = terms_args(terms, batch);
-        for job in jobs {
-            args.push(&job.id).push(payload::encode_content(&job.mail, terms.sensitive)?);
+        let contents: Vec<String> =
+            jobs.iter().map(|job| payload::encode_content(&job.mail, terms.sensitive)).collect::<Result<_, _>>()?;
+        let id_bytes = queue.as_str().len() + JobId::SHORT_BYTES + 1;
+        args.reserve(2 * jobs.len(), contents.iter().map(|content| content.len() + id_bytes).sum());
+        for (job, content) in jobs.iter().zip(contents) {
+            args.push(&job.id).push(content);
         }
         Ok(Self { queue: queue.clone(), args })
     }

@@ -62,7 +62,7 @@ impl Bench {
     /// The key in Redis that holds a job's payload.
     pub(crate) fn payload_key(&self, id: &JobId) -> String {
         let prefix = self.env.iter().find(|(name, _)| name == "POSTROOM_PREFIX").map(|(_, prefix)| prefix.as_str());
-        format!("{{{}:{}}}:j:{id}", prefix.unwrap_or_default(), self.queue)
+        format!("{{{}:{}}}:{}", prefix.unwrap_or_default(), self.queue, id.short())
     }
 
     pub(crate) fn folder(&self) -> &Path {
