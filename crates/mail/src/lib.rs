@@ -12,6 +12,7 @@
 
 mod attempt;
 mod compose;
+mod hint;
 mod message;
 mod rendered;
 mod templates;
@@ -20,6 +21,7 @@ mod verdict;
 
 pub use attempt::{Attempt, RecipientOutcome};
 pub use compose::{ComposeError, compose};
+pub use hint::{Hint, Scope};
 pub use message::{Envelope, Identity, Message};
 pub use postroom_smtp::Commit;
 pub use rendered::Rendered;
