@@ -27,6 +27,7 @@ pub use postroom_smtp::Commit;
 pub use rendered::Rendered;
 pub use templates::{LoadError, RenderError, TemplateInfo, Templates};
 pub use transport::{
-    BadTransport, CaptureSink, Captured, FileTransport, Kept, LoginError, SmtpTransport, Transport, login_check,
+    BadTransport, CaptureSink, Captured, FileTransport, Kept, LoginError, ResendTransport, SmtpTransport, Transport,
+    login_check,
 };
 pub use verdict::Verdict;

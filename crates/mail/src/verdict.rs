@@ -1,5 +1,6 @@
 //! One word for what an outcome means.
 
+pub(crate) mod resend;
 mod table;
 
 use std::fmt;

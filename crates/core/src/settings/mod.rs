@@ -120,8 +120,7 @@ impl Settings {
     }
 
     fn no_transport(&self, queue: &QueueName) -> InvalidInput {
-        let ways =
-            "set SMTP_HOST or MAIL_TRANSPORT (smtp, resend, file:DIR, capture or discard), or describe one in postroom.toml as";
+        let ways = "set SMTP_HOST or MAIL_TRANSPORT (smtp, resend, file:DIR, capture or discard), or describe one in postroom.toml as";
         if self.transports.is_empty() {
             return InvalidInput::new("transport", format!("none is configured; {ways} [transport.default]"));
         }

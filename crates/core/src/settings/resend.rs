@@ -48,7 +48,8 @@ impl ResendSettings {
         };
         let timeout = raw.timeout.map(|text| value::span_from(Duration::from_secs(1), &text)).transpose();
         Ok(Self {
-            api_key: api_key.ok_or_else(|| InvalidInput::new("api_key", "it is missing, and RESEND_API_KEY is not set"))?,
+            api_key: api_key
+                .ok_or_else(|| InvalidInput::new("api_key", "it is missing, and RESEND_API_KEY is not set"))?,
             url: raw.url.as_deref().unwrap_or(USUAL_URL).parse()?,
             timeout: timeout.map_err(|problem| problem.at("timeout"))?.unwrap_or(USUAL_TIMEOUT),
             ca_file: raw.ca_file,

@@ -114,7 +114,8 @@ pub(super) fn endpoint(settings: &SmtpSettings) -> Result<Endpoint, BadTransport
     Ok(endpoint)
 }
 
-fn tls(ca_file: Option<&Path>) -> Result<TlsClient, BadTransport> {
+/// TLS with Mozilla's roots and those of a file.
+pub(super) fn tls(ca_file: Option<&Path>) -> Result<TlsClient, BadTransport> {
     let bad = |problem: String| BadTransport { field: "ca_file", problem };
     let read = |path: &Path| fs::read(path).map_err(|error| bad(format!("can't read {}: {error}", path.display())));
     let extra_ca_pem = ca_file.map(read).transpose()?;

@@ -82,7 +82,7 @@ fn unknown_toml_keys_are_refused_with_line_and_choice() {
         ("port = 80", vec!["\"port\"", "monitor_port"]),
         ("postroom_config = 'x'", vec!["\"postroom_config\""]),
         ("max_message_size_file = 'x'", vec!["\"max_message_size_file\""]),
-        ("[queue.bulk]\nattempts = 3\nrate = '1/s'", vec!["line 3", "`rate`", "`attempts`"]),
+        ("[queue.bulk]\nattempts = 3\nspeed = '1/s'", vec!["line 3", "`speed`", "`attempts`"]),
         ("[transport.x]\nkind = 'smtp'\nhost = 'h'\nconnections = 3", vec!["line 4", "`connections`", "`hello_name`"]),
         ("[transport.x]\nkind = 'smtp'\nhost = 'h'\ntimeouts = { quit = '1s' }", vec!["line 4", "`quit`", "`dot`"]),
         ("[template.x]\nsubject = 'x'", vec!["line 2", "`subject`", "`sensitive`"]),

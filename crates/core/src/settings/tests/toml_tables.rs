@@ -248,7 +248,10 @@ fn bad_tables_are_refused() {
         ("[queue.bulk]\ntransports = []".to_owned(), vec!["[queue.bulk] transports", "empty"]),
         (smtp("host = 'h'\n[queue.bulk]\ntransports = ['y']"), vec!["[queue.bulk] transports", "\"y\"", "default, x"]),
         ("[transport.'X Y']\nkind = 'capture'".to_owned(), vec!["[transport.X Y]", "a-z"]),
-        ("[transport.x]\nkind = 'pigeon'".to_owned(), vec!["[transport.x] kind", "smtp, resend, file, capture or discard"]),
+        (
+            "[transport.x]\nkind = 'pigeon'".to_owned(),
+            vec!["[transport.x] kind", "smtp, resend, file, capture or discard"],
+        ),
         ("[transport.x]\nhost = 'h'".to_owned(), vec!["line 1", "`kind`"]),
         ("[transport.x]\nkind = 'file'".to_owned(), vec!["[transport.x] path", "missing"]),
         ("[transport.x]\nkind = 'file'\npath = 'p'\nport = 25".to_owned(), vec!["[transport.x] port", "\"file\""]),
