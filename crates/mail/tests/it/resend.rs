@@ -26,10 +26,7 @@ impl Bench {
 
 /// A transport whose time limit is short.
 fn hasty(server: FakeResend) -> Bench {
-    let settings = TransportSettings::Resend(ResendSettings {
-        timeout: Duration::from_secs(1),
-        ..account_at(&server)
-    });
+    let settings = TransportSettings::Resend(ResendSettings { timeout: Duration::from_secs(1), ..account_at(&server) });
     Bench::new(&settings, &Arc::default(), Behind::Provider(server))
 }
 
@@ -111,8 +108,7 @@ async fn an_error_is_told_with_its_name() {
 #[tokio::test]
 async fn a_wrong_key_is_the_accounts_affair() {
     let server = FakeResend::start();
-    let settings =
-        ResendSettings { api_key: "re_wrong".to_owned().into(), ..account_at(&server) };
+    let settings = ResendSettings { api_key: "re_wrong".to_owned().into(), ..account_at(&server) };
     let settings = TransportSettings::Resend(settings);
     let told = login_check(&settings).await.expect_err("refused").to_string();
     assert!(told.contains("403 invalid_api_key") && !told.contains("re_wrong"), "{told}");
