@@ -122,7 +122,7 @@ impl FakeResend {
 
     /// Adds trouble for so many requests to come, after what was added before.
     pub fn trouble(&self, trouble: Trouble, times: usize) {
-        self.shared.troubles.add(&trouble, times);
+        self.shared.troubles.add(trouble, times);
     }
 
     /// Lets go of all idempotency keys, as the day after does.

@@ -19,6 +19,7 @@ use hyper::{
 use postroom_core::{EmailAddress, settings::ResendSettings};
 use postroom_smtp::Commit;
 use secrecy::ExposeSecret;
+use tokio::time::timeout;
 
 use self::{
     addressing::Addressing,
@@ -139,7 +140,8 @@ impl ResendTransport {
                 break;
             }
             tokio::time::sleep(PAUSE * 2_u32.pow(round - 1)).await;
-            let line = self.client.checkout().await;
+            let line = timeout(share(end, ROUNDS - round), self.client.checkout()).await;
+            let line = line.unwrap_or_else(|_| Err(NoLine { phase: "connect", words: "not in time".to_owned() }));
             story.goes_on(self.say(line, request, is_own_sender, share(end, ROUNDS - round)).await);
         }
         story

@@ -46,8 +46,8 @@ impl Answer {
         Self { status, body: "<html>Bad gateway</html>".to_owned(), headers: Vec::new() }
     }
 
-    fn with(mut self, name: &str, value: impl ToString) -> Self {
-        self.headers.push((name.to_owned(), value.to_string()));
+    fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -105,9 +105,9 @@ async fn limited(shared: &Arc<Shared>, key: Option<String>, body: &Bytes, troubl
         troubled(shared, key, body, trouble).await?
     } else {
         let message = format!("Too many requests. You can only make {rate} requests per second.");
-        Answer::error(429, "rate_limit_exceeded", &message).with("retry-after", 1)
+        Answer::error(429, "rate_limit_exceeded", &message).with("retry-after", "1")
     };
-    Ok(answer.with("ratelimit-limit", rate).with("ratelimit-remaining", 0).with("ratelimit-reset", 1))
+    Ok(answer.with("ratelimit-limit", &rate.to_string()).with("ratelimit-remaining", "0").with("ratelimit-reset", "1"))
 }
 
 async fn troubled(shared: &Arc<Shared>, key: Option<String>, body: &Bytes, trouble: Trouble) -> io::Result<Answer> {

@@ -60,9 +60,9 @@ impl Trouble {
 pub(super) struct Troubles(Mutex<VecDeque<Trouble>>);
 
 impl Troubles {
-    pub(super) fn add(&self, trouble: &Trouble, times: usize) {
+    pub(super) fn add(&self, trouble: Trouble, times: usize) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.extend(std::iter::repeat_n(trouble.clone(), times));
+        waiting.extend(std::iter::repeat_n(trouble, times));
     }
 
     pub(super) fn next(&self) -> Trouble {

@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 
 use postroom_core::JobState;
-use postroom_testkit::{FakeResend, eventually, resend::Trouble};
+use postroom_testkit::{
+    FakeResend, eventually,
+    resend::{Mailed, Trouble},
+};
 
 use crate::bench::{Bench, LIMIT, mail_to, plain, terms};
 
@@ -30,7 +33,7 @@ async fn two_a_second_are_held_and_none_is_sent_twice() {
     })
     .await;
     assert_eq!((report.failed, report.unknown), (0, 0));
-    let to: HashSet<String> = server.mails().iter().flat_map(|mail| mail.recipients()).collect();
+    let to: HashSet<String> = server.mails().iter().flat_map(Mailed::recipients).collect();
     assert_eq!((to.len(), server.mails().len()), (MAILS, MAILS));
     // The server's own second may begin with a mail that came late; what it refuses for that costs nothing.
     let refused = server.asked().iter().filter(|asked| asked.status == Some(429)).count();

@@ -37,14 +37,14 @@ impl Story {
     pub(super) fn is_at_its_end(&self) -> bool {
         match &self.last {
             Heard::Nothing(_) | Heard::NoLine(_) => false,
-            Heard::Said(said) => !said.is_worth_repeating() && !(self.doubt.is_some() && said.tells_only_of_now()),
+            Heard::Said(said) => !(said.is_worth_repeating() || (self.doubt.is_some() && said.tells_only_of_now())),
         }
     }
 
     /// What came of it for each recipient.
     pub(super) fn attempt(&self, addressing: &Addressing<'_>) -> Attempt {
         let mut attempt = self.of_those_named(addressing);
-        for own in attempt.recipients.iter_mut() {
+        for own in &mut attempt.recipients {
             if addressing.names(&own.address) {
                 own.code = attempt.code;
             } else if own.verdict == Verdict::Accepted || own.verdict.is_final() {
@@ -98,12 +98,9 @@ impl Heard {
 impl Said {
     /// An answer under which the request may have been taken, or still is being worked on: the same key brings the truth.
     fn is_worth_repeating(&self) -> bool {
-        match self.verdict {
-            // A key that stands for another body will always do so.
-            Verdict::Unknown => self.status != 409,
-            Verdict::Greylisted => true,
-            _ => false,
-        }
+        // A key that stands for another body will always do so.
+        let is_open = self.verdict == Verdict::Unknown && self.status != 409;
+        is_open || self.verdict == Verdict::Greylisted
     }
 
     /// Whether an earlier time of the same request may have fared otherwise.
