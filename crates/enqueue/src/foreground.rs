@@ -30,7 +30,7 @@ impl Postroom {
         let queue = options.queue(&self.settings, mail.template.as_deref(), QueueName::emails);
         self.checker().await?.check(mail).map_err(InvalidInput::from)?;
         let words = self.words(mail).await?;
-        let message = self.message(mail, &words, &queue)?;
+        let message = self.message(&Arc::new(mail.clone()), words, &queue)?;
         let attempt = self.first_that_takes(&message, &queue).await?;
         judge(message.message_id, attempt).map_err(Into::into)
     }
@@ -64,7 +64,7 @@ impl Postroom {
         Ok(templates.render_mail(mail).map_err(|error| InvalidInput::new("template", error.to_string()))?)
     }
 
-    fn message(&self, mail: &Mail, words: &Rendered, queue: &QueueName) -> Result<Message, InvalidInput> {
+    fn message(&self, mail: &Arc<Mail>, words: Rendered, queue: &QueueName) -> Result<Message, InvalidInput> {
         let sender = self.settings.sender.as_ref();
         let domain = mail.from.as_ref().or(sender).map_or("localhost", |from| from.address.domain());
         let id = JobId::new(queue.clone()).to_string();
@@ -72,6 +72,7 @@ impl Postroom {
             message_id: format!("{id}@{domain}"),
             date_ms: Utc::now().timestamp_millis(),
             boundary_seed: JobId::new(queue.clone()).to_string(),
+            generation: 0,
         };
         compose(mail, words, &identity, sender).map_err(|error| match error {
             ComposeError::NoSender => InvalidInput::new("from", error.to_string()),

@@ -3,7 +3,7 @@
 use postroom_core::EmailAddress;
 use postroom_smtp::Reply;
 
-use crate::Verdict;
+use crate::{Hint, Verdict};
 
 /// Longer replies are cut: they are kept with the job.
 const MAX_REPLY: usize = 500;
@@ -27,6 +27,8 @@ pub struct Attempt {
     pub recipients: Vec<RecipientOutcome>,
     /// What the next server calls the mail, if it was accepted.
     pub receipt: Option<String>,
+    /// What the server said of how much it takes.
+    pub hint: Hint,
     /// How long it took, in milliseconds.
     pub ms: u64,
 }
@@ -62,6 +64,7 @@ impl Attempt {
             verdict,
             recipients,
             receipt: None,
+            hint: Hint::default(),
             ms: 0,
         }
     }

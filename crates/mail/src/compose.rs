@@ -4,7 +4,10 @@ mod header;
 mod media_type;
 mod parts;
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use lettre::message::header::{Date, Headers, MessageId};
 use postroom_core::{InvalidInput, Mail, Mailbox};
@@ -26,17 +29,24 @@ pub enum ComposeError {
 ///
 /// Bcc goes into the envelope alone. `Auto-Submitted` says that a machine wrote the mail, unless the mail says otherwise.
 pub fn compose(
-    mail: &Mail,
-    words: &Rendered,
+    mail: &Arc<Mail>,
+    words: Rendered,
     identity: &Identity,
     default_sender: Option<&Mailbox>,
 ) -> Result<Message, ComposeError> {
     mail.check()?;
     let from = mail.from.as_ref().or(default_sender).ok_or(ComposeError::NoSender)?;
-    let mut bytes = headers(mail, from, words, identity)?;
-    parts::append(&mut bytes, words, &mail.attachments, &identity.boundary_seed)?;
-    let (message_id, subject) = (identity.message_id.clone(), words.subject.clone());
-    Ok(Message { message_id, subject, envelope: envelope(mail, from), bytes })
+    let mut bytes = headers(mail, from, &words, identity)?;
+    parts::append(&mut bytes, &words, &mail.attachments, &identity.boundary_seed)?;
+    Ok(Message {
+        message_id: identity.message_id.clone(),
+        generation: identity.generation,
+        envelope: envelope(mail, from),
+        bytes,
+        from: from.clone(),
+        mail: Arc::clone(mail),
+        words,
+    })
 }
 
 fn envelope(mail: &Mail, from: &Mailbox) -> Envelope {

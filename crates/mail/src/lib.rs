@@ -12,6 +12,7 @@
 
 mod attempt;
 mod compose;
+mod hint;
 mod message;
 mod rendered;
 mod templates;
@@ -20,11 +21,13 @@ mod verdict;
 
 pub use attempt::{Attempt, RecipientOutcome};
 pub use compose::{ComposeError, compose};
+pub use hint::{Hint, Scope};
 pub use message::{Envelope, Identity, Message};
 pub use postroom_smtp::Commit;
 pub use rendered::Rendered;
 pub use templates::{LoadError, RenderError, TemplateInfo, Templates};
 pub use transport::{
-    BadTransport, CaptureSink, Captured, FileTransport, Kept, LoginError, SmtpTransport, Transport, login_check,
+    BadTransport, CaptureSink, Captured, FileTransport, Kept, LoginError, ResendTransport, SmtpTransport, Transport,
+    login_check,
 };
 pub use verdict::Verdict;

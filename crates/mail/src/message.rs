@@ -1,6 +1,10 @@
 //! A composed mail.
 
-use postroom_core::EmailAddress;
+use std::sync::Arc;
+
+use postroom_core::{EmailAddress, Mail, Mailbox};
+
+use crate::Rendered;
 
 /// What is fixed for a mail before its first attempt, so that every attempt sends the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +15,8 @@ pub struct Identity {
     pub date_ms: i64,
     /// What the MIME boundaries are made from: something that nobody outside can guess.
     pub boundary_seed: String,
+    /// Raised when a person has it sent once more, though it may have been sent: for a provider it is another mail then.
+    pub generation: u32,
 }
 
 /// Who a message goes to, and where its bounces go.
@@ -22,15 +28,21 @@ pub struct Envelope {
     pub rcpt_to: Vec<EmailAddress>,
 }
 
-/// Bytes to be sent, and their envelope.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Bytes to be sent, their envelope, and what they were made from, for providers that want parts.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Message {
     /// The Message-ID, without angle brackets.
     pub message_id: String,
-    /// The subject, as a person reads it.
-    pub subject: String,
+    /// The one of its [`Identity`].
+    pub generation: u32,
     /// Who it goes to.
     pub envelope: Envelope,
     /// Headers and body, in lines that end with CRLF.
     pub bytes: Vec<u8>,
+    /// Who it is from.
+    pub from: Mailbox,
+    /// What was composed.
+    pub mail: Arc<Mail>,
+    /// Its words, as they were rendered.
+    pub words: Rendered,
 }

@@ -2,7 +2,9 @@
 
 mod capture;
 mod file;
+mod http;
 mod login;
+mod resend;
 mod smtp;
 
 use std::{
@@ -17,6 +19,7 @@ pub use self::{
     capture::{CaptureSink, Captured, Kept},
     file::FileTransport,
     login::{LoginError, login_check},
+    resend::ResendTransport,
     smtp::{BadTransport, SmtpTransport},
 };
 use crate::{Attempt, Message, Verdict};
@@ -24,7 +27,8 @@ use crate::{Attempt, Message, Verdict};
 /// A way for mail to leave, and the name it is recorded by.
 ///
 /// Whichever it is, [`Transport::send`] awaits the caller's commit future right before what can't be taken back, sends
-/// nothing when told to abort, sends to the recipients it was given and no others, and sends a message's bytes as they are.
+/// nothing when told to abort, sends to the recipients it was given and no others, and sends a message's bytes as they are, or
+/// what they were made from.
 #[derive(Debug)]
 pub struct Transport {
     name: String,
@@ -34,6 +38,7 @@ pub struct Transport {
 #[derive(Debug)]
 enum Way {
     Smtp(SmtpTransport),
+    Resend(ResendTransport),
     File(FileTransport),
     Capture(Arc<dyn CaptureSink>),
     Discard,
@@ -48,6 +53,7 @@ impl Transport {
     ) -> Result<Self, BadTransport> {
         let way = match settings {
             TransportSettings::Smtp(smtp) => Way::Smtp(SmtpTransport::from_settings(smtp)?),
+            TransportSettings::Resend(resend) => Way::Resend(ResendTransport::from_settings(resend)?),
             TransportSettings::File(folder) => Way::File(FileTransport::new(folder)),
             TransportSettings::Capture => Way::Capture(sink),
             TransportSettings::Discard => Way::Discard,
@@ -78,6 +84,7 @@ impl Transport {
                 Attempt::invalid(only_to, "none of the recipients asked for is in the message's envelope")
             }
             Way::Smtp(smtp) => smtp.send(message, &to, commit).await,
+            Way::Resend(resend) => resend.send(message, &to, commit).await,
             Way::File(file) => file.send(message, &to, commit).await,
             Way::Capture(sink) => capture::send(sink.as_ref(), message, &to, commit).await,
             Way::Discard => discard(&to, commit).await,
@@ -88,22 +95,28 @@ impl Transport {
     /// Makes sure that a connection is there for the next mail, where there are connections. What stands against it, the next
     /// mail will be told.
     pub async fn warm(&self) {
-        if let Way::Smtp(smtp) = &self.way {
-            drop(smtp.pool().checkout().await);
+        match &self.way {
+            Way::Smtp(smtp) => drop(smtp.pool().checkout().await),
+            Way::Resend(resend) => resend.warm().await,
+            Way::File(_) | Way::Capture(_) | Way::Discard => {}
         }
     }
 
     /// Connections that have waited or lived too long are closed; call it now and then when there is little to send.
     pub fn retire_old(&self) {
-        if let Way::Smtp(smtp) = &self.way {
-            smtp.pool().retire_old();
+        match &self.way {
+            Way::Smtp(smtp) => smtp.pool().retire_old(),
+            Way::Resend(resend) => resend.retire_old(),
+            Way::File(_) | Way::Capture(_) | Way::Discard => {}
         }
     }
 
     /// Says goodbye on idle connections, before a process ends.
     pub async fn close(&self) {
-        if let Way::Smtp(smtp) = &self.way {
-            smtp.pool().close().await;
+        match &self.way {
+            Way::Smtp(smtp) => smtp.pool().close().await,
+            Way::Resend(resend) => resend.close(),
+            Way::File(_) | Way::Capture(_) | Way::Discard => {}
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One word for what an outcome means.
 
+pub(crate) mod resend;
 mod table;
 
 use std::fmt;
@@ -26,7 +27,8 @@ pub enum Verdict {
     Accepted,
     /// Refused for now: a full mailbox, trouble on the other side.
     Later,
-    /// Refused because we are strangers: taken if the same comes again after some minutes.
+    /// Refused because we are strangers, or an earlier request for it is still under way: taken if the same comes again after
+    /// some minutes.
     Greylisted,
     /// One more recipient than the server takes in a transaction; others of the mail were accepted in this one.
     TooManyRecipients,

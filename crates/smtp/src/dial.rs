@@ -55,8 +55,10 @@ async fn within<T>(
     timeout(limit, work).await.unwrap_or(Err(Trouble::Timeout(limit))).map_err(|trouble| SmtpError::new(phase, trouble))
 }
 
+/// Opens a connection, without a word on it: for other protocols too.
+///
 /// Tries each address of the host; the time left is shared out, so that one that does not answer leaves some to the next.
-async fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream, Trouble> {
+pub async fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream, Trouble> {
     let end = Instant::now() + limit;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let addresses: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();

@@ -57,6 +57,7 @@ mod wire;
 pub use address::{Address, BadAddress, BadHelloName, HelloName};
 pub use capabilities::Capabilities;
 pub use delivery::{Delivery, Outcome, RecipientResult};
+pub use dial::connect;
 pub use endpoint::{Credentials, Endpoint, Security};
 pub use envelope::{Envelope, NoRecipient};
 pub use error::{Phase, SmtpError, Trouble};

@@ -58,7 +58,7 @@ impl TlsClient {
     }
 
     /// The handshake with a server that must have a certificate for this host.
-    pub(crate) async fn handshake(&self, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Trouble> {
+    pub async fn handshake(&self, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Trouble> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| Trouble::BadHost(host.to_owned()))?;
         let connector = TlsConnector::from(Arc::clone(&self.0));
         Ok(connector.connect(name, tcp).await?)

@@ -20,10 +20,10 @@ mod builder;
 mod command;
 mod fault;
 mod ledger;
-mod pace;
+pub(crate) mod pace;
 mod reply;
 mod session;
-mod tls;
+pub(crate) mod tls;
 mod wire;
 
 pub use builder::{FakeSmtpBuilder, TlsMode};

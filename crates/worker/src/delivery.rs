@@ -88,7 +88,7 @@ impl Delivery {
         let office = Arc::clone(&self.office);
         let _ticket = office.in_flight.enter(&self.job, header.policy.lease, self.now_ms);
         let mail = match self.whole(header, mail).await {
-            Ok(mail) => mail,
+            Ok(mail) => Arc::new(mail),
             Err(unprepared) => return self.settle_unprepared(header, &Mail::default(), unprepared).await,
         };
         let prepared = match self.prepare(&mail) {
@@ -109,7 +109,7 @@ impl Delivery {
         }
     }
 
-    fn prepare(&self, mail: &Mail) -> Result<Prepared, Unprepared> {
+    fn prepare(&self, mail: &Arc<Mail>) -> Result<Prepared, Unprepared> {
         let office = &self.office;
         let words = office.templates.render_mail(mail).map_err(|error| {
             let told = error.to_string();
@@ -117,9 +117,14 @@ impl Delivery {
         })?;
         let date_ms = self.job.date_ms.unwrap_or(self.now_ms);
         let sender = office.settings.sender.as_ref();
-        let identity = Identity { message_id: self.message_id(mail), date_ms, boundary_seed: self.job.id.to_string() };
+        let identity = Identity {
+            message_id: self.message_id(mail),
+            date_ms,
+            boundary_seed: self.job.id.to_string(),
+            generation: self.job.generation,
+        };
         let message =
-            compose(mail, &words, &identity, sender).map_err(|error| Unprepared::Invalid(error.to_string()))?;
+            compose(mail, words, &identity, sender).map_err(|error| Unprepared::Invalid(error.to_string()))?;
         let most = office.settings.max_message_size;
         if message.bytes.len() as u64 > most {
             let size = message.bytes.len();

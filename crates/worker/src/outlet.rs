@@ -221,5 +221,5 @@ fn lesson_of(attempt: &Attempt) -> Lesson {
 
 /// Whether it ended before the session stood. What knows no phases has nothing that could break.
 fn is_before_mail(phase: Option<&str>) -> bool {
-    !matches!(phase, Some("mail" | "rcpt" | "data" | "body" | "dot" | "rset" | "quit"))
+    !matches!(phase, Some("mail" | "rcpt" | "data" | "body" | "dot" | "rset" | "quit" | "request" | "answer"))
 }

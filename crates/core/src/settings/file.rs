@@ -61,6 +61,11 @@ pub(super) struct RawTransport {
     pub(super) ca_file: Option<PathBuf>,
     pub(super) hello_name: Option<String>,
     pub(super) timeouts: Option<RawTimeouts>,
+    #[serde(default, deserialize_with = "secret")]
+    pub(super) api_key: Option<SecretString>,
+    pub(super) api_key_file: Option<String>,
+    pub(super) url: Option<String>,
+    pub(super) timeout: Option<String>,
     pub(super) rate: Option<String>,
 }
 
@@ -208,6 +213,6 @@ fn plain(value: &DeValue<'_>) -> Option<String> {
 fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D::Error> {
     match toml::Value::deserialize(from)? {
         toml::Value::String(text) => Ok(Some(SecretString::from(text))),
-        _ => Err(de::Error::custom("a password has to be a string")),
+        _ => Err(de::Error::custom("a secret has to be a string")),
     }
 }

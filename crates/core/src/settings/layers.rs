@@ -86,13 +86,27 @@ impl Layers {
 }
 
 /// Reads a secret from its file, without the line break that an editor leaves at the end.
-pub(super) fn secret_file(path: &str) -> Result<String, InvalidInput> {
+fn secret_file(path: &str) -> Result<String, InvalidInput> {
     let text = read_text(path)?;
     let secret = text.trim_end_matches(['\r', '\n']);
     if secret.is_empty() {
         return Err(InvalidInput::new(path, format!("the file {path} is empty")));
     }
     Ok(secret.to_owned())
+}
+
+/// A secret of a table, given as it is or by a file that holds it.
+pub(super) fn secret_or_file(
+    key: &str,
+    given: Option<SecretString>,
+    file: Option<&str>,
+) -> Result<Option<SecretString>, InvalidInput> {
+    let in_file = format!("{key}_file");
+    match (given, file) {
+        (Some(_), Some(_)) => Err(InvalidInput::new(in_file, format!("{key} is given too; give one of them"))),
+        (None, Some(path)) => secret_file(path).map(|text| Some(text.into())).map_err(|problem| problem.at(in_file)),
+        (given, None) => Ok(given),
+    }
 }
 
 fn find_in(layer: &Layer, variable: &Variable) -> Result<Option<Found>, InvalidInput> {

@@ -1,5 +1,6 @@
 //! What every process is set up with: flag before environment before `.env` before `postroom.toml`.
 
+mod base_url;
 mod concurrency;
 mod file;
 mod layers;
@@ -8,6 +9,7 @@ mod log;
 mod nearest;
 mod queue;
 mod redis;
+mod resend;
 mod schedule;
 mod sentinel;
 mod sources;
@@ -24,10 +26,12 @@ use chrono_tz::Tz;
 use secrecy::SecretString;
 
 pub use self::{
+    base_url::BaseUrl,
     concurrency::Concurrency,
     log::{LogFormat, LogSettings},
     queue::QueueSettings,
     redis::RedisSettings,
+    resend::ResendSettings,
     schedule::{Missed, ScheduleSettings, Timing},
     sources::Sources,
     template::TemplateSettings,
@@ -116,8 +120,7 @@ impl Settings {
     }
 
     fn no_transport(&self, queue: &QueueName) -> InvalidInput {
-        let ways =
-            "set SMTP_HOST or MAIL_TRANSPORT (smtp, file:DIR, capture or discard), or describe one in postroom.toml as";
+        let ways = "set SMTP_HOST or MAIL_TRANSPORT (smtp, resend, file:DIR, capture or discard), or describe one in postroom.toml as";
         if self.transports.is_empty() {
             return InvalidInput::new("transport", format!("none is configured; {ways} [transport.default]"));
         }

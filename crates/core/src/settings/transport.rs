@@ -6,7 +6,8 @@ use secrecy::SecretString;
 
 use super::{
     file::{RawTimeouts, RawTransport},
-    layers::{Layers, secret_file},
+    layers::{Layers, secret_or_file},
+    resend::ResendSettings,
     value,
     variables::{
         MAIL_TRANSPORT, SMTP_CA_FILE, SMTP_HELLO_NAME, SMTP_HOST, SMTP_PASSWORD, SMTP_PORT, SMTP_SECURITY,
@@ -23,6 +24,8 @@ pub(super) const DEFAULT: &str = "default";
 pub enum TransportSettings {
     /// To a mail server.
     Smtp(SmtpSettings),
+    /// Through the provider Resend.
+    Resend(ResendSettings),
     /// Into a folder, as `.eml` files.
     File(PathBuf),
     /// Into Redis, for the monitor to show.
@@ -93,7 +96,7 @@ pub(super) fn read_all(
     for (name, raw) in raw {
         let in_table = |key: &str| format!("[transport.{name}] {key}");
         value::name(&name).map_err(|problem| problem.at(format!("[transport.{name}]")))?;
-        let transport = from_table(raw, &hello).map_err(|problem| {
+        let transport = from_table(raw, &hello, layers).map_err(|problem| {
             let field = in_table(&problem.field);
             problem.at(field)
         })?;
@@ -127,11 +130,15 @@ fn from_environment(layers: &Layers, hello: &str) -> Result<Option<TransportSett
     match (word.text.as_str(), smtp) {
         ("smtp", Some(smtp)) => Ok(Some(TransportSettings::Smtp(smtp))),
         ("smtp", None) => refuse("smtp needs SMTP_HOST, which is not set".to_owned()),
+        ("resend", _) => match ResendSettings::of_environment(layers)? {
+            Some(resend) => Ok(Some(TransportSettings::Resend(resend))),
+            None => refuse("resend needs RESEND_API_KEY, which is not set".to_owned()),
+        },
         ("capture", _) => Ok(Some(TransportSettings::Capture)),
         ("discard", _) => Ok(Some(TransportSettings::Discard)),
         (other, _) => match other.strip_prefix("file:").filter(|path| !path.is_empty()) {
             Some(path) => Ok(Some(TransportSettings::File(PathBuf::from(path)))),
-            None => refuse(format!("{other:?} is no transport; it may be smtp, file:DIR, capture or discard")),
+            None => refuse(format!("{other:?} is no transport; it may be smtp, resend, file:DIR, capture or discard")),
         },
     }
 }
@@ -153,41 +160,27 @@ fn smtp_of_environment(layers: &Layers, hello: &str) -> Result<Option<SmtpSettin
     })
 }
 
-fn from_table(raw: RawTransport, hello: &str) -> Result<TransportSettings, InvalidInput> {
-    let only = |keys: &[&str], kind: &str| match keys.first() {
-        Some(key) => Err(InvalidInput::new(*key, format!("it does not go with kind = {kind:?}"))),
-        None => Ok(()),
-    };
+fn from_table(raw: RawTransport, hello: &str, layers: &Layers) -> Result<TransportSettings, InvalidInput> {
+    raw.refuse_foreign_keys()?;
     match raw.kind.as_str() {
-        "smtp" => {
-            only(raw.path.as_ref().map_or(&[], |_| &["path"]), "smtp")?;
-            smtp_of_table(raw, hello).map(TransportSettings::Smtp)
-        }
+        "smtp" => smtp_of_table(raw, hello).map(TransportSettings::Smtp),
+        "resend" => ResendSettings::of_table(raw, layers).map(TransportSettings::Resend),
         "file" => {
-            only(&raw.smtp_keys(), "file")?;
             let path = raw.path.filter(|path| !path.as_os_str().is_empty());
             path.map(TransportSettings::File)
                 .ok_or_else(|| InvalidInput::new("path", "it is missing; it names the folder for the .eml files"))
         }
-        "capture" => only(&raw.all_keys(), "capture").map(|()| TransportSettings::Capture),
-        "discard" => only(&raw.all_keys(), "discard").map(|()| TransportSettings::Discard),
+        "capture" => Ok(TransportSettings::Capture),
+        "discard" => Ok(TransportSettings::Discard),
         other => Err(InvalidInput::new(
             "kind",
-            format!("{other:?} is no transport; it may be smtp, file, capture or discard"),
+            format!("{other:?} is no transport; it may be smtp, resend, file, capture or discard"),
         )),
     }
 }
 
 fn smtp_of_table(raw: RawTransport, hello: &str) -> Result<SmtpSettings, InvalidInput> {
-    let password = match (raw.password, raw.password_file) {
-        (Some(_), Some(_)) => {
-            return Err(InvalidInput::new("password_file", "password is given too; give one of them"));
-        }
-        (None, Some(path)) => {
-            Some(SecretString::from(secret_file(&path).map_err(|problem| problem.at("password_file"))?))
-        }
-        (password, None) => password,
-    };
+    let password = secret_or_file("password", raw.password, raw.password_file.as_deref())?;
     let hello_name = raw.hello_name.map_or_else(|| Ok(hello.to_owned()), |name| value::hello_name(&name));
     let parts = SmtpParts {
         host: raw.host.map(|host| value::host(&host)).transpose().map_err(|problem| problem.at("host"))?,
@@ -202,9 +195,30 @@ fn smtp_of_table(raw: RawTransport, hello: &str) -> Result<SmtpSettings, Invalid
     parts.join()?.ok_or_else(|| InvalidInput::new("host", "it is missing; it names the mail server"))
 }
 
+/// The keys of a table that go with `smtp`.
+const SMTP_KEYS: &[&str] =
+    &["host", "port", "security", "username", "password", "password_file", "ca_file", "hello_name", "timeouts"];
+
 impl RawTransport {
-    fn smtp_keys(&self) -> Vec<&'static str> {
+    /// A known kind takes only its own keys.
+    fn refuse_foreign_keys(&self) -> Result<(), InvalidInput> {
+        let own: &[&str] = match self.kind.as_str() {
+            "smtp" => SMTP_KEYS,
+            "resend" => ResendSettings::KEYS,
+            "file" => &["path"],
+            "capture" | "discard" => &[],
+            _ => return Ok(()),
+        };
+        match self.given().into_iter().find(|key| !own.contains(key)) {
+            Some(key) => Err(InvalidInput::new(key, format!("it does not go with kind = {:?}", self.kind))),
+            None => Ok(()),
+        }
+    }
+
+    /// What stands in the table and goes with some kinds only.
+    fn given(&self) -> Vec<&'static str> {
         let given = [
+            ("path", self.path.is_some()),
             ("host", self.host.is_some()),
             ("port", self.port.is_some()),
             ("security", self.security.is_some()),
@@ -214,13 +228,12 @@ impl RawTransport {
             ("ca_file", self.ca_file.is_some()),
             ("hello_name", self.hello_name.is_some()),
             ("timeouts", self.timeouts.is_some()),
+            ("api_key", self.api_key.is_some()),
+            ("api_key_file", self.api_key_file.is_some()),
+            ("url", self.url.is_some()),
+            ("timeout", self.timeout.is_some()),
         ];
         given.into_iter().filter_map(|(key, is_given)| is_given.then_some(key)).collect()
-    }
-
-    fn all_keys(&self) -> Vec<&'static str> {
-        let path = self.path.as_ref().map(|_| "path");
-        path.into_iter().chain(self.smtp_keys()).collect()
     }
 }
 

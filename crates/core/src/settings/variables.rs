@@ -96,7 +96,8 @@ variables! {
     SMTP_HELLO_NAME: Example("app.example.org"), "The name we greet with; default: this host's full name, or the sender's domain";
     SMTP_MAIL_FROM: Example("news@example.org"), "The sender of mails that name none: an address, or a name and the address in angle brackets";
     SMTP_FROM_NAME: Example("Example News"), "The sender's name, where SMTP_MAIL_FROM is only an address";
-    MAIL_TRANSPORT: Example("smtp"), "smtp, file:DIR (.eml files), capture (kept for the monitor) or discard; default: smtp if SMTP_HOST is set";
+    MAIL_TRANSPORT: Example("smtp"), "smtp, resend (the provider), file:DIR (.eml files), capture (kept for the monitor) or discard; default: smtp if SMTP_HOST is set";
+    RESEND_API_KEY: Example("re_123"), "The API key of the transport resend", secret;
     TEMPLATES_DIR: Default("templates"), "The folder of templates";
     QUEUES: Example("emails:5,bulk:1"), "The queues that a worker serves and their weights; default: all it knows, with equal weights";
     CONCURRENCY: Default("10"), "How many mails a worker sends at once: a number, or a range such as 3-10";

@@ -45,7 +45,7 @@ pub(super) async fn send(
     }
     let captured = Captured {
         message_id: message.message_id.clone(),
-        subject: message.subject.clone(),
+        subject: message.words.subject.clone(),
         mail_from: message.envelope.mail_from.clone(),
         rcpt_to: to.to_vec(),
         bytes: message.bytes.clone(),

@@ -5,7 +5,7 @@ use std::io;
 use postroom_core::settings::TransportSettings;
 use postroom_smtp::{Session, SmtpError};
 
-use super::{BadTransport, FileTransport, smtp};
+use super::{BadTransport, FileTransport, ResendTransport, smtp};
 
 /// Why mail could not leave.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,14 @@ pub enum LoginError {
         /// What happened, with the phase.
         error: SmtpError,
     },
+    /// The provider can't be reached, or refuses our key.
+    #[error("{server}: {problem}")]
+    Provider {
+        /// Where its API is.
+        server: String,
+        /// What happened or was answered.
+        problem: String,
+    },
     /// The folder can't be written to.
     #[error("can't write to the folder {folder}: {error}")]
     Folder {
@@ -31,7 +39,7 @@ pub enum LoginError {
     },
 }
 
-/// Connects, protects the connection, logs in and leaves; or writes to the folder. Says in words what worked.
+/// Connects, protects the connection, logs in and leaves; asks a provider for what sends nothing; or writes to the folder. Says in words what worked.
 pub async fn login_check(settings: &TransportSettings) -> Result<String, LoginError> {
     match settings {
         TransportSettings::Smtp(settings) => {
@@ -43,6 +51,13 @@ pub async fn login_check(settings: &TransportSettings) -> Result<String, LoginEr
             let said = greeting(&server, session.is_encrypted(), settings.credentials.as_ref().map(|(user, _)| user));
             session.quit().await;
             Ok(said)
+        }
+        TransportSettings::Resend(settings) => {
+            let server = settings.url.to_string();
+            match ResendTransport::from_settings(settings)?.check().await {
+                Ok(said) => Ok(format!("{server}: {said}")),
+                Err(problem) => Err(LoginError::Provider { server, problem }),
+            }
         }
         TransportSettings::File(path) => match FileTransport::new(path).check().await {
             Ok(folder) => Ok(format!("mail is written to the folder {}", folder.display())),

@@ -17,7 +17,7 @@ use postroom_smtp::{
 };
 use secrecy::ExposeSecret;
 
-use crate::{Attempt, Message, RecipientOutcome, Verdict, attempt::trimmed};
+use crate::{Attempt, Hint, Message, RecipientOutcome, Scope, Verdict, attempt::trimmed};
 
 /// Sends through one server, over connections that are kept for the next mail.
 #[derive(Debug)]
@@ -114,7 +114,8 @@ pub(super) fn endpoint(settings: &SmtpSettings) -> Result<Endpoint, BadTransport
     Ok(endpoint)
 }
 
-fn tls(ca_file: Option<&Path>) -> Result<TlsClient, BadTransport> {
+/// TLS with Mozilla's roots and those of a file.
+pub(super) fn tls(ca_file: Option<&Path>) -> Result<TlsClient, BadTransport> {
     let bad = |problem: String| BadTransport { field: "ca_file", problem };
     let read = |path: &Path| fs::read(path).map_err(|error| bad(format!("can't read {}: {error}", path.display())));
     let extra_ca_pem = ca_file.map(read).transpose()?;
@@ -150,7 +151,15 @@ fn of_error(to: &[EmailAddress], error: &SmtpError) -> Attempt {
         Some(reply) => attempt.with_codes(reply),
         None => attempt,
     };
-    Attempt { phase: Some(error.phase().as_str()), ..attempt }
+    let scope = if is_one_too_many(error) { Scope::Connections } else { Scope::Rate };
+    Attempt { phase: Some(error.phase().as_str()), hint: Hint { scope, ..Hint::default() }, ..attempt }
+}
+
+/// Whether a server turned us away at its door, as it does when there are too many of us: the words differ too much to tell
+/// more. A server that is about to end does the same.
+fn is_one_too_many(error: &SmtpError) -> bool {
+    let at_the_door = matches!(error.phase(), Phase::Connect | Phase::Greeting | Phase::Ehlo);
+    at_the_door && error.reply().is_some_and(|reply| (400..500).contains(&reply.code))
 }
 
 /// What the server said of the mail, and of each recipient at RCPT.

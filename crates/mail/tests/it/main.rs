@@ -1,7 +1,9 @@
 //! Mail from template to transport, read back by an independent parser and received by a fake server.
 
+mod bench;
 mod mime;
 mod parser;
+mod resend;
 mod shipped;
 mod templates;
 mod transports;
@@ -23,5 +25,6 @@ fn identity() -> Identity {
         message_id: "emails-01JD0000000000000000000000@example.org".into(),
         date_ms: 1_732_300_000_000,
         boundary_seed: "emails-01JD0000000000000000000000".into(),
+        generation: 0,
     }
 }

@@ -1,5 +1,7 @@
 //! What is composed is what an independent parser reads.
 
+use std::sync::Arc;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use postroom_core::Mail;
 use postroom_mail::{ComposeError, Message, Rendered, compose};
@@ -12,7 +14,12 @@ fn words(mail: &Mail) -> Rendered {
 }
 
 fn composed(mail: &Mail) -> Result<Message, ComposeError> {
-    compose(mail, &words(mail), &identity(), Some(&"Shop <shop@example.org>".parse().expect("a sender")))
+    compose(
+        &Arc::new(mail.clone()),
+        words(mail),
+        &identity(),
+        Some(&"Shop <shop@example.org>".parse().expect("a sender")),
+    )
 }
 
 fn read_back(mail: &Mail) -> Value {
@@ -209,7 +216,7 @@ fn nothing_gets_out_of_its_header() {
 
     // Rendered subjects are not checked by the mail; a line break there is gone before it is composed.
     let words = Rendered::literal("a\r\nBcc: evil@example.org", Some("t"), None);
-    let message = compose(&mail(good), &words, &identity(), Some(&"s@example.org".parse().expect("a sender")));
+    let message = compose(&Arc::new(mail(good)), words, &identity(), Some(&"s@example.org".parse().expect("a sender")));
     let read = parse(&message.expect("composed").bytes);
     assert_eq!(read["headers"]["subject"], "a Bcc: evil@example.org");
     assert!(read["headers"].get("bcc").is_none());
@@ -218,7 +225,7 @@ fn nothing_gets_out_of_its_header() {
 #[test]
 fn without_a_sender_the_setting_is_named() {
     let mail = mail(json!({"to": "a@example.net", "subject": "s", "text": "t"}));
-    let error = compose(&mail, &words(&mail), &identity(), None).expect_err("no sender");
+    let error = compose(&Arc::new(mail.clone()), words(&mail), &identity(), None).expect_err("no sender");
     assert!(error.to_string().contains("SMTP_MAIL_FROM"), "{error}");
 }
 
@@ -233,7 +240,8 @@ fn the_same_mail_is_the_same_bytes() {
     let mut other = identity();
     other.boundary_seed = "another".into();
     let sender = "Shop <shop@example.org>".parse().expect("a sender");
-    assert_ne!(first.bytes, compose(&mail, &words(&mail), &other, Some(&sender)).expect("composed").bytes);
+    let second = compose(&Arc::new(mail.clone()), words(&mail), &other, Some(&sender)).expect("composed");
+    assert_ne!(first.bytes, second.bytes);
 }
 
 #[test]

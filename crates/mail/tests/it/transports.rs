@@ -1,153 +1,15 @@
 //! One conformance suite over every transport, and what is special about each.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::Arc;
+
+use postroom_core::settings::TransportSettings;
+use postroom_mail::{Commit, Verdict, login_check};
+use postroom_testkit::{
+    FakeResend,
+    smtp::{Action, FakeSmtp, Fault, Phase},
 };
 
-use postroom_core::{
-    EmailAddress,
-    settings::{Security, SmtpSettings, TransportSettings},
-};
-use postroom_mail::{
-    Attempt, CaptureSink, Captured, Commit, Kept, Message, Rendered, Transport, Verdict, compose, login_check,
-};
-use postroom_testkit::smtp::{Action, FakeSmtp, Fault, Phase};
-use serde_json::json;
-use tempfile::TempDir;
-
-use crate::{identity, mail};
-
-const ALL: [&str; 3] = ["a@example.net", "b@example.net", "hidden@example.net"];
-
-/// A transport and what can be seen behind it.
-struct Bench {
-    transport: Transport,
-    behind: Behind,
-}
-
-enum Behind {
-    Server(FakeSmtp),
-    Folder(TempDir),
-    Sink(Arc<Sink>),
-    Nothing,
-}
-
-#[derive(Debug, Default)]
-struct Sink {
-    kept: Mutex<Vec<Captured>>,
-    fails: bool,
-}
-
-impl CaptureSink for Sink {
-    fn keep(&self, mail: Captured) -> Kept<'_> {
-        Box::pin(async move {
-            if self.fails {
-                return Err("the store is full".into());
-            }
-            self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
-            Ok("captured-1".into())
-        })
-    }
-}
-
-impl Bench {
-    fn new(settings: &TransportSettings, sink: &Arc<Sink>, behind: Behind) -> Self {
-        let sink = Arc::clone(sink) as Arc<dyn CaptureSink>;
-        let transport = Transport::from_settings("main", settings, sink).expect("a transport");
-        Self { transport, behind }
-    }
-
-    fn smtp(server: FakeSmtp) -> Self {
-        Self::new(&TransportSettings::Smtp(settings_of(&server)), &Arc::default(), Behind::Server(server))
-    }
-
-    async fn all() -> [Self; 4] {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("made/when/needed");
-        let sink = Arc::default();
-        [
-            Self::smtp(FakeSmtp::start().await),
-            Self::new(&TransportSettings::File(path), &sink, Behind::Folder(folder)),
-            Self::new(&TransportSettings::Capture, &sink, Behind::Sink(Arc::clone(&sink))),
-            Self::new(&TransportSettings::Discard, &sink, Behind::Nothing),
-        ]
-    }
-
-    async fn send(&self, message: &Message, to: &[EmailAddress], decision: Commit) -> (Attempt, usize) {
-        let asked = AtomicUsize::new(0);
-        let commit = async {
-            assert!(self.messages().is_empty() || asked.load(Ordering::SeqCst) > 0 || self.seen_before(message));
-            asked.fetch_add(1, Ordering::SeqCst);
-            decision
-        };
-        (self.transport.send(message, to, commit).await, asked.load(Ordering::SeqCst))
-    }
-
-    fn seen_before(&self, message: &Message) -> bool {
-        self.messages().iter().all(|(_, bytes)| *bytes == message.bytes)
-    }
-
-    /// Who got what; a file does not tell who.
-    fn messages(&self) -> Vec<(Option<Vec<String>>, Vec<u8>)> {
-        match &self.behind {
-            Behind::Server(server) => {
-                server.received().into_iter().map(|mail| (Some(mail.rcpt_to), mail.data)).collect()
-            }
-            Behind::Folder(folder) => {
-                files(folder.path()).into_iter().map(|path| (None, std::fs::read(path).expect("a file"))).collect()
-            }
-            Behind::Sink(sink) => {
-                let kept = sink.kept.lock().unwrap_or_else(PoisonError::into_inner);
-                kept.iter()
-                    .map(|mail| (Some(mail.rcpt_to.iter().map(ToString::to_string).collect()), mail.bytes.clone()))
-                    .collect()
-            }
-            Behind::Nothing => Vec::new(),
-        }
-    }
-
-    fn keeps_nothing(&self) -> bool {
-        matches!(self.behind, Behind::Nothing)
-    }
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let paths = entries.map(|entry| entry.expect("an entry").path());
-    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
-}
-
-fn settings_of(server: &FakeSmtp) -> SmtpSettings {
-    SmtpSettings {
-        host: server.host(),
-        port: server.port(),
-        security: Security::None,
-        credentials: None,
-        ca_file: None,
-        hello_name: "test.example.org".into(),
-        timeouts: Box::default(),
-    }
-}
-
-fn message() -> Message {
-    let mail = mail(
-        json!({"from": "Ż <s@example.org>", "to": ALL[..2], "bcc": ALL[2], "subject": "żółć", "text": ".dot\n..\n", "html": "<p>x</p>"}),
-    );
-    let words = Rendered::literal("żółć", Some(".dot\n..\n"), Some("<p>x</p>"));
-    compose(&mail, &words, &identity(), None).expect("composed")
-}
-
-fn addresses(all: &[&str]) -> Vec<EmailAddress> {
-    all.iter().map(|address| address.parse().expect("an address")).collect()
-}
-
-fn verdicts(attempt: &Attempt) -> Vec<(&str, Verdict)> {
-    attempt.recipients.iter().map(|own| (own.address.as_str(), own.verdict)).collect()
-}
+use crate::bench::{ALL, Behind, Bench, Sink, addresses, files, is_that, message, settings_of, verdicts};
 
 #[tokio::test]
 async fn all_accept_and_ask_first() {
@@ -159,7 +21,7 @@ async fn all_accept_and_ask_first() {
         assert_eq!(attempt.receipt.is_some(), !bench.keeps_nothing(), "{attempt:?}");
         let got = bench.messages();
         assert_eq!(got.len(), usize::from(!bench.keeps_nothing()));
-        assert!(got.iter().all(|(_, bytes)| *bytes == message.bytes), "the bytes are sent as they are");
+        assert!(got.iter().all(|(_, bytes)| is_that(bytes.as_ref(), &message)), "the bytes are sent as they are");
     }
 }
 
@@ -200,13 +62,17 @@ async fn all_send_the_same_bytes_twice() {
         let copies = match &bench.behind {
             Behind::Server(_) | Behind::Sink(_) => 2,
             // The second is the first again.
-            Behind::Folder(_) => 1,
+            Behind::Folder(_) | Behind::Provider(_) => 1,
             Behind::Nothing => 0,
         };
         assert_eq!(got.len(), copies);
-        assert!(got.iter().all(|(_, bytes)| *bytes == message().bytes));
-        if let Behind::Server(server) = &bench.behind {
-            assert_eq!((server.connections(), server.violations()), (1, vec![]), "the connection is used again");
+        assert!(got.iter().all(|(_, bytes)| is_that(bytes.as_ref(), &message())));
+        match &bench.behind {
+            Behind::Server(server) => {
+                assert_eq!((server.connections(), server.violations()), (1, vec![]), "the connection is used again");
+            }
+            Behind::Provider(server) => assert_eq!((server.connections(), server.asked().len()), (1, 2)),
+            Behind::Folder(_) | Behind::Sink(_) | Behind::Nothing => {}
         }
     }
 }
@@ -353,11 +219,13 @@ async fn not_more_than_one_connection_more() {
 
 #[tokio::test]
 async fn nobody_there_is_nothing_sent() {
-    let server = FakeSmtp::start().await;
+    let (server, provider) = (FakeSmtp::start().await, FakeResend::start());
     server.stop();
-    let bench = Bench::smtp(server);
-    let (attempt, asked) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
-    assert_eq!((attempt.verdict, attempt.phase, asked), (Verdict::NothingSent, Some("connect"), 0), "{attempt:?}");
+    provider.stop();
+    for bench in [Bench::smtp(server), Bench::resend(provider)] {
+        let (attempt, asked) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+        assert_eq!((attempt.verdict, attempt.phase, asked), (Verdict::NothingSent, Some("connect"), 0), "{attempt:?}");
+    }
 }
 
 #[tokio::test]

@@ -8,11 +8,11 @@ const WINDOW: Duration = Duration::from_secs(1);
 
 /// The times of the mails of the last second.
 #[derive(Debug, Default)]
-pub(super) struct Pace(Mutex<VecDeque<Instant>>);
+pub(crate) struct Pace(Mutex<VecDeque<Instant>>);
 
 impl Pace {
     /// Notes a mail now, unless that would be more than so many within a second.
-    pub(super) fn allows(&self, per_second: usize) -> bool {
+    pub(crate) fn allows(&self, per_second: usize) -> bool {
         let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         while times.front().is_some_and(|time| now.duration_since(*time) >= WINDOW) {

@@ -7,13 +7,13 @@ use std::fmt;
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 
-pub(super) struct Identity {
-    pub(super) ca_pem: String,
-    pub(super) acceptor: TlsAcceptor,
+pub(crate) struct Identity {
+    pub(crate) ca_pem: String,
+    pub(crate) acceptor: TlsAcceptor,
 }
 
 impl Identity {
-    pub(super) fn for_name(name: &str) -> Self {
+    pub(crate) fn for_name(name: &str) -> Self {
         let ca_key = key();
         let mut ca = CertificateParams::default();
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -10,6 +10,7 @@ mod logs;
 mod outages;
 mod outcomes;
 mod rendering;
+mod resend;
 mod retries;
 mod sigterm;
 mod stalls;

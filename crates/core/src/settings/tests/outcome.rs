@@ -75,6 +75,15 @@ fn mail_transport_is_stronger_than_a_host() {
 }
 
 #[test]
+fn a_provider_needs_no_more_than_its_key() {
+    let settings = from_env(&[("MAIL_TRANSPORT", "resend"), ("RESEND_API_KEY", "re_1")]).expect("settings");
+    let TransportSettings::Resend(resend) = &settings.transports["default"] else { panic!("{settings:?}") };
+    assert_eq!((resend.url.to_string().as_str(), resend.api_key.expose_secret()), ("https://api.resend.com", "re_1"));
+    let refused = from_env(&[("MAIL_TRANSPORT", "resend"), ("RESEND_API_KEY", "re 1")]);
+    assert_says(&super::refusal(refused), &["RESEND_API_KEY", "a space"]);
+}
+
+#[test]
 fn the_environment_replaces_the_default_transport_of_the_toml() {
     let mut sources = toml("[transport.default]\nkind = 'discard'");
     let transport = |sources: &_| Settings::from_sources(sources).expect("settings").transports["default"].clone();

@@ -85,7 +85,7 @@ fn the_toml_sets_nothing_as_shipped() {
 #[test]
 fn the_examples_of_the_toml_are_valid() {
     let settings = from_toml(&uncommented(&shipped("postroom.toml"))).expect("settings");
-    assert_eq!((settings.schedules.len(), settings.transports.len(), settings.templates.len()), (2, 5, 1));
+    assert_eq!((settings.schedules.len(), settings.transports.len(), settings.templates.len()), (2, 6, 1));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use std::{path::Path, time::Duration};
 
 use chrono_tz::Tz;
+use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::{assert_says, from_toml, refusal};
@@ -141,6 +142,34 @@ fn transports() {
 }
 
 #[test]
+fn a_provider() {
+    let settings = from_toml(
+        "resend_api_key = 're_top'
+        [transport.main]
+        kind = 'resend'
+        api_key = 're_hunter2'
+        url = 'https://proxy.example.org/resend'
+        timeout = '5s'
+        ca_file = '/ca.pem'
+        rate = '2/s'
+        [transport.plain]
+        kind = 'resend'",
+    )
+    .expect("settings");
+    let of = |name: &str| match &settings.transports[name] {
+        TransportSettings::Resend(resend) => resend.clone(),
+        other => panic!("{other:?}"),
+    };
+    let (main, plain) = (of("main"), of("plain"));
+    assert_eq!((main.url.to_string().as_str(), main.timeout), ("https://proxy.example.org/resend", seconds(5)));
+    assert_eq!((main.api_key.expose_secret(), main.ca_file.as_deref()), ("re_hunter2", Some(Path::new("/ca.pem"))));
+    assert_eq!((plain.url.to_string().as_str(), plain.timeout), ("https://api.resend.com", seconds(30)));
+    assert_eq!(plain.api_key.expose_secret(), "re_top");
+    let shown = format!("{settings:?}");
+    assert!(!shown.contains("hunter2") && !shown.contains("re_top"), "{shown}");
+}
+
+#[test]
 fn schedules() {
     let settings = from_toml(
         "timezone = 'Europe/Warsaw'
@@ -197,6 +226,7 @@ fn schedules() {
 fn bad_tables_are_refused() {
     let schedule = |line: &str| format!("[[schedule]]\nname = 'x'\nto = ['a@b.c']\ntemplate = 't'\n{line}");
     let smtp = |line: &str| format!("[transport.x]\nkind = 'smtp'\n{line}");
+    let resend = |line: &str| format!("[transport.x]\nkind = 'resend'\n{line}");
     for (text, words) in [
         ("[queue.'A b']".to_owned(), vec!["[queue.A b]", "a-z"]),
         ("[queue.bulk]\nlease = '15'".to_owned(), vec!["[queue.bulk] lease", "unit"]),
@@ -225,11 +255,23 @@ fn bad_tables_are_refused() {
         ("[queue.bulk]\ntransports = []".to_owned(), vec!["[queue.bulk] transports", "empty"]),
         (smtp("host = 'h'\n[queue.bulk]\ntransports = ['y']"), vec!["[queue.bulk] transports", "\"y\"", "default, x"]),
         ("[transport.'X Y']\nkind = 'capture'".to_owned(), vec!["[transport.X Y]", "a-z"]),
-        ("[transport.x]\nkind = 'pigeon'".to_owned(), vec!["[transport.x] kind", "smtp, file, capture or discard"]),
+        (
+            "[transport.x]\nkind = 'pigeon'".to_owned(),
+            vec!["[transport.x] kind", "smtp, resend, file, capture or discard"],
+        ),
         ("[transport.x]\nhost = 'h'".to_owned(), vec!["line 1", "`kind`"]),
         ("[transport.x]\nkind = 'file'".to_owned(), vec!["[transport.x] path", "missing"]),
         ("[transport.x]\nkind = 'file'\npath = 'p'\nport = 25".to_owned(), vec!["[transport.x] port", "\"file\""]),
         ("[transport.x]\nkind = 'capture'\npath = 'p'".to_owned(), vec!["[transport.x] path", "\"capture\""]),
+        (resend(""), vec!["[transport.x] api_key", "missing", "RESEND_API_KEY"]),
+        (resend("api_key = 're 1'"), vec!["[transport.x] api_key", "re_"]),
+        (resend("api_key = 'a'\napi_key_file = 'b'"), vec!["[transport.x] api_key_file", "one of them"]),
+        (resend("api_key_file = '/nowhere'"), vec!["[transport.x] api_key_file", "/nowhere"]),
+        (resend("api_key = 'a'\nhost = 'h'"), vec!["[transport.x] host", "\"resend\""]),
+        (resend("api_key = 'a'\nurl = 'api.resend.com'"), vec!["[transport.x] url", "https://"]),
+        (resend("api_key = 'a'\nurl = 'http://api.resend.com'"), vec!["[transport.x] url", "TLS"]),
+        (resend("api_key = 'a'\ntimeout = '10'"), vec!["[transport.x] timeout", "unit"]),
+        (smtp("host = 'h'\napi_key = 'a'"), vec!["[transport.x] api_key", "\"smtp\""]),
         (smtp(""), vec!["[transport.x] host", "missing"]),
         (smtp("host = 'h'\npath = 'p'"), vec!["[transport.x] path", "\"smtp\""]),
         (smtp("host = 'h'\nport = 0"), vec!["[transport.x] port", "65535"]),

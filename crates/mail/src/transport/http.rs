@@ -1,0 +1,196 @@
+//! Requests to the HTTP API of a provider, over connections that are kept for the next.
+//!
+//! Made of hyper's client itself rather than of a library on top of it: a connection has to stand before a mail is marked as
+//! begun, and it has to be known whether a request has left.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    HeaderMap, Request,
+    body::Bytes,
+    client::conn::http1::{self, SendRequest},
+};
+use hyper_util::rt::TokioIo;
+use postroom_core::settings::BaseUrl;
+use postroom_smtp::{TimeLimits, TlsClient, Trouble, connect};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
+
+/// For so long a connection waits for the next request, and is used at all.
+const IDLE: Duration = Duration::from_secs(30);
+const AGE: Duration = Duration::from_secs(5 * 60);
+
+/// An idle connection that has not failed is ready at once.
+const READY: Duration = Duration::from_secs(1);
+
+/// No answer has a reason to be longer.
+const LONGEST_ANSWER: usize = 1 << 20;
+
+/// A provider's API and the connections to it.
+#[derive(Debug)]
+pub(super) struct HttpClient {
+    base: BaseUrl,
+    tls: Option<TlsClient>,
+    idle: Mutex<Vec<Line>>,
+}
+
+/// A connection that is ready for a request.
+#[derive(Debug)]
+pub(super) struct Line {
+    sender: SendRequest<Full<Bytes>>,
+    made: Instant,
+    used: Instant,
+}
+
+/// Why there is no connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NoLine {
+    /// Where it ended: `connect` or `tls`.
+    pub(super) phase: &'static str,
+    /// What went wrong.
+    pub(super) words: String,
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It was answered.
+    Answered(Answer),
+    /// It never left.
+    NotSent(String),
+    /// It left, and nobody knows what became of it.
+    Unanswered(String),
+}
+
+/// An answer, whole.
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl HttpClient {
+    /// Nothing is connected before the first request. `tls` has to be there where the address wants it.
+    pub(super) fn new(base: BaseUrl, tls: Option<TlsClient>) -> Self {
+        Self { base, tls, idle: Mutex::default() }
+    }
+
+    pub(super) fn base(&self) -> &BaseUrl {
+        &self.base
+    }
+
+    /// A connection that is ready: an idle one that has not ended, or a new one.
+    pub(super) async fn checkout(&self) -> Result<Line, NoLine> {
+        while let Some(mut line) = self.with_idle(Vec::pop) {
+            if line.may_wait() && matches!(timeout(READY, line.sender.ready()).await, Ok(Ok(()))) {
+                return Ok(line);
+            }
+        }
+        self.open().await
+    }
+
+    /// Keeps a connection for the next request.
+    pub(super) fn put_back(&self, line: Line) {
+        if line.may_wait() {
+            self.with_idle(|idle| idle.push(line));
+        }
+    }
+
+    /// Says a request and hears the answer. Dropped before its end, it ends the connection.
+    pub(super) async fn exchange(&self, mut line: Line, request: Request<Full<Bytes>>, limit: Duration) -> Outcome {
+        match timeout(limit, line.exchange(request)).await {
+            Ok(outcome) => {
+                if matches!(outcome, Outcome::Answered(_)) {
+                    line.used = Instant::now();
+                    self.put_back(line);
+                }
+                outcome
+            }
+            Err(_) => Outcome::Unanswered(format!("no answer within the limit of {limit:.1?}")),
+        }
+    }
+
+    /// Closes connections that have waited or lived too long.
+    pub(super) fn retire_old(&self) {
+        self.with_idle(|idle| idle.retain(Line::may_wait));
+    }
+
+    /// Closes all that wait.
+    pub(super) fn close(&self) {
+        self.with_idle(Vec::clear);
+    }
+
+    async fn open(&self) -> Result<Line, NoLine> {
+        let (host, limits) = (&self.base.host, TimeLimits::default());
+        let tcp = within("connect", limits.connect, connect(host, self.base.port, limits.connect)).await?;
+        match &self.tls {
+            None => speak(tcp).await,
+            Some(tls) => speak(within("tls", limits.tls, tls.handshake(host, tcp)).await?).await,
+        }
+    }
+
+    fn with_idle<T>(&self, work: impl FnOnce(&mut Vec<Line>) -> T) -> T {
+        work(&mut self.idle.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Line {
+    fn may_wait(&self) -> bool {
+        !self.sender.is_closed() && self.used.elapsed() < IDLE && self.made.elapsed() < AGE
+    }
+
+    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Outcome {
+        let response = match self.sender.try_send_request(request).await {
+            Ok(response) => response,
+            Err(error) if error.message().is_some() => return Outcome::NotSent(told(error.error())),
+            Err(error) => return Outcome::Unanswered(told(error.error())),
+        };
+        let (head, body) = response.into_parts();
+        match Limited::new(body, LONGEST_ANSWER).collect().await {
+            Ok(body) => {
+                let (status, headers, body) = (head.status.as_u16(), head.headers, body.to_bytes());
+                Outcome::Answered(Answer { status, headers, body })
+            }
+            Err(error) => Outcome::Unanswered(format!("{} and then no whole answer: {error}", head.status.as_u16())),
+        }
+    }
+}
+
+async fn within<T>(
+    phase: &'static str,
+    limit: Duration,
+    work: impl Future<Output = Result<T, Trouble>>,
+) -> Result<T, NoLine> {
+    let result = timeout(limit, work).await.unwrap_or(Err(Trouble::Timeout(limit)));
+    result.map_err(|trouble| NoLine { phase, words: trouble.to_string() })
+}
+
+async fn speak(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<Line, NoLine> {
+    let stood = http1::handshake(TokioIo::new(stream)).await;
+    let (sender, connection) = stood.map_err(|error| NoLine { phase: "connect", words: told(&error) })?;
+    // It ends with its `Line`; who waits for an answer is told of its errors.
+    tokio::spawn(async move { drop(connection.await) });
+    let now = Instant::now();
+    Ok(Line { sender, made: now, used: now })
+}
+
+/// An error with its cause.
+fn told(error: &hyper::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+impl std::fmt::Display for NoLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.phase, self.words)
+    }
+}

@@ -1,0 +1,88 @@
+//! A mail as Resend wants it.
+
+use std::collections::BTreeMap;
+
+use base64::{display::Base64Display, engine::general_purpose::STANDARD};
+use postroom_core::{Attachment, Mailbox};
+use serde::{Serialize, Serializer};
+
+use super::addressing::Addressing;
+use crate::Message;
+
+#[derive(Serialize)]
+struct Email<'a> {
+    from: &'a Mailbox,
+    to: &'a [&'a Mailbox],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    cc: &'a [&'a Mailbox],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    bcc: &'a [&'a Mailbox],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    reply_to: &'a [Mailbox],
+    subject: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    html: Option<&'a str>,
+    text: &'a str,
+    headers: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attachments: Vec<File<'a>>,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    filename: &'a str,
+    #[serde(serialize_with = "as_base64")]
+    content: &'a [u8],
+    /// Without it Resend goes by the name, and a type that contradicts the name makes it drop the mail in silence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_id: Option<&'a str>,
+}
+
+/// The JSON of a request: the same mail makes the same bytes, or its key would not stand for it.
+pub(super) fn of(message: &Message, addressing: &Addressing<'_>) -> serde_json::Result<Vec<u8>> {
+    let (mail, words) = (&message.mail, &message.words);
+    let message_id = format!("<{}>", message.message_id);
+    serde_json::to_vec(&Email {
+        from: &message.from,
+        to: &addressing.to,
+        cc: &addressing.cc,
+        bcc: &addressing.bcc,
+        reply_to: &mail.reply_to,
+        subject: &words.subject,
+        html: words.html.as_deref(),
+        text: &words.text,
+        headers: headers(message, &message_id),
+        attachments: mail.attachments.iter().map(|file| File::of(file, words.html.is_some())).collect(),
+    })
+}
+
+/// The mail's own, over ours where they may be.
+fn headers<'a>(message: &'a Message, message_id: &'a str) -> BTreeMap<&'a str, &'a str> {
+    const MARK: &str = "Auto-Submitted";
+    let own = message.mail.headers.iter();
+    let mut all: BTreeMap<_, _> = own.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))).collect();
+    if !all.keys().any(|name| name.eq_ignore_ascii_case(MARK)) {
+        all.insert(MARK, "auto-generated");
+    }
+    all.insert("Message-ID", message_id);
+    all
+}
+
+impl<'a> File<'a> {
+    fn of(file: &'a Attachment, is_in_html: bool) -> Self {
+        let bare = |id: &'a String| id.trim().trim_start_matches('<').trim_end_matches('>');
+        Self {
+            filename: &file.filename,
+            content: &file.content,
+            content_type: file.content_type.as_deref(),
+            content_id: file.content_id.as_ref().filter(|_| is_in_html).map(bare),
+        }
+    }
+}
+
+/// Written as it is encoded, without a copy of it in between.
+fn as_base64<S: Serializer>(bytes: &[u8], output: S) -> Result<S::Ok, S::Error> {
+    output.collect_str(&Base64Display::new(bytes, &STANDARD))
+}
