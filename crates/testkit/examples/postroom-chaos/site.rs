@@ -39,7 +39,21 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) async fn new(setup: Setup) -> Arc<Self> {
+        Self::on(setup, FakeSmtp::start().await).await
+    }
+
+    /// With the rate of the transport by which all mail leaves.
+    pub(crate) async fn limited(setup: Setup, rate: &str) -> Arc<Self> {
         let smtp = FakeSmtp::start().await;
+        let table = format!(
+            "[transport.default]\nkind = \"smtp\"\nhost = \"{}\"\nport = {}\nsecurity = \"none\"\nrate = \"{rate}\"\n",
+            smtp.host(),
+            smtp.port()
+        );
+        Self::on(Setup { toml: setup.toml + &table, ..setup }, smtp).await
+    }
+
+    async fn on(setup: Setup, smtp: FakeSmtp) -> Arc<Self> {
         let folder = tempfile::Builder::new().prefix("postroom-chaos-").tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join("templates")).expect("a folder");
         std::fs::write(folder.path().join("postroom.toml"), toml(&setup)).expect("a file");

@@ -54,7 +54,7 @@ pub(super) async fn million_due(play: Play, mut report: Report) -> Report {
     report
 }
 
-async fn arrival(smtp: &FakeSmtp, to: &str, limit: Instant) -> Option<Instant> {
+pub(super) async fn arrival(smtp: &FakeSmtp, to: &str, limit: Instant) -> Option<Instant> {
     loop {
         let mails = smtp.received();
         let found = mails.iter().find(|mail| mail.rcpt_to.iter().any(|rcpt| rcpt == to)).map(|mail| mail.at);

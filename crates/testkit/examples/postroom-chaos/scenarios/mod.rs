@@ -4,6 +4,7 @@ mod clocks;
 mod crowd;
 mod endings;
 mod network;
+mod pace;
 mod redis;
 mod replies;
 mod workers;
@@ -42,6 +43,8 @@ pub(crate) async fn run(scenario: Scenario, args: &Args) -> Report {
         Scenario::LostReplies => replies::lost(play, report).await,
         Scenario::MillionDue => crowd::million_due(play, report).await,
         Scenario::Sigterm => endings::sigterm(play, report).await,
+        Scenario::BulkDelay => pace::bulk_delay(play, report).await,
+        Scenario::UrgentLimited => pace::urgent_limited(play, report).await,
         Scenario::ScheduledCancelled => endings::scheduled_cancelled(play, report).await,
     }
 }

@@ -1,0 +1,92 @@
+//! Limits that hold, and whom they keep waiting.
+
+use super::Play;
+use crate::crew::{Crew, Post};
+use crate::load::Load;
+use crate::report::Report;
+use crate::site::{Setup, Site};
+use postroom_testkit::PrivateRedis;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What a gap may lack: the time from the mark to the server differs from mail to mail.
+const JITTER: Duration = Duration::from_millis(10);
+const URGENT: usize = 5;
+
+/// One mail each five seconds in a bulk, while its worker is stopped once and killed once.
+pub(super) async fn bulk_delay(play: Play, mut report: Report) -> Report {
+    let (delay, mails) = (play.scale.pick("5s", "1s"), 8);
+    let site = play.site(PrivateRedis::start().await, None).await;
+    let mut crew = Crew::workers(&site, 1, 10).await;
+    let mut load = Load::new(&site);
+    load.bulk(mails, &["--delay", delay]).await;
+    let patience = play.scale.seconds(60.0, 30.0);
+    arrived(&site, 2, patience).await;
+    crew.terminate(0);
+    crew.ended(0, patience).await;
+    crew.replace(0);
+    arrived(&site, 4, patience).await;
+    crew.kill(0);
+    crew.replace(0);
+    let arrivals = arrived(&site, mails, patience).await;
+    let least = arrivals.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap_or_default();
+    let spacing = play.scale.seconds(5.0, 1.0) - JITTER;
+    report.check(format!("all {mails} arrive"), arrivals.len(), arrivals.len() == mails);
+    report.check(format!("each gap is at least {spacing:?}"), format!("{least:?}"), least >= spacing);
+    play.tell_logs(&mut report, &crew);
+    report
+}
+
+/// Two mails a second, a newsletter that waits, and urgent mail of another queue and another worker.
+pub(super) async fn urgent_limited(play: Play, mut report: Report) -> Report {
+    let setup = Setup {
+        redis: PrivateRedis::start().await,
+        url: None,
+        on_unknown: play.on_unknown,
+        lease: play.scale.lease(),
+        toml: String::new(),
+    };
+    let site = Site::limited(setup, "2/s").await;
+    let of_queue = |queue: &str| {
+        let mut post = Post::worker(10);
+        post.args.extend(["--queues".to_owned(), queue.to_owned()]);
+        post
+    };
+    let crew = Crew::start(&site, vec![of_queue("bulk"), of_queue("emails")]).await;
+    let mut load = Load::new(&site);
+    load.bulk(play.scale.pick(10_000, 500), &[]).await;
+    arrived(&site, 3, play.scale.patience()).await;
+    let mut longest = Some(Duration::ZERO);
+    for turn in 0..URGENT {
+        tokio::time::sleep(Duration::from_millis(700 + 130 * turn as u64)).await;
+        let asked = Instant::now();
+        let to = load.send(&["--priority", "0"]).await.expect("the urgent mail is taken");
+        let at = super::crowd::arrival(&site.smtp, &to, asked + Duration::from_secs(30)).await;
+        longest = longest.max(at.map(|at| at - asked)).filter(|_| at.is_some());
+    }
+    report.within("each urgent mail left", Duration::from_secs(1), longest);
+    let arrivals: Vec<Instant> = site.smtp.received().iter().map(|mail| mail.at).collect();
+    let most = most_in_a_second(&arrivals);
+    report.at_most("mails in any second", 3, most);
+    play.tell_logs(&mut report, &crew);
+    report
+}
+
+/// Waits until so many mails have come, or the patience ends; when each came.
+async fn arrived(site: &Arc<Site>, number: usize, patience: Duration) -> Vec<Instant> {
+    let end = Instant::now() + patience;
+    while site.smtp.received_count() < number && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut arrivals: Vec<Instant> = site.smtp.received().iter().map(|mail| mail.at).collect();
+    arrivals.sort();
+    arrivals
+}
+
+/// The most that any stretch of a second saw.
+fn most_in_a_second(arrivals: &[Instant]) -> usize {
+    let within = |from: &Instant| {
+        arrivals.iter().filter(|at| **at >= *from && **at - *from < Duration::from_secs(1)).count()
+    };
+    arrivals.iter().map(within).max().unwrap_or(0)
+}
