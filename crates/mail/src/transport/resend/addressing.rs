@@ -86,9 +86,8 @@ mod tests {
 
     #[test]
     fn only_the_open_are_named_and_the_hidden_stay_hidden() {
-        let lists = |to: &str, cc: &str, bcc: &str| {
-            [to, cc, bcc].map(|list| list.split_whitespace().map(str::to_owned).collect())
-        };
+        let words = |list: &str| -> Vec<String> { list.split_whitespace().map(str::to_owned).collect() };
+        let lists = |to, cc, bcc| [to, cc, bcc].map(words);
         for (mail, open, [to, cc, bcc]) in [
             (json!({"to": ["a@x.org", "b@x.org"], "cc": "c@x.org", "bcc": "d@x.org"}), "abcd", lists("a b", "c", "d")),
             (json!({"to": ["a@x.org", "b@x.org"], "cc": "c@x.org", "bcc": "d@x.org"}), "bd", lists("b", "", "d")),
