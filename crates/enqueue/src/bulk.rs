@@ -3,7 +3,7 @@
 use std::{mem, sync::Arc};
 
 use postroom_core::{
-    BatchId, InvalidInput, Mail, QueueName, Settings, Store,
+    BatchId, InvalidInput, Mail, Pace, QueueName, Settings, Store,
     store::{JobTerms, NewBatch, NewJob, Parcel},
 };
 use tokio::task::JoinHandle;
@@ -28,12 +28,13 @@ pub struct Bulk<'a> {
     shared: Mail,
     name: Option<String>,
     rows: String,
+    pace: Option<Pace>,
     options: Options,
 }
 
 impl<'a> Bulk<'a> {
     pub(crate) fn new(postroom: &'a Postroom, shared: Mail) -> Self {
-        Self { postroom, shared, name: None, rows: String::new(), options: Options::default() }
+        Self { postroom, shared, name: None, rows: String::new(), pace: None, options: Options::default() }
     }
 
     /// Its name for people; that of its template when absent.
@@ -45,6 +46,11 @@ impl<'a> Bulk<'a> {
     /// under the same key are a conflict.
     pub fn rows(self, hash: impl Into<String>) -> Self {
         Self { rows: hash.into(), ..self }
+    }
+
+    /// What keeps its mails apart: however many workers there are, they leave no faster.
+    pub fn pace(self, pace: Pace) -> Self {
+        Self { pace: Some(pace), ..self }
     }
 
     /// With these options.
@@ -72,7 +78,7 @@ impl<'a> Bulk<'a> {
         let name = self.name.or_else(|| self.shared.template.clone()).unwrap_or_else(|| "bulk".to_owned());
         let template = self.shared.template.clone();
         let batch =
-            NewBatch { id: id.clone(), name, retention: terms.policy.retention, shared: self.shared, pace: None };
+            NewBatch { id: id.clone(), name, retention: terms.policy.retention, shared: self.shared, pace: self.pace };
         let unkept = Unkept::open(store, Opening { batch, key }).await?;
         announce(store, &queue).await;
         let chunk = Chunk { terms, template: template.clone(), jobs: Vec::with_capacity(CHUNK), bytes: 0 };
@@ -93,7 +99,7 @@ impl<'a> Bulk<'a> {
     async fn id(&self, store: &Store, queue: &QueueName) -> Result<(BatchId, Option<(String, String)>)> {
         let id = BatchId::new(queue.clone());
         let Some(key) = &self.options.key else { return Ok((id, None)) };
-        let fingerprint = fingerprint::of_mail(&self.shared, &(queue, self.options.content(), &self.rows))?;
+        let fingerprint = fingerprint::of_mail(&self.shared, &(queue, self.options.content(), &self.rows, self.pace))?;
         let id = id.to_string();
         let reserved = patiently(&PAUSES, || store.reserve(key, &id, &fingerprint)).await?;
         let problem =
