@@ -9,7 +9,9 @@ use postroom_core::{
 use tokio::task::JoinHandle;
 
 use crate::{
-    Error, Options, Postroom, Result, fingerprint,
+    Error, Options, Postroom, Result,
+    check::{Checker, HEAD},
+    fingerprint,
     patience::{PAUSES, patiently},
     send::announce,
     unkept::{Opening, Seal, Unkept},
@@ -84,6 +86,7 @@ impl<'a> Bulk<'a> {
         let chunk = Chunk { terms, template: template.clone(), jobs: Vec::with_capacity(CHUNK), bytes: 0 };
         Ok(BulkInput {
             settings,
+            checker: self.postroom.checker().await?,
             id,
             template,
             options: self.options,
@@ -112,6 +115,7 @@ impl<'a> Bulk<'a> {
 #[derive(Debug)]
 pub struct BulkInput<'a> {
     settings: &'a Settings,
+    checker: Checker<'a>,
     id: BatchId,
     template: Option<String>,
     options: Options,
@@ -162,7 +166,10 @@ impl BulkInput<'_> {
 
     /// Adds a mail: what is its own, beside what all share. The same mails in the same order have the same ids, so a bulk
     /// that broke off can be said again.
+    ///
+    /// Of the first ones, and of those that are large, it is found out whether they can be sent, as far as that can be known here.
     pub async fn add(&mut self, own: Mail) -> Result<()> {
+        self.check(&own)?;
         self.keep_terms_of(own.template.as_ref()).await?;
         self.chunk.bytes += weight(&own);
         self.chunk.jobs.push(NewJob { id: self.id.job(self.next), mail: own });
@@ -181,6 +188,19 @@ impl BulkInput<'_> {
         let finished = self.unkept.finish(Seal { invalid, duplicates }, self.options.durable).await;
         finished.map_err(|error| Error::unsure(&self.id, error))?;
         Ok(BulkSummary { total: self.next, known: self.known })
+    }
+
+    fn check(&self, own: &Mail) -> Result<(), InvalidInput> {
+        let shared = self.unkept.shared();
+        let may_be_large = (weight(own) + weight(shared)) as u64 * 2 > self.checker.max_size;
+        if self.next >= HEAD && !may_be_large {
+            return Ok(());
+        }
+        let checked = self.checker.check(&own.clone().over(shared)).map_err(InvalidInput::from);
+        checked.map_err(|problem| {
+            let which = format!("mail {}: {}", self.next + 1, problem.problem);
+            InvalidInput::new(problem.field, which)
+        })
     }
 
     /// A mail with a template of its own has that template's promises.

@@ -12,10 +12,10 @@ use super::{
     args::{TermArgs, VarArgs, positive_span},
     exit::{Exit, Failure, Result},
     outcome, queues,
-    rows::{HEAD, Input, Place, Row, Sieve, Source},
+    rows::{Input, Place, Row, Sieve, Source},
     watch,
 };
-use crate::{BulkInput, BulkSummary, Error, Options};
+use crate::{BulkInput, BulkSummary, Error, Options, check::HEAD};
 
 const EXAMPLES: &str = "Examples:
   postroom bulk --template newsletter --csv examples/recipients.csv \\
