@@ -241,5 +241,5 @@ impl BulkInput<'_> {
 /// About how much of a chunk it takes.
 fn weight(mail: &Mail) -> usize {
     let text_of = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    text_of(&mail.text) + text_of(&mail.html) + mail.attachments.iter().map(|file| file.content.len()).sum::<usize>()
+    text_of(&mail.text) + text_of(&mail.html) + mail.attachments.iter().map(|file| file.content.size()).sum::<usize>()
 }

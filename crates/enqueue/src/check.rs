@@ -62,7 +62,7 @@ fn estimate(mail: &Mail, words: Option<&Rendered>) -> u64 {
     let text_of = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let bodies = words.map_or(0, |words| words.text.len() + text_of(&words.html));
     let base64 = |bytes: usize| bytes.div_ceil(57) * 2 + bytes.div_ceil(3) * 4;
-    let files: usize = mail.attachments.iter().map(|file| base64(file.content.len())).sum();
+    let files: usize = mail.attachments.iter().map(|file| base64(file.content.size())).sum();
     (bodies + files) as u64
 }
 

@@ -167,6 +167,11 @@ impl Args {
         self.0.iter().map(|arg| arg.len() + size_of::<Vec<u8>>()).sum()
     }
 
+    pub(super) fn push_bytes(&mut self, arg: &[u8]) -> &mut Self {
+        self.0.push(arg.to_vec());
+        self
+    }
+
     #[expect(clippy::needless_pass_by_value, reason = "so that numbers, names and texts go in alike")]
     pub(super) fn push(&mut self, arg: impl ToString) -> &mut Self {
         self.0.push(arg.to_string().into_bytes());

@@ -80,7 +80,8 @@ async fn what_can_not_be_sent_is_found_before_anything_is_queued() {
         input.add(named.clone()).await.expect("added");
     }
     let content = vec![7; 20_000];
-    let file = Attachment { filename: "a.bin".to_owned(), content_type: None, content_id: None, content };
+    let file =
+        Attachment { filename: "a.bin".to_owned(), content_type: None, content_id: None, content: content.into() };
     let large = input.add(Mail { attachments: vec![file], ..named }).await.expect_err("too large").to_string();
     assert!(large.contains("mail 12:") && large.contains("MAX_MESSAGE_SIZE allows 20000"), "{large}");
     assert_eq!(postroom.batch_status(input.id()).await.expect("an answer").expect("a batch").total, 0);

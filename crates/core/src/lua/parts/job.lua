@@ -33,7 +33,7 @@ local function batch_facts(batch)
 end
 local function batch_cancelled(batch) return batch ~= '-' and batch_facts(batch).cancelled end
 
-local FIELDS = { 'state', 'fence', 'worker', 'begun_ms', 'attempt', 'tries', 'resends', 'retried_ms', 'settled' }
+local FIELDS = { 'state', 'fence', 'worker', 'begun_ms', 'attempt', 'tries', 'resends', 'retried_ms', 'settled', 'files' }
 
 -- Returns the job, or nil with 'missing', 'unreadable', or 'newer' and its version. Of the payload only the header is read: the rest may be large.
 local function load(id)
@@ -180,6 +180,12 @@ local function drop_sensitive(job)
   if cut then redis.call('SET', payload_key(job.id), string.sub(payload, 1, cut - 1)) end
 end
 
+-- A job that ends needs its files no more, unless it may be sent again.
+local function release_files(job, state)
+  if not job.files or FINISHED[job.state] then return end
+  release(job.files, (state == 'sent' or job.swept) and 0 or job.retention_ms)
+end
+
 -- Ends the job: sent, failed or cancelled. A `swept` job was counted as cancelled together with its batch.
 local function to_finished(job, state, reason)
   unindex(job)
@@ -189,6 +195,7 @@ local function to_finished(job, state, reason)
     count(key('n'), state .. '_total', 1)
     count(minute_key(), state, 1)
   end
+  release_files(job, state)
   job.state = state
   redis.call('ZREM', key('expiring'), job.id)
   local hash = hash_key(job.id)
@@ -230,6 +237,7 @@ local function to_unknown(job)
   redis.call('HDEL', hash_key(job.id), 'worker', 'begun_ms')
   redis.call('ZADD', key('unknown'), int(now), job.id)
   redis.call('ZREM', key('expiring'), job.id)
+  if job.files then refer_longer(job.files) end
   move(job.batch, job.state, 'unknown')
   job.state = 'unknown'
 end
