@@ -11,14 +11,14 @@ fn file(byte: u8) -> Content {
     vec![byte; 50_000].into()
 }
 
-fn with(contents: &[Content]) -> Mail {
+fn with(contents: &[&Content]) -> Mail {
     let attached = |content: &Content| Attachment {
         filename: "a.bin".to_owned(),
         content_type: None,
         content_id: None,
         content: content.clone(),
     };
-    Mail { attachments: contents.iter().map(attached).collect(), ..mail() }
+    Mail { attachments: contents.iter().copied().map(attached).collect(), ..mail() }
 }
 
 async fn enqueue(fixture: &Fixture, id: &JobId, mail: Mail) {
@@ -52,12 +52,12 @@ fn lives_for_h(fixture: &Fixture, content: &Content) -> i64 {
 async fn a_file_is_kept_once_for_all_jobs_and_let_go_after_the_last() {
     let fixture = Fixture::new().await;
     let (shared, own) = (file(1), file(2));
-    let first = enqueue_new(&fixture, with(&[shared.clone(), own.clone()])).await;
+    let first = enqueue_new(&fixture, with(&[&shared, &own])).await;
     for _ in 0..2 {
-        enqueue_new(&fixture, with(&[shared.clone(), shared.clone()])).await;
+        enqueue_new(&fixture, with(&[&shared, &shared])).await;
     }
     // Said again it counts no more.
-    enqueue(&fixture, &first, with(&[shared.clone(), own.clone()])).await;
+    enqueue(&fixture, &first, with(&[&shared, &own])).await;
     assert_eq!((needed_by(&fixture, &shared), needed_by(&fixture, &own)), ("3".into(), "1".into()));
     let payload: i64 = fixture.raw("STRLEN", &format!("j:{first}"), &[]).parse().expect("a number");
     assert!(payload < 1_000, "{payload}");
@@ -77,7 +77,7 @@ async fn a_file_is_kept_once_for_all_jobs_and_let_go_after_the_last() {
     assert_eq!((needed_by(&fixture, &shared), needed_by(&fixture, &own)), ("0".into(), "0".into()));
     assert_eq!((lives_for_h(&fixture, &shared), lives_for_h(&fixture, &own)), (1, 1));
     // One that comes in that time finds it.
-    enqueue_new(&fixture, with(&[own.clone()])).await;
+    enqueue_new(&fixture, with(&[&own])).await;
     assert_eq!(needed_by(&fixture, &own), "1");
     assert!(lives_for_h(&fixture, &own) > 24 * 30);
 }
@@ -87,7 +87,7 @@ async fn what_may_be_sent_again_keeps_its_files() {
     let fixture = Fixture::new().await;
     let content = file(3);
     let (failing, cancelled) =
-        (enqueue_new(&fixture, with(&[content.clone()])).await, enqueue_new(&fixture, with(&[content.clone()])).await);
+        (enqueue_new(&fixture, with(&[&content])).await, enqueue_new(&fixture, with(&[&content])).await);
     let worker = WorkerId::generate();
     let job = fixture.claim(&worker, 1).await.remove(0);
     assert_eq!(job.id, failing);
@@ -109,7 +109,7 @@ async fn what_may_be_sent_again_keeps_its_files() {
 async fn what_is_small_stays_with_its_mail_and_what_is_not_at_hand_is_refused() {
     let fixture = Fixture::new().await;
     let small = Content::from(b"Hello".to_vec());
-    enqueue_new(&fixture, with(&[small.clone()])).await;
+    enqueue_new(&fixture, with(&[&small])).await;
     let worker = WorkerId::generate();
     let job = fixture.claim(&worker, 1).await.remove(0);
     let (_, told) = job.content.expect("content");
@@ -117,8 +117,8 @@ async fn what_is_small_stays_with_its_mail_and_what_is_not_at_hand_is_refused() 
     assert_eq!(fixture.raw("EXISTS", &key(&small), &[]), "0");
 
     let named = serde_json::from_str(&format!("\"sha256:{}:50000\"", file(4).hash())).expect("a content");
-    assert!(with(std::slice::from_ref(&named)).check().expect_err("refused").problem.contains("not at hand"));
-    let job = NewJob { id: JobId::new(fixture.queue.clone()), mail: with(&[named]) };
+    assert!(with(&[&named]).check().expect_err("refused").problem.contains("not at hand"));
+    let job = NewJob { id: JobId::new(fixture.queue.clone()), mail: with(&[&named]) };
     let refused = fixture.store.enqueue(&fixture.queue, None, &terms(), &[job]).await.expect_err("refused");
     assert!(refused.to_string().contains("not at hand"), "{refused}");
 }
@@ -129,7 +129,7 @@ async fn a_cancelled_batch_lets_its_files_go() {
     let batch = fixture.create_batch().await;
     let content = file(5);
     let jobs: Vec<NewJob> =
-        (0..3).map(|index| NewJob { id: batch.job(index), mail: with(&[content.clone()]) }).collect();
+        (0..3).map(|index| NewJob { id: batch.job(index), mail: with(&[&content]) }).collect();
     fixture.store.enqueue(&fixture.queue, Some(&batch), &terms(), &jobs).await.expect("enqueued");
     assert_eq!(needed_by(&fixture, &content), "3");
     fixture.store.cancel_batch(&batch).await.expect("cancelled");
