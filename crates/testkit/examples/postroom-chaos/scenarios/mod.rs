@@ -6,6 +6,7 @@ mod endings;
 mod network;
 mod redis;
 mod replies;
+mod steering;
 mod workers;
 
 use crate::account::Account;
@@ -41,6 +42,7 @@ pub(crate) async fn run(scenario: Scenario, args: &Args) -> Report {
         Scenario::BlackHole => network::black_hole(play, report).await,
         Scenario::LostReplies => replies::lost(play, report).await,
         Scenario::MillionDue => crowd::million_due(play, report).await,
+        Scenario::BatchSteered => steering::batch_steered(play, report).await,
         Scenario::Sigterm => endings::sigterm(play, report).await,
         Scenario::ScheduledCancelled => endings::scheduled_cancelled(play, report).await,
     }
