@@ -6,6 +6,7 @@
 
 mod address;
 mod attempt;
+mod content;
 mod error;
 pub mod health;
 mod id;
@@ -25,6 +26,7 @@ pub mod telemetry;
 
 pub use address::{EmailAddress, Mailbox};
 pub use attempt::{AttemptRecord, RecipientReport, RecipientResult};
+pub use content::{Content, ContentHash};
 pub use error::{Error, InvalidInput, Result};
 pub use id::{BatchId, JobId};
 pub use mail::{Attachment, Mail};

@@ -1,9 +1,11 @@
 //! One mail, as an application hands it over.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{InvalidInput, Mailbox};
+use crate::{Content, InvalidInput, Mailbox};
 
 /// A mail, or the part of it that a batch's mails share. Rendering and MIME come later, in the worker.
 ///
@@ -66,8 +68,7 @@ pub struct Attachment {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub content_id: Option<String>,
     /// The bytes; base64 in JSON.
-    #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
-    pub content: Vec<u8>,
+    pub content: Content,
 }
 
 impl Mail {
@@ -111,6 +112,23 @@ impl Mail {
         }
     }
 
+    /// The contents that are kept apart from it: those that are large.
+    pub(crate) fn large_contents(&self) -> impl Iterator<Item = &Content> {
+        self.attachments.iter().map(|file| &file.content).filter(|content| is_large(content))
+    }
+
+    /// The same without them.
+    pub(crate) fn without_large_contents(&self) -> Cow<'_, Self> {
+        if self.large_contents().next().is_none() {
+            return Cow::Borrowed(self);
+        }
+        let mut mail = self.clone();
+        for file in mail.attachments.iter_mut().filter(|file| is_large(&file.content)) {
+            file.content = file.content.elsewhere();
+        }
+        Cow::Owned(mail)
+    }
+
     /// Checks what can be checked without rendering: somebody to send to, something to say, sound headers.
     pub fn check(&self) -> Result<(), InvalidInput> {
         if self.recipients().is_empty() {
@@ -142,11 +160,21 @@ impl Mail {
     }
 }
 
+/// Below that a key of its own takes more than the content.
+const LARGE: usize = 4096;
+
+fn is_large(content: &Content) -> bool {
+    content.size() >= LARGE
+}
+
 impl Attachment {
     fn check(&self) -> Result<(), InvalidInput> {
         let words = [Some(&self.filename), self.content_type.as_ref(), self.content_id.as_ref()];
         if self.filename.is_empty() || words.into_iter().flatten().any(|word| has_break(word)) {
             return Err(InvalidInput::new("attachments", "an attachment needs a file name, all in one line"));
+        }
+        if !self.content.is_at_hand() {
+            return Err(InvalidInput::new("attachments", format!("the content of {} is not at hand", self.filename)));
         }
         Ok(())
     }
@@ -200,17 +228,6 @@ fn one_or_many<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<Mailbox>, D::E
         OneOrMany::Many(texts) => texts,
     };
     texts.into_iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect()
-}
-
-fn to_base64<S: Serializer>(bytes: &[u8], output: S) -> Result<S::Ok, S::Error> {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    output.serialize_str(&STANDARD.encode(bytes))
-}
-
-fn from_base64<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<u8>, D::Error> {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    let text = String::deserialize(input)?;
-    STANDARD.decode(text).map_err(|error| serde::de::Error::custom(format!("content is not base64: {error}")))
 }
 
 #[cfg(test)]

@@ -26,10 +26,11 @@ pub struct Header {
 
 /// A mail as the lines that follow the header.
 pub(crate) fn encode_content(mail: &Mail, sensitive: bool) -> Result<String, InvalidInput> {
+    let mail = mail.without_large_contents();
     if !sensitive {
-        return json(mail);
+        return json(&*mail);
     }
-    let mut shown = mail.clone();
+    let mut shown = mail.into_owned();
     let vars = std::mem::take(&mut shown.vars);
     Ok(format!("{}\n{}", json(&shown)?, json(&vars)?))
 }

@@ -3,13 +3,15 @@
 use std::{mem, sync::Arc};
 
 use postroom_core::{
-    BatchId, InvalidInput, Mail, QueueName, Settings, Store,
+    BatchId, InvalidInput, Mail, Pace, QueueName, Settings, Store,
     store::{JobTerms, NewBatch, NewJob, Parcel},
 };
 use tokio::task::JoinHandle;
 
 use crate::{
-    Error, Options, Postroom, Result, fingerprint,
+    Error, Options, Postroom, Result,
+    check::{Checker, HEAD},
+    fingerprint,
     patience::{PAUSES, patiently},
     send::announce,
     unkept::{Opening, Seal, Unkept},
@@ -28,12 +30,13 @@ pub struct Bulk<'a> {
     shared: Mail,
     name: Option<String>,
     rows: String,
+    pace: Option<Pace>,
     options: Options,
 }
 
 impl<'a> Bulk<'a> {
     pub(crate) fn new(postroom: &'a Postroom, shared: Mail) -> Self {
-        Self { postroom, shared, name: None, rows: String::new(), options: Options::default() }
+        Self { postroom, shared, name: None, rows: String::new(), pace: None, options: Options::default() }
     }
 
     /// Its name for people; that of its template when absent.
@@ -45,6 +48,11 @@ impl<'a> Bulk<'a> {
     /// under the same key are a conflict.
     pub fn rows(self, hash: impl Into<String>) -> Self {
         Self { rows: hash.into(), ..self }
+    }
+
+    /// What keeps its mails apart: however many workers there are, they leave no faster.
+    pub fn pace(self, pace: Pace) -> Self {
+        Self { pace: Some(pace), ..self }
     }
 
     /// With these options.
@@ -72,12 +80,13 @@ impl<'a> Bulk<'a> {
         let name = self.name.or_else(|| self.shared.template.clone()).unwrap_or_else(|| "bulk".to_owned());
         let template = self.shared.template.clone();
         let batch =
-            NewBatch { id: id.clone(), name, retention: terms.policy.retention, shared: self.shared, pace: None };
+            NewBatch { id: id.clone(), name, retention: terms.policy.retention, shared: self.shared, pace: self.pace };
         let unkept = Unkept::open(store, Opening { batch, key }).await?;
         announce(store, &queue).await;
         let chunk = Chunk { terms, template: template.clone(), jobs: Vec::with_capacity(CHUNK), bytes: 0 };
         Ok(BulkInput {
             settings,
+            checker: self.postroom.checker().await?,
             id,
             template,
             options: self.options,
@@ -93,7 +102,7 @@ impl<'a> Bulk<'a> {
     async fn id(&self, store: &Store, queue: &QueueName) -> Result<(BatchId, Option<(String, String)>)> {
         let id = BatchId::new(queue.clone());
         let Some(key) = &self.options.key else { return Ok((id, None)) };
-        let fingerprint = fingerprint::of_mail(&self.shared, &(queue, self.options.content(), &self.rows))?;
+        let fingerprint = fingerprint::of_mail(&self.shared, &(queue, self.options.content(), &self.rows, self.pace))?;
         let id = id.to_string();
         let reserved = patiently(&PAUSES, || store.reserve(key, &id, &fingerprint)).await?;
         let problem =
@@ -106,6 +115,7 @@ impl<'a> Bulk<'a> {
 #[derive(Debug)]
 pub struct BulkInput<'a> {
     settings: &'a Settings,
+    checker: Checker<'a>,
     id: BatchId,
     template: Option<String>,
     options: Options,
@@ -156,7 +166,10 @@ impl BulkInput<'_> {
 
     /// Adds a mail: what is its own, beside what all share. The same mails in the same order have the same ids, so a bulk
     /// that broke off can be said again.
+    ///
+    /// Of the first ones, and of those that are large, it is found out whether they can be sent, as far as that can be known here.
     pub async fn add(&mut self, own: Mail) -> Result<()> {
+        self.check(&own)?;
         self.keep_terms_of(own.template.as_ref()).await?;
         self.chunk.bytes += weight(&own);
         self.chunk.jobs.push(NewJob { id: self.id.job(self.next), mail: own });
@@ -175,6 +188,19 @@ impl BulkInput<'_> {
         let finished = self.unkept.finish(Seal { invalid, duplicates }, self.options.durable).await;
         finished.map_err(|error| Error::unsure(&self.id, error))?;
         Ok(BulkSummary { total: self.next, known: self.known })
+    }
+
+    fn check(&self, own: &Mail) -> Result<(), InvalidInput> {
+        let shared = self.unkept.shared();
+        let may_be_large = (weight(own) + weight(shared)) as u64 * 2 > self.checker.max_size;
+        if self.next >= HEAD && !may_be_large {
+            return Ok(());
+        }
+        let checked = self.checker.check(&own.clone().over(shared)).map_err(InvalidInput::from);
+        checked.map_err(|problem| {
+            let which = format!("mail {}: {}", self.next + 1, problem.problem);
+            InvalidInput::new(problem.field, which)
+        })
     }
 
     /// A mail with a template of its own has that template's promises.
@@ -215,5 +241,5 @@ impl BulkInput<'_> {
 /// About how much of a chunk it takes.
 fn weight(mail: &Mail) -> usize {
     let text_of = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    text_of(&mail.text) + text_of(&mail.html) + mail.attachments.iter().map(|file| file.content.len()).sum::<usize>()
+    text_of(&mail.text) + text_of(&mail.html) + mail.attachments.iter().map(|file| file.content.size()).sum::<usize>()
 }

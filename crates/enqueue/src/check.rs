@@ -1,7 +1,12 @@
 //! What can be found wrong with a mail before it is handed over.
 
-use postroom_core::{InvalidInput, Mail};
-use postroom_mail::{LoadError, RenderError, Rendered, Templates};
+use std::sync::Arc;
+
+use postroom_core::{InvalidInput, Mail, Mailbox};
+use postroom_mail::{Identity, LoadError, RenderError, Rendered, Templates, compose};
+
+/// So many mails of a bulk are looked at before any is queued: what a template lacks for one of them, it lacks for all.
+pub(crate) const HEAD: u64 = 10;
 
 /// What is wrong with a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +18,7 @@ pub(crate) enum Problem {
 }
 
 /// Checks mails, with the templates that this machine has.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Checker<'a> {
     /// None where this machine has no templates folder: the worker's will do.
     pub(crate) templates: Option<&'a Templates>,
@@ -26,33 +31,51 @@ impl Checker<'_> {
     pub(crate) fn check(self, mail: &Mail) -> Result<(), Problem> {
         mail.check().map_err(Problem::Mail)?;
         let words = match (&mail.template, self.templates) {
+            (None, _) => {
+                let subject = mail.subject.as_deref().unwrap_or_default();
+                Some(Rendered::literal(subject, mail.text.as_deref(), mail.html.as_deref()))
+            }
             (Some(_), Some(templates)) => Some(templates.render_mail(mail).map_err(Problem::Template)?),
-            (Some(_) | None, _) => None,
+            (Some(_), None) => None,
         };
         self.check_size(mail, words.as_ref()).map_err(Problem::Mail)
     }
 
     fn check_size(self, mail: &Mail, words: Option<&Rendered>) -> Result<(), InvalidInput> {
-        let size = estimate(mail, words);
+        let least = estimate(mail, words);
+        // Bodies grow by half at most in their encoding: what is far below needs no composing.
+        let is_far_below = least.saturating_mul(2).saturating_add(HEADERS) <= self.max_size;
+        let size = if is_far_below || least > self.max_size { least } else { composed(mail, words).unwrap_or(least) };
         if size <= self.max_size {
             return Ok(());
         }
         Err(InvalidInput::new(
             if mail.attachments.is_empty() { "text" } else { "attachments" },
-            format!("the message would have {size} bytes; it may have {} (MAX_MESSAGE_SIZE)", self.max_size),
+            format!("the message would have {size} bytes; MAX_MESSAGE_SIZE allows {}", self.max_size),
         ))
     }
 }
 
-/// A lower bound of the composed size: attachments grow by a third, the rest may.
+/// About as much as headers take at most, in bytes.
+const HEADERS: u64 = 64 << 10;
+
+/// A lower bound of the composed size: attachments are base64 in lines of 76, the rest may grow.
 fn estimate(mail: &Mail, words: Option<&Rendered>) -> u64 {
     let text_of = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let bodies = match words {
-        Some(words) => words.text.len() + text_of(&words.html),
-        None => text_of(&mail.text) + text_of(&mail.html),
-    };
-    let files: usize = mail.attachments.iter().map(|file| file.content.len().div_ceil(3) * 4).sum();
+    let bodies = words.map_or(0, |words| words.text.len() + text_of(&words.html));
+    let base64 = |bytes: usize| bytes.div_ceil(57) * 2 + bytes.div_ceil(3) * 4;
+    let files: usize = mail.attachments.iter().map(|file| base64(file.content.size())).sum();
     (bodies + files) as u64
+}
+
+/// The size itself but for some bytes of headers; what can't be composed here is found out elsewhere.
+fn composed(mail: &Mail, words: Option<&Rendered>) -> Option<u64> {
+    let sender: Mailbox = "postroom@postroom.invalid".parse().ok()?;
+    let id = "x".repeat(40);
+    let identity =
+        Identity { message_id: format!("{id}@postroom.invalid"), date_ms: 0, boundary_seed: id, generation: 0 };
+    let message = compose(&Arc::new(mail.clone()), words?.clone(), &identity, Some(&sender)).ok()?;
+    Some(message.bytes.len() as u64)
 }
 
 /// A templates folder that can't be used, as bad input.

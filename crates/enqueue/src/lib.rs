@@ -40,7 +40,7 @@ pub use foreground::SentNow;
 pub use options::Options;
 pub use postroom::Postroom;
 pub use postroom_core::{
-    Attachment, BatchId, BatchReport, EmailAddress, InvalidInput, JobId, JobReport, JobState, Mail, Mailbox, Priority,
-    QueueName, Settings, store::Due,
+    Attachment, BatchId, BatchReport, Content, EmailAddress, InvalidInput, JobId, JobReport, JobState, Mail, Mailbox,
+    Pace, Priority, QueueName, Rate, Settings, store::Due,
 };
 pub use send::SendMail;

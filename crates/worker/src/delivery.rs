@@ -17,6 +17,7 @@ use tracing::{debug, info, warn};
 
 use crate::{
     alerts::About,
+    contents,
     counter::Counter,
     judge::{Before, Judgement, all_open, judge},
     lease_clock,
@@ -87,15 +88,23 @@ impl Delivery {
     async fn deliver(&self, header: &Header, mail: Mail, reserved: Option<Admission>) {
         let office = Arc::clone(&self.office);
         let _ticket = office.in_flight.enter(&self.job, header.policy.lease, self.now_ms);
-        let mail = match self.whole(header, mail).await {
-            Ok(mail) => Arc::new(mail),
+        let mut mail = match self.whole(header, mail).await {
+            Ok(mail) => mail,
             Err(unprepared) => return self.settle_unprepared(header, &Mail::default(), unprepared).await,
         };
+        let mut room = office.contents.room_for(&mail).await;
+        if let Err(unprepared) = self.fill(&mut mail).await {
+            return self.settle_unprepared(header, &mail, unprepared).await;
+        }
+        let mail = Arc::new(mail);
         let prepared = match self.prepare(&mail) {
             Ok(prepared) => prepared,
             Err(unprepared) => return self.settle_unprepared(header, &mail, unprepared).await,
         };
-        self.send(self.before(header, &mail), &prepared, reserved).await;
+        contents::made(&mut room);
+        let before = self.before(header, &mail);
+        drop(mail);
+        self.send(before, &prepared, reserved).await;
     }
 
     /// The mail with what its batch shares.
@@ -106,6 +115,17 @@ impl Delivery {
             Ok(Some(shared)) => Ok(mail.over(&shared)),
             Ok(None) => Err(Unprepared::Invalid(format!("the content of its batch {batch} is gone"))),
             Err(_) => Err(Unprepared::Away),
+        }
+    }
+
+    /// The bytes of its files.
+    async fn fill(&self, mail: &mut Mail) -> Result<(), Unprepared> {
+        let office = &self.office;
+        let filled = office.contents.fill(&office.store, self.job.id.queue(), mail).await;
+        // That nothing was asked of Redis tells nothing of it.
+        match filled.or_else(|problem| office.outage.watch(Err(problem))).map_err(|_| Unprepared::Away)? {
+            None => Ok(()),
+            Some(name) => Err(Unprepared::Invalid(format!("the content of its attachment {name} is gone"))),
         }
     }
 

@@ -11,6 +11,7 @@ mod args;
 mod breaker;
 mod capture;
 mod claimer;
+mod contents;
 mod counter;
 mod delivery;
 mod duties;

@@ -21,6 +21,7 @@ use tracing::info;
 use crate::{
     alerts::{About, Alerts},
     capture::StoreSink,
+    contents::Contents,
     counter::Counter,
     in_flight::InFlight,
     limits::Limits,
@@ -41,6 +42,7 @@ pub(crate) struct Office {
     pub(crate) templates: Templates,
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) shared: SharedContent,
+    pub(crate) contents: Contents,
     pub(crate) outage: Outage,
     /// `ready` is also rung when a sweep finds jobs: the ring in Redis may have been lost.
     pub(crate) bells: Bells,
@@ -85,6 +87,7 @@ impl Office {
             templates,
             in_flight,
             shared: SharedContent::default(),
+            contents: Contents::default(),
             outage,
             bells,
             limits,

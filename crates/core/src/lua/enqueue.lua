@@ -1,9 +1,11 @@
 -- Puts jobs in that share one header: one mail, or a chunk of a batch. An id that is known is left as it is.
 --
--- Keys:    payload `<id>`, `ready:<priority>`, `lines`, `line:<batch>:<priority>`, `scheduled:<class>`, `expiring`, batch `b:<id>` and `t:<ref>`, counters `n`, `wake`
+-- Keys:    payload `<id>`, `ready:<priority>`, `lines`, `line:<batch>:<priority>`, `scheduled:<class>`, `expiring`, batch `b:<id>` and `t:<ref>`, content `a:<hash>`, counters `n`, `wake`
 -- ARGV:    version, priority, delay_ms, at_ms, expires_in_ms, expires_at_ms, max_age_ms, attempts, lease_ms, on_unknown, retention_ms,
---          backoff_ms, backoff_max_ms, batch or -, flags (sensitive or -), then id and content for each job
--- Replies: enqueued <added> <known> <due_ms> | cancelled | sealed | missing (the batch) | bad_id <id>
+--          backoff_ms, backoff_max_ms, batch or -, flags (sensitive or -), then for each job: its id, followed by the hashes of its files if it has
+--          any (all behind a space), and its content
+-- Replies: enqueued <added> <known> <due_ms> | cancelled | sealed | missing (the batch) | bad_id <id> | wants <hash>... (of files that are not
+--          kept: `content_keep` first)
 -- States:  none -> queued | scheduled
 -- Includes: prelude job
 local priority, batch = ARGV[2], ARGV[14]
@@ -20,8 +22,12 @@ end
 
 -- Every reader takes an id apart: a canonical ULID behind the queue's name.
 local ULID = '^[a-z0-9_-]+%-[0-7]' .. string.rep('[0-9A-HJKMNP-TV-Z]', 25) .. '$'
+local ids, hashes_of = {}, {}
 for index = 16, #ARGV, 2 do
-  if not string.find(ARGV[index], ULID) then return { 'bad_id', ARGV[index] } end
+  local id, hashes = string.match(ARGV[index], '^(%S*) ?(.*)$')
+  if not string.find(id, ULID) then return { 'bad_id', id } end
+  ids[#ids + 1] = id
+  if hashes ~= '' then hashes_of[id] = hashes end
 end
 
 -- What stands before the content of each. The first chunk of a batch leaves its terms for the rows that share them.
@@ -43,22 +49,41 @@ local function is_known(id) return redis.call('EXISTS', payload_key(id), hash_ke
 -- Usually all are new, and that is told in one question.
 local function any_is_known()
   local keys = {}
-  for index = 16, #ARGV, 2 do
-    keys[#keys + 1] = payload_key(ARGV[index])
-    keys[#keys + 1] = hash_key(ARGV[index])
+  for _, id in ipairs(ids) do
+    keys[#keys + 1] = payload_key(id)
+    keys[#keys + 1] = hash_key(id)
   end
   return #keys > 0 and redis.call('EXISTS', unpack(keys)) > 0
 end
 
+-- A job comes with its files or not at all.
+local files, wanted = {}, { 'wants' }
+for id, hashes in pairs(hashes_of) do
+  if not is_known(id) then
+    files[id] = hashes
+    for hash in string.gmatch(hashes, '%x+') do
+      if not wanted[hash] and redis.call('EXISTS', content_key(hash)) == 0 then
+        wanted[#wanted + 1] = hash
+        wanted[hash] = true
+      end
+    end
+  end
+end
+if #wanted > 1 then return wanted end
+
+local function note_files(id)
+  redis.call('HSET', hash_key(id), 'files', files[id])
+  refer(files[id], due + tonumber(ARGV[7]) + tonumber(ARGV[11]))
+end
+
 local state = due > now and 'scheduled' or 'queued'
 local new, contents, known, to_ask = {}, {}, 0, any_is_known()
-for index = 16, #ARGV, 2 do
-  local id = ARGV[index]
+for index, id in ipairs(ids) do
   if contents[id] or (to_ask and is_known(id)) then
     known = known + 1
   else
     new[#new + 1] = id
-    contents[id] = ARGV[index + 1]
+    contents[id] = ARGV[15 + 2 * index]
   end
 end
 if #new > 0 and sealed then return { 'sealed' } end
@@ -67,6 +92,7 @@ local function put_in()
   local first_line, payloads = header(), {}
   for index, id in ipairs(new) do
     payloads[2 * index - 1], payloads[2 * index] = payload_key(id), first_line .. contents[id]
+    if files[id] then note_files(id) end
     if state == 'scheduled' then wait_until({ id = id, priority = priority }, 'scheduled', due) end
     if expires > 0 then redis.call('ZADD', key('expiring'), int(expires), id) end
   end

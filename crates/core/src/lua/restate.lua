@@ -42,6 +42,13 @@ local function restore(id, payload)
     end
   end
   watch_expiry(job)
+  local files = {}
+  for hash in string.gmatch(payload, '"content":"sha256:(%x+):') do files[#files + 1] = hash end
+  if #files > 0 then
+    job.files = table.concat(files, ' ')
+    set(job, 'files', job.files)
+    refer(job.files, dies_ms(job) + job.retention_ms)
+  end
   return job
 end
 

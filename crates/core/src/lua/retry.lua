@@ -1,6 +1,6 @@
 -- A person's act: send this again, or now.
 --
--- Keys:    job `<id>` and `h:<id>`, its index, `ready:<priority>`, counters, `wake`
+-- Keys:    job `<id>` and `h:<id>`, its index, `ready:<priority>`, content `a:<hash>`, counters, `wake`
 -- ARGV:    version, id
 -- Replies: queued | refused <state> <reason> | missing
 -- States:  failed, cancelled -> queued (one generation on); deferred, scheduled -> queued (now)
@@ -26,6 +26,7 @@ elseif job.state == 'failed' or job.state == 'cancelled' then
   local recipients = redis.call('HGET', hash_key(job.id), 'recipients')
   if recipients then set(job, 'recipients', (string.gsub(recipients, '"result":"refused"', '"result":"open"'))) end
   set(job, 'state', 'queued', 'attempt', '0', 'retried_ms', int(now))
+  if job.files then refer(job.files, now + job.max_age_ms + job.retention_ms) end
   watch_expiry(job)
   make_ready(job, false, job.id)
   move(job.batch, job.state, 'queued')

@@ -69,9 +69,11 @@ pub struct BatchReport {
     pub paused: bool,
     /// Sealed, with none unfinished.
     pub done: bool,
+    /// Microseconds from one mail to the next, where it has a pace.
+    pub pace_us: Option<u64>,
     /// Mails settled a second since it was created, while it runs; over its whole run when it is done.
     pub rate: f64,
-    /// Seconds left at that rate, unless all that is left waits for a person.
+    /// Seconds left at that rate and pace, unless it is paused or all that is left waits for a person.
     pub eta_s: Option<u64>,
 }
 
@@ -197,13 +199,13 @@ fn report(hash: &HashMap<String, String>, now_ms: i64, queue_paused: bool) -> Re
         sealed: text("sealed") == "1",
         paused: queue_paused || hash.contains_key("paused_ms"),
         done: false,
+        pace_us: Some(number("pace_us")).filter(|us| *us > 0),
         rate: 0.0,
         eta_s: None,
     };
     report.done = report.sealed && report.unfinished() == 0;
     let end_ms = time("done_ms").unwrap_or(now_ms);
-    let spacing = Duration::from_micros(number("pace_us"));
-    add_rate(&mut report, end_ms - created_ms, spacing);
+    add_rate(&mut report, end_ms - created_ms);
     Ok(report)
 }
 
@@ -213,16 +215,17 @@ fn report(hash: &HashMap<String, String>, now_ms: i64, queue_paused: bool) -> Re
     clippy::cast_sign_loss,
     reason = "counts of mails"
 )]
-fn add_rate(report: &mut BatchReport, ran_ms: i64, spacing: Duration) {
+fn add_rate(report: &mut BatchReport, ran_ms: i64) {
     let settled = report.sent + report.failed;
-    if settled == 0 || ran_ms <= 0 {
-        return;
-    }
-    let rate = settled as f64 * 1_000.0 / ran_ms as f64;
+    let rate = if ran_ms > 0 { settled as f64 * 1_000.0 / ran_ms as f64 } else { 0.0 };
     report.rate = (rate * 100.0).round() / 100.0;
     // What is in doubt waits for a person, at no rate.
-    if report.unfinished() > report.unknown {
-        let seconds_each = spacing.as_secs_f64().max(1.0 / rate);
-        report.eta_s = Some((report.unfinished() as f64 * seconds_each).ceil() as u64);
+    let left = report.unfinished() - report.unknown;
+    let spacing_s = report.pace_us.map(|us| us as f64 / 1e6);
+    let so_far_s = (rate > 0.0).then(|| 1.0 / rate);
+    // A pace can't be beaten; the past counts for more only where other things held the mails up.
+    let seconds_each = spacing_s.into_iter().chain(so_far_s).fold(0.0, f64::max);
+    if left > 0 && !report.paused && seconds_each > 0.0 {
+        report.eta_s = Some((left as f64 * seconds_each).ceil() as u64);
     }
 }

@@ -194,6 +194,12 @@ impl Args {
         self.text.capacity() + self.ends.capacity() * size_of::<usize>()
     }
 
+    pub(super) fn push_bytes(&mut self, arg: &[u8]) -> &mut Self {
+        self.text.extend_from_slice(arg);
+        self.ends.push(self.text.len());
+        self
+    }
+
     pub(super) fn push(&mut self, arg: impl Display) -> &mut Self {
         // Writing to memory can't fail.
         let _ = write!(self.text, "{arg}");

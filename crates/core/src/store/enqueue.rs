@@ -1,12 +1,18 @@
 //! Handing jobs over.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
     connection::{Args, Store},
     reply::{Words, unexpected},
 };
-use crate::{Backoff, BatchId, Error, JobId, Mail, Policy, Priority, QueueName, Result, payload};
+use crate::{
+    Backoff, BatchId, Content, ContentHash, Error, InvalidInput, JobId, Mail, Policy, Priority, QueueName, Result,
+    payload,
+};
 
 /// When a job is to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,26 +75,32 @@ pub struct Enqueued {
 pub struct Parcel {
     queue: QueueName,
     args: Args,
+    /// What is kept apart from the jobs.
+    contents: BTreeMap<ContentHash, Content>,
 }
 
 impl Parcel {
     /// Makes jobs ready.
     pub fn new(queue: &QueueName, batch: Option<&BatchId>, terms: &JobTerms, jobs: &[NewJob]) -> Result<Self> {
         let mut args = terms_args(terms, batch);
-        let contents: Vec<String> =
+        let texts: Vec<String> =
             jobs.iter().map(|job| payload::encode_content(&job.mail, terms.sensitive)).collect::<Result<_, _>>()?;
         let id_bytes = queue.as_str().len() + JobId::SHORT_BYTES + 1;
-        args.reserve(2 * jobs.len(), contents.iter().map(|content| content.len() + id_bytes).sum());
-        for (job, content) in jobs.iter().zip(contents) {
-            args.push(&job.id).push(content);
+        args.reserve(2 * jobs.len(), texts.iter().map(|content| content.len() + id_bytes).sum());
+        let mut contents = BTreeMap::new();
+        for (job, text) in jobs.iter().zip(texts) {
+            args.push(named_with_files(job)).push(text);
         }
-        Ok(Self { queue: queue.clone(), args })
+        for content in jobs.iter().flat_map(|job| job.mail.large_contents()) {
+            contents.entry(content.hash()).or_insert_with(|| content.clone());
+        }
+        Ok(Self { queue: queue.clone(), args, contents })
     }
 
     /// How much memory it takes, about.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.args.bytes()
+        self.args.bytes() + self.contents.values().map(Content::size).sum::<usize>()
     }
 }
 
@@ -106,10 +118,35 @@ impl Store {
 
     /// Hands over what was made ready. As safe to say again.
     pub async fn put_in(&self, parcel: &Parcel) -> Result<Enqueued> {
+        for _ in 0..MOST_WISHES {
+            match self.try_put_in(parcel).await? {
+                PutIn::Done(enqueued) => return Ok(enqueued),
+                PutIn::Wants(hashes) => self.bring(parcel, &hashes).await?,
+            }
+        }
+        Err(Error::Protocol("the contents of files are not kept".to_owned()))
+    }
+
+    async fn bring(&self, parcel: &Parcel, hashes: &[ContentHash]) -> Result<()> {
+        for hash in hashes {
+            let content = parcel.contents.get(hash).filter(|content| content.is_at_hand());
+            let gone = || InvalidInput::new("attachments", format!("the content {hash} is not at hand"));
+            self.keep_content(&parcel.queue, content.ok_or_else(gone)?).await?;
+        }
+        Ok(())
+    }
+
+    async fn try_put_in(&self, parcel: &Parcel) -> Result<PutIn> {
         let base = self.keys.queue(&parcel.queue);
         let mut reply = Words::new(self.invoke("enqueue", base, &parcel.args).await?);
         match reply.next::<String>()?.as_str() {
-            "enqueued" => Ok(Enqueued { added: reply.next()?, known: reply.next()?, due_ms: reply.next()? }),
+            "enqueued" => {
+                Ok(PutIn::Done(Enqueued { added: reply.next()?, known: reply.next()?, due_ms: reply.next()? }))
+            }
+            "wants" => {
+                let hashes = reply.rest::<String>()?;
+                Ok(PutIn::Wants(hashes.iter().map(|hash| hash.parse()).collect::<Result<_, _>>()?))
+            }
             "cancelled" => Err(Error::Conflict("the batch was cancelled".to_owned())),
             "sealed" => Err(Error::Conflict("the batch is sealed: its input had ended".to_owned())),
             "missing" => Err(Error::NotFound("the batch".to_owned())),
@@ -117,6 +154,22 @@ impl Store {
             other => Err(unexpected(other)),
         }
     }
+}
+
+/// What became of a parcel.
+enum PutIn {
+    Done(Enqueued),
+    /// Redis does not have these contents.
+    Wants(Vec<ContentHash>),
+}
+
+/// All that a chunk needs is wanted at once; asked again, something may have gone meanwhile.
+const MOST_WISHES: usize = 4;
+
+/// The id, and the hashes of the files that the job needs.
+fn named_with_files(job: &NewJob) -> String {
+    let hashes: BTreeSet<ContentHash> = job.mail.large_contents().map(Content::hash).collect();
+    hashes.iter().fold(job.id.to_string(), |named, hash| format!("{named} {hash}"))
 }
 
 fn terms_args(terms: &JobTerms, batch: Option<&BatchId>) -> Args {

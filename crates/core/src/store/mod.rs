@@ -7,6 +7,7 @@ mod bell;
 mod captured;
 mod claim;
 mod connection;
+mod contents;
 mod durability;
 mod enqueue;
 mod facts;

@@ -9,6 +9,7 @@ const PARTS: [(&str, &str); 5] = [
         concat!(
             include_str!("../lua/parts/header.lua"),
             include_str!("../lua/parts/kept.lua"),
+            include_str!("../lua/parts/contents.lua"),
             include_str!("../lua/parts/job.lua")
         ),
     ),
@@ -18,7 +19,7 @@ const PARTS: [(&str, &str); 5] = [
 ];
 
 /// Name and source of each script.
-const SOURCES: [(&str, &str); 29] = [
+const SOURCES: [(&str, &str); 30] = [
     ("batch_cancel", include_str!("../lua/batch_cancel.lua")),
     ("batch_create", include_str!("../lua/batch_create.lua")),
     ("batch_seal", include_str!("../lua/batch_seal.lua")),
@@ -26,6 +27,7 @@ const SOURCES: [(&str, &str); 29] = [
     ("begin", include_str!("../lua/begin.lua")),
     ("cancel", include_str!("../lua/cancel.lua")),
     ("claim", include_str!("../lua/claim.lua")),
+    ("content_keep", include_str!("../lua/content_keep.lua")),
     ("defer", include_str!("../lua/defer.lua")),
     ("enqueue", include_str!("../lua/enqueue.lua")),
     ("finish", include_str!("../lua/finish.lua")),
@@ -51,7 +53,7 @@ const SOURCES: [(&str, &str); 29] = [
 ];
 
 /// Scripts that put something in: Redis must be free to refuse them when it is full.
-const ALLOCATING: [&str; 4] = ["enqueue", "batch_create", "schedule_put", "schedule_tick"];
+const ALLOCATING: [&str; 5] = ["enqueue", "content_keep", "batch_create", "schedule_put", "schedule_tick"];
 
 static SCRIPTS: LazyLock<HashMap<&'static str, redis::Script>> = LazyLock::new(|| {
     SOURCES.iter().map(|(name, source)| (*name, redis::Script::new(&assemble(name, source)))).collect()

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test may fail loudly")]
 
 mod clocks;
+mod contents;
 mod durability;
 mod fixture;
 mod full;

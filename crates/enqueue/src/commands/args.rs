@@ -93,7 +93,8 @@ pub(crate) fn span(text: &str) -> Result<Duration, String> {
     parse_span(text).map_err(|error| error.problem)
 }
 
-fn positive_span(text: &str) -> Result<Duration, String> {
+/// One that is not nothing, for clap.
+pub(crate) fn positive_span(text: &str) -> Result<Duration, String> {
     let span = span(text)?;
     if span.is_zero() { Err("it may be more than nothing".to_owned()) } else { Ok(span) }
 }

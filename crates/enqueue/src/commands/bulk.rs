@@ -1,18 +1,21 @@
 //! `postroom bulk`
 
+use std::time::Duration;
+
 use indicatif::{ProgressBar, ProgressStyle};
-use postroom_core::{BatchId, Mail, Mailbox, QueueName};
+use postroom_core::{BatchId, Mail, Mailbox, Pace, QueueName, Rate, format_span};
 use serde_json::json;
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     Context,
-    args::{TermArgs, VarArgs},
+    args::{TermArgs, VarArgs, positive_span},
     exit::{Exit, Failure, Result},
     outcome, queues,
-    rows::{HEAD, Input, Place, Row, Sieve, Source},
+    rows::{Input, Place, Row, Sieve, Source},
     watch,
 };
-use crate::{BulkInput, BulkSummary, Error};
+use crate::{BulkInput, BulkSummary, Error, Options, check::HEAD};
 
 const EXAMPLES: &str = "Examples:
   postroom bulk --template newsletter --csv examples/recipients.csv \\
@@ -22,6 +25,8 @@ const EXAMPLES: &str = "Examples:
     --vars event.json
   cat mails.jsonl | postroom bulk --jsonl - --key june-invoices
   postroom bulk --template newsletter --csv people.csv --strict --in 2h --priority 7
+  postroom bulk --template newsletter --csv people.csv --rate 100/m
+  postroom bulk --template newsletter --csv people.csv --delay 5s --durable
 
 The address column is to or email; the other columns are variables, which win over
 --var. With --template a row of JSON lines is an object of that kind; without, it is
@@ -53,6 +58,12 @@ pub(crate) struct Args {
     from: Option<Mailbox>,
     #[command(flatten)]
     terms: TermArgs,
+    /// So many mails a second, minute, hour or day, evenly spaced, as in 100/m
+    #[arg(long, value_name = "RATE", conflicts_with = "delay")]
+    rate: Option<Rate>,
+    /// So long from the beginning of a mail to the beginning of the next, one at a time, as in 5s
+    #[arg(long, value_name = "DURATION", value_parser = positive_span)]
+    delay: Option<Duration>,
     /// A name for people; default: the template's
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -62,11 +73,14 @@ pub(crate) struct Args {
     /// Send to an address as often as it is named
     #[arg(long)]
     allow_duplicates: bool,
+    /// End well only when all of it stays even if Redis is killed then; refused where Redis can't promise that
+    #[arg(long)]
+    durable: bool,
     /// Show on standard error how the sending goes, to its end; the exit code tells what became of it
     #[arg(long)]
     watch: bool,
     /// Send now, one by one, in the foreground, without Redis
-    #[arg(long, conflicts_with_all = ["watch", "key", "after", "at", "expires_in"])]
+    #[arg(long, conflicts_with_all = ["watch", "key", "after", "at", "expires_in", "durable"])]
     sync: bool,
 }
 
@@ -83,7 +97,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<()> {
     let mut sieve = args.sieve(context, &input, &shared).await?;
     let head = head(&mut sieve, &input)?;
     if args.sync {
-        return send_all(context, sieve, head, &shared, args.terms.queue.as_ref()).await;
+        return send_all(context, sieve, head, &shared, &args).await;
     }
     let id = put_in(context, &args, sieve, head, &shared, &input.hash).await?;
     if args.watch { outcome::of_batch(&watch::batch(context, &id, None).await?) } else { Ok(()) }
@@ -107,6 +121,10 @@ impl Args {
             (None, Some(path)) => Source::Jsonl { place: Place::of(path), with_template: self.template.is_some() },
             (None, None) => Source::Addresses(self.to.clone()),
         }
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        self.rate.map(Pace::Rate).or(self.delay.map(Pace::Delay))
     }
 
     async fn sieve<'a>(&self, context: &'a Context, input: &Input, shared: &'a Mail) -> Result<Sieve<'a>> {
@@ -147,11 +165,14 @@ async fn put_in(
     shared: &Mail,
     hash: &str,
 ) -> Result<BatchId> {
-    let options = args.terms.options();
+    let options = Options { durable: args.durable, ..args.terms.options() };
     let mut bulk = context.postroom.bulk(shared.clone()).rows(rows_hash(context, args, hash).await?);
     bulk = bulk.with(options);
     if let Some(name) = &args.name {
         bulk = bulk.name(name);
+    }
+    if let Some(pace) = args.pace() {
+        bulk = bulk.pace(pace);
     }
     let queue = bulk.queue();
     let mut batch = queues::with_warning(context, &queue, bulk.start()).await?;
@@ -165,7 +186,7 @@ async fn put_in(
         Err(failure) => Err(failure),
     };
     let summary = summary.map_err(|failure| broken_off(failure, &id, added, args.terms.key.as_deref()))?;
-    tell(context, &summary, invalid, duplicates);
+    tell(context, &summary, args.pace(), invalid, duplicates);
     Ok(id)
 }
 
@@ -201,7 +222,7 @@ fn broken_off(failure: Failure, id: &BatchId, added: u64, key: Option<&str>) -> 
     failure.because(&format!("{id} broke off after about {added}; {go_on}"))
 }
 
-fn tell(context: &Context, summary: &BulkSummary, invalid: u64, duplicates: u64) {
+fn tell(context: &Context, summary: &BulkSummary, pace: Option<Pace>, invalid: u64, duplicates: u64) {
     let mut words = format!("{} queued", outcome::mails(summary.total));
     for (number, what) in
         [(summary.known, "of them before"), (invalid, "invalid"), (duplicates, "skipped, their address came before")]
@@ -210,7 +231,16 @@ fn tell(context: &Context, summary: &BulkSummary, invalid: u64, duplicates: u64)
             words.push_str(&format!(", {number} {what}"));
         }
     }
+    if let Some(pace) = pace {
+        words.push_str(&format!("; at {pace} they take about {}", format_span(takes(pace, summary.total))));
+    }
     context.console.note(words);
+}
+
+/// From the first mail to the last, in whole seconds where there are many.
+fn takes(pace: Pace, mails: u64) -> Duration {
+    let all = pace.spacing().saturating_mul(u32::try_from(mails.saturating_sub(1)).unwrap_or(u32::MAX));
+    if all < Duration::from_secs(10) { all } else { Duration::from_secs(all.as_secs()) }
 }
 
 /// On standard error; hidden where that is no terminal.
@@ -229,21 +259,16 @@ struct Tally {
     duplicates: u64,
 }
 
-async fn send_all(
-    context: &Context,
-    mut sieve: Sieve<'_>,
-    head: Vec<Row>,
-    shared: &Mail,
-    queue: Option<&QueueName>,
-) -> Result<()> {
+async fn send_all(context: &Context, mut sieve: Sieve<'_>, head: Vec<Row>, shared: &Mail, args: &Args) -> Result<()> {
     let of_template =
         shared.template.as_ref().and_then(|name| context.postroom.settings().templates.get(name)?.queue.clone());
-    let queue = queue.cloned().or(of_template).unwrap_or_else(QueueName::bulk);
+    let queue = args.terms.queue.clone().or(of_template).unwrap_or_else(QueueName::bulk);
     let mut tally = Tally::default();
-    for row in head {
-        send_one(context, row, shared, &queue, &mut tally).await?;
-    }
-    while let Some(row) = sieve.next()? {
+    let spacing = args.pace().map(Pace::spacing).unwrap_or_default();
+    let (mut head, mut next_at) = (head.into_iter(), Instant::now());
+    while let Some(row) = head.next().map_or_else(|| sieve.next(), |row| Ok(Some(row)))? {
+        sleep_until(next_at).await;
+        next_at = Instant::now() + spacing;
         send_one(context, row, shared, &queue, &mut tally).await?;
     }
     context.postroom.close().await;

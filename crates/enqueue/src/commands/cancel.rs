@@ -7,7 +7,7 @@ use super::{
     Context,
     exit::{Failure, Result},
     id::Id,
-    outcome,
+    outcome, several,
 };
 
 const EXAMPLES: &str = "Examples:
@@ -23,21 +23,12 @@ pub(crate) struct Args {
     ids: Vec<Id>,
 }
 
-/// All are tried; the first failure decides the exit code, the others are told too.
 pub(crate) async fn run(context: &Context, args: &Args) -> Result<()> {
-    let mut first = None;
-    for id in &args.ids {
-        let result = match id {
-            Id::Job(id) => job(context, id).await,
-            Id::Batch(id) => batch(context, id).await,
-        };
-        match (result, &first) {
-            (Ok(()), _) => {}
-            (Err(failure), None) => first = Some(failure),
-            (Err(failure), Some(_)) => context.console.fail(&failure),
-        }
-    }
-    first.map_or(Ok(()), Err)
+    several::each(context.console, &args.ids, async |id| match id {
+        Id::Job(id) => job(context, id).await,
+        Id::Batch(id) => batch(context, id).await,
+    })
+    .await
 }
 
 async fn job(context: &Context, id: &JobId) -> Result<()> {

@@ -41,5 +41,5 @@ pub(crate) fn attachment(path: &Path, max_size: u64) -> Result<Attachment, Inval
     let content = fs::read(path).map_err(|error| refuse(format!("can't be read: {error}")))?;
     let name = path.file_name().and_then(|name| name.to_str());
     let filename = name.ok_or_else(|| refuse("has no name that is UTF-8".to_owned()))?.to_owned();
-    Ok(Attachment { filename, content_type: None, content_id: None, content })
+    Ok(Attachment { filename, content_type: None, content_id: None, content: content.into() })
 }

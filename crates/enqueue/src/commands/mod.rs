@@ -8,6 +8,7 @@ mod doctor;
 mod exit;
 mod files;
 mod id;
+mod limits;
 mod list;
 mod outcome;
 mod pause;
@@ -17,6 +18,7 @@ mod retry;
 mod rows;
 mod schedule;
 mod send;
+mod several;
 mod sibling;
 mod status;
 mod table;
@@ -74,6 +76,7 @@ enum Command {
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
     Workers(workers::Args),
+    Limits(limits::Args),
     Templates(templates::Args),
     Schedule(schedule::Args),
     Doctor(doctor::Args),
@@ -138,6 +141,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<()> {
         Command::Pause(args) => pause::pause(context, &args).await,
         Command::Resume(args) => pause::resume(context, &args).await,
         Command::Workers(args) => workers::run(context, &args).await,
+        Command::Limits(args) => limits::run(context, &args).await,
         Command::Templates(args) => templates::run(context, &args).await,
         Command::Schedule(args) => schedule::run(context, &args).await,
         Command::Doctor(args) => doctor::run(context, &args).await,

@@ -1,6 +1,8 @@
 //! What the end of a job or a batch means for whoever waited for it.
 
-use postroom_core::{BatchReport, JobReport, JobState};
+use std::time::Duration;
+
+use postroom_core::{BatchReport, JobReport, JobState, format_span};
 
 use super::exit::{Failure, Result};
 
@@ -52,6 +54,21 @@ pub(crate) fn counts(batch: &BatchReport) -> String {
     ];
     let told = all.into_iter().filter(|(_, number)| *number > 0).map(|(name, number)| format!("{number} {name}"));
     std::iter::once(format!("{} in all", batch.total)).chain(told).collect::<Vec<_>>().join(", ")
+}
+
+/// How it goes: the counters, how fast, for how long still.
+pub(crate) fn progress(batch: &BatchReport) -> String {
+    let mut told = counts(batch);
+    if batch.rate > 0.0 {
+        told.push_str(&format!("; {} a second", batch.rate));
+    }
+    if let Some(seconds) = batch.eta_s {
+        told.push_str(&format!("; {} left", format_span(Duration::from_secs(seconds))));
+    }
+    if batch.paused && batch.unfinished() > 0 {
+        told.push_str("; paused");
+    }
+    told
 }
 
 /// A number of mails.

@@ -129,6 +129,7 @@ fn batch_in_words(batch: &BatchReport) -> String {
     facts.add("template", batch.template.as_ref());
     facts.add("created", Some(&batch.created_at));
     facts.add("mails", Some(outcome::counts(batch)));
+    facts.add("pace", batch.pace_us.map(|us| format!("one every {:?}", Duration::from_micros(us))));
     facts.add("rate", (batch.rate > 0.0).then(|| format!("{} a second", batch.rate)));
     facts.add("left", batch.eta_s.map(|s| postroom_core::format_span(Duration::from_secs(s))));
     facts.0

@@ -42,11 +42,11 @@ pub(crate) async fn batch(context: &Context, id: &BatchId, limit: Option<Duratio
         let Some(report) = absence.bridge(looked, out_of_time(start, limit))? else { continue };
         let counts = outcome::counts(&report);
         if bar.is_hidden() && counts != shown {
-            context.console.note(&counts);
+            context.console.note(outcome::progress(&report));
         }
         bar.set_length(report.total);
         bar.set_position(report.total - report.unfinished());
-        bar.set_message(counts.clone());
+        bar.set_message(outcome::progress(&report));
         shown = counts;
         let over = report.sealed && report.unfinished() == report.unknown;
         if over || out_of_time(start, limit) {

@@ -30,7 +30,7 @@ fn each_is_named() {
         (&["--text", "@latin1.txt"], &["latin1.txt", "UTF-8"]),
         (&["--text", "t", "--attach", "missing.pdf"], &["missing.pdf"]),
         (&["--text", "t", "--attach", "huge.bin"], &["huge.bin", "20000", "MAX_MESSAGE_SIZE"]),
-        (&["--text", "t", "--attach", "big.bin"], &["12001", "MAX_MESSAGE_SIZE"]),
+        (&["--text", "t", "--attach", "big.bin"], &["the message would have", "MAX_MESSAGE_SIZE allows 10000"]),
         (&["--text", "t", "--template", "newsletter"], &["cannot be used with"]),
         (&["--text", "t", "--var", "a=b"], &["--template"]),
         (&["--template", "newsletter", "--vars", "list.json"], &["list.json"]),
@@ -94,4 +94,16 @@ fn without_a_templates_folder_the_workers_will_do() {
     let desk = Desk::new();
     let id = desk.ok(&["send", "--to", "a@example.org", "--template", "anything"]);
     assert_eq!(desk.status(&id)["template"], "anything");
+}
+
+/// What is near the limit is composed to know: headers and line ends count.
+#[test]
+fn the_size_is_that_of_the_message() {
+    let desk = Desk::new().with("MAX_MESSAGE_SIZE", "10kB");
+    let send = |text: usize| {
+        let text = format!("{}\n", "y".repeat(69)).repeat(text / 70);
+        desk.run(&["send", "--to", "a@example.org", "--subject", "s", "--text", &text])
+    };
+    assert_eq!(send(9_100).code, 0);
+    send(9_870).refused(2, &["the message would have 10", "MAX_MESSAGE_SIZE allows 10000"]);
 }

@@ -190,3 +190,22 @@ fn a_batch_is_cancelled_at_once() {
     desk.ok(&["cancel", &id]);
     desk.ok(&["retry", &id]);
 }
+
+#[test]
+fn a_paced_bulk_says_how_long_it_takes() {
+    let desk = Desk::new().with_templates();
+    let rows: String = (0..451).map(|n| format!("a{n}@example.org,A{n}\n")).collect();
+    desk.file("people.csv", format!("email,name\n{rows}"));
+    desk.run(&news(&["--csv", "people.csv", "--rate", "100/m"])).says(&["at 100/m they take about 4m30s"]);
+    let ran = desk.run(&news(&["--csv", "people.csv", "--delay", "5s"]));
+    ran.says(&["at one every 5s they take about 37m30s"]);
+    let batch = desk.status(ran.out());
+    assert_eq!((&batch["pace_us"], &batch["eta_s"]), (&json!(5_000_000), &json!(2_255)), "{batch}");
+    for (more, words) in [
+        (&["--rate", "fast"][..], &["fast", "as in 2/s"][..]),
+        (&["--delay", "5"], &["5", "unit"]),
+        (&["--delay", "5s", "--rate", "1/s"], &["cannot be used with"]),
+    ] {
+        desk.run(&news(&[&["--csv", "people.csv"], more].concat())).refused(2, words);
+    }
+}

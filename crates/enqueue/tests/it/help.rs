@@ -17,6 +17,7 @@ fn every_command_has_help_with_examples() {
         "pause",
         "resume",
         "workers",
+        "limits",
         "templates",
         "schedule",
         "doctor",
@@ -35,9 +36,14 @@ fn every_command_has_help_with_examples() {
 #[test]
 fn what_does_not_exist_is_refused() {
     let desk = Desk::new();
-    for args in
-        [&["emit"][..], &["limits"], &["serve"], &["send", "--durable"], &["bulk", "--rate", "1/s"], &["--nope"]]
-    {
+    for args in [
+        &["emit"][..],
+        &["serve"],
+        &["send", "--durable"],
+        &["bulk", "--rate", "1/s"],
+        &["limits", "typo"],
+        &["--nope"],
+    ] {
         let ran = desk.run(args);
         assert_eq!(ran.code, 2, "{args:?}: {ran:?}");
         assert!(ran.stderr.starts_with("error: "), "{ran:?}");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use postroom_core::settings::Sources;
-use postroom_enqueue::{Due, JobState, Mail, Options, Postroom, Settings};
+use postroom_enqueue::{Attachment, Due, JobState, Mail, Options, Postroom, Settings};
 use postroom_testkit::{FakeSmtp, PrivateRedis, unique_prefix};
 
 fn settings(more: &[(&str, &str)]) -> Settings {
@@ -58,6 +58,33 @@ async fn a_bulk_that_broke_off_can_be_said_again() {
     assert!(summary.total == 500 && summary.known >= 200, "{summary:?}");
     let batch = postroom.batch_status(&id).await.expect("an answer").expect("a batch");
     assert_eq!((batch.total, batch.invalid, batch.duplicates, batch.sealed), (500, 2, 3, true));
+}
+
+#[tokio::test]
+async fn what_can_not_be_sent_is_found_before_anything_is_queued() {
+    let templates = concat!(env!("CARGO_MANIFEST_DIR"), "/../../templates");
+    let postroom = Postroom::with_settings(settings(&[("TEMPLATES_DIR", templates), ("MAX_MESSAGE_SIZE", "20kB")]));
+    let vars = |json| serde_json::from_value(json).expect("variables");
+    let shared = Mail {
+        template: Some("newsletter".to_owned()),
+        vars: vars(serde_json::json!({ "title": "T", "intro": "I" })),
+        ..Mail::default()
+    };
+    let to = vec!["a@example.org".parse().expect("an address")];
+    let mut input = postroom.bulk(shared).start().await.expect("a batch");
+    let named = Mail { to: to.clone(), vars: vars(serde_json::json!({ "name": "Ann" })), ..Mail::default() };
+    input.add(named.clone()).await.expect("added");
+    let nameless = input.add(Mail { to, ..Mail::default() }).await.expect_err("no name").to_string();
+    assert!(nameless.contains("mail 2:") && nameless.contains("name"), "{nameless}");
+    for _ in 0..10 {
+        input.add(named.clone()).await.expect("added");
+    }
+    let content = vec![7; 20_000];
+    let file =
+        Attachment { filename: "a.bin".to_owned(), content_type: None, content_id: None, content: content.into() };
+    let large = input.add(Mail { attachments: vec![file], ..named }).await.expect_err("too large").to_string();
+    assert!(large.contains("mail 12:") && large.contains("MAX_MESSAGE_SIZE allows 20000"), "{large}");
+    assert_eq!(postroom.batch_status(input.id()).await.expect("an answer").expect("a batch").total, 0);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod desk;
 mod help;
 mod kept;
 mod library;
+mod limits;
 mod outage;
 mod rows;
 mod schedule;

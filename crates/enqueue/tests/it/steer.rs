@@ -55,6 +55,30 @@ fn a_queue_pauses_and_goes_on() {
 }
 
 #[test]
+fn a_batch_pauses_and_goes_on_beside_queues() {
+    let desk = Desk::new().with_templates();
+    let news = ["bulk", "--template", "newsletter", "--var", "name=A", "--var", "title=T", "--var", "intro=I"];
+    let id = desk.ok(&[&news[..], &["--rate", "100/m", "--to", "a@example.org", "b@example.org"]].concat());
+    assert_eq!((&desk.status(&id)["eta_s"], &desk.status(&id)["pace_us"]), (&2.into(), &600_000.into()));
+    let told = lines(&desk.ok(&["pause", &id, "emails", "--json"]));
+    assert_eq!(told[0], serde_json::json!({ "id": id, "paused": true }));
+    assert_eq!(told[1], serde_json::json!({ "queue": "emails", "paused": true }));
+    let batch = desk.status(&id);
+    assert_eq!((&batch["paused"], &batch["eta_s"], &batch["queued"]), (&true.into(), &Value::Null, &2.into()));
+    assert!(desk.ok(&["status", &id]).contains("bulk (paused)"));
+    assert!(desk.ok(&["pause", &id]).contains("was paused before"));
+    assert!(desk.ok(&["resume", &id]).contains("goes on"));
+    assert!(desk.ok(&["resume", &id]).contains("was not paused"));
+    assert_eq!(desk.status(&id)["paused"], false);
+    // All are tried, the first failure decides.
+    let ran = desk.run(&["pause", "b.bulk.01ARZ3NDEKTSV4RRFFQ69G5FAV", "typo", &id]);
+    assert_eq!((ran.code, ran.out()), (4, format!("{id} is paused").as_str()), "{ran:?}");
+    ran.says(&["01ARZ3NDEKTSV4RRFFQ69G5FAV was not found", "the queue typo was not found"]);
+    desk.ok(&["cancel", &id]);
+    desk.run(&["pause", &id]).refused(7, &["was cancelled"]);
+}
+
+#[test]
 fn list_filters_and_goes_on() {
     let desk = Desk::new();
     for number in 0..5 {

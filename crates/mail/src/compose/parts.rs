@@ -128,7 +128,7 @@ fn file_part(file: &Attachment, in_html: bool) -> Result<SinglePart, InvalidInpu
         let id = one_word("attachments", id.trim().trim_start_matches('<').trim_end_matches('>'))?;
         part = part.header(ContentId::from(format!("<{id}>")));
     }
-    Ok(part.body(base64(&file.content)))
+    Ok(part.body(base64(file.content.bytes())))
 }
 
 /// A plain `type/subtype` with ASCII parameters; a multipart would promise parts that are not there.

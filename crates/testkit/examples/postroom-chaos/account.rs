@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 const UNFINISHED: [&str; 4] = ["scheduled", "queued", "sending", "deferred"];
-const STATES: [&str; 8] = ["scheduled", "queued", "sending", "deferred", "sent", "failed", "cancelled", "unknown"];
+/// Those that a batch counts.
+pub(crate) const STATES: [&str; 8] =
+    ["scheduled", "queued", "sending", "deferred", "sent", "failed", "cancelled", "unknown"];
 
 const SLOWNESS: Duration = Duration::from_millis(500);
 

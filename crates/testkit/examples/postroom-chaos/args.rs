@@ -88,6 +88,8 @@ pub(crate) enum Scenario {
     WorkerClocks,
     /// A million mails due at the same second, and an urgent one
     MillionDue,
+    /// A batch of 100,000 is paused, resumed and cancelled while it is being sent
+    BatchSteered,
     /// A worker with 200 mails under way is told to end, and killed after 30 s
     Sigterm,
     /// Of 1,000 scheduled mails 500 are cancelled, then everything is killed

@@ -61,8 +61,13 @@ impl Bench {
 
     /// The key in Redis that holds a job's payload.
     pub(crate) fn payload_key(&self, id: &JobId) -> String {
+        self.key(&id.short())
+    }
+
+    /// A key of its queue.
+    pub(crate) fn key(&self, name: &str) -> String {
         let prefix = self.env.iter().find(|(name, _)| name == "POSTROOM_PREFIX").map(|(_, prefix)| prefix.as_str());
-        format!("{{{}:{}}}:{}", prefix.unwrap_or_default(), self.queue, id.short())
+        format!("{{{}:{}}}:{name}", prefix.unwrap_or_default(), self.queue)
     }
 
     pub(crate) fn folder(&self) -> &Path {

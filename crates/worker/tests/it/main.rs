@@ -5,6 +5,7 @@
 mod bench;
 mod endings;
 mod fallback;
+mod files;
 mod limits;
 mod logs;
 mod outages;

@@ -17,7 +17,7 @@ local function batch_facts(batch)
 end
 local function batch_cancelled(batch) return batch ~= '-' and batch_facts(batch).cancelled end
 
-local FIELDS = { 'state', 'fence', 'worker', 'begun_ms', 'attempt', 'tries', 'resends', 'retried_ms', 'settled' }
+local FIELDS = { 'state', 'fence', 'worker', 'begun_ms', 'attempt', 'tries', 'resends', 'retried_ms', 'settled', 'files' }
 
 -- One that was sent and is kept as one string. Without its batch's terms its time is over.
 local function load_kept(id, payload)
@@ -209,6 +209,12 @@ local function bury(job, reason)
   redis.call('PEXPIRE', hash, TOMBSTONE_MS)
 end
 
+-- A job that ends needs its files no more, unless it may be sent again.
+local function release_files(job, state)
+  if not job.files or FINISHED[job.state] then return end
+  release(job.files, (state == 'sent' or job.swept) and 0 or job.retention_ms)
+end
+
 -- Ends the job: sent, failed or cancelled. A `swept` job was counted as cancelled together with its batch.
 local function to_finished(job, state, reason)
   unindex(job)
@@ -218,6 +224,7 @@ local function to_finished(job, state, reason)
     count(key('n'), state .. '_total', 1)
     count(minute_key(), state, 1)
   end
+  release_files(job, state)
   job.state = state
   if job.expires_ms > 0 then redis.call('ZREM', key('expiring'), job.id) end
   if job.retention_ms == 0 then return bury(job, reason) end
@@ -261,6 +268,7 @@ local function to_unknown(job)
   redis.call('HDEL', hash_key(job.id), 'worker', 'begun_ms')
   redis.call('ZADD', key('unknown'), int(now), job.id)
   redis.call('ZREM', key('expiring'), job.id)
+  if job.files then refer_longer(job.files) end
   move(job.batch, job.state, 'unknown')
   job.state = 'unknown'
 end

@@ -4,13 +4,14 @@ mod csv;
 mod input;
 mod jsonl;
 mod lines;
+mod seen;
 mod sieve;
 
 use postroom_core::{InvalidInput, Mail, Mailbox};
 
 pub(crate) use self::{
     input::{Input, Place, Source},
-    sieve::{HEAD, Sieve},
+    sieve::Sieve,
 };
 
 /// A row that is a mail: what is its own, beside what all share.

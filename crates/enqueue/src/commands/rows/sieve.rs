@@ -1,10 +1,5 @@
 //! What of a bulk's rows can be sent: bad rows are told and counted, an address that came before is left out.
 
-use std::{
-    collections::{HashSet, hash_map::RandomState},
-    hash::BuildHasher,
-};
-
 use postroom_core::Mail;
 
 use super::{
@@ -13,11 +8,9 @@ use super::{
         exit::{Failure, Result},
     },
     Row, Rows, Unreadable,
+    seen::Seen,
 };
-use crate::check::{Checker, Problem};
-
-/// So many rows are looked at before anything is queued: what a template lacks for one of them, it lacks for all.
-pub(crate) const HEAD: u64 = 10;
+use crate::check::{Checker, HEAD, Problem};
 
 /// Rows on their way through.
 pub(crate) struct Sieve<'a> {
@@ -91,29 +84,5 @@ impl<'a> Sieve<'a> {
     fn refuse(&mut self, line: u64, problem: &str) {
         self.invalid += 1;
         self.console.note(format_args!("line {line}: {problem}"));
-    }
-}
-
-/// Addresses that came before, eight bytes each.
-#[derive(Default)]
-struct Seen {
-    hashes: HashSet<u64>,
-    hasher: RandomState,
-}
-
-impl Seen {
-    fn holds(&self, mail: &Mail) -> bool {
-        self.hashes.contains(&self.hash(mail))
-    }
-
-    fn add(&mut self, mail: &Mail) {
-        self.hashes.insert(self.hash(mail));
-    }
-
-    /// In their normal form: those of one mail together.
-    fn hash(&self, mail: &Mail) -> u64 {
-        let mut addresses = mail.recipients();
-        addresses.sort();
-        self.hasher.hash_one(addresses)
     }
 }

@@ -75,7 +75,7 @@ impl<'a> File<'a> {
         let bare = |id: &'a String| id.trim().trim_start_matches('<').trim_end_matches('>');
         Self {
             filename: &file.filename,
-            content: &file.content,
+            content: file.content.bytes(),
             content_type: file.content_type.as_deref(),
             content_id: file.content_id.as_ref().filter(|_| is_in_html).map(bare),
         }

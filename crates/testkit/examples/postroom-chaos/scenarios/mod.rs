@@ -7,6 +7,7 @@ mod network;
 mod pace;
 mod redis;
 mod replies;
+mod steering;
 mod workers;
 
 use crate::account::Account;
@@ -42,6 +43,7 @@ pub(crate) async fn run(scenario: Scenario, args: &Args) -> Report {
         Scenario::BlackHole => network::black_hole(play, report).await,
         Scenario::LostReplies => replies::lost(play, report).await,
         Scenario::MillionDue => crowd::million_due(play, report).await,
+        Scenario::BatchSteered => steering::batch_steered(play, report).await,
         Scenario::Sigterm => endings::sigterm(play, report).await,
         Scenario::BulkDelay => pace::bulk_delay(play, report).await,
         Scenario::UrgentLimited => pace::urgent_limited(play, report).await,

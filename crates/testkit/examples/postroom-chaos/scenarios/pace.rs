@@ -85,8 +85,7 @@ async fn arrived(site: &Arc<Site>, number: usize, patience: Duration) -> Vec<Ins
 
 /// The most that any stretch of a second saw.
 fn most_in_a_second(arrivals: &[Instant]) -> usize {
-    let within = |from: &Instant| {
-        arrivals.iter().filter(|at| **at >= *from && **at - *from < Duration::from_secs(1)).count()
-    };
+    let within =
+        |from: &Instant| arrivals.iter().filter(|at| **at >= *from && **at - *from < Duration::from_secs(1)).count();
     arrivals.iter().map(within).max().unwrap_or(0)
 }

@@ -1,0 +1,86 @@
+//! Attachments: kept once, sent whole, in little memory.
+
+use postroom_core::{Attachment, Content, JobState, Mail};
+use postroom_testkit::eventually;
+
+use crate::bench::{Bench, LIMIT, mail_to, mailbox, plain, terms};
+
+fn with_file(mail: Mail, content: &Content) -> Mail {
+    let file = Attachment {
+        filename: "report.bin".to_owned(),
+        content_type: None,
+        content_id: None,
+        content: content.clone(),
+    };
+    Mail { attachments: vec![file], ..mail }
+}
+
+#[tokio::test]
+async fn a_file_arrives_as_it_was() {
+    let bench = Bench::new().await;
+    let content = Content::from((0..100_000_u32).map(|n| (n % 65_521 * 31 % 251) as u8).collect::<Vec<u8>>());
+    let one = bench.enqueue(with_file(mail_to("ann@example.org"), &content)).await;
+    let batch = bench.enqueue_batch(&bench.queue, &terms(), with_file(plain(), &content), 2).await;
+    let _worker = bench.worker(&[]).await;
+    bench.reaches(&one, JobState::Sent).await;
+    for index in 0..2 {
+        bench.reaches(&batch.job(index), JobState::Sent).await;
+    }
+    let received = bench.smtp.received();
+    assert_eq!(received.len(), 3);
+    for mail in received {
+        let message = String::from_utf8(mail.data).expect("seven bits").replace("\r\n", "");
+        let base64 = serde_json::to_string(&content).expect("JSON");
+        assert!(message.contains(base64.trim_matches('"')), "{} bytes", message.len());
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_fails_its_mail() {
+    let bench = Bench::new().await;
+    let content = Content::from(vec![1; 10_000]);
+    let id = bench.enqueue(with_file(mail_to("ann@example.org"), &content)).await;
+    postroom_testkit::PrivateRedis::shared().ask(&["UNLINK", &bench.key(&format!("a:{}", content.hash()))]);
+    let _worker = bench.worker(&[]).await;
+    let job = bench.reaches(&id, JobState::Failed).await;
+    let error = job.error.expect("an error");
+    assert!(error.message.contains("the content of its attachment report.bin is gone"), "{error:?}");
+    assert_eq!(bench.smtp.received().len(), 0);
+}
+
+/// However many mails with a large file are sent at a time, from Redis, where it is kept once, to the message.
+#[tokio::test]
+async fn many_mails_with_a_large_file_take_little_memory() {
+    const FILE: usize = 5 << 20;
+    let mut bench = Bench::new().await;
+    bench.env.retain(|(name, _)| !name.starts_with("SMTP_H"));
+    bench.env.push(("MAIL_TRANSPORT".to_owned(), "discard".to_owned()));
+    let content = Content::from(vec![7; FILE]);
+    let mut ids = Vec::new();
+    for number in 0..60 {
+        let mail = with_file(Mail { to: vec![mailbox(&format!("a{number}@example.org"))], ..plain() }, &content);
+        ids.push(bench.enqueue(mail).await);
+    }
+    let redis = postroom_testkit::PrivateRedis::shared();
+    let kept = redis.ask(&["MEMORY", "USAGE", &bench.key(&format!("a:{}", content.hash()))]);
+    assert!((FILE..FILE * 2).contains(&kept.parse().expect("a number")), "{kept}");
+    for id in &ids {
+        let payload = redis.ask(&["STRLEN", &bench.payload_key(id)]);
+        assert!(payload.parse::<u64>().expect("a number") < 1_000, "{payload}");
+    }
+    let worker = bench.worker(&["--concurrency", "40"]).await;
+    let mut peak_kb = 0;
+    eventually(LIMIT * 3, "all are sent", async || {
+        peak_kb = peak_kb.max(rss_kb(worker.pid()));
+        let queue = bench.store.queue(&bench.queue).await.ok()?;
+        (queue.sent_total == 60).then_some(())
+    })
+    .await;
+    assert!((1..200_000).contains(&peak_kb), "{peak_kb} kB");
+}
+
+fn rss_kb(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0");
+    line.trim().trim_end_matches(" kB").parse().unwrap_or(0)
+}
