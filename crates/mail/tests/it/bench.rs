@@ -22,6 +22,9 @@ use crate::{identity, mail};
 
 pub(crate) const ALL: [&str; 3] = ["a@example.net", "b@example.net", "hidden@example.net"];
 
+/// Who got a message, and its bytes, where they can be seen.
+pub(crate) type Got = (Option<Vec<String>>, Option<Vec<u8>>);
+
 /// A transport and what can be seen behind it.
 pub(crate) struct Bench {
     pub(crate) transport: Transport,
@@ -97,7 +100,7 @@ impl Bench {
     }
 
     /// Who got what; a file does not tell who, a provider not the bytes.
-    pub(crate) fn messages(&self) -> Vec<(Option<Vec<String>>, Option<Vec<u8>>)> {
+    pub(crate) fn messages(&self) -> Vec<Got> {
         match &self.behind {
             Behind::Server(server) => {
                 server.received().into_iter().map(|mail| (Some(mail.rcpt_to), Some(mail.data))).collect()

@@ -23,7 +23,7 @@ async fn with_provider(server: &FakeResend, more: &str) -> Bench {
 async fn two_a_second_are_held_and_none_is_sent_twice() {
     const MAILS: usize = 12;
     let server = FakeResend::builder().rate(2).start();
-    let bench = with_provider(&server, "rate = '2/s'").await;
+    let bench = with_provider(&server, "rate = '110/m'").await;
     let batch = bench.enqueue_batch(&bench.queue, &terms(), plain(), MAILS as u64).await;
     let worker = bench.worker(&["--concurrency", "4"]).await;
     server.wait_for(MAILS, LIMIT).await;
@@ -35,9 +35,9 @@ async fn two_a_second_are_held_and_none_is_sent_twice() {
     assert_eq!((report.failed, report.unknown), (0, 0));
     let to: HashSet<String> = server.mails().iter().flat_map(Mailed::recipients).collect();
     assert_eq!((to.len(), server.mails().len()), (MAILS, MAILS));
-    // The server's own second may begin with a mail that came late; what it refuses for that costs nothing.
+    // On a busy machine a mail may leave a moment late, and the next in time; what is refused for that costs nothing.
     let refused = server.asked().iter().filter(|asked| asked.status == Some(429)).count();
-    assert!(server.most_in_a_second() <= 3 && refused <= MAILS / 3, "{refused} refused: {:?}", server.asked());
+    assert!(server.most_in_a_second() <= 3 && refused <= 3, "{refused} refused: {:?}", server.asked());
     assert!(!worker.stderr().contains(FakeResend::API_KEY));
 }
 
