@@ -21,6 +21,7 @@ mod lease_clock;
 mod limits;
 mod masked;
 mod memory;
+mod notices;
 mod office;
 mod outlet;
 mod panics;

@@ -128,8 +128,7 @@ async fn a_cancelled_batch_lets_its_files_go() {
     let fixture = Fixture::new().await;
     let batch = fixture.create_batch().await;
     let content = file(5);
-    let jobs: Vec<NewJob> =
-        (0..3).map(|index| NewJob { id: batch.job(index), mail: with(&[&content]) }).collect();
+    let jobs: Vec<NewJob> = (0..3).map(|index| NewJob { id: batch.job(index), mail: with(&[&content]) }).collect();
     fixture.store.enqueue(&fixture.queue, Some(&batch), &terms(), &jobs).await.expect("enqueued");
     assert_eq!(needed_by(&fixture, &content), "3");
     fixture.store.cancel_batch(&batch).await.expect("cancelled");
