@@ -16,6 +16,9 @@ pub struct JobId {
 }
 
 impl JobId {
+    /// How many characters [`short`](Self::short) has.
+    pub(crate) const SHORT_BYTES: usize = 26;
+
     /// A new name for a job in `queue`.
     #[must_use]
     pub fn new(queue: QueueName) -> Self {
@@ -26,6 +29,12 @@ impl JobId {
     #[must_use]
     pub fn derived(queue: QueueName, seed: &str) -> Self {
         Self { queue, ulid: derived_ulid(seed) }
+    }
+
+    /// The 26 characters without the queue: how the job is called inside its queue.
+    #[must_use]
+    pub fn short(&self) -> String {
+        self.ulid.to_string()
     }
 
     /// The queue of the job.

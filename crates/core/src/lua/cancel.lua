@@ -1,6 +1,6 @@
 -- A job is not to be sent, on purpose.
 --
--- Keys:    job `j:` and `h:`, its index, counters
+-- Keys:    job `<id>` and `h:<id>`, its index, counters
 -- ARGV:    version, id, reason
 -- Replies: cancelled | already | begun | in_doubt | finished <state> | missing
 -- States:  scheduled, queued, deferred, sending (not begun) -> cancelled

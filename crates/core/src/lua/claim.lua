@@ -1,7 +1,7 @@
 -- Hands a worker up to `want` jobs, the most urgent first, each under a lease and a fence higher than ever before.
 -- The same claim id asked again returns the same jobs, so a lost reply leaves nothing leased to nobody.
 --
--- Keys:    `ready:<priority>`, `lines`, `line:<batch>:<priority>`, `scheduled:<class>`, `deferred:<class>`, `leases`, `claim:<worker>`, job `j:` and `h:`, `n`, `run`, `workers`, `wake`
+-- Keys:    `ready:<priority>`, `lines`, `line:<batch>:<priority>`, `scheduled:<class>`, `deferred:<class>`, `leases`, `claim:<worker>`, job `<id>` and `h:<id>`, batch `t:<ref>`, `n`, `run`, `workers`, `wake`
 -- ARGV:    version, worker, claim_id, want, budget (jobs looked at in this call)
 -- Replies: claimed <more 0|1> <next_due_ms> <now_ms> <job>... | paused | newer <version>
 --          job: id, fence, payload, attempt, tries, date_ms, message_id, recipients, generation
@@ -12,7 +12,7 @@ watch_time()
 
 local function told(job)
   local more = redis.call('HMGET', hash_key(job.id), 'attempt', 'tries', 'date_ms', 'message_id', 'recipients', 'generation')
-  return { job.id, job.fence, redis.call('GET', payload_key(job.id)), more[1] or '0', more[2] or '0', more[3] or '', more[4] or '', more[5] or '', more[6] or '0' }
+  return { job.id, job.fence, whole(redis.call('GET', payload_key(job.id))), more[1] or '0', more[2] or '0', more[3] or '', more[4] or '', more[5] or '', more[6] or '0' }
 end
 
 local claim_key = key('claim:' .. worker)

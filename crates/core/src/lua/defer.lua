@@ -1,9 +1,9 @@
 -- Puts jobs back that were not sent: later (a temporary failure), or at once (handed back by a worker that stops). The last
 -- holder is heard however late: a job in doubt of which it is now known that it was not sent is in doubt no more.
 --
--- Keys:    job `j:` and `h:`, `leases`, `deferred:<class>`, `ready:<priority>`, counters, `wake`
+-- Keys:    job `<id>` and `h:<id>`, `leases`, `deferred:<class>`, `ready:<priority>`, counters, `wake`
 -- ARGV:    version, worker, then for each job: id, fence, delay_ms, attempt (counted so far), error_code, error_message,
---          recipients (JSON), attempt line (JSON, may be empty), ms
+--          recipients (JSON), lines of its story (may be empty), ms
 -- Replies: for each job: deferred | queued | cancelled | expired | too_old | lost; said again: deferred
 -- States:  sending, queued, deferred, unknown -> deferred | queued (delay 0) | cancelled | failed
 -- Includes: prelude job
@@ -18,8 +18,10 @@ local function defer(at)
   if stands == 'ahead' then job.fence = fence end
   if is_settled(job, fence) then return 'deferred' end
   if not is_open(job) then return 'lost' end
-  record_attempt(job, ARGV[at + 7])
-  set(job, 'fence', fence, 'settled', fence)
+  note_attempt(job, ARGV[at + 7])
+  note(job, 'fence', fence)
+  note(job, 'settled', fence)
+  set_notes(job)
   if ARGV[at + 7] ~= '' then
     set(job, 'attempt', ARGV[at + 3], 'error_code', ARGV[at + 4], 'error_message', ARGV[at + 5], 'recipients', ARGV[at + 6])
     count(minute_key(), 'tries', 1)

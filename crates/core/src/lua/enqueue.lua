@@ -1,6 +1,6 @@
 -- Puts jobs in that share one header: one mail, or a chunk of a batch. An id that is known is left as it is.
 --
--- Keys:    payload `j:<id>`, `ready:<priority>`, `lines`, `line:<batch>:<priority>`, `scheduled:<class>`, `expiring`, batch `b:<id>`, content `a:<hash>`, counters `n`, `wake`
+-- Keys:    payload `<id>`, `ready:<priority>`, `lines`, `line:<batch>:<priority>`, `scheduled:<class>`, `expiring`, batch `b:<id>` and `t:<ref>`, content `a:<hash>`, counters `n`, `wake`
 -- ARGV:    version, priority, delay_ms, at_ms, expires_in_ms, expires_at_ms, max_age_ms, attempts, lease_ms, on_unknown, retention_ms,
 --          backoff_ms, backoff_max_ms, batch or -, flags (sensitive or -), then for each job: its id, followed by the hashes of its files if it has
 --          any (all behind a space), and its content
@@ -9,12 +9,8 @@
 -- States:  none -> queued | scheduled
 -- Includes: prelude job
 local priority, batch = ARGV[2], ARGV[14]
-local due = tonumber(ARGV[4]) > 0 and tonumber(ARGV[4]) or now + tonumber(ARGV[3])
-local expires = tonumber(ARGV[6])
-if tonumber(ARGV[5]) > 0 then expires = now + tonumber(ARGV[5]) end
-local header = table.concat({
-  int(VERSION), priority, int(now), int(due), int(expires), ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13], batch, ARGV[15],
-}, ' ') .. '\n'
+local terms = terms_of(priority, ARGV[3], ARGV[4], ARGV[5], ARGV[6], table.concat(ARGV, ' ', 7, 13), batch, ARGV[15])
+local due, expires = due_of(terms, now), expiry_of(terms, now)
 
 local sealed = false
 if batch ~= '-' then
@@ -24,28 +20,59 @@ if batch ~= '-' then
   sealed = facts[3] == '1'
 end
 
+-- A job's files are named behind its id.
+local files = {}
+local function with_files(told)
+  local id, hashes = string.match(told, '^(%S+) (.+)$')
+  if id then files[id] = hashes end
+  return id or told
+end
+
 -- Every reader takes an id apart: a canonical ULID behind the queue's name.
-local function id_of(told) return string.match(told, '^%S*') end
+local ULID, ids = '^[a-z0-9_-]+%-[0-7]' .. string.rep('[0-9A-HJKMNP-TV-Z]', 25) .. '$', {}
 for index = 16, #ARGV, 2 do
-  local ulid = string.match(id_of(ARGV[index]), '^[a-z0-9_-]+%-([0-7][0-9A-HJKMNP-TV-Z]+)$')
-  if not ulid or #ulid ~= 26 then return { 'bad_id', ARGV[index] } end
+  local id = ARGV[index]
+  if string.find(id, ' ', 1, true) then id = with_files(id) end
+  if not string.find(id, ULID) then return { 'bad_id', ARGV[index] } end
+  ids[#ids + 1] = id
+end
+
+-- What stands before the content of each. The first chunk of a batch leaves its terms for the rows that share them.
+local function header()
+  if batch == '-' then return full_header(terms, now) .. '\n' end
+  local told = table.concat(ARGV, ' ', 2, 13) .. ' ' .. ARGV[15]
+  local known = redis.call('GET', terms_key(batch))
+  if not known then
+    known = batch .. ' ' .. int(now) .. ' ' .. told
+    redis.call('SET', terms_key(batch), known)
+  end
+  local start = tonumber(string.match(known, '^%S+ (%d+)'))
+  if start > now or known ~= batch .. ' ' .. int(start) .. ' ' .. told then return full_header(terms, now) .. '\n' end
+  return int(VERSION) .. ' @' .. string.sub(batch, -10) .. ' ' .. int(now - start) .. '\n'
+end
+
+local function is_known(id) return redis.call('EXISTS', payload_key(id), hash_key(id)) > 0 end
+
+-- Usually all are new, and that is told in one question.
+local function any_is_known()
+  local keys = {}
+  for _, id in ipairs(ids) do
+    keys[#keys + 1] = payload_key(id)
+    keys[#keys + 1] = hash_key(id)
+  end
+  return #keys > 0 and redis.call('EXISTS', unpack(keys)) > 0
 end
 
 -- A job comes with its files or not at all.
-local files, wanted = {}, { 'wants' }
-for index = 16, #ARGV, 2 do
-  local id, hashes = string.match(ARGV[index], '^(%S+) (.+)$')
-  if hashes and redis.call('EXISTS', payload_key(id), hash_key(id)) == 0 then
-    files[id] = hashes
-    for hash in string.gmatch(hashes, '%x+') do
-      if not wanted[hash] and redis.call('EXISTS', content_key(hash)) == 0 then
-        wanted[#wanted + 1] = hash
-        wanted[hash] = true
-      end
+local wanted = { 'wants' }
+local function want(hashes)
+  for hash in string.gmatch(hashes, '%x+') do
+    if not wanted[hash] and redis.call('EXISTS', content_key(hash)) == 0 then
+      wanted[#wanted + 1] = hash
+      wanted[hash] = true
     end
   end
 end
-if #wanted > 1 then return wanted end
 
 local function note_files(id)
   redis.call('HSET', hash_key(id), 'files', files[id])
@@ -53,33 +80,39 @@ local function note_files(id)
 end
 
 local state = due > now and 'scheduled' or 'queued'
-local added, known = 0, 0
-for index = 16, #ARGV, 2 do
-  local id = id_of(ARGV[index])
-  if redis.call('EXISTS', payload_key(id), hash_key(id)) > 0 then
+local new, contents, known, to_ask = {}, {}, 0, any_is_known()
+for index, id in ipairs(ids) do
+  if contents[id] or (to_ask and is_known(id)) then
     known = known + 1
   else
-    if sealed then return { 'sealed' } end
-    redis.call('SET', payload_key(id), header .. ARGV[index + 1])
-    if files[id] then note_files(id) end
-    if state == 'queued' then
-      make_ready({ priority = priority, batch = batch }, false, id)
-    else
-      wait_until({ id = id, priority = priority }, 'scheduled', due)
-    end
-    if expires > 0 then redis.call('ZADD', key('expiring'), int(expires), id) end
-    added = added + 1
+    new[#new + 1] = id
+    contents[id] = ARGV[15 + 2 * index]
+    if files[id] then want(files[id]) end
   end
 end
-if added > 0 then
-  count(key('n'), state, added)
-  count(key('n'), 'enqueued_total', added)
-  count(minute_key(), 'enqueued', added)
+if #new > 0 and sealed then return { 'sealed' } end
+if #wanted > 1 then return wanted end
+
+local function put_in()
+  local first_line, payloads = header(), {}
+  for index, id in ipairs(new) do
+    payloads[2 * index - 1], payloads[2 * index] = payload_key(id), first_line .. contents[id]
+    if files[id] then note_files(id) end
+    if state == 'scheduled' then wait_until({ id = id, priority = priority }, 'scheduled', due) end
+    if expires > 0 then redis.call('ZADD', key('expiring'), int(expires), id) end
+  end
+  redis.call('MSET', unpack(payloads))
+  if state == 'queued' then make_ready({ priority = priority, batch = batch }, false, unpack(new)) end
+  count(key('n'), state, #new)
+  count(key('n'), 'enqueued_total', #new)
+  count(minute_key(), 'enqueued', #new)
   if batch ~= '-' then
-    count(batch_key(batch), state, added)
-    count(batch_key(batch), 'total', added)
+    count(batch_key(batch), state, #new)
+    count(batch_key(batch), 'total', #new)
   end
   settle_counters()
   if state == 'queued' then wake() end
 end
-return { 'enqueued', added, known, int(due) }
+
+if #new > 0 then put_in() end
+return { 'enqueued', #new, known, int(due) }

@@ -1,9 +1,9 @@
 -- What came of a try, where it settles the job. What is known is never thrown away: the last holder is heard however late, and
 -- `sent` from anybody as long as nobody else has begun.
 --
--- Keys:    job `j:` and `h:`, `leases`, index `<state>`, counters
+-- Keys:    job `<id>` and `h:<id>`, `leases`, index `<state>`, `sent:<hour>`, batch `t:<ref>`, counters
 -- ARGV:    version, worker, then for each job: id, fence, outcome (sent | failed | unknown), reason, attempt (counted so far),
---          error_code, error_message, receipt, recipients (JSON), attempt line (JSON), ms
+--          error_code, error_message, receipt, recipients (JSON; [] when all of them accepted it, or nothing is known), lines of its story, ms
 -- Replies: for each job: finished (also when said again) | late (taken after the lease was lost) | twice (somebody else sends it
 --          or has sent it too) | lost
 -- States:  sending -> sent | failed | unknown | queued (on_unknown = resend); queued, deferred, unknown -> sent | failed (the last
@@ -27,9 +27,20 @@ local function turned_away(job, stands, outcome, line)
   end
   if job.state == 'sent' and stands == 'last' then return 'finished' end
   if job.state == 'sent' or (stands == 'past' and job.state == 'sending' and job.begun_ms) then
+    if job.kept then unfold(job) end
     record_attempt(job, line)
     set(job, 'sent_twice', '1')
     return 'twice'
+  end
+end
+
+-- The last error, and the recipients where not simply all of them accepted it. At a first try there is nothing to take back.
+local function note_trouble(job, is_first, code, message, recipients)
+  if recipients == '[]' then recipients = '' end
+  if not is_first or recipients ~= '' then note(job, 'recipients', recipients) end
+  if not is_first or code ~= '' or message ~= '' then
+    note(job, 'error_code', code)
+    note(job, 'error_message', message)
   end
 end
 
@@ -41,19 +52,21 @@ local function finish(at)
   if stands == 'ahead' then job.fence = fence end
   local word = turned_away(job, stands, outcome, ARGV[at + 9])
   if word then return word end
-  record_attempt(job, ARGV[at + 9])
-  set(job, 'fence', job.fence, 'settled', job.fence)
-  if stands ~= 'past' then set(job, 'attempt', ARGV[at + 4]) end
-  if ARGV[at + 8] ~= '[]' then set(job, 'recipients', ARGV[at + 8]) end
-  if ARGV[at + 5] ~= '' or ARGV[at + 6] ~= '' then
-    set(job, 'error_code', ARGV[at + 5], 'error_message', ARGV[at + 6])
-  else
-    redis.call('HDEL', hash_key(id), 'error_code', 'error_message')
-  end
-  if ARGV[at + 7] ~= '' then set(job, 'receipt', ARGV[at + 7]) end
+  local is_first = (tonumber(job.tries) or 0) == 0
+  note_attempt(job, ARGV[at + 9])
+  note(job, 'fence', job.fence)
+  note(job, 'settled', job.fence)
+  if stands ~= 'past' then note(job, 'attempt', ARGV[at + 4]) end
+  if ARGV[at + 7] ~= '' then note(job, 'receipt', ARGV[at + 7]) end
+  note_trouble(job, is_first, ARGV[at + 5], ARGV[at + 6], ARGV[at + 8])
   count(minute_key(), 'tries', 1)
   count(minute_key(), 'ms', tonumber(ARGV[at + 10]))
-  if outcome == 'unknown' then to_unknown(job) else to_finished(job, outcome, ARGV[at + 3]) end
+  if outcome == 'unknown' then
+    set_notes(job)
+    to_unknown(job)
+  else
+    to_finished(job, outcome, ARGV[at + 3])
+  end
   return (stands == 'holds' or stands == 'ahead') and 'finished' or 'late'
 end
 

@@ -1,6 +1,6 @@
 -- Frees what nobody needs any more: index entries whose job's time is over, the waiting jobs of cancelled batches.
 --
--- Keys:    `sent`, `failed`, `cancelled`, `batches`, `sweeping`, job `j:` and `h:`, `scheduled:<class>`, `deferred:<class>`
+-- Keys:    `sent`, `sent:<hour>`, `failed`, `cancelled`, `batches`, `sweeping`, job `<id>` and `h:<id>`, `scheduled:<class>`, `deferred:<class>`
 -- ARGV:    version, budget (entries looked at), then for a cancelled batch that is being swept: id, cursor (as it was told) and the ids of its next jobs
 -- Replies: pruned <entries> <batch to sweep or ''> <its cursor> <its total>
 -- States:  none that is visible: a job of a cancelled batch reads as cancelled before and after
@@ -15,7 +15,20 @@ local function prune_index(index, exists)
     end
   end
 end
-for _, state in ipairs({ 'sent', 'failed', 'cancelled' }) do
+
+-- Of the first hour of which all that was sent may go. What was sent stays sent, so nothing else can have become of it.
+local function prune_sent()
+  local hour = redis.call('ZRANGEBYSCORE', key('sent'), '-inf', int(now), 'LIMIT', 0, 1)[1]
+  if not hour then return end
+  for _, id in ipairs(redis.call('LPOP', key('sent:' .. hour), budget) or {}) do
+    redis.call('UNLINK', payload_key(id), hash_key(id))
+    pruned = pruned + 1
+  end
+  if redis.call('EXISTS', key('sent:' .. hour)) == 0 then redis.call('ZREM', key('sent'), hour) end
+end
+
+prune_sent()
+for _, state in ipairs({ 'failed', 'cancelled' }) do
   prune_index(key(state), function(id) return redis.call('EXISTS', payload_key(id)) == 1 end)
 end
 prune_index(key('batches'), function(id) return redis.call('EXISTS', batch_key(id)) == 1 end)

@@ -1,6 +1,6 @@
 -- A person says what became of a job in doubt.
 --
--- Keys:    job `j:` and `h:`, `unknown`, `ready:<priority>`, counters, `wake`
+-- Keys:    job `<id>` and `h:<id>`, `unknown`, `ready:<priority>`, counters, `wake`
 -- ARGV:    version, id, verdict (sent | resend | failed)
 -- Replies: resolved | refused <state, or what else is against it> | missing
 -- States:  unknown -> sent | queued | failed

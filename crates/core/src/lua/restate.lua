@@ -2,7 +2,7 @@
 -- second may be forgotten. What it holds is leased to it once more, and a job that is gone is put back, so that what else the
 -- worker knows of it (`finish`, `defer`, said again after this) finds it.
 --
--- Keys:    job `j:` and `h:`, `leases`, `ready:<priority>`, `expiring`, `workers`, `run`, counters
+-- Keys:    job `<id>` and `h:<id>`, `leases`, `ready:<priority>`, `expiring`, `workers`, `run`, counters
 -- ARGV:    version, worker, run_id (of the server), spoken (1: this worker has said all), then for each job:
 --          id, fence, known (held | settled | sent), message_id, date_ms (both empty unless it is begun), payload (empty: asked for if it is gone)
 -- Replies: <ms to wait for other workers>, then for each job: held | known | restored | gone (say its payload) | lost

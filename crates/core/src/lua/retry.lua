@@ -1,6 +1,6 @@
 -- A person's act: send this again, or now.
 --
--- Keys:    job `j:` and `h:`, its index, `ready:<priority>`, content `a:<hash>`, counters, `wake`
+-- Keys:    job `<id>` and `h:<id>`, its index, `ready:<priority>`, content `a:<hash>`, counters, `wake`
 -- ARGV:    version, id
 -- Replies: queued | refused <state> <reason> | missing
 -- States:  failed, cancelled -> queued (one generation on); deferred, scheduled -> queued (now)

@@ -1,7 +1,7 @@
 -- What somebody has to do from time to time, whoever it is: promote what is due, rescue jobs whose lease ran out, cancel what expired.
 -- One script for the three, so that an idle worker needs one command a queue.
 --
--- Keys:    `scheduled:<class>`, `deferred:<class>`, `leases`, `expiring`, `ready:<priority>`, job `j:` and `h:`, `workers`, counters, `wake`
+-- Keys:    `scheduled:<class>`, `deferred:<class>`, `leases`, `expiring`, `ready:<priority>`, job `<id>` and `h:<id>`, `workers`, counters, `wake`
 -- ARGV:    version, worker (who sweeps), budget (jobs of each kind)
 -- Replies: swept <rescued> <in_doubt> <expired> <ready 0|1> <next_due_ms> <leases> <lease_ms, the length of the latest> <now_ms>
 --          <notices of batches that are done>
@@ -33,10 +33,8 @@ local function is_poison(job, crowd)
 end
 
 local function record_loss(job, verdict, when)
-  record_attempt(job, cjson.encode({
-    n = (tonumber(job.tries) or 0) + 1, counted = false, at_ms = now, transport = '', phase = 'lease', verdict = verdict,
-    reply = 'the worker ' .. job.worker .. ' was lost ' .. when,
-  }))
+  local reply = 'the worker ' .. job.worker .. ' was lost ' .. when
+  record_attempt(job, ((tonumber(job.tries) or 0) + 1) .. ' - ' .. int(now) .. ' 0 ' .. verdict .. ' - lease - - ' .. reply)
 end
 
 local function rescue(job, crowd)

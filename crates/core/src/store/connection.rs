@@ -1,8 +1,8 @@
 //! The connection, and how a script is called.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, io::Write, sync::Arc, time::Duration};
 
-use redis::FromRedisValue;
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, Script, ServerErrorKind, aio::MultiplexedConnection};
 
 use super::{
     PROTOCOL_VERSION,
@@ -132,13 +132,13 @@ impl Store {
     /// The same with arguments that may be needed again. A script that the server does not have is loaded first.
     pub(super) async fn invoke<T: FromRedisValue>(&self, name: &'static str, base: String, args: &Args) -> Result<T> {
         let script = script(name);
-        let mut call = script.key(base);
-        call.arg(PROTOCOL_VERSION);
-        for arg in &args.0 {
+        let mut call = Cmd::with_capacity(args.ends.len() + 5, args.text.len() + base.len() + 64);
+        call.arg("EVALSHA").arg(script.get_hash()).arg(1).arg(base).arg(PROTOCOL_VERSION);
+        for arg in args.iter() {
             call.arg(arg);
         }
         let line = self.line().await?;
-        self.link.heard(&line, ANSWER_LIMIT, call.invoke_async(&mut line.connection())).await
+        self.link.heard(&line, ANSWER_LIMIT, evaluate(&call, script, line.connection())).await
     }
 
     /// The connection for one call: the gate is judged by the very connection that the call then uses.
@@ -153,28 +153,63 @@ impl Store {
     }
 }
 
-/// The arguments of a script after the protocol version.
+async fn evaluate<T: FromRedisValue>(
+    call: &Cmd,
+    script: &Script,
+    mut connection: MultiplexedConnection,
+) -> RedisResult<T> {
+    match call.query_async(&mut connection).await {
+        Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+            script.prepare_invoke().load_async(&mut connection).await?;
+            call.query_async(&mut connection).await
+        }
+        answer => answer,
+    }
+}
+
+/// The arguments of a script after the protocol version, one behind the other: a bulk has many of them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Args(Vec<Vec<u8>>);
+pub(super) struct Args {
+    text: Vec<u8>,
+    ends: Vec<usize>,
+}
 
 impl Args {
     pub(super) fn of<const N: usize>(args: [&str; N]) -> Self {
-        Self(args.iter().map(|arg| arg.as_bytes().to_vec()).collect())
+        let mut all = Self::default();
+        for arg in args {
+            all.push(arg);
+        }
+        all
+    }
+
+    /// With room for so many more of so many bytes in all.
+    pub(super) fn reserve(&mut self, number: usize, bytes: usize) {
+        self.ends.reserve_exact(number);
+        self.text.reserve_exact(bytes);
     }
 
     /// How much they take, about.
     pub(super) fn bytes(&self) -> usize {
-        self.0.iter().map(|arg| arg.len() + size_of::<Vec<u8>>()).sum()
+        self.text.capacity() + self.ends.capacity() * size_of::<usize>()
     }
 
     pub(super) fn push_bytes(&mut self, arg: &[u8]) -> &mut Self {
-        self.0.push(arg.to_vec());
+        self.text.extend_from_slice(arg);
+        self.ends.push(self.text.len());
         self
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "so that numbers, names and texts go in alike")]
-    pub(super) fn push(&mut self, arg: impl ToString) -> &mut Self {
-        self.0.push(arg.to_string().into_bytes());
+    pub(super) fn push(&mut self, arg: impl Display) -> &mut Self {
+        // Writing to memory can't fail.
+        let _ = write!(self.text, "{arg}");
+        self.ends.push(self.text.len());
         self
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.text[start..*end])
     }
 }

@@ -96,6 +96,7 @@ impl Store {
                 self.waiting_ids(queue, *state, offset, limit).await
             }
             Source::Index(queue, _) => self.leased_ids(queue, offset, limit).await,
+            Source::Latest(queues, JobState::Sent) => self.sent_ids(queues, offset, limit).await,
             Source::Latest(queues, state) => self.latest_ids(queues, *state, offset, limit).await,
         }
     }

@@ -172,6 +172,9 @@ impl Store {
                 _ => mail,
             };
             report.template.clone_from(&whole.template);
+            if report.recipients.is_empty() {
+                report.recipients = recipients(report.state, Some(&whole), None);
+            }
             report.mail = Some(whole);
         }
         Ok(())
@@ -204,6 +207,7 @@ fn from_parts(
         code: text("error_code").unwrap_or_default(),
         message: text("error_message").unwrap_or_default(),
     });
+    let records = records(text("attempts").as_deref());
     JobReport {
         id: id.clone(),
         state,
@@ -220,10 +224,10 @@ fn from_parts(
         enqueued_at: header.map(|header| rfc3339(header.enqueued_ms)),
         finished_at: time("finished_ms"),
         message_id: text("message_id"),
-        receipt: text("receipt"),
+        receipt: receipt(state, text("receipt"), &records),
         reason: text("reason"),
         error,
-        attempts: attempts(text("attempts").as_deref()),
+        attempts: records.into_iter().map(AttemptReport::from).collect(),
         mail,
         sensitive: header.is_some_and(|header| header.sensitive),
     }
@@ -240,7 +244,12 @@ fn recipients(state: JobState, mail: Option<&Mail>, stored: Option<&str>) -> Vec
     mail.map(|mail| mail.recipients().into_iter().map(alike).collect()).unwrap_or_default()
 }
 
-fn attempts(lines: Option<&str>) -> Vec<AttemptReport> {
-    let record = |line: &str| serde_json::from_str::<AttemptRecord>(line).ok().map(AttemptReport::from);
-    lines.map(|lines| lines.lines().filter_map(record).collect()).unwrap_or_default()
+fn records(lines: Option<&str>) -> Vec<AttemptRecord> {
+    lines.map(|lines| lines.lines().filter_map(AttemptRecord::of_line).collect()).unwrap_or_default()
+}
+
+/// Where it is not what the server said last, it is kept.
+fn receipt(state: JobState, stored: Option<String>, records: &[AttemptRecord]) -> Option<String> {
+    let said = || records.last()?.receipt().map(str::to_owned);
+    stored.or_else(|| (state == JobState::Sent).then(said)?)
 }

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::LimitName;
-use crate::QueueName;
+use crate::{JobId, QueueName};
 
 /// The names of keys under one prefix.
 #[derive(Debug, Clone)]
@@ -24,6 +24,16 @@ impl Keys {
     /// A key of a queue that is read without a script.
     pub(super) fn of_queue(&self, queue: &QueueName, name: &str) -> String {
         format!("{}:{name}", self.queue(queue))
+    }
+
+    /// Where a job's payload is.
+    pub(super) fn payload(&self, id: &JobId) -> String {
+        self.of_queue(id.queue(), &id.short())
+    }
+
+    /// Where the changing part of a job is.
+    pub(super) fn hash(&self, id: &JobId) -> String {
+        self.of_queue(id.queue(), &format!("h:{}", id.short()))
     }
 
     /// A key that belongs to no queue. No queue can be called `system`: enqueue refuses it.

@@ -26,6 +26,7 @@ mod restate;
 mod run;
 mod schedules;
 mod script;
+mod sent;
 mod sentinel;
 mod server;
 mod settle;

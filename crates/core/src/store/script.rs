@@ -4,7 +4,15 @@ use std::{collections::HashMap, sync::LazyLock};
 
 const PARTS: [(&str, &str); 4] = [
     ("prelude", include_str!("../lua/parts/prelude.lua")),
-    ("job", concat!(include_str!("../lua/parts/contents.lua"), include_str!("../lua/parts/job.lua"))),
+    (
+        "job",
+        concat!(
+            include_str!("../lua/parts/contents.lua"),
+            include_str!("../lua/parts/header.lua"),
+            include_str!("../lua/parts/kept.lua"),
+            include_str!("../lua/parts/job.lua")
+        ),
+    ),
     ("time", include_str!("../lua/parts/time.lua")),
     ("promote", include_str!("../lua/parts/promote.lua")),
 ];

@@ -8,7 +8,7 @@ use super::{
     enqueue::millis,
     reply::unexpected,
 };
-use crate::{AttemptRecord, Error, JobId, QueueName, RecipientReport, Result};
+use crate::{AttemptRecord, Error, JobId, QueueName, RecipientReport, RecipientResult, Result};
 
 /// The answer to a begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,8 +117,8 @@ impl Store {
         for (id, fence, outcome, reason, left) in jobs {
             let (code, message) = left.error.clone().unwrap_or_default();
             args.push(id).push(fence).push(outcome.as_str()).push(reason).push(left.attempt);
-            args.push(code).push(message).push(left.receipt.as_deref().unwrap_or_default());
-            args.push(json(&left.recipients)?).push(record_lines(left)?).push(record_ms(left));
+            args.push(code).push(message).push(own_receipt(left));
+            args.push(own_recipients(*outcome, left)?).push(record_lines(left)).push(record_ms(left));
         }
         self.settle("finish", queue, args, jobs.len(), |word| {
             Ok(match word {
@@ -143,7 +143,7 @@ impl Store {
         for (id, fence, delay, left) in jobs {
             let (code, message) = left.error.clone().unwrap_or_default();
             args.push(id).push(fence).push(millis(*delay)).push(left.attempt).push(code).push(message);
-            args.push(json(&left.recipients)?).push(record_lines(left)?).push(record_ms(left));
+            args.push(json(&left.recipients)?).push(record_lines(left)).push(record_ms(left));
         }
         self.settle("defer", queue, args, jobs.len(), |word| {
             Ok(match word {
@@ -183,9 +183,25 @@ impl Store {
     }
 }
 
-fn record_lines(left: &Settled) -> Result<String> {
-    let lines: Vec<String> = left.records.iter().map(json).collect::<Result<_>>()?;
-    Ok(lines.join("\n"))
+fn record_lines(left: &Settled) -> String {
+    let lines: Vec<String> = left.records.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+/// The receipt, where it is not what the story tells anyway.
+fn own_receipt(left: &Settled) -> &str {
+    let told = left.records.last().and_then(AttemptRecord::receipt);
+    left.receipt.as_deref().filter(|receipt| Some(*receipt) != told).unwrap_or_default()
+}
+
+/// The recipients, where a sent mail was not simply accepted for all of them.
+fn own_recipients(outcome: Outcome, left: &Settled) -> Result<String> {
+    let simply =
+        |recipient: &RecipientReport| recipient.result == RecipientResult::Accepted && recipient.reply.is_none();
+    if outcome == Outcome::Sent && left.recipients.iter().all(simply) {
+        return Ok("[]".to_owned());
+    }
+    json(&left.recipients)
 }
 
 fn record_ms(left: &Settled) -> u64 {

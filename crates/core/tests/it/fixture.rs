@@ -43,6 +43,16 @@ impl Fixture {
         PrivateRedis::shared().ask(&words)
     }
 
+    /// How often the lists of what was sent name the job.
+    pub(crate) fn times_sent(&self, id: &JobId) -> usize {
+        let hours = self.raw("ZRANGE", "sent", &["0", "-1"]);
+        let in_hour = |hour: &str| {
+            let places = self.raw("LPOS", &format!("sent:{hour}"), &[&id.short(), "COUNT", "0"]);
+            places.lines().filter(|place| place.parse::<u64>().is_ok()).count()
+        };
+        hours.lines().map(in_hour).sum()
+    }
+
     pub(crate) async fn enqueue(&self, terms: &JobTerms) -> JobId {
         let id = JobId::new(self.queue.clone());
         self.enqueue_as(&id, None, terms).await;

@@ -71,8 +71,8 @@ async fn without_a_result_only_a_tombstone_is_kept() {
     let job = fixture.claim(&worker, 1).await.remove(0);
     fixture.begin(&worker, &job).await;
     fixture.finish(&worker, &job, Outcome::Sent).await;
-    assert_eq!(fixture.raw("EXISTS", &format!("j:{id}"), &[]), "0", "the content is gone");
-    let ttl: i64 = fixture.raw("PTTL", &format!("h:{id}"), &[]).parse().expect("a number");
+    assert_eq!(fixture.raw("EXISTS", &id.short(), &[]), "0", "the content is gone");
+    let ttl: i64 = fixture.raw("PTTL", &format!("h:{}", id.short()), &[]).parse().expect("a number");
     assert!((80_000_000..=86_400_000).contains(&ttl), "{ttl}");
     assert_eq!(fixture.state(&id).await, JobState::Sent);
     let said_again = NewJob { id, mail: mail() };
@@ -96,7 +96,7 @@ async fn sensitive_variables_go_when_the_job_ends() {
     assert_eq!(mail.vars["token"], "s3cret", "the worker needs them");
     fixture.begin(&worker, &claimed).await;
     fixture.finish(&worker, &claimed, Outcome::Failed).await;
-    assert!(!fixture.raw("GET", &format!("j:{id}"), &[]).contains("s3cret"));
+    assert!(!fixture.raw("GET", &id.short(), &[]).contains("s3cret"));
     let report = fixture.store.job(&id).await.expect("an answer").expect("a job");
     assert_eq!(report.to.len(), 1, "the rest of the story stays");
     let retried = fixture.store.retry(&id).await.expect("an answer");
@@ -185,11 +185,11 @@ async fn an_unreadable_job_is_set_aside_and_the_rest_goes_on() {
     let fixture = Fixture::new().await;
     let bad = fixture.enqueue(&terms()).await;
     let good = fixture.enqueue(&terms()).await;
-    fixture.raw("SET", &format!("j:{bad}"), &["no header at all"]);
+    fixture.raw("SET", &bad.short(), &["no header at all"]);
     let jobs = fixture.claim(&WorkerId::generate(), 5).await;
     assert_eq!(jobs.iter().map(|job| &job.id).collect::<Vec<_>>(), [&good]);
     assert_eq!(fixture.state(&bad).await, JobState::Failed);
-    assert_eq!(fixture.raw("GET", &format!("j:{bad}"), &[]), "no header at all", "its bytes are kept");
+    assert_eq!(fixture.raw("GET", &bad.short(), &[]), "no header at all", "its bytes are kept");
     assert_eq!(fixture.store.queue(&fixture.queue).await.expect("a queue").queued, 0);
 }
 
@@ -198,10 +198,10 @@ async fn a_newer_job_is_put_back_untouched() {
     let fixture = Fixture::new().await;
     let first = fixture.enqueue(&terms()).await;
     let newer = fixture.enqueue(&terms()).await;
-    let payload = fixture.raw("GET", &format!("j:{newer}"), &[]);
+    let payload = fixture.raw("GET", &newer.short(), &[]);
     // Its header has a field more.
     let changed = format!("2{}", payload[1..].replacen('\n', " new\n", 1));
-    fixture.raw("SET", &format!("j:{newer}"), &[&changed]);
+    fixture.raw("SET", &newer.short(), &[&changed]);
     let worker = WorkerId::generate();
     let jobs = fixture.claim(&worker, 5).await;
     assert_eq!(jobs.iter().map(|job| &job.id).collect::<Vec<_>>(), [&first], "what came before is handed out");
@@ -209,7 +209,7 @@ async fn a_newer_job_is_put_back_untouched() {
     let claim = postroom_core::store::Claim { queue: &fixture.queue, worker: &worker, id: &id, want: 5 };
     let reply = fixture.store.claim(&claim).await.expect("an answer");
     assert_eq!(reply, postroom_core::store::ClaimReply::Newer(2));
-    assert_eq!(fixture.raw("GET", &format!("j:{newer}"), &[]), changed, "untouched");
+    assert_eq!(fixture.raw("GET", &newer.short(), &[]), changed, "untouched");
     assert_eq!(fixture.raw("LLEN", "ready:5", &[]), "1", "and still there");
 }
 
@@ -219,7 +219,7 @@ async fn a_newer_scheduled_job_stays_where_it_is() {
     let mut later = terms();
     later.due = Due::In(Duration::from_millis(1));
     let id = fixture.enqueue(&later).await;
-    fixture.raw("SET", &format!("j:{id}"), &["2 what nobody knows yet\n{}"]);
+    fixture.raw("SET", &id.short(), &["2 what nobody knows yet\n{}"]);
     let start = redis_ms();
     eventually(LIMIT, "its time", async || (redis_ms() > start + 1).then_some(())).await;
     fixture.sweep(&WorkerId::generate()).await;

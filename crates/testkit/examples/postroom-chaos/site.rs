@@ -129,7 +129,11 @@ impl Site {
             let base = format!("{{{PREFIX}:{queue}}}");
             let ids = redis.try_ask(&["ZRANGE", &format!("{base}:leases"), "0", "-1"]).unwrap_or_default();
             let ids: Vec<String> = ids.lines().filter(|id| !id.starts_with('-')).map(str::to_owned).collect();
-            ids.into_iter().map(move |id| Leased { hash: format!("{base}:h:{id}"), payload: format!("{base}:j:{id}") })
+            let leased = move |id: String| {
+                let short = id.rsplit('-').next().unwrap_or_default();
+                Leased { hash: format!("{base}:h:{short}"), payload: format!("{base}:{short}") }
+            };
+            ids.into_iter().map(leased)
         };
         QUEUES.iter().flat_map(of_queue).collect()
     }

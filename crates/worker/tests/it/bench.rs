@@ -61,7 +61,7 @@ impl Bench {
 
     /// The key in Redis that holds a job's payload.
     pub(crate) fn payload_key(&self, id: &JobId) -> String {
-        self.key(&format!("j:{id}"))
+        self.key(&id.short())
     }
 
     /// A key of its queue.

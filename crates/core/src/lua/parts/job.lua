@@ -1,21 +1,5 @@
 -- A job: its payload (a header line, then a line of JSON that scripts never read; where the variables are
--- sensitive, they stand alone in a third) and, from its first change on, a small hash.
-local HEADER = '^(%d+) (%d) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%l+) (%d+) (%d+) (%d+) (%S+) (%S+)\n'
-
-local function parse_header(payload)
-  local written = tonumber(string.match(payload, '^(%d+) '))
-  -- What a newer version writes is not ours to judge, not even its header.
-  if written and written > VERSION then return nil, written end
-  local version, priority, enqueued, due, expires, max_age, attempts, lease, on_unknown, retention, _, _, batch, flags =
-    string.match(payload, HEADER)
-  if not version then return nil end
-  return {
-    version = tonumber(version), priority = priority, enqueued_ms = tonumber(enqueued), due_ms = tonumber(due),
-    expires_ms = tonumber(expires), max_age_ms = tonumber(max_age), attempts = tonumber(attempts),
-    lease_ms = tonumber(lease), on_unknown = on_unknown, retention_ms = tonumber(retention), batch = batch,
-    sensitive = flags == 'sensitive',
-  }
-end
+-- sensitive, they stand alone in a third) and, from its first change on, a small hash. What was sent is one string again (kept.lua).
 
 -- What of a batch's record is asked about each of its jobs, read once in a script.
 local known_batches = {}
@@ -35,10 +19,23 @@ local function batch_cancelled(batch) return batch ~= '-' and batch_facts(batch)
 
 local FIELDS = { 'state', 'fence', 'worker', 'begun_ms', 'attempt', 'tries', 'resends', 'retried_ms', 'settled', 'files' }
 
+-- One that was sent and is kept as one string. Without its batch's terms its time is over.
+local function load_kept(id, payload)
+  local written = tonumber(string.match(payload, '^%d+'))
+  if written > VERSION then return nil, 'newer', written end
+  local header, hash = parse_kept(id, payload)
+  if not header then return nil, 'missing' end
+  local job = parse_header(header .. '\n')
+  for field, value in pairs(hash) do job[field] = value end
+  job.id, job.fence, job.kept = id, tonumber(hash.fence), true
+  return job
+end
+
 -- Returns the job, or nil with 'missing', 'unreadable', or 'newer' and its version. Of the payload only the header is read: the rest may be large.
 local function load(id)
   local header = redis.call('GETRANGE', payload_key(id), 0, 255)
   if header == '' then return nil, 'missing' end
+  if is_kept(header) then return load_kept(id, header) end
   local job, newer = parse_header(header)
   if newer then return nil, 'newer', newer end
   if not job then return nil, 'unreadable' end
@@ -68,7 +65,8 @@ end
 -- lost its last second); or somebody else has had it since (`past`).
 local function standing(job, worker, fence)
   if fence > job.fence then return has_new_holder(job, worker) and 'past' or 'ahead' end
-  if fence < job.fence or (job.worker and job.worker ~= worker) then return 'past' end
+  local known_as = job.kept and string.sub(worker, -4) or worker
+  if fence < job.fence or (job.worker and job.worker ~= known_as) then return 'past' end
   return job.state == 'sending' and 'holds' or 'last'
 end
 
@@ -76,6 +74,22 @@ end
 local function is_settled(job, fence) return tonumber(job.settled) == fence end
 
 local function set(job, ...) redis.call('HSET', hash_key(job.id), ...) end
+
+-- What is to be set with whatever comes next, at once.
+local function note(job, field, value)
+  job.notes = job.notes or {}
+  job.notes[field] = value
+end
+
+local function set_notes(job)
+  local flat = {}
+  for field, value in pairs(job.notes or {}) do
+    flat[#flat + 1] = field
+    flat[#flat + 1] = value
+  end
+  if #flat > 0 then set(job, unpack(flat)) end
+  job.notes = nil
+end
 
 local function dies_ms(job) return (tonumber(job.retried_ms) or job.due_ms) + job.max_age_ms end
 
@@ -85,23 +99,21 @@ local function unindex(job)
     redis.call('ZREM', key(job.state .. ':' .. class_of(job.priority)), job.id)
   elseif job.state == 'sending' then
     redis.call('ZREM', key('leases'), job.id)
-  elseif job.state ~= 'queued' then
+  elseif job.state ~= 'queued' and job.state ~= 'sent' then
     redis.call('ZREM', key(job.state), job.id)
   end
 end
 
--- The same but for its number and times.
-local function told_again(line)
-  return (string.gsub(string.gsub(string.gsub(line, '"n":%d+', ''), '"at_ms":%d+', ''), '"ms":%d+', ''))
-end
+-- The same but for its number and times. A line begins with them: n, + (counted) or -, at_ms, ms.
+local function told_again(line) return (string.gsub(line, '^%d+ ([+-]) %d+ %d+ ', '%1 ')) end
 
 -- Adds one line to the job's story. A try that did not count and says what the last one said takes its place: an outage
 -- of a day is not told a thousand times. Of a story that is too long all the same, the oldest lines go.
 local STORY_BYTES = 16384
 local function record_line(job, line)
-  local story = redis.call('HGET', hash_key(job.id), 'attempts') or ''
+  local story = job.notes and job.notes.attempts or redis.call('HGET', hash_key(job.id), 'attempts') or ''
   local last = string.match(story, '[^\n]*$')
-  if string.find(line, '"counted":false', 1, true) and told_again(last) == told_again(line) then
+  if string.find(line, '^%d+ %-') and told_again(last) == told_again(line) then
     story = string.sub(story, 1, #story - #last)
   elseif story ~= '' then
     story = story .. '\n'
@@ -113,12 +125,18 @@ local function record_line(job, line)
     story = string.sub(story, cut + 1)
   end
   job.tries = (tonumber(job.tries) or 0) + 1
-  set(job, 'attempts', story, 'tries', job.tries)
+  note(job, 'attempts', story)
+  note(job, 'tries', job.tries)
 end
 
--- One line for each transport that was tried.
-local function record_attempt(job, lines)
+-- One line for each transport that was tried; noted only.
+local function note_attempt(job, lines)
   for line in string.gmatch(lines, '[^\n]+') do record_line(job, line) end
+end
+
+local function record_attempt(job, lines)
+  note_attempt(job, lines)
+  set_notes(job)
 end
 
 -- One that was being sent, or in doubt, is not among those that expire any more.
@@ -186,6 +204,14 @@ local function release_files(job, state)
   release(job.files, (state == 'sent' or job.swept) and 0 or job.retention_ms)
 end
 
+-- Of a job whose result is not kept: a tombstone.
+local function bury(job, reason)
+  local hash = hash_key(job.id)
+  redis.call('UNLINK', payload_key(job.id), hash)
+  redis.call('HSET', hash, 'state', job.state, 'reason', reason, 'finished_ms', int(now), 'fence', job.fence)
+  redis.call('PEXPIRE', hash, TOMBSTONE_MS)
+end
+
 -- Ends the job: sent, failed or cancelled. A `swept` job was counted as cancelled together with its batch.
 local function to_finished(job, state, reason)
   unindex(job)
@@ -197,20 +223,22 @@ local function to_finished(job, state, reason)
   end
   release_files(job, state)
   job.state = state
-  redis.call('ZREM', key('expiring'), job.id)
-  local hash = hash_key(job.id)
-  if job.retention_ms == 0 then
-    redis.call('UNLINK', payload_key(job.id), hash)
-    redis.call('HSET', hash, 'state', state, 'reason', reason, 'finished_ms', int(now), 'fence', job.fence)
-    redis.call('PEXPIRE', hash, TOMBSTONE_MS)
-    return
+  if job.expires_ms > 0 then redis.call('ZREM', key('expiring'), job.id) end
+  if job.retention_ms == 0 then return bury(job, reason) end
+  if state == 'sent' then
+    file_sent(job)
+    if reason == '' and job.retention_ms >= TOMBSTONE_MS and fold(job, now) then return end
   end
-  redis.call('HSET', hash, 'state', state, 'reason', reason, 'finished_ms', int(now))
+  local hash = hash_key(job.id)
+  note(job, 'state', state)
+  note(job, 'reason', reason)
+  note(job, 'finished_ms', int(now))
+  set_notes(job)
   redis.call('HDEL', hash, 'begun_ms', 'due_ms')
   if job.sensitive then drop_sensitive(job) end
   redis.call('PEXPIRE', payload_key(job.id), int(job.retention_ms))
   redis.call('PEXPIRE', hash, int(math.max(job.retention_ms, TOMBSTONE_MS)))
-  redis.call('ZADD', key(state), int(now), job.id)
+  if state ~= 'sent' then redis.call('ZADD', key(state), int(now), job.id) end
 end
 
 local function to_deferred(job, delay_ms)

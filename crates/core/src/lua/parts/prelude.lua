@@ -8,8 +8,9 @@ local base = KEYS[1]
 if not allocates then redis.call('UNLINK', base .. ':none') end
 
 local function key(name) return base .. ':' .. name end
-local function payload_key(id) return base .. ':j:' .. id end
-local function hash_key(id) return base .. ':h:' .. id end
+-- A job's keys end in the 26 characters of its id: the queue is named by the base key.
+local function payload_key(id) return base .. ':' .. string.sub(id, -26) end
+local function hash_key(id) return base .. ':h:' .. string.sub(id, -26) end
 local function batch_key(batch) return base .. ':b:' .. batch end
 local function int(number) return string.format('%.0f', number) end
 
@@ -67,11 +68,12 @@ end
 local function settle_batch(record)
   local facts = redis.call('HMGET', record, 'sealed', 'done_ms', 'retention_ms', 'id')
   if facts[1] ~= '1' then return end
-  local shared = base .. ':c:' .. facts[4]
+  local shared, terms = base .. ':c:' .. facts[4], base .. ':t:' .. string.sub(facts[4], -10)
   if unfinished(record) > 0 then
     if facts[2] then redis.call('HDEL', record, 'done_ms') end
     redis.call('PERSIST', record)
     redis.call('PERSIST', shared)
+    redis.call('PERSIST', terms)
     return
   end
   if not facts[2] then
@@ -82,18 +84,20 @@ local function settle_batch(record)
   local keep = int(math.max(tonumber(facts[3]) or 0, TOMBSTONE_MS))
   redis.call('PEXPIRE', record, keep)
   redis.call('PEXPIRE', shared, keep)
+  -- What was sent is let go by the hour.
+  redis.call('PEXPIRE', terms, int(keep + 2 * 3600000))
 end
 
 local function settle_counters()
   local prefix = base .. ':b:'
+  local minute = minute_key()
   for where, fields in pairs(deltas) do
     for field, by in pairs(fields) do
-      if by ~= 0 then redis.call('HINCRBY', where, field, by) end
+      local is_new = by ~= 0 and redis.call('HINCRBY', where, field, by) == by
+      if is_new and where == minute then redis.call('PEXPIRE', minute, 90000000) end
     end
     if string.sub(where, 1, #prefix) == prefix then settle_batch(where) end
   end
-  local minute = minute_key()
-  if deltas[minute] then redis.call('PEXPIRE', minute, 90000000) end
   deltas = {}
 end
 

@@ -46,7 +46,8 @@ impl Run {
     fn places(&self, id: &JobId) -> Vec<&'static str> {
         let named = |key: &str| self.fixture.raw("ZSCORE", key, &[&id.to_string()]).parse::<f64>().is_ok();
         let mut places: Vec<&'static str> =
-            ["leases", "sent", "failed", "cancelled", "unknown"].into_iter().filter(|key| named(key)).collect();
+            ["leases", "failed", "cancelled", "unknown"].into_iter().filter(|key| named(key)).collect();
+        places.extend(vec!["sent"; self.fixture.times_sent(id)]);
         for state in ["scheduled", "deferred"] {
             for class in ["urgent", "normal", "low"] {
                 if named(&format!("{state}:{class}")) {

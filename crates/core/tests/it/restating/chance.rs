@@ -183,7 +183,7 @@ impl Run {
         let held =
             self.known.iter().filter(|known| known.said.is_none() && states[&known.claim.id] == JobState::Sending);
         for known in held {
-            let mark = self.fixture.raw("HEXISTS", &format!("h:{}", known.claim.id), &["begun_ms"]);
+            let mark = self.fixture.raw("HEXISTS", &format!("h:{}", known.claim.id.short()), &["begun_ms"]);
             assert_eq!(mark == "1", known.begun, "{}", known.claim.id);
         }
     }

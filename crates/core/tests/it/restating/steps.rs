@@ -282,7 +282,7 @@ async fn a_newer_job_with_a_lease_is_left_to_those_who_can_read_it() {
         .await
         .expect("in");
     assert_eq!(fixture.claim(&worker, 1).await.len(), 1);
-    fixture.raw("SET", &format!("j:{id}"), &["2 from the future\n{}"]);
+    fixture.raw("SET", &id.short(), &["2 from the future\n{}"]);
     fixture.raw("ZADD", "leases", &["XX", "1", &id.to_string()]);
     fixture.sweep(&worker).await;
     let lease: f64 = fixture.raw("ZSCORE", "leases", &[&id.to_string()]).parse().expect("it keeps its lease");

@@ -1,0 +1,72 @@
+-- The first line of a payload: what the job is promised. In full it is
+--   version priority enqueued_ms due_ms expires_ms max_age_ms attempts lease_ms on_unknown retention_ms backoff_ms backoff_max_ms batch flags
+-- A batch's row whose terms are its batch's says only
+--   version @<ref> <ms from the start of the batch's terms to its own enqueueing>
+-- and `t:<ref>` (the last ten characters of the batch's id) holds the rest, once:
+--   <batch> <start_ms> <the terms, as `enqueue` was told them>
+local HEADER = '^(%d+) (%d) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%l+) (%d+) (%d+) (%d+) (%S+) (%S+)\n'
+local TERMS = '^(%S+) (%d+) (%d) (%d+) (%d+) (%d+) (%d+) ((%d+) (%d+) (%d+) (%l+) (%d+) (%d+) (%d+)) (%S+)$'
+
+local function terms_key(batch) return base .. ':t:' .. string.sub(batch, -10) end
+
+-- The terms of jobs that are put in now or were at another time.
+local function terms_of(priority, delay, at, expires_in, expires_at, rest, batch, flags)
+  return {
+    priority = priority, delay = tonumber(delay), at = tonumber(at), expires_in = tonumber(expires_in), expires_at = tonumber(expires_at),
+    rest = rest, batch = batch, flags = flags,
+  }
+end
+
+local function due_of(terms, enqueued) return terms.at > 0 and terms.at or enqueued + terms.delay end
+local function expiry_of(terms, enqueued) return terms.expires_in > 0 and enqueued + terms.expires_in or terms.expires_at end
+
+-- The header in full, without its line end.
+local function full_header(terms, enqueued)
+  return table.concat({
+    int(VERSION), terms.priority, int(enqueued), int(due_of(terms, enqueued)), int(expiry_of(terms, enqueued)), terms.rest, terms.batch, terms.flags,
+  }, ' ')
+end
+
+-- Read once in a script.
+local known_terms = {}
+local function terms_at(ref)
+  local known = known_terms[ref]
+  if known == nil then
+    local batch, start, priority, delay, at, expires_in, expires_at, rest, _, _, _, _, _, _, _, flags =
+      string.match(redis.call('GET', base .. ':t:' .. ref) or '', TERMS)
+    known = batch and terms_of(priority, delay, at, expires_in, expires_at, rest, batch, flags) or false
+    if known then known.start = tonumber(start) end
+    known_terms[ref] = known
+  end
+  return known
+end
+
+-- The header line of a payload in full, with its line end: a row's is put together from its batch's terms. Nil when those are gone.
+local function whole_header(payload)
+  local ref, since = string.match(payload, '^%d+ @(%S+) (%d+)\n')
+  if not ref then return string.match(payload, '^[^\n]*\n') end
+  local terms = terms_at(ref)
+  return terms and full_header(terms, terms.start + tonumber(since)) .. '\n'
+end
+
+-- The payload as everybody but us knows it: its header in full.
+local function whole(payload)
+  local line_end = payload and string.find(payload, '\n', 1, true)
+  local header = line_end and whole_header(payload)
+  return header and header .. string.sub(payload, line_end + 1) or payload
+end
+
+local function parse_header(payload)
+  local written = tonumber(string.match(payload, '^(%d+) '))
+  -- What a newer version writes is not ours to judge, not even its header.
+  if written and written > VERSION then return nil, written end
+  local version, priority, enqueued, due, expires, max_age, attempts, lease, on_unknown, retention, _, _, batch, flags =
+    string.match(whole_header(payload) or '', HEADER)
+  if not version then return nil end
+  return {
+    version = tonumber(version), priority = priority, enqueued_ms = tonumber(enqueued), due_ms = tonumber(due),
+    expires_ms = tonumber(expires), max_age_ms = tonumber(max_age), attempts = tonumber(attempts),
+    lease_ms = tonumber(lease), on_unknown = on_unknown, retention_ms = tonumber(retention), batch = batch,
+    sensitive = flags == 'sensitive',
+  }
+end

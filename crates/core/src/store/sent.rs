@@ -1,0 +1,66 @@
+//! What was sent, the latest first: it stands in a list for each hour.
+
+use redis::Value;
+
+use super::connection::Store;
+use crate::{JobId, QueueName, Result};
+
+/// A sent job and when it was sent.
+type Sent = (JobId, i64);
+
+impl Store {
+    /// The latest of all queues, put in order.
+    pub(super) async fn sent_ids(&self, queues: &[QueueName], offset: usize, limit: usize) -> Result<Vec<JobId>> {
+        let mut heads = Vec::new();
+        for queue in queues {
+            let head = self.last_sent(queue, offset + limit).await?;
+            if !head.is_empty() {
+                heads.push(head);
+            }
+        }
+        let ids = match heads.len() {
+            0 | 1 => heads.pop().unwrap_or_default(),
+            _ => self.by_time(heads.into_iter().flatten().collect()).await?,
+        };
+        Ok(ids.into_iter().skip(offset).take(limit).collect())
+    }
+
+    /// The last `number` of one queue.
+    async fn last_sent(&self, queue: &QueueName, number: usize) -> Result<Vec<JobId>> {
+        let mut hours: Vec<u64> =
+            self.run(redis::cmd("ZRANGE").arg(self.keys.of_queue(queue, "sent")).arg(0).arg(-1)).await?;
+        hours.sort_unstable();
+        let mut found = Vec::new();
+        while let (true, Some(hour)) = (found.len() < number, hours.pop()) {
+            let list = self.keys.of_queue(queue, &format!("sent:{hour}"));
+            let missing = i64::try_from(number - found.len()).unwrap_or(i64::MAX);
+            let last: Vec<String> = self.run(redis::cmd("LRANGE").arg(list).arg(-missing).arg(-1)).await?;
+            let id = |short: String| format!("{queue}-{short}").parse::<JobId>();
+            found.extend(last.into_iter().rev().filter_map(|short| id(short).ok()));
+        }
+        Ok(found)
+    }
+
+    /// Of several queues, by the times that the jobs themselves tell.
+    async fn by_time(&self, ids: Vec<JobId>) -> Result<Vec<JobId>> {
+        let mut times = redis::pipe();
+        for id in &ids {
+            times.cmd("GETRANGE").arg(self.keys.payload(id)).arg(0).arg(21);
+            times.cmd("HGET").arg(self.keys.hash(id)).arg("finished_ms");
+        }
+        let times: Vec<Value> = self.run_all(&times).await?;
+        let mut all: Vec<Sent> =
+            ids.into_iter().zip(times.chunks(2)).map(|(id, told)| (id, sent_ms(told).unwrap_or(0))).collect();
+        all.sort_by(|(one, earlier), (other, later)| later.cmp(earlier).then_with(|| other.cmp(one)));
+        Ok(all.into_iter().map(|(id, _)| id).collect())
+    }
+}
+
+/// From the beginning of the payload (`1 sent <ms> …`), or else from the hash.
+fn sent_ms(told: &[Value]) -> Option<i64> {
+    let text = |value: &Value| redis::from_redis_value_ref::<String>(value).ok();
+    let [payload, hash] = told else { return None };
+    let kept = text(payload)?;
+    let kept = kept.split_once(" sent ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+    kept.or_else(|| text(hash)?.parse().ok())
+}
