@@ -3,7 +3,7 @@
 use std::{mem, sync::Arc};
 
 use postroom_core::{
-    BatchId, InvalidInput, Mail, Pace, QueueName, Settings, Store,
+    BatchId, InvalidInput, Mail, Mailbox, Pace, QueueName, Settings, Store,
     store::{JobTerms, NewBatch, NewJob, Parcel},
 };
 use tokio::task::JoinHandle;
@@ -31,12 +31,21 @@ pub struct Bulk<'a> {
     name: Option<String>,
     rows: String,
     pace: Option<Pace>,
+    notify: Option<Mailbox>,
     options: Options,
 }
 
 impl<'a> Bulk<'a> {
     pub(crate) fn new(postroom: &'a Postroom, shared: Mail) -> Self {
-        Self { postroom, shared, name: None, rows: String::new(), pace: None, options: Options::default() }
+        Self {
+            postroom,
+            shared,
+            name: None,
+            rows: String::new(),
+            pace: None,
+            notify: None,
+            options: Options::default(),
+        }
     }
 
     /// Its name for people; that of its template when absent.
@@ -53,6 +62,11 @@ impl<'a> Bulk<'a> {
     /// What keeps its mails apart: however many workers there are, they leave no faster.
     pub fn pace(self, pace: Pace) -> Self {
         Self { pace: Some(pace), ..self }
+    }
+
+    /// Who is told by a mail, once, when all of it is over.
+    pub fn notify(self, to: Mailbox) -> Self {
+        Self { notify: Some(to), ..self }
     }
 
     /// With these options.
@@ -81,7 +95,7 @@ impl<'a> Bulk<'a> {
         let template = self.shared.template.clone();
         let batch =
             NewBatch { id: id.clone(), name, retention: terms.policy.retention, shared: self.shared, pace: self.pace };
-        let unkept = Unkept::open(store, Opening { batch, key }).await?;
+        let unkept = Unkept::open(store, Opening { batch, key, notify: self.notify }).await?;
         announce(store, &queue).await;
         let chunk = Chunk { terms, template: template.clone(), jobs: Vec::with_capacity(CHUNK), bytes: 0 };
         Ok(BulkInput {

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use postroom_core::{
-    Error, Mail, Result, Store,
+    Error, Mail, Mailbox, Result, Store,
     store::{Durability, NewBatch, Parcel, RunId},
 };
 use tokio::{task::JoinHandle, time::Instant};
@@ -40,6 +40,8 @@ pub(crate) struct Opening {
     pub(crate) batch: NewBatch,
     /// The caller's own name for the bulk, and what tells its content.
     pub(crate) key: Option<(String, String)>,
+    /// Who is told when it is done.
+    pub(crate) notify: Option<Mailbox>,
 }
 
 /// What comes after them.
@@ -172,12 +174,15 @@ impl Unkept {
     /// Says all there is, in its order, to this one run.
     async fn say(&self) -> Result<()> {
         let store = self.store();
-        let Opening { batch, key } = &self.opening;
+        let Opening { batch, key, notify } = &self.opening;
         if let Some((key, fingerprint)) = key {
             let id = batch.id.to_string();
             patiently(&PAUSES, || store.reserve(key, &id, fingerprint)).await?;
         }
         patiently(&PAUSES, || store.create_batch(batch)).await?;
+        if let Some(to) = notify {
+            patiently(&PAUSES, || store.notify_of_batch(&batch.id, to)).await?;
+        }
         for parcel in &self.parcels {
             patiently(&PAUSES, || store.put_in(parcel)).await?;
         }

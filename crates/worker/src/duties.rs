@@ -12,7 +12,7 @@ use postroom_core::{
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::{office::Office, restating};
+use crate::{notices, office::Office, restating};
 
 /// A duty: what it is called, how often it is due, one round of it.
 ///
@@ -20,7 +20,7 @@ use crate::{office::Office, restating};
 /// | --- | --- | --- |
 /// | restate | at each new run of Redis | says what this worker knows, before it claims again |
 /// | renew | a fifth of the shortest lease under way, at most 3 s | says that this worker still works on its jobs |
-/// | sweep | a fifth of a lease with leases out, at most 3 s; 4 s without | promotes, rescues, expires |
+/// | sweep | a fifth of a lease with leases out, at most 3 s; 4 s without | promotes, rescues, expires; tells of batches that are done |
 /// | prune | 60 s | frees what nobody needs any more |
 /// | tell | 5 s, and when there is news | tells of this worker |
 /// | limits | 5 s | learns of limits that were set |
@@ -74,6 +74,9 @@ async fn sweep(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
             office.counter(&queue).settler.memory().forget(Instant::now());
             if swept.ready {
                 office.bells.ready.notify_one();
+            }
+            if swept.notices > 0 {
+                let _ = office.outage.watch(notices::hand_over(&office, &queue).await);
             }
             if swept.rescued + swept.in_doubt > 0 {
                 warn!(

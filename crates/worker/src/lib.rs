@@ -22,6 +22,7 @@ mod leave;
 mod limits;
 mod masked;
 mod memory;
+mod notices;
 mod office;
 mod outlet;
 mod panics;

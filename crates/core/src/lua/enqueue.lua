@@ -20,14 +20,21 @@ if batch ~= '-' then
   sealed = facts[3] == '1'
 end
 
+-- A job's files are named behind its id.
+local files = {}
+local function with_files(told)
+  local id, hashes = string.match(told, '^(%S+) (.+)$')
+  if id then files[id] = hashes end
+  return id or told
+end
+
 -- Every reader takes an id apart: a canonical ULID behind the queue's name.
-local ULID = '^[a-z0-9_-]+%-[0-7]' .. string.rep('[0-9A-HJKMNP-TV-Z]', 25) .. '$'
-local ids, hashes_of = {}, {}
+local ULID, ids = '^[a-z0-9_-]+%-[0-7]' .. string.rep('[0-9A-HJKMNP-TV-Z]', 25) .. '$', {}
 for index = 16, #ARGV, 2 do
-  local id, hashes = string.match(ARGV[index], '^(%S*) ?(.*)$')
-  if not string.find(id, ULID) then return { 'bad_id', id } end
+  local id = ARGV[index]
+  if string.find(id, ' ', 1, true) then id = with_files(id) end
+  if not string.find(id, ULID) then return { 'bad_id', ARGV[index] } end
   ids[#ids + 1] = id
-  if hashes ~= '' then hashes_of[id] = hashes end
 end
 
 -- What stands before the content of each. The first chunk of a batch leaves its terms for the rows that share them.
@@ -57,19 +64,15 @@ local function any_is_known()
 end
 
 -- A job comes with its files or not at all.
-local files, wanted = {}, { 'wants' }
-for id, hashes in pairs(hashes_of) do
-  if not is_known(id) then
-    files[id] = hashes
-    for hash in string.gmatch(hashes, '%x+') do
-      if not wanted[hash] and redis.call('EXISTS', content_key(hash)) == 0 then
-        wanted[#wanted + 1] = hash
-        wanted[hash] = true
-      end
+local wanted = { 'wants' }
+local function want(hashes)
+  for hash in string.gmatch(hashes, '%x+') do
+    if not wanted[hash] and redis.call('EXISTS', content_key(hash)) == 0 then
+      wanted[#wanted + 1] = hash
+      wanted[hash] = true
     end
   end
 end
-if #wanted > 1 then return wanted end
 
 local function note_files(id)
   redis.call('HSET', hash_key(id), 'files', files[id])
@@ -84,9 +87,11 @@ for index, id in ipairs(ids) do
   else
     new[#new + 1] = id
     contents[id] = ARGV[15 + 2 * index]
+    if files[id] then want(files[id]) end
   end
 end
 if #new > 0 and sealed then return { 'sealed' } end
+if #wanted > 1 then return wanted end
 
 local function put_in()
   local first_line, payloads = header(), {}

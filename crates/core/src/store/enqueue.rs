@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     time::Duration,
 };
 
@@ -83,14 +84,14 @@ impl Parcel {
     /// Makes jobs ready.
     pub fn new(queue: &QueueName, batch: Option<&BatchId>, terms: &JobTerms, jobs: &[NewJob]) -> Result<Self> {
         let mut args = terms_args(terms, batch);
-        let texts: Vec<String> =
+        let encoded: Vec<String> =
             jobs.iter().map(|job| payload::encode_content(&job.mail, terms.sensitive)).collect::<Result<_, _>>()?;
         let id_bytes = queue.as_str().len() + JobId::SHORT_BYTES + 1;
-        args.reserve(2 * jobs.len(), texts.iter().map(|content| content.len() + id_bytes).sum());
-        let mut contents = BTreeMap::new();
-        for (job, text) in jobs.iter().zip(texts) {
-            args.push(named_with_files(job)).push(text);
+        args.reserve(2 * jobs.len(), encoded.iter().map(|content| content.len() + id_bytes).sum());
+        for (job, content) in jobs.iter().zip(encoded) {
+            args.push(WithFiles(job)).push(content);
         }
+        let mut contents = BTreeMap::new();
         for content in jobs.iter().flat_map(|job| job.mail.large_contents()) {
             contents.entry(content.hash()).or_insert_with(|| content.clone());
         }
@@ -167,9 +168,14 @@ enum PutIn {
 const MOST_WISHES: usize = 4;
 
 /// The id, and the hashes of the files that the job needs.
-fn named_with_files(job: &NewJob) -> String {
-    let hashes: BTreeSet<ContentHash> = job.mail.large_contents().map(Content::hash).collect();
-    hashes.iter().fold(job.id.to_string(), |named, hash| format!("{named} {hash}"))
+struct WithFiles<'a>(&'a NewJob);
+
+impl fmt::Display for WithFiles<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.id.fmt(f)?;
+        let hashes: BTreeSet<ContentHash> = self.0.mail.large_contents().map(Content::hash).collect();
+        hashes.iter().try_for_each(|hash| write!(f, " {hash}"))
+    }
 }
 
 fn terms_args(terms: &JobTerms, batch: Option<&BatchId>) -> Args {

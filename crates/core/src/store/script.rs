@@ -7,6 +7,7 @@ const PARTS: [(&str, &str); 5] = [
     (
         "job",
         concat!(
+            include_str!("../lua/parts/contents.lua"),
             include_str!("../lua/parts/header.lua"),
             include_str!("../lua/parts/kept.lua"),
             include_str!("../lua/parts/contents.lua"),
@@ -19,9 +20,10 @@ const PARTS: [(&str, &str); 5] = [
 ];
 
 /// Name and source of each script.
-const SOURCES: [(&str, &str); 30] = [
+const SOURCES: [(&str, &str); 31] = [
     ("batch_cancel", include_str!("../lua/batch_cancel.lua")),
     ("batch_create", include_str!("../lua/batch_create.lua")),
+    ("batch_notify", include_str!("../lua/batch_notify.lua")),
     ("batch_seal", include_str!("../lua/batch_seal.lua")),
     ("batch_steer", include_str!("../lua/batch_steer.lua")),
     ("begin", include_str!("../lua/begin.lua")),

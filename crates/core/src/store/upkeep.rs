@@ -29,6 +29,8 @@ pub struct Swept {
     pub lease: Duration,
     /// Redis's clock.
     pub now_ms: i64,
+    /// How many batches are done of which somebody is still to be told.
+    pub notices: u64,
 }
 
 impl Store {
@@ -47,6 +49,7 @@ impl Store {
                 leases: reply.next()?,
                 lease: Duration::from_millis(reply.next()?),
                 now_ms: reply.next()?,
+                notices: reply.next()?,
             }),
             other => Err(unexpected(other)),
         }

@@ -59,7 +59,7 @@ async fn a_file_is_kept_once_for_all_jobs_and_let_go_after_the_last() {
     // Said again it counts no more.
     enqueue(&fixture, &first, with(&[&shared, &own])).await;
     assert_eq!((needed_by(&fixture, &shared), needed_by(&fixture, &own)), ("3".into(), "1".into()));
-    let payload: i64 = fixture.raw("STRLEN", &format!("j:{first}"), &[]).parse().expect("a number");
+    let payload: i64 = fixture.raw("STRLEN", &first.short(), &[]).parse().expect("a number");
     assert!(payload < 1_000, "{payload}");
 
     let worker = WorkerId::generate();

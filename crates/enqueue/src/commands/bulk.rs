@@ -25,7 +25,7 @@ const EXAMPLES: &str = "Examples:
     --vars event.json
   cat mails.jsonl | postroom bulk --jsonl - --key june-invoices
   postroom bulk --template newsletter --csv people.csv --strict --in 2h --priority 7
-  postroom bulk --template newsletter --csv people.csv --rate 100/m
+  postroom bulk --template newsletter --csv people.csv --rate 100/m --notify me@example.org
   postroom bulk --template newsletter --csv people.csv --delay 5s --durable
 
 The address column is to or email; the other columns are variables, which win over
@@ -67,6 +67,9 @@ pub(crate) struct Args {
     /// A name for people; default: the template's
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// Who is told by a mail, once, when all of it is over
+    #[arg(long, value_name = "ADDRESS")]
+    notify: Option<Mailbox>,
     /// Look at all rows first; if one is bad, queue nothing and exit with 2
     #[arg(long)]
     strict: bool,
@@ -80,7 +83,7 @@ pub(crate) struct Args {
     #[arg(long)]
     watch: bool,
     /// Send now, one by one, in the foreground, without Redis
-    #[arg(long, conflicts_with_all = ["watch", "key", "after", "at", "expires_in", "durable"])]
+    #[arg(long, conflicts_with_all = ["watch", "key", "after", "at", "expires_in", "durable", "notify"])]
     sync: bool,
 }
 
@@ -173,6 +176,9 @@ async fn put_in(
     }
     if let Some(pace) = args.pace() {
         bulk = bulk.pace(pace);
+    }
+    if let Some(to) = &args.notify {
+        bulk = bulk.notify(to.clone());
     }
     let queue = bulk.queue();
     let mut batch = queues::with_warning(context, &queue, bulk.start()).await?;

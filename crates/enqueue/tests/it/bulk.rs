@@ -209,3 +209,13 @@ fn a_paced_bulk_says_how_long_it_takes() {
         desk.run(&news(&[&["--csv", "people.csv"], more].concat())).refused(2, words);
     }
 }
+
+#[test]
+fn who_is_told_of_the_end_has_an_address() {
+    let desk = Desk::new().with_templates();
+    let to = ["--var", "name=A", "--to", "a@example.org"];
+    desk.run(&news(&[&to[..], &["--notify", "nobody"]].concat())).refused(2, &["nobody", "is no e-mail address"]);
+    assert_empty(&desk);
+    let id = desk.ok(&news(&[&to[..], &["--notify", "Boss <boss@example.org>"]].concat()));
+    assert_eq!(desk.status(&id)["total"], 1);
+}

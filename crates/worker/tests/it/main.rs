@@ -8,6 +8,7 @@ mod fallback;
 mod files;
 mod limits;
 mod logs;
+mod notices;
 mod outages;
 mod outcomes;
 mod rendering;

@@ -57,6 +57,12 @@ local function unfinished(record)
   return sum
 end
 
+-- Once in its life: a batch is done, and somebody wants to be told.
+local function note_done(record, batch)
+  if redis.call('HEXISTS', record, 'notify') == 0 or redis.call('HSETNX', record, 'noticed_ms', int(now)) == 0 then return end
+  redis.call('ZADD', key('notices'), int(now), batch)
+end
+
 -- A batch that is sealed with nothing unfinished is done; its record is then kept as long as results are. While the jobs of a
 -- cancelled one are still being freed it is not let go: without it they would look alive.
 local function settle_batch(record)
@@ -70,7 +76,10 @@ local function settle_batch(record)
     redis.call('PERSIST', terms)
     return
   end
-  if not facts[2] then redis.call('HSET', record, 'done_ms', int(now)) end
+  if not facts[2] then
+    redis.call('HSET', record, 'done_ms', int(now))
+    note_done(record, facts[4])
+  end
   if redis.call('ZSCORE', key('sweeping'), facts[4]) then return end
   local keep = int(math.max(tonumber(facts[3]) or 0, TOMBSTONE_MS))
   redis.call('PEXPIRE', record, keep)

@@ -28,7 +28,7 @@ pub(super) async fn batch_steered(play: Play, mut report: Report) -> Report {
     let audit = tokio::spawn(Arc::clone(&books).audit(Arc::clone(&site), id.clone(), number));
     let crew = Crew::workers(&site, 2, 5).await;
 
-    let steering = Steering { site: &site, id: &id, most: play.scale.seconds(0.1, 2.0) };
+    let steering = Steering { site: &site, id: &id, most: play.scale.seconds(0.5, 2.0) };
     steering.sending(0, &mut report).await;
     steering.act("pause", &mut report).await;
     let before = steering.silence("paused", &mut report).await;
