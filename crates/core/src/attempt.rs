@@ -177,7 +177,10 @@ mod tests {
 
     #[test]
     fn the_receipt_is_what_the_server_said_behind_its_codes() {
-        assert_eq!(record(Some(250), Some("2.0.0"), "250 2.0.0 Ok: queued as 4bX").receipt(), Some("Ok: queued as 4bX"));
+        assert_eq!(
+            record(Some(250), Some("2.0.0"), "250 2.0.0 Ok: queued as 4bX").receipt(),
+            Some("Ok: queued as 4bX")
+        );
         assert_eq!(record(Some(250), None, "250 Ok").receipt(), Some("Ok"));
         assert_eq!(record(None, None, "written to a file").receipt(), None);
     }

@@ -19,9 +19,9 @@ if batch ~= '-' then
 end
 
 -- Every reader takes an id apart: a canonical ULID behind the queue's name.
-local ULID = '^[a-z0-9_-]+%-[0-7]' .. string.rep('[0-9A-HJKMNP-TV-Z]', 25) .. '$'
 for index = 16, #ARGV, 2 do
-  if not string.find(ARGV[index], ULID) then return { 'bad_id', ARGV[index] } end
+  local ulid = string.match(ARGV[index], '^[a-z0-9_-]+%-([0-7][0-9A-HJKMNP-TV-Z]+)$')
+  if not ulid or #ulid ~= 26 then return { 'bad_id', ARGV[index] } end
 end
 
 -- What stands before the content of each. The first chunk of a batch leaves its terms for the rows that share them.
@@ -30,12 +30,12 @@ local function header()
   local told = table.concat(ARGV, ' ', 2, 13) .. ' ' .. ARGV[15]
   local known = redis.call('GET', terms_key(batch))
   if not known then
-    known = batch .. ' ' .. int(now) .. ' ' .. told
+    known = batch .. ' ' .. now_text .. ' ' .. told
     redis.call('SET', terms_key(batch), known)
   end
   local start = tonumber(string.match(known, '^%S+ (%d+)'))
   if start > now or known ~= batch .. ' ' .. int(start) .. ' ' .. told then return full_header(terms, now) .. '\n' end
-  return int(VERSION) .. ' @' .. string.sub(batch, -10) .. ' ' .. int(now - start) .. '\n'
+  return VERSION .. ' @' .. string.sub(batch, -10) .. ' ' .. int(now - start) .. '\n'
 end
 
 local function is_known(id) return redis.call('EXISTS', payload_key(id), hash_key(id)) > 0 end
@@ -44,8 +44,7 @@ local function is_known(id) return redis.call('EXISTS', payload_key(id), hash_ke
 local function any_is_known()
   local keys = {}
   for index = 16, #ARGV, 2 do
-    keys[#keys + 1] = payload_key(ARGV[index])
-    keys[#keys + 1] = hash_key(ARGV[index])
+    keys[index - 15], keys[index - 14] = payload_key(ARGV[index]), hash_key(ARGV[index])
   end
   return #keys > 0 and redis.call('EXISTS', unpack(keys)) > 0
 end
@@ -84,4 +83,4 @@ local function put_in()
 end
 
 if #new > 0 then put_in() end
-return { 'enqueued', #new, known, int(due) }
+return { 'enqueued', #new, known, due == now and now_text or int(due) }

@@ -196,9 +196,8 @@ fn own_receipt(left: &Settled) -> &str {
 
 /// The recipients, where a sent mail was not simply accepted for all of them.
 fn own_recipients(outcome: Outcome, left: &Settled) -> Result<String> {
-    let simply = |recipient: &RecipientReport| {
-        recipient.result == RecipientResult::Accepted && recipient.reply.is_none()
-    };
+    let simply =
+        |recipient: &RecipientReport| recipient.result == RecipientResult::Accepted && recipient.reply.is_none();
     if outcome == Outcome::Sent && left.recipients.iter().all(simply) {
         return Ok("[]".to_owned());
     }
