@@ -6,6 +6,7 @@ mod clocks;
 mod durability;
 mod fixture;
 mod full;
+mod kept;
 mod life;
 mod limits;
 mod lines;
