@@ -21,6 +21,14 @@ ensure_redis() {
     fail "no Redis: install redis-server or valkey-server (apt-get install redis-server, brew install redis)"
 }
 
+# Prints the path of the load generator that comes with the server.
+find_redis_benchmark() { command -v redis-benchmark || command -v valkey-benchmark; }
+
+ensure_redis_benchmark() {
+  find_redis_benchmark >/dev/null || apt_install redis-tools || brew_install redis || true
+  find_redis_benchmark >/dev/null || fail "redis-benchmark is missing: it comes with redis-tools (apt-get) or redis (brew)"
+}
+
 # Debian's redis-tools holds the server program too, under another name, and unlike redis-server starts no service.
 redis_by_apt() {
   apt_install redis-tools || return 1

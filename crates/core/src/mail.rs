@@ -84,6 +84,14 @@ impl Mail {
         seen
     }
 
+    /// How many bytes its bodies and attachments have.
+    #[must_use]
+    pub fn content_bytes(&self) -> usize {
+        let text_of = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let files: usize = self.attachments.iter().map(|file| file.content.len()).sum();
+        text_of(&self.text) + text_of(&self.html) + files
+    }
+
     /// This mail laid over what its batch shares: its own fields win, variables and headers one by one.
     #[must_use]
     pub fn over(self, shared: &Self) -> Self {

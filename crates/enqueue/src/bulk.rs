@@ -1,6 +1,6 @@
 //! Handing many mails over as one batch, in constant memory.
 
-use std::{mem, sync::Arc};
+use std::{collections::VecDeque, mem, sync::Arc};
 
 use postroom_core::{
     BatchId, InvalidInput, Mail, Mailbox, Pace, QueueName, Settings, Store,
@@ -21,6 +21,8 @@ use crate::{
 const CHUNK: usize = 200;
 /// How many bytes of content, about, go to Redis in one call.
 const CHUNK_BYTES: usize = 4 << 20;
+/// How many chunks are on their way at a time, so that neither side waits for the other.
+const FLIGHTS: usize = 3;
 
 /// A bulk about to be begun.
 #[derive(Debug)]
@@ -107,7 +109,7 @@ impl<'a> Bulk<'a> {
             next: 0,
             known: 0,
             chunk,
-            in_flight: None,
+            in_flight: VecDeque::with_capacity(FLIGHTS),
             unkept,
         })
     }
@@ -125,7 +127,7 @@ impl<'a> Bulk<'a> {
     }
 }
 
-/// A batch whose mails are being added. One chunk is on its way to Redis while the next one is collected.
+/// A batch whose mails are being added. A few chunks are on their way to Redis while the next one is collected.
 #[derive(Debug)]
 pub struct BulkInput<'a> {
     settings: &'a Settings,
@@ -136,7 +138,7 @@ pub struct BulkInput<'a> {
     next: u64,
     known: u64,
     chunk: Chunk,
-    in_flight: Option<Flight>,
+    in_flight: VecDeque<Flight>,
     unkept: Unkept,
 }
 
@@ -185,7 +187,7 @@ impl BulkInput<'_> {
     pub async fn add(&mut self, own: Mail) -> Result<()> {
         self.check(&own)?;
         self.keep_terms_of(own.template.as_ref()).await?;
-        self.chunk.bytes += weight(&own);
+        self.chunk.bytes += own.content_bytes();
         self.chunk.jobs.push(NewJob { id: self.id.job(self.next), mail: own });
         self.next += 1;
         if self.chunk.jobs.len() >= CHUNK || self.chunk.bytes >= CHUNK_BYTES {
@@ -198,7 +200,7 @@ impl BulkInput<'_> {
     /// address again, and returns when all of it stays even if Redis is killed then, as far as it can promise that.
     pub async fn finish(mut self, invalid: u64, duplicates: u64) -> Result<BulkSummary> {
         self.flush().await?;
-        self.landed().await?;
+        self.land(0).await?;
         let finished = self.unkept.finish(Seal { invalid, duplicates }, self.options.durable).await;
         finished.map_err(|error| Error::unsure(&self.id, error))?;
         Ok(BulkSummary { total: self.next, known: self.known })
@@ -231,29 +233,28 @@ impl BulkInput<'_> {
     }
 
     async fn flush(&mut self) -> Result<()> {
-        self.landed().await?;
         let jobs = mem::replace(&mut self.chunk.jobs, Vec::with_capacity(CHUNK));
-        self.chunk.bytes = 0;
+        let bytes = mem::take(&mut self.chunk.bytes);
         if jobs.is_empty() {
             return Ok(());
         }
+        // Large ones go one by one.
+        self.land(if bytes < CHUNK_BYTES { FLIGHTS - 1 } else { 0 }).await?;
         let parcel = Arc::new(Parcel::new(self.id.queue(), Some(&self.id), &self.chunk.terms, &jobs)?);
         let (store, own) = (self.unkept.store(), Arc::clone(&parcel));
         let put_in = async move { patiently(&PAUSES, || store.put_in(&own)).await.map(|enqueued| enqueued.known) };
-        self.in_flight = Some(Flight { parcel, answer: tokio::spawn(put_in) });
+        self.in_flight.push_back(Flight { parcel, answer: tokio::spawn(put_in) });
         Ok(())
     }
 
-    async fn landed(&mut self) -> Result<()> {
-        let Some(Flight { parcel, answer }) = self.in_flight.take() else { return Ok(()) };
-        let answer = answer.await.map_err(|error| postroom_core::Error::Protocol(error.to_string()))?;
-        self.known += self.unkept.landed(parcel, answer).await?;
+    /// Waits until no more than `left` chunks are on their way.
+    async fn land(&mut self, left: usize) -> Result<()> {
+        while self.in_flight.len() > left
+            && let Some(Flight { parcel, answer }) = self.in_flight.pop_front()
+        {
+            let answer = answer.await.map_err(|error| postroom_core::Error::Protocol(error.to_string()))?;
+            self.known += self.unkept.landed(parcel, answer).await?;
+        }
         Ok(())
     }
-}
-
-/// About how much of a chunk it takes.
-fn weight(mail: &Mail) -> usize {
-    let text_of = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    text_of(&mail.text) + text_of(&mail.html) + mail.attachments.iter().map(|file| file.content.size()).sum::<usize>()
 }

@@ -32,6 +32,7 @@ mod options;
 mod patience;
 mod postroom;
 mod send;
+mod together;
 mod unkept;
 
 pub use bulk::{Bulk, BulkInput, BulkSummary};

@@ -17,6 +17,7 @@ use crate::{
     Bulk, Result, SendMail,
     check::{Checker, unusable},
     link::Link,
+    together::Together,
 };
 
 /// How soon a waiting caller looks again, at first and at last.
@@ -30,6 +31,7 @@ pub struct Postroom {
     pub(crate) settings: Settings,
     pub(crate) link: Link,
     pub(crate) transports: Mutex<BTreeMap<String, Arc<Transport>>>,
+    pub(crate) together: Arc<Together>,
     templates: OnceCell<Option<Templates>>,
 }
 
@@ -47,7 +49,7 @@ impl Postroom {
     #[must_use]
     pub fn with_settings(settings: Settings) -> Self {
         let link = Link::new(settings.redis.clone());
-        Self { settings, link, transports: Mutex::default(), templates: OnceCell::new() }
+        Self { settings, link, transports: Mutex::default(), together: Arc::default(), templates: OnceCell::new() }
     }
 
     /// The settings.

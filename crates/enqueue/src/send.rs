@@ -3,6 +3,7 @@
 use std::{
     future::IntoFuture,
     pin::Pin,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -11,7 +12,7 @@ use postroom_core::{
     store::{JobTerms, NewJob},
 };
 
-use crate::{Error, Options, Postroom, Result, fingerprint, patience::patiently};
+use crate::{Error, Options, Postroom, Result, fingerprint, patience::patiently, together::Together};
 
 /// After which pauses a mail is handed over again while Redis is away.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
@@ -57,36 +58,36 @@ impl<'a> SendMail<'a> {
             Ok::<_, postroom_core::InvalidInput>((key.clone(), fingerprint))
         });
         let job = NewJob { id: JobId::new(queue.clone()), mail: self.mail };
-        let mut handing = Handing { store, queue, terms, key: key.transpose()?, job: [job] };
+        let together = &postroom.together;
+        let mut handing = Handing { store, together, queue, terms, key: key.transpose()?, job };
         let handed = if self.options.durable { handing.over_for_good().await } else { handing.over().await };
         handed?;
-        let [NewJob { id, .. }] = handing.job;
-        Ok(id)
+        Ok(handing.job.id)
     }
 }
 
 /// A mail that is ready; it may be said again.
 struct Handing<'a> {
     store: &'a Store,
+    together: &'a Arc<Together>,
     queue: QueueName,
     terms: JobTerms,
     /// The caller's own name for it, and what tells its content.
     key: Option<(String, String)>,
-    job: [NewJob; 1],
+    job: NewJob,
 }
 
 impl Handing<'_> {
     /// Whoever finds the key reserved completes it under the id it was reserved for.
     async fn over(&mut self) -> Result<()> {
         if let Some((key, fingerprint)) = &self.key {
-            let id = self.job[0].id.to_string();
+            let id = self.job.id.to_string();
             let reserved = patiently(&PAUSES, || self.store.reserve(key, &id, fingerprint)).await?;
-            self.job[0].id = reserved.id().parse()?;
+            self.job.id = reserved.id().parse()?;
         }
-        let put_in = || self.store.enqueue(&self.queue, None, &self.terms, &self.job);
-        let (enqueued, ()) = tokio::join!(patiently(&PAUSES, put_in), announce(self.store, &self.queue));
-        enqueued?;
-        Ok(())
+        let put_in = || self.together.put_in(self.store, &self.queue, &self.terms, &self.job);
+        let (handed, ()) = tokio::join!(patiently(&PAUSES, put_in), announce(self.store, &self.queue));
+        Ok(handed?)
     }
 
     /// When Redis was restarted before it kept the mail, all is said again.
@@ -98,7 +99,7 @@ impl Handing<'_> {
                 Err(Error::Core(reason)) if is_passing(&reason) && start.elapsed() < DURABLE_LIMIT => {
                     tokio::time::sleep(TRY_AGAIN).await;
                 }
-                Err(Error::Core(reason)) => return Err(Error::unsure(&self.job[0].id, reason)),
+                Err(Error::Core(reason)) => return Err(Error::unsure(&self.job.id, reason)),
                 kept => return kept,
             }
         }

@@ -13,7 +13,7 @@ use crate::patience::{PAUSES, patiently};
 /// How often it is found out what stays, while more is put in.
 const ROUND_EVERY: Duration = Duration::from_secs(1);
 /// How much is remembered at most; then the input waits for the disk.
-const MOST_BYTES: usize = 32 << 20;
+const MOST_BYTES: usize = 16 << 20;
 /// For how long the end is waited for.
 const LAST_LIMIT: Duration = Duration::from_secs(20);
 const TRY_AGAIN: Duration = Duration::from_millis(200);

@@ -29,11 +29,12 @@ local function with_files(told)
 end
 
 -- Every reader takes an id apart: a canonical ULID behind the queue's name.
-local ULID, ids = '^[a-z0-9_-]+%-[0-7]' .. string.rep('[0-9A-HJKMNP-TV-Z]', 25) .. '$', {}
+local ids = {}
 for index = 16, #ARGV, 2 do
   local id = ARGV[index]
   if string.find(id, ' ', 1, true) then id = with_files(id) end
-  if not string.find(id, ULID) then return { 'bad_id', ARGV[index] } end
+  local ulid = string.match(id, '^[a-z0-9_-]+%-([0-7][0-9A-HJKMNP-TV-Z]+)$')
+  if not ulid or #ulid ~= 26 then return { 'bad_id', ARGV[index] } end
   ids[#ids + 1] = id
 end
 
@@ -43,12 +44,12 @@ local function header()
   local told = table.concat(ARGV, ' ', 2, 13) .. ' ' .. ARGV[15]
   local known = redis.call('GET', terms_key(batch))
   if not known then
-    known = batch .. ' ' .. int(now) .. ' ' .. told
+    known = batch .. ' ' .. now_text .. ' ' .. told
     redis.call('SET', terms_key(batch), known)
   end
   local start = tonumber(string.match(known, '^%S+ (%d+)'))
   if start > now or known ~= batch .. ' ' .. int(start) .. ' ' .. told then return full_header(terms, now) .. '\n' end
-  return int(VERSION) .. ' @' .. string.sub(batch, -10) .. ' ' .. int(now - start) .. '\n'
+  return VERSION .. ' @' .. string.sub(batch, -10) .. ' ' .. int(now - start) .. '\n'
 end
 
 local function is_known(id) return redis.call('EXISTS', payload_key(id), hash_key(id)) > 0 end
@@ -56,9 +57,8 @@ local function is_known(id) return redis.call('EXISTS', payload_key(id), hash_ke
 -- Usually all are new, and that is told in one question.
 local function any_is_known()
   local keys = {}
-  for _, id in ipairs(ids) do
-    keys[#keys + 1] = payload_key(id)
-    keys[#keys + 1] = hash_key(id)
+  for index, id in ipairs(ids) do
+    keys[2 * index - 1], keys[2 * index] = payload_key(id), hash_key(id)
   end
   return #keys > 0 and redis.call('EXISTS', unpack(keys)) > 0
 end
@@ -115,4 +115,4 @@ local function put_in()
 end
 
 if #new > 0 then put_in() end
-return { 'enqueued', #new, known, int(due) }
+return { 'enqueued', #new, known, due == now and now_text or int(due) }

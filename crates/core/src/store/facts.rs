@@ -1,5 +1,7 @@
 //! What the Redis server is, and what about it endangers mail.
 
+use std::time::Duration;
+
 use super::{connection::Store, info::Info};
 use crate::Result;
 
@@ -18,6 +20,8 @@ pub struct ServerFacts {
     pub used_memory: String,
     /// Commands handled since it started.
     pub commands: u64,
+    /// The processor time that it has used.
+    pub cpu: Duration,
 }
 
 impl Store {
@@ -25,6 +29,7 @@ impl Store {
     pub async fn server_facts(&self) -> Result<ServerFacts> {
         let info = Info::new(self.run(&redis::cmd("INFO")).await?);
         let fact = |name: &str| info.fact(name).to_owned();
+        let seconds = |name: &str| info.fact(name).parse().unwrap_or(0.0);
         Ok(ServerFacts {
             version: fact("redis_version"),
             run_id: fact("run_id"),
@@ -32,6 +37,7 @@ impl Store {
             aof: fact("aof_enabled") == "1",
             used_memory: fact("used_memory_human"),
             commands: fact("total_commands_processed").parse().unwrap_or(0),
+            cpu: Duration::from_secs_f64(seconds("used_cpu_user") + seconds("used_cpu_sys")),
         })
     }
 }

@@ -1,6 +1,9 @@
 //! The Lua scripts: one a transition, put together from their parts when the process starts.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
 
 const PARTS: [(&str, &str); 5] = [
     ("prelude", include_str!("../lua/parts/prelude.lua")),
@@ -66,16 +69,75 @@ pub(super) fn script(name: &'static str) -> &'static redis::Script {
     SCRIPTS.get(name).unwrap_or_else(|| unreachable!("there is no script {name}"))
 }
 
-/// The source as Redis gets it: what its header includes, then itself.
+/// The source as Redis gets it: of what its header includes, what it uses; then itself. Redis runs a script from its first line each
+/// time, so what is not used would cost it as much as what is.
 fn assemble(name: &str, source: &str) -> String {
-    let mut whole = format!("local allocates = {}\n", ALLOCATING.contains(&name));
-    for part in included(source) {
+    let part = |part: &str| {
         let (_, text) =
             PARTS.iter().find(|(known, _)| *known == part).unwrap_or_else(|| unreachable!("{name} includes {part}"));
-        whole.push_str(text);
+        items(text)
+    };
+    let body = without_comments(source);
+    let items: Vec<Item> = included(source).flat_map(part).collect();
+    let used = used(&items, &body);
+    let mut whole = format!("local allocates = {}\n", ALLOCATING.contains(&name));
+    items.iter().zip(used).filter(|(_, used)| *used).for_each(|(item, _)| whole.push_str(&item.text));
+    whole + &body
+}
+
+/// What stands at the left margin of a part, with all below it that does not.
+struct Item {
+    /// What it declares; none when it is to be run in any case.
+    names: Vec<String>,
+    text: String,
+}
+
+fn items(part: &str) -> Vec<Item> {
+    let mut items: Vec<Item> = Vec::new();
+    for line in without_comments(part).lines() {
+        let is_first = line.starts_with(|c: char| c.is_ascii_alphabetic()) && !line.starts_with("end");
+        match items.last_mut() {
+            Some(item) if !is_first => item.text.push_str(line),
+            _ => items.push(Item { names: declared(line), text: line.to_owned() }),
+        }
+        if let Some(item) = items.last_mut() {
+            item.text.push('\n');
+        }
     }
-    whole.push_str(source);
-    whole
+    items
+}
+
+/// The names behind `local`.
+fn declared(line: &str) -> Vec<String> {
+    let Some(rest) = line.strip_prefix("local ") else { return Vec::new() };
+    match rest.strip_prefix("function ") {
+        Some(function) => words(function).take(1).map(str::to_owned).collect(),
+        None => words(rest.split('=').next().unwrap_or_default()).map(str::to_owned).collect(),
+    }
+}
+
+/// Which of the items the body uses, be it by way of others.
+fn used(items: &[Item], body: &str) -> Vec<bool> {
+    let mut used: Vec<bool> = items.iter().map(|item| item.names.is_empty()).collect();
+    let mut known: HashSet<&str> = words(body).collect();
+    items.iter().filter(|item| item.names.is_empty()).for_each(|item| known.extend(words(&item.text)));
+    // Whatever an item uses stands before it.
+    for (item, used) in items.iter().zip(&mut used).rev() {
+        if item.names.iter().any(|name| known.contains(name.as_str())) {
+            *used = true;
+            known.extend(words(&item.text));
+        }
+    }
+    used
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty())
+}
+
+fn without_comments(source: &str) -> String {
+    let is_code = |line: &&str| !line.trim_start().starts_with("--") && !line.is_empty();
+    source.lines().filter(is_code).flat_map(|line| [line, "\n"]).collect()
 }
 
 fn included(source: &str) -> impl Iterator<Item = &str> {
@@ -97,6 +159,17 @@ mod tests {
                 assert!(!whole.contains(forbidden), "{name} uses {forbidden}");
             }
         }
+    }
+
+    #[test]
+    fn a_script_brings_along_what_it_uses() {
+        let part = "local a = 1\n-- c\nlocal function b()\n  return a\nend\nlocal function c() end\nlocal d, e\nredis.call(e)\n";
+        let items = items(part);
+        let names: Vec<_> = items.iter().map(|item| item.names.join(" ")).collect();
+        assert_eq!(names, ["a", "b", "c", "d e", ""]);
+        assert_eq!(items[1].text, "local function b()\n  return a\nend\n");
+        assert_eq!(used(&items, "return b()"), [true, true, false, true, true]);
+        assert_eq!(used(&items, "return c"), [false, false, true, true, true]);
     }
 
     #[test]

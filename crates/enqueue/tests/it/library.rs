@@ -1,6 +1,6 @@
 //! The library, as an application uses it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use postroom_core::settings::Sources;
 use postroom_enqueue::{Attachment, Due, JobState, Mail, Options, Postroom, Settings};
@@ -35,6 +35,42 @@ async fn a_mail_is_handed_over_and_its_status_told() {
     assert_eq!(postroom.send(mail()).with(options).await.expect("an id"), later);
     let empty = postroom.send(Mail::default()).await.expect_err("no recipient").to_string();
     assert!(empty.contains("no recipient"), "{empty}");
+}
+
+/// They go to Redis in few calls, but each under its own terms.
+#[tokio::test]
+async fn many_callers_each_get_their_mail_in() {
+    let postroom = Arc::new(Postroom::with_settings(settings(&[])));
+    let send = |number: usize| {
+        let postroom = Arc::clone(&postroom);
+        let to = vec![format!("a{number}@example.org").parse().expect("an address")];
+        let later = Options { due: Due::In(Duration::from_secs(60)), ..Options::default() };
+        let options = if number.is_multiple_of(3) { later } else { Options::default() };
+        tokio::spawn(async move { postroom.send(Mail { to, ..mail() }).with(options).await })
+    };
+    let sending: Vec<_> = (0..500).map(send).collect();
+    for (number, sent) in sending.into_iter().enumerate() {
+        let id = sent.await.expect("no panic").expect("an id");
+        let job = postroom.status(&id).await.expect("an answer").expect("a job");
+        assert_eq!(job.to[0].address.as_str(), format!("a{number}@example.org"));
+        assert_eq!(job.state, if number.is_multiple_of(3) { JobState::Scheduled } else { JobState::Queued });
+    }
+}
+
+/// Whoever goes away while it waits leaves nothing stuck.
+#[tokio::test]
+async fn callers_may_go_away() {
+    let postroom = Arc::new(Postroom::with_settings(settings(&[])));
+    let gone: Vec<_> = (0..50)
+        .map(|_| {
+            let postroom = Arc::clone(&postroom);
+            tokio::spawn(async move { postroom.send(mail()).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    gone.iter().for_each(tokio::task::JoinHandle::abort);
+    let id = postroom.send(mail()).await.expect("an id");
+    assert!(postroom.status(&id).await.expect("an answer").is_some());
 }
 
 #[tokio::test]

@@ -22,8 +22,10 @@ local function expiry_of(terms, enqueued) return terms.expires_in > 0 and enqueu
 
 -- The header in full, without its line end.
 local function full_header(terms, enqueued)
+  local due, expiry = due_of(terms, enqueued), expiry_of(terms, enqueued)
+  local at = enqueued == now and now_text or int(enqueued)
   return table.concat({
-    int(VERSION), terms.priority, int(enqueued), int(due_of(terms, enqueued)), int(expiry_of(terms, enqueued)), terms.rest, terms.batch, terms.flags,
+    VERSION, terms.priority, at, due == enqueued and at or int(due), expiry == 0 and '0' or int(expiry), terms.rest, terms.batch, terms.flags,
   }, ' ')
 end
 

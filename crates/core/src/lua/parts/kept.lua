@@ -24,7 +24,7 @@ local function kept_header(terms)
   if not priority then return nil end
   local due, expires = string.match(more, 'd(%d+) ') or enqueued, string.match(more, 'e(%d+) ') or '0'
   local batch, flags = string.match(more, 'b(%S+) ') or '-', string.match(' ' .. more, ' s ') and 'sensitive' or '-'
-  return table.concat({ int(VERSION), priority, enqueued, due, expires, '0', attempts, '0 hold 1 0 0', batch, flags }, ' ')
+  return table.concat({ VERSION, priority, enqueued, due, expires, '0', attempts, '0 hold 1 0 0', batch, flags }, ' ')
 end
 
 -- Its first line, taken apart; nil when it can't be.
@@ -62,7 +62,7 @@ end
 -- The job's place among those sent in this hour.
 local filed_until
 local function file_sent(job)
-  local hour, over = int(math.floor(now / HOUR_MS)), now + math.max(job.retention_ms, TOMBSTONE_MS)
+  local hour, over = math.floor(now / HOUR_MS), now + math.max(job.retention_ms, TOMBSTONE_MS)
   redis.call('RPUSH', key('sent:' .. hour), short_id(job.id))
   if filed_until ~= over then
     redis.call('ZADD', key('sent'), 'GT', int(over), hour)
@@ -84,7 +84,7 @@ local function fold(job, finished)
   local message_id = facts[6] or '-'
   if string.sub(message_id, 1, #job.id + 1) == job.id .. '@' then message_id = string.sub(message_id, #job.id + 1) end
   local line = table.concat({
-    int(VERSION), 'sent', int(finished), job.fence .. '.' .. (notes.attempt or job.attempt or '0') .. '.' .. (job.tries or '0'),
+    VERSION, 'sent', int(finished), job.fence .. '.' .. (notes.attempt or job.attempt or '0') .. '.' .. (job.tries or '0'),
     string.sub(job.worker or '-', -4), message_id, kept_terms(job, header),
   }, ' ')
   -- Whoever looks at it reads no more than the first 256 bytes.

@@ -17,6 +17,7 @@ local function int(number) return string.format('%.0f', number) end
 local clock = redis.call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
 local now = math.floor(now_us / 1000)
+local now_text = int(now)
 
 local TOMBSTONE_MS = 86400000
 
@@ -34,7 +35,11 @@ local function count(where, field, by)
   fields[field] = (fields[field] or 0) + by
 end
 
-local function minute_key() return base .. ':m:' .. int(math.floor(now / 60000)) end
+local this_minute
+local function minute_key()
+  this_minute = this_minute or base .. ':m:' .. math.floor(now / 60000)
+  return this_minute
+end
 
 local FINISHED = { sent = true, failed = true, cancelled = true }
 
@@ -90,11 +95,10 @@ end
 
 local function settle_counters()
   local prefix = base .. ':b:'
-  local minute = minute_key()
   for where, fields in pairs(deltas) do
     for field, by in pairs(fields) do
       local is_new = by ~= 0 and redis.call('HINCRBY', where, field, by) == by
-      if is_new and where == minute then redis.call('PEXPIRE', minute, 90000000) end
+      if is_new and where == this_minute then redis.call('PEXPIRE', where, 90000000) end
     end
     if string.sub(where, 1, #prefix) == prefix then settle_batch(where) end
   end

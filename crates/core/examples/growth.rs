@@ -1,0 +1,88 @@
+//! What a claim and a listing cost Redis with few jobs waiting and with many; a part of `scripts/bench`.
+//!
+//! `growth FEW MANY`, with `REDIS_URL` set: prints the microseconds of Redis's processor that a claim of ten, then a listing (50 jobs, the
+//! queue's counters and its last hour), takes with FEW and with MANY jobs queued: four figures.
+#![expect(clippy::print_stdout, reason = "the figures are the result")]
+
+use std::{error::Error, time::Duration};
+
+use postroom_core::{
+    JobId, JobState, Mail, Policy, Priority, QueueName, Store,
+    settings::{Settings, Sources},
+    store::{Claim, ClaimId, ClaimReply, Due, JobFilter, JobTerms, NewJob, Settled, WorkerId},
+};
+
+type Failure = Box<dyn Error>;
+
+const ROUNDS: u32 = 40;
+const AT_ONCE: u32 = 10;
+const CHUNK: usize = 200;
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let numbers: Vec<usize> = std::env::args().skip(1).map(|word| word.parse()).collect::<Result<_, _>>()?;
+    let store = Store::connect(&Settings::from_sources(&Sources::of_process(&[])?)?.redis).await?;
+    let queue: QueueName = "growth".parse()?;
+    let (mut claims, mut listings, mut queued) = (Vec::new(), Vec::new(), 0);
+    for number in numbers {
+        fill(&store, &queue, number - queued).await?;
+        queued = number;
+        // Once without counting, so that both begin alike.
+        claim(&store, &queue).await?;
+        claims.push(claim(&store, &queue).await?);
+        listings.push(list(&store, &queue).await?);
+    }
+    let told: Vec<String> = claims.iter().chain(&listings).map(|us| format!("{us:.1}")).collect();
+    println!("{}", told.join(" "));
+    Ok(())
+}
+
+/// Claims, and puts back what was claimed without counting that.
+async fn claim(store: &Store, queue: &QueueName) -> Result<f64, Failure> {
+    let worker = WorkerId::generate();
+    let mut spent = Duration::ZERO;
+    for _ in 0..ROUNDS {
+        let before = store.server_facts().await?.cpu;
+        let mut back = Vec::new();
+        for _ in 0..AT_ONCE {
+            let id = ClaimId::generate();
+            let claim = Claim { queue, worker: &worker, id: &id, want: 10 };
+            let ClaimReply::Jobs { jobs, .. } = store.claim(&claim).await? else { return Err("no jobs".into()) };
+            back.extend(jobs.into_iter().map(|job| (job.id, job.fence, Duration::ZERO, Settled::default())));
+        }
+        spent += store.server_facts().await?.cpu.saturating_sub(before);
+        store.defer(queue, &worker, &back).await?;
+    }
+    Ok(each(spent))
+}
+
+async fn list(store: &Store, queue: &QueueName) -> Result<f64, Failure> {
+    let filter = JobFilter { queues: vec![queue.clone()], state: Some(JobState::Queued), ..JobFilter::default() };
+    let mut spent = Duration::ZERO;
+    for _ in 0..ROUNDS {
+        let before = store.server_facts().await?.cpu;
+        for _ in 0..AT_ONCE {
+            store.find_jobs(&filter, None, 50).await?;
+            store.queue(queue).await?;
+            store.minutes(queue, 60).await?;
+        }
+        spent += store.server_facts().await?.cpu.saturating_sub(before);
+    }
+    Ok(each(spent))
+}
+
+fn each(spent: Duration) -> f64 {
+    spent.as_secs_f64() * 1e6 / f64::from(ROUNDS * AT_ONCE)
+}
+
+async fn fill(store: &Store, queue: &QueueName, number: usize) -> Result<(), Failure> {
+    let policy = Policy::of_queue("emails");
+    let terms = JobTerms { priority: Priority::NORMAL, due: Due::Now, expires: None, policy, sensitive: false };
+    let mail = Mail { subject: Some("Hello".to_owned()), text: Some("How are you?".to_owned()), ..Mail::default() };
+    for start in (0..number).step_by(CHUNK) {
+        let new = |_| NewJob { id: JobId::new(queue.clone()), mail: mail.clone() };
+        let jobs: Vec<NewJob> = (start..number.min(start + CHUNK)).map(new).collect();
+        store.enqueue(queue, None, &terms, &jobs).await?;
+    }
+    Ok(())
+}
