@@ -24,6 +24,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(20);
 /// How long a claim that is under way is heard when this worker is told to stop: behind a dead connection it never ends.
 const LAST_CLAIM: Duration = Duration::from_secs(3);
 
+/// How long free slots wait for others before more is claimed for them.
+const GATHERING: Duration = Duration::from_millis(1);
+
 /// After a restart of Redis claims wait until all workers have said what they know; asked again so often.
 const OTHERS_MAY_HAVE_SPOKEN: Duration = Duration::from_millis(100);
 
@@ -38,6 +41,8 @@ pub(crate) struct Claimer {
     newer: HashMap<QueueName, Duration>,
     deliveries: TaskTracker,
     give_up: CancellationToken,
+    /// Whether the last look left something waiting.
+    busy: bool,
 }
 
 /// What a look into the queues found.
@@ -75,6 +80,7 @@ impl Claimer {
             newer: HashMap::new(),
             deliveries: TaskTracker::new(),
             give_up: CancellationToken::new(),
+            busy: false,
         }
     }
 
@@ -92,8 +98,7 @@ impl Claimer {
     async fn turn(&mut self, shutdown: &Shutdown) {
         tokio::select! {
             () = shutdown.requested() => return,
-            // The semaphore is never closed.
-            slot = self.slots.acquire() => drop(slot),
+            () = self.free_slots() => {}
         }
         let late = async {
             shutdown.requested().await;
@@ -103,6 +108,7 @@ impl Claimer {
             look = self.look() => look,
             () = late => return,
         };
+        self.busy = look.as_ref().is_ok_and(|look| look.more);
         let idle = async {
             match look {
                 // The next turn waits for a slot: a ring is for those who have one free.
@@ -115,6 +121,19 @@ impl Claimer {
             () = shutdown.requested() => {}
             () = idle => {}
         }
+    }
+
+    /// Waits for a free slot; while there is more to do than slots, for several, so that claims are few and take many.
+    async fn free_slots(&self) {
+        // The semaphore is never closed.
+        drop(self.slots.acquire().await);
+        if self.busy {
+            drop(tokio::time::timeout(GATHERING, self.slots.acquire_many(self.several())).await);
+        }
+    }
+
+    fn several(&self) -> u32 {
+        (self.office.settings.concurrency.max / 4).max(1)
     }
 
     async fn wait_for_work(&mut self, look: &Look) {

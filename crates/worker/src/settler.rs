@@ -172,9 +172,15 @@ type Gathered<Q, A> = (Vec<Q>, Vec<oneshot::Sender<Result<A>>>);
 
 /// Waits for the first question and takes what has come meanwhile; `None` when nobody is left to ask.
 async fn gather<Q, A>(asked: &mut mpsc::UnboundedReceiver<Asked<Q, A>>) -> Option<Gathered<Q, A>> {
-    let mut gathered = Vec::new();
-    let number = asked.recv_many(&mut gathered, MOST).await;
-    (number > 0).then(|| gathered.into_iter().unzip())
+    let mut gathered = vec![asked.recv().await?];
+    // Whoever is about to ask goes first.
+    tokio::task::yield_now().await;
+    while gathered.len() < MOST
+        && let Ok(question) = asked.try_recv()
+    {
+        gathered.push(question);
+    }
+    Some(gathered.into_iter().unzip())
 }
 
 fn answer<A>(answers: Vec<oneshot::Sender<Result<A>>>, replies: Result<Vec<A>>) {

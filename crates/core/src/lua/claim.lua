@@ -10,8 +10,11 @@
 local worker, claim_id, want, budget = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 watch_time()
 
+-- One that nobody has had yet: nothing but its payload is known of it.
+local function is_fresh(job) return job.fence == 0 and not (job.tries or job.attempt or job.retried_ms or job.resends) end
+
 local function told(job)
-  local more = redis.call('HMGET', hash_key(job.id), 'attempt', 'tries', 'date_ms', 'message_id', 'recipients', 'generation')
+  local more = job.fresh and {} or redis.call('HMGET', hash_key(job.id), 'attempt', 'tries', 'date_ms', 'message_id', 'recipients', 'generation')
   return { job.id, job.fence, redis.call('GET', payload_key(job.id)), more[1] or '0', more[2] or '0', more[3] or '', more[4] or '', more[5] or '', more[6] or '0' }
 end
 
@@ -36,7 +39,7 @@ if wait > 0 then return { 'wait', int(wait) } end
 local share = math.floor(budget / 2)
 budget = budget - share + promote(share)
 
-local reply, ids, lease = { 'claimed', 0, '0', int(now) }, {}, nil
+local reply, ids, lease, leases = { 'claimed', 0, '0', int(now) }, {}, nil, {}
 local newer = nil
 
 -- Whether the id was handed out.
@@ -46,9 +49,11 @@ local function take(id, from_line)
   if why == 'unreadable' and redis.call('HGET', hash_key(id), 'state') ~= 'failed' then set_aside(id, 'queued') end
   if not job or job.state ~= 'queued' or end_if_overdue(job) then return false end
   if not from_line and has_line(job) then make_ready(job, false, id); return false end
+  job.fresh = is_fresh(job)
   job.fence = job.fence + 1
   set(job, 'state', 'sending', 'fence', job.fence, 'worker', worker, 'claimed_ms', int(now))
-  redis.call('ZADD', key('leases'), int(now + job.lease_ms), id)
+  leases[#leases + 1] = int(now + job.lease_ms)
+  leases[#leases + 1] = id
   move(job.batch, 'queued', 'sending')
   lease = math.max(lease or 0, job.lease_ms)
   ids[#ids + 1] = id
@@ -136,6 +141,7 @@ settle_counters()
 if newer and #ids == 0 then return { 'newer', newer } end
 
 if #ids > 0 then
+  redis.call('ZADD', key('leases'), unpack(leases))
   redis.call('HSET', key('n'), 'lease_ms', int(lease))
   redis.call('HSET', claim_key, 'id', claim_id, 'jobs', table.concat(ids, ' '))
   redis.call('PEXPIRE', claim_key, int(lease))
