@@ -17,6 +17,9 @@ use crate::{
 /// How many jobs one script call settles.
 pub(crate) const MOST: usize = 100;
 
+/// How long finishes gather where they come in crowds: their mails have left, and one call for many costs Redis much less.
+const GATHERING: Duration = Duration::from_millis(1);
+
 type Begin = (JobId, u64, String, i64);
 type Finish = (JobId, u64, Outcome, String, Settled);
 type Defer = (JobId, u64, Duration, Settled);
@@ -119,7 +122,11 @@ impl Desk {
 
     async fn serve_finishes(self: Arc<Self>, mut asked: mpsc::UnboundedReceiver<Asked<Arc<Statement>, FinishReply>>) {
         while let Some((jobs, answers)) = gather(&mut asked).await {
+            let crowded = jobs.len() > 1;
             self.persist(jobs, answers, |desk, jobs| Box::pin(async move { desk.say_finished(&jobs).await })).await;
+            if crowded {
+                tokio::time::sleep(GATHERING).await;
+            }
         }
     }
 
