@@ -3,7 +3,7 @@
 
 measure_criterion() {
   local log=$home/criterion.log package
-  cd "$root"
+  cd "$root" || return
   for package in postroom-core postroom-mail postroom-smtp; do
     PATH=$(dirname "$(find_redis)"):$PATH cargo bench --quiet --locked -p "$package" --bench "${package#postroom-}" -- --noplot \
       >>"$log" 2>&1 || { tail -n 20 "$log" >&2 && fail "cargo bench -p $package fails"; }
