@@ -1,33 +1,70 @@
-# Numbers: time, medians, and each beside what is required of it.
+# Numbers: time, medians, and a table of them, each beside what is required of it.
 # shellcheck shell=bash
 
 # Seconds, with their parts.
 now() { python3 -c 'import time; print(f"{time.time():.3f}")'; }
 
-# rate NUMBER START: how many a second since then.
-rate() { awk "BEGIN { printf \"%.0f\", $1 / ($(now) - $2) }"; }
+# calc EXPRESSION [DECIMALS]
+calc() { awk "BEGIN { printf \"%.${2:-0}f\", $1 }"; }
+
+# rate NUMBER START [END]: how many a second since then.
+rate() { calc "$1 / (${3:-$(now)} - $2)"; }
 
 median() {
   printf '%s\n' "$@" | sort -n | awk '{ all[NR] = $1 } END { print NR % 2 ? all[(NR + 1) / 2] : (all[NR / 2] + all[NR / 2 + 1]) / 2 }'
 }
 
 # The smallest and the largest.
-spread() { printf '%s\n' "$@" | sort -n | awk 'NR == 1 { low = $1 } END { print low " to " $1 }'; }
+spread() { printf '%s\n' "$@" | sort -n | awk 'NR == 1 { low = $1 } END { print low "–" $1 }'; }
 
-# figure NAME VALUE [below|most|least LIMIT | spread VALUE…]: prints it, and counts it as missed when it is.
-figure() {
-  local name=$1 value=$2 word=${3:-} verdict=
-  case $word in
-    below) verdict=$(judge "$value < $4" "below $4") ;;
-    most) verdict=$(judge "$value <= $4" "at most $4") ;;
-    least) verdict=$(judge "$value >= $4" "at least $4") ;;
-    spread) shift 3 && verdict="($(spread "$@"))" ;;
-  esac
-  case $verdict in MISSED*) missed=1 ;; esac
-  printf '%-52s %8s   %s\n' "$name" "$value" "$verdict"
+# CPU time that a process has used so far, in milliseconds.
+cpu_ms() {
+  if [ -r "/proc/$1/stat" ]; then
+    sed 's/.*) //' "/proc/$1/stat" | awk -v ticks="$(getconf CLK_TCK)" '{ printf "%.0f", ($12 + $13) * 1000 / ticks }'
+  else
+    ps -o cputime= -p "$1" | awk -F: '{ for (i = 1; i <= NF; i++) seconds = seconds * 60 + $i; printf "%.0f", seconds * 1000 }'
+  fi
 }
 
-# ratio ONE OTHER
-ratio() { awk "BEGIN { printf \"%.2f\", $1 / $2 }"; }
+# figure NAME VALUE [below|most|least LIMIT] [spread VALUE…]: a line of the table; counted as missed when it is.
+figure() {
+  local name=$1 value=$2 between='' required='' verdict=''
+  shift 2
+  while [ $# -gt 0 ]; do
+    case $1 in
+      below) required="below $2" && verdict=$(judge "$value < $2") && shift 2 ;;
+      most) required="at most $2" && verdict=$(judge "$value <= $2") && shift 2 ;;
+      least) required="at least $2" && verdict=$(judge "$value >= $2") && shift 2 ;;
+      spread) shift && between=$(spread "$@") && shift $# ;;
+      *) fail "figure $name: $1 is not known" ;;
+    esac
+  done
+  [ "$verdict" != missed ] || missed=1
+  printf '%s\t%s\t%s\t%s\t%s\n' "$name" "$value" "$between" "$required" "$verdict" >>"$home/table"
+  say "  $name: $value ${between:+($between)} $verdict"
+}
 
-judge() { awk "BEGIN { print ($1) ? \"ok\" : \"MISSED\" }" | sed "s/\$/, required: $2/"; }
+# figures NAME [below|most|least LIMIT] -- VALUE…: the median of several, with their spread.
+figures() {
+  local name=$1 check=()
+  shift
+  while [ "$1" != -- ]; do check+=("$1") && shift; done
+  shift
+  figure "$name" "$(median "$@")" ${check[@]+"${check[@]}"} spread "$@"
+}
+
+judge() { awk "BEGIN { print ($1) ? \"ok\" : \"missed\" }"; }
+
+# Everything measured, in columns that are also a table in Markdown.
+print_table() {
+  [ -s "$home/table" ] || return 0
+  { printf 'figure\tmedian\tmin–max\trequired\t\n' && cat "$home/table"; } | python3 -c '
+import sys
+rows = [line.rstrip("\n").split("\t") for line in sys.stdin]
+wide = [max(len(row[at]) for row in rows) for at in range(5)]
+rows.insert(1, ["-" * wide[0]] + ["-" * (width - 1) + ":" for width in wide[1:3]] + ["-" * width for width in wide[3:]])
+for row in rows:
+    cells = [row[0].ljust(wide[0])] + [row[at].rjust(wide[at]) for at in (1, 2)] + [row[at].ljust(wide[at]) for at in (3, 4)]
+    print("| " + " | ".join(cells) + " |")
+'
+}

@@ -88,7 +88,7 @@ impl Mail {
     #[must_use]
     pub fn content_bytes(&self) -> usize {
         let text_of = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let files: usize = self.attachments.iter().map(|file| file.content.len()).sum();
+        let files: usize = self.attachments.iter().map(|file| file.content.size()).sum();
         text_of(&self.text) + text_of(&self.html) + files
     }
 

@@ -208,7 +208,7 @@ impl BulkInput<'_> {
 
     fn check(&self, own: &Mail) -> Result<(), InvalidInput> {
         let shared = self.unkept.shared();
-        let may_be_large = (weight(own) + weight(shared)) as u64 * 2 > self.checker.max_size;
+        let may_be_large = (own.content_bytes() + shared.content_bytes()) as u64 * 2 > self.checker.max_size;
         if self.next >= HEAD && !may_be_large {
             return Ok(());
         }

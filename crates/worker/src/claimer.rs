@@ -26,6 +26,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(20);
 /// How long a claim that is under way is heard when this worker is told to stop: behind a dead connection it never ends.
 const LAST_CLAIM: Duration = Duration::from_secs(3);
 
+/// How long free slots wait for others before more is claimed for them.
+const GATHERING: Duration = Duration::from_millis(1);
+
 /// After a restart of Redis claims wait until all workers have said what they know; asked again so often.
 const OTHERS_MAY_HAVE_SPOKEN: Duration = Duration::from_millis(100);
 /// How often queues that are served in their order are not: while the first one never empties, the others are served a little.
@@ -42,12 +45,16 @@ pub(crate) struct Claimer {
     newer: HashMap<QueueName, Duration>,
     deliveries: TaskTracker,
     give_up: CancellationToken,
+    /// Whether the last look left something waiting.
+    busy: bool,
 }
 
 /// What a look into the queues found.
 #[derive(Default)]
 struct Look {
-    /// Whether more waits than there were slots for.
+    /// Whether something is left that waits for a slot.
+    left: bool,
+    /// Whether some of that could be claimed at once.
     more: bool,
     /// How long until there is a reason to look again: a job is due, a transport may be tried.
     next_due: Option<Duration>,
@@ -67,6 +74,7 @@ impl Claimer {
             newer: HashMap::new(),
             deliveries: TaskTracker::new(),
             give_up: CancellationToken::new(),
+            busy: false,
         }
     }
 
@@ -84,7 +92,7 @@ impl Claimer {
     async fn turn(&mut self, shutdown: &Shutdown) {
         tokio::select! {
             () = shutdown.requested() => return,
-            () = self.slots.any_free() => {}
+            () = self.free_slots() => {}
         }
         let late = async {
             shutdown.requested().await;
@@ -94,6 +102,7 @@ impl Claimer {
             look = self.look() => look,
             () = late => return,
         };
+        self.busy = look.as_ref().is_ok_and(|look| look.left);
         let idle = async {
             match look {
                 // The next turn waits for a slot: a ring is for those who have one free.
@@ -108,6 +117,22 @@ impl Claimer {
         }
     }
 
+    /// Waits for a free slot; while there is more to do than slots, for several, so that claims are few and take many.
+    async fn free_slots(&mut self) {
+        if !self.slots.has_free() {
+            self.bell.hush();
+            self.slots.any_free().await;
+        }
+        self.gather().await;
+    }
+
+    async fn gather(&self) {
+        if self.busy {
+            let several = self.slots.all() / 4;
+            drop(tokio::time::timeout(GATHERING, self.slots.several_free(several)).await);
+        }
+    }
+
     async fn wait_for_work(&mut self, look: &Look) {
         let limit = look.next_due.map_or(LOOK_EVERY, |due| due.min(LOOK_EVERY));
         let mut open = self.office.queues();
@@ -117,7 +142,7 @@ impl Claimer {
         let rang = tokio::select! {
             rang = self.bell.wait(limit) => rang,
             () = self.office.bells.ready.notified() => return,
-            () = self.slots.freed(), if !full.is_empty() => return,
+            () = self.slots.freed(), if !full.is_empty() => return self.gather().await,
         };
         if self.office.outage.watch(rang).is_err() {
             tokio::time::sleep(Duration::from_millis(300)).await;
@@ -130,7 +155,7 @@ impl Claimer {
         for queue in self.order() {
             let room = self.slots.room(&queue);
             if room.any == 0 {
-                found.more = true;
+                (found.left, found.more) = (true, true);
                 break;
             }
             let look = match self.claim(&queue, room).await {
@@ -139,6 +164,7 @@ impl Claimer {
                 // This queue's own trouble, which is told: the others go on.
                 Err(_) => continue,
             };
+            found.left |= look.left;
             found.more |= look.more;
             found.next_due = [found.next_due, look.next_due].into_iter().flatten().min();
             found.closed.extend(look.closed);
@@ -200,7 +226,7 @@ impl Claimer {
                 let _ = given_back.or_else(|problem| self.office.outage.watch(Err(problem)));
                 let due = |ms: i64| Duration::from_millis(u64::try_from(ms - now_ms).unwrap_or(0).max(1));
                 let more = left.is_some_and(|priority| self.has_room_for(queue, priority));
-                Ok(Look { more, next_due: next_due_ms.map(due), ..Look::default() })
+                Ok(Look { left: left.is_some(), more, next_due: next_due_ms.map(due), ..Look::default() })
             }
             ClaimReply::Paused => Ok(Look::default()),
             ClaimReply::Wait(wait) => Ok(Look { next_due: Some(wait.min(OTHERS_MAY_HAVE_SPOKEN)), ..Look::default() }),

@@ -79,7 +79,7 @@ impl Delivery {
     /// Runs the whole delivery.
     pub(crate) async fn run(mut self) {
         let reserved = self.reserved.take();
-        match self.job.content.clone() {
+        match std::mem::replace(&mut self.job.content, Err(String::new())) {
             Ok((header, mail)) => self.deliver(&header, mail, reserved).await,
             Err(problem) => self.set_aside(&problem).await,
         }

@@ -13,14 +13,24 @@ fn main() -> ExitCode {
     };
     telemetry::init(&settings.log);
     let outcome = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads())
         .enable_all()
         .build()
         .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(async { run(settings, Shutdown::on_signals()?).await }));
+        .and_then(|runtime| {
+            // As a task, so that the claimer runs on the threads that the deliveries run on.
+            runtime.block_on(async { tokio::spawn(run(settings, Shutdown::on_signals()?)).await? })
+        });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => refuse(&format_args!("{error:#}")),
     }
+}
+
+/// Half the cores: the other half is for Redis and the kernel. Deliveries wait more than they compute, and the fewer threads
+/// they share the less they wake each other.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
 }
 
 /// Nothing was started: wrong settings.

@@ -1,15 +1,21 @@
 //! A delivery that panics fails its own job only.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    any::Any,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
 };
 
 use postroom_core::{
     JobId,
     store::{Outcome, Settled},
 };
-use tokio::task::JoinError;
 use tracing::warn;
 
 use crate::{office::Office, slots::Slot};
@@ -26,9 +32,15 @@ pub(crate) struct InCase {
 }
 
 /// Runs a delivery and keeps its slot until it ends, however it does.
-pub(crate) async fn watched(slot: Slot, in_case: InCase, delivery: impl Future<Output = ()> + Send + 'static) {
-    if let Err(error) = tokio::spawn(delivery).await {
-        in_case.settle(text(error)).await;
+pub(crate) async fn watched(slot: Slot, in_case: InCase, delivery: impl Future<Output = ()> + Send) {
+    let mut delivery = pin!(delivery);
+    // What panicked is not polled again: nobody sees what it left half done.
+    let ended = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| delivery.as_mut().poll(context))) {
+        Ok(poll) => poll.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
+    });
+    if let Err(panic) = ended.await {
+        in_case.settle(text(panic.as_ref())).await;
     }
     drop(slot);
 }
@@ -48,10 +60,9 @@ impl InCase {
     }
 }
 
-fn text(error: JoinError) -> String {
-    let Ok(payload) = error.try_into_panic() else { return "the task was ended".to_owned() };
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+fn text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
 
 #[cfg(test)]

@@ -17,6 +17,9 @@ use crate::{
 /// How many jobs one script call settles.
 pub(crate) const MOST: usize = 100;
 
+/// How long finishes gather where they come in crowds: their mails have left, and one call for many costs Redis much less.
+const GATHERING: Duration = Duration::from_millis(1);
+
 type Begin = (JobId, u64, String, i64);
 type Finish = (JobId, u64, Outcome, String, Settled);
 type Defer = (JobId, u64, Duration, Settled);
@@ -119,7 +122,11 @@ impl Desk {
 
     async fn serve_finishes(self: Arc<Self>, mut asked: mpsc::UnboundedReceiver<Asked<Arc<Statement>, FinishReply>>) {
         while let Some((jobs, answers)) = gather(&mut asked).await {
+            let crowded = jobs.len() > 1;
             self.persist(jobs, answers, |desk, jobs| Box::pin(async move { desk.say_finished(&jobs).await })).await;
+            if crowded {
+                tokio::time::sleep(GATHERING).await;
+            }
         }
     }
 
@@ -172,9 +179,15 @@ type Gathered<Q, A> = (Vec<Q>, Vec<oneshot::Sender<Result<A>>>);
 
 /// Waits for the first question and takes what has come meanwhile; `None` when nobody is left to ask.
 async fn gather<Q, A>(asked: &mut mpsc::UnboundedReceiver<Asked<Q, A>>) -> Option<Gathered<Q, A>> {
-    let mut gathered = Vec::new();
-    let number = asked.recv_many(&mut gathered, MOST).await;
-    (number > 0).then(|| gathered.into_iter().unzip())
+    let mut gathered = vec![asked.recv().await?];
+    // Whoever is about to ask goes first.
+    tokio::task::yield_now().await;
+    while gathered.len() < MOST
+        && let Ok(question) = asked.try_recv()
+    {
+        gathered.push(question);
+    }
+    Some(gathered.into_iter().unzip())
 }
 
 fn answer<A>(answers: Vec<oneshot::Sender<Result<A>>>, replies: Result<Vec<A>>) {

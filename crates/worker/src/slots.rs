@@ -76,9 +76,26 @@ impl Slots {
         Some(Slot { slots: Arc::clone(self), queue: queue.clone(), urgent })
     }
 
+    /// How many there are.
+    pub(crate) fn all(&self) -> usize {
+        self.all
+    }
+
+    /// Whether there is a free one.
+    pub(crate) fn has_free(&self) -> bool {
+        self.lock().all() < self.all
+    }
+
     /// Returns when there is a free one.
     pub(crate) async fn any_free(&self) {
-        while self.lock().all() >= self.all {
+        while !self.has_free() {
+            self.freed().await;
+        }
+    }
+
+    /// Returns when so many are free for ordinary mail, or all of those.
+    pub(crate) async fn several_free(&self, number: usize) {
+        while self.ordinary - self.lock().all_ordinary().min(self.ordinary) < number.min(self.ordinary) {
             self.freed().await;
         }
     }

@@ -5,7 +5,7 @@
 -- Replies: for each job: begun | lost | cancelled | expired | too_old
 -- States:  sending -> sending (marked) | cancelled | failed
 -- Includes: prelude job
-local worker, replies = ARGV[2], {}
+local worker, replies, leases = ARGV[2], {}, {}
 for index = 3, #ARGV, 4 do
   local job = load(ARGV[index])
   local word = 'lost'
@@ -19,11 +19,13 @@ for index = 3, #ARGV, 4 do
         redis.call('HSET', batch_key(job.batch), 'next_us', int(now_us + batch_facts(job.batch).pace_us))
       end
       set(job, 'begun_ms', int(now), 'message_id', ARGV[index + 2], 'date_ms', ARGV[index + 3])
-      redis.call('ZADD', key('leases'), int(now + job.lease_ms), job.id)
+      leases[#leases + 1] = int(now + job.lease_ms)
+      leases[#leases + 1] = job.id
       word = 'begun'
     end
   end
   replies[#replies + 1] = word
 end
+if #leases > 0 then redis.call('ZADD', key('leases'), unpack(leases)) end
 settle_counters()
 return replies

@@ -12,8 +12,11 @@
 local worker, claim_id, want, ordinary, budget = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 watch_time()
 
+-- One that nobody has had yet: nothing but its payload is known of it.
+local function is_fresh(job) return job.fence == 0 and not (job.tries or job.attempt or job.retried_ms or job.resends) end
+
 local function told(job, line)
-  local more = redis.call('HMGET', hash_key(job.id), 'attempt', 'tries', 'date_ms', 'message_id', 'recipients', 'generation')
+  local more = job.fresh and {} or redis.call('HMGET', hash_key(job.id), 'attempt', 'tries', 'date_ms', 'message_id', 'recipients', 'generation')
   return { job.id, job.fence, whole(redis.call('GET', payload_key(job.id))), more[1] or '0', more[2] or '0', more[3] or '', more[4] or '', more[5] or '', more[6] or '0', line or '' }
 end
 
@@ -38,7 +41,7 @@ if wait > 0 then return { 'wait', int(wait) } end
 local share = math.floor(budget / 2)
 budget = budget - share + promote(share)
 
-local reply, ids, lease = { 'claimed', -1, '0', int(now) }, {}, nil
+local reply, ids, lease, leases = { 'claimed', -1, '0', int(now) }, {}, nil, {}
 local newer = nil
 
 -- Sent at a pace, a batch catches up by no more than this when nobody was there to take its mail in time.
@@ -91,9 +94,11 @@ local function take(id, from)
   line = line or (from and not is_of_batch(from) and from) or nil
   if line then use_turn(line) end
   if has_line(job) then note_taken(job.batch) end
+  job.fresh = is_fresh(job)
   job.fence = job.fence + 1
   set(job, 'state', 'sending', 'fence', job.fence, 'worker', worker, 'claimed_ms', int(now))
-  redis.call('ZADD', key('leases'), int(now + job.lease_ms), id)
+  leases[#leases + 1] = int(now + job.lease_ms)
+  leases[#leases + 1] = id
   move(job.batch, 'queued', 'sending')
   lease = math.max(lease or 0, job.lease_ms)
   if class_of(job.priority) ~= 'urgent' then ordinary = ordinary - 1 end
@@ -162,6 +167,7 @@ settle_counters()
 if newer and #ids == 0 then return { 'newer', newer } end
 
 if #ids > 0 then
+  redis.call('ZADD', key('leases'), unpack(leases))
   redis.call('HSET', key('n'), 'lease_ms', int(lease))
   redis.call('HSET', claim_key, 'id', claim_id, 'jobs', table.concat(ids, ' '))
   redis.call('PEXPIRE', claim_key, int(lease))

@@ -1,9 +1,9 @@
 //! Waiting for work: a blocking read on a connection of its own.
 
-use std::time::Duration;
+use std::{pin::Pin, time::Duration};
 
 use redis::aio::MultiplexedConnection;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{connection::Store, server, trouble};
@@ -14,7 +14,19 @@ pub struct Bell {
     store: Store,
     keys: Vec<String>,
     rope: Option<Rope>,
+    /// A wait that nobody has heard the end of.
+    waiting: Option<Waiting>,
 }
+
+/// A blocking read on some keys, with the connection that it holds.
+struct Waiting {
+    keys: Vec<String>,
+    end: Instant,
+    read: Pin<Box<dyn Future<Output = Heard> + Send>>,
+}
+
+/// Whether it rang, and the connection if it can be used again.
+type Heard = (Result<bool>, Option<Rope>);
 
 /// Its connection, let go with the store's: when one of them is dead, so is the other.
 struct Rope {
@@ -31,7 +43,7 @@ impl Bell {
     /// A bell for these queues.
     #[must_use]
     pub fn new(store: &Store, queues: &[QueueName]) -> Self {
-        let mut bell = Self { store: store.ungated(), keys: Vec::new(), rope: None };
+        let mut bell = Self { store: store.ungated(), keys: Vec::new(), rope: None, waiting: None };
         bell.listen_to(queues, &[]);
         bell
     }
@@ -44,36 +56,40 @@ impl Bell {
         self.keys = of_urgent.chain(queues.iter().map(|queue| keys.of_queue(queue, "wake"))).collect();
     }
 
-    /// Waits at most `limit` (up to 20 s, and 3 s more where the server does not answer); whether it rang. Safe to drop in
-    /// the middle: a token that is lost is made good by the next sweep.
+    /// Waits at most `limit` (up to 20 s, and 3 s more where the server does not answer); whether it rang. Dropped in the middle,
+    /// it goes on listening: the next wait for the same queues hears what rang meanwhile.
     pub async fn wait(&mut self, limit: Duration) -> Result<bool> {
         let limit = limit.clamp(Duration::from_millis(1), LONGEST);
         if self.keys.is_empty() {
+            self.hush();
             tokio::time::sleep(limit).await;
             return Ok(false);
         }
-        let end = Instant::now() + limit + GRACE;
-        let silence = || Error::Away("no answer to a blocking read".to_owned());
-        let waited = timeout_at(end, self.pull(limit)).await.unwrap_or_else(|_| Err(silence()));
-        if waited.is_err() {
-            // When this connection is dead, the store's may be too: that it notices by itself only when it is used.
-            let store = self.store.clone();
-            tokio::spawn(async move { store.ping().await });
+        if self.waiting.as_ref().is_none_or(|waiting| waiting.keys != self.keys || waiting.end < Instant::now()) {
+            self.hush();
+            let silence = || Error::Away("no connection for a blocking read".to_owned());
+            match timeout(limit + GRACE, self.rope()).await.unwrap_or_else(|_| Err(silence())) {
+                Ok(rope) => self.waiting = Some(Waiting::on(self.keys.clone(), rope)),
+                Err(problem) => return Err(self.told_store(problem)),
+            }
         }
-        waited
+        let Some(waiting) = &mut self.waiting else { return Ok(false) };
+        // That nothing rang within the limit is no reason to let go of the rope.
+        let Ok((rang, rope)) = timeout(limit, &mut waiting.read).await else { return Ok(false) };
+        (self.waiting, self.rope) = (None, rope);
+        rang.map_err(|problem| self.told_store(problem))
     }
 
-    /// The connection is put back only when all went well.
-    async fn pull(&mut self, limit: Duration) -> Result<bool> {
-        let mut rope = self.rope().await?;
-        let mut command = redis::cmd("BLPOP");
-        command.arg(&self.keys).arg(limit.as_secs_f64());
-        let rang: Option<(String, String)> = tokio::select! {
-            rang = command.query_async(&mut rope.connection) => rang.map_err(|error| trouble::told(&error))?,
-            () = rope.cut.cancelled() => return Err(Error::Away("the connection was lost".to_owned())),
-        };
-        self.rope = Some(rope);
-        Ok(rang.is_some())
+    /// When this connection is dead, the store's may be too: that it notices by itself only when it is used.
+    fn told_store(&self, problem: Error) -> Error {
+        let store = self.store.clone();
+        tokio::spawn(async move { store.ping().await });
+        problem
+    }
+
+    /// Listens no more until the next wait: what rings is left to others.
+    pub fn hush(&mut self) {
+        self.waiting = None;
     }
 
     async fn rope(&mut self) -> Result<Rope> {
@@ -82,5 +98,26 @@ impl Bell {
         }
         let line = self.store.link.line().await?;
         Ok(Rope { connection: server::connect(line.client()).await?, cut: line.gone().clone() })
+    }
+}
+
+impl Waiting {
+    fn on(keys: Vec<String>, mut rope: Rope) -> Self {
+        let mut command = redis::cmd("BLPOP");
+        command.arg(&keys).arg(LONGEST.as_secs_f64());
+        let end = Instant::now() + LONGEST + GRACE;
+        let read = async move {
+            let rang: Result<Option<(String, String)>> = tokio::select! {
+                rang = command.query_async(&mut rope.connection) => rang.map_err(|error| trouble::told(&error)),
+                () = rope.cut.cancelled() => Err(Error::Away("the connection was lost".to_owned())),
+                () = sleep_until(end) => Err(Error::Away("no answer to a blocking read".to_owned())),
+            };
+            // The connection is kept only when all went well.
+            match rang {
+                Ok(rang) => (Ok(rang.is_some()), Some(rope)),
+                Err(problem) => (Err(problem), None),
+            }
+        };
+        Self { keys, end, read: Box::pin(read) }
     }
 }

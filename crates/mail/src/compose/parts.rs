@@ -7,7 +7,7 @@ use lettre::message::{
 use postroom_core::{Attachment, InvalidInput};
 use sha2::{Digest, Sha256};
 
-use super::{header::one_word, media_type};
+use super::{encoding::encoded, header::one_word, media_type};
 use crate::Rendered;
 
 /// Appends the body to the headers, with the headers that describe it.
@@ -70,7 +70,10 @@ fn mixed(content: Part, files: &[&Attachment], seed: &str) -> Result<MultiPart, 
 /// The boundary holds `=_`, which no quoted-printable or base64 body does, and is another one for each level.
 fn multipart(kind: &str, seed: &str) -> Result<MultiPart, InvalidInput> {
     let hash = Sha256::digest(format!("{kind} {seed}"));
-    let boundary: String = hash.iter().take(15).map(|byte| format!("{byte:02x}")).collect();
+    let boundary = hash.iter().take(15).fold(String::with_capacity(30), |mut text, byte| {
+        text.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0')));
+        text
+    });
     let content_type = ContentType::parse(&format!("multipart/{kind}; boundary=\"=_{boundary}\""));
     let content_type = content_type.map_err(|error| invalid(error.to_string()))?;
     Ok(MultiPart::builder().header(content_type).build())
@@ -78,40 +81,7 @@ fn multipart(kind: &str, seed: &str) -> Result<MultiPart, InvalidInput> {
 
 /// `alone`: nothing but the end of the message follows, which lettre ends with one line break more.
 fn text(text: &str, content_type: ContentType, alone: bool) -> SinglePart {
-    let mut text = with_crlf(text);
-    if alone && text.ends_with("\r\n") {
-        text.truncate(text.len() - 2);
-    }
-    SinglePart::builder().content_type(content_type).body(encoded(text))
-}
-
-/// The shortest encoding that any server takes: 7bit, quoted-printable or base64.
-fn encoded(text: String) -> Body {
-    let has_controls = text.bytes().any(|b| b.is_ascii_control() && !matches!(b, b'\r' | b'\n' | b'\t'));
-    if !has_controls {
-        return Body::new(text);
-    }
-    match Body::new_with_encoding(text, ContentTransferEncoding::Base64) {
-        Ok(body) => body,
-        Err(bytes) => Body::new(bytes),
-    }
-}
-
-/// Each kind of line end as CRLF; done here in one pass, since lettre does it in quadratic time.
-fn with_crlf(text: &str) -> String {
-    let mut lines = String::with_capacity(text.len() + text.len() / 32);
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\r' => {
-                chars.next_if_eq(&'\n');
-                lines.push_str("\r\n");
-            }
-            '\n' => lines.push_str("\r\n"),
-            c => lines.push(c),
-        }
-    }
-    lines
+    SinglePart::builder().content_type(content_type).body(encoded(text, alone))
 }
 
 fn file_part(file: &Attachment, in_html: bool) -> Result<SinglePart, InvalidInput> {
@@ -148,18 +118,4 @@ fn base64(content: &[u8]) -> Body {
 
 fn invalid(problem: String) -> InvalidInput {
     InvalidInput::new("attachments", problem)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_line_end_is_crlf() {
-        for (text, expected) in
-            [("a\nb", "a\r\nb"), ("a\r\nb\r\n", "a\r\nb\r\n"), ("a\rb\n\nc", "a\r\nb\r\n\r\nc"), ("", "")]
-        {
-            assert_eq!(with_crlf(text), expected);
-        }
-    }
 }

@@ -36,12 +36,20 @@ fn what_they_do_not_know_is_refused() {
 #[test]
 fn bash_reads_them() {
     let newer = ["mapfile", "readarray", "declare -A", "local -n", "${1,,}", "coproc", "&>>", "wait -n"];
-    let all = ["start", "test", "bench", "chaos", "lib/common.sh", "lib/redis.sh", "lib/processes.sh", "lib/tools.sh"];
-    for script in all.map(|name| format!("scripts/{name}")).iter().chain([&".ci/run".to_owned()]) {
+    let all = ["start", "test", "bench", "chaos"].map(|name| format!("scripts/{name}"));
+    let lib = ["scripts/lib", "scripts/lib/bench"].iter().flat_map(|folder| shell_files(folder));
+    for script in all.into_iter().chain(lib).chain([".ci/run".to_owned()]) {
+        let script = script.as_str();
         let output = Command::new("bash").arg("-n").arg(root().join(script)).output().expect("bash runs");
         assert!(output.status.success(), "{script}: {output:?}");
         let text = crate::site::read(script);
         let found: Vec<_> = newer.iter().filter(|word| text.contains(**word)).collect();
         assert!(found.is_empty(), "{script} uses {found:?}");
     }
+}
+
+fn shell_files(folder: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(root().join(folder)).expect("a folder");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.ends_with(".sh")).map(|name| format!("{folder}/{name}")).collect()
 }

@@ -1,0 +1,84 @@
+//! What the scripts of a mail's way cost, on a private Redis over a unix socket: claim, begin and finish, one by one and by tens.
+#![expect(missing_docs, reason = "criterion's macros make public items")]
+
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use postroom_core::{
+    JobId, Mail, Policy, Priority, QueueName, Store,
+    settings::{Settings, Sources},
+    store::{Claim, ClaimId, ClaimReply, Claimed, Due, JobTerms, NewJob, Outcome, Settled, WorkerId},
+};
+use postroom_testkit::{PrivateRedis, unique_prefix};
+use tokio::runtime::Runtime;
+
+/// A worker and its queue.
+struct Bench {
+    store: Store,
+    queue: QueueName,
+    worker: WorkerId,
+}
+
+fn scripts(criterion: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime");
+    let redis = runtime.block_on(PrivateRedis::start());
+    let bench = runtime.block_on(Bench::on(&redis));
+    let mut group = criterion.benchmark_group("scripts");
+    group.throughput(Throughput::Elements(1)).sample_size(20);
+    for at_once in [1, 10, 40] {
+        group.bench_function(format!("claim_begin_finish/{at_once}"), |bencher| {
+            bencher
+                .iter_custom(|mails| runtime.block_on(bench.send(usize::try_from(mails).expect("a number"), at_once)));
+        });
+    }
+    group.finish();
+}
+
+impl Bench {
+    async fn on(redis: &PrivateRedis) -> Self {
+        let env = [("REDIS_URL", redis.url()), ("POSTROOM_PREFIX", unique_prefix())];
+        let env = env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let settings = Settings::from_sources(&Sources { env, ..Sources::default() }).expect("settings");
+        let store = Store::connect(&settings.redis).await.expect("a store");
+        Self { store, queue: QueueName::emails(), worker: WorkerId::generate() }
+    }
+
+    /// How long it takes for so many mails, once they are put in.
+    async fn send(&self, mails: usize, at_once: usize) -> Duration {
+        self.enqueue(mails).await;
+        let start = Instant::now();
+        let mut left = mails;
+        while left > 0 {
+            left -= self.send_some(at_once.min(left)).await;
+        }
+        start.elapsed()
+    }
+
+    async fn enqueue(&self, mails: usize) {
+        let policy = Policy { retention: None, ..Policy::of_queue("emails") };
+        let terms = JobTerms { priority: Priority::NORMAL, due: Due::Now, expires: None, policy, sensitive: false };
+        let mail = Mail { subject: Some("Hello".to_owned()), text: Some("x".repeat(1_000)), ..Mail::default() };
+        let new = |_| NewJob { id: JobId::new(self.queue.clone()), mail: mail.clone() };
+        let jobs: Vec<NewJob> = (0..mails).map(new).collect();
+        for chunk in jobs.chunks(100) {
+            self.store.enqueue(&self.queue, None, &terms, chunk).await.expect("enqueued");
+        }
+    }
+
+    async fn send_some(&self, want: usize) -> usize {
+        let id = ClaimId::generate();
+        let claim = Claim { queue: &self.queue, worker: &self.worker, id: &id, want };
+        let ClaimReply::Jobs { jobs, .. } = self.store.claim(&claim).await.expect("an answer") else {
+            panic!("no jobs");
+        };
+        let mark = |job: &Claimed| (job.id.clone(), job.fence, format!("{}@example.org", job.id), 1);
+        let marks: Vec<_> = jobs.iter().map(mark).collect();
+        self.store.begin(&self.queue, &self.worker, &marks).await.expect("begun");
+        let sent = |job: &Claimed| (job.id.clone(), job.fence, Outcome::Sent, String::new(), Settled::default());
+        let finished: Vec<_> = jobs.iter().map(sent).collect();
+        self.store.finish(&self.queue, &self.worker, &finished).await.expect("finished").len()
+    }
+}
+
+criterion_group!(benches, scripts);
+criterion_main!(benches);

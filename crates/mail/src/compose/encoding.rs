@@ -1,0 +1,200 @@
+//! Text as a body: lines that any server takes.
+
+use lettre::message::{Body, header::ContentTransferEncoding};
+use memchr::{memchr, memchr2};
+
+/// The longest line of a text that goes as it is, and of quoted-printable (RFC 2045 §6.7).
+const LINE: usize = 76;
+
+/// What bytes mean to an encoding, for each byte.
+static KIND: [u8; 256] = kinds();
+const PLAIN: u8 = 0;
+const SPECIAL: u8 = 1;
+const CONTROL: u8 = 2;
+const HIGH: u8 = 4;
+
+const fn kinds() -> [u8; 256] {
+    let mut kinds = [PLAIN; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        kinds[byte] = match byte as u8 {
+            b'\r' | b'\n' | b'=' => SPECIAL,
+            b'\t' | b' '..=b'~' => PLAIN,
+            128.. => HIGH,
+            _ => CONTROL,
+        };
+        byte += 1;
+    }
+    kinds
+}
+
+/// The shortest encoding that any server takes: 7bit, quoted-printable or base64. Line ends become CRLF.
+pub(super) fn encoded(text: &str, alone: bool) -> Body {
+    let mut text = with_crlf(text);
+    if alone && text.ends_with("\r\n") {
+        text.truncate(text.len() - 2);
+    }
+    let kinds = text.bytes().fold(0, |kinds, byte| kinds | KIND[usize::from(byte)]);
+    if kinds & CONTROL > 0 {
+        return base64(text);
+    }
+    if kinds & HIGH == 0 && lines(&text).all(|line| line.len() < LINE) {
+        return Body::dangerous_pre_encoded(text.into_bytes(), ContentTransferEncoding::SevenBit);
+    }
+    let to_be_escaped = text.bytes().filter(|b| !b.is_ascii()).count();
+    if to_be_escaped > text.len() / 3 {
+        return base64(text);
+    }
+    Body::dangerous_pre_encoded(quoted_printable(&text), ContentTransferEncoding::QuotedPrintable)
+}
+
+fn base64(text: String) -> Body {
+    match Body::new_with_encoding(text, ContentTransferEncoding::Base64) {
+        Ok(body) => body,
+        Err(bytes) => Body::new(bytes),
+    }
+}
+
+/// Each kind of line end as CRLF.
+fn with_crlf(text: &str) -> String {
+    let mut lines = String::with_capacity(text.len() + text.len() / 16 + 2);
+    let mut rest = text;
+    while let Some(end) = memchr2(b'\r', b'\n', rest.as_bytes()) {
+        lines.push_str(&rest[..end]);
+        lines.push_str("\r\n");
+        let width = if rest[end..].starts_with("\r\n") { 2 } else { 1 };
+        rest = &rest[end + width..];
+    }
+    lines.push_str(rest);
+    lines
+}
+
+/// The lines of a text without their CRLF, what follows the last one included.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let here = rest?;
+        let end = memchr(b'\n', here.as_bytes());
+        rest = end.map(|end| &here[end + 1..]);
+        Some(end.map_or(here, |end| here[..end].trim_end_matches('\r')))
+    })
+}
+
+/// RFC 2045 §6.7: what is not plain as `=` and two digits, no line longer than 76, no white space at its end.
+fn quoted_printable(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + text.len() / 8 + 16);
+    for (number, line) in lines(text).enumerate() {
+        if number > 0 {
+            out.extend_from_slice(b"\r\n");
+        }
+        quote_line(&mut out, line.as_bytes());
+    }
+    out
+}
+
+fn quote_line(out: &mut Vec<u8>, mut line: &[u8]) {
+    let mut room = LINE;
+    while let Some(&first) = line.first() {
+        let ahead = &line[..line.len().min(LINE + 1)];
+        let plain = ahead.iter().position(|b| KIND[usize::from(*b)] != PLAIN).unwrap_or(ahead.len());
+        // White space at the end of a line is not plain.
+        let plain = if plain == line.len() { line.trim_ascii_end().len() } else { plain };
+        let width = if plain > 0 { plain } else { 3 };
+        // The last column is for the `=` of a line that goes on.
+        let ends = plain.max(1) == line.len();
+        let fits = if ends && width <= room { width } else { width.min(room - 1) };
+        if plain == 0 && fits == 3 {
+            out.extend_from_slice(&[b'=', hex(first >> 4), hex(first & 15)]);
+            line = &line[1..];
+        } else if plain > 0 && fits > 0 {
+            out.extend_from_slice(&line[..fits]);
+            line = &line[fits..];
+        } else {
+            out.extend_from_slice(b"=\r\n");
+            room = LINE;
+            continue;
+        }
+        room -= fits;
+    }
+}
+
+fn hex(digit: u8) -> u8 {
+    b"0123456789ABCDEF"[usize::from(digit)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_end_is_crlf() {
+        for (text, expected) in [
+            ("a\nb", "a\r\nb"),
+            ("a\r\nb\r\n", "a\r\nb\r\n"),
+            ("a\rb\n\nc", "a\r\nb\r\n\r\nc"),
+            ("", ""),
+            ("\n", "\r\n"),
+        ] {
+            assert_eq!(with_crlf(text), expected);
+        }
+    }
+
+    #[test]
+    fn the_shortest_encoding_is_chosen() {
+        use ContentTransferEncoding::{Base64, QuotedPrintable, SevenBit};
+        for (text, encoding) in [
+            (String::new(), SevenBit),
+            ("Hello,\nworld\n".to_owned(), SevenBit),
+            ("a".repeat(75), SevenBit),
+            ("a".repeat(76), QuotedPrintable),
+            ("Zażółć gęślą jaźń, and many words in plain letters after it".to_owned(), QuotedPrintable),
+            ("李雷和韩梅梅".to_owned(), Base64),
+            ("a\u{1}b".to_owned(), Base64),
+        ] {
+            assert_eq!(encoded(&text, false).encoding(), encoding, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn quoted_lines() {
+        let (long, full) = ("a".repeat(80), "a".repeat(76));
+        let (wrapped, tight) = (format!("{}=\r\naaaaa", "a".repeat(75)), format!("{}é", "a".repeat(72)));
+        for (text, expected) in [
+            ("a=b", "a=3Db"),
+            ("a \r\nb\t", "a=20\r\nb=09"),
+            ("a  ", "a=20=20"),
+            ("é", "=C3=A9"),
+            ("\r\n\r\n", "\r\n\r\n"),
+            (&full, &full),
+            (&long, &wrapped),
+            (&tight, &format!("{}=C3=\r\n=A9", "a".repeat(72))),
+        ] {
+            assert_eq!(String::from_utf8(quoted_printable(text)).expect("ASCII"), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_quoted_is_read_as_it_was() {
+        let pieces = ["a", "=", " ", "\t", "é", "李", "\r\n", "long words of many letters ", ".", "  "];
+        let mut random = fastrand::Rng::with_seed(1);
+        for _ in 0..2_000 {
+            let text: String = (0..random.usize(..60)).map(|_| pieces[random.usize(..pieces.len())]).collect();
+            let quoted = String::from_utf8(quoted_printable(&text)).expect("ASCII");
+            for line in lines(&quoted) {
+                assert!(line.len() <= LINE && line.is_ascii() && !line.ends_with([' ', '\t']), "{line:?} of {text:?}");
+            }
+            assert_eq!(unquoted(&quoted), text);
+        }
+    }
+
+    fn unquoted(quoted: &str) -> String {
+        let joined = quoted.replace("=\r\n", "");
+        let mut parts = joined.split('=');
+        let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+        for part in parts {
+            bytes.push(u8::from_str_radix(&part[..2], 16).expect("two digits"));
+            bytes.extend_from_slice(&part.as_bytes()[2..]);
+        }
+        String::from_utf8(bytes).expect("text")
+    }
+}

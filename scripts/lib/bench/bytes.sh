@@ -1,0 +1,35 @@
+# What Redis holds for a mail.
+# shellcheck shell=bash
+
+measure_bytes() {
+  local number=20000 start
+  write_recipients "$number"
+  start_sink
+  settings+=(SMTP_HOST=127.0.0.1 SMTP_PORT="$port" SMTP_SECURITY=none)
+  start=$(redis_info used_memory)
+  example enqueue 32 "$((number - 1))" >/dev/null
+  figure "bytes: a single mail that waits" "$(bytes_each "$start" "$number")"
+  send_all emails "$number"
+  figure "bytes: a single mail that was sent" "$(bytes_each "$start" "$number")" most 400
+  ask flushall >/dev/null
+  start=$(redis_info used_memory)
+  postroom bulk "${mail[@]}" --csv "$home/recipients.csv" >/dev/null 2>&1
+  figure "bytes: a mail of a bulk that waits" "$(bytes_each "$start" "$number")" most 250
+  send_all bulk "$number"
+  figure "bytes: a mail of a bulk that was sent" "$(bytes_each "$start" "$number")" most 400
+  halt 5 smtp-sink
+}
+
+bytes_each() { calc "($(redis_info used_memory) - $1) / $2"; }
+
+# send_all QUEUE NUMBER
+send_all() {
+  local turn
+  launch worker "$bin/postroom-worker" --queues "$1"
+  for turn in $(seq 600); do
+    [ "$(ask hget "{postroom:$1}:n" sent_total)" != "$2" ] || break
+    sleep 0.5
+  done
+  halt 35 worker
+  [ "$(ask hget "{postroom:$1}:n" sent_total)" = "$2" ] || fail "not all mails were sent"
+}

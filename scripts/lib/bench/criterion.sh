@@ -1,0 +1,27 @@
+# The pieces of a mail's way one by one, as criterion measures them; its own report says more.
+# shellcheck shell=bash
+
+measure_criterion() {
+  local log=$home/criterion.log package
+  cd "$root" || return
+  for package in postroom-core postroom-mail postroom-smtp; do
+    PATH=$(dirname "$(find_redis)"):$PATH cargo bench --quiet --locked -p "$package" --bench "${package#postroom-}" -- --noplot \
+      >>"$log" 2>&1 || { tail -n 20 "$log" >&2 && fail "cargo bench -p $package fails"; }
+  done
+  criterion_figures "$log"
+}
+
+# Lines such as `render/newsletter   time:   [9.1 µs 9.2 µs 9.3 µs]`; a long name stands on a line of its own.
+criterion_figures() {
+  local name value low high
+  while IFS=$'\t' read -r name value low high; do
+    figure "criterion: $name" "$value" spread "$low" "$high"
+  done < <(awk '
+    function micros(number, unit) { return sprintf("%.2f", number * (unit == "ns" ? 0.001 : unit == "ms" ? 1000 : unit == "s" ? 1000000 : 1)) }
+    /time: +\[/ {
+      name = $1 == "time:" ? last : $1
+      sub(/.*\[/, ""); sub(/\].*/, ""); split($0, n, " ")
+      print name ", µs\t" micros(n[3], n[4]) "\t" micros(n[1], n[2]) "\t" micros(n[5], n[6])
+    }
+    NF == 1 { last = $1 }' "$1")
+}

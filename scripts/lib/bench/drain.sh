@@ -1,0 +1,103 @@
+# How fast a full queue is emptied.
+# shellcheck shell=bash
+
+measure_drain() {
+  local round theirs=() ours=() ratios=() worker_us=() redis_us=() celerys=() times=()
+  start_sink
+  settings+=(SMTP_HOST=127.0.0.1 SMTP_PORT="$port" SMTP_SECURITY=none CONCURRENCY="$connections")
+  write_recipients "$mails"
+  measure_size
+  [ -z "$versus" ] || choose_celery_concurrency
+  for round in $(seq "$rounds"); do
+    theirs+=("$(drain_by_smtp_source)")
+    drain_by_worker
+    ours+=("$drained") worker_us+=("$drained_worker_us") redis_us+=("$drained_redis_us")
+    ratios+=("$(calc "$drained / ${theirs[$((round - 1))]}" 2)")
+    if [ -n "$versus" ]; then
+      celerys+=("$(drain_by_celery)")
+      times+=("$(calc "$drained / ${celerys[$((round - 1))]}" 1)")
+    fi
+    say "  round $round: smtp-source ${theirs[$((round - 1))]}, postroom $drained${versus:+, celery ${celerys[$((round - 1))]}} mails a second"
+  done
+  halt 5 smtp-sink
+  figures "drain: smtp-source, 4 connections, mails a second" -- "${theirs[@]}"
+  figures "drain: one worker, $connections at once, mails a second" -- "${ours[@]}"
+  figures "drain: ratio to smtp-source" least 0.8 -- "${ratios[@]}"
+  figures "drain: CPU of the worker, µs a mail" -- "${worker_us[@]}"
+  figures "drain: CPU of Redis, µs a mail" -- "${redis_us[@]}"
+  if [ -n "$versus" ]; then
+    figures "drain: Celery, $celery_concurrency processes, mails a second" -- "${celerys[@]}"
+    figures "drain: ratio to Celery" least 20 -- "${times[@]}"
+  fi
+}
+
+start_sink() {
+  local user=() try turn
+  # As root it insists on becoming somebody else.
+  [ "$(id -u)" != 0 ] || user=(-u nobody)
+  for try in 1 2 3 4 5; do
+    port=$((20000 + RANDOM % 10000))
+    launch smtp-sink smtp-sink ${user[@]+"${user[@]}"} "127.0.0.1:$port" 1000
+    for turn in 1 2 3 4 5 6 7 8 9 10; do
+      sleep 0.1
+      if alive smtp-sink && (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then return; fi
+    done
+  done
+  tail_of smtp-sink
+  fail "smtp-sink does not start"
+}
+
+# write_recipients NUMBER
+write_recipients() {
+  awk -v n="$1" 'BEGIN { print "email,name"; for (i = 0; i < n; i++) printf "user%d@example.org,Reader %d\n", i, i }' \
+    >"$home/recipients.csv"
+}
+
+# The bytes of one mail as it goes out, so that both send the same.
+measure_size() {
+  local file
+  (settings+=(MAIL_TRANSPORT="file:$home/outbox") && postroom send --sync --to user0@example.org "${mail[@]}" --var name='Reader 0') >/dev/null
+  file=$(find "$home/outbox" -name '*.eml' | head -n 1)
+  [ -n "$file" ] || fail "no mail to measure"
+  size=$(wc -c <"$file" | tr -d ' ')
+  say "  a mail has $size bytes"
+}
+mail=(--template newsletter --var title='The first issue' --var intro='This mail was sent by Postroom.')
+
+drain_by_smtp_source() {
+  local start
+  start=$(now)
+  smtp-source -s 4 -m "$mails" -l "$size" -f bench@example.org -t user@example.org "127.0.0.1:$port"
+  rate "$mails" "$start"
+}
+
+# From the start of the worker to the last mail that Redis knows as sent, by the clock that both share.
+drain_by_worker() {
+  local batch start redis_ms worker_ms
+  batch=$(postroom bulk "${mail[@]}" --csv "$home/recipients.csv" 2>/dev/null)
+  redis_ms=$(cpu_ms "$(pid_of redis)")
+  start=$(now)
+  launch worker "$bin/postroom-worker" --queues bulk
+  await_batch "$batch"
+  worker_ms=$(cpu_ms "$(pid_of worker)")
+  redis_ms=$(($(cpu_ms "$(pid_of redis)") - redis_ms))
+  drained=$(rate "$mails" "$start" "$(calc "$(batch_fact "$batch" done_ms) / 1000" 3)")
+  drained_worker_us=$(calc "$worker_ms * 1000 / $mails")
+  drained_redis_us=$(calc "$redis_ms * 1000 / $mails")
+  halt 35 worker
+}
+
+await_batch() {
+  local turns=1500
+  until [ -n "$(batch_fact "$1" done_ms)" ]; do
+    turns=$((turns - 1))
+    if [ "$turns" = 0 ] || ! alive worker; then
+      tail_of worker
+      fail "not all mails were sent"
+    fi
+    sleep 0.2
+  done
+  [ "$(batch_fact "$1" sent)" = "$mails" ] || fail "not all mails were sent"
+}
+
+batch_fact() { ask HGET "{postroom:bulk}:b:$1" "$2"; }

@@ -1,0 +1,14 @@
+# What a worker with nothing to do costs.
+# shellcheck shell=bash
+
+measure_idle() {
+  local seconds=20 commands rss
+  settings+=(MAIL_TRANSPORT=discard)
+  start_worker
+  sleep 10
+  commands=$(python3 "$root/scripts/lib/count_commands.py" "$socket" "$seconds")
+  rss=$(ps -o rss= -p "$(pid_of worker)")
+  halt 35 worker
+  figure "idle: Redis commands a second" "$commands" below 2
+  figure "idle: memory in MB" "$(calc "$rss / 1000" 1)" below 20
+}

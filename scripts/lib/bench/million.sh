@@ -1,0 +1,17 @@
+# A bulk of a million recipients.
+# shellcheck shell=bash
+
+measure_million() {
+  local number=1000000 start cpu cpu_after seconds own memory
+  write_recipients "$number"
+  read -r start cpu < <(redis_info used_memory used_cpu_user)
+  (cd "$home" && env -i HOME="$HOME" PATH="$PATH" LC_ALL=C "${settings[@]}" python3 "$root/scripts/lib/spent.py" "$home/spent" \
+    "$bin/postroom" bulk "${mail[@]}" --csv "$home/recipients.csv" >/dev/null 2>&1) || fail "the bulk was not put in"
+  read -r seconds own memory <"$home/spent"
+  cpu_after=$(redis_info used_cpu_user)
+  figure "million: seconds" "$seconds" most 20
+  figure "million: the command line's processor, seconds" "$own"
+  figure "million: Redis's processor, seconds" "$(calc "$cpu_after - $cpu" 1)"
+  figure "million: memory of the command line in MB" "$memory" below 64
+  figure "million: bytes in Redis a mail" "$(bytes_each "$start" "$number")" most 250
+}
