@@ -84,7 +84,7 @@ async fn what_was_sent_is_one_string_and_tells_all() {
     send(&fixture, &WorkerId::generate(), accepted()).await;
     assert_eq!(fixture.raw("EXISTS", &format!("h:{}", id.short()), &[]), "0");
     let kept = fixture.raw("GET", &id.short(), &[]);
-    assert!(kept.len() < 300, "{kept}");
+    assert!(kept.len() < 200, "{kept}");
     check(&report(&fixture, &id).await, &before);
     let said_again = NewJob { id, mail: mail() };
     let done = fixture.store.enqueue(&fixture.queue, None, &terms, &[said_again]).await.expect("an answer");

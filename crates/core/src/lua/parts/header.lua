@@ -53,9 +53,9 @@ end
 
 -- The payload as everybody but us knows it: its header in full.
 local function whole(payload)
-  local line_end = payload and string.find(payload, '\n', 1, true)
-  local header = line_end and whole_header(payload)
-  return header and header .. string.sub(payload, line_end + 1) or payload
+  if not payload or not string.find(payload, '^%d+ @') then return payload end
+  local header = whole_header(payload)
+  return header and header .. string.sub(payload, string.find(payload, '\n', 1, true) + 1) or payload
 end
 
 local function parse_header(payload)

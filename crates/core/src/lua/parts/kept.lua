@@ -2,26 +2,28 @@
 --   version sent <finished_ms> <fence>.<attempt>.<tries> <its worker's last four characters> <message_id> <terms>
 --   <the mail, as it was>
 --   <receipt, or nothing>
---   <story: the lines of `attempts`>
--- `message_id` that begins with @ is the job's id at that domain. Terms: a row's `@<ref> <ms>`, or `<priority> <enqueued_ms> <attempts>`
+--   <story: the lines of `attempts`, each with the ms from its time to finished_ms in place of its time>
+-- `message_id` that begins with @ is the job's id at that domain. Terms: a row's `@<ref> <ms>`, or `<priority> <ms from its enqueueing to finished_ms> <attempts>`
 -- and, where there is more to tell, `d<due_ms>`, `e<expires_ms>`, `b<batch>`, `s` (sensitive).
 -- Those of one hour stand in the list `sent:<hour since 1970>`, in order; the zset `sent` tells for each hour when all of it may go.
 local KEPT = '^(%d+) sent (%d+) (%d+)%.(%d+)%.(%d+) (%S+) (%S+) ([^\n]+)\n'
 local HOUR_MS = 3600000
+local FOLDED_BYTES = 16384
 
 local function is_kept(payload) return payload and string.find(payload, '^%d+ sent ') ~= nil end
 
 local function short_id(id) return string.sub(id, -26) end
 
 -- The terms of what is kept, as a header in full: the promises that are over are told as nothing.
-local function kept_header(terms)
+local function kept_header(terms, finished)
   local ref, since = string.match(terms, '^@(%S+) (%d+)')
   if ref then
     local known = terms_at(ref)
     return known and full_header(known, known.start + tonumber(since))
   end
-  local priority, enqueued, attempts, more = string.match(terms .. ' ', '^(%d) (%d+) (%d+) (.*)$')
+  local priority, ago, attempts, more = string.match(terms .. ' ', '^(%d) (%-?%d+) (%d+) (.*)$')
   if not priority then return nil end
+  local enqueued = int(finished - ago)
   local due, expires = string.match(more, 'd(%d+) ') or enqueued, string.match(more, 'e(%d+) ') or '0'
   local batch, flags = string.match(more, 'b(%S+) ') or '-', string.match(' ' .. more, ' s ') and 'sensitive' or '-'
   return table.concat({ VERSION, priority, enqueued, due, expires, '0', attempts, '0 hold 1 0 0', batch, flags }, ' ')
@@ -30,7 +32,7 @@ end
 -- Its first line, taken apart; nil when it can't be.
 local function parse_kept(id, payload)
   local version, finished, fence, attempt, tries, worker, message_id, terms = string.match(payload, KEPT)
-  local header = version and tonumber(version) <= VERSION and kept_header(terms)
+  local header = version and tonumber(version) <= VERSION and kept_header(terms, finished)
   if not header then return nil end
   if string.sub(message_id, 1, 1) == '@' then message_id = id .. message_id end
   return header, {
@@ -39,19 +41,27 @@ local function parse_kept(id, payload)
   }
 end
 
+-- A story with the time of each line counted back from then, or the other way round: the same is done for both.
+local function counted_back(story, finished)
+  return (string.gsub(story, '([^\n]+)', function(line)
+    local front, at, rest = string.match(line, '^(%d+ [+-] )(%-?%d+)( .*)$')
+    return front and front .. int(finished - at) .. rest
+  end))
+end
+
 -- Payload and hash (as a table) as they would be had they not been put together.
 local function unfolded(id, payload)
   local header, hash = parse_kept(id, payload)
   if not header then return nil end
   local mail, receipt, story = string.match(payload, '^[^\n]*\n([^\n]*)\n([^\n]*)\n(.*)$')
-  hash.receipt, hash.attempts = receipt, story
+  hash.receipt, hash.attempts = receipt, counted_back(story or '', hash.finished_ms)
   return header .. '\n' .. (mail or ''), hash
 end
 
-local function kept_terms(job, header)
+local function kept_terms(job, header, finished)
   local row = string.match(header, '^%d+ (@%S+ %d+)')
   if row then return row end
-  local terms = { job.priority, int(job.enqueued_ms), int(job.attempts) }
+  local terms = { job.priority, int(finished - job.enqueued_ms), int(job.attempts) }
   if job.due_ms ~= job.enqueued_ms then terms[#terms + 1] = 'd' .. int(job.due_ms) end
   if job.expires_ms > 0 then terms[#terms + 1] = 'e' .. int(job.expires_ms) end
   if job.batch ~= '-' then terms[#terms + 1] = 'b' .. job.batch end
@@ -78,18 +88,20 @@ local function fold(job, finished)
   local facts, notes = redis.call('HMGET', hash_key(job.id), unpack(PLAIN)), job.notes or {}
   for index, field in ipairs(PLAIN) do facts[index] = notes[field] or facts[index] end
   if facts[1] and facts[1] ~= '' or facts[2] and facts[2] ~= '' or facts[3] or facts[4] or facts[5] then return false end
-  local payload = redis.call('GET', payload_key(job.id))
-  local header, mail = string.match(payload or '', '^([^\n]*)\n([^\n]*)')
+  -- A large mail is not moved about for it.
+  local payload = redis.call('GETRANGE', payload_key(job.id), 0, FOLDED_BYTES)
+  if #payload > FOLDED_BYTES then return false end
+  local header, mail = string.match(payload, '^([^\n]*)\n([^\n]*)')
   if not header then return false end
   local message_id = facts[6] or '-'
   if string.sub(message_id, 1, #job.id + 1) == job.id .. '@' then message_id = string.sub(message_id, #job.id + 1) end
   local line = table.concat({
     VERSION, 'sent', int(finished), job.fence .. '.' .. (notes.attempt or job.attempt or '0') .. '.' .. (job.tries or '0'),
-    string.sub(job.worker or '-', -4), message_id, kept_terms(job, header),
+    string.sub(job.worker or '-', -4), message_id, kept_terms(job, header, finished),
   }, ' ')
   -- Whoever looks at it reads no more than the first 256 bytes.
   if #line > 250 then return false end
-  redis.call('SET', payload_key(job.id), table.concat({ line, mail, (string.gsub(facts[8] or '', '\n', ' ')), facts[7] or '' }, '\n'))
+  redis.call('SET', payload_key(job.id), table.concat({ line, mail, (string.gsub(facts[8] or '', '\n', ' ')), counted_back(facts[7] or '', finished) }, '\n'))
   redis.call('UNLINK', hash_key(job.id))
   return true
 end
