@@ -200,7 +200,6 @@ impl Args {
         self
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "so that numbers, names and texts go in alike")]
     pub(super) fn push(&mut self, arg: impl Display) -> &mut Self {
         // Writing to memory can't fail.
         let _ = write!(self.text, "{arg}");
