@@ -1,10 +1,10 @@
 //! Waiting for work: a blocking read on a connection of its own.
 
-use std::{pin::Pin, time::Duration};
+use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use tokio::time::{Instant, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{sleep, timeout};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{connection::Store, server, trouble};
 use crate::{Error, QueueName, Result};
@@ -21,8 +21,7 @@ pub struct Bell {
 /// A blocking read on some keys, with the connection that it holds.
 struct Waiting {
     keys: Vec<String>,
-    end: Instant,
-    read: Pin<Box<dyn Future<Output = Heard> + Send>>,
+    read: AbortOnDropHandle<Heard>,
 }
 
 /// Whether it rang, and the connection if it can be used again.
@@ -65,7 +64,7 @@ impl Bell {
             tokio::time::sleep(limit).await;
             return Ok(false);
         }
-        if self.waiting.as_ref().is_none_or(|waiting| waiting.keys != self.keys || waiting.end < Instant::now()) {
+        if self.waiting.as_ref().is_none_or(|waiting| waiting.keys != self.keys) {
             self.hush();
             let silence = || Error::Away("no connection for a blocking read".to_owned());
             match timeout(limit + GRACE, self.rope()).await.unwrap_or_else(|_| Err(silence())) {
@@ -75,7 +74,8 @@ impl Bell {
         }
         let Some(waiting) = &mut self.waiting else { return Ok(false) };
         // That nothing rang within the limit is no reason to let go of the rope.
-        let Ok((rang, rope)) = timeout(limit, &mut waiting.read).await else { return Ok(false) };
+        let Ok(heard) = timeout(limit, &mut waiting.read).await else { return Ok(false) };
+        let (rang, rope) = heard.unwrap_or_else(|error| (Err(Error::Away(error.to_string())), None));
         (self.waiting, self.rope) = (None, rope);
         rang.map_err(|problem| self.told_store(problem))
     }
@@ -105,12 +105,11 @@ impl Waiting {
     fn on(keys: Vec<String>, mut rope: Rope) -> Self {
         let mut command = redis::cmd("BLPOP");
         command.arg(&keys).arg(LONGEST.as_secs_f64());
-        let end = Instant::now() + LONGEST + GRACE;
         let read = async move {
             let rang: Result<Option<(String, String)>> = tokio::select! {
                 rang = command.query_async(&mut rope.connection) => rang.map_err(|error| trouble::told(&error)),
                 () = rope.cut.cancelled() => Err(Error::Away("the connection was lost".to_owned())),
-                () = sleep_until(end) => Err(Error::Away("no answer to a blocking read".to_owned())),
+                () = sleep(LONGEST + GRACE) => Err(Error::Away("no answer to a blocking read".to_owned())),
             };
             // The connection is kept only when all went well.
             match rang {
@@ -118,6 +117,6 @@ impl Waiting {
                 Err(problem) => (Err(problem), None),
             }
         };
-        Self { keys, end, read: Box::pin(read) }
+        Self { keys, read: AbortOnDropHandle::new(tokio::spawn(read)) }
     }
 }
