@@ -1,5 +1,4 @@
 //! What it costs to make a message: rendering a shipped template, and composing what came of it.
-#![expect(missing_docs, reason = "criterion's macros make public items")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use postroom_core::Mail;

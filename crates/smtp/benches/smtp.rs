@@ -1,6 +1,5 @@
 //! What a mail costs in a session that is kept, to a server that is there at once: a thread of this process that reads to the
 //! end of each flight and answers as if it had understood.
-#![expect(missing_docs, reason = "criterion's macros make public items")]
 
 use std::{
     io::{BufRead, BufReader, Write},
