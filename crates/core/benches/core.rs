@@ -26,7 +26,8 @@ fn scripts(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1)).sample_size(20);
     for at_once in [1, 10, 40] {
         group.bench_function(format!("claim_begin_finish/{at_once}"), |bencher| {
-            bencher.iter_custom(|mails| runtime.block_on(bench.send(usize::try_from(mails).expect("a number"), at_once)));
+            bencher
+                .iter_custom(|mails| runtime.block_on(bench.send(usize::try_from(mails).expect("a number"), at_once)));
         });
     }
     group.finish();
