@@ -1,5 +1,4 @@
 //! What the scripts of a mail's way cost, on a private Redis over a unix socket: claim, begin and finish, one by one and by tens.
-#![expect(missing_docs, reason = "criterion's macros make public items")]
 
 use std::time::{Duration, Instant};
 

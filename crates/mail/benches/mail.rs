@@ -1,5 +1,6 @@
 //! What it costs to make a message: rendering a shipped template, and composing what came of it.
-#![expect(missing_docs, reason = "criterion's macros make public items")]
+
+use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use postroom_core::Mail;
@@ -15,15 +16,17 @@ fn message(criterion: &mut Criterion) {
         "vars": {"title": "The first issue", "intro": "This mail was sent by Postroom.", "name": "Ann"},
     }))
     .expect("a mail");
+    let mail = Arc::new(mail);
     let words = templates.render_mail(&mail).expect("rendered");
     let identity = Identity {
         message_id: "emails-01ARZ3NDEKTSV4RRFFQ69G5FAV@example.org".to_owned(),
         date_ms: 1_700_000_000_000,
         boundary_seed: "emails-01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned(),
+        generation: 0,
     };
     let mut group = criterion.benchmark_group("message");
     group.bench_function("render/newsletter", |bencher| bencher.iter(|| templates.render_mail(&mail)));
-    group.bench_function("compose/newsletter", |bencher| bencher.iter(|| compose(&mail, &words, &identity, None)));
+    group.bench_function("compose/newsletter", |bencher| bencher.iter(|| compose(&mail, words.clone(), &identity, None)));
     group.finish();
 }
 

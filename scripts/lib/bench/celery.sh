@@ -27,6 +27,6 @@ choose_celery_concurrency() {
 
 drain_by_celery() {
   env -i HOME="$HOME" PATH="$celery_venv/bin:$PATH" LC_ALL=C.UTF-8 PYTHONPATH="$root/scripts/lib/bench" PYTHONDONTWRITEBYTECODE=1 \
-    BROKER="redis+socket://$socket" SMTP_PORT="$port" TEMPLATES_DIR="$root/templates" \
+    BROKER="redis+socket://$socket" SMTP_PORT="$port" TEMPLATES_DIR="$root/scripts/lib/bench/templates" \
     python "$root/scripts/lib/bench/celery_mails.py" "$celery_mails" "${1:-$celery_concurrency}"
 }

@@ -4,6 +4,7 @@ The faster ways of both: classes of email.mime, a connection to the server that 
 Time runs from the first task that is taken to the last that is done: starting Celery is left out.
 """
 
+import json
 import os
 import smtplib
 import subprocess
@@ -12,6 +13,7 @@ import time
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from email.utils import formatdate, make_msgid
+from pathlib import Path
 
 from celery import Celery
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -37,11 +39,11 @@ def send(to, variables):
 
 
 def rendered(file, variables):
-    return templates.get_template(f"newsletter/{file}").render(variables)
+    return templates.get_template(f"receipt/{file}").render(variables)
 
 
 def put_in(mails):
-    variables = {"title": "The first issue", "intro": "This mail was sent by Postroom."}
+    variables = json.loads(Path(__file__).with_name("receipt.json").read_text())
     with app.producer_pool.acquire(block=True) as producer:
         for number in range(mails):
             send.apply_async((f"user{number}@example.org", {**variables, "name": f"Reader {number}"}), producer=producer)

@@ -4,7 +4,8 @@
 measure_drain() {
   local round theirs=() ours=() ratios=() worker_us=() redis_us=() celerys=() times=()
   start_sink
-  settings+=(SMTP_HOST=127.0.0.1 SMTP_PORT="$port" SMTP_SECURITY=none CONCURRENCY="$connections")
+  settings+=(SMTP_HOST=127.0.0.1 SMTP_PORT="$port" SMTP_SECURITY=none CONCURRENCY="$connections"
+    TEMPLATES_DIR="$root/scripts/lib/bench/templates")
   write_recipients "$mails"
   measure_size
   [ -z "$versus" ] || choose_celery_concurrency
@@ -62,7 +63,7 @@ measure_size() {
   size=$(wc -c <"$file" | tr -d ' ')
   say "  a mail has $size bytes"
 }
-mail=(--template newsletter --var title='The first issue' --var intro='This mail was sent by Postroom.')
+mail=(--template receipt --vars "$root/scripts/lib/bench/receipt.json")
 
 drain_by_smtp_source() {
   local start
