@@ -66,7 +66,7 @@ impl Bench {
 
     async fn send_some(&self, want: usize) -> usize {
         let id = ClaimId::generate();
-        let claim = Claim { queue: &self.queue, worker: &self.worker, id: &id, want };
+        let claim = Claim::new(&self.queue, &self.worker, &id, want);
         let ClaimReply::Jobs { jobs, .. } = self.store.claim(&claim).await.expect("an answer") else {
             panic!("no jobs");
         };
