@@ -17,7 +17,7 @@ pub(crate) async fn act(
     let id: BatchId = id.parse().map_err(|_| Failure::not_found(format!("the batch {id:?}")))?;
     let store = app.store()?;
     let text = match act.as_str() {
-        "cancel" => cancelled(&store, &id).await?,
+        "cancel" => cancelled(store, &id).await?,
         "pause" if store.pause_batch(&id).await? => "It is paused: what is being sent goes on.".to_owned(),
         "resume" if store.resume_batch(&id).await? => "It goes on.".to_owned(),
         "pause" | "resume" => "Nothing to do: it is so already.".to_owned(),
