@@ -48,7 +48,7 @@ fn acts() -> Router<App> {
         .route("/login", get(page::login::show).post(act::login::enter))
         .route("/logout", post(act::login::leave))
         .route("/jobs/{id}/{act}", post(act::job::act))
-        .route("/batches/{id}/cancel", post(act::batch::cancel))
+        .route("/batches/{id}/{act}", post(act::batch::act))
         .route("/queues/{queue}/{act}", post(act::queue::act))
 }
 

@@ -1,22 +1,36 @@
-//! Cancelling what of a batch still waits.
+//! Cancelling what of a batch still waits, pausing it, letting it go on.
 
 use axum::{
     extract::{Path, State},
     response::Response,
 };
-use postroom_core::BatchId;
+use postroom_core::{BatchId, Result, Store};
 
 use super::back;
 use crate::{app::App, failure::Failure, flash::Flash, guard::Signed, moment::grouped};
 
-pub(crate) async fn cancel(State(app): State<App>, Path(id): Path<String>, _form: Signed) -> Result<Response, Failure> {
+pub(crate) async fn act(
+    State(app): State<App>,
+    Path((id, act)): Path<(String, String)>,
+    _form: Signed,
+) -> Result<Response, Failure> {
     let id: BatchId = id.parse().map_err(|_| Failure::not_found(format!("the batch {id:?}")))?;
-    let flash = match app.store()?.cancel_batch(&id).await? {
-        Some(number) => {
-            Flash::done(format!("{} waiting mails are cancelled; what was being sent goes on.", grouped(number)))
-        }
-        None => Flash::done("It was cancelled before."),
+    let store = app.store()?;
+    let text = match act.as_str() {
+        "cancel" => cancelled(store, &id).await?,
+        "pause" if store.pause_batch(&id).await? => "It is paused: what is being sent goes on.".to_owned(),
+        "resume" if store.resume_batch(&id).await? => "It goes on.".to_owned(),
+        "pause" | "resume" => "Nothing to do: it is so already.".to_owned(),
+        other => return Err(Failure::not_found(format!("the act {other:?}"))),
     };
-    tracing::info!(batch = %id, "{}", flash.text);
+    let flash = Flash::done(text);
+    tracing::info!(batch = %id, act, "{}", flash.text);
     Ok(back(&format!("/batches/{id}"), &flash))
+}
+
+async fn cancelled(store: &Store, id: &BatchId) -> Result<String> {
+    Ok(match store.cancel_batch(id).await? {
+        Some(number) => format!("{} waiting mails are cancelled; what was being sent goes on.", grouped(number)),
+        None => "It was cancelled before.".to_owned(),
+    })
 }

@@ -69,6 +69,19 @@ async fn a_batch_is_cancelled() {
 }
 
 #[tokio::test]
+async fn a_batch_is_paused_and_goes_on() {
+    let site = Site::open().await;
+    let id = batch(&site.store, "May", 3).await;
+    Hands::new(&site.store, QueueName::bulk()).settle_next(Outcome::Sent, "250 OK").await;
+    let page = format!("/batches/{id}");
+    site.press(&page, &format!("{page}/pause")).await.shows("It is paused");
+    assert!(site.store.batch(&id).await.unwrap().unwrap().paused);
+    site.get(&page).await.shows("Resume</button>");
+    site.press(&page, &format!("{page}/resume")).await.shows("It goes on.");
+    assert!(!site.store.batch(&id).await.unwrap().unwrap().paused);
+}
+
+#[tokio::test]
 async fn a_queue_is_paused_and_resumed() {
     let site = Site::open().await;
     site.press("/queues", "/queues/bulk/pause").await.shows("Queue bulk is paused");
