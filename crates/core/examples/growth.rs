@@ -46,7 +46,7 @@ async fn claim(store: &Store, queue: &QueueName) -> Result<f64, Failure> {
         let mut back = Vec::new();
         for _ in 0..AT_ONCE {
             let id = ClaimId::generate();
-            let claim = Claim { queue, worker: &worker, id: &id, want: 10 };
+            let claim = Claim::new(queue, &worker, &id, 10);
             let ClaimReply::Jobs { jobs, .. } = store.claim(&claim).await? else { return Err("no jobs".into()) };
             back.extend(jobs.into_iter().map(|job| (job.id, job.fence, Duration::ZERO, Settled::default())));
         }
