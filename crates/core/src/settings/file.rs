@@ -42,6 +42,10 @@ pub(super) struct RawQueue {
     pub(super) retention: Option<String>,
     pub(super) transports: Option<Vec<String>>,
     pub(super) rate: Option<String>,
+    pub(super) quota: Option<u64>,
+    pub(super) per: Option<String>,
+    pub(super) timezone: Option<String>,
+    pub(super) over: Option<String>,
 }
 
 /// `[transport.NAME]`; which keys go with which kind is checked later.
@@ -60,7 +64,12 @@ pub(super) struct RawTransport {
     pub(super) ca_file: Option<PathBuf>,
     pub(super) hello_name: Option<String>,
     pub(super) timeouts: Option<RawTimeouts>,
+    pub(super) connections: Option<u32>,
     pub(super) rate: Option<String>,
+    pub(super) quota: Option<u64>,
+    pub(super) per: Option<String>,
+    pub(super) timezone: Option<String>,
+    pub(super) over: Option<String>,
 }
 
 /// `[transport.NAME.timeouts]`

@@ -214,6 +214,7 @@ impl RawTransport {
             ("ca_file", self.ca_file.is_some()),
             ("hello_name", self.hello_name.is_some()),
             ("timeouts", self.timeouts.is_some()),
+            ("connections", self.connections.is_some()),
         ];
         given.into_iter().filter_map(|(key, is_given)| is_given.then_some(key)).collect()
     }

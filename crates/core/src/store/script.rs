@@ -2,15 +2,16 @@
 
 use std::{collections::HashMap, sync::LazyLock};
 
-const PARTS: [(&str, &str); 4] = [
+const PARTS: [(&str, &str); 5] = [
     ("prelude", include_str!("../lua/parts/prelude.lua")),
     ("job", include_str!("../lua/parts/job.lua")),
     ("time", include_str!("../lua/parts/time.lua")),
     ("promote", include_str!("../lua/parts/promote.lua")),
+    ("limit", include_str!("../lua/parts/limit.lua")),
 ];
 
 /// Name and source of each script.
-const SOURCES: [(&str, &str); 29] = [
+const SOURCES: [(&str, &str); 32] = [
     ("batch_cancel", include_str!("../lua/batch_cancel.lua")),
     ("batch_create", include_str!("../lua/batch_create.lua")),
     ("batch_seal", include_str!("../lua/batch_seal.lua")),
@@ -18,11 +19,14 @@ const SOURCES: [(&str, &str); 29] = [
     ("begin", include_str!("../lua/begin.lua")),
     ("cancel", include_str!("../lua/cancel.lua")),
     ("claim", include_str!("../lua/claim.lua")),
+    ("connections_hold", include_str!("../lua/connections_hold.lua")),
     ("defer", include_str!("../lua/defer.lua")),
     ("enqueue", include_str!("../lua/enqueue.lua")),
     ("finish", include_str!("../lua/finish.lua")),
     ("jobs", include_str!("../lua/jobs.lua")),
     ("limit_give_back", include_str!("../lua/limit_give_back.lua")),
+    ("limit_heard", include_str!("../lua/limit_heard.lua")),
+    ("limit_states", include_str!("../lua/limit_states.lua")),
     ("limit_take", include_str!("../lua/limit_take.lua")),
     ("pause", include_str!("../lua/pause.lua")),
     ("peek", include_str!("../lua/peek.lua")),
