@@ -12,6 +12,7 @@ use std::{
 
 use postroom_core::{EmailAddress, settings::TransportSettings};
 use postroom_smtp::Commit;
+use tokio::sync::Notify;
 
 pub use self::{
     capture::{CaptureSink, Captured, Kept},
@@ -90,6 +91,32 @@ impl Transport {
     pub async fn warm(&self) {
         if let Way::Smtp(smtp) = &self.way {
             drop(smtp.pool().checkout().await);
+        }
+    }
+
+    /// Whether mail leaves by it over connections, which its server counts.
+    #[must_use]
+    pub fn has_connections(&self) -> bool {
+        matches!(self.way, Way::Smtp(_))
+    }
+
+    /// How many connections stand.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        if let Way::Smtp(smtp) = &self.way { smtp.pool().standing() } else { 0 }
+    }
+
+    /// Rung whenever another number of connections stands; `None` where there are none.
+    #[must_use]
+    pub fn connections_change(&self) -> Option<Arc<Notify>> {
+        if let Way::Smtp(smtp) = &self.way { Some(smtp.pool().changes()) } else { None }
+    }
+
+    /// So many connections at the same time from now on; those beyond end as soon as they are idle.
+    pub fn allow_connections(&self, number: usize) {
+        if let Way::Smtp(smtp) = &self.way {
+            smtp.pool().allow(number);
+            smtp.pool().shrink();
         }
     }
 
