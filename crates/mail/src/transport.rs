@@ -86,12 +86,13 @@ impl Transport {
         Attempt { transport: self.name.clone(), ms: milliseconds(start.elapsed()), ..attempt }
     }
 
-    /// Makes sure that a connection is there for the next mail, where there are connections. What stands against it, the next
-    /// mail will be told.
-    pub async fn warm(&self) {
-        if let Way::Smtp(smtp) = &self.way {
-            drop(smtp.pool().checkout().await);
-        }
+    /// Makes sure that a connection is there for the next mail, where there are connections. What stands against it is that
+    /// mail's attempt.
+    pub async fn warm(&self, to: &[EmailAddress]) -> Result<(), Box<Attempt>> {
+        let Way::Smtp(smtp) = &self.way else { return Ok(()) };
+        let start = Instant::now();
+        let refused = |attempt| Attempt { transport: self.name.clone(), ms: milliseconds(start.elapsed()), ..attempt };
+        smtp.warm(to).await.map_err(|attempt| Box::new(refused(attempt)))
     }
 
     /// Whether mail leaves by it over connections, which its server counts.

@@ -8,15 +8,22 @@ use std::{
 
 use postroom_core::{
     Error, QueueName, Shutdown,
-    store::{Bell, Claim, ClaimId, ClaimReply, Claimed, Peek, Settled},
+    store::{Bell, Claim, ClaimId, ClaimReply, Claimed, LimitName, Measure, Peek, Settled},
 };
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
 use crate::{
-    alerts::About, counter::Room, delivery::Delivery, lease_clock, limits::Permit, office::Office, outlet::Admission,
+    alerts::About,
+    counter::Room,
+    delivery::{Delivery, Provided},
+    lease_clock,
+    limits::{Permit, Taken},
+    office::Office,
+    outlet::{Admission, Outlet},
     panics::watched,
+    seats::Seat,
 };
 
 /// An idle worker looks for itself at least this often. It seldom matters: a ring that was lost is made good by a sweep.
@@ -51,11 +58,18 @@ struct Look {
     closed: Vec<QueueName>,
 }
 
-/// What limits say to a claim.
-enum Leave {
-    Unlimited,
-    Given(Permit),
-    None(Look),
+/// What mail needs to leave, before it is claimed.
+struct Means {
+    seats: Vec<Seat>,
+    /// Where there are limits.
+    permit: Option<Permit>,
+}
+
+impl Look {
+    /// Nothing is claimed from this queue before that long; unknown when something else will tell.
+    fn closed(queue: &QueueName, again_in: Option<Duration>) -> Self {
+        Self { next_due: again_in, closed: vec![queue.clone()], ..Self::default() }
+    }
 }
 
 /// How urgent a queue's mail is among all that share a limit: as its most urgent one, but bulk mail comes last.
@@ -174,35 +188,34 @@ impl Claimer {
 
     /// Claims what can leave, and nothing while no transport of the queue takes mail.
     async fn claim(&mut self, queue: &QueueName, free: usize) -> Result<Look, Error> {
-        let closed_for = |again_in| Look { next_due: again_in, closed: vec![queue.clone()], ..Look::default() };
         let asked_at = lease_clock::now();
         if let Some(again_at) = self.newer.get(queue).filter(|again_at| **again_at > asked_at) {
-            return Ok(closed_for(Some(*again_at - asked_at)));
+            return Ok(Look::closed(queue, Some(*again_at - asked_at)));
         }
-        let (want, mut reserved) = match self.office.counter(queue).room() {
-            Room::Enough => (free, None),
-            Room::ForOne(admission) => (1, Some(admission)),
-            Room::None(again_in) => return Ok(closed_for(again_in)),
+        let (outlet, want, mut reserved) = match self.office.counter(queue).room() {
+            Room::Enough(outlet) => (outlet, free, None),
+            Room::ForOne(admission) => (Arc::clone(admission.outlet()), 1, Some(admission)),
+            Room::None(again_in) => return Ok(Look::closed(queue, again_in)),
         };
-        let (want, permit) = match self.leave(queue, reserved.as_ref(), want).await? {
-            Leave::Unlimited => (want, None),
-            Leave::Given(permit) => (permit.number, Some(permit)),
-            Leave::None(look) => return Ok(look),
+        let Means { seats, permit } = match self.means(queue, &outlet, want).await? {
+            Ok(means) => means,
+            Err(look) => return Ok(look),
         };
         let asked_at = lease_clock::now();
-        let reply = self.asked(queue, want).await;
+        let reply = self.asked(queue, permit.as_ref().map_or(seats.len(), |permit| permit.number)).await;
         let got = reply.as_ref().map_or(0, ClaimReply::jobs);
-        let times = permit.as_ref().map(|permit| (0..got).map(|place| permit.at(place)).collect()).unwrap_or_default();
+        let mut turns: VecDeque<_> = permit.iter().flat_map(|permit| permit.turns(got)).collect();
         if let Some(permit) = permit {
             // What does not go back is lost to nobody but the limit's pace.
             let _ = self.office.outage.watch(permit.give_back(&self.office.store, got).await);
         }
         match reply? {
             ClaimReply::Jobs { jobs, more, next_due_ms, now_ms } => {
-                let mut times: VecDeque<Duration> = times;
+                let mut seats = seats.into_iter();
                 for job in jobs {
-                    let leave = (reserved.take().map(Admission::taken_up), times.pop_front());
-                    self.start(job, now_ms, asked_at, leave);
+                    let reserved = reserved.take().map(Admission::taken_up);
+                    let provided = Provided { reserved, seat: seats.next(), turn: turns.pop_front() };
+                    self.start(job, now_ms, asked_at, provided);
                 }
                 let due = |ms: i64| Duration::from_millis(u64::try_from(ms - now_ms).unwrap_or(0).max(1));
                 Ok(Look { more, next_due: next_due_ms.map(due), ..Look::default() })
@@ -213,28 +226,62 @@ impl Claimer {
                 let problem = Error::NewerProtocol { theirs, ours: postroom_core::store::PROTOCOL_VERSION };
                 self.office.alerts.raise(About::Protocol(queue.clone()), format!("{queue} is not served: {problem}"));
                 self.newer.insert(queue.clone(), asked_at + LOOK_EVERY);
-                Ok(closed_for(Some(LOOK_EVERY)))
+                Ok(Look::closed(queue, Some(LOOK_EVERY)))
             }
         }
     }
 
-    /// Asks for leave where there are limits, and only when there is something to send: leave that nobody uses is lost to others.
-    async fn leave(&self, queue: &QueueName, reserved: Option<&Admission>, want: usize) -> Result<Leave, Error> {
+    /// Seats, and leave where there are limits. Both are only asked for when there is something to send: what nobody uses is lost
+    /// to others.
+    async fn means(&self, queue: &QueueName, outlet: &Arc<Outlet>, want: usize) -> Result<Result<Means, Look>, Error> {
         let office = &self.office;
-        let Some(way) = reserved.map(Admission::name).or_else(|| office.counter(queue).next_way()) else {
-            return Ok(Leave::Unlimited);
-        };
-        let limits = office.limits_on(queue, way);
-        if limits.is_empty() {
-            return Ok(Leave::Unlimited);
+        let mut seats = outlet.seats(want);
+        let limits = office.limits_on(queue, outlet);
+        let asks_for_seats = seats.len() < want && outlet.may_have_more();
+        if seats.is_empty() && !asks_for_seats {
+            return Ok(Err(Look::closed(queue, Some(outlet.ask_again_in()))));
+        }
+        if limits.is_empty() && !asks_for_seats {
+            return Ok(Ok(Means { seats, permit: None }));
         }
         let class = match office.outage.watch(office.jobs.peek(queue).await)? {
-            Peek::Nothing(next_due) => return Ok(Leave::None(Look { next_due, ..Look::default() })),
+            Peek::Nothing(next_due) => return Ok(Err(Look { next_due, ..Look::default() })),
             Peek::Waiting(priority) => class_of(queue, priority),
         };
-        match office.outage.watch(Permit::take(&office.store, &limits, class, want).await)? {
-            Ok(permit) => Ok(Leave::Given(permit)),
-            Err(wait) => Ok(Leave::None(Look { next_due: Some(wait), closed: vec![queue.clone()], ..Look::default() })),
+        if asks_for_seats {
+            let missing = want - seats.len();
+            office.outage.watch(outlet.ask_for_seats(office, missing).await)?;
+            seats.extend(outlet.seats(missing));
+        }
+        if seats.is_empty() {
+            return Ok(Err(Look::closed(queue, Some(outlet.ask_again_in()))));
+        }
+        let permit = match self.leave(queue, &limits, class, seats.len()).await? {
+            Ok(permit) => permit,
+            Err(look) => return Ok(Err(look)),
+        };
+        outlet.let_go();
+        Ok(Ok(Means { seats, permit: Some(permit) }))
+    }
+
+    async fn leave(
+        &self,
+        queue: &QueueName,
+        limits: &[(LimitName, Measure)],
+        class: u8,
+        want: usize,
+    ) -> Result<Result<Permit, Look>, Error> {
+        const LONGEST: Duration = Duration::from_secs(30);
+        let office = &self.office;
+        match office.outage.watch(office.limits.take(&office.store, limits, class, want).await)? {
+            Taken::Leave(permit) => Ok(Ok(permit)),
+            Taken::Wait(wait) => Ok(Err(Look::closed(queue, Some(wait)))),
+            Taken::Shut(limit, wait, why) => {
+                office.shut(&limit, wait, &why);
+                // Where another way is open, it is looked at again at once.
+                let again = if limit == LimitName::Queue(queue.clone()) { wait.min(LONGEST) } else { Duration::ZERO };
+                Ok(Err(Look::closed(queue, Some(again))))
+            }
         }
     }
 
@@ -249,13 +296,7 @@ impl Claimer {
         answer
     }
 
-    fn start(
-        &self,
-        job: Claimed,
-        now_ms: i64,
-        claimed_at: Duration,
-        (reserved, not_before): (Option<Admission>, Option<Duration>),
-    ) {
+    fn start(&self, job: Claimed, now_ms: i64, claimed_at: Duration, provided: Provided) {
         // A claim that was said again brings what was asked for then: by now there may be fewer slots.
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
             let settler = self.office.counter(job.id.queue()).settler.clone();
@@ -264,7 +305,7 @@ impl Claimer {
             return;
         };
         let (office, give_up, begun) = (Arc::clone(&self.office), self.give_up.clone(), Arc::default());
-        let delivery = Delivery { office, job, now_ms, claimed_at, give_up, begun, reserved, not_before };
+        let delivery = Delivery { office, job, now_ms, claimed_at, give_up, begun, provided };
         self.deliveries.spawn(watched(slot, delivery.in_case(), delivery.run()));
     }
 

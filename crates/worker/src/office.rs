@@ -13,10 +13,10 @@ use anyhow::Context;
 use postroom_core::{
     Outage, QueueName, Store,
     settings::Settings,
-    store::{LimitName, Outcome, WorkerId},
+    store::{LimitName, Measure, Outcome, WorkerId},
 };
 use postroom_mail::{LoadError, Templates, Transport};
-use tracing::info;
+use tracing::{debug, info};
 
 use crate::{
     alerts::{About, Alerts},
@@ -65,7 +65,10 @@ impl Office {
         let alerts = Arc::new(Alerts::new(Arc::clone(&bells.news)));
         let outlets: Vec<Arc<Outlet>> = transports(&store, &settings)?
             .into_iter()
-            .map(|transport| Arc::new(Outlet::new(transport, Arc::clone(&alerts), bells.clone())))
+            .map(|transport| {
+                let cap = settings.connections.get(transport.name()).copied();
+                Arc::new(Outlet::new(transport, cap, Arc::clone(&alerts), bells.clone()))
+            })
             .collect();
         let (jobs, in_flight) = (store.gated(), Arc::new(InFlight::default()));
         let mut counters = HashMap::new();
@@ -75,7 +78,7 @@ impl Office {
             let settler = Settler::start(&jobs, queue, &id, &outage, &in_flight);
             counters.insert(queue.clone(), Counter::new(own, settler));
         }
-        let limits = Limits::new(settings.limits.clone());
+        let limits = Limits::new(&settings);
         let templates = Templates::load(&settings.templates_dir).context("reading the templates")?;
         Ok(Self {
             store,
@@ -113,9 +116,18 @@ impl Office {
     }
 
     /// The limits in force on a queue's mail that leaves by this transport.
-    pub(crate) fn limits_on(&self, queue: &QueueName, transport: &str) -> Vec<(LimitName, Duration)> {
-        let names = [LimitName::Queue(queue.clone()), LimitName::Transport(transport.to_owned())];
-        names.into_iter().filter_map(|name| self.limits.spacing(&name).map(|spacing| (name, spacing))).collect()
+    pub(crate) fn limits_on(&self, queue: &QueueName, outlet: &Outlet) -> Vec<(LimitName, Measure)> {
+        let names = [LimitName::Queue(queue.clone()), outlet.limit.clone()];
+        names.into_iter().filter_map(|name| self.limits.measure(&name).map(|measure| (name, measure))).collect()
+    }
+
+    /// A limit gives no leave for longer.
+    pub(crate) fn shut(&self, limit: &LimitName, wait: Duration, why: &str) {
+        let told = self.limits.told(limit, why);
+        match self.outlets.iter().find(|outlet| outlet.limit == *limit) {
+            Some(outlet) => outlet.shut_for(wait, &told, self.limits.over(limit)),
+            None => debug!("{limit} waits for {} s: {told}", wait.as_secs()),
+        }
     }
 
     /// One more was sent, or has failed.

@@ -28,7 +28,10 @@ if shut then
   if shut > 2 * LONGEST_WAIT_MS * 1000 then return { 'shut', math.ceil(shut / 1000), why } end
   return wait(shut)
 end
-if spacing == 0 and quota == 0 then return { 'free' } end
+if spacing == 0 and quota == 0 then
+  redis.call('HDEL', key('state'), 'good_us', 'told_us', 'shut_until_us')
+  return { 'free' }
+end
 
 local start = 0
 if quota > 0 then

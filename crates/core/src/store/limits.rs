@@ -161,6 +161,14 @@ impl Store {
         }
     }
 
+    /// Whether a transport's server was heard to ask for less, lately.
+    pub async fn is_limited(&self, transport: &LimitName) -> Result<bool> {
+        let state = format!("{}:state", self.keys.limit(transport));
+        let said = redis::cmd("HMGET").arg(state).arg(&["good_us", "told_us", "shut_until_us"]).to_owned();
+        let said: Vec<Option<String>> = self.run(&said).await?;
+        Ok(said.iter().any(Option::is_some))
+    }
+
     /// The rates that were set while it runs; `None` lifts what is configured.
     pub async fn live_limits(&self) -> Result<BTreeMap<LimitName, Option<Rate>>> {
         let all: BTreeMap<String, String> = self.run(redis::cmd("HGETALL").arg(self.keys.system("limits"))).await?;

@@ -14,6 +14,7 @@ mod retries;
 mod sigterm;
 mod stalls;
 mod start;
+mod throttling;
 mod transport_down;
 mod trouble;
 mod versions;
