@@ -18,6 +18,7 @@ use crate::{
     alerts::About,
     counter::Room,
     delivery::{Delivery, Provided},
+    following::follow,
     lease_clock,
     limits::{Permit, Taken},
     office::Office,
@@ -94,6 +95,10 @@ impl Claimer {
 
     /// Runs until shutdown, then lets what is under way come to its end within the limit of the settings.
     pub(crate) async fn run(mut self, shutdown: &Shutdown) {
+        let concurrency = self.office.settings.concurrency;
+        if concurrency.min < concurrency.max {
+            tokio::spawn(follow(Arc::clone(&self.office), Arc::clone(&self.slots), shutdown.child()));
+        }
         while !shutdown.is_requested() {
             self.turn(shutdown).await;
         }
@@ -162,6 +167,9 @@ impl Claimer {
             found.more |= look.more;
             found.next_due = [found.next_due, look.next_due].into_iter().flatten().min();
             found.closed.extend(look.closed);
+        }
+        if found.more && self.slots.available_permits() == 0 {
+            self.office.pulse.full();
         }
         Ok(found)
     }
@@ -237,7 +245,8 @@ impl Claimer {
         let office = &self.office;
         let mut seats = outlet.seats(want);
         let limits = office.limits_on(queue, outlet);
-        let asks_for_seats = seats.len() < want && outlet.may_have_more();
+        // With one that is free it is seen first whether there is more to send.
+        let asks_for_seats = seats.is_empty() && outlet.may_have_more();
         if seats.is_empty() && !asks_for_seats {
             return Ok(Err(Look::closed(queue, Some(outlet.ask_again_in()))));
         }
@@ -249,9 +258,8 @@ impl Claimer {
             Peek::Waiting(priority) => class_of(queue, priority),
         };
         if asks_for_seats {
-            let missing = want - seats.len();
-            office.outage.watch(outlet.ask_for_seats(office, missing).await)?;
-            seats.extend(outlet.seats(missing));
+            office.outage.watch(outlet.ask_for_seats(office, want).await)?;
+            seats = outlet.seats(want);
         }
         if seats.is_empty() {
             return Ok(Err(Look::closed(queue, Some(outlet.ask_again_in()))));

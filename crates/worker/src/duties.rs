@@ -160,7 +160,7 @@ async fn seats(office: Arc<Office>, outlet: Arc<Outlet>) {
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = changes.notified() => outlet.connections_changed(),
+            () = changes.notified() => drop(office.outage.watch(outlet.connections_changed(&office).await)),
             _ = due.tick() => drop(office.outage.watch(outlet.keep_seats(&office).await)),
         }
     }

@@ -25,6 +25,7 @@ use crate::{
     in_flight::InFlight,
     limits::Limits,
     outlet::{Bells, Outlet},
+    pulse::Pulse,
     settler::Settler,
     shared_content::SharedContent,
 };
@@ -46,6 +47,7 @@ pub(crate) struct Office {
     pub(crate) bells: Bells,
     pub(crate) alerts: Arc<Alerts>,
     pub(crate) limits: Limits,
+    pub(crate) pulse: Pulse,
     pub(crate) sent: AtomicU64,
     pub(crate) failed: AtomicU64,
     /// Since when this worker knows that it lacks a template.
@@ -91,6 +93,7 @@ impl Office {
             outage,
             bells,
             limits,
+            pulse: Pulse::default(),
             alerts,
             outlets,
             missing: Mutex::default(),

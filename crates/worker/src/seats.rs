@@ -29,6 +29,8 @@ pub(crate) struct Seats {
 struct Count {
     held: usize,
     taken: usize,
+    /// What Redis was told last.
+    told: usize,
     /// Nobody needs to ask before that.
     ask_at: Duration,
     /// Mail waits for one.
@@ -46,6 +48,7 @@ impl Outlet {
         let free = if self.transport.has_connections() { count.held.saturating_sub(count.taken) } else { want };
         let number = want.min(free);
         count.taken += number;
+        count.missed |= number < want;
         (0..number).map(|_| Seat(Arc::clone(self))).collect()
     }
 
@@ -62,7 +65,6 @@ impl Outlet {
         let mut count = self.count();
         if holdings.number < want {
             count.ask_at = lease_clock::now() + ASK_AGAIN;
-            count.missed = true;
         }
         Ok(())
     }
@@ -77,7 +79,7 @@ impl Outlet {
         let _one = self.seats.asking.lock().await;
         let want = {
             let mut count = self.count();
-            if count.held == 0 && count.taken == 0 {
+            if count.held == 0 && count.taken == 0 && count.told == 0 {
                 return Ok(());
             }
             let needed = count.taken.max(self.transport.connections());
@@ -96,28 +98,32 @@ impl Outlet {
 
     /// Gives all back, before a process ends.
     pub(crate) async fn leave_seats(&self, office: &Office) -> Result<()> {
-        if self.count().held == 0 { Ok(()) } else { self.hold(office, 0, false).await.map(drop) }
+        if self.count().told == 0 { Ok(()) } else { self.hold(office, 0, false).await.map(drop) }
     }
 
     async fn hold(&self, office: &Office, want: usize, refused: bool) -> Result<Holdings> {
         let holding = Holding { want, open: self.transport.connections(), cap: self.cap, refused };
         let holdings = office.store.hold_connections(&self.limit, &office.id, holding).await?;
         let held = if holdings.share { holdings.number.saturating_sub(1) } else { holdings.number };
-        self.count().held = held;
+        {
+            let mut count = self.count();
+            (count.held, count.told) = (held, holding.open.max(holdings.number));
+        }
         self.transport.allow_connections(held);
         Ok(holdings)
     }
 
-    /// Another number of connections stands: there may be seats for who waits.
-    pub(crate) fn connections_changed(&self) {
-        let missed = {
+    /// Another number of connections stands: there may be seats for who waits, here or at another worker.
+    pub(crate) async fn connections_changed(&self, office: &Office) -> Result<()> {
+        let (missed, owes) = {
             let mut count = self.count();
             count.ask_at = Duration::ZERO;
-            std::mem::take(&mut count.missed)
+            (std::mem::take(&mut count.missed), count.told > count.held.max(self.transport.connections()))
         };
         if missed {
             self.bells.ready.notify_one();
         }
+        if owes { self.keep_seats(office).await } else { Ok(()) }
     }
 
     fn count(&self) -> MutexGuard<'_, Count> {

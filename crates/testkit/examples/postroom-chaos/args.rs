@@ -86,6 +86,8 @@ pub(crate) enum Scenario {
     LostReplies,
     /// Workers whose clocks are an hour ahead and an hour behind
     WorkerClocks,
+    /// Four workers hold a limit of 50 a second, killed and replaced meanwhile
+    Limit,
     /// A million mails due at the same second, and an urgent one
     MillionDue,
     /// A worker with 200 mails under way is told to end, and killed after 30 s

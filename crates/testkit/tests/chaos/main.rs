@@ -12,7 +12,7 @@ use tokio::task::{JoinSet, LocalSet};
 const AT_A_TIME: usize = 8;
 const LIMIT: Duration = Duration::from_secs(240);
 
-const RUNS: [&[&str]; 22] = [
+const RUNS: [&[&str]; 23] = [
     // The longest first.
     &["--seed", "1", "--minutes", "0.25", "--jobs", "900"],
     &["--seed", "2", "--minutes", "0.25", "--jobs", "900", "--on-unknown", "resend"],
@@ -33,6 +33,7 @@ const RUNS: [&[&str]; 22] = [
     &["scheduled-cancelled"],
     &["scheduled-cancelled", "--on-unknown", "resend"],
     &["worker-clocks"],
+    &["limit"],
     &["redis-full"],
     &["lost-replies"],
     &["lost-replies", "--on-unknown", "resend"],

@@ -44,6 +44,7 @@ impl Delivery {
             let Some(attempt) = self.try_by(&admission, leave, &before, prepared).await else {
                 return self.break_off(before, admission.name()).await;
             };
+            self.office.pulse.note(&attempt);
             let is_crowded = self.heard(admission.outlet(), &attempt).await;
             let stays_open = admission.learn(&attempt, is_crowded);
             let wants_less = attempt.verdict == Verdict::Throttled || is_crowded;
