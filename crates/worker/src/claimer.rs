@@ -64,6 +64,8 @@ struct Means {
     seats: Vec<Seat>,
     /// Where there are limits.
     permit: Option<Permit>,
+    /// Whether seats were asked for: those that turn out to be too many go back at once, since others may wait for them.
+    asked: bool,
 }
 
 impl Look {
@@ -205,12 +207,13 @@ impl Claimer {
             Room::ForOne(admission) => (Arc::clone(admission.outlet()), 1, Some(admission)),
             Room::None(again_in) => return Ok(Look::closed(queue, again_in)),
         };
-        let Means { seats, permit } = match self.means(queue, &outlet, want).await? {
+        let Means { seats, permit, asked } = match self.means(queue, &outlet, want).await? {
             Ok(means) => means,
             Err(look) => return Ok(look),
         };
         let asked_at = lease_clock::now();
-        let reply = self.asked(queue, permit.as_ref().map_or(seats.len(), |permit| permit.number)).await;
+        let want = permit.as_ref().map_or(seats.len(), |permit| permit.number.min(seats.len()));
+        let reply = self.asked(queue, want).await;
         let got = reply.as_ref().map_or(0, ClaimReply::jobs);
         let mut turns: VecDeque<_> = permit.iter().flat_map(|permit| permit.turns(got)).collect();
         if let Some(permit) = permit {
@@ -226,6 +229,10 @@ impl Claimer {
                     self.start(job, now_ms, asked_at, provided);
                 }
                 let due = |ms: i64| Duration::from_millis(u64::try_from(ms - now_ms).unwrap_or(0).max(1));
+                drop(seats);
+                if asked && got < want {
+                    let _ = self.office.outage.watch(outlet.keep_seats(&self.office).await);
+                }
                 Ok(Look { more, next_due: next_due_ms.map(due), ..Look::default() })
             }
             ClaimReply::Paused => Ok(Look::default()),
@@ -251,25 +258,27 @@ impl Claimer {
             return Ok(Err(Look::closed(queue, Some(outlet.ask_again_in()))));
         }
         if limits.is_empty() && !asks_for_seats {
-            return Ok(Ok(Means { seats, permit: None }));
+            return Ok(Ok(Means { seats, permit: None, asked: false }));
         }
         let class = match office.outage.watch(office.jobs.peek(queue).await)? {
             Peek::Nothing(next_due) => return Ok(Err(Look { next_due, ..Look::default() })),
             Peek::Waiting(priority) => class_of(queue, priority),
         };
-        if asks_for_seats {
-            office.outage.watch(outlet.ask_for_seats(office, want).await)?;
-            seats = outlet.seats(want);
-        }
-        if seats.is_empty() {
-            return Ok(Err(Look::closed(queue, Some(outlet.ask_again_in()))));
-        }
-        let permit = match self.leave(queue, &limits, class, seats.len()).await? {
+        let permit = match self.leave(queue, &limits, class, if asks_for_seats { want } else { seats.len() }).await? {
             Ok(permit) => permit,
             Err(look) => return Ok(Err(look)),
         };
+        if asks_for_seats {
+            let asked = outlet.ask_for_seats(office, permit.number).await;
+            seats = outlet.seats(permit.number);
+            if seats.is_empty() {
+                let _ = office.outage.watch(permit.give_back(&office.store, 0).await);
+                office.outage.watch(asked)?;
+                return Ok(Err(Look::closed(queue, Some(outlet.ask_again_in()))));
+            }
+        }
         outlet.let_go();
-        Ok(Ok(Means { seats, permit: Some(permit) }))
+        Ok(Ok(Means { seats, permit: Some(permit), asked: asks_for_seats }))
     }
 
     async fn leave(
