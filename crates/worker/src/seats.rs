@@ -60,10 +60,11 @@ impl Outlet {
     /// Asks for so many more.
     pub(crate) async fn ask_for_seats(&self, office: &Office, more: usize) -> Result<()> {
         let _one = self.seats.asking.lock().await;
-        let want = self.count().taken + more;
+        let (want, stood) = (self.count().taken + more, self.transport.connections());
         let holdings = self.hold(office, want, false).await?;
         let mut count = self.count();
-        if holdings.number < want {
+        // Where another number stands by now, the answer may be another too.
+        if holdings.number < want && self.transport.connections() == stood {
             count.ask_at = lease_clock::now() + ASK_AGAIN;
         }
         Ok(())
@@ -104,12 +105,11 @@ impl Outlet {
     async fn hold(&self, office: &Office, want: usize, refused: bool) -> Result<Holdings> {
         let holding = Holding { want, open: self.transport.connections(), cap: self.cap, refused };
         let holdings = office.store.hold_connections(&self.limit, &office.id, holding).await?;
-        let held = if holdings.share { holdings.number.saturating_sub(1) } else { holdings.number };
         {
             let mut count = self.count();
-            (count.held, count.told) = (held, holding.open.max(holdings.number));
+            (count.held, count.told) = (holdings.number, holding.open.max(holdings.number));
         }
-        self.transport.allow_connections(held);
+        self.transport.allow_connections(holdings.number);
         Ok(holdings)
     }
 

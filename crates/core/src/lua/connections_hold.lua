@@ -1,9 +1,10 @@
 -- A worker says how many connections to a server it has and how many it wants, and learns how many it may have: never more over all workers
--- than is set or than the server has let in. Beyond what has stood at once, one more is opened only when all others stand.
+-- than is set or than the server has let in. Beyond what has stood at once, one more (of many, a
+-- sixteenth more) is opened only when all others stand.
 --
 -- Keys:    `held` (hash worker -> held and open), `heard` (zset worker -> when it is taken for lost), `state` of the limit
 -- ARGV:    version, worker, want, open (connections that stand), cap (0: none is set), refused (1: one more was turned away at the door)
--- Replies: held <number> <1: one should be left to a worker with fewer, 0> <cap in force, 0: none>
+-- Replies: held <number> <cap in force, 0: none>
 -- States:  none
 -- Includes: prelude limit
 local worker, want, open, cap, refused = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
@@ -17,9 +18,10 @@ local FIRST_AGAIN_MS = 300000
 local LONGEST_AGAIN_MS = 3600000
 local SHORTEST_AGAIN_MS = 10000
 
-local NAMES = { 'most', 'learned', 'again_ms', 'again_pause_ms', 'wants_who', 'wants_has', 'wants_until_ms', 'spoke_ms', 'lost_from_ms' }
+local NAMES = { 'most', 'learned', 'again_ms', 'again_pause_ms', 'wants_who', 'wants_has', 'wants_until_ms', 'wants_from', 'wants_left', 'spoke_ms', 'lost_from_ms' }
+local TEXTS = { wants_who = true, wants_from = true }
 local state, facts = {}, redis.call('HMGET', key('state'), unpack(NAMES))
-for index, name in ipairs(NAMES) do state[name] = name == 'wants_who' and facts[index] or tonumber(facts[index]) end
+for index, name in ipairs(NAMES) do state[name] = TEXTS[name] and facts[index] or tonumber(facts[index]) end
 
 local function forget_the_lost()
   if state.spoke_ms and math.abs(now - state.spoke_ms) > SILENCE_MS then state.lost_from_ms = now + LOST_MS end
@@ -62,19 +64,22 @@ local function limit_in_force()
   return learned and set and math.min(learned, set) or learned or set
 end
 
--- Who waits with fewer gets one from whom has more; one at a time is asked, and who still waits says so again.
-local function shared(mine, granted, limit)
+-- Who waits with fewer gets one from whom has more. The first that is met leaves one, and does not take it back while the other waits.
+local function shared(mine, granted, room)
   local marked = state.wants_who and state.wants_until_ms > now and state.wants_until_ms <= now + MARK_MS
-  if marked and state.wants_who ~= worker and (mine > state.wants_has + 1 or (mine > 0 and state.wants_has == 0)) then
-    state.wants_who, state.wants_until_ms = '-', 0
-    return 1
-  end
-  if limit and granted < want and granted <= mine and (not marked or granted < state.wants_has) then
-    state.wants_who, state.wants_has, state.wants_until_ms = worker, granted, now + MARK_MS
-  elseif state.wants_who == worker and granted >= want then
+  if marked and state.wants_who ~= worker then
+    if state.wants_from == '-' and (mine > state.wants_has + 1 or (mine > 0 and state.wants_has == 0)) then
+      state.wants_from, state.wants_left = worker, mine - 1
+    end
+    if state.wants_from == worker then return math.min(granted, state.wants_left) end
+  elseif marked and granted > state.wants_has then
     state.wants_until_ms = 0
   end
-  return 0
+  if room and granted < want and granted >= room and (not marked or state.wants_who == worker or granted < state.wants_has) then
+    if not marked or state.wants_who ~= worker then state.wants_from, state.wants_left = '-', 0 end
+    state.wants_who, state.wants_has, state.wants_until_ms = worker, granted, now + MARK_MS
+  end
+  return granted
 end
 
 local function keep(held)
@@ -91,7 +96,7 @@ local function keep(held)
   for _, name in ipairs(NAMES) do
     if state[name] then
       pairs_of[#pairs_of + 1] = name
-      pairs_of[#pairs_of + 1] = name == 'wants_who' and state[name] or int(state[name])
+      pairs_of[#pairs_of + 1] = TEXTS[name] and state[name] or int(state[name])
     end
   end
   keep_state(unpack(pairs_of))
@@ -103,12 +108,14 @@ local standing = stand + open
 state.most = math.max(state.most or 0, standing)
 learn(standing)
 local limit = limit_in_force()
-local granted = limit and math.min(want, math.max(limit - others, 0)) or want
+local room = limit and math.max(limit - others, 0)
+local granted = room and math.min(want, room) or want
 if granted > mine then
   local held = others + mine
-  local allowed = math.max(state.most, held <= standing and held + 1 or held)
+  local step = math.max(1, math.floor(standing / 16))
+  local allowed = math.max(state.most, held <= standing and held + step or held)
   granted = math.max(math.min(granted, allowed - others), mine)
 end
-local share = shared(mine, granted, limit)
+granted = shared(mine, granted, room)
 keep(math.max(granted, open))
-return { 'held', int(granted), share, int(limit or 0) }
+return { 'held', int(granted), int(limit or 0) }

@@ -23,10 +23,8 @@ pub struct Holding {
 /// What it may have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Holdings {
-    /// So many.
+    /// So many; fewer than it has when one is left to a worker with fewer.
     pub number: usize,
-    /// One of them should be left to a worker that has fewer.
-    pub share: bool,
     /// The most that all workers together may have, as it is set or was learned.
     pub cap: Option<usize>,
 }
@@ -45,11 +43,7 @@ impl Store {
         args.push(worker).push(want).push(open).push(cap.unwrap_or(0)).push(u8::from(refused));
         let mut reply = Words::new(self.call_at("connections_hold", self.keys.limit(transport), args).await?);
         match reply.next::<String>()?.as_str() {
-            "held" => Ok(Holdings {
-                number: reply.next()?,
-                share: reply.next::<u8>()? == 1,
-                cap: Some(reply.next()?).filter(|cap| *cap > 0),
-            }),
+            "held" => Ok(Holdings { number: reply.next()?, cap: Some(reply.next()?).filter(|cap| *cap > 0) }),
             other => Err(unexpected(other)),
         }
     }
