@@ -14,6 +14,7 @@ use std::{
 
 use postroom_core::{EmailAddress, settings::TransportSettings};
 use postroom_smtp::Commit;
+use tokio::sync::Notify;
 
 pub use self::{
     capture::{CaptureSink, Captured, Kept},
@@ -92,13 +93,45 @@ impl Transport {
         Attempt { transport: self.name.clone(), ms: milliseconds(start.elapsed()), ..attempt }
     }
 
-    /// Makes sure that a connection is there for the next mail, where there are connections. What stands against it, the next
-    /// mail will be told.
-    pub async fn warm(&self) {
-        match &self.way {
-            Way::Smtp(smtp) => drop(smtp.pool().checkout().await),
-            Way::Resend(resend) => resend.warm().await,
-            Way::File(_) | Way::Capture(_) | Way::Discard => {}
+    /// Makes sure that a connection is there for the next mail, where there are connections. What stands against it is that
+    /// mail's attempt.
+    pub async fn warm(&self, to: &[EmailAddress]) -> Result<(), Box<Attempt>> {
+        let smtp = match &self.way {
+            Way::Smtp(smtp) => smtp,
+            Way::Resend(resend) => {
+                resend.warm().await;
+                return Ok(());
+            }
+            Way::File(_) | Way::Capture(_) | Way::Discard => return Ok(()),
+        };
+        let start = Instant::now();
+        let refused = |attempt| Attempt { transport: self.name.clone(), ms: milliseconds(start.elapsed()), ..attempt };
+        smtp.warm(to).await.map_err(|attempt| Box::new(refused(attempt)))
+    }
+
+    /// Whether mail leaves by it over connections, which its server counts.
+    #[must_use]
+    pub fn has_connections(&self) -> bool {
+        matches!(self.way, Way::Smtp(_))
+    }
+
+    /// How many connections stand.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        if let Way::Smtp(smtp) = &self.way { smtp.pool().standing() } else { 0 }
+    }
+
+    /// Rung whenever another number of connections stands; `None` where there are none.
+    #[must_use]
+    pub fn connections_change(&self) -> Option<Arc<Notify>> {
+        if let Way::Smtp(smtp) = &self.way { Some(smtp.pool().changes()) } else { None }
+    }
+
+    /// So many connections at the same time from now on; those beyond end as soon as they are idle.
+    pub fn allow_connections(&self, number: usize) {
+        if let Way::Smtp(smtp) = &self.way {
+            smtp.pool().allow(number);
+            smtp.pool().shrink();
         }
     }
 

@@ -45,6 +45,7 @@ mod error;
 mod hook;
 mod limits;
 mod message;
+mod places;
 mod pool;
 mod reply;
 mod reply_buffer;

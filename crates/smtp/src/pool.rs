@@ -2,16 +2,19 @@
 
 use std::{
     ops::{Deref, DerefMut},
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use tokio::{
-    runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore},
-};
+use tokio::{runtime::Handle, sync::Notify};
 
-use crate::{endpoint::Endpoint, error::SmtpError, session::Session};
+use crate::{
+    endpoint::Endpoint,
+    error::SmtpError,
+    places::{Place, Places},
+    session::Session,
+};
 
 /// How long sessions are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +25,8 @@ pub struct PoolLimits {
     pub age: Duration,
     /// Time without a mail.
     pub idle: Duration,
-    /// Connections at the same time; whoever wants more waits. `None`: as many as are asked for.
+    /// Connections at the same time, from their dialling to their goodbye; whoever wants more waits. `None`: as many as are
+    /// asked for. See [`Pool::allow`].
     pub connections: Option<usize>,
 }
 
@@ -35,18 +39,23 @@ struct Shared {
     endpoint: Endpoint,
     limits: PoolLimits,
     /// The last used at the end: it is taken first, so that a quiet time lets the others go.
-    idle: Mutex<Vec<Session>>,
-    permits: Option<Arc<Semaphore>>,
+    idle: Mutex<Vec<Kept>>,
+    places: Arc<Places>,
+}
+
+/// A session and its place among the connections.
+#[derive(Debug)]
+struct Kept {
+    session: Session,
+    place: Place,
 }
 
 /// A session on loan; dropped, it goes back to the pool if it can be used again.
 #[derive(Debug)]
 pub struct PooledSession {
     /// Gone only while it is dropped.
-    session: Option<Session>,
+    session: Option<Kept>,
     pool: Arc<Shared>,
-    /// Given back after the session is, since fields are dropped after `drop`.
-    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Default for PoolLimits {
@@ -59,8 +68,25 @@ impl Pool {
     /// An empty pool; nothing is connected before the first checkout.
     #[must_use]
     pub fn new(endpoint: Endpoint, limits: PoolLimits) -> Self {
-        let permits = limits.connections.map(|count| Arc::new(Semaphore::new(count.max(1))));
-        Self(Arc::new(Shared { endpoint, limits, idle: Mutex::default(), permits }))
+        let places = Arc::new(Places::new(limits.connections));
+        Self(Arc::new(Shared { endpoint, limits, idle: Mutex::default(), places }))
+    }
+
+    /// So many connections at the same time from now on. Those beyond end when they come back.
+    pub fn allow(&self, connections: usize) {
+        self.0.places.allow(connections);
+    }
+
+    /// How many connections stand: greeted, encrypted, logged in, and not said goodbye to.
+    #[must_use]
+    pub fn standing(&self) -> usize {
+        self.0.places.standing()
+    }
+
+    /// Rung whenever one more connection stands or has ended.
+    #[must_use]
+    pub fn changes(&self) -> Arc<Notify> {
+        Arc::clone(&self.0.places.changes)
     }
 
     /// The endpoint that sessions are opened to.
@@ -71,16 +97,23 @@ impl Pool {
 
     /// A session that is ready: an idle one that the server has not closed, or a new one.
     pub async fn checkout(&self) -> Result<PooledSession, SmtpError> {
-        let permit = match &self.0.permits {
-            // The semaphore is never closed, so there is always a permit to come.
-            Some(permits) => Arc::clone(permits).acquire_owned().await.ok(),
-            None => None,
-        };
-        let session = match self.0.take_idle() {
-            Some(session) => session,
-            None => Session::connect(&self.0.endpoint).await?,
-        };
-        Ok(PooledSession { session: Some(session), pool: Arc::clone(&self.0), _permit: permit })
+        let shared = &self.0;
+        loop {
+            let mut freed = pin!(shared.places.freed.notified());
+            freed.as_mut().enable();
+            if let Some(kept) = shared.take_idle() {
+                return Ok(self.lend(kept));
+            }
+            if let Some(place) = shared.places.enter() {
+                let session = Session::connect(&shared.endpoint).await?;
+                return Ok(self.lend(Kept { session, place: place.stands() }));
+            }
+            freed.await;
+        }
+    }
+
+    fn lend(&self, kept: Kept) -> PooledSession {
+        PooledSession { session: Some(kept), pool: Arc::clone(&self.0) }
     }
 
     /// How many sessions wait for a mail.
@@ -92,7 +125,7 @@ impl Pool {
     /// Says goodbye on sessions that have waited or lived too long; call it now and then when there is little to send.
     pub fn retire_old(&self) {
         let old: Vec<_> = self.0.with_idle(|idle| {
-            let old = |session: &mut Session| !self.0.may_wait(session);
+            let old = |kept: &mut Kept| !self.0.may_wait(&kept.session);
             idle.extract_if(.., old).collect()
         });
         old.into_iter().for_each(retire);
@@ -100,28 +133,37 @@ impl Pool {
 
     /// Says goodbye on every idle session, and waits for it.
     pub async fn close(&self) {
-        for session in self.0.with_idle(std::mem::take) {
-            session.quit().await;
+        for kept in self.0.with_idle(std::mem::take) {
+            kept.session.quit().await;
+        }
+    }
+
+    /// Says goodbye on idle sessions until no more connections are open than are allowed.
+    pub fn shrink(&self) {
+        while self.0.places.are_exceeded() {
+            let Some(kept) = self.0.with_idle(Vec::pop) else { return };
+            retire(kept);
         }
     }
 }
 
 impl Shared {
-    fn take_idle(&self) -> Option<Session> {
-        while let Some(session) = self.with_idle(Vec::pop) {
-            if self.may_wait(&session) && !session.is_stale() {
-                return Some(session);
+    fn take_idle(&self) -> Option<Kept> {
+        while let Some(kept) = self.with_idle(Vec::pop) {
+            if self.may_wait(&kept.session) && !kept.session.is_stale() {
+                return Some(kept);
             }
-            retire(session);
+            retire(kept);
         }
         None
     }
 
-    fn put_back(&self, session: Session) {
-        if self.may_wait(&session) {
-            self.with_idle(|idle| idle.push(session));
+    fn put_back(&self, kept: Kept) {
+        if self.may_wait(&kept.session) && !self.places.are_exceeded() {
+            self.with_idle(|idle| idle.push(kept));
+            self.places.freed.notify_waiters();
         } else {
-            retire(session);
+            retire(kept);
         }
     }
 
@@ -132,7 +174,7 @@ impl Shared {
             && session.idle() < self.limits.idle
     }
 
-    fn with_idle<T>(&self, work: impl FnOnce(&mut Vec<Session>) -> T) -> T {
+    fn with_idle<T>(&self, work: impl FnOnce(&mut Vec<Kept>) -> T) -> T {
         work(&mut self.idle.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -141,24 +183,30 @@ impl PooledSession {
     /// Puts a new connection in the place of this one, which the server had closed while it was idle.
     pub async fn renew(&mut self) -> Result<(), SmtpError> {
         let fresh = Session::connect(&self.pool.endpoint).await?;
-        self.session.replace(fresh).into_iter().for_each(retire);
+        if let Some(kept) = &mut self.session {
+            kept.session = fresh;
+        }
         Ok(())
     }
 }
 
-/// QUIT in the background; outside a runtime the connection is just closed.
-fn retire(session: Session) {
+/// QUIT in the background; outside a runtime the connection is just closed. Its place is free once the server has closed too:
+/// it counts connections.
+fn retire(Kept { session, place }: Kept) {
     if session.is_reusable()
         && let Ok(runtime) = Handle::try_current()
     {
-        runtime.spawn(session.quit());
+        runtime.spawn(async move {
+            session.quit().await;
+            drop(place);
+        });
     }
 }
 
 impl Drop for PooledSession {
     fn drop(&mut self) {
-        if let Some(session) = self.session.take() {
-            self.pool.put_back(session);
+        if let Some(kept) = self.session.take() {
+            self.pool.put_back(kept);
         }
     }
 }
@@ -167,14 +215,14 @@ impl Deref for PooledSession {
     type Target = Session;
 
     fn deref(&self) -> &Session {
-        let session = self.session.as_ref();
-        session.expect("the session is taken out only while it is dropped")
+        let kept = self.session.as_ref();
+        &kept.expect("the session is taken out only while it is dropped").session
     }
 }
 
 impl DerefMut for PooledSession {
     fn deref_mut(&mut self) -> &mut Session {
-        let session = self.session.as_mut();
-        session.expect("the session is taken out only while it is dropped")
+        let kept = self.session.as_mut();
+        &mut kept.expect("the session is taken out only while it is dropped").session
     }
 }

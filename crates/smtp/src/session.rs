@@ -115,7 +115,9 @@ impl Session {
         if self.is_reusable() {
             let limit = self.limits.quit;
             // Whatever the server answers, the connection ends here.
-            let _ = self.wire.command(Phase::Quit, limit, &["QUIT"]).await;
+            if self.wire.command(Phase::Quit, limit, &["QUIT"]).await.is_ok() {
+                self.wire.end().await;
+            }
         }
         self.wire.close();
     }

@@ -105,6 +105,12 @@ impl Wire {
         self.stream.close();
     }
 
+    /// Waits until the server has closed, if it does so soon: only then does it count one connection less.
+    pub(crate) async fn end(&mut self) {
+        const SOON: Duration = Duration::from_millis(300);
+        let _ = timeout(SOON, async { while self.read_reply(Phase::Quit).await.is_ok() {} }).await;
+    }
+
     /// The bare connection, to begin TLS on; what was read is thrown away.
     pub(crate) fn into_stream(self) -> Stream {
         self.stream

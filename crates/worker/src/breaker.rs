@@ -1,7 +1,7 @@
 //! When no mail is handed to a transport any more, and when it is tried again. Pure: time and chance are given.
 //!
 //! ```text
-//! closed --account; throttled; three failures in a row--> open --its pause is over--> one mail tries
+//! closed --account; two seconds of throttling; three failures in a row--> open --its pause is over--> one mail tries
 //!   ^                                                      ^                              |
 //!   |                                                      +------- it failed: longer ----+
 //!   +------------------------------------------------------------- the server answered ---+
@@ -11,6 +11,9 @@ use std::time::Duration;
 
 /// So many failures in a row are no hiccup any more.
 const MISSES: u32 = 3;
+/// A server that throttles for so long and takes nothing between wants no less, it wants nothing for now. What it wants less of is the
+/// pace's to find.
+const THROTTLED: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause of a server that can't be reached, and of one that wants less.
 const LONGEST_DOWN: Duration = Duration::from_secs(30);
@@ -22,6 +25,8 @@ pub(crate) struct Breaker {
     state: State,
     /// Failures in a row while it is closed.
     misses: u32,
+    /// Since when all that is heard is that it wants less.
+    throttled_since: Option<Duration>,
     /// How often it opened since it was closed.
     rounds: u32,
     /// Raised when it opens: what was under way then tells nothing new.
@@ -127,7 +132,7 @@ impl Breaker {
         }
         match lesson {
             Lesson::Works => *self = Self { epoch: self.epoch, missed: self.missed, ..Self::default() },
-            Lesson::Throttled => self.open(Cause::Throttled, now, chance),
+            Lesson::Throttled => self.throttle(now, chance),
             Lesson::Account => self.open(Cause::Account, now, chance),
             Lesson::Unreachable => self.miss(now, chance),
             Lesson::Broke if pass.missed == self.missed => self.miss(now, chance),
@@ -137,6 +142,13 @@ impl Breaker {
                     self.state = State::Open { cause, until: now };
                 }
             }
+        }
+    }
+
+    fn throttle(&mut self, now: Duration, chance: f64) {
+        let since = *self.throttled_since.get_or_insert(now);
+        if now - since >= THROTTLED || self.state != State::Closed {
+            self.open(Cause::Throttled, now, chance);
         }
     }
 
@@ -186,12 +198,14 @@ mod tests {
             ("what tells nothing is no success", &[(0, Broke), (1, Broke), (2, Nothing), (3, Broke)], shut(1_003)),
             ("three in a row", &[(0, Unreachable), (1, Unreachable), (2, Unreachable)], shut(1_002)),
             ("the account, at once", &[(5, Account)], shut(1_005)),
-            ("throttled, at once", &[(5, Throttled)], shut(1_005)),
+            ("throttled, the pace drops", &[(5, Throttled), (2_004, Throttled)], Way::Clear),
+            ("throttled for long", &[(5, Throttled), (500, Throttled), (2_005, Throttled)], shut(3_005)),
+            ("throttled now and then", &[(5, Throttled), (500, Works), (2_005, Throttled)], Way::Clear),
             ("the way for one", &[(0, Account), (1_000, Nothing)], Way::ForOne),
             ("a probe that works", &[(0, Account), (1_000, Works)], Way::Clear),
             ("a probe that fails", &[(0, Account), (1_000, Account)], shut(3_000)),
             ("and again", &[(0, Account), (1_000, Unreachable), (3_000, Broke)], shut(7_000)),
-            ("another reason", &[(0, Throttled), (1_000, Unreachable)], shut(3_000)),
+            ("another reason", &[(0, Account), (1_000, Throttled)], shut(3_000)),
             ("from the start after a success", &[(0, Account), (1_000, Works), (1_001, Account)], shut(2_001)),
             (
                 "three again after a success",
@@ -228,9 +242,9 @@ mod tests {
     fn what_was_under_way_when_it_opened_tells_nothing_new() {
         let mut breaker = Breaker::default();
         let passes: Vec<Pass> = (0..10).filter_map(|_| breaker.admit(at(0))).collect();
-        breaker.learn(passes[0], Throttled, at(10), 0.5);
+        breaker.learn(passes[0], Account, at(10), 0.5);
         for pass in &passes[1..] {
-            breaker.learn(*pass, Throttled, at(20), 0.5);
+            breaker.learn(*pass, Account, at(20), 0.5);
         }
         assert_eq!(breaker.way(at(20)), shut(1_010), "one opening, one pause");
         breaker.learn(passes[1], Works, at(30), 0.5);
@@ -266,10 +280,14 @@ mod tests {
                 let pass = breaker.admit(now).expect("its time has come");
                 let chance = f64::from(tries % 11) / 10.0;
                 breaker.learn(pass, lesson, now, chance);
-                if let Way::Shut(Some(until)) = breaker.way(now) {
-                    let pause = until - now;
-                    assert!((at(750)..=Duration::from_secs(longest).mul_f64(1.25)).contains(&pause), "{pause:?}");
-                    now = until;
+                match breaker.way(now) {
+                    Way::Shut(Some(until)) => {
+                        let pause = until - now;
+                        assert!((at(750)..=Duration::from_secs(longest).mul_f64(1.25)).contains(&pause), "{pause:?}");
+                        now = until;
+                    }
+                    // It does not open at the first.
+                    _ => now += Duration::from_secs(1),
                 }
             }
             assert!((3_600 / longest / 2..most).contains(&u64::from(tries)), "{tries} tries");

@@ -12,7 +12,8 @@ use tracing::warn;
 use crate::{
     alerts::About,
     counter::Room,
-    delivery::Delivery,
+    delivery::{Delivery, Provided},
+    following::follow,
     lease_clock,
     leave::{Answer, Leave},
     office::Office,
@@ -62,6 +63,13 @@ struct Look {
     closed: Vec<QueueName>,
 }
 
+impl Look {
+    /// Nothing is claimed from this queue before that long; unknown when something else will tell.
+    fn closed(queue: &QueueName, again_in: Option<Duration>) -> Self {
+        Self { next_due: again_in, closed: vec![queue.clone()], ..Self::default() }
+    }
+}
+
 impl Claimer {
     pub(crate) fn new(office: &Arc<Office>) -> Self {
         let slots = usize::try_from(office.settings.concurrency.max).unwrap_or(usize::MAX);
@@ -80,6 +88,10 @@ impl Claimer {
 
     /// Runs until shutdown, then lets what is under way come to its end within the limit of the settings.
     pub(crate) async fn run(mut self, shutdown: &Shutdown) {
+        let concurrency = self.office.settings.concurrency;
+        if concurrency.min < concurrency.max {
+            tokio::spawn(follow(Arc::clone(&self.office), Arc::clone(&self.slots), shutdown.child()));
+        }
         while !shutdown.is_requested() {
             self.turn(shutdown).await;
         }
@@ -169,6 +181,9 @@ impl Claimer {
             found.next_due = [found.next_due, look.next_due].into_iter().flatten().min();
             found.closed.extend(look.closed);
         }
+        if found.left {
+            self.office.pulse.full();
+        }
         Ok(found)
     }
 
@@ -189,20 +204,24 @@ impl Claimer {
 
     /// Claims what can leave, and nothing while no transport of the queue takes mail.
     async fn claim(&mut self, queue: &QueueName, room: SlotRoom) -> Result<Look, Error> {
-        let closed_for = |again_in| Look { next_due: again_in, closed: vec![queue.clone()], ..Look::default() };
         let asked_at = lease_clock::now();
         if let Some(again_at) = self.newer.get(queue).filter(|again_at| **again_at > asked_at) {
-            return Ok(closed_for(Some(*again_at - asked_at)));
+            return Ok(Look::closed(queue, Some(*again_at - asked_at)));
         }
-        let (room, reserved) = match self.office.counter(queue).room() {
-            Room::Enough => (room, None),
-            Room::ForOne(admission) => (SlotRoom { any: 1, ordinary: room.ordinary.min(1) }, Some(admission)),
-            Room::None(again_in) => return Ok(closed_for(again_in)),
+        let (outlet, room, reserved) = match self.office.counter(queue).room() {
+            Room::Enough(outlet) => (outlet, room, None),
+            Room::ForOne(admission) => {
+                let room = SlotRoom { any: 1, ordinary: room.ordinary.min(1) };
+                (Arc::clone(admission.outlet()), room, Some(admission))
+            }
+            Room::None(again_in) => return Ok(Look::closed(queue, again_in)),
         };
-        match self.leave(queue, reserved.as_ref(), room).await? {
+        // Without limits nothing is asked of Redis, so that only its refusal tells anything.
+        let answer = Leave::ask(&self.office, queue, &outlet, room).await;
+        match answer.or_else(|problem| self.office.outage.watch(Err(problem)))? {
             Answer::Given(leave) => self.claim_with(queue, room.ordinary, leave, reserved).await,
             Answer::Nothing(next_due) => Ok(Look { next_due, ..Look::default() }),
-            Answer::Wait(wait) => Ok(closed_for(Some(wait))),
+            Answer::Wait(wait) => Ok(Look::closed(queue, Some(wait))),
         }
     }
 
@@ -217,13 +236,13 @@ impl Claimer {
         match self.asked(queue, ordinary, &leave).await? {
             ClaimReply::Jobs { jobs, left, next_due_ms, now_ms } => {
                 for job in jobs {
-                    let not_before = leave.take_up(&job);
-                    self.start(job, now_ms, asked_at, (reserved.take().map(Admission::taken_up), not_before));
+                    let (seat, turn) = leave.take_up(&job);
+                    let reserved = reserved.take().map(Admission::taken_up);
+                    self.start(job, now_ms, asked_at, Provided { reserved, seat, turn });
                 }
-                // What does not go back is lost to nobody but the limit's pace. (Without limits nothing is asked of Redis here, so that
-                // only its refusal tells anything.)
-                let given_back = leave.give_back(&self.office.store).await;
-                let _ = given_back.or_else(|problem| self.office.outage.watch(Err(problem)));
+                // What does not go back is lost to nobody but the limit's pace.
+                let settled = leave.settle(&self.office).await;
+                let _ = settled.or_else(|problem| self.office.outage.watch(Err(problem)));
                 let due = |ms: i64| Duration::from_millis(u64::try_from(ms - now_ms).unwrap_or(0).max(1));
                 let more = left.is_some_and(|priority| self.has_room_for(queue, priority));
                 Ok(Look { left: left.is_some(), more, next_due: next_due_ms.map(due), ..Look::default() })
@@ -234,7 +253,7 @@ impl Claimer {
                 let problem = Error::NewerProtocol { theirs, ours: postroom_core::store::PROTOCOL_VERSION };
                 self.office.alerts.raise(About::Protocol(queue.clone()), format!("{queue} is not served: {problem}"));
                 self.newer.insert(queue.clone(), asked_at + LOOK_EVERY);
-                Ok(Look { next_due: Some(LOOK_EVERY), closed: vec![queue.clone()], ..Look::default() })
+                Ok(Look::closed(queue, Some(LOOK_EVERY)))
             }
         }
     }
@@ -243,17 +262,6 @@ impl Claimer {
     fn has_room_for(&self, queue: &QueueName, priority: u8) -> bool {
         let room = self.slots.room(queue);
         room.any == 0 || room.ordinary > 0 || priority <= Priority::LAST_URGENT.get()
-    }
-
-    async fn leave(&self, queue: &QueueName, reserved: Option<&Admission>, room: SlotRoom) -> Result<Answer, Error> {
-        let office = &self.office;
-        match reserved.map(Admission::name).or_else(|| office.counter(queue).next_way()) {
-            Some(way) => {
-                let answer = Leave::ask(office, queue, way, room).await;
-                answer.or_else(|problem| office.outage.watch(Err(problem)))
-            }
-            None => Ok(Answer::Given(Leave::unlimited(room.any))),
-        }
     }
 
     /// A claim whose answer was lost is said again under the same id until it is heard, and gets the same jobs.
@@ -269,13 +277,7 @@ impl Claimer {
         answer
     }
 
-    fn start(
-        &self,
-        job: Claimed,
-        now_ms: i64,
-        claimed_at: Duration,
-        (reserved, not_before): (Option<Admission>, Option<Duration>),
-    ) {
+    fn start(&self, job: Claimed, now_ms: i64, claimed_at: Duration, provided: Provided) {
         // A claim that was said again brings what was asked for then: by now there may be fewer slots.
         let urgent = job.content.as_ref().is_ok_and(|(header, _)| header.priority <= Priority::LAST_URGENT);
         let Some(slot) = self.slots.take(job.id.queue(), urgent) else {
@@ -285,7 +287,7 @@ impl Claimer {
             return;
         };
         let (office, give_up, begun) = (Arc::clone(&self.office), self.give_up.clone(), Arc::default());
-        let delivery = Delivery { office, job, now_ms, claimed_at, give_up, begun, reserved, not_before };
+        let delivery = Delivery { office, job, now_ms, claimed_at, give_up, begun, provided };
         self.deliveries.spawn(watched(slot, delivery.in_case(), delivery.run()));
     }
 

@@ -21,9 +21,11 @@ use crate::{
     counter::Counter,
     judge::{Before, Judgement, all_open, judge},
     lease_clock,
+    limits::Turn,
     office::Office,
     outlet::Admission,
     panics::InCase,
+    seats::Seat,
 };
 
 /// One job in the hands of this worker.
@@ -38,10 +40,19 @@ pub(crate) struct Delivery {
     pub(crate) give_up: CancellationToken,
     /// Whether the mark was written and the committing bytes may have left.
     pub(crate) begun: Arc<AtomicBool>,
+    /// What was got for it before it was claimed.
+    pub(crate) provided: Provided,
+}
+
+/// What a mail needs to leave.
+#[derive(Debug, Default)]
+pub(crate) struct Provided {
     /// Its leave to try a transport that was down, if it was claimed for that.
     pub(crate) reserved: Option<Admission>,
+    /// Its seat on the way that was the first when it was claimed.
+    pub(crate) seat: Option<Seat>,
     /// When it may go, where there are limits.
-    pub(crate) not_before: Option<Duration>,
+    pub(crate) turn: Option<Turn>,
 }
 
 /// What a delivery needs before it can send.
@@ -78,14 +89,18 @@ impl Delivery {
 
     /// Runs the whole delivery.
     pub(crate) async fn run(mut self) {
-        let reserved = self.reserved.take();
+        let mut provided = std::mem::take(&mut self.provided);
         match std::mem::replace(&mut self.job.content, Err(String::new())) {
-            Ok((header, mail)) => self.deliver(&header, mail, reserved).await,
+            Ok((header, mail)) => self.deliver(&header, mail, &mut provided).await,
             Err(problem) => self.set_aside(&problem).await,
+        }
+        // It was never sent.
+        if let Some(turn) = provided.turn {
+            turn.give_back(&self.office.store).await;
         }
     }
 
-    async fn deliver(&self, header: &Header, mail: Mail, reserved: Option<Admission>) {
+    async fn deliver(&self, header: &Header, mail: Mail, provided: &mut Provided) {
         let office = Arc::clone(&self.office);
         let _ticket = office.in_flight.enter(&self.job, header.policy.lease, self.now_ms);
         let mut mail = match self.whole(header, mail).await {
@@ -104,7 +119,7 @@ impl Delivery {
         contents::made(&mut room);
         let before = self.before(header, &mail);
         drop(mail);
-        self.send(before, &prepared, reserved).await;
+        self.send(before, &prepared, provided).await;
     }
 
     /// The mail with what its batch shares.

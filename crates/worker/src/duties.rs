@@ -9,10 +9,10 @@ use postroom_core::{
     QueueName, Shutdown,
     store::{ProcessInfo, ProcessKind, Swept},
 };
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tracing::{info, warn};
 
-use crate::{notices, office::Office, restating};
+use crate::{notices, office::Office, outlet::Outlet, restating};
 
 /// A duty: what it is called, how often it is due, one round of it.
 ///
@@ -23,7 +23,8 @@ use crate::{notices, office::Office, restating};
 /// | sweep | a fifth of a lease with leases out, at most 3 s; 4 s without | promotes, rescues, expires; tells of batches that are done |
 /// | prune | 60 s | frees what nobody needs any more |
 /// | tell | 5 s, and when there is news | tells of this worker |
-/// | limits | 5 s | learns of limits that were set |
+/// | limits | 1 s with mail under way, else 5 s | learns of limits that were set, and of servers that want less |
+/// | seats | 2 s | says which connections this worker has |
 /// | templates | 2 s | takes in changed templates |
 /// | connections | 10 s | closes idle connections |
 ///
@@ -37,6 +38,9 @@ pub(crate) fn start(office: &Arc<Office>, info: ProcessInfo, shutdown: &Shutdown
     }
     tokio::spawn(templates(Arc::clone(office), shutdown.child()));
     tokio::spawn(connections(Arc::clone(office), shutdown.child()));
+    for outlet in office.outlets() {
+        tokio::spawn(seats(Arc::clone(office), Arc::clone(outlet)));
+    }
     tokio::spawn(limits(Arc::clone(office), shutdown.child()));
     tokio::spawn(tell(Arc::clone(office), info, shutdown.child()))
 }
@@ -143,9 +147,24 @@ pub(crate) fn introduction(office: &Office) -> ProcessInfo {
 
 async fn limits(office: Arc<Office>, shutdown: Shutdown) {
     loop {
-        let _ = office.outage.watch(office.limits.refresh(&office.store).await);
-        if !rest(Duration::from_secs(5), &shutdown).await {
+        let transports = office.outlets().iter().map(|outlet| outlet.limit.clone());
+        let _ = office.outage.watch(office.limits.refresh(&office.store, transports).await);
+        let pause = if office.in_flight.len() > 0 { 1 } else { 5 };
+        if !rest(Duration::from_secs(pause), &shutdown).await {
             return;
+        }
+    }
+}
+
+/// Goes on while this worker drains: what stands is still its.
+async fn seats(office: Arc<Office>, outlet: Arc<Outlet>) {
+    let Some(changes) = outlet.transport.connections_change() else { return };
+    let mut due = tokio::time::interval(Duration::from_secs(2));
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = changes.notified() => drop(office.outage.watch(outlet.connections_changed(&office).await)),
+            _ = due.tick() => drop(office.outage.watch(outlet.keep_seats(&office).await)),
         }
     }
 }

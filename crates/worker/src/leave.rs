@@ -1,19 +1,30 @@
-//! Leave for a claim: what the limits on a queue's way out, and on the domains and templates of its mail, allow now.
+//! What a claim needs before it: seats on the way out, and leave under the limits on that way, on the queue, and on the domains and
+//! templates of its mail.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use postroom_core::{
     Priority, QueueName, Result, Store,
-    store::{Claimed, LimitedLine, Peek, Turn},
+    store::{Claimed, LimitName, LimitedLine, Measure, Peek, Turn as LineTurn},
 };
 
-use crate::{limits::Permit, office::Office, slots::SlotRoom};
+use crate::{
+    limits::{Permit, Taken, Turn},
+    office::Office,
+    outlet::Outlet,
+    seats::Seat,
+    slots::SlotRoom,
+};
 
 /// What was given to one claim.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Leave {
     /// How many jobs may be claimed.
     pub(crate) want: usize,
+    outlet: Arc<Outlet>,
+    seats: Vec<Seat>,
+    /// Whether seats were asked for: those that turn out to be too many go back at once, since others may wait for them.
+    asked: bool,
     way: Option<Used>,
     lines: Vec<(String, Given)>,
 }
@@ -24,7 +35,7 @@ pub(crate) enum Answer {
     Given(Leave),
     /// Nothing waits, or not for that long.
     Nothing(Option<Duration>),
-    /// The limits on the way out have none to give.
+    /// The way out has none to give.
     Wait(Duration),
 }
 
@@ -41,6 +52,9 @@ enum Given {
     Wait(Duration),
 }
 
+/// A quota of a queue is looked at again at least so often.
+const LONGEST: Duration = Duration::from_secs(30);
+
 /// How urgent a queue's mail is among all that share a limit: as its most urgent one, but bulk mail comes last.
 fn class_of(queue: &QueueName, priority: u8) -> u8 {
     const BULK: u8 = 7;
@@ -48,17 +62,23 @@ fn class_of(queue: &QueueName, priority: u8) -> u8 {
 }
 
 impl Leave {
-    /// Where there are no limits.
-    pub(crate) fn unlimited(want: usize) -> Self {
-        Self { want, ..Self::default() }
-    }
-
-    /// Asks for leave to send up to `want` mails of a queue by that way. Only when there is something to send: leave that nobody
-    /// uses is lost to others.
-    pub(crate) async fn ask(office: &Office, queue: &QueueName, way: &str, room: SlotRoom) -> Result<Answer> {
-        let limits = office.limits_on(queue, way);
-        if limits.is_empty() && office.limits.on_mail().is_empty() {
-            return Ok(Answer::Given(Self::unlimited(room.any)));
+    /// Asks for leave to send mails of a queue by that way, as many as there is room for. Only when there is something to send:
+    /// what nobody uses is lost to others.
+    pub(crate) async fn ask(
+        office: &Office,
+        queue: &QueueName,
+        outlet: &Arc<Outlet>,
+        room: SlotRoom,
+    ) -> Result<Answer> {
+        let mut leave = Self::seated(outlet, room.any);
+        // With one seat that is free it is seen first whether there is more to send.
+        leave.asked = leave.want == 0 && outlet.may_have_more();
+        if leave.want == 0 && !leave.asked {
+            return Ok(Answer::Wait(outlet.ask_again_in()));
+        }
+        let limits = office.limits_on(queue, outlet);
+        if limits.is_empty() && office.limits.on_mail().is_empty() && !leave.asked {
+            return Ok(Answer::Given(leave));
         }
         let (free, lines) = match office.jobs.peek(queue).await? {
             Peek::Nothing(next_due) => return Ok(Answer::Nothing(next_due)),
@@ -69,60 +89,109 @@ impl Leave {
         if want == 0 {
             return Ok(Answer::Nothing(None));
         }
-        let mut leave = Self::unlimited(0);
+        let most = if leave.asked { want } else { want.min(leave.want) };
         for line in lines {
-            leave.add_line(office, queue, line, want).await?;
+            leave.add_line(office, queue, line, most).await?;
         }
-        leave.want = if free.is_some() {
-            want
-        } else {
-            leave.lines.iter().map(|(_, given)| given.mails()).sum::<usize>().min(want)
-        };
-        if leave.want == 0 || limits.is_empty() {
+        leave.want = if free.is_some() { most } else { leave.of_lines().min(most) };
+        if leave.want == 0 {
+            // So that it is told to leave these lines alone.
             return Ok(Answer::Given(leave));
         }
-        match Permit::take(&office.store, &limits, class_of(queue, most_urgent), leave.want).await? {
-            Ok(permit) => {
-                leave.want = permit.number;
-                leave.way = Some(Used { permit, mails: 0 });
-                Ok(Answer::Given(leave))
-            }
-            Err(wait) => {
-                leave.give_back(&office.store).await?;
-                Ok(Answer::Wait(wait))
-            }
-        }
+        leave.under(office, queue, &limits, class_of(queue, most_urgent)).await
+    }
+
+    fn seated(outlet: &Arc<Outlet>, want: usize) -> Self {
+        let seats = outlet.seats(want);
+        Self { want: seats.len(), outlet: Arc::clone(outlet), seats, asked: false, way: None, lines: Vec::new() }
     }
 
     async fn add_line(&mut self, office: &Office, queue: &QueueName, line: LimitedLine, want: usize) -> Result<()> {
         let limits = office.limits.among(&line.limits);
-        let given = match Permit::take(&office.store, &limits, class_of(queue, line.priority), want).await? {
-            Ok(permit) => Given::Leave(Used { permit, mails: 0 }),
-            Err(wait) => Given::Wait(wait),
+        let given = match office.limits.take(&office.store, &limits, class_of(queue, line.priority), want).await? {
+            Taken::Leave(permit) => Given::Leave(Used { permit, mails: 0 }),
+            Taken::Wait(wait) | Taken::Shut(_, wait, _) => Given::Wait(wait),
         };
         self.lines.push((line.name, given));
         Ok(())
     }
 
+    /// Leave under what all of the queue and of the way are under, and the seats.
+    async fn under(
+        mut self,
+        office: &Office,
+        queue: &QueueName,
+        limits: &[(LimitName, Measure)],
+        class: u8,
+    ) -> Result<Answer> {
+        match office.limits.take(&office.store, limits, class, self.want).await? {
+            Taken::Leave(permit) => {
+                self.want = permit.number;
+                self.way = Some(Used { permit, mails: 0 });
+            }
+            Taken::Wait(wait) => return self.without(office, wait).await,
+            Taken::Shut(limit, wait, why) => {
+                office.shut(&limit, wait, &why);
+                // Where another way is open, it is looked at again at once.
+                let again = if limit == LimitName::Queue(queue.clone()) { wait.min(LONGEST) } else { Duration::ZERO };
+                return self.without(office, again).await;
+            }
+        }
+        if self.asked {
+            let answer = self.outlet.ask_for_seats(office, self.want).await;
+            self.seats = self.outlet.seats(self.want);
+            if self.seats.is_empty() {
+                let again = self.outlet.ask_again_in();
+                answer?;
+                return self.without(office, again).await;
+            }
+        }
+        self.outlet.let_go();
+        self.want = self.want.min(self.seats.len());
+        Ok(Answer::Given(self))
+    }
+
+    async fn without(self, office: &Office, wait: Duration) -> Result<Answer> {
+        self.give_back(&office.store).await?;
+        Ok(Answer::Wait(wait))
+    }
+
+    fn of_lines(&self) -> usize {
+        self.lines.iter().map(|(_, given)| given.mails()).sum()
+    }
+
     /// What the claim is to be told.
-    pub(crate) fn turns(&self) -> Vec<Turn> {
+    pub(crate) fn turns(&self) -> Vec<LineTurn> {
         let turn = |(line, given): &(String, Given)| {
             let again_in = if let Given::Wait(wait) = given { *wait } else { Duration::ZERO };
-            Turn { line: line.clone(), mails: given.mails(), again_in }
+            LineTurn { line: line.clone(), mails: given.mails(), again_in }
         };
         self.lines.iter().map(turn).collect()
     }
 
-    /// When a job that was claimed with it may go.
-    pub(crate) fn take_up(&mut self, job: &Claimed) -> Option<Duration> {
+    /// The seat of a job that was claimed with it, and when it may go.
+    pub(crate) fn take_up(&mut self, job: &Claimed) -> (Option<Seat>, Option<Turn>) {
         let line = self.lines.iter_mut().find(|(name, _)| Some(name) == job.line.as_ref());
         let own = line.and_then(|(_, given)| if let Given::Leave(used) = given { Some(used.take_up()) } else { None });
         let of_way = self.way.as_mut().map(Used::take_up);
-        own.max(of_way)
+        let turn = match (own, of_way) {
+            (Some(own), Some(of_way)) => Some(own.and(of_way)),
+            (own, of_way) => own.or(of_way),
+        };
+        (self.seats.pop(), turn)
     }
 
     /// What was not taken up goes back.
-    pub(crate) async fn give_back(self, store: &Store) -> Result<()> {
+    pub(crate) async fn settle(mut self, office: &Office) -> Result<()> {
+        let is_spare = self.asked && !self.seats.is_empty();
+        self.seats.clear();
+        if is_spare {
+            self.outlet.keep_seats(office).await?;
+        }
+        self.give_back(&office.store).await
+    }
+
+    async fn give_back(self, store: &Store) -> Result<()> {
         let of_lines = self.lines.into_iter().filter_map(|(_, given)| match given {
             Given::Leave(used) => Some(used),
             Given::Wait(_) => None,
@@ -144,8 +213,8 @@ impl Given {
 }
 
 impl Used {
-    fn take_up(&mut self) -> Duration {
+    fn take_up(&mut self) -> Turn {
         self.mails += 1;
-        self.permit.at(self.mails - 1)
+        self.permit.turn(self.mails - 1)
     }
 }

@@ -1,23 +1,38 @@
-//! How fast mail may go: rates that all workers hold together, and leave to send under them.
+//! How fast mail may go: rates and quotas that all workers hold together, and leave to send under them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{PoisonError, RwLock},
     time::Duration,
 };
 
 use postroom_core::{
-    Rate, Result, Store,
-    store::{Leave, LimitName},
+    Over, Quota, Rate, Result, Store,
+    settings::Settings,
+    store::{Given, Leave, LimitName, Measure},
 };
 
 use crate::lease_clock;
 
-/// The rates in force: what is configured, unless something else was set while it runs.
+/// The limits in force: what is configured, unless something else was set while it runs, and what servers ask for.
 #[derive(Debug)]
 pub(crate) struct Limits {
-    configured: BTreeMap<LimitName, Rate>,
+    rates: BTreeMap<LimitName, Rate>,
+    quotas: BTreeMap<LimitName, Quota>,
     live: RwLock<BTreeMap<LimitName, Option<Rate>>>,
+    /// The transports whose servers ask for less, as far as this worker knows.
+    asked: RwLock<BTreeSet<LimitName>>,
+}
+
+/// What came of asking for leave.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    /// There is some.
+    Leave(Permit),
+    /// Not yet.
+    Wait(Duration),
+    /// This limit gives none for longer, and why.
+    Shut(LimitName, Duration, String),
 }
 
 /// Leave for some mails, each at its time.
@@ -27,91 +42,152 @@ pub(crate) struct Permit {
     /// When the first may go, and how far the others lie apart, by the lease clock.
     first_at: Duration,
     spacing: Duration,
-    taken: Vec<Taken>,
+    given: Vec<(LimitName, Given)>,
 }
 
-/// What one limit gave.
-#[derive(Debug)]
-struct Taken {
-    limit: LimitName,
-    spacing: Duration,
-    number: usize,
-    until_us: u64,
+/// A mail's leave to go at its time. What it takes of quotas goes back unless it is sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Turn {
+    pub(crate) at: Duration,
+    quotas: Vec<(LimitName, Given)>,
 }
 
 impl Limits {
-    pub(crate) fn new(configured: BTreeMap<LimitName, Rate>) -> Self {
-        Self { configured, live: RwLock::default() }
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            rates: settings.limits.clone(),
+            quotas: settings.quotas.clone(),
+            live: RwLock::default(),
+            asked: RwLock::default(),
+        }
     }
 
-    /// Learns what was set.
-    pub(crate) async fn refresh(&self, store: &Store) -> Result<()> {
+    /// Learns what was set, and what the servers of these transports ask for.
+    pub(crate) async fn refresh(&self, store: &Store, transports: impl Iterator<Item = LimitName>) -> Result<()> {
         let live = store.live_limits().await?;
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = live;
+        for transport in transports {
+            if store.is_limited(&transport).await? {
+                self.asked_by(transport);
+            }
+        }
         Ok(())
     }
 
-    /// The time from one mail to the next, where there is a limit.
-    pub(crate) fn spacing(&self, limit: &LimitName) -> Option<Duration> {
+    /// The server of this transport asks for less.
+    pub(crate) fn asked_by(&self, transport: LimitName) {
+        self.asked.write().unwrap_or_else(PoisonError::into_inner).insert(transport);
+    }
+
+    fn asks_no_more(&self, transport: &LimitName) {
+        self.asked.write().unwrap_or_else(PoisonError::into_inner).remove(transport);
+    }
+
+    /// What there is to ask leave for, if anything.
+    pub(crate) fn measure(&self, limit: &LimitName) -> Option<Measure> {
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
-        let rate = live.get(limit).copied().unwrap_or_else(|| self.configured.get(limit).copied());
-        rate.map(Rate::spacing)
+        let rate = live.get(limit).copied().unwrap_or_else(|| self.rates.get(limit).copied());
+        let measure = Measure { spacing: rate.map(Rate::spacing), quota: self.quotas.get(limit).copied() };
+        let is_asked = || self.asked.read().unwrap_or_else(PoisonError::into_inner).contains(limit);
+        (measure != Measure::default() || is_asked()).then_some(measure)
     }
 
     /// Those of these limits that are in force.
-    pub(crate) fn among(&self, names: &[LimitName]) -> Vec<(LimitName, Duration)> {
-        names.iter().filter_map(|name| self.spacing(name).map(|spacing| (name.clone(), spacing))).collect()
+    pub(crate) fn among(&self, names: &[LimitName]) -> Vec<(LimitName, Measure)> {
+        names.iter().filter_map(|name| self.measure(name).map(|measure| (name.clone(), measure))).collect()
     }
 
     /// Those in force that are on single mails.
     pub(crate) fn on_mail(&self) -> Vec<LimitName> {
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
-        let configured = self.configured.keys().filter(|name| !live.contains_key(name));
+        let configured = self.rates.keys().filter(|name| !live.contains_key(name));
         let set = live.iter().filter_map(|(name, rate)| rate.is_some().then_some(name));
         configured.chain(set).filter(|name| name.is_on_mail()).cloned().collect()
+    }
+
+    /// What becomes of mail beyond a transport's quota. Beyond one that only its server knows of, the next transport is tried.
+    pub(crate) fn over(&self, limit: &LimitName) -> Over {
+        self.quotas.get(limit).map_or(Over::Next, |quota| quota.over)
+    }
+
+    /// What is used up, in words.
+    pub(crate) fn told(&self, limit: &LimitName, why: &str) -> String {
+        match (why, self.quotas.get(limit)) {
+            ("quota", Some(quota)) => format!("{} quota of {} used up", quota.per.adjective(), quota.number),
+            ("pace", _) => "the server asks for a pause".to_owned(),
+            (name, _) => format!("{name} quota used up, says the server"),
+        }
+    }
+
+    /// Leave under all these limits for up to `want` mails.
+    pub(crate) async fn take(
+        &self,
+        store: &Store,
+        limits: &[(LimitName, Measure)],
+        class: u8,
+        want: usize,
+    ) -> Result<Taken> {
+        let mut permit =
+            Permit { number: want, first_at: lease_clock::now(), spacing: Duration::ZERO, given: Vec::new() };
+        for (limit, measure) in limits {
+            let refused = match store.take_leave(limit, class, permit.number, measure).await? {
+                Leave::Granted(given) => {
+                    permit.add(limit, given);
+                    continue;
+                }
+                Leave::Free => {
+                    self.asks_no_more(limit);
+                    continue;
+                }
+                Leave::Wait(wait) => Taken::Wait(wait),
+                Leave::Shut(wait, why) => Taken::Shut(limit.clone(), wait, why),
+            };
+            permit.give_back(store, 0).await?;
+            return Ok(refused);
+        }
+        Ok(Taken::Leave(permit))
     }
 }
 
 impl Permit {
-    /// Leave under all these limits for up to `want` mails, or how long to wait for it.
-    pub(crate) async fn take(
-        store: &Store,
-        limits: &[(LimitName, Duration)],
-        class: u8,
-        want: usize,
-    ) -> Result<Result<Self, Duration>> {
-        let mut permit =
-            Self { number: want, first_at: lease_clock::now(), spacing: Duration::ZERO, taken: Vec::new() };
-        for (limit, spacing) in limits {
-            match store.take_leave(limit, class, permit.number, *spacing).await? {
-                Leave::Granted { number, first_in, until_us } => {
-                    permit.taken.push(Taken { limit: limit.clone(), spacing: *spacing, number, until_us });
-                    permit.number = number;
-                    permit.first_at = permit.first_at.max(lease_clock::now() + first_in);
-                    permit.spacing = permit.spacing.max(*spacing);
-                }
-                Leave::Wait(wait) => {
-                    permit.give_back(store, 0).await?;
-                    return Ok(Err(wait));
-                }
-            }
-        }
-        Ok(Ok(permit))
+    fn add(&mut self, limit: &LimitName, given: Given) {
+        self.number = given.number;
+        self.first_at = self.first_at.max(lease_clock::now() + given.first_in);
+        self.spacing = self.spacing.max(given.spacing);
+        self.given.push((limit.clone(), given));
     }
 
-    /// When the mail at this place may go.
-    pub(crate) fn at(&self, place: usize) -> Duration {
-        self.first_at + self.spacing * u32::try_from(place).unwrap_or(u32::MAX)
+    /// The turn of the mail at this place.
+    pub(crate) fn turn(&self, place: usize) -> Turn {
+        let of_quota = |(limit, given): &(LimitName, Given)| Some((limit.clone(), given.of_quota()?));
+        let at = self.first_at + self.spacing * u32::try_from(place).unwrap_or(u32::MAX);
+        Turn { at, quotas: self.given.iter().filter_map(of_quota).collect() }
     }
 
     /// So many mails were there to use it; the rest of what each limit gave goes back.
     pub(crate) async fn give_back(self, store: &Store, used: usize) -> Result<()> {
-        for taken in self.taken {
-            let unused = taken.number.saturating_sub(used);
+        for (limit, given) in self.given {
+            let unused = given.number.saturating_sub(used);
             if unused > 0 {
-                store.give_back_leave(&taken.limit, taken.until_us, unused, taken.spacing).await?;
+                store.give_back_leave(&limit, &given, unused).await?;
             }
         }
         Ok(())
+    }
+}
+
+impl Turn {
+    /// Its turn under both.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.quotas.extend(other.quotas);
+        Self { at: self.at.max(other.at), ..self }
+    }
+
+    /// The mail was not sent: quotas are not touched by it.
+    pub(crate) async fn give_back(self, store: &Store) {
+        for (limit, given) in &self.quotas {
+            // Unheard, it is one less to send in this window.
+            let _ = store.give_back_leave(limit, given, 1).await;
+        }
     }
 }

@@ -13,10 +13,10 @@ use anyhow::Context;
 use postroom_core::{
     Outage, QueueName, Store,
     settings::Settings,
-    store::{LimitName, Outcome, WorkerId},
+    store::{LimitName, Measure, Outcome, WorkerId},
 };
 use postroom_mail::{LoadError, Templates, Transport};
-use tracing::info;
+use tracing::{debug, info};
 
 use crate::{
     alerts::{About, Alerts},
@@ -26,6 +26,7 @@ use crate::{
     in_flight::InFlight,
     limits::Limits,
     outlet::{Bells, Outlet},
+    pulse::Pulse,
     settler::Settler,
     shared_content::SharedContent,
 };
@@ -48,6 +49,7 @@ pub(crate) struct Office {
     pub(crate) bells: Bells,
     pub(crate) alerts: Arc<Alerts>,
     pub(crate) limits: Limits,
+    pub(crate) pulse: Pulse,
     pub(crate) sent: AtomicU64,
     pub(crate) failed: AtomicU64,
     /// Since when this worker knows that it lacks a template.
@@ -67,7 +69,10 @@ impl Office {
         let alerts = Arc::new(Alerts::new(Arc::clone(&bells.news)));
         let outlets: Vec<Arc<Outlet>> = transports(&store, &settings)?
             .into_iter()
-            .map(|transport| Arc::new(Outlet::new(transport, Arc::clone(&alerts), bells.clone())))
+            .map(|transport| {
+                let cap = settings.connections.get(transport.name()).copied();
+                Arc::new(Outlet::new(transport, cap, Arc::clone(&alerts), bells.clone()))
+            })
             .collect();
         let (jobs, in_flight) = (store.gated(), Arc::new(InFlight::default()));
         let mut counters = HashMap::new();
@@ -77,7 +82,7 @@ impl Office {
             let settler = Settler::start(&jobs, queue, &id, &outage, &in_flight);
             counters.insert(queue.clone(), Counter::new(own, settler));
         }
-        let limits = Limits::new(settings.limits.clone());
+        let limits = Limits::new(&settings);
         let templates = Templates::load(&settings.templates_dir).context("reading the templates")?;
         Ok(Self {
             store,
@@ -91,6 +96,7 @@ impl Office {
             outage,
             bells,
             limits,
+            pulse: Pulse::default(),
             alerts,
             outlets,
             missing: Mutex::default(),
@@ -116,8 +122,17 @@ impl Office {
     }
 
     /// The limits in force on a queue's mail that leaves by this transport.
-    pub(crate) fn limits_on(&self, queue: &QueueName, transport: &str) -> Vec<(LimitName, Duration)> {
-        self.limits.among(&[LimitName::Queue(queue.clone()), LimitName::Transport(transport.to_owned())])
+    pub(crate) fn limits_on(&self, queue: &QueueName, outlet: &Outlet) -> Vec<(LimitName, Measure)> {
+        self.limits.among(&[LimitName::Queue(queue.clone()), outlet.limit.clone()])
+    }
+
+    /// A limit gives no leave for longer.
+    pub(crate) fn shut(&self, limit: &LimitName, wait: Duration, why: &str) {
+        let told = self.limits.told(limit, why);
+        match self.outlets.iter().find(|outlet| outlet.limit == *limit) {
+            Some(outlet) => outlet.shut_for(wait, &told, self.limits.over(limit)),
+            None => debug!("{limit} waits for {} s: {told}", wait.as_secs()),
+        }
     }
 
     /// One more was sent, or has failed.

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use postroom_core::store::{TransportReport, TransportState};
+use postroom_core::{
+    Over,
+    store::{LimitName, TransportReport, TransportState},
+};
 use postroom_mail::{Attempt, Transport, Verdict};
 use tokio::sync::Notify;
 use tracing::info;
@@ -15,15 +18,30 @@ use crate::{
     breaker::{Breaker, Cause, Lesson, Pass, Way},
     lease_clock,
     masked::masked,
+    recent::Recent,
+    seats::Seats,
 };
+
+/// After a mail was refused because it came too fast, the transport is shown as paused for so long.
+const SLOWED: Duration = Duration::from_secs(3);
+/// It is said again only after a time without.
+const SAID_AGAIN: Duration = Duration::from_secs(60);
+/// A quota that is used up is looked at so often: somebody may have given some of it back.
+const LOOKED_AT: Duration = Duration::from_secs(30);
 
 /// A transport with its breaker.
 #[derive(Debug)]
 pub(crate) struct Outlet {
     pub(crate) transport: Transport,
+    /// What limits on it are called.
+    pub(crate) limit: LimitName,
+    /// The most connections over all workers, where that is set.
+    pub(crate) cap: Option<u32>,
+    pub(crate) seats: Seats,
+    pub(crate) bells: Bells,
     standing: Mutex<Standing>,
+    recent: Mutex<Recent>,
     alerts: Arc<Alerts>,
-    bells: Bells,
 }
 
 /// Whom an outlet wakes.
@@ -41,6 +59,20 @@ struct Standing {
     state: TransportState,
     since_ms: i64,
     why: Option<String>,
+    hold: Option<Hold>,
+    /// When a mail was last refused because it came too fast, and in what words.
+    slowed: Option<(Duration, String)>,
+    /// What its server told last, and when.
+    told_limit: Option<(u32, Duration)>,
+}
+
+/// A time in which nothing goes by it, since a quota is used up or its server asked for that.
+#[derive(Debug)]
+struct Hold {
+    until: Duration,
+    look_at: Duration,
+    why: String,
+    over: Over,
 }
 
 /// A mail's leave to go by an outlet. Dropped, it tells that nothing was learned.
@@ -54,15 +86,38 @@ pub(crate) struct Admission {
 
 impl Outlet {
     /// Nothing is known against it.
-    pub(crate) fn new(transport: Transport, alerts: Arc<Alerts>, bells: Bells) -> Self {
-        let standing =
-            Standing { breaker: Breaker::default(), state: TransportState::Up, since_ms: unix_ms(), why: None };
-        Self { transport, standing: Mutex::new(standing), alerts, bells }
+    pub(crate) fn new(transport: Transport, cap: Option<u32>, alerts: Arc<Alerts>, bells: Bells) -> Self {
+        let standing = Standing {
+            breaker: Breaker::default(),
+            state: TransportState::Up,
+            since_ms: unix_ms(),
+            why: None,
+            hold: None,
+            slowed: None,
+            told_limit: None,
+        };
+        transport.allow_connections(0);
+        Self {
+            limit: LimitName::Transport(transport.name().to_owned()),
+            transport,
+            cap,
+            seats: Seats::default(),
+            bells,
+            standing: Mutex::new(standing),
+            recent: Mutex::default(),
+            alerts,
+        }
     }
 
     /// Lets a mail go by it, if one may.
     pub(crate) fn admit(self: &Arc<Self>) -> Option<Admission> {
-        let pass = self.lock().breaker.admit(lease_clock::now())?;
+        let now = lease_clock::now();
+        let mut standing = self.lock();
+        if standing.held(now).is_some() {
+            return None;
+        }
+        let pass = standing.breaker.admit(now)?;
+        drop(standing);
         Some(Admission { outlet: Arc::clone(self), pass: Some(pass), rings: true })
     }
 
@@ -75,23 +130,78 @@ impl Outlet {
 
     /// Whether mail may go by it, and when.
     pub(crate) fn way(&self) -> Way {
-        self.lock().breaker.way(lease_clock::now())
+        let (standing, now) = (self.lock(), lease_clock::now());
+        match standing.held(now) {
+            Some(hold) => Way::Shut(Some(hold.look_at)),
+            None => standing.breaker.way(now),
+        }
+    }
+
+    /// Whether mail waits for it and goes by no other.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.lock().held(lease_clock::now()).is_some_and(|hold| hold.over == Over::Wait)
+    }
+
+    /// Nothing goes by it for so long.
+    pub(crate) fn shut_for(&self, wait: Duration, why: &str, over: Over) {
+        let (mut standing, now) = (self.lock(), lease_clock::now());
+        let is_new = standing.hold.as_ref().is_none_or(|hold| hold.why != why);
+        let (until, look_at) = (now + wait, now + wait.min(LOOKED_AT));
+        standing.hold = Some(Hold { until, look_at, why: why.to_owned(), over });
+        if is_new {
+            standing.since_ms = unix_ms();
+            info!("transport {} pauses for {} s: {why}", self.transport.name(), wait.as_secs());
+            self.bells.news.notify_one();
+        }
+    }
+
+    /// There was leave to go by it.
+    pub(crate) fn let_go(&self) {
+        if self.lock().hold.take().is_some() {
+            info!("mail leaves by transport {} again", self.transport.name());
+            self.bells.news.notify_one();
+        }
+    }
+
+    /// A mail was refused because it came too fast; answers how many were accepted lately, a second.
+    pub(crate) fn slowed(&self, words: &str) -> f64 {
+        let (mut standing, now) = (self.lock(), lease_clock::now());
+        let last = standing.slowed.replace((now, masked(words))).map(|(last, _)| now.saturating_sub(last));
+        if last.is_none_or(|last| last > SAID_AGAIN) {
+            info!("transport {} goes slower, its server wants less: {}", self.transport.name(), masked(words));
+        }
+        if last.is_none_or(|last| last > SLOWED) {
+            self.bells.news.notify_one();
+        }
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).a_second(now)
+    }
+
+    /// The server tells how many a second it takes; answers it when it says so for the first time in a while.
+    pub(crate) fn is_news(&self, limit: u32) -> Option<u32> {
+        const HOLDS: Duration = Duration::from_secs(600);
+        let (mut standing, now) = (self.lock(), lease_clock::now());
+        let is_known = standing.told_limit.is_some_and(|(known, at)| known == limit && now < at + HOLDS);
+        (!is_known).then(|| {
+            standing.told_limit = Some((limit, now));
+            limit
+        })
+    }
+
+    /// A mail was accepted.
+    pub(crate) fn accepted(&self) {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).note(lease_clock::now());
     }
 
     /// What there is to tell about it.
     pub(crate) fn report(&self) -> TransportReport {
         let (standing, now) = (self.lock(), lease_clock::now());
-        let next_try = match standing.breaker.way(now) {
-            Way::Clear => None,
-            Way::ForOne | Way::Shut(None) => Some(Duration::ZERO),
-            Way::Shut(Some(until)) => Some(until.saturating_sub(now)),
-        };
+        let (state, why, next_try) = standing.told(now);
         let ms = |wait: Duration| unix_ms() + i64::try_from(wait.as_millis()).unwrap_or(0);
         TransportReport {
             name: self.transport.name().to_owned(),
-            state: standing.state,
+            state,
             since_ms: standing.since_ms,
-            why: standing.why.clone(),
+            why,
             next_try_ms: next_try.map(ms),
         }
     }
@@ -156,6 +266,30 @@ impl Outlet {
     }
 }
 
+impl Standing {
+    fn held(&self, now: Duration) -> Option<&Hold> {
+        self.hold.as_ref().filter(|hold| now < hold.look_at)
+    }
+
+    /// Its state, why, and how long until mail may try it.
+    fn told(&self, now: Duration) -> (TransportState, Option<String>, Option<Duration>) {
+        if let Some(hold) = self.hold.as_ref().filter(|hold| now < hold.until) {
+            return (TransportState::Paused, Some(hold.why.clone()), Some(hold.until - now));
+        }
+        let next_try = match self.breaker.way(now) {
+            Way::Clear => None,
+            Way::ForOne | Way::Shut(None) => Some(Duration::ZERO),
+            Way::Shut(Some(until)) => Some(until.saturating_sub(now)),
+        };
+        match &self.slowed {
+            Some((at, words)) if next_try.is_none() && now < *at + SLOWED => {
+                (TransportState::Paused, Some(words.clone()), Some(Duration::ZERO))
+            }
+            _ => (self.state, self.why.clone(), next_try),
+        }
+    }
+}
+
 fn state_of(cause: Option<Cause>) -> TransportState {
     match cause {
         None => TransportState::Up,
@@ -170,6 +304,11 @@ impl Admission {
         &self.outlet.transport
     }
 
+    /// The way itself.
+    pub(crate) fn outlet(&self) -> &Arc<Outlet> {
+        &self.outlet
+    }
+
     /// The transport's name.
     pub(crate) fn name(&self) -> &str {
         self.outlet.transport.name()
@@ -181,9 +320,11 @@ impl Admission {
         self
     }
 
-    /// Tells what came of the mail; answers whether others may still go the same way.
-    pub(crate) fn learn(mut self, attempt: &Attempt) -> bool {
-        self.give_back(lesson_of(attempt), Some(&attempt.reply));
+    /// Tells what came of the mail; answers whether others may still go the same way. That there were too many connections at once
+    /// tells nothing else.
+    pub(crate) fn learn(mut self, attempt: &Attempt, is_crowded: bool) -> bool {
+        let lesson = if is_crowded { Lesson::Nothing } else { lesson_of(attempt) };
+        self.give_back(lesson, Some(&attempt.reply));
         self.outlet.way() == Way::Clear
     }
 

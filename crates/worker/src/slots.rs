@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use postroom_core::QueueName;
@@ -11,11 +14,9 @@ use tokio::sync::Notify;
 /// The slots of a worker.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    all: usize,
-    /// So many ordinary mails at most, of all queues: what is left is kept for urgent ones.
-    ordinary: usize,
-    /// So many ordinary mails of one queue at most: others are served beside it.
-    share: usize,
+    open: AtomicUsize,
+    /// How many queues share them.
+    queues: usize,
     held: Mutex<Held>,
     freed: Notify,
 }
@@ -49,24 +50,41 @@ const FEW: usize = 3;
 impl Slots {
     /// So many, for this number of queues.
     pub(crate) fn new(all: usize, queues: usize) -> Arc<Self> {
-        let ordinary = if all < FEW { all } else { all - 1 };
-        let share = if queues > 1 && ordinary >= FEW { ordinary - 1 } else { ordinary };
-        Arc::new(Self { all, ordinary, share, held: Mutex::default(), freed: Notify::new() })
+        Arc::new(Self { open: AtomicUsize::new(all), queues, held: Mutex::default(), freed: Notify::new() })
+    }
+
+    /// So many from now on; what is under way beyond that comes to its end.
+    pub(crate) fn open(&self, all: usize) {
+        if self.open.swap(all, Relaxed) < all {
+            self.freed.notify_one();
+        }
+    }
+
+    /// So many ordinary mails at most, of all queues: what is left is kept for urgent ones.
+    fn ordinary(&self) -> usize {
+        let all = self.all();
+        if all < FEW { all } else { all - 1 }
+    }
+
+    /// So many ordinary mails of one queue at most: others are served beside it.
+    fn share(&self) -> usize {
+        let ordinary = self.ordinary();
+        if self.queues > 1 && ordinary >= FEW { ordinary - 1 } else { ordinary }
     }
 
     /// How many more mails of this queue may be sent now.
     pub(crate) fn room(&self, queue: &QueueName) -> SlotRoom {
         let held = self.lock();
-        let any = self.all.saturating_sub(held.all());
+        let any = self.all().saturating_sub(held.all());
         let here = held.ordinary.get(queue).copied().unwrap_or(0);
-        let ordinary = self.ordinary.saturating_sub(held.all_ordinary()).min(self.share.saturating_sub(here));
+        let ordinary = self.ordinary().saturating_sub(held.all_ordinary()).min(self.share().saturating_sub(here));
         SlotRoom { any, ordinary: ordinary.min(any) }
     }
 
     /// Takes one. It is given however the slots are shared, as long as there is one.
     pub(crate) fn take(self: &Arc<Self>, queue: &QueueName, urgent: bool) -> Option<Slot> {
         let mut held = self.lock();
-        if held.all() >= self.all {
+        if held.all() >= self.all() {
             return None;
         }
         match urgent {
@@ -78,12 +96,12 @@ impl Slots {
 
     /// How many there are.
     pub(crate) fn all(&self) -> usize {
-        self.all
+        self.open.load(Relaxed)
     }
 
     /// Whether there is a free one.
     pub(crate) fn has_free(&self) -> bool {
-        self.lock().all() < self.all
+        self.lock().all() < self.all()
     }
 
     /// Returns when there is a free one.
@@ -95,7 +113,7 @@ impl Slots {
 
     /// Returns when so many are free for ordinary mail, or all of those.
     pub(crate) async fn several_free(&self, number: usize) {
-        while self.ordinary - self.lock().all_ordinary().min(self.ordinary) < number.min(self.ordinary) {
+        while self.ordinary().saturating_sub(self.lock().all_ordinary()) < number.min(self.ordinary()) {
             self.freed().await;
         }
     }

@@ -30,6 +30,8 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     let goodbye = async {
         for outlet in office.outlets() {
             outlet.transport.close().await;
+            // Unsaid, they are given to others after a while.
+            let _ = outlet.leave_seats(&office).await;
         }
     };
     // Servers that do not answer are left without one.

@@ -1,11 +1,18 @@
--- Leave that was not used goes back, unless somebody has taken more since: then its time is lost.
+-- Leave that was not used goes back: to a rate unless somebody has taken more since (then its time is lost), to a quota always.
 --
--- Keys:    `state` of the limit
--- ARGV:    version, when the next mail after those that were granted might go, how much is given back (both microseconds)
+-- Keys:    `state` of the limit, `used:<start>` of a quota's window
+-- ARGV:    version, number given back, when the next mail after those that were granted might go (0: no rate), spacing (microseconds),
+--          start of the quota's window (0: none)
 -- Replies: given | late
 -- States:  none
 -- Includes: prelude
-local next_us = tonumber(redis.call('HGET', key('state'), 'next_us') or 0)
-if int(next_us) ~= ARGV[2] then return { 'late' } end
-redis.call('HSET', key('state'), 'next_us', int(next_us - tonumber(ARGV[3])))
+local number, used = tonumber(ARGV[2]), key('used:' .. ARGV[5])
+if ARGV[5] ~= '0' and redis.call('EXISTS', used) == 1 then
+  redis.call('DECRBY', used, math.min(number, tonumber(redis.call('GET', used))))
+end
+local facts = redis.call('HMGET', key('state'), 'next_us', 'given')
+if ARGV[3] == '0' then return { 'given' } end
+if facts[2] then redis.call('HINCRBY', key('state'), 'given', -number) end
+if int(tonumber(facts[1]) or 0) ~= ARGV[3] then return { 'late' } end
+redis.call('HSET', key('state'), 'next_us', int(tonumber(facts[1]) - number * tonumber(ARGV[4])))
 return { 'given' }

@@ -1,38 +1,84 @@
 -- Leave to send, from a limit that all workers share: so many mails, the first after a moment, the others at the limit's spacing. What is
 -- more urgent goes first: while it waits, the rest is refused.
 --
--- Keys:    `state` of the limit
--- ARGV:    version, class (0 is the most urgent, up to 9), want, spacing (microseconds between two mails)
--- Replies: granted <number> <microseconds until the first> <when the next might go, microseconds> | wait <ms until it is worth asking again>
+-- Keys:    `state` of the limit, `used:<start>` of a quota's window
+-- ARGV:    version, class (0 is the most urgent, up to 9), want, spacing (microseconds between two mails; 0: no rate is set),
+--          quota (0: none), when its windows begin by the caller's clock (ms): the last, this, the next, the one after
+-- Replies: granted <number> <microseconds until the first> <when the next might go, microseconds> <spacing> <start of the quota's window, or 0>
+--          | wait <ms until it is worth asking again> | shut <ms> <quota, or why the server takes nothing> | free (there is no limit)
 -- States:  none
--- Includes: prelude
-local class, want, spacing = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+-- Includes: prelude limit
+local class, want, spacing, quota = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 -- Leave is given so much ahead, so that no turn is missed for a moment's delay; and not more, so that what is urgent need not wait for it.
 local AHEAD_US = 50000
 -- So long the most urgent that was refused keeps the others back, unless it comes again.
 local MARK_MS = 2000
 local LONGEST_WAIT_MS = 1000
 
-local facts = redis.call('HMGET', key('state'), 'next_us', 'waits_class', 'waits_until_ms')
-local next_us = math.max(tonumber(facts[1]) or 0, now_us)
--- Written by a clock that was far ahead.
-if next_us > now_us + 100 * spacing + 1000000 then next_us = now_us + spacing end
-local waiting = tonumber(facts[3] or 0) > now and tonumber(facts[3]) <= now + MARK_MS and tonumber(facts[2]) or nil
-
 local function wait(us)
   local ms = math.max(math.ceil(us / 1000), 1)
   return { 'wait', math.min(ms, LONGEST_WAIT_MS) }
 end
 
-if waiting and waiting < class then return wait(math.max(spacing, 10000)) end
+local state = limit_state()
+local learned = learned_us(state)
+spacing = math.max(spacing, learned or 0, told_us(state) or 0)
+local shut, why = shut_us(state)
+if shut then
+  if shut > 2 * LONGEST_WAIT_MS * 1000 then return { 'shut', math.ceil(shut / 1000), why } end
+  return wait(shut)
+end
+if spacing == 0 and quota == 0 then
+  redis.call('HDEL', key('state'), 'good_us', 'told_us', 'shut_until_us')
+  return { 'free' }
+end
+
+local start = 0
+if quota > 0 then
+  for index = 6, 8 do
+    if tonumber(ARGV[index]) <= now and now < tonumber(ARGV[index + 1]) then
+      start = ARGV[index]
+      local left = quota - tonumber(redis.call('GET', key('used:' .. start)) or 0)
+      if left <= 0 then return { 'shut', int(tonumber(ARGV[index + 1]) - now), 'quota' } end
+      want = math.min(want, left)
+    end
+  end
+  -- The caller's clock is off by more than a window.
+  if start == 0 then return { 'wait', LONGEST_WAIT_MS } end
+end
+local function use(granted)
+  if start ~= 0 then
+    redis.call('INCRBY', key('used:' .. start), granted)
+    redis.call('PEXPIRE', key('used:' .. start), 40 * 86400000)
+  end
+end
+
+if spacing == 0 then
+  use(want)
+  return { 'granted', want, 0, 0, 0, start }
+end
+
+local facts = redis.call('HMGET', key('state'), 'next_us', 'waits_class', 'waits_until_ms', 'taken_us')
+local next_us = math.max(tonumber(facts[1]) or 0, now_us)
+-- Written by a clock that was far ahead.
+if next_us > now_us + 100 * spacing + 1000000 then next_us = now_us + spacing end
+local waiting = tonumber(facts[3] or 0) > now and tonumber(facts[3]) <= now + MARK_MS and tonumber(facts[2]) or nil
 local ahead = next_us - now_us
+
+-- A learned rate recovers for as long as it is what holds mail back.
+if learned and learned == spacing then
+  local grown = ahead > 0 and now_us > state.cut_us and math.min(math.max(now_us - (tonumber(facts[4]) or now_us), 0), 1000000) or 0
+  keep_state('grown_us', int(state.grown_us + grown), 'taken_us', int(now_us))
+end
+
+if waiting and waiting < class then return wait(math.max(spacing, 10000)) end
 if ahead > AHEAD_US then
-  redis.call('HSET', key('state'), 'waits_class', class, 'waits_until_ms', int(now + MARK_MS))
-  redis.call('PEXPIRE', key('state'), 86400000)
+  keep_state('waits_class', class, 'waits_until_ms', int(now + MARK_MS))
   return wait(ahead - AHEAD_US)
 end
 local granted = math.min(want, math.floor((AHEAD_US - ahead) / spacing) + 1)
-redis.call('HSET', key('state'), 'next_us', int(next_us + granted * spacing))
-redis.call('PEXPIRE', key('state'), 86400000)
+keep_state('next_us', int(next_us + granted * spacing))
+if learned then redis.call('HINCRBY', key('state'), 'given', granted) end
 if waiting == class then redis.call('HDEL', key('state'), 'waits_class', 'waits_until_ms') end
-return { 'granted', granted, int(ahead), int(next_us + granted * spacing) }
+use(granted)
+return { 'granted', granted, int(ahead), int(next_us + granted * spacing), int(spacing), start }

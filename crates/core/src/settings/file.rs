@@ -43,6 +43,10 @@ pub(super) struct RawQueue {
     pub(super) retention: Option<String>,
     pub(super) transports: Option<Vec<String>>,
     pub(super) rate: Option<String>,
+    pub(super) quota: Option<u64>,
+    pub(super) per: Option<String>,
+    pub(super) timezone: Option<String>,
+    pub(super) over: Option<String>,
 }
 
 /// `[transport.NAME]`; which keys go with which kind is checked later.
@@ -66,7 +70,12 @@ pub(super) struct RawTransport {
     pub(super) api_key_file: Option<String>,
     pub(super) url: Option<String>,
     pub(super) timeout: Option<String>,
+    pub(super) connections: Option<u32>,
     pub(super) rate: Option<String>,
+    pub(super) quota: Option<u64>,
+    pub(super) per: Option<String>,
+    pub(super) timezone: Option<String>,
+    pub(super) over: Option<String>,
 }
 
 /// `[transport.NAME.timeouts]`

@@ -40,7 +40,7 @@ pub use self::{
 };
 use self::{file::RawTables, layers::Layers};
 pub(crate) use self::{redis::RedisPlace, sentinel::WatchedPlace};
-use crate::{InvalidInput, Mailbox, Policy, QueueName, Rate, store::LimitName};
+use crate::{InvalidInput, Mailbox, Policy, QueueName, Quota, Rate, store::LimitName};
 
 /// What a process is set up with, checked.
 #[derive(Debug, Clone)]
@@ -59,6 +59,10 @@ pub struct Settings {
     pub transports: BTreeMap<String, TransportSettings>,
     /// How fast mail may go by transports, from queues, to domains and from templates, unless something else was set since.
     pub limits: BTreeMap<LimitName, Rate>,
+    /// How much may go by transports and from queues in a calendar window.
+    pub quotas: BTreeMap<LimitName, Quota>,
+    /// How many connections all workers together may have to a transport.
+    pub connections: BTreeMap<String, u32>,
     /// What is set for single templates.
     pub templates: BTreeMap<String, TemplateSettings>,
     /// Mail that is sent by the clock.
@@ -140,6 +144,7 @@ impl Settings {
         let timezone = layers.read_or_default(&variables::TIMEZONE, value::timezone)?;
         let retention = layers.read_or_default(&variables::RETENTION, value::retention)?;
         let limits = limits::read_all(&tables)?;
+        let (quotas, connections) = (limits::quotas(&tables, timezone)?, limits::connections(&tables)?);
         let transports = transport::read_all(layers, tables.transport, sender.as_ref())?;
         let served = layers.read(&variables::QUEUES, queue::served)?;
         let queues = queue::read_all(tables.queue, served.as_deref().unwrap_or_default(), retention, &transports)?;
@@ -153,6 +158,8 @@ impl Settings {
             queues,
             transports,
             limits,
+            quotas,
+            connections,
             schedules: schedule::read_all(tables.schedule, timezone, &templates)?,
             templates,
             concurrency: layers.read_or_default(&variables::CONCURRENCY, str::parse)?,

@@ -232,6 +232,7 @@ impl RawTransport {
             ("api_key_file", self.api_key_file.is_some()),
             ("url", self.url.is_some()),
             ("timeout", self.timeout.is_some()),
+            ("connections", self.connections.is_some()),
         ];
         given.into_iter().filter_map(|(key, is_given)| is_given.then_some(key)).collect()
     }

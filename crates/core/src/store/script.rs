@@ -5,12 +5,11 @@ use std::{
     sync::LazyLock,
 };
 
-const PARTS: [(&str, &str); 5] = [
+const PARTS: [(&str, &str); 6] = [
     ("prelude", include_str!("../lua/parts/prelude.lua")),
     (
         "job",
         concat!(
-            include_str!("../lua/parts/contents.lua"),
             include_str!("../lua/parts/header.lua"),
             include_str!("../lua/parts/kept.lua"),
             include_str!("../lua/parts/contents.lua"),
@@ -20,10 +19,11 @@ const PARTS: [(&str, &str); 5] = [
     ("time", include_str!("../lua/parts/time.lua")),
     ("promote", include_str!("../lua/parts/promote.lua")),
     ("limited", include_str!("../lua/parts/limited.lua")),
+    ("limit", include_str!("../lua/parts/limit.lua")),
 ];
 
 /// Name and source of each script.
-const SOURCES: [(&str, &str); 31] = [
+const SOURCES: [(&str, &str); 34] = [
     ("batch_cancel", include_str!("../lua/batch_cancel.lua")),
     ("batch_create", include_str!("../lua/batch_create.lua")),
     ("batch_notify", include_str!("../lua/batch_notify.lua")),
@@ -32,12 +32,15 @@ const SOURCES: [(&str, &str); 31] = [
     ("begin", include_str!("../lua/begin.lua")),
     ("cancel", include_str!("../lua/cancel.lua")),
     ("claim", include_str!("../lua/claim.lua")),
+    ("connections_hold", include_str!("../lua/connections_hold.lua")),
     ("content_keep", include_str!("../lua/content_keep.lua")),
     ("defer", include_str!("../lua/defer.lua")),
     ("enqueue", include_str!("../lua/enqueue.lua")),
     ("finish", include_str!("../lua/finish.lua")),
     ("jobs", include_str!("../lua/jobs.lua")),
     ("limit_give_back", include_str!("../lua/limit_give_back.lua")),
+    ("limit_heard", include_str!("../lua/limit_heard.lua")),
+    ("limit_states", include_str!("../lua/limit_states.lua")),
     ("limit_take", include_str!("../lua/limit_take.lua")),
     ("pause", include_str!("../lua/pause.lua")),
     ("peek", include_str!("../lua/peek.lua")),

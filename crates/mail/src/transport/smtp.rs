@@ -45,6 +45,10 @@ impl SmtpTransport {
         &self.pool
     }
 
+    pub(super) async fn warm(&self, to: &[EmailAddress]) -> Result<(), Attempt> {
+        self.pool.checkout().await.map(drop).map_err(|error| of_error(to, &error))
+    }
+
     pub(super) async fn send(
         &self,
         message: &Message,

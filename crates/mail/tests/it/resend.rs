@@ -270,7 +270,7 @@ async fn an_idle_connection_that_ended_costs_no_try() {
 #[tokio::test]
 async fn a_connection_stands_before_the_mail_is_marked() {
     let bench = Bench::resend(FakeResend::start());
-    bench.transport.warm().await;
+    bench.transport.warm(&[]).await.expect("warm");
     connected(bench.provider(), 1).await;
     let (attempt, _) = bench.send(&message(), &addresses(&ALL), Commit::Abort).await;
     assert_eq!((attempt.verdict, bench.provider().asked().len()), (Verdict::Aborted, 0), "{attempt:?}");

@@ -113,3 +113,32 @@ async fn a_failed_connect_gives_its_place_back() {
     pool.checkout().await.expect_err("refused");
     send_one(&pool).await;
 }
+
+/// A connection counts until the server has seen its end: one more before that would be one too many.
+#[tokio::test]
+async fn a_new_connection_waits_for_the_goodbye_of_the_old() {
+    let server = FakeSmtp::builder().reply_delay(Duration::from_millis(5)).max_connections(1).start().await;
+    let pool = pool(&server, PoolLimits { messages: 1, connections: Some(1), ..PoolLimits::default() });
+    for _ in 0..5 {
+        send_one(&pool).await;
+    }
+    assert_eq!((server.received_count(), server.connections(), server.peak_connections()), (5, 5, 1));
+}
+
+#[tokio::test]
+async fn fewer_may_be_allowed_later() {
+    let server = FakeSmtp::start().await;
+    let pool = pool(&server, PoolLimits::default());
+    let [one, other] = [pool.checkout().await.expect("a session"), pool.checkout().await.expect("a session")];
+    pool.allow(1);
+    assert_eq!(pool.standing(), 2);
+    drop(one);
+    postroom_testkit::eventually(Duration::from_secs(10), "one less", async || (pool.standing() == 1).then_some(()))
+        .await;
+    drop(other);
+    assert_eq!((pool.idle(), pool.standing()), (1, 1));
+    pool.allow(0);
+    pool.shrink();
+    postroom_testkit::eventually(Duration::from_secs(10), "none left", async || (pool.standing() == 0).then_some(()))
+        .await;
+}

@@ -86,6 +86,8 @@ pub(crate) enum Scenario {
     LostReplies,
     /// Workers whose clocks are an hour ahead and an hour behind
     WorkerClocks,
+    /// Four workers hold a limit of 50 a second, killed and replaced meanwhile
+    Limit,
     /// A million mails due at the same second, and an urgent one
     MillionDue,
     /// A batch of 100,000 is paused, resumed and cancelled while it is being sent

@@ -1,6 +1,7 @@
 //! Trouble on purpose: when, for whom, how often and what.
 
 use super::reply::is_yes;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -82,6 +83,8 @@ pub enum Action {
     Raw(Vec<u8>),
     /// A pause, then whatever else is to happen.
     Delay(Duration),
+    /// The usual reply, after a random time up to this.
+    DelayUpTo(Duration),
     /// No answer ever, and nothing more is read.
     Stall,
     /// The connection ends in good order (FIN).
@@ -196,11 +199,16 @@ impl Action {
         match self {
             Self::Reply(code, _) | Self::ReplyAndClose(code, _) => is_yes(*code),
             Self::StoreThenClose | Self::StoreThenStall => true,
-            Self::Usual | Self::Delay(_) => is_yes(usual),
+            Self::Usual | Self::Delay(_) | Self::DelayUpTo(_) => is_yes(usual),
             Self::ByteByByte(act) | Self::ThenSays(act, ..) => act.keeps(usual),
             Self::Raw(_) | Self::Stall | Self::Close | Self::Reset => false,
         }
     }
+}
+
+/// From 0.0 to 1.0, as chance has it.
+fn chance() -> f64 {
+    f64::from(RandomState::new().build_hasher().finish() as u32) / f64::from(u32::MAX)
 }
 
 /// Where a session is, for a [`Fault`] to be matched with.
@@ -237,6 +245,7 @@ impl Faults {
             }
             match &fault.act {
                 Action::Delay(more) => delay += *more,
+                Action::DelayUpTo(most) => delay += most.mul_f64(chance()),
                 other => return (delay, Some(other.clone())),
             }
         }

@@ -12,7 +12,7 @@ use tokio::task::{JoinSet, LocalSet};
 const AT_A_TIME: usize = 8;
 const LIMIT: Duration = Duration::from_secs(240);
 
-const RUNS: [&[&str]; 23] = [
+const RUNS: [&[&str]; 26] = [
     // The longest first.
     &["--seed", "1", "--minutes", "0.25", "--jobs", "900"],
     &["--seed", "2", "--minutes", "0.25", "--jobs", "900", "--on-unknown", "resend"],
@@ -34,6 +34,9 @@ const RUNS: [&[&str]; 23] = [
     &["scheduled-cancelled", "--on-unknown", "resend"],
     &["worker-clocks"],
     &["batch-steered"],
+    &["limit"],
+    &["bulk-delay"],
+    &["urgent-limited"],
     &["redis-full"],
     &["lost-replies"],
     &["lost-replies", "--on-unknown", "resend"],

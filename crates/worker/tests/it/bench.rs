@@ -70,6 +70,17 @@ impl Bench {
         format!("{{{}:{}}}:{name}", prefix.unwrap_or_default(), self.queue)
     }
 
+    /// Its settings, with what its `postroom.toml` says.
+    pub(crate) fn settings(&self) -> Settings {
+        let file = std::fs::read_to_string(self.folder().join("postroom.toml")).ok();
+        let sources = Sources {
+            env: self.env.iter().cloned().collect(),
+            file: file.map(|text| ("postroom.toml".to_owned(), text)),
+            ..Sources::default()
+        };
+        Settings::from_sources(&sources).expect("settings")
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }

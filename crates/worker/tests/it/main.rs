@@ -17,6 +17,7 @@ mod retries;
 mod sigterm;
 mod stalls;
 mod start;
+mod throttling;
 mod transport_down;
 mod trouble;
 mod versions;

@@ -82,8 +82,8 @@ fn unknown_toml_keys_are_refused_with_line_and_choice() {
         ("port = 80", vec!["\"port\"", "monitor_port"]),
         ("postroom_config = 'x'", vec!["\"postroom_config\""]),
         ("max_message_size_file = 'x'", vec!["\"max_message_size_file\""]),
-        ("[queue.bulk]\nattempts = 3\nspeed = '1/s'", vec!["line 3", "`speed`", "`attempts`"]),
-        ("[transport.x]\nkind = 'smtp'\nhost = 'h'\nconnections = 3", vec!["line 4", "`connections`", "`hello_name`"]),
+        ("[queue.bulk]\nattempts = 3\nspeed = '1/s'", vec!["line 3", "`speed`", "`rate`"]),
+        ("[transport.x]\nkind = 'smtp'\nhost = 'h'\nsockets = 3", vec!["line 4", "`sockets`", "`connections`"]),
         ("[transport.x]\nkind = 'smtp'\nhost = 'h'\ntimeouts = { quit = '1s' }", vec!["line 4", "`quit`", "`dot`"]),
         ("[domain.'x.org']\nspeed = 'x'", vec!["line 2", "`speed`", "`rate`"]),
         ("[template.x]\nsubject = 'x'", vec!["line 2", "`subject`", "`sensitive`"]),
@@ -91,6 +91,23 @@ fn unknown_toml_keys_are_refused_with_line_and_choice() {
         ("a = = b", vec!["postroom.toml, line 1"]),
         ("retention = ['30d']", vec!["line 1", "retention", "a string"]),
         ("concurrency = 0x10", vec!["line 1", "concurrency", "a string"]),
+    ] {
+        assert_says(&refusal(from_toml(text)), &words);
+    }
+}
+
+#[test]
+fn a_quota_is_whole() {
+    for (text, words) in [
+        ("[transport.x]\nkind = 'capture'\nquota = 0\nper = 'day'", vec!["[transport.x] quota", "above 0"]),
+        ("[transport.x]\nkind = 'capture'\nquota = 5", vec!["[transport.x] per", "hour, day or month"]),
+        ("[transport.x]\nkind = 'capture'\nquota = 5\nper = 'week'", vec!["[transport.x] per", "\"week\"", "month"]),
+        ("[transport.x]\nkind = 'capture'\nper = 'day'", vec!["[transport.x] per", "quota"]),
+        ("[transport.x]\nkind = 'capture'\nquota = 5\nper = 'day'\nover = 'x'", vec!["over", "wait or next"]),
+        ("[queue.bulk]\nquota = 5\nper = 'day'\ntimezone = 'x'", vec!["[queue.bulk] timezone", "\"x\""]),
+        ("[queue.bulk]\nquota = 5\nper = 'day'\nover = 'next'", vec!["[queue.bulk] over", "wait"]),
+        ("[transport.x]\nkind = 'smtp'\nhost = 'h'\nconnections = 0", vec!["[transport.x] connections", "10000"]),
+        ("[transport.x]\nkind = 'capture'\nconnections = 1", vec!["[transport.x] connections", "capture"]),
     ] {
         assert_says(&refusal(from_toml(text)), &words);
     }

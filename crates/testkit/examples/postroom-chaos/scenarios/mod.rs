@@ -3,6 +3,7 @@
 mod clocks;
 mod crowd;
 mod endings;
+mod limits;
 mod network;
 mod pace;
 mod redis;
@@ -42,6 +43,7 @@ pub(crate) async fn run(scenario: Scenario, args: &Args) -> Report {
         Scenario::WorkerClocks => clocks::of_workers(play, report).await,
         Scenario::BlackHole => network::black_hole(play, report).await,
         Scenario::LostReplies => replies::lost(play, report).await,
+        Scenario::Limit => limits::held(play, report).await,
         Scenario::MillionDue => crowd::million_due(play, report).await,
         Scenario::BatchSteered => steering::batch_steered(play, report).await,
         Scenario::Sigterm => endings::sigterm(play, report).await,

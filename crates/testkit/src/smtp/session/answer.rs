@@ -116,7 +116,7 @@ impl Session {
 impl Answer {
     fn to(action: Action, usual: &Reply) -> Self {
         match action {
-            Action::Usual | Action::Delay(_) => Self::saying(usual),
+            Action::Usual | Action::Delay(_) | Action::DelayUpTo(_) => Self::saying(usual),
             Action::Reply(code, lines) => Self::saying(&Reply::of_lines(code, &lines)),
             Action::ReplyAndClose(code, lines) => {
                 Self { end: Some(End::Close), ..Self::saying(&Reply::of_lines(code, &lines)) }

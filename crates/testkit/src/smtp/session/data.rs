@@ -80,10 +80,11 @@ impl Session {
             let number = self.envelope.as_ref().map_or(0, |envelope| envelope.number);
             Reply::new(250, format!("2.0.0 Ok: queued as {number}"))
         };
+        let came_at = Instant::now();
         let action = self.trouble(Phase::Dot).await?;
         let kept = action.as_ref().map_or(is_yes(usual.code), |action| action.keeps(usual.code));
         if let Some(envelope) = self.envelope.take_if(|_| kept) {
-            self.keep(envelope, body.data);
+            self.keep(envelope, body.data, came_at);
         }
         (self.envelope, self.mail_flight) = (None, None);
         self.perform(action, usual).await?;
@@ -91,10 +92,10 @@ impl Session {
         Ok(())
     }
 
-    fn keep(&mut self, envelope: Envelope, data: Vec<u8>) {
+    fn keep(&mut self, envelope: Envelope, data: Vec<u8>, at: Instant) {
         self.accepted += 1;
         self.shared.ledger.add(Received {
-            at: Instant::now(),
+            at,
             at_system: SystemTime::now(),
             connection: self.number,
             nth_on_connection: self.accepted,

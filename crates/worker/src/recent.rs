@@ -1,0 +1,63 @@
+//! How many mails were accepted lately. Pure: time is given.
+
+use std::time::Duration;
+
+const BUCKET: Duration = Duration::from_millis(100);
+const BUCKETS: usize = 100;
+const SECOND: usize = 10;
+
+/// The last ten seconds, by tenths of a second.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    counts: [u32; BUCKETS],
+    /// The number of the latest bucket, from the clock's beginning.
+    latest: usize,
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self { counts: [0; BUCKETS], latest: 0 }
+    }
+}
+
+impl Recent {
+    /// One more.
+    pub(crate) fn note(&mut self, now: Duration) {
+        self.advance(now);
+        self.counts[self.latest % BUCKETS] += 1;
+    }
+
+    /// How many a second: in the last second, or in the mean of the last ten if that is more.
+    pub(crate) fn a_second(&mut self, now: Duration) -> f64 {
+        self.advance(now);
+        let last: u32 = (0..SECOND).map(|back| self.counts[(self.latest + BUCKETS - back) % BUCKETS]).sum();
+        f64::from(last).max(f64::from(self.counts.iter().sum::<u32>()) / 10.0)
+    }
+
+    fn advance(&mut self, now: Duration) {
+        let bucket = usize::try_from(now.as_millis() / BUCKET.as_millis()).unwrap_or(self.latest);
+        for passed in (self.latest + 1..=bucket).rev().take(BUCKETS) {
+            self.counts[passed % BUCKETS] = 0;
+        }
+        self.latest = self.latest.max(bucket);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_seconds_count() {
+        let mut recent = Recent::default();
+        let at = Duration::from_millis;
+        for number in 0..50 {
+            recent.note(at(5_000 + number));
+        }
+        for (ms, expected) in [(5_100, 50.0), (5_950, 50.0), (6_100, 5.0), (14_900, 5.0), (15_100, 0.0)] {
+            assert!((recent.a_second(at(ms)) - expected).abs() < 0.01, "{ms}: {}", recent.a_second(at(ms)));
+        }
+        recent.note(at(99_999_999));
+        assert!((recent.a_second(at(99_999_999)) - 1.0).abs() < 0.01);
+    }
+}
