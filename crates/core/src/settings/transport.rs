@@ -196,8 +196,18 @@ fn smtp_of_table(raw: RawTransport, hello: &str) -> Result<SmtpSettings, Invalid
 }
 
 /// The keys of a table that go with `smtp`.
-const SMTP_KEYS: &[&str] =
-    &["host", "port", "security", "username", "password", "password_file", "ca_file", "hello_name", "timeouts"];
+const SMTP_KEYS: &[&str] = &[
+    "host",
+    "port",
+    "security",
+    "username",
+    "password",
+    "password_file",
+    "ca_file",
+    "hello_name",
+    "timeouts",
+    "connections",
+];
 
 impl RawTransport {
     /// A known kind takes only its own keys.
