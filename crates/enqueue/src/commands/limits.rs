@@ -1,18 +1,21 @@
 //! `postroom limits`
 
+mod shown;
 mod target;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use clap::Subcommand;
 use postroom_core::{BatchId, Rate, Store, store::LimitName};
-use serde::Serialize;
 
-use self::target::{Target, Value};
+use self::{
+    shown::Shown,
+    target::{Target, Value},
+};
 use super::{
     Context,
     exit::{Failure, Result},
-    queues, table,
+    queues,
 };
 
 const EXAMPLES: &str = "Examples:
@@ -53,18 +56,6 @@ enum Act {
     },
 }
 
-/// A limit as it is shown.
-#[derive(Debug, Serialize)]
-struct Shown {
-    limit: String,
-    /// In force; none where it was lifted.
-    rate: Option<String>,
-    /// What the file says.
-    configured: Option<String>,
-    /// Whether it was set while it runs.
-    set: bool,
-}
-
 pub(crate) async fn run(context: &Context, args: &Args) -> Result<()> {
     let store = context.postroom.store().await?;
     match &args.act {
@@ -80,7 +71,7 @@ async fn set(context: &Context, store: &Store, name: &LimitName, value: Value) -
     check(context, store, name).await?;
     let rate = value.rate()?;
     store.set_live_limit(name, rate).await?;
-    let shown = Shown::of(name, configured(context, name), Some(rate));
+    let shown = Shown::of_rate(name.to_string(), configured(context, name), Some(rate));
     context.console.tell(&shown, || format!("{name} is {value} now"));
     Ok(())
 }
@@ -90,8 +81,8 @@ async fn unset(context: &Context, store: &Store, name: &LimitName) -> Result<()>
     if !was_set {
         check(context, store, name).await?;
     }
-    let shown = Shown::of(name, configured(context, name), None);
-    let rate = shown.rate.as_deref().unwrap_or("none");
+    let shown = Shown::of_rate(name.to_string(), configured(context, name), None);
+    let rate = shown.rate();
     let now = if was_set { "now" } else { "as before" };
     context.console.tell(&shown, || format!("{name} is {rate} {now}, as configured"));
     Ok(())
@@ -99,8 +90,7 @@ async fn unset(context: &Context, store: &Store, name: &LimitName) -> Result<()>
 
 async fn pace(context: &Context, store: &Store, id: &BatchId, value: Value) -> Result<()> {
     store.pace_batch(id, value.pace()).await?;
-    let rate = value.pace().map(|pace| pace.to_string());
-    let shown = Shown { limit: id.to_string(), rate, configured: None, set: true };
+    let shown = Shown::of_batch(id, value.pace().map(|pace| pace.to_string()));
     context.console.tell(&shown, || format!("{id} is {value} now"));
     Ok(())
 }
@@ -109,29 +99,12 @@ fn configured(context: &Context, name: &LimitName) -> Option<Rate> {
     context.postroom.settings().limits.get(name).copied()
 }
 
-impl Shown {
-    fn of(name: &LimitName, configured: Option<Rate>, live: Option<Option<Rate>>) -> Self {
-        let text = |rate: Option<Rate>| rate.map(|rate| rate.to_string());
-        Self {
-            limit: name.to_string(),
-            rate: text(live.unwrap_or(configured)),
-            configured: text(configured),
-            set: live.is_some(),
-        }
-    }
-}
-
 async fn list(context: &Context, store: &Store) -> Result<()> {
-    let mut shown = of_names(&context.postroom.settings().limits, &store.live_limits().await?);
+    let states = store.limit_states(context.postroom.settings()).await?;
+    let mut shown: Vec<Shown> = states.into_iter().map(Shown::from).collect();
     shown.extend(of_batches(context, store).await?);
-    context.console.list(&shown, || table_of(&shown));
+    context.console.list(&shown, || shown::table_of(&shown));
     Ok(())
-}
-
-fn of_names(configured: &BTreeMap<LimitName, Rate>, live: &BTreeMap<LimitName, Option<Rate>>) -> Vec<Shown> {
-    let names: BTreeSet<&LimitName> = configured.keys().chain(live.keys()).collect();
-    let shown = |name: &LimitName| Shown::of(name, configured.get(name).copied(), live.get(name).copied());
-    names.into_iter().map(shown).collect()
 }
 
 /// Batches under way that have a pace, of the latest of each queue.
@@ -140,25 +113,11 @@ async fn of_batches(context: &Context, store: &Store) -> Result<Vec<Shown>> {
     let mut shown = Vec::new();
     for queue in queues::known(context, store).await? {
         for batch in store.batches(&queue, 0, LATEST).await?.into_iter().filter(|batch| !batch.done) {
-            let Some(us) = batch.pace_us else { continue };
-            let rate = Some(target::pace_in_words(us));
-            shown.push(Shown { limit: batch.id.to_string(), rate, configured: None, set: true });
+            let pace = batch.pace_us.map(target::pace_in_words);
+            shown.extend(pace.map(|pace| Shown::of_batch(&batch.id, Some(pace))));
         }
     }
     Ok(shown)
-}
-
-fn table_of(shown: &[Shown]) -> String {
-    let mut table = table::with(&["limit", "rate", "configured", "set"]);
-    for row in shown {
-        table.add_row([
-            row.limit.as_str(),
-            row.rate.as_deref().unwrap_or("none"),
-            row.configured.as_deref().unwrap_or_default(),
-            if row.set { "set" } else { "" },
-        ]);
-    }
-    table.trim_fmt()
 }
 
 /// A slip in a name must not look like success.
