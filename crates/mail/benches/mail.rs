@@ -27,7 +27,7 @@ fn message(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("message");
     group.bench_function("render/newsletter", |bencher| bencher.iter(|| templates.render_mail(&mail)));
     group.bench_function("compose/newsletter", |bencher| {
-        bencher.iter(|| compose(&mail, words.clone(), &identity, None))
+        bencher.iter(|| compose(&mail, words.clone(), &identity, None));
     });
     group.finish();
 }

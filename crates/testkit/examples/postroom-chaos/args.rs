@@ -100,4 +100,8 @@ pub(crate) enum Scenario {
     BulkDelay,
     /// Two mails a second, a newsletter that waits, and urgent mail
     UrgentLimited,
+    /// A server that refuses more than 50 mails a second, in three ways
+    ServerRate,
+    /// A server that takes three connections
+    ServerConnections,
 }

@@ -53,7 +53,8 @@ impl Site {
         Self::on(Setup { toml: setup.toml + &table, ..setup }, smtp).await
     }
 
-    async fn on(setup: Setup, smtp: FakeSmtp) -> Arc<Self> {
+    /// With this server.
+    pub(crate) async fn on(setup: Setup, smtp: FakeSmtp) -> Arc<Self> {
         let folder = tempfile::Builder::new().prefix("postroom-chaos-").tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join("templates")).expect("a folder");
         std::fs::write(folder.path().join("postroom.toml"), toml(&setup)).expect("a file");

@@ -12,7 +12,7 @@ use tokio::task::{JoinSet, LocalSet};
 const AT_A_TIME: usize = 8;
 const LIMIT: Duration = Duration::from_secs(240);
 
-const RUNS: [&[&str]; 26] = [
+const RUNS: [&[&str]; 28] = [
     // The longest first.
     &["--seed", "1", "--minutes", "0.25", "--jobs", "900"],
     &["--seed", "2", "--minutes", "0.25", "--jobs", "900", "--on-unknown", "resend"],
@@ -37,6 +37,8 @@ const RUNS: [&[&str]; 26] = [
     &["limit"],
     &["bulk-delay"],
     &["urgent-limited"],
+    &["server-rate"],
+    &["server-connections"],
     &["redis-full"],
     &["lost-replies"],
     &["lost-replies", "--on-unknown", "resend"],

@@ -48,7 +48,7 @@ pub(super) async fn held(play: Play, mut report: Report) -> Report {
 }
 
 /// The most mails that any stretch of a second saw; they are in the order in which they came.
-fn most_in_a_second(at: &[Instant]) -> usize {
+pub(super) fn most_in_a_second(at: &[Instant]) -> usize {
     let mut sorted = at.to_vec();
     sorted.sort();
     let within = |place: usize| sorted[place..].iter().take_while(|at| **at < sorted[place] + SECOND).count();

@@ -48,6 +48,8 @@ pub(crate) async fn run(scenario: Scenario, args: &Args) -> Report {
         Scenario::BatchSteered => steering::batch_steered(play, report).await,
         Scenario::Sigterm => endings::sigterm(play, report).await,
         Scenario::BulkDelay => pace::bulk_delay(play, report).await,
+        Scenario::ServerRate => pace::server_rate(play, report).await,
+        Scenario::ServerConnections => pace::server_connections(play, report).await,
         Scenario::UrgentLimited => pace::urgent_limited(play, report).await,
         Scenario::ScheduledCancelled => endings::scheduled_cancelled(play, report).await,
     }
@@ -64,8 +66,11 @@ struct Play {
 impl Play {
     /// A site on this Redis, reached directly or by an address of its own.
     async fn site(self, redis: PrivateRedis, url: Option<String>) -> Arc<Site> {
-        let setup = Setup { redis, url, on_unknown: self.on_unknown, lease: self.scale.lease(), toml: String::new() };
-        Site::new(setup).await
+        Site::new(Setup { url, ..self.setup(redis) }).await
+    }
+
+    fn setup(self, redis: PrivateRedis) -> Setup {
+        Setup { redis, url: None, on_unknown: self.on_unknown, lease: self.scale.lease(), toml: String::new() }
     }
 
     /// What all scenarios end with: everything is sent, and the books are closed.

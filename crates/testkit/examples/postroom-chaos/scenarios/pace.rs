@@ -1,11 +1,12 @@
 //! Limits that hold, and whom they keep waiting.
 
 use super::Play;
+use crate::account::Account;
 use crate::crew::{Crew, Post};
 use crate::load::Load;
 use crate::report::Report;
-use crate::site::{Setup, Site};
-use postroom_testkit::PrivateRedis;
+use crate::site::Site;
+use postroom_testkit::{Action, FakeSmtp, PrivateRedis};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,14 +40,7 @@ pub(super) async fn bulk_delay(play: Play, mut report: Report) -> Report {
 
 /// Two mails a second, a newsletter that waits, and urgent mail of another queue and another worker.
 pub(super) async fn urgent_limited(play: Play, mut report: Report) -> Report {
-    let setup = Setup {
-        redis: PrivateRedis::start().await,
-        url: None,
-        on_unknown: play.on_unknown,
-        lease: play.scale.lease(),
-        toml: String::new(),
-    };
-    let site = Site::limited(setup, "2/s").await;
+    let site = Site::limited(play.setup(PrivateRedis::start().await), "2/s").await;
     let of_queue = |queue: &str| {
         let mut post = Post::worker(10);
         post.args.extend(["--queues".to_owned(), queue.to_owned()]);
@@ -66,8 +60,64 @@ pub(super) async fn urgent_limited(play: Play, mut report: Report) -> Report {
     }
     report.within("each urgent mail left", Duration::from_secs(1), longest);
     let arrivals: Vec<Instant> = site.smtp.received().iter().map(|mail| mail.at).collect();
-    let most = most_in_a_second(&arrivals);
+    let most = super::limits::most_in_a_second(&arrivals);
     report.at_most("mails in any second", 3, most);
+    play.tell_logs(&mut report, &crew);
+    report
+}
+
+/// A server that takes so many a second and refuses what is beyond, in each of the three ways that servers do.
+pub(super) async fn server_rate(play: Play, mut report: Report) -> Report {
+    const RATE: usize = 50;
+    let mails = play.scale.pick(1_000, 500);
+    for (code, words) in [
+        (450, "4.7.0 Transmit rate limit exceeded"),
+        (454, "4.7.0 Throttling failure: Maximum sending rate exceeded."),
+        (421, "4.7.0 Our system has detected an unusual rate of mail, try again later"),
+    ] {
+        let refusal = if code == 421 { Action::reply_and_close(code, words) } else { Action::reply(code, words) };
+        let smtp = FakeSmtp::builder().rate(RATE, refusal).start().await;
+        let site = Site::on(play.setup(PrivateRedis::start().await), smtp).await;
+        let mut load = Load::new(&site);
+        load.bulk(mails, &[]).await;
+        let crew = Crew::workers(&site, 2, 10).await;
+        let arrivals = arrived(&site, mails, play.scale.patience()).await;
+        let late: Vec<_> = arrivals.iter().filter(|at| **at - arrivals[0] >= Duration::from_secs(5)).collect();
+        let a_second = late.len() as f64 / (*late[late.len() - 1] - arrivals[0] - Duration::from_secs(5)).as_secs_f64();
+        let least = RATE as f64 * play.scale.pick(0.9, 0.7);
+        let required = format!("after {code}: at least {least} a second once 5 s have passed");
+        report.check(required, format!("{a_second:.1}"), a_second >= least);
+        let account = Account::settled(&site, &load, play.scale.patience()).await;
+        report.check(
+            format!("all {mails} are sent, 0 failed"),
+            account.sent,
+            account.sent == mails && account.failed == 0,
+        );
+        play.tell_logs(&mut report, &crew);
+    }
+    report
+}
+
+/// A server that takes three connections and turns the fourth away.
+pub(super) async fn server_connections(play: Play, mut report: Report) -> Report {
+    const MOST: usize = 3;
+    let mails = play.scale.pick(5_000, 600);
+    let smtp = FakeSmtp::builder().max_connections(MOST).start().await;
+    let site = Site::on(play.setup(PrivateRedis::start().await), smtp).await;
+    super::slow(&site, Duration::from_millis(10));
+    let mut load = Load::new(&site);
+    load.bulk(mails, &[]).await;
+    let crew = Crew::workers(&site, 2, 10).await;
+    arrived(&site, mails, play.scale.patience()).await;
+    let account = Account::settled(&site, &load, play.scale.patience()).await;
+    report.check(format!("all {mails} are sent, 0 failed"), account.sent, account.sent == mails && account.failed == 0);
+    report.at_most(
+        "connections at once, the one that was turned away among them",
+        MOST + 1,
+        site.smtp.peak_connections(),
+    );
+    let turned_away = crew.logs().lines().filter(|line| line.contains("Too many connections")).count();
+    report.note(format!("{} connections were made, {turned_away} refusals are told", site.smtp.connections()));
     play.tell_logs(&mut report, &crew);
     report
 }
@@ -81,11 +131,4 @@ async fn arrived(site: &Arc<Site>, number: usize, patience: Duration) -> Vec<Ins
     let mut arrivals: Vec<Instant> = site.smtp.received().iter().map(|mail| mail.at).collect();
     arrivals.sort();
     arrivals
-}
-
-/// The most that any stretch of a second saw.
-fn most_in_a_second(arrivals: &[Instant]) -> usize {
-    let within =
-        |from: &Instant| arrivals.iter().filter(|at| **at >= *from && **at - *from < Duration::from_secs(1)).count();
-    arrivals.iter().map(within).max().unwrap_or(0)
 }
