@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 measure_bytes() {
-  local number=20000 start
+  local number=60000 start
   write_recipients "$number"
   start_sink
   settings+=(SMTP_HOST=127.0.0.1 SMTP_PORT="$port" SMTP_SECURITY=none)
@@ -13,7 +13,7 @@ measure_bytes() {
   figure "bytes: a single mail that was sent" "$(bytes_each "$start" "$number")" most 400
   ask flushall >/dev/null
   start=$(redis_info used_memory)
-  postroom bulk "${mail[@]}" --csv "$home/recipients.csv" >/dev/null 2>&1
+  postroom bulk "${news[@]}" --csv "$home/recipients.csv" >/dev/null 2>&1
   figure "bytes: a mail of a bulk that waits" "$(bytes_each "$start" "$number")" most 250
   send_all bulk "$number"
   figure "bytes: a mail of a bulk that was sent" "$(bytes_each "$start" "$number")" most 400

@@ -33,7 +33,7 @@ evaluated_a_second() {
 bulk_a_second() {
   local start seen=0
   start=$(now)
-  postroom bulk "${mail[@]}" --csv "$home/recipients.csv" >/dev/null 2>&1 &
+  postroom bulk "${news[@]}" --csv "$home/recipients.csv" >/dev/null 2>&1 &
   while [ "${seen:-0}" != "$1" ]; do
     sleep 0.02
     seen=$(ask hget '{postroom:bulk}:n' queued)
@@ -41,3 +41,4 @@ bulk_a_second() {
   rate "$1" "$start"
   wait $!
 }
+news=(--template newsletter --var title='The first issue' --var intro='This mail was sent by Postroom.')

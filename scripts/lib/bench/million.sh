@@ -6,7 +6,7 @@ measure_million() {
   write_recipients "$number"
   read -r start cpu < <(redis_info used_memory used_cpu_user)
   (cd "$home" && env -i HOME="$HOME" PATH="$PATH" LC_ALL=C "${settings[@]}" python3 "$root/scripts/lib/spent.py" "$home/spent" \
-    "$bin/postroom" bulk "${mail[@]}" --csv "$home/recipients.csv" >/dev/null 2>&1) || fail "the bulk was not put in"
+    "$bin/postroom" bulk "${news[@]}" --csv "$home/recipients.csv" >/dev/null 2>&1) || fail "the bulk was not put in"
   read -r seconds own memory <"$home/spent"
   cpu_after=$(redis_info used_cpu_user)
   figure "million: seconds" "$seconds" most 20
