@@ -2,7 +2,7 @@
 //!
 //! `latency WORKER`, with `REDIS_URL` set: hands over 50 mails a second for 20 seconds to a worker of its own, which
 //! sends them to a fake server in this process; halfway between two of them one goes there by a bare SMTP conversation.
-//! Prints the median and the 99th percentile in milliseconds of the ones and of the others. Time runs from before a mail is
+//! A mail before them warms all up. Prints the median and the 99th percentile in milliseconds of the ones and of the others. Time runs from before a mail is
 //! handed over, or a connection opened for it, until the server has read all of it.
 #![expect(clippy::print_stdout, reason = "the figures are the result")]
 
@@ -37,6 +37,9 @@ async fn main() -> Result<()> {
     let worker = start_worker(&program, &server);
     worker.wait_for_line(" serves ", LIMIT).await;
     let postroom = Postroom::connect(&std::env::var("REDIS_URL")?).await?;
+    // The first one makes connections, on all sides.
+    hand_over(&postroom, "first@example.org".to_owned(), &mut Departures::new()).await?;
+    server.wait_for(1, LIMIT).await;
     let (mut handed_over, mut bare) = (Departures::new(), Departures::new());
     let mut clock = tokio::time::interval(EVERY / 2);
     for number in 0..MAILS {
@@ -45,7 +48,7 @@ async fn main() -> Result<()> {
         clock.tick().await;
         send_bare(&server, format!("bare{number}@example.org"), &mut bare).await?;
     }
-    server.wait_for(2 * MAILS, LIMIT).await;
+    server.wait_for(2 * MAILS + 1, LIMIT).await;
     println!("{} {}", told(&server, &handed_over), told(&server, &bare));
     Ok(())
 }

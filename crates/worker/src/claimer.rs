@@ -241,7 +241,7 @@ impl Claimer {
                     self.start(job, now_ms, asked_at, Provided { reserved, seat, turn });
                 }
                 // What does not go back is lost to nobody but the limit's pace.
-                let settled = leave.settle(&self.office).await;
+                let settled = leave.settle(&self.office, left.is_some()).await;
                 let _ = settled.or_else(|problem| self.office.outage.watch(Err(problem)));
                 let due = |ms: i64| Duration::from_millis(u64::try_from(ms - now_ms).unwrap_or(0).max(1));
                 let more = left.is_some_and(|priority| self.has_room_for(queue, priority));

@@ -74,6 +74,7 @@ impl Leave {
         // With one seat that is free it is seen first whether there is more to send.
         leave.asked = leave.want == 0 && outlet.may_have_more();
         if leave.want == 0 && !leave.asked {
+            outlet.miss_seats();
             return Ok(Answer::Wait(outlet.ask_again_in()));
         }
         let limits = office.limits_on(queue, outlet);
@@ -141,6 +142,7 @@ impl Leave {
             let answer = self.outlet.ask_for_seats(office, self.want).await;
             self.seats = self.outlet.seats(self.want);
             if self.seats.is_empty() {
+                self.outlet.miss_seats();
                 let again = self.outlet.ask_again_in();
                 answer?;
                 return self.without(office, again).await;
@@ -181,8 +183,11 @@ impl Leave {
         (self.seats.pop(), turn)
     }
 
-    /// What was not taken up goes back.
-    pub(crate) async fn settle(mut self, office: &Office) -> Result<()> {
+    /// What was not taken up goes back; `left` tells whether there is more mail than it was given for.
+    pub(crate) async fn settle(mut self, office: &Office, left: bool) -> Result<()> {
+        if left && self.seats.is_empty() {
+            self.outlet.miss_seats();
+        }
         let is_spare = self.asked && !self.seats.is_empty();
         self.seats.clear();
         if is_spare {

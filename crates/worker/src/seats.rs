@@ -48,8 +48,12 @@ impl Outlet {
         let free = if self.transport.has_connections() { count.held.saturating_sub(count.taken) } else { want };
         let number = want.min(free);
         count.taken += number;
-        count.missed |= number < want;
         (0..number).map(|_| Seat(Arc::clone(self))).collect()
+    }
+
+    /// Mail waits for a seat: who serves the queue is told when one is free.
+    pub(crate) fn miss_seats(&self) {
+        self.count().missed = true;
     }
 
     /// Whether there may be more than are free: asking is of use.
