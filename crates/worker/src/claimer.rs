@@ -233,29 +233,34 @@ impl Claimer {
         mut reserved: Option<Admission>,
     ) -> Result<Look, Error> {
         let asked_at = lease_clock::now();
-        match self.asked(queue, ordinary, &leave).await? {
-            ClaimReply::Jobs { jobs, left, next_due_ms, now_ms } => {
+        // Where no answer is heard the leave is not given back: the same claim is said again, and its jobs go by it.
+        let reply = self.asked(queue, ordinary, &leave).await?;
+        let mut left = false;
+        let look = match reply {
+            ClaimReply::Jobs { jobs, left: waits, next_due_ms, now_ms } => {
                 for job in jobs {
                     let (seat, turn) = leave.take_up(&job);
                     let reserved = reserved.take().map(Admission::taken_up);
                     self.start(job, now_ms, asked_at, Provided { reserved, seat, turn });
                 }
-                // What does not go back is lost to nobody but the limit's pace.
-                let settled = leave.settle(&self.office, left.is_some()).await;
-                let _ = settled.or_else(|problem| self.office.outage.watch(Err(problem)));
+                left = waits.is_some();
                 let due = |ms: i64| Duration::from_millis(u64::try_from(ms - now_ms).unwrap_or(0).max(1));
-                let more = left.is_some_and(|priority| self.has_room_for(queue, priority));
-                Ok(Look { left: left.is_some(), more, next_due: next_due_ms.map(due), ..Look::default() })
+                let more = waits.is_some_and(|priority| self.has_room_for(queue, priority));
+                Look { left, more, next_due: next_due_ms.map(due), ..Look::default() }
             }
-            ClaimReply::Paused => Ok(Look::default()),
-            ClaimReply::Wait(wait) => Ok(Look { next_due: Some(wait.min(OTHERS_MAY_HAVE_SPOKEN)), ..Look::default() }),
+            ClaimReply::Paused => Look::default(),
+            ClaimReply::Wait(wait) => Look { next_due: Some(wait.min(OTHERS_MAY_HAVE_SPOKEN)), ..Look::default() },
             ClaimReply::Newer(theirs) => {
                 let problem = Error::NewerProtocol { theirs, ours: postroom_core::store::PROTOCOL_VERSION };
                 self.office.alerts.raise(About::Protocol(queue.clone()), format!("{queue} is not served: {problem}"));
                 self.newer.insert(queue.clone(), asked_at + LOOK_EVERY);
-                Ok(Look::closed(queue, Some(LOOK_EVERY)))
+                Look::closed(queue, Some(LOOK_EVERY))
             }
-        }
+        };
+        // What does not go back is lost to nobody but the limit's pace.
+        let settled = leave.settle(&self.office, left).await;
+        let _ = settled.or_else(|problem| self.office.outage.watch(Err(problem)));
+        Ok(look)
     }
 
     /// Where every slot is taken, the next turn waits for one.

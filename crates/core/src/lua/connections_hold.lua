@@ -118,4 +118,6 @@ if granted > mine then
 end
 granted = shared(mine, granted, room)
 keep(math.max(granted, open))
+-- Who is turned away while nobody has a connection has met no limit: the server is not there.
+if refused and standing == 0 then limit = nil end
 return { 'held', int(granted), int(limit or 0) }

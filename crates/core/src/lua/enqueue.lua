@@ -67,7 +67,7 @@ end
 local wanted = { 'wants' }
 local function want(hashes)
   for hash in string.gmatch(hashes, '%x+') do
-    if not wanted[hash] and redis.call('EXISTS', content_key(hash)) == 0 then
+    if not wanted[hash] and redis.call('HEXISTS', content_key(hash), 'content') == 0 then
       wanted[#wanted + 1] = hash
       wanted[hash] = true
     end
@@ -84,6 +84,8 @@ local new, contents, known, to_ask = {}, {}, 0, any_is_known()
 for index, id in ipairs(ids) do
   if contents[id] or (to_ask and is_known(id)) then
     known = known + 1
+    -- A Redis that forgot its last second may have its job again, from a worker, but not its files.
+    if files[id] then want(files[id]) end
   else
     new[#new + 1] = id
     contents[id] = ARGV[15 + 2 * index]

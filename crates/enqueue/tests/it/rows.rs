@@ -6,7 +6,7 @@ use postroom_testkit::{Process, eventually};
 
 use crate::{Desk, desk::LIMIT};
 
-/// Memory does not grow with the input: a reader of 40 MB of rows stays far below.
+/// Memory does not grow with the input: a reader of 110 MB of rows stays far below.
 #[tokio::test]
 async fn a_long_file_takes_little_memory() {
     let desk = Desk::new().with_templates();

@@ -159,11 +159,16 @@ fn of_error(to: &[EmailAddress], error: &SmtpError) -> Attempt {
     Attempt { phase: Some(error.phase().as_str()), hint: Hint { scope, ..Hint::default() }, ..attempt }
 }
 
-/// Whether a server turned us away at its door, as it does when there are too many of us: the words differ too much to tell
-/// more. A server that is about to end does the same.
+/// Whether a server turned us away at its door because there are too many of us, by what it says: one that is about to end turns
+/// everybody away, too.
 fn is_one_too_many(error: &SmtpError) -> bool {
+    const WORDS: [&str; 4] = ["connection", "too many", "concurren", "session"];
     let at_the_door = matches!(error.phase(), Phase::Connect | Phase::Greeting | Phase::Ehlo);
-    at_the_door && error.reply().is_some_and(|reply| (400..500).contains(&reply.code))
+    let says_so = |words: String| WORDS.iter().any(|word| words.contains(word));
+    at_the_door
+        && error
+            .reply()
+            .is_some_and(|reply| (400..500).contains(&reply.code) && says_so(reply.message().to_lowercase()))
 }
 
 /// What the server said of the mail, and of each recipient at RCPT.

@@ -13,10 +13,9 @@ end
 -- A job needs these until it is over, at `over_ms` at the latest.
 local function refer(files, over_ms)
   for hash in string.gmatch(files, '%x+') do
-    if redis.call('EXISTS', content_key(hash)) == 1 then
-      redis.call('HINCRBY', content_key(hash), 'jobs', 1)
-      content_lives(hash, over_ms - now + DAY_MS)
-    end
+    -- Also of one whose bytes Redis has lost: whoever put it in brings them again.
+    redis.call('HINCRBY', content_key(hash), 'jobs', 1)
+    content_lives(hash, over_ms - now + DAY_MS)
   end
 end
 

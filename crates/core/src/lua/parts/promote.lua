@@ -34,8 +34,9 @@ local function next_due_ms()
       if due > 0 and (earliest == 0 or due < earliest) then earliest = due end
     end
   end
-  local line = tonumber(redis.call('ZRANGE', key('lines'), 0, 0, 'WITHSCORES')[2])
-  if line and line < math.huge and (earliest == 0 or line < earliest) then earliest = math.max(line, 1) end
+  -- A line that may be looked at already is no time to wait for.
+  local line = tonumber(redis.call('ZRANGEBYSCORE', key('lines'), '(' .. int(now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2])
+  if line and line < math.huge and (earliest == 0 or line < earliest) then earliest = line end
   return earliest
 end
 
