@@ -58,7 +58,7 @@ pub(super) async fn urgent_limited(play: Play, mut report: Report) -> Report {
         let at = super::crowd::arrival(&site.smtp, &to, asked + Duration::from_secs(30)).await;
         longest = longest.max(at.map(|at| at - asked)).filter(|_| at.is_some());
     }
-    report.within("each urgent mail left", Duration::from_secs(1), longest);
+    report.within("each urgent mail left", play.scale.seconds(1.0, 4.0), longest);
     let arrivals: Vec<Instant> = site.smtp.received().iter().map(|mail| mail.at).collect();
     let most = super::limits::most_in_a_second(&arrivals);
     report.at_most("mails in any second", 3, most);
@@ -84,7 +84,7 @@ pub(super) async fn server_rate(play: Play, mut report: Report) -> Report {
         let arrivals = arrived(&site, mails, play.scale.patience()).await;
         let late: Vec<_> = arrivals.iter().filter(|at| **at - arrivals[0] >= Duration::from_secs(5)).collect();
         let a_second = late.len() as f64 / (*late[late.len() - 1] - arrivals[0] - Duration::from_secs(5)).as_secs_f64();
-        let least = RATE as f64 * play.scale.pick(0.85, 0.7);
+        let least = RATE as f64 * play.scale.pick(0.85, 0.4);
         let required = format!("after {code}: at least {least} a second once 5 s have passed");
         report.check(required, format!("{a_second:.1}"), a_second >= least);
         let account = Account::settled(&site, &load, play.scale.patience()).await;
