@@ -2,6 +2,7 @@
 //! table, and faults in the order of fixed seeds.
 
 use postroom_testkit::{Process, target_bin, target_example};
+use std::path::Path;
 use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use tokio::task::{JoinSet, LocalSet};
 
 /// Most of the time they wait, so many of them share few processors.
 const AT_A_TIME: usize = 8;
+/// The exit code of a run that shows nothing.
+const VOID: i32 = 3;
 const LIMIT: Duration = Duration::from_secs(240);
 
 const RUNS: [&[&str]; 28] = [
@@ -56,17 +59,27 @@ async fn what_is_guaranteed_holds() {
         runs.spawn_local_on(
             async move {
                 let _turn = turns.acquire().await.expect("it is never closed");
-                let mut command = Command::new(program);
-                // All was built above.
-                command.args(args).arg("--quick").env("POSTROOM_TEST_BINS", "built");
-                let mut process = Process::run(command);
-                let status = process.wait(LIMIT).await;
-                eprintln!("{status}: {}", process.stdout().lines().next().unwrap_or_default());
-                (!status.success()).then(|| format!("{status}\n{}{}", process.stdout(), process.stderr()))
+                let mut ended = play(&program, args).await;
+                // A void run shows nothing either way: its moment was missed, on a machine with much else to do.
+                if ended.0 == Some(VOID) {
+                    ended = play(&program, args).await;
+                }
+                (ended.0 != Some(0)).then_some(ended.1)
             },
             &local,
         );
     }
     let failed: Vec<String> = local.run_until(runs.join_all()).await.into_iter().flatten().collect();
     assert!(failed.is_empty(), "{} of {} runs failed:\n\n{}", failed.len(), RUNS.len(), failed.join("\n"));
+}
+
+/// The exit code of one run, and what it said.
+async fn play(program: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(program);
+    // All was built before.
+    command.args(args).arg("--quick").env("POSTROOM_TEST_BINS", "built");
+    let mut process = Process::run(command);
+    let status = process.wait(LIMIT).await;
+    eprintln!("{status}: {}", process.stdout().lines().next().unwrap_or_default());
+    (status.code(), format!("{status}\n{}{}", process.stdout(), process.stderr()))
 }
