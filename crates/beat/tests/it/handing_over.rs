@@ -125,5 +125,7 @@ async fn a_batch_is_handed_over_once() {
     let (first, second) = (report(0).await, report(1).await);
     assert_eq!((first.total, first.queued, first.sealed), (2, 2, true));
     assert_eq!((second.total, second.cancelled), (2, 2));
-    assert_eq!(fixture.store.due_schedules().await.expect("read").outbox, []);
+    // Meanwhile the next second may have come.
+    let left = fixture.store.due_schedules().await.expect("read").outbox;
+    assert!(left.iter().all(|firing| !outbox.contains(firing)), "{left:?}");
 }

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet};
 
 /// Most of the time they wait, so many of them share few processors.
-const AT_A_TIME: usize = 8;
+const AT_A_TIME: usize = 5;
 /// The exit code of a run that shows nothing.
 const VOID: i32 = 3;
 const LIMIT: Duration = Duration::from_secs(240);
