@@ -208,6 +208,11 @@ impl Claimer {
         if let Some(again_at) = self.newer.get(queue).filter(|again_at| **again_at > asked_at) {
             return Ok(Look::closed(queue, Some(*again_at - asked_at)));
         }
+        if self.unheard.contains_key(queue) {
+            // Its leave was taken then, and the leases of its jobs run: it is said again at once, and takes nothing new.
+            let again = Leave::none(&self.office.outlets()[0]);
+            return self.claim_with(queue, 0, again, None).await;
+        }
         let (outlet, room, reserved) = match self.office.counter(queue).room() {
             Room::Enough(outlet) => (outlet, room, None),
             Room::ForOne(admission) => {

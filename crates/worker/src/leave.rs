@@ -102,6 +102,11 @@ impl Leave {
         leave.under(office, queue, &limits, class_of(queue, most_urgent)).await
     }
 
+    /// For a claim that takes nothing new.
+    pub(crate) fn none(outlet: &Arc<Outlet>) -> Self {
+        Self::seated(outlet, 0)
+    }
+
     fn seated(outlet: &Arc<Outlet>, want: usize) -> Self {
         let seats = outlet.seats(want);
         Self { want: seats.len(), outlet: Arc::clone(outlet), seats, asked: false, way: None, lines: Vec::new() }
