@@ -170,7 +170,8 @@ if #ids > 0 then
   redis.call('ZADD', key('leases'), unpack(leases))
   redis.call('HSET', key('n'), 'lease_ms', int(lease))
   redis.call('HSET', claim_key, 'id', claim_id, 'jobs', table.concat(ids, ' '))
-  redis.call('PEXPIRE', claim_key, int(lease))
+  -- Redis may be away for long before the worker can ask again; whose its jobs are by then, they tell themselves.
+  redis.call('PEXPIRE', claim_key, 3600000)
 end
 local left = most_urgent(looked_at(due_lines()))
 if left then wake(left) end

@@ -10,6 +10,8 @@
 local worker, want, open, cap, refused = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
 -- Not heard for so long, a worker is lost and its connections with it.
 local LOST_MS = 10000
+-- Not heard for so long, it keeps nobody else from opening more where there is no limit.
+local STALE_MS = 5000
 -- After a silence of everybody, such as an outage of Redis, nobody is lost yet.
 local SILENCE_MS = 5000
 local MARK_MS = 3000
@@ -33,15 +35,22 @@ local function forget_the_lost()
   end
 end
 
--- What this worker holds, what all others hold, and how many of those stand. There is an entry for each live worker.
+-- What this worker holds, what all others hold, how many of those stand, and how many are held by who was not heard lately. There is
+-- an entry for each live worker.
 local function holdings()
-  local mine, others, stand = 0, 0, 0
+  local mine, others, stand, stale = 0, 0, 0, 0
   local all = redis.call('HGETALL', key('held'))
   for index = 1, #all, 2 do
     local held, stands = string.match(all[index + 1], '(%d+) (%d+)')
-    if all[index] == worker then mine = tonumber(held) else others, stand = others + held, stand + stands end
+    if all[index] == worker then
+      mine = tonumber(held)
+    else
+      others, stand = others + held, stand + stands
+      local lost_at = tonumber(redis.call('ZSCORE', key('heard'), all[index])) or 0
+      if lost_at < now + LOST_MS - STALE_MS then stale = stale + held end
+    end
   end
-  return mine, others, stand
+  return mine, others, stand, stale
 end
 
 -- One was turned away while others stood: so many it is. Or more stand than were thought to be let in.
@@ -103,7 +112,7 @@ local function keep(held)
 end
 
 forget_the_lost()
-local mine, others, stand = holdings()
+local mine, others, stand, stale = holdings()
 local standing = stand + open
 state.most = math.max(state.most or 0, standing)
 learn(standing)
@@ -114,7 +123,9 @@ if granted > mine then
   local held = others + mine
   local step = math.max(1, math.floor(standing / 16))
   local allowed = math.max(state.most, held <= standing and held + step or held)
-  granted = math.max(math.min(granted, allowed - others), mine)
+  -- Where there is no limit, nobody is left without one, and those of a killed worker are not waited for.
+  local free = limit and 0 or stale
+  granted = math.max(math.min(granted, allowed - others + free), mine, limit and 0 or 1)
 end
 granted = shared(mine, granted, room)
 keep(math.max(granted, open))

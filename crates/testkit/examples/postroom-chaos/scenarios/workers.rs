@@ -138,11 +138,12 @@ pub(super) async fn stopped(play: Play, mut report: Report) -> Report {
 /// Returns how many of the frozen worker's jobs were begun, and of how many of these the server had nothing.
 async fn freeze(play: Play, site: &Site, crew: &mut Crew, log: &mut FaultLog, what: &str) -> (usize, usize) {
     let id = crew.worker_id(0).unwrap_or_default();
+    log.begin(site, format!("{}, {what}", crew.name(0))).await;
+    // Marks come in crowds, which soon pass.
     let end = Instant::now() + Duration::from_secs(10);
     while without_dot(site, &begun_by(site, &id)) < SEVERAL && Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    log.begin(site, format!("{}, {what}", crew.name(0))).await;
     crew.freeze(0);
     let begun = begun_by(site, &id);
     // What had left before it was frozen arrives; what is resent comes after the lease.
