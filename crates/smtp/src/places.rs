@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering::SeqCst},
+    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
 };
 
 use tokio::sync::Notify;
@@ -11,6 +11,8 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub(crate) struct Places {
     allowed: AtomicUsize,
+    /// Whether somebody tells how many there may be, as time goes by.
+    steered: AtomicBool,
     /// Taken: by a connection that is dialled, stands, or says goodbye.
     taken: AtomicUsize,
     standing: AtomicUsize,
@@ -31,6 +33,7 @@ impl Places {
     pub(crate) fn new(allowed: Option<usize>) -> Self {
         Self {
             allowed: AtomicUsize::new(allowed.map_or(usize::MAX, |allowed| allowed.max(1))),
+            steered: AtomicBool::new(false),
             taken: AtomicUsize::new(0),
             standing: AtomicUsize::new(0),
             freed: Notify::new(),
@@ -39,6 +42,7 @@ impl Places {
     }
 
     pub(crate) fn allow(&self, number: usize) {
+        self.steered.store(true, SeqCst);
         self.allowed.store(number, SeqCst);
         self.freed.notify_waiters();
     }
@@ -71,6 +75,15 @@ impl Place {
         self.stands = true;
         self.places.stand(true);
         self
+    }
+
+    /// The connection did not come about while others stand: before who steers has said more, nobody tries in its place. The
+    /// server may let no more in.
+    pub(crate) fn failed(self) {
+        let places = &self.places;
+        if places.steered.load(SeqCst) && places.standing() > 0 {
+            places.allowed.fetch_min(places.taken.load(SeqCst) - 1, SeqCst);
+        }
     }
 }
 

@@ -72,7 +72,8 @@ impl Pool {
         Self(Arc::new(Shared { endpoint, limits, idle: Mutex::default(), places }))
     }
 
-    /// So many connections at the same time from now on. Those beyond end when they come back.
+    /// So many connections at the same time from now on. Those beyond end when they come back. From the first call on, a
+    /// connection that failed while others stood is not tried again before the next call.
     pub fn allow(&self, connections: usize) {
         self.0.places.allow(connections);
     }
@@ -105,8 +106,13 @@ impl Pool {
                 return Ok(self.lend(kept));
             }
             if let Some(place) = shared.places.enter() {
-                let session = Session::connect(&shared.endpoint).await?;
-                return Ok(self.lend(Kept { session, place: place.stands() }));
+                return match Session::connect(&shared.endpoint).await {
+                    Ok(session) => Ok(self.lend(Kept { session, place: place.stands() })),
+                    Err(problem) => {
+                        place.failed();
+                        Err(problem)
+                    }
+                };
             }
             freed.await;
         }

@@ -1,6 +1,6 @@
 -- A worker says how many connections to a server it has and how many it wants, and learns how many it may have: never more over all workers
 -- than is set or than the server has let in. Beyond what has stood at once, one more (of many, a
--- sixteenth more) is opened only when all others stand.
+-- sixteenth more) is opened only when none is being opened.
 --
 -- Keys:    `held` (hash worker -> held and open), `heard` (zset worker -> when it is taken for lost), `state` of the limit
 -- ARGV:    version, worker, want, open (connections that stand), cap (0: none is set), refused (1: one more was turned away at the door)
@@ -10,8 +10,8 @@
 local worker, want, open, cap, refused = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
 -- Not heard for so long, a worker is lost and its connections with it.
 local LOST_MS = 10000
--- Not heard for so long, it keeps nobody else from opening more where there is no limit.
-local STALE_MS = 5000
+-- Not heard for so long while it opened one, it is not waited for: it may have been killed.
+local OPENING_MS = 1000
 -- After a silence of everybody, such as an outage of Redis, nobody is lost yet.
 local SILENCE_MS = 5000
 local MARK_MS = 3000
@@ -35,10 +35,10 @@ local function forget_the_lost()
   end
 end
 
--- What this worker holds, what all others hold, how many of those stand, and how many are held by who was not heard lately. There is
--- an entry for each live worker.
+-- What this worker holds, what all others hold, how many of those stand, and how many are being opened. There is an entry
+-- for each live worker.
 local function holdings()
-  local mine, others, stand, stale = 0, 0, 0, 0
+  local mine, others, stand, opening = 0, 0, 0, 0
   local all = redis.call('HGETALL', key('held'))
   for index = 1, #all, 2 do
     local held, stands = string.match(all[index + 1], '(%d+) (%d+)')
@@ -47,10 +47,10 @@ local function holdings()
     else
       others, stand = others + held, stand + stands
       local lost_at = tonumber(redis.call('ZSCORE', key('heard'), all[index])) or 0
-      if lost_at < now + LOST_MS - STALE_MS then stale = stale + held end
+      if lost_at > now + LOST_MS - OPENING_MS then opening = opening + math.max(held - stands, 0) end
     end
   end
-  return mine, others, stand, stale
+  return mine, others, stand, opening + math.max(mine - open, 0)
 end
 
 -- One was turned away while others stood: so many it is. Or more stand than were thought to be let in.
@@ -112,7 +112,7 @@ local function keep(held)
 end
 
 forget_the_lost()
-local mine, others, stand, stale = holdings()
+local mine, others, stand, opening = holdings()
 local standing = stand + open
 state.most = math.max(state.most or 0, standing)
 learn(standing)
@@ -120,12 +120,8 @@ local limit = limit_in_force()
 local room = limit and math.max(limit - others, 0)
 local granted = room and math.min(want, room) or want
 if granted > mine then
-  local held = others + mine
-  local step = math.max(1, math.floor(standing / 16))
-  local allowed = math.max(state.most, held <= standing and held + step or held)
-  -- Where there is no limit, nobody is left without one, and those of a killed worker are not waited for.
-  local free = limit and 0 or stale
-  granted = math.max(math.min(granted, allowed - others + free), mine, limit and 0 or 1)
+  local step = opening == 0 and math.max(1, math.floor(standing / 16)) or 0
+  granted = math.min(granted, math.max(mine + step, state.most - others))
 end
 granted = shared(mine, granted, room)
 keep(math.max(granted, open))

@@ -142,3 +142,21 @@ async fn fewer_may_be_allowed_later() {
     postroom_testkit::eventually(Duration::from_secs(10), "none left", async || (pool.standing() == 0).then_some(()))
         .await;
 }
+
+#[tokio::test]
+async fn a_connection_that_was_refused_is_not_tried_again_before_more_is_known() {
+    let server = FakeSmtp::builder().max_connections(1).start().await;
+    let pool = pool(&server, PoolLimits::default());
+    pool.allow(3);
+    let one = pool.checkout().await.expect("a session");
+    let refused = pool.checkout().await.expect_err("one too many");
+    assert_eq!(refused.reply().map(|reply| reply.code), Some(421), "{refused}");
+    let (waiting, ()) = tokio::join!(pool.checkout(), async { drop(one) });
+    drop(waiting.expect("the session that came back"));
+    assert_eq!(server.connections(), 2);
+    let one = pool.checkout().await.expect("a session");
+    pool.allow(2);
+    pool.checkout().await.expect_err("one too many still");
+    assert_eq!(server.connections(), 3);
+    drop(one);
+}

@@ -25,12 +25,12 @@ const USUAL_COMMAND_LIMIT: usize = 512 + 100;
 
 /// Serves one connection to its end.
 pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
-    let (number, open) = shared.ledger.open();
+    let (number, standing) = shared.ledger.open();
     let wire = Wire::new(stream, shared.options.reply_delay);
     let mut session = Session {
         wire,
         number,
-        is_one_too_many: open > shared.options.max_connections,
+        is_one_too_many: standing > shared.options.max_connections,
         greeted: false,
         tls: false,
         user: None,
@@ -40,12 +40,16 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
         message: None,
         is_idle: false,
         envelope: None,
-        _open: Open(Arc::clone(&shared)),
+        open: Open(Arc::clone(&shared)),
         shared,
     };
     let Err(end) = session.converse().await;
     match end {
-        End::Close => session.wire.close().await,
+        End::Close => {
+            // Before the other side can know of it, and come again.
+            drop(session.open);
+            session.wire.close().await;
+        }
         End::Reset => session.wire.reset(),
         End::Stall => std::future::pending().await,
         End::Gone => {}
@@ -70,7 +74,7 @@ struct Session {
     /// A mail has ended and nothing came since.
     is_idle: bool,
     envelope: Option<Envelope>,
-    _open: Open,
+    open: Open,
 }
 
 /// Why a conversation is over.

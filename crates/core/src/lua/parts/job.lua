@@ -65,8 +65,8 @@ end
 -- lost its last second); or somebody else has had it since (`past`).
 local function standing(job, worker, fence)
   if fence > job.fence then return has_new_holder(job, worker) and 'past' or 'ahead' end
-  local known_as = job.kept and string.sub(worker, -4) or worker
-  if fence < job.fence or (job.worker and job.worker ~= known_as) then return 'past' end
+  -- Of the worker of a sent job only the last characters may have been kept.
+  if fence < job.fence or (job.worker and job.worker ~= string.sub(worker, -#job.worker)) then return 'past' end
   return job.state == 'sending' and 'holds' or 'last'
 end
 

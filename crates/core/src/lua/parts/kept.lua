@@ -36,7 +36,8 @@ local function parse_kept(id, payload)
   if not header then return nil end
   if string.sub(message_id, 1, 1) == '@' then message_id = id .. message_id end
   return header, {
-    state = 'sent', reason = '', finished_ms = finished, fence = fence, settled = fence, attempt = attempt, tries = tries, worker = worker,
+    state = 'sent', reason = '', finished_ms = finished, fence = fence, settled = fence, attempt = attempt, tries = tries,
+    worker = worker ~= '-' and worker or nil,
     message_id = message_id ~= '-' and message_id or '',
   }
 end
