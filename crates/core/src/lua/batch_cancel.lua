@@ -24,5 +24,5 @@ redis.call('HSET', record, 'cancelled_ms', int(now), 'sealed', '1')
 redis.call('ZADD', key('sweeping'), 0, ARGV[2])
 redis.call('ZREM', key('lines'), ARGV[2])
 for priority = 0, 9 do redis.call('UNLINK', key('line:' .. ARGV[2] .. ':' .. priority)) end
-settle_counters()
+settle()
 return { 'cancelled', moved }

@@ -16,5 +16,5 @@ if job.state == 'sending' and job.begun_ms then return { 'begun' } end
 -- Whether it went out can't be known: a person says so by resolve.
 if job.state == 'unknown' then return { 'in_doubt' } end
 to_finished(job, 'cancelled', ARGV[3])
-settle_counters()
+settle()
 return { 'cancelled' }

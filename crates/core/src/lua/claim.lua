@@ -12,12 +12,12 @@
 local worker, claim_id, want, ordinary, budget = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 watch_time()
 
--- One that nobody has had yet: nothing but its payload is known of it.
-local function is_fresh(job) return job.fence == 0 and not (job.tries or job.attempt or job.retried_ms or job.resends) end
-
-local function told(job, line)
-  local more = job.fresh and {} or redis.call('HMGET', hash_key(job.id), 'attempt', 'tries', 'date_ms', 'message_id', 'recipients', 'generation')
-  return { job.id, job.fence, whole(redis.call('GET', payload_key(job.id))), more[1] or '0', more[2] or '0', more[3] or '', more[4] or '', more[5] or '', more[6] or '0', line or '' }
+local function told(job, payload, line)
+  local hash = job.hash
+  return {
+    job.id, job.fence, whole(payload), hash.attempt or '0', hash.tries or '0', hash.date_ms or '', hash.message_id or '', hash.recipients or '',
+    hash.generation or '0', line or '',
+  }
 end
 
 local claim_key = key('claim:' .. worker)
@@ -27,7 +27,9 @@ local function asked_before()
   local reply = { 'claimed', 9, '0', int(now) }
   for id in string.gmatch(last[2] or '', '%S+') do
     local job = load(id)
-    if job and job.state == 'sending' and job.worker == worker and not job.begun_ms then reply[#reply + 1] = told(job) end
+    if job and job.state == 'sending' and job.worker == worker and not job.begun_ms then
+      reply[#reply + 1] = told(job, redis.call('GET', payload_key(id)))
+    end
   end
   return reply
 end
@@ -70,6 +72,12 @@ local function note_taken(batch)
   redis.call('HSET', batch_key(batch), 'next_us', int(facts.next_us))
 end
 
+local function flight_of(job)
+  local until_ms = dies_ms(job)
+  if job.expires_ms > 0 then until_ms = math.min(until_ms, job.expires_ms) end
+  return table.concat({ job.fence, worker, now_text, job.lease_ms, int(until_ms), job.batch }, ' ')
+end
+
 -- Where the job has to stand instead, if it may not be taken from here: in its batch's line, or in that of its limits.
 local function step_aside(job, from)
   if from ~= job.batch and has_line(job) and not (from and line_due_ms(job.batch) <= now) then
@@ -83,9 +91,13 @@ local function step_aside(job, from)
   return true
 end
 
--- Whether the id was handed out. `from` is the line that it stood in, if any.
-local function take(id, from)
-  local job, why, version = load(id)
+-- Whether the id was handed out. `from` is the line that it stood in, if any; its payload, and that nothing else is known of it, may
+-- be at hand.
+local taken = {}
+local function take(id, from, payload, facts)
+  if taken[id] then return false end
+  payload = payload or redis.call('GET', payload_key(id)) or ''
+  local job, why, version = load(id, payload, facts)
   if why == 'newer' then newer = version; return false end
   if why == 'unreadable' and redis.call('HGET', hash_key(id), 'state') ~= 'failed' then set_aside(id, 'queued') end
   if not job or job.state ~= 'queued' or end_if_overdue(job) then return false end
@@ -94,16 +106,21 @@ local function take(id, from)
   line = line or (from and not is_of_batch(from) and from) or nil
   if line then use_turn(line) end
   if has_line(job) then note_taken(job.batch) end
-  job.fresh = is_fresh(job)
+  local is_first = next(job.hash) == nil
   job.fence = job.fence + 1
-  set(job, 'state', 'sending', 'fence', job.fence, 'worker', worker, 'claimed_ms', int(now))
+  if is_first then
+    write_later('MSET', nil, flight_key(id), flight_of(job))
+  else
+    set(job, 'state', 'sending', 'fence', job.fence, 'worker', worker, 'claimed_ms', now_text)
+  end
+  taken[id] = true
   leases[#leases + 1] = int(now + job.lease_ms)
   leases[#leases + 1] = id
   move(job.batch, 'queued', 'sending')
   lease = math.max(lease or 0, job.lease_ms)
   if class_of(job.priority) ~= 'urgent' then ordinary = ordinary - 1 end
   ids[#ids + 1] = id
-  reply[#reply + 1] = told(job, line)
+  reply[#reply + 1] = told(job, payload, line)
   return true
 end
 
@@ -112,21 +129,36 @@ local function room(priority)
   return class_of(priority) == 'urgent' and left or math.min(left, ordinary)
 end
 
+-- The payloads of these, and an empty table where nothing else is known of any of them.
+local function at_hand(ids)
+  local payloads, others = {}, {}
+  for _, id in ipairs(ids) do
+    payloads[#payloads + 1] = payload_key(id)
+    others[#others + 1] = hash_key(id)
+    others[#others + 1] = flight_key(id)
+  end
+  return redis.call('MGET', unpack(payloads)), redis.call('EXISTS', unpack(others)) == 0 and {} or nil
+end
+
+-- Whether there were any.
 local function take_from_ready(priority)
-  local ready = key('ready:' .. priority)
+  local ready, found = key('ready:' .. priority), false
   while room(priority) > 0 and budget > 0 do
     local popped = redis.call('LPOP', ready, math.min(room(priority), budget))
-    if not popped or #popped == 0 then return end
+    if not popped or #popped == 0 then return found end
+    found = true
+    local payloads, facts = at_hand(popped)
     for index, id in ipairs(popped) do
       budget = budget - 1
-      take(id)
+      take(id, nil, payloads[index], facts)
       if newer then
         for back = #popped, index, -1 do redis.call('LPUSH', ready, popped[back]) end
         budget = 0
-        return
+        return found
       end
     end
   end
+  return found
 end
 
 -- Whether the next of the line may be taken.
@@ -157,13 +189,13 @@ local function settle_line(name)
   redis.call('ZADD', key('lines'), due == math.huge and PAUSED or int(math.max(due, 0)), name)
 end
 
-local lines = due_lines()
+local lines, lists = due_lines(), ready_lists()
 for priority = 0, 9 do
   for _, line in ipairs(lines) do take_from_line(line, priority) end
-  take_from_ready(priority)
+  if lists > 0 and take_from_ready(priority) then lists = lists - 1 end
 end
 for _, line in ipairs(lines) do settle_line(line) end
-settle_counters()
+settle()
 if newer and #ids == 0 then return { 'newer', newer } end
 
 if #ids > 0 then

@@ -44,5 +44,5 @@ local function defer(at)
 end
 
 for at = 3, #ARGV, 9 do replies[#replies + 1] = defer(at) end
-settle_counters()
+settle()
 return replies

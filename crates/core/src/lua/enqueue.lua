@@ -112,7 +112,7 @@ local function put_in()
     count(batch_key(batch), state, #new)
     count(batch_key(batch), 'total', #new)
   end
-  settle_counters()
+  settle()
   if state == 'queued' then wake(priority) end
 end
 

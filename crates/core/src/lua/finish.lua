@@ -1,7 +1,7 @@
 -- What came of a try, where it settles the job. What is known is never thrown away: the last holder is heard however late, and
 -- `sent` from anybody as long as nobody else has begun.
 --
--- Keys:    job `<id>` and `h:<id>`, `leases`, index `<state>`, `sent:<hour>`, batch `t:<ref>`, counters
+-- Keys:    job `<id>`, `h:<id>` and `f:<id>`, `leases`, index `<state>`, `sent:<hour>`, batch `t:<ref>`, counters
 -- ARGV:    version, worker, then for each job: id, fence, outcome (sent | failed | unknown), reason, attempt (counted so far),
 --          error_code, error_message, receipt, recipients (JSON; [] when all of them accepted it, or nothing is known), lines of its story, ms
 -- Replies: for each job: finished (also when said again) | late (taken after the lease was lost) | twice (somebody else sends it
@@ -44,9 +44,20 @@ local function note_trouble(job, is_first, code, message, recipients)
   end
 end
 
+-- Most of them are in flight.
+local PER_JOB = 11
+local flights, seen = flights_of(3, PER_JOB), {}
+local function loaded(id, place)
+  -- Told twice at once, the second is judged by what the first has done.
+  if seen[id] then settle() end
+  local flight = not seen[id] and flights[place]
+  seen[id] = true
+  return load(id, redis.call('GETRANGE', payload_key(id), 0, FOLDED_BYTES), flight and parse_flight(flight), flight and true)
+end
+
 local function finish(at)
   local id, fence, outcome = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
-  local job = load(id)
+  local job = loaded(id, (at - 3) / PER_JOB + 1)
   if not job then return of_tombstone(id, fence, outcome) end
   local stands = standing(job, worker, fence)
   if stands == 'ahead' then job.fence = fence end
@@ -70,6 +81,6 @@ local function finish(at)
   return (stands == 'holds' or stands == 'ahead') and 'finished' or 'late'
 end
 
-for at = 3, #ARGV, 11 do replies[#replies + 1] = finish(at) end
-settle_counters()
+for at = 3, #ARGV, PER_JOB do replies[#replies + 1] = finish(at) end
+settle()
 return replies

@@ -18,7 +18,7 @@ local function end_if_expired(job)
   local waits = job.state == 'scheduled' or job.state == 'queued' or job.state == 'deferred'
   if waits and not job.swept and job.expires_ms > 0 and now >= job.expires_ms then
     to_finished(job, 'cancelled', 'expired')
-    settle_counters()
+    settle()
   end
 end
 
@@ -35,7 +35,7 @@ local function told(id)
     local whole_payload, hash = unfolded(id, payload)
     return { 'sent', whole_payload, flat(hash) }
   end
-  local hash = redis.call('HGETALL', hash_key(id))
+  local hash = flat(job.hash)
   if job.swept then
     hash[#hash + 1] = 'reason'
     hash[#hash + 1] = 'batch'

@@ -8,7 +8,7 @@
 -- Includes: prelude job time promote
 if redis.call('HEXISTS', key('n'), 'paused_ms') == 1 then return { 'none', '0', int(now) } end
 promote(tonumber(ARGV[2]))
-settle_counters()
+settle()
 local free, limited = {}, {}
 for _, line in ipairs(looked_at(due_lines())) do
   local among = is_of_batch(line[1]) and free or limited

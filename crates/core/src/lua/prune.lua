@@ -43,7 +43,7 @@ if swept and redis.call('ZSCORE', key('sweeping'), swept) == ARGV[4] then
       pruned = pruned + 1
     end
   end
-  settle_counters()
+  settle()
   local cursor = redis.call('ZINCRBY', key('sweeping'), #ARGV - 4, swept)
   local total = tonumber(redis.call('HGET', batch_key(swept), 'total') or 0)
   if tonumber(cursor) >= total then

@@ -13,11 +13,11 @@ end
 if job.state ~= 'unknown' then return { 'refused', job.state } end
 if ARGV[3] == 'resend' and batch_cancelled(job.batch) then return { 'refused', 'of a cancelled batch' } end
 if ARGV[3] == 'resend' then
-  redis.call('HDEL', hash_key(job.id), 'reason')
+  unset(job, 'reason')
   set(job, 'retried_ms', int(now))
   to_queued(job, false)
 else
   to_finished(job, ARGV[3], 'person')
 end
-settle_counters()
+settle()
 return { 'resolved' }

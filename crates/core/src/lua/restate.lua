@@ -71,7 +71,7 @@ local function hold(job, fence, message_id, date_ms)
   end
   job.state = 'sending'
   set(job, 'state', 'sending', 'fence', fence, 'worker', worker)
-  redis.call('HDEL', hash_key(job.id), 'begun_ms', 'due_ms')
+  unset(job, 'begun_ms', 'due_ms')
   if message_id ~= '' then set(job, 'begun_ms', int(now), 'message_id', message_id, 'date_ms', date_ms) end
   redis.call('ZADD', key('leases'), int(now + job.lease_ms), job.id)
   return 'held'
@@ -103,7 +103,7 @@ end
 open_run()
 local replies = { 0 }
 for at = 5, #ARGV, 6 do replies[#replies + 1] = restate(at) end
-settle_counters()
+settle()
 if spoken == '1' then
   heard(worker)
   forget_the_dead()

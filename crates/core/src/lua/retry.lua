@@ -20,10 +20,10 @@ elseif job.state == 'failed' or job.state == 'cancelled' then
   redis.call('ZREM', key(job.state), job.id)
   redis.call('PERSIST', payload_key(job.id))
   redis.call('PERSIST', hash_key(job.id))
-  redis.call('HDEL', hash_key(job.id), 'finished_ms', 'reason', 'error_code', 'error_message', 'worker', 'begun_ms', 'due_ms', 'resends', 'stalls', 'stalls_in_crowd')
+  unset(job, 'finished_ms', 'reason', 'error_code', 'error_message', 'worker', 'begun_ms', 'due_ms', 'resends', 'stalls', 'stalls_in_crowd')
   redis.call('HINCRBY', hash_key(job.id), 'generation', 1)
   -- Who was refused is tried again; who accepted it is not.
-  local recipients = redis.call('HGET', hash_key(job.id), 'recipients')
+  local recipients = job.hash.recipients
   if recipients then set(job, 'recipients', (string.gsub(recipients, '"result":"refused"', '"result":"open"'))) end
   set(job, 'state', 'queued', 'attempt', '0', 'retried_ms', int(now))
   if job.files then refer(job.files, now + job.max_age_ms + job.retention_ms) end
@@ -34,5 +34,5 @@ elseif job.state == 'failed' or job.state == 'cancelled' then
 else
   return { 'refused', job.state, '' }
 end
-settle_counters()
+settle()
 return { 'queued' }

@@ -28,6 +28,7 @@ local STALLS_ALONE, STALLS_IN_CROWD = 3, 10
 local function is_poison(job, crowd)
   local seen = tonumber(string.match(redis.call('HGET', key('workers'), job.worker) or '', '^%d+'))
   if not seen or seen > now - job.lease_ms * 0.8 then return false end
+  land(job)
   if crowd > 1 then return redis.call('HINCRBY', hash_key(job.id), 'stalls_in_crowd', 1) >= STALLS_IN_CROWD end
   return redis.call('HINCRBY', hash_key(job.id), 'stalls', 1) >= STALLS_ALONE
 end
@@ -91,7 +92,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('expiring'), '-inf', int(now
     expired = expired + 1
   end
 end
-settle_counters()
+settle()
 
 local ready = most_urgent(looked_at(due_lines()))
 if ready then wake(ready) end

@@ -11,6 +11,7 @@ const PARTS: [(&str, &str); 6] = [
         "job",
         concat!(
             include_str!("../lua/parts/header.lua"),
+            include_str!("../lua/parts/flight.lua"),
             include_str!("../lua/parts/kept.lua"),
             include_str!("../lua/parts/contents.lua"),
             include_str!("../lua/parts/job.lua")

@@ -29,15 +29,26 @@ local function full_header(terms, enqueued)
   }, ' ')
 end
 
--- Read once in a script.
+-- What a job is promised, but for its times.
+local function promises(version, priority, max_age, attempts, lease, on_unknown, retention, batch, flags)
+  return {
+    version = tonumber(version), priority = priority, max_age_ms = tonumber(max_age), attempts = tonumber(attempts), lease_ms = tonumber(lease),
+    on_unknown = on_unknown, retention_ms = tonumber(retention), batch = batch, sensitive = flags == 'sensitive',
+  }
+end
+
+-- Read once in a script, with what was made of them.
 local known_terms = {}
 local function terms_at(ref)
   local known = known_terms[ref]
   if known == nil then
-    local batch, start, priority, delay, at, expires_in, expires_at, rest, _, _, _, _, _, _, _, flags =
+    local batch, start, priority, delay, at, expires_in, expires_at, rest, max_age, attempts, lease, on_unknown, retention, _, _, flags =
       string.match(redis.call('GET', base .. ':t:' .. ref) or '', TERMS)
     known = batch and terms_of(priority, delay, at, expires_in, expires_at, rest, batch, flags) or false
-    if known then known.start = tonumber(start) end
+    if known then
+      known.start, known.headers = tonumber(start), {}
+      known.promises = { __index = promises(VERSION, priority, max_age, attempts, lease, on_unknown, retention, batch, flags) }
+    end
     known_terms[ref] = known
   end
   return known
@@ -48,7 +59,10 @@ local function whole_header(payload)
   local ref, since = string.match(payload, '^%d+ @(%S+) (%d+)\n')
   if not ref then return string.match(payload, '^[^\n]*\n') end
   local terms = terms_at(ref)
-  return terms and full_header(terms, terms.start + tonumber(since)) .. '\n'
+  if not terms then return nil end
+  -- Rows that were put in together are told the same.
+  terms.headers[since] = terms.headers[since] or full_header(terms, terms.start + tonumber(since)) .. '\n'
+  return terms.headers[since]
 end
 
 -- The payload as everybody but us knows it: its header in full.
@@ -58,17 +72,25 @@ local function whole(payload)
   return header and header .. string.sub(payload, string.find(payload, '\n', 1, true) + 1) or payload
 end
 
+-- A row's job: of what it shares with the others, nothing is written down for it.
+local function of_row(ref, since)
+  local terms = terms_at(ref)
+  if not terms then return nil end
+  local enqueued = terms.start + tonumber(since)
+  local times = { enqueued_ms = enqueued, due_ms = due_of(terms, enqueued), expires_ms = expiry_of(terms, enqueued) }
+  return setmetatable(times, terms.promises)
+end
+
 local function parse_header(payload)
   local written = tonumber(string.match(payload, '^(%d+) '))
   -- What a newer version writes is not ours to judge, not even its header.
   if written and written > VERSION then return nil, written end
+  local ref, since = string.match(payload, '^%d+ @(%S+) (%d+)\n')
+  if ref then return of_row(ref, since) end
   local version, priority, enqueued, due, expires, max_age, attempts, lease, on_unknown, retention, _, _, batch, flags =
-    string.match(whole_header(payload) or '', HEADER)
+    string.match(payload, HEADER)
   if not version then return nil end
-  return {
-    version = tonumber(version), priority = priority, enqueued_ms = tonumber(enqueued), due_ms = tonumber(due),
-    expires_ms = tonumber(expires), max_age_ms = tonumber(max_age), attempts = tonumber(attempts),
-    lease_ms = tonumber(lease), on_unknown = on_unknown, retention_ms = tonumber(retention), batch = batch,
-    sensitive = flags == 'sensitive',
-  }
+  local job = promises(version, priority, max_age, attempts, lease, on_unknown, retention, batch, flags)
+  job.enqueued_ms, job.due_ms, job.expires_ms = tonumber(enqueued), tonumber(due), tonumber(expires)
+  return job
 end

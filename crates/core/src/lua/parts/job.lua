@@ -17,7 +17,23 @@ local function batch_facts(batch)
 end
 local function batch_cancelled(batch) return batch ~= '-' and batch_facts(batch).cancelled end
 
-local FIELDS = { 'state', 'fence', 'worker', 'begun_ms', 'attempt', 'tries', 'resends', 'retried_ms', 'settled', 'files' }
+-- What is known of the job beside its promises: the fields of its hash, and those that every script asks for by their own names.
+local function with_facts(job, id, hash)
+  job.id, job.hash, job.fence = id, hash, tonumber(hash.fence or 0)
+  job.state, job.worker, job.begun_ms, job.attempt, job.tries = hash.state, hash.worker, hash.begun_ms, hash.attempt, hash.tries
+  job.resends, job.retried_ms, job.settled, job.files = hash.resends, hash.retried_ms, hash.settled, hash.files
+  return job
+end
+
+-- The fields of its hash, and whether it is in flight and has none.
+local function facts_of(id)
+  local hash, flat = {}, redis.call('HGETALL', hash_key(id))
+  for index = 1, #flat, 2 do hash[flat[index]] = flat[index + 1] end
+  if flat[1] then return hash, false end
+  local flight = redis.call('GET', flight_key(id))
+  if flight then return parse_flight(flight), true end
+  return hash, false
+end
 
 -- One that was sent and is kept as one string. Without its batch's terms its time is over.
 local function load_kept(id, payload)
@@ -25,27 +41,26 @@ local function load_kept(id, payload)
   if written > VERSION then return nil, 'newer', written end
   local header, hash = parse_kept(id, payload)
   if not header then return nil, 'missing' end
-  local job = parse_header(header .. '\n')
-  for field, value in pairs(hash) do job[field] = value end
-  job.id, job.fence, job.kept = id, tonumber(hash.fence), true
+  local job = with_facts(parse_header(header .. '\n'), id, hash)
+  job.kept = true
   return job
 end
 
--- Returns the job, or nil with 'missing', 'unreadable', or 'newer' and its version. Of the payload only the header is read: the rest may be large.
-local function load(id)
-  local header = redis.call('GETRANGE', payload_key(id), 0, 255)
+-- Returns the job, or nil with 'missing', 'unreadable', or 'newer' and its version. Of the payload, unless it is at hand, only the
+-- header is read: the rest may be large. Where its facts are at hand too, and tell no state, it is known to be queued.
+local function load(id, payload, facts, in_flight)
+  local header = payload or redis.call('GETRANGE', payload_key(id), 0, 255)
   if header == '' then return nil, 'missing' end
   if is_kept(header) then return load_kept(id, header) end
   local job, newer = parse_header(header)
   if newer then return nil, 'newer', newer end
   if not job then return nil, 'unreadable' end
-  job.id = id
-  for index, value in ipairs(redis.call('HMGET', hash_key(id), unpack(FIELDS))) do
-    if value then job[FIELDS[index]] = value end
-  end
-  job.fence = tonumber(job.fence or 0)
+  local hash = facts
+  if not hash then hash, in_flight = facts_of(id) end
+  with_facts(job, id, hash)
+  job.in_flight, job.payload = in_flight, payload
   if not job.state then
-    local waits = redis.call('ZSCORE', key('scheduled:' .. class_of(job.priority)), id)
+    local waits = not facts and redis.call('ZSCORE', key('scheduled:' .. class_of(job.priority)), id)
     job.state = waits and 'scheduled' or 'queued'
   end
   -- A cancelled batch took its waiting jobs with it, counters and all, in one move.
@@ -57,7 +72,7 @@ end
 local function has_new_holder(job, worker)
   if job.state ~= 'sending' or job.worker == worker then return false end
   local since = tonumber(redis.call('HGET', key('run'), 'since_ms'))
-  local claimed = tonumber(redis.call('HGET', hash_key(job.id), 'claimed_ms'))
+  local claimed = tonumber(job.hash.claimed_ms)
   return since and claimed and claimed >= since
 end
 
@@ -73,7 +88,31 @@ end
 -- Whether what came of this claim was heard already.
 local function is_settled(job, fence) return tonumber(job.settled) == fence end
 
-local function set(job, ...) redis.call('HSET', hash_key(job.id), ...) end
+-- Its hash takes the place of its flight.
+local function land(job)
+  if not job.in_flight then return end
+  local flat = {}
+  for field, value in pairs(job.hash) do
+    flat[#flat + 1] = field
+    flat[#flat + 1] = value
+  end
+  redis.call('UNLINK', flight_key(job.id))
+  redis.call('HSET', hash_key(job.id), unpack(flat))
+  job.in_flight = false
+end
+
+local function set(job, ...)
+  land(job)
+  redis.call('HSET', hash_key(job.id), ...)
+  local flat = { ... }
+  for index = 1, #flat, 2 do job.hash[flat[index]] = flat[index + 1] end
+end
+
+local function unset(job, ...)
+  land(job)
+  redis.call('HDEL', hash_key(job.id), ...)
+  for _, field in ipairs({ ... }) do job.hash[field] = nil end
+end
 
 -- What is to be set with whatever comes next, at once.
 local function note(job, field, value)
@@ -94,11 +133,12 @@ end
 local function dies_ms(job) return (tonumber(job.retried_ms) or job.due_ms) + job.max_age_ms end
 
 -- Takes the job out of whatever index its state keeps it in. Lists are left alone: claim skips what is not queued.
+local leases_key = key('leases')
 local function unindex(job)
   if job.state == 'scheduled' or job.state == 'deferred' then
     redis.call('ZREM', key(job.state .. ':' .. class_of(job.priority)), job.id)
   elseif job.state == 'sending' then
-    redis.call('ZREM', key('leases'), job.id)
+    write_later('ZREM', leases_key, job.id)
   elseif job.state ~= 'queued' and job.state ~= 'sent' then
     redis.call('ZREM', key(job.state), job.id)
   end
@@ -111,7 +151,7 @@ local function told_again(line) return (string.gsub(line, '^%d+ ([+-]) %d+ %d+ '
 -- of a day is not told a thousand times. Of a story that is too long all the same, the oldest lines go.
 local STORY_BYTES = 16384
 local function record_line(job, line)
-  local story = job.notes and job.notes.attempts or redis.call('HGET', hash_key(job.id), 'attempts') or ''
+  local story = job.notes and job.notes.attempts or job.hash.attempts or ''
   local last = string.match(story, '[^\n]*$')
   if string.find(line, '^%d+ %-') and told_again(last) == told_again(line) then
     story = string.sub(story, 1, #story - #last)
@@ -179,7 +219,7 @@ local function to_queued(job, first)
   unindex(job)
   watch_expiry(job)
   set(job, 'state', 'queued')
-  redis.call('HDEL', hash_key(job.id), 'worker', 'begun_ms', 'due_ms')
+  unset(job, 'worker', 'begun_ms', 'due_ms')
   make_ready(job, first, job.id)
   move(job.batch, job.state, 'queued')
   job.state = 'queued'
@@ -204,7 +244,7 @@ end
 -- Of a job whose result is not kept: a tombstone.
 local function bury(job, reason)
   local hash = hash_key(job.id)
-  redis.call('UNLINK', payload_key(job.id), hash)
+  redis.call('UNLINK', payload_key(job.id), hash, flight_key(job.id))
   redis.call('HSET', hash, 'state', job.state, 'reason', reason, 'finished_ms', int(now), 'fence', job.fence)
   redis.call('PEXPIRE', hash, TOMBSTONE_MS)
 end
@@ -237,7 +277,7 @@ local function to_finished(job, state, reason)
   note(job, 'reason', reason)
   note(job, 'finished_ms', int(now))
   set_notes(job)
-  redis.call('HDEL', hash, 'begun_ms', 'due_ms')
+  unset(job, 'begun_ms', 'due_ms')
   if job.sensitive then drop_sensitive(job) end
   redis.call('PEXPIRE', payload_key(job.id), int(job.retention_ms))
   redis.call('PEXPIRE', hash, int(math.max(job.retention_ms, TOMBSTONE_MS)))
@@ -249,7 +289,7 @@ local function to_deferred(job, delay_ms)
   unindex(job)
   set(job, 'state', 'deferred', 'due_ms', int(due))
   watch_expiry(job)
-  redis.call('HDEL', hash_key(job.id), 'worker', 'begun_ms')
+  unset(job, 'worker', 'begun_ms')
   wait_until(job, 'deferred', due)
   move(job.batch, job.state, 'deferred')
   job.state = 'deferred'
@@ -265,7 +305,7 @@ local function to_unknown(job)
   if job.on_unknown == 'fail' then return to_finished(job, 'failed', 'unknown') end
   unindex(job)
   set(job, 'state', 'unknown', 'reason', 'unknown')
-  redis.call('HDEL', hash_key(job.id), 'worker', 'begun_ms')
+  unset(job, 'worker', 'begun_ms')
   redis.call('ZADD', key('unknown'), int(now), job.id)
   redis.call('ZREM', key('expiring'), job.id)
   if job.files then refer_longer(job.files) end

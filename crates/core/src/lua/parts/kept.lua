@@ -2,7 +2,7 @@
 --   version sent <finished_ms> <fence>.<attempt>.<tries> <its worker's last four characters> <message_id> <terms>
 --   <the mail, as it was>
 --   <receipt, or nothing>
---   <story: the lines of `attempts`, each with the ms from its time to finished_ms in place of its time>
+--   <story: the lines of `attempts`, each with the ms from its time to finished_ms in place of its time; shortly where it can be>
 -- `message_id` that begins with @ is the job's id at that domain. Terms: a row's `@<ref> <ms>`, or `<priority> <ms from its enqueueing to finished_ms> <attempts>`
 -- and, where there is more to tell, `d<due_ms>`, `e<expires_ms>`, `b<batch>`, `s` (sensitive).
 -- Those of one hour stand in the list `sent:<hour since 1970>`, in order; the zset `sent` tells for each hour when all of it may go.
@@ -42,12 +42,27 @@ local function parse_kept(id, payload)
   }
 end
 
--- A story with the time of each line counted back from then, or the other way round: the same is done for both.
-local function counted_back(story, finished)
-  return (string.gsub(story, '([^\n]+)', function(line)
-    local front, at, rest = string.match(line, '^(%d+ [+-] )(%-?%d+)( .*)$')
-    return front and front .. int(finished - at) .. rest
-  end))
+local function counted_back(line, finished)
+  local front, at, rest = string.match(line, '^(%d+ [+-] )(%-?%d+)( .*)$')
+  return front and front .. int(finished - at) .. rest or line
+end
+
+-- What nearly all of these stories are, shortly: `! at_ms ms transport reply`.
+local function shortened(line, finished)
+  local at, ms, transport, reply = string.match(line, '^1 %+ (%-?%d+) (%d+) accepted (%S+) dot = = (.*)$')
+  if not at then return counted_back(line, finished) end
+  return '! ' .. int(finished - at) .. ' ' .. ms .. ' ' .. transport .. ' ' .. reply
+end
+
+local function lengthened(line, finished)
+  local at, ms, transport, reply = string.match(line, '^! (%-?%d+) (%d+) (%S+) (.*)$')
+  if not at then return counted_back(line, finished) end
+  return '1 + ' .. int(finished - at) .. ' ' .. ms .. ' accepted ' .. transport .. ' dot = = ' .. reply
+end
+
+local function each_line(story, change, finished)
+  if not string.find(story, '\n', 1, true) then return change(story, finished) end
+  return (string.gsub(story, '[^\n]+', function(line) return change(line, finished) end))
 end
 
 -- Payload and hash (as a table) as they would be had they not been put together.
@@ -55,7 +70,7 @@ local function unfolded(id, payload)
   local header, hash = parse_kept(id, payload)
   if not header then return nil end
   local mail, receipt, story = string.match(payload, '^[^\n]*\n([^\n]*)\n([^\n]*)\n(.*)$')
-  hash.receipt, hash.attempts = receipt, counted_back(story or '', hash.finished_ms)
+  hash.receipt, hash.attempts = receipt, each_line(story or '', lengthened, hash.finished_ms)
   return header .. '\n' .. (mail or ''), hash
 end
 
@@ -72,29 +87,37 @@ end
 
 -- The job's place among those sent in this hour.
 local filed_until
+local hour = int(math.floor(now / HOUR_MS))
+local sent_this_hour = key('sent:' .. hour)
 local function file_sent(job)
-  local hour, over = math.floor(now / HOUR_MS), now + math.max(job.retention_ms, TOMBSTONE_MS)
-  redis.call('RPUSH', key('sent:' .. hour), short_id(job.id))
+  local over = now + math.max(job.retention_ms, TOMBSTONE_MS)
+  write_later('RPUSH', sent_this_hour, short_id(job.id))
   if filed_until ~= over then
     redis.call('ZADD', key('sent'), 'GT', int(over), hour)
     filed_until = over
   end
 end
 
-local PLAIN = { 'reason', 'recipients', 'generation', 'sent_twice', 'resends', 'message_id', 'attempts', 'receipt' }
+local UNUSUAL = { 'reason', 'recipients', 'generation', 'sent_twice', 'resends' }
 
 -- Puts payload and hash of a job that has just been sent together. Where the hash tells more than usual it is left as it is; answers
 -- whether it was done.
 local function fold(job, finished)
-  local facts, notes = redis.call('HMGET', hash_key(job.id), unpack(PLAIN)), job.notes or {}
-  for index, field in ipairs(PLAIN) do facts[index] = notes[field] or facts[index] end
-  if facts[1] and facts[1] ~= '' or facts[2] and facts[2] ~= '' or facts[3] or facts[4] or facts[5] then return false end
+  local notes, hash = job.notes or {}, job.hash
+  local function fact(field) return notes[field] or hash[field] or '' end
+  for _, field in ipairs(UNUSUAL) do
+    if fact(field) ~= '' then return false end
+  end
   -- A large mail is not moved about for it.
-  local payload = redis.call('GETRANGE', payload_key(job.id), 0, FOLDED_BYTES)
+  local payload = job.payload or redis.call('GETRANGE', payload_key(job.id), 0, FOLDED_BYTES)
   if #payload > FOLDED_BYTES then return false end
-  local header, mail = string.match(payload, '^([^\n]*)\n([^\n]*)')
-  if not header then return false end
-  local message_id = facts[6] or '-'
+  local first = string.find(payload, '\n', 1, true)
+  if not first then return false end
+  local second = string.find(payload, '\n', first + 1, true)
+  local header, mail = string.sub(payload, 1, first - 1), string.sub(payload, first + 1, second and second - 1)
+  local message_id, receipt = fact('message_id'), fact('receipt')
+  if message_id == '' then message_id = '-' end
+  if string.find(receipt, '\n', 1, true) then receipt = string.gsub(receipt, '\n', ' ') end
   if string.sub(message_id, 1, #job.id + 1) == job.id .. '@' then message_id = string.sub(message_id, #job.id + 1) end
   local line = table.concat({
     VERSION, 'sent', int(finished), job.fence .. '.' .. (notes.attempt or job.attempt or '0') .. '.' .. (job.tries or '0'),
@@ -102,8 +125,8 @@ local function fold(job, finished)
   }, ' ')
   -- Whoever looks at it reads no more than the first 256 bytes.
   if #line > 250 then return false end
-  redis.call('SET', payload_key(job.id), table.concat({ line, mail, (string.gsub(facts[8] or '', '\n', ' ')), counted_back(facts[7] or '', finished) }, '\n'))
-  redis.call('UNLINK', hash_key(job.id))
+  write_later('MSET', nil, payload_key(job.id), table.concat({ line, mail, receipt, each_line(fact('attempts'), shortened, finished) }, '\n'))
+  write_later('UNLINK', nil, job.in_flight and flight_key(job.id) or hash_key(job.id))
   return true
 end
 
@@ -117,5 +140,5 @@ local function unfold(job)
   end
   redis.call('SET', payload_key(job.id), payload)
   redis.call('HSET', hash_key(job.id), unpack(flat))
-  job.kept = false
+  job.kept, job.hash = false, hash
 end

@@ -12,7 +12,17 @@ local function key(name) return base .. ':' .. name end
 local function payload_key(id) return base .. ':' .. string.sub(id, -26) end
 local function hash_key(id) return base .. ':h:' .. string.sub(id, -26) end
 local function batch_key(batch) return base .. ':b:' .. batch end
-local function int(number) return string.format('%.0f', number) end
+
+-- A whole number as Redis takes it; the same ones come again and again in a script.
+local ints = {}
+local function int(number)
+  local text = ints[number]
+  if not text then
+    text = string.format('%.0f', number)
+    ints[number] = text
+  end
+  return text
+end
 
 local clock = redis.call('TIME')
 local now_us = clock[1] * 1000000 + clock[2]
@@ -27,7 +37,20 @@ local function class_of(priority)
 end
 local CLASSES = { 'urgent', 'normal', 'low' }
 
--- Counters: collected while the script runs, written once by `settle_counters`.
+-- Writes that many jobs of a script need alike: collected, and made at once by `settle`. What is read before sees nothing of them.
+local later = {}
+local function write_later(command, place, word, more)
+  local name = place or command
+  local write = later[name]
+  if not write then
+    write = { command, place }
+    later[name] = write
+  end
+  write[#write + 1] = word
+  write[#write + 1] = more
+end
+
+-- Counters: collected as well.
 local deltas = {}
 local function count(where, field, by)
   local fields = deltas[where]
@@ -44,8 +67,9 @@ end
 local FINISHED = { sent = true, failed = true, cancelled = true }
 
 -- One job goes from a state to another, in its batch's counters and, while it is unfinished, in its queue's.
+local queue_counters = key('n')
 local function move(batch, from, to)
-  local queue = key('n')
+  local queue = queue_counters
   if from and not FINISHED[from] then count(queue, from, -1) end
   if to and not FINISHED[to] then count(queue, to, 1) end
   if batch ~= '-' then
@@ -75,7 +99,8 @@ local function settle_batch(record)
   if facts[1] ~= '1' then return end
   local shared, terms = base .. ':c:' .. facts[4], base .. ':t:' .. string.sub(facts[4], -10)
   if unfinished(record) > 0 then
-    if facts[2] then redis.call('HDEL', record, 'done_ms') end
+    if not facts[2] then return end
+    redis.call('HDEL', record, 'done_ms')
     redis.call('PERSIST', record)
     redis.call('PERSIST', shared)
     redis.call('PERSIST', terms)
@@ -93,7 +118,10 @@ local function settle_batch(record)
   redis.call('PEXPIRE', terms, int(keep + 2 * 3600000))
 end
 
-local function settle_counters()
+-- Makes what was collected.
+local function settle()
+  for _, write in pairs(later) do redis.call(unpack(write)) end
+  later = {}
   local prefix = base .. ':b:'
   for where, fields in pairs(deltas) do
     for field, by in pairs(fields) do

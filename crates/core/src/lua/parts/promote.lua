@@ -1,6 +1,17 @@
+-- Whether anything waits for its time. Mostly nothing does, and that is told in one question.
+local function anything_waits()
+  local waiting = { key('lines') }
+  for _, class in ipairs(CLASSES) do
+    waiting[#waiting + 1] = key('scheduled:' .. class)
+    waiting[#waiting + 1] = key('deferred:' .. class)
+  end
+  return redis.call('EXISTS', unpack(waiting)) > 0
+end
+
 -- Moves at most `budget` jobs whose time has come to their ready lists, the urgent class first.
 -- Returns what is left of the budget.
 local function promote(budget)
+  if not anything_waits() then return budget end
   for _, class in ipairs(CLASSES) do
     for _, state in ipairs({ 'deferred', 'scheduled' }) do
       if budget <= 0 then return 0 end
@@ -27,6 +38,7 @@ end
 -- When the next waiting job is due, or 0.
 local function next_due_ms()
   local earliest = 0
+  if not anything_waits() then return earliest end
   for _, class in ipairs(CLASSES) do
     for _, state in ipairs({ 'scheduled', 'deferred' }) do
       local first = redis.call('ZRANGE', key(state .. ':' .. class), 0, 0, 'WITHSCORES')
@@ -58,12 +70,17 @@ local function looked_at(lines)
   return found
 end
 
+-- How many of them hold anything.
+local function ready_lists()
+  local lists = {}
+  for priority = 0, 9 do lists[#lists + 1] = key('ready:' .. priority) end
+  return redis.call('EXISTS', unpack(lists))
+end
+
 -- The priority of the most urgent job that may be taken from the ready lists or from these lines, or nil.
 local function most_urgent(lines)
-  local most
-  for priority = 9, 0, -1 do
-    if redis.call('EXISTS', key('ready:' .. priority)) == 1 then most = priority end
-  end
+  local most = ready_lists() > 0 and 0 or nil
+  while most and redis.call('EXISTS', key('ready:' .. most)) == 0 do most = most + 1 end
   for _, line in ipairs(lines) do
     if not most or line[2] < most then most = line[2] end
   end
