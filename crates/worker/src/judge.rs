@@ -21,8 +21,17 @@ impl Judgement {
     /// The same when the transport takes no mail now. Its breaker decides when it is asked again, so the mail need not wait
     /// longer the more often it was tried: after a moment it stands in line, behind others that may try too.
     pub(crate) fn before_a_shut_way(self) -> Self {
+        self.within(FIRST_UNCOUNTED)
+    }
+
+    /// The same when the transport wants less: the pace that all keep to decides when it goes.
+    pub(crate) fn before_a_slow_way(self) -> Self {
+        self.within(AT_A_PACE)
+    }
+
+    fn within(self, limit: Duration) -> Self {
         match self {
-            Self::Defer(delay, left) => Self::Defer(delay.min(FIRST_UNCOUNTED), left),
+            Self::Defer(delay, left) => Self::Defer(delay.min(limit), left),
             Self::Finish(..) => self,
         }
     }
@@ -120,6 +129,8 @@ fn give_up(recipients: &mut [RecipientReport]) {
 
 /// How long to wait after the first try that did not count.
 const FIRST_UNCOUNTED: Duration = Duration::from_secs(1);
+/// Soon, since it waits for its leave anyway; not at once, so that others have the next turn.
+const AT_A_PACE: Duration = Duration::from_millis(200);
 
 /// Nothing that did not count is waited for longer than this: it is not the mail's fault.
 const LONGEST_UNCOUNTED: Duration = Duration::from_secs(30);

@@ -146,7 +146,8 @@ impl Site {
             let ids: Vec<String> = ids.lines().filter(|id| !id.starts_with('-')).map(str::to_owned).collect();
             let leased = move |id: String| {
                 let short = id.rsplit('-').next().unwrap_or_default();
-                Leased { hash: format!("{base}:h:{short}"), payload: format!("{base}:{short}") }
+                let key = |kind: &str| format!("{base}:{kind}{short}");
+                Leased { flight: key("f:"), hash: key("h:"), payload: key("") }
             };
             ids.into_iter().map(leased)
         };
@@ -154,9 +155,10 @@ impl Site {
     }
 }
 
-/// A job that a worker holds, by its hash in Redis.
+/// A job that a worker holds, by its keys in Redis.
 #[derive(Clone, Debug)]
 pub(crate) struct Leased {
+    flight: String,
     hash: String,
     payload: String,
 }
@@ -164,6 +166,11 @@ pub(crate) struct Leased {
 impl Leased {
     /// Its worker, whether its mark was written, and its fence; `None` when nobody holds it or Redis can't say.
     pub(crate) fn holding(&self, redis: &PrivateRedis) -> Option<Holding> {
+        let flight = redis.try_ask(&["GET", &self.flight]).ok()?;
+        if let [fence, worker, _, _, _, _, mark @ ..] = &flight.split_whitespace().collect::<Vec<_>>()[..] {
+            let (worker, fence) = ((*worker).to_owned(), (*fence).to_owned());
+            return Some(Holding { worker, begun: !mark.is_empty(), fence });
+        }
         let facts = redis.try_ask(&["HMGET", &self.hash, "state", "worker", "begun_ms", "fence"]).ok()?;
         let facts: Vec<&str> = facts.split('\n').collect();
         let ["sending", worker, begun, fence] = facts[..] else { return None };

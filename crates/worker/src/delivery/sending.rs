@@ -53,8 +53,14 @@ impl Delivery {
             }
             let Some(next) = &way else {
                 let judgement = judge(before, &attempt, at_ms, fastrand::f64());
-                let in_line = (!stays_open && attempt.nothing_was_sent()) || wants_less;
-                return self.settle(if in_line { judgement.before_a_shut_way() } else { judgement }, &attempt).await;
+                let judgement = if wants_less {
+                    judgement.before_a_slow_way()
+                } else if !stays_open && attempt.nothing_was_sent() {
+                    judgement.before_a_shut_way()
+                } else {
+                    judgement
+                };
+                return self.settle(judgement, &attempt).await;
             };
             info!("{}; it goes by {}", self.story(&attempt), next.name());
             before = before.after(&attempt, at_ms);
