@@ -1,5 +1,5 @@
 -- What a server said of how much it takes, for all workers to keep to: a mail that was refused because it came too fast cuts the rate, at most
--- once in a window, to a little less than what was accepted in it; a pause, a rate or a quota that it told of hold as told.
+-- once in a window, to a little less than what the server takes; a pause, a rate or a quota that it told of hold as told.
 --
 -- Keys:    `state` of the limit
 -- ARGV:    version, worker, refused (1: too fast, 0: no), mails that this worker saw accepted in the last second or the mean of the last ten,
@@ -26,10 +26,15 @@ local function add()
   state.good_us = 1000000 / (1000000 / state.good_us + recent)
 end
 
+-- Soon after the last cut, what was accepted since is what the server takes; but mail that left before somebody heard of the limit
+-- counts there and not here, so not all is believed. Later the rate has risen all the time: it takes nearly as much as goes out now.
 local function cut()
   local counts = redis.call('HMGET', key('state'), 'given', 'refused')
-  local old = 1000000 / math.max(learned, set)
-  local accepted = math.max((tonumber(counts[1]) or 0) - (tonumber(counts[2]) or 0), 0) * 1000000 / (now_us - state.cut_us)
+  local old, since = 1000000 / math.max(learned, set), now_us - state.cut_us
+  local accepted = old
+  if since < 1.25 * window_us(learned) then
+    accepted = math.max(((tonumber(counts[1]) or 0) - (tonumber(counts[2]) or 0)) * 1000000 / since, 0.75 * old)
+  end
   local rate = math.max(math.min(0.95 * accepted, 0.95 * old), old / 2)
   local good = math.min(math.max(accepted, rate / 0.95), old)
   state = { good_us = 1000000 / good, depth = math.max(1 - rate / good, 0.02), grown_us = 0, cut_us = now_us, probing = 0 }
