@@ -7,6 +7,7 @@
 mod address;
 mod addressee;
 mod attempt;
+mod body;
 mod content;
 mod error;
 pub mod health;
@@ -30,6 +31,7 @@ pub mod telemetry;
 pub use address::{EmailAddress, Mailbox};
 pub use addressee::Addressee;
 pub use attempt::{AttemptRecord, RecipientReport, RecipientResult};
+pub use body::Body;
 pub use content::{Content, ContentHash};
 pub use error::{Error, InvalidInput, Result};
 pub use http_url::HttpUrl;

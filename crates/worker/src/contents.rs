@@ -1,18 +1,18 @@
-//! Files of mails, read once and kept for a while, and room for the mails that are made of them.
+//! Files and large bodies of mails, read once and kept for a while, and room for the mails that are made of them.
 
 use std::sync::Arc;
 
 use postroom_core::{Content, ContentHash, Mail, QueueName, Result, Store};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
-/// So much of files is kept at hand, but always the last one.
+/// So much of them is kept at hand, but always the last one.
 const MOST_BYTES: usize = 32 << 20;
 /// What large mails take at a time, in KiB, while they are made and sent.
 const ROOM: u32 = 64 << 10;
-/// A mail with less than that in files needs no room.
+/// A smaller mail needs no room.
 const SMALL: usize = 256 << 10;
 
-/// The files that were used last.
+/// Those that were used last.
 #[derive(Debug)]
 pub(crate) struct Contents {
     /// The latest last. Held while one is read, so that ten mails with the same file read it once.
@@ -27,15 +27,9 @@ impl Default for Contents {
 }
 
 impl Contents {
-    /// Puts the bytes of its files into a mail; the name of a file whose bytes are gone, if one is.
+    /// Puts into a mail what is kept apart from it; what is gone, if something is.
     pub(crate) async fn fill(&self, store: &Store, queue: &QueueName, mail: &mut Mail) -> Result<Option<String>> {
-        for file in mail.attachments.iter_mut().filter(|file| !file.content.is_at_hand()) {
-            match self.of(store, queue, file.content.hash()).await? {
-                Some(content) => file.content = content,
-                None => return Ok(Some(file.filename.clone())),
-            }
-        }
-        Ok(None)
+        mail.fill(|hash| self.of(store, queue, hash)).await
     }
 
     async fn of(&self, store: &Store, queue: &QueueName, hash: ContentHash) -> Result<Option<Content>> {
@@ -51,10 +45,10 @@ impl Contents {
         Ok(Some(content))
     }
 
-    /// Waits until there is room for a mail that is as large as this one's files. However many mails are sent at a time, a
+    /// Waits until there is room for a mail with such content. However many mails are sent at a time, a
     /// worker takes no more memory than it has room.
     pub(crate) async fn room_for(&self, mail: &Mail) -> Option<OwnedSemaphorePermit> {
-        let bytes: usize = mail.attachments.iter().map(|file| file.content.size()).sum();
+        let bytes = mail.content_bytes();
         if bytes < SMALL {
             return None;
         }

@@ -51,15 +51,11 @@ fn words(batch: &BatchReport) -> Mail {
     ];
     let told = counts.iter().filter(|(what, number)| *number > 0 || *what == "sent");
     let told: String = told.map(|(what, number)| format!("{what}: {number}\n")).collect();
-    let (id, name, total) = (&batch.id, &batch.name, batch.total);
-    Mail {
-        subject: Some(subject(batch)),
-        text: Some(format!(
-            "{name} is done. It was created at {}.\n\nmails: {total}\n{told}\nMore about it: postroom status {id}\n",
-            batch.created_at
-        )),
-        ..Mail::default()
-    }
+    let BatchReport { id, name, total, created_at, .. } = batch;
+    let text = format!(
+        "{name} is done. It was created at {created_at}.\n\nmails: {total}\n{told}\nMore about it: postroom status {id}\n"
+    );
+    Mail { subject: Some(subject(batch)), text: Some(text.into()), ..Mail::default() }
 }
 
 /// In one line, whatever the batch is called.

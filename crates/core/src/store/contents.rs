@@ -1,4 +1,4 @@
-//! Bytes of files, kept once for all jobs of a queue that need them.
+//! Bytes of files and large bodies, kept once for all jobs of a queue that need them.
 
 use super::{
     connection::{Args, Store},

@@ -125,13 +125,13 @@ impl Store {
                 PutIn::Wants(hashes) => self.bring(parcel, &hashes).await?,
             }
         }
-        Err(Error::Protocol("the contents of files are not kept".to_owned()))
+        Err(Error::Protocol("contents are not kept".to_owned()))
     }
 
     async fn bring(&self, parcel: &Parcel, hashes: &[ContentHash]) -> Result<()> {
         for hash in hashes {
             let content = parcel.contents.get(hash).filter(|content| content.is_at_hand());
-            let gone = || InvalidInput::new("attachments", format!("the content {hash} is not at hand"));
+            let gone = || InvalidInput::new("mail", format!("its content {hash} is not at hand"));
             self.keep_content(&parcel.queue, content.ok_or_else(gone)?).await?;
         }
         Ok(())
