@@ -1,7 +1,7 @@
 //! A URL that wants to know of a batch's end is told until it hears.
 
 use postroom_core::{BatchId, JobState, Mail};
-use postroom_testkit::{FakeReceiver, Told, eventually};
+use postroom_testkit::{FakeClock, FakeReceiver, FakeSmtp, PrivateRedis, Told, eventually};
 
 use crate::bench::{Bench, LIMIT, mail_to, plain, terms};
 
@@ -99,4 +99,24 @@ async fn another_worker_goes_on_when_one_is_lost() {
     second.wait_for_line("was told of it at try 2", LIMIT).await;
     assert_eq!(ids(&told)[0], ids(&told)[1]);
     assert_eq!(told[0].json(), told[1].json());
+}
+
+#[tokio::test]
+async fn who_is_down_for_days_is_given_up() {
+    let clock = FakeClock::new("+0s");
+    let redis = PrivateRedis::builder().clock(&clock).start().await;
+    let (bench, receiver) = (Bench::on(&redis, FakeSmtp::start().await).await, FakeReceiver::start());
+    receiver.stop();
+    let batch = batch_for(&bench, 1, &receiver.url("/hook")).await;
+    let worker = bench.worker(&[]).await;
+    worker.wait_for_line("did not hear of it at try 1: connect", LIMIT).await;
+    clock.set("+71h");
+    worker.wait_for_line("did not hear of it at try 2: connect", LIMIT).await;
+    clock.set("+73h");
+    let last = worker.wait_for_line("it is told no more: connect", LIMIT).await;
+    assert!(last.contains(&batch.to_string()) && last.contains("in 3 tries"), "{last}");
+    eventually(LIMIT, "nobody is to be told", async || {
+        (redis.ask(&["EXISTS", &bench.key("webhooks")]) == "0").then_some(())
+    })
+    .await;
 }
