@@ -56,7 +56,7 @@ impl Bench {
     async fn enqueue(&self, mails: usize) {
         let policy = Policy { retention: None, ..Policy::of_queue("emails") };
         let terms = JobTerms { priority: Priority::NORMAL, due: Due::Now, expires: None, policy, sensitive: false };
-        let mail = Mail { subject: Some("Hello".to_owned()), text: Some("x".repeat(1_000)), ..Mail::default() };
+        let mail = Mail { subject: Some("Hello".to_owned()), text: Some("x".repeat(1_000).into()), ..Mail::default() };
         let new = |_| NewJob { id: JobId::new(self.queue.clone()), mail: mail.clone() };
         let jobs: Vec<NewJob> = (0..mails).map(new).collect();
         for chunk in jobs.chunks(100) {

@@ -78,7 +78,7 @@ fn each(spent: Duration) -> f64 {
 async fn fill(store: &Store, queue: &QueueName, number: usize) -> Result<(), Failure> {
     let policy = Policy::of_queue("emails");
     let terms = JobTerms { priority: Priority::NORMAL, due: Due::Now, expires: None, policy, sensitive: false };
-    let mail = Mail { subject: Some("Hello".to_owned()), text: Some("How are you?".to_owned()), ..Mail::default() };
+    let mail = Mail { subject: Some("Hello".to_owned()), text: Some("How are you?".into()), ..Mail::default() };
     for start in (0..number).step_by(CHUNK) {
         let new = |_| NewJob { id: JobId::new(queue.clone()), mail: mail.clone() };
         let jobs: Vec<NewJob> = (start..number.min(start + CHUNK)).map(new).collect();

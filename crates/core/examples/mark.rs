@@ -51,7 +51,7 @@ async fn round(store: &Store, queue: &QueueName, worker: &WorkerId, marked: bool
 async fn enqueue(store: &Store, queue: &QueueName) -> Result<(), Box<dyn Error>> {
     let policy = Policy { retention: None, ..Policy::of_queue("emails") };
     let terms = JobTerms { priority: Priority::NORMAL, due: Due::Now, expires: None, policy, sensitive: false };
-    let mail = Mail { subject: Some("Hello".to_owned()), text: Some("x".repeat(1_000)), ..Mail::default() };
+    let mail = Mail { subject: Some("Hello".to_owned()), text: Some("x".repeat(1_000).into()), ..Mail::default() };
     let new = |_| NewJob { id: JobId::new(queue.clone()), mail: mail.clone() };
     let jobs: Vec<NewJob> = (0..MAILS).map(new).collect();
     for chunk in jobs.chunks(100) {

@@ -1,4 +1,4 @@
-//! The bytes of a file in a mail: at hand, or kept in Redis under their hash.
+//! The bytes of a file or a body in a mail: at hand, or kept in Redis under their hash.
 
 use std::{
     fmt,
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::InvalidInput;
 
-/// The bytes of a file in a mail. Clones share them.
+/// The bytes of a file or a body in a mail. Clones share them.
 ///
 /// In JSON it is base64, or `sha256:<hash>:<size>` where only the hash is at hand and the bytes are kept elsewhere.
 #[derive(Clone, PartialEq, Eq)]

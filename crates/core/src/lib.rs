@@ -5,10 +5,13 @@
 //! that Redis exists. The protocol is documented in `crates/core/README.md`.
 
 mod address;
+mod addressee;
 mod attempt;
+mod body;
 mod content;
 mod error;
 pub mod health;
+mod http_url;
 mod id;
 mod mail;
 mod outage;
@@ -26,9 +29,12 @@ pub mod store;
 pub mod telemetry;
 
 pub use address::{EmailAddress, Mailbox};
+pub use addressee::Addressee;
 pub use attempt::{AttemptRecord, RecipientReport, RecipientResult};
+pub use body::Body;
 pub use content::{Content, ContentHash};
 pub use error::{Error, InvalidInput, Result};
+pub use http_url::HttpUrl;
 pub use id::{BatchId, JobId};
 pub use mail::{Attachment, Mail};
 pub use outage::Outage;

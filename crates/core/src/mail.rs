@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Content, InvalidInput, Mailbox};
+use crate::{Body, Content, ContentHash, InvalidInput, Mailbox};
 
 /// A mail, or the part of it that a batch's mails share. Rendering and MIME come later, in the worker.
 ///
@@ -37,10 +37,10 @@ pub struct Mail {
     pub subject: Option<String>,
     /// The body as plain text.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
+    pub text: Option<Body>,
     /// The body as HTML.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub html: Option<String>,
+    pub html: Option<Body>,
     /// The name of a template, in place of text and HTML.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
@@ -87,9 +87,9 @@ impl Mail {
     /// How many bytes its bodies and attachments have.
     #[must_use]
     pub fn content_bytes(&self) -> usize {
-        let text_of = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let bodies: usize = self.bodies().map(|(_, body)| body.size()).sum();
         let files: usize = self.attachments.iter().map(|file| file.content.size()).sum();
-        text_of(&self.text) + text_of(&self.html) + files
+        bodies + files
     }
 
     /// This mail laid over what its batch shares: its own fields win, variables and headers one by one.
@@ -122,7 +122,8 @@ impl Mail {
 
     /// The contents that are kept apart from it: those that are large.
     pub(crate) fn large_contents(&self) -> impl Iterator<Item = &Content> {
-        self.attachments.iter().map(|file| &file.content).filter(|content| is_large(content))
+        let bodies = self.bodies().map(|(_, body)| body).filter(|body| is_large_body(body)).map(Body::content);
+        self.attachments.iter().map(|file| &file.content).filter(|content| is_large(content)).chain(bodies)
     }
 
     /// The same without them.
@@ -134,7 +135,54 @@ impl Mail {
         for file in mail.attachments.iter_mut().filter(|file| is_large(&file.content)) {
             file.content = file.content.elsewhere();
         }
+        for body in mail.bodies_mut().filter(|body| is_large_body(body)) {
+            *body = body.elsewhere();
+        }
         Cow::Owned(mail)
+    }
+
+    /// Puts in what is kept apart from it, as `read` finds it; what is gone, if something is.
+    pub async fn fill<F, E>(&mut self, read: impl Fn(ContentHash) -> F) -> Result<Option<String>, E>
+    where
+        F: Future<Output = Result<Option<Content>, E>>,
+    {
+        while let Some((what, hash)) = self.absent_content() {
+            let content = read(hash).await?;
+            if !content.is_some_and(|content| self.fill_in(hash, &content)) {
+                return Ok(Some(what));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first of its contents that is kept elsewhere: what it is, and its hash.
+    fn absent_content(&self) -> Option<(String, ContentHash)> {
+        let body = self.bodies().find(|(_, body)| !body.is_at_hand());
+        let file = || self.attachments.iter().find(|file| !file.content.is_at_hand());
+        let of_file = |file: &Attachment| (format!("attachment {}", file.filename), file.content.hash());
+        body.map(|(name, body)| (name.to_owned(), body.hash())).or_else(|| file().map(of_file))
+    }
+
+    /// Puts a content wherever its hash stands alone; answers whether it fits there: a body is a text.
+    fn fill_in(&mut self, hash: ContentHash, content: &Content) -> bool {
+        for file in &mut self.attachments {
+            if !file.content.is_at_hand() && file.content.hash() == hash {
+                file.content = content.clone();
+            }
+        }
+        for body in self.bodies_mut().filter(|body| !body.is_at_hand() && body.hash() == hash) {
+            let Some(text) = Body::of(content) else { return false };
+            *body = text;
+        }
+        true
+    }
+
+    fn bodies(&self) -> impl Iterator<Item = (&'static str, &Body)> {
+        [("text", &self.text), ("html", &self.html)].into_iter().filter_map(|(name, body)| Some((name, body.as_ref()?)))
+    }
+
+    fn bodies_mut(&mut self) -> impl Iterator<Item = &mut Body> {
+        self.text.iter_mut().chain(&mut self.html)
     }
 
     /// Checks what can be checked without rendering: somebody to send to, something to say, sound headers.
@@ -164,15 +212,27 @@ impl Mail {
             return Err(InvalidInput::new("subject", "the subject holds a line break; it may be one line"));
         }
         self.attachments.iter().try_for_each(Attachment::check)?;
+        if let Some((name, _)) = self.bodies().find(|(_, body)| !body.is_at_hand()) {
+            return Err(InvalidInput::new(
+                name,
+                format!("the content of the {name} is not at hand; it may be a string"),
+            ));
+        }
         self.headers.iter().try_for_each(|(name, value)| check_header(name, value))
     }
 }
 
 /// Below that a key of its own takes more than the content.
 const LARGE: usize = 4096;
+/// A body is seldom another mail's too, and below that it costs no more with its mail.
+const LARGE_BODY: usize = 16 << 10;
 
 fn is_large(content: &Content) -> bool {
     content.size() >= LARGE
+}
+
+fn is_large_body(body: &Body) -> bool {
+    body.size() > LARGE_BODY
 }
 
 impl Attachment {

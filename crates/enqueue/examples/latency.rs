@@ -63,7 +63,7 @@ async fn hand_over(postroom: &Postroom, address: String, departures: &mut Depart
     let mail = Mail {
         to: vec![address.parse()?],
         subject: Some("Hello".to_owned()),
-        text: Some(TEXT.to_owned()),
+        text: Some(TEXT.into()),
         ..Mail::default()
     };
     departures.insert(address, Instant::now());

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, mem, sync::Arc};
 
 use postroom_core::{
-    BatchId, InvalidInput, Mail, Mailbox, Pace, QueueName, Settings, Store,
+    Addressee, BatchId, InvalidInput, Mail, Pace, QueueName, Settings, Store,
     store::{JobTerms, NewBatch, NewJob, Parcel},
 };
 use tokio::task::JoinHandle;
@@ -33,7 +33,7 @@ pub struct Bulk<'a> {
     name: Option<String>,
     rows: String,
     pace: Option<Pace>,
-    notify: Option<Mailbox>,
+    notify: Option<Addressee>,
     options: Options,
 }
 
@@ -66,9 +66,9 @@ impl<'a> Bulk<'a> {
         Self { pace: Some(pace), ..self }
     }
 
-    /// Who is told by a mail, once, when all of it is over.
-    pub fn notify(self, to: Mailbox) -> Self {
-        Self { notify: Some(to), ..self }
+    /// Who is told, once, when all of it is over: an address by a mail, a URL by a POST.
+    pub fn notify(self, to: impl Into<Addressee>) -> Self {
+        Self { notify: Some(to.into()), ..self }
     }
 
     /// With these options.

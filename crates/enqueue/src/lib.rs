@@ -11,7 +11,7 @@
 //! let mail = Mail {
 //!     to: vec!["Ann <ann@example.org>".parse()?],
 //!     subject: Some("Welcome".to_owned()),
-//!     text: Some("It is good to have you here.".to_owned()),
+//!     text: Some("It is good to have you here.".into()),
 //!     ..Mail::default()
 //! };
 //! let id = postroom.send(mail).await?;
@@ -41,7 +41,7 @@ pub use foreground::SentNow;
 pub use options::Options;
 pub use postroom::Postroom;
 pub use postroom_core::{
-    Attachment, BatchId, BatchReport, Content, EmailAddress, InvalidInput, JobId, JobReport, JobState, Mail, Mailbox,
-    Pace, Priority, QueueName, Rate, Settings, store::Due,
+    Addressee, Attachment, BatchId, BatchReport, Body, Content, EmailAddress, HttpUrl, InvalidInput, JobId, JobReport,
+    JobState, Mail, Mailbox, Pace, Priority, QueueName, Rate, Settings, store::Due,
 };
 pub use send::SendMail;

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use postroom_core::{
-    Error, Mail, Mailbox, Result, Store,
+    Addressee, Error, Mail, Result, Store,
     store::{Durability, NewBatch, Parcel, RunId},
 };
 use tokio::{task::JoinHandle, time::Instant};
@@ -41,7 +41,7 @@ pub(crate) struct Opening {
     /// The caller's own name for the bulk, and what tells its content.
     pub(crate) key: Option<(String, String)>,
     /// Who is told when it is done.
-    pub(crate) notify: Option<Mailbox>,
+    pub(crate) notify: Option<Addressee>,
 }
 
 /// What comes after them.

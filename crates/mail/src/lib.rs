@@ -7,17 +7,22 @@
 //! 3. [`Transport::send`] hands them over and says in one [`Attempt`] what came of it, for each recipient,
 //!    judged by one table ([`Verdict`]).
 //!
+//! Beside that it tells URLs of events ([`Webhooks`]).
+//!
 //! It knows no job and no store: what has to be noted before the bytes that commit a mail is a future the caller
 //! passes in ([`Commit`]), and captured mail goes to the caller's [`CaptureSink`].
 
 mod attempt;
 mod compose;
 mod hint;
+mod http;
 mod message;
 mod rendered;
 mod templates;
+mod tls;
 mod transport;
 mod verdict;
+mod webhook;
 
 pub use attempt::{Attempt, RecipientOutcome};
 pub use compose::{ComposeError, compose};
@@ -31,3 +36,4 @@ pub use transport::{
     login_check,
 };
 pub use verdict::Verdict;
+pub use webhook::{Webhook, Webhooks};

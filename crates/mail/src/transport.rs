@@ -2,7 +2,6 @@
 
 mod capture;
 mod file;
-mod http;
 mod login;
 mod resend;
 mod smtp;

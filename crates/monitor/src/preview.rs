@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use postroom_core::Mail;
+use postroom_core::{Mail, QueueName, Store};
 use postroom_mail::{Rendered, Templates};
 
 /// The templates, read when a preview is first asked for: the monitor may run where there are none.
@@ -24,7 +24,13 @@ impl Previews {
     }
 
     /// Renders a mail as a worker with these templates would; `Err` tells why that can't be done here.
-    pub(crate) async fn render(&self, mail: Mail) -> Result<Rendered, String> {
+    pub(crate) async fn render(&self, store: &Store, queue: &QueueName, mut mail: Mail) -> Result<Rendered, String> {
+        // Nobody looks into files here.
+        mail.attachments.clear();
+        let filled = mail.fill(|hash| store.content(queue, hash)).await;
+        if let Some(what) = filled.map_err(|error| error.to_string())? {
+            return Err(format!("its {what} was large and is not kept any more"));
+        }
         let shelf = Arc::clone(&self.0);
         let work = tokio::task::spawn_blocking(move || shelf.render(&mail));
         work.await.unwrap_or_else(|error| Err(format!("it can't be rendered: {error}")))

@@ -1,5 +1,5 @@
 //! For Postroom's tests only: a private Redis ([`PrivateRedis`]) with replicas and a [`Sentinel`], a network that can be
-//! bad ([`Proxy`]), servers that fail on purpose ([`FakeSmtp`], [`FakeResend`]), our own programs as child processes
+//! bad ([`Proxy`]), servers that fail on purpose ([`FakeSmtp`], [`FakeResend`], [`FakeReceiver`]), our own programs as child processes
 //! ([`Process`]), a clock to set for either ([`FakeClock`]) and a patient question ([`eventually`]).
 //!
 //! Everything here panics instead of returning errors: a test that can't have its surroundings has failed. Nothing
@@ -8,9 +8,11 @@
 mod bin;
 mod eventually;
 mod faketime;
+mod http;
 mod port;
 mod process;
 mod proxy;
+mod receiver;
 mod redis;
 pub mod resend;
 pub mod smtp;
@@ -21,6 +23,7 @@ pub use eventually::eventually;
 pub use faketime::FakeClock;
 pub use process::Process;
 pub use proxy::Proxy;
+pub use receiver::{FakeReceiver, Told};
 pub use redis::{PrivateRedis, PrivateRedisBuilder, Sentinel, unique_prefix};
 pub use resend::FakeResend;
 pub use smtp::{Action, FakeSmtp, Fault, Phase, Received, Target, TlsMode};

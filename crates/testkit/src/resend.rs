@@ -14,7 +14,6 @@
 //! ```
 
 mod api;
-mod connection;
 mod ledger;
 mod shape;
 mod trouble;
@@ -22,21 +21,21 @@ mod trouble;
 pub use ledger::{Asked, Mailed};
 pub use trouble::Trouble;
 
-use crate::smtp::{pace::Pace, tls::Identity};
+use crate::http::{HttpServer, Site};
+use crate::smtp::pace::Pace;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, Response};
 use ledger::Ledger;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
 use trouble::Troubles;
 
 /// A server on a free port of 127.0.0.1, on a thread of its own, until it is dropped.
 #[derive(Debug)]
 pub struct FakeResend {
-    addr: SocketAddr,
-    shared: Arc<Shared>,
-    running: Mutex<Option<Running>>,
+    server: HttpServer<Shared>,
 }
 
 /// Describes a [`FakeResend`]. By default there is no limit, no TLS, and the key may do everything.
@@ -51,16 +50,19 @@ pub struct FakeResendBuilder {
 #[derive(Debug)]
 struct Shared {
     options: FakeResendBuilder,
-    identity: Identity,
     troubles: Troubles,
     pace: Pace,
     ledger: Ledger,
 }
 
-#[derive(Debug)]
-struct Running {
-    end: oneshot::Sender<()>,
-    thread: JoinHandle<()>,
+impl Site for Shared {
+    fn opened(&self) {
+        self.ledger.open();
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
+        api::answer(self, request).await
+    }
 }
 
 impl FakeResendBuilder {
@@ -81,17 +83,10 @@ impl FakeResendBuilder {
 
     /// Starts it.
     pub fn start(self) -> FakeResend {
-        let listener = crate::port::listen();
-        let addr = listener.local_addr().expect("a listener has an address");
-        let shared = Arc::new(Shared {
-            options: self,
-            identity: Identity::for_name("127.0.0.1"),
-            troubles: Troubles::default(),
-            pace: Pace::default(),
-            ledger: Ledger::default(),
-        });
-        let running = Mutex::new(Some(run(listener, Arc::clone(&shared))));
-        FakeResend { addr, shared, running }
+        let tls = self.tls;
+        let shared =
+            Shared { options: self, troubles: Troubles::default(), pace: Pace::default(), ledger: Ledger::default() };
+        FakeResend { server: HttpServer::start(Arc::new(shared), tls) }
     }
 }
 
@@ -111,38 +106,37 @@ impl FakeResend {
 
     /// Where its API is.
     pub fn url(&self) -> String {
-        let scheme = if self.shared.options.tls { "https" } else { "http" };
-        format!("{scheme}://{}", self.addr)
+        self.server.url()
     }
 
     /// The certificate authority that signed this server's certificate and nobody else's.
     pub fn ca_pem(&self) -> &str {
-        &self.shared.identity.ca_pem
+        self.server.ca_pem()
     }
 
     /// Adds trouble for so many requests to come, after what was added before.
     pub fn trouble(&self, trouble: Trouble, times: usize) {
-        self.shared.troubles.add(trouble, times);
+        self.shared().troubles.add(trouble, times);
     }
 
     /// Lets go of all idempotency keys, as the day after does.
     pub fn forget_keys(&self) {
-        self.shared.ledger.forget_keys();
+        self.shared().ledger.forget_keys();
     }
 
     /// The mails that it took, each once, in their order.
     pub fn mails(&self) -> Vec<Mailed> {
-        self.shared.ledger.mails()
+        self.shared().ledger.mails()
     }
 
     /// All requests to send a mail that were read, in their order.
     pub fn asked(&self) -> Vec<Asked> {
-        self.shared.ledger.asked()
+        self.shared().ledger.asked()
     }
 
     /// How many connections were opened so far.
     pub fn connections(&self) -> usize {
-        self.shared.ledger.connections()
+        self.shared().ledger.connections()
     }
 
     /// The most requests to send that any stretch of a second saw, those that were refused included.
@@ -154,7 +148,7 @@ impl FakeResend {
 
     /// Waits for `count` mails in all and returns what there is then; panics saying what came if they do not.
     pub async fn wait_for(&self, count: usize, limit: Duration) -> Vec<Mailed> {
-        let mut mails = self.shared.ledger.watch();
+        let mut mails = self.shared().ledger.watch();
         let came = tokio::time::timeout(limit, mails.wait_for(|mails| *mails >= count)).await.is_ok();
         assert!(came, "waited {limit:?} for {count} mails; {:?}", self.asked());
         self.mails()
@@ -162,40 +156,15 @@ impl FakeResend {
 
     /// Ends all its connections and lets new ones be refused, as if the server was down; what it took stays.
     pub fn stop(&self) {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Running { end, thread }) = running {
-            drop(end);
-            thread.join().expect("the server's thread ends well");
-        }
+        self.server.stop();
     }
 
     /// Listens again at the same address after [`stop`](Self::stop).
     pub fn start_again(&self) {
-        let listener = std::net::TcpListener::bind(self.addr).expect("the port is still free");
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        assert!(running.is_none(), "this server still runs");
-        *running = Some(run(listener, Arc::clone(&self.shared)));
+        self.server.start_again();
     }
-}
 
-impl Drop for FakeResend {
-    fn drop(&mut self) {
-        self.stop();
+    fn shared(&self) -> &Shared {
+        self.server.site()
     }
-}
-
-/// A thread and a runtime of its own: a test that blocks must not stop the server it talks to.
-fn run(listener: std::net::TcpListener, shared: Arc<Shared>) -> Running {
-    let (end, ended) = oneshot::channel();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
-    let serve = move || {
-        runtime.block_on(async {
-            tokio::select! {
-                _ = ended => {}
-                () = connection::accept(listener, shared) => {}
-            }
-        });
-    };
-    let thread = std::thread::Builder::new().name("fake-resend".to_owned()).spawn(serve);
-    Running { end, thread: thread.expect("a thread can be started") }
 }

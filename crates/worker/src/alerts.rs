@@ -12,6 +12,9 @@ use postroom_core::{QueueName, store::Alert};
 use tokio::sync::Notify;
 use tracing::{error, info};
 
+/// Longer than the longest pause between two tries.
+const WEBHOOK_SILENCE: Duration = Duration::from_secs(2 * 3600);
+
 /// What an alert is about: there is one for each.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum About {
@@ -23,6 +26,8 @@ pub(crate) enum About {
     Templates,
     /// A template that mail waits for.
     Template(String),
+    /// A URL's server that does not hear of batches.
+    Webhook(String),
 }
 
 impl fmt::Display for About {
@@ -32,6 +37,7 @@ impl fmt::Display for About {
             Self::Protocol(queue) => write!(f, "protocol:{queue}"),
             Self::Templates => f.write_str("templates"),
             Self::Template(name) => write!(f, "template:{name}"),
+            Self::Webhook(origin) => write!(f, "webhook:{origin}"),
         }
     }
 }
@@ -88,7 +94,15 @@ impl Alerts {
                 About::Template(name) if there.contains(name) => format!("template {name} is there"),
                 About::Template(name) if silent => format!("no mail waits for template {name} any more"),
                 About::Protocol(queue) if silent => format!("{queue} is served again"),
-                About::Template(_) | About::Protocol(_) | About::Transport(_) | About::Templates => return None,
+                // It is tried once an hour at least, and maybe by another worker.
+                About::Webhook(origin) if raised.renewed.elapsed() > WEBHOOK_SILENCE => {
+                    format!("{origin} was not met again")
+                }
+                About::Template(_)
+                | About::Protocol(_)
+                | About::Webhook(_)
+                | About::Transport(_)
+                | About::Templates => return None,
             };
             Some((about.clone(), now))
         };

@@ -1,23 +1,34 @@
-//! Files of mails, read once and kept for a while, and room for the mails that are made of them.
+//! Files and large bodies of mails, read once and kept for a while, and room for the mails that are made of them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use postroom_core::{Content, ContentHash, Mail, QueueName, Result, Store};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use postroom_core::{Content, ContentHash, Error, Mail, QueueName, Result, Store};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
-/// So much of files is kept at hand, but always the last one.
+/// So much of them is kept at hand, but always the last one.
 const MOST_BYTES: usize = 32 << 20;
+/// And so many of them.
+const MOST: usize = 500;
 /// What large mails take at a time, in KiB, while they are made and sent.
 const ROOM: u32 = 64 << 10;
-/// A mail with less than that in files needs no room.
+/// A smaller mail needs no room.
 const SMALL: usize = 256 << 10;
 
-/// The files that were used last.
+/// Those that were used last.
 #[derive(Debug)]
 pub(crate) struct Contents {
-    /// The latest last. Held while one is read, so that ten mails with the same file read it once.
-    latest: Mutex<Vec<(ContentHash, Content)>>,
+    /// The latest last.
+    latest: Mutex<Vec<(ContentHash, Place)>>,
     room: Arc<Semaphore>,
+}
+
+/// Where a content comes, so that ten mails that need it read it once.
+type Place = Arc<OnceCell<Content>>;
+
+/// Why there is none.
+enum Missing {
+    Gone,
+    Unread(Error),
 }
 
 impl Default for Contents {
@@ -27,34 +38,39 @@ impl Default for Contents {
 }
 
 impl Contents {
-    /// Puts the bytes of its files into a mail; the name of a file whose bytes are gone, if one is.
+    /// Puts into a mail what is kept apart from it; what is gone, if something is.
     pub(crate) async fn fill(&self, store: &Store, queue: &QueueName, mail: &mut Mail) -> Result<Option<String>> {
-        for file in mail.attachments.iter_mut().filter(|file| !file.content.is_at_hand()) {
-            match self.of(store, queue, file.content.hash()).await? {
-                Some(content) => file.content = content,
-                None => return Ok(Some(file.filename.clone())),
-            }
-        }
-        Ok(None)
+        mail.fill(|hash| self.of(store, queue, hash)).await
     }
 
     async fn of(&self, store: &Store, queue: &QueueName, hash: ContentHash) -> Result<Option<Content>> {
-        let mut latest = self.latest.lock().await;
-        let known = latest.iter().position(|(known, _)| *known == hash).map(|place| latest.remove(place).1);
-        let found = match known {
-            Some(content) => Some(content),
-            None => store.content(queue, hash).await?,
-        };
-        let Some(content) = found else { return Ok(None) };
-        latest.push((hash, content.clone()));
-        forget_the_oldest(&mut latest);
-        Ok(Some(content))
+        let place = self.place_of(hash);
+        let read = || async { store.content(queue, hash).await.map_err(Missing::Unread)?.ok_or(Missing::Gone) };
+        let found = place.get_or_try_init(read).await.cloned();
+        forget_the_oldest(&mut self.lock());
+        match found {
+            Ok(content) => Ok(Some(content)),
+            Err(Missing::Gone) => Ok(None),
+            Err(Missing::Unread(problem)) => Err(problem),
+        }
     }
 
-    /// Waits until there is room for a mail that is as large as this one's files. However many mails are sent at a time, a
+    fn place_of(&self, hash: ContentHash) -> Place {
+        let mut latest = self.lock();
+        let known = latest.iter().position(|(known, _)| *known == hash).map(|at| latest.remove(at).1);
+        let place = known.unwrap_or_default();
+        latest.push((hash, Arc::clone(&place)));
+        place
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(ContentHash, Place)>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there is room for a mail with such content. However many mails are sent at a time, a
     /// worker takes no more memory than it has room.
     pub(crate) async fn room_for(&self, mail: &Mail) -> Option<OwnedSemaphorePermit> {
-        let bytes: usize = mail.attachments.iter().map(|file| file.content.size()).sum();
+        let bytes = mail.content_bytes();
         if bytes < SMALL {
             return None;
         }
@@ -72,10 +88,11 @@ pub(crate) fn made(room: &mut Option<OwnedSemaphorePermit>) {
     }
 }
 
-fn forget_the_oldest(latest: &mut Vec<(ContentHash, Content)>) {
-    let mut bytes: usize = latest.iter().map(|(_, content)| content.size()).sum();
-    while bytes > MOST_BYTES && latest.len() > 1 {
-        bytes -= latest.remove(0).1.size();
+fn forget_the_oldest(latest: &mut Vec<(ContentHash, Place)>) {
+    let size = |place: &Place| place.get().map_or(0, Content::size);
+    let mut bytes: usize = latest.iter().map(|(_, place)| size(place)).sum();
+    while (bytes > MOST_BYTES || latest.len() > MOST) && latest.len() > 1 {
+        bytes -= size(&latest.remove(0).1);
     }
 }
 
@@ -83,16 +100,23 @@ fn forget_the_oldest(latest: &mut Vec<(ContentHash, Content)>) {
 mod tests {
     use super::*;
 
+    fn known(bytes: Vec<u8>) -> (ContentHash, Place) {
+        let content = Content::from(bytes);
+        (content.hash(), Arc::new(OnceCell::new_with(Some(content))))
+    }
+
     #[test]
     fn the_oldest_go_when_it_is_too_much() {
-        let content = |byte: u8| Content::from(vec![byte; MOST_BYTES / 3]);
-        let mut latest: Vec<_> = (0..4).map(|byte| (content(byte).hash(), content(byte))).collect();
+        let mut latest: Vec<_> = (0..4).map(|byte| known(vec![byte; MOST_BYTES / 3])).collect();
         let last = latest[3].0;
         forget_the_oldest(&mut latest);
         assert_eq!((latest.len(), latest[2].0), (3, last));
-        let huge = Content::from(vec![0; MOST_BYTES + 1]);
-        latest.push((huge.hash(), huge.clone()));
+        let huge = known(vec![0; MOST_BYTES + 1]);
+        latest.push(huge.clone());
         forget_the_oldest(&mut latest);
-        assert_eq!(latest, [(huge.hash(), huge)]);
+        assert_eq!(latest, [huge]);
+        latest.extend((0..MOST + 5).map(|n| known(n.to_be_bytes().to_vec())));
+        forget_the_oldest(&mut latest);
+        assert_eq!(latest.len(), MOST);
     }
 }

@@ -133,14 +133,14 @@ impl Delivery {
         }
     }
 
-    /// The bytes of its files.
+    /// What is kept apart from it.
     async fn fill(&self, mail: &mut Mail) -> Result<(), Unprepared> {
         let office = &self.office;
         let filled = office.contents.fill(&office.store, self.job.id.queue(), mail).await;
         // That nothing was asked of Redis tells nothing of it.
         match filled.or_else(|problem| office.outage.watch(Err(problem))).map_err(|_| Unprepared::Away)? {
             None => Ok(()),
-            Some(name) => Err(Unprepared::Invalid(format!("the content of its attachment {name} is gone"))),
+            Some(name) => Err(Unprepared::Invalid(format!("the content of its {name} is gone"))),
         }
     }
 

@@ -20,7 +20,7 @@ use crate::{notices, office::Office, outlet::Outlet, restating};
 /// | --- | --- | --- |
 /// | restate | at each new run of Redis | says what this worker knows, before it claims again |
 /// | renew | a fifth of the shortest lease under way, at most 3 s | says that this worker still works on its jobs |
-/// | sweep | a fifth of a lease with leases out, at most 3 s; 4 s without | promotes, rescues, expires; tells of batches that are done |
+/// | sweep | a fifth of a lease with leases out, at most 3 s; 4 s without | promotes, rescues, expires; tells of batches that are done (or begins to) |
 /// | prune | 60 s | frees what nobody needs any more |
 /// | tell | 5 s, and when there is news | tells of this worker |
 /// | limits | 1 s with mail under way, else 5 s | learns of limits that were set, and of servers that want less |

@@ -34,6 +34,7 @@ mod seats;
 mod settler;
 mod shared_content;
 mod slots;
+mod webhooks;
 mod worker;
 
 pub use args::Args;

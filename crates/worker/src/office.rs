@@ -11,8 +11,8 @@ use std::{
 
 use anyhow::Context;
 use postroom_core::{
-    Outage, QueueName, Store,
-    settings::Settings,
+    InvalidInput, Outage, QueueName, Store,
+    settings::{Settings, variables},
     store::{LimitName, Measure, Outcome, WorkerId},
 };
 use postroom_mail::{LoadError, Templates, Transport};
@@ -29,6 +29,7 @@ use crate::{
     pulse::Pulse,
     settler::Settler,
     shared_content::SharedContent,
+    webhooks::Webhooks,
 };
 
 /// The worker's means and memory.
@@ -44,6 +45,7 @@ pub(crate) struct Office {
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) shared: SharedContent,
     pub(crate) contents: Contents,
+    pub(crate) webhooks: Webhooks,
     pub(crate) outage: Outage,
     /// `ready` is also rung when a sweep finds jobs: the ring in Redis may have been lost.
     pub(crate) bells: Bells,
@@ -83,6 +85,8 @@ impl Office {
             counters.insert(queue.clone(), Counter::new(own, settler));
         }
         let limits = Limits::new(&settings);
+        let webhooks = postroom_mail::Webhooks::from_settings(&settings.notify)
+            .map_err(|problem| InvalidInput::new(variables::NOTIFY_WEBHOOK_CA_FILE.name, problem))?;
         let templates = Templates::load(&settings.templates_dir).context("reading the templates")?;
         Ok(Self {
             store,
@@ -93,6 +97,7 @@ impl Office {
             in_flight,
             shared: SharedContent::default(),
             contents: Contents::default(),
+            webhooks: Webhooks::new(webhooks),
             outage,
             bells,
             limits,

@@ -1,7 +1,7 @@
 -- Somebody wants to be told when a batch is done, once.
 --
 -- Keys:    batch `b:<id>`, `notices`
--- ARGV:    version, id, who (an address)
+-- ARGV:    version, id, who (an address or a URL)
 -- Replies: noted | missing
 -- States:  none
 -- Includes: prelude

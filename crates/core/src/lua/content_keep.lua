@@ -1,13 +1,14 @@
--- Keeps the bytes of a file, so that jobs can be put in that name it by its hash. Until the first of them is, for some minutes only.
+-- Keeps the bytes of files and of large bodies, so that jobs can be put in that name them by their hash. Until the first of these is,
+-- for some minutes only.
 --
 -- Keys:    content `a:<hash>`
--- ARGV:    version, hash (SHA-256 of the bytes in hex), bytes
--- Replies: kept | known
+-- ARGV:    version, then for each: hash (SHA-256 of the bytes in hex), bytes
+-- Replies: kept <number that were not known>
 -- States:  none
 -- Includes: prelude job
-if redis.call('HSETNX', content_key(ARGV[2]), 'content', ARGV[3]) == 0 then
-  content_lives(ARGV[2], SPARE_MS)
-  return 'known'
+local new = 0
+for at = 2, #ARGV, 2 do
+  new = new + redis.call('HSETNX', content_key(ARGV[at]), 'content', ARGV[at + 1])
+  content_lives(ARGV[at], SPARE_MS)
 end
-content_lives(ARGV[2], SPARE_MS)
-return 'kept'
+return { 'kept', new }

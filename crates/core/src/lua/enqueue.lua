@@ -2,9 +2,9 @@
 --
 -- Keys:    payload `<id>`, `ready:<priority>`, `lines`, `line:<batch>:<priority>`, `scheduled:<class>`, `expiring`, batch `b:<id>` and `t:<ref>`, content `a:<hash>`, counters `n`, `wake`
 -- ARGV:    version, priority, delay_ms, at_ms, expires_in_ms, expires_at_ms, max_age_ms, attempts, lease_ms, on_unknown, retention_ms,
---          backoff_ms, backoff_max_ms, batch or -, flags (sensitive or -), then for each job: its id, followed by the hashes of its files if it has
+--          backoff_ms, backoff_max_ms, batch or -, flags (sensitive or -), then for each job: its id, followed by the hashes of its contents if it has
 --          any (all behind a space), and its content
--- Replies: enqueued <added> <known> <due_ms> | cancelled | sealed | missing (the batch) | bad_id <id> | wants <hash>... (of files that are not
+-- Replies: enqueued <added> <known> <due_ms> | cancelled | sealed | missing (the batch) | bad_id <id> | wants <hash>... (of contents that are not
 --          kept: `content_keep` first)
 -- States:  none -> queued | scheduled
 -- Includes: prelude job

@@ -1,10 +1,10 @@
 -- What somebody has to do from time to time, whoever it is: promote what is due, rescue jobs whose lease ran out, cancel what expired.
 -- One script for the three, so that an idle worker needs one command a queue.
 --
--- Keys:    `scheduled:<class>`, `deferred:<class>`, `leases`, `expiring`, `ready:<priority>`, job `<id>` and `h:<id>`, `workers`, counters, `wake`
+-- Keys:    `scheduled:<class>`, `deferred:<class>`, `leases`, `expiring`, `ready:<priority>`, job `<id>` and `h:<id>`, `workers`, `notices`, `webhooks`, counters, `wake`
 -- ARGV:    version, worker (who sweeps), budget (jobs of each kind)
 -- Replies: swept <rescued> <in_doubt> <expired> <ready 0|1> <next_due_ms> <leases> <lease_ms, the length of the latest> <now_ms>
---          <notices of batches that are done>
+--          <notices of batches that are done, to be given now>
 -- States:  scheduled, deferred (due) -> queued; sending (lease ran out) -> queued | unknown | failed | cancelled;
 --          scheduled, queued, deferred (expired) -> cancelled
 -- Includes: prelude job time promote
@@ -97,4 +97,4 @@ settle()
 local ready = most_urgent(looked_at(due_lines()))
 if ready then wake(ready) end
 return { 'swept', rescued, in_doubt, expired, ready and 1 or 0, int(next_due_ms()), redis.call('ZCARD', key('leases')),
-  redis.call('HGET', key('n'), 'lease_ms') or '0', int(now), redis.call('ZCARD', key('notices')) }
+  redis.call('HGET', key('n'), 'lease_ms') or '0', int(now), redis.call('ZCARD', key('notices')) + redis.call('ZCOUNT', key('webhooks'), '-inf', int(now)) }

@@ -7,6 +7,7 @@ mod layers;
 mod limits;
 mod log;
 mod nearest;
+mod notify;
 mod queue;
 mod redis;
 mod resend;
@@ -17,7 +18,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod transport;
-mod value;
+pub(crate) mod value;
 pub mod variables;
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
@@ -26,9 +27,9 @@ use chrono_tz::Tz;
 use secrecy::SecretString;
 
 pub use self::{
-    base_url::BaseUrl,
     concurrency::Concurrency,
     log::{LogFormat, LogSettings},
+    notify::NotifySettings,
     queue::QueueSettings,
     redis::RedisSettings,
     resend::ResendSettings,
@@ -85,6 +86,8 @@ pub struct Settings {
     pub timezone: Tz,
     /// For how long a stopping worker lets mails under way come to their end.
     pub shutdown_timeout: Duration,
+    /// How URLs are told of a batch's end.
+    pub notify: NotifySettings,
     /// What is logged, and how.
     pub log: LogSettings,
 }
@@ -171,6 +174,7 @@ impl Settings {
             retention,
             timezone,
             shutdown_timeout: layers.read_or_default(&variables::SHUTDOWN_TIMEOUT, crate::parse_span)?,
+            notify: NotifySettings::read(layers)?,
             log: LogSettings::read(layers)?,
         })
     }

@@ -5,13 +5,13 @@ use std::{path::PathBuf, time::Duration};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    base_url::BaseUrl,
+    base_url::base_url,
     file::RawTransport,
     layers::{Layers, secret_or_file},
     value,
     variables::RESEND_API_KEY,
 };
-use crate::InvalidInput;
+use crate::{HttpUrl, InvalidInput};
 
 const USUAL_URL: &str = "https://api.resend.com";
 const USUAL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -22,7 +22,7 @@ pub struct ResendSettings {
     /// What every request shows.
     pub api_key: SecretString,
     /// Where the API is.
-    pub url: BaseUrl,
+    pub url: HttpUrl,
     /// How long it may take until a mail is answered, its repeats included.
     pub timeout: Duration,
     /// Further certificate authorities (PEM).
@@ -36,7 +36,7 @@ impl ResendSettings {
     /// As the environment describes it; `None` without a key.
     pub(super) fn of_environment(layers: &Layers) -> Result<Option<Self>, InvalidInput> {
         let Some(api_key) = key_of_environment(layers)? else { return Ok(None) };
-        let url = USUAL_URL.parse()?;
+        let url = base_url(USUAL_URL)?;
         Ok(Some(Self { api_key, url, timeout: USUAL_TIMEOUT, ca_file: None }))
     }
 
@@ -50,7 +50,7 @@ impl ResendSettings {
         Ok(Self {
             api_key: api_key
                 .ok_or_else(|| InvalidInput::new("api_key", "it is missing, and RESEND_API_KEY is not set"))?,
-            url: raw.url.as_deref().unwrap_or(USUAL_URL).parse()?,
+            url: base_url(raw.url.as_deref().unwrap_or(USUAL_URL))?,
             timeout: timeout.map_err(|problem| problem.at("timeout"))?.unwrap_or(USUAL_TIMEOUT),
             ca_file: raw.ca_file,
         })

@@ -142,7 +142,7 @@ fn mail(raw: RawSchedule) -> Result<Mail, InvalidInput> {
     let mail = Mail {
         to: to.map_err(|problem| problem.at("to"))?,
         subject: raw.subject,
-        text: raw.text,
+        text: raw.text.map(Into::into),
         template: raw.template,
         vars: json_table(raw.vars)?,
         locale: raw.locale,

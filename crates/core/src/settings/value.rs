@@ -50,7 +50,7 @@ pub(super) fn own_port_or_off(text: &str) -> Result<Option<u16>, InvalidInput> {
 }
 
 /// A port to connect to.
-pub(super) fn port(text: &str) -> Result<u16, InvalidInput> {
+pub(crate) fn port(text: &str) -> Result<u16, InvalidInput> {
     text.parse().ok().filter(|port| *port > 0).ok_or_else(|| unfit(text, "a port, 1 to 65535"))
 }
 
@@ -88,7 +88,7 @@ pub(super) fn name(text: &str) -> Result<String, InvalidInput> {
 }
 
 /// The name or the address of a host, without port or scheme.
-pub(super) fn host(text: &str) -> Result<String, InvalidInput> {
+pub(crate) fn host(text: &str) -> Result<String, InvalidInput> {
     let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']');
     if is_named_with(text, fits) && (text.parse::<IpAddr>().is_ok() || !text.contains(':')) {
         return Ok(text.to_owned());

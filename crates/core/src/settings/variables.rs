@@ -110,6 +110,8 @@ variables! {
     MONITOR_PASSWORD: Example("secret"), "The monitor's password; needed where it listens beyond this machine", secret;
     HEALTH_PORT: Default("off"), "The port where worker and beat answer /healthz, or off";
     PORT: Example("8080"), "Set by platforms for the process named web; the monitor prefers it to MONITOR_PORT", env_only;
+    NOTIFY_WEBHOOK_SECRET: Example("whsec_c29tZSAyNCByYW5kb20gYnl0ZXMuLi4="), "The key that signs what a URL is told of a bulk's end: whsec_ and base64, or any text", secret;
+    NOTIFY_WEBHOOK_CA_FILE: Example("/etc/postroom/ca.pem"), "Further certificate authorities (PEM), for such URLs";
     LOG_LEVEL: Default("info"), "error, warn, info, debug or trace";
     LOG_FORMAT: Default("text"), "text or json";
 }

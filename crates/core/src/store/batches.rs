@@ -41,6 +41,8 @@ pub struct BatchReport {
     pub template: Option<String>,
     /// When it was created.
     pub created_at: String,
+    /// When it was done, if it is.
+    pub done_at: Option<String>,
     /// How many jobs it has so far; final once it is sealed.
     pub total: u64,
     /// How many rows of its input were no mail.
@@ -185,6 +187,7 @@ fn report(hash: &HashMap<String, String>, now_ms: i64, queue_paused: bool) -> Re
         name: text("name"),
         template: Some(text("template")).filter(|name| !name.is_empty()),
         created_at: rfc3339(created_ms),
+        done_at: time("done_ms").map(rfc3339),
         total: number("total"),
         invalid: number("invalid"),
         duplicates: number("duplicates"),

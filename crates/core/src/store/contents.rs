@@ -1,10 +1,13 @@
-//! Bytes of files, kept once for all jobs of a queue that need them.
+//! Bytes of files and large bodies, kept once for all jobs of a queue that need them.
 
 use super::{
     connection::{Args, Store},
-    reply::unexpected,
+    reply::{Words, unexpected},
 };
 use crate::{Content, ContentHash, QueueName, Result};
+
+/// How many bytes, about, go to Redis in one call.
+const MOST_BYTES: usize = 4 << 20;
 
 impl Store {
     /// The bytes that are kept under this hash; `None` when no job needs them any more.
@@ -14,12 +17,20 @@ impl Store {
         Ok(bytes.map(Content::from))
     }
 
-    pub(super) async fn keep_content(&self, queue: &QueueName, content: &Content) -> Result<()> {
-        let mut args = Args::of([&content.hash().to_string()]);
-        args.push_bytes(content.bytes());
-        match self.call::<String>("content_keep", queue, args).await?.as_str() {
-            "kept" | "known" => Ok(()),
-            other => Err(unexpected(other)),
+    pub(super) async fn keep_contents(&self, queue: &QueueName, contents: &[&Content]) -> Result<()> {
+        let (mut args, mut bytes) = (Args::default(), 0);
+        for (place, content) in contents.iter().enumerate() {
+            args.push(content.hash()).push_bytes(content.bytes());
+            bytes += content.size();
+            if bytes >= MOST_BYTES || place + 1 == contents.len() {
+                let mut reply = Words::new(self.call("content_keep", queue, std::mem::take(&mut args)).await?);
+                bytes = 0;
+                match reply.next::<String>()?.as_str() {
+                    "kept" => {}
+                    other => return Err(unexpected(other)),
+                }
+            }
         }
+        Ok(())
     }
 }

@@ -125,16 +125,16 @@ impl Store {
                 PutIn::Wants(hashes) => self.bring(parcel, &hashes).await?,
             }
         }
-        Err(Error::Protocol("the contents of files are not kept".to_owned()))
+        Err(Error::Protocol("contents are not kept".to_owned()))
     }
 
     async fn bring(&self, parcel: &Parcel, hashes: &[ContentHash]) -> Result<()> {
-        for hash in hashes {
+        let at_hand = |hash: &ContentHash| {
             let content = parcel.contents.get(hash).filter(|content| content.is_at_hand());
-            let gone = || InvalidInput::new("attachments", format!("the content {hash} is not at hand"));
-            self.keep_content(&parcel.queue, content.ok_or_else(gone)?).await?;
-        }
-        Ok(())
+            content.ok_or_else(|| InvalidInput::new("mail", format!("its content {hash} is not at hand")))
+        };
+        let contents: Vec<&Content> = hashes.iter().map(at_hand).collect::<Result<_, _>>()?;
+        self.keep_contents(&parcel.queue, &contents).await
     }
 
     async fn try_put_in(&self, parcel: &Parcel) -> Result<PutIn> {

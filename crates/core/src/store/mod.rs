@@ -50,7 +50,7 @@ pub use idempotency::Reservation;
 pub use jobs::{AttemptReport, JobError, JobReport};
 pub use limit_states::{LimitState, QuotaState};
 pub use limits::{Given, Heard, Leave, LimitName, Measure};
-pub use notices::Notice;
+pub use notices::{DueNotice, Notice};
 pub use processes::{Alert, BusyJob, ProcessInfo, ProcessKind, TransportReport, TransportState};
 pub use queues::{Minute, QueueReport};
 pub use restate::{Known, KnownJob, RestateReply};

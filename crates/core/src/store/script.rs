@@ -24,7 +24,7 @@ const PARTS: [(&str, &str); 6] = [
 ];
 
 /// Name and source of each script.
-const SOURCES: [(&str, &str); 34] = [
+const SOURCES: [(&str, &str); 37] = [
     ("batch_cancel", include_str!("../lua/batch_cancel.lua")),
     ("batch_create", include_str!("../lua/batch_create.lua")),
     ("batch_notify", include_str!("../lua/batch_notify.lua")),
@@ -59,6 +59,9 @@ const SOURCES: [(&str, &str); 34] = [
     ("say_alive", include_str!("../lua/say_alive.lua")),
     ("sweep", include_str!("../lua/sweep.lua")),
     ("batches", include_str!("../lua/batches.lua")),
+    ("webhook_add", include_str!("../lua/webhook_add.lua")),
+    ("webhook_defer", include_str!("../lua/webhook_defer.lua")),
+    ("webhook_take", include_str!("../lua/webhook_take.lua")),
 ];
 
 /// Scripts that put something in: Redis must be free to refuse them when it is full.

@@ -29,7 +29,7 @@ pub struct Swept {
     pub lease: Duration,
     /// Redis's clock.
     pub now_ms: i64,
-    /// How many batches are done of which somebody is still to be told.
+    /// How many batches are done of which somebody is to be told now.
     pub notices: u64,
 }
 

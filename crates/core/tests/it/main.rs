@@ -14,6 +14,7 @@ mod limits;
 mod lines;
 mod link;
 mod model;
+mod notices;
 mod reading;
 mod restating;
 mod sentinel;

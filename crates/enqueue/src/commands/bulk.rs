@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use postroom_core::{BatchId, Mail, Mailbox, Pace, QueueName, Rate, format_span};
+use postroom_core::{Addressee, BatchId, Mail, Mailbox, Pace, QueueName, Rate, format_span};
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
@@ -26,6 +26,7 @@ const EXAMPLES: &str = "Examples:
   cat mails.jsonl | postroom bulk --jsonl - --key june-invoices
   postroom bulk --template newsletter --csv people.csv --strict --in 2h --priority 7
   postroom bulk --template newsletter --csv people.csv --rate 100/m --notify me@example.org
+  postroom bulk --template newsletter --csv people.csv --notify https://app.example.org/hook
   postroom bulk --template newsletter --csv people.csv --delay 5s --durable
 
 The address column is to or email; the other columns are variables, which win over
@@ -67,9 +68,9 @@ pub(crate) struct Args {
     /// A name for people; default: the template's
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Who is told by a mail, once, when all of it is over
-    #[arg(long, value_name = "ADDRESS")]
-    notify: Option<Mailbox>,
+    /// Who is told, once, when all of it is over: an address by a mail, an http(s) URL by a POST of JSON
+    #[arg(long, value_name = "ADDRESS|URL")]
+    notify: Option<Addressee>,
     /// Look at all rows first; if one is bad, queue nothing and exit with 2
     #[arg(long)]
     strict: bool,

@@ -254,7 +254,7 @@ async fn try_mail(context: &Context, address: &EmailAddress) -> Result<String> {
     let mail = Mail {
         to: vec![address.clone().into()],
         subject: Some("Postroom works".to_owned()),
-        text: Some("This mail was sent by postroom doctor, through the queue and a worker.".to_owned()),
+        text: Some("This mail was sent by postroom doctor, through the queue and a worker.".into()),
         ..Mail::default()
     };
     let id = context.postroom.send(mail).await?;

@@ -211,11 +211,22 @@ fn a_paced_bulk_says_how_long_it_takes() {
 }
 
 #[test]
-fn who_is_told_of_the_end_has_an_address() {
+fn who_is_told_of_the_end_has_an_address_or_a_url() {
     let desk = Desk::new().with_templates();
     let to = ["--var", "name=A", "--to", "a@example.org"];
     desk.run(&news(&[&to[..], &["--notify", "nobody"]].concat())).refused(2, &["nobody", "is no e-mail address"]);
+    for (url, words) in [
+        ("app.example.org/hook", &["or a URL such as https://"][..]),
+        ("ftp://app.example.org/hook", &["\"ftp\"", "https"]),
+        ("https://ann:pass@app.example.org", &["a user", "https://app.example.org/path"]),
+        ("https://app.example.org:0", &["1 to 65535"]),
+        ("https://app.example.org/#a", &["fragment"]),
+    ] {
+        desk.run(&news(&[&to[..], &["--notify", url]].concat())).refused(2, words);
+    }
     assert_empty(&desk);
-    let id = desk.ok(&news(&[&to[..], &["--notify", "Boss <boss@example.org>"]].concat()));
-    assert_eq!(desk.status(&id)["total"], 1);
+    for who in ["Boss <boss@example.org>", "https://app.example.org/hook?a=b", "http://app:3000"] {
+        let id = desk.ok(&news(&[&to[..], &["--notify", who]].concat()));
+        assert_eq!(desk.status(&id)["total"], 1);
+    }
 }

@@ -16,7 +16,7 @@ fn at(redis: &PrivateRedis) -> Postroom {
 }
 
 fn shared() -> Mail {
-    Mail { subject: Some("Hi".to_owned()), text: Some("Hello".to_owned()), ..Mail::default() }
+    Mail { subject: Some("Hi".to_owned()), text: Some("Hello".into()), ..Mail::default() }
 }
 
 fn own(number: u64) -> Mail {

@@ -18,7 +18,7 @@ fn mail() -> Mail {
     Mail {
         to: vec!["Ann <ann@example.org>".parse().expect("an address")],
         subject: Some("Hi".to_owned()),
-        text: Some("Hello".to_owned()),
+        text: Some("Hello".into()),
         ..Mail::default()
     }
 }

@@ -26,15 +26,11 @@ use self::{
     said::Said,
     story::{Heard, Story},
 };
-use super::{
-    BadTransport, aborted,
-    http::{HttpClient, Line, NoLine, Outcome},
-    smtp,
+use super::{BadTransport, aborted, smtp};
+use crate::{
+    Attempt, Message,
+    http::{HttpClient, Line, NoAnswer, NoLine, OURSELVES},
 };
-use crate::{Attempt, Message};
-
-/// Without it Resend answers 403.
-const OURSELVES: &str = concat!("postroom/", env!("CARGO_PKG_VERSION"));
 
 /// A request that is in doubt is said so often at most, after pauses of which each is twice the one before.
 const ROUNDS: u32 = 3;
@@ -91,8 +87,8 @@ impl ResendTransport {
         let request = self.request(Method::GET, "/domains", Full::default()).map_err(|error| error.to_string())?;
         let line = self.client.checkout().await.map_err(|none| none.to_string())?;
         match self.client.exchange(line, request, self.timeout).await {
-            Outcome::Answered(answer) => said::of_domains(&answer),
-            Outcome::NotSent(words) | Outcome::Unanswered(words) => Err(words),
+            Ok(answer) => said::of_domains(&answer),
+            Err(none) => Err(none.to_string()),
         }
     }
 
@@ -159,9 +155,9 @@ impl ResendTransport {
             Err(none) => return Heard::NoLine(none),
         };
         match self.client.exchange(line, request.clone(), limit).await {
-            Outcome::Answered(answer) => Heard::Said(Said::read(&answer, is_own_sender)),
-            Outcome::NotSent(words) => Heard::NoLine(NoLine { phase: "request", words }),
-            Outcome::Unanswered(words) => Heard::Nothing(words),
+            Ok(answer) => Heard::Said(Said::read(&answer, is_own_sender)),
+            Err(NoAnswer::NotSent(words)) => Heard::NoLine(NoLine { phase: "request", words }),
+            Err(NoAnswer::Unanswered(words)) => Heard::Nothing(words),
         }
     }
 

@@ -1,7 +1,6 @@
 //! Mail through a mail server.
 
 use std::{
-    fs,
     path::Path,
     pin::{Pin, pin},
     sync::atomic::{AtomicBool, Ordering},
@@ -13,7 +12,7 @@ use postroom_core::{
 };
 use postroom_smtp::{
     Address, Commit, Credentials, Delivery, Endpoint, Envelope, HelloName, Outcome, Phase, Pool, PoolLimits, Reply,
-    Security, SmtpError, TimeLimits, TlsClient, TlsOptions,
+    Security, SmtpError, TimeLimits, TlsClient,
 };
 use secrecy::ExposeSecret;
 
@@ -120,10 +119,7 @@ pub(super) fn endpoint(settings: &SmtpSettings) -> Result<Endpoint, BadTransport
 
 /// TLS with Mozilla's roots and those of a file.
 pub(super) fn tls(ca_file: Option<&Path>) -> Result<TlsClient, BadTransport> {
-    let bad = |problem: String| BadTransport { field: "ca_file", problem };
-    let read = |path: &Path| fs::read(path).map_err(|error| bad(format!("can't read {}: {error}", path.display())));
-    let extra_ca_pem = ca_file.map(read).transpose()?;
-    TlsClient::new(&TlsOptions { extra_ca_pem, accept_invalid_certs: false }).map_err(|error| bad(error.to_string()))
+    crate::tls::tls(ca_file).map_err(|problem| BadTransport { field: "ca_file", problem })
 }
 
 fn limits(settings: &SmtpTimeouts) -> TimeLimits {

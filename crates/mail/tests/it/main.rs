@@ -7,6 +7,7 @@ mod resend;
 mod shipped;
 mod templates;
 mod transports;
+mod webhook;
 
 use postroom_core::Mail;
 use postroom_mail::Identity;

@@ -62,7 +62,7 @@ struct Act {
 pub(crate) async fn show(State(app): State<App>, shell: Shell, Path(id): Path<String>) -> Page {
     let job = find(&app, &id).await?;
     let clock = app.clock();
-    let preview = preview(&app, &job).await;
+    let preview = preview(&app, &job).await?;
     html(&JobPage {
         shell: shell.at("jobs"),
         title: title(&job, &preview),
@@ -82,7 +82,7 @@ pub(crate) async fn frame(State(app): State<App>, Path(id): Path<String>) -> Res
     let job = find(&app, &id).await?;
     let missing = || Failure::not_found(format!("the HTML of {id}"));
     let mail = job.mail.filter(|_| !job.sensitive).ok_or_else(missing)?;
-    let rendered = app.previews().render(mail).await.map_err(|_| missing())?;
+    let rendered = app.previews().render(app.store()?, &job.queue, mail).await.map_err(|_| missing())?;
     rendered.html.map(shut_away).ok_or_else(missing)
 }
 
@@ -92,15 +92,15 @@ async fn find(app: &App, id: &str) -> Result<JobReport, Failure> {
     app.store()?.job(&id).await?.ok_or_else(|| Failure::not_found(format!("the job {id}")))
 }
 
-async fn preview(app: &App, job: &JobReport) -> Preview {
+async fn preview(app: &App, job: &JobReport) -> Result<Preview, Failure> {
     if job.sensitive {
-        return Preview::Hidden;
+        return Ok(Preview::Hidden);
     }
-    let Some(mail) = job.mail.clone() else { return Preview::NotKept };
-    match app.previews().render(mail).await {
+    let Some(mail) = job.mail.clone() else { return Ok(Preview::NotKept) };
+    Ok(match app.previews().render(app.store()?, &job.queue, mail).await {
         Ok(words) => Preview::Shown { subject: words.subject, text: words.text, has_html: words.html.is_some() },
         Err(problem) => Preview::Impossible(problem),
-    }
+    })
 }
 
 fn title(job: &JobReport, preview: &Preview) -> String {

@@ -7,6 +7,7 @@ use postroom_core::{
     settings::Sources,
     store::{Alert, Due, JobTerms, Outcome, ProcessInfo, ProcessKind, TransportReport, TransportState},
 };
+use postroom_testkit::PrivateRedis;
 use serde_json::json;
 
 use crate::{
@@ -182,6 +183,25 @@ async fn a_template_is_shown_in_a_frame_that_loads_nothing() {
     let policy = frame.header("content-security-policy").unwrap();
     assert!(policy.contains("sandbox;") && policy.contains("default-src 'none'"), "{policy}");
     assert_eq!(frame.header("x-frame-options"), Some("SAMEORIGIN"));
+}
+
+#[tokio::test]
+async fn a_large_body_is_shown_as_long_as_it_is_kept() {
+    let site = Site::open().await;
+    let mut mail = mail("ann@example.org", "Hello");
+    let html = format!("<p>{}</p>", "All of it. ".repeat(3_000));
+    mail.html = Some(html.as_str().into());
+    let id = enqueue(&site.store, &emails(), mail.clone()).await;
+    assert!(site.get(&format!("/jobs/{id}/preview")).await.body.contains(&html));
+    site.get(&format!("/jobs/{id}")).await.shows("text of Hello");
+
+    mail.html = Some("x".repeat(30_000).into());
+    let other = enqueue(&site.store, &emails(), mail.clone()).await;
+    let redis = PrivateRedis::shared();
+    let key = redis.ask(&["KEYS", &format!("*:a:{}", mail.html.expect("a body").hash())]);
+    assert_eq!(redis.ask(&["UNLINK", key.trim()]), "1");
+    site.get(&format!("/jobs/{other}")).await.shows("its html was large and is not kept any more");
+    assert_eq!(site.get(&format!("/jobs/{other}/preview")).await.status, 404);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
-//! Attachments: kept once, sent whole, in little memory.
+//! Attachments and large bodies: kept once, sent whole, in little memory.
 
-use postroom_core::{Attachment, Content, JobState, Mail};
+use postroom_core::{Attachment, Body, Content, JobState, Mail};
 use postroom_testkit::eventually;
 
 use crate::bench::{Bench, LIMIT, mail_to, mailbox, plain, terms};
@@ -46,6 +46,39 @@ async fn a_file_that_is_gone_fails_its_mail() {
     let error = job.error.expect("an error");
     assert!(error.message.contains("the content of its attachment report.bin is gone"), "{error:?}");
     assert_eq!(bench.smtp.received().len(), 0);
+}
+
+#[tokio::test]
+async fn a_large_body_arrives_as_it_was() {
+    let bench = Bench::new().await;
+    let body = Body::from("All of it, to the end.\n".repeat(8_000));
+    let redis = postroom_testkit::PrivateRedis::shared();
+    let key = bench.key(&format!("a:{}", body.hash()));
+    let mail = |to: &str| Mail { text: Some(body.clone()), ..mail_to(to) };
+    let ids = [bench.enqueue(mail("ann@example.org")).await, bench.enqueue(mail("ben@example.org")).await];
+    assert_eq!(redis.ask(&["HGET", &key, "jobs"]), "2");
+    let _worker = bench.worker(&[]).await;
+    for id in &ids {
+        bench.reaches(id, JobState::Sent).await;
+    }
+    let received = bench.smtp.received();
+    assert_eq!(received.len(), 2);
+    for mail in received {
+        assert!(mail.text().replace("\r\n", "\n").contains(&*body), "{} bytes of {}", mail.text().len(), body.size());
+    }
+    assert_eq!(redis.ask(&["HGET", &key, "jobs"]), "0");
+}
+
+#[tokio::test]
+async fn a_body_that_is_gone_fails_its_mail() {
+    let bench = Bench::new().await;
+    let body = Body::from("x".repeat(20_000));
+    let id = bench.enqueue(Mail { text: Some(body.clone()), ..mail_to("ann@example.org") }).await;
+    postroom_testkit::PrivateRedis::shared().ask(&["UNLINK", &bench.key(&format!("a:{}", body.hash()))]);
+    let _worker = bench.worker(&[]).await;
+    let error = bench.reaches(&id, JobState::Failed).await.error.expect("an error");
+    assert!(error.message.contains("the content of its text is gone"), "{error:?}");
+    assert_eq!(bench.smtp.received().len(), 0, "an empty mail is no mail");
 }
 
 /// However many mails with a large file are sent at a time, from Redis, where it is kept once, to the message.

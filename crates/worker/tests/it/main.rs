@@ -21,3 +21,4 @@ mod throttling;
 mod transport_down;
 mod trouble;
 mod versions;
+mod webhooks;

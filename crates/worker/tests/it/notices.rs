@@ -11,7 +11,7 @@ async fn a_batch_that_is_done_is_told_of_once() {
     let bulk = QueueName::bulk();
     let shared = Mail { subject: Some("News".to_owned()), ..plain() };
     let batch = bench.enqueue_batch(&bulk, &terms(), shared, 5).await;
-    bench.store.notify_of_batch(&batch, &mailbox("Boss <boss@example.org>")).await.expect("noted");
+    bench.store.notify_of_batch(&batch, &mailbox("Boss <boss@example.org>").into()).await.expect("noted");
     let _workers = [bench.worker(&[]).await, bench.worker(&[]).await];
     let told = eventually(LIMIT, "the notice", async || {
         let all = bench.smtp.received();
@@ -25,7 +25,7 @@ async fn a_batch_that_is_done_is_told_of_once() {
     })
     .await;
     // Asked for again, and done again, it is told no more.
-    bench.store.notify_of_batch(&batch, &mailbox("boss@example.org")).await.expect("noted");
+    bench.store.notify_of_batch(&batch, &mailbox("boss@example.org").into()).await.expect("noted");
     assert_eq!(bench.store.notices(&bulk).await.expect("an answer"), []);
     let later = bench.enqueue(crate::bench::mail_to("ann@example.org")).await;
     bench.reaches(&later, JobState::Sent).await;

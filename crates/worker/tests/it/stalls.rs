@@ -60,7 +60,7 @@ impl Stall {
         let mut mail = mail_to(&format!("{}{number}@example.org", self.queue));
         if self.at == Phase::Body {
             // More than waits in the buffers of both sides.
-            mail.text = Some("A line of a long letter.\n".repeat(60_000));
+            mail.text = Some("A line of a long letter.\n".repeat(60_000).into());
         }
         mail
     }

@@ -1,4 +1,4 @@
--- Contents: bytes of files, kept once under their hash with the number of jobs that may still need them. Beside that number each has a
+-- Contents: bytes of files and of large bodies, kept once under their hash with the number of jobs that may still need them. Beside that number each has a
 -- time by which all of these are over, whatever becomes of the number: one that is wrong keeps nothing for ever.
 local DAY_MS = 86400000
 -- Nobody needs it any more, but the next mail may.

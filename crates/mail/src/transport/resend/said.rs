@@ -6,7 +6,7 @@ use chrono::{DateTime, Datelike, Days, Months, NaiveTime, Utc};
 use hyper::HeaderMap;
 use serde::Deserialize;
 
-use super::super::http::Answer;
+use crate::http::Answer;
 use crate::{Hint, Scope, Verdict, verdict::resend};
 
 /// An answer, and what it means.

@@ -1,7 +1,7 @@
 //! From what was heard of a request, said once or several times, to the outcome of a try.
 
-use super::{super::http::NoLine, addressing::Addressing, said::Said};
-use crate::{Attempt, Verdict};
+use super::{addressing::Addressing, said::Said};
+use crate::{Attempt, Verdict, http::NoLine};
 
 /// What was heard at one time.
 #[derive(Debug, Clone, PartialEq, Eq)]

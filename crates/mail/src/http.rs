@@ -1,4 +1,4 @@
-//! Requests to the HTTP API of a provider, over connections that are kept for the next.
+//! Requests by HTTP, to the API of a provider over connections that are kept for the next, or to who wants to be told something.
 //!
 //! Made of hyper's client itself rather than of a library on top of it: a connection has to stand before a mail is marked as
 //! begun, and it has to be known whether a request has left.
@@ -10,17 +10,20 @@ use std::{
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
-    HeaderMap, Request,
-    body::Bytes,
+    HeaderMap, Request, Response,
+    body::{Bytes, Incoming},
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use postroom_core::settings::BaseUrl;
+use postroom_core::HttpUrl;
 use postroom_smtp::{TimeLimits, TlsClient, Trouble, connect};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::timeout,
 };
+
+/// Some refuse who does not say it.
+pub(crate) const OURSELVES: &str = concat!("postroom/", env!("CARGO_PKG_VERSION"));
 
 /// For so long a connection waits for the next request, and is used at all.
 const IDLE: Duration = Duration::from_secs(30);
@@ -32,17 +35,17 @@ const READY: Duration = Duration::from_secs(1);
 /// No answer has a reason to be longer.
 const LONGEST_ANSWER: usize = 1 << 20;
 
-/// A provider's API and the connections to it.
+/// A server and the connections to it.
 #[derive(Debug)]
-pub(super) struct HttpClient {
-    base: BaseUrl,
+pub(crate) struct HttpClient {
+    base: HttpUrl,
     tls: Option<TlsClient>,
     idle: Mutex<Vec<Line>>,
 }
 
 /// A connection that is ready for a request.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     sender: SendRequest<Full<Bytes>>,
     made: Instant,
     used: Instant,
@@ -50,18 +53,16 @@ pub(super) struct Line {
 
 /// Why there is no connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NoLine {
+pub(crate) struct NoLine {
     /// Where it ended: `connect` or `tls`.
-    pub(super) phase: &'static str,
+    pub(crate) phase: &'static str,
     /// What went wrong.
-    pub(super) words: String,
+    pub(crate) words: String,
 }
 
-/// What came of a request.
+/// Why a request was not answered.
 #[derive(Debug)]
-pub(super) enum Outcome {
-    /// It was answered.
-    Answered(Answer),
+pub(crate) enum NoAnswer {
     /// It never left.
     NotSent(String),
     /// It left, and nobody knows what became of it.
@@ -70,24 +71,24 @@ pub(super) enum Outcome {
 
 /// An answer, whole.
 #[derive(Debug, Clone)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl HttpClient {
     /// Nothing is connected before the first request. `tls` has to be there where the address wants it.
-    pub(super) fn new(base: BaseUrl, tls: Option<TlsClient>) -> Self {
+    pub(crate) fn new(base: HttpUrl, tls: Option<TlsClient>) -> Self {
         Self { base, tls, idle: Mutex::default() }
     }
 
-    pub(super) fn base(&self) -> &BaseUrl {
+    pub(crate) fn base(&self) -> &HttpUrl {
         &self.base
     }
 
     /// A connection that is ready: an idle one that has not ended, or a new one.
-    pub(super) async fn checkout(&self) -> Result<Line, NoLine> {
+    pub(crate) async fn checkout(&self) -> Result<Line, NoLine> {
         while let Some(mut line) = self.with_idle(Vec::pop) {
             if line.may_wait() && matches!(timeout(READY, line.sender.ready()).await, Ok(Ok(()))) {
                 return Ok(line);
@@ -97,33 +98,38 @@ impl HttpClient {
     }
 
     /// Keeps a connection for the next request.
-    pub(super) fn put_back(&self, line: Line) {
+    pub(crate) fn put_back(&self, line: Line) {
         if line.may_wait() {
             self.with_idle(|idle| idle.push(line));
         }
     }
 
     /// Says a request and hears the answer. Dropped before its end, it ends the connection.
-    pub(super) async fn exchange(&self, mut line: Line, request: Request<Full<Bytes>>, limit: Duration) -> Outcome {
+    pub(crate) async fn exchange(
+        &self,
+        mut line: Line,
+        request: Request<Full<Bytes>>,
+        limit: Duration,
+    ) -> Result<Answer, NoAnswer> {
         match timeout(limit, line.exchange(request)).await {
-            Ok(outcome) => {
-                if matches!(outcome, Outcome::Answered(_)) {
+            Ok(answer) => {
+                if answer.is_ok() {
                     line.used = Instant::now();
                     self.put_back(line);
                 }
-                outcome
+                answer
             }
-            Err(_) => Outcome::Unanswered(format!("no answer within the limit of {limit:.1?}")),
+            Err(_) => Err(NoAnswer::Unanswered(format!("no answer within the limit of {limit:.1?}"))),
         }
     }
 
     /// Closes connections that have waited or lived too long.
-    pub(super) fn retire_old(&self) {
+    pub(crate) fn retire_old(&self) {
         self.with_idle(|idle| idle.retain(Line::may_wait));
     }
 
     /// Closes all that wait.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.with_idle(Vec::clear);
     }
 
@@ -146,20 +152,29 @@ impl Line {
         !self.sender.is_closed() && self.used.elapsed() < IDLE && self.made.elapsed() < AGE
     }
 
-    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Outcome {
-        let response = match self.sender.try_send_request(request).await {
-            Ok(response) => response,
-            Err(error) if error.message().is_some() => return Outcome::NotSent(told(error.error())),
-            Err(error) => return Outcome::Unanswered(told(error.error())),
-        };
-        let (head, body) = response.into_parts();
+    /// Says a request and hears no more of the answer than its status; the connection ends.
+    pub(crate) async fn status(mut self, request: Request<Full<Bytes>>) -> Result<u16, NoAnswer> {
+        Ok(self.ask(request).await?.status().as_u16())
+    }
+
+    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, NoAnswer> {
+        let (head, body) = self.ask(request).await?.into_parts();
         match Limited::new(body, LONGEST_ANSWER).collect().await {
             Ok(body) => {
                 let (status, headers, body) = (head.status.as_u16(), head.headers, body.to_bytes());
-                Outcome::Answered(Answer { status, headers, body })
+                Ok(Answer { status, headers, body })
             }
-            Err(error) => Outcome::Unanswered(format!("{} and then no whole answer: {error}", head.status.as_u16())),
+            Err(error) => {
+                Err(NoAnswer::Unanswered(format!("{} and then no whole answer: {error}", head.status.as_u16())))
+            }
         }
+    }
+
+    async fn ask(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, NoAnswer> {
+        self.sender.try_send_request(request).await.map_err(|error| match error.message() {
+            Some(_) => NoAnswer::NotSent(told(error.error())),
+            None => NoAnswer::Unanswered(told(error.error())),
+        })
     }
 }
 
@@ -192,5 +207,12 @@ fn told(error: &hyper::Error) -> String {
 impl std::fmt::Display for NoLine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.phase, self.words)
+    }
+}
+
+impl std::fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::NotSent(words) | Self::Unanswered(words)) = self;
+        f.write_str(words)
     }
 }

@@ -1,0 +1,142 @@
+//! Where something is that speaks HTTP.
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use crate::{InvalidInput, settings::value};
+
+/// An `http://` or `https://` URL without user and fragment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpUrl {
+    /// Whether TLS protects it.
+    pub secure: bool,
+    /// The host's name or IP address, without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Path and query, as in `/mail?to=me`; empty, or with a slash in front.
+    pub path: String,
+}
+
+impl HttpUrl {
+    /// Host and port, as a `Host` header names them.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        if self.port == usual_port(self.secure) { host } else { format!("{host}:{}", self.port) }
+    }
+
+    /// Without path and query, in which there may be a secret.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority())
+    }
+
+    pub(crate) fn is_on_this_machine(&self) -> bool {
+        self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+}
+
+fn usual_port(secure: bool) -> u16 {
+    if secure { 443 } else { 80 }
+}
+
+impl FromStr for HttpUrl {
+    type Err = InvalidInput;
+
+    fn from_str(text: &str) -> Result<Self, InvalidInput> {
+        let (scheme, rest) = text.split_once("://").ok_or_else(|| unfit("this is no URL"))?;
+        let secure = match scheme.to_ascii_lowercase().as_str() {
+            "https" => true,
+            "http" => false,
+            _ => return Err(unfit(&format!("{scheme:?} is neither https nor http"))),
+        };
+        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        if authority.contains('@') {
+            return Err(unfit("it names a user, which is not told to anybody"));
+        }
+        let (host, port) = split(authority).ok_or_else(|| unfit("an address in brackets ends with ]"))?;
+        let host = value::host(host).map_err(|_| unfit("it names no host, or one that can't be"))?;
+        let port = port.map_or(Ok(usual_port(secure)), value::port).map_err(|_| unfit("a port is 1 to 65535"))?;
+        Ok(Self { secure, host, port, path: checked_path(path)? })
+    }
+}
+
+fn checked_path(path: &str) -> Result<String, InvalidInput> {
+    if path.contains('#') {
+        return Err(unfit("it has a fragment (#), which is never sent"));
+    }
+    if !path.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(unfit("it holds a space or a letter that is written as % and two digits in a URL"));
+    }
+    Ok(if path.starts_with('?') { format!("/{path}") } else { path.to_owned() })
+}
+
+/// Without the URL itself: there may be a secret in it.
+fn unfit(problem: &str) -> InvalidInput {
+    InvalidInput::new("url", format!("{problem}; it may be a URL such as https://app.example.org/path"))
+}
+
+/// Host, without brackets, and port.
+fn split(authority: &str) -> Option<(&str, Option<&str>)> {
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (host, after) = rest.split_once(']')?;
+        return if after.is_empty() { Some((host, None)) } else { Some((host, Some(after.strip_prefix(':')?))) };
+    }
+    match authority.split_once(':') {
+        Some((host, port)) => Some((host, Some(port))),
+        None => Some((authority, None)),
+    }
+}
+
+impl fmt::Display for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.origin(), self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good_ones_are_read_and_shown() {
+        for (text, shown, port) in [
+            ("https://app.example.org", "https://app.example.org", 443),
+            ("HTTPS://app.example.org:8443/a/?b=c&d", "https://app.example.org:8443/a/?b=c&d", 8443),
+            ("http://app:3000?token=x", "http://app:3000/?token=x", 3000),
+            ("http://[::1]:81/a/b", "http://[::1]:81/a/b", 81),
+        ] {
+            let url: HttpUrl = text.parse().expect(text);
+            assert_eq!((url.to_string().as_str(), url.port), (shown, port));
+            assert_eq!(url.to_string().parse(), Ok(url));
+        }
+        let url: HttpUrl = "https://hooks.example.org/secret?token=secret".parse().expect("a URL");
+        assert_eq!(url.origin(), "https://hooks.example.org");
+    }
+
+    #[test]
+    fn bad_ones_are_refused_and_not_shown() {
+        for (text, words) in [
+            ("app.example.org/secret", "no URL"),
+            ("ftp://app.example.org/secret", "\"ftp\" is neither https nor http"),
+            ("https://", "no host"),
+            ("https:///secret", "no host"),
+            ("https://ann:secret@host", "a user"),
+            ("https://host:0/secret", "1 to 65535"),
+            ("https://host:port/secret", "1 to 65535"),
+            ("https://host/secret#a", "fragment"),
+            ("https://host#secret", "fragment"),
+            ("https://host/a secret", "a space"),
+            ("https://host/a\r\nsecret", "a space"),
+            ("https://hóst/secret", "no host"),
+            ("http://[::1/secret", "ends with ]"),
+        ] {
+            let error = text.parse::<HttpUrl>().expect_err(text).to_string();
+            assert!(
+                error.contains(words) && error.contains("https://") && !error.contains("secret"),
+                "{text}: {error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,22 @@
+-- Hands out URLs that are to be told of a batch now, each to one caller: nobody else gets it before its lease runs out.
+--
+-- Keys:    `webhooks`, batch `b:<id>`
+-- ARGV:    version, number (at most 200), lease_ms, life_ms (for so long the batch stays at least, so that it can be told of)
+-- Replies: <now_ms>, then for each: id, who (`notify`), its try (counts from 1), when the batch was done (ms)
+-- States:  none
+-- Includes: prelude
+local reply = { int(now) }
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('webhooks'), '-inf', int(now), 'LIMIT', 0, ARGV[2])) do
+  local record = batch_key(id)
+  local facts = redis.call('HMGET', record, 'id', 'notify', 'noticed_ms')
+  if facts[1] and facts[2] then
+    redis.call('ZADD', key('webhooks'), int(now + ARGV[3]), id)
+    local try = redis.call('HINCRBY', record, 'notice_tries', 1)
+    local left = redis.call('PTTL', record)
+    if left >= 0 and left < tonumber(ARGV[4]) then redis.call('PEXPIRE', record, ARGV[4]) end
+    for _, word in ipairs({ id, facts[2], try, facts[3] or now_text }) do reply[#reply + 1] = word end
+  else
+    redis.call('ZREM', key('webhooks'), id)
+  end
+end
+return reply

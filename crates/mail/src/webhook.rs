@@ -1,0 +1,108 @@
+//! Telling a URL that something has happened: one POST, after the Standard Webhooks specification.
+
+use std::time::Duration;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http_body_util::Full;
+use hyper::{
+    Method, Request,
+    body::Bytes,
+    header::{CONTENT_TYPE, HOST, USER_AGENT},
+};
+use postroom_core::{HttpUrl, settings::NotifySettings};
+use ring::hmac;
+use secrecy::ExposeSecret;
+use tokio::time::timeout;
+
+use crate::{
+    http::{HttpClient, OURSELVES},
+    tls::tls,
+};
+
+/// For so long one is waited for, connecting included.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// What tells URLs of events, signed where there is a key.
+#[derive(Debug)]
+pub struct Webhooks {
+    settings: NotifySettings,
+    tls: postroom_smtp::TlsClient,
+}
+
+/// What is told, the same at every try but for its time.
+#[derive(Debug, Clone, Copy)]
+pub struct Webhook<'a> {
+    /// What tells it from all others; by it the receiver knows it again.
+    pub id: &'a str,
+    /// When it is told (Unix seconds).
+    pub at_s: i64,
+    /// The event, in JSON.
+    pub body: &'a str,
+}
+
+impl Webhooks {
+    /// Nothing is connected before the first one; what is wrong with the settings is told now.
+    pub fn from_settings(settings: &NotifySettings) -> Result<Self, String> {
+        Ok(Self { tls: tls(settings.ca_file.as_deref())?, settings: settings.clone() })
+    }
+
+    /// Tells a URL; an error says in words why it did not hear, or did not answer with 2xx. Redirects are not followed. Where
+    /// no answer came, it may have heard.
+    pub async fn post(&self, url: &HttpUrl, webhook: Webhook<'_>) -> Result<(), String> {
+        let request = self.request(url, webhook).map_err(|error| error.to_string())?;
+        let client = HttpClient::new(url.clone(), url.secure.then(|| self.tls.clone()));
+        let asked = async {
+            let line = client.checkout().await.map_err(|none| none.to_string())?;
+            line.status(request).await.map_err(|none| none.to_string())
+        };
+        match timeout(LIMIT, asked).await.map_err(|_| format!("no answer within {LIMIT:?}"))?? {
+            200..300 => Ok(()),
+            status @ 300..400 => Err(format!("{status}, and redirects are not followed")),
+            status => Err(format!("{status}")),
+        }
+    }
+
+    fn request(&self, url: &HttpUrl, webhook: Webhook<'_>) -> hyper::http::Result<Request<Full<Bytes>>> {
+        let Webhook { id, at_s, body } = webhook;
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(if url.path.is_empty() { "/" } else { &url.path })
+            .header(HOST, url.authority())
+            .header(USER_AGENT, OURSELVES)
+            .header(CONTENT_TYPE, "application/json")
+            .header("webhook-id", id)
+            .header("webhook-timestamp", at_s);
+        if let Some(signature) = self.signature(webhook) {
+            request = request.header("webhook-signature", signature);
+        }
+        request.body(Full::from(body.to_owned()))
+    }
+
+    fn signature(&self, Webhook { id, at_s, body }: Webhook<'_>) -> Option<String> {
+        let secret = self.settings.signing_key.as_ref()?;
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret());
+        let tag = hmac::sign(&key, format!("{id}.{at_s}.{body}").as_bytes());
+        Some(format!("v1,{}", STANDARD.encode(tag)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of the specification's own libraries.
+    #[test]
+    fn it_is_signed_as_the_specification_says() {
+        let secret = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("base64");
+        let settings = NotifySettings { signing_key: Some(secret.into()), ca_file: None };
+        let webhooks = Webhooks::from_settings(&settings).expect("a client");
+        let webhook =
+            Webhook { id: "msg_p5jXN8AQM9LWM0D4loKWxJek", at_s: 1_614_265_330, body: r#"{"test": 2432232314}"# };
+        let url = "https://app.example.org?a=b".parse().expect("a URL");
+        let request = webhooks.request(&url, webhook).expect("a request");
+        assert_eq!(request.uri(), "/?a=b");
+        assert_eq!(request.headers()["webhook-signature"], "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        let unsigned = Webhooks::from_settings(&NotifySettings::default()).expect("a client");
+        assert!(!unsigned.request(&url, webhook).expect("a request").headers().contains_key("webhook-signature"));
+    }
+}
