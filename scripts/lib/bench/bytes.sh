@@ -32,11 +32,12 @@ send_all() {
 # await_sent QUEUE NUMBER: fails when for a minute no more of them was sent.
 await_sent() {
   local sent=0 before turns=120
-  while [ "${sent:-0}" != "$2" ]; do
+  while [ "${sent:-0}" -lt "$2" ]; do
     before=$sent
     sent=$(ask hget "{postroom:$1}:n" sent_total)
     turns=$([ "$sent" != "$before" ] && echo 120 || echo $((turns - 1)))
     if [ "$turns" = 0 ] || ! alive worker; then tail_of worker && fail "not all mails were sent"; fi
     sleep 0.5
   done
+  [ "$sent" = "$2" ] || fail "$sent mails were sent, and $2 were handed over"
 }
