@@ -2,8 +2,8 @@
 # shellcheck shell=bash
 
 # In how many portions, by turns, and of how many mails each.
-domain_turns=15
-domain_mails=1000
+domain_turns=5
+domain_mails=3000
 
 measure_domain() {
   local round limited=() free=() alone=() ratios=() alone_ratios=()
