@@ -26,6 +26,17 @@ cpu_ms() {
   fi
 }
 
+# peak_kb NAME: the most memory that a process has had; what it has now where that is not told (macOS).
+peak_kb() {
+  local pid
+  pid=$(pid_of "$1")
+  if [ -r "/proc/$pid/status" ]; then
+    sed -n 's/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$pid/status"
+  else
+    ps -o rss= -p "$pid" | tr -d ' '
+  fi
+}
+
 # figure NAME VALUE [below|most|least LIMIT] [spread VALUE…]: a line of the table; counted as missed when it is.
 figure() {
   local name=$1 value=$2 between='' required='' verdict=''

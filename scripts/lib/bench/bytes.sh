@@ -24,12 +24,20 @@ bytes_each() { calc "($(redis_info used_memory) - $1) / $2"; }
 
 # send_all QUEUE NUMBER
 send_all() {
-  local turn
   launch worker "$bin/postroom-worker" --queues "$1"
-  for turn in $(seq 600); do
-    [ "$(ask hget "{postroom:$1}:n" sent_total)" != "$2" ] || break
+  await_sent "$@"
+  halt 35 worker
+}
+
+# await_sent QUEUE NUMBER: fails when for a minute no more of them was sent.
+await_sent() {
+  local sent=0 before turns=120
+  while [ "${sent:-0}" -lt "$2" ]; do
+    before=$sent
+    sent=$(ask hget "{postroom:$1}:n" sent_total)
+    turns=$([ "$sent" != "$before" ] && echo 120 || echo $((turns - 1)))
+    if [ "$turns" = 0 ] || ! alive worker; then tail_of worker && fail "not all mails were sent"; fi
     sleep 0.5
   done
-  halt 35 worker
-  [ "$(ask hget "{postroom:$1}:n" sent_total)" = "$2" ] || fail "not all mails were sent"
+  [ "$sent" = "$2" ] || fail "$sent mails were sent, and $2 were handed over"
 }

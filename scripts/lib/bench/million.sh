@@ -14,4 +14,17 @@ measure_million() {
   figure "million: Redis's processor, seconds" "$(calc "$cpu_after - $cpu" 1)"
   figure "million: memory of the command line in MB" "$memory" below 64
   figure "million: bytes in Redis a mail" "$(bytes_each "$start" "$number")" most 250
+  send_for 20
+}
+
+# A worker that sends the first of them for so many seconds.
+send_for() {
+  start_sink
+  settings+=(SMTP_HOST=127.0.0.1 SMTP_PORT="$port" SMTP_SECURITY=none CONCURRENCY="$connections")
+  start_worker
+  sleep "$1"
+  [ "$(ask HGET '{postroom:bulk}:n' sent_total)" -gt 1000 ] || fail "the worker sends nothing"
+  figure "million: memory of a worker that sends it, in MB" "$(calc "$(peak_kb worker) / 1000" 1)" below 64
+  halt 35 worker
+  halt 5 smtp-sink
 }

@@ -104,4 +104,6 @@ pub(crate) enum Scenario {
     ServerRate,
     /// A server that takes three connections
     ServerConnections,
+    /// The provider Resend takes two requests a second
+    Resend,
 }

@@ -22,6 +22,8 @@ pub(crate) struct Setup {
     pub(crate) url: Option<String>,
     pub(crate) on_unknown: OnUnknown,
     pub(crate) lease: Duration,
+    /// The table of the transport by which all mail leaves; the mail server's when absent.
+    pub(crate) transport: Option<String>,
     /// More lines of `postroom.toml`.
     pub(crate) toml: String,
 }
@@ -45,25 +47,18 @@ impl Site {
     /// With the rate of the transport by which all mail leaves.
     pub(crate) async fn limited(setup: Setup, rate: &str) -> Arc<Self> {
         let smtp = FakeSmtp::start().await;
-        let table = format!(
-            "[transport.default]\nkind = \"smtp\"\nhost = \"{}\"\nport = {}\nsecurity = \"none\"\nrate = \"{rate}\"\n",
-            smtp.host(),
-            smtp.port()
-        );
-        Self::on(Setup { toml: setup.toml + &table, ..setup }, smtp).await
+        let transport = format!("{}rate = \"{rate}\"\n", by(&smtp));
+        Self::on(Setup { transport: Some(transport), ..setup }, smtp).await
     }
 
     /// With this server.
     pub(crate) async fn on(setup: Setup, smtp: FakeSmtp) -> Arc<Self> {
         let folder = tempfile::Builder::new().prefix("postroom-chaos-").tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join("templates")).expect("a folder");
-        std::fs::write(folder.path().join("postroom.toml"), toml(&setup)).expect("a file");
+        std::fs::write(folder.path().join("postroom.toml"), toml(&setup, &smtp)).expect("a file");
         let env = [
             ("REDIS_URL", setup.url.unwrap_or_else(|| setup.redis.url())),
             ("POSTROOM_PREFIX", PREFIX.to_owned()),
-            ("SMTP_HOST", smtp.host()),
-            ("SMTP_PORT", smtp.port().to_string()),
-            ("SMTP_SECURITY", "none".to_owned()),
             ("SMTP_MAIL_FROM", "Chaos <chaos@chaos.example>".to_owned()),
             ("TEMPLATES_DIR", "templates".to_owned()),
         ];
@@ -200,7 +195,7 @@ pub(crate) fn through(redis: &PrivateRedis) -> (Proxy, String) {
     (proxy, url)
 }
 
-fn toml(setup: &Setup) -> String {
+fn toml(setup: &Setup, smtp: &FakeSmtp) -> String {
     let (on_unknown, lease) = (setup.on_unknown.as_str(), setup.lease.as_millis());
     let queue = |name: &&str| {
         format!(
@@ -208,5 +203,12 @@ fn toml(setup: &Setup) -> String {
              backoff_max = \"2s\"\nattempts = 100\n"
         )
     };
-    QUEUES.iter().map(queue).collect::<String>() + &setup.toml
+    let transport = setup.transport.clone().unwrap_or_else(|| by(smtp));
+    QUEUES.iter().map(queue).collect::<String>() + &transport + &setup.toml
+}
+
+/// The table of the transport that leads to this server.
+fn by(smtp: &FakeSmtp) -> String {
+    let (host, port) = (smtp.host(), smtp.port());
+    format!("[transport.default]\nkind = \"smtp\"\nhost = \"{host}\"\nport = {port}\nsecurity = \"none\"\n")
 }

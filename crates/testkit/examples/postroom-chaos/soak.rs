@@ -108,7 +108,8 @@ impl Soak {
         let redis = PrivateRedis::builder().tcp().remembers().start().await;
         let (proxy, url) = through(&redis);
         let lease = scale.lease();
-        let setup = Setup { redis, url: Some(url), on_unknown: args.on_unknown, lease, toml: TOML.to_owned() };
+        let setup =
+            Setup { redis, url: Some(url), on_unknown: args.on_unknown, lease, transport: None, toml: TOML.to_owned() };
         let site = Site::new(setup).await;
         site.smtp.fault(Fault::at(Phase::Mail, Action::Delay(Duration::from_millis(100))));
         site.smtp.fault(Fault::at(Phase::Dot, Action::Delay(Duration::from_millis(100))));

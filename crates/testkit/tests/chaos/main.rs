@@ -15,7 +15,7 @@ const AT_A_TIME: usize = 5;
 const VOID: i32 = 3;
 const LIMIT: Duration = Duration::from_secs(240);
 
-const RUNS: [&[&str]; 28] = [
+const RUNS: [&[&str]; 29] = [
     // The longest first.
     &["--seed", "1", "--minutes", "0.25", "--jobs", "900"],
     &["--seed", "2", "--minutes", "0.25", "--jobs", "900", "--on-unknown", "resend"],
@@ -42,6 +42,7 @@ const RUNS: [&[&str]; 28] = [
     &["urgent-limited"],
     &["server-rate"],
     &["server-connections"],
+    &["resend"],
     &["redis-full"],
     &["lost-replies"],
     &["lost-replies", "--on-unknown", "resend"],

@@ -6,6 +6,7 @@ mod endings;
 mod limits;
 mod network;
 mod pace;
+mod provider;
 mod redis;
 mod replies;
 mod steering;
@@ -50,6 +51,7 @@ pub(crate) async fn run(scenario: Scenario, args: &Args) -> Report {
         Scenario::BulkDelay => pace::bulk_delay(play, report).await,
         Scenario::ServerRate => pace::server_rate(play, report).await,
         Scenario::ServerConnections => pace::server_connections(play, report).await,
+        Scenario::Resend => provider::resend(play, report).await,
         Scenario::UrgentLimited => pace::urgent_limited(play, report).await,
         Scenario::ScheduledCancelled => endings::scheduled_cancelled(play, report).await,
     }
@@ -70,7 +72,14 @@ impl Play {
     }
 
     fn setup(self, redis: PrivateRedis) -> Setup {
-        Setup { redis, url: None, on_unknown: self.on_unknown, lease: self.scale.lease(), toml: String::new() }
+        Setup {
+            redis,
+            url: None,
+            on_unknown: self.on_unknown,
+            lease: self.scale.lease(),
+            transport: None,
+            toml: String::new(),
+        }
     }
 
     /// What all scenarios end with: everything is sent, and the books are closed.
