@@ -84,7 +84,7 @@ pub(super) async fn server_rate(play: Play, mut report: Report) -> Report {
         let arrivals = arrived(&site, mails, play.scale.patience()).await;
         let late: Vec<_> = arrivals.iter().filter(|at| **at - arrivals[0] >= Duration::from_secs(5)).collect();
         let a_second = late.len() as f64 / (*late[late.len() - 1] - arrivals[0] - Duration::from_secs(5)).as_secs_f64();
-        let least = RATE as f64 * play.scale.pick(0.85, 0.4);
+        let least = RATE as f64 * play.scale.pick(0.9, 0.4);
         let required = format!("after {code}: at least {least} a second once 5 s have passed");
         report.check(required, format!("{a_second:.1}"), a_second >= least);
         let account = Account::settled(&site, &load, play.scale.patience()).await;
