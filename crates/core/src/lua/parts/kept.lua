@@ -47,17 +47,17 @@ local function counted_back(line, finished)
   return front and front .. int(finished - at) .. rest or line
 end
 
--- What nearly all of these stories are, shortly: `! at_ms ms transport reply`.
+-- What nearly all of these stories are, shortly: `!- at_ms ms transport reply`.
 local function shortened(line, finished)
-  local at, ms, transport, reply = string.match(line, '^1 %+ (%-?%d+) (%d+) accepted (%S+) dot = = (.*)$')
+  local counted, at, ms, transport, reply = string.match(line, '^1 ([+-]) (%-?%d+) (%d+) accepted (%S+) dot = = (.*)$')
   if not at then return counted_back(line, finished) end
-  return '! ' .. int(finished - at) .. ' ' .. ms .. ' ' .. transport .. ' ' .. reply
+  return '!' .. counted .. ' ' .. int(finished - at) .. ' ' .. ms .. ' ' .. transport .. ' ' .. reply
 end
 
 local function lengthened(line, finished)
-  local at, ms, transport, reply = string.match(line, '^! (%-?%d+) (%d+) (%S+) (.*)$')
+  local counted, at, ms, transport, reply = string.match(line, '^!([+-]) (%-?%d+) (%d+) (%S+) (.*)$')
   if not at then return counted_back(line, finished) end
-  return '1 + ' .. int(finished - at) .. ' ' .. ms .. ' accepted ' .. transport .. ' dot = = ' .. reply
+  return '1 ' .. counted .. ' ' .. int(finished - at) .. ' ' .. ms .. ' accepted ' .. transport .. ' dot = = ' .. reply
 end
 
 local function each_line(story, change, finished)
