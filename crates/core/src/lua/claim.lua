@@ -1,7 +1,7 @@
 -- Hands a worker up to `want` jobs, the most urgent first, each under a lease and a fence higher than ever before.
 -- The same claim id asked again returns the same jobs, so a lost reply leaves nothing leased to nobody.
 --
--- Keys:    `ready:<priority>`, `lines`, `line:<name>:<priority>`, `scheduled:<class>`, `deferred:<class>`, `leases`, `claim:<worker>`, job `<id>` and `h:<id>`, batch `t:<ref>`, `b:<id>`, `n`, `run`, `workers`, `wake`
+-- Keys:    `ready:<priority>`, `lines`, `line:<name>:<priority>`, `scheduled:<class>`, `deferred:<class>`, `leases`, `claim:<worker>`, job `<id>`, `h:<id>` and `f:<id>`, batch `t:<ref>`, `b:<id>`, `n`, `run`, `workers`, `wake`
 -- ARGV:    version, worker, claim_id, want, ordinary (how many of these may be less urgent than priority 2), budget (jobs looked at in
 --          this call), limited (how many names follow), the limits on domains and templates that are in force, then for each
 --          line that the worker asked leave for: name, mails (that may go), again_ms (until it is worth asking again)
@@ -129,7 +129,7 @@ local function room(priority)
   return class_of(priority) == 'urgent' and left or math.min(left, ordinary)
 end
 
--- The payloads of these, and an empty table where nothing else is known of any of them.
+-- The payloads of these, and whether nothing else is known of any of them.
 local function at_hand(ids)
   local payloads, others = {}, {}
   for _, id in ipairs(ids) do
@@ -137,7 +137,7 @@ local function at_hand(ids)
     others[#others + 1] = hash_key(id)
     others[#others + 1] = flight_key(id)
   end
-  return redis.call('MGET', unpack(payloads)), redis.call('EXISTS', unpack(others)) == 0 and {} or nil
+  return redis.call('MGET', unpack(payloads)), redis.call('EXISTS', unpack(others)) == 0
 end
 
 -- Whether there were any.
@@ -147,10 +147,11 @@ local function take_from_ready(priority)
     local popped = redis.call('LPOP', ready, math.min(room(priority), budget))
     if not popped or #popped == 0 then return found end
     found = true
-    local payloads, facts = at_hand(popped)
+    local payloads, fresh = at_hand(popped)
     for index, id in ipairs(popped) do
       budget = budget - 1
-      take(id, nil, payloads[index], facts)
+      -- Each has facts of its own: what becomes of one is noted there.
+      take(id, nil, payloads[index], fresh and {} or nil)
       if newer then
         for back = #popped, index, -1 do redis.call('LPUSH', ready, popped[back]) end
         budget = 0

@@ -322,3 +322,19 @@ fn redis_ms() -> i64 {
     let numbers: Vec<i64> = time.split_whitespace().filter_map(|number| number.parse().ok()).collect();
     numbers[0] * 1_000 + numbers[1] / 1_000
 }
+
+/// One that is over leaves the others that were looked at with it as they are.
+#[tokio::test]
+async fn what_is_over_keeps_nobody_behind_it_from_being_claimed() {
+    let fixture = Fixture::new().await;
+    let mut over = terms();
+    over.expires = Some(Expiry::At(1));
+    let gone = JobId::new(fixture.queue.clone());
+    fixture.enqueue_as(&gone, None, &over).await;
+    let live = [(); 3].map(|()| JobId::new(fixture.queue.clone()));
+    for id in &live {
+        fixture.enqueue_as(id, None, &terms()).await;
+    }
+    let claimed = fixture.claim(&WorkerId::generate(), 10).await;
+    assert_eq!(claimed.iter().map(|job| &job.id).collect::<Vec<_>>(), live.iter().collect::<Vec<_>>());
+}
