@@ -42,6 +42,7 @@ pub fn compose(
     Ok(Message {
         message_id: identity.message_id.clone(),
         generation: identity.generation,
+        urgent: false,
         envelope: envelope(mail, from),
         bytes,
         from: from.clone(),

@@ -94,7 +94,7 @@ impl HttpClient {
                 return Ok(line);
             }
         }
-        self.open().await
+        Box::pin(self.open()).await
     }
 
     /// Keeps a connection for the next request.

@@ -35,6 +35,8 @@ pub struct Message {
     pub message_id: String,
     /// The one of its [`Identity`].
     pub generation: u32,
+    /// Whether it goes before others that wait for a connection.
+    pub urgent: bool,
     /// Who it goes to.
     pub envelope: Envelope,
     /// Headers and body, in lines that end with CRLF.

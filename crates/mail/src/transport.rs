@@ -84,7 +84,7 @@ impl Transport {
                 Attempt::invalid(only_to, "none of the recipients asked for is in the message's envelope")
             }
             Way::Smtp(smtp) => smtp.send(message, &to, commit).await,
-            Way::Resend(resend) => resend.send(message, &to, commit).await,
+            Way::Resend(resend) => Box::pin(resend.send(message, &to, commit)).await,
             Way::File(file) => file.send(message, &to, commit).await,
             Way::Capture(sink) => capture::send(sink.as_ref(), message, &to, commit).await,
             Way::Discard => discard(&to, commit).await,

@@ -77,6 +77,7 @@ impl Verdict {
             | Trouble::Closed
             | Trouble::Timeout(_)
             | Trouble::Unexpected(_)
+            | Trouble::OutOfStep(_)
             | Trouble::ReplyTooLong
             | Trouble::BadHost(_)
             | Trouble::StartTlsMissing

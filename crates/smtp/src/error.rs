@@ -68,6 +68,9 @@ pub enum Trouble {
     /// The server said what has no place here.
     #[error("the server said what has no place here: {0}")]
     Unexpected(String),
+    /// The server lost step with an envelope that had been said with the message before it.
+    #[error("the server did not take an envelope that was said ahead: {0}")]
+    OutOfStep(String),
     /// A reply longer than any server has a reason for.
     #[error("the server's reply does not end")]
     ReplyTooLong,
@@ -168,12 +171,12 @@ impl SmtpError {
         matches!(self.trouble, Trouble::Timeout(_))
     }
 
-    /// Whether the connection ended, or the server said 421 and is closing it. On a session that had been idle this may
+    /// Whether the connection ended or is of no use any more, or the server said 421 and is closing it. On a session that had been idle this may
     /// mean no more than that it was idle for too long.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         match &self.trouble {
-            Trouble::Io(_) | Trouble::Closed => true,
+            Trouble::Io(_) | Trouble::Closed | Trouble::OutOfStep(_) => true,
             Trouble::Refused(reply) => reply.code == CLOSING,
             _ => false,
         }

@@ -44,6 +44,7 @@ mod envelope;
 mod error;
 mod hook;
 mod limits;
+mod lineup;
 mod message;
 mod places;
 mod pool;

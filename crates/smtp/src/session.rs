@@ -13,9 +13,13 @@ use crate::{
     error::{Phase, SmtpError, Trouble},
     hook::{Commit, Hook},
     limits::TimeLimits,
-    transaction::{MailParameters, Transaction, is_large},
+    lineup::{Lineup, Waiting},
+    transaction::{MailParameters, MailSize, Start, Transaction, is_large},
     wire::Wire,
 };
+
+/// A verdict that comes within this is quick.
+const QUICK: Duration = Duration::from_secs(1);
 
 /// A connection that is greeted, encrypted and logged in as its endpoint says.
 #[derive(Debug)]
@@ -26,6 +30,7 @@ pub struct Session {
     connected_at: Instant,
     used_at: Instant,
     messages: u64,
+    quick: bool,
     state: State,
 }
 
@@ -34,6 +39,8 @@ enum State {
     Ready,
     /// The next mail begins with RSET: the last one was refused with its transaction open.
     ResetDue,
+    /// The envelope of the next mail was said with the message of the last one.
+    Opened,
     /// In the middle of a conversation; stays so if that was dropped.
     Busy,
     Broken,
@@ -51,6 +58,7 @@ impl Session {
             connected_at: now,
             used_at: now,
             messages: 0,
+            quick: false,
             state: State::Ready,
         })
     }
@@ -76,32 +84,67 @@ impl Session {
     where
         F: Future<Output = Commit>,
     {
-        if !self.is_reusable() {
-            return Err(SmtpError::new(Phase::Mail, Trouble::NotReusable));
-        }
-        let parameters = MailParameters::choose(&self.offered, envelope, message)?;
-        let reset = self.state == State::ResetDue;
+        self.send_before(envelope, message, before_commit, None).await.0
+    }
+
+    /// The same; the mail that is next in the line-up may say its envelope at the end of this one. If it did, and the session is
+    /// good for it, it is told of here.
+    pub(crate) async fn send_before<F>(
+        &mut self,
+        envelope: &Envelope,
+        message: &[u8],
+        before_commit: F,
+        lineup: Option<&Lineup>,
+    ) -> (Result<Delivery, SmtpError>, Option<Waiting>)
+    where
+        F: Future<Output = Commit>,
+    {
+        let start = match self.state {
+            State::Ready => Start::Mail,
+            State::ResetDue => Start::Reset,
+            State::Opened => Start::Said,
+            State::Busy | State::Broken => return (Err(SmtpError::new(Phase::Mail, Trouble::NotReusable)), None),
+        };
+        let parameters = match MailParameters::choose(&self.offered, envelope, MailSize::of(message)) {
+            Ok(parameters) => parameters,
+            Err(problem) => return (Err(problem), None),
+        };
         self.state = State::Busy;
         self.messages += 1;
-        let result = Transaction {
+        let mut before_commit = pin!(before_commit);
+        let mut transaction = Transaction {
             wire: &mut self.wire,
             limits: &self.limits,
-            pipelining: self.offered.pipelining,
-            hook: Hook::new(pin!(before_commit), !is_large(message)),
+            offered: &self.offered,
+            hook: Hook::new(before_commit.as_mut(), !is_large(message)),
             envelope,
             parameters,
-            reset,
-        }
-        .run(message)
-        .await;
-        self.end_of_mail(&result);
-        result
+            start,
+            lineup: lineup.filter(|_| self.offered.pipelining),
+            along: None,
+            verdict_took: None,
+        };
+        let result = transaction.run(message).await;
+        let along = transaction.along.take();
+        self.quick = transaction.verdict_took.is_some_and(|took| took < QUICK);
+        self.end_of_mail(&result, along.is_some());
+        (result, along.filter(|_| self.state == State::Opened))
     }
 
     /// Whether another mail may be sent: the last conversation ended as it should.
     #[must_use]
     pub fn is_reusable(&self) -> bool {
         matches!(self.state, State::Ready | State::ResetDue)
+    }
+
+    /// Whether the envelope of the next mail was said.
+    pub(crate) fn is_opened(&self) -> bool {
+        self.state == State::Opened
+    }
+
+    /// Whether the last verdict came soon: another mail may be bound to wait for the next one.
+    pub(crate) fn is_quick(&self) -> bool {
+        self.quick
     }
 
     /// Whether the server has closed the connection, or said something, while it was idle. Cheap; ask before reuse.
@@ -152,13 +195,15 @@ impl Session {
         self.used_at.elapsed()
     }
 
-    fn end_of_mail(&mut self, result: &Result<Delivery, SmtpError>) {
+    fn end_of_mail(&mut self, result: &Result<Delivery, SmtpError>, opened: bool) {
         self.used_at = Instant::now();
         self.state = match result {
             Ok(delivery) => after(&delivery.outcome),
             Err(_) => State::Broken,
         };
-        if !self.wire.is_quiet() {
+        if opened && self.state != State::Broken {
+            self.state = State::Opened;
+        } else if !self.wire.is_quiet() {
             self.state = State::Broken;
         }
         if self.state == State::Broken {

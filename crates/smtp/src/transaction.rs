@@ -2,6 +2,8 @@
 
 use std::future::Future;
 
+use tokio::time::{Duration, Instant};
+
 use crate::{
     address::Address,
     capabilities::Capabilities,
@@ -11,6 +13,7 @@ use crate::{
     error::{Phase, SmtpError, Trouble},
     hook::{Commit, Hook},
     limits::TimeLimits,
+    lineup::{Lineup, Waiting},
     message::{Body, FINAL_DOT},
     reply::Reply,
     wire::{CLOSING, Wire},
@@ -20,7 +23,7 @@ use crate::{
 const BLOCK: usize = 64 * 1024;
 
 /// So many recipients in a flight: with more, both sides could wait for the other to read.
-const RECIPIENTS_A_FLIGHT: usize = 50;
+pub(crate) const RECIPIENTS_A_FLIGHT: usize = 50;
 
 const GO_ON: u16 = 354;
 
@@ -33,11 +36,41 @@ pub(crate) fn is_large(message: &[u8]) -> bool {
 pub(crate) struct Transaction<'a, F> {
     pub(crate) wire: &'a mut Wire,
     pub(crate) limits: &'a TimeLimits,
-    pub(crate) pipelining: bool,
+    pub(crate) offered: &'a Capabilities,
     pub(crate) hook: Hook<'a, F>,
     pub(crate) envelope: &'a Envelope,
     pub(crate) parameters: MailParameters,
-    pub(crate) reset: bool,
+    pub(crate) start: Start,
+    /// Whose next mail may go along with this one.
+    pub(crate) lineup: Option<&'a Lineup>,
+    /// Who does.
+    pub(crate) along: Option<Waiting>,
+    /// From the final dot to the reply.
+    pub(crate) verdict_took: Option<Duration>,
+}
+
+/// How a mail begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// With MAIL.
+    Mail,
+    /// With RSET: the last mail was refused with its transaction open.
+    Reset,
+    /// MAIL, RCPT and DATA were said with the message before.
+    Said,
+}
+
+/// What of a message decides how it is announced.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MailSize {
+    bytes: usize,
+    eight_bit: bool,
+}
+
+impl MailSize {
+    pub(crate) fn of(message: &[u8]) -> Self {
+        Self { bytes: message.len(), eight_bit: !message.is_ascii() }
+    }
 }
 
 /// What is said after the address in MAIL.
@@ -58,9 +91,8 @@ struct Opening {
 
 impl MailParameters {
     /// What this mail needs; an error if the server does not offer it.
-    pub(crate) fn choose(offered: &Capabilities, envelope: &Envelope, message: &[u8]) -> Result<Self, SmtpError> {
-        let size = message.len() as u64;
-        let eight_bit = !message.is_ascii();
+    pub(crate) fn choose(offered: &Capabilities, envelope: &Envelope, message: MailSize) -> Result<Self, SmtpError> {
+        let (size, eight_bit) = (message.bytes as u64, message.eight_bit);
         let utf8_address = envelope.needs_smtputf8();
         let trouble = match (offered.max_size, utf8_address) {
             (Some(limit), _) if size > limit => Trouble::TooBig { size, limit },
@@ -68,7 +100,7 @@ impl MailParameters {
             _ if eight_bit && !offered.eight_bit_mime => Trouble::EightBitMissing,
             _ => {
                 return Ok(Self {
-                    size: offered.size.then_some(message.len()),
+                    size: offered.size.then_some(message.bytes),
                     eight_bit,
                     smtputf8: utf8_address.is_some(),
                 });
@@ -79,8 +111,9 @@ impl MailParameters {
 }
 
 impl<F: Future<Output = Commit>> Transaction<'_, F> {
-    pub(crate) async fn run(mut self, message: &[u8]) -> Result<Delivery, SmtpError> {
-        let opening = if self.pipelining { self.open_pipelined().await? } else { self.open_one_by_one().await? };
+    pub(crate) async fn run(&mut self, message: &[u8]) -> Result<Delivery, SmtpError> {
+        let opening =
+            if self.offered.pipelining { self.open_pipelined().await? } else { self.open_one_by_one().await? };
         match opening.refusal() {
             Some(outcome) => self.withdraw(opening, outcome).await,
             None => self.commit(opening.recipients, message).await,
@@ -92,12 +125,21 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         let mut opening = Opening::default();
         let envelope = self.envelope;
         let mut groups = envelope.rcpt_to().chunks(RECIPIENTS_A_FLIGHT).peekable();
-        self.add_reset_and_mail();
+        let said = self.start == Start::Said;
+        if !said {
+            self.add_reset_and_mail();
+        }
         while let Some(group) = groups.next() {
             let last = groups.peek().is_none();
-            self.write_group(group, last).await?;
+            if !said {
+                self.write_group(group, last).await?;
+            }
             if opening.mail.is_none() {
-                opening.mail = Some(self.read_reset_and_mail().await?);
+                let mail = self.read_reset_and_mail().await?;
+                if said && is_out_of_step(&mail) {
+                    return Err(SmtpError::new(Phase::Mail, Trouble::OutOfStep(mail.to_string())));
+                }
+                opening.mail = Some(mail);
             }
             self.read_group(group, last, &mut opening).await?;
             if !opening.mail_accepted() {
@@ -109,7 +151,7 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
 
     async fn write_group(&mut self, group: &[Address], last: bool) -> Result<(), SmtpError> {
         for address in group {
-            self.add_rcpt(address);
+            add_rcpt(self.wire, address);
         }
         if last {
             self.wire.add(&["DATA"]);
@@ -134,19 +176,19 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
     /// The same for a server without PIPELINING; DATA is not said in vain.
     async fn open_one_by_one(&mut self) -> Result<Opening, SmtpError> {
         let mut opening = Opening::default();
-        if self.reset {
+        if self.start == Start::Reset {
             self.add_reset();
             self.wire.flush(Phase::Rset, self.limits.command).await?;
             self.read_reset().await?;
         }
-        self.add_mail();
+        add_mail(self.wire, self.envelope, &self.parameters);
         self.wire.flush(Phase::Mail, self.limits.command).await?;
         opening.mail = Some(self.read(Phase::Mail).await?);
         if !opening.mail_accepted() {
             return Ok(opening);
         }
         for address in self.envelope.rcpt_to() {
-            self.add_rcpt(address);
+            add_rcpt(self.wire, address);
             self.wire.flush(Phase::Rcpt, self.limits.command).await?;
             opening.recipients.push(self.read_rcpt(address).await?);
         }
@@ -188,9 +230,12 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         }
         // Who closed or said something before the end of the message has not taken it, and is not to get it.
         self.wire.expect_silence(Phase::Body).await?;
+        self.take_along();
         // While this fails, the kernel has not taken the last byte, so the server can't have it.
         self.wire.flush(Phase::Body, self.limits.data).await?;
+        let asked = Instant::now();
         let outcome = self.read_verdict(message.len()).await?;
+        self.verdict_took = Some(asked.elapsed());
         Ok(Delivery { outcome, recipients })
     }
 
@@ -220,14 +265,14 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
     }
 
     fn add_reset_and_mail(&mut self) {
-        if self.reset {
+        if self.start == Start::Reset {
             self.add_reset();
         }
-        self.add_mail();
+        add_mail(self.wire, self.envelope, &self.parameters);
     }
 
     async fn read_reset_and_mail(&mut self) -> Result<Reply, SmtpError> {
-        if self.reset {
+        if self.start == Start::Reset {
             self.read_reset().await?;
         }
         self.read(Phase::Mail).await
@@ -242,21 +287,17 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         expect_positive(Phase::Rset, reply).map(drop)
     }
 
-    fn add_mail(&mut self) {
-        let sender = self.envelope.mail_from().map_or("", Address::as_str);
-        let size = self.parameters.size.map(|size| format!(" SIZE={size}"));
-        self.wire.add(&[
-            "MAIL FROM:<",
-            sender,
-            ">",
-            size.as_deref().unwrap_or_default(),
-            if self.parameters.eight_bit { " BODY=8BITMIME" } else { "" },
-            if self.parameters.smtputf8 { " SMTPUTF8" } else { "" },
-        ]);
-    }
-
-    fn add_rcpt(&mut self, address: &Address) {
-        self.wire.add(&["RCPT TO:<", address.as_str(), ">"]);
+    /// Adds the envelope of the next mail to the flight with the final dot, if one waits: it saves a round trip.
+    fn take_along(&mut self) {
+        let Some((waiting, parameters)) = self.lineup.and_then(|lineup| lineup.take_along(self.offered)) else {
+            return;
+        };
+        if let Some(envelope) = waiting.envelope() {
+            add_mail(self.wire, envelope, &parameters);
+            envelope.rcpt_to().iter().for_each(|address| add_rcpt(self.wire, address));
+            self.wire.add(&["DATA"]);
+        }
+        self.along = Some(waiting);
     }
 
     async fn read_rcpt(&mut self, address: &Address) -> Result<RecipientResult, SmtpError> {
@@ -303,6 +344,29 @@ impl Opening {
         let data = self.data.as_ref().filter(|reply| reply.code != GO_ON)?;
         Some(refused(Phase::Data, data))
     }
+}
+
+/// Whether a server complains of the order of commands rather than of a mail (RFC 3463, X.5.X).
+fn is_out_of_step(reply: &Reply) -> bool {
+    let of_protocol = reply.enhanced.is_some_and(|enhanced| enhanced.subject == 5);
+    reply.code == 503 || (reply.code == 554 && of_protocol)
+}
+
+fn add_mail(wire: &mut Wire, envelope: &Envelope, parameters: &MailParameters) {
+    let sender = envelope.mail_from().map_or("", Address::as_str);
+    let size = parameters.size.map(|size| format!(" SIZE={size}"));
+    wire.add(&[
+        "MAIL FROM:<",
+        sender,
+        ">",
+        size.as_deref().unwrap_or_default(),
+        if parameters.eight_bit { " BODY=8BITMIME" } else { "" },
+        if parameters.smtputf8 { " SMTPUTF8" } else { "" },
+    ]);
+}
+
+fn add_rcpt(wire: &mut Wire, address: &Address) {
+    wire.add(&["RCPT TO:<", address.as_str(), ">"]);
 }
 
 fn refused(phase: Phase, reply: &Reply) -> Outcome {

@@ -140,6 +140,11 @@ impl FakeSmtp {
         self.shared.ledger.peak_connections()
     }
 
+    /// How many mails' envelopes came with the message of the mail before them (RFC 2920, 3.1).
+    pub fn ahead(&self) -> usize {
+        self.shared.ledger.ahead()
+    }
+
     /// The lines a client sent outside mails' content on its connection, counted from 1.
     pub fn commands(&self, connection: usize) -> Vec<String> {
         self.shared.ledger.commands(connection)

@@ -297,8 +297,8 @@ impl Claimer {
             return;
         };
         let (office, give_up, begun) = (Arc::clone(&self.office), self.give_up.clone(), Arc::default());
-        let delivery = Delivery { office, job, now_ms, claimed_at, give_up, begun, provided };
-        self.deliveries.spawn(watched(slot, delivery.in_case(), delivery.run()));
+        let delivery = Box::new(Delivery { office, job, now_ms, claimed_at, give_up, begun, provided });
+        self.deliveries.spawn(watched(slot, delivery.in_case(), Box::pin(delivery.run())));
     }
 
     async fn drain(self) {

@@ -8,10 +8,11 @@ use std::{
 };
 
 use postroom_core::{
-    AttemptRecord, BatchId, EmailAddress, Header, InvalidInput, Mail, Result,
+    AttemptRecord, BatchId, EmailAddress, Header, InvalidInput, Mail, Priority, Result,
     store::{Claimed, FinishReply, Outcome, Settled},
 };
 use postroom_mail::{Attempt, Identity, Message, compose};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -59,6 +60,8 @@ pub(crate) struct Provided {
 struct Prepared {
     message: Message,
     date_ms: i64,
+    /// What it takes of the room for large contents, until it is gone.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// Why a mail can't be prepared now.
@@ -88,10 +91,10 @@ impl Delivery {
     }
 
     /// Runs the whole delivery.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(mut self: Box<Self>) {
         let mut provided = std::mem::take(&mut self.provided);
         match std::mem::replace(&mut self.job.content, Err(String::new())) {
-            Ok((header, mail)) => self.deliver(&header, mail, &mut provided).await,
+            Ok((header, mail)) => self.deliver(&header, Box::new(mail), &mut provided).await,
             Err(problem) => self.set_aside(&problem).await,
         }
         // It was never sent.
@@ -100,34 +103,45 @@ impl Delivery {
         }
     }
 
-    async fn deliver(&self, header: &Header, mail: Mail, provided: &mut Provided) {
+    async fn deliver(&self, header: &Header, mail: Box<Mail>, provided: &mut Provided) {
         let office = Arc::clone(&self.office);
         let _ticket = office.in_flight.enter(&self.job, header.policy.lease, self.now_ms);
+        if let Some((before, prepared)) = self.ready(header, mail).await {
+            self.send(before, &prepared, provided).await;
+        }
+    }
+
+    /// The mail as it is to be sent; `None` where it was settled otherwise.
+    async fn ready<'a>(&self, header: &'a Header, mail: Box<Mail>) -> Option<(Before<'a>, Prepared)> {
         let mut mail = match self.whole(header, mail).await {
             Ok(mail) => mail,
-            Err(unprepared) => return self.settle_unprepared(header, &Mail::default(), unprepared).await,
+            Err(unprepared) => {
+                self.settle_unprepared(header, &Mail::default(), unprepared).await;
+                return None;
+            }
         };
-        let mut room = office.contents.room_for(&mail).await;
-        if let Err(unprepared) = self.fill(&mut mail).await {
-            return self.settle_unprepared(header, &mail, unprepared).await;
+        let mut room = self.office.contents.room_for(&mail).await;
+        let filled = self.fill(&mut mail).await;
+        let mail = Arc::new(*mail);
+        match filled.and_then(|()| self.prepare(&mail)) {
+            Ok((mut message, date_ms)) => {
+                message.urgent = header.priority <= Priority::LAST_URGENT;
+                contents::made(&mut room);
+                Some((self.before(header, &mail), Prepared { message, date_ms, _room: room }))
+            }
+            Err(unprepared) => {
+                self.settle_unprepared(header, &mail, unprepared).await;
+                None
+            }
         }
-        let mail = Arc::new(mail);
-        let prepared = match self.prepare(&mail) {
-            Ok(prepared) => prepared,
-            Err(unprepared) => return self.settle_unprepared(header, &mail, unprepared).await,
-        };
-        contents::made(&mut room);
-        let before = self.before(header, &mail);
-        drop(mail);
-        self.send(before, &prepared, provided).await;
     }
 
     /// The mail with what its batch shares.
-    async fn whole(&self, header: &Header, mail: Mail) -> Result<Mail, Unprepared> {
+    async fn whole(&self, header: &Header, mail: Box<Mail>) -> Result<Box<Mail>, Unprepared> {
         let Some(batch) = &header.batch else { return Ok(mail) };
         let batch: BatchId = batch.parse().map_err(|error: InvalidInput| Unprepared::Invalid(error.to_string()))?;
         match self.office.outage.watch(self.office.shared.of(&self.office.store, &batch).await) {
-            Ok(Some(shared)) => Ok(mail.over(&shared)),
+            Ok(Some(shared)) => Ok(Box::new(mail.over(&shared))),
             Ok(None) => Err(Unprepared::Invalid(format!("the content of its batch {batch} is gone"))),
             Err(_) => Err(Unprepared::Away),
         }
@@ -144,7 +158,7 @@ impl Delivery {
         }
     }
 
-    fn prepare(&self, mail: &Arc<Mail>) -> Result<Prepared, Unprepared> {
+    fn prepare(&self, mail: &Arc<Mail>) -> Result<(Message, i64), Unprepared> {
         let office = &self.office;
         let words = office.templates.render_mail(mail).map_err(|error| {
             let told = error.to_string();
@@ -165,7 +179,7 @@ impl Delivery {
             let size = message.bytes.len();
             return Err(Unprepared::Invalid(format!("the message has {size} bytes; MAX_MESSAGE_SIZE allows {most}")));
         }
-        Ok(Prepared { message, date_ms })
+        Ok((message, date_ms))
     }
 
     /// The one of its first begin; before that, the job's id at the sender's domain.

@@ -1,7 +1,7 @@
 //! The jobs that this worker holds, for renewing their leases and for telling what it does.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap, btree_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -28,17 +28,28 @@ pub(crate) struct Held {
 /// All jobs under way.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
-    held: Mutex<HashMap<JobId, Held>>,
+    held: Mutex<AllHeld>,
     /// Rung when a lease is shorter than all before it.
     shorter: Notify,
+}
+
+#[derive(Debug, Default)]
+struct AllHeld {
+    jobs: HashMap<JobId, Held>,
+    /// How many have each lease.
+    leases: BTreeMap<Duration, usize>,
 }
 
 impl InFlight {
     /// Enters a job until the ticket is dropped.
     pub(crate) fn enter(&self, job: &Claimed, lease: Duration, now_ms: i64) -> Ticket<'_> {
-        let shortest = self.shortest_lease();
         let held = Held { fence: job.fence, payload: Arc::clone(&job.payload), begun: None, since_ms: now_ms, lease };
-        self.lock().insert(job.id.clone(), held);
+        let shortest = {
+            let mut all = self.lock();
+            let shortest = all.shortest_lease();
+            all.insert(job.id.clone(), held);
+            shortest
+        };
         if shortest.is_none_or(|shortest| lease < shortest) {
             self.shorter.notify_one();
         }
@@ -47,31 +58,31 @@ impl InFlight {
 
     /// The jobs of a queue with their fences.
     pub(crate) fn of_queue(&self, queue: &QueueName) -> Vec<(JobId, u64)> {
-        let held = self.lock();
-        held.iter().filter(|(id, _)| id.queue() == queue).map(|(id, held)| (id.clone(), held.fence)).collect()
+        let all = self.lock();
+        all.jobs.iter().filter(|(id, _)| id.queue() == queue).map(|(id, held)| (id.clone(), held.fence)).collect()
     }
 
     /// The jobs of a queue with all that is known of them.
     pub(crate) fn known_of_queue(&self, queue: &QueueName) -> Vec<(JobId, Held)> {
-        let held = self.lock();
-        held.iter().filter(|(id, _)| id.queue() == queue).map(|(id, held)| (id.clone(), held.clone())).collect()
+        let all = self.lock();
+        all.jobs.iter().filter(|(id, _)| id.queue() == queue).map(|(id, held)| (id.clone(), held.clone())).collect()
     }
 
     /// The stored form of a job under way.
     pub(crate) fn payload(&self, id: &JobId, fence: u64) -> Option<Arc<str>> {
-        self.lock().get(id).filter(|held| held.fence == fence).map(|held| Arc::clone(&held.payload))
+        self.lock().jobs.get(id).filter(|held| held.fence == fence).map(|held| Arc::clone(&held.payload))
     }
 
     /// Its mark was written.
     pub(crate) fn begun(&self, id: &JobId, fence: u64, message_id: &str, date_ms: i64) {
-        if let Some(held) = self.lock().get_mut(id).filter(|held| held.fence == fence) {
+        if let Some(held) = self.lock().jobs.get_mut(id).filter(|held| held.fence == fence) {
             held.begun = Some((message_id.to_owned(), date_ms));
         }
     }
 
     /// The shortest lease among them.
     pub(crate) fn shortest_lease(&self) -> Option<Duration> {
-        self.lock().values().map(|held| held.lease).min()
+        self.lock().shortest_lease()
     }
 
     /// Waits until a lease comes in that is shorter than all there are, the first one included.
@@ -81,16 +92,49 @@ impl InFlight {
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.lock().len()
+        self.lock().jobs.len()
     }
 
     /// What to tell about them: at most a hundred.
     pub(crate) fn told(&self) -> Vec<BusyJob> {
-        self.lock().iter().take(100).map(|(id, held)| BusyJob { id: id.clone(), since_ms: held.since_ms }).collect()
+        self.lock()
+            .jobs
+            .iter()
+            .take(100)
+            .map(|(id, held)| BusyJob { id: id.clone(), since_ms: held.since_ms })
+            .collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<JobId, Held>> {
+    fn lock(&self) -> MutexGuard<'_, AllHeld> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AllHeld {
+    fn shortest_lease(&self) -> Option<Duration> {
+        self.leases.first_key_value().map(|(lease, _)| *lease)
+    }
+
+    fn insert(&mut self, id: JobId, held: Held) {
+        *self.leases.entry(held.lease).or_default() += 1;
+        if let Some(before) = self.jobs.insert(id, held) {
+            self.let_go(before.lease);
+        }
+    }
+
+    fn remove(&mut self, id: &JobId) {
+        if let Some(held) = self.jobs.remove(id) {
+            self.let_go(held.lease);
+        }
+    }
+
+    fn let_go(&mut self, lease: Duration) {
+        if let Entry::Occupied(mut number) = self.leases.entry(lease) {
+            *number.get_mut() -= 1;
+            if *number.get() == 0 {
+                number.remove();
+            }
+        }
     }
 }
 
@@ -104,10 +148,10 @@ pub(crate) struct Ticket<'a> {
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        let mut held = self.all.lock();
+        let mut all = self.all.lock();
         // The same job may have been claimed anew meanwhile.
-        if held.get(&self.id).is_some_and(|held| held.fence == self.fence) {
-            held.remove(&self.id);
+        if all.jobs.get(&self.id).is_some_and(|held| held.fence == self.fence) {
+            all.remove(&self.id);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{
     any::Any,
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -31,9 +31,8 @@ pub(crate) struct InCase {
     pub(crate) begun: Arc<AtomicBool>,
 }
 
-/// Runs a delivery and keeps its slot until it ends, however it does.
-pub(crate) async fn watched(slot: Slot, in_case: InCase, delivery: impl Future<Output = ()> + Send) {
-    let mut delivery = pin!(delivery);
+/// Runs a delivery and keeps its slot until it ends, however it does. It is boxed since it is large, and moved on its way here.
+pub(crate) async fn watched(slot: Slot, in_case: InCase, mut delivery: Pin<Box<impl Future<Output = ()> + Send>>) {
     // What panicked is not polled again: nobody sees what it left half done.
     let ended = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| delivery.as_mut().poll(context))) {
         Ok(poll) => poll.map(Ok),
@@ -127,9 +126,9 @@ mod tests {
         let ids: Vec<JobId> = all.iter().map(|one| one.id.clone()).collect();
         let (slots, queue) = (Slots::new(3, 1), QueueName::emails());
         let slot = || slots.take(&queue, true).expect("a slot");
-        watched(slot(), all.remove(0), async { panic!("boom {}", 1) }).await;
-        watched(slot(), all.remove(0), async { panic!("after the mark") }).await;
-        watched(slot(), all.remove(0), async {}).await;
+        watched(slot(), all.remove(0), Box::pin(async { panic!("boom {}", 1) })).await;
+        watched(slot(), all.remove(0), Box::pin(async { panic!("after the mark") })).await;
+        watched(slot(), all.remove(0), Box::pin(async {})).await;
         assert_eq!(slots.room(&queue).any, 3, "every slot is free again");
         let mut told = Vec::new();
         for id in &ids {

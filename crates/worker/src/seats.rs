@@ -1,5 +1,6 @@
 //! Seats: how many mails of this worker may be under way by a transport whose server counts connections. One for each that it may
-//! have; all workers together have no more than is set, or than the server lets in.
+//! have, and, while there are no more to be had, one more that is next: its envelope can go ahead. All workers together have no more
+//! connections than are set, or than the server lets in.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -33,6 +34,8 @@ struct Count {
     told: usize,
     /// Nobody needs to ask before that.
     ask_at: Duration,
+    /// The number is limited, and not only because more have to be opened first.
+    capped: bool,
     /// Mail waits for one.
     missed: bool,
 }
@@ -41,11 +44,19 @@ struct Count {
 #[derive(Debug)]
 pub(crate) struct Seat(Arc<Outlet>);
 
+impl Count {
+    /// How many seats there are now.
+    fn seats(&self) -> usize {
+        let has_next = self.capped && lease_clock::now() < self.ask_at;
+        if has_next { self.held * 2 } else { self.held }
+    }
+}
+
 impl Outlet {
     /// So many seats, or as many as are free.
     pub(crate) fn seats(self: &Arc<Self>, want: usize) -> Vec<Seat> {
         let mut count = self.count();
-        let free = if self.transport.has_connections() { count.held.saturating_sub(count.taken) } else { want };
+        let free = if self.transport.has_connections() { count.seats().saturating_sub(count.taken) } else { want };
         let number = want.min(free);
         count.taken += number;
         (0..number).map(|_| Seat(Arc::clone(self))).collect()
@@ -112,6 +123,7 @@ impl Outlet {
         {
             let mut count = self.count();
             (count.held, count.told) = (holdings.number, holding.open.max(holdings.number));
+            count.capped = holdings.cap.is_some();
         }
         self.transport.allow_connections(holdings.number);
         Ok(holdings)
@@ -147,7 +159,7 @@ impl Drop for Seat {
         let missed = {
             let mut count = self.0.count();
             count.taken -= 1;
-            count.taken < count.held && std::mem::take(&mut count.missed)
+            count.taken < count.seats() && std::mem::take(&mut count.missed)
         };
         if missed {
             self.0.bells.ready.notify_one();

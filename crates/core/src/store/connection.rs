@@ -110,13 +110,13 @@ impl Store {
     /// Runs a plain command.
     pub(super) async fn run<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T> {
         let line = self.line().await?;
-        self.link.heard(&line, ANSWER_LIMIT, command.query_async(&mut line.connection())).await
+        Box::pin(self.link.heard(&line, ANSWER_LIMIT, command.query_async(&mut line.connection()))).await
     }
 
     /// Runs several plain commands in one flight.
     pub(super) async fn run_all<T: FromRedisValue>(&self, pipeline: &redis::Pipeline) -> Result<T> {
         let line = self.line().await?;
-        self.link.heard(&line, ANSWER_LIMIT, pipeline.query_async(&mut line.connection())).await
+        Box::pin(self.link.heard(&line, ANSWER_LIMIT, pipeline.query_async(&mut line.connection()))).await
     }
 
     /// Runs a script on a queue.
@@ -138,7 +138,9 @@ impl Store {
             call.arg(arg);
         }
         let line = self.line().await?;
-        self.link.heard(&line, ANSWER_LIMIT, evaluate(&call, script, line.connection())).await
+        let asking = evaluate(&call, script, line.connection());
+        // Kept apart: it is large, and many may have to wait for Redis that seldom do.
+        Box::pin(self.link.heard(&line, ANSWER_LIMIT, asking)).await
     }
 
     /// The connection for one call: the gate is judged by the very connection that the call then uses.

@@ -72,7 +72,7 @@ impl Link {
     pub(super) async fn line(&self) -> Result<Arc<Line>> {
         match self.current() {
             Some(line) => Ok(line),
-            None => self.dial().await,
+            None => Box::pin(self.dial()).await,
         }
     }
 

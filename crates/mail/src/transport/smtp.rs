@@ -3,7 +3,10 @@
 use std::{
     path::Path,
     pin::{Pin, pin},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use postroom_core::{
@@ -58,7 +61,7 @@ impl SmtpTransport {
             Ok(envelope) => envelope,
             Err(problem) => return Attempt::invalid(to, &problem),
         };
-        match self.deliver(&envelope, &message.bytes, commit).await {
+        match self.deliver(&Arc::new(envelope), &message.bytes, message.urgent, commit).await {
             Ok(delivery) => of_delivery(to, &delivery),
             Err(error) => of_error(to, &error),
         }
@@ -68,12 +71,13 @@ impl SmtpTransport {
     /// over a new one at once. Not when `commit` has begun: it can't be taken back.
     async fn deliver(
         &self,
-        envelope: &Envelope,
+        envelope: &Arc<Envelope>,
         bytes: &[u8],
+        urgent: bool,
         commit: impl Future<Output = Commit>,
     ) -> Result<Delivery, SmtpError> {
         let (mut commit, begun) = (pin!(commit), AtomicBool::new(false));
-        let mut session = self.pool.checkout().await?;
+        let mut session = self.pool.checkout_for(envelope, bytes, urgent).await?;
         let was_used = session.messages() > 0;
         let result = session.send(envelope, bytes, noting(&mut commit, &begun)).await;
         if !was_used || begun.load(Ordering::Relaxed) || !was_closed(&result) {

@@ -1,5 +1,6 @@
 //! Sessions and pools against a server that fails on purpose.
 
+mod ahead;
 mod commit;
 mod connect;
 mod faults;

@@ -66,6 +66,8 @@ pub enum Target {
     Sender(String),
     /// This connection, counted from 1.
     Connection(usize),
+    /// A mail whose envelope came with the message of the one before.
+    Ahead,
     /// This transaction of the server, counted from 1 by the MAIL commands it got; outside of one, the last before.
     Message(usize),
 }
@@ -127,6 +129,11 @@ impl Fault {
         self.only(Target::Message(number))
     }
 
+    /// Only for a mail whose envelope came with the message of the one before.
+    pub fn ahead(self) -> Self {
+        self.only(Target::Ahead)
+    }
+
     /// Only for the RCPT with this place in its transaction, counted from 1.
     pub fn rcpt_number(self, number: usize) -> Self {
         self.only(Target::RcptNumber(number))
@@ -167,6 +174,7 @@ impl Target {
             Self::RcptNumber(number) => moment.rcpt_number == Some(*number),
             Self::Sender(address) => moment.sender == Some(address),
             Self::Connection(number) => moment.connection == *number,
+            Self::Ahead => moment.is_ahead,
             Self::Message(number) => moment.message == Some(*number),
         }
     }
@@ -218,6 +226,7 @@ pub(super) struct Moment<'a> {
     pub(super) connection: usize,
     pub(super) message: Option<usize>,
     pub(super) rcpt_number: Option<usize>,
+    pub(super) is_ahead: bool,
     /// Which bytes of the content came just now; the first alone outside of a content.
     pub(super) bytes: Range<usize>,
     pub(super) sender: Option<&'a String>,

@@ -70,6 +70,7 @@ struct Pages {
     /// One element for each connection.
     commands: Vec<Vec<String>>,
     transactions: usize,
+    ahead: usize,
     open: usize,
     peak: usize,
 }
@@ -116,6 +117,15 @@ impl Ledger {
             let _ = write!(text, "\n  violation: {violation}");
         }
         text
+    }
+
+    pub(super) fn ahead(&self) -> usize {
+        self.pages().ahead
+    }
+
+    /// A mail's envelope came with the message of the one before.
+    pub(super) fn came_ahead(&self) {
+        self.pages().ahead += 1;
     }
 
     /// Notes a connection and returns its number and how many are open now.

@@ -39,6 +39,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
         mail_flight: None,
         message: None,
         is_idle: false,
+        is_ahead: false,
         envelope: None,
         open: Open(Arc::clone(&shared)),
         shared,
@@ -73,6 +74,8 @@ struct Session {
     message: Option<usize>,
     /// A mail has ended and nothing came since.
     is_idle: bool,
+    /// What comes now was there before the last mail was answered.
+    is_ahead: bool,
     envelope: Option<Envelope>,
     open: Open,
 }
@@ -220,6 +223,7 @@ impl Session {
             self.wire.flush().await?;
             self.wire.read().await?;
             self.flight += 1;
+            self.is_ahead = false;
         };
         let content = line.strip_suffix(b"\r\n").unwrap_or_else(|| {
             self.violation("a command ends with a bare LF");

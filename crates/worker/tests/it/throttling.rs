@@ -103,6 +103,32 @@ async fn connections_are_capped_over_all_workers() {
     assert_eq!(bench.smtp.peak_connections(), 2);
 }
 
+/// With more mails at once than connections, envelopes go ahead; each mail is sent once and told as what it came to.
+#[tokio::test]
+async fn envelopes_go_ahead_where_connections_are_few() {
+    let bench = Bench::new().await;
+    bench.configure(&[("main", &bench.smtp, "connections = 2")], "[queue.emails]\ntransports = ['main']\n");
+    let refused: Vec<String> =
+        (0..120).filter(|number| number % 7 == 0).map(|number| format!("p{number}@example.org")).collect();
+    for address in &refused {
+        bench.smtp.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 nobody")).recipient(address));
+    }
+    let mut ids = Vec::new();
+    for number in 0..120 {
+        ids.push(bench.enqueue(mail_to(&format!("p{number}@example.org"))).await);
+    }
+    let _worker = bench.worker(&["--concurrency", "8"]).await;
+    for (number, id) in ids.iter().enumerate() {
+        bench.reaches(id, if number % 7 == 0 { JobState::Failed } else { JobState::Sent }).await;
+    }
+    let mut received = recipients_at(&bench.smtp);
+    received.sort();
+    received.dedup();
+    assert_eq!((received.len(), bench.smtp.received_count()), (120 - refused.len(), 120 - refused.len()));
+    assert!(bench.smtp.ahead() >= 20, "{} went ahead", bench.smtp.ahead());
+    assert!(bench.smtp.peak_connections() <= 2 && bench.smtp.violations().is_empty(), "{:?}", bench.smtp.violations());
+}
+
 #[tokio::test]
 async fn over_its_quota_a_transports_mail_goes_by_the_next() {
     let bench = Bench::new().await;

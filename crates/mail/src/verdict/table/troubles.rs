@@ -17,6 +17,7 @@ fn troubles() -> Vec<Trouble> {
         Trouble::Closed,
         Trouble::Timeout(Duration::from_secs(1)),
         Trouble::Unexpected("SSH-2.0-OpenSSH_9.9".to_owned()),
+        Trouble::OutOfStep("503 5.5.1 bad sequence of commands".to_owned()),
         Trouble::ReplyTooLong,
         Trouble::BadHost("a b".to_owned()),
         Trouble::StartTlsMissing,
@@ -35,9 +36,11 @@ fn expected(trouble: &Trouble) -> Verdict {
         Trouble::Io(_) | Trouble::Closed | Trouble::Timeout(_) | Trouble::Unexpected(_) | Trouble::ReplyTooLong => {
             NothingSent
         }
-        Trouble::BadHost(_) | Trouble::StartTlsMissing | Trouble::PlainAfterStartTls | Trouble::NotReusable => {
-            NothingSent
-        }
+        Trouble::OutOfStep(_)
+        | Trouble::BadHost(_)
+        | Trouble::StartTlsMissing
+        | Trouble::PlainAfterStartTls
+        | Trouble::NotReusable => NothingSent,
         Trouble::AuthMissing => Account,
         Trouble::TooBig { .. } => TooBig,
         Trouble::SmtpUtf8Missing(_) | Trouble::EightBitMissing => Invalid,

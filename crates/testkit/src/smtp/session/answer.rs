@@ -91,6 +91,7 @@ impl Session {
             phase,
             connection: self.number,
             message: self.message,
+            is_ahead: self.is_ahead,
             rcpt_number: None,
             bytes,
             sender: envelope.map(|envelope| &envelope.sender),

@@ -81,6 +81,10 @@ impl Session {
             Reply::new(250, format!("2.0.0 Ok: queued as {number}"))
         };
         let came_at = Instant::now();
+        self.is_ahead = !self.wire.pending().is_empty();
+        if self.is_ahead {
+            self.shared.ledger.came_ahead();
+        }
         let action = self.trouble(Phase::Dot).await?;
         let kept = action.as_ref().map_or(is_yes(usual.code), |action| action.keeps(usual.code));
         if let Some(envelope) = self.envelope.take_if(|_| kept) {
