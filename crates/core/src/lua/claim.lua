@@ -10,7 +10,7 @@
 -- States:  scheduled, deferred (due) -> queued; queued -> sending | cancelled | failed
 -- Includes: prelude job time promote limited
 local worker, claim_id, want, ordinary, budget = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-watch_time()
+local _, known_lease, paused = watch_time()
 
 local function told(job, payload, line)
   local hash = job.hash
@@ -22,10 +22,10 @@ end
 
 local claim_key = key('claim:' .. worker)
 local function asked_before()
-  local last = redis.call('HMGET', claim_key, 'id', 'jobs')
-  if last[1] ~= claim_id then return nil end
+  local last_id, last_jobs = string.match(redis.call('GET', claim_key) or '', '^(%S+) (.*)$')
+  if last_id ~= claim_id then return nil end
   local reply = { 'claimed', 9, '0', int(now) }
-  for id in string.gmatch(last[2] or '', '%S+') do
+  for id in string.gmatch(last_jobs, '%S+') do
     local job = load(id)
     if job and job.state == 'sending' and job.worker == worker and not job.begun_ms then
       reply[#reply + 1] = told(job, redis.call('GET', payload_key(id)))
@@ -36,7 +36,7 @@ end
 
 local again = asked_before()
 if again then return again end
-if redis.call('HEXISTS', key('n'), 'paused_ms') == 1 then return { 'paused' } end
+if paused then return { 'paused' } end
 local wait = claims_wait_ms()
 if wait > 0 then return { 'wait', int(wait) } end
 
@@ -140,11 +140,18 @@ local function at_hand(ids)
   return redis.call('MGET', unpack(payloads)), redis.call('EXISTS', unpack(others)) == 0
 end
 
+-- The priority of the first ready list that something may have been left in.
+local left_from
 -- Whether there were any.
 local function take_from_ready(priority)
   local ready, found = key('ready:' .. priority), false
-  while room(priority) > 0 and budget > 0 do
-    local popped = redis.call('LPOP', ready, math.min(room(priority), budget))
+  while true do
+    local most = math.min(room(priority), budget)
+    if most <= 0 then
+      left_from = left_from or priority
+      return found
+    end
+    local popped = redis.call('LPOP', ready, most)
     if not popped or #popped == 0 then return found end
     found = true
     local payloads, fresh = at_hand(popped)
@@ -154,12 +161,12 @@ local function take_from_ready(priority)
       take(id, nil, payloads[index], fresh and {} or nil)
       if newer then
         for back = #popped, index, -1 do redis.call('LPUSH', ready, popped[back]) end
-        budget = 0
+        budget, left_from = 0, left_from or priority
         return found
       end
     end
+    if #popped < most then return found end
   end
-  return found
 end
 
 -- Whether the next of the line may be taken.
@@ -186,14 +193,16 @@ end
 -- When the line is to be looked at again, if anybody stands in it.
 local function settle_line(name)
   if #looked_at({ name }) == 0 then return redis.call('ZREM', key('lines'), name) end
+  puts_off = true
   local due = is_of_batch(name) and line_due_ms(name) or now + again_ms(name)
   redis.call('ZADD', key('lines'), due == math.huge and PAUSED or int(math.max(due, 0)), name)
 end
 
-local lines, lists = due_lines(), ready_lists()
+local lines, lists = due_lines(), ready_lists(0, 9)
+local first = lists > 0 and ready_lists(0, USUAL - 1) == 0 and USUAL or 0
 for priority = 0, 9 do
   for _, line in ipairs(lines) do take_from_line(line, priority) end
-  if lists > 0 and take_from_ready(priority) then lists = lists - 1 end
+  if lists > 0 and priority >= first and take_from_ready(priority) then lists = lists - 1 end
 end
 for _, line in ipairs(lines) do settle_line(line) end
 settle()
@@ -201,12 +210,11 @@ if newer and #ids == 0 then return { 'newer', newer } end
 
 if #ids > 0 then
   redis.call('ZADD', key('leases'), unpack(leases))
-  redis.call('HSET', key('n'), 'lease_ms', int(lease))
-  redis.call('HSET', claim_key, 'id', claim_id, 'jobs', table.concat(ids, ' '))
+  if lease ~= known_lease then redis.call('HSET', key('n'), 'lease_ms', int(lease)) end
   -- Redis may be away for long before the worker can ask again; whose its jobs are by then, they tell themselves.
-  redis.call('PEXPIRE', claim_key, 3600000)
+  redis.call('SET', claim_key, claim_id .. ' ' .. table.concat(ids, ' '), 'PX', 3600000)
 end
-local left = most_urgent(looked_at(due_lines()))
+local left = most_urgent(looked_at(due_lines()), left_from and first_ready(left_from))
 if left then wake(left) end
 reply[2] = left or -1
 reply[3] = int(next_due_ms())

@@ -14,7 +14,7 @@ for _, line in ipairs(looked_at(due_lines())) do
   local among = is_of_batch(line[1]) and free or limited
   among[#among + 1] = line
 end
-local most = most_urgent(free)
+local most = most_urgent(free, first_ready(0))
 if not most and #limited == 0 then return { 'none', int(next_due_ms()), int(now) } end
 local reply = { 'waiting', most or -1 }
 for _, line in ipairs(limited) do

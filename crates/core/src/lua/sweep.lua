@@ -94,7 +94,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('expiring'), '-inf', int(now
 end
 settle()
 
-local ready = most_urgent(looked_at(due_lines()))
+local ready = most_urgent(looked_at(due_lines()), first_ready(0))
 if ready then wake(ready) end
 return { 'swept', rescued, in_doubt, expired, ready and 1 or 0, int(next_due_ms()), redis.call('ZCARD', key('leases')),
   redis.call('HGET', key('n'), 'lease_ms') or '0', int(now), redis.call('ZCARD', key('notices')) + redis.call('ZCOUNT', key('webhooks'), '-inf', int(now)) }

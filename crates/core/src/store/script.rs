@@ -77,7 +77,9 @@ pub(super) fn script(name: &'static str) -> &'static redis::Script {
 }
 
 /// The source as Redis gets it: of what its header includes, what it uses; then itself. Redis runs a script from its first line each
-/// time, so what is not used would cost it as much as what is.
+/// time, so what is not used would cost it as much as what is. All but the prelude stands in a function of its own: Lua looks a
+/// variable of the same function up among all that are open there, each time a function is made that uses it; one from outside it
+/// has at hand.
 fn assemble(name: &str, source: &str) -> String {
     let part = |part: &str| {
         let (_, text) =
@@ -85,11 +87,17 @@ fn assemble(name: &str, source: &str) -> String {
         items(text)
     };
     let body = without_comments(source);
-    let items: Vec<Item> = included(source).flat_map(part).collect();
-    let used = used(&items, &body);
-    let mut whole = format!("local allocates = {}\n", ALLOCATING.contains(&name));
-    items.iter().zip(used).filter(|(_, used)| *used).for_each(|(item, _)| whole.push_str(&item.text));
-    whole + &body
+    let (mut items, prelude) = (Vec::new(), part("prelude").len());
+    items.extend(included(source).flat_map(part));
+    let mut used = used(&items, &body).into_iter();
+    let mut text_of = |items: &[Item]| {
+        let texts = items.iter().zip(&mut used).filter(|(_, used)| *used).map(|(item, _)| item.text.as_str());
+        texts.collect::<String>()
+    };
+    let (outside, inside) = items.split_at(prelude.min(items.len()));
+    let allocates = ALLOCATING.contains(&name);
+    let (outside, inside) = (text_of(outside), text_of(inside));
+    format!("local allocates = {allocates}\n{outside}return (function()\n{inside}{body}end)()\n")
 }
 
 /// What stands at the left margin of a part, with all below it that does not.

@@ -188,6 +188,8 @@ end
 -- domain or template) waits in that thing's own line, a list for each priority, and nothing else waits for it. `lines` tells
 -- when each may be looked at. A line is named by its batch, or by the limits on it (`domain.example.org`), with spaces between.
 local PAUSED = '+inf'
+-- Whether this script has put anything off to another time.
+local puts_off = false
 local function line_key(name, priority) return key('line:' .. name .. ':' .. priority) end
 
 local function is_of_batch(line) return string.sub(line, 1, 2) == 'b.' end
@@ -203,6 +205,7 @@ local function open_line(batch)
   local facts = batch_facts(batch)
   local score = facts.paused and PAUSED or int(math.ceil(facts.next_us / 1000))
   redis.call('ZADD', key('lines'), 'NX', score, batch)
+  puts_off = true
 end
 
 -- Puts ids where claim looks for them.
@@ -230,6 +233,7 @@ end
 local function wait_until(job, state, due)
   local waiting = key(state .. ':' .. class_of(job.priority))
   redis.call('ZADD', waiting, int(due), job.id)
+  puts_off = true
   if redis.call('ZRANK', waiting, job.id) == 0 then wake(job.priority) end
 end
 

@@ -56,4 +56,5 @@ end
 local function park(job, line)
   redis.call('RPUSH', line_key(line, job.priority), job.id)
   redis.call('ZADD', key('lines'), 'NX', int(now), line)
+  puts_off = true
 end

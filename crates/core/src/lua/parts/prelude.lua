@@ -79,8 +79,10 @@ local function move(batch, from, to)
   end
 end
 
+-- The states of a job that has not come to its end.
+local UNFINISHED = { 'scheduled', 'queued', 'sending', 'deferred', 'unknown' }
 local function unfinished(record)
-  local counts = redis.call('HMGET', record, 'scheduled', 'queued', 'sending', 'deferred', 'unknown')
+  local counts = redis.call('HMGET', record, unpack(UNFINISHED))
   local sum = 0
   for _, value in ipairs(counts) do sum = sum + (tonumber(value) or 0) end
   return sum
@@ -118,6 +120,13 @@ local function settle_batch(record)
   redis.call('PEXPIRE', terms, int(keep + 2 * 3600000))
 end
 
+-- Whether a batch has as many unfinished jobs as before.
+local function keeps_its_number(fields)
+  local sum = 0
+  for _, state in ipairs(UNFINISHED) do sum = sum + (fields[state] or 0) end
+  return sum == 0
+end
+
 -- Makes what was collected.
 local function settle()
   for _, write in pairs(later) do redis.call(unpack(write)) end
@@ -128,7 +137,7 @@ local function settle()
       local is_new = by ~= 0 and redis.call('HINCRBY', where, field, by) == by
       if is_new and where == this_minute then redis.call('PEXPIRE', where, 90000000) end
     end
-    if string.sub(where, 1, #prefix) == prefix then settle_batch(where) end
+    if string.sub(where, 1, #prefix) == prefix and not keeps_its_number(fields) then settle_batch(where) end
   end
   deltas = {}
 end

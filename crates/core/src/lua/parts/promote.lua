@@ -1,11 +1,14 @@
--- Whether anything waits for its time. Mostly nothing does, and that is told in one question.
+-- Whether anything waits for its time. Mostly nothing does, and that is told in one question, once.
+local nothing_waits = false
 local function anything_waits()
+  if nothing_waits and not puts_off then return false end
   local waiting = { key('lines') }
   for _, class in ipairs(CLASSES) do
     waiting[#waiting + 1] = key('scheduled:' .. class)
     waiting[#waiting + 1] = key('deferred:' .. class)
   end
-  return redis.call('EXISTS', unpack(waiting)) > 0
+  nothing_waits, puts_off = redis.call('EXISTS', unpack(waiting)) == 0, false
+  return not nothing_waits
 end
 
 -- Moves at most `budget` jobs whose time has come to their ready lists, the urgent class first.
@@ -54,7 +57,9 @@ end
 
 -- The lines that may be looked at now, a bounded number of them.
 local LINES = 20
-local function due_lines() return redis.call('ZRANGEBYSCORE', key('lines'), '-inf', int(now), 'LIMIT', 0, LINES) end
+local function due_lines()
+  return anything_waits() and redis.call('ZRANGEBYSCORE', key('lines'), '-inf', int(now), 'LIMIT', 0, LINES) or {}
+end
 
 -- Each of these lines with the priority of the most urgent that stands in it, where anybody does.
 local function looked_at(lines)
@@ -70,17 +75,25 @@ local function looked_at(lines)
   return found
 end
 
--- How many of them hold anything.
-local function ready_lists()
+-- How many of the ready lists of these priorities hold anything.
+local function ready_lists(first, last)
   local lists = {}
-  for priority = 0, 9 do lists[#lists + 1] = key('ready:' .. priority) end
+  for priority = first, last do lists[#lists + 1] = key('ready:' .. priority) end
   return redis.call('EXISTS', unpack(lists))
 end
 
--- The priority of the most urgent job that may be taken from the ready lists or from these lines, or nil.
-local function most_urgent(lines)
-  local most = ready_lists() > 0 and 0 or nil
-  while most and redis.call('EXISTS', key('ready:' .. most)) == 0 do most = most + 1 end
+-- The first priority from `from` on whose ready list holds anything, or nil.
+local USUAL = 5
+local function first_ready(from)
+  if ready_lists(from, 9) == 0 then return nil end
+  if from < USUAL and ready_lists(from, USUAL - 1) == 0 then from = USUAL end
+  while ready_lists(from, from) == 0 do from = from + 1 end
+  return from
+end
+
+-- The priority of the most urgent job that may be taken from these lines or, where that is told, from the ready lists; or nil.
+local function most_urgent(lines, ready)
+  local most = ready
   for _, line in ipairs(lines) do
     if not most or line[2] < most then most = line[2] end
   end
