@@ -24,6 +24,7 @@ pub(super) struct ModelJob {
     pub(super) on_unknown: OnUnknown,
     pub(super) in_batch: bool,
     pub(super) lease_ran_out: bool,
+    pub(super) expired: bool,
 }
 
 /// How a worker with an old claim stands to the job.
@@ -45,6 +46,24 @@ pub(super) struct Model {
     pub(super) batch_cancelled: bool,
     pub(super) batch_sealed: bool,
     pub(super) batch_jobs: u64,
+}
+
+impl ModelJob {
+    pub(super) fn new(state: JobState, priority: u8, on_unknown: OnUnknown, in_batch: bool) -> Self {
+        Self {
+            state,
+            priority,
+            fence: 0,
+            holder: None,
+            begun: false,
+            settled: None,
+            resends: 0,
+            on_unknown,
+            in_batch,
+            lease_ran_out: false,
+            expired: false,
+        }
+    }
 }
 
 impl Model {

@@ -6,10 +6,28 @@ use super::WORKERS;
 
 #[derive(Debug, Clone)]
 pub(super) enum Op {
-    Enqueue { priority: u8, later: bool, in_batch: bool, on_unknown: u8 },
+    Enqueue {
+        priority: u8,
+        later: bool,
+        in_batch: bool,
+        on_unknown: u8,
+    },
     EnqueueAgain(Index),
-    Claim { worker: usize, want: usize },
-    ClaimAgain { worker: usize },
+    Claim {
+        worker: usize,
+        want: usize,
+    },
+    /// With one in the line that has expired, and others behind it that have not.
+    ClaimPastExpired {
+        worker: usize,
+        want: usize,
+        priority: u8,
+        in_batch: bool,
+        behind: u8,
+    },
+    ClaimAgain {
+        worker: usize,
+    },
     Begin(Index),
     Finish(Index, u8),
     Defer(Index, bool),
@@ -33,6 +51,7 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         6 => (0..10_u8, prop::bool::weighted(0.3), any::<bool>(), 0..3_u8).prop_map(|(priority, later, in_batch, on_unknown)| Op::Enqueue { priority, later, in_batch, on_unknown }),
         1 => index().prop_map(Op::EnqueueAgain),
         6 => (0..WORKERS, 1..4_usize).prop_map(|(worker, want)| Op::Claim { worker, want }),
+        2 => (0..WORKERS, 1..4_usize, 0..10_u8, any::<bool>(), 0..4_u8).prop_map(|(worker, want, priority, in_batch, behind)| Op::ClaimPastExpired { worker, want, priority, in_batch, behind }),
         1 => (0..WORKERS).prop_map(|worker| Op::ClaimAgain { worker }),
         6 => index().prop_map(Op::Begin),
         6 => (index(), 0..3_u8).prop_map(|(claim, outcome)| Op::Finish(claim, outcome)),

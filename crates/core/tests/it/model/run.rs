@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use postroom_core::{
     BatchId, JobId, JobState, OnUnknown, Priority,
     store::{
-        BeginReply, CancelReply, ClaimId, DeferReply, Due, FinishReply, Outcome, Resolution, RetryReply, Settled,
-        WorkerId,
+        BeginReply, CancelReply, ClaimId, DeferReply, Due, Expiry, FinishReply, Outcome, Resolution, RetryReply,
+        Settled, WorkerId,
     },
 };
 use proptest::sample::Index;
@@ -39,6 +39,13 @@ impl Run {
             }
             Op::EnqueueAgain(index) => self.enqueue_again(index).await,
             Op::Claim { worker, want } => self.claim(*worker, *want).await,
+            Op::ClaimPastExpired { worker, want, priority, in_batch, behind } => {
+                self.enqueue_expired(*priority, *in_batch).await;
+                for _ in 0..*behind {
+                    self.enqueue(*priority, false, *in_batch, 0).await;
+                }
+                self.claim(*worker, *want).await;
+            }
             Op::ClaimAgain { worker } => self.claim_again(*worker).await,
             Op::Begin(index) => self.begin(index).await,
             Op::Finish(index, outcome) => self.finish(index, *outcome).await,
@@ -60,14 +67,29 @@ impl Run {
         }
     }
 
-    async fn enqueue(&mut self, priority: u8, later: bool, in_batch: bool, on_unknown: u8) {
+    /// It ends when a claim meets it, or at last when somebody looks at it.
+    async fn enqueue_expired(&mut self, priority: u8, in_batch: bool) {
+        let (id, in_batch) = self.new_id(in_batch);
+        let mut terms = terms();
+        terms.priority = Priority::try_from(priority).expect("a priority");
+        terms.expires = Some(Expiry::At(1));
+        self.fixture.enqueue_as(&id, in_batch.then_some(&self.batch), &terms).await;
+        let job = ModelJob::new(JobState::Cancelled, priority, terms.policy.on_unknown, in_batch);
+        self.model.jobs.insert(id, ModelJob { expired: true, ..job });
+    }
+
+    /// The id of a job that is put in, in the batch as long as that takes any.
+    fn new_id(&mut self, in_batch: bool) -> (JobId, bool) {
         let in_batch = in_batch && !self.model.batch_cancelled && !self.model.batch_sealed;
-        let id = if in_batch {
-            self.model.batch_jobs += 1;
-            self.batch.job(self.model.batch_jobs - 1)
-        } else {
-            JobId::new(self.fixture.queue.clone())
-        };
+        if !in_batch {
+            return (JobId::new(self.fixture.queue.clone()), false);
+        }
+        self.model.batch_jobs += 1;
+        (self.batch.job(self.model.batch_jobs - 1), true)
+    }
+
+    async fn enqueue(&mut self, priority: u8, later: bool, in_batch: bool, on_unknown: u8) {
+        let (id, in_batch) = self.new_id(in_batch);
         let on_unknown = [OnUnknown::Resend, OnUnknown::Hold, OnUnknown::Fail][usize::from(on_unknown)];
         let mut terms = terms();
         terms.priority = Priority::try_from(priority).expect("a priority");
@@ -77,19 +99,7 @@ impl Run {
         }
         self.fixture.enqueue_as(&id, in_batch.then_some(&self.batch), &terms).await;
         let state = if later { JobState::Scheduled } else { JobState::Queued };
-        let job = ModelJob {
-            state,
-            priority,
-            fence: 0,
-            holder: None,
-            begun: false,
-            settled: None,
-            resends: 0,
-            on_unknown,
-            in_batch,
-            lease_ran_out: false,
-        };
-        self.model.jobs.insert(id, job);
+        self.model.jobs.insert(id, ModelJob::new(state, priority, on_unknown, in_batch));
     }
 
     async fn enqueue_again(&mut self, index: &Index) {
@@ -312,7 +322,7 @@ impl Run {
         let job = self.model.job(&id);
         let may =
             matches!(job.state, JobState::Failed | JobState::Cancelled | JobState::Deferred | JobState::Scheduled);
-        if may && !(batch_cancelled && job.in_batch) {
+        if may && !(batch_cancelled && job.in_batch) && !job.expired {
             assert_eq!(reply, RetryReply::Queued);
             if matches!(job.state, JobState::Failed | JobState::Cancelled) {
                 job.resends = 0;
