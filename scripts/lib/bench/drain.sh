@@ -4,10 +4,12 @@
 measure_drain() {
   local round theirs=() ours=() ratios=() worker_us=() redis_us=() celerys=() times=()
   start_sink
-  settings+=(SMTP_HOST=127.0.0.1 SMTP_PORT="$port" SMTP_SECURITY=none CONCURRENCY="$connections"
-    TEMPLATES_DIR="$root/scripts/lib/bench/templates")
+  settings+=(CONCURRENCY=$((4 * connections)) TEMPLATES_DIR="$root/scripts/lib/bench/templates")
   write_recipients "$mails"
   measure_size
+  # Four mails at once for each connection: while one is sent, the next is made ready, and others are claimed and settled.
+  printf '[transport.default]\nkind = "smtp"\nhost = "127.0.0.1"\nport = %s\nsecurity = "none"\nconnections = %s\n' \
+    "$port" "$connections" >"$home/postroom.toml"
   [ -z "$versus" ] || choose_celery_concurrency
   for round in $(seq "$rounds"); do
     theirs+=("$(drain_by_smtp_source)")
@@ -21,8 +23,9 @@ measure_drain() {
     say "  round $round: smtp-source ${theirs[$((round - 1))]}, postroom $drained${versus:+, celery ${celerys[$((round - 1))]}} mails a second"
   done
   halt 5 smtp-sink
+  rm "$home/postroom.toml"
   figures "drain: smtp-source, 4 connections, mails a second" -- "${theirs[@]}"
-  figures "drain: one worker, $connections at once, mails a second" -- "${ours[@]}"
+  figures "drain: one worker, $connections connections, mails a second" -- "${ours[@]}"
   figures "drain: ratio to smtp-source" least 0.8 -- "${ratios[@]}"
   figures "drain: CPU of the worker, µs a mail" -- "${worker_us[@]}"
   figures "drain: CPU of Redis, µs a mail" -- "${redis_us[@]}"
