@@ -50,12 +50,6 @@ pub(crate) struct Ahead {
     pub(crate) urgent: bool,
 }
 
-/// An idle session, or the way to hear of the next one.
-pub(crate) enum Found {
-    Session(Kept),
-    Soon(Soon),
-}
-
 /// A place among the mails that wait.
 pub(crate) struct Soon {
     pub(crate) session: oneshot::Receiver<PooledSession>,
@@ -68,11 +62,11 @@ impl Lineup {
         self.lock().sessions.pop()
     }
 
-    /// The same; where there is none, whoever comes next comes to this mail.
-    pub(crate) fn session_or_wait(&self, ahead: Option<Ahead>) -> Found {
+    /// The same; where there is none, a place among the mails that wait.
+    pub(crate) fn session_or_wait(&self, ahead: Option<Ahead>) -> Result<Kept, Soon> {
         let mut sides = self.lock();
         if let Some(kept) = sides.sessions.pop() {
-            return Found::Session(kept);
+            return Ok(kept);
         }
         let (session, soon) = oneshot::channel();
         sides.last_ticket += 1;
@@ -84,7 +78,7 @@ impl Lineup {
         };
         let place = place.unwrap_or(sides.mails.len());
         sides.mails.insert(place, Waiting { ahead, ticket, session });
-        Found::Soon(Soon { session: soon, ticket })
+        Err(Soon { session: soon, ticket })
     }
 
     /// Whether it still stands there: it was neither given a session nor taken along.

@@ -15,7 +15,7 @@ use crate::{
     envelope::Envelope,
     error::{Phase, SmtpError, Trouble},
     hook::Commit,
-    lineup::{Ahead, Found, Lineup, Soon, Waiting},
+    lineup::{Ahead, Lineup, Soon, Waiting},
     places::{Place, Places},
     session::Session,
     transaction::MailSize,
@@ -140,11 +140,11 @@ impl Pool {
                 };
             }
             let soon = match shared.lineup.session_or_wait(ahead.clone()) {
-                Found::Session(kept) => {
+                Ok(kept) => {
                     shared.put_back(kept);
                     continue;
                 }
-                Found::Soon(soon) => soon,
+                Err(soon) => soon,
             };
             tokio::select! {
                 biased;

@@ -120,7 +120,7 @@ impl Claimer {
                 // The next turn waits for a slot: a ring is for those who have one free.
                 Ok(look) if look.more => {}
                 Ok(look) => self.wait_for_work(&look).await,
-                Err(_) => tokio::time::sleep(Duration::from_millis(300)).await,
+                Err(problem) => self.wait_for_redis(&problem).await,
             }
         };
         tokio::select! {
@@ -158,6 +158,15 @@ impl Claimer {
         };
         if self.office.outage.watch(rang).is_err() {
             tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    }
+
+    /// What Redis has to hear first takes a moment only.
+    async fn wait_for_redis(&self, problem: &Error) {
+        const PAUSE: Duration = Duration::from_millis(300);
+        match problem {
+            Error::Unintroduced => drop(tokio::time::timeout(PAUSE, self.office.jobs.introduction()).await),
+            _ => tokio::time::sleep(PAUSE).await,
         }
     }
 

@@ -107,6 +107,11 @@ impl Store {
         self.link.introduce(run);
     }
 
+    /// Waits until the gate is open to the run of the server that this store speaks to.
+    pub async fn introduction(&self) {
+        self.link.introduction().await;
+    }
+
     /// Runs a plain command.
     pub(super) async fn run<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T> {
         let line = self.line().await?;

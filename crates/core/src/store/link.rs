@@ -140,6 +140,13 @@ impl Link {
         }
     }
 
+    /// Waits until the link speaks to a run that has heard what this process knows.
+    pub(super) async fn introduction(&self) {
+        let is_introduced = |state: &State| state.line.is_some() && !state.is_strange();
+        // The sender is part of the link, so it is there.
+        let _ = self.state.subscribe().wait_for(is_introduced).await;
+    }
+
     /// Whether another server may take over from the present one.
     pub(super) fn is_watched(&self) -> bool {
         self.server.is_watched()
