@@ -86,6 +86,15 @@ impl Lineup {
         self.lock().mails.iter().any(|waiting| waiting.ticket == soon.ticket)
     }
 
+    /// Nobody waits at this place any more.
+    pub(crate) fn leave(&self, soon: Soon) {
+        let mut sides = self.lock();
+        sides.mails.retain(|waiting| waiting.ticket != soon.ticket);
+        drop(sides);
+        // A session may have come to it this moment; it goes on to the next.
+        drop(soon);
+    }
+
     /// The server has lost step with an envelope that was said ahead.
     pub(crate) fn leave_alone(&self) {
         self.lock().alone_until = Some(Instant::now() + ALONE);

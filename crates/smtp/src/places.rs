@@ -43,8 +43,9 @@ impl Places {
 
     pub(crate) fn allow(&self, number: usize) {
         self.steered.store(true, SeqCst);
-        self.allowed.store(number, SeqCst);
-        self.freed.notify_waiters();
+        if self.allowed.swap(number, SeqCst) < number {
+            self.freed.notify_waiters();
+        }
     }
 
     pub(crate) fn standing(&self) -> usize {

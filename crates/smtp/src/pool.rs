@@ -139,7 +139,7 @@ impl Pool {
                     }
                 };
             }
-            let soon = match shared.lineup.session_or_wait(ahead.clone()) {
+            let mut soon = match shared.lineup.session_or_wait(ahead.clone()) {
                 Ok(kept) => {
                     shared.put_back(kept);
                     continue;
@@ -148,9 +148,10 @@ impl Pool {
             };
             tokio::select! {
                 biased;
-                handed = shared.handed(soon) => if let Some(session) = handed { return Ok(session) },
+                handed = shared.handed(&mut soon) => if let Some(session) = handed { return Ok(session) },
                 () = freed => {}
             }
+            shared.lineup.leave(soon);
         }
     }
 
@@ -203,11 +204,11 @@ impl Shared {
     }
 
     /// The session that comes to this place; `None` where it has to be looked for anew.
-    async fn handed(&self, mut soon: Soon) -> Option<PooledSession> {
+    async fn handed(&self, soon: &mut Soon) -> Option<PooledSession> {
         loop {
             match timeout(TOO_LONG, &mut soon.session).await {
                 Ok(handed) => return handed.ok(),
-                Err(_) if self.lineup.waits(&soon) => {}
+                Err(_) if self.lineup.waits(soon) => {}
                 Err(_) => return None,
             }
         }

@@ -219,3 +219,82 @@ fn after(outcome: &Outcome) -> State {
         Outcome::InDoubt { .. } => State::Broken,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read, net::TcpListener, sync::Arc};
+
+    use socket2::SockRef;
+
+    use super::*;
+    use crate::{address::Address, lineup::Ahead, stream::Stream};
+
+    const OFFERED: Capabilities = Capabilities {
+        pipelining: true,
+        eight_bit_mime: false,
+        smtputf8: false,
+        starttls: false,
+        size: false,
+        max_size: None,
+        auth_plain: false,
+        auth_login: false,
+    };
+
+    fn to(recipients: usize) -> Envelope {
+        let domain = vec!["x".repeat(60); 3].join(".");
+        let address = |number: usize| Address::parse(&format!("{number}{}@{domain}", "y".repeat(50)));
+        Envelope::new(None, (0..recipients).map(|number| address(number).expect("an address")).collect()).expect("some")
+    }
+
+    /// A session with a server that takes no more than its buffers hold.
+    fn session(port: u16) -> Session {
+        let tcp = std::net::TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+        SockRef::from(&tcp).set_send_buffer_size(4096).expect("a small buffer");
+        tcp.set_nonblocking(true).expect("for the runtime");
+        let tcp = tokio::net::TcpStream::from_std(tcp).expect("a stream");
+        let soon = Duration::from_millis(300);
+        let limits = TimeLimits { data: soon, dot: soon, dot_max: soon, ..TimeLimits::default() };
+        let now = Instant::now();
+        Session {
+            wire: Wire::new(Stream::Plain(tcp)),
+            offered: OFFERED,
+            limits,
+            connected_at: now,
+            used_at: now,
+            messages: 0,
+            quick: true,
+            state: State::Ready,
+        }
+    }
+
+    /// The write fails with a part of the next envelope left: the server may have the final dot before it.
+    #[tokio::test]
+    async fn a_dot_that_may_have_left_with_half_of_the_next_envelope_is_in_doubt() {
+        for (size, in_doubt) in [(500, true), (60_000, false)] {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+            SockRef::from(&listener).set_recv_buffer_size(4096).expect("a small buffer");
+            let port = listener.local_addr().expect("an address").port();
+            let server = std::thread::spawn(move || {
+                let (mut tcp, _) = listener.accept().expect("a connection");
+                let read = tcp.read(&mut [0; 4096]).expect("an envelope");
+                std::io::Write::write_all(&mut tcp, b"250 ok\r\n250 ok\r\n354 go\r\n").expect("written");
+                (tcp, read)
+            });
+            let (mut session, lineup) = (session(port), Lineup::default());
+            let ahead = Ahead { envelope: Arc::new(to(50)), size: MailSize::of(b"x"), urgent: false };
+            // A thousand of them would not fit into the buffers either.
+            let _soon = lineup.session_or_wait(Some(ahead)).expect_err("no session is there");
+            let message = [b"Subject: x\r\n\r\n".as_slice(), &b"x\r\n".repeat(size / 3)].concat();
+            let (result, along) = session.send_before(&to(1), &message, async { Commit::Proceed }, Some(&lineup)).await;
+            drop(server.join().expect("it ends"));
+            assert!(along.is_none() && session.state == State::Broken);
+            match result {
+                Ok(Delivery { outcome: Outcome::InDoubt { error }, .. }) => {
+                    assert!(in_doubt && error.phase() == Phase::Body, "{error}");
+                }
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => assert!(!in_doubt && error.nothing_sent() && error.phase() == Phase::Body, "{error}"),
+            }
+        }
+    }
+}

@@ -23,13 +23,26 @@ impl Stream {
         }
     }
 
-    /// Returns once the kernel has taken every byte.
-    pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Returns once the kernel has taken every byte. `taken` tells how many it has taken at most, also where this fails or is
+    /// dropped; encrypted, that may be all but the last.
+    pub(crate) async fn write(&mut self, bytes: &[u8], taken: &mut usize) -> io::Result<()> {
         match self {
-            Self::Plain(tcp) => tcp.write_all(bytes).await,
+            Self::Plain(tcp) => {
+                *taken = 0;
+                while *taken < bytes.len() {
+                    match tcp.write(&bytes[*taken..]).await? {
+                        0 => return Err(io::ErrorKind::WriteZero.into()),
+                        more => *taken += more,
+                    }
+                }
+                Ok(())
+            }
             Self::Tls(tls) => {
+                *taken = bytes.len().saturating_sub(1);
                 tls.write_all(bytes).await?;
-                tls.flush().await
+                tls.flush().await?;
+                *taken = bytes.len();
+                Ok(())
             }
         }
     }

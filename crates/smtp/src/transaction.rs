@@ -230,9 +230,13 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         }
         // Who closed or said something before the end of the message has not taken it, and is not to get it.
         self.wire.expect_silence(Phase::Body).await?;
+        let end = self.wire.out.len();
         self.take_along();
-        // While this fails, the kernel has not taken the last byte, so the server can't have it.
-        self.wire.flush(Phase::Body, self.limits.data).await?;
+        // As long as the kernel has not taken the last byte of the dot, the server can't have it.
+        match self.wire.flush(Phase::Body, self.limits.data).await {
+            Err(error) if self.wire.may_have_left(end) => return Ok(Delivery { outcome: in_doubt(error), recipients }),
+            flushed => flushed?,
+        }
         let asked = Instant::now();
         let outcome = self.read_verdict(message.len()).await?;
         self.verdict_took = Some(asked.elapsed());

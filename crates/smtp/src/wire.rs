@@ -23,11 +23,13 @@ pub(crate) struct Wire {
     replies: ReplyBuffer,
     /// What the next flight will be, reused from flight to flight.
     pub(crate) out: Vec<u8>,
+    /// How much of the last flight has left, at most.
+    taken: usize,
 }
 
 impl Wire {
     pub(crate) fn new(stream: Stream) -> Self {
-        Self { stream, replies: ReplyBuffer::new(), out: Vec::new() }
+        Self { stream, replies: ReplyBuffer::new(), out: Vec::new(), taken: 0 }
     }
 
     /// Adds a command to the flight. Its parts must not hold line ends, which their types see to.
@@ -40,13 +42,18 @@ impl Wire {
 
     /// Sends the flight in one write.
     pub(crate) async fn flush(&mut self, phase: Phase, limit: Duration) -> Result<(), SmtpError> {
-        let written = timeout(limit, self.stream.write(&self.out)).await;
+        let written = timeout(limit, self.stream.write(&self.out, &mut self.taken)).await;
         self.out.clear();
         match written {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.last_words(phase, error).await),
             Err(_) => Err(SmtpError::new(phase, Trouble::Timeout(limit))),
         }
+    }
+
+    /// Whether this much of the last flight may have left, though it failed.
+    pub(crate) fn may_have_left(&self, bytes: usize) -> bool {
+        self.taken >= bytes
     }
 
     /// The next reply; 421 is an error in any phase, since the connection ends with it.
