@@ -171,8 +171,8 @@ impl SmtpError {
         matches!(self.trouble, Trouble::Timeout(_))
     }
 
-    /// Whether the connection ended or is of no use any more, or the server said 421 and is closing it. On a session that had been idle this may
-    /// mean no more than that it was idle for too long.
+    /// Whether the connection ended or is of no use any more, or the server said 421 and is closing it. On a session that
+    /// had been idle this may mean no more than that it was idle for too long.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         match &self.trouble {

@@ -282,7 +282,6 @@ mod tests {
             });
             let (mut session, lineup) = (session(port), Lineup::default());
             let ahead = Ahead { envelope: Arc::new(to(50)), size: MailSize::of(b"x"), urgent: false };
-            // A thousand of them would not fit into the buffers either.
             let _soon = lineup.session_or_wait(Some(ahead)).expect_err("no session is there");
             let message = [b"Subject: x\r\n\r\n".as_slice(), &b"x\r\n".repeat(size / 3)].concat();
             let (result, along) = session.send_before(&to(1), &message, async { Commit::Proceed }, Some(&lineup)).await;
