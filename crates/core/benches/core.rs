@@ -6,7 +6,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use postroom_core::{
     JobId, Mail, Policy, Priority, QueueName, Store,
     settings::{Settings, Sources},
-    store::{Claim, ClaimId, ClaimReply, Claimed, Due, JobTerms, NewJob, Outcome, Settled, WorkerId},
+    store::{Claim, ClaimId, ClaimReply, Claimed, Due, Finish, JobTerms, NewJob, Outcome, Settled, WorkerId},
 };
 use postroom_testkit::{PrivateRedis, unique_prefix};
 use tokio::runtime::Runtime;
@@ -73,7 +73,9 @@ impl Bench {
         let mark = |job: &Claimed| (job.id.clone(), job.fence, format!("{}@example.org", job.id), 1);
         let marks: Vec<_> = jobs.iter().map(mark).collect();
         self.store.begin(&self.queue, &self.worker, &marks).await.expect("begun");
-        let sent = |job: &Claimed| (job.id.clone(), job.fence, Outcome::Sent, String::new(), Settled::default());
+        let sent = |job: &Claimed| {
+            Finish::new(&job.id, job.fence, Outcome::Sent, "", &Settled::default()).expect("a statement")
+        };
         let finished: Vec<_> = jobs.iter().map(sent).collect();
         self.store.finish(&self.queue, &self.worker, &finished).await.expect("finished").len()
     }

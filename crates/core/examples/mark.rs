@@ -9,7 +9,7 @@ use std::{error::Error, time::Instant};
 use postroom_core::{
     JobId, Mail, Policy, Priority, QueueName, Store,
     settings::{Settings, Sources},
-    store::{Claim, ClaimId, ClaimReply, Claimed, Due, JobTerms, NewJob, Outcome, Settled, WorkerId},
+    store::{Claim, ClaimId, ClaimReply, Claimed, Due, Finish, JobTerms, NewJob, Outcome, Settled, WorkerId},
 };
 
 const ROUNDS: usize = 20;
@@ -41,8 +41,9 @@ async fn round(store: &Store, queue: &QueueName, worker: &WorkerId, marked: bool
             let mark = |job: &Claimed| (job.id.clone(), job.fence, format!("{}@example.org", job.id), 1);
             store.begin(queue, worker, &jobs.iter().map(mark).collect::<Vec<_>>()).await?;
         }
-        let sent = |job: &Claimed| (job.id.clone(), job.fence, Outcome::Sent, String::new(), Settled::default());
-        store.finish(queue, worker, &jobs.iter().map(sent).collect::<Vec<_>>()).await?;
+        let sent = |job: &Claimed| Finish::new(&job.id, job.fence, Outcome::Sent, "", &Settled::default());
+        let sent = jobs.iter().map(sent).collect::<Result<Vec<_>, _>>()?;
+        store.finish(queue, worker, &sent).await?;
     }
     #[expect(clippy::cast_precision_loss, reason = "a small number")]
     Ok(start.elapsed().as_secs_f64() * 1e6 / MAILS as f64)

@@ -1,6 +1,6 @@
 //! E-mail addresses in their one normal form.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
@@ -44,7 +44,9 @@ impl FromStr for EmailAddress {
 
     fn from_str(text: &str) -> Result<Self, InvalidInput> {
         let refuse = |why: &str| InvalidInput::new("address", format!("{text:?} is no e-mail address: {why}"));
-        let normal: String = text.trim().nfc().collect();
+        let text = text.trim();
+        // ASCII is in its normal form.
+        let normal = if text.is_ascii() { Cow::Borrowed(text) } else { Cow::Owned(text.nfc().collect::<String>()) };
         let (local, domain) = normal.rsplit_once('@').ok_or_else(|| refuse("it has no @"))?;
         check_local(local).map_err(&refuse)?;
         let domain = ascii_domain(domain).map_err(&refuse)?;
@@ -75,11 +77,12 @@ fn check_local(local: &str) -> Result<(), &'static str> {
     if local.chars().all(fits) { Ok(()) } else { Err("what stands before the @ holds a character that it may not") }
 }
 
-fn ascii_domain(domain: &str) -> Result<String, &'static str> {
+fn ascii_domain(domain: &str) -> Result<Cow<'_, str>, &'static str> {
     if domain.starts_with('[') {
         return Err("an IP address in place of a domain is not supported");
     }
-    let ascii = idna::domain_to_ascii(domain).map_err(|_| "its domain is no host name")?;
+    let ascii = idna::domain_to_ascii_cow(domain.as_bytes(), idna::AsciiDenyList::EMPTY)
+        .map_err(|_| "its domain is no host name")?;
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')

@@ -16,9 +16,6 @@ pub struct JobId {
 }
 
 impl JobId {
-    /// How many characters [`short`](Self::short) has.
-    pub(crate) const SHORT_BYTES: usize = 26;
-
     /// A new name for a job in `queue`.
     #[must_use]
     pub fn new(queue: QueueName) -> Self {

@@ -30,51 +30,69 @@ impl Checker<'_> {
     /// Checks a whole mail: recipients, headers, template, size.
     pub(crate) fn check(self, mail: &Mail) -> Result<(), Problem> {
         mail.check().map_err(Problem::Mail)?;
+        // Bodies grow by half at most in their encoding: what is far below needs no composing.
+        let about = self.measure(mail)? as u64 + encoded_files(mail);
+        if about.saturating_mul(2).saturating_add(HEADERS) <= self.max_size {
+            return Ok(());
+        }
+        self.check_size(mail)
+    }
+
+    /// About how many bytes its bodies have at most; 0 where the worker has its template and this machine has not.
+    fn measure(self, mail: &Mail) -> Result<usize, Problem> {
+        match (&mail.template, self.templates) {
+            (Some(name), Some(templates)) => templates.measure_mail(name, mail).map_err(Problem::Template),
+            (Some(_), None) => Ok(0),
+            (None, _) => {
+                let html = mail.html.as_deref().map_or(0, str::len);
+                Ok(html + mail.text.as_deref().map_or(html, str::len))
+            }
+        }
+    }
+
+    fn check_size(self, mail: &Mail) -> Result<(), Problem> {
         let words = match (&mail.template, self.templates) {
+            (Some(_), None) => None,
+            (Some(_), Some(templates)) => Some(templates.render_mail(mail).map_err(Problem::Template)?),
             (None, _) => {
                 let subject = mail.subject.as_deref().unwrap_or_default();
                 Some(Rendered::literal(subject, mail.text.as_deref(), mail.html.as_deref()))
             }
-            (Some(_), Some(templates)) => Some(templates.render_mail(mail).map_err(Problem::Template)?),
-            (Some(_), None) => None,
         };
-        self.check_size(mail, words.as_ref()).map_err(Problem::Mail)
-    }
-
-    fn check_size(self, mail: &Mail, words: Option<&Rendered>) -> Result<(), InvalidInput> {
-        let least = estimate(mail, words);
-        // Bodies grow by half at most in their encoding: what is far below needs no composing.
-        let is_far_below = least.saturating_mul(2).saturating_add(HEADERS) <= self.max_size;
-        let size = if is_far_below || least > self.max_size { least } else { composed(mail, words).unwrap_or(least) };
+        let least = least_size(mail, words.as_ref());
+        let size = if least > self.max_size { least } else { composed(mail, words).unwrap_or(least) };
         if size <= self.max_size {
             return Ok(());
         }
-        Err(InvalidInput::new(
+        Err(Problem::Mail(InvalidInput::new(
             if mail.attachments.is_empty() { "text" } else { "attachments" },
             format!("the message would have {size} bytes; MAX_MESSAGE_SIZE allows {}", self.max_size),
-        ))
+        )))
     }
 }
 
 /// About as much as headers take at most, in bytes.
 const HEADERS: u64 = 64 << 10;
 
-/// A lower bound of the composed size: attachments are base64 in lines of 76, the rest may grow.
-fn estimate(mail: &Mail, words: Option<&Rendered>) -> u64 {
-    let text_of = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let bodies = words.map_or(0, |words| words.text.len() + text_of(&words.html));
+/// Its files as they are sent: base64 in lines of 76.
+fn encoded_files(mail: &Mail) -> u64 {
     let base64 = |bytes: usize| bytes.div_ceil(57) * 2 + bytes.div_ceil(3) * 4;
-    let files: usize = mail.attachments.iter().map(|file| base64(file.content.size())).sum();
-    (bodies + files) as u64
+    mail.attachments.iter().map(|file| base64(file.content.size()) as u64).sum()
+}
+
+/// A lower bound of the composed size: bodies may grow.
+fn least_size(mail: &Mail, words: Option<&Rendered>) -> u64 {
+    let bodies = words.map_or(0, |words| words.text.len() + words.html.as_ref().map_or(0, String::len));
+    bodies as u64 + encoded_files(mail)
 }
 
 /// The size itself but for some bytes of headers; what can't be composed here is found out elsewhere.
-fn composed(mail: &Mail, words: Option<&Rendered>) -> Option<u64> {
+fn composed(mail: &Mail, words: Option<Rendered>) -> Option<u64> {
     let sender: Mailbox = "postroom@postroom.invalid".parse().ok()?;
     let id = "x".repeat(40);
     let identity =
         Identity { message_id: format!("{id}@postroom.invalid"), date_ms: 0, boundary_seed: id, generation: 0 };
-    let message = compose(&Arc::new(mail.clone()), words?.clone(), &identity, Some(&sender)).ok()?;
+    let message = compose(&Arc::new(mail.clone()), words?, &identity, Some(&sender)).ok()?;
     Some(message.bytes.len() as u64)
 }
 

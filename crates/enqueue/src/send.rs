@@ -7,10 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use postroom_core::{
-    JobId, Mail, QueueName, Store,
-    store::{JobTerms, NewJob},
-};
+use postroom_core::{JobId, Mail, QueueName, Store, store::JobTerms};
 
 use crate::{Error, Options, Postroom, Result, fingerprint, patience::patiently, together::Together};
 
@@ -57,12 +54,12 @@ impl<'a> SendMail<'a> {
             let fingerprint = fingerprint::of_mail(&self.mail, &(&queue, self.options.content()))?;
             Ok::<_, postroom_core::InvalidInput>((key.clone(), fingerprint))
         });
-        let job = NewJob { id: JobId::new(queue.clone()), mail: self.mail };
+        let (id, key) = (JobId::new(queue.clone()), key.transpose()?);
         let together = &postroom.together;
-        let mut handing = Handing { store, together, queue, terms, key: key.transpose()?, job };
+        let mut handing = Handing { store, together, queue, terms, key, id, mail: self.mail };
         let handed = if self.options.durable { handing.over_for_good().await } else { handing.over().await };
         handed?;
-        Ok(handing.job.id)
+        Ok(handing.id)
     }
 }
 
@@ -74,18 +71,19 @@ struct Handing<'a> {
     terms: JobTerms,
     /// The caller's own name for it, and what tells its content.
     key: Option<(String, String)>,
-    job: NewJob,
+    id: JobId,
+    mail: Mail,
 }
 
 impl Handing<'_> {
     /// Whoever finds the key reserved completes it under the id it was reserved for.
     async fn over(&mut self) -> Result<()> {
         if let Some((key, fingerprint)) = &self.key {
-            let id = self.job.id.to_string();
+            let id = self.id.to_string();
             let reserved = patiently(&PAUSES, || self.store.reserve(key, &id, fingerprint)).await?;
-            self.job.id = reserved.id().parse()?;
+            self.id = reserved.id().parse()?;
         }
-        let put_in = || self.together.put_in(self.store, &self.queue, &self.terms, &self.job);
+        let put_in = || self.together.put_in(self.store, &self.queue, &self.terms, &self.id, &self.mail);
         let (handed, ()) = tokio::join!(patiently(&PAUSES, put_in), announce(self.store, &self.queue));
         Ok(handed?)
     }
@@ -99,7 +97,7 @@ impl Handing<'_> {
                 Err(Error::Core(reason)) if is_passing(&reason) && start.elapsed() < DURABLE_LIMIT => {
                     tokio::time::sleep(TRY_AGAIN).await;
                 }
-                Err(Error::Core(reason)) => return Err(Error::unsure(&self.job.id, reason)),
+                Err(Error::Core(reason)) => return Err(Error::unsure(&self.id, reason)),
                 kept => return kept,
             }
         }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use postroom_core::{
-    Error, QueueName, Result, Store,
-    store::{JobTerms, NewJob},
+    Error, JobId, Mail, QueueName, Result, Store,
+    store::{JobTerms, PackedJob, Parcel},
 };
 use tokio::sync::oneshot;
 
@@ -36,24 +36,27 @@ struct State {
 struct Waiting {
     queue: QueueName,
     terms: JobTerms,
-    job: NewJob,
+    job: PackedJob,
     answer: oneshot::Sender<Result<()>>,
 }
 
 impl Together {
-    /// Hands a mail over, with whatever else is being handed over under the same terms.
+    /// Hands a mail over, with whatever else is being handed over under the same terms. It is packed by whoever hands it over, so that
+    /// many can do it at a time.
     pub(crate) async fn put_in(
         self: &Arc<Self>,
         store: &Store,
         queue: &QueueName,
         terms: &JobTerms,
-        job: &NewJob,
+        id: &JobId,
+        mail: &Mail,
     ) -> Result<()> {
-        if job.mail.content_bytes() > LARGE {
-            return store.enqueue(queue, None, terms, std::slice::from_ref(job)).await.map(drop);
+        let job = PackedJob::new(id, mail, terms.sensitive)?;
+        if mail.content_bytes() > LARGE {
+            return store.put_in(&Parcel::of(queue, None, terms, vec![job])).await.map(drop);
         }
         let (answer, answered) = oneshot::channel();
-        self.gather(store, Waiting { queue: queue.clone(), terms: terms.clone(), job: job.clone(), answer });
+        self.gather(store, Waiting { queue: queue.clone(), terms: terms.clone(), job, answer });
         answered.await.unwrap_or_else(|_| Err(Error::Away("the runtime that was to hand it over has ended".to_owned())))
     }
 
@@ -132,7 +135,7 @@ async fn fly(store: &Store, group: Vec<Waiting>) {
         shared.get_or_insert((queue, terms));
     }
     let Some((queue, terms)) = shared else { return };
-    let said = store.enqueue(&queue, None, &terms, &jobs).await.map(drop);
+    let said = store.put_in(&Parcel::of(&queue, None, &terms, jobs)).await.map(drop);
     // Whoever has gone away meanwhile needs no answer.
     answers.into_iter().for_each(|answer| drop(answer.send(said.clone())));
 }

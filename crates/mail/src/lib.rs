@@ -30,7 +30,7 @@ pub use hint::{Hint, Scope};
 pub use message::{Envelope, Identity, Message};
 pub use postroom_smtp::Commit;
 pub use rendered::Rendered;
-pub use templates::{LoadError, RenderError, TemplateInfo, Templates};
+pub use templates::{LoadError, RenderError, TemplateInfo, Templates, Variables};
 pub use transport::{
     BadTransport, CaptureSink, Captured, FileTransport, Kept, LoginError, ResendTransport, SmtpTransport, Transport,
     login_check,

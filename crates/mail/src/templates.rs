@@ -21,6 +21,7 @@ pub(crate) use self::text::text_of_html;
 pub use self::{
     catalog::TemplateInfo,
     error::{LoadError, RenderError},
+    library::Variables,
 };
 use self::{library::Library, source::Stamp};
 use crate::Rendered;
@@ -86,12 +87,23 @@ impl Templates {
     /// The words of a mail: of its template, or its own, which are taken as they are. What a worker sends and what a
     /// preview shows both come from here.
     pub fn render_mail(&self, mail: &Mail) -> Result<Rendered, RenderError> {
+        self.render_mail_over(&Variables::default(), mail)
+    }
+
+    /// The same where the mail's variables lie over others.
+    pub fn render_mail_over(&self, shared: &Variables, mail: &Mail) -> Result<Rendered, RenderError> {
         let own_subject = mail.subject.as_deref();
         let Some(template) = &mail.template else {
             return Ok(Rendered::literal(own_subject.unwrap_or_default(), mail.text.as_deref(), mail.html.as_deref()));
         };
-        let rendered = self.library().render_with_subject(template, &mail.vars, mail.locale.as_deref(), own_subject)?;
-        Ok(rendered)
+        let vars = shared.clone().and(&mail.vars);
+        self.library().render_with_subject(template, vars, mail.locale.as_deref(), own_subject)
+    }
+
+    /// About how many bytes the bodies of a templated mail would have once rendered; what would be an error then is one here.
+    /// Nothing is kept, so it costs less than rendering.
+    pub fn measure_mail(&self, template: &str, mail: &Mail) -> Result<usize, RenderError> {
+        self.library().measure(template, Variables::of(&mail.vars), mail.locale.as_deref(), mail.subject.is_some())
     }
 
     /// Loads the folder again if a file in it changed; looks every two seconds at most. When the new state can't be

@@ -11,7 +11,7 @@ use postroom_core::{
     AttemptRecord, BatchId, EmailAddress, Header, InvalidInput, Mail, Priority, Result,
     store::{Claimed, FinishReply, Outcome, Settled},
 };
-use postroom_mail::{Attempt, Identity, Message, compose};
+use postroom_mail::{Attempt, Identity, Message, Variables, compose};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -27,6 +27,7 @@ use crate::{
     outlet::Admission,
     panics::InCase,
     seats::Seat,
+    shared_content::Shared,
 };
 
 /// One job in the hands of this worker.
@@ -113,8 +114,8 @@ impl Delivery {
 
     /// The mail as it is to be sent; `None` where it was settled otherwise.
     async fn ready<'a>(&self, header: &'a Header, mail: Box<Mail>) -> Option<(Before<'a>, Prepared)> {
-        let mut mail = match self.whole(header, mail).await {
-            Ok(mail) => mail,
+        let (mut mail, shared) = match self.whole(header, mail).await {
+            Ok(whole) => whole,
             Err(unprepared) => {
                 self.settle_unprepared(header, &Mail::default(), unprepared).await;
                 return None;
@@ -123,7 +124,7 @@ impl Delivery {
         let mut room = self.office.contents.room_for(&mail).await;
         let filled = self.fill(&mut mail).await;
         let mail = Arc::new(*mail);
-        match filled.and_then(|()| self.prepare(&mail)) {
+        match filled.and_then(|()| self.prepare(&mail, &shared.vars)) {
             Ok((mut message, date_ms)) => {
                 message.urgent = header.priority <= Priority::LAST_URGENT;
                 contents::made(&mut room);
@@ -136,12 +137,12 @@ impl Delivery {
         }
     }
 
-    /// The mail with what its batch shares.
-    async fn whole(&self, header: &Header, mail: Box<Mail>) -> Result<Box<Mail>, Unprepared> {
-        let Some(batch) = &header.batch else { return Ok(mail) };
+    /// The mail with what its batch shares; the shared variables stand beside it.
+    async fn whole(&self, header: &Header, mail: Box<Mail>) -> Result<(Box<Mail>, Arc<Shared>), Unprepared> {
+        let Some(batch) = &header.batch else { return Ok((mail, Arc::default())) };
         let batch: BatchId = batch.parse().map_err(|error: InvalidInput| Unprepared::Invalid(error.to_string()))?;
         match self.office.outage.watch(self.office.shared.of(&self.office.store, &batch).await) {
-            Ok(Some(shared)) => Ok(Box::new(mail.over(&shared))),
+            Ok(Some(shared)) => Ok((Box::new(mail.over(&shared.mail)), shared)),
             Ok(None) => Err(Unprepared::Invalid(format!("the content of its batch {batch} is gone"))),
             Err(_) => Err(Unprepared::Away),
         }
@@ -158,9 +159,9 @@ impl Delivery {
         }
     }
 
-    fn prepare(&self, mail: &Arc<Mail>) -> Result<(Message, i64), Unprepared> {
+    fn prepare(&self, mail: &Arc<Mail>, shared: &Variables) -> Result<(Message, i64), Unprepared> {
         let office = &self.office;
-        let words = office.templates.render_mail(mail).map_err(|error| {
+        let words = office.templates.render_mail_over(shared, mail).map_err(|error| {
             let told = error.to_string();
             if error.is_missing_template() { Unprepared::TemplateMissing(told) } else { Unprepared::Invalid(told) }
         })?;
@@ -196,17 +197,16 @@ impl Delivery {
     }
 
     async fn settle(&self, judgement: Judgement, attempt: &Attempt) {
-        let told = self.story(attempt);
         match judgement {
             Judgement::Finish(outcome, reason, left) => {
                 match outcome {
-                    Outcome::Sent => debug!("{told}"),
-                    Outcome::Failed | Outcome::Unknown => warn!("{told}"),
+                    Outcome::Sent => debug!("{}", self.story(attempt)),
+                    Outcome::Failed | Outcome::Unknown => warn!("{}", self.story(attempt)),
                 }
-                self.finish(outcome, reason, left).await;
+                self.finish(outcome, reason, &left).await;
             }
             Judgement::Defer(delay, left) => {
-                info!("{told}; again in {:.1} s", delay.as_secs_f64());
+                info!("{}; again in {:.1} s", self.story(attempt), delay.as_secs_f64());
                 self.defer(delay, left).await;
             }
         }
@@ -262,8 +262,8 @@ impl Delivery {
     async fn set_aside(&self, problem: &str) {
         warn!(job = %self.job.id, "{} can't be read and is set aside", self.job.id);
         let error = Some(("unreadable".to_owned(), problem.to_owned()));
-        self.finish(Outcome::Failed, "unreadable", Settled { attempt: self.job.attempt, error, ..Settled::default() })
-            .await;
+        let left = Settled { attempt: self.job.attempt, error, ..Settled::default() };
+        self.finish(Outcome::Failed, "unreadable", &left).await;
     }
 
     /// Back at once, nothing was tried.
@@ -271,9 +271,8 @@ impl Delivery {
         self.defer(Duration::ZERO, Settled { attempt: self.job.attempt, ..Settled::default() }).await;
     }
 
-    async fn finish(&self, outcome: Outcome, reason: &str, left: Settled) {
-        let item = (self.job.id.clone(), self.job.fence, outcome, reason.to_owned(), left);
-        match self.counter().settler.finish(item).await {
+    async fn finish(&self, outcome: Outcome, reason: &str, left: &Settled) {
+        match self.counter().settler.finish(&self.job.id, self.job.fence, outcome, reason, left).await {
             Ok(FinishReply::Finished | FinishReply::Late) => self.office.tally(outcome),
             Ok(FinishReply::Twice) => warn!(job = %self.job.id, "{} was sent by another worker too", self.job.id),
             Ok(FinishReply::Lost) => warn!(job = %self.job.id, "{} was no longer this worker's to settle", self.job.id),

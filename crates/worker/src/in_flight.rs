@@ -74,9 +74,9 @@ impl InFlight {
     }
 
     /// Its mark was written.
-    pub(crate) fn begun(&self, id: &JobId, fence: u64, message_id: &str, date_ms: i64) {
+    pub(crate) fn begun(&self, id: &JobId, fence: u64, message_id: String, date_ms: i64) {
         if let Some(held) = self.lock().jobs.get_mut(id).filter(|held| held.fence == fence) {
-            held.begun = Some((message_id.to_owned(), date_ms));
+            held.begun = Some((message_id, date_ms));
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use postroom_core::{
     JobId,
-    store::{Outcome, Settled},
+    store::{Finish, Outcome, Settled},
 };
 
 /// For how long it is remembered what Redis has heard, while it answers: what it heard right before it went away must be there
@@ -23,12 +23,12 @@ const MOST_HEARD: usize = 10_000;
 const MOST_BYTES: usize = 16 << 20;
 
 /// What became of a claimed job.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) enum Said {
-    /// It was settled, for this reason.
-    Finish(Outcome, String),
-    /// It is to be tried again after that long.
-    Defer(Duration),
+    /// It was settled so.
+    Finish(Outcome, Finish),
+    /// It is to be tried again after that long; and what the try left.
+    Defer(Duration, Box<Settled>),
 }
 
 /// One thing said.
@@ -37,7 +37,6 @@ pub(crate) struct Statement {
     pub(crate) id: JobId,
     pub(crate) fence: u64,
     pub(crate) said: Said,
-    pub(crate) left: Settled,
     /// The stored form of the job; of what was sent, the header alone.
     pub(crate) payload: Box<str>,
 }
@@ -79,14 +78,14 @@ impl Heard {
 
 impl Statement {
     /// `payload` is what is known of the job's stored form.
-    pub(crate) fn new(id: JobId, fence: u64, said: Said, left: Settled, payload: Option<&str>) -> Self {
+    pub(crate) fn new(id: JobId, fence: u64, said: Said, payload: Option<&str>) -> Self {
         let payload = payload.unwrap_or_default();
         let kept = match (&said, payload.split_once('\n')) {
             // Nobody needs the content of what was sent: without it, it can only be told.
             (Said::Finish(Outcome::Sent, _), Some((header, _))) => format!("{header}\n{{}}"),
             _ => payload.to_owned(),
         };
-        Self { id, fence, said, left, payload: kept.into() }
+        Self { id, fence, said, payload: kept.into() }
     }
 }
 
@@ -139,15 +138,27 @@ fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    fn id() -> JobId {
+        "emails-01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().expect("an id")
+    }
+
+    fn deferred() -> Arc<Statement> {
+        statement(Said::Defer(Duration::ZERO, Box::default()))
+    }
+
+    fn finished(outcome: Outcome) -> Arc<Statement> {
+        let finish = Finish::new(&id(), 1, outcome, "", &Settled::default()).expect("a statement");
+        statement(Said::Finish(outcome, finish))
+    }
+
     fn statement(said: Said) -> Arc<Statement> {
-        let id = "emails-01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().expect("an id");
-        Arc::new(Statement::new(id, 1, said, Settled::default(), Some("1 header\n{\"to\":[]}")))
+        Arc::new(Statement::new(id(), 1, said, Some("1 header\n{\"to\":[]}")))
     }
 
     #[test]
     fn what_was_heard_is_remembered_for_a_while_and_what_was_not_without_limit() {
         let memory = Memory::default();
-        let (heard, unheard) = (statement(Said::Defer(Duration::ZERO)), statement(Said::Defer(Duration::ZERO)));
+        let (heard, unheard) = (deferred(), deferred());
         memory.note(&[Arc::clone(&heard), Arc::clone(&unheard)]);
         memory.heard(&[Arc::clone(&heard)]);
         assert_eq!(memory.all().len(), 2);
@@ -159,7 +170,7 @@ mod tests {
     #[test]
     fn what_was_said_again_is_as_fresh_as_new() {
         let memory = Memory::default();
-        let heard = statement(Said::Defer(Duration::ZERO));
+        let heard = deferred();
         memory.heard(&[Arc::clone(&heard)]);
         let later = Instant::now() + REMEMBERED + Duration::from_secs(1);
         lock(&memory.heard).statements[0].0 = Instant::now().checked_sub(REMEMBERED).expect("the machine is up");
@@ -173,14 +184,14 @@ mod tests {
     #[test]
     fn there_is_an_end_to_what_is_remembered() {
         let memory = Memory::default();
-        let many = vec![statement(Said::Defer(Duration::ZERO)); MOST_HEARD + 5];
+        let many = vec![deferred(); MOST_HEARD + 5];
         memory.heard(&many);
         assert_eq!(memory.all().len(), MOST_HEARD);
     }
 
     #[test]
     fn of_what_was_sent_only_the_header_is_kept() {
-        assert_eq!(&*statement(Said::Finish(Outcome::Sent, String::new())).payload, "1 header\n{}");
-        assert_eq!(&*statement(Said::Finish(Outcome::Unknown, String::new())).payload, "1 header\n{\"to\":[]}");
+        assert_eq!(&*finished(Outcome::Sent).payload, "1 header\n{}");
+        assert_eq!(&*finished(Outcome::Unknown).payload, "1 header\n{\"to\":[]}");
     }
 }

@@ -52,7 +52,7 @@ impl InCase {
         let outcome = if self.begun.load(Ordering::Relaxed) { Outcome::Unknown } else { Outcome::Failed };
         let left = Settled { attempt: self.attempt + 1, error: Some(("panic".to_owned(), what)), ..Settled::default() };
         let settler = &self.office.counter(id.queue()).settler;
-        match settler.finish((id.clone(), self.fence, outcome, "panic".to_owned(), left)).await {
+        match settler.finish(&id, self.fence, outcome, "panic", &left).await {
             Ok(_) => self.office.tally(outcome),
             Err(problem) => warn!(job = %id, "{id} could not be settled: {problem}"),
         }

@@ -66,7 +66,7 @@ async fn speak_of(office: &Office, queue: &QueueName, run: &RunId) -> Result<()>
     let store = office.jobs.ungated();
     store.restate(queue, &office.id, run, &jobs).await?;
     for chunk in said.chunks(MOST) {
-        store.finish(queue, &office.id, &finishes(chunk)).await?;
+        store.finish(queue, &office.id, finishes(chunk)).await?;
         store.defer(queue, &office.id, &defers(chunk)).await?;
     }
     store.restated(queue, &office.id, run).await?;
@@ -78,7 +78,7 @@ async fn speak_of(office: &Office, queue: &QueueName, run: &RunId) -> Result<()>
 fn known(said: &Statement) -> KnownJob<'_> {
     let known = match said.said {
         Said::Finish(Outcome::Sent, _) => Known::Sent,
-        Said::Finish(..) | Said::Defer(_) => Known::Settled,
+        Said::Finish(..) | Said::Defer(..) => Known::Settled,
     };
     KnownJob { id: &said.id, fence: said.fence, known, begun: None, payload: &said.payload }
 }

@@ -5,7 +5,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use postroom_core::{
     Error, JobId, Outage, QueueName, Result, Store,
-    store::{BeginReply, DeferReply, FinishReply, Outcome, Settled, WorkerId},
+    store::{BeginReply, DeferReply, Finish, FinishReply, Outcome, Settled, WorkerId},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -21,7 +21,6 @@ pub(crate) const MOST: usize = 100;
 const GATHERING: Duration = Duration::from_millis(1);
 
 type Begin = (JobId, u64, String, i64);
-type Finish = (JobId, u64, Outcome, String, Settled);
 type Defer = (JobId, u64, Duration, Settled);
 type Asked<Q, A> = (Q, oneshot::Sender<Result<A>>);
 
@@ -68,13 +67,21 @@ impl Settler {
     }
 
     /// Settles a job, however long Redis is away.
-    pub(crate) async fn finish(&self, (id, fence, outcome, reason, left): Finish) -> Result<FinishReply> {
-        ask(&self.finish, self.statement(id, fence, Said::Finish(outcome, reason), left)).await
+    pub(crate) async fn finish(
+        &self,
+        id: &JobId,
+        fence: u64,
+        outcome: Outcome,
+        reason: &str,
+        left: &Settled,
+    ) -> Result<FinishReply> {
+        let finish = Finish::new(id, fence, outcome, reason, left)?;
+        ask(&self.finish, self.statement(id.clone(), fence, Said::Finish(outcome, finish))).await
     }
 
     /// Puts a job back, however long Redis is away.
     pub(crate) async fn defer(&self, (id, fence, delay, left): Defer) -> Result<DeferReply> {
-        ask(&self.defer, self.statement(id, fence, Said::Defer(delay), left)).await
+        ask(&self.defer, self.statement(id, fence, Said::Defer(delay, Box::new(left)))).await
     }
 
     /// What was said lately.
@@ -82,9 +89,9 @@ impl Settler {
         &self.memory
     }
 
-    fn statement(&self, id: JobId, fence: u64, said: Said, left: Settled) -> Arc<Statement> {
+    fn statement(&self, id: JobId, fence: u64, said: Said) -> Arc<Statement> {
         let payload = self.in_flight.payload(&id, fence);
-        Arc::new(Statement::new(id, fence, said, left, payload.as_deref()))
+        Arc::new(Statement::new(id, fence, said, payload.as_deref()))
     }
 }
 
@@ -109,15 +116,15 @@ impl Desk {
         while let Some((jobs, answers)) = gather(&mut asked).await {
             let replies = self.store.begin(&self.queue, &self.worker, &jobs).await;
             if let Ok(replies) = &replies {
-                self.note_begun(&jobs, replies);
+                self.note_begun(jobs, replies);
             }
             answer(answers, self.outage.watch(replies));
         }
     }
 
-    fn note_begun(&self, jobs: &[Begin], replies: &[BeginReply]) {
-        let begun = jobs.iter().zip(replies).filter(|(_, reply)| **reply == BeginReply::Begun);
-        begun.for_each(|((id, fence, message_id, date_ms), _)| self.in_flight.begun(id, *fence, message_id, *date_ms));
+    fn note_begun(&self, jobs: Vec<Begin>, replies: &[BeginReply]) {
+        let begun = jobs.into_iter().zip(replies).filter(|(_, reply)| **reply == BeginReply::Begun);
+        begun.for_each(|((id, fence, message_id, date_ms), _)| self.in_flight.begun(&id, fence, message_id, date_ms));
     }
 
     async fn serve_finishes(self: Arc<Self>, mut asked: mpsc::UnboundedReceiver<Asked<Arc<Statement>, FinishReply>>) {
@@ -137,7 +144,7 @@ impl Desk {
     }
 
     async fn say_finished(&self, jobs: &[Arc<Statement>]) -> Result<Vec<FinishReply>> {
-        self.store.finish(&self.queue, &self.worker, &finishes(jobs)).await
+        self.store.finish(&self.queue, &self.worker, finishes(jobs)).await
     }
 
     async fn say_deferred(&self, jobs: &[Arc<Statement>]) -> Result<Vec<DeferReply>> {
@@ -202,18 +209,17 @@ fn answer<A>(answers: Vec<oneshot::Sender<Result<A>>>, replies: Result<Vec<A>>) 
 }
 
 /// Those of the statements that settle their jobs, as the store takes them.
-pub(crate) fn finishes(jobs: &[Arc<Statement>]) -> Vec<Finish> {
-    let finish = |job: &Arc<Statement>| match &job.said {
-        Said::Finish(outcome, reason) => Some((job.id.clone(), job.fence, *outcome, reason.clone(), job.left.clone())),
-        Said::Defer(_) => None,
-    };
-    jobs.iter().filter_map(finish).collect()
+pub(crate) fn finishes(jobs: &[Arc<Statement>]) -> impl Iterator<Item = &Finish> {
+    jobs.iter().filter_map(|job| match &job.said {
+        Said::Finish(_, finish) => Some(finish),
+        Said::Defer(..) => None,
+    })
 }
 
 /// Those that put their jobs back.
 pub(crate) fn defers(jobs: &[Arc<Statement>]) -> Vec<Defer> {
     let defer = |job: &Arc<Statement>| match &job.said {
-        Said::Defer(delay) => Some((job.id.clone(), job.fence, *delay, job.left.clone())),
+        Said::Defer(delay, left) => Some((job.id.clone(), job.fence, *delay, Settled::clone(left))),
         Said::Finish(..) => None,
     };
     jobs.iter().filter_map(defer).collect()

@@ -6,27 +6,44 @@ use std::{
 };
 
 use postroom_core::{BatchId, Mail, Result, Store};
+use postroom_mail::Variables;
 
 /// Contents at hand at a time; a worker seldom sends more batches at once.
 const KEPT: usize = 32;
 
 /// The shared contents of the batches that are being sent.
 #[derive(Debug, Default)]
-pub(crate) struct SharedContent(Mutex<HashMap<BatchId, Arc<Mail>>>);
+pub(crate) struct SharedContent(Mutex<HashMap<BatchId, Arc<Shared>>>);
+
+/// What the mails of a batch share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// All but the variables.
+    pub(crate) mail: Mail,
+    /// The variables, which are the same for each of them and need be made ready only once.
+    pub(crate) vars: Variables,
+}
+
+impl From<Mail> for Shared {
+    fn from(mut mail: Mail) -> Self {
+        let vars = Variables::of(&std::mem::take(&mut mail.vars));
+        Self { mail, vars }
+    }
+}
 
 impl SharedContent {
     /// What the batch's mails share; `None` when the batch is gone.
-    pub(crate) async fn of(&self, store: &Store, batch: &BatchId) -> Result<Option<Arc<Mail>>> {
+    pub(crate) async fn of(&self, store: &Store, batch: &BatchId) -> Result<Option<Arc<Shared>>> {
         if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(batch) {
             return Ok(Some(Arc::clone(known)));
         }
         let Some(mail) = store.batch_content(batch).await? else { return Ok(None) };
-        let mail = Arc::new(mail);
+        let shared = Arc::new(Shared::from(mail));
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= KEPT {
             kept.clear();
         }
-        kept.insert(batch.clone(), Arc::clone(&mail));
-        Ok(Some(mail))
+        kept.insert(batch.clone(), Arc::clone(&shared));
+        Ok(Some(shared))
     }
 }

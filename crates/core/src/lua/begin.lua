@@ -7,19 +7,30 @@
 -- Includes: prelude job
 local worker, replies, leases = ARGV[2], {}, {}
 
-local function lease(id, ms)
-  leases[#leases + 1] = int(now + ms)
-  leases[#leases + 1] = id
-end
-
--- The usual case, in a moment: it is in flight, its holder speaks, and nothing of its batch is against it. Answers whether it was that.
-local function begin_flight(id, fence, flight, message_id, date_ms)
+-- What there is to know of a flight, read once for all that were claimed together: what is kept of it, and until when its lease goes from
+-- now on. False where it is not its holder who speaks, or something may be against it.
+local read = {}
+local function read_flight(flight, fence)
   local its_fence, holder, _, lease_ms, until_ms, batch, more = string.match(flight, FLIGHT)
   if its_fence ~= fence or holder ~= worker or now >= tonumber(until_ms) then return false end
   if batch ~= '-' and (batch_facts(batch).cancelled or batch_facts(batch).one_at_a_time) then return false end
-  local claimed = string.sub(flight, 1, #flight - #more)
-  write_later('MSET', nil, flight_key(id), claimed .. ' ' .. now_text .. ' ' .. date_ms .. ' ' .. message_id)
-  lease(id, lease_ms)
+  return { fence = fence, claimed = string.sub(flight, 1, #flight - #more) .. ' ' .. now_text .. ' ', over_ms = int(now + lease_ms) }
+end
+
+-- The usual case, in a moment. Answers whether it was that.
+local flights, flight_keys = told_of(flight_key, 3, 4)
+local function begin_flight(place, id, fence, message_id, date_ms)
+  local flight = flights[place]
+  if not flight then return false end
+  local facts = read[flight]
+  if facts == nil then
+    facts = read_flight(flight, fence)
+    read[flight] = facts
+  end
+  if not facts or facts.fence ~= fence then return false end
+  write_later('MSET', nil, flight_keys[place], facts.claimed .. date_ms .. ' ' .. message_id)
+  leases[#leases + 1] = facts.over_ms
+  leases[#leases + 1] = id
   return true
 end
 
@@ -34,14 +45,15 @@ local function begin(id, fence, message_id, date_ms)
     redis.call('HSET', batch_key(job.batch), 'next_us', int(now_us + batch_facts(job.batch).pace_us))
   end
   set(job, 'begun_ms', now_text, 'message_id', message_id, 'date_ms', date_ms)
-  lease(id, job.lease_ms)
+  leases[#leases + 1] = int(now + job.lease_ms)
+  leases[#leases + 1] = id
   return 'begun'
 end
 
-for place, flight in ipairs(flights_of(3, 4)) do
+for place = 1, #flights do
   local at = 4 * place - 1
-  local begun = flight and begin_flight(ARGV[at], ARGV[at + 1], flight, ARGV[at + 2], ARGV[at + 3])
-  replies[place] = begun and 'begun' or begin(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+  local id, fence, message_id, date_ms = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  replies[place] = begin_flight(place, id, fence, message_id, date_ms) and 'begun' or begin(id, fence, message_id, date_ms)
 end
 if #leases > 0 then redis.call('ZADD', key('leases'), unpack(leases)) end
 settle()

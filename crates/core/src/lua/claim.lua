@@ -6,7 +6,8 @@
 --          this call), limited (how many names follow), the limits on domains and templates that are in force, then for each
 --          line that the worker asked leave for: name, mails (that may go), again_ms (until it is worth asking again)
 -- Replies: claimed <priority of the most urgent that is left, or -1> <next_due_ms> <now_ms> <job>... | paused | wait <ms> | newer <version>
---          job: id, fence, payload, attempt, tries, date_ms, message_id, recipients, generation, line (whose leave it uses)
+--          job: id, fence, payload; and where there is any more to it: attempt, tries, date_ms, message_id, recipients, generation, line
+--          (whose leave it uses)
 -- States:  scheduled, deferred (due) -> queued; queued -> sending | cancelled | failed
 -- Includes: prelude job time promote limited
 local worker, claim_id, want, ordinary, budget = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -14,6 +15,7 @@ local _, known_lease, paused = watch_time()
 
 local function told(job, payload, line)
   local hash = job.hash
+  if not line and next(hash) == nil then return { job.id, job.fence, whole(payload) } end
   return {
     job.id, job.fence, whole(payload), hash.attempt or '0', hash.tries or '0', hash.date_ms or '', hash.message_id or '', hash.recipients or '',
     hash.generation or '0', line or '',
@@ -72,10 +74,13 @@ local function note_taken(batch)
   redis.call('HSET', batch_key(batch), 'next_us', int(facts.next_us))
 end
 
+local function until_ms(job)
+  local dies = dies_ms(job)
+  return job.expires_ms > 0 and math.min(dies, job.expires_ms) or dies
+end
+
 local function flight_of(job)
-  local until_ms = dies_ms(job)
-  if job.expires_ms > 0 then until_ms = math.min(until_ms, job.expires_ms) end
-  return table.concat({ job.fence, worker, now_text, job.lease_ms, int(until_ms), job.batch }, ' ')
+  return table.concat({ job.fence, worker, now_text, job.lease_ms, int(until_ms(job)), job.batch }, ' ')
 end
 
 -- Where the job has to stand instead, if it may not be taken from here: in its batch's line, or in that of its limits.
@@ -91,9 +96,18 @@ local function step_aside(job, from)
   return true
 end
 
+local taken = {}
+local function hand_out(id, is_urgent, over_ms, words)
+  taken[id] = true
+  leases[#leases + 1] = over_ms
+  leases[#leases + 1] = id
+  if not is_urgent then ordinary = ordinary - 1 end
+  ids[#ids + 1] = id
+  reply[#reply + 1] = words
+end
+
 -- Whether the id was handed out. `from` is the line that it stood in, if any; its payload, and that nothing else is known of it, may
 -- be at hand.
-local taken = {}
 local function take(id, from, payload, facts)
   if taken[id] then return false end
   payload = payload or redis.call('GET', payload_key(id)) or ''
@@ -113,14 +127,40 @@ local function take(id, from, payload, facts)
   else
     set(job, 'state', 'sending', 'fence', job.fence, 'worker', worker, 'claimed_ms', now_text)
   end
-  taken[id] = true
-  leases[#leases + 1] = int(now + job.lease_ms)
-  leases[#leases + 1] = id
   move(job.batch, 'queued', 'sending')
   lease = math.max(lease or 0, job.lease_ms)
-  if class_of(job.priority) ~= 'urgent' then ordinary = ordinary - 1 end
-  ids[#ids + 1] = id
-  reply[#reply + 1] = told(job, payload, line)
+  hand_out(id, class_of(job.priority) == 'urgent', int(now + job.lease_ms), told(job, payload, line))
+  return true
+end
+
+-- What the rows under one header share when nothing stands against their going; false where something may.
+local ROW = VERSION .. ' @'
+local rows, plain_rows = {}, {}
+local function plain_row(header)
+  local row = plain_rows[header]
+  if row ~= nil then return row end
+  row = not any_limited and string.sub(header, 1, #ROW) == ROW and parse_header(header)
+  if row and not has_line(row) and not batch_cancelled(row.batch) and now < until_ms(row) then
+    row.fence, row.taken = 1, 0
+    row.flight, row.header, row.over_ms = flight_of(row), whole_header(header), int(now + row.lease_ms)
+    row.is_urgent = class_of(row.priority) == 'urgent'
+    lease = math.max(lease or 0, row.lease_ms)
+    rows[#rows + 1] = row
+  else
+    row = false
+  end
+  plain_rows[header] = row
+  return row
+end
+
+-- The short way to the same end for what nearly all of a batch are: rows that nothing else is known of. Answers whether it was one.
+local function take_row(id, payload, flight_key)
+  local header_end = payload and string.find(payload, '\n', 1, true)
+  local row = header_end and not taken[id] and plain_row(string.sub(payload, 1, header_end))
+  if not row then return false end
+  write_later('MSET', nil, flight_key, row.flight)
+  row.taken = row.taken + 1
+  hand_out(id, row.is_urgent, row.over_ms, { id, 1, row.header .. string.sub(payload, header_end + 1) })
   return true
 end
 
@@ -129,15 +169,14 @@ local function room(priority)
   return class_of(priority) == 'urgent' and left or math.min(left, ordinary)
 end
 
--- The payloads of these, and whether nothing else is known of any of them.
+-- The payloads of these, and where nothing else is known of any of them the keys of their flights.
 local function at_hand(ids)
-  local payloads, others = {}, {}
-  for _, id in ipairs(ids) do
-    payloads[#payloads + 1] = payload_key(id)
-    others[#others + 1] = hash_key(id)
-    others[#others + 1] = flight_key(id)
+  local payloads, others, flights = {}, {}, {}
+  for index, id in ipairs(ids) do
+    payloads[index], others[index], flights[index] = payload_key(id), hash_key(id), flight_key(id)
   end
-  return redis.call('MGET', unpack(payloads)), redis.call('EXISTS', unpack(others)) == 0
+  local none = redis.call('EXISTS', unpack(others)) == 0 and redis.call('EXISTS', unpack(flights)) == 0
+  return redis.call('MGET', unpack(payloads)), none and flights
 end
 
 -- The priority of the first ready list that something may have been left in.
@@ -158,7 +197,7 @@ local function take_from_ready(priority)
     for index, id in ipairs(popped) do
       budget = budget - 1
       -- Each has facts of its own: what becomes of one is noted there.
-      take(id, nil, payloads[index], fresh and {} or nil)
+      if not (fresh and take_row(id, payloads[index], fresh[index])) then take(id, nil, payloads[index], fresh and {} or nil) end
       if newer then
         for back = #popped, index, -1 do redis.call('LPUSH', ready, popped[back]) end
         budget, left_from = 0, left_from or priority
@@ -205,6 +244,7 @@ for priority = 0, 9 do
   if lists > 0 and priority >= first and take_from_ready(priority) then lists = lists - 1 end
 end
 for _, line in ipairs(lines) do settle_line(line) end
+for _, row in ipairs(rows) do move(row.batch, 'queued', 'sending', row.taken) end
 settle()
 if newer and #ids == 0 then return { 'newer', newer } end
 

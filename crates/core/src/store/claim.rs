@@ -237,11 +237,23 @@ fn claimed(values: Vec<Value>) -> Result<Claimed> {
     let mut words = Words::new(values);
     let (id, fence) = (words.next::<String>()?.parse()?, words.next()?);
     let payload: Arc<str> = String::from_utf8_lossy(&words.next::<Vec<u8>>()?).into();
-    Ok(Claimed {
+    let fresh = Claimed {
         id,
         fence,
         content: payload::decode(&payload),
         payload,
+        attempt: 0,
+        tries: 0,
+        date_ms: None,
+        message_id: None,
+        recipients: Vec::new(),
+        generation: 0,
+        line: None,
+    };
+    if words.are_over() {
+        return Ok(fresh);
+    }
+    Ok(Claimed {
         attempt: words.next()?,
         tries: words.next()?,
         date_ms: words.next::<String>()?.parse().ok(),
@@ -249,6 +261,7 @@ fn claimed(values: Vec<Value>) -> Result<Claimed> {
         recipients: serde_json::from_str(&words.next::<String>()?).unwrap_or_default(),
         generation: words.next()?,
         line: Some(words.next::<String>()?).filter(|line| !line.is_empty()),
+        ..fresh
     })
 }
 

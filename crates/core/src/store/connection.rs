@@ -214,6 +214,19 @@ impl Args {
         self
     }
 
+    /// Puts others behind these.
+    pub(super) fn append(&mut self, others: &Self) {
+        let from = self.text.len();
+        self.text.extend_from_slice(&others.text);
+        self.ends.extend(others.ends.iter().map(|end| from + end));
+    }
+
+    /// Gives back what room is left.
+    pub(super) fn shrink(&mut self) {
+        self.text.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
+
     fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, end)| &self.text[start..*end])

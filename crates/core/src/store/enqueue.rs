@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     time::Duration,
 };
 
@@ -60,6 +59,27 @@ pub struct NewJob {
     pub mail: Mail,
 }
 
+/// A job in the form in which it is handed over.
+#[derive(Debug)]
+pub struct PackedJob {
+    /// The id, and the hashes of the contents that it needs.
+    told: String,
+    content: String,
+    /// What is kept apart from it.
+    contents: Vec<Content>,
+}
+
+impl PackedJob {
+    /// Packs a mail under its id.
+    pub fn new(id: &JobId, mail: &Mail, sensitive: bool) -> Result<Self> {
+        let contents: Vec<Content> = mail.large_contents().cloned().collect();
+        let hashes: BTreeSet<ContentHash> = contents.iter().map(Content::hash).collect();
+        let mut told = id.to_string();
+        hashes.iter().for_each(|hash| told.extend([" ", &hash.to_string()]));
+        Ok(Self { told, content: payload::encode_content(mail, sensitive)?, contents })
+    }
+}
+
 /// What became of the handing over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Enqueued {
@@ -83,19 +103,21 @@ pub struct Parcel {
 impl Parcel {
     /// Makes jobs ready.
     pub fn new(queue: &QueueName, batch: Option<&BatchId>, terms: &JobTerms, jobs: &[NewJob]) -> Result<Self> {
+        let pack = |job: &NewJob| PackedJob::new(&job.id, &job.mail, terms.sensitive);
+        Ok(Self::of(queue, batch, terms, jobs.iter().map(pack).collect::<Result<_>>()?))
+    }
+
+    /// Puts jobs together that were packed for these terms.
+    #[must_use]
+    pub fn of(queue: &QueueName, batch: Option<&BatchId>, terms: &JobTerms, jobs: Vec<PackedJob>) -> Self {
         let mut args = terms_args(terms, batch);
-        let encoded: Vec<String> =
-            jobs.iter().map(|job| payload::encode_content(&job.mail, terms.sensitive)).collect::<Result<_, _>>()?;
-        let id_bytes = queue.as_str().len() + JobId::SHORT_BYTES + 1;
-        args.reserve(2 * jobs.len(), encoded.iter().map(|content| content.len() + id_bytes).sum());
-        for (job, content) in jobs.iter().zip(encoded) {
-            args.push(WithFiles(job)).push(content);
-        }
+        args.reserve(2 * jobs.len(), jobs.iter().map(|job| job.told.len() + job.content.len()).sum());
         let mut contents = BTreeMap::new();
-        for content in jobs.iter().flat_map(|job| job.mail.large_contents()) {
-            contents.entry(content.hash()).or_insert_with(|| content.clone());
+        for job in jobs {
+            args.push_bytes(job.told.as_bytes()).push_bytes(job.content.as_bytes());
+            contents.extend(job.contents.into_iter().map(|content| (content.hash(), content)));
         }
-        Ok(Self { queue: queue.clone(), args, contents })
+        Self { queue: queue.clone(), args, contents }
     }
 
     /// How much memory it takes, about.
@@ -166,17 +188,6 @@ enum PutIn {
 
 /// All that a chunk needs is wanted at once; asked again, something may have gone meanwhile.
 const MOST_WISHES: usize = 4;
-
-/// The id, and the hashes of the files that the job needs.
-struct WithFiles<'a>(&'a NewJob);
-
-impl fmt::Display for WithFiles<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.id.fmt(f)?;
-        let hashes: BTreeSet<ContentHash> = self.0.mail.large_contents().map(Content::hash).collect();
-        hashes.iter().try_for_each(|hash| write!(f, " {hash}"))
-    }
-}
 
 fn terms_args(terms: &JobTerms, batch: Option<&BatchId>) -> Args {
     let (delay_ms, at_ms) = match terms.due {

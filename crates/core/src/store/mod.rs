@@ -43,7 +43,7 @@ pub use claim::{Claim, ClaimId, ClaimReply, Claimed, LimitedLine, Peek, Turn, Wo
 pub use connection::Store;
 pub use connections::{Holding, Holdings};
 pub use durability::Durability;
-pub use enqueue::{Due, Enqueued, Expiry, JobTerms, NewJob, Parcel};
+pub use enqueue::{Due, Enqueued, Expiry, JobTerms, NewJob, PackedJob, Parcel};
 pub use facts::ServerFacts;
 pub use find::{JobFilter, JobPage};
 pub use idempotency::Reservation;
@@ -56,7 +56,7 @@ pub use queues::{Minute, QueueReport};
 pub use restate::{Known, KnownJob, RestateReply};
 pub use run::RunId;
 pub use schedules::{DueSchedules, Firing, FiringId, Kept, Schedule, ScheduleReport, TickReply};
-pub use settle::{BeginReply, DeferReply, FinishReply, Outcome, Settled};
+pub use settle::{BeginReply, DeferReply, Finish, FinishReply, Outcome, Settled};
 pub use steer::{CancelReply, Resolution, RetryReply};
 pub use upkeep::Swept;
 

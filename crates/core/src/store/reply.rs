@@ -18,6 +18,11 @@ impl Words {
         T::from_redis_value(value).map_err(|error| Error::Protocol(error.to_string()))
     }
 
+    /// Whether all were read.
+    pub(super) fn are_over(&self) -> bool {
+        self.0.as_slice().is_empty()
+    }
+
     /// What is left, each as a reply of its own.
     pub(super) fn rest<T: FromRedisValue>(self) -> Result<Vec<T>> {
         self.0.map(|value| T::from_redis_value(value).map_err(|error| Error::Protocol(error.to_string()))).collect()

@@ -1,6 +1,10 @@
 //! Saying what becomes of claimed jobs: begin, finish, defer, renew. Each takes many at once: one script call.
 
-use std::time::Duration;
+use std::{
+    borrow::Cow,
+    fmt::{self, Write},
+    time::Duration,
+};
 
 use super::{
     claim::WorkerId,
@@ -83,6 +87,24 @@ pub struct Settled {
     pub records: Vec<AttemptRecord>,
 }
 
+/// How a try ended its job, ready to be said as often as need be.
+#[derive(Debug, Clone)]
+pub struct Finish(Args);
+
+impl Finish {
+    /// `reason` is empty unless the job failed for another reason than its error.
+    pub fn new(id: &JobId, fence: u64, outcome: Outcome, reason: &str, left: &Settled) -> Result<Self> {
+        let (code, message) = left.error.as_ref().map_or(("", ""), |(code, message)| (code, message));
+        let mut args = Args::default();
+        args.reserve(11, 256);
+        args.push(id).push(fence).push(outcome.as_str()).push(reason).push(left.attempt);
+        args.push(code).push(message).push(own_receipt(left));
+        args.push(own_recipients(outcome, left)?).push(Lines(&left.records)).push(record_ms(left));
+        args.shrink();
+        Ok(Self(args))
+    }
+}
+
 impl Store {
     /// Marks that the committing bytes are about to be written. Each item: id, fence, Message-ID, Date.
     pub async fn begin(
@@ -106,21 +128,16 @@ impl Store {
         .await
     }
 
-    /// Settles jobs. Each item: id, fence, outcome, reason (empty unless it failed for another reason than its error), what the try left.
-    pub async fn finish(
+    /// Settles jobs.
+    pub async fn finish<'a>(
         &self,
         queue: &QueueName,
         worker: &WorkerId,
-        jobs: &[(JobId, u64, Outcome, String, Settled)],
+        jobs: impl IntoIterator<Item = &'a Finish>,
     ) -> Result<Vec<FinishReply>> {
         let mut args = Args::of([worker.as_str()]);
-        for (id, fence, outcome, reason, left) in jobs {
-            let (code, message) = left.error.clone().unwrap_or_default();
-            args.push(id).push(fence).push(outcome.as_str()).push(reason).push(left.attempt);
-            args.push(code).push(message).push(own_receipt(left));
-            args.push(own_recipients(*outcome, left)?).push(record_lines(left)).push(record_ms(left));
-        }
-        self.settle("finish", queue, args, jobs.len(), |word| {
+        let jobs = jobs.into_iter().map(|Finish(job)| args.append(job)).count();
+        self.settle("finish", queue, args, jobs, |word| {
             Ok(match word {
                 "finished" => FinishReply::Finished,
                 "late" => FinishReply::Late,
@@ -143,7 +160,7 @@ impl Store {
         for (id, fence, delay, left) in jobs {
             let (code, message) = left.error.clone().unwrap_or_default();
             args.push(id).push(fence).push(millis(*delay)).push(left.attempt).push(code).push(message);
-            args.push(json(&left.recipients)?).push(record_lines(left)).push(record_ms(left));
+            args.push(json(&left.recipients)?).push(Lines(&left.records)).push(record_ms(left));
         }
         self.settle("defer", queue, args, jobs.len(), |word| {
             Ok(match word {
@@ -183,9 +200,18 @@ impl Store {
     }
 }
 
-fn record_lines(left: &Settled) -> String {
-    let lines: Vec<String> = left.records.iter().map(ToString::to_string).collect();
-    lines.join("\n")
+/// A story as it is kept.
+struct Lines<'a>(&'a [AttemptRecord]);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().enumerate().try_for_each(|(place, record)| {
+            if place > 0 {
+                f.write_char('\n')?;
+            }
+            record.fmt(f)
+        })
+    }
 }
 
 /// The receipt, where it is not what the story tells anyway.
@@ -195,13 +221,13 @@ fn own_receipt(left: &Settled) -> &str {
 }
 
 /// The recipients, where a sent mail was not simply accepted for all of them.
-fn own_recipients(outcome: Outcome, left: &Settled) -> Result<String> {
+fn own_recipients(outcome: Outcome, left: &Settled) -> Result<Cow<'static, str>> {
     let simply =
         |recipient: &RecipientReport| recipient.result == RecipientResult::Accepted && recipient.reply.is_none();
     if outcome == Outcome::Sent && left.recipients.iter().all(simply) {
-        return Ok("[]".to_owned());
+        return Ok(Cow::Borrowed("[]"));
     }
-    json(&left.recipients)
+    json(&left.recipients).map(Cow::Owned)
 }
 
 fn record_ms(left: &Settled) -> u64 {

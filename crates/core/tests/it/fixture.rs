@@ -1,9 +1,13 @@
 //! A store in a prefix of its own, and short ways to say the usual things.
 
 use postroom_core::{
-    BatchId, JobId, JobState, Mail, Policy, Priority, QueueName, Store,
+    AttemptRecord, BatchId, JobId, JobState, Mail, Policy, Priority, QueueName, RecipientReport, RecipientResult,
+    Store,
     settings::{RedisSettings, Settings, Sources},
-    store::{Claim, ClaimId, ClaimReply, Claimed, Due, JobTerms, NewBatch, NewJob, Outcome, Settled, Swept, WorkerId},
+    store::{
+        BeginReply, Claim, ClaimId, ClaimReply, Claimed, Due, Finish, FinishReply, JobTerms, NewBatch, NewJob, Outcome,
+        Settled, Swept, WorkerId,
+    },
 };
 use postroom_testkit::{PrivateRedis, unique_prefix};
 
@@ -91,19 +95,30 @@ impl Fixture {
         }
     }
 
-    pub(crate) async fn begin(&self, worker: &WorkerId, job: &Claimed) -> postroom_core::store::BeginReply {
-        let item = (job.id.clone(), job.fence, "message@example.org".to_owned(), 1_700_000_000_000);
-        self.store.begin(&self.queue, worker, &[item]).await.expect("an answer")[0]
+    pub(crate) async fn begin(&self, worker: &WorkerId, job: &Claimed) -> BeginReply {
+        self.begin_all(worker, std::slice::from_ref(job)).await[0]
     }
 
-    pub(crate) async fn finish(
+    pub(crate) async fn begin_all(&self, worker: &WorkerId, jobs: &[Claimed]) -> Vec<BeginReply> {
+        let mark = |job: &Claimed| (job.id.clone(), job.fence, "message@example.org".to_owned(), 1_700_000_000_000);
+        let marks: Vec<_> = jobs.iter().map(mark).collect();
+        self.store.begin(&self.queue, worker, &marks).await.expect("an answer")
+    }
+
+    pub(crate) async fn finish(&self, worker: &WorkerId, job: &Claimed, outcome: Outcome) -> FinishReply {
+        self.finish_all(worker, std::slice::from_ref(job), outcome, &Settled::default()).await[0]
+    }
+
+    pub(crate) async fn finish_all(
         &self,
         worker: &WorkerId,
-        job: &Claimed,
+        jobs: &[Claimed],
         outcome: Outcome,
-    ) -> postroom_core::store::FinishReply {
-        let item = (job.id.clone(), job.fence, outcome, String::new(), Settled::default());
-        self.store.finish(&self.queue, worker, &[item]).await.expect("an answer")[0]
+        left: &Settled,
+    ) -> Vec<FinishReply> {
+        let item = |job: &Claimed| Finish::new(&job.id, job.fence, outcome, "", left).expect("a statement");
+        let items: Vec<_> = jobs.iter().map(item).collect();
+        self.store.finish(&self.queue, worker, &items).await.expect("an answer")
     }
 
     pub(crate) async fn sweep(&self, worker: &WorkerId) -> Swept {
@@ -127,5 +142,33 @@ pub(crate) fn terms() -> JobTerms {
         expires: None,
         policy: Policy::of_queue("emails"),
         sensitive: false,
+    }
+}
+
+/// What is left of a first try that was accepted, with nothing more to tell.
+pub(crate) fn accepted() -> Settled {
+    let record = AttemptRecord {
+        n: 1,
+        counted: true,
+        at_ms: 1_700_000_000_000,
+        transport: "default".to_owned(),
+        phase: Some("dot".to_owned()),
+        code: Some(250),
+        enhanced: Some("2.0.0".to_owned()),
+        reply: "250 2.0.0 Ok: queued as 4bX".to_owned(),
+        verdict: "accepted".to_owned(),
+        ms: 12,
+    };
+    let recipient = RecipientReport {
+        address: "ann@example.org".parse().expect("an address"),
+        result: RecipientResult::Accepted,
+        reply: None,
+    };
+    Settled {
+        attempt: 1,
+        error: None,
+        receipt: Some("Ok: queued as 4bX".to_owned()),
+        recipients: vec![recipient],
+        records: vec![record],
     }
 }

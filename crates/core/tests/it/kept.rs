@@ -3,38 +3,13 @@
 use std::time::Duration;
 
 use postroom_core::{
-    AttemptRecord, BatchId, JobId, JobReport, JobState, RecipientReport, RecipientResult,
-    store::{Claimed, Due, Expiry, FinishReply, JobTerms, NewBatch, NewJob, Outcome, Settled, WorkerId},
+    BatchId, JobId, JobReport, JobState, RecipientResult,
+    store::{BeginReply, Claimed, Due, Expiry, FinishReply, JobTerms, NewBatch, NewJob, Outcome, Settled, WorkerId},
 };
 
-use crate::fixture::{Fixture, mail, terms};
+use postroom_testkit::PrivateRedis;
 
-fn accepted() -> Settled {
-    let record = AttemptRecord {
-        n: 1,
-        counted: true,
-        at_ms: 1_700_000_000_000,
-        transport: "default".to_owned(),
-        phase: Some("dot".to_owned()),
-        code: Some(250),
-        enhanced: Some("2.0.0".to_owned()),
-        reply: "250 2.0.0 Ok: queued as 4bX".to_owned(),
-        verdict: "accepted".to_owned(),
-        ms: 12,
-    };
-    let recipient = RecipientReport {
-        address: "ann@example.org".parse().expect("an address"),
-        result: RecipientResult::Accepted,
-        reply: None,
-    };
-    Settled {
-        attempt: 1,
-        error: None,
-        receipt: Some("Ok: queued as 4bX".to_owned()),
-        recipients: vec![recipient],
-        records: vec![record],
-    }
-}
+use crate::fixture::{Fixture, accepted, mail, terms};
 
 /// Claims the next job, begins it under the usual Message-ID, and says what came of it.
 async fn send(fixture: &Fixture, worker: &WorkerId, left: Settled) -> Claimed {
@@ -46,8 +21,7 @@ async fn send(fixture: &Fixture, worker: &WorkerId, left: Settled) -> Claimed {
 }
 
 async fn finish(fixture: &Fixture, worker: &WorkerId, job: &Claimed, left: Settled) -> FinishReply {
-    let item = (job.id.clone(), job.fence, Outcome::Sent, String::new(), left);
-    fixture.store.finish(&fixture.queue, worker, &[item]).await.expect("an answer")[0]
+    fixture.finish_all(worker, std::slice::from_ref(job), Outcome::Sent, &left).await[0]
 }
 
 async fn report(fixture: &Fixture, id: &JobId) -> JobReport {
@@ -192,4 +166,40 @@ async fn a_row_that_was_sent_is_one_string_and_tells_all() {
     let kept = fixture.raw("GET", &id.short(), &[]);
     assert!(kept.contains(&format!(" @{}", &batch.to_string()[batch.to_string().len() - 10..])), "{kept}");
     check(&report(&fixture, &id).await, &before);
+}
+
+#[tokio::test]
+async fn who_does_not_hold_a_row_neither_begins_nor_ends_it() {
+    let fixture = Fixture::new().await;
+    let batch = batch(&fixture).await;
+    let id = add(&fixture, &batch, 0, &terms()).await;
+    let (ann, ben) = (WorkerId::generate(), WorkerId::generate());
+    let job = fixture.claim(&ann, 1).await.remove(0);
+    // As after a restart of Redis that lost its last second: the same fence in two hands.
+    assert_eq!(fixture.begin(&ben, &job).await, BeginReply::Lost);
+    assert_eq!(fixture.begin(&ann, &job).await, BeginReply::Begun);
+    let told = fixture.finish_all(&ben, std::slice::from_ref(&job), Outcome::Sent, &accepted()).await;
+    assert_eq!((told[0], fixture.state(&id).await), (FinishReply::Twice, JobState::Sending));
+    let again = [job.clone(), job];
+    let told = fixture.finish_all(&ann, &again, Outcome::Sent, &accepted()).await;
+    assert_eq!(told, [FinishReply::Finished; 2], "said twice at once");
+    assert_eq!(report(&fixture, &id).await.attempts.len(), 2, "what the other one told, and its own");
+    let told = fixture.store.batch(&batch).await.expect("an answer").expect("a batch");
+    assert_eq!((told.sending, told.sent), (0, 1));
+}
+
+#[tokio::test]
+async fn the_mark_renews_the_lease_of_a_row() {
+    let fixture = Fixture::new().await;
+    let batch = batch(&fixture).await;
+    let id = add(&fixture, &batch, 0, &terms()).await;
+    let ann = WorkerId::generate();
+    let job = fixture.claim(&ann, 1).await.remove(0);
+    fixture.raw("ZADD", "leases", &["XX", "1", &id.to_string()]);
+    assert_eq!(fixture.begin(&ann, &job).await, BeginReply::Begun);
+    let until: i64 = fixture.raw("ZSCORE", "leases", &[&id.to_string()]).trim().parse().expect("a time");
+    let lease = i64::try_from(terms().policy.lease.as_millis()).expect("milliseconds");
+    let time = PrivateRedis::shared().ask(&["TIME"]);
+    let now = time.lines().next().expect("seconds").parse::<i64>().expect("seconds") * 1000 + 1000;
+    assert!(until > now - 1000 && until <= now + lease, "{until}, now {now}");
 }

@@ -1,9 +1,12 @@
 //! One state of the folder, compiled.
 
-use std::path::Path;
+use std::{
+    io::{self, Write},
+    path::Path,
+};
 
 use serde_json::{Map, Value};
-use tera::{Context, Tera};
+use tera::{Context, Error, Tera};
 
 use super::{
     LoadError, RenderError, TemplateInfo,
@@ -27,6 +30,10 @@ struct Engine {
     written: Tera,
 }
 
+/// Variables made ready for rendering, so that mails that share them need not each do it again; clones share what they hold.
+#[derive(Debug, Clone, Default)]
+pub struct Variables(Context);
+
 impl Library {
     pub(super) fn load(folder: &Path) -> Result<Self, LoadError> {
         let sources = source::read(folder)?;
@@ -49,19 +56,18 @@ impl Library {
         vars: &Map<String, Value>,
         locale: Option<&str>,
     ) -> Result<Rendered, RenderError> {
-        self.render_with_subject(name, vars, locale, None)
+        self.render_with_subject(name, Variables::of(vars), locale, None)
     }
 
     /// Renders with a subject in place of the template's.
     pub(super) fn render_with_subject(
         &self,
         name: &str,
-        vars: &Map<String, Value>,
+        Variables(context): Variables,
         locale: Option<&str>,
         subject: Option<&str>,
     ) -> Result<Rendered, RenderError> {
         let Choice { subject: subject_file, html, text } = self.choose(name, locale)?;
-        let context = context(vars);
         let render = |file: &str| self.engine.render(name, file, &context);
         let subject = subject.map_or_else(|| render(subject_file), |subject| Ok(subject.to_owned()))?;
         let html = html.map(render).transpose()?;
@@ -70,6 +76,25 @@ impl Library {
             None => html.as_deref().map(text_of_html).unwrap_or_default(),
         };
         Ok(Rendered { subject: one_line(&subject), html, text })
+    }
+
+    /// About how many bytes the bodies would have; an error where rendering would be one. Half the price of rendering.
+    pub(super) fn measure(
+        &self,
+        name: &str,
+        Variables(context): Variables,
+        locale: Option<&str>,
+        has_subject: bool,
+    ) -> Result<usize, RenderError> {
+        let Choice { subject, html, text } = self.choose(name, locale)?;
+        let measure = |file: &str| self.engine.measure(name, file, &context);
+        if !has_subject {
+            measure(subject)?;
+        }
+        let html = html.map(measure).transpose()?.unwrap_or(0);
+        // A text that is made from the HTML is about as long at most.
+        let text = text.map(measure).transpose()?.unwrap_or(html);
+        Ok(html + text)
     }
 
     fn choose(&self, name: &str, locale: Option<&str>) -> Result<Choice<'_>, RenderError> {
@@ -86,10 +111,33 @@ impl Engine {
     }
 
     fn render(&self, template: &str, file: &str, context: &Context) -> Result<String, RenderError> {
-        self.sent.render(file, context).map_err(|error| {
-            let error = self.written.render(file, context).err().unwrap_or(error);
-            RenderError::of_tera(template, file, &error)
-        })
+        self.sent.render(file, context).map_err(|error| self.explain(template, file, context, error))
+    }
+
+    fn measure(&self, template: &str, file: &str, context: &Context) -> Result<usize, RenderError> {
+        let mut meter = Meter(0);
+        self.sent.render_to(file, context, &mut meter).map_err(|error| self.explain(template, file, context, error))?;
+        Ok(meter.0)
+    }
+
+    /// What is wrong, where the author finds it.
+    fn explain(&self, template: &str, file: &str, context: &Context, error: Error) -> RenderError {
+        let error = self.written.render_to(file, context, io::sink()).err().unwrap_or(error);
+        RenderError::of_tera(template, file, &error)
+    }
+}
+
+/// Counts what is written.
+struct Meter(usize);
+
+impl Write for Meter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -106,10 +154,18 @@ fn compile(sources: &Sources) -> Result<Tera, LoadError> {
     Ok(tera)
 }
 
-fn context(vars: &Map<String, Value>) -> Context {
-    let mut context = Context::new();
-    for (name, value) in vars {
-        context.insert(name.clone(), value);
+impl Variables {
+    /// These alone.
+    #[must_use]
+    pub fn of(vars: &Map<String, Value>) -> Self {
+        Self::default().and(vars)
     }
-    context
+
+    /// With these too, which win.
+    pub(super) fn and(mut self, vars: &Map<String, Value>) -> Self {
+        for (name, value) in vars {
+            self.0.insert(name.clone(), value);
+        }
+        self
+    }
 }

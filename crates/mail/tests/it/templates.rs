@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use postroom_mail::{RenderError, Templates};
+use postroom_mail::{RenderError, Templates, Variables};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
@@ -207,4 +207,41 @@ fn a_mail_is_rendered_one_way() {
     assert_eq!((&*own.subject, &*own.text), ("{{ own }}", "X"));
     let plain = render(json!({"to": "a@b.org", "subject": "{{ s }}", "text": "{{ t }}", "html": "<p>{{ h }}</p>"}));
     assert_eq!((&*plain.subject, &*plain.text, plain.html.as_deref()), ("{{ s }}", "{{ t }}", Some("<p>{{ h }}</p>")));
+}
+
+#[test]
+fn shared_variables_lie_below_a_mails_own() {
+    let folder = folder(&[("t/subject.txt", "{{ a }} {{ b }} {{ list | length }}"), ("t/body.txt", "{{ deep.x }}")]);
+    let templates = Templates::load(folder.path()).expect("loaded");
+    let shared = mail(json!({"vars": {"a": "A", "b": "B", "list": [1, 2], "deep": {"x": 1}}}));
+    let own = mail(json!({"to": "a@b.org", "template": "t", "vars": {"b": "own", "deep": {"x": 2}}}));
+    let over = templates.render_mail_over(&Variables::of(&shared.vars), &own).expect("rendered");
+    assert_eq!((&*over.subject, &*over.text), ("A own 2", "2"));
+    assert_eq!(over, templates.render_mail(&own.over(&shared)).expect("rendered"));
+}
+
+#[test]
+fn measuring_tells_what_rendering_would() {
+    let folder = folder(&[
+        ("both/subject.txt", "{{ s }}"),
+        ("both/body.txt", "{{ name }}"),
+        ("both/body.html", "<p>{{ name }}</p>"),
+        ("html/subject.txt", "s"),
+        ("html/body.html", "<p>{{ name }}</p>"),
+    ]);
+    let templates = Templates::load(folder.path()).expect("loaded");
+    for (given, bytes) in [
+        (json!({"template": "both", "vars": {"s": "s", "name": "Ann & Bob"}}), Some(9 + 20)),
+        (json!({"template": "both", "vars": {"name": "Ann"}, "subject": "own"}), Some(3 + 10)),
+        (json!({"template": "html", "vars": {"name": "Ann"}}), Some(10 + 10)),
+        (json!({"template": "both", "vars": {"name": "Ann"}}), None),
+        (json!({"template": "both", "vars": {"s": "s"}}), None),
+        (json!({"template": "html"}), None),
+        (json!({"template": "other"}), None),
+    ] {
+        let mail = mail(given.clone());
+        let measured = templates.measure_mail(mail.template.as_deref().expect("a template"), &mail);
+        assert_eq!(measured.as_ref().err(), templates.render_mail(&mail).as_ref().err(), "{given}");
+        assert_eq!(measured.ok(), bytes, "{given}");
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use postroom_core::{
     AttemptRecord, BatchId, JobId, Mail, Policy, Priority, QueueName, RecipientReport, RecipientResult, Store,
-    store::{Claim, ClaimId, ClaimReply, Claimed, Due, JobTerms, NewBatch, NewJob, Outcome, Settled, WorkerId},
+    store::{Claim, ClaimId, ClaimReply, Claimed, Due, Finish, JobTerms, NewBatch, NewJob, Outcome, Settled, WorkerId},
 };
 use serde_json::json;
 
@@ -90,7 +90,7 @@ impl<'a> Hands<'a> {
     pub(crate) async fn settle_next(&self, outcome: Outcome, reply: &str) -> JobId {
         let job = self.claim(1).await.remove(0);
         self.begin(&job).await;
-        let item = (job.id.clone(), job.fence, outcome, String::new(), left(&job, outcome, reply));
+        let item = Finish::new(&job.id, job.fence, outcome, "", &left(&job, outcome, reply)).unwrap();
         self.store.finish(&self.queue, &self.worker, &[item]).await.unwrap();
         job.id
     }

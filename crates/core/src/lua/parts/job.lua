@@ -273,7 +273,7 @@ local function to_finished(job, state, reason)
   if job.expires_ms > 0 then redis.call('ZREM', key('expiring'), job.id) end
   if job.retention_ms == 0 then return bury(job, reason) end
   if state == 'sent' then
-    file_sent(job)
+    file_sent(job.id, job.retention_ms)
     if reason == '' and job.retention_ms >= TOMBSTONE_MS and fold(job, now) then return end
   end
   local hash = hash_key(job.id)

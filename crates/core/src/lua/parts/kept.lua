@@ -89,9 +89,9 @@ end
 local filed_until
 local hour = int(math.floor(now / HOUR_MS))
 local sent_this_hour = key('sent:' .. hour)
-local function file_sent(job)
-  local over = now + math.max(job.retention_ms, TOMBSTONE_MS)
-  write_later('RPUSH', sent_this_hour, short_id(job.id))
+local function file_sent(id, retention_ms)
+  local over = now + math.max(retention_ms, TOMBSTONE_MS)
+  write_later('RPUSH', sent_this_hour, short_id(id))
   if filed_until ~= over then
     redis.call('ZADD', key('sent'), 'GT', int(over), hour)
     filed_until = over

@@ -66,16 +66,16 @@ end
 
 local FINISHED = { sent = true, failed = true, cancelled = true }
 
--- One job goes from a state to another, in its batch's counters and, while it is unfinished, in its queue's.
+-- One job, or so many, go from a state to another, in their batch's counters and, while they are unfinished, in their queue's.
 local queue_counters = key('n')
-local function move(batch, from, to)
-  local queue = queue_counters
-  if from and not FINISHED[from] then count(queue, from, -1) end
-  if to and not FINISHED[to] then count(queue, to, 1) end
+local function move(batch, from, to, jobs)
+  local queue, by = queue_counters, jobs or 1
+  if from and not FINISHED[from] then count(queue, from, -by) end
+  if to and not FINISHED[to] then count(queue, to, by) end
   if batch ~= '-' then
     local record = batch_key(batch)
-    if from then count(record, from, -1) end
-    if to then count(record, to, 1) end
+    if from then count(record, from, -by) end
+    if to then count(record, to, by) end
   end
 end
 

@@ -79,6 +79,17 @@ impl Model {
         (!self.claims.is_empty()).then(|| self.claims[index.index(self.claims.len())].clone())
     }
 
+    /// A claim, and those that its worker made after it, up to `most` in all.
+    pub(super) fn pick_claims(&self, index: &Index, most: usize) -> (usize, Vec<Claimed>) {
+        if self.claims.is_empty() {
+            return (0, Vec::new());
+        }
+        let from = index.index(self.claims.len());
+        let worker = self.claims[from].0;
+        let of_worker = self.claims[from..].iter().filter(|(whose, _)| *whose == worker);
+        (worker, of_worker.take(most).map(|(_, claim)| claim.clone()).collect())
+    }
+
     pub(super) fn holds(&self, worker: usize, claim: &Claimed) -> bool {
         let job = &self.jobs[&claim.id];
         job.state == JobState::Sending && job.holder == Some(worker) && job.fence == claim.fence

@@ -12,6 +12,8 @@ pub(super) enum Op {
         in_batch: bool,
         on_unknown: u8,
     },
+    /// Rows of the batch, most of which have the same terms.
+    EnqueueRows(u8),
     EnqueueAgain(Index),
     Claim {
         worker: usize,
@@ -28,8 +30,21 @@ pub(super) enum Op {
     ClaimAgain {
         worker: usize,
     },
-    Begin(Index),
-    Finish(Index, u8),
+    /// Some rows from their putting in to their end, as nearly all of them go.
+    SendRows {
+        worker: usize,
+        rows: u8,
+        want: usize,
+    },
+    /// So many of one worker's claims, from one on.
+    Begin(Index, usize),
+    Finish {
+        claim: Index,
+        jobs: usize,
+        outcome: u8,
+        /// Whether there is a try to tell of.
+        tried: bool,
+    },
     Defer(Index, bool),
     Renew(Index),
     LeaseRunsOut(Index),
@@ -49,12 +64,14 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
     let index = any::<Index>;
     prop_oneof![
         6 => (0..10_u8, prop::bool::weighted(0.3), any::<bool>(), 0..3_u8).prop_map(|(priority, later, in_batch, on_unknown)| Op::Enqueue { priority, later, in_batch, on_unknown }),
+        4 => (1..6_u8).prop_map(Op::EnqueueRows),
         1 => index().prop_map(Op::EnqueueAgain),
-        6 => (0..WORKERS, 1..4_usize).prop_map(|(worker, want)| Op::Claim { worker, want }),
+        6 => (0..WORKERS, 1..7_usize).prop_map(|(worker, want)| Op::Claim { worker, want }),
         2 => (0..WORKERS, 1..4_usize, 0..10_u8, any::<bool>(), 0..4_u8).prop_map(|(worker, want, priority, in_batch, behind)| Op::ClaimPastExpired { worker, want, priority, in_batch, behind }),
         1 => (0..WORKERS).prop_map(|worker| Op::ClaimAgain { worker }),
-        6 => index().prop_map(Op::Begin),
-        6 => (index(), 0..3_u8).prop_map(|(claim, outcome)| Op::Finish(claim, outcome)),
+        2 => (0..WORKERS, 1..6_u8, 1..7_usize).prop_map(|(worker, rows, want)| Op::SendRows { worker, rows, want }),
+        6 => (index(), 1..6_usize).prop_map(|(claim, jobs)| Op::Begin(claim, jobs)),
+        6 => (index(), 1..6_usize, 0..5_u8, any::<bool>()).prop_map(|(claim, jobs, outcome, tried)| Op::Finish { claim, jobs, outcome, tried }),
         3 => (index(), any::<bool>()).prop_map(|(claim, later)| Op::Defer(claim, later)),
         2 => index().prop_map(Op::Renew),
         3 => index().prop_map(Op::LeaseRunsOut),

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use postroom_core::{
     BatchId, JobId, JobState, OnUnknown, Priority,
     store::{
-        BeginReply, CancelReply, ClaimId, DeferReply, Due, Expiry, FinishReply, Outcome, Resolution, RetryReply,
-        Settled, WorkerId,
+        BeginReply, CancelReply, ClaimId, Claimed, DeferReply, Due, Expiry, FinishReply, Outcome, Resolution,
+        RetryReply, Settled, WorkerId,
     },
 };
 use proptest::sample::Index;
@@ -16,7 +16,7 @@ use super::{
     memory::{Model, ModelJob, Standing},
     operation::Op,
 };
-use crate::fixture::{Fixture, terms};
+use crate::fixture::{Fixture, accepted, terms};
 
 pub(super) struct Run {
     pub(super) fixture: Fixture,
@@ -37,6 +37,7 @@ impl Run {
             Op::Enqueue { priority, later, in_batch, on_unknown } => {
                 self.enqueue(*priority, *later, *in_batch, *on_unknown).await;
             }
+            Op::EnqueueRows(rows) => self.enqueue_rows(*rows).await,
             Op::EnqueueAgain(index) => self.enqueue_again(index).await,
             Op::Claim { worker, want } => self.claim(*worker, *want).await,
             Op::ClaimPastExpired { worker, want, priority, in_batch, behind } => {
@@ -47,8 +48,24 @@ impl Run {
                 self.claim(*worker, *want).await;
             }
             Op::ClaimAgain { worker } => self.claim_again(*worker).await,
-            Op::Begin(index) => self.begin(index).await,
-            Op::Finish(index, outcome) => self.finish(index, *outcome).await,
+            Op::SendRows { worker, rows, want } => {
+                self.enqueue_rows(*rows).await;
+                let known = self.model.claims.len();
+                self.claim(*worker, *want).await;
+                let claims: Vec<Claimed> = self.model.claims[known..].iter().map(|(_, claim)| claim.clone()).collect();
+                self.begin(*worker, &claims).await;
+                self.finish(*worker, &claims, Outcome::Sent, true).await;
+            }
+            Op::Begin(index, jobs) => {
+                let (worker, claims) = self.model.pick_claims(index, *jobs);
+                self.begin(worker, &claims).await;
+            }
+            Op::Finish { claim, jobs, outcome, tried } => {
+                let (worker, claims) = self.model.pick_claims(claim, *jobs);
+                let outcomes = [Outcome::Sent, Outcome::Failed, Outcome::Unknown];
+                let outcome = outcomes.get(usize::from(*outcome)).copied().unwrap_or(Outcome::Sent);
+                self.finish(worker, &claims, outcome, *tried).await;
+            }
             Op::Defer(index, later) => self.defer(index, *later).await,
             Op::Renew(index) => self.renew(index).await,
             Op::LeaseRunsOut(index) => self.lease_runs_out(index),
@@ -102,6 +119,12 @@ impl Run {
         self.model.jobs.insert(id, ModelJob::new(state, priority, on_unknown, in_batch));
     }
 
+    async fn enqueue_rows(&mut self, rows: u8) {
+        for _ in 0..rows {
+            self.enqueue(Priority::NORMAL.into(), false, true, 1).await;
+        }
+    }
+
     async fn enqueue_again(&mut self, index: &Index) {
         let Some(id) = self.model.pick_job(index) else { return };
         let job = postroom_core::store::NewJob { id, mail: crate::fixture::mail() };
@@ -147,48 +170,48 @@ impl Run {
         }
     }
 
-    async fn begin(&mut self, index: &Index) {
-        let Some((worker, claim)) = self.model.pick_claim(index) else { return };
-        let reply = self.fixture.begin(&self.workers[worker], &claim).await;
-        let holds = self.model.holds(worker, &claim);
-        let swept = self.model.batch_cancelled && self.model.jobs[&claim.id].in_batch;
-        let job = self.model.job(&claim.id);
-        let expected = match (holds, job.state) {
-            (true, _) if swept => BeginReply::Ended,
-            (true, _) => BeginReply::Begun,
-            (false, JobState::Cancelled) => BeginReply::Ended,
-            (false, _) => BeginReply::Lost,
-        };
-        assert_eq!(reply, expected);
-        if reply == BeginReply::Begun {
-            job.begun = true;
-            job.lease_ran_out = false;
-        } else if holds {
-            job.state = JobState::Cancelled;
+    async fn begin(&mut self, worker: usize, claims: &[Claimed]) {
+        let replies = self.fixture.begin_all(&self.workers[worker], claims).await;
+        for (claim, reply) in claims.iter().zip(replies) {
+            let holds = self.model.holds(worker, claim);
+            let swept = self.model.batch_cancelled && self.model.jobs[&claim.id].in_batch;
+            let job = self.model.job(&claim.id);
+            let expected = match (holds, job.state) {
+                (true, _) if swept => BeginReply::Ended,
+                (true, _) => BeginReply::Begun,
+                (false, JobState::Cancelled) => BeginReply::Ended,
+                (false, _) => BeginReply::Lost,
+            };
+            assert_eq!(reply, expected, "{}", claim.id);
+            if reply == BeginReply::Begun {
+                job.begun = true;
+                job.lease_ran_out = false;
+            } else if holds {
+                job.state = JobState::Cancelled;
+            }
         }
     }
 
-    async fn finish(&mut self, index: &Index, outcome: u8) {
-        let Some((worker, claim)) = self.model.pick_claim(index) else { return };
-        let outcome = [Outcome::Sent, Outcome::Failed, Outcome::Unknown][usize::from(outcome)];
-        let reply = self.fixture.finish(&self.workers[worker], &claim, outcome).await;
-        let expected = self.model.answer_to_finish(worker, &claim, outcome);
-        assert_eq!(reply, expected);
-        let takes_effect = match reply {
-            FinishReply::Finished => self.model.jobs[&claim.id].state == JobState::Sending,
-            FinishReply::Late => true,
-            FinishReply::Twice | FinishReply::Lost => false,
-        };
-        if !takes_effect {
-            return;
-        }
-        let job = self.model.job(&claim.id);
-        job.settled = Some(job.fence);
-        match outcome {
-            Outcome::Sent => job.state = JobState::Sent,
-            Outcome::Failed => job.state = JobState::Failed,
-            Outcome::Unknown => {
-                self.model.doubt(&claim.id);
+    async fn finish(&mut self, worker: usize, claims: &[Claimed], outcome: Outcome, tried: bool) {
+        let left = if tried { accepted() } else { Settled::default() };
+        let replies = self.fixture.finish_all(&self.workers[worker], claims, outcome, &left).await;
+        for (claim, reply) in claims.iter().zip(replies) {
+            let expected = self.model.answer_to_finish(worker, claim, outcome);
+            assert_eq!(reply, expected, "{}", claim.id);
+            let takes_effect = match reply {
+                FinishReply::Finished => self.model.jobs[&claim.id].state == JobState::Sending,
+                FinishReply::Late => true,
+                FinishReply::Twice | FinishReply::Lost => false,
+            };
+            if !takes_effect {
+                continue;
+            }
+            let job = self.model.job(&claim.id);
+            job.settled = Some(job.fence);
+            match outcome {
+                Outcome::Sent => job.state = JobState::Sent,
+                Outcome::Failed => job.state = JobState::Failed,
+                Outcome::Unknown => self.model.doubt(&claim.id),
             }
         }
     }
