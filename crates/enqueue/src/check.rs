@@ -30,24 +30,27 @@ impl Checker<'_> {
     /// Checks a whole mail: recipients, headers, template, size.
     pub(crate) fn check(self, mail: &Mail) -> Result<(), Problem> {
         mail.check().map_err(Problem::Mail)?;
-        // Bodies grow by half at most in their encoding: what is far below needs no composing.
-        let about = self.measure(mail)? as u64 + encoded_files(mail);
-        if about.saturating_mul(2).saturating_add(HEADERS) <= self.max_size {
+        let bodies = self.measure(mail)?;
+        if bodies.is_some_and(|bodies| self.allows_easily(bodies as u64 + encoded_files(mail))) {
             return Ok(());
         }
         self.check_size(mail)
     }
 
-    /// About how many bytes its bodies have at most; 0 where the worker has its template and this machine has not.
-    fn measure(self, mail: &Mail) -> Result<usize, Problem> {
-        match (&mail.template, self.templates) {
-            (Some(name), Some(templates)) => templates.measure_mail(name, mail).map_err(Problem::Template),
-            (Some(_), None) => Ok(0),
-            (None, _) => {
-                let html = mail.html.as_deref().map_or(0, str::len);
-                Ok(html + mail.text.as_deref().map_or(html, str::len))
-            }
+    /// How many bytes its bodies have, where that can be told without making them.
+    fn measure(self, mail: &Mail) -> Result<Option<usize>, Problem> {
+        match (&mail.template, self.templates, &mail.text) {
+            (Some(_), Some(templates), _) => templates.measure_mail(mail).map_err(Problem::Template),
+            // The worker has its template, this machine has not.
+            (Some(_), None, _) => Ok(Some(0)),
+            (None, _, Some(text)) => Ok(Some(text.len() + mail.html.as_deref().map_or(0, str::len))),
+            (None, _, None) => Ok(None),
         }
+    }
+
+    /// Bodies grow by half at most in their encoding: what is far below needs no composing.
+    fn allows_easily(self, size: u64) -> bool {
+        size.saturating_mul(2).saturating_add(HEADERS) <= self.max_size
     }
 
     fn check_size(self, mail: &Mail) -> Result<(), Problem> {
@@ -60,7 +63,8 @@ impl Checker<'_> {
             }
         };
         let least = least_size(mail, words.as_ref());
-        let size = if least > self.max_size { least } else { composed(mail, words).unwrap_or(least) };
+        let is_told = self.allows_easily(least) || least > self.max_size;
+        let size = if is_told { least } else { composed(mail, words).unwrap_or(least) };
         if size <= self.max_size {
             return Ok(());
         }

@@ -51,7 +51,7 @@ impl Together {
         id: &JobId,
         mail: &Mail,
     ) -> Result<()> {
-        let job = PackedJob::new(id, mail, terms.sensitive)?;
+        let job = PackedJob::new(id, mail, terms)?;
         if mail.content_bytes() > LARGE {
             return store.put_in(&Parcel::of(queue, None, terms, vec![job])).await.map(drop);
         }

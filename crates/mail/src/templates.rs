@@ -100,9 +100,10 @@ impl Templates {
         self.library().render_with_subject(template, vars, mail.locale.as_deref(), own_subject)
     }
 
-    /// About how many bytes the bodies of a templated mail would have once rendered; what would be an error then is one here.
-    /// Nothing is kept, so it costs less than rendering.
-    pub fn measure_mail(&self, template: &str, mail: &Mail) -> Result<usize, RenderError> {
+    /// How many bytes the bodies of a mail would have once rendered, in less time than rendering takes, since nothing is kept; an error where
+    /// rendering would be one. `None` where only rendering tells: the text is made from the HTML, or there is no template.
+    pub fn measure_mail(&self, mail: &Mail) -> Result<Option<usize>, RenderError> {
+        let Some(template) = &mail.template else { return Ok(None) };
         self.library().measure(template, Variables::of(&mail.vars), mail.locale.as_deref(), mail.subject.is_some())
     }
 

@@ -10,21 +10,21 @@ local worker, replies, leases = ARGV[2], {}, {}
 -- What there is to know of a flight, read once for all that were claimed together: what is kept of it, and until when its lease goes from
 -- now on. False where it is not its holder who speaks, or something may be against it.
 local read = {}
-local function read_flight(flight, fence)
-  local its_fence, holder, _, lease_ms, until_ms, batch, more = string.match(flight, FLIGHT)
-  if its_fence ~= fence or holder ~= worker or now >= tonumber(until_ms) then return false end
+local function read_flight(flight)
+  local fence, holder, _, lease_ms, until_ms, batch, more = string.match(flight, FLIGHT)
+  if holder ~= worker or now >= tonumber(until_ms) then return false end
   if batch ~= '-' and (batch_facts(batch).cancelled or batch_facts(batch).one_at_a_time) then return false end
   return { fence = fence, claimed = string.sub(flight, 1, #flight - #more) .. ' ' .. now_text .. ' ', over_ms = int(now + lease_ms) }
 end
 
 -- The usual case, in a moment. Answers whether it was that.
-local flights, flight_keys = told_of(flight_key, 3, 4)
+local flights, flight_keys = flights_of(3, 4)
 local function begin_flight(place, id, fence, message_id, date_ms)
   local flight = flights[place]
   if not flight then return false end
   local facts = read[flight]
   if facts == nil then
-    facts = read_flight(flight, fence)
+    facts = read_flight(flight)
     read[flight] = facts
   end
   if not facts or facts.fence ~= fence then return false end

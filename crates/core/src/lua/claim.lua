@@ -154,11 +154,11 @@ local function plain_row(header)
 end
 
 -- The short way to the same end for what nearly all of a batch are: rows that nothing else is known of. Answers whether it was one.
-local function take_row(id, payload, flight_key)
+local function take_row(id, payload, its_flight_key)
   local header_end = payload and string.find(payload, '\n', 1, true)
   local row = header_end and not taken[id] and plain_row(string.sub(payload, 1, header_end))
   if not row then return false end
-  write_later('MSET', nil, flight_key, row.flight)
+  write_later('MSET', nil, its_flight_key, row.flight)
   row.taken = row.taken + 1
   hand_out(id, row.is_urgent, row.over_ms, { id, 1, row.header .. string.sub(payload, header_end + 1) })
   return true

@@ -45,15 +45,38 @@ local function note_trouble(job, is_first, code, message, recipients)
 end
 
 local PER_JOB = 11
-local flights, flight_keys = told_of(flight_key, 3, PER_JOB)
-local payloads, payload_keys = told_of(payload_key, 3, PER_JOB)
+local flights, flight_keys = flights_of(3, PER_JOB)
+local payloads = {}
+-- As much of it as is put together with the rest: a large mail is not moved about.
+local function payload_of(id, place)
+  payloads[place] = payloads[place] or redis.call('GETRANGE', payload_key(id), 0, FOLDED_BYTES)
+  return payloads[place]
+end
+
+-- Of what went the short way, each batch's number of jobs, and how long all of them took.
+local sent, sent_ms = {}, 0
+local function count_sent()
+  for batch, jobs in pairs(sent) do
+    move(batch, 'sending', 'sent', jobs)
+    count(queue_counters, 'sent_total', jobs)
+    count(minute_key(), 'sent', jobs)
+    count(minute_key(), 'tries', jobs)
+  end
+  count(minute_key(), 'ms', sent_ms)
+  sent, sent_ms = {}, 0
+end
+
 local seen = {}
 local function loaded(id, place)
   -- Told twice at once, the second is judged by what the first has done.
-  if seen[id] then settle() end
-  local flight, payload = not seen[id] and flights[place], not seen[id] and payloads[place]
+  if seen[id] then
+    count_sent()
+    settle()
+    return load(id, redis.call('GETRANGE', payload_key(id), 0, FOLDED_BYTES))
+  end
   seen[id] = true
-  return load(id, payload or nil, flight and parse_flight(flight), flight and true)
+  local flight = flights[place]
+  return load(id, payload_of(id, place), flight and parse_flight(flight), flight and true)
 end
 
 -- Rows that were put in together share their first line: for how long they are kept when there is nothing else to see to, or false.
@@ -77,25 +100,25 @@ end
 
 -- What nearly all of them come to, by a short way to the same end: a row in flight whose holder says of its first try that it was sent, and
 -- no more. Answers whether it was that.
-local ROW, SENT, BY = VERSION .. ' @', VERSION .. ' sent ' .. now_text .. ' ', '.1 ' .. string.sub(worker, -4) .. ' '
-local held, sent, sent_ms = {}, {}, 0
+local ROW = VERSION .. ' @'
+local held = {}
 local function finish_row(at, place)
-  local id, fence, flight, payload = ARGV[at], ARGV[at + 1], flights[place], payloads[place]
-  if seen[id] or not flight or not payload or #payload > FOLDED_BYTES then return false end
-  if string.sub(payload, 1, #ROW) ~= ROW or not says_only_that_it_was_sent(at) then return false end
+  local id, fence, flight = ARGV[at], ARGV[at + 1], flights[place]
+  if seen[id] or not flight or not says_only_that_it_was_sent(at) then return false end
   held[fence] = held[fence] or fence .. ' ' .. worker .. ' '
   local holder = held[fence]
   if string.sub(flight, 1, #holder) ~= holder then return false end
+  local payload = payload_of(id, place)
+  if string.sub(payload, 1, #ROW) ~= ROW or #payload > FOLDED_BYTES then return false end
   local batch, from = string.match(flight, '^%d+ %d+ %d+ (%S+) %d+ %-?%d+ ()', #holder + 1)
   local header_end = string.find(payload, '\n', 1, true)
   if not batch or not header_end or string.find(payload, '\n', header_end + 1, true) then return false end
   local header = string.sub(payload, 1, header_end - 1)
-  local keep_ms, message_id = keeps_row_ms(header), string.sub(flight, from)
-  if not keep_ms or message_id == '' or #message_id > 150 then return false end
-  if string.find(message_id, id .. '@', 1, true) == 1 then message_id = string.sub(message_id, #id + 1) end
+  local keep_ms = keeps_row_ms(header)
+  local line = keep_ms and kept_line(id, now_text, fence, ARGV[at + 4], '1', worker, string.sub(flight, from), string.sub(header, #ROW))
+  if not line then return false end
   seen[id] = true
-  write_later('MSET', nil, payload_keys[place], SENT .. fence .. '.' .. ARGV[at + 4] .. BY .. message_id .. string.sub(header, #ROW - 1)
-    .. string.sub(payload, header_end) .. '\n' .. ARGV[at + 7] .. '\n' .. shortened(ARGV[at + 9], now))
+  write_later('MSET', nil, payload_key(id), line .. string.sub(payload, header_end) .. '\n' .. ARGV[at + 7] .. '\n' .. shortened(ARGV[at + 9], now))
   write_later('UNLINK', nil, flight_keys[place])
   write_later('ZREM', leases_key, id)
   file_sent(id, keep_ms)
@@ -133,12 +156,6 @@ local function finish(at)
 end
 
 for at = 3, #ARGV, PER_JOB do replies[#replies + 1] = finish(at) end
-for batch, jobs in pairs(sent) do
-  move(batch, 'sending', 'sent', jobs)
-  count(queue_counters, 'sent_total', jobs)
-  count(minute_key(), 'sent', jobs)
-  count(minute_key(), 'tries', jobs)
-end
-count(minute_key(), 'ms', sent_ms)
+count_sent()
 settle()
 return replies

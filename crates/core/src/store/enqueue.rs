@@ -70,13 +70,13 @@ pub struct PackedJob {
 }
 
 impl PackedJob {
-    /// Packs a mail under its id.
-    pub fn new(id: &JobId, mail: &Mail, sensitive: bool) -> Result<Self> {
+    /// Packs a mail under its id, for these terms alone: what is sensitive is packed apart.
+    pub fn new(id: &JobId, mail: &Mail, terms: &JobTerms) -> Result<Self> {
         let contents: Vec<Content> = mail.large_contents().cloned().collect();
         let hashes: BTreeSet<ContentHash> = contents.iter().map(Content::hash).collect();
         let mut told = id.to_string();
         hashes.iter().for_each(|hash| told.extend([" ", &hash.to_string()]));
-        Ok(Self { told, content: payload::encode_content(mail, sensitive)?, contents })
+        Ok(Self { told, content: payload::encode_content(mail, terms.sensitive)?, contents })
     }
 }
 
@@ -103,7 +103,7 @@ pub struct Parcel {
 impl Parcel {
     /// Makes jobs ready.
     pub fn new(queue: &QueueName, batch: Option<&BatchId>, terms: &JobTerms, jobs: &[NewJob]) -> Result<Self> {
-        let pack = |job: &NewJob| PackedJob::new(&job.id, &job.mail, terms.sensitive);
+        let pack = |job: &NewJob| PackedJob::new(&job.id, &job.mail, terms);
         Ok(Self::of(queue, batch, terms, jobs.iter().map(pack).collect::<Result<_>>()?))
     }
 

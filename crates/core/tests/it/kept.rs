@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use postroom_core::{
     BatchId, JobId, JobReport, JobState, RecipientResult,
-    store::{BeginReply, Claimed, Due, Expiry, FinishReply, JobTerms, NewBatch, NewJob, Outcome, Settled, WorkerId},
+    store::{
+        BeginReply, Claimed, Due, Expiry, Finish, FinishReply, JobTerms, NewBatch, NewJob, Outcome, Settled, WorkerId,
+    },
 };
 
 use postroom_testkit::PrivateRedis;
@@ -202,4 +204,23 @@ async fn the_mark_renews_the_lease_of_a_row() {
     let time = PrivateRedis::shared().ask(&["TIME"]);
     let now = time.lines().next().expect("seconds").parse::<i64>().expect("seconds") * 1000 + 1000;
     assert!(until > now - 1000 && until <= now + lease, "{until}, now {now}");
+}
+
+#[tokio::test]
+async fn what_was_sent_is_counted_whatever_becomes_of_the_others() {
+    let fixture = Fixture::new().await;
+    let batch = batch(&fixture).await;
+    for index in 0..2 {
+        add(&fixture, &batch, index, &terms()).await;
+    }
+    let ann = WorkerId::generate();
+    let jobs = fixture.claim(&ann, 2).await;
+    fixture.begin_all(&ann, &jobs).await;
+    fixture.raw("DEL", &format!("f:{}", jobs[1].id.short()), &[]);
+    fixture.raw("SET", &format!("h:{}", jobs[1].id.short()), &["no hash"]);
+    let said = [&jobs[0], &jobs[0], &jobs[1]]
+        .map(|job| Finish::new(&job.id, job.fence, Outcome::Sent, "", &accepted()).expect("a statement"));
+    fixture.store.finish(&fixture.queue, &ann, &said).await.expect_err("the second can't be read");
+    let told = fixture.store.batch(&batch).await.expect("an answer").expect("a batch");
+    assert_eq!((told.sending, told.sent), (1, 1));
 }

@@ -78,23 +78,23 @@ impl Library {
         Ok(Rendered { subject: one_line(&subject), html, text })
     }
 
-    /// About how many bytes the bodies would have; an error where rendering would be one. Half the price of rendering.
+    /// How many bytes the bodies would have, at half the price of rendering; an error where that would be one. `None` where the text is
+    /// made from the HTML, since nothing else tells how long it gets.
     pub(super) fn measure(
         &self,
         name: &str,
         Variables(context): Variables,
         locale: Option<&str>,
         has_subject: bool,
-    ) -> Result<usize, RenderError> {
+    ) -> Result<Option<usize>, RenderError> {
         let Choice { subject, html, text } = self.choose(name, locale)?;
+        let Some(text) = text else { return Ok(None) };
         let measure = |file: &str| self.engine.measure(name, file, &context);
         if !has_subject {
             measure(subject)?;
         }
         let html = html.map(measure).transpose()?.unwrap_or(0);
-        // A text that is made from the HTML is about as long at most.
-        let text = text.map(measure).transpose()?.unwrap_or(html);
-        Ok(html + text)
+        Ok(Some(html + measure(text)?))
     }
 
     fn choose(&self, name: &str, locale: Option<&str>) -> Result<Choice<'_>, RenderError> {

@@ -6,11 +6,10 @@ local BEGUN = '^ (%d+) (%-?%d+) (.*)$'
 
 local function flight_key(id) return base .. ':f:' .. string.sub(id, -26) end
 
--- The flights, or whatever else `key_of` tells the key of, of the jobs named in ARGV from `first` on, one each `step`, false where there is
--- none; and the keys.
-local function told_of(key_of, first, step)
+-- The flights of the jobs named in ARGV from `first` on, one each `step`, false where there is none; and their keys.
+local function flights_of(first, step)
   local keys = {}
-  for index = first, #ARGV, step do keys[#keys + 1] = key_of(ARGV[index]) end
+  for index = first, #ARGV, step do keys[#keys + 1] = flight_key(ARGV[index]) end
   return keys[1] and redis.call('MGET', unpack(keys)) or {}, keys
 end
 

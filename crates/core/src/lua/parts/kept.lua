@@ -98,6 +98,17 @@ local function file_sent(id, retention_ms)
   end
 end
 
+-- The first line of what is kept. Whoever looks at it reads no more than the first 256 bytes of the whole: what would have a longer one is not
+-- kept so.
+local LINE_BYTES = 250
+local KEPT_AS = VERSION .. ' sent '
+local function kept_line(id, finished, fence, attempt, tries, worker, message_id, terms)
+  if message_id == '' then message_id = '-' end
+  if string.find(message_id, id .. '@', 1, true) == 1 then message_id = string.sub(message_id, #id + 1) end
+  local line = KEPT_AS .. finished .. ' ' .. fence .. '.' .. attempt .. '.' .. tries .. ' ' .. string.sub(worker, -4) .. ' ' .. message_id .. ' ' .. terms
+  return #line <= LINE_BYTES and line or nil
+end
+
 local UNUSUAL = { 'reason', 'recipients', 'generation', 'sent_twice', 'resends' }
 
 -- Puts payload and hash of a job that has just been sent together. Where the hash tells more than usual it is left as it is; answers
@@ -115,16 +126,11 @@ local function fold(job, finished)
   if not first then return false end
   local second = string.find(payload, '\n', first + 1, true)
   local header, mail = string.sub(payload, 1, first - 1), string.sub(payload, first + 1, second and second - 1)
-  local message_id, receipt = fact('message_id'), fact('receipt')
-  if message_id == '' then message_id = '-' end
+  local receipt = fact('receipt')
   if string.find(receipt, '\n', 1, true) then receipt = string.gsub(receipt, '\n', ' ') end
-  if string.sub(message_id, 1, #job.id + 1) == job.id .. '@' then message_id = string.sub(message_id, #job.id + 1) end
-  local line = table.concat({
-    VERSION, 'sent', int(finished), job.fence .. '.' .. (notes.attempt or job.attempt or '0') .. '.' .. (job.tries or '0'),
-    string.sub(job.worker or '-', -4), message_id, kept_terms(job, header, finished),
-  }, ' ')
-  -- Whoever looks at it reads no more than the first 256 bytes.
-  if #line > 250 then return false end
+  local line = kept_line(job.id, int(finished), job.fence, notes.attempt or job.attempt or '0', job.tries or '0', job.worker or '-', fact('message_id'),
+    kept_terms(job, header, finished))
+  if not line then return false end
   write_later('MSET', nil, payload_key(job.id), table.concat({ line, mail, receipt, each_line(fact('attempts'), shortened, finished) }, '\n'))
   write_later('UNLINK', nil, job.in_flight and flight_key(job.id) or hash_key(job.id))
   return true
