@@ -78,7 +78,7 @@ impl Library {
         Ok(Rendered { subject: one_line(&subject), html, text })
     }
 
-    /// How many bytes the bodies would have, at half the price of rendering; an error where that would be one. `None` where the text is
+    /// How many bytes the bodies would have, for less than rendering costs; an error where that would be one. `None` where the text is
     /// made from the HTML, since nothing else tells how long it gets.
     pub(super) fn measure(
         &self,
