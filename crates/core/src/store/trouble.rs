@@ -21,6 +21,12 @@ pub(super) fn told(error: &RedisError) -> Error {
     if PASSES.iter().chain(&WRONG_SERVER).any(|word| says(error, &text, word)) {
         return Error::Away(text);
     }
+    if says(error, &text, "NOAUTH") {
+        return Error::Invalid(InvalidInput::new(
+            "REDIS_URL",
+            "NOAUTH: Redis wants a password (redis://:PASSWORD@HOST:6379)",
+        ));
+    }
     match error.kind() {
         ErrorKind::Io | ErrorKind::ClusterConnectionNotFound => Error::Away(text),
         ErrorKind::AuthenticationFailed => Error::Invalid(InvalidInput::new("REDIS_URL", text)),

@@ -1,5 +1,7 @@
 //! Bad input: one clear line, exit code 2, nothing queued.
 
+use postroom_testkit::PrivateRedis;
+
 use crate::Desk;
 
 const MAIL: [&str; 5] = ["send", "--to", "a@example.org", "--subject", "s"];
@@ -78,6 +80,18 @@ fn settings_that_are_wrong_stop_every_command() {
     }
     Desk::at("http://127.0.0.1").run(&["queues"]).refused(2, &["REDIS_URL", "redis://"]);
     Desk::new().with("POSTROOM_COLOUR", "red").run(&["queues"]).refused(2, &["POSTROOM_COLOUR"]);
+}
+
+/// A password that is missing is told as one that is wrong: by the setting it belongs in.
+#[tokio::test]
+async fn a_redis_that_wants_a_password_is_told_by_its_setting() {
+    let redis = PrivateRedis::start_tcp().await;
+    let addr = redis.addr();
+    assert_eq!(redis.ask(&["CONFIG", "SET", "requirepass", "right"]).trim(), "OK");
+    let run = |user: &str| Desk::at(&format!("redis://{user}{addr}")).run(&["queues"]);
+    run("").refused(2, &["REDIS_URL", "wants a password", "redis://:PASSWORD@"]);
+    run(":wrong@").refused(2, &["REDIS_URL"]);
+    assert_eq!(run(":right@").code, 0);
 }
 
 #[test]
