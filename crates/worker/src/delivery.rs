@@ -123,10 +123,11 @@ impl Delivery {
         };
         let mut room = self.office.contents.room_for(&mail).await;
         let filled = self.fill(&mut mail).await;
-        let mail = Arc::new(*mail);
-        match filled.and_then(|()| self.prepare(&mail, &shared.vars)) {
+        let (mail, urgent) = (Arc::new(*mail), header.priority <= Priority::LAST_URGENT);
+        let made = self.office.making.make(urgent, || filled.and_then(|()| self.prepare(&mail, &shared.vars))).await;
+        match made {
             Ok((mut message, date_ms)) => {
-                message.urgent = header.priority <= Priority::LAST_URGENT;
+                message.urgent = urgent;
                 contents::made(&mut room);
                 Some((self.before(header, &mail), Prepared { message, date_ms, _room: room }))
             }

@@ -21,6 +21,7 @@ mod judge;
 mod lease_clock;
 mod leave;
 mod limits;
+mod making;
 mod masked;
 mod memory;
 mod notices;

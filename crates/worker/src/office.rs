@@ -25,6 +25,7 @@ use crate::{
     counter::Counter,
     in_flight::InFlight,
     limits::Limits,
+    making::Making,
     outlet::{Bells, Outlet},
     pulse::Pulse,
     settler::Settler,
@@ -45,6 +46,7 @@ pub(crate) struct Office {
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) shared: SharedContent,
     pub(crate) contents: Contents,
+    pub(crate) making: Making,
     pub(crate) webhooks: Webhooks,
     pub(crate) outage: Outage,
     /// `ready` is also rung when a sweep finds jobs: the ring in Redis may have been lost.
@@ -97,6 +99,7 @@ impl Office {
             in_flight,
             shared: SharedContent::default(),
             contents: Contents::default(),
+            making: Making::new(),
             webhooks: Webhooks::new(webhooks),
             outage,
             bells,

@@ -1,0 +1,81 @@
+//! When mails are made ready: rendering and composing, which is most of what a worker computes.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use tokio::{runtime::Handle, sync::Semaphore, task::yield_now};
+
+/// So many are made before all else has its turn.
+const IN_A_ROW: usize = 4;
+
+/// A claim brings many mails at once. Made in one go, they would hold up those that have a connection already, and server,
+/// Redis and worker would wait for each other by turns.
+#[derive(Debug)]
+pub(crate) struct Making {
+    /// As many at the same time as there are threads.
+    turns: Semaphore,
+    made: AtomicUsize,
+}
+
+impl Making {
+    /// For the runtime that this is called on.
+    pub(crate) fn new() -> Self {
+        Self { turns: Semaphore::new(Handle::current().metrics().num_workers()), made: AtomicUsize::new(0) }
+    }
+
+    /// Makes one when its turn has come; an urgent one at once.
+    pub(crate) async fn make<T>(&self, urgent: bool, make: impl FnOnce() -> T) -> T {
+        if urgent {
+            return make();
+        }
+        // Never closed.
+        let _turn = self.turns.acquire().await;
+        if self.made.fetch_add(1, Relaxed).is_multiple_of(IN_A_ROW) {
+            yield_now().await;
+        }
+        make()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What was done, in its order: mails made, urgent ones, and steps of a task that is under way beside them.
+    async fn done(mails: usize) -> String {
+        let (making, done) = (Arc::new(Making::new()), Arc::new(Mutex::new(String::new())));
+        let note = |what: char| {
+            let done = Arc::clone(&done);
+            move || done.lock().expect("no panic").push(what)
+        };
+        let mut tasks: Vec<_> = (0..mails)
+            .map(|_| {
+                let (making, made) = (Arc::clone(&making), note('m'));
+                tokio::spawn(async move { making.make(false, made).await })
+            })
+            .collect();
+        let (urgent_making, urgent) = (Arc::clone(&making), note('u'));
+        tasks.push(tokio::spawn(async move { urgent_making.make(true, urgent).await }));
+        let step = note('.');
+        tasks.push(tokio::spawn(async move {
+            for _ in 0..mails {
+                step();
+                yield_now().await;
+            }
+        }));
+        for task in tasks {
+            task.await.expect("it ends");
+        }
+        let done = done.lock().expect("no panic");
+        done.clone()
+    }
+
+    #[tokio::test]
+    async fn what_is_under_way_goes_on_between_and_urgent_mail_goes_first() {
+        let done = done(40).await;
+        assert_eq!(done.matches('m').count(), 40, "{done}");
+        assert!(!done.contains(&"m".repeat(2 * IN_A_ROW)), "{done}");
+        assert!(done.starts_with('u'), "{done}");
+    }
+}
