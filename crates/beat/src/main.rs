@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use postroom_beat::{Args, run};
-use postroom_core::{InvalidInput, Settings, Shutdown, telemetry};
+use postroom_core::{Error, InvalidInput, Settings, Shutdown, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -12,9 +12,14 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(if error.is::<InvalidInput>() { 2 } else { 1 })
+            ExitCode::from(if is_of_settings(&error) { 2 } else { 1 })
         }
     }
+}
+
+/// Starting it again does not help.
+fn is_of_settings(error: &anyhow::Error) -> bool {
+    error.is::<InvalidInput>() || matches!(error.downcast_ref(), Some(Error::Invalid(_)))
 }
 
 async fn start(args: &Args) -> anyhow::Result<()> {

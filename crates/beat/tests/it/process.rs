@@ -74,6 +74,14 @@ async fn wrong_settings_stop_the_start() {
         assert!(beat.stderr().starts_with("error: ") && beat.stderr().contains(words), "{}", beat.stderr());
         assert_eq!(beat.stderr().lines().count(), 1, "{}", beat.stderr());
     }
+    let redis = PrivateRedis::start_tcp().await;
+    redis.ask(&["CONFIG", "SET", "requirepass", "right"]);
+    for user in ["", ":wrong@"] {
+        let url = format!("redis://{user}{}", redis.addr());
+        let mut beat = Process::spawn(target_bin("postroom-beat"), &[], &[("REDIS_URL", url.as_str())]);
+        assert_eq!(beat.wait(LIMIT).await.code(), Some(2), "{}", beat.stderr());
+        assert!(beat.stderr().contains("REDIS_URL"), "{}", beat.stderr());
+    }
     let mut beat = Process::spawn(target_bin("postroom-beat"), &["--log-level", "loud"], &[]);
     assert_eq!(beat.wait(LIMIT).await.code(), Some(2));
     assert!(beat.stderr().contains("--log-level") && beat.stderr().contains("debug"), "{}", beat.stderr());

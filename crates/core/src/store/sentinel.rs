@@ -29,7 +29,7 @@ impl Sentinels {
     pub(super) async fn master(&self) -> Result<ConnectionInfo> {
         let number = self.place.sentinels.len();
         let first = self.first.load(Ordering::Relaxed);
-        let mut problems = Vec::new();
+        let (mut problems, mut unfit) = (Vec::new(), Vec::new());
         for index in (first..first + number).map(|index| index % number) {
             match self.ask(index).await {
                 Ok(Some((host, port))) => {
@@ -37,9 +37,16 @@ impl Sentinels {
                     return self.place.server_at(&host, port);
                 }
                 Ok(None) => problems.push(format!("{} knows no master {}", self.name(index), self.place.master)),
+                Err(Error::Invalid(problem)) => unfit.push(problem),
                 Err(error) => problems.push(format!("{}: {error}", self.name(index))),
             }
         }
+        if problems.is_empty()
+            && let Some(problem) = unfit.pop()
+        {
+            return Err(problem.into());
+        }
+        problems.extend(unfit.iter().map(ToString::to_string));
         Err(Error::Away(format!("no sentinel tells where the master is: {}", problems.join("; "))))
     }
 

@@ -24,7 +24,7 @@ pub(super) fn told(error: &RedisError) -> Error {
     if says(error, &text, "NOAUTH") {
         return Error::Invalid(InvalidInput::new(
             "REDIS_URL",
-            "NOAUTH: Redis wants a password (redis://:PASSWORD@HOST:6379)",
+            "NOAUTH: the server wants a password (:PASSWORD@ before the host, ?pass=PASSWORD behind a socket)",
         ));
     }
     match error.kind() {

@@ -51,3 +51,17 @@ async fn a_master_that_no_sentinel_knows() {
     let told = refused.to_string();
     assert!(refused.is_transient() && told.contains("knows no master another"), "{told}");
 }
+
+/// Waiting does not help: it is told by the setting.
+#[tokio::test]
+async fn a_sentinel_that_wants_a_password_is_told_by_the_setting() {
+    let master = PrivateRedis::start_tcp().await;
+    let sentinel = Sentinel::over(&master, Duration::from_millis(500)).await;
+    let addr = sentinel.addr();
+    assert_eq!(sentinel.ask(&["ACL", "SETUSER", "default", "resetpass", ">right"]).trim(), "OK");
+    for user in ["", ":wrong@"] {
+        let settings = redis_settings(&format!("redis+sentinel://{user}{addr}/{}", Sentinel::NAME), &unique_prefix());
+        let problem = Store::connect(&settings).await.expect_err("no password, no master");
+        assert!(matches!(&problem, Error::Invalid(problem) if problem.field == "REDIS_URL"), "{problem:?}");
+    }
+}

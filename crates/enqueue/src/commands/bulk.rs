@@ -218,7 +218,8 @@ async fn fill(batch: &mut BulkInput<'_>, sieve: &mut Sieve<'_>, head: Vec<Row>) 
 }
 
 fn broken_off(failure: Failure, id: &BatchId, added: u64, key: Option<&str>) -> Failure {
-    if failure.code == "unsure" {
+    // What it conflicts with stands, however often it is said.
+    if failure.code == "unsure" || failure.exit == Exit::Conflict {
         return failure;
     }
     let go_on = match key {

@@ -115,7 +115,8 @@ async fn redis<'a>(context: &'a Context, findings: &mut Findings) -> Result<&'a 
             Ok(store)
         }
         Err(failure) => {
-            findings.fail("redis", format_args!("{place}: {}; start it, or set REDIS_URL", failure.message));
+            let advice = if failure.exit == Exit::Away { "; start it, or set REDIS_URL" } else { "" };
+            findings.fail("redis", format_args!("{place}: {}{advice}", failure.message));
             Err(failure)
         }
     }

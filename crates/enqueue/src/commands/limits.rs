@@ -47,7 +47,7 @@ enum Act {
         #[arg(value_name = "RATE|none")]
         value: Value,
     },
-    /// Go back to what is configured
+    /// Go back to what is configured; of a batch, lift its pace
     #[command(after_help = "Examples:\n  postroom limits unset transport.default")]
     Unset {
         /// transport.NAME, queue.NAME, domain.NAME, template.NAME or the id of a batch

@@ -55,7 +55,8 @@ async fn batch(context: &Context, id: &BatchId, args: &Args) -> Result<()> {
         (false, Some(limit)) => context.postroom.wait_for_batch(id, limit).await?,
         (false, None) => context.postroom.batch_status(id).await?.ok_or_else(|| Failure::not_found(id))?,
     };
-    context.console.tell(&report, || batch_in_words(&report));
+    let queue_paused = report.paused && context.postroom.store().await?.is_paused(&report.queue).await?;
+    context.console.tell(&report, || batch_in_words(&report, queue_paused));
     if args.judges() { outcome::of_batch(&report) } else { Ok(()) }
 }
 
@@ -117,15 +118,16 @@ fn add_attempts(facts: &mut Facts, job: &JobReport) {
     }
 }
 
-fn batch_in_words(batch: &BatchReport) -> String {
+fn batch_in_words(batch: &BatchReport, queue_paused: bool) -> String {
     let state = match (batch.done, batch.sealed) {
         (true, _) => "done",
+        _ if batch.paused && !queue_paused => "paused",
         (false, true) => "under way",
         (false, false) => "still being put in",
     };
     let mut facts = Facts(format!("{} is {state}", batch.id));
     facts.add("name", Some(&batch.name));
-    facts.add("queue", Some(format!("{}{}", batch.queue, if batch.paused { " (paused)" } else { "" })));
+    facts.add("queue", Some(format!("{}{}", batch.queue, if queue_paused { " (paused)" } else { "" })));
     facts.add("template", batch.template.as_ref());
     facts.add("created", Some(&batch.created_at));
     facts.add("mails", Some(outcome::counts(batch)));

@@ -65,7 +65,11 @@ fn a_batch_pauses_and_goes_on_beside_queues() {
     assert_eq!(told[1], serde_json::json!({ "queue": "emails", "paused": true }));
     let batch = desk.status(&id);
     assert_eq!((&batch["paused"], &batch["eta_s"], &batch["queued"]), (&true.into(), &Value::Null, &2.into()));
+    let told = desk.ok(&["status", &id]);
+    assert!(told.starts_with(&format!("{id} is paused\n")) && !told.contains("(paused)"), "{told}");
+    desk.ok(&["pause", "bulk"]);
     assert!(desk.ok(&["status", &id]).contains("bulk (paused)"));
+    desk.ok(&["resume", "bulk"]);
     assert!(desk.ok(&["pause", &id]).contains("was paused before"));
     assert!(desk.ok(&["resume", &id]).contains("goes on"));
     assert!(desk.ok(&["resume", &id]).contains("was not paused"));
@@ -118,6 +122,18 @@ fn templates_are_listed_and_shown() {
     desk.run(&["templates", "newsletter"]).refused(2, &["newsletter/subject.txt", "title"]);
     desk.run(&["templates", "nope"]).refused(4, &["nope", "newsletter"]);
     Desk::new().run(&["templates"]).refused(2, &["templates"]);
+}
+
+/// Saying it again would not help, so nobody is told to.
+#[test]
+fn a_cancelled_bulk_stays_cancelled() {
+    let desk = Desk::new().with_templates();
+    let news = ["bulk", "--template", "newsletter", "--var", "name=A", "--var", "title=T", "--var", "intro=I"];
+    let again = [&news[..], &["--key", "k", "--to", "a@example.org"]].concat();
+    let id = desk.ok(&again);
+    desk.ok(&["cancel", &id]);
+    let ran = desk.run(&again);
+    assert!(ran.code == 7 && ran.stderr.ends_with("error: the batch was cancelled\n"), "{ran:?}");
 }
 
 #[test]

@@ -20,8 +20,6 @@ struct CsvRows<R> {
     record: ByteRecord,
 }
 
-const UNCLOSED: &str = "a quote that is opened here is never closed, so what follows can't be told apart";
-
 /// Reads the header; then the rows can be had one by one.
 pub(super) fn open(name: &str, input: impl Read + 'static) -> Result<Rows, InvalidInput> {
     let refuse = |problem: String| InvalidInput::new("--csv", format!("{name} {problem}"));
@@ -113,7 +111,10 @@ impl<R: Read> CsvRows<R> {
 
     /// Its last line end is part of it, so it begins one line later than it seems.
     fn unclosed(&self) -> Unreadable {
-        Unreadable::Row { line: self.line() + 1, problem: UNCLOSED.to_owned() }
+        let lines = self.record.as_slice().split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
+        let problem =
+            format!("a quote that is opened here is never closed: the {lines} lines from here on can't be told apart");
+        Unreadable::Row { line: self.line() + 1, problem }
     }
 
     fn unreadable(&self, error: &Error) -> Unreadable {
@@ -132,14 +133,18 @@ impl<R: Read> CsvRows<R> {
 mod tests {
     use super::*;
 
+    fn rows(text: &'static str) -> Rows {
+        open("test.csv", text.as_bytes()).expect("a header")
+    }
+
     fn lines(text: &'static str) -> Vec<(u64, bool)> {
-        let rows = open("test.csv", text.as_bytes()).expect("a header");
-        rows.map(|row| match row {
-            Ok(row) => (row.line, true),
-            Err(Unreadable::Row { line, .. }) => (line, false),
-            Err(Unreadable::Input(problem)) => panic!("{problem}"),
-        })
-        .collect()
+        rows(text)
+            .map(|row| match row {
+                Ok(row) => (row.line, true),
+                Err(Unreadable::Row { line, .. }) => (line, false),
+                Err(Unreadable::Input(problem)) => panic!("{problem}"),
+            })
+            .collect()
     }
 
     #[test]
@@ -154,6 +159,8 @@ mod tests {
     fn a_quote_that_is_never_closed_is_told() {
         for text in ["email,name\nx@y,ok\na@b,\"A\nb@c,B\n", "email,name\nx@y,ok\n\"a@b,A\nb@c,B\nc@d,C"] {
             assert_eq!(lines(text), [(2, true), (3, false)], "{text}");
+            let Some(Err(Unreadable::Row { problem, .. })) = rows(text).last() else { panic!("it is told") };
+            assert!(problem.contains(&format!("the {} lines from here on", text.lines().count() - 2)), "{problem}");
         }
         // A quote inside a field that is not quoted is a letter like any other.
         assert_eq!(lines("email,name\na@b,5\" pipe\nb@c,B"), [(2, true), (3, true)]);
