@@ -1,4 +1,4 @@
-//! When mails are made ready: rendering and composing, which is most of what a worker computes.
+//! When mails are made ready: rendering and composing, the longest that a worker computes in one piece.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
