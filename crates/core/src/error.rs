@@ -53,6 +53,9 @@ pub enum Error {
         /// The protocol version of this process.
         ours: u32,
     },
+    /// A key holds a value of another type than it should: damage, or another program's data.
+    #[error("a key in Redis has a value of the wrong type: {0}")]
+    WrongType(String),
     /// Redis answered something that it never should: a defect, or somebody else's data.
     #[error("unexpected answer from Redis: {0}")]
     Protocol(String),

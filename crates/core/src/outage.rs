@@ -1,6 +1,7 @@
 //! Redis being away: expected, and said once when it goes and once when it is back.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -9,7 +10,13 @@ use crate::{Error, Result};
 
 /// Whether Redis is away, as far as this process knows. Clones share the answer.
 #[derive(Debug, Clone, Default)]
-pub struct Outage(Arc<Mutex<Option<Absence>>>);
+pub struct Outage {
+    absence: Arc<Mutex<Option<Absence>>>,
+    refusals: Arc<Mutex<Refusals>>,
+}
+
+/// What the store refused lately, each with the time at which it was logged: the same again is not logged for a minute.
+type Refusals = HashMap<String, Instant>;
 
 #[derive(Debug)]
 struct Absence {
@@ -17,6 +24,11 @@ struct Absence {
     told: bool,
     what: String,
 }
+
+/// After how long the same refusal is logged again.
+const LOG_AGAIN: Duration = Duration::from_secs(60);
+/// The largest number of different refusals that are logged within that time.
+const MOST_REFUSALS: usize = 20;
 
 /// One lost connection among several is no absence yet.
 const WORTH_TELLING: Duration = Duration::from_secs(1);
@@ -27,9 +39,19 @@ impl Outage {
         match &outcome {
             Ok(_) => self.end(),
             Err(error) if error.is_transient() => self.note(error),
-            Err(error) => tracing::error!("the store refused: {error}"),
+            Err(error) => self.note_refusal(&error.to_string()),
         }
         outcome
+    }
+
+    /// Logs a refusal, unless the same one was logged within the last minute.
+    fn note_refusal(&self, text: &str) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.retain(|_, logged| logged.elapsed() < LOG_AGAIN);
+        if refusals.len() < MOST_REFUSALS && !refusals.contains_key(text) {
+            tracing::error!("the store refused: {text}");
+            refusals.insert(text.to_owned(), Instant::now());
+        }
     }
 
     /// Takes note that the store could not be used. That Redis must hear something first is no absence.
@@ -64,6 +86,6 @@ impl Outage {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Absence>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.absence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

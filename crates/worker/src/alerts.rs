@@ -22,6 +22,10 @@ pub(crate) enum About {
     Transport(String),
     /// A queue with jobs of a newer protocol.
     Protocol(QueueName),
+    /// A queue whose script Redis refused to run.
+    Refused(QueueName),
+    /// A queue in which damaged records were found.
+    Damage(QueueName),
     /// The templates' folder.
     Templates,
     /// A template that mail waits for.
@@ -35,6 +39,8 @@ impl fmt::Display for About {
         match self {
             Self::Transport(name) => write!(f, "transport:{name}"),
             Self::Protocol(queue) => write!(f, "protocol:{queue}"),
+            Self::Refused(queue) => write!(f, "refused:{queue}"),
+            Self::Damage(queue) => write!(f, "damage:{queue}"),
             Self::Templates => f.write_str("templates"),
             Self::Template(name) => write!(f, "template:{name}"),
             Self::Webhook(origin) => write!(f, "webhook:{origin}"),
@@ -98,8 +104,12 @@ impl Alerts {
                 About::Webhook(origin) if raised.renewed.elapsed() > WEBHOOK_SILENCE => {
                     format!("{origin} was not met again")
                 }
+                About::Refused(queue) if silent => format!("Redis runs the scripts of {queue} again"),
+                About::Damage(queue) if silent => format!("no damage was found in {queue} for an hour"),
                 About::Template(_)
                 | About::Protocol(_)
+                | About::Refused(_)
+                | About::Damage(_)
                 | About::Webhook(_)
                 | About::Transport(_)
                 | About::Templates => return None,

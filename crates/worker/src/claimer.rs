@@ -32,6 +32,8 @@ const GATHERING: Duration = Duration::from_millis(1);
 
 /// After a restart of Redis claims wait until all workers have said what they know; asked again so often.
 const OTHERS_MAY_HAVE_SPOKEN: Duration = Duration::from_millis(100);
+/// How long a queue is left alone after Redis refused a script for it.
+const REFUSED: Duration = Duration::from_secs(5);
 /// How often queues that are served in their order are not: while the first one never empties, the others are served a little.
 const OUT_OF_TURN: f64 = 0.05;
 
@@ -42,8 +44,8 @@ pub(crate) struct Claimer {
     bell: Bell,
     /// Claims that were not answered.
     unheard: HashMap<QueueName, ClaimId>,
-    /// Queues with jobs of a newer protocol, and when to look again.
-    newer: HashMap<QueueName, Duration>,
+    /// Queues that can't be served for now, because of jobs of a newer protocol or a refused script, and when to look again.
+    shut: HashMap<QueueName, Duration>,
     deliveries: TaskTracker,
     give_up: CancellationToken,
     /// Whether the last look left something waiting.
@@ -79,7 +81,7 @@ impl Claimer {
             slots,
             bell: Bell::new(&office.store, &office.queues()),
             unheard: HashMap::new(),
-            newer: HashMap::new(),
+            shut: HashMap::new(),
             deliveries: TaskTracker::new(),
             give_up: CancellationToken::new(),
             busy: false,
@@ -182,8 +184,8 @@ impl Claimer {
             let look = match self.claim(&queue, room).await {
                 Ok(look) => look,
                 Err(problem) if problem.is_transient() => return Err(problem),
-                // This queue's own trouble, which is told: the others go on.
-                Err(_) => continue,
+                // A defect of this queue's: the others go on.
+                Err(problem) => self.refused(&queue, &problem),
             };
             found.left |= look.left;
             found.more |= look.more;
@@ -194,6 +196,14 @@ impl Claimer {
             self.office.pulse.full();
         }
         Ok(found)
+    }
+
+    /// Redis refused the script: it would refuse it again, so the queue is left alone for a while.
+    fn refused(&mut self, queue: &QueueName, problem: &Error) -> Look {
+        let text = format!("{queue} is not served: {problem}; tried again every {} s", REFUSED.as_secs());
+        self.office.alerts.raise(About::Refused(queue.clone()), text);
+        self.shut.insert(queue.clone(), lease_clock::now() + REFUSED);
+        Look::closed(queue, Some(REFUSED))
     }
 
     /// As listed, and now and then another first, so that none is never served; with weights, the first by chance, each as often
@@ -214,7 +224,7 @@ impl Claimer {
     /// Claims what can leave, and nothing while no transport of the queue takes mail.
     async fn claim(&mut self, queue: &QueueName, room: SlotRoom) -> Result<Look, Error> {
         let asked_at = lease_clock::now();
-        if let Some(again_at) = self.newer.get(queue).filter(|again_at| **again_at > asked_at) {
+        if let Some(again_at) = self.shut.get(queue).filter(|again_at| **again_at > asked_at) {
             return Ok(Look::closed(queue, Some(*again_at - asked_at)));
         }
         if self.unheard.contains_key(queue) {
@@ -264,10 +274,11 @@ impl Claimer {
             }
             ClaimReply::Paused => Look::default(),
             ClaimReply::Wait(wait) => Look { next_due: Some(wait.min(OTHERS_MAY_HAVE_SPOKEN)), ..Look::default() },
-            ClaimReply::Newer(theirs) => {
-                let problem = Error::NewerProtocol { theirs, ours: postroom_core::store::PROTOCOL_VERSION };
-                self.office.alerts.raise(About::Protocol(queue.clone()), format!("{queue} is not served: {problem}"));
-                self.newer.insert(queue.clone(), asked_at + LOOK_EVERY);
+            ClaimReply::Newer { version, job } => {
+                let problem = Error::NewerProtocol { theirs: version, ours: postroom_core::store::PROTOCOL_VERSION };
+                let text = format!("{queue} is not served: {problem} (its next jobs are {job} and others)");
+                self.office.alerts.raise(About::Protocol(queue.clone()), text);
+                self.shut.insert(queue.clone(), asked_at + LOOK_EVERY);
                 Look::closed(queue, Some(LOOK_EVERY))
             }
         };

@@ -12,7 +12,7 @@ use postroom_core::{
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tracing::{info, warn};
 
-use crate::{notices, office::Office, outlet::Outlet, restating};
+use crate::{alerts::About, notices, office::Office, outlet::Outlet, restating};
 
 /// A duty: what it is called, how often it is due, one round of it.
 ///
@@ -73,7 +73,7 @@ async fn sweep(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
     let mut pause = Duration::from_millis(fastrand::u64(200..2_000));
     while rest(pause, &shutdown).await {
         if let Ok(swept) = office.outage.watch(office.jobs.sweep(&queue, &office.id).await) {
-            pause = sweep_again_after(swept);
+            pause = sweep_again_after(&swept);
             // Redis has just answered: what it was told long ago, it knows.
             office.counter(&queue).settler.memory().forget(Instant::now());
             if swept.ready {
@@ -88,6 +88,7 @@ async fn sweep(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
                     swept.rescued, swept.in_doubt
                 );
             }
+            raise_damage(&office, &queue, &swept);
             if swept.expired > 0 {
                 info!("{queue}: {} mails expired before they were sent", swept.expired);
             }
@@ -95,8 +96,25 @@ async fn sweep(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
     }
 }
 
+/// Alerts about jobs that nobody here can read, and about damaged records.
+fn raise_damage(office: &Office, queue: &QueueName, swept: &Swept) {
+    let (newer, job) = &swept.newer;
+    if *newer > 0 {
+        let text = format!(
+            "{queue}: jobs that a newer version of postroom wrote wait for a worker that can read them: {newer}, such as \
+             {job}; upgrade a worker, or cancel them"
+        );
+        office.alerts.raise(About::Protocol(queue.clone()), text);
+    }
+    let (damaged, latest) = &swept.damaged;
+    if *damaged > 0 {
+        let text = format!("{queue}: damaged records found in the last hour: {damaged}; the latest: {latest}");
+        office.alerts.raise(About::Damage(queue.clone()), text);
+    }
+}
+
 /// With leases out, often enough that the pauses between sweeps are not taken for a stall of Redis.
-fn sweep_again_after(swept: Swept) -> Duration {
+fn sweep_again_after(swept: &Swept) -> Duration {
     match swept.leases {
         0 => Duration::from_secs(4),
         _ => (swept.lease / 5).clamp(Duration::from_millis(100), Duration::from_secs(3)),

@@ -53,7 +53,8 @@ end
 for place = 1, #flights do
   local at = 4 * place - 1
   local id, fence, message_id, date_ms = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  replies[place] = begin_flight(place, id, fence, message_id, date_ms) and 'begun' or begin(id, fence, message_id, date_ms)
+  replies[place] = begin_flight(place, id, fence, message_id, date_ms) and 'begun'
+    or harmless(id, begin, id, fence, message_id, date_ms) or 'lost'
 end
 if #leases > 0 then redis.call('ZADD', key('leases'), unpack(leases)) end
 settle()

@@ -5,8 +5,16 @@
 -- Replies: cancelled | already | begun | in_doubt | finished <state> | missing
 -- States:  scheduled, queued, deferred, sending (not begun) -> cancelled
 -- Includes: prelude job
-local job = load(ARGV[2])
+local job, why = harmless(ARGV[2], load, ARGV[2])
+if why == 'newer' then
+  -- Whoever can't read it can still keep it from being sent.
+  set_aside(ARGV[2], 'a newer version wrote it, and no worker has read it', 'cancelled')
+  for _, state in ipairs({ 'queued', 'scheduled', 'deferred' }) do redis.call('ZREM', key('newer'), state .. ' ' .. ARGV[2]) end
+  settle()
+  return { 'cancelled' }
+end
 if not job then
+  settle()
   local state = redis.call('HGET', hash_key(ARGV[2]), 'state')
   return state and { 'finished', state } or { 'missing' }
 end

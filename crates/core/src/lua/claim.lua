@@ -1,17 +1,17 @@
 -- Hands a worker up to `want` jobs, the most urgent first, each under a lease and a fence higher than ever before.
 -- The same claim id asked again returns the same jobs, so a lost reply leaves nothing leased to nobody.
 --
--- Keys:    `ready:<priority>`, `lines`, `line:<name>:<priority>`, `scheduled:<class>`, `deferred:<class>`, `leases`, `claim:<worker>`, job `<id>`, `h:<id>` and `f:<id>`, batch `t:<ref>`, `b:<id>`, `n`, `run`, `workers`, `wake`
+-- Keys:    `ready:<priority>`, `lines`, `line:<name>:<priority>`, `scheduled:<class>`, `deferred:<class>`, `newer`, `leases`, `claim:<worker>`, job `<id>`, `h:<id>` and `f:<id>`, batch `t:<ref>`, `b:<id>`, `n`, `run`, `workers`, `wake`
 -- ARGV:    version, worker, claim_id, want, ordinary (how many of these may be less urgent than priority 2), budget (jobs looked at in
 --          this call), limited (how many names follow), the limits on domains and templates that are in force, then for each
 --          line that the worker asked leave for: name, mails (that may go), again_ms (until it is worth asking again)
--- Replies: claimed <priority of the most urgent that is left, or -1> <next_due_ms> <now_ms> <job>... | paused | wait <ms> | newer <version>
+-- Replies: claimed <priority of the most urgent that is left, or -1> <next_due_ms> <now_ms> <job>... | paused | wait <ms> | newer <version> <id> (of its first job)
 --          job: id, fence, payload; and where there is any more to it: attempt, tries, date_ms, message_id, recipients, generation, line
 --          (whose leave it uses)
 -- States:  scheduled, deferred (due) -> queued; queued -> sending | cancelled | failed
 -- Includes: prelude job time promote limited
 local worker, claim_id, want, ordinary, budget = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local _, known_lease, paused = watch_time()
+local _, known_lease, paused, newer_before = watch_time()
 
 local function told(job, payload, line)
   local hash = job.hash
@@ -28,11 +28,14 @@ local function asked_before()
   if last_id ~= claim_id then return nil end
   local reply = { 'claimed', 9, '0', int(now) }
   for id in string.gmatch(last_jobs, '%S+') do
-    local job = load(id)
-    if job and job.state == 'sending' and job.worker == worker and not job.begun_ms then
-      reply[#reply + 1] = told(job, redis.call('GET', payload_key(id)))
-    end
+    reply[#reply + 1] = harmless(id, function()
+      local job = load(id)
+      if job and job.state == 'sending' and job.worker == worker and not job.begun_ms then
+        return told(job, redis.call('GET', payload_key(id)))
+      end
+    end)
   end
+  settle()
   return reply
 end
 
@@ -46,7 +49,15 @@ local share = math.floor(budget / 2)
 budget = budget - share + promote(share)
 
 local reply, ids, lease, leases = { 'claimed', -1, '0', int(now) }, {}, nil, {}
-local newer = nil
+
+-- A job of a newer version waits apart. After several in a row, as in a rolling deploy, the queue is left to newer workers.
+local NEWER_MOST = 3
+local newer, newer_id, newer_in_a_row = nil, nil, newer_before
+local function meet_newer(id, version)
+  newer_in_a_row = newer_in_a_row + 1
+  if newer_in_a_row <= NEWER_MOST then return set_apart(id, 'queued', version) end
+  newer, newer_id, newer_in_a_row = version, id, NEWER_MOST
+end
 
 -- Sent at a pace, a batch catches up by no more than this when nobody was there to take its mail in time.
 local SLACK_US = 50000
@@ -96,9 +107,18 @@ local function step_aside(job, from)
   return true
 end
 
+-- What a list names that is not queued has moved on. Where the index of its state does not have it, nobody would ever look at it again.
+local INDEXED = { sending = 'leases', unknown = 'unknown' }
+local function check_place(job)
+  local index = INDEXED[job.state]
+  if job.state == 'scheduled' or job.state == 'deferred' then index = job.state .. ':' .. class_of(job.priority) end
+  if index and not redis.call('ZSCORE', key(index), job.id) then broken('its state is ' .. job.state .. ', but no index has it') end
+end
+
 local taken = {}
 local function hand_out(id, is_urgent, over_ms, words)
   taken[id] = true
+  newer_in_a_row = 0
   leases[#leases + 1] = over_ms
   leases[#leases + 1] = id
   if not is_urgent then ordinary = ordinary - 1 end
@@ -106,15 +126,18 @@ local function hand_out(id, is_urgent, over_ms, words)
   reply[#reply + 1] = words
 end
 
+
 -- Whether the id was handed out. `from` is the line that it stood in, if any; its payload, and that nothing else is known of it, may
 -- be at hand.
 local function take(id, from, payload, facts)
   if taken[id] then return false end
   payload = payload or redis.call('GET', payload_key(id)) or ''
   local job, why, version = load(id, payload, facts)
-  if why == 'newer' then newer = version; return false end
-  if why == 'unreadable' and redis.call('HGET', hash_key(id), 'state') ~= 'failed' then set_aside(id, 'queued') end
-  if not job or job.state ~= 'queued' or end_if_overdue(job) then return false end
+  if why == 'newer' then meet_newer(id, version) end
+  if why == 'missing' then check_missing(id) end
+  if not job then return false end
+  if job.state ~= 'queued' then check_place(job); return false end
+  if end_if_overdue(job) then return false end
   local aside, line = step_aside(job, from)
   if aside then return false end
   line = line or (from and not is_of_batch(from) and from) or nil
@@ -196,11 +219,18 @@ local function take_from_ready(priority)
     local payloads, fresh = at_hand(popped)
     for index, id in ipairs(popped) do
       budget = budget - 1
-      -- Each has facts of its own: what becomes of one is noted there.
-      if not (fresh and take_row(id, payloads[index], fresh[index])) then take(id, nil, payloads[index], fresh and {} or nil) end
-      if newer then
+      local payload, its_flight_key = payloads[index], fresh and fresh[index]
+      local fine, why = true, nil
+      if not is_job_id(id) then
+        note_damage('entry of ready:' .. priority, string.sub(id, 1, 100))
+      elseif not (fresh and take_row(id, payload, its_flight_key)) then
+        -- Each has facts of its own: what becomes of one is noted there.
+        fine, why = pcall(harmless, id, take, id, nil, payload, fresh and {} or nil)
+      end
+      if newer or not fine then
         for back = #popped, index, -1 do redis.call('LPUSH', ready, popped[back]) end
         budget, left_from = 0, left_from or priority
+        if not fine then error(why, 0) end
         return found
       end
     end
@@ -220,10 +250,16 @@ local function take_from_line(name, priority)
     local id = redis.call('LPOP', line)
     if not id then return end
     budget = budget - 1
-    take(id, name)
-    if newer then
+    local fine, why = true, nil
+    if is_job_id(id) then
+      fine, why = pcall(harmless, id, take, id, name)
+    else
+      note_damage('entry of line:' .. name, string.sub(id, 1, 100))
+    end
+    if newer or not fine then
       redis.call('LPUSH', line, id)
       budget = 0
+      if not fine then error(why, 0) end
       return
     end
   end
@@ -237,23 +273,31 @@ local function settle_line(name)
   redis.call('ZADD', key('lines'), due == math.huge and PAUSED or int(math.max(due, 0)), name)
 end
 
-local lines, lists = due_lines(), ready_lists(0, 9)
-local first = lists > 0 and ready_lists(0, USUAL - 1) == 0 and USUAL or 0
-for priority = 0, 9 do
-  for _, line in ipairs(lines) do take_from_line(line, priority) end
-  if lists > 0 and priority >= first and take_from_ready(priority) then lists = lists - 1 end
-end
-for _, line in ipairs(lines) do settle_line(line) end
-for _, row in ipairs(rows) do move(row.batch, 'queued', 'sending', row.taken) end
-settle()
-if newer and #ids == 0 then return { 'newer', newer } end
-
-if #ids > 0 then
+-- What was handed out has its lease, whatever goes wrong after it: it is never left with nobody.
+local function keep_leases()
+  if #ids == 0 then return end
   redis.call('ZADD', key('leases'), unpack(leases))
   if lease ~= known_lease then redis.call('HSET', key('n'), 'lease_ms', int(lease)) end
-  -- Redis may be away for long before the worker can ask again; whose its jobs are by then, they tell themselves.
-  redis.call('SET', claim_key, claim_id .. ' ' .. table.concat(ids, ' '), 'PX', 3600000)
 end
+
+local lines, lists = due_lines(), ready_lists(0, 9)
+local first = lists > 0 and ready_lists(0, USUAL - 1) == 0 and USUAL or 0
+local fine, why = pcall(function()
+  for priority = 0, 9 do
+    for _, line in ipairs(lines) do take_from_line(line, priority) end
+    if lists > 0 and priority >= first and take_from_ready(priority) then lists = lists - 1 end
+  end
+  for _, line in ipairs(lines) do settle_line(line) end
+end)
+for _, row in ipairs(rows) do move(row.batch, 'queued', 'sending', row.taken) end
+keep_leases()
+settle()
+if not fine then error(why, 0) end
+if newer_in_a_row ~= newer_before then redis.call('HSET', key('n'), 'newer_in_a_row', newer_in_a_row) end
+if newer and #ids == 0 then return { 'newer', newer, newer_id } end
+
+-- Redis may be away for long before the worker can ask again; whose its jobs are by then, they tell themselves.
+if #ids > 0 then redis.call('SET', claim_key, claim_id .. ' ' .. table.concat(ids, ' '), 'PX', 3600000) end
 local left = most_urgent(looked_at(due_lines()), left_from and first_ready(left_from))
 if left then wake(left) end
 reply[2] = left or -1

@@ -24,6 +24,9 @@ local NAMES = { 'most', 'learned', 'again_ms', 'again_pause_ms', 'wants_who', 'w
 local TEXTS = { wants_who = true, wants_from = true }
 local state, facts = {}, redis.call('HMGET', key('state'), unpack(NAMES))
 for index, name in ipairs(NAMES) do state[name] = TEXTS[name] and facts[index] or tonumber(facts[index]) end
+-- What was damaged is learned again.
+if state.learned and not (state.again_ms and state.again_pause_ms) then state.learned = nil end
+if state.wants_who and not (state.wants_has and state.wants_until_ms and state.wants_from and state.wants_left) then state.wants_who = nil end
 
 local function forget_the_lost()
   if state.spoke_ms and math.abs(now - state.spoke_ms) > SILENCE_MS then state.lost_from_ms = now + LOST_MS end
@@ -41,9 +44,10 @@ local function holdings()
   local mine, others, stand, opening = 0, 0, 0, 0
   local all = redis.call('HGETALL', key('held'))
   for index = 1, #all, 2 do
-    local held, stands = string.match(all[index + 1], '(%d+) (%d+)')
+    local held, stands = string.match(all[index + 1], '^(%d+) (%d+)$')
+    held, stands = tonumber(held) or 0, tonumber(stands) or 0
     if all[index] == worker then
-      mine = tonumber(held)
+      mine = held
     else
       others, stand = others + held, stand + stands
       local lost_at = tonumber(redis.call('ZSCORE', key('heard'), all[index])) or 0

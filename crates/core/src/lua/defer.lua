@@ -43,6 +43,6 @@ local function defer(at)
   return 'deferred'
 end
 
-for at = 3, #ARGV, 9 do replies[#replies + 1] = defer(at) end
+for at = 3, #ARGV, 9 do replies[#replies + 1] = harmless(ARGV[at], defer, at) or 'lost' end
 settle()
 return replies

@@ -49,7 +49,10 @@ local flights, flight_keys = flights_of(3, PER_JOB)
 local payloads = {}
 -- As much of it as is put together with the rest: a large mail is not moved about.
 local function payload_of(id, place)
-  payloads[place] = payloads[place] or redis.call('GETRANGE', payload_key(id), 0, FOLDED_BYTES)
+  if not payloads[place] then
+    local found = server.pcall('GETRANGE', payload_key(id), 0, FOLDED_BYTES)
+    payloads[place] = type(found) == 'string' and found or ''
+  end
   return payloads[place]
 end
 
@@ -76,7 +79,9 @@ local function loaded(id, place)
   end
   seen[id] = true
   local flight = flights[place]
-  return load(id, payload_of(id, place), flight and parse_flight(flight), flight and true)
+  local facts = flight and (parse_flight(flight) or broken('its flight can not be read'))
+  local payload = payload_of(id, place)
+  return load(id, payload ~= '' and payload or nil, facts, flight and true)
 end
 
 -- Rows that were put in together share their first line: for how long they are kept when there is nothing else to see to, or false.
@@ -127,10 +132,8 @@ local function finish_row(at, place)
   return true
 end
 
-local function finish(at)
+local function finish_job(at, place)
   local id, fence, outcome = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
-  local place = (at - 3) / PER_JOB + 1
-  if finish_row(at, place) then return 'finished' end
   local job = loaded(id, place)
   if not job then return of_tombstone(id, fence, outcome) end
   local stands = standing(job, worker, fence)
@@ -153,6 +156,16 @@ local function finish(at)
     to_finished(job, outcome, ARGV[at + 3])
   end
   return (stands == 'holds' or stands == 'ahead') and 'finished' or 'late'
+end
+
+-- Of a job whose record is damaged it stays known that it was sent.
+local function finish(at)
+  local id, place = ARGV[at], (at - 3) / PER_JOB + 1
+  if finish_row(at, place) then return 'finished' end
+  local fine, word = guarded(finish_job, at, place)
+  if fine then return word end
+  set_aside(id, word, ARGV[at + 2] == 'sent' and 'sent' or nil)
+  return 'finished'
 end
 
 for at = 3, #ARGV, PER_JOB do replies[#replies + 1] = finish(at) end

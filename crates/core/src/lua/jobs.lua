@@ -22,13 +22,32 @@ local function end_if_expired(job)
   end
 end
 
-local function told(id)
-  local job, why = load(id)
-  if not job then
-    local hash = redis.call('HGETALL', hash_key(id))
-    local state = redis.call('HGET', hash_key(id), 'state') or ''
-    return { state, why == 'unreadable' and redis.call('GET', payload_key(id)) or '', hash }
+local function with_error(hash, code, message)
+  for _, word in ipairs({ 'error_code', code, 'error_message', message }) do hash[#hash + 1] = word end
+  return hash
+end
+
+-- Of a record that is damaged as much as can be read.
+local function told_damaged(id, why)
+  local payload, hash = server.pcall('GET', payload_key(id)), server.pcall('HGETALL', hash_key(id))
+  local state = server.pcall('HGET', hash_key(id), 'state')
+  local is_known = type(state) == 'string' and string.find(WORDS, ' ' .. state .. ' ', 1, true)
+  hash = hash.err and {} or hash
+  return { is_known and state or indexed_as(id), type(payload) == 'string' and payload or '', is_known and hash or with_error(hash, 'damaged', why) }
+end
+
+local function told_without(id, why, version)
+  if why == 'newer' then
+    return { indexed_as(id), '', with_error({}, 'newer', 'a newer version wrote it (protocol ' .. int(version) .. '): it waits for a worker that can read it') }
   end
+  if why == 'unreadable' then return { 'sent', '', with_error({}, 'damaged', 'what is kept of it can not be read') } end
+  return { redis.call('HGET', hash_key(id), 'state') or '', '', redis.call('HGETALL', hash_key(id)) }
+end
+
+local function told(id)
+  local fine, job, why, version = guarded(load, id)
+  if not fine then return told_damaged(id, job) end
+  if not job then return told_without(id, why, version) end
   end_if_expired(job)
   local payload = redis.call('GET', payload_key(id)) or ''
   if job.kept then

@@ -8,7 +8,7 @@
 -- Includes: prelude
 local number, used = tonumber(ARGV[2]), key('used:' .. ARGV[5])
 if ARGV[5] ~= '0' and redis.call('EXISTS', used) == 1 then
-  redis.call('DECRBY', used, math.min(number, tonumber(redis.call('GET', used))))
+  redis.call('DECRBY', used, math.min(number, tonumber(redis.call('GET', used)) or 0))
 end
 local facts = redis.call('HMGET', key('state'), 'next_us', 'given')
 if ARGV[3] == '0' then return { 'given' } end

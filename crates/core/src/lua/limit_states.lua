@@ -12,10 +12,10 @@ local used, anew = 0, 0
 for index = 2, 4 do
   local from, to = tonumber(ARGV[index]), tonumber(ARGV[index + 1])
   if to and from <= now and now < to then
-    used, anew = tonumber(redis.call('GET', key('used:' .. ARGV[index])) or 0), to - now
+    used, anew = tonumber(redis.call('GET', key('used:' .. ARGV[index]))) or 0, to - now
   end
 end
 local held = 0
-for _, counts in ipairs(redis.call('HVALS', key('held'))) do held = held + string.match(counts, '^%d+') end
-local let_in = tonumber(redis.call('HGET', key('state'), 'learned') or 0)
+for _, counts in ipairs(redis.call('HVALS', key('held'))) do held = held + (tonumber(string.match(counts, '^%d+')) or 0) end
+local let_in = tonumber(redis.call('HGET', key('state'), 'learned')) or 0
 return { 'limit', int(learned_us(state) or 0), int(told_us(state) or 0), int((shut or 0) / 1000), why or '', int(used), int(anew), int(held), int(let_in) }

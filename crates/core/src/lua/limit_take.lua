@@ -38,7 +38,7 @@ if quota > 0 then
   for index = 6, 8 do
     if tonumber(ARGV[index]) <= now and now < tonumber(ARGV[index + 1]) then
       start = ARGV[index]
-      local left = quota - tonumber(redis.call('GET', key('used:' .. start)) or 0)
+      local left = quota - (tonumber(redis.call('GET', key('used:' .. start))) or 0)
       if left <= 0 then return { 'shut', int(tonumber(ARGV[index + 1]) - now), 'quota' } end
       want = math.min(want, left)
     end
@@ -62,7 +62,8 @@ local facts = redis.call('HMGET', key('state'), 'next_us', 'waits_class', 'waits
 local next_us = math.max(tonumber(facts[1]) or 0, now_us)
 -- Written by a clock that was far ahead.
 if next_us > now_us + 100 * spacing + 1000000 then next_us = now_us + spacing end
-local waiting = tonumber(facts[3] or 0) > now and tonumber(facts[3]) <= now + MARK_MS and tonumber(facts[2]) or nil
+local marked_until = tonumber(facts[3]) or 0
+local waiting = marked_until > now and marked_until <= now + MARK_MS and tonumber(facts[2]) or nil
 local ahead = next_us - now_us
 
 -- A learned rate recovers for as long as it is what holds mail back.

@@ -21,7 +21,8 @@ local function prune_sent()
   local hour = redis.call('ZRANGEBYSCORE', key('sent'), '-inf', int(now), 'LIMIT', 0, 1)[1]
   if not hour then return end
   for _, id in ipairs(redis.call('LPOP', key('sent:' .. hour), budget) or {}) do
-    redis.call('UNLINK', payload_key(id), hash_key(id))
+    -- Anything else that stands there would lead to another key.
+    if is_job_id(of_queue .. id) then redis.call('UNLINK', payload_key(id), hash_key(id)) end
     pruned = pruned + 1
   end
   if redis.call('EXISTS', key('sent:' .. hour)) == 0 then redis.call('ZREM', key('sent'), hour) end
@@ -36,13 +37,14 @@ prune_index(key('batches'), function(id) return redis.call('EXISTS', batch_key(i
 -- Of several that sweep the same piece, one is heard: the others have an old cursor.
 local swept = ARGV[3]
 if swept and redis.call('ZSCORE', key('sweeping'), swept) == ARGV[4] then
-  for index = 5, #ARGV do
-    local job = load(ARGV[index])
+  local function free(id)
+    local job = load(id)
     if job and job.swept then
       to_finished(job, 'cancelled', 'batch')
       pruned = pruned + 1
     end
   end
+  for index = 5, #ARGV do harmless(ARGV[index], free, ARGV[index]) end
   settle()
   local cursor = redis.call('ZINCRBY', key('sweeping'), #ARGV - 4, swept)
   local total = tonumber(redis.call('HGET', batch_key(swept), 'total') or 0)

@@ -8,10 +8,12 @@
 local worker, replies = ARGV[2], {}
 watch_time()
 heard(worker)
-for index = 3, #ARGV, 2 do
-  local job = load(ARGV[index])
-  local holds = job and job.state == 'sending' and job.worker == worker and job.fence == tonumber(ARGV[index + 1])
+local function renew(id, fence)
+  local job = load(id)
+  local holds = job and job.state == 'sending' and job.worker == worker and job.fence == tonumber(fence)
   if holds then redis.call('ZADD', key('leases'), int(now + job.lease_ms), job.id) end
-  replies[#replies + 1] = holds and 'renewed' or 'lost'
+  return holds and 'renewed' or 'lost'
 end
+for index = 3, #ARGV, 2 do replies[#replies + 1] = harmless(ARGV[index], renew, ARGV[index], ARGV[index + 1]) or 'lost' end
+settle()
 return replies

@@ -5,8 +5,9 @@
 -- Replies: resolved | refused <state, or what else is against it> | missing
 -- States:  unknown -> sent | queued | failed
 -- Includes: prelude job
-local job = load(ARGV[2])
+local job = harmless(ARGV[2], load, ARGV[2])
 if not job then
+  settle()
   local state = redis.call('HGET', hash_key(ARGV[2]), 'state')
   return state and { 'refused', state } or { 'missing' }
 end

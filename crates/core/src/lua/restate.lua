@@ -102,7 +102,7 @@ end
 
 open_run()
 local replies = { 0 }
-for at = 5, #ARGV, 6 do replies[#replies + 1] = restate(at) end
+for at = 5, #ARGV, 6 do replies[#replies + 1] = harmless(ARGV[at], restate, at) or 'lost' end
 settle()
 if spoken == '1' then
   heard(worker)

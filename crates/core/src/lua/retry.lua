@@ -5,10 +5,11 @@
 -- Replies: queued | refused <state> <reason> | missing
 -- States:  failed, cancelled -> queued (one generation on); deferred, scheduled -> queued (now)
 -- Includes: prelude job
-local job = load(ARGV[2])
+local job = harmless(ARGV[2], load, ARGV[2])
 if not job then
+  settle()
   local facts = redis.call('HMGET', hash_key(ARGV[2]), 'state', 'reason')
-  return facts[1] and { 'refused', facts[1], 'not kept' } or { 'missing' }
+  return facts[1] and { 'refused', facts[1], facts[2] == 'unreadable' and 'its record is damaged' or 'not kept' } or { 'missing' }
 end
 if batch_cancelled(job.batch) then return { 'refused', job.state, 'its batch was cancelled' } end
 local expired = job.expires_ms > 0 and now >= job.expires_ms

@@ -1,10 +1,11 @@
 -- What somebody has to do from time to time, whoever it is: promote what is due, rescue jobs whose lease ran out, cancel what expired.
 -- One script for the three, so that an idle worker needs one command a queue.
 --
--- Keys:    `scheduled:<class>`, `deferred:<class>`, `leases`, `expiring`, `ready:<priority>`, job `<id>` and `h:<id>`, `workers`, `notices`, `webhooks`, counters, `wake`
+-- Keys:    `scheduled:<class>`, `deferred:<class>`, `newer`, `leases`, `expiring`, `damaged`, `ready:<priority>`, job `<id>` and `h:<id>`, `workers`, `notices`, `webhooks`, counters, `wake`
 -- ARGV:    version, worker (who sweeps), budget (jobs of each kind)
 -- Replies: swept <rescued> <in_doubt> <expired> <ready 0|1> <next_due_ms> <leases> <lease_ms, the length of the latest> <now_ms>
---          <notices of batches that are done, to be given now>
+--          <notices of batches that are done, to be given now> <jobs of a newer version that wait apart> <one of them, or ''>
+--          <damage found in the last hour> <the latest of it, or ''>
 -- States:  scheduled, deferred (due) -> queued; sending (lease ran out) -> queued | unknown | failed | cancelled;
 --          scheduled, queued, deferred (expired) -> cancelled
 -- Includes: prelude job time promote
@@ -20,6 +21,7 @@ local LATER_MS = 60000
 local function readable(index, id)
   local job, why = load(id)
   if why == 'newer' then redis.call('ZADD', key(index), int(now + LATER_MS), id) end
+  if why == 'stranger' then note_damage('entry of ' .. index, string.sub(id, 1, 100)) end
   return job, why
 end
 
@@ -60,30 +62,40 @@ local function run_out()
   local longest = tonumber(redis.call('HGET', key('n'), 'lease_ms')) or DEFAULT_LEASE_MS
   local beyond = redis.call('ZREVRANGEBYSCORE', key('leases'), '+inf', int(now + 10 * longest), 'LIMIT', 0, budget)
   for _, id in ipairs(beyond) do
-    local job = load(id)
+    local fine, job = guarded(load, id)
     local score = tonumber(redis.call('ZSCORE', key('leases'), id))
-    if job and score > now + 2 * job.lease_ms then ids[#ids + 1] = id end
+    if not fine or not job or score > now + 2 * job.lease_ms then ids[#ids + 1] = id end
   end
   return ids
 end
 
-local function rescue_all()
-  local lost, crowds = {}, {}
-  for _, id in ipairs(run_out()) do
-    local job, why = readable('leases', id)
-    if job and job.state == 'sending' then
-      lost[#lost + 1] = job
-      crowds[job.worker] = (crowds[job.worker] or 0) + 1
-    elseif why ~= 'newer' then
-      redis.call('ZREM', key('leases'), id)
-    end
+local lost, crowds = {}, {}
+local function note_lost(id)
+  local job, why = readable('leases', id)
+  if why == 'missing' then check_missing(id) end
+  if job and job.state == 'sending' then
+    lost[#lost + 1] = job
+    crowds[job.worker] = (crowds[job.worker] or 0) + 1
+  elseif why ~= 'newer' then
+    redis.call('ZREM', key('leases'), id)
   end
-  for _, job in ipairs(lost) do rescue(job, crowds[job.worker]) end
+  -- Nothing tells who had it, or whether it was begun.
+  if job and job.state == 'queued' then
+    note_damage('job ' .. id, 'it has a lease and no flight: in doubt')
+    in_doubt = in_doubt + 1
+    job.state = 'sending'
+    to_unknown(job)
+  end
+end
+
+local function rescue_all()
+  for _, id in ipairs(run_out()) do harmless(id, note_lost, id) end
+  for _, job in ipairs(lost) do harmless(job.id, rescue, job, crowds[job.worker]) end
 end
 
 if now >= no_rescue_before then rescue_all() end
 
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('expiring'), '-inf', int(now), 'LIMIT', 0, budget)) do
+local function expire(id)
   local job, why = readable('expiring', id)
   if why ~= 'newer' then redis.call('ZREM', key('expiring'), id) end
   -- One that is being sent is judged by its begin or its next claim.
@@ -92,9 +104,19 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('expiring'), '-inf', int(now
     expired = expired + 1
   end
 end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('expiring'), '-inf', int(now), 'LIMIT', 0, budget)) do harmless(id, expire, id) end
+
+-- Those of a newer version that can be read by now.
+local SOME = 10
+local newer = redis.call('ZCARD', key('newer'))
+if newer > 0 then take_in_all(redis.call('ZRANDMEMBER', key('newer'), SOME)) end
 settle()
 
+local HOUR_AGO = '(' .. int(now - 3600000)
+local damaged = redis.call('ZCOUNT', key('damaged'), HOUR_AGO, '+inf')
+local function first_of(command, name) return redis.call(command, key(name), 0, 0)[1] or '' end
 local ready = most_urgent(looked_at(due_lines()), first_ready(0))
 if ready then wake(ready) end
 return { 'swept', rescued, in_doubt, expired, ready and 1 or 0, int(next_due_ms()), redis.call('ZCARD', key('leases')),
-  redis.call('HGET', key('n'), 'lease_ms') or '0', int(now), redis.call('ZCARD', key('notices')) + redis.call('ZCOUNT', key('webhooks'), '-inf', int(now)) }
+  redis.call('HGET', key('n'), 'lease_ms') or '0', int(now), redis.call('ZCARD', key('notices')) + redis.call('ZCOUNT', key('webhooks'), '-inf', int(now)),
+  redis.call('ZCARD', key('newer')), string.match(first_of('ZRANGE', 'newer'), '%S*$'), damaged, first_of('ZREVRANGE', 'damaged') }

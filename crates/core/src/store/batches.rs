@@ -1,6 +1,6 @@
 //! Batches: the jobs of one bulk request.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use redis::Value;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use super::{
     connection::{Args, Store},
     enqueue::millis,
     jobs::rfc3339,
-    reply::{Words, unexpected},
+    reply::{Fields, Words, unexpected},
 };
 use crate::{BatchId, Error, Mail, Pace, QueueName, Result};
 
@@ -164,7 +164,8 @@ impl Store {
         let paused = self.is_paused(queue).await?;
         let mut words = Words::new(self.call::<Vec<Value>>("batches", queue, args).await?);
         let now_ms: i64 = words.next()?;
-        words.rest::<HashMap<String, String>>()?.iter().map(|hash| report(hash, now_ms, paused)).collect()
+        // One that can't be read must not hide the others.
+        Ok(words.rest::<Fields>()?.iter().filter_map(|hash| report(hash, now_ms, paused).ok()).collect())
     }
 }
 
@@ -175,8 +176,8 @@ fn push_pace(args: &mut Args, pace: Option<Pace>) {
     args.push(us).push(u8::from(matches!(pace, Some(Pace::Delay(_)))));
 }
 
-fn report(hash: &HashMap<String, String>, now_ms: i64, queue_paused: bool) -> Result<BatchReport> {
-    let number = |field: &str| hash.get(field).and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
+fn report(hash: &Fields, now_ms: i64, queue_paused: bool) -> Result<BatchReport> {
+    let number = |field: &str| hash.number::<u64>(field);
     let text = |field: &str| hash.get(field).cloned().unwrap_or_default();
     let time = |field: &str| hash.get(field).and_then(|value| value.parse::<i64>().ok());
     let id: BatchId = text("id").parse()?;

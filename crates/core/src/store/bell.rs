@@ -77,7 +77,17 @@ impl Bell {
         let Ok(heard) = timeout(limit, &mut waiting.read).await else { return Ok(false) };
         let (rang, rope) = heard.unwrap_or_else(|error| (Err(Error::Away(error.to_string())), None));
         (self.waiting, self.rope) = (None, rope);
-        rang.map_err(|problem| self.told_store(problem))
+        match rang {
+            // A list that is damaged rings again once it is moved aside; what waits is found by a sweep.
+            Err(Error::WrongType(_)) => self.mend().await.map(|()| false),
+            rang => rang.map_err(|problem| self.told_store(problem)),
+        }
+    }
+
+    async fn mend(&self) -> Result<()> {
+        let length = |key| redis::cmd("LLEN").arg(key).to_owned();
+        let lengths: Vec<redis::Cmd> = self.keys.iter().map(length).collect();
+        self.store.mend(lengths.iter()).await
     }
 
     /// When this connection is dead, the store's may be too: that it notices by itself only when it is used.

@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use super::connection::Store;
+use super::{connection::Store, reply::Text};
 use crate::{EmailAddress, Result};
 
 /// How many captured mails are kept.
@@ -56,13 +56,13 @@ impl Store {
     /// The captured mails, the latest first.
     pub async fn captured(&self, offset: usize, limit: usize) -> Result<Vec<Captured>> {
         let list = self.keys.system("captured");
-        let ids: Vec<String> = self.run(redis::cmd("LRANGE").arg(list).arg(offset).arg(offset + limit - 1)).await?;
+        let ids: Vec<Text> = self.run(redis::cmd("LRANGE").arg(list).arg(offset).arg(offset + limit - 1)).await?;
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let keys: Vec<String> = ids.iter().map(|id| self.captured_key(id)).collect();
-        let found: Vec<Option<String>> = self.run(redis::cmd("MGET").arg(keys)).await?;
-        Ok(ids.iter().zip(found).filter_map(|(id, json)| read(id, &json?)).collect())
+        let keys: Vec<String> = ids.iter().map(|id| self.captured_key(&id.0)).collect();
+        let found: Vec<Option<Text>> = self.run(redis::cmd("MGET").arg(keys)).await?;
+        Ok(ids.iter().zip(found).filter_map(|(id, json)| read(&id.0, &json?.0)).collect())
     }
 
     /// One captured mail.

@@ -9,7 +9,7 @@ use ulid::Ulid;
 use super::{
     connection::{Args, Store},
     limits::LimitName,
-    reply::{Words, unexpected},
+    reply::{Text, Words, unexpected},
 };
 use crate::{JobId, Mail, QueueName, RecipientReport, Result, payload, payload::Header};
 
@@ -174,8 +174,13 @@ pub enum ClaimReply {
     Paused,
     /// Redis was restarted: for so long other workers may say what they know of the queue's jobs.
     Wait(Duration),
-    /// The next job speaks a newer protocol: upgrade this worker.
-    Newer(u32),
+    /// The next jobs were written by a newer protocol version: this worker can't serve the queue until it is upgraded.
+    Newer {
+        /// That version.
+        version: u32,
+        /// The id of the first of them.
+        job: String,
+    },
 }
 
 impl ClaimReply {
@@ -184,7 +189,7 @@ impl ClaimReply {
     pub fn jobs(&self) -> usize {
         match self {
             Self::Jobs { jobs, .. } => jobs.len(),
-            Self::Paused | Self::Wait(_) | Self::Newer(_) => 0,
+            Self::Paused | Self::Wait(_) | Self::Newer { .. } => 0,
         }
     }
 }
@@ -227,7 +232,7 @@ impl Store {
             }
             "paused" => Ok(ClaimReply::Paused),
             "wait" => Ok(ClaimReply::Wait(Duration::from_millis(reply.next()?))),
-            "newer" => Ok(ClaimReply::Newer(reply.next()?)),
+            "newer" => Ok(ClaimReply::Newer { version: reply.next()?, job: reply.next::<Text>()?.0 }),
             other => Err(unexpected(other)),
         }
     }
@@ -253,16 +258,29 @@ fn claimed(values: Vec<Value>) -> Result<Claimed> {
     if words.are_over() {
         return Ok(fresh);
     }
+    let (attempt, tries) = (words.next()?, words.next()?);
+    let date_ms = words.next::<Text>()?.0.parse().ok();
+    let message_id = Some(words.next::<Text>()?.0).filter(|id| !id.is_empty());
+    let recipients = recipients(&words.next::<Text>()?.0);
     Ok(Claimed {
-        attempt: words.next()?,
-        tries: words.next()?,
-        date_ms: words.next::<String>()?.parse().ok(),
-        message_id: Some(words.next::<String>()?).filter(|id| !id.is_empty()),
-        recipients: serde_json::from_str(&words.next::<String>()?).unwrap_or_default(),
+        attempt,
+        tries,
+        date_ms,
+        message_id,
+        recipients: recipients.clone().unwrap_or_default(),
         generation: words.next()?,
         line: Some(words.next::<String>()?).filter(|line| !line.is_empty()),
+        // Without knowing who has accepted it, it must not be sent again.
+        content: recipients.and(fresh.content),
         ..fresh
     })
+}
+
+fn recipients(stored: &str) -> Result<Vec<RecipientReport>, String> {
+    if stored.is_empty() {
+        return Ok(Vec::new());
+    }
+    serde_json::from_str(stored).map_err(|error| format!("its recipients can't be read: {error}"))
 }
 
 /// A name that a newer version has written is under no limit that this one knows.

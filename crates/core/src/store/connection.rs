@@ -114,12 +114,32 @@ impl Store {
 
     /// Runs a plain command.
     pub(super) async fn run<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T> {
+        match self.run_once(command).await {
+            Err(Error::WrongType(_)) => {
+                Box::pin(self.mend(std::iter::once(command))).await?;
+                self.run_once(command).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn run_once<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T> {
         let line = self.line().await?;
         Box::pin(self.link.heard(&line, ANSWER_LIMIT, command.query_async(&mut line.connection()))).await
     }
 
     /// Runs several plain commands in one flight.
     pub(super) async fn run_all<T: FromRedisValue>(&self, pipeline: &redis::Pipeline) -> Result<T> {
+        match self.run_all_once(pipeline).await {
+            Err(Error::WrongType(_)) => {
+                Box::pin(self.mend(pipeline.cmd_iter())).await?;
+                self.run_all_once(pipeline).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn run_all_once<T: FromRedisValue>(&self, pipeline: &redis::Pipeline) -> Result<T> {
         let line = self.line().await?;
         Box::pin(self.link.heard(&line, ANSWER_LIMIT, pipeline.query_async(&mut line.connection()))).await
     }

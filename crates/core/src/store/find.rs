@@ -1,6 +1,6 @@
 //! Looking for jobs: by state, queue, batch, template or address, page by page.
 
-use super::connection::Store;
+use super::{connection::Store, reply::Text};
 use crate::{BatchId, EmailAddress, InvalidInput, JobId, JobReport, JobState, Priority, QueueName, Result};
 
 /// Which jobs to look for. Empty fields allow everything.
@@ -53,8 +53,11 @@ impl Store {
             let ids = self.ids(source, offset, CHUNK).await?;
             let ended = ids.is_empty();
             looked += CHUNK.min(ids.len().max(1));
-            for report in self.jobs(&ids).await? {
+            let known: Vec<JobId> = ids.iter().flatten().cloned().collect();
+            let mut reports = self.jobs(&known).await?.into_iter();
+            for id in &ids {
                 offset += 1;
+                let report = id.as_ref().and_then(|_| reports.next().flatten());
                 jobs.extend(report.filter(|report| source.shows(report) && filter.allows(report)));
                 if jobs.len() == limit {
                     return Ok(JobPage { jobs, next: Some(format!("{at}-{offset}")) });
@@ -84,12 +87,12 @@ impl Store {
         Ok(states.into_iter().flat_map(of_state).collect())
     }
 
-    async fn ids(&self, source: &Source, offset: usize, limit: usize) -> Result<Vec<JobId>> {
+    async fn ids(&self, source: &Source, offset: usize, limit: usize) -> Result<Vec<Option<JobId>>> {
         match source {
             Source::Batch(batch) => {
                 let total = self.batch(batch).await?.map_or(0, |report| report.total);
                 let last = total.min((offset + limit) as u64);
-                Ok((offset as u64..last).map(|index| batch.job(index)).collect())
+                Ok((offset as u64..last).map(|index| Some(batch.job(index))).collect())
             }
             Source::Index(queue, JobState::Queued) => self.queued_ids(queue, offset, limit).await,
             Source::Index(queue, state @ (JobState::Scheduled | JobState::Deferred)) => {
@@ -101,9 +104,9 @@ impl Store {
         }
     }
 
-    async fn leased_ids(&self, queue: &QueueName, offset: usize, limit: usize) -> Result<Vec<JobId>> {
+    async fn leased_ids(&self, queue: &QueueName, offset: usize, limit: usize) -> Result<Vec<Option<JobId>>> {
         let key = self.keys.of_queue(queue, "leases");
-        parse_ids(self.run(redis::cmd("ZRANGE").arg(key).arg(offset).arg(offset + limit - 1)).await?)
+        Ok(parse_ids(self.run(redis::cmd("ZRANGE").arg(key).arg(offset).arg(offset + limit - 1)).await?))
     }
 
     /// The heads of all indexes, long enough that the wanted piece is surely among them, put in order.
@@ -113,20 +116,20 @@ impl Store {
         state: JobState,
         offset: usize,
         limit: usize,
-    ) -> Result<Vec<JobId>> {
+    ) -> Result<Vec<Option<JobId>>> {
         let mut heads = redis::pipe();
         for queue in queues {
             let key = self.keys.of_queue(queue, state.as_str());
             heads.cmd("ZREVRANGE").arg(key).arg(0).arg(offset + limit - 1).arg("WITHSCORES");
         }
-        let heads: Vec<Vec<(String, f64)>> = self.run_all(&heads).await?;
-        let mut all: Vec<(String, f64)> = heads.into_iter().flatten().collect();
+        let heads: Vec<Vec<(Text, f64)>> = self.run_all(&heads).await?;
+        let mut all: Vec<(Text, f64)> = heads.into_iter().flatten().collect();
         all.sort_by(|(one, earlier), (other, later)| later.total_cmp(earlier).then_with(|| other.cmp(one)));
-        parse_ids(all.into_iter().skip(offset).take(limit).map(|(id, _)| id).collect())
+        Ok(parse_ids(all.into_iter().skip(offset).take(limit).map(|(id, _)| id).collect()))
     }
 
     /// The ready lists one after the other, the most urgent first.
-    async fn queued_ids(&self, queue: &QueueName, offset: usize, limit: usize) -> Result<Vec<JobId>> {
+    async fn queued_ids(&self, queue: &QueueName, offset: usize, limit: usize) -> Result<Vec<Option<JobId>>> {
         let keys = self.lists_of_queued(queue).await?;
         let mut lengths = redis::pipe();
         for key in &keys {
@@ -141,8 +144,8 @@ impl Store {
                 continue;
             }
             let missing = limit - found.len();
-            let ids: Vec<String> = self.run(redis::cmd("LRANGE").arg(key).arg(skip).arg(skip + missing - 1)).await?;
-            found.extend(parse_ids(ids)?);
+            let ids: Vec<Text> = self.run(redis::cmd("LRANGE").arg(key).arg(skip).arg(skip + missing - 1)).await?;
+            found.extend(parse_ids(ids));
             skip = 0;
             if found.len() >= limit {
                 break;
@@ -154,8 +157,9 @@ impl Store {
     /// The ready lists, then the lines of batches that are paced or paused.
     async fn lists_of_queued(&self, queue: &QueueName) -> Result<Vec<String>> {
         let lines = self.keys.of_queue(queue, "lines");
-        let batches: Vec<String> = self.run(redis::cmd("ZRANGE").arg(lines).arg(0).arg(99)).await?;
-        let lists = std::iter::once("ready".to_owned()).chain(batches.into_iter().map(|batch| format!("line:{batch}")));
+        let batches: Vec<Text> = self.run(redis::cmd("ZRANGE").arg(lines).arg(0).arg(99)).await?;
+        let lists =
+            std::iter::once("ready".to_owned()).chain(batches.into_iter().map(|batch| format!("line:{}", batch.0)));
         Ok(lists
             .flat_map(|list| Priority::all().map(move |p| format!("{list}:{p}")))
             .map(|list| self.keys.of_queue(queue, &list))
@@ -163,7 +167,13 @@ impl Store {
     }
 
     /// The three classes one after the other, each by time.
-    async fn waiting_ids(&self, queue: &QueueName, state: JobState, offset: usize, limit: usize) -> Result<Vec<JobId>> {
+    async fn waiting_ids(
+        &self,
+        queue: &QueueName,
+        state: JobState,
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<Option<JobId>>> {
         let mut skip = offset;
         let mut found = Vec::new();
         for class in ["urgent", "normal", "low"] {
@@ -174,8 +184,8 @@ impl Store {
                 continue;
             }
             let last = skip + limit - found.len() - 1;
-            let ids: Vec<String> = self.run(redis::cmd("ZRANGE").arg(&key).arg(skip).arg(last)).await?;
-            found.extend(parse_ids(ids)?);
+            let ids: Vec<Text> = self.run(redis::cmd("ZRANGE").arg(&key).arg(skip).arg(last)).await?;
+            found.extend(parse_ids(ids));
             skip = 0;
         }
         Ok(found)
@@ -217,8 +227,9 @@ fn goes_to(report: &JobReport, address: &EmailAddress) -> bool {
     handed_over || report.recipients.iter().any(|recipient| recipient.address == *address)
 }
 
-fn parse_ids(ids: Vec<String>) -> Result<Vec<JobId>> {
-    ids.into_iter().map(|id| Ok(id.parse()?)).collect()
+/// What is not an id keeps its place, so that pages stay in step.
+fn parse_ids(ids: Vec<Text>) -> Vec<Option<JobId>> {
+    ids.into_iter().map(|id| id.0.parse().ok()).collect()
 }
 
 fn parse_cursor(cursor: Option<&str>) -> Result<(usize, usize)> {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     connection::{Args, Store},
-    reply::Words,
+    reply::{Fields, Words},
 };
 use crate::{
     AttemptRecord, EmailAddress, JobId, JobState, Mail, Mailbox, Priority, QueueName, RecipientReport, RecipientResult,
@@ -187,7 +187,7 @@ fn report(id: &JobId, mut words: Words) -> Result<Option<JobReport>> {
         return Ok(None);
     }
     let payload: Vec<u8> = words.next()?;
-    let hash: HashMap<String, String> = words.next()?;
+    let hash: Fields = words.next()?;
     let payload = String::from_utf8_lossy(&payload);
     let content = payload::decode(&payload).ok();
     let (header, mail) = content.map_or((None, None), |(header, mail)| (Some(header), Some(mail)));

@@ -7,7 +7,7 @@ use chrono::Utc;
 use super::{
     WorkerId,
     connection::{Args, Store},
-    reply::{Words, unexpected},
+    reply::{Fields, Words, unexpected},
 };
 use crate::{EmailAddress, InvalidInput, QueueName, Quota, Rate, Result};
 
@@ -205,13 +205,13 @@ impl Store {
 
     /// The rates that were set while it runs; `None` lifts what is configured.
     pub async fn live_limits(&self) -> Result<BTreeMap<LimitName, Option<Rate>>> {
-        let all: BTreeMap<String, String> = self.run(redis::cmd("HGETALL").arg(self.keys.system("limits"))).await?;
+        let all: Fields = self.run(redis::cmd("HGETALL").arg(self.keys.system("limits"))).await?;
         // What a newer version has set is not this one's to hold.
         let known = |(name, rate): (String, String)| {
             let rate = if rate == "none" { None } else { Some(rate.parse().ok()?) };
             Some((name.parse().ok()?, rate))
         };
-        Ok(all.into_iter().filter_map(known).collect())
+        Ok(all.into_inner().into_iter().filter_map(known).collect())
     }
 
     /// Sets a rate while it runs, in place of what is configured; `None` lifts that.

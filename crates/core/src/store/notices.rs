@@ -8,7 +8,7 @@ use super::{
     batches::BatchReport,
     connection::{Args, Store},
     enqueue::millis,
-    reply::{Words, unexpected},
+    reply::{Text, Words, unexpected},
 };
 use crate::{Addressee, BatchId, Error, QueueName, Result};
 
@@ -49,9 +49,9 @@ impl Store {
     /// Some of the notices that nobody has taken up yet.
     pub async fn notices(&self, queue: &QueueName) -> Result<Vec<Notice>> {
         let key = self.keys.of_queue(queue, "notices");
-        let ids: Vec<String> = self.run(redis::cmd("ZRANGE").arg(key).arg(0).arg(MOST - 1)).await?;
+        let ids: Vec<Text> = self.run(redis::cmd("ZRANGE").arg(key).arg(0).arg(MOST - 1)).await?;
         let mut notices = Vec::new();
-        for id in ids.iter().filter_map(|id| id.parse().ok()) {
+        for id in ids.iter().filter_map(|id| id.0.parse().ok()) {
             match self.notice(&id).await? {
                 Some(notice) => notices.push(notice),
                 None => self.drop_notice(&id).await?,
@@ -92,9 +92,11 @@ impl Store {
         let mut words = Words::new(self.call::<Vec<Value>>("webhook_take", queue, args).await?);
         let now_ms: i64 = words.next()?;
         let mut due = Vec::new();
-        for taken in words.rest::<String>()?.chunks_exact(4) {
+        for taken in words.rest::<Text>()?.chunks_exact(4) {
             let [id, to, n, done_ms] = taken else { continue };
-            let (id, done_ms): (BatchId, i64) = (id.parse()?, done_ms.parse().unwrap_or(now_ms));
+            let [id, to, n, done_ms] = [id, to, n, done_ms].map(|word| word.0.as_str());
+            let Ok(id) = id.parse::<BatchId>() else { continue };
+            let done_ms: i64 = done_ms.parse().unwrap_or(now_ms);
             match self.batch(&id).await?.zip(to.parse().ok()) {
                 Some((batch, to)) => due.push(DueNotice {
                     notice: Notice { batch, to },

@@ -1,10 +1,11 @@
 //! The processes that are alive, each telling of itself every few seconds.
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
 
-use super::connection::{Args, Store};
+use super::{
+    connection::{Args, Store},
+    reply::Fields,
+};
 use crate::{JobId, QueueName, Result};
 
 /// What kind of process it is.
@@ -180,14 +181,11 @@ impl Store {
     pub async fn processes(&self) -> Result<Vec<ProcessInfo>> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("TIME").cmd("HGETALL").arg(self.keys.system("processes"));
-        let (time, told): ((i64, i64), HashMap<String, String>) = self.run_all(&pipeline).await?;
+        let (time, told): ((i64, i64), Fields) = self.run_all(&pipeline).await?;
         let oldest_ms = time.0 * 1_000 + time.1 / 1_000 - DEAD_AFTER_MS;
         let mut alive = Vec::new();
-        for (id, json) in told {
-            let Some((seen_ms, json)) = json.split_once(' ').and_then(|(ms, json)| Some((ms.parse().ok()?, json)))
-            else {
-                continue;
-            };
+        for (id, json) in told.into_inner() {
+            let Some((seen_ms, json)) = parts(&json) else { continue };
             if seen_ms < oldest_ms {
                 self.say_gone(&id).await?;
             } else if let Ok(info) = serde_json::from_str::<ProcessInfo>(json) {
@@ -205,6 +203,17 @@ impl Store {
         processes.retain(|process| process.kind == ProcessKind::Worker);
         Ok(processes)
     }
+}
+
+/// When a process last reported, and its report in JSON.
+fn parts(report: &str) -> Option<(i64, &str)> {
+    let (seen_ms, json) = report.split_once(' ')?;
+    Some((seen_ms.parse().ok()?, json))
+}
+
+/// Whether the entry of a process can be read.
+pub(super) fn is_readable(report: &str) -> bool {
+    parts(report).is_some_and(|(_, json)| serde_json::from_str::<ProcessInfo>(json).is_ok())
 }
 
 #[cfg(test)]

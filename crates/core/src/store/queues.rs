@@ -1,11 +1,14 @@
 //! Queues: their depths, their ages, what went through them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::connection::Store;
-use super::jobs::rfc3339;
+use super::{
+    connection::Store,
+    jobs::rfc3339,
+    reply::{Fields, Text},
+};
 use crate::{JobId, Priority, QueueName, Result};
 
 /// A queue, as it is told to people and programs: the JSON form of `postroom queues`.
@@ -69,10 +72,10 @@ impl Store {
 
     /// The built-in queues and every one that was ever used.
     pub async fn known_queues(&self) -> Result<Vec<QueueName>> {
-        let used: Vec<String> = self.run(redis::cmd("SMEMBERS").arg(self.keys.system("queues"))).await?;
+        let used: Vec<Text> = self.run(redis::cmd("SMEMBERS").arg(self.keys.system("queues"))).await?;
         let built_in = QueueName::BUILT_IN.iter().map(|name| (*name).to_owned());
         let names: BTreeSet<QueueName> =
-            used.into_iter().chain(built_in).filter_map(|name| name.parse().ok()).collect();
+            used.into_iter().map(|name| name.0).chain(built_in).filter_map(|name| name.parse().ok()).collect();
         Ok(names.into_iter().collect())
     }
 
@@ -80,9 +83,10 @@ impl Store {
     pub async fn queue(&self, queue: &QueueName) -> Result<QueueReport> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("TIME").cmd("HGETALL").arg(self.keys.of_queue(queue, "n"));
-        let (time, hash): ((i64, i64), HashMap<String, i64>) = self.run_all(&pipeline).await?;
+        let (time, hash): ((i64, i64), Fields) = self.run_all(&pipeline).await?;
         let now_ms = time.0 * 1_000 + time.1 / 1_000;
-        let number = |field: &str| hash.get(field).map_or(0, |value| u64::try_from(*value).unwrap_or(0));
+        // A counter that is negative for a moment reads as 0.
+        let number = |field: &str| hash.number(field);
         let oldest_ms = self.oldest_queued_ms(queue).await?;
         Ok(QueueReport {
             queue: queue.clone(),
@@ -115,7 +119,7 @@ impl Store {
         for number in &numbers {
             pipeline.cmd("HGETALL").arg(self.keys.of_queue(queue, &format!("m:{number}")));
         }
-        let hashes: Vec<HashMap<String, u64>> = self.run_all(&pipeline).await?;
+        let hashes: Vec<Fields> = self.run_all(&pipeline).await?;
         Ok(numbers.iter().zip(hashes).map(|(number, hash)| minute(number * 60_000, &hash)).collect())
     }
 
@@ -125,8 +129,8 @@ impl Store {
         for priority in Priority::all() {
             pipeline.cmd("LRANGE").arg(self.keys.of_queue(queue, &format!("ready:{priority}"))).arg(0).arg(4);
         }
-        let heads: Vec<Vec<String>> = self.run_all(&pipeline).await?;
-        let ids: Vec<JobId> = heads.into_iter().flatten().filter_map(|id| id.parse().ok()).collect();
+        let heads: Vec<Vec<Text>> = self.run_all(&pipeline).await?;
+        let ids: Vec<JobId> = heads.into_iter().flatten().filter_map(|id| id.0.parse().ok()).collect();
         let jobs = self.jobs(&ids).await?;
         let queued = jobs.into_iter().flatten().filter(|job| job.state == crate::JobState::Queued);
         Ok(queued
@@ -137,8 +141,8 @@ impl Store {
     }
 }
 
-fn minute(at_ms: i64, hash: &HashMap<String, u64>) -> Minute {
-    let number = |field: &str| hash.get(field).copied().unwrap_or(0);
+fn minute(at_ms: i64, hash: &Fields) -> Minute {
+    let number = |field: &str| hash.number(field);
     Minute {
         at_ms,
         enqueued: number("enqueued"),

@@ -1,6 +1,8 @@
 //! Replies of scripts, taken apart.
 
-use redis::{FromRedisValue, Value};
+use std::{collections::HashMap, ops::Deref};
+
+use redis::{FromRedisValue, ParsingError, Value};
 
 use crate::{Error, Result};
 
@@ -26,6 +28,49 @@ impl Words {
     /// What is left, each as a reply of its own.
     pub(super) fn rest<T: FromRedisValue>(self) -> Result<Vec<T>> {
         self.0.map(|value| T::from_redis_value(value).map_err(|error| Error::Protocol(error.to_string()))).collect()
+    }
+}
+
+/// A string. Bytes that are not UTF-8 are replaced: what somebody else wrote into a list must not hide the rest of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Text(pub(super) String);
+
+impl FromRedisValue for Text {
+    fn from_redis_value(value: Value) -> std::result::Result<Self, ParsingError> {
+        match value {
+            Value::Int(number) => Ok(Self(number.to_string())),
+            other => Vec::<u8>::from_redis_value(other).map(|bytes| Self(String::from_utf8_lossy(&bytes).into_owned())),
+        }
+    }
+}
+
+/// The fields of a hash, read as [`Text`].
+#[derive(Debug, Clone, Default)]
+pub(super) struct Fields(HashMap<String, String>);
+
+impl Fields {
+    /// Returns a field as a number, 0 where there is none or it is not a number.
+    pub(super) fn number<T: std::str::FromStr + Default>(&self, field: &str) -> T {
+        self.0.get(field).and_then(|value| value.parse().ok()).unwrap_or_default()
+    }
+
+    pub(super) fn into_inner(self) -> HashMap<String, String> {
+        self.0
+    }
+}
+
+impl Deref for Fields {
+    type Target = HashMap<String, String>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl FromRedisValue for Fields {
+    fn from_redis_value(value: Value) -> std::result::Result<Self, ParsingError> {
+        let pairs: Vec<(Text, Text)> = Vec::from_redis_value(value)?;
+        Ok(Self(pairs.into_iter().map(|(name, value)| (name.0, value.0)).collect()))
     }
 }
 

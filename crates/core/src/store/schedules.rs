@@ -19,7 +19,7 @@ pub use self::{
 };
 use super::{
     connection::{Args, Store},
-    reply::{Words, unexpected},
+    reply::{Fields, Text, Words, unexpected},
 };
 use crate::{
     Error, Result,
@@ -119,9 +119,9 @@ impl Store {
 
     /// Forgets the schedules that came from the file and are not among `names`; returns whom.
     pub async fn remove_schedules_but(&self, names: &[&str]) -> Result<Vec<String>> {
-        let all: Vec<String> = self.run(redis::cmd("ZRANGE").arg(self.keys.system("schedules")).arg(0).arg(-1)).await?;
+        let all: Vec<Text> = self.run(redis::cmd("ZRANGE").arg(self.keys.system("schedules")).arg(0).arg(-1)).await?;
         let mut removed = Vec::new();
-        for name in all.into_iter().filter(|name| !names.contains(&name.as_str())) {
+        for name in all.into_iter().map(|name| name.0).filter(|name| !names.contains(&name.as_str())) {
             let args = Args::of([&name, FILE]);
             match self.call_at::<String>("schedule_remove", self.keys.system_base(), args).await?.as_str() {
                 "removed" => removed.push(name),
@@ -138,8 +138,8 @@ impl Store {
         args.push(PAGE);
         let mut words = Words::new(self.call_at::<Vec<Value>>("schedule_due", self.keys.system_base(), args).await?);
         let (now_ms, later_ms): (i64, i64) = (words.next()?, words.next()?);
-        let due: Vec<HashMap<String, String>> = words.next()?;
-        let entries: Vec<(String, HashMap<String, String>)> = words.next()?;
+        let due: Vec<Fields> = words.next()?;
+        let entries: Vec<(String, Fields)> = words.next()?;
         let mut unreadable = Vec::new();
         let mut noted = |error: Error| unreadable.push(error.to_string());
         Ok(DueSchedules {
@@ -174,9 +174,8 @@ impl Store {
             let mut args = Args::default();
             args.push(offset).push(PAGE);
             let (now_ms, page) = self.read_schedules(args).await?;
-            for hash in &page {
-                reports.push(report::report(hash, now_ms)?);
-            }
+            // One that can't be read must not hide the others; `doctor` names it.
+            reports.extend(page.iter().filter_map(|hash| report::report(hash, now_ms).ok()));
             if page.len() < PAGE {
                 break;
             }
@@ -187,10 +186,17 @@ impl Store {
     /// Reads one schedule.
     pub async fn schedule(&self, name: &str) -> Result<Option<Schedule>> {
         let (_, page) = self.read_schedules(Args::of(["", "", name])).await?;
-        page.first().map(schedule).transpose()
+        page.first().map(|hash| schedule(hash)).transpose()
     }
 
-    async fn read_schedules(&self, args: Args) -> Result<(i64, Vec<HashMap<String, String>>)> {
+    /// Returns the names of schedules whose record can't be read.
+    pub(super) async fn unreadable_schedules(&self) -> Result<Vec<String>> {
+        let (now_ms, page) = self.read_schedules(Args::of(["0", &PAGE.to_string()])).await?;
+        let broken = page.iter().filter(|hash| report::report(hash, now_ms).is_err());
+        Ok(broken.map(|hash| hash.get("name").cloned().unwrap_or_default()).collect())
+    }
+
+    async fn read_schedules(&self, args: Args) -> Result<(i64, Vec<Fields>)> {
         let mut words = Words::new(self.call_at::<Vec<Value>>("schedule_list", self.keys.system_base(), args).await?);
         Ok((words.next()?, words.rest()?))
     }

@@ -24,7 +24,7 @@ const PARTS: [(&str, &str); 6] = [
 ];
 
 /// Name and source of each script.
-const SOURCES: [(&str, &str); 37] = [
+const SOURCES: [(&str, &str); 38] = [
     ("batch_cancel", include_str!("../lua/batch_cancel.lua")),
     ("batch_create", include_str!("../lua/batch_create.lua")),
     ("batch_notify", include_str!("../lua/batch_notify.lua")),
@@ -43,6 +43,7 @@ const SOURCES: [(&str, &str); 37] = [
     ("limit_heard", include_str!("../lua/limit_heard.lua")),
     ("limit_states", include_str!("../lua/limit_states.lua")),
     ("limit_take", include_str!("../lua/limit_take.lua")),
+    ("mend", include_str!("../lua/mend.lua")),
     ("pause", include_str!("../lua/pause.lua")),
     ("peek", include_str!("../lua/peek.lua")),
     ("prune", include_str!("../lua/prune.lua")),

@@ -2,7 +2,7 @@
 
 use redis::Value;
 
-use super::connection::Store;
+use super::{connection::Store, reply::Text};
 use crate::{JobId, QueueName, Result};
 
 /// A sent job and when it was sent.
@@ -10,7 +10,12 @@ type Sent = (JobId, i64);
 
 impl Store {
     /// The latest of all queues, put in order.
-    pub(super) async fn sent_ids(&self, queues: &[QueueName], offset: usize, limit: usize) -> Result<Vec<JobId>> {
+    pub(super) async fn sent_ids(
+        &self,
+        queues: &[QueueName],
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<Option<JobId>>> {
         let mut heads = Vec::new();
         for queue in queues {
             let head = self.last_sent(queue, offset + limit).await?;
@@ -22,20 +27,21 @@ impl Store {
             0 | 1 => heads.pop().unwrap_or_default(),
             _ => self.by_time(heads.into_iter().flatten().collect()).await?,
         };
-        Ok(ids.into_iter().skip(offset).take(limit).collect())
+        Ok(ids.into_iter().skip(offset).take(limit).map(Some).collect())
     }
 
     /// The last `number` of one queue.
     async fn last_sent(&self, queue: &QueueName, number: usize) -> Result<Vec<JobId>> {
-        let mut hours: Vec<u64> =
+        let hours: Vec<Text> =
             self.run(redis::cmd("ZRANGE").arg(self.keys.of_queue(queue, "sent")).arg(0).arg(-1)).await?;
+        let mut hours: Vec<u64> = hours.iter().filter_map(|hour| hour.0.parse().ok()).collect();
         hours.sort_unstable();
         let mut found = Vec::new();
         while let (true, Some(hour)) = (found.len() < number, hours.pop()) {
             let list = self.keys.of_queue(queue, &format!("sent:{hour}"));
             let missing = i64::try_from(number - found.len()).unwrap_or(i64::MAX);
-            let last: Vec<String> = self.run(redis::cmd("LRANGE").arg(list).arg(-missing).arg(-1)).await?;
-            let id = |short: String| format!("{queue}-{short}").parse::<JobId>();
+            let last: Vec<Text> = self.run(redis::cmd("LRANGE").arg(list).arg(-missing).arg(-1)).await?;
+            let id = |short: Text| format!("{queue}-{}", short.0).parse::<JobId>();
             found.extend(last.into_iter().rev().filter_map(|short| id(short).ok()));
         }
         Ok(found)

@@ -27,6 +27,9 @@ pub(super) fn told(error: &RedisError) -> Error {
             "NOAUTH: the server wants a password (:PASSWORD@ before the host, ?pass=PASSWORD behind a socket)",
         ));
     }
+    if says(error, &text, "WRONGTYPE") {
+        return Error::WrongType(text);
+    }
     match error.kind() {
         ErrorKind::Io | ErrorKind::ClusterConnectionNotFound => Error::Away(text),
         ErrorKind::AuthenticationFailed => Error::Invalid(InvalidInput::new("REDIS_URL", text)),
@@ -48,5 +51,6 @@ fn is_broken(error: &RedisError) -> bool {
 
 /// An error inside a script may stand behind a code of its own.
 fn says(error: &RedisError, text: &str, word: &str) -> bool {
-    error.code() == Some(word) || text.contains(&format!("{word} "))
+    // In a pipeline's error the codes stand in quotes.
+    error.code() == Some(word) || text.contains(&format!("{word} ")) || text.contains(&format!("\"{word}\""))
 }

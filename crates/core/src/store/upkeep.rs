@@ -5,12 +5,12 @@ use std::time::Duration;
 use super::{
     claim::{BUDGET, WorkerId},
     connection::{Args, Store},
-    reply::{Words, unexpected},
+    reply::{Text, Words, unexpected},
 };
 use crate::{BatchId, QueueName, Result};
 
 /// What a sweep found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Swept {
     /// Jobs whose lease had run out before they were begun; queued again.
     pub rescued: u64,
@@ -31,6 +31,10 @@ pub struct Swept {
     pub now_ms: i64,
     /// How many batches are done of which somebody is to be told now.
     pub notices: u64,
+    /// How many jobs of a newer protocol version wait apart, and the id of one of them.
+    pub newer: (u64, String),
+    /// How much damage was found in the last hour, and the latest of it (`<what>: <why>`).
+    pub damaged: (u64, String),
 }
 
 impl Store {
@@ -50,6 +54,8 @@ impl Store {
                 lease: Duration::from_millis(reply.next()?),
                 now_ms: reply.next()?,
                 notices: reply.next()?,
+                newer: (reply.next()?, reply.next::<Text>()?.0),
+                damaged: (reply.next()?, reply.next::<Text>()?.0),
             }),
             other => Err(unexpected(other)),
         }

@@ -91,7 +91,7 @@ impl Fixture {
         match self.store.claim(&claim).await.expect("an answer") {
             ClaimReply::Jobs { jobs, .. } => jobs,
             ClaimReply::Paused | ClaimReply::Wait(_) => Vec::new(),
-            ClaimReply::Newer(version) => panic!("protocol {version}"),
+            ClaimReply::Newer { version, .. } => panic!("protocol {version}"),
         }
     }
 

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use postroom_core::{
     AttemptRecord, Error, JobId, JobState, RecipientReport, RecipientResult,
-    store::{BeginReply, Bell, Due, Expiry, NewJob, Outcome, Reservation, RetryReply, Settled, WorkerId},
+    store::{
+        BeginReply, Bell, CancelReply, ClaimReply, Due, Expiry, NewJob, Outcome, Reservation, RetryReply, Settled,
+        WorkerId,
+    },
 };
 use postroom_testkit::{PrivateRedis, eventually};
 
@@ -194,7 +197,7 @@ async fn an_unreadable_job_is_set_aside_and_the_rest_goes_on() {
 }
 
 #[tokio::test]
-async fn a_newer_job_is_put_back_untouched() {
+async fn a_newer_job_waits_apart_untouched() {
     let fixture = Fixture::new().await;
     let first = fixture.enqueue(&terms()).await;
     let newer = fixture.enqueue(&terms()).await;
@@ -202,30 +205,61 @@ async fn a_newer_job_is_put_back_untouched() {
     // Its header has a field more.
     let changed = format!("2{}", payload[1..].replacen('\n', " new\n", 1));
     fixture.raw("SET", &newer.short(), &[&changed]);
+    let last = fixture.enqueue(&terms()).await;
     let worker = WorkerId::generate();
     let jobs = fixture.claim(&worker, 5).await;
-    assert_eq!(jobs.iter().map(|job| &job.id).collect::<Vec<_>>(), [&first], "what came before is handed out");
+    assert_eq!(jobs.iter().map(|job| &job.id).collect::<Vec<_>>(), [&first, &last], "the others are handed out");
+    assert_eq!(fixture.raw("GET", &newer.short(), &[]), changed, "untouched");
+    assert_eq!(fixture.raw("ZRANGE", "newer", &["0", "-1", "WITHSCORES"]), format!("queued {newer}\n2"));
+    let report = fixture.store.job(&newer).await.expect("an answer").expect("a job");
+    assert_eq!((report.state, report.error.expect("a reason").code.as_str()), (JobState::Queued, "newer"));
+    // One who can read it takes it.
+    fixture.raw("SET", &newer.short(), &[&payload]);
+    fixture.sweep(&worker).await;
+    assert_eq!(fixture.claim(&worker, 5).await.remove(0).id, newer);
+}
+
+/// As in a rolling deploy: one in a row after the other.
+#[tokio::test]
+async fn after_several_newer_jobs_in_a_row_the_queue_is_left_to_newer_workers() {
+    let fixture = Fixture::new().await;
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        let id = fixture.enqueue(&terms()).await;
+        fixture.raw("SET", &id.short(), &["2 what nobody knows yet\n{}"]);
+        ids.push(id);
+    }
+    let readable = fixture.enqueue(&terms()).await;
+    let worker = WorkerId::generate();
     let id = postroom_core::store::ClaimId::generate();
     let claim = postroom_core::store::Claim::new(&fixture.queue, &worker, &id, 5);
-    let reply = fixture.store.claim(&claim).await.expect("an answer");
-    assert_eq!(reply, postroom_core::store::ClaimReply::Newer(2));
-    assert_eq!(fixture.raw("GET", &newer.short(), &[]), changed, "untouched");
-    assert_eq!(fixture.raw("LLEN", "ready:5", &[]), "1", "and still there");
+    for _ in 0..2 {
+        let reply = fixture.store.claim(&claim).await.expect("an answer");
+        assert_eq!(reply, ClaimReply::Newer { version: 2, job: ids[3].to_string() });
+    }
+    assert_eq!(fixture.raw("LLEN", "ready:5", &[]), "4", "in their order: {readable}");
+    assert_eq!(fixture.raw("LINDEX", "ready:5", &["0"]), ids[3].to_string());
+    assert_eq!(fixture.store.cancel(&ids[0], "person").await.expect("an answer"), CancelReply::Cancelled);
+    assert_eq!(fixture.state(&ids[0]).await, JobState::Cancelled);
 }
 
 #[tokio::test]
-async fn a_newer_scheduled_job_stays_where_it_is() {
+async fn a_newer_scheduled_job_waits_apart_when_it_is_due() {
     let fixture = Fixture::new().await;
     let mut later = terms();
     later.due = Due::In(Duration::from_millis(1));
     let id = fixture.enqueue(&later).await;
+    let payload = fixture.raw("GET", &id.short(), &[]);
     fixture.raw("SET", &id.short(), &["2 what nobody knows yet\n{}"]);
     let start = redis_ms();
     eventually(LIMIT, "its time", async || (redis_ms() > start + 1).then_some(())).await;
     fixture.sweep(&WorkerId::generate()).await;
-    let place = fixture.raw("ZSCORE", "scheduled:normal", &[&id.to_string()]);
-    let queued = fixture.raw("LLEN", "ready:5", &[]);
-    assert!(place.parse::<f64>().is_ok() || queued == "1", "{place} {queued}");
+    assert_eq!(fixture.raw("ZRANGE", "newer", &["0", "-1"]), format!("scheduled {id}"));
+    assert_eq!(fixture.state(&id).await, JobState::Scheduled, "nobody but a newer worker knows more");
+    fixture.raw("SET", &id.short(), &[&payload]);
+    fixture.sweep(&WorkerId::generate()).await;
+    let queue = fixture.store.queue(&fixture.queue).await.expect("a queue");
+    assert_eq!((queue.scheduled, queue.queued, fixture.raw("ZCARD", "newer", &[]).as_str()), (0, 1, "0"));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 mod clocks;
 mod contents;
+mod damaged;
 mod durability;
 mod fixture;
 mod full;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Display, time::Duration};
 use postroom_core::{
     EmailAddress, Mail, QueueName, Store,
     settings::TransportSettings,
-    store::{ProcessInfo, ProcessKind, TransportState},
+    store::{Damage, ProcessInfo, ProcessKind, TransportState},
 };
 use postroom_mail::login_check;
 use serde::Serialize;
@@ -133,7 +133,21 @@ async fn flow(context: &Context, store: &Store, findings: &mut Findings) -> Resu
     workers.iter().for_each(|worker| troubles(worker, findings));
     let served: BTreeSet<&QueueName> = workers.iter().flat_map(|worker| &worker.queues).collect();
     for queue in queues::known(context, store).await? {
-        self::queue(store, &queue, served.contains(&queue), findings).await?;
+        let checked = async {
+            self::queue(store, &queue, served.contains(&queue), findings).await?;
+            records(&format!("queue {queue}"), &store.damage(&queue).await?, findings);
+            // What a claim would do first; a script that Redis refuses keeps all mail of the queue back.
+            store.peek(&queue).await
+        };
+        match checked.await {
+            Ok(_) => {}
+            Err(error) if error.is_transient() => return Err(error.into()),
+            Err(error) => findings.fail(&format!("queue {queue}"), format_args!("{error}; mail may wait for good")),
+        }
+    }
+    records("system", &store.system_damage().await?, findings);
+    for (key, number) in store.unreadable_members().await? {
+        findings.warn("system", format_args!("{number} members of {key} can't be read and are skipped"));
     }
     beat(context, &processes, findings);
     Ok(())
@@ -157,12 +171,18 @@ fn troubles(worker: &ProcessInfo, findings: &mut Findings) {
             ),
         }
     }
-    for alert in worker.alerts.iter().filter(|alert| !alert.about.starts_with("transport:")) {
-        findings.warn("workers", format_args!("{who}: {}", alert.text));
+    for alert in &worker.alerts {
+        match alert.about.split(':').next() {
+            Some("transport") => {}
+            Some("refused") => findings.fail("workers", format_args!("{who}: {}", alert.text)),
+            // Told of the queue, with the ids.
+            Some("damage" | "protocol") => {}
+            _ => findings.warn("workers", format_args!("{who}: {}", alert.text)),
+        }
     }
 }
 
-async fn queue(store: &Store, queue: &QueueName, served: bool, findings: &mut Findings) -> Result<()> {
+async fn queue(store: &Store, queue: &QueueName, served: bool, findings: &mut Findings) -> postroom_core::Result<()> {
     let report = store.queue(queue).await?;
     let waiting = report.queued + report.scheduled + report.deferred;
     let check = format!("queue {queue}");
@@ -192,6 +212,32 @@ async fn queue(store: &Store, queue: &QueueName, served: bool, findings: &mut Fi
         );
     }
     Ok(())
+}
+
+/// Damaged records, and jobs that a newer version wrote.
+fn records(check: &str, damage: &Damage, findings: &mut Findings) {
+    if damage.found > 0 {
+        let latest = damage.latest.iter().take(5).map(String::as_str).collect::<Vec<_>>().join("; ");
+        findings.warn(
+            check,
+            format_args!(
+                "damaged records found in the last 30 days: {}; the latest: {latest}. Jobs among them have ended as failed \
+                 (postroom list --state failed); find out what else writes to this Redis, and whether its disk is sound",
+                damage.found
+            ),
+        );
+    }
+    if damage.newer > 0 {
+        let ids = damage.newer_jobs.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
+        findings.fail(
+            check,
+            format_args!(
+                "jobs that a newer version of postroom wrote wait for a worker that can read them: {} ({ids}); upgrade the \
+                 workers, or cancel them",
+                damage.newer
+            ),
+        );
+    }
 }
 
 fn beat(context: &Context, processes: &[ProcessInfo], findings: &mut Findings) {

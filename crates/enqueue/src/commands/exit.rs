@@ -94,7 +94,7 @@ impl From<postroom_core::Error> for Failure {
             E::NotFound(_) => Self::new(Exit::NotFound, "not_found", message),
             E::Conflict(_) => Self::conflict(message),
             E::NewerProtocol { .. } => Self::new(Exit::Failed, "newer_protocol", message),
-            E::Protocol(_) => Self::new(Exit::Failed, "protocol", message),
+            E::WrongType(_) | E::Protocol(_) => Self::new(Exit::Failed, "protocol", message),
         }
     }
 }

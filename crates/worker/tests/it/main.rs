@@ -11,6 +11,7 @@ mod logs;
 mod notices;
 mod outages;
 mod outcomes;
+mod refused;
 mod rendering;
 mod resend;
 mod retries;

@@ -13,9 +13,10 @@ local function flights_of(first, step)
   return keys[1] and redis.call('MGET', unpack(keys)) or {}, keys
 end
 
--- The same as the fields of a hash.
+-- The same as the fields of a hash; nil where it can't be read.
 local function parse_flight(flight)
   local fence, worker, claimed, _, _, _, more = string.match(flight, FLIGHT)
+  if not fence then return nil end
   local begun, date, message_id = string.match(more, BEGUN)
   return { state = 'sending', fence = fence, worker = worker, claimed_ms = claimed, begun_ms = begun, date_ms = date, message_id = message_id }
 end

@@ -17,6 +17,35 @@ local function batch_facts(batch)
 end
 local function batch_cancelled(batch) return batch ~= '-' and batch_facts(batch).cancelled end
 
+-- Raises the error for a job whose record can't be worked with.
+local function broken(what) error('damaged: ' .. what, 0) end
+
+-- Ids that came from a list or a zset may be anything. One that is not an id of this queue would lead to keys that are no job's.
+local of_queue = (string.match(base, ':([a-z0-9_-]+)}$') or '') .. '-'
+local function is_job_id(id)
+  return #id == #of_queue + 26 and string.sub(id, 1, #of_queue) == of_queue and string.find(id, '^[0-7][0-9A-HJKMNP-TV-Z]+$', #of_queue + 1) ~= nil
+end
+
+local WORDS = ' ' .. table.concat(STATES, ' ') .. ' '
+local NUMBERS = {
+  'fence', 'claimed_ms', 'begun_ms', 'due_ms', 'attempt', 'tries', 'finished_ms', 'generation', 'resends', 'retried_ms', 'settled', 'stalls',
+  'stalls_in_crowd',
+}
+local function check_facts(hash)
+  for _, field in ipairs(NUMBERS) do
+    local value = hash[field]
+    if value and not (#value <= 16 and string.find(value, '^%-?%d+$')) then broken('its field ' .. field .. ' is not a number') end
+  end
+  local state, recipients = hash.state, hash.recipients
+  if state and not string.find(WORDS, ' ' .. state .. ' ', 1, true) then broken('its state is not a state') end
+  if state == 'sending' and not hash.worker then broken('it is being sent by no worker') end
+  if recipients and recipients ~= '' then
+    local fine, list = pcall(cjson.decode, recipients)
+    if not fine or type(list) ~= 'table' then broken('its recipients are not a JSON array') end
+  end
+  return hash
+end
+
 -- What is known of the job beside its promises: the fields of its hash, and those that every script asks for by their own names.
 local function with_facts(job, id, hash)
   job.id, job.hash, job.fence = id, hash, tonumber(hash.fence or 0)
@@ -29,9 +58,9 @@ end
 local function facts_of(id)
   local hash, flat = {}, redis.call('HGETALL', hash_key(id))
   for index = 1, #flat, 2 do hash[flat[index]] = flat[index + 1] end
-  if flat[1] then return hash, false end
+  if flat[1] then return check_facts(hash), false end
   local flight = redis.call('GET', flight_key(id))
-  if flight then return parse_flight(flight), true end
+  if flight then return parse_flight(flight) or broken('its flight can not be read'), true end
   return hash, false
 end
 
@@ -40,21 +69,26 @@ local function load_kept(id, payload)
   local written = tonumber(string.match(payload, '^%d+'))
   if written > VERSION then return nil, 'newer', written end
   local header, hash = parse_kept(id, payload)
-  if not header then return nil, 'missing' end
+  if not header then return nil, string.find(payload, KEPT) and 'missing' or 'unreadable' end
   local job = with_facts(parse_header(header .. '\n'), id, hash)
   job.kept = true
   return job
 end
 
--- Returns the job, or nil with 'missing', 'unreadable', or 'newer' and its version. Of the payload, unless it is at hand, only the
--- header is read: the rest may be large. Where its facts are at hand too, and tell no state, it is known to be queued.
+-- Returns the job, or nil with 'missing', 'unreadable' (one that was sent: nothing is left to do for it), 'stranger' (no id of this queue), or
+-- 'newer' and its version. Raises an error where its record is damaged. Of the payload, unless it is at hand, only the header is read: the
+-- rest may be large. Where its facts are at hand too, and tell no state, it is known to be queued.
 local function load(id, payload, facts, in_flight)
+  if not is_job_id(id) then return nil, 'stranger' end
   local header = payload or redis.call('GETRANGE', payload_key(id), 0, 255)
-  if header == '' then return nil, 'missing' end
+  if header == '' then
+    if redis.call('EXISTS', flight_key(id)) == 1 then broken('its payload is gone') end
+    return nil, 'missing'
+  end
   if is_kept(header) then return load_kept(id, header) end
   local job, newer = parse_header(header)
   if newer then return nil, 'newer', newer end
-  if not job then return nil, 'unreadable' end
+  if not job then broken('its header can not be read') end
   local hash = facts
   if not hash then hash, in_flight = facts_of(id) end
   with_facts(job, id, hash)
@@ -317,16 +351,113 @@ local function to_unknown(job)
   job.state = 'unknown'
 end
 
--- What no version of ours can read: kept with its bytes for a person, out of everybody's way.
+-- Only what has come to its end may be without a payload.
+local function check_missing(id)
+  if not FINISHED[redis.call('HGET', hash_key(id), 'state') or ''] then broken('its payload is gone') end
+end
+
+-- The state that the indexes have the job in.
+local function indexed_as(id)
+  local function is_in(index) return redis.call('ZSCORE', key(index), id) end
+  if is_in('leases') then return 'sending' end
+  for _, class in ipairs(CLASSES) do
+    if is_in('scheduled:' .. class) then return 'scheduled' end
+    if is_in('deferred:' .. class) then return 'deferred' end
+  end
+  for _, state in ipairs({ 'unknown', 'failed', 'cancelled' }) do
+    if is_in(state) then return state end
+  end
+  for _, state in ipairs({ 'scheduled', 'deferred' }) do
+    if redis.call('ZSCORE', key('newer'), state .. ' ' .. id) then return state end
+  end
+  local state = server.pcall('HGET', hash_key(id), 'state')
+  return state == 'sent' and state or 'queued'
+end
+
+-- The batch of a job whose record may be damaged: as its header says, or its flight, or else one of the latest 1,000 whose id begins as
+-- this id does. '-' where there is none.
+local function batch_of(id)
+  local header = server.pcall('GETRANGE', payload_key(id), 0, 255)
+  local fine, job = pcall(parse_header, type(header) == 'string' and header or '')
+  if fine and job then return job.batch end
+  local flight = server.pcall('GET', flight_key(id))
+  local batch = type(flight) == 'string' and string.match(flight, '^%d+ %S+ %d+ %d+ %d+ (%S+)')
+  if batch then return batch end
+  for _, name in ipairs(redis.call('ZREVRANGE', key('batches'), 0, 999)) do
+    if string.sub(name, -26, -8) == string.sub(id, -26, -8) then return name end
+  end
+  return '-'
+end
+
+-- Whatever stands in the place of a record is left for a person to look at; a payload is there in any case, so that the job stays listed.
+local function make_record(id)
+  for where, kind in pairs({ [payload_key(id)] = 'string', [hash_key(id)] = 'hash', [flight_key(id)] = 'string' }) do
+    local found = redis.call('TYPE', where).ok
+    if found ~= kind and found ~= 'none' then move_aside(where, 'it is a ' .. found .. ' and not a ' .. kind) end
+  end
+  if redis.call('STRLEN', payload_key(id)) == 0 then redis.call('SET', payload_key(id), VERSION .. ' damaged\n') end
+  local flight = redis.call('GET', flight_key(id))
+  if flight then redis.call('HSET', hash_key(id), 'flight', string.sub(flight, 1, 1000)) end
+  redis.call('UNLINK', flight_key(id))
+end
+
+-- A job whose record is damaged, with what is left of it, out of everybody's way: failed, unless it is known that it was sent. Nothing of it is
+-- sent any more.
 local UNREADABLE_MS = 2592000000
-local function set_aside(id, state)
-  redis.call('HSET', hash_key(id), 'state', 'failed', 'reason', 'unreadable', 'finished_ms', int(now))
+local function set_aside(id, why, state)
+  state = state or 'failed'
+  local from, batch = indexed_as(id), batch_of(id)
+  if state ~= 'cancelled' then note_damage('job ' .. id, why) end
+  if FINISHED[from] then return end
+  make_record(id)
+  redis.call('HSET', hash_key(id), 'state', state, 'reason', state == 'cancelled' and 'person' or 'unreadable', 'finished_ms', int(now),
+    'error_code', 'damaged', 'error_message', why)
+  redis.call('HDEL', hash_key(id), 'worker', 'begun_ms', 'due_ms')
   redis.call('PEXPIRE', hash_key(id), UNREADABLE_MS)
   redis.call('PEXPIRE', payload_key(id), UNREADABLE_MS)
-  redis.call('ZADD', key('failed'), int(now), id)
-  count(key('n'), state, -1)
-  count(key('n'), 'failed_total', 1)
+  for _, index in ipairs({ 'leases', 'unknown', 'expiring' }) do redis.call('ZREM', key(index), id) end
+  for _, class in ipairs(CLASSES) do
+    redis.call('ZREM', key('scheduled:' .. class), id)
+    redis.call('ZREM', key('deferred:' .. class), id)
+  end
+  if state == 'sent' then file_sent(id, UNREADABLE_MS) else redis.call('ZADD', key(state), int(now), id) end
+  move(batch, from, state)
+  count(key('n'), state .. '_total', 1)
+  count(minute_key(), state, 1)
 end
+
+-- What an error says of a record; nil where it is not the record's fault (no rights, no memory): such an error ends the script.
+local FAULTS = { 'damaged: ', 'WRONGTYPE', 'not an integer', 'would overflow', 'attempt to', 'bad argument' }
+local function fault_in(error)
+  local text = type(error) == 'table' and error.err or tostring(error)
+  for _, fault in ipairs(FAULTS) do
+    if string.find(text, fault, 1, true) then return (string.gsub(text, '^damaged: ', '')) end
+  end
+end
+
+-- Acts on one job. Where its record can't be worked with, the job is set aside and nobody else is harmed. Answers whether it went well, and
+-- what the act answered.
+local function guarded(act, ...)
+  journal = {}
+  local fine, word, more, last = pcall(act, ...)
+  local counted = journal
+  journal = nil
+  if fine then return true, word, more, last end
+  local why = fault_in(word)
+  if not why then error(word, 0) end
+  for at = 1, #counted, 3 do count(counted[at], counted[at + 1], -counted[at + 2]) end
+  return false, why
+end
+
+-- The same, and what can't be worked with is set aside.
+local function harmless(id, act, ...)
+  local fine, word, more = guarded(act, ...)
+  if fine then return word, more end
+  set_aside(id, word)
+end
+
+-- What a newer version wrote waits apart, by its version, until a worker comes that can read it. Nobody else waits for it.
+local function set_apart(id, state, version) redis.call('ZADD', key('newer'), version, state .. ' ' .. id) end
 
 -- Whether a try may still change what becomes of the job.
 local function is_open(job) return not FINISHED[job.state] and not job.swept end

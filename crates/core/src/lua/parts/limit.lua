@@ -11,7 +11,16 @@ local LEARNED = { 'good_us', 'depth', 'grown_us', 'cut_us', 'probing', 'told_us'
 local function limit_state()
   local state = {}
   local facts = redis.call('HMGET', key('state'), unpack(LEARNED))
+  local function is_lost(names)
+    for _, name in ipairs(names) do
+      if not state[name] then return true end
+    end
+    return false
+  end
   for index, name in ipairs(LEARNED) do state[name] = name == 'shut_why' and facts[index] or tonumber(facts[index]) end
+  -- What was damaged is learned again.
+  if state.good_us and (is_lost({ 'depth', 'grown_us', 'cut_us', 'probing' }) or state.good_us <= 0) then state.good_us = nil end
+  if state.told_us and not state.told_at_us then state.told_us = nil end
   return state
 end
 

@@ -29,6 +29,84 @@ local now_us = clock[1] * 1000000 + clock[2]
 local now = math.floor(now_us / 1000)
 local now_text = int(now)
 
+-- Damage: a key of another type than it should have, a counter that is not a number. It does not fail the script: the key is moved to
+-- `damaged:<name>` and the script continues as if there had been none; the counter is worked out again or restarts. `damaged` lists
+-- what was found. The record of a single job is not repaired here: the error is raised, and the job is set aside (job.lua).
+local server = redis
+local DAMAGED_MS, DAMAGED_MOST = 2592000000, 1000
+local function note_damage(what, why)
+  local list = base .. ':damaged'
+  if server.call('TYPE', list).ok ~= 'zset' then server.call('UNLINK', list) end
+  server.call('ZADD', list, now_text, what .. ': ' .. why)
+  server.call('ZREMRANGEBYRANK', list, 0, -DAMAGED_MOST - 1)
+  server.call('PEXPIRE', list, DAMAGED_MS)
+end
+
+-- The states of a job that has not come to its end.
+local UNFINISHED = { 'scheduled', 'queued', 'sending', 'deferred', 'unknown' }
+
+-- The queue's counters as its indexes have them. `queued` may count ids that have moved on.
+local function lists_length(list)
+  local sum = 0
+  for priority = 0, 9 do
+    local length = server.pcall('LLEN', base .. ':' .. list .. ':' .. priority)
+    if type(length) == 'number' then sum = sum + length end
+  end
+  return sum
+end
+local function zset_size(name)
+  local size = server.pcall('ZCARD', base .. ':' .. name)
+  return type(size) == 'number' and size or 0
+end
+local function counted_anew(state)
+  if state == 'sending' then return zset_size('leases') end
+  if state == 'unknown' then return zset_size('unknown') end
+  if state ~= 'queued' then return zset_size(state .. ':urgent') + zset_size(state .. ':normal') + zset_size(state .. ':low') end
+  local sum, lines = lists_length('ready'), server.pcall('ZRANGE', base .. ':lines', 0, 99)
+  for _, line in ipairs(lines.err and {} or lines) do sum = sum + lists_length('line:' .. line) end
+  return sum
+end
+local function recount()
+  for _, state in ipairs(UNFINISHED) do server.call('HSET', base .. ':n', state, int(counted_anew(state))) end
+end
+
+local function move_aside(where, why)
+  local name = string.sub(where, #base + 2)
+  server.call('RENAME', where, base .. ':damaged:' .. name)
+  server.call('PEXPIRE', base .. ':damaged:' .. name, DAMAGED_MS)
+  note_damage('key ' .. name, why)
+  if name == 'n' then recount() end
+end
+
+-- Whether it is the payload, hash or flight of one job.
+local function is_of_job(where)
+  local name = string.sub(where, #base + 2)
+  if #name == 28 then name = string.match(name, '^[hf]:(.*)$') or '' end
+  return #name == 26 and not string.find(name, '[^0-9A-Z]')
+end
+
+local function is_no_number(why) return string.find(why, 'not an integer', 1, true) or string.find(why, 'would overflow', 1, true) end
+
+-- A content whose count of jobs is lost is kept until the time of all of them is over.
+local UNKNOWN_JOBS = 1000000
+local function repair(why, command, where, field)
+  if type(where) ~= 'string' or string.sub(where, 1, #base + 1) ~= base .. ':' or is_of_job(where) then return end
+  if string.find(why, 'WRONGTYPE', 1, true) then return move_aside(where, why) end
+  if not is_no_number(why) then return end
+  if command ~= 'HINCRBY' then return move_aside(where, why) end
+  note_damage('counter ' .. field .. ' of ' .. string.sub(where, #base + 2), why)
+  server.call('HSET', where, field, string.sub(where, #base + 1, #base + 3) == ':a:' and UNKNOWN_JOBS or 0)
+end
+
+local redis = {
+  call = function(command, where, ...)
+    local reply = server.pcall(command, where, ...)
+    if type(reply) ~= 'table' or not reply.err then return reply end
+    repair(reply.err, command, where, ...)
+    return server.call(command, where, ...)
+  end,
+}
+
 local TOMBSTONE_MS = 86400000
 
 local function class_of(priority)
@@ -50,12 +128,17 @@ local function write_later(command, place, word, more)
   write[#write + 1] = more
 end
 
--- Counters: collected as well.
-local deltas = {}
+-- Counters: collected as well. While one job is looked at by itself, what is counted for it is kept in the journal too, so that it
+-- can be taken back.
+local deltas, journal = {}, nil
 local function count(where, field, by)
   local fields = deltas[where]
   if not fields then fields = {}; deltas[where] = fields end
   fields[field] = (fields[field] or 0) + by
+  if journal then
+    local size = #journal
+    journal[size + 1], journal[size + 2], journal[size + 3] = where, field, by
+  end
 end
 
 local this_minute
@@ -79,8 +162,6 @@ local function move(batch, from, to, jobs)
   end
 end
 
--- The states of a job that has not come to its end.
-local UNFINISHED = { 'scheduled', 'queued', 'sending', 'deferred', 'unknown' }
 local function unfinished(record)
   local counts = redis.call('HMGET', record, unpack(UNFINISHED))
   local sum = 0
@@ -127,14 +208,48 @@ local function keeps_its_number(fields)
   return sum == 0
 end
 
+-- A batch's counter that was lost: with the others it adds up to the total. `done` are the counters that this settling has changed already.
+local STATES = { 'scheduled', 'queued', 'sending', 'deferred', 'unknown', 'sent', 'failed', 'cancelled' }
+local function added_up(where, field, fields, done)
+  local function before(name)
+    local value = tonumber(redis.call('HGET', where, name)) or 0
+    return done[name] and value - fields[name] or value
+  end
+  local sum = 0
+  for _, state in ipairs(STATES) do
+    if state ~= field then sum = sum + before(state) end
+  end
+  return field == 'total' and sum or before('total') - sum
+end
+
+-- What the counter is with the change. The indexes of the queue have changed by now, so counters taken from them are complete.
+local function changed(where, field, by, fields, done)
+  local reply = server.pcall('HINCRBY', where, field, by)
+  if type(reply) == 'number' then return reply end
+  if where == queue_counters and string.find(reply.err, 'WRONGTYPE', 1, true) then
+    move_aside(where, reply.err)
+    for _, state in ipairs(UNFINISHED) do done[state] = true end
+    return done[field] and by or server.call('HINCRBY', where, field, by)
+  end
+  if not is_no_number(reply.err) then return redis.call('HINCRBY', where, field, by) end
+  note_damage('counter ' .. field .. ' of ' .. string.sub(where, #base + 2), reply.err)
+  local value = by
+  if where == queue_counters and not string.find(field, '_total$') then value = counted_anew(field) end
+  if string.sub(where, #base + 1, #base + 3) == ':b:' then value = math.max(added_up(where, field, fields, done) + by, 0) end
+  server.call('HSET', where, field, int(value))
+  return value
+end
+
 -- Makes what was collected.
 local function settle()
   for _, write in pairs(later) do redis.call(unpack(write)) end
   later = {}
   local prefix = base .. ':b:'
   for where, fields in pairs(deltas) do
+    local done = {}
     for field, by in pairs(fields) do
-      local is_new = by ~= 0 and redis.call('HINCRBY', where, field, by) == by
+      local is_new = by ~= 0 and not done[field] and changed(where, field, by, fields, done) == by
+      done[field] = true
       if is_new and where == this_minute then redis.call('PEXPIRE', where, 90000000) end
     end
     if string.sub(where, 1, #prefix) == prefix and not keeps_its_number(fields) then settle_batch(where) end

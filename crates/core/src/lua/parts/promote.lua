@@ -2,7 +2,7 @@
 local nothing_waits = false
 local function anything_waits()
   if nothing_waits and not puts_off then return false end
-  local waiting = { key('lines') }
+  local waiting = { key('lines'), key('newer') }
   for _, class in ipairs(CLASSES) do
     waiting[#waiting + 1] = key('scheduled:' .. class)
     waiting[#waiting + 1] = key('deferred:' .. class)
@@ -11,27 +11,53 @@ local function anything_waits()
   return not nothing_waits
 end
 
+-- A job whose time has come goes to its list. An entry for one that is in another state is wrong, and goes.
+local function promote_job(id, state, waiting)
+  local job, why, version = load(id)
+  if why == 'missing' then broken('its payload is gone') end
+  redis.call('ZREM', waiting, id)
+  if why == 'newer' then return set_apart(id, state, version) end
+  if why == 'stranger' then return note_damage('entry of ' .. state, string.sub(id, 1, 100)) end
+  if not job or job.state ~= state then return end
+  if job.swept then return to_finished(job, 'cancelled', 'batch') end
+  if state == 'deferred' then set(job, 'state', 'queued') end
+  make_ready(job, false, id)
+  move(job.batch, state, 'queued')
+end
+
+-- What waited apart for a version that can read it.
+local function take_in(entry)
+  local state, id = string.match(entry, '^(%l+) (.*)$')
+  local job, why = load(id or '')
+  if why == 'newer' then return end
+  redis.call('ZREM', key('newer'), entry)
+  if not job or (job.state ~= state and job.state ~= 'queued') then return end
+  if state == 'deferred' then set(job, 'state', 'queued') end
+  make_ready(job, false, id)
+  if state ~= 'queued' then move(job.batch, state, 'queued') end
+end
+
+local function take_in_all(entries)
+  for _, entry in ipairs(entries) do
+    if not guarded(take_in, entry) then
+      redis.call('ZREM', key('newer'), entry)
+      set_aside(string.match(entry, '%S*$'), 'its record can not be read')
+    end
+  end
+end
+
 -- Moves at most `budget` jobs whose time has come to their ready lists, the urgent class first.
 -- Returns what is left of the budget.
 local function promote(budget)
   if not anything_waits() then return budget end
+  take_in_all(redis.call('ZRANGEBYSCORE', key('newer'), '-inf', VERSION, 'LIMIT', 0, budget))
   for _, class in ipairs(CLASSES) do
     for _, state in ipairs({ 'deferred', 'scheduled' }) do
       if budget <= 0 then return 0 end
       local waiting = key(state .. ':' .. class)
       for _, id in ipairs(redis.call('ZRANGEBYSCORE', waiting, '-inf', int(now), 'LIMIT', 0, budget)) do
         budget = budget - 1
-        local job, why = load(id)
-        -- What a newer version wrote stays where it is.
-        if why ~= 'newer' then redis.call('ZREM', waiting, id) end
-        if why == 'unreadable' then set_aside(id, state) end
-        if job and job.swept then
-          to_finished(job, 'cancelled', 'batch')
-        elseif job then
-          if state == 'deferred' then set(job, 'state', 'queued') end
-          make_ready(job, false, id)
-          move(job.batch, state, 'queued')
-        end
+        harmless(id, promote_job, id, state, waiting)
       end
     end
   end

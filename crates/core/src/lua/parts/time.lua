@@ -1,9 +1,10 @@
 -- Redis's own time, watched: after a stall or a jump of the clock no lease is believed to have run out
 -- before a whole lease has passed, so that those who were kept from renewing can.
--- Answers before when nobody is rescued, the length of the latest lease, and whether the queue is paused, which stands beside it.
+-- Answers before when nobody is rescued, the length of the latest lease, and, which stand beside it, whether the queue is paused and how many
+-- jobs of a newer version were met in a row.
 local DEFAULT_LEASE_MS = 15000
 local function watch_time()
-  local facts = redis.call('HMGET', key('n'), 'last_ms', 'lease_ms', 'no_rescue_before_ms', 'paused_ms')
+  local facts = redis.call('HMGET', key('n'), 'last_ms', 'lease_ms', 'no_rescue_before_ms', 'paused_ms', 'newer_in_a_row')
   local last, lease = tonumber(facts[1]), tonumber(facts[2]) or DEFAULT_LEASE_MS
   redis.call('HSET', key('n'), 'last_ms', int(now))
   local grace = tonumber(facts[3]) or 0
@@ -15,7 +16,7 @@ local function watch_time()
     grace = now + lease
     redis.call('HSET', key('n'), 'no_rescue_before_ms', int(grace))
   end
-  return grace, tonumber(facts[2]), facts[4] and true or false
+  return grace, tonumber(facts[2]), facts[4] and true or false, tonumber(facts[5]) or 0
 end
 
 -- The workers of the queue, each with when it was last heard and the run of the server that it then spoke to.
