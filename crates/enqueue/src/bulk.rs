@@ -6,6 +6,7 @@ use postroom_core::{
     Addressee, BatchId, InvalidInput, Mail, Pace, QueueName, Settings, Store,
     store::{JobTerms, NewBatch, NewJob, Parcel},
 };
+use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -95,8 +96,10 @@ impl<'a> Bulk<'a> {
         let (id, key) = self.id(store, &queue).await?;
         let name = self.name.or_else(|| self.shared.template.clone()).unwrap_or_else(|| "bulk".to_owned());
         let template = self.shared.template.clone();
-        let batch =
-            NewBatch { id: id.clone(), name, retention: terms.policy.retention, shared: self.shared, pace: self.pace };
+        let mut shared = self.shared;
+        // What the batch shares outlives its mails: sensitive variables go with each of them, and end with it.
+        let vars = if terms.sensitive { mem::take(&mut shared.vars) } else { Map::new() };
+        let batch = NewBatch { id: id.clone(), name, retention: terms.policy.retention, shared, pace: self.pace };
         let unkept = Unkept::open(store, Opening { batch, key, notify: self.notify }).await?;
         announce(store, &queue).await;
         let chunk = Chunk { terms, template: template.clone(), jobs: Vec::with_capacity(CHUNK), bytes: 0 };
@@ -105,6 +108,7 @@ impl<'a> Bulk<'a> {
             checker: self.postroom.checker().await?,
             id,
             template,
+            vars,
             options: self.options,
             next: 0,
             known: 0,
@@ -134,6 +138,8 @@ pub struct BulkInput<'a> {
     checker: Checker<'a>,
     id: BatchId,
     template: Option<String>,
+    /// Sensitive variables that all mails share.
+    vars: Map<String, Value>,
     options: Options,
     next: u64,
     known: u64,
@@ -184,7 +190,8 @@ impl BulkInput<'_> {
     /// that broke off can be said again.
     ///
     /// Of the first ones, and of those that are large, it is found out whether they can be sent, as far as that can be known here.
-    pub async fn add(&mut self, own: Mail) -> Result<()> {
+    pub async fn add(&mut self, mut own: Mail) -> Result<()> {
+        own.vars = with_shared(own.vars, &self.vars);
         self.check(&own)?;
         self.keep_terms_of(own.template.as_ref()).await?;
         self.chunk.bytes += own.content_bytes();
@@ -227,7 +234,11 @@ impl BulkInput<'_> {
         }
         let template = template.cloned();
         self.flush().await?;
-        self.chunk.terms = self.options.terms(self.settings, self.id.queue(), template.as_deref())?;
+        let terms = self.options.terms(self.settings, self.id.queue(), template.as_deref())?;
+        if terms.sensitive && !self.unkept.shared().vars.is_empty() {
+            return Err(sensitive_late(template.as_deref()).into());
+        }
+        self.chunk.terms = terms;
         self.chunk.template = template;
         Ok(())
     }
@@ -257,4 +268,26 @@ impl BulkInput<'_> {
         }
         Ok(())
     }
+}
+
+/// A row's variables, and those that it lacks from what all rows share.
+fn with_shared(own: Map<String, Value>, shared: &Map<String, Value>) -> Map<String, Value> {
+    if shared.is_empty() {
+        return own;
+    }
+    let mut all = shared.clone();
+    all.extend(own);
+    all
+}
+
+/// The variables that all mails share are stored with the batch by then, for as long as its result is kept.
+fn sensitive_late(template: Option<&str>) -> InvalidInput {
+    let name = template.unwrap_or_default();
+    InvalidInput::new(
+        "template",
+        format!(
+            "the variables of {name:?} are sensitive, but the bulk shares variables under another template, which are kept \
+             with its result: make {name:?} the template of the bulk, or put the variables into the rows"
+        ),
+    )
 }

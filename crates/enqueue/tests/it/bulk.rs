@@ -230,3 +230,35 @@ fn who_is_told_of_the_end_has_an_address_or_a_url() {
         assert_eq!(desk.status(&id)["total"], 1);
     }
 }
+
+/// What all rows share is kept as long as the batch's result; sensitive variables end with their mails.
+#[test]
+fn sensitive_variables_of_a_bulk_go_with_each_mail() {
+    let desk = Desk::new();
+    desk.file("postroom.toml", "[template.reset]\nsensitive = true\n");
+    desk.file("templates/reset/subject.txt", "Reset");
+    desk.file("templates/reset/body.txt", "{{ token }} {{ name }} {{ site }}");
+    desk.file("people.csv", "to,name\nann@example.org,Ann\nben@example.org,Ben\n");
+    let token = "token=s3cret-t0ken";
+    let batch = desk.ok(&["bulk", "--template", "reset", "--var", token, "--var", "site=Here", "--csv", "people.csv"]);
+    assert!(!desk.stored("c:", &batch).contains("s3cret"), "{}", desk.stored("c:", &batch));
+    let jobs = desk.ok(&["list", "--batch", &batch, "--json"]);
+    assert_eq!(jobs.lines().count(), 2);
+    for line in jobs.lines() {
+        let job: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let id = job["id"].as_str().expect("an id");
+        assert!(desk.stored("", id).contains("s3cret"), "the worker needs it");
+        desk.ok(&["cancel", id]);
+        assert!(!desk.stored("", id).contains("s3cret"), "{}", desk.stored("", id));
+    }
+    // A template of a row that is sensitive, under variables that are kept.
+    desk.file("templates/news/subject.txt", "News");
+    desk.file("templates/news/body.txt", "{{ token }}");
+    desk.file(
+        "rows.jsonl",
+        "{\"to\":\"ann@example.org\",\"template\":\"reset\",\"vars\":{\"name\":\"Ann\",\"site\":\"x\"}}\n",
+    );
+    let ran = desk.run(&["bulk", "--template", "news", "--var", token, "--jsonl", "rows.jsonl"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    ran.says(&["template", "sensitive", "put the variables into the rows"]);
+}

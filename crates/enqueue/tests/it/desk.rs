@@ -112,6 +112,18 @@ impl Desk {
         serde_json::from_str(&self.ok(&["status", id, "--json"])).expect("JSON")
     }
 
+    /// The string that is stored of a job (`kind` empty) or a batch (`c:`: what its mails share).
+    pub(crate) fn stored(&self, kind: &str, id: &str) -> String {
+        let prefix = self.env.iter().find(|(name, _)| name == "POSTROOM_PREFIX").map_or("", |(_, prefix)| prefix);
+        let queue = if kind.is_empty() {
+            id.rsplit_once('-').expect("an id").0
+        } else {
+            id.split('.').nth(1).expect("a batch")
+        };
+        let name = if kind.is_empty() { id.rsplit('-').next().unwrap_or_default() } else { id };
+        PrivateRedis::shared().ask(&["GET", &format!("{{{prefix}:{queue}}}:{kind}{name}")])
+    }
+
     /// `postroom`, set up for this desk.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_postroom"));

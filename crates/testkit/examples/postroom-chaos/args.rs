@@ -96,6 +96,8 @@ pub(crate) enum Scenario {
     Sigterm,
     /// Of 1,000 scheduled mails 500 are cancelled, then everything is killed
     ScheduledCancelled,
+    /// Records in Redis are mutated at random while mail is sent
+    DamagedRecords,
     /// One mail each 5 s in a bulk, while its worker is stopped and killed
     BulkDelay,
     /// Two mails a second, a newsletter that waits, and urgent mail

@@ -108,6 +108,11 @@ impl Crew {
         self.members[index].terminate();
     }
 
+    /// How many of them run.
+    pub(crate) fn alive(&mut self) -> usize {
+        self.members.iter_mut().map(|member| usize::from(member.is_running())).sum()
+    }
+
     /// How it ended, if it did within the limit.
     pub(crate) async fn ended(&mut self, index: usize, limit: Duration) -> Option<ExitStatus> {
         let end = tokio::time::Instant::now() + limit;

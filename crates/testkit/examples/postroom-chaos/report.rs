@@ -38,6 +38,11 @@ impl Report {
         self.checks.push(Check { required: required.into(), seen: seen.to_string(), holds });
     }
 
+    /// That there is nothing of the kind.
+    pub(crate) fn none(&mut self, what: &str, found: &[String]) {
+        self.check(format!("0 {what}"), few(found), found.is_empty());
+    }
+
     /// That something was no more than `most`.
     pub(crate) fn at_most(&mut self, what: &str, most: usize, seen: usize) {
         let required = if most == 0 { format!("0 {what}") } else { format!("at most {most} {what}") };

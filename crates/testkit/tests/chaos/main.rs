@@ -15,7 +15,7 @@ const AT_A_TIME: usize = 5;
 const VOID: i32 = 3;
 const LIMIT: Duration = Duration::from_secs(240);
 
-const RUNS: [&[&str]; 29] = [
+const RUNS: [&[&str]; 30] = [
     // The longest first.
     &["--seed", "1", "--minutes", "0.25", "--jobs", "900"],
     &["--seed", "2", "--minutes", "0.25", "--jobs", "900", "--on-unknown", "resend"],
@@ -36,6 +36,7 @@ const RUNS: [&[&str]; 29] = [
     &["scheduled-cancelled"],
     &["scheduled-cancelled", "--on-unknown", "resend"],
     &["worker-clocks"],
+    &["damaged-records"],
     &["batch-steered"],
     &["limit"],
     &["bulk-delay"],

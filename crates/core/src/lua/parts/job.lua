@@ -356,6 +356,18 @@ local function check_missing(id)
   if not FINISHED[redis.call('HGET', hash_key(id), 'state') or ''] then broken('its payload is gone') end
 end
 
+-- Whether the lists of what was sent have the job: those of the hours after its id was made, and the latest two.
+local DIGITS, LISTED_MOST = '0123456789ABCDEFGHJKMNPQRSTVWXYZ', 200000
+local function is_filed_sent(id)
+  local ms = 0
+  for at = 1, 10 do ms = ms * 32 + string.find(DIGITS, string.sub(id, at - 27, at - 27), 1, true) - 1 end
+  local first, latest = math.floor(ms / HOUR_MS), math.floor(now / HOUR_MS)
+  for _, hour in ipairs({ first, first + 1, latest - 1, latest }) do
+    if redis.call('LPOS', key('sent:' .. int(hour)), short_id(id), 'MAXLEN', LISTED_MOST) then return true end
+  end
+  return false
+end
+
 -- The state that the indexes have the job in.
 local function indexed_as(id)
   local function is_in(index) return redis.call('ZSCORE', key(index), id) end
@@ -371,7 +383,7 @@ local function indexed_as(id)
     if redis.call('ZSCORE', key('newer'), state .. ' ' .. id) then return state end
   end
   local state = server.pcall('HGET', hash_key(id), 'state')
-  return state == 'sent' and state or 'queued'
+  return (state == 'sent' or is_filed_sent(id)) and 'sent' or 'queued'
 end
 
 -- The batch of a job whose record may be damaged: as its header says, or its flight, or else one of the latest 1,000 whose id begins as

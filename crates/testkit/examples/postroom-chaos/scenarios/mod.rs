@@ -2,6 +2,7 @@
 
 mod clocks;
 mod crowd;
+mod damage;
 mod endings;
 mod limits;
 mod network;
@@ -27,7 +28,7 @@ use std::time::Duration;
 
 /// Plays one.
 pub(crate) async fn run(scenario: Scenario, args: &Args) -> Report {
-    let play = Play { scale: Scale::of(args), on_unknown: args.on_unknown, logs: args.logs };
+    let play = Play { scale: Scale::of(args), seed: args.seed, on_unknown: args.on_unknown, logs: args.logs };
     let name = scenario.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
     let quick = if args.quick { " --quick" } else { "" };
     let report = Report::new(format!("{name} --on-unknown {}{quick}", args.on_unknown.as_str()));
@@ -53,6 +54,7 @@ pub(crate) async fn run(scenario: Scenario, args: &Args) -> Report {
         Scenario::ServerConnections => pace::server_connections(play, report).await,
         Scenario::Resend => provider::resend(play, report).await,
         Scenario::UrgentLimited => pace::urgent_limited(play, report).await,
+        Scenario::DamagedRecords => damage::records(play, report).await,
         Scenario::ScheduledCancelled => endings::scheduled_cancelled(play, report).await,
     }
 }
@@ -61,6 +63,8 @@ pub(crate) async fn run(scenario: Scenario, args: &Args) -> Report {
 #[derive(Clone, Copy, Debug)]
 struct Play {
     scale: Scale,
+    /// What is done at random follows from it.
+    seed: u64,
     on_unknown: OnUnknown,
     logs: bool,
 }

@@ -1,0 +1,346 @@
+//! Records in Redis that are damaged at random while mail is going out.
+
+use super::{Play, slow};
+use crate::{
+    crew::Crew,
+    load::{Load, recipient},
+    report::Report,
+    site::Site,
+};
+use fastrand::Rng;
+use postroom_testkit::PrivateRedis;
+use serde_json::Value;
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+const WORKERS: usize = 3;
+const CONCURRENCY: usize = 30;
+/// The most log lines of a worker at level WARN or ERROR.
+const MOST_LINES: usize = 100;
+const UNFINISHED: [&str; 4] = ["scheduled", "queued", "sending", "deferred"];
+
+/// Victims' records, and what all jobs share, are mutated at random while good mails and victims are sent. Good mails are those of which no
+/// own record is touched.
+pub(super) async fn records(play: Play, mut report: Report) -> Report {
+    let (good, victims, mutations) = play.scale.pick((20_000, 1_500, 2_000), (2_000, 300, 400));
+    let site = play.site(PrivateRedis::start().await, None).await;
+    slow(&site, Duration::from_millis(40));
+    let mut load = Load::new(&site);
+    // By turns, so that victims are met all the time.
+    let mut good_ones = BTreeSet::new();
+    let mut batches = Vec::new();
+    for _ in 0..10 {
+        let (_, first) = load.bulk(good / 10, &[]).await;
+        good_ones.extend(first..first + good / 10);
+        batches.push(load.bulk(victims / 10, &[]).await.0);
+    }
+    let mut mutator = Mutator::of(&site, play.seed, &batches).await;
+    let mut crew = Crew::workers(&site, WORKERS, CONCURRENCY).await;
+    let pace = play.scale.seconds(20.0, 3.0) / u32::try_from(mutations).unwrap_or(1);
+    for _ in 0..mutations {
+        mutator.mutate();
+        tokio::time::sleep(pace).await;
+    }
+    let over = Instant::now();
+    let arrived = site.smtp.received_count();
+    let settled = settled(&site, &batches, &good_ones, play.scale.patience()).await;
+    close(play, &mut report, &site, &mut crew, &mutator, &good_ones, settled).await;
+    report.note(format!(
+        "seed {}: {arrived} mails had arrived when the last of {mutations} mutations was made",
+        play.seed
+    ));
+    report.within(
+        "all is settled after the last mutation",
+        play.scale.lease() + play.scale.patience(),
+        Some(over.elapsed()),
+    );
+    report
+}
+
+async fn close(
+    play: Play,
+    report: &mut Report,
+    site: &Site,
+    crew: &mut Crew,
+    mutator: &Mutator,
+    good_ones: &BTreeSet<usize>,
+    victims: Vec<Value>,
+) {
+    let mut copies = std::collections::BTreeMap::<String, usize>::new();
+    for to in site.smtp.received().into_iter().flat_map(|mail| mail.rcpt_to) {
+        *copies.entry(to).or_default() += 1;
+    }
+    let number = |to: usize| copies.get(&recipient(to)).copied().unwrap_or(0);
+    let once = good_ones.iter().filter(|to| number(**to) == 1).count();
+    report.check(
+        "every good mail arrives exactly once",
+        format!("{once} of {}", good_ones.len()),
+        once == good_ones.len(),
+    );
+    let twice = copies.values().filter(|copies| **copies > 1).count();
+    report.at_most("mails that arrive twice", 0, twice);
+    let text = |job: &Value, field: &str| job[field].as_str().unwrap_or_default().to_owned();
+    let of_state = |state: &str| victims.iter().filter(|job| text(job, "state") == state).count();
+    let told =
+        |job: &Value| format!("{} is {}: {}", text(job, "id"), text(job, "state"), text(&job["error"], "message"));
+    let left: Vec<String> = victims.iter().filter(|job| is_left(job)).map(told).collect();
+    report.none("damaged jobs that nobody sets aside", &left);
+    let failed = victims.iter().filter(|job| job["state"] == "failed");
+    let unexplained = failed.filter(|job| text(&job["error"], "message").is_empty()).count();
+    report.at_most("failed without an error", 0, unexplained);
+    let newer = victims.iter().filter(|job| text(&job["error"], "code") == "newer").count();
+    report.note(format!(
+        "{} of {} victims were mutated: {} jobs set aside, {} in doubt, {} sent, {newer} wait for a newer version",
+        mutator.hurt.len(),
+        mutator.jobs.len(),
+        of_state("failed"),
+        of_state("unknown"),
+        of_state("sent"),
+    ));
+    report.at_most("workers that died", 0, WORKERS - crew.alive());
+    let lines = |text: &str| text.lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).count();
+    report.at_most("log lines at level WARN or ERROR", MOST_LINES * WORKERS, lines(&crew.logs()));
+    play.tell_logs(report, crew);
+}
+
+/// Whether the job waits for ever. What a newer version wrote waits for a newer worker.
+fn is_left(job: &Value) -> bool {
+    let state = job["state"].as_str().unwrap_or_default();
+    UNFINISHED.contains(&state) && job["error"]["code"] != "newer"
+}
+
+/// Waits until the good mails have arrived and no victim waits; returns the victims.
+async fn settled(site: &Site, batches: &[String], good: &BTreeSet<usize>, patience: Duration) -> Vec<Value> {
+    let end = Instant::now() + patience;
+    loop {
+        let arrived: BTreeSet<String> = site.smtp.received().into_iter().flat_map(|mail| mail.rcpt_to).collect();
+        let all_good = good.iter().all(|to| arrived.contains(&recipient(*to)));
+        let mut victims = Vec::new();
+        for batch in batches.iter().filter(|_| all_good) {
+            victims.extend(site.json(&["list", "--batch", batch, "--limit", "100000"]).await);
+        }
+        if Instant::now() > end || (all_good && !victims.iter().any(is_left)) {
+            return victims;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// Mutates records of victims and of the queue.
+struct Mutator {
+    redis: Arc<PrivateRedis>,
+    rng: Rng,
+    base: String,
+    batches: Vec<String>,
+    /// The ids of the victims.
+    jobs: Vec<String>,
+    /// Those whose records nothing has touched.
+    whole: Vec<String>,
+    hurt: BTreeSet<String>,
+}
+
+fn shuffled(jobs: &[String], rng: &mut Rng) -> Vec<String> {
+    let mut jobs = jobs.to_vec();
+    rng.shuffle(&mut jobs);
+    jobs
+}
+
+impl Mutator {
+    async fn of(site: &Site, seed: u64, batches: &[String]) -> Self {
+        let mut jobs = Vec::new();
+        for batch in batches {
+            let listed = site.json(&["list", "--batch", batch, "--limit", "100000"]).await;
+            jobs.extend(listed.iter().filter_map(|job| job["id"].as_str().map(str::to_owned)));
+        }
+        let mut rng = Rng::with_seed(seed);
+        Self {
+            redis: site.redis(),
+            whole: shuffled(&jobs, &mut rng),
+            rng,
+            base: "{chaos:bulk}".to_owned(),
+            batches: batches.to_vec(),
+            jobs,
+            hurt: BTreeSet::new(),
+        }
+    }
+
+    fn ask(&self, command: &str, key: &str, words: &[&str]) -> String {
+        let key = format!("{}:{key}", self.base);
+        self.redis.ask(&[&[command, &key], words].concat())
+    }
+
+    fn mutate(&mut self) {
+        match self.rng.u8(..20) {
+            0..6 => self.payload(),
+            6..10 => self.hash(),
+            10..14 => self.flight(),
+            14..16 => self.list(),
+            16..18 => self.zset(),
+            18 => self.batch(),
+            _ => self.queue(),
+        }
+    }
+
+    /// A victim whose own record is whole, by its 26 characters. Where none is left, one that was hurt before.
+    fn victim(&mut self) -> String {
+        let whole = self.whole.pop();
+        let id = whole.unwrap_or_else(|| self.jobs[self.rng.usize(..self.jobs.len())].clone());
+        let short = id.rsplit('-').next().unwrap_or_default().to_owned();
+        self.hurt.insert(id);
+        short
+    }
+
+    fn garbage(&mut self) -> String {
+        let length = self.rng.usize(0..40);
+        (0..length).map(|_| self.rng.char('\u{20}'..'\u{17f}')).collect()
+    }
+
+    /// Replaces a key by one of another type.
+    fn retype(&mut self, key: &str) {
+        self.ask("DEL", key, &[]);
+        match self.rng.u8(..4) {
+            0 => self.ask("RPUSH", key, &["garbage"]),
+            1 => self.ask("HSET", key, &["garbage", "1"]),
+            2 => self.ask("ZADD", key, &["1", "garbage"]),
+            _ => self.ask("SADD", key, &["garbage"]),
+        };
+    }
+
+    fn payload(&mut self) {
+        let short = self.victim();
+        let old = self.ask("GET", &short, &[]);
+        match self.rng.u8(..8) {
+            0 => self.retype(&short),
+            1 => drop(self.ask("DEL", &short, &[])),
+            2 => drop(self.ask("SET", &short, &[""])),
+            3 => {
+                let garbage = self.garbage();
+                self.ask("SET", &short, &[&garbage]);
+            }
+            4 => {
+                let end = self.rng.usize(0..=old.chars().count());
+                self.ask("SET", &short, &[&old.chars().take(end).collect::<String>()]);
+            }
+            5 if self.rng.u8(..20) == 0 => {
+                let version = self.rng.u32(2..100);
+                self.ask("SET", &short, &[&format!("{version} unknown\n{{}}")]);
+            }
+            _ => {
+                // Bytes of the header, which begins with the version, or of the mail.
+                let mut bytes = old.into_bytes();
+                for _ in 0..self.rng.usize(1..6) {
+                    if bytes.len() > 2 {
+                        let at = self.rng.usize(2..bytes.len());
+                        bytes[at] = self.rng.u8(0x20..0x7f);
+                    }
+                }
+                self.ask("SET", &short, &[&String::from_utf8_lossy(&bytes)]);
+            }
+        }
+    }
+
+    fn hash(&mut self) {
+        let key = format!("h:{}", self.victim());
+        let fields = [
+            "fence",
+            "state",
+            "attempt",
+            "tries",
+            "recipients",
+            "settled",
+            "retried_ms",
+            "resends",
+            "begun_ms",
+            "generation",
+        ];
+        let field = fields[self.rng.usize(..fields.len())];
+        let garbage = self.garbage();
+        match self.rng.u8(..4) {
+            0 => self.retype(&key),
+            1 => {
+                self.ask("DEL", &key, &[]);
+                self.ask("SET", &key, &[&garbage]);
+            }
+            _ => drop(self.ask("HSET", &key, &[field, &format!("x{garbage}")])),
+        }
+    }
+
+    fn flight(&mut self) {
+        let key = format!("f:{}", self.victim());
+        let garbage = self.garbage();
+        match self.rng.u8(..4) {
+            0 => self.retype(&key),
+            1 => drop(self.ask("SET", &key, &["1 worker 5"])),
+            _ => drop(self.ask("SET", &key, &[&format!("x{garbage}")])),
+        }
+    }
+
+    /// Garbage among the ids, and ids that stand twice.
+    fn list(&mut self) {
+        let garbage = self.garbage();
+        let twice = self.jobs[self.rng.usize(..self.jobs.len())].clone();
+        let member = if self.rng.bool() { garbage } else { twice };
+        let list = format!("ready:{}", if self.rng.bool() { 5 } else { self.rng.u8(0..10) });
+        let command = if self.rng.bool() { "LPUSH" } else { "RPUSH" };
+        self.ask(command, &list, &[&member]);
+    }
+
+    /// Garbage, and victims in an index that they do not belong into.
+    fn zset(&mut self) {
+        let names = [
+            "scheduled:normal",
+            "scheduled:urgent",
+            "deferred:low",
+            "deferred:normal",
+            "expiring",
+            "leases",
+            "lines",
+            "sent",
+            "failed",
+        ];
+        let name = names[self.rng.usize(..names.len())];
+        let garbage = self.garbage();
+        let member = if self.rng.bool() { garbage } else { self.jobs[self.rng.usize(..self.jobs.len())].clone() };
+        self.ask("ZADD", name, &["1", &member]);
+    }
+
+    /// A counter of a victims' batch, or all of it.
+    fn batch(&mut self) {
+        let key = format!("b:{}", self.batches[self.rng.usize(..self.batches.len())]);
+        let fields = ["queued", "sending", "sent", "failed", "pace_us", "next_us"];
+        let field = fields[self.rng.usize(..fields.len())];
+        self.ask("HSET", &key, &[field, "x"]);
+    }
+
+    /// Counters of the queue, and keys that hold nothing that would be lost.
+    fn queue(&mut self) {
+        if self.rng.bool() {
+            let fields =
+                ["queued", "sending", "sent_total", "lease_ms", "last_ms", "no_rescue_before_ms", "newer_in_a_row"];
+            let field = fields[self.rng.usize(..fields.len())];
+            self.ask("HSET", "n", &[field, "x"]);
+            return;
+        }
+        let names = [
+            "n",
+            "workers",
+            "run",
+            "wake",
+            "wake:urgent",
+            "ready:0",
+            "ready:9",
+            "lines",
+            "expiring",
+            "failed",
+            "newer",
+            "damaged",
+            "notices",
+        ];
+        let name = names[self.rng.usize(..names.len())];
+        self.ask("DEL", name, &[]);
+        self.ask("SET", name, &["garbage"]);
+    }
+}
