@@ -99,7 +99,8 @@ local function expire(id)
   local job, why = readable('expiring', id)
   if why ~= 'newer' then redis.call('ZREM', key('expiring'), id) end
   -- One that is being sent is judged by its begin or its next claim.
-  if job and (job.state == 'scheduled' or job.state == 'queued' or job.state == 'deferred') and not job.swept then
+  local waits = job and (job.state == 'scheduled' or job.state == 'queued' or job.state == 'deferred') and not job.swept
+  if waits and job.expires_ms > 0 and now >= job.expires_ms then
     to_finished(job, 'cancelled', 'expired')
     expired = expired + 1
   end

@@ -251,14 +251,4 @@ fn sensitive_variables_of_a_bulk_go_with_each_mail() {
         desk.ok(&["cancel", id]);
         assert!(!desk.stored("", id).contains("s3cret"), "{}", desk.stored("", id));
     }
-    // A template of a row that is sensitive, under variables that are kept.
-    desk.file("templates/news/subject.txt", "News");
-    desk.file("templates/news/body.txt", "{{ token }}");
-    desk.file(
-        "rows.jsonl",
-        "{\"to\":\"ann@example.org\",\"template\":\"reset\",\"vars\":{\"name\":\"Ann\",\"site\":\"x\"}}\n",
-    );
-    let ran = desk.run(&["bulk", "--template", "news", "--var", token, "--jsonl", "rows.jsonl"]);
-    assert_eq!(ran.code, 2, "{ran:?}");
-    ran.says(&["template", "sensitive", "put the variables into the rows"]);
 }

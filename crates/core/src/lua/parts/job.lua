@@ -376,13 +376,14 @@ local function indexed_as(id)
     if is_in('scheduled:' .. class) then return 'scheduled' end
     if is_in('deferred:' .. class) then return 'deferred' end
   end
-  for _, state in ipairs({ 'unknown', 'failed', 'cancelled' }) do
-    if is_in(state) then return state end
-  end
-  for _, state in ipairs({ 'scheduled', 'deferred' }) do
-    if redis.call('ZSCORE', key('newer'), state .. ' ' .. id) then return state end
-  end
+  -- Of one that has ended the hash says so too, if it can be read.
   local state = server.pcall('HGET', hash_key(id), 'state')
+  for _, index in ipairs({ 'unknown', 'failed', 'cancelled' }) do
+    if (state == index or type(state) == 'table') and is_in(index) then return index end
+  end
+  for _, before in ipairs({ 'scheduled', 'deferred' }) do
+    if redis.call('ZSCORE', key('newer'), before .. ' ' .. id) then return before end
+  end
   return (state == 'sent' or is_filed_sent(id)) and 'sent' or 'queued'
 end
 

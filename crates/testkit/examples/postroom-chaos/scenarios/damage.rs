@@ -84,8 +84,10 @@ async fn close(
     report.at_most("mails that arrive twice", 0, twice);
     let text = |job: &Value, field: &str| job[field].as_str().unwrap_or_default().to_owned();
     let of_state = |state: &str| victims.iter().filter(|job| text(job, "state") == state).count();
-    let told =
-        |job: &Value| format!("{} is {}: {}", text(job, "id"), text(job, "state"), text(&job["error"], "message"));
+    let told = |job: &Value| {
+        let id = text(job, "id");
+        format!("{id} is {}: {} ({})", text(job, "state"), text(&job["error"], "message"), mutator.places(&id))
+    };
     let left: Vec<String> = victims.iter().filter(|job| is_left(job)).map(told).collect();
     report.none("damaged jobs that nobody sets aside", &left);
     let failed = victims.iter().filter(|job| job["state"] == "failed");
@@ -170,6 +172,16 @@ impl Mutator {
     fn ask(&self, command: &str, key: &str, words: &[&str]) -> String {
         let key = format!("{}:{key}", self.base);
         self.redis.ask(&[&[command, &key], words].concat())
+    }
+
+    /// Where a job stands, for a failure.
+    fn places(&self, id: &str) -> String {
+        let short = id.rsplit('-').next().unwrap_or_default();
+        let ready = self.ask("LPOS", "ready:5", &[id]);
+        let lease = self.ask("ZSCORE", "leases", &[id]);
+        let flight = self.ask("GET", &format!("f:{short}"), &[]);
+        let hash = self.ask("HGETALL", &format!("h:{short}"), &[]);
+        format!("in ready:5 at {ready:?}, lease {lease:?}, flight {flight:?}, hash {hash:?}")
     }
 
     fn mutate(&mut self) {
