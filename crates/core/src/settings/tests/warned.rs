@@ -56,9 +56,7 @@ fn a_webhook_secret_that_can_be_guessed() {
         let warnings = from_env(&[("NOTIFY_WEBHOOK_SECRET", secret)]).expect("settings").warnings();
         let told = length.map(|length| format!("NOTIFY_WEBHOOK_SECRET has {length} bytes"));
         assert_eq!(warnings.len(), usize::from(told.is_some()), "{secret}: {warnings:?}");
-        assert!(
-            told.is_none_or(|told| warnings[0].starts_with(&told) && !warnings[0].contains(secret)),
-            "{warnings:?}"
-        );
+        assert!(told.is_none_or(|told| warnings[0].starts_with(&told)), "{warnings:?}");
+        assert!(secret.len() == 1 || !warnings.concat().contains(secret), "{warnings:?}");
     }
 }
