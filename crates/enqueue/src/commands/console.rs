@@ -82,14 +82,11 @@ fn json(value: &impl Serialize) -> String {
         return json;
     }
     // They are within strings, where an escape means the same.
-    json.chars().fold(String::with_capacity(json.len() + 16), |mut text, c| {
-        if acts(c) {
-            text.push_str(&format!("\\u{:04x}", u32::from(c)))
-        } else {
-            text.push(c)
-        }
-        text
-    })
+    let mut text = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if acts(c) { text.push_str(&format!("\\u{:04x}", u32::from(c))) } else { text.push(c) }
+    }
+    text
 }
 
 #[cfg(test)]
