@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use postroom_beat::{Args, run};
-use postroom_core::{Error, InvalidInput, Settings, Shutdown, telemetry};
+use postroom_core::{Error, EscapedLines, InvalidInput, Settings, Shutdown, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     match start(&Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", EscapedLines(format_args!("{error:#}")));
             ExitCode::from(if is_of_settings(&error) { 2 } else { 1 })
         }
     }

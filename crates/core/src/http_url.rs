@@ -33,8 +33,14 @@ impl HttpUrl {
     }
 
     pub(crate) fn is_on_this_machine(&self) -> bool {
-        self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        is_on_this_machine(&self.host)
     }
+}
+
+/// Whether a host is this machine by its name (RFC 6761 §6.3) or address; names are not looked up.
+pub(crate) fn is_on_this_machine(host: &str) -> bool {
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn usual_port(secure: bool) -> u16 {

@@ -1,16 +1,23 @@
 //! Log lines, to standard error.
 
-use std::io::{self, IsTerminal};
+use std::{
+    fmt::Debug,
+    io::{self, IsTerminal},
+};
 
-use tracing::{Level, Subscriber};
+use tracing::{Level, Subscriber, field::Field};
 use tracing_subscriber::{
     Registry,
+    field::MakeExt,
     filter::Targets,
-    fmt::{self, MakeWriter},
+    fmt::{self, FormatFields, MakeWriter, format},
     layer::SubscriberExt,
 };
 
-use crate::settings::{LogFormat, LogSettings};
+use crate::{
+    Escaped,
+    settings::{LogFormat, LogSettings},
+};
 
 /// Writes log lines to standard error from now on. Once a process: what is there already stays.
 pub fn init(log: &LogSettings) {
@@ -26,9 +33,18 @@ where
     let registry = Registry::default().with(filter(log.level));
     let lines = fmt::layer().with_writer(writer).with_ansi(colour);
     match log.format {
-        LogFormat::Text => Box::new(registry.with(lines)),
+        LogFormat::Text => Box::new(registry.with(lines.fmt_fields(escaped_fields()))),
         LogFormat::Json => Box::new(registry.with(lines.json().flatten_event(true).with_current_span(false))),
     }
+}
+
+/// Fields in one line, whatever a server or a user put into them. JSON escapes them itself.
+fn escaped_fields() -> impl for<'a> FormatFields<'a> + Send + Sync + 'static {
+    let write = |writer: &mut format::Writer<'_>, field: &Field, value: &dyn Debug| match field.name() {
+        "message" => write!(writer, "{}", Escaped(format_args!("{value:?}"))),
+        name => write!(writer, "{name}={}", Escaped(format_args!("{value:?}"))),
+    };
+    format::debug_fn(write).delimited(" ")
 }
 
 /// Our own crates at the level, those of others at warnings and worse.
@@ -84,6 +100,29 @@ mod tests {
             let seen: Vec<_> =
                 ["claimed", "detail", "noise", "trouble"].into_iter().filter(|word| text.contains(word)).collect();
             assert_eq!(seen, expected, "{level}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_line_stays_one_line_whatever_is_in_it() {
+        let subscriber = |lines: &Lines, format| {
+            let lines = lines.clone();
+            subscriber(&LogSettings { level: Level::INFO, format }, move || lines.clone(), false)
+        };
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let lines = Lines::default();
+            let said = "no\u{1b}[2J\u{9b}1m\u{202e}\u{7f}\nERROR all is lost";
+            tracing::subscriber::with_default(subscriber(&lines, format), || {
+                tracing::warn!(target: "postroom_worker", reply = said, host = %said, "the server sent {said}");
+            });
+            let text = String::from_utf8(lines.0.lock().expect("the lines").clone()).expect("text");
+            assert_eq!(text.matches('\n').count(), 1, "{text:?}");
+            assert!(!text.contains('\u{1b}'), "{text:?}");
+            if matches!(format, LogFormat::Text) {
+                let shown = r"no\u{1b}[2J\u{9b}1m\u{202e}\u{7f}\nERROR all is lost";
+                let fields = format!("the server sent {shown} reply=\"{shown}\" host={shown}\n");
+                assert!(text.ends_with(&fields), "{text:?} {fields:?}");
+            }
         }
     }
 

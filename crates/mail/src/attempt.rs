@@ -1,9 +1,9 @@
 //! What came of one try to send one mail.
 
 use postroom_core::EmailAddress;
-use postroom_smtp::Reply;
+use postroom_smtp::{Phase, Refusal, Reply};
 
-use crate::{Hint, Verdict};
+use crate::{Hint, Verdict, verdict::NotAccepted};
 
 /// Longer replies are cut: they are kept with the job.
 const MAX_REPLY: usize = 500;
@@ -51,8 +51,18 @@ pub struct RecipientOutcome {
 }
 
 impl Attempt {
-    /// A try in which all recipients fared alike.
-    pub(crate) fn alike(to: &[EmailAddress], verdict: Verdict, reply: &str) -> Self {
+    /// A try that was accepted for all recipients: the only place where [`Verdict::Accepted`] comes from. `receipt` is what the
+    /// next server calls the mail.
+    pub(crate) fn accepted(to: &[EmailAddress], reply: &str, receipt: Option<&str>) -> Self {
+        Self { receipt: receipt.map(trimmed), ..Self::alike(to, Verdict::Accepted, reply) }
+    }
+
+    /// A try that was not accepted for any recipient.
+    pub(crate) fn not_accepted(to: &[EmailAddress], why: NotAccepted, reply: &str) -> Self {
+        Self::alike(to, why.into(), reply)
+    }
+
+    fn alike(to: &[EmailAddress], verdict: Verdict, reply: &str) -> Self {
         let reply = trimmed(reply);
         let recipients = to.iter().map(|address| RecipientOutcome::new(address, verdict, reply.clone())).collect();
         Self {
@@ -72,13 +82,13 @@ impl Attempt {
     /// A mail that never came as far as a transport: it could not be rendered or composed.
     #[must_use]
     pub fn invalid(to: &[EmailAddress], problem: &str) -> Self {
-        Self::alike(to, Verdict::Invalid, problem)
+        Self::not_accepted(to, NotAccepted::Invalid, problem)
     }
 
     /// A try of which nobody knows whether the server took the mail.
     #[must_use]
     pub fn in_doubt(to: &[EmailAddress], why: &str) -> Self {
-        Self::alike(to, Verdict::Unknown, why)
+        Self::not_accepted(to, NotAccepted::Unknown, why)
     }
 
     /// Whether another transport may take over at once: nothing of the mail went to anybody, and that was not its own
@@ -98,14 +108,25 @@ impl Attempt {
         for recipient in &mut self.recipients {
             recipient.code = self.code;
             recipient.enhanced.clone_from(&self.enhanced);
-            recipient.suppress = alone && recipient.verdict.suppresses(reply.code, reply.enhanced, &reply.message());
+            recipient.suppress = alone && recipient.verdict.suppresses(reply);
         }
         self
     }
 }
 
 impl RecipientOutcome {
-    pub(crate) fn new(address: &EmailAddress, verdict: Verdict, reply: String) -> Self {
+    /// A recipient that a server refused at RCPT.
+    pub(crate) fn refused(address: &EmailAddress, refusal: &Refusal) -> Self {
+        let verdict = Verdict::from(NotAccepted::of_refusal(Phase::Rcpt, refusal));
+        Self {
+            code: Some(refusal.code),
+            enhanced: refusal.enhanced.map(|enhanced| enhanced.to_string()),
+            suppress: verdict.suppresses(refusal),
+            ..Self::new(address, verdict, trimmed(&refusal.to_string()))
+        }
+    }
+
+    fn new(address: &EmailAddress, verdict: Verdict, reply: String) -> Self {
         Self { address: address.clone(), verdict, code: None, enhanced: None, reply, suppress: false }
     }
 }

@@ -1,5 +1,6 @@
 //! Mail and words to bytes: RFC 5322 and MIME, in 7-bit lines that end with CRLF.
 
+mod boundary;
 mod encoding;
 mod header;
 mod media_type;

@@ -22,7 +22,7 @@ pub use self::{
     resend::ResendTransport,
     smtp::{BadTransport, SmtpTransport},
 };
-use crate::{Attempt, Message, Verdict};
+use crate::{Attempt, Message, verdict::NotAccepted};
 
 /// A way for mail to leave, and the name it is recorded by.
 ///
@@ -155,13 +155,13 @@ impl Transport {
 
 async fn discard(to: &[EmailAddress], commit: impl Future<Output = Commit>) -> Attempt {
     match commit.await {
-        Commit::Proceed => Attempt::alike(to, Verdict::Accepted, "discarded"),
+        Commit::Proceed => Attempt::accepted(to, "discarded", None),
         Commit::Abort => aborted(to),
     }
 }
 
 fn aborted(to: &[EmailAddress]) -> Attempt {
-    Attempt::alike(to, Verdict::Aborted, "given up before anything was sent")
+    Attempt::not_accepted(to, NotAccepted::Aborted, "given up before anything was sent")
 }
 
 fn milliseconds(time: Duration) -> u64 {

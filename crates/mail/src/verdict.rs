@@ -1,12 +1,15 @@
 //! One word for what an outcome means.
 
+mod not_accepted;
 pub(crate) mod resend;
 mod table;
 
 use std::fmt;
 
-use postroom_smtp::{EnhancedCode, Phase, SmtpError, Trouble};
+use postroom_smtp::Reply;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use self::not_accepted::NotAccepted;
 
 /// What an outcome means for a mail, or for one recipient of it.
 ///
@@ -23,7 +26,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Taken by the next server.
+    /// Accepted by the next server: a 2yz reply to the final dot, or the success answer of a provider. Nothing else makes one:
+    /// see `Attempt::accepted`.
     Accepted,
     /// Refused for now: a full mailbox, trouble on the other side.
     Later,
@@ -55,37 +59,6 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// What a server's reply in a phase of the conversation means.
-    #[must_use]
-    pub fn from_reply(phase: Phase, code: u16, enhanced: Option<EnhancedCode>, text: &str) -> Self {
-        table::judge(phase, code, enhanced, text)
-    }
-
-    /// What trouble with a session means.
-    #[must_use]
-    pub fn from_trouble(error: &SmtpError) -> Self {
-        if error.is_in_doubt() {
-            return Self::Unknown;
-        }
-        match error.trouble() {
-            Trouble::Refused(reply) => Self::from_reply(error.phase(), reply.code, reply.enhanced, &reply.message()),
-            Trouble::TooBig { .. } => Self::TooBig,
-            Trouble::SmtpUtf8Missing(_) | Trouble::EightBitMissing => Self::Invalid,
-            Trouble::AuthMissing => Self::Account,
-            Trouble::Aborted => Self::Aborted,
-            Trouble::Io(_)
-            | Trouble::Closed
-            | Trouble::Timeout(_)
-            | Trouble::Unexpected(_)
-            | Trouble::OutOfStep(_)
-            | Trouble::ReplyTooLong
-            | Trouble::BadHost(_)
-            | Trouble::StartTlsMissing
-            | Trouble::PlainAfterStartTls
-            | Trouble::NotReusable => Self::NothingSent,
-        }
-    }
-
     /// What its recipients' verdicts mean for a mail: as long as one is open it is tried again; else it is accepted
     /// if one of them was.
     #[must_use]
@@ -138,8 +111,8 @@ impl Verdict {
 
     /// Whether a refusal in these words is about the address itself, so that nothing should be sent to it again.
     #[must_use]
-    pub fn suppresses(self, code: u16, enhanced: Option<EnhancedCode>, text: &str) -> bool {
-        self == Self::RecipientRefused && table::is_bad_address(code, enhanced, text)
+    pub fn suppresses(self, reply: &Reply) -> bool {
+        self == Self::RecipientRefused && table::is_bad_address(reply.code, reply.enhanced, &reply.message())
     }
 
     /// The word for it in JSON, logs and metrics.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use postroom_core::{InvalidInput, Settings, Shutdown, telemetry};
+use postroom_core::{EscapedLines, InvalidInput, Settings, Shutdown, telemetry};
 use postroom_monitor::{Flags, listen, serve};
 
 #[tokio::main]
@@ -11,7 +11,7 @@ async fn main() -> ExitCode {
     match run(&Flags::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", EscapedLines(format_args!("{error:#}")));
             ExitCode::from(if error.is::<InvalidInput>() { 2 } else { 1 })
         }
     }

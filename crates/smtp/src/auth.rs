@@ -10,17 +10,23 @@ use crate::{
     dial::expect_positive,
     endpoint::Credentials,
     error::{Phase, SmtpError, Trouble},
+    redaction::{Redaction, plain_response},
     reply::Reply,
     wire::Wire,
 };
 
-/// Logs in by what the server offers, PLAIN first: it is one round trip, LOGIN three.
+/// "Go on with the login" (RFC 4954 §4).
+const CHALLENGE: u16 = 334;
+
+/// Logs in by what the server offers, PLAIN first: it is one round trip, LOGIN three. From here on the server has the secret,
+/// and may echo it.
 pub(crate) async fn log_in(
     wire: &mut Wire,
     credentials: &Credentials,
     offered: &Capabilities,
     limit: Duration,
 ) -> Result<(), SmtpError> {
+    wire.redact(Redaction::of_login(&credentials.user, credentials.secret.expose_secret()));
     let reply = if offered.auth_plain {
         plain(wire, credentials, limit).await?
     } else if offered.auth_login {
@@ -31,11 +37,16 @@ pub(crate) async fn log_in(
     expect_positive(Phase::Auth, reply).map(drop)
 }
 
+/// Some servers ignore the initial response and ask for it with a challenge, as if there had been none (RFC 4954 §4). It is
+/// sent again once.
 async fn plain(wire: &mut Wire, credentials: &Credentials, limit: Duration) -> Result<Reply, SmtpError> {
     let secret = credentials.secret.expose_secret();
-    let response = STANDARD.encode(format!("\0{}\0{secret}", credentials.user));
-    let parts = ["AUTH PLAIN ", &response];
-    wire.command(Phase::Auth, limit, &parts).await
+    let response = STANDARD.encode(plain_response(&credentials.user, secret));
+    let reply = wire.command(Phase::Auth, limit, &["AUTH PLAIN ", &response]).await?;
+    if reply.code != CHALLENGE {
+        return Ok(reply);
+    }
+    wire.command(Phase::Auth, limit, &[&response]).await
 }
 
 async fn login(wire: &mut Wire, credentials: &Credentials, limit: Duration) -> Result<Reply, SmtpError> {
@@ -43,15 +54,12 @@ async fn login(wire: &mut Wire, credentials: &Credentials, limit: Duration) -> R
     let secret = STANDARD.encode(credentials.secret.expose_secret());
     let mut reply = wire.command(Phase::Auth, limit, &["AUTH LOGIN"]).await?;
     for answer in [user, secret] {
-        expect_more(&reply)?;
+        expect_challenge(reply)?;
         reply = wire.command(Phase::Auth, limit, &[&answer]).await?;
     }
     Ok(reply)
 }
 
-fn expect_more(reply: &Reply) -> Result<(), SmtpError> {
-    if reply.is_intermediate() {
-        return Ok(());
-    }
-    Err(SmtpError::new(Phase::Auth, Trouble::Refused(reply.clone())))
+fn expect_challenge(reply: Reply) -> Result<(), SmtpError> {
+    if reply.code == CHALLENGE { Ok(()) } else { Err(SmtpError::new(Phase::Auth, reply)) }
 }

@@ -1,8 +1,10 @@
 //! What came of one mail.
 
 use crate::{
+    acceptance::Acceptance,
     address::Address,
     error::{Phase, SmtpError},
+    refusal::Refusal,
     reply::Reply,
 };
 
@@ -21,8 +23,8 @@ pub struct Delivery {
 pub struct RecipientResult {
     /// Who.
     pub address: Address,
-    /// The reply to RCPT.
-    pub reply: Reply,
+    /// The reply to RCPT: 2yz, or a refusal.
+    pub reply: Result<Reply, Refusal>,
 }
 
 /// What came of a mail as a whole.
@@ -31,7 +33,7 @@ pub enum Outcome {
     /// Accepted by the server for every recipient that it accepted.
     Accepted {
         /// The reply to the final dot: the receipt.
-        reply: Reply,
+        reply: Acceptance,
     },
     /// Every recipient was refused, and nothing was sent.
     AllRefused,
@@ -40,7 +42,7 @@ pub enum Outcome {
         /// [`Phase::Mail`], [`Phase::Data`] or [`Phase::Dot`].
         phase: Phase,
         /// The server's words.
-        reply: Reply,
+        reply: Refusal,
     },
     /// The message and its final dot had left when the connection failed: it may or may not have been accepted, for
     /// every recipient that was.
@@ -52,13 +54,13 @@ pub enum Outcome {
 
 impl Delivery {
     /// The recipients that the server took at RCPT.
-    pub fn accepted(&self) -> impl Iterator<Item = &RecipientResult> {
-        self.recipients.iter().filter(|result| result.is_accepted())
+    pub fn accepted(&self) -> impl Iterator<Item = &Address> {
+        self.recipients.iter().filter(|result| result.is_accepted()).map(|result| &result.address)
     }
 
-    /// The recipients that the server refused at RCPT.
-    pub fn refused(&self) -> impl Iterator<Item = &RecipientResult> {
-        self.recipients.iter().filter(|result| !result.is_accepted())
+    /// The recipients that the server refused at RCPT, each with its words.
+    pub fn refused(&self) -> impl Iterator<Item = (&Address, &Refusal)> {
+        self.recipients.iter().filter_map(|result| Some((&result.address, result.reply.as_ref().err()?)))
     }
 }
 
@@ -66,6 +68,6 @@ impl RecipientResult {
     /// Whether the server took the recipient; what comes of the mail is in [`Outcome`].
     #[must_use]
     pub fn is_accepted(&self) -> bool {
-        self.reply.is_positive()
+        self.reply.is_ok()
     }
 }

@@ -141,7 +141,7 @@ async fn hello(endpoint: &Endpoint, wire: &mut Wire) -> Result<Capabilities, Smt
     Ok(Capabilities::parse(&reply))
 }
 
-/// The reply, if it is a yes.
+/// The reply, if it is positive (2yz).
 pub(crate) fn expect_positive(phase: Phase, reply: Reply) -> Result<Reply, SmtpError> {
-    if reply.is_positive() { Ok(reply) } else { Err(SmtpError::new(phase, Trouble::Refused(reply))) }
+    if reply.is_positive() { Ok(reply) } else { Err(SmtpError::new(phase, reply)) }
 }

@@ -5,6 +5,7 @@ use std::{fmt, io, time::Duration};
 use thiserror::Error;
 
 use crate::{
+    refusal::Refusal,
     reply::{BadReply, Reply},
     wire::CLOSING,
 };
@@ -64,9 +65,9 @@ pub enum Trouble {
     Timeout(Duration),
     /// The server refused to go on, or said 421 and is closing.
     #[error("the server said {0}")]
-    Refused(Reply),
-    /// The server said what has no place here.
-    #[error("the server said what has no place here: {0}")]
+    Refused(Refusal),
+    /// The server sent what is no reply, or a reply that does not answer the command.
+    #[error("the server sent an unexpected reply: {0}")]
     Unexpected(String),
     /// The server lost step with an envelope that had been said with the message before it.
     #[error("the server did not take an envelope that was said ahead: {0}")]
@@ -156,9 +157,9 @@ impl SmtpError {
         &self.trouble
     }
 
-    /// What the server said, if it did.
+    /// The reply by which the server refused, if it did.
     #[must_use]
-    pub fn reply(&self) -> Option<&Reply> {
+    pub fn reply(&self) -> Option<&Refusal> {
         match &self.trouble {
             Trouble::Refused(reply) => Some(reply),
             _ => None,
@@ -201,10 +202,23 @@ impl SmtpError {
     }
 }
 
+impl From<Reply> for Trouble {
+    /// A reply other than the one that was asked for.
+    fn from(reply: Reply) -> Self {
+        match Refusal::of(reply) {
+            Ok(refusal) => Self::Refused(refusal),
+            Err(reply) => Self::Unexpected(reply.to_string()),
+        }
+    }
+}
+
 impl From<BadReply> for Trouble {
     fn from(bad: BadReply) -> Self {
         match bad {
             BadReply::Syntax(line) => Self::Unexpected(format!("{line:?}")),
+            BadReply::Mixed(refusal, code) => {
+                Self::Unexpected(format!("its lines have the codes {refusal} and {code}"))
+            }
             BadReply::TooLong => Self::ReplyTooLong,
         }
     }

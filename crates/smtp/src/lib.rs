@@ -26,6 +26,9 @@
 //!
 //! What can be relied on:
 //! - `Err` from [`Session::send`] means that nothing was sent. Doubt is an outcome: [`Outcome::InDoubt`].
+//! - [`Outcome::Accepted`] needs an [`Acceptance`], which only a 2yz reply to the final dot makes. A 2yz or 3yz reply where
+//!   another was asked for is [`Trouble::Unexpected`]: nothing was sent, and the connection is closed.
+//! - A reply that echoes the login is redacted where it is read.
 //! - Required TLS fails closed; credentials are sent in the clear only with [`Security::None`].
 //! - A session whose conversation ended in the middle (an error, a limit, a dropped future) is never used again.
 //! - A bare CR or LF in a message leaves as CRLF, and no address or name can carry one.
@@ -34,6 +37,7 @@
 //! bytes (5.7.515 becomes 5.7.255) and strips them from the text, while verdicts depend on those digits and people on
 //! the server's own words.
 
+mod acceptance;
 mod address;
 mod auth;
 mod capabilities;
@@ -48,6 +52,8 @@ mod lineup;
 mod message;
 mod places;
 mod pool;
+mod redaction;
+mod refusal;
 mod reply;
 mod reply_buffer;
 mod session;
@@ -56,6 +62,7 @@ mod tls;
 mod transaction;
 mod wire;
 
+pub use acceptance::Acceptance;
 pub use address::{Address, BadAddress, BadHelloName, HelloName};
 pub use capabilities::Capabilities;
 pub use delivery::{Delivery, Outcome, RecipientResult};
@@ -66,6 +73,8 @@ pub use error::{Phase, SmtpError, Trouble};
 pub use hook::Commit;
 pub use limits::TimeLimits;
 pub use pool::{Pool, PoolLimits, PooledSession};
+pub use redaction::Redaction;
+pub use refusal::Refusal;
 pub use reply::{EnhancedCode, Reply};
 pub use session::Session;
 pub use tls::{BadTlsOptions, TlsClient, TlsOptions};

@@ -1,6 +1,8 @@
 //! What a server says: a code, perhaps an enhanced code, and text.
 
-use std::fmt;
+use std::{fmt, mem};
+
+use crate::redaction::Redaction;
 
 /// The text of one reply is kept up to this; a server that says more is cut off.
 const MAX_REPLY: usize = 32 * 1024;
@@ -30,6 +32,8 @@ pub struct EnhancedCode {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum BadReply {
     Syntax(String),
+    /// A refusal in one line, and the last line has another code.
+    Mixed(u16, u16),
     TooLong,
 }
 
@@ -39,6 +43,9 @@ pub(crate) struct ReplyLines {
     text: String,
     enhanced: Option<EnhancedCode>,
     any: bool,
+    /// The code of a line that refuses.
+    refusal: Option<u16>,
+    redaction: Redaction,
 }
 
 impl Reply {
@@ -108,14 +115,22 @@ impl EnhancedCode {
 }
 
 impl ReplyLines {
+    /// Masks secrets in the replies that come from now on.
+    pub(crate) fn redact(&mut self, redaction: Redaction) {
+        self.redaction = redaction;
+    }
+
     /// Takes the next line, without its line end; a reply once it was the last.
     pub(crate) fn push(&mut self, line: &[u8]) -> Result<Option<Reply>, BadReply> {
-        let (code, more, text) = split_line(line).ok_or_else(|| syntax(line))?;
+        let (code, more, text) = split_line(line).ok_or_else(|| self.syntax(line))?;
         if self.text.len() + text.len() > MAX_REPLY {
             return Err(BadReply::TooLong);
         }
         self.append(text);
-        Ok((!more).then(|| self.finish(code)))
+        if code >= 400 {
+            self.refusal = Some(code);
+        }
+        if more { Ok(None) } else { self.finish(code).map(Some) }
     }
 
     fn append(&mut self, text: &[u8]) {
@@ -127,13 +142,24 @@ impl ReplyLines {
         if self.enhanced.is_none() {
             self.enhanced = EnhancedCode::split(&text).map(|(code, _)| code);
         }
-        self.text.push_str(&text);
+        self.text.push_str(&self.redaction.redact(&text));
     }
 
-    /// The last line's code counts: a server that mixes them means that one.
-    fn finish(&mut self, code: u16) -> Reply {
-        let lines = std::mem::take(self);
-        Reply { code, enhanced: lines.enhanced.filter(|enhanced| enhanced.class == code / 100), text: lines.text }
+    /// All lines have the same code (RFC 5321 §4.2.1). Of a server that mixes them the last one counts, but nothing is taken
+    /// for a yes that has a no in it.
+    fn finish(&mut self, code: u16) -> Result<Reply, BadReply> {
+        let (text, enhanced) = (mem::take(&mut self.text), self.enhanced.take());
+        self.any = false;
+        match self.refusal.take() {
+            Some(refusal) if code < 400 => Err(BadReply::Mixed(refusal, code)),
+            _ => Ok(Reply { code, enhanced: enhanced.filter(|enhanced| enhanced.class == code / 100), text }),
+        }
+    }
+
+    fn syntax(&self, line: &[u8]) -> BadReply {
+        const SHOWN: usize = 80;
+        let line = String::from_utf8_lossy(line);
+        BadReply::Syntax(self.redaction.redact(&line).chars().take(SHOWN).collect())
     }
 }
 
@@ -155,12 +181,6 @@ fn split_line(line: &[u8]) -> Option<(u16, bool, &[u8])> {
 fn small_number(text: &str) -> Option<u16> {
     let sound = (1..=3).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     sound.then(|| text.parse().ok()).flatten()
-}
-
-fn syntax(line: &[u8]) -> BadReply {
-    const SHOWN: usize = 80;
-    let shown = &line[..line.len().min(SHOWN)];
-    BadReply::Syntax(String::from_utf8_lossy(shown).into_owned())
 }
 
 impl fmt::Display for Reply {

@@ -2,7 +2,10 @@
 
 use memchr::memchr;
 
-use crate::reply::{BadReply, Reply, ReplyLines};
+use crate::{
+    redaction::Redaction,
+    reply::{BadReply, Reply, ReplyLines},
+};
 
 /// The longest line taken; RFC 5321 allows a server 512.
 const MAX_LINE: usize = 4096;
@@ -19,6 +22,11 @@ pub(crate) struct ReplyBuffer {
 impl ReplyBuffer {
     pub(crate) fn new() -> Self {
         Self { bytes: Box::new([0; MAX_LINE]), start: 0, end: 0, lines: ReplyLines::default() }
+    }
+
+    /// Masks secrets in the replies that come from now on.
+    pub(crate) fn redact(&mut self, redaction: Redaction) {
+        self.lines.redact(redaction);
     }
 
     /// The next complete reply in the buffer.
@@ -137,6 +145,35 @@ mod tests {
             let result = replies(bytes.as_bytes(), 64);
             assert!(matches!(result, Err(BadReply::Syntax(_))), "{bytes:?}: {result:?}");
         }
+    }
+
+    #[test]
+    fn a_yes_with_a_no_in_it_is_no_reply() {
+        for bytes in [&b"550-no\r\n250 yes\r\n"[..], b"250-yes\r\n450-no\r\n250 yes\r\n", b"550-no\r\n354 go on\r\n"] {
+            let result = replies(bytes, 64);
+            assert!(matches!(result, Err(BadReply::Mixed(450 | 550, 250 | 354))), "{result:?}");
+        }
+        assert_eq!(shown(b"250-yes\r\n550 no\r\n250 another\r\n"), ["550 yes no", "250 another"]);
+    }
+
+    #[test]
+    fn secrets_are_masked_in_replies_and_in_what_is_none() {
+        let mut buffer = ReplyBuffer::new();
+        buffer.redact(Redaction::of_login("ada", "hunter2"));
+        for (bytes, shown) in [
+            ("535-5.7.8 hunter2\r\n535 5.7.8 is not for AGFkYQBodW50ZXIy\r\n", "535 5.7.8 *** is not for ***"),
+            ("250 ok\r\n", "250 ok"),
+        ] {
+            buffer.room()[..bytes.len()].copy_from_slice(bytes.as_bytes());
+            buffer.filled(bytes.len());
+            let reply = buffer.next().expect("a reply").expect("whole");
+            assert_eq!(reply.to_string(), shown);
+        }
+        let line = format!("{}hunter2\r\n", " ".repeat(75));
+        buffer.room()[..line.len()].copy_from_slice(line.as_bytes());
+        buffer.filled(line.len());
+        let BadReply::Syntax(shown) = buffer.next().expect_err("no reply") else { panic!("a line") };
+        assert_eq!(shown.trim(), "***");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::future::Future;
 use tokio::time::{Duration, Instant};
 
 use crate::{
+    acceptance::Acceptance,
     address::Address,
     capabilities::Capabilities,
     delivery::{Delivery, Outcome, RecipientResult},
@@ -15,6 +16,7 @@ use crate::{
     limits::TimeLimits,
     lineup::{Lineup, Waiting},
     message::{Body, FINAL_DOT},
+    refusal::Refusal,
     reply::Reply,
     wire::{CLOSING, Wire},
 };
@@ -81,12 +83,15 @@ pub(crate) struct MailParameters {
     smtputf8: bool,
 }
 
+/// The reply that was asked for, or a refusal: any other is an error.
+type Answer = Result<Reply, Refusal>;
+
 /// The replies before the message.
 #[derive(Default)]
 struct Opening {
-    mail: Option<Reply>,
+    mail: Option<Answer>,
     recipients: Vec<RecipientResult>,
-    data: Option<Reply>,
+    data: Option<Answer>,
 }
 
 impl MailParameters {
@@ -136,8 +141,11 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
             }
             if opening.mail.is_none() {
                 let mail = self.read_reset_and_mail().await?;
-                if said && is_out_of_step(&mail) {
-                    return Err(SmtpError::new(Phase::Mail, Trouble::OutOfStep(mail.to_string())));
+                if let Err(refusal) = &mail
+                    && said
+                    && is_out_of_step(refusal)
+                {
+                    return Err(SmtpError::new(Phase::Mail, Trouble::OutOfStep(refusal.to_string())));
                 }
                 opening.mail = Some(mail);
             }
@@ -203,7 +211,7 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
 
     /// Ends a transaction that the server refused before the message.
     async fn withdraw(&mut self, opening: Opening, outcome: Outcome) -> Result<Delivery, SmtpError> {
-        let waits_for_message = opening.data.as_ref().is_some_and(|reply| reply.code == GO_ON);
+        let waits_for_message = matches!(opening.data, Some(Ok(_)));
         if waits_for_message {
             // An empty message to nobody (RFC 2920 §3.1). To somebody it must not go.
             if opening.recipients.iter().any(RecipientResult::is_accepted) {
@@ -260,9 +268,7 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
     async fn read_verdict(&mut self, bytes: usize) -> Result<Outcome, SmtpError> {
         let phase = Phase::Dot;
         match self.wire.reply(phase, self.limits.after_dot(bytes)).await {
-            Ok(reply) if reply.is_positive() => Ok(Outcome::Accepted { reply }),
-            Ok(reply) if reply.is_refusal() => Ok(Outcome::Refused { phase, reply }),
-            Ok(reply) => Ok(in_doubt(SmtpError::new(phase, Trouble::Unexpected(reply.to_string())))),
+            Ok(reply) => Ok(verdict(reply)),
             Err(error) if error.reply().is_some_and(|reply| reply.code == CLOSING) => Err(error),
             Err(error) => Ok(in_doubt(error)),
         }
@@ -275,7 +281,7 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         add_mail(self.wire, self.envelope, &self.parameters);
     }
 
-    async fn read_reset_and_mail(&mut self) -> Result<Reply, SmtpError> {
+    async fn read_reset_and_mail(&mut self) -> Result<Answer, SmtpError> {
         if self.start == Start::Reset {
             self.read_reset().await?;
         }
@@ -309,7 +315,7 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
     }
 
     /// The reply to a command of the opening, which must fit it.
-    async fn read(&mut self, phase: Phase) -> Result<Reply, SmtpError> {
+    async fn read(&mut self, phase: Phase) -> Result<Answer, SmtpError> {
         let limit = match phase {
             Phase::Data => self.limits.data,
             _ => self.limits.command,
@@ -319,17 +325,16 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
             Phase::Data => reply.code == GO_ON,
             _ => reply.is_positive(),
         };
-        if fits || reply.is_refusal() {
-            return Ok(reply);
+        if fits {
+            return Ok(Ok(reply));
         }
-        let said = reply.to_string();
-        Err(SmtpError::new(phase, Trouble::Unexpected(said)))
+        Refusal::of(reply).map(Err).map_err(|unexpected| SmtpError::new(phase, unexpected))
     }
 }
 
 impl Opening {
     fn mail_accepted(&self) -> bool {
-        self.mail.as_ref().is_some_and(Reply::is_positive)
+        matches!(self.mail, Some(Ok(_)))
     }
 
     /// Whether the message has somebody to go to.
@@ -339,14 +344,14 @@ impl Opening {
 
     /// What the mail came to, if it came to an end before the message.
     fn refusal(&self) -> Option<Outcome> {
-        if let Some(reply) = self.mail.as_ref().filter(|reply| !reply.is_positive()) {
-            return Some(refused(Phase::Mail, reply));
+        if let Some(Err(refusal)) = &self.mail {
+            return Some(refused(Phase::Mail, refusal));
         }
         if !self.may_go_on() {
             return Some(Outcome::AllRefused);
         }
-        let data = self.data.as_ref().filter(|reply| reply.code != GO_ON)?;
-        Some(refused(Phase::Data, data))
+        let refusal = self.data.as_ref()?.as_ref().err()?;
+        Some(refused(Phase::Data, refusal))
     }
 }
 
@@ -373,8 +378,18 @@ fn add_rcpt(wire: &mut Wire, address: &Address) {
     wire.add(&["RCPT TO:<", address.as_str(), ">"]);
 }
 
-fn refused(phase: Phase, reply: &Reply) -> Outcome {
+fn refused(phase: Phase, reply: &Refusal) -> Outcome {
     Outcome::Refused { phase, reply: reply.clone() }
+}
+
+/// What the reply to the final dot means. A 3yz reply means nothing there, and the server has the whole message.
+fn verdict(reply: Reply) -> Outcome {
+    let phase = Phase::Dot;
+    match Acceptance::at_the_dot(reply).map_err(Refusal::of) {
+        Ok(reply) => Outcome::Accepted { reply },
+        Err(Ok(reply)) => Outcome::Refused { phase, reply },
+        Err(Err(unexpected)) => in_doubt(SmtpError::new(phase, unexpected)),
+    }
 }
 
 fn in_doubt(error: SmtpError) -> Outcome {

@@ -6,6 +6,7 @@ use tokio::time::timeout;
 
 use crate::{
     error::{Phase, SmtpError, Trouble},
+    redaction::Redaction,
     reply::Reply,
     reply_buffer::ReplyBuffer,
     stream::Stream,
@@ -30,6 +31,11 @@ pub(crate) struct Wire {
 impl Wire {
     pub(crate) fn new(stream: Stream) -> Self {
         Self { stream, replies: ReplyBuffer::new(), out: Vec::new(), taken: 0 }
+    }
+
+    /// Redacts the replies that are read from now on.
+    pub(crate) fn redact(&mut self, redaction: Redaction) {
+        self.replies.redact(redaction);
     }
 
     /// Adds a command to the flight. Its parts must not hold line ends, which their types see to.
@@ -65,7 +71,7 @@ impl Wire {
                 .map_err(|_| SmtpError::new(phase, Trouble::Timeout(limit)))??,
         };
         if reply.code == CLOSING {
-            return Err(SmtpError::new(phase, Trouble::Refused(reply)));
+            return Err(SmtpError::new(phase, reply));
         }
         Ok(reply)
     }
@@ -90,8 +96,7 @@ impl Wire {
                 Err(_) => return Ok(()),
             },
         };
-        let trouble = if said.is_refusal() { Trouble::Refused(said) } else { Trouble::Unexpected(said.to_string()) };
-        Err(SmtpError::new(phase, trouble))
+        Err(SmtpError::new(phase, said))
     }
 
     /// Whether every byte received was the reply to something.
@@ -143,7 +148,7 @@ impl Wire {
     /// A server that closes mostly says why first, and that tells more than "broken pipe".
     async fn last_words(&mut self, phase: Phase, error: io::Error) -> SmtpError {
         match timeout(LAST_WORDS, self.read_reply(phase)).await {
-            Ok(Ok(reply)) if reply.is_refusal() => SmtpError::new(phase, Trouble::Refused(reply)),
+            Ok(Ok(reply)) if reply.is_refusal() => SmtpError::new(phase, reply),
             _ => SmtpError::new(phase, error),
         }
     }

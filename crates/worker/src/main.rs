@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use mimalloc::MiMalloc;
-use postroom_core::{Shutdown, settings::Settings, telemetry};
+use postroom_core::{EscapedLines, Shutdown, settings::Settings, telemetry};
 use postroom_worker::{Args, run};
 
 /// A mail is many small allocations; this one takes a third less time for them than the system's.
@@ -40,6 +40,6 @@ fn threads() -> usize {
 
 /// Nothing was started: wrong settings.
 fn refuse(problem: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("error: {problem}");
+    eprintln!("error: {}", EscapedLines(problem));
     ExitCode::from(2)
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use postroom_core::{Outage, Shutdown, Store, health::serve_health, settings::Settings};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{claimer::Claimer, duties, office::Office};
 
@@ -13,6 +13,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     // A second call finds the provider installed, which is as well.
     drop(rustls::crypto::ring::default_provider().install_default());
     check_transports(&settings)?;
+    settings.warnings().iter().for_each(|warning| warn!("{warning}"));
     let outage = Outage::default();
     serve_health(&settings, &outage).await?;
     let store = tokio::select! {

@@ -20,6 +20,7 @@ mod tests;
 mod transport;
 pub(crate) mod value;
 pub mod variables;
+mod warnings;
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 

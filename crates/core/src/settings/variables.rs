@@ -89,7 +89,7 @@ variables! {
     POSTROOM_CONFIG: Example("/etc/postroom/postroom.toml"), "The toml file, which must exist; default: postroom.toml in the working directory, if there", env_only;
     SMTP_HOST: Example("smtp.example.org"), "The mail server; no default: a worker that knows no transport refuses to start";
     SMTP_PORT: Example("587"), "Its port; default by SMTP_SECURITY: 465 for tls, 587 for starttls, 25 for none";
-    SMTP_SECURITY: Example("starttls"), "tls, starttls (required, never skipped) or none; default: tls on port 465, else starttls";
+    SMTP_SECURITY: Example("starttls"), "tls, starttls (required, never skipped) or none (only for a server on this machine); default: tls on port 465, else starttls";
     SMTP_USERNAME: Example("postroom"), "The login, if the server wants one";
     SMTP_PASSWORD: Example("secret"), "The password of the login", secret;
     SMTP_CA_FILE: Example("/etc/postroom/ca.pem"), "Further certificate authorities (PEM), for a private mail server";
@@ -110,7 +110,7 @@ variables! {
     MONITOR_PASSWORD: Example("secret"), "The monitor's password; needed where it listens beyond this machine", secret;
     HEALTH_PORT: Default("off"), "The port where worker and beat answer /healthz, or off";
     PORT: Example("8080"), "Set by platforms for the process named web; the monitor prefers it to MONITOR_PORT", env_only;
-    NOTIFY_WEBHOOK_SECRET: Example("whsec_c29tZSAyNCByYW5kb20gYnl0ZXMuLi4="), "The key that signs what a URL is told of a bulk's end: whsec_ and base64, or any text", secret;
+    NOTIFY_WEBHOOK_SECRET: Example("whsec_c29tZSAyNCByYW5kb20gYnl0ZXMuLi4="), "The key that signs webhooks: whsec_ and base64, or any text of at least 24 bytes", secret;
     NOTIFY_WEBHOOK_CA_FILE: Example("/etc/postroom/ca.pem"), "Further certificate authorities (PEM), for such URLs";
     LOG_LEVEL: Default("info"), "error, warn, info, debug or trace";
     LOG_FORMAT: Default("text"), "text or json";

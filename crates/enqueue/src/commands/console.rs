@@ -1,7 +1,10 @@
-//! What a command says: results on standard output, all else on standard error. A closed pipe is no reason to panic.
+//! What a command prints: results on standard output, all else on standard error. A closed pipe is no reason to panic.
+//!
+//! Nothing that came from outside acts on the terminal: control characters are escaped here, in JSON too.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
+use postroom_core::{Escaped, EscapedLines, acts};
 use serde::Serialize;
 
 use super::exit::Failure;
@@ -14,8 +17,17 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    /// A line of the result. Whoever closed the pipe does not want it.
+    /// A part of the result: a line, or several. Whoever closed the pipe does not want it.
     pub(crate) fn line(self, text: impl std::fmt::Display) {
+        let mut out = io::stdout().lock();
+        let _ = writeln!(out, "{}", EscapedLines(text)).and_then(|()| out.flush());
+    }
+
+    /// Content for a file or another program, as it is; on a terminal like any other.
+    pub(crate) fn content(self, text: &str) {
+        if io::stdout().is_terminal() {
+            return self.line(text);
+        }
         let mut out = io::stdout().lock();
         let _ = writeln!(out, "{text}").and_then(|()| out.flush());
     }
@@ -38,9 +50,9 @@ impl Console {
         }
     }
 
-    /// Something worth knowing beside the result.
+    /// Something worth knowing beside the result, in one line.
     pub(crate) fn note(self, text: impl std::fmt::Display) {
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        let _ = writeln!(io::stderr().lock(), "{}", Escaped(text));
     }
 
     /// Something that may be wrong.
@@ -53,12 +65,39 @@ impl Console {
         if self.json {
             self.note(json(&serde_json::json!({ "error": failure })));
         } else {
-            self.note(format_args!("error: {}", failure.message));
+            self.error(format_args!("error: {}", failure.message));
         }
+    }
+
+    /// An error, in several lines where it shows a part of a file.
+    pub(crate) fn error(self, text: impl std::fmt::Display) {
+        let _ = writeln!(io::stderr().lock(), "{}", EscapedLines(text));
     }
 }
 
 /// Our own types always serialise; what could not would be shown as null.
 fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned())
+    let json = serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned());
+    if !json.chars().any(acts) {
+        return json;
+    }
+    // They are within strings, where an escape means the same.
+    let mut text = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if acts(c) { text.push_str(&format!("\\u{:04x}", u32::from(c))) } else { text.push(c) }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_has_the_same_content_and_acts_on_no_terminal() {
+        let value = serde_json::json!({ "reply": "a\u{1b}[2J\u{9b}1m\u{7f}\u{202e}\u{2028}\n\"Żółć\"" });
+        let text = json(&value);
+        assert!(!text.chars().any(acts), "{text:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), value);
+    }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Display, time::Duration};
 
 use postroom_core::{
-    EmailAddress, Mail, QueueName, Store,
+    EmailAddress, Escaped, Mail, QueueName, Store,
     settings::TransportSettings,
     store::{Damage, ProcessInfo, ProcessKind, TransportState},
 };
@@ -63,6 +63,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<()> {
     if let Ok(store) = &redis {
         flow(context, store, &mut findings).await?;
     }
+    context.postroom.settings().warnings().iter().for_each(|warning| findings.warn("settings", warning));
     sender(context, &mut findings);
     transports(context, &mut findings).await;
     templates(context, &mut findings).await;
@@ -97,7 +98,7 @@ impl Findings {
             Finding::Warn => "warn",
             Finding::Fail => "FAIL",
         };
-        let words = format!("{word} {check}: {message}");
+        let words = Escaped(format_args!("{word} {check}: {message}")).to_string();
         self.console.tell(&Line { result, check, message }, || words);
     }
 }

@@ -29,7 +29,7 @@ mod workers;
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
-use postroom_core::{Settings, settings::variables, telemetry};
+use postroom_core::{EscapedLines, Settings, settings::variables, telemetry};
 
 use self::{
     console::Console,
@@ -168,11 +168,15 @@ fn refuse(error: &clap::Error, json: bool) -> Exit {
         let _ = error.print();
         return Exit::Done;
     }
-    if !json {
+    let text = error.render().to_string();
+    if !json && EscapedLines(&text).to_string() == text {
         let _ = error.print();
         return Exit::Usage;
     }
-    let text = error.render().to_string();
+    if !json {
+        Console { json }.error(text.trim_end());
+        return Exit::Usage;
+    }
     let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
     let named = error.get(clap::error::ContextKind::InvalidArg).map(ToString::to_string);
     let field = named.and_then(|flag| flag.split_whitespace().next().map(str::to_owned));

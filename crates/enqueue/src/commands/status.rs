@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, time::Duration};
 
-use postroom_core::{BatchId, BatchReport, JobId, JobReport, Mailbox, RecipientResult};
+use postroom_core::{BatchId, BatchReport, Escaped, JobId, JobReport, Mailbox, RecipientResult};
 
 use super::{
     Context,
@@ -74,7 +74,7 @@ impl Facts {
     fn add(&mut self, name: &str, value: Option<impl std::fmt::Display>) {
         if let Some(value) = value {
             // Writing to a string never fails.
-            let _ = write!(self.0, "\n  {name:<12} {value}");
+            let _ = write!(self.0, "\n  {name:<12} {}", Escaped(value));
         }
     }
 }

@@ -71,7 +71,7 @@ fn show(context: &Context, templates: &Templates, name: &str, args: &Args) -> Re
     })?;
     let html = words.html.unwrap_or_default();
     if args.html {
-        context.console.line(&html);
+        context.console.content(&html);
         return Ok(());
     }
     let told = json!({ "name": name, "subject": words.subject, "text": words.text, "html": html });

@@ -1,5 +1,6 @@
 //! Cancel, retry, resolve, pause, resume, list, and looking around.
 
+use postroom_testkit::FakeSmtp;
 use serde_json::Value;
 
 use crate::Desk;
@@ -134,6 +135,52 @@ fn a_cancelled_bulk_stays_cancelled() {
     desk.ok(&["cancel", &id]);
     let ran = desk.run(&again);
     assert!(ran.code == 7 && ran.stderr.ends_with("error: the batch was cancelled\n"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn doctor_warns_of_dangerous_settings() {
+    let server = FakeSmtp::builder().auth("ada", "correct horse").start().await;
+    // Beyond loopback as far as settings can tell, and yet this machine.
+    let login = [("SMTP_HOST", "0.0.0.0"), ("SMTP_USERNAME", "ada"), ("SMTP_PASSWORD", "correct horse")];
+    let desk = login.into_iter().fold(Desk::new().with_smtp(&server), |desk, (name, value)| desk.with(name, value));
+    let ran = desk.with("NOTIFY_WEBHOOK_SECRET", "short").run(&["doctor"]);
+    for line in [
+        "warn settings: transport default sends its password to 0.0.0.0 without TLS",
+        "warn settings: NOTIFY_WEBHOOK_SECRET has 5 bytes",
+        "ok   transport default: 0.0.0.0",
+    ] {
+        assert!(ran.stdout.contains(line), "{line}: {ran:?}");
+    }
+    let ran =
+        Desk::new().with_smtp(&server).with("NOTIFY_WEBHOOK_SECRET", "as long as it should be..").run(&["doctor"]);
+    assert!(!ran.stdout.contains("settings:"), "{ran:?}");
+}
+
+/// Control characters in what was typed, imported or stored.
+#[test]
+fn nothing_acts_on_the_terminal() {
+    let desk = Desk::new().with_templates();
+    let odd = "\u{1b}[2J\u{9b}31m\u{7f}\u{202e}x";
+    let rows = desk.file("rows.csv", format!("email,name\na{odd}@example.org,A\nb@example.org,B\n"));
+    let rows = rows.to_str().expect("UTF-8");
+    let news = ["bulk", "--template", "newsletter", "--var", "title=T", "--var", "intro=I", "--csv", rows];
+    for args in [
+        &["status", &format!("emails-{odd}")][..],
+        &["send", "--to", &format!("a{odd}@example.org"), "--subject", "s", "--text", "t"],
+        &["send", "--to", "a@example.org", "--template", &format!("no{odd}")],
+        &["templates", &format!("no{odd}")],
+        &["templates", "newsletter", "--var", &format!("name=A{odd}"), "--var", "title=T", "--var", "intro=I"],
+        &["pause", &format!("a{odd}")],
+        &news,
+    ] {
+        for args in [args, &[args, &["--json"]].concat()] {
+            let ran = desk.run(args);
+            let told = format!("{}{}", ran.stdout, ran.stderr);
+            let acting: Vec<char> = told.chars().filter(|c| *c != '\n' && postroom_core::acts(*c)).collect();
+            assert!(acting.is_empty(), "{args:?}: {told:?}");
+            assert!(told.contains("31m"), "{args:?}: {told:?}");
+        }
+    }
 }
 
 #[test]

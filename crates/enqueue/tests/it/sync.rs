@@ -1,5 +1,7 @@
 //! `--sync`: in the foreground, without Redis.
 
+use std::process::Command;
+
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase};
 
 use crate::Desk;
@@ -53,6 +55,26 @@ async fn the_next_transport_takes_over() {
     main.stop();
     desk.ok(&MAIL);
     assert_eq!(spare.received_count(), 1);
+}
+
+/// A limit on the size of files stands in for a full disk.
+#[test]
+fn what_no_disk_takes_is_not_sent() {
+    let desk = Desk::at(NO_REDIS).with("MAIL_TRANSPORT", "file:outbox").with("SMTP_MAIL_FROM", "desk@example.org");
+    let postroom = desk.command();
+    let envs: Vec<_> = postroom.get_envs().filter_map(|(name, value)| Some((name, value?))).collect();
+    let limited = |blocks: &str| {
+        let mut shell = Command::new("sh");
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
+        shell.args(["-c", &script, "sh"]).arg(postroom.get_program()).args(MAIL).env_clear().envs(envs.clone());
+        shell.current_dir(desk.folder()).output().expect("a shell")
+    };
+    let files = || std::fs::read_dir(desk.folder().join("outbox")).expect("a folder").count();
+    let full = limited("0");
+    let told = String::from_utf8_lossy(&full.stderr);
+    assert_eq!((full.status.code(), files()), (Some(1), 0), "{told}");
+    assert!(full.stdout.is_empty() && told.contains("can't write to the folder outbox"), "{told}");
+    assert_eq!((limited("unlimited").status.code(), files()), (Some(0), 1));
 }
 
 #[tokio::test]

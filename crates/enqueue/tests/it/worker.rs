@@ -65,6 +65,36 @@ async fn a_watched_bulk_and_a_healthy_doctor() {
     desk.ok(&["status", ran.out(), "--wait", "60s"]);
 }
 
+/// The login that a server echoes, and what would act on a terminal.
+#[tokio::test]
+async fn what_a_server_echoes_of_a_login_is_shown_nowhere() {
+    const PASSWORD: &str = "correct horse";
+    let secrets = [PASSWORD, "Y29ycmVjdCBob3JzZQ", "AGFkYQBjb3JyZWN0IGhvcnNl"];
+    let server = FakeSmtp::builder().auth("ada", PASSWORD).start().await;
+    let echo = format!("5.7.8 \u{1b}[2J\u{9b}1m\u{202e} not {}", secrets.join(" or "));
+    server.fault(Fault::at(Phase::Auth, Action::reply(535, &echo)));
+    let desk = Desk::new().with_smtp(&server).with("SMTP_USERNAME", "ada").with("SMTP_PASSWORD", PASSWORD);
+    let desk = desk.with("LOG_LEVEL", "trace");
+    let worker = desk.worker().await;
+    let id = desk.send(&[]);
+    eventually(Duration::from_secs(60), "the transport is down", async || {
+        desk.ok(&["workers"]).contains("default down").then_some(())
+    })
+    .await;
+    let mut told = vec![worker.stderr()];
+    for args in [&["status", &id][..], &["list"], &["workers"], &["doctor"]] {
+        for args in [args, &[args, &["--json"]].concat()] {
+            let ran = desk.run(args);
+            told.push(format!("{}{}", ran.stdout, ran.stderr));
+        }
+    }
+    assert!(told[1].contains("not *** or *** or ***") && told[7].contains("not *** or ***"), "{told:#?}");
+    for told in told {
+        assert!(!secrets.iter().any(|secret| told.contains(secret)), "{told}");
+        assert!(!told.chars().any(|c| c != '\n' && postroom_core::acts(c)), "{told:?}");
+    }
+}
+
 /// Whoever looks sees that no mail leaves, why, and what to do.
 #[tokio::test]
 async fn a_transport_that_is_down_is_shown() {

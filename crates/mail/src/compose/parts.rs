@@ -5,9 +5,8 @@ use lettre::message::{
     header::{ContentDisposition, ContentId, ContentTransferEncoding, ContentType},
 };
 use postroom_core::{Attachment, InvalidInput};
-use sha2::{Digest, Sha256};
 
-use super::{encoding::encoded, header::one_word, media_type};
+use super::{boundary::Boundaries, encoding::encoded, header::one_word, media_type};
 use crate::Rendered;
 
 /// Appends the body to the headers, with the headers that describe it.
@@ -25,15 +24,16 @@ pub(super) fn append(
     bytes: &mut Vec<u8>,
     words: &Rendered,
     attachments: &[Attachment],
-    seed: &str,
+    id: &str,
 ) -> Result<(), InvalidInput> {
+    let boundaries = Boundaries::new(id, words);
     let in_html = |file: &&Attachment| words.html.is_some() && file.content_id.is_some();
     let (images, files): (Vec<_>, Vec<_>) = attachments.iter().partition(in_html);
     let content = match &words.html {
-        Some(html) => Part::Multi(alternative(&words.text, html, &images, seed)?),
+        Some(html) => Part::Multi(alternative(&words.text, html, &images, &boundaries)?),
         None => Part::Single(text(&words.text, ContentType::TEXT_PLAIN, files.is_empty())),
     };
-    let whole = if files.is_empty() { content } else { Part::Multi(mixed(content, &files, seed)?) };
+    let whole = if files.is_empty() { content } else { Part::Multi(mixed(content, &files, &boundaries)?) };
     bytes.extend(match whole {
         Part::Single(part) => part.formatted(),
         Part::Multi(part) => part.formatted(),
@@ -46,20 +46,25 @@ enum Part {
     Multi(MultiPart),
 }
 
-fn alternative(plain: &str, html: &str, images: &[&Attachment], seed: &str) -> Result<MultiPart, InvalidInput> {
-    let both = multipart("alternative", seed)?.singlepart(text(plain, ContentType::TEXT_PLAIN, false));
+fn alternative(
+    plain: &str,
+    html: &str,
+    images: &[&Attachment],
+    boundaries: &Boundaries<'_>,
+) -> Result<MultiPart, InvalidInput> {
+    let both = multipart("alternative", boundaries)?.singlepart(text(plain, ContentType::TEXT_PLAIN, false));
     let html = text(html, ContentType::TEXT_HTML, false);
     if images.is_empty() {
         return Ok(both.singlepart(html));
     }
-    let related = multipart("related", seed)?.singlepart(html);
+    let related = multipart("related", boundaries)?.singlepart(html);
     let related =
         images.iter().try_fold(related, |parts, file| file_part(file, true).map(|part| parts.singlepart(part)))?;
     Ok(both.multipart(related))
 }
 
-fn mixed(content: Part, files: &[&Attachment], seed: &str) -> Result<MultiPart, InvalidInput> {
-    let mixed = multipart("mixed", seed)?;
+fn mixed(content: Part, files: &[&Attachment], boundaries: &Boundaries<'_>) -> Result<MultiPart, InvalidInput> {
+    let mixed = multipart("mixed", boundaries)?;
     let mixed = match content {
         Part::Single(part) => mixed.singlepart(part),
         Part::Multi(part) => mixed.multipart(part),
@@ -67,14 +72,8 @@ fn mixed(content: Part, files: &[&Attachment], seed: &str) -> Result<MultiPart, 
     files.iter().try_fold(mixed, |parts, file| file_part(file, false).map(|part| parts.singlepart(part)))
 }
 
-/// The boundary holds `=_`, which no quoted-printable or base64 body does, and is another one for each level.
-fn multipart(kind: &str, seed: &str) -> Result<MultiPart, InvalidInput> {
-    let hash = Sha256::digest(format!("{kind} {seed}"));
-    let boundary = hash.iter().take(15).fold(String::with_capacity(30), |mut text, byte| {
-        text.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0')));
-        text
-    });
-    let content_type = ContentType::parse(&format!("multipart/{kind}; boundary=\"=_{boundary}\""));
+fn multipart(kind: &str, boundaries: &Boundaries<'_>) -> Result<MultiPart, InvalidInput> {
+    let content_type = ContentType::parse(&format!("multipart/{kind}; boundary=\"{}\"", boundaries.of(kind)));
     let content_type = content_type.map_err(|error| invalid(error.to_string()))?;
     Ok(MultiPart::builder().header(content_type).build())
 }

@@ -6,7 +6,7 @@ use postroom_core::EmailAddress;
 use postroom_smtp::Commit;
 
 use super::aborted;
-use crate::{Attempt, Message, Verdict};
+use crate::{Attempt, Message, verdict::NotAccepted};
 
 /// A captured mail, as it would have gone out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub(super) async fn send(
         bytes: message.bytes.clone(),
     };
     match sink.keep(captured).await {
-        Ok(id) => Attempt { receipt: Some(id), ..Attempt::alike(to, Verdict::Accepted, "captured") },
-        Err(problem) => Attempt::alike(to, Verdict::NothingSent, &format!("can't be captured: {problem}")),
+        Ok(id) => Attempt::accepted(to, "captured", Some(&id)),
+        Err(problem) => Attempt::not_accepted(to, NotAccepted::NothingSent, &format!("can't be captured: {problem}")),
     }
 }

@@ -1,19 +1,19 @@
 //! Mail as `.eml` files in a folder.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
-};
+mod part;
+
+use std::{io, path::PathBuf};
 
 use postroom_core::EmailAddress;
 use postroom_smtp::Commit;
-use tokio::{fs, io::AsyncWriteExt};
+use tokio::task::spawn_blocking;
 
+use self::part::Part;
 use super::aborted;
-use crate::{Attempt, Message, Verdict};
+use crate::{Attempt, Message, verdict::NotAccepted};
 
-/// Writes each message into a folder, named by its Message-ID; a message sent again replaces itself.
+/// Writes each message into a folder, named by its Message-ID and readable by its owner alone; a message sent again replaces
+/// itself.
 #[derive(Debug)]
 pub struct FileTransport {
     folder: PathBuf,
@@ -26,7 +26,7 @@ impl FileTransport {
         Self { folder: folder.into() }
     }
 
-    /// Whole under another name first: nobody sees half a file.
+    /// Written and synced before `commit`, so that a full disk is nobody's doubt.
     pub(super) async fn send(
         &self,
         message: &Message,
@@ -34,54 +34,42 @@ impl FileTransport {
         commit: impl Future<Output = Commit>,
     ) -> Attempt {
         let name = file_name(&message.message_id);
-        let part = match self.write_part(&name, &message.bytes).await {
+        let part = match self.write(&name, message.bytes.clone()).await {
             Ok(part) => part,
             Err(error) => return self.failed(to, &error),
         };
-        let decision = commit.await;
-        let renamed = match decision {
-            Commit::Proceed => fs::rename(&part, self.folder.join(&name)).await,
-            Commit::Abort => Ok(()),
-        };
-        if decision == Commit::Abort || renamed.is_err() {
-            let _ = fs::remove_file(&part).await;
+        if commit.await == Commit::Abort {
+            return aborted(to);
         }
-        match (decision, renamed) {
-            (Commit::Abort, _) => aborted(to),
-            (Commit::Proceed, Err(error)) => self.failed(to, &error),
-            (Commit::Proceed, Ok(())) => {
-                Attempt { receipt: Some(name), ..Attempt::alike(to, Verdict::Accepted, "written to a file") }
-            }
+        let placed = name.clone();
+        match blocking(move || part.put_in_place(&placed)).await {
+            Ok(()) => Attempt::accepted(to, "written to a file", Some(&name)),
+            // Sent again, it replaces itself.
+            Err(error) => self.failed(to, &error),
         }
     }
 
     /// Whether files can be written there; says where.
     pub(super) async fn check(&self) -> io::Result<PathBuf> {
-        let part = self.write_part("check", b"").await?;
-        fs::remove_file(part).await?;
+        drop(self.write("check", b"Can a file be written?\r\n".to_vec()).await?);
         Ok(self.folder.clone())
     }
 
-    async fn write_part(&self, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
-        fs::create_dir_all(&self.folder).await?;
-        let part = self.folder.join(part_name(name));
-        let written = write_synced(&part, bytes).await;
-        if written.is_err() {
-            let _ = fs::remove_file(&part).await;
-        }
-        written.map(|()| part)
+    async fn write(&self, name: &str, bytes: Vec<u8>) -> io::Result<Part> {
+        let (folder, name) = (self.folder.clone(), name.to_owned());
+        blocking(move || Part::write(&folder, &name, &bytes)).await
     }
 
     fn failed(&self, to: &[EmailAddress], error: &io::Error) -> Attempt {
         let problem = format!("can't write to the folder {}: {error}", self.folder.display());
-        Attempt::alike(to, Verdict::NothingSent, &problem)
+        Attempt::not_accepted(to, NotAccepted::NothingSent, &problem)
     }
 }
 
-async fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = fs::File::create_new(path).await?;
-    file.write_all(bytes).await?;
-    file.sync_all().await
+/// By the standard library on a thread that may wait: there a write returns its own error. Of tokio's files a write returns
+/// before it is done, and its error comes with the next call.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 /// A Message-ID as a file's name: no folder, not hidden, whatever it holds.
@@ -89,12 +77,6 @@ fn file_name(message_id: &str) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@' | '+' | '=');
     let safe: String = message_id.chars().take(200).map(|c| if fits(c) { c } else { '_' }).collect();
     format!("{}.eml", safe.trim_start_matches('.'))
-}
-
-/// Hidden, and another one for each call in any process.
-fn part_name(name: &str) -> String {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
-    format!(".{name}.{}-{}.part", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
 }
 
 #[cfg(test)]

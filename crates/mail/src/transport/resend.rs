@@ -17,7 +17,7 @@ use hyper::{
     header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT},
 };
 use postroom_core::{EmailAddress, settings::ResendSettings};
-use postroom_smtp::Commit;
+use postroom_smtp::{Commit, Redaction};
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
@@ -45,6 +45,7 @@ pub struct ResendTransport {
     client: HttpClient,
     /// Marked as a secret, so it is not shown.
     authorization: HeaderValue,
+    redaction: Redaction,
     timeout: Duration,
 }
 
@@ -52,10 +53,12 @@ impl ResendTransport {
     /// Nothing is connected before the first mail.
     pub fn from_settings(settings: &ResendSettings) -> Result<Self, BadTransport> {
         let tls = settings.url.secure.then(|| smtp::tls(settings.ca_file.as_deref())).transpose()?;
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", settings.api_key.expose_secret()))
+        let key = settings.api_key.expose_secret();
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {key}"))
             .map_err(|_| BadTransport { field: "api_key", problem: "it holds a character that no key has".into() })?;
         authorization.set_sensitive(true);
-        Ok(Self { client: HttpClient::new(settings.url.clone(), tls), authorization, timeout: settings.timeout })
+        let (client, redaction) = (HttpClient::new(settings.url.clone(), tls), Redaction::of_key(key));
+        Ok(Self { client, authorization, redaction, timeout: settings.timeout })
     }
 
     pub(super) async fn send(
@@ -87,7 +90,7 @@ impl ResendTransport {
         let request = self.request(Method::GET, "/domains", Full::default()).map_err(|error| error.to_string())?;
         let line = self.client.checkout().await.map_err(|none| none.to_string())?;
         match self.client.exchange(line, request, self.timeout).await {
-            Ok(answer) => said::of_domains(&answer),
+            Ok(answer) => said::of_domains(&answer, &self.redaction),
             Err(none) => Err(none.to_string()),
         }
     }
@@ -155,7 +158,7 @@ impl ResendTransport {
             Err(none) => return Heard::NoLine(none),
         };
         match self.client.exchange(line, request.clone(), limit).await {
-            Ok(answer) => Heard::Said(Said::read(&answer, is_own_sender)),
+            Ok(answer) => Heard::Said(Said::read(&answer, is_own_sender, &self.redaction)),
             Err(NoAnswer::NotSent(words)) => Heard::NoLine(NoLine { phase: "request", words }),
             Err(NoAnswer::Unanswered(words)) => Heard::Nothing(words),
         }

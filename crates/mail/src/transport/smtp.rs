@@ -14,12 +14,12 @@ use postroom_core::{
     settings::{Security as SecuritySetting, SmtpSettings, SmtpTimeouts},
 };
 use postroom_smtp::{
-    Address, Commit, Credentials, Delivery, Endpoint, Envelope, HelloName, Outcome, Phase, Pool, PoolLimits, Reply,
-    Security, SmtpError, TimeLimits, TlsClient,
+    Acceptance, Address, Commit, Credentials, Delivery, Endpoint, Envelope, HelloName, Outcome, Phase, Pool,
+    PoolLimits, Refusal, Security, SmtpError, TimeLimits, TlsClient,
 };
 use secrecy::ExposeSecret;
 
-use crate::{Attempt, Hint, Message, RecipientOutcome, Scope, Verdict, attempt::trimmed};
+use crate::{Attempt, Hint, Message, RecipientOutcome, Scope, Verdict, verdict::NotAccepted};
 
 /// Sends through one server, over connections that are kept for the next mail.
 #[derive(Debug)]
@@ -97,9 +97,9 @@ async fn noting(commit: &mut Pin<&mut impl Future<Output = Commit>>, begun: &Ato
 /// Whether a server ended the connection, and not because we send too fast.
 fn was_closed(result: &Result<Delivery, SmtpError>) -> bool {
     match result {
-        Err(error) => error.is_closed() && Verdict::from_trouble(error) == Verdict::NothingSent,
+        Err(error) => error.is_closed() && NotAccepted::of_trouble(error) == NotAccepted::NothingSent,
         Ok(Delivery { outcome: Outcome::Refused { phase: Phase::Mail, reply }, .. }) => {
-            Verdict::from_reply(Phase::Mail, reply.code, reply.enhanced, &reply.message()) == Verdict::NothingSent
+            NotAccepted::of_refusal(Phase::Mail, reply) == NotAccepted::NothingSent
         }
         Ok(_) => false,
     }
@@ -150,7 +150,7 @@ fn envelope(message: &Message, to: &[EmailAddress]) -> Result<Envelope, String> 
 
 /// Trouble with the session: nothing was sent, or nobody knows.
 fn of_error(to: &[EmailAddress], error: &SmtpError) -> Attempt {
-    let attempt = Attempt::alike(to, Verdict::from_trouble(error), &error.to_string());
+    let attempt = Attempt::not_accepted(to, NotAccepted::of_trouble(error), &error.to_string());
     let attempt = match error.reply() {
         Some(reply) => attempt.with_codes(reply),
         None => attempt,
@@ -174,14 +174,12 @@ fn is_one_too_many(error: &SmtpError) -> bool {
 /// What the server said of the mail, and of each recipient at RCPT.
 fn of_delivery(to: &[EmailAddress], delivery: &Delivery) -> Attempt {
     let whole = match &delivery.outcome {
-        Outcome::Accepted { reply } => {
-            Attempt { receipt: Some(trimmed(&reply.message())), ..of_reply(to, Phase::Dot, reply) }
-        }
-        Outcome::Refused { phase, reply } => of_reply(to, *phase, reply),
+        Outcome::Accepted { reply } => of_acceptance(to, reply),
+        Outcome::Refused { phase, reply } => of_refusal(to, *phase, reply),
         Outcome::InDoubt { error } => of_error(to, error),
         Outcome::AllRefused => match delivery.refused().next() {
-            Some(first) => in_vain(of_reply(to, Phase::Rcpt, &first.reply)),
-            None => Attempt::alike(to, Verdict::NothingSent, "the server refused all recipients"),
+            Some((_, first)) => in_vain(of_refusal(to, Phase::Rcpt, first)),
+            None => Attempt::not_accepted(to, NotAccepted::NothingSent, "the server refused all recipients"),
         },
     };
     with_refused(whole, delivery)
@@ -195,20 +193,24 @@ fn in_vain(attempt: Attempt) -> Attempt {
     }
 }
 
-fn of_reply(to: &[EmailAddress], phase: Phase, reply: &Reply) -> Attempt {
-    let text = reply.message();
-    let verdict = Verdict::from_reply(phase, reply.code, reply.enhanced, &text);
-    let attempt = Attempt::alike(to, verdict, &reply.to_string()).with_codes(reply);
+fn of_acceptance(to: &[EmailAddress], reply: &Acceptance) -> Attempt {
+    let attempt = Attempt::accepted(to, &reply.to_string(), Some(&reply.message())).with_codes(reply);
+    Attempt { phase: Some(Phase::Dot.as_str()), ..attempt }
+}
+
+fn of_refusal(to: &[EmailAddress], phase: Phase, refusal: &Refusal) -> Attempt {
+    let why = NotAccepted::of_refusal(phase, refusal);
+    let attempt = Attempt::not_accepted(to, why, &refusal.to_string()).with_codes(refusal);
     Attempt { phase: Some(phase.as_str()), ..attempt }
 }
 
 /// Those refused at RCPT keep that reply, whatever came of the others.
 fn with_refused(mut attempt: Attempt, delivery: &Delivery) -> Attempt {
     let some_were_sent = matches!(delivery.outcome, Outcome::Accepted { .. });
-    for refused in delivery.refused() {
-        let own = attempt.recipients.iter_mut().find(|own| own.address.as_str() == refused.address.as_str());
+    for (address, refusal) in delivery.refused() {
+        let own = attempt.recipients.iter_mut().find(|own| own.address.as_str() == address.as_str());
         if let Some(own) = own {
-            *own = of_rcpt(&own.address, &refused.reply);
+            *own = RecipientOutcome::refused(&own.address, refusal);
             if own.verdict == Verdict::TooManyRecipients && !some_were_sent {
                 own.verdict = Verdict::Throttled;
             }
@@ -224,14 +226,4 @@ fn with_refused(mut attempt: Attempt, delivery: &Delivery) -> Attempt {
         attempt.reply.clone_from(&speaker.reply);
     }
     attempt
-}
-
-fn of_rcpt(address: &EmailAddress, reply: &Reply) -> RecipientOutcome {
-    let verdict = Verdict::from_reply(Phase::Rcpt, reply.code, reply.enhanced, &reply.message());
-    RecipientOutcome {
-        code: Some(reply.code),
-        enhanced: reply.enhanced.map(|enhanced| enhanced.to_string()),
-        suppress: verdict.suppresses(reply.code, reply.enhanced, &reply.message()),
-        ..RecipientOutcome::new(address, verdict, trimmed(&reply.to_string()))
-    }
 }

@@ -1,6 +1,6 @@
 //! The one table from an error of Resend's API to a verdict. Names go before statuses: one status stands for several things.
 
-use super::Verdict;
+use super::NotAccepted;
 
 /// An answer that is no acceptance.
 #[derive(Debug, Clone, Copy)]
@@ -16,57 +16,57 @@ pub(crate) struct Error<'a> {
 }
 
 /// What an error means for the mail.
-pub(crate) fn judge(error: &Error<'_>) -> Verdict {
+pub(crate) fn judge(error: &Error<'_>) -> NotAccepted {
     match error.name {
-        "rate_limit_exceeded" | "daily_quota_exceeded" | "monthly_quota_exceeded" => Verdict::Throttled,
-        "missing_api_key" | "invalid_api_key" | "restricted_api_key" => Verdict::Account,
+        "rate_limit_exceeded" | "daily_quota_exceeded" | "monthly_quota_exceeded" => NotAccepted::Throttled,
+        "missing_api_key" | "invalid_api_key" | "restricted_api_key" => NotAccepted::Account,
         // It was sent under this key with other content, or still is being sent.
-        "invalid_idempotent_request" => Verdict::Unknown,
-        "concurrent_idempotent_requests" => Verdict::Greylisted,
-        "security_error" => Verdict::Later,
-        "invalid_attachment" => Verdict::ContentRefused,
+        "invalid_idempotent_request" => NotAccepted::Unknown,
+        "concurrent_idempotent_requests" => NotAccepted::Greylisted,
+        "security_error" => NotAccepted::Later,
+        "invalid_attachment" => NotAccepted::ContentRefused,
         _ => error.by_status(),
     }
 }
 
 impl Error<'_> {
-    fn by_status(&self) -> Verdict {
+    fn by_status(&self) -> NotAccepted {
         match self.status {
             // No acceptance, and no error: somebody else answers in the API's place.
-            200..300 => Verdict::Unknown,
+            200..300 => NotAccepted::Unknown,
             403 => self.forbidden(),
             // The account, or an address that is not the API's.
-            300..=399 | 401 | 402 | 404 | 405 | 407 => Verdict::Account,
-            408 => Verdict::NothingSent,
-            413 => Verdict::TooBig,
-            425 | 429 => Verdict::Throttled,
-            409 | 451 => Verdict::Later,
+            300..=399 | 401 | 402 | 404 | 405 | 407 => NotAccepted::Account,
+            408 => NotAccepted::NothingSent,
+            413 => NotAccepted::TooBig,
+            425 | 429 => NotAccepted::Throttled,
+            409 | 451 => NotAccepted::Later,
             // A gateway lost sight of it.
-            502 | 504 | 520 | 524 => Verdict::Unknown,
-            500.. => Verdict::NothingSent,
+            502 | 504 | 520 | 524 => NotAccepted::Unknown,
+            500.. => NotAccepted::NothingSent,
             _ => self.invalid(),
         }
     }
 
     /// A domain that is not verified is our account's affair where we are configured to send from it, and the mail's where
     /// the mail names it: one such mail must not hold up all others.
-    fn forbidden(&self) -> Verdict {
+    fn forbidden(&self) -> NotAccepted {
         let about_sender =
             self.says(&["not verified", "`from`", "from address"]) || self.name == "invalid_from_address";
         if about_sender && !self.is_own_sender && !self.says(&["testing emails"]) {
-            Verdict::PolicyRefused
+            NotAccepted::PolicyRefused
         } else {
-            Verdict::Account
+            NotAccepted::Account
         }
     }
 
-    fn invalid(&self) -> Verdict {
+    fn invalid(&self) -> NotAccepted {
         if self.says(&["`to`", "`cc`", "`bcc`"]) {
-            Verdict::RecipientRefused
+            NotAccepted::RecipientRefused
         } else if self.says(&["too large", "exceeds the", "maximum size", "size limit"]) {
-            Verdict::TooBig
+            NotAccepted::TooBig
         } else {
-            Verdict::Invalid
+            NotAccepted::Invalid
         }
     }
 
@@ -78,7 +78,7 @@ impl Error<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Verdict::*, *};
+    use super::{NotAccepted::*, *};
 
     const NOT_VERIFIED: &str = "The example.org domain is not verified. Please, add and verify your domain";
     const TESTING: &str = "You can only send testing emails to your own email address (a@example.org). To send emails to other \

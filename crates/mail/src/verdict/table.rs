@@ -1,4 +1,4 @@
-//! The one table from a server's reply to a verdict. Digits go before words: the enhanced code before the code, and
+//! The one table from a server's refusal to a verdict. Digits go before words: the enhanced code before the code, and
 //! texts only where servers use one code for several things.
 
 #[cfg(test)]
@@ -8,12 +8,12 @@ mod troubles;
 
 use postroom_smtp::{EnhancedCode, Phase};
 
-use super::Verdict;
+use super::NotAccepted;
 
-pub(super) fn judge(phase: Phase, code: u16, enhanced: Option<EnhancedCode>, text: &str) -> Verdict {
+/// What a refusal means.
+pub(super) fn judge(phase: Phase, code: u16, enhanced: Option<EnhancedCode>, text: &str) -> NotAccepted {
     let said = Said { phase, code, detail: enhanced.map(|e| (e.subject, e.detail)), text: &text.to_lowercase() };
     match code {
-        200..400 => Verdict::Accepted,
         _ if before_mail(phase) => said.about_the_connection(),
         400..500 => said.for_now(),
         _ => said.for_good(),
@@ -156,54 +156,54 @@ fn before_mail(phase: Phase) -> bool {
 }
 
 impl Said<'_> {
-    fn about_the_connection(&self) -> Verdict {
+    fn about_the_connection(&self) -> NotAccepted {
         if self.is_account() || (self.phase == Phase::Auth && self.code >= 500) {
-            Verdict::Account
+            NotAccepted::Account
         } else if self.is_about_rate() {
-            Verdict::Throttled
+            NotAccepted::Throttled
         } else {
-            Verdict::NothingSent
+            NotAccepted::NothingSent
         }
     }
 
-    fn for_now(&self) -> Verdict {
+    fn for_now(&self) -> NotAccepted {
         if self.is_account() {
-            Verdict::Account
+            NotAccepted::Account
         } else if self.is_too_many_recipients() {
-            Verdict::TooManyRecipients
+            NotAccepted::TooManyRecipients
         } else if self.is_greylisting() {
-            Verdict::Greylisted
+            NotAccepted::Greylisted
         // This connection has had its share: the next has one of its own.
         } else if self.code == 421 && self.is_about_this_connection() {
-            Verdict::NothingSent
+            NotAccepted::NothingSent
         } else if self.is_about_rate() {
-            Verdict::Throttled
+            NotAccepted::Throttled
         // 421: closing. 4.4.2: the server had waited too long for us. Neither is about this mail.
         } else if self.code == 421 || self.detail == Some((4, 2)) {
-            Verdict::NothingSent
+            NotAccepted::NothingSent
         } else {
-            Verdict::Later
+            NotAccepted::Later
         }
     }
 
-    fn for_good(&self) -> Verdict {
+    fn for_good(&self) -> NotAccepted {
         if self.is_account() {
-            Verdict::Account
+            NotAccepted::Account
         // An old server's 452 (RFC 5321, 4.5.3.1.10).
         } else if self.is_too_many_recipients() {
-            Verdict::TooManyRecipients
+            NotAccepted::TooManyRecipients
         } else if self.is_limit_reached() {
-            Verdict::Throttled
+            NotAccepted::Throttled
         } else if self.is_too_big() {
-            Verdict::TooBig
+            NotAccepted::TooBig
         } else if self.is_out_of_step() {
-            Verdict::NothingSent
+            NotAccepted::NothingSent
         } else if self.is_policy() || self.is_restricted_recipient() {
-            Verdict::PolicyRefused
+            NotAccepted::PolicyRefused
         } else if self.is_about_the_recipient() {
-            Verdict::RecipientRefused
+            NotAccepted::RecipientRefused
         } else {
-            Verdict::ContentRefused
+            NotAccepted::ContentRefused
         }
     }
 

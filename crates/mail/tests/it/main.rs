@@ -1,8 +1,10 @@
 //! Mail from template to transport, read back by an independent parser and received by a fake server.
 
 mod bench;
+mod full_disk;
 mod mime;
 mod parser;
+mod replies;
 mod resend;
 mod shipped;
 mod templates;

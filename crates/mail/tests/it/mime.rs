@@ -244,6 +244,32 @@ fn the_same_mail_is_the_same_bytes() {
     assert_ne!(first.bytes, second.bytes);
 }
 
+/// Who knows a mail's id may have known its boundaries.
+#[test]
+fn words_that_hold_the_boundaries_of_a_mail_split_no_part() {
+    let holding = |held: &str| {
+        mail(json!({
+            "to": "a@example.net", "subject": "s", "text": format!("before\n{held}\nafter"),
+            "html": format!("<p>before</p>\n{held}\n<p>after</p>"),
+            "attachments": [{"filename": "a.txt", "content": "eA=="}],
+        }))
+    };
+    let mut held = String::new();
+    for _ in 0..3 {
+        let message = String::from_utf8(composed(&holding(&held)).expect("composed").bytes).expect("text");
+        let boundaries: Vec<_> =
+            message.split("boundary=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert_eq!(boundaries.len(), 2, "{message}");
+        assert!(!boundaries.iter().any(|boundary| held.contains(boundary)), "{boundaries:?} in {held}");
+        boundaries.iter().for_each(|boundary| held.push_str(&format!("--{boundary}--\n--{boundary}\n\nHello\n")));
+        let read = read_back(&holding(&held));
+        let parts = &read["body"]["parts"];
+        assert_eq!(parts.as_array().map(Vec::len), Some(2), "{read}");
+        assert_eq!(parts[0]["parts"].as_array().map(Vec::len), Some(2), "{read}");
+        assert_eq!(parts[0]["parts"][0]["text"], format!("before\n{held}\nafter"));
+    }
+}
+
 #[test]
 fn a_large_text_is_composed_at_once() {
     let mail = mail(json!({"to": "a@example.net", "subject": "s", "text": "a line\n".repeat(400_000)}));

@@ -306,3 +306,13 @@ async fn certificates_are_checked() {
     }
     assert_eq!(server.mails().len(), 1);
 }
+
+#[tokio::test]
+async fn a_key_that_the_api_echoes_is_in_no_attempt() {
+    let bench = Bench::resend(FakeResend::start());
+    let words = format!("the key {} is not known here", FakeResend::API_KEY);
+    bench.provider().trouble(Trouble::saying(401, "invalid_api_key", &words), 1);
+    let attempt = sent(&bench, &message()).await;
+    assert!(attempt.reply.contains("the key *** is not known here"), "{attempt:?}");
+    assert!(!format!("{attempt:?}").contains(FakeResend::API_KEY), "{attempt:?}");
+}

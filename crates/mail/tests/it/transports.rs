@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use postroom_core::settings::TransportSettings;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use postroom_core::settings::{SmtpSettings, TransportSettings};
 use postroom_mail::{Commit, Verdict, login_check};
 use postroom_testkit::{
     FakeResend,
@@ -240,6 +241,41 @@ async fn a_folder_or_sink_that_fails_sent_nothing() {
         let (attempt, _) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
         assert_eq!(attempt.verdict, Verdict::NothingSent);
         assert!(attempt.reply.contains(words), "{attempt:?}");
+    }
+}
+
+/// What stands in an attempt is stored, logged and shown.
+#[tokio::test]
+async fn a_secret_that_a_server_echoes_is_in_no_attempt() {
+    const PASSWORD: &str = "correct horse";
+    let forms = [PASSWORD.to_owned(), STANDARD.encode(PASSWORD), STANDARD.encode(format!("\0ada\0{PASSWORD}"))];
+    let told = forms.join(" or ");
+    for (phase, code) in [
+        (Phase::Auth, 535),
+        (Phase::Auth, 435),
+        (Phase::Auth, 354),
+        (Phase::Mail, 550),
+        (Phase::Rcpt, 550),
+        (Phase::Data, 250),
+        (Phase::Dot, 550),
+        (Phase::Dot, 354),
+        (Phase::Dot, 250),
+    ] {
+        let server = FakeSmtp::builder().auth("ada", PASSWORD).start().await;
+        server.fault(Fault::at(phase, Action::reply(code, &format!("you said {told}"))));
+        let settings =
+            SmtpSettings { credentials: Some(("ada".into(), PASSWORD.to_owned().into())), ..settings_of(&server) };
+        let settings = TransportSettings::Smtp(settings);
+        let bench = Bench::new(&settings, &Arc::default(), Behind::Server(server));
+        let (attempt, _) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+        let mut shown = vec![format!("{attempt:?}")];
+        if phase == Phase::Auth {
+            shown.push(login_check(&settings).await.expect_err("refused").to_string());
+        }
+        for shown in shown {
+            assert!(shown.contains("you said *** or ***"), "{phase:?} {code}: {shown}");
+            assert!(!forms.iter().any(|form| shown.contains(form.trim_end_matches('='))), "{phase:?} {code}: {shown}");
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use std::{
     time::Duration,
 };
 
-use postroom_smtp::{Commit, Endpoint, Outcome, Phase, Security, Session};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use postroom_smtp::{Commit, Credentials, Endpoint, Outcome, Phase, Security, Session, SmtpError, Trouble};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -142,4 +143,94 @@ async fn no_empty_message_to_somebody() {
     let (rest, error) = tokio::join!(server, client);
     assert_eq!((error.phase(), error.nothing_sent()), (Phase::Data, true), "{error}");
     assert_eq!(rest, "", "the connection was closed, and nothing said before");
+}
+
+const PASSWORD: &str = "correct horse";
+
+/// A login at a server that answers the lines of it, from AUTH on, by these.
+async fn log_in(mechanism: &str, answers: &[&str]) -> (Result<Session, SmtpError>, Vec<String>) {
+    let (listener, endpoint) = listener().await;
+    let endpoint = Endpoint { credentials: Some(Credentials::new("ada", PASSWORD)), ..endpoint };
+    let server = async {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        say(&mut stream, "220 mx\r\n").await;
+        packet(&mut stream).await;
+        say(&mut stream, &format!("250-mx\r\n250 AUTH {mechanism}\r\n")).await;
+        let mut said = vec![packet(&mut stream).await];
+        for answer in answers {
+            say(&mut stream, &format!("{answer}\r\n")).await;
+            said.push(packet(&mut stream).await);
+        }
+        said
+    };
+    let client = async {
+        match Session::connect(&endpoint).await {
+            Ok(session) => {
+                session.quit().await;
+                Session::connect(&Endpoint::new("127.0.0.1", 1, Security::None)).await
+            }
+            Err(error) => Err(error),
+        }
+    };
+    let (said, result) = timeout(PATIENCE, async { tokio::join!(server, client) }).await.expect("no hang");
+    (result, said)
+}
+
+/// What the client said after each answer, until it was logged in.
+fn response() -> String {
+    format!("{}\r\n", STANDARD.encode(format!("\0ada\0{PASSWORD}")))
+}
+
+/// Some servers ask for the response of AUTH PLAIN though it came with the command (RFC 4954 §4).
+#[tokio::test]
+async fn the_response_of_a_login_is_sent_again_once() {
+    let command = format!("AUTH PLAIN {}", response());
+    let (_, said) = log_in("PLAIN", &["334 ", "235 2.7.0 welcome"]).await;
+    assert_eq!(said, [&command, &response(), "QUIT\r\n"]);
+    let (result, said) = log_in("PLAIN", &["334 ", "334 "]).await;
+    assert_eq!(said, [&command, &response(), ""], "the connection is closed");
+    let error = result.expect_err("no login");
+    assert!(matches!(error.trouble(), Trouble::Unexpected(_)) && error.phase() == Phase::Auth, "{error}");
+}
+
+#[tokio::test]
+async fn a_reply_that_is_neither_yes_nor_no_is_no_login() {
+    for (mechanism, answers) in [
+        ("PLAIN", &["354 go on"][..]),
+        ("PLAIN", &["300 what"]),
+        ("LOGIN", &["235 welcome"]),
+        ("LOGIN", &["250 ok"]),
+        ("LOGIN", &["334 VXNlcm5hbWU6", "235 welcome"]),
+        ("LOGIN", &["334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6", "334 more"]),
+        ("LOGIN", &["354 go on"]),
+    ] {
+        let (result, said) = log_in(mechanism, answers).await;
+        let error = result.expect_err("no login");
+        assert!(matches!(error.trouble(), Trouble::Unexpected(_)), "{answers:?}: {error}");
+        assert_eq!((error.phase(), error.nothing_sent()), (Phase::Auth, true), "{answers:?}: {error}");
+        assert_eq!(said.last().map(String::as_str), Some(""), "{answers:?}: the connection is closed");
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_echoes_of_a_login_is_masked() {
+    let encoded = STANDARD.encode(PASSWORD);
+    for (mechanism, answers) in [
+        ("PLAIN", vec![format!("535 5.7.8 not for AUTH PLAIN {}", response().trim_end())]),
+        ("PLAIN", vec![format!("535-5.7.8 not for ada\r\n535 5.7.8 with {PASSWORD}")]),
+        ("PLAIN", vec![format!("AUTH PLAIN {}", response().trim_end())]),
+        ("PLAIN", vec![format!("334 {}", response().trim_end()), format!("435 not {PASSWORD}")]),
+        ("LOGIN", vec!["334 user".to_owned(), "334 password".to_owned(), format!("500 {encoded} is no command")]),
+        ("LOGIN", vec!["334 user".to_owned(), "334 password".to_owned(), format!("354 {encoded}")]),
+    ] {
+        let answers: Vec<&str> = answers.iter().map(String::as_str).collect();
+        let (result, _) = log_in(mechanism, &answers).await;
+        let error = result.expect_err("no login");
+        for told in [error.to_string(), format!("{error:?}")] {
+            assert!(told.contains("***"), "{told}");
+            for secret in [PASSWORD, &encoded[..encoded.len() - 1], &response()[..12]] {
+                assert!(!told.contains(secret), "{secret}: {told}");
+            }
+        }
+    }
 }

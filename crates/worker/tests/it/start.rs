@@ -44,6 +44,25 @@ async fn wrong_settings_are_named() {
 }
 
 #[tokio::test]
+async fn dangerous_settings_are_warned_of() {
+    let mut bench = Bench::new().await;
+    // Beyond loopback as far as settings can tell.
+    let more = [("SMTP_HOST", "0.0.0.0"), ("SMTP_USERNAME", "ada"), ("SMTP_PASSWORD", "correct horse")];
+    bench.env.retain(|(name, _)| name != "SMTP_HOST");
+    bench.env.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    bench.env.push(("NOTIFY_WEBHOOK_SECRET".to_owned(), "short".to_owned()));
+    let worker = bench.worker(&[]).await;
+    let told = worker.stderr();
+    for warning in ["transport default sends its password to 0.0.0.0 without TLS", "NOTIFY_WEBHOOK_SECRET has 5 bytes"]
+    {
+        let line = told.lines().find(|line| line.contains(warning));
+        assert!(line.is_some_and(|line| line.contains("WARN")), "{warning}: {told}");
+    }
+    assert!(!told.contains("correct horse"), "{told}");
+    assert!(!Bench::new().await.worker(&[]).await.stderr().contains("without TLS"));
+}
+
+#[tokio::test]
 async fn it_tells_how_it_is() {
     let mut bench = Bench::new().await;
     bench.env.push(("HEALTH_PORT".to_owned(), "0".to_owned()));

@@ -6,6 +6,7 @@ mod process;
 mod refused;
 mod shipped;
 mod toml_tables;
+mod warned;
 
 use super::{Settings, Sources};
 use crate::InvalidInput;

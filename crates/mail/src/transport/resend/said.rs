@@ -1,23 +1,26 @@
 //! What Resend said of a request.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveTime, Utc};
 use hyper::HeaderMap;
+use postroom_smtp::Redaction;
 use serde::Deserialize;
 
-use crate::http::Answer;
-use crate::{Hint, Scope, Verdict, verdict::resend};
+use crate::{
+    Hint, Scope,
+    http::Answer,
+    verdict::{NotAccepted, resend},
+};
 
 /// An answer, and what it means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Said {
     pub(super) status: u16,
-    pub(super) verdict: Verdict,
+    /// Resend's id of the mail: the proof that it was accepted.
+    pub(super) taken: Result<String, NotAccepted>,
     /// For people.
     pub(super) words: String,
-    /// Resend's id of the mail.
-    pub(super) receipt: Option<String>,
     pub(super) hint: Hint,
 }
 
@@ -40,27 +43,39 @@ struct Domain {
 
 impl Said {
     /// Reads the answer to a mail, whose sender is the configured one or its own.
-    pub(super) fn read(answer: &Answer, is_own_sender: bool) -> Self {
-        let content = serde_json::from_slice::<Content>(&answer.body).ok();
-        let hint = hint(&answer.headers, content.as_ref().map_or("", |content| &content.name), Utc::now());
-        let status = answer.status;
-        match content {
-            Some(Content { id: Some(id), .. }) if (200..300).contains(&status) => {
-                let words = format!("{status}: taken as {id}");
-                Self { status, verdict: Verdict::Accepted, words, receipt: Some(id), hint }
+    pub(super) fn read(answer: &Answer, is_own_sender: bool, redaction: &Redaction) -> Self {
+        let (status, content) = (answer.status, Content::read(answer, redaction));
+        let hint = hint(&answer.headers, &content.name, Utc::now());
+        match content.id.as_deref().map(str::trim) {
+            Some(id) if (200..300).contains(&status) && !id.is_empty() => {
+                Self { status, taken: Ok(id.to_owned()), words: format!("{status}: taken as {id}"), hint }
             }
-            other => {
-                let content = other.unwrap_or_default();
+            _ => {
                 let error = resend::Error { status, name: &content.name, message: &content.message, is_own_sender };
-                Self { status, verdict: resend::judge(&error), words: words(status, &content), receipt: None, hint }
+                Self { status, taken: Err(resend::judge(&error)), words: words(status, &content), hint }
             }
         }
     }
 }
 
+impl Content {
+    /// What an answer holds, without the key that it may echo; nothing where it is not the API's.
+    fn read(answer: &Answer, redaction: &Redaction) -> Self {
+        let mut content = serde_json::from_slice::<Self>(&answer.body).unwrap_or_default();
+        let texts = [&mut content.name, &mut content.message].into_iter().chain(&mut content.id);
+        let texts = texts.chain(content.data.iter_mut().map(|domain| &mut domain.name));
+        for text in texts {
+            if let Cow::Owned(redacted) = redaction.redact(text) {
+                *text = redacted;
+            }
+        }
+        content
+    }
+}
+
 /// Whether the answer to a request for the account's domains shows that its key works; in words.
-pub(super) fn of_domains(answer: &Answer) -> Result<String, String> {
-    let content = serde_json::from_slice::<Content>(&answer.body).unwrap_or_default();
+pub(super) fn of_domains(answer: &Answer, redaction: &Redaction) -> Result<String, String> {
+    let content = Content::read(answer, redaction);
     match (answer.status, content.name.as_str()) {
         (200, _) => Ok(format!("the key works; {}", verified(&content.data))),
         (401 | 403, "restricted_api_key") => Ok("the key works, and may do no more than send".to_owned()),
@@ -118,6 +133,49 @@ mod tests {
         let headers =
             headers.iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
         hint(&headers.collect(), name, "2026-12-31T23:59:30Z".parse().expect("a time"))
+    }
+
+    fn answer(status: u16, body: &'static str) -> Answer {
+        Answer { status, headers: HeaderMap::new(), body: body.into() }
+    }
+
+    #[test]
+    fn only_an_id_with_a_success_is_an_acceptance() {
+        for (status, body, taken) in [
+            (200, r#"{"id":"49a3999c"}"#, true),
+            (202, r#"{"id":"49a3999c"}"#, true),
+            (200, r#"{"id":""}"#, false),
+            (200, r#"{"id":" "}"#, false),
+            (200, r#"{"id":null}"#, false),
+            (200, "{}", false),
+            (204, "", false),
+            (200, "<html>49a3999c</html>", false),
+            (302, r#"{"id":"49a3999c"}"#, false),
+            (422, r#"{"id":"49a3999c"}"#, false),
+            (500, r#"{"id":"49a3999c"}"#, false),
+        ] {
+            let said = Said::read(&answer(status, body), false, &Redaction::default());
+            assert_eq!(said.taken.ok().as_deref(), taken.then_some("49a3999c"), "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_echoed_is_masked() {
+        let redaction = Redaction::of_key("re_0123456789");
+        for body in [
+            r#"{"name":"re_0123456789","message":"no"}"#,
+            r#"{"name":"a","message":"the key re_0123456789 is unknown"}"#,
+            r#"{"name":"a","message":"the key re_\u00301234\u00356789 is unknown"}"#,
+            r#"{"id":"re_0123456789"}"#,
+            r#"{"data":[{"name":"re_0123456789","status":"verified"}]}"#,
+        ] {
+            for status in [200, 401] {
+                let answer = answer(status, body);
+                let told =
+                    format!("{:?} {:?}", Said::read(&answer, false, &redaction), of_domains(&answer, &redaction));
+                assert!(!told.contains("0123456789"), "{status} {body}: {told}");
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! From what was heard of a request, said once or several times, to the outcome of a try.
 
 use super::{addressing::Addressing, said::Said};
-use crate::{Attempt, Verdict, http::NoLine};
+use crate::{Attempt, Verdict, http::NoLine, verdict::NotAccepted};
 
 /// What was heard at one time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +78,8 @@ impl Story {
                 Attempt { phase: Some("answer"), ..Attempt::in_doubt(to, &words) }
             }
             (Heard::NoLine(none), None) => {
-                Attempt { phase: Some(none.phase), ..Attempt::alike(to, Verdict::NothingSent, &none.to_string()) }
+                let why = NotAccepted::NothingSent;
+                Attempt { phase: Some(none.phase), ..Attempt::not_accepted(to, why, &none.to_string()) }
             }
         }
     }
@@ -89,7 +90,7 @@ impl Heard {
     fn doubt(&self) -> Option<String> {
         match self {
             Self::Nothing(words) => Some(words.clone()),
-            Self::Said(said) if said.verdict == Verdict::Unknown => Some(said.words.clone()),
+            Self::Said(said) if said.taken == Err(NotAccepted::Unknown) => Some(said.words.clone()),
             Self::Said(_) | Self::NoLine(_) => None,
         }
     }
@@ -99,25 +100,27 @@ impl Said {
     /// An answer under which the request may have been taken, or still is being worked on: the same key brings the truth.
     fn is_worth_repeating(&self) -> bool {
         // A key that stands for another body will always do so.
-        let is_open = self.verdict == Verdict::Unknown && self.status != 409;
-        is_open || self.verdict == Verdict::Greylisted
+        let is_open = self.taken == Err(NotAccepted::Unknown) && self.status != 409;
+        is_open || self.taken == Err(NotAccepted::Greylisted)
     }
 
     /// Whether an earlier time of the same request may have fared otherwise.
     fn tells_only_of_now(&self) -> bool {
         matches!(
-            self.verdict,
-            Verdict::Unknown | Verdict::Throttled | Verdict::Later | Verdict::NothingSent | Verdict::Greylisted
+            self.taken,
+            Err(NotAccepted::Unknown
+                | NotAccepted::Throttled
+                | NotAccepted::Later
+                | NotAccepted::NothingSent
+                | NotAccepted::Greylisted)
         )
     }
 
     fn attempt(&self, addressing: &Addressing<'_>) -> Attempt {
-        Attempt {
-            phase: Some("answer"),
-            code: Some(self.status),
-            receipt: self.receipt.clone(),
-            hint: self.hint,
-            ..Attempt::alike(addressing.asked, self.verdict, &self.words)
-        }
+        let attempt = match &self.taken {
+            Ok(id) => Attempt::accepted(addressing.asked, &self.words, Some(id)),
+            Err(why) => Attempt::not_accepted(addressing.asked, *why, &self.words),
+        };
+        Attempt { phase: Some("answer"), code: Some(self.status), hint: self.hint, ..attempt }
     }
 }

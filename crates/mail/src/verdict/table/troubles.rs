@@ -7,7 +7,10 @@ use postroom_smtp::{
     SmtpError, Trouble,
 };
 
-use super::super::Verdict::{self, Aborted, Account, Invalid, NothingSent, TooBig, Unknown};
+use super::super::{
+    NotAccepted::{self, Aborted, Account, Invalid, NothingSent, TooBig, Unknown},
+    Verdict,
+};
 
 /// Every kind of trouble there is; a kind that is new must be added here, or the match below does not compile.
 fn troubles() -> Vec<Trouble> {
@@ -31,7 +34,7 @@ fn troubles() -> Vec<Trouble> {
     ]
 }
 
-fn expected(trouble: &Trouble) -> Verdict {
+fn expected(trouble: &Trouble) -> NotAccepted {
     match trouble {
         Trouble::Io(_) | Trouble::Closed | Trouble::Timeout(_) | Trouble::Unexpected(_) | Trouble::ReplyTooLong => {
             NothingSent
@@ -56,11 +59,13 @@ fn every_trouble_in_every_phase() {
         for trouble in troubles() {
             let (expected, told) = (expected(&trouble), format!("{phase}: {trouble}"));
             let error = SmtpError::new(phase, trouble);
-            let before = Verdict::from_trouble(&error);
+            let before = NotAccepted::of_trouble(&error);
             assert_eq!(before, expected, "{told}");
-            assert!(before.blames_transport() || before == Aborted || before.is_final(), "{told}");
-            let after = Verdict::from_trouble(&error.after_commit());
+            let verdict = Verdict::from(before);
+            assert!(verdict.blames_transport() || before == Aborted || verdict.is_final(), "{told}");
+            let after = NotAccepted::of_trouble(&error.after_commit());
             assert_eq!(after, Unknown, "{told}, after the dot");
+            let after = Verdict::from(after);
             assert!(!after.counts() && !after.is_final() && !after.blames_transport(), "{told}");
         }
     }

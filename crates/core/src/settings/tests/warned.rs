@@ -1,0 +1,62 @@
+//! What is taken, and warned about.
+
+use super::{from_env, from_toml};
+
+const LOGIN: [(&str, &str); 2] = [("SMTP_USERNAME", "ada"), ("SMTP_PASSWORD", "hunter2 is not told")];
+
+#[test]
+fn a_password_without_tls_beyond_this_machine() {
+    for (host, security, warned) in [
+        ("mail.example.org", "none", true),
+        ("192.0.2.1", "none", true),
+        ("10.0.0.1", "none", true),
+        ("localhost.example.org", "none", true),
+        ("mail.example.org", "starttls", false),
+        ("mail.example.org", "tls", false),
+        ("localhost", "none", false),
+        ("LocalHost", "none", false),
+        ("mail.localhost", "none", false),
+        ("127.0.0.1", "none", false),
+        ("127.8.8.8", "none", false),
+        ("::1", "none", false),
+    ] {
+        let server = [("SMTP_HOST", host), ("SMTP_SECURITY", security)];
+        let warnings = from_env(&[&server[..], &LOGIN].concat()).expect("settings").warnings();
+        assert_eq!(warnings.len(), usize::from(warned), "{host} {security}: {warnings:?}");
+        for warning in &warnings {
+            let told = ["transport default", host, "SMTP_SECURITY", "starttls"];
+            assert!(told.iter().all(|word| warning.contains(word)) && !warning.contains("hunter2"), "{warning}");
+        }
+        assert_eq!(from_env(&server).expect("settings").warnings(), Vec::<String>::new(), "no password");
+    }
+}
+
+#[test]
+fn a_password_without_tls_in_a_table() {
+    let toml = |security: &str| {
+        format!(
+            "[transport.relay]\nkind = \"smtp\"\nhost = \"mx.example.org\"\nsecurity = \"{security}\"\nusername = \"ada\"\n\
+             password = \"hunter2\"\n"
+        )
+    };
+    let warnings = from_toml(&toml("none")).expect("settings").warnings();
+    assert!(warnings.len() == 1 && warnings[0].contains("transport relay"), "{warnings:?}");
+    assert!(from_toml(&toml("tls")).expect("settings").warnings().is_empty());
+}
+
+#[test]
+fn a_webhook_secret_that_can_be_guessed() {
+    for (secret, length) in [
+        ("a", Some(1)),
+        ("23 bytes are too few...", Some(23)),
+        ("24 bytes are just enough", None),
+        ("whsec_aGVsbG8=", Some(5)),
+        ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", None),
+    ] {
+        let warnings = from_env(&[("NOTIFY_WEBHOOK_SECRET", secret)]).expect("settings").warnings();
+        let told = length.map(|length| format!("NOTIFY_WEBHOOK_SECRET has {length} bytes"));
+        assert_eq!(warnings.len(), usize::from(told.is_some()), "{secret}: {warnings:?}");
+        assert!(told.is_none_or(|told| warnings[0].starts_with(&told)), "{warnings:?}");
+        assert!(secret.len() == 1 || !warnings.concat().contains(secret), "{warnings:?}");
+    }
+}

@@ -1,0 +1,46 @@
+//! What is allowed, and dangerous.
+
+use secrecy::ExposeSecret;
+
+use super::{Security, Settings, SmtpSettings, TransportSettings};
+use crate::http_url::is_on_this_machine;
+
+/// The least that Standard Webhooks asks for.
+const SHORTEST_SECRET: usize = 24;
+
+impl Settings {
+    /// What an operator should know of these settings at start: each a sentence.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let logins = self.transports.iter().filter_map(|(name, transport)| match transport {
+            TransportSettings::Smtp(smtp) => bare_login(name, smtp),
+            TransportSettings::Resend(_)
+            | TransportSettings::File(_)
+            | TransportSettings::Capture
+            | TransportSettings::Discard => None,
+        });
+        logins.chain(self.short_webhook_secret()).collect()
+    }
+
+    fn short_webhook_secret(&self) -> Option<String> {
+        let length = self.notify.signing_key.as_ref()?.expose_secret().len();
+        (length < SHORTEST_SECRET).then(|| {
+            format!(
+                "NOTIFY_WEBHOOK_SECRET has {length} bytes and can be guessed: use at least {SHORTEST_SECRET}, such as \
+                 whsec_$(openssl rand -base64 32)"
+            )
+        })
+    }
+}
+
+/// A password that anyone on the way can read.
+fn bare_login(name: &str, smtp: &SmtpSettings) -> Option<String> {
+    let is_bare = smtp.security == Security::None && smtp.credentials.is_some() && !is_on_this_machine(&smtp.host);
+    is_bare.then(|| {
+        format!(
+            "transport {name} sends its password to {} without TLS, where anyone on the way can read it: set \
+             SMTP_SECURITY (security in postroom.toml) to starttls or tls",
+            smtp.host
+        )
+    })
+}

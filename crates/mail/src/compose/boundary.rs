@@ -1,0 +1,92 @@
+//! What separates the parts of a message.
+
+use memchr::memmem;
+use sha2::{Digest, Sha256};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::Rendered;
+
+/// What every boundary begins with; no quoted-printable or base64 body has it.
+const START: &str = "=_";
+
+/// Makes the boundaries of one message: the same for the same mail, and in none of its parts.
+///
+/// They follow from the mail's id and from its words, so that nobody can put a boundary into words that he writes. What is
+/// made is looked for in the words all the same (RFC 2046 §5.1.1): the fast hash of the words is no proof. Attachments are
+/// always in base64.
+pub(super) struct Boundaries<'a> {
+    id: &'a str,
+    words: &'a Rendered,
+    hash: u64,
+    /// Whether the words may hold a boundary at all.
+    is_suspect: bool,
+}
+
+impl<'a> Boundaries<'a> {
+    pub(super) fn new(id: &'a str, words: &'a Rendered) -> Self {
+        let (text, html) = (words.text.as_bytes(), words.html.as_deref().unwrap_or_default().as_bytes());
+        let hash = xxh3_64(text) ^ xxh3_64(html).rotate_left(32);
+        let is_suspect = [text, html].iter().any(|bytes| memmem::find(bytes, START.as_bytes()).is_some());
+        Self { id, words, hash, is_suspect }
+    }
+
+    /// The boundary of one level of the message.
+    pub(super) fn of(&self, kind: &str) -> String {
+        // Each round makes another one: the words can't hold them all.
+        let mut made = (0_u32..).map(|round| self.candidate(kind, round));
+        made.find(|boundary| !self.occurs(boundary)).unwrap_or_default()
+    }
+
+    fn occurs(&self, boundary: &str) -> bool {
+        let finder = memmem::Finder::new(boundary);
+        let mut texts = std::iter::once(&self.words.text).chain(&self.words.html);
+        self.is_suspect && texts.any(|text| finder.find(text.as_bytes()).is_some())
+    }
+
+    fn candidate(&self, kind: &str, round: u32) -> String {
+        let hash = Sha256::new().chain_update(kind).chain_update(" ").chain_update(self.id);
+        let hash = hash.chain_update(self.hash.to_le_bytes()).chain_update(round.to_le_bytes()).finalize();
+        let digit = |digit: u8| char::from_digit(digit.into(), 16).unwrap_or('0');
+        hash.iter().take(15).fold(String::with_capacity(32) + START, |mut text, byte| {
+            text.extend([byte >> 4, byte & 15].map(digit));
+            text
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str, html: Option<&str>) -> Rendered {
+        Rendered { subject: String::new(), text: text.to_owned(), html: html.map(str::to_owned) }
+    }
+
+    #[test]
+    fn the_same_mail_has_the_same_and_another_has_others() {
+        let boundary = |id: &str, text: &str, html: &str| Boundaries::new(id, &words(text, Some(html))).of("mixed");
+        let one = boundary("1", "a", "b");
+        assert_eq!(one, boundary("1", "a", "b"));
+        for other in
+            [boundary("2", "a", "b"), boundary("1", "b", "b"), boundary("1", "a", "c"), boundary("1", "b", "a")]
+        {
+            assert_ne!(one, other);
+        }
+        assert_ne!(one, Boundaries::new("1", &words("a", Some("b"))).of("alternative"));
+    }
+
+    /// As if somebody had found words whose hash makes the boundaries that they hold.
+    fn forged(words: &Rendered) -> Boundaries<'_> {
+        Boundaries { id: "1", words, hash: 7, is_suspect: Boundaries::new("1", words).is_suspect }
+    }
+
+    #[test]
+    fn a_boundary_that_the_words_hold_is_not_taken() {
+        let candidate = |kind, round| forged(&words("", None)).candidate(kind, round);
+        let held = format!("--{}\r\n--{}", candidate("mixed", 0), candidate("mixed", 1));
+        for words in [words(&held, None), words("", Some(&held))] {
+            assert_eq!(forged(&words).of("mixed"), candidate("mixed", 2));
+            assert_eq!(forged(&words).of("related"), candidate("related", 0));
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The reply by which a server accepts a mail.
+
+use std::{fmt, ops::Deref};
+
+use crate::reply::Reply;
+
+/// A positive reply (2yz) to the final dot, by which a server takes responsibility for a mail (RFC 5321 §4.2.5, §6.1).
+///
+/// Every 2yz reply counts, not 250 alone: a client acts on the first digit where it does not know the others
+/// (RFC 5321 §4.2). Only the step after the final dot makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acceptance(Reply);
+
+impl Acceptance {
+    /// Takes the reply to a final dot; a reply of another class is returned as it is.
+    pub(crate) fn at_the_dot(reply: Reply) -> Result<Self, Reply> {
+        if reply.is_positive() { Ok(Self(reply)) } else { Err(reply) }
+    }
+}
+
+impl Deref for Acceptance {
+    type Target = Reply;
+
+    fn deref(&self) -> &Reply {
+        &self.0
+    }
+}
+
+impl fmt::Display for Acceptance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
