@@ -43,11 +43,12 @@ local function header()
   if batch == '-' then return full_header(terms, now) .. '\n' end
   local told = table.concat(ARGV, ' ', 2, 13) .. ' ' .. ARGV[15]
   local known = redis.call('GET', terms_key(batch))
-  if not known then
-    known = batch .. ' ' .. now_text .. ' ' .. told
+  local start = known and tonumber(string.match(known, '^%S+ (%d+) '))
+  -- What can't be read is written anew: rows that rely on it can be read again.
+  if not start then
+    known, start = batch .. ' ' .. now_text .. ' ' .. told, now
     redis.call('SET', terms_key(batch), known)
   end
-  local start = tonumber(string.match(known, '^%S+ (%d+)'))
   if start > now or known ~= batch .. ' ' .. int(start) .. ' ' .. told then return full_header(terms, now) .. '\n' end
   return VERSION .. ' @' .. string.sub(batch, -10) .. ' ' .. int(now - start) .. '\n'
 end

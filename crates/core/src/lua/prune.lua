@@ -30,7 +30,7 @@ end
 
 prune_sent()
 for _, state in ipairs({ 'failed', 'cancelled' }) do
-  prune_index(key(state), function(id) return redis.call('EXISTS', payload_key(id)) == 1 end)
+  prune_index(key(state), function(id) return is_job_id(id) and redis.call('EXISTS', payload_key(id)) == 1 end)
 end
 prune_index(key('batches'), function(id) return redis.call('EXISTS', batch_key(id)) == 1 end)
 
@@ -47,7 +47,7 @@ if swept and redis.call('ZSCORE', key('sweeping'), swept) == ARGV[4] then
   for index = 5, #ARGV do harmless(ARGV[index], free, ARGV[index]) end
   settle()
   local cursor = redis.call('ZINCRBY', key('sweeping'), #ARGV - 4, swept)
-  local total = tonumber(redis.call('HGET', batch_key(swept), 'total') or 0)
+  local total = tonumber(redis.call('HGET', batch_key(swept), 'total')) or 0
   if tonumber(cursor) >= total then
     redis.call('ZREM', key('sweeping'), swept)
     settle_batch(batch_key(swept))
@@ -55,6 +55,8 @@ if swept and redis.call('ZSCORE', key('sweeping'), swept) == ARGV[4] then
 end
 
 local first = redis.call('ZRANGE', key('sweeping'), 0, 0, 'WITHSCORES')
-if not first[1] then return { 'pruned', pruned, '', '0', '0' } end
-local total = redis.call('HGET', batch_key(first[1]), 'total') or '0'
-return { 'pruned', pruned, first[1], first[2], total }
+local total = first[1] and redis.call('HGET', batch_key(first[1]), 'total')
+-- One whose record is gone can't be swept, and must not keep the others back.
+if first[1] and not total then redis.call('ZREM', key('sweeping'), first[1]) end
+if not total then return { 'pruned', pruned, '', '0', '0' } end
+return { 'pruned', pruned, first[1], int(tonumber(first[2])), int(tonumber(total) or 0) }

@@ -139,3 +139,20 @@ async fn a_mail_is_sent_now() {
     assert_eq!(server.received()[0].header("Message-ID"), Some(format!("<{}>", sent.message_id)));
     postroom.close().await;
 }
+
+/// Variables that all rows share are kept with the batch: a row whose template is sensitive must not rely on them.
+#[tokio::test]
+async fn a_sensitive_template_of_a_row_shares_no_variables() {
+    let file = "[template.reset]\nsensitive = true\n".to_owned();
+    let (url, prefix) = (PrivateRedis::shared().url(), unique_prefix());
+    let env = [("REDIS_URL", url), ("POSTROOM_PREFIX", prefix)].map(|(name, value)| (name.to_owned(), value)).into();
+    let sources = Sources { env, file: Some(("postroom.toml".to_owned(), file)), ..Sources::default() };
+    let postroom = Postroom::with_settings(Settings::from_sources(&sources).expect("settings"));
+    let mut shared = Mail { to: Vec::new(), ..mail() };
+    shared.vars.insert("token".to_owned(), "s3cret".into());
+    let mut input = postroom.bulk(shared).start().await.expect("a batch");
+    let own = |template: Option<&str>| Mail { template: template.map(str::to_owned), ..mail() };
+    input.add(own(None)).await.expect("added");
+    let problem = input.add(own(Some("reset"))).await.expect_err("refused").to_string();
+    assert!(problem.contains("\"reset\" are sensitive"), "{problem}");
+}

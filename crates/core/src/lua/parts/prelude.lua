@@ -178,9 +178,9 @@ end
 -- A batch that is sealed with nothing unfinished is done; its record is then kept as long as results are. While the jobs of a
 -- cancelled one are still being freed it is not let go: without it they would look alive.
 local function settle_batch(record)
-  local facts = redis.call('HMGET', record, 'sealed', 'done_ms', 'retention_ms', 'id')
+  local facts, id = redis.call('HMGET', record, 'sealed', 'done_ms', 'retention_ms'), string.sub(record, #base + 4)
   if facts[1] ~= '1' then return end
-  local shared, terms = base .. ':c:' .. facts[4], base .. ':t:' .. string.sub(facts[4], -10)
+  local shared, terms = base .. ':c:' .. id, base .. ':t:' .. string.sub(id, -10)
   if unfinished(record) > 0 then
     if not facts[2] then return end
     redis.call('HDEL', record, 'done_ms')
@@ -191,9 +191,9 @@ local function settle_batch(record)
   end
   if not facts[2] then
     redis.call('HSET', record, 'done_ms', int(now))
-    note_done(record, facts[4])
+    note_done(record, id)
   end
-  if redis.call('ZSCORE', key('sweeping'), facts[4]) then return end
+  if redis.call('ZSCORE', key('sweeping'), id) then return end
   local keep = int(math.max(tonumber(facts[3]) or 0, TOMBSTONE_MS))
   redis.call('PEXPIRE', record, keep)
   redis.call('PEXPIRE', shared, keep)
