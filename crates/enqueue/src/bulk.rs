@@ -4,13 +4,14 @@ use std::{collections::VecDeque, mem, sync::Arc};
 
 use postroom_core::{
     Addressee, BatchId, InvalidInput, Mail, Pace, QueueName, Settings, Store,
+    bounds::check_name,
     store::{JobTerms, NewBatch, NewJob, Parcel},
 };
 use tokio::task::JoinHandle;
 
 use crate::{
     Error, Options, Postroom, Result,
-    check::{Checker, HEAD},
+    check::Checker,
     fingerprint,
     patience::{PAUSES, patiently},
     send::announce,
@@ -86,6 +87,8 @@ impl<'a> Bulk<'a> {
     pub async fn start(self) -> Result<BulkInput<'a>> {
         let settings = &self.postroom.settings;
         let queue = self.queue();
+        let name = self.name.clone().or_else(|| self.shared.template.clone()).unwrap_or_else(|| "bulk".to_owned());
+        check_name("name", "the batch's name", &name)?;
         let terms = self.options.terms(settings, &queue, self.shared.template.as_deref())?;
         self.postroom.check_queue(&queue).await?;
         let store = self.postroom.store().await?;
@@ -93,7 +96,6 @@ impl<'a> Bulk<'a> {
             patiently(&PAUSES, || store.check_durable()).await?;
         }
         let (id, key) = self.id(store, &queue).await?;
-        let name = self.name.or_else(|| self.shared.template.clone()).unwrap_or_else(|| "bulk".to_owned());
         let template = self.shared.template.clone();
         let batch =
             NewBatch { id: id.clone(), name, retention: terms.policy.retention, shared: self.shared, pace: self.pace };
@@ -183,9 +185,16 @@ impl BulkInput<'_> {
     /// Adds a mail: what is its own, beside what all share. The same mails in the same order have the same ids, so a bulk
     /// that broke off can be said again.
     ///
-    /// Of the first ones, and of those that are large, it is found out whether they can be sent, as far as that can be known here.
+    /// # Errors
+    ///
+    /// [`InvalidInput`] for a mail that no worker could send, with its number; nothing of it was added, and the next may be.
     pub async fn add(&mut self, own: Mail) -> Result<()> {
         self.check(&own)?;
+        self.add_checked(own).await
+    }
+
+    /// Adds a mail that passed the [`Checker`] with what all share.
+    pub(crate) async fn add_checked(&mut self, own: Mail) -> Result<()> {
         self.keep_terms_of(own.template.as_ref()).await?;
         self.chunk.bytes += own.content_bytes();
         self.chunk.jobs.push(NewJob { id: self.id.job(self.next), mail: own });
@@ -207,12 +216,7 @@ impl BulkInput<'_> {
     }
 
     fn check(&self, own: &Mail) -> Result<(), InvalidInput> {
-        let shared = self.unkept.shared();
-        let may_be_large = (own.content_bytes() + shared.content_bytes()) as u64 * 2 > self.checker.max_size;
-        if self.next >= HEAD && !may_be_large {
-            return Ok(());
-        }
-        let checked = self.checker.check(&own.clone().over(shared)).map_err(InvalidInput::from);
+        let checked = self.checker.check(&own.clone().over(self.unkept.shared())).map_err(InvalidInput::from);
         checked.map_err(|problem| {
             let which = format!("mail {}: {}", self.next + 1, problem.problem);
             InvalidInput::new(problem.field, which)
