@@ -1,6 +1,7 @@
 //! Mail and words to bytes: RFC 5322 and MIME, in 7-bit lines that end with CRLF.
 
 mod encoding;
+mod file_headers;
 mod header;
 mod mailboxes;
 mod media_type;

@@ -2,12 +2,16 @@
 
 use lettre::message::{
     Body, MultiPart, SinglePart,
-    header::{ContentDisposition, ContentId, ContentTransferEncoding, ContentType, Header, HeaderName, HeaderValue},
+    header::{ContentId, ContentTransferEncoding, ContentType},
 };
 use postroom_core::{Attachment, InvalidInput};
 use sha2::{Digest, Sha256};
 
-use super::{encoding::encoded, media_type};
+use super::{
+    encoding::encoded,
+    file_headers::{Disposition, MediaType},
+    media_type,
+};
 use crate::Rendered;
 
 /// Appends the body to the headers, with the headers that describe it.
@@ -86,31 +90,12 @@ fn text(text: &str, content_type: ContentType, alone: bool) -> SinglePart {
 /// What is wrong with a file is found by [`Mail::check`](postroom_core::Mail::check).
 fn file_part(file: &Attachment, in_html: bool) -> SinglePart {
     let media_type = file.content_type.as_deref().unwrap_or_else(|| media_type::guess(&file.filename));
-    let disposition =
-        if in_html { ContentDisposition::inline_with_name } else { ContentDisposition::attachment }(&file.filename);
-    let mut part = SinglePart::builder().header(MediaType(media_type.trim().to_owned())).header(disposition);
+    let part = SinglePart::builder().header(MediaType(media_type.trim().to_owned()));
+    let mut part = part.header(Disposition { in_html, filename: file.filename.clone() });
     if let Some(id) = file.bare_content_id() {
         part = part.header(ContentId::from(format!("<{id}>")));
     }
     part.body(base64(file.content.bytes()))
-}
-
-/// A type as it is, in one line: parsed again, it might be refused by a grammar that is not ours.
-#[derive(Clone)]
-struct MediaType(String);
-
-impl Header for MediaType {
-    fn name() -> HeaderName {
-        HeaderName::new_from_ascii_str("Content-Type")
-    }
-
-    fn parse(text: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(Self(text.to_owned()))
-    }
-
-    fn display(&self) -> HeaderValue {
-        HeaderValue::dangerous_new_pre_encoded(Self::name(), self.0.clone(), self.0.clone())
-    }
 }
 
 /// Always base64, so that every byte arrives, line ends of text files too.
