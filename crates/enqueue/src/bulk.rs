@@ -84,11 +84,16 @@ impl<'a> Bulk<'a> {
     }
 
     /// Creates the batch; then mails can be added.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`] for a name, options or shared content that no mail can have, before Redis is asked.
     pub async fn start(self) -> Result<BulkInput<'a>> {
         let settings = &self.postroom.settings;
         let queue = self.queue();
         let name = self.name.clone().or_else(|| self.shared.template.clone()).unwrap_or_else(|| "bulk".to_owned());
         check_name("name", "the batch's name", &name)?;
+        self.shared.check_parts()?;
         let terms = self.options.terms(settings, &queue, self.shared.template.as_deref())?;
         self.postroom.check_queue(&queue).await?;
         let store = self.postroom.store().await?;

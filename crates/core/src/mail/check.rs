@@ -33,6 +33,19 @@ impl Mail {
     /// The first field that is wrong, and what it may be.
     pub fn check_content(&self) -> Result<(), InvalidInput> {
         self.check_bodies()?;
+        self.check_parts()
+    }
+
+    /// Checks what is there of a mail that need not be whole, such as what a batch's mails share.
+    ///
+    /// # Errors
+    ///
+    /// The first field that is wrong, and what it may be.
+    pub fn check_parts(&self) -> Result<(), InvalidInput> {
+        if let Some((name, _)) = self.bodies().find(|(_, body)| !body.is_at_hand()) {
+            let problem = format!("the content of the {name} is not at hand; it may be a string");
+            return Err(InvalidInput::new(name, problem));
+        }
         if let Some(subject) = &self.subject {
             check_subject(subject)?;
         }
@@ -47,21 +60,11 @@ impl Mail {
     fn check_bodies(&self) -> Result<(), InvalidInput> {
         let refuse = |field: &str, problem: &str| Err(InvalidInput::new(field, problem));
         match (&self.template, &self.text, &self.html) {
-            (Some(_), None, None) => {}
-            (Some(_), _, _) => {
-                return refuse("template", "a mail has either a template or a text and HTML, not both");
-            }
-            (None, None, None) => {
-                return refuse("text", "the mail has no content; it needs a template, a text or HTML");
-            }
-            (None, _, _) if self.subject.is_none() => {
-                return refuse("subject", "a mail without a template needs a subject");
-            }
-            (None, _, _) => {}
-        }
-        match self.bodies().find(|(_, body)| !body.is_at_hand()) {
-            Some((name, _)) => refuse(name, &format!("the content of the {name} is not at hand; it may be a string")),
-            None => Ok(()),
+            (Some(_), None, None) => Ok(()),
+            (Some(_), _, _) => refuse("template", "a mail has either a template or a text and HTML, not both"),
+            (None, None, None) => refuse("text", "the mail has no content; it needs a template, a text or HTML"),
+            (None, _, _) if self.subject.is_none() => refuse("subject", "a mail without a template needs a subject"),
+            (None, _, _) => Ok(()),
         }
     }
 

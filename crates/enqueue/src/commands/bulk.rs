@@ -116,6 +116,7 @@ impl Args {
             locale: self.locale.clone(),
             ..Mail::default()
         };
+        shared.check_parts()?;
         Ok(shared)
     }
 
