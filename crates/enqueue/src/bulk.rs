@@ -15,6 +15,7 @@ use crate::{
     fingerprint,
     patience::{PAUSES, patiently},
     send::announce,
+    shared::Shared,
     unkept::{Opening, Seal, Unkept},
 };
 
@@ -102,6 +103,7 @@ impl<'a> Bulk<'a> {
         }
         let (id, key) = self.id(store, &queue).await?;
         let template = self.shared.template.clone();
+        let shared = Shared::of(&self.shared);
         let batch =
             NewBatch { id: id.clone(), name, retention: terms.policy.retention, shared: self.shared, pace: self.pace };
         let unkept = Unkept::open(store, Opening { batch, key, notify: self.notify }).await?;
@@ -110,6 +112,7 @@ impl<'a> Bulk<'a> {
         Ok(BulkInput {
             settings,
             checker: self.postroom.checker().await?,
+            shared,
             id,
             template,
             options: self.options,
@@ -139,6 +142,7 @@ impl<'a> Bulk<'a> {
 pub struct BulkInput<'a> {
     settings: &'a Settings,
     checker: Checker<'a>,
+    shared: Shared,
     id: BatchId,
     template: Option<String>,
     options: Options,
@@ -221,7 +225,7 @@ impl BulkInput<'_> {
     }
 
     fn check(&self, own: &Mail) -> Result<(), InvalidInput> {
-        let checked = self.checker.check(&own.clone().over(self.unkept.shared())).map_err(InvalidInput::from);
+        let checked = self.checker.check_over(&self.shared.vars, &self.shared.whole(own)).map_err(InvalidInput::from);
         checked.map_err(|problem| {
             let which = format!("mail {}: {}", self.next + 1, problem.problem);
             InvalidInput::new(problem.field, which)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use postroom_core::{InvalidInput, Mail, Mailbox, bounds};
-use postroom_mail::{Identity, LoadError, RenderError, Rendered, Templates, compose};
+use postroom_mail::{Identity, LoadError, RenderError, Rendered, Templates, Variables, compose};
 
 /// So many mails of a bulk are looked at before any is queued: what a template lacks for one of them, it lacks for all.
 pub(crate) const HEAD: u64 = 10;
@@ -34,17 +34,22 @@ pub(crate) struct Checker<'a> {
 impl Checker<'_> {
     /// Checks a whole mail: recipients, headers, template, size.
     pub(crate) fn check(self, mail: &Mail) -> Result<(), Problem> {
+        self.check_over(&Variables::default(), mail)
+    }
+
+    /// The same where the mail's variables lie over others.
+    pub(crate) fn check_over(self, shared: &Variables, mail: &Mail) -> Result<(), Problem> {
         mail.check().map_err(Problem::Mail)?;
-        match self.measure(mail)? {
+        match self.measure(shared, mail)? {
             Some(bodies) if most_size(mail, bodies) <= self.max_size => Ok(()),
-            _ => self.check_size(mail),
+            _ => self.check_size(shared, mail),
         }
     }
 
     /// How many bytes its bodies have, where that can be told without making them.
-    fn measure(self, mail: &Mail) -> Result<Option<usize>, Problem> {
+    fn measure(self, shared: &Variables, mail: &Mail) -> Result<Option<usize>, Problem> {
         match (&mail.template, self.templates, &mail.text) {
-            (Some(_), Some(templates), _) => Ok(templates.measure_mail(mail)?),
+            (Some(_), Some(templates), _) => Ok(templates.measure_mail_over(shared, mail)?),
             // The worker has its template, this machine has not.
             (Some(_), None, _) => Ok(Some(0)),
             (None, _, Some(text)) => Ok(Some(text.len() + mail.html.as_deref().map_or(0, str::len))),
@@ -52,8 +57,8 @@ impl Checker<'_> {
         }
     }
 
-    fn check_size(self, mail: &Mail) -> Result<(), Problem> {
-        let words = self.words(mail)?;
+    fn check_size(self, shared: &Variables, mail: &Mail) -> Result<(), Problem> {
+        let words = self.words(shared, mail)?;
         let least = least_size(mail, words.as_ref());
         let size = match words {
             Some(words) if least <= self.max_size => self.composed_size(mail, words)?,
@@ -69,10 +74,10 @@ impl Checker<'_> {
     }
 
     /// None where only the worker has its template.
-    fn words(self, mail: &Mail) -> Result<Option<Rendered>, Problem> {
+    fn words(self, shared: &Variables, mail: &Mail) -> Result<Option<Rendered>, Problem> {
         match (&mail.template, self.templates) {
             (Some(_), None) => Ok(None),
-            (Some(_), Some(templates)) => Ok(Some(templates.render_mail(mail)?)),
+            (Some(_), Some(templates)) => Ok(Some(templates.render_mail_over(shared, mail)?)),
             (None, _) => {
                 let subject = mail.subject.as_deref().unwrap_or_default();
                 Ok(Some(Rendered::literal(subject, mail.text.as_deref(), mail.html.as_deref())))
@@ -154,5 +159,16 @@ impl From<Problem> for InvalidInput {
             }
             Problem::Mail(problem) => problem,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_sender_is_as_long_as_one_may_be() {
+        let sender = longest_sender().expect("a mailbox");
+        assert_eq!((sender.address.as_str().len(), sender.name.map(|name| name.len())), (254, Some(bounds::NAME - 1)));
     }
 }

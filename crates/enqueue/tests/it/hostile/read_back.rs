@@ -45,7 +45,8 @@ print(done)
 fn somebody_elses_parser_reads_what_was_meant() {
     let mut maker = Maker::new(31);
     let mails = std::iter::repeat_with(|| serde_json::from_value::<Mail>(maker.mail()));
-    let wanted: Vec<Value> = mails.flatten().filter(can_be_compared).filter_map(wanted).take(500).collect();
+    let wanted: Vec<Value> =
+        mails.flatten().filter(can_be_compared).filter_map(|mail| wanted(&mail)).take(500).collect();
     let lines: String = wanted.iter().map(|wanted| format!("{wanted}\n")).collect();
     let mut python = Command::new("python3")
         .args(["-c", SCRIPT])
@@ -69,7 +70,7 @@ fn can_be_compared(mail: &Mail) -> bool {
         && texts.all(|text| !text.chars().any(char::is_control))
 }
 
-fn wanted(mail: Mail) -> Option<Value> {
+fn wanted(mail: &Mail) -> Option<Value> {
     let words = Rendered::literal(mail.subject.as_deref()?, mail.text.as_deref(), mail.html.as_deref());
     let identity = Identity {
         message_id: "1@example.org".to_owned(),
