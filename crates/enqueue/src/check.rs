@@ -164,11 +164,41 @@ impl From<Problem> for InvalidInput {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn the_longest_sender_is_as_long_as_one_may_be() {
         let sender = longest_sender().expect("a mailbox");
         assert_eq!((sender.address.as_str().len(), sender.name.map(|name| name.len())), (254, Some(bounds::NAME - 1)));
+    }
+
+    /// What is within the bound is never composed, so a bound that is too low lets mails in that no worker sends.
+    #[test]
+    fn the_upper_bound_is_one() {
+        let checker = Checker { templates: None, max_size: u64::MAX, sender: None };
+        let pieces = ["=", "\n", " \n", "ż=", "é=\n", "李", "\u{1}\n", "\u{1}", "a", "word "];
+        for piece in pieces {
+            let text = piece.repeat(60_000 / piece.len());
+            for value in [
+                json!({"to": "a@example.org", "subject": "s", "text": text}),
+                json!({"to": "a@example.org", "subject": "ż".repeat(499), "text": text, "html": text,
+                    "cc": vec![format!("\"{}\" <a@example.org>", "\\\"".repeat(255)); 999],
+                    "headers": (0..100).map(|n| (format!("{n}{}", "X".repeat(74)), "ż".repeat(499))).collect::<HashMap<_, _>>(),
+                    "attachments": vec![json!({"filename": "=?".repeat(127), "content_type": format!("a/{}", "b".repeat(253)),
+                        "content_id": "c".repeat(255), "content": ""}); 200]}),
+            ] {
+                let mail: Mail = serde_json::from_value(value).expect("a mail");
+                let (text, html) = (mail.text.as_deref(), mail.html.as_deref());
+                let bodies = text.map_or(0, str::len) + html.map_or(0, str::len);
+                let words = Rendered::literal(mail.subject.as_deref().unwrap_or_default(), text, html);
+                let exact = checker.composed_size(&mail, words).expect("composed");
+                let bound = most_size(&mail, bodies);
+                assert!((exact..exact * 8 + 40_000).contains(&bound), "{piece:?}: {bound} for {exact}");
+            }
+        }
     }
 }

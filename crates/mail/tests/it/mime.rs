@@ -230,7 +230,7 @@ fn long_lists_are_folded_and_come_back() {
             .map(|n| json!([if n % 2 == 0 { name } else { "" }, format!("a-rather-long-local-part{n}@example.net")]))
             .collect()
     };
-    for name in ["", "Ann", "Ann Mary Smith", "Smith, \"A\" \\", "Zażółć gęślą jaźń", &"word ".repeat(50).trim()]
+    for name in ["", "Ann", "Ann Mary Smith", "Smith, \"A\" \\", "Zażółć gęślą jaźń", "word ".repeat(50).trim()]
     {
         let list = people(name);
         let mailboxes: Vec<String> = list
