@@ -4,6 +4,7 @@ use std::{collections::VecDeque, mem, sync::Arc};
 
 use postroom_core::{
     Addressee, BatchId, InvalidInput, Mail, Pace, QueueName, Settings, Store,
+    bounds::check_name,
     store::{JobTerms, NewBatch, NewJob, Parcel},
 };
 use serde_json::{Map, Value};
@@ -11,10 +12,11 @@ use tokio::task::JoinHandle;
 
 use crate::{
     Error, Options, Postroom, Result,
-    check::{Checker, HEAD},
+    check::Checker,
     fingerprint,
     patience::{PAUSES, patiently},
     send::announce,
+    shared::Shared,
     unkept::{Opening, Seal, Unkept},
 };
 
@@ -84,9 +86,16 @@ impl<'a> Bulk<'a> {
     }
 
     /// Creates the batch; then mails can be added.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`] for a name, options or shared content that no mail can have, before Redis is asked.
     pub async fn start(self) -> Result<BulkInput<'a>> {
         let settings = &self.postroom.settings;
         let queue = self.queue();
+        let name = self.name.clone().or_else(|| self.shared.template.clone()).unwrap_or_else(|| "bulk".to_owned());
+        check_name("name", "the batch's name", &name)?;
+        self.shared.check_parts()?;
         let terms = self.options.terms(settings, &queue, self.shared.template.as_deref())?;
         self.postroom.check_queue(&queue).await?;
         let store = self.postroom.store().await?;
@@ -94,21 +103,24 @@ impl<'a> Bulk<'a> {
             patiently(&PAUSES, || store.check_durable()).await?;
         }
         let (id, key) = self.id(store, &queue).await?;
-        let name = self.name.or_else(|| self.shared.template.clone()).unwrap_or_else(|| "bulk".to_owned());
         let template = self.shared.template.clone();
-        let mut shared = self.shared;
+        let shared = Shared::of(&self.shared);
+        let mut kept = self.shared;
         // What the batch shares outlives its mails: sensitive variables go with each of them, and end with it.
-        let vars = if terms.sensitive { mem::take(&mut shared.vars) } else { Map::new() };
-        let batch = NewBatch { id: id.clone(), name, retention: terms.policy.retention, shared, pace: self.pace };
+        let vars = if terms.sensitive { mem::take(&mut kept.vars) } else { Map::new() };
+        let shares_vars = !kept.vars.is_empty();
+        let batch = NewBatch { id: id.clone(), name, retention: terms.policy.retention, shared: kept, pace: self.pace };
         let unkept = Unkept::open(store, Opening { batch, key, notify: self.notify }).await?;
         announce(store, &queue).await;
         let chunk = Chunk { terms, template: template.clone(), jobs: Vec::with_capacity(CHUNK), bytes: 0 };
         Ok(BulkInput {
             settings,
             checker: self.postroom.checker().await?,
+            shared,
             id,
             template,
             vars,
+            shares_vars,
             options: self.options,
             next: 0,
             known: 0,
@@ -136,10 +148,13 @@ impl<'a> Bulk<'a> {
 pub struct BulkInput<'a> {
     settings: &'a Settings,
     checker: Checker<'a>,
+    shared: Shared,
     id: BatchId,
     template: Option<String>,
     /// Sensitive variables that all mails share.
     vars: Map<String, Value>,
+    /// Whether variables are kept with the batch.
+    shares_vars: bool,
     options: Options,
     next: u64,
     known: u64,
@@ -189,10 +204,17 @@ impl BulkInput<'_> {
     /// Adds a mail: what is its own, beside what all share. The same mails in the same order have the same ids, so a bulk
     /// that broke off can be said again.
     ///
-    /// Of the first ones, and of those that are large, it is found out whether they can be sent, as far as that can be known here.
-    pub async fn add(&mut self, mut own: Mail) -> Result<()> {
-        own.vars = with_shared(own.vars, &self.vars);
+    /// # Errors
+    ///
+    /// [`InvalidInput`] for a mail that no worker could send, with its number; nothing of it was added, and the next may be.
+    pub async fn add(&mut self, own: Mail) -> Result<()> {
         self.check(&own)?;
+        self.add_checked(own).await
+    }
+
+    /// Adds a mail that passed the [`Checker`] with what all share.
+    pub(crate) async fn add_checked(&mut self, mut own: Mail) -> Result<()> {
+        own.vars = with_shared(own.vars, &self.vars);
         self.keep_terms_of(own.template.as_ref()).await?;
         self.chunk.bytes += own.content_bytes();
         self.chunk.jobs.push(NewJob { id: self.id.job(self.next), mail: own });
@@ -214,12 +236,7 @@ impl BulkInput<'_> {
     }
 
     fn check(&self, own: &Mail) -> Result<(), InvalidInput> {
-        let shared = self.unkept.shared();
-        let may_be_large = (own.content_bytes() + shared.content_bytes()) as u64 * 2 > self.checker.max_size;
-        if self.next >= HEAD && !may_be_large {
-            return Ok(());
-        }
-        let checked = self.checker.check(&own.clone().over(shared)).map_err(InvalidInput::from);
+        let checked = self.checker.check_over(&self.shared.vars, &self.shared.whole(own)).map_err(InvalidInput::from);
         checked.map_err(|problem| {
             let which = format!("mail {}: {}", self.next + 1, problem.problem);
             InvalidInput::new(problem.field, which)
@@ -235,7 +252,7 @@ impl BulkInput<'_> {
         let template = template.cloned();
         self.flush().await?;
         let terms = self.options.terms(self.settings, self.id.queue(), template.as_deref())?;
-        if terms.sensitive && !self.unkept.shared().vars.is_empty() {
+        if terms.sensitive && self.shares_vars {
             return Err(sensitive_late(template.as_deref()).into());
         }
         self.chunk.terms = terms;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use postroom_core::{EmailAddress, InvalidInput, JobId, Mail, QueueName, settings::TransportSettings};
 use postroom_mail::{
-    Attempt, BadTransport, Commit, ComposeError, Identity, Message, Rendered, Templates, Transport, Verdict, compose,
+    Attempt, BadTransport, Commit, Identity, Message, Rendered, Templates, Transport, Verdict, compose,
 };
 
 use crate::{NotSent, Options, Postroom, Result, capture::StoreSink};
@@ -74,10 +74,8 @@ impl Postroom {
             boundary_seed: JobId::new(queue.clone()).to_string(),
             generation: 0,
         };
-        compose(mail, words, &identity, sender).map_err(|error| match error {
-            ComposeError::NoSender => InvalidInput::new("from", error.to_string()),
-            ComposeError::Invalid(problem) => problem,
-        })
+        let message = compose(mail, words, &identity, sender)?.within(self.settings.max_message_size)?;
+        Ok(message)
     }
 
     /// Made once for each name, so that its connections serve the next mail too.

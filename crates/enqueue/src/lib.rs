@@ -32,6 +32,7 @@ mod options;
 mod patience;
 mod postroom;
 mod send;
+mod shared;
 mod together;
 mod unkept;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::Utc;
 use postroom_core::{
     InvalidInput, Policy, Priority, QueueName, Settings,
+    bounds::check_name,
     store::{Due, Expiry, JobTerms},
 };
 
@@ -50,6 +51,9 @@ impl Options {
     ) -> Result<JobTerms, InvalidInput> {
         let own = template.and_then(|name| settings.templates.get(name)).cloned().unwrap_or_default();
         let policy = settings.policy_for(queue, template);
+        if let Some(key) = &self.key {
+            check_name("key", "the key", key)?;
+        }
         let due = not_in_the_past(self.due);
         let expires_in = self.expires_in.or(own.expires_in);
         refuse_dead_on_arrival(due, expires_in)?;

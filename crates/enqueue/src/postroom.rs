@@ -73,6 +73,15 @@ impl Postroom {
         Bulk::new(self, shared)
     }
 
+    /// Checks a mail as [`Postroom::send`] does before it asks Redis.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`]: what a worker with the same templates and settings would refuse, by its field.
+    pub async fn check(&self, mail: &Mail) -> Result<()> {
+        Ok(self.checker().await?.check(mail).map_err(InvalidInput::from)?)
+    }
+
     /// What became of a job.
     pub async fn status(&self, id: &JobId) -> Result<Option<JobReport>> {
         Ok(self.store().await?.job(id).await?)
@@ -117,7 +126,11 @@ impl Postroom {
     }
 
     pub(crate) async fn checker(&self) -> Result<Checker<'_>> {
-        Ok(Checker { templates: self.templates().await?, max_size: self.settings.max_message_size })
+        Ok(Checker {
+            templates: self.templates().await?,
+            max_size: self.settings.max_message_size,
+            sender: self.settings.sender.as_ref(),
+        })
     }
 
     /// Refuses a queue that is neither configured nor served: nobody would ever look at it.

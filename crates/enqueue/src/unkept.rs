@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use postroom_core::{
-    Addressee, Error, Mail, Result, Store,
+    Addressee, Error, Result, Store,
     store::{Durability, NewBatch, Parcel, RunId},
 };
 use tokio::{task::JoinHandle, time::Instant};
@@ -77,11 +77,6 @@ impl Unkept {
             said => said?,
         }
         Ok(unkept)
-    }
-
-    /// What the mails share.
-    pub(crate) fn shared(&self) -> &Mail {
-        &self.opening.batch.shared
     }
 
     /// The store as the next parcel is to be put in by: refused by any run that has not heard all before it.

@@ -2,7 +2,9 @@
 
 mod boundary;
 mod encoding;
+mod file_headers;
 mod header;
+mod mailboxes;
 mod media_type;
 mod parts;
 
@@ -14,6 +16,7 @@ use std::{
 use lettre::message::header::{Date, Headers, MessageId};
 use postroom_core::{InvalidInput, Mail, Mailbox};
 
+use self::mailboxes::set_mailboxes;
 use crate::{Envelope, Identity, Message, Rendered};
 
 /// Why a mail can't be composed. It will not get better by trying again.
@@ -25,6 +28,14 @@ pub enum ComposeError {
     /// A field of the mail that it may not have so.
     #[error(transparent)]
     Invalid(#[from] InvalidInput),
+    /// It is larger than a message may be.
+    #[error("the message has {size} bytes; MAX_MESSAGE_SIZE allows {limit}")]
+    TooLarge {
+        /// Its size in bytes.
+        size: u64,
+        /// The most that is allowed.
+        limit: u64,
+    },
 }
 
 /// Composes a mail. The same input makes the same bytes, so every attempt sends the same message.
@@ -38,6 +49,7 @@ pub fn compose(
 ) -> Result<Message, ComposeError> {
     mail.check()?;
     let from = mail.from.as_ref().or(default_sender).ok_or(ComposeError::NoSender)?;
+    from.check("from")?;
     let mut bytes = headers(mail, from, &words, identity)?;
     parts::append(&mut bytes, &words, &mail.attachments, &identity.boundary_seed)?;
     Ok(Message {
@@ -52,6 +64,28 @@ pub fn compose(
     })
 }
 
+impl From<ComposeError> for InvalidInput {
+    fn from(error: ComposeError) -> Self {
+        match error {
+            ComposeError::NoSender => Self::new("from", error.to_string()),
+            ComposeError::Invalid(problem) => problem,
+            ComposeError::TooLarge { .. } => Self::new("text", error.to_string()),
+        }
+    }
+}
+
+impl Message {
+    /// The message, unless it is larger than this.
+    ///
+    /// # Errors
+    ///
+    /// [`ComposeError::TooLarge`].
+    pub fn within(self, limit: u64) -> Result<Self, ComposeError> {
+        let size = self.bytes.len() as u64;
+        if size <= limit { Ok(self) } else { Err(ComposeError::TooLarge { size, limit }) }
+    }
+}
+
 fn envelope(mail: &Mail, from: &Mailbox) -> Envelope {
     Envelope { mail_from: from.address.clone(), rcpt_to: mail.recipients().into_iter().cloned().collect() }
 }
@@ -60,13 +94,13 @@ fn headers(mail: &Mail, from: &Mailbox, words: &Rendered, identity: &Identity) -
     let mut headers = Headers::new();
     headers.set(Date::new(date(identity.date_ms)));
     headers.set(MessageId::from(format!("<{}>", header::one_word("message_id", &identity.message_id)?)));
-    header::set_mailboxes(&mut headers, "From", std::slice::from_ref(from))?;
-    header::set_mailboxes(&mut headers, "To", &mail.to)?;
-    header::set_mailboxes(&mut headers, "Cc", &mail.cc)?;
+    set_mailboxes(&mut headers, "From", std::slice::from_ref(from));
+    set_mailboxes(&mut headers, "To", &mail.to);
+    set_mailboxes(&mut headers, "Cc", &mail.cc);
     if mail.to.is_empty() && mail.cc.is_empty() {
         header::set_text(&mut headers, "To", "undisclosed-recipients:;")?;
     }
-    header::set_mailboxes(&mut headers, "Reply-To", &mail.reply_to)?;
+    set_mailboxes(&mut headers, "Reply-To", &mail.reply_to);
     header::set_text(&mut headers, "Subject", &words.subject)?;
     header::set_text(&mut headers, "Auto-Submitted", "auto-generated")?;
     header::set_own(&mut headers, &mail.headers)?;

@@ -103,8 +103,14 @@ impl Templates {
     /// How many bytes the bodies of a mail would have once rendered, in less time than rendering takes, since nothing is kept; an error where
     /// rendering would be one. `None` where only rendering tells: the text is made from the HTML, or there is no template.
     pub fn measure_mail(&self, mail: &Mail) -> Result<Option<usize>, RenderError> {
+        self.measure_mail_over(&Variables::default(), mail)
+    }
+
+    /// The same where the mail's variables lie over others.
+    pub fn measure_mail_over(&self, shared: &Variables, mail: &Mail) -> Result<Option<usize>, RenderError> {
         let Some(template) = &mail.template else { return Ok(None) };
-        self.library().measure(template, Variables::of(&mail.vars), mail.locale.as_deref(), mail.subject.is_some())
+        let vars = shared.clone().and(&mail.vars);
+        self.library().measure(template, vars, mail.locale.as_deref(), mail.subject.is_some())
     }
 
     /// Loads the folder again if a file in it changed; looks every two seconds at most. When the new state can't be

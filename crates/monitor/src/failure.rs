@@ -102,7 +102,9 @@ impl From<Error> for Failure {
             Error::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not_found", message),
             Error::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", message),
             Error::NewerProtocol { .. } => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "newer_protocol", message),
-            Error::Protocol(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "protocol", message),
+            Error::WrongType(_) | Error::Protocol(_) => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "protocol", message)
+            }
         }
     }
 }

@@ -174,13 +174,9 @@ impl Delivery {
             boundary_seed: self.job.id.to_string(),
             generation: self.job.generation,
         };
-        let message =
-            compose(mail, words, &identity, sender).map_err(|error| Unprepared::Invalid(error.to_string()))?;
         let most = office.settings.max_message_size;
-        if message.bytes.len() as u64 > most {
-            let size = message.bytes.len();
-            return Err(Unprepared::Invalid(format!("the message has {size} bytes; MAX_MESSAGE_SIZE allows {most}")));
-        }
+        let message = compose(mail, words, &identity, sender).and_then(|message| message.within(most));
+        let message = message.map_err(|error| Unprepared::Invalid(error.to_string()))?;
         Ok((message, date_ms))
     }
 

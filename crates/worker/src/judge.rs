@@ -1,6 +1,6 @@
 //! From what came of a try to what becomes of its job. Pure: time and chance are given.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use postroom_core::{
     AttemptRecord, EmailAddress, Header, RecipientReport, RecipientResult,
@@ -159,13 +159,9 @@ fn delay(header: &Header, verdict: Verdict, attempt: u32, tries: u32, jitter: f6
 
 /// The recipients after the try: the refused and the accepted stay what they are.
 fn after(mut recipients: Vec<RecipientReport>, tried: &[RecipientOutcome]) -> Vec<RecipientReport> {
-    for outcome in tried {
-        let Some(recipient) = recipients.iter_mut().find(|recipient| recipient.address == outcome.address) else {
-            continue;
-        };
-        if recipient.result != RecipientResult::Open {
-            continue;
-        }
+    let outcomes: HashMap<_, _> = tried.iter().map(|outcome| (&outcome.address, outcome)).collect();
+    for recipient in recipients.iter_mut().filter(|recipient| recipient.result == RecipientResult::Open) {
+        let Some(outcome) = outcomes.get(&recipient.address) else { continue };
         recipient.result = match outcome.verdict {
             Verdict::Accepted => RecipientResult::Accepted,
             verdict if verdict.is_final() => RecipientResult::Refused,

@@ -58,8 +58,8 @@ fn words(batch: &BatchReport) -> Mail {
     Mail { subject: Some(subject(batch)), text: Some(text.into()), ..Mail::default() }
 }
 
-/// In one line, whatever the batch is called.
+/// One short line, whatever another program called the batch.
 fn subject(batch: &BatchReport) -> String {
-    let name: String = batch.name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let name: String = batch.name.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect();
     format!("{name} is done: {} of {} sent", batch.sent, batch.total)
 }

@@ -42,7 +42,7 @@ pub use self::{
 };
 use self::{file::RawTables, layers::Layers};
 pub(crate) use self::{redis::RedisPlace, sentinel::WatchedPlace};
-use crate::{InvalidInput, Mailbox, Policy, QueueName, Quota, Rate, store::LimitName};
+use crate::{InvalidInput, Mailbox, Policy, QueueName, Quota, Rate, bounds::check_name, store::LimitName};
 
 /// What a process is set up with, checked.
 #[derive(Debug, Clone)]
@@ -188,12 +188,7 @@ fn templates(raw: BTreeMap<String, file::RawTemplate>) -> Result<BTreeMap<String
 fn sender(layers: &Layers) -> Result<Option<Mailbox>, InvalidInput> {
     let sender = layers.read(&variables::SMTP_MAIL_FROM, str::parse::<Mailbox>)?;
     let Some(name) = layers.find(&variables::SMTP_FROM_NAME)? else { return Ok(sender) };
-    if name.text.chars().any(char::is_control) {
-        return Err(InvalidInput::new(
-            name.field,
-            "it holds a line break or control character; it may be one line of text",
-        ));
-    }
+    check_name(&name.field, "the name", &name.text)?;
     match sender {
         Some(sender) => Ok(Some(Mailbox { name: Some(name.text), ..sender })),
         None => Err(InvalidInput::new(name.field, "it needs an address: SMTP_MAIL_FROM is not set")),

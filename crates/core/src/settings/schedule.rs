@@ -148,8 +148,13 @@ fn mail(raw: RawSchedule) -> Result<Mail, InvalidInput> {
         locale: raw.locale,
         ..Mail::default()
     };
-    mail.check()?;
+    check(&mail, raw.each)?;
     Ok(mail)
+}
+
+/// With `each`, every recipient gets a mail of their own.
+fn check(mail: &Mail, each: bool) -> Result<(), InvalidInput> {
+    if each && !mail.to.is_empty() { mail.check_content() } else { mail.check() }
 }
 
 fn json_table(table: toml::Table) -> Result<Map<String, Value>, InvalidInput> {

@@ -6,7 +6,7 @@ use super::{
     layers::Layers,
     variables::{POSTROOM_CONFIG, Variable},
 };
-use crate::InvalidInput;
+use crate::{InvalidInput, SETTINGS_FILE, read_file};
 
 /// Raw settings, the strongest source first. It holds secrets, so it can't be printed.
 #[derive(Clone, Default)]
@@ -40,7 +40,8 @@ impl Sources {
 pub(super) fn read_text(path: impl AsRef<Path>) -> Result<String, InvalidInput> {
     let path = path.as_ref();
     let shown = path.display().to_string();
-    let bytes = fs::read(path).map_err(|error| InvalidInput::new(&shown, format!("{shown} can't be read: {error}")))?;
+    let bytes = read_file(path, SETTINGS_FILE)
+        .map_err(|error| InvalidInput::new(&shown, format!("{shown} can't be read: {error}")))?;
     String::from_utf8(bytes).map_err(|_| InvalidInput::new(&shown, format!("{shown} is not UTF-8")))
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::DateTime;
-use postroom_core::{InvalidInput, Priority, QueueName, parse_span, store::Due};
+use postroom_core::{InvalidInput, Priority, QueueName, bounds, parse_span, store::Due};
 use serde_json::{Map, Value};
 
 use super::{exit::Result, files};
@@ -53,7 +53,7 @@ impl TermArgs {
 /// The variables of a template.
 #[derive(Debug, clap::Args)]
 pub(crate) struct VarArgs {
-    /// A variable, as text; again for each
+    /// A variable, as text, an @ too; again for each
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     var: Vec<(String, String)>,
     /// A variable, as JSON: a number, a list, an object; again for each
@@ -83,7 +83,7 @@ impl VarArgs {
 }
 
 fn object_of_file(path: &str) -> Result<Map<String, Value>> {
-    let text = files::text("--vars", path)?;
+    let text = files::text("--vars", path, bounds::VARIABLES as u64)?;
     let refuse = |error| InvalidInput::new("--vars", format!("{path} holds no JSON object: {error}"));
     Ok(serde_json::from_str(&text).map_err(refuse)?)
 }

@@ -12,7 +12,7 @@ use super::{
     args::{TermArgs, VarArgs, positive_span},
     exit::{Exit, Failure, Result},
     outcome, queues,
-    rows::{Input, Place, Row, Sieve, Source},
+    rows::{Input, JsonKind, Place, Row, Sieve, Source},
     watch,
 };
 use crate::{BulkInput, BulkSummary, Error, Options, check::HEAD};
@@ -40,10 +40,10 @@ pub(crate) struct Args {
     /// The template that makes subject and bodies
     #[arg(long, value_name = "NAME", required_unless_present = "jsonl")]
     template: Option<String>,
-    /// A CSV with a header, UTF-8; - is standard input
+    /// A CSV with a header, UTF-8; - is standard input; a row may have 16 MiB and 1000 columns
     #[arg(long, value_name = "FILE", group = "rows")]
     csv: Option<String>,
-    /// A JSON object a line; - is standard input
+    /// A JSON object a line; - is standard input; a line may have 16 MiB, or twice MAX_MESSAGE_SIZE
     #[arg(long, value_name = "FILE", group = "rows")]
     jsonl: Option<String>,
     /// Addresses, one mail each
@@ -89,7 +89,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<()> {
-    let source = args.source();
+    let source = args.source(context.postroom.settings().max_message_size);
     if args.vars.use_stdin() && source.is_stdin() {
         return Err(Failure::usage("--vars", "standard input can't be both the variables and the rows"));
     }
@@ -116,13 +116,15 @@ impl Args {
             locale: self.locale.clone(),
             ..Mail::default()
         };
+        shared.check_parts()?;
         Ok(shared)
     }
 
-    fn source(&self) -> Source {
+    fn source(&self, max_message_size: u64) -> Source {
+        let kind = JsonKind::of(self.template.is_some(), max_message_size);
         match (&self.csv, &self.jsonl) {
             (Some(path), _) => Source::Csv(Place::of(path)),
-            (None, Some(path)) => Source::Jsonl { place: Place::of(path), with_template: self.template.is_some() },
+            (None, Some(path)) => Source::Jsonl { place: Place::of(path), kind },
             (None, None) => Source::Addresses(self.to.clone()),
         }
     }
@@ -207,10 +209,10 @@ async fn rows_hash(context: &Context, args: &Args, hash: &str) -> Result<String>
 async fn fill(batch: &mut BulkInput<'_>, sieve: &mut Sieve<'_>, head: Vec<Row>) -> Result<()> {
     let bar = bar();
     for row in head {
-        batch.add(row.mail).await?;
+        batch.add_checked(row.mail).await?;
     }
     while let Some(row) = sieve.next()? {
-        batch.add(row.mail).await?;
+        batch.add_checked(row.mail).await?;
         bar.set_position(batch.added());
     }
     bar.finish_and_clear();

@@ -9,7 +9,8 @@ use super::{
     Context,
     args::{TermArgs, VarArgs, span},
     exit::{Failure, Result},
-    files, outcome, queues,
+    files::{self, Given},
+    outcome, queues,
 };
 use crate::{JobId, Options, QueueName};
 
@@ -17,12 +18,19 @@ const EXAMPLES: &str = "Examples:
   postroom send --to ann@example.org --subject Hello --text 'It works.'
   postroom send --to 'Ann <ann@example.org>' --template user_activation --var name=Ann \\
     --var site_name=Example --var activation_url=https://example.org/a/1
-  postroom send --to ann@example.org --subject Report --text @report.txt \\
+  postroom send --to ann@example.org --subject Report --text-file report.txt \\
     --attach report.pdf --in 10m
   postroom send --to ann@example.org --subject Code --text 1234 \\
     --priority 0 --expires-in 10m --wait 10s
-  postroom send --to ann@example.org --subject Invoice --text @invoice.txt \\
-    --key invoice-2027-001 --durable";
+  postroom send --to ann@example.org --subject Invoice --text-file invoice.txt \\
+    --key invoice-2027-001 --durable
+
+A program that passes on what somebody else wrote gives the text to --text-file - on standard
+input, since --text @FILE reads a file, and writes the other values behind an equals sign
+(--to=ADDRESS, --header=..., --var=...), so that none is taken for a flag.
+
+A mail may have 1000 recipients, a subject and headers of 998 octets, 100 headers of its own,
+200 attachments and MAX_MESSAGE_SIZE in all; names may have 255 octets.";
 
 /// Hand one mail over; prints its job's id
 #[derive(Debug, clap::Args)]
@@ -50,7 +58,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", num_args = 1..)]
     attach: Vec<PathBuf>,
     /// The template that makes subject and bodies
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["text", "html"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["text", "text_file", "html", "html_file"])]
     template: Option<String>,
     #[command(flatten)]
     vars: VarArgs,
@@ -58,14 +66,20 @@ pub(crate) struct Args {
     #[arg(long, value_name = "LOCALE", requires = "template")]
     locale: Option<String>,
     /// The subject; with a template, in place of the template's
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     subject: Option<String>,
-    /// The body as plain text; @FILE reads it from a file
-    #[arg(long, value_name = "TEXT|@FILE")]
+    /// The body as plain text; @FILE reads it from a file, @@ begins a text with one @
+    #[arg(long, value_name = "TEXT|@FILE", allow_hyphen_values = true)]
     text: Option<String>,
-    /// The body as HTML; @FILE reads it from a file
-    #[arg(long, value_name = "HTML|@FILE")]
+    /// The body as plain text, from a file; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "text")]
+    text_file: Option<String>,
+    /// The body as HTML; @FILE reads it from a file, @@ begins it with one @
+    #[arg(long, value_name = "HTML|@FILE", allow_hyphen_values = true)]
     html: Option<String>,
+    /// The body as HTML, from a file; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "html")]
+    html_file: Option<String>,
     #[command(flatten)]
     terms: TermArgs,
     /// Keep no result, only a mark for 24 hours that the job has been
@@ -123,9 +137,8 @@ impl Args {
     fn mail(&self, context: &Context) -> Result<Mail> {
         self.check_vars()?;
         let max_size = context.postroom.settings().max_message_size;
-        let body = |flag: &str, value: &Option<String>| {
-            value.as_deref().map(|value| files::text_or_file(flag, value)).transpose()
-        };
+        self.check_stdin()?;
+        let body = |flag: &str, given: Option<Given<'_>>| given.map(|given| given.read(flag, max_size)).transpose();
         let attachments = self.attach.iter().map(|path| files::attachment(path, max_size)).collect::<Result<_, _>>()?;
         Ok(Mail {
             from: self.from.clone(),
@@ -135,13 +148,34 @@ impl Args {
             reply_to: self.reply_to.clone(),
             headers: self.headers()?,
             subject: self.subject.clone(),
-            text: body("--text", &self.text)?.map(Into::into),
-            html: body("--html", &self.html)?.map(Into::into),
+            text: body("--text", self.text())?.map(Into::into),
+            html: body("--html", self.html())?.map(Into::into),
             template: self.template.clone(),
             vars: self.vars.read()?,
             locale: self.locale.clone(),
             attachments,
         })
+    }
+
+    fn text(&self) -> Option<Given<'_>> {
+        self.text.as_deref().map(Given::of).or_else(|| self.text_file.as_deref().map(Given::File))
+    }
+
+    fn html(&self) -> Option<Given<'_>> {
+        self.html.as_deref().map(Given::of).or_else(|| self.html_file.as_deref().map(Given::File))
+    }
+
+    /// Whoever reads it second would find nothing.
+    fn check_stdin(&self) -> Result<()> {
+        let reads = |given: Option<Given<'_>>| given.is_some_and(|given| given.is_stdin());
+        let flags = [("--text", reads(self.text())), ("--html", reads(self.html())), ("--vars", self.vars.use_stdin())];
+        let readers: Vec<&str> = flags.into_iter().filter(|(_, reads)| *reads).map(|(flag, _)| flag).collect();
+        match readers[..] {
+            [] | [_] => Ok(()),
+            [first, second, ..] => {
+                Err(Failure::usage(second, format!("standard input can't be both {first} and {second}")))
+            }
+        }
     }
 
     /// Without a template nobody would read them; a person who gives them expects otherwise.

@@ -31,6 +31,16 @@ fn each_is_named() {
         (&["--text", "@missing.txt"], &["missing.txt", "can't be read"]),
         (&["--text", "@latin1.txt"], &["latin1.txt", "UTF-8"]),
         (&["--text", "t", "--attach", "missing.pdf"], &["missing.pdf"]),
+        (&["--text", "@/dev/zero"], &["/dev/zero", "more than 10000 bytes"]),
+        (&["--html-file", "/dev/zero"], &["/dev/zero", "more than 10000 bytes"]),
+        (&["--text-file", "missing.txt"], &["missing.txt", "can't be read"]),
+        (&["--text-file", "latin1.txt"], &["latin1.txt", "UTF-8"]),
+        (&["--text-file", "-", "--html", "@-"], &["standard input", "--text", "--html"]),
+        (&["--text", "t", "--text-file", "latin1.txt"], &["cannot be used with"]),
+        (&["--text", "t", "--attach", "/dev/zero"], &["/dev/zero", "more than 10000", "MAX_MESSAGE_SIZE"]),
+        (&["--template", "newsletter", "--vars", "/dev/zero"], &["/dev/zero", "more than 16777216 bytes"]),
+        (&["--text", "t", "--key", &"k".repeat(256)], &["key", "256 octets; it may have 255"]),
+        (&["--text", "t", "--header", &format!("{}: v", "X".repeat(77))], &["77 octets; it may have 76"]),
         (&["--text", "t", "--attach", "huge.bin"], &["huge.bin", "20000", "MAX_MESSAGE_SIZE"]),
         (&["--text", "t", "--attach", "big.bin"], &["the message would have", "MAX_MESSAGE_SIZE allows 10000"]),
         (&["--text", "t", "--template", "newsletter"], &["cannot be used with"]),
@@ -48,6 +58,37 @@ fn each_is_named() {
     desk.run(&["send", "--to", "a@example.org", "--subject", "a\nb", "--text", "t"]).refused(2, &["line break"]);
     desk.run(&[&["send", "--to", "a@example.org"], &text[..]].concat()).refused(2, &["subject"]);
     assert_eq!(desk.ok(&["list", "--json"]), "");
+}
+
+/// A device never ends: no more of it is read than could be a setting.
+#[test]
+fn settings_are_not_read_from_a_device() {
+    for (name, words) in [
+        ("SMTP_PASSWORD_FILE", &["/dev/zero", "more than 4194304 bytes"][..]),
+        ("POSTROOM_CONFIG", &["/dev/zero", "more than 4194304 bytes"]),
+    ] {
+        let desk = Desk::new().with("SMTP_HOST", "mail.example.org").with("SMTP_USERNAME", "u").with(name, "/dev/zero");
+        desk.run(&["queues"]).refused(2, words);
+    }
+    let desk = Desk::new().with("SMTP_HOST", "127.0.0.1").with("SMTP_CA_FILE", "/dev/zero");
+    let sync = ["--from", "f@example.org", "--text", "t", "--sync"];
+    desk.run(&[&MAIL[..], &sync].concat()).refused(2, &["/dev/zero", "more than 4194304 bytes"]);
+    let desk = Desk::new();
+    desk.file("templates/news/subject.txt", "News");
+    std::os::unix::fs::symlink("/dev/zero", desk.folder().join("templates/news/body.txt")).expect("a link");
+    let ran = desk.run(&["send", "--to", "a@example.org", "--template", "news"]);
+    ran.refused(2, &["body.txt", "more than 4194304 bytes"]);
+}
+
+#[test]
+fn too_many_recipients_are_refused_at_once() {
+    let desk = Desk::new();
+    let to: Vec<String> = (0..100_000).map(|n| format!("\"user{n}@example.org\"")).collect();
+    let row = format!("{{\"to\": [{}], \"subject\": \"s\", \"text\": \"t\"}}\n", to.join(","));
+    let sound = "{\"to\": \"a@example.org\", \"subject\": \"s\", \"text\": \"t\"}\n";
+    let ran = desk.run_with(&["bulk", "--jsonl", "-"], format!("{sound}{row}").as_bytes());
+    assert_eq!(ran.code, 0, "{}", ran.stderr.chars().take(500).collect::<String>());
+    ran.says(&["line 2: to: the mail has 100000 recipients in to, cc and bcc; it may have 1000"]);
 }
 
 #[test]
@@ -112,10 +153,10 @@ fn without_a_templates_folder_the_workers_will_do() {
     assert_eq!(desk.status(&id)["template"], "anything");
 }
 
-/// What is near the limit is composed to know: headers and line ends count.
+/// What is near the limit is composed to know: headers and line ends count. Where nobody says who the sender is, the longest one does.
 #[test]
 fn the_size_is_that_of_the_message() {
-    let desk = Desk::new().with("MAX_MESSAGE_SIZE", "10kB");
+    let desk = Desk::new().with("MAX_MESSAGE_SIZE", "10kB").with("SMTP_MAIL_FROM", "shop@example.org");
     let send = |text: usize| {
         let text = format!("{}\n", "y".repeat(69)).repeat(text / 70);
         desk.run(&["send", "--to", "a@example.org", "--subject", "s", "--text", &text])

@@ -118,6 +118,7 @@ fn what_can_not_be_a_bulk_creates_nothing() {
     desk.file("all_bad.csv", "email,name\na,A\n");
     desk.file("no_name.csv", "email,nick\na@example.org,A\n");
     desk.file("latin1.csv", b"email,name\na@example.org,A\nb@example.org,J\xfcrgen\n");
+    desk.file("wide.csv", format!("email{}\n", ",x".repeat(1_001)));
     desk.file("utf16.csv", b"\xff\xfee\0m\0a\0i\0l\0");
     for (more, words) in [
         (&["--csv", "empty.csv"][..], &["empty.csv", "empty"][..]),
@@ -131,6 +132,11 @@ fn what_can_not_be_a_bulk_creates_nothing() {
         (&["--csv", "latin1.csv"], &["latin1.csv", "UTF-8", "line 3"]),
         (&["--csv", "utf16.csv"], &["utf16.csv", "UTF-8"]),
         (&["--csv", "no_name.csv", "--queue", "typo", "--var", "name=x"], &["typo"]),
+        (&["--csv", "/dev/zero"], &["/dev/zero", "device", "standard input"]),
+        (&["--jsonl", "/dev/zero"], &["/dev/zero", "device"]),
+        (&["--csv", "wide.csv"], &["wide.csv", "1002 fields; a row may have 1000"]),
+        (&["--csv", "no_name.csv", "--var", "name=x", "--name", &"n".repeat(256)], &["name", "256 octets"]),
+        (&["--csv", "no_name.csv", "--var", "name=x", "--name", "a\nb"], &["name", "line break"]),
         (&["--csv", "-", "--vars", "-"], &["standard input"]),
         (&["--csv", "a.csv", "--jsonl", "b"], &["cannot be used with"]),
         (&[], &["required"]),

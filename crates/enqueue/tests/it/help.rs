@@ -34,6 +34,30 @@ fn every_command_has_help_with_examples() {
 }
 
 #[test]
+fn documents_name_the_bounds() {
+    use postroom_core::bounds;
+    let readme = include_str!("../../../../README.md");
+    let table = readme.split("### Bounds").nth(1).and_then(|rest| rest.split("###").next()).expect("the section");
+    let help = Desk::new().ok(&["send", "--help"]);
+    for (number, what, is_in_help) in [
+        (bounds::RECIPIENTS, "recipients", true),
+        (bounds::REPLY_TO, "`reply_to`", false),
+        (bounds::SUBJECT, "subject", true),
+        (bounds::HEADER_VALUE, "value of a header", false),
+        (bounds::HEADER_NAME, "name of a header", false),
+        (bounds::HEADERS, "headers of a mail", true),
+        (bounds::NAME, "display name", true),
+        (bounds::ATTACHMENTS, "attachments", true),
+        (bounds::VARIABLE_DEPTH, "variables", false),
+        (bounds::VARIABLES >> 20, "variables", false),
+    ] {
+        let told = |text: &str| text.lines().any(|line| line.contains(&number.to_string()));
+        assert!(table.lines().any(|line| line.contains(what) && told(line)), "{what}: {number}");
+        assert!(!is_in_help || told(&help), "{what}: {number}: {help}");
+    }
+}
+
+#[test]
 fn what_does_not_exist_is_refused() {
     let desk = Desk::new();
     for args in [

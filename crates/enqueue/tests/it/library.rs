@@ -123,6 +123,36 @@ async fn what_can_not_be_sent_is_found_before_anything_is_queued() {
     assert_eq!(postroom.batch_status(input.id()).await.expect("an answer").expect("a batch").total, 0);
 }
 
+/// Not only the first mails of a bulk are checked, and each way in applies the same bounds.
+#[tokio::test]
+async fn every_mail_is_checked_whichever_way_it_comes() {
+    let postroom = Postroom::with_settings(settings(&[("SMTP_MAIL_FROM", "d@example.org")]));
+    let long = Mail { subject: Some("s".repeat(999)), ..mail() };
+    let mut input = postroom.bulk(Mail { to: Vec::new(), ..mail() }).start().await.expect("a batch");
+    for number in 0..20 {
+        let own = Mail { to: vec![format!("a{number}@example.org").parse().expect("an address")], ..Mail::default() };
+        input.add(own).await.expect("added");
+    }
+    let of_bulk = input.add(long.clone()).await.expect_err("too long").to_string();
+    assert!(of_bulk.starts_with("subject: mail 21: "), "{of_bulk}");
+    assert_eq!(input.finish(1, 0).await.expect("a summary").total, 20);
+    for told in [
+        postroom.check(&long).await.expect_err("too long").to_string(),
+        postroom.send(long.clone()).await.expect_err("too long").to_string(),
+        postroom.send_now(&long, None).await.expect_err("too long").to_string(),
+        postroom.bulk(long.clone()).start().await.expect_err("too long").to_string(),
+    ] {
+        assert!(told.starts_with("subject: the subject") && told.contains("999 octets; it may have 998"), "{told}");
+    }
+    for name in ["n".repeat(256), "a\nb".to_owned()] {
+        let told = postroom.bulk(Mail::default()).name(name).start().await.expect_err("no name").to_string();
+        assert!(told.starts_with("name: the batch's name"), "{told}");
+    }
+    let options = Options { key: Some("k".repeat(256)), ..Options::default() };
+    let told = postroom.send(mail()).with(options).await.expect_err("too long").to_string();
+    assert!(told.starts_with("key: ") && told.contains("256 octets"), "{told}");
+}
+
 #[tokio::test]
 async fn a_mail_is_sent_now() {
     let server = FakeSmtp::start().await;

@@ -4,6 +4,7 @@ mod bad_input;
 mod bulk;
 mod desk;
 mod help;
+mod hostile;
 mod kept;
 mod library;
 mod limits;

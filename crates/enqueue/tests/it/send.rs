@@ -143,6 +143,57 @@ fn parts_come_from_files() {
     assert_eq!(ran.code, 0, "{ran:?}");
 }
 
+/// The text of a mail that waits, as Redis keeps it.
+fn text_of(desk: &Desk, more: &[&str], stdin: &[u8]) -> Value {
+    let folder = desk.folder().join("out");
+    let args = ["send", "--to", "a@example.org", "--subject", "s", "--sync"];
+    let ran = desk.run_with(&[&args[..], more].concat(), stdin);
+    assert_eq!(ran.code, 0, "{more:?}: {ran:?}");
+    let file = folder.join(format!("{}.eml", ran.out()));
+    let mail = std::fs::read_to_string(file).expect("a mail");
+    json!(mail.split_once("\r\n\r\n").map(|(_, body)| body.replace("\r\n", "\n").trim_end().to_owned()))
+}
+
+#[test]
+fn a_text_is_itself_or_a_files() {
+    let desk = Desk::new().with("MAIL_TRANSPORT", "file:out").with("SMTP_MAIL_FROM", "d@example.org");
+    desk.file("body.txt", "from a file");
+    desk.file("@body.txt", "from an odd file");
+    for (more, stdin, text) in [
+        (&["--text", "@body.txt"][..], "", "from a file"),
+        (&["--text-file", "body.txt"], "", "from a file"),
+        (&["--text-file", "@body.txt"], "", "from an odd file"),
+        (&["--text-file", "-"], "@body.txt", "@body.txt"),
+        (&["--text", "@-"], "-- \n@x", "-- \n@x"),
+        (&["--text", "@@body.txt"], "", "@body.txt"),
+        (&["--text", "@@"], "", "@"),
+        (&["--text", "-5 %"], "", "-5 %"),
+        (&["--text", "--attach=body.txt"], "", "--attach=body.txt"),
+        (&["--text", "--sync"], "", "--sync"),
+        (&["--subject=--sync", "--text=-"], "", "-"),
+    ] {
+        let more = if more[0].starts_with("--subject") { &more[1..] } else { more };
+        assert_eq!(text_of(&desk, more, stdin.as_bytes()), text, "{more:?}");
+    }
+}
+
+/// The shell's `<(command)` is a pipe with a path.
+#[test]
+fn pipes_are_read_to_their_end() {
+    let desk = Desk::new().with_templates();
+    let script = "\"$0\" send --to a@example.org --subject s --text-file <(echo Hello) --attach <(echo file) --json && \
+        \"$0\" bulk --template newsletter --var title=T --var intro=I --csv <(printf 'email,name\\na@example.org,A\\n') --key k && \
+        \"$0\" bulk --jsonl <(echo '{\"to\": \"a@example.org\", \"subject\": \"s\", \"text\": \"t\"}')";
+    let mut bash = std::process::Command::new("bash");
+    let postroom = desk.command();
+    bash.args(["-c", script]).arg(postroom.get_program()).current_dir(desk.folder());
+    bash.env_clear().envs(postroom.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = bash.output().expect("bash runs");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && out.lines().count() == 3, "{out}{err}");
+    assert_eq!(err.matches("1 mail queued").count(), 2, "{err}");
+}
+
 #[test]
 fn a_configured_queue_is_enough_and_no_result_keeps_none() {
     let desk = Desk::new();

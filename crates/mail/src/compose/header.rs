@@ -1,41 +1,18 @@
 //! Header fields that hold what applications say: encoded, folded, and in no way able to end their line.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use lettre::{
-    Address,
-    message::{
-        Mailbox as LettreMailbox, Mailboxes,
-        header::{Cc, From, HeaderName, HeaderValue, Headers, ReplyTo, To},
-    },
-};
-use postroom_core::{InvalidInput, Mailbox};
+use lettre::message::header::{HeaderName, HeaderValue, Headers};
+use postroom_core::InvalidInput;
 use serde_json::{Map, Value};
 
 /// Lines are folded here (RFC 2047 §2); nothing longer than the other may leave (RFC 5322 §2.1.1).
-const LINE: usize = 76;
+pub(super) const LINE: usize = 76;
 const LONGEST_WORD: usize = 900;
 
+/// Bytes in one encoded word, which has 75 columns at most (RFC 2047 §2).
+const LONGEST_ENCODED: usize = 45;
 /// `=?utf-8?b?` and `?=`.
 const WORD_FRAME: usize = 12;
-
-/// Sets an address header, if there is anybody to be named.
-pub(super) fn set_mailboxes(
-    headers: &mut Headers,
-    name: &'static str,
-    mailboxes: &[Mailbox],
-) -> Result<(), InvalidInput> {
-    if mailboxes.is_empty() {
-        return Ok(());
-    }
-    let list: Mailboxes = mailboxes.iter().map(lettre_mailbox).collect::<Result<Vec<_>, _>>()?.into();
-    match name {
-        "From" => headers.set(From::from(list)),
-        "To" => headers.set(To::from(list)),
-        "Cc" => headers.set(Cc::from(list)),
-        _ => headers.set(ReplyTo::from(list)),
-    }
-    Ok(())
-}
 
 /// Sets an unstructured header.
 pub(super) fn set_text(headers: &mut Headers, name: &str, value: &str) -> Result<(), InvalidInput> {
@@ -88,10 +65,10 @@ fn is_plain(value: &str) -> bool {
         && value.split(' ').all(|word| word.len() <= LONGEST_WORD)
 }
 
-/// RFC 2047 in base64, split between characters, one word a line.
-fn encoded_words(value: &str, name_len: usize) -> String {
+/// RFC 2047 in base64 from this column on, split between characters, one word a line.
+pub(super) fn encoded_words(value: &str, column: usize) -> String {
     let mut encoded = String::new();
-    let mut room = room_for(LINE.saturating_sub(name_len));
+    let mut room = room_for(LINE.saturating_sub(column));
     let mut rest = value;
     while !rest.is_empty() {
         let (word, after) = rest.split_at(char_boundary(rest, room));
@@ -104,24 +81,23 @@ fn encoded_words(value: &str, name_len: usize) -> String {
     encoded
 }
 
+/// The length of the last line; `None` where there is only one.
+pub(super) fn last_line_len(folded: &str) -> Option<usize> {
+    folded.rsplit_once("\r\n").map(|(_, last)| last.len())
+}
+
+/// The columns of a value as one encoded word, or of the longest word there may be.
+pub(super) fn encoded_width(value: &str) -> usize {
+    WORD_FRAME + value.len().min(LONGEST_ENCODED).div_ceil(3) * 4
+}
+
 /// How many bytes fit encoded into so many columns; a few always do.
 fn room_for(columns: usize) -> usize {
-    (columns.saturating_sub(WORD_FRAME) / 4 * 3).clamp(6, 45)
+    (columns.saturating_sub(WORD_FRAME) / 4 * 3).clamp(6, LONGEST_ENCODED)
 }
 
 fn char_boundary(text: &str, at_most: usize) -> usize {
     (0..=at_most.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
-}
-
-fn lettre_mailbox(mailbox: &Mailbox) -> Result<LettreMailbox, InvalidInput> {
-    if mailbox.name.as_ref().is_some_and(|name| name.chars().any(char::is_control)) {
-        let problem = format!("the name of {} holds a line break or control character", mailbox.address);
-        return Err(InvalidInput::new("address", problem));
-    }
-    let name = mailbox.name.clone().filter(|name| !name.is_empty());
-    // Checked when it was parsed; lettre's own check refuses some that servers take.
-    let address = Address::new_dangerous(mailbox.address.local(), mailbox.address.domain());
-    Ok(LettreMailbox::new(name, address))
 }
 
 fn invalid(problem: String) -> InvalidInput {

@@ -2,11 +2,16 @@
 
 use lettre::message::{
     Body, MultiPart, SinglePart,
-    header::{ContentDisposition, ContentId, ContentTransferEncoding, ContentType},
+    header::{ContentId, ContentTransferEncoding, ContentType},
 };
 use postroom_core::{Attachment, InvalidInput};
 
-use super::{boundary::Boundaries, encoding::encoded, header::one_word, media_type};
+use super::{
+    boundary::Boundaries,
+    encoding::encoded,
+    file_headers::{Disposition, MediaType},
+    media_type,
+};
 use crate::Rendered;
 
 /// Appends the body to the headers, with the headers that describe it.
@@ -58,8 +63,7 @@ fn alternative(
         return Ok(both.singlepart(html));
     }
     let related = multipart("related", boundaries)?.singlepart(html);
-    let related =
-        images.iter().try_fold(related, |parts, file| file_part(file, true).map(|part| parts.singlepart(part)))?;
+    let related = images.iter().fold(related, |parts, file| parts.singlepart(file_part(file, true)));
     Ok(both.multipart(related))
 }
 
@@ -69,7 +73,7 @@ fn mixed(content: Part, files: &[&Attachment], boundaries: &Boundaries<'_>) -> R
         Part::Single(part) => mixed.singlepart(part),
         Part::Multi(part) => mixed.multipart(part),
     };
-    files.iter().try_fold(mixed, |parts, file| file_part(file, false).map(|part| parts.singlepart(part)))
+    Ok(files.iter().fold(mixed, |parts, file| parts.singlepart(file_part(file, false))))
 }
 
 fn multipart(kind: &str, boundaries: &Boundaries<'_>) -> Result<MultiPart, InvalidInput> {
@@ -83,28 +87,15 @@ fn text(text: &str, content_type: ContentType, alone: bool) -> SinglePart {
     SinglePart::builder().content_type(content_type).body(encoded(text, alone))
 }
 
-fn file_part(file: &Attachment, in_html: bool) -> Result<SinglePart, InvalidInput> {
-    if file.filename.is_empty() || file.filename.chars().any(char::is_control) {
-        return Err(invalid("an attachment needs a file name, all in one line".into()));
-    }
+/// What is wrong with a file is found by [`Mail::check`](postroom_core::Mail::check).
+fn file_part(file: &Attachment, in_html: bool) -> SinglePart {
     let media_type = file.content_type.as_deref().unwrap_or_else(|| media_type::guess(&file.filename));
-    let content_type = content_type(media_type)
-        .ok_or_else(|| invalid(format!("{media_type:?} is no MIME type; it may be something like application/pdf")))?;
-    let disposition =
-        if in_html { ContentDisposition::inline_with_name } else { ContentDisposition::attachment }(&file.filename);
-    let mut part = SinglePart::builder().content_type(content_type).header(disposition);
-    if let Some(id) = &file.content_id {
-        let id = one_word("attachments", id.trim().trim_start_matches('<').trim_end_matches('>'))?;
+    let part = SinglePart::builder().header(MediaType(media_type.trim().to_owned()));
+    let mut part = part.header(Disposition { in_html, filename: file.filename.clone() });
+    if let Some(id) = file.bare_content_id() {
         part = part.header(ContentId::from(format!("<{id}>")));
     }
-    Ok(part.body(base64(file.content.bytes())))
-}
-
-/// A plain `type/subtype` with ASCII parameters; a multipart would promise parts that are not there.
-fn content_type(text: &str) -> Option<ContentType> {
-    let sound =
-        text.bytes().all(|b| b.is_ascii_graphic() || b == b' ') && !text.to_lowercase().starts_with("multipart/");
-    sound.then(|| ContentType::parse(text).ok()).flatten()
+    part.body(base64(file.content.bytes()))
 }
 
 /// Always base64, so that every byte arrives, line ends of text files too.

@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
+use postroom_core::bounds;
 use tera::{Error, ErrorKind, ReportError};
 
 /// A template that does not exist or does not render.
@@ -15,7 +16,18 @@ pub struct RenderError {
     pub line: Option<usize>,
     /// What is wrong, with the variable's name.
     pub message: String,
-    missing: bool,
+    kind: Kind,
+}
+
+/// What kind of thing is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The template, or a variable that it needs.
+    Template,
+    /// There is none of that name.
+    Missing,
+    /// Its subject is too long with these variables.
+    LongSubject,
 }
 
 /// A templates folder that can't be used.
@@ -53,7 +65,7 @@ impl RenderError {
     pub(super) fn missing(template: &str, known: &[String]) -> Self {
         let known = if known.is_empty() { "there are none".into() } else { format!("there are {}", known.join(", ")) };
         let message = format!("there is no such template; {known}");
-        Self { template: template.into(), file: None, line: None, message, missing: true }
+        Self { template: template.into(), file: None, line: None, message, kind: Kind::Missing }
     }
 
     pub(super) fn of_tera(template: &str, file: &str, error: &Error) -> Self {
@@ -63,14 +75,26 @@ impl RenderError {
             file: Some(place.file.unwrap_or_else(|| file.into())),
             line: place.line,
             message: place.message,
-            missing: false,
+            kind: Kind::Template,
         }
+    }
+
+    /// A subject of so many octets.
+    pub(super) fn long_subject(template: &str, file: &str, octets: usize) -> Self {
+        let message = format!("the subject has {octets} octets; it may have {}", bounds::SUBJECT);
+        Self { template: template.into(), file: Some(file.into()), line: None, message, kind: Kind::LongSubject }
+    }
+
+    /// Whether the variables make the subject too long: other variables may not.
+    #[must_use]
+    pub fn is_long_subject(&self) -> bool {
+        self.kind == Kind::LongSubject
     }
 
     /// Whether there is no template of that name: perhaps it comes with a deploy that has not reached this machine yet.
     #[must_use]
     pub fn is_missing_template(&self) -> bool {
-        self.missing
+        self.kind == Kind::Missing
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
     path::Path,
 };
 
+use postroom_core::bounds;
 use serde_json::{Map, Value};
 use tera::{Context, Error, Tera};
 
@@ -69,13 +70,16 @@ impl Library {
     ) -> Result<Rendered, RenderError> {
         let Choice { subject: subject_file, html, text } = self.choose(name, locale)?;
         let render = |file: &str| self.engine.render(name, file, &context);
-        let subject = subject.map_or_else(|| render(subject_file), |subject| Ok(subject.to_owned()))?;
+        let subject = match subject {
+            Some(subject) => one_line(subject),
+            None => self.subject(name, subject_file, &context)?,
+        };
         let html = html.map(render).transpose()?;
         let text = match text {
             Some(text) => render(text)?,
             None => html.as_deref().map(text_of_html).unwrap_or_default(),
         };
-        Ok(Rendered { subject: one_line(&subject), html, text })
+        Ok(Rendered { subject, html, text })
     }
 
     /// How many bytes the bodies would have, for less than rendering costs; an error where that would be one. `None` where the text is
@@ -91,10 +95,19 @@ impl Library {
         let Some(text) = text else { return Ok(None) };
         let measure = |file: &str| self.engine.measure(name, file, &context);
         if !has_subject {
-            measure(subject)?;
+            self.subject(name, subject, &context)?;
         }
         let html = html.map(measure).transpose()?.unwrap_or(0);
         Ok(Some(html + measure(text)?))
+    }
+
+    /// The subject in one line, within its bound.
+    fn subject(&self, name: &str, file: &str, context: &Context) -> Result<String, RenderError> {
+        let subject = one_line(&self.engine.render(name, file, context)?);
+        if subject.len() > bounds::SUBJECT {
+            return Err(RenderError::long_subject(name, file, subject.len()));
+        }
+        Ok(subject)
     }
 
     fn choose(&self, name: &str, locale: Option<&str>) -> Result<Choice<'_>, RenderError> {

@@ -7,6 +7,8 @@ use std::{
     time::SystemTime,
 };
 
+use postroom_core::{SETTINGS_FILE, read_file};
+
 use super::LoadError;
 
 /// The text of each `.html` and `.txt` file, by its path in the folder with `/` between the parts.
@@ -19,7 +21,8 @@ pub(super) struct Stamp(Vec<(PathBuf, u64, Option<SystemTime>)>);
 pub(super) fn read(folder: &Path) -> Result<Sources, LoadError> {
     let mut sources = Sources::new();
     for path in files(folder)? {
-        let text = fs::read_to_string(&path).map_err(|error| LoadError::unreadable(&path, error))?;
+        let bytes = read_file(&path, SETTINGS_FILE).map_err(|error| LoadError::unreadable(&path, error))?;
+        let text = String::from_utf8(bytes).map_err(|_| LoadError::unreadable(&path, "it is not UTF-8"))?;
         let name = name_of(folder, &path).ok_or_else(|| LoadError::unreadable(&path, "its name is not UTF-8"))?;
         // Windows editors; a mark at the start would end up in a subject.
         sources.insert(name, text.trim_start_matches('\u{feff}').to_owned());

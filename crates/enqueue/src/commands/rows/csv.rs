@@ -1,42 +1,54 @@
 //! Rows of a CSV with a header: the address column, and a variable for each other one.
 
-use std::io::Read;
+use std::io::{self, Read};
 
-use ::csv::{ByteRecord, Error, ErrorKind, Reader, ReaderBuilder};
 use postroom_core::{InvalidInput, Mail, Mailbox};
 use serde_json::{Map, Value};
 
-use super::{Row, Rows, Unreadable, is_address, lines::UnixLines};
+use super::{
+    Row, Rows, Unreadable, is_address,
+    records::{Count, MAX_COLUMNS, MAX_RECORD, Records},
+};
 
 /// What the header says.
 struct Columns {
+    /// How many there are.
+    number: usize,
     address: usize,
     variables: Vec<(usize, String)>,
 }
 
 struct CsvRows<R> {
-    reader: Reader<UnixLines<R>>,
+    records: Records<R>,
     columns: Columns,
-    record: ByteRecord,
 }
 
 /// Reads the header; then the rows can be had one by one.
 pub(super) fn open(name: &str, input: impl Read + 'static) -> Result<Rows, InvalidInput> {
     let refuse = |problem: String| InvalidInput::new("--csv", format!("{name} {problem}"));
-    let mut reader = ReaderBuilder::new().from_reader(UnixLines::of(input));
-    let header = reader.byte_headers().map_err(|error| refuse(format!("can't be read: {error}")))?;
-    if header.is_empty() {
+    let mut records = Records::of(input);
+    if !records.advance().map_err(|error| refuse(format!("can't be read: {error}")))? {
         return Err(refuse("is empty: it needs a header and rows".to_owned()));
     }
-    let columns = Columns::of(header).map_err(refuse)?;
-    Ok(Box::new(CsvRows { reader, columns, record: ByteRecord::new() }))
+    if let Some(count) = records.excess() {
+        return Err(refuse(format!("has no header that can be read: {}", too_large(&count))));
+    }
+    let columns = Columns::of(&records).map_err(refuse)?;
+    Ok(Box::new(CsvRows { records, columns }))
+}
+
+fn too_large(count: &Count) -> String {
+    if count.columns > MAX_COLUMNS as u64 {
+        return format!("it has {} fields; a row may have {MAX_COLUMNS}", count.columns);
+    }
+    let (bytes, lines) = (count.bytes, count.lines);
+    format!("it has {bytes} bytes in {lines} lines; a row may have {MAX_RECORD} (is a quote not closed?)")
 }
 
 impl Columns {
-    fn of(header: &ByteRecord) -> Result<Self, String> {
-        let names: Vec<&str> = header
-            .iter()
-            .map(|name| std::str::from_utf8(name).map(str::trim))
+    fn of<R: Read>(header: &Records<R>) -> Result<Self, String> {
+        let names: Vec<&str> = (0..header.columns())
+            .map(|at| std::str::from_utf8(header.field(at)).map(str::trim))
             .collect::<Result<_, _>>()
             .map_err(|_| "is not UTF-8, line 1".to_owned())?;
         let mut addresses = names.iter().enumerate().filter(|(_, name)| is_address(name)).map(|(at, _)| at);
@@ -45,23 +57,23 @@ impl Columns {
             (Some(_), Some(_)) => {
                 return Err("has more than one address column; it may have one: to or email".to_owned());
             }
-            (None, _) => {
-                let found = names.join(", ");
-                return Err(format!("has no address column: its header may name one to or email (found: {found})"));
-            }
+            (None, _) => return Err(no_address_column(&names)),
         };
         let variables = variables(&names, address)?;
-        Ok(Self { address, variables })
+        Ok(Self { number: names.len(), address, variables })
     }
 
-    fn mail(&self, fields: &ByteRecord) -> Result<Mail, String> {
-        let text = |at: usize| {
-            std::str::from_utf8(fields.get(at).unwrap_or_default()).map_err(|_| "it is not UTF-8".to_owned())
-        };
+    fn mail<R: Read>(&self, record: &Records<R>) -> Result<Mail, String> {
+        let text = |at: usize| std::str::from_utf8(record.field(at)).map_err(|_| "it is not UTF-8".to_owned());
         let to: Mailbox = text(self.address)?.parse().map_err(|error: InvalidInput| error.to_string())?;
         let vars = self.variables.iter().map(|(at, name)| Ok((name.clone(), Value::String(text(*at)?.to_owned()))));
         Ok(Mail { to: vec![to], vars: vars.collect::<Result<Map<_, _>, String>>()?, ..Mail::default() })
     }
+}
+
+fn no_address_column(names: &[&str]) -> String {
+    let found: String = names.join(", ").chars().take(200).collect();
+    format!("has no address column: its header may name one to or email (found: {found})")
 }
 
 /// Spreadsheets leave empty columns at the end: those without a name are nobody's.
@@ -80,53 +92,44 @@ impl<R: Read> Iterator for CsvRows<R> {
     type Item = Result<Row, Unreadable>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.reader.read_byte_record(&mut self.record) {
+        match self.records.advance() {
             Ok(false) => None,
             Ok(true) => {
                 let line = self.line();
-                if self.ends_in_quotes() {
-                    return Some(Err(self.unclosed()));
-                }
-                let mail = self.columns.mail(&self.record);
+                let mail = self.problem().map_or_else(|| self.columns.mail(&self.records), Err);
                 Some(mail.map(|mail| Row { line, mail }).map_err(|problem| Unreadable::Row { line, problem }))
             }
-            Err(error) => Some(Err(self.unreadable(&error))),
+            Err(error) => Some(Err(unreadable(&error))),
         }
     }
 }
 
 impl<R: Read> CsvRows<R> {
-    /// Where the record begins. The reader's own word for it is where the one before ended, be it empty lines above.
+    /// Where the record begins. The parser's own word for it is where the one before ended, be it empty lines above.
     fn line(&self) -> u64 {
-        let breaks = self.record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
-        self.reader.position().line().saturating_sub(1 + breaks)
+        // The last line end is part of a record that is still in quotes.
+        let after = u64::from(!self.records.ends_in_quotes());
+        self.records.line().saturating_sub(after + self.records.breaks())
     }
 
-    /// The last record goes on over line ends to the end of the input, and the quotes do not add up.
-    fn ends_in_quotes(&self) -> bool {
-        self.reader.get_ref().whole() == Some(self.reader.position().byte())
-            && self.reader.get_ref().quotes() % 2 == 1
-            && self.record.as_slice().contains(&b'\n')
-    }
-
-    /// Its last line end is part of it, so it begins one line later than it seems.
-    fn unclosed(&self) -> Unreadable {
-        let lines = self.record.as_slice().split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
-        let problem =
-            format!("a quote that is opened here is never closed: the {lines} lines from here on can't be told apart");
-        Unreadable::Row { line: self.line() + 1, problem }
-    }
-
-    fn unreadable(&self, error: &Error) -> Unreadable {
-        match error.kind() {
-            ErrorKind::UnequalLengths { .. } if self.ends_in_quotes() => self.unclosed(),
-            ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                let problem = format!("it has {len} fields, the header has {expected_len}");
-                Unreadable::Row { line: self.line(), problem }
-            }
-            _ => Unreadable::Input(InvalidInput::new("--csv", format!("it can't be read any further: {error}"))),
+    /// Why the record is no row.
+    fn problem(&self) -> Option<String> {
+        if self.records.ends_in_quotes() {
+            let lines = self.records.count().lines;
+            return Some(format!(
+                "a quote that is opened here is never closed: the {lines} lines from here on can't be told apart"
+            ));
         }
+        if let Some(count) = self.records.excess() {
+            return Some(too_large(&count));
+        }
+        let (found, expected) = (self.records.columns(), self.columns.number);
+        (found != expected).then(|| format!("it has {found} fields, the header has {expected}"))
     }
+}
+
+fn unreadable(error: &io::Error) -> Unreadable {
+    Unreadable::Input(InvalidInput::new("--csv", format!("it can't be read any further: {error}")))
 }
 
 #[cfg(test)]

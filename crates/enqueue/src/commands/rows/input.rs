@@ -1,8 +1,9 @@
 //! Where rows come from: a file, standard input, the command line.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
+    os::unix::fs::FileTypeExt,
     path::PathBuf,
 };
 
@@ -22,19 +23,21 @@ pub(crate) enum Source {
     Jsonl {
         /// Where.
         place: Place,
-        /// Whether a template makes the mails, so that a row is an address with variables.
-        with_template: bool,
+        /// What a row is.
+        kind: jsonl::Kind,
     },
     /// Addresses.
     Addresses(Vec<Mailbox>),
 }
 
-/// A file, or standard input.
+/// A file, or what can be read only once.
 #[derive(Debug)]
 pub(crate) enum Place {
     File(PathBuf),
     Stdin,
-    /// Standard input, put into a file so that it can be read twice.
+    /// A named pipe, or one of the shell's: `<(command)`.
+    Pipe(PathBuf),
+    /// What came from a pipe or standard input, put into a file so that it can be read twice.
     Spooled(NamedTempFile),
 }
 
@@ -49,36 +52,61 @@ pub(crate) struct Input {
 impl Place {
     /// A path, or `-`.
     pub(crate) fn of(path: &str) -> Self {
-        if path == "-" { Self::Stdin } else { Self::File(path.into()) }
+        let is_pipe =
+            || fs::metadata(path).is_ok_and(|file| file.file_type().is_fifo() || file.file_type().is_socket());
+        match path {
+            "-" => Self::Stdin,
+            path if is_pipe() => Self::Pipe(path.into()),
+            path => Self::File(path.into()),
+        }
     }
 
     fn name(&self) -> String {
         match self {
-            Self::File(path) => path.display().to_string(),
+            Self::File(path) | Self::Pipe(path) => path.display().to_string(),
             Self::Stdin | Self::Spooled(_) => "standard input".to_owned(),
         }
     }
 
+    /// A device may never end, and can't be read twice.
+    fn check(&self) -> io::Result<()> {
+        let Self::File(path) = self else { return Ok(()) };
+        let kind = fs::metadata(path)?.file_type();
+        if kind.is_char_device() || kind.is_block_device() {
+            return Err(io::Error::other("it is a device; it may be a file, a pipe, or - for standard input"));
+        }
+        Ok(())
+    }
+
+    fn is_read_once(&self) -> bool {
+        matches!(self, Self::Stdin | Self::Pipe(_))
+    }
+
     fn open(&self) -> io::Result<Box<dyn Read>> {
         match self {
-            Self::File(path) => Ok(Box::new(File::open(path)?)),
+            Self::File(path) | Self::Pipe(path) => Ok(Box::new(File::open(path)?)),
             Self::Stdin => Ok(Box::new(io::stdin().lock())),
             Self::Spooled(file) => Ok(Box::new(file.reopen()?)),
         }
     }
 
     fn spooled(self) -> io::Result<Self> {
-        let Self::Stdin = self else { return Ok(self) };
+        if !self.is_read_once() {
+            return Ok(self);
+        }
         let mut file = NamedTempFile::new()?;
-        io::copy(&mut io::stdin().lock(), &mut file)?;
+        io::copy(&mut self.open()?, &mut file)?;
         Ok(Self::Spooled(file))
     }
 }
 
 impl Source {
-    /// What is read from standard input can be read `twice` only when it is put into a file.
+    /// What can be read only once is put into a file where it is needed `twice`.
     pub(crate) fn look_over(self, twice: bool) -> Result<Input, InvalidInput> {
         let flag = self.flag();
+        if let Some(place) = self.place() {
+            place.check().map_err(|error| unreadable(flag, place, &error))?;
+        }
         let source =
             if twice { self.spooled().map_err(|error| InvalidInput::new(flag, error.to_string()))? } else { self };
         let hash = match &source {
@@ -92,6 +120,13 @@ impl Source {
         matches!(self, Self::Csv(Place::Stdin) | Self::Jsonl { place: Place::Stdin, .. })
     }
 
+    fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Csv(place) | Self::Jsonl { place, .. } => Some(place),
+            Self::Addresses(_) => None,
+        }
+    }
+
     fn flag(&self) -> &'static str {
         match self {
             Self::Csv(_) => "--csv",
@@ -103,7 +138,7 @@ impl Source {
     fn spooled(self) -> io::Result<Self> {
         Ok(match self {
             Self::Csv(place) => Self::Csv(place.spooled()?),
-            Self::Jsonl { place, with_template } => Self::Jsonl { place: place.spooled()?, with_template },
+            Self::Jsonl { place, kind } => Self::Jsonl { place: place.spooled()?, kind },
             Self::Addresses(addresses) => Self::Addresses(addresses),
         })
     }
@@ -116,7 +151,7 @@ impl Input {
         let open = |place: &Place| place.open().map_err(|error| unreadable(flag, place, &error));
         match &self.source {
             Source::Csv(place) => csv::open(&place.name(), open(place)?),
-            Source::Jsonl { place, with_template } => Ok(jsonl::open(open(place)?, *with_template)),
+            Source::Jsonl { place, kind } => Ok(jsonl::open(open(place)?, *kind)),
             Source::Addresses(addresses) => Ok(of_addresses(addresses)),
         }
     }
@@ -134,9 +169,9 @@ fn unreadable(flag: &str, place: &Place, error: &io::Error) -> InvalidInput {
     InvalidInput::new(flag, format!("{} can't be read: {error}", place.name()))
 }
 
-/// Reads all of it once, in constant memory: that it is UTF-8 to its end, and its hash. Standard input can't be.
+/// Reads all of it once, in constant memory: that it is UTF-8 to its end, and its hash. What is read only once can't be.
 fn survey(flag: &str, place: &Place) -> Result<String, InvalidInput> {
-    if matches!(place, Place::Stdin) {
+    if place.is_read_once() {
         return Ok(String::new());
     }
     let mut file = place.open().map_err(|error| unreadable(flag, place, &error))?;

@@ -1,24 +1,40 @@
 //! Rows of a JSON lines file: variables and an address where there is a template, else whole mails.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use postroom_core::{InvalidInput, Mail};
 use serde_json::{Map, Value};
 
-use super::{Row, Rows, Unreadable, is_address};
-
-/// No mail is that long; a file without line ends must not fill the memory.
-const MAX_LINE: usize = 256 << 20;
+use super::{Row, Rows, Unreadable, is_address, records::MAX_RECORD};
 
 struct JsonRows<R> {
     input: BufReader<R>,
     line: u64,
-    with_template: bool,
+    kind: Kind,
+}
+
+/// What a row is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    /// Whether a template makes the mails, so that a row is an address with variables.
+    pub(crate) with_template: bool,
+    /// Bytes of a row: a file without line ends must not fill the memory.
+    pub(crate) longest: usize,
+}
+
+impl Kind {
+    /// Variables have room in as much as a row of a CSV has; a whole mail needs as much as its message, and its JSON is no more than
+    /// twice that.
+    pub(crate) fn of(with_template: bool, max_message_size: u64) -> Self {
+        let whole = usize::try_from(max_message_size.saturating_mul(2)).unwrap_or(usize::MAX);
+        let longest = if with_template { MAX_RECORD } else { whole.max(MAX_RECORD) };
+        Self { with_template, longest }
+    }
 }
 
 /// The rows of this input.
-pub(super) fn open(input: impl Read + 'static, with_template: bool) -> Rows {
-    Box::new(JsonRows { input: BufReader::new(input), line: 0, with_template })
+pub(super) fn open(input: impl Read + 'static, kind: Kind) -> Rows {
+    Box::new(JsonRows { input: BufReader::with_capacity(1 << 16, input), line: 0, kind })
 }
 
 impl<R: Read> Iterator for JsonRows<R> {
@@ -29,10 +45,10 @@ impl<R: Read> Iterator for JsonRows<R> {
         let mut bytes = Vec::new();
         loop {
             bytes.clear();
-            match self.input.by_ref().take(MAX_LINE as u64).read_until(b'\n', &mut bytes) {
+            match self.read_line(&mut bytes) {
                 Ok(0) => return None,
-                Ok(MAX_LINE) => return Some(Err(too_long(self.line + 1))),
-                Ok(_) => self.line += 1,
+                Ok(length) if length > self.kind.longest as u64 => return Some(Err(self.too_long(length))),
+                Ok(_) => {}
                 Err(error) => return Some(Err(broken(&error))),
             }
             let text = bytes.strip_prefix(b"\xef\xbb\xbf").filter(|_| self.line == 1).unwrap_or(&bytes);
@@ -43,10 +59,26 @@ impl<R: Read> Iterator for JsonRows<R> {
     }
 }
 
-impl<R> JsonRows<R> {
+impl<R: Read> JsonRows<R> {
+    /// Reads a line to its end, and says how long it is; of one that is too long, no more than fits is kept.
+    fn read_line(&mut self, bytes: &mut Vec<u8>) -> io::Result<u64> {
+        let most = self.kind.longest as u64 + 1;
+        let mut length = self.input.by_ref().take(most).read_until(b'\n', bytes)? as u64;
+        self.line += u64::from(length > 0);
+        if length == most && bytes.last() != Some(&b'\n') {
+            length += skip_line(&mut self.input)?;
+        }
+        Ok(length)
+    }
+
+    fn too_long(&self, length: u64) -> Unreadable {
+        let problem = format!("it has {length} bytes; a row may have {}", self.kind.longest);
+        Unreadable::Row { line: self.line, problem }
+    }
+
     fn row(&self, text: &[u8]) -> Result<Row, Unreadable> {
         let line = self.line;
-        let mail = if self.with_template {
+        let mail = if self.kind.with_template {
             mail_of_vars(text)
         } else {
             serde_json::from_slice(text).map_err(|error| plain(&error))
@@ -82,10 +114,40 @@ fn plain(error: &serde_json::Error) -> String {
     }
 }
 
-fn too_long(line: u64) -> Unreadable {
-    Unreadable::Input(InvalidInput::new("--jsonl", format!("line {line} is longer than {} MiB", MAX_LINE >> 20)))
+/// Reads on behind the next line end, and says how many bytes that were.
+fn skip_line(input: &mut impl BufRead) -> io::Result<u64> {
+    let mut skipped = 0;
+    loop {
+        let block = input.fill_buf()?;
+        let end = memchr::memchr(b'\n', block).map(|at| at + 1);
+        let read = end.unwrap_or(block.len());
+        input.consume(read);
+        skipped += read as u64;
+        if end.is_some() || read == 0 {
+            return Ok(skipped);
+        }
+    }
 }
 
-fn broken(error: &std::io::Error) -> Unreadable {
+fn broken(error: &io::Error) -> Unreadable {
     Unreadable::Input(InvalidInput::new("--jsonl", format!("it can't be read any further: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_too_long_is_one_bad_row() {
+        let text = b"{\"to\": \"a@example.org\", \"x\": \"123456789\"}\n{\"to\": \"b@example.org\"}\n";
+        for (longest, sound) in [(43, 2), (42, 2), (41, 1), (30, 1), (24, 1), (23, 0)] {
+            let rows: Vec<_> = open(&text[..], Kind { with_template: true, longest }).collect();
+            let told: Vec<u64> = rows.iter().filter_map(|row| row.as_ref().ok()).map(|row| row.line).collect();
+            assert_eq!((rows.len(), told.len()), (2, sound), "{longest}");
+            for row in rows.into_iter().filter_map(Result::err) {
+                let Unreadable::Row { line, problem } = row else { panic!("{row:?}") };
+                assert!((1..=2).contains(&line) && problem.contains(&format!("a row may have {longest}")), "{problem}");
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@ mod csv;
 mod input;
 mod jsonl;
 mod lines;
+mod records;
 mod seen;
 mod sieve;
 
@@ -11,6 +12,7 @@ use postroom_core::{InvalidInput, Mail, Mailbox};
 
 pub(crate) use self::{
     input::{Input, Place, Source},
+    jsonl::Kind as JsonKind,
     sieve::Sieve,
 };
 

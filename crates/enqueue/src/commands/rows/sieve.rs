@@ -10,12 +10,15 @@ use super::{
     Row, Rows, Unreadable,
     seen::Seen,
 };
-use crate::check::{Checker, HEAD, Problem};
+use crate::{
+    check::{Checker, HEAD, Problem},
+    shared::Shared,
+};
 
 /// Rows on their way through.
 pub(crate) struct Sieve<'a> {
     rows: Rows,
-    shared: &'a Mail,
+    shared: Shared,
     checker: Checker<'a>,
     seen: Option<Seen>,
     console: Console,
@@ -30,13 +33,13 @@ pub(crate) struct Sieve<'a> {
 impl<'a> Sieve<'a> {
     pub(crate) fn new(
         rows: Rows,
-        shared: &'a Mail,
+        shared: &Mail,
         checker: Checker<'a>,
         allow_duplicates: bool,
         console: Console,
     ) -> Self {
         let seen = (!allow_duplicates).then(Seen::default);
-        Self { rows, shared, checker, seen, console, good: 0, invalid: 0, duplicates: 0 }
+        Self { rows, shared: Shared::of(shared), checker, seen, console, good: 0, invalid: 0, duplicates: 0 }
     }
 
     /// The next sound row. A template that does not fit one of the first rows is an error; later it is a bad row.
@@ -56,12 +59,12 @@ impl<'a> Sieve<'a> {
     }
 
     fn sift(&mut self, row: Row) -> Result<Option<Row>> {
-        let whole = row.mail.clone().over(self.shared);
+        let whole = self.shared.whole(&row.mail);
         if self.seen.as_ref().is_some_and(|seen| seen.holds(&whole)) {
             self.duplicates += 1;
             return Ok(None);
         }
-        match self.checker.check(&whole) {
+        match self.checker.check_over(&self.shared.vars, &whole) {
             Ok(()) => {}
             Err(Problem::Template(error)) if self.good < HEAD => {
                 return Err(Failure::usage("template", format!("line {}: {error}", row.line)));

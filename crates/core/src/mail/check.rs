@@ -1,0 +1,324 @@
+//! Everything a mail may be refused for that can be known without rendering it.
+//!
+//! Whoever hands a mail over calls this, and so does the worker before it composes: composing a mail that passed can't fail.
+
+use serde_json::{Map, Value};
+
+use super::{Attachment, Mail, media_type::is_media_type};
+use crate::{
+    InvalidInput, Mailbox,
+    bounds::{self, check_name, check_number, check_octets, quoted},
+};
+
+impl Mail {
+    /// Checks what can be checked without rendering: somebody to send to, something to say, sound fields within their
+    /// [`bounds`].
+    ///
+    /// # Errors
+    ///
+    /// The first field that is wrong, and what it may be.
+    pub fn check(&self) -> Result<(), InvalidInput> {
+        let recipients = self.named_recipients();
+        if recipients == 0 {
+            return Err(InvalidInput::new("to", "the mail has no recipient"));
+        }
+        check_number("to", "recipients in to, cc and bcc", recipients, bounds::RECIPIENTS)?;
+        self.check_content()
+    }
+
+    /// The same without the recipients' number, for content whose recipients get a mail each.
+    ///
+    /// # Errors
+    ///
+    /// The first field that is wrong, and what it may be.
+    pub fn check_content(&self) -> Result<(), InvalidInput> {
+        self.check_bodies()?;
+        self.check_parts()
+    }
+
+    /// Checks what is there of a mail that need not be whole, such as what a batch's mails share.
+    ///
+    /// # Errors
+    ///
+    /// The first field that is wrong, and what it may be.
+    pub fn check_parts(&self) -> Result<(), InvalidInput> {
+        if let Some((name, _)) = self.bodies().find(|(_, body)| !body.is_at_hand()) {
+            let problem = format!("the content of the {name} is not at hand; it may be a string");
+            return Err(InvalidInput::new(name, problem));
+        }
+        if let Some(subject) = &self.subject {
+            check_subject(subject)?;
+        }
+        self.check_mailboxes()?;
+        self.check_template()?;
+        check_number("attachments", "attachments", self.attachments.len(), bounds::ATTACHMENTS)?;
+        self.attachments.iter().try_for_each(Attachment::check)?;
+        check_number("headers", "headers of its own", self.headers.len(), bounds::HEADERS)?;
+        self.headers.iter().try_for_each(|(name, value)| check_header(name, value))
+    }
+
+    fn check_bodies(&self) -> Result<(), InvalidInput> {
+        let refuse = |field: &str, problem: &str| Err(InvalidInput::new(field, problem));
+        match (&self.template, &self.text, &self.html) {
+            (Some(_), None, None) => Ok(()),
+            (Some(_), _, _) => refuse("template", "a mail has either a template or a text and HTML, not both"),
+            (None, None, None) => refuse("text", "the mail has no content; it needs a template, a text or HTML"),
+            (None, _, _) if self.subject.is_none() => refuse("subject", "a mail without a template needs a subject"),
+            (None, _, _) => Ok(()),
+        }
+    }
+
+    fn check_mailboxes(&self) -> Result<(), InvalidInput> {
+        check_number("reply_to", "addresses in reply_to", self.reply_to.len(), bounds::REPLY_TO)?;
+        let lists = [("to", &self.to), ("cc", &self.cc), ("bcc", &self.bcc), ("reply_to", &self.reply_to)];
+        let from = self.from.iter().map(|mailbox| ("from", mailbox));
+        let listed = lists.into_iter().flat_map(|(field, list)| list.iter().map(move |mailbox| (field, mailbox)));
+        from.chain(listed).try_for_each(|(field, mailbox)| mailbox.check(field))
+    }
+
+    fn check_template(&self) -> Result<(), InvalidInput> {
+        if let Some(template) = &self.template {
+            check_octets("template", "the template's name", template, bounds::NAME)?;
+        }
+        check_vars(&self.vars)
+    }
+}
+
+impl Mailbox {
+    /// Checks the display name: one line within its bound. The address was checked when it was parsed.
+    ///
+    /// # Errors
+    ///
+    /// `field`, and what the name may be.
+    pub fn check(&self, field: &str) -> Result<(), InvalidInput> {
+        self.name.as_deref().map_or(Ok(()), |name| check_name(field, "the name", name))
+    }
+}
+
+fn check_subject(subject: &str) -> Result<(), InvalidInput> {
+    if has_break(subject) {
+        return Err(InvalidInput::new("subject", "the subject holds a line break; it may be one line"));
+    }
+    check_octets("subject", "the subject", subject, bounds::SUBJECT)
+}
+
+impl Attachment {
+    fn check(&self) -> Result<(), InvalidInput> {
+        let field = "attachments";
+        let refuse = |problem: String| Err(InvalidInput::new(field, problem));
+        if self.filename.is_empty() {
+            return refuse("an attachment needs a file name".to_owned());
+        }
+        check_name(field, "the file name", &self.filename)?;
+        if let Some(media_type) = &self.content_type {
+            check_octets(field, "the MIME type", media_type, bounds::NAME)?;
+            if !is_media_type(media_type) {
+                let shown = quoted(media_type);
+                return refuse(format!("{shown} is no MIME type; it may be something like application/pdf"));
+            }
+        }
+        if let Some(id) = self.bare_content_id() {
+            check_octets(field, "the content id", id, bounds::NAME)?;
+            if id.is_empty() || !id.bytes().all(|b| b.is_ascii_graphic() && b != b'<' && b != b'>') {
+                let shown = quoted(id);
+                return refuse(format!("the content id {shown} may hold visible ASCII characters other than < and >"));
+            }
+        }
+        if !self.content.is_at_hand() {
+            return refuse(format!("the content of {} is not at hand", self.filename));
+        }
+        Ok(())
+    }
+
+    /// The content id without angle brackets, as the HTML names it behind `cid:`.
+    #[must_use]
+    pub fn bare_content_id(&self) -> Option<&str> {
+        self.content_id.as_deref().map(|id| id.trim().trim_start_matches('<').trim_end_matches('>'))
+    }
+}
+
+/// Headers that Postroom writes itself, each with where it comes from.
+const OWN_HEADERS: [(&str, &str); 12] = [
+    ("from", "from"),
+    ("to", "to"),
+    ("cc", "cc"),
+    ("bcc", "bcc"),
+    ("reply-to", "reply_to"),
+    ("subject", "subject"),
+    ("date", "the first attempt"),
+    ("message-id", "the job's id"),
+    ("mime-version", "the content"),
+    ("content-type", "the content"),
+    ("content-transfer-encoding", "the content"),
+    ("return-path", "the next server"),
+];
+
+fn check_header(name: &str, value: &Value) -> Result<(), InvalidInput> {
+    let refuse = |why: String| Err(InvalidInput::new("headers", why));
+    check_octets("headers", "the header name", name, bounds::HEADER_NAME)?;
+    // RFC 5322, 3.6.8: printable ASCII without the colon.
+    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
+        return refuse(format!("{name:?} is no header name; it may hold letters, digits and -"));
+    }
+    if let Some((_, source)) = OWN_HEADERS.iter().find(|(own, _)| name.eq_ignore_ascii_case(own)) {
+        return refuse(format!("{name} can't be set as a header; it is made from {source}"));
+    }
+    match value.as_str() {
+        None => refuse(format!("the value of {name} is not text")),
+        Some(text) if has_break(text) => refuse(format!("the value of {name} holds a line break")),
+        Some(text) => check_octets("headers", &format!("the value of {name}"), text, bounds::HEADER_VALUE),
+    }
+}
+
+fn has_break(text: &str) -> bool {
+    text.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | b'\0'))
+}
+
+fn check_vars(vars: &Map<String, Value>) -> Result<(), InvalidInput> {
+    let too_deep = |name: &str| {
+        let limit = bounds::VARIABLE_DEPTH;
+        InvalidInput::new("vars", format!("the variable {} is nested deeper than {limit} levels", quoted(name)))
+    };
+    let mut octets = 0;
+    for (name, value) in vars {
+        octets += name.len() + octets_of(value, bounds::VARIABLE_DEPTH).ok_or_else(|| too_deep(name))?;
+    }
+    if octets <= bounds::VARIABLES {
+        return Ok(());
+    }
+    let limit = bounds::VARIABLES;
+    Err(InvalidInput::new("vars", format!("the variables have about {octets} octets; they may have {limit}")))
+}
+
+/// About as many octets as it takes; `None` where it is nested deeper than so many levels.
+fn octets_of(value: &Value, levels: usize) -> Option<usize> {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => Some(8),
+        Value::String(text) => Some(text.len()),
+        Value::Array(items) => {
+            let levels = levels.checked_sub(1)?;
+            items.iter().try_fold(0, |sum, item| Some(sum + 1 + octets_of(item, levels)?))
+        }
+        Value::Object(fields) => {
+            let levels = levels.checked_sub(1)?;
+            fields.iter().try_fold(0, |sum, (name, item)| Some(sum + name.len() + octets_of(item, levels)?))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn mail(value: Value) -> Mail {
+        serde_json::from_value(value).expect("a mail")
+    }
+
+    fn changed(change: &Value) -> Mail {
+        let mut value = json!({"to": "a@example.org", "subject": "s", "text": "t"});
+        value.as_object_mut().expect("an object").extend(change.as_object().expect("an object").clone());
+        mail(value)
+    }
+
+    #[track_caller]
+    fn refused(change: &Value, field: &str) -> String {
+        let error = changed(change).check().expect_err(&change.to_string());
+        assert_eq!(error.field, field, "{change}: {error}");
+        error.problem
+    }
+
+    #[test]
+    fn what_a_mail_may_not_be() {
+        assert_eq!(changed(&json!({})).check(), Ok(()));
+        for (change, field) in [
+            (json!({"to": []}), "to"),
+            (json!({"subject": "a\nb"}), "subject"),
+            (json!({"subject": null}), "subject"),
+            (json!({"text": null}), "text"),
+            (json!({"template": "x"}), "template"),
+            (json!({"headers": {"X-A": "b\r\nBcc: c"}}), "headers"),
+            (json!({"headers": {"X A": "b"}}), "headers"),
+            (json!({"headers": {"": "b"}}), "headers"),
+            (json!({"headers": {"Subject": "b"}}), "headers"),
+            (json!({"headers": {"X-A": 1}}), "headers"),
+            (json!({"attachments": [{"filename": "", "content": ""}]}), "attachments"),
+            (json!({"attachments": [{"filename": "a\r\nb", "content": ""}]}), "attachments"),
+            (json!({"attachments": [{"filename": "a\tb", "content": ""}]}), "attachments"),
+            (json!({"attachments": [{"filename": "a\u{85}b", "content": ""}]}), "attachments"),
+            (json!({"attachments": [{"filename": "a", "content_type": "nonsense", "content": ""}]}), "attachments"),
+            (json!({"attachments": [{"filename": "a", "content_id": "x> y", "content": ""}]}), "attachments"),
+            (json!({"attachments": [{"filename": "a", "content_id": "<>", "content": ""}]}), "attachments"),
+        ] {
+            refused(&change, field);
+        }
+    }
+
+    #[test]
+    fn each_bound_holds_and_is_named() {
+        let text = |octets: usize| "ż".repeat(octets / 2) + &"a".repeat(octets % 2);
+        let file = |key: &str, value: String| {
+            let mut file = json!({"filename": "a", "content": ""});
+            file[key] = json!(value);
+            json!({"attachments": [file]})
+        };
+        let many = |number: usize| (0..number).map(|n| format!("a{n}@example.org")).collect::<Vec<_>>();
+        let headers = |number: usize| (0..number).map(|n| (format!("X-{n}"), json!("v"))).collect::<Map<_, _>>();
+        let deep = |levels: usize| (0..levels).fold(json!("x"), |inner, _| json!([inner]));
+        type Make<'a> = Box<dyn Fn(usize) -> Value + 'a>;
+        let cases: [(&str, usize, Make<'_>); 12] = [
+            ("subject", bounds::SUBJECT, Box::new(|n| json!({"subject": text(n)}))),
+            ("headers", bounds::HEADER_VALUE, Box::new(|n| json!({"headers": {"X-A": text(n)}}))),
+            ("headers", bounds::HEADER_NAME, Box::new(|n| json!({"headers": {"X".repeat(n): "v"}}))),
+            ("headers", bounds::HEADERS, Box::new(|n| json!({"headers": headers(n)}))),
+            ("to", bounds::RECIPIENTS, Box::new(|n| json!({"to": [], "cc": many(n - 1), "bcc": "b@example.org"}))),
+            ("reply_to", bounds::REPLY_TO, Box::new(|n| json!({"reply_to": many(n)}))),
+            ("attachments", bounds::NAME, Box::new(|n| file("filename", text(n)))),
+            ("attachments", bounds::NAME, Box::new(|n| file("content_type", "a/".to_owned() + &"b".repeat(n - 2)))),
+            ("attachments", bounds::NAME, Box::new(|n| file("content_id", "a".repeat(n)))),
+            (
+                "attachments",
+                bounds::ATTACHMENTS,
+                Box::new(|n| json!({"attachments": vec![json!({"filename": "a", "content": ""}); n]})),
+            ),
+            ("vars", bounds::VARIABLE_DEPTH, Box::new(|n| json!({"vars": {"list": deep(n)}}))),
+            ("vars", bounds::VARIABLES, Box::new(|n| json!({"vars": {"a": "x".repeat(n - 1)}}))),
+        ];
+        for (field, limit, make) in &cases {
+            assert_eq!(changed(&make(*limit)).check(), Ok(()), "{field}, {limit}");
+            let problem = refused(&make(limit + 1), field);
+            assert!(problem.contains(&limit.to_string()), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_was_never_parsed_is_checked_too() {
+        for name in ["a\r\nBcc: evil@example.org", "a\u{1}", "a\u{85}b", &"a".repeat(bounds::NAME + 1)] {
+            for field in ["from", "to", "reply_to"] {
+                let mut mail = changed(&json!({"from": "f@example.org", "reply_to": "r@example.org"}));
+                let list = match field {
+                    "to" => &mut mail.to,
+                    _ => &mut mail.reply_to,
+                };
+                let mailbox = if field == "from" { mail.from.as_mut() } else { list.first_mut() };
+                mailbox.expect("a mailbox").name = Some(name.to_owned());
+                assert_eq!(mail.check().expect_err(name).field, field);
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_value_is_cut_in_its_error() {
+        let problem = refused(&json!({"subject": "x".repeat(10_000)}), "subject");
+        assert!(problem.len() < 200 && problem.contains("10000"), "{problem}");
+    }
+
+    #[test]
+    fn each_recipient_is_named_once_however_many_there_are() {
+        let to: Vec<String> = (0..200_000).map(|n| format!("a{}@example.org", n % 100_000)).collect();
+        let mail = changed(&json!({"to": to}));
+        let recipients = mail.recipients();
+        assert_eq!((recipients.len(), recipients[99_999].as_str()), (100_000, "a99999@example.org"));
+    }
+}
