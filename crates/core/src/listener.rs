@@ -124,12 +124,13 @@ impl BoundedListener {
 
     /// Waits until there is room, closing what has waited longest for its client.
     async fn make_room(&self) {
-        while self.table.is_full() {
+        loop {
             let changed = self.table.changed();
-            if self.table.evict(Instant::now() - LEAST_STAY) {
+            if !self.table.is_full() {
                 return;
             }
-            // All are being answered, or came this moment.
+            self.table.evict(Instant::now() - LEAST_STAY);
+            // One is being closed, or all are being answered, or came this moment.
             let _ = tokio::time::timeout(LEAST_STAY, changed).await;
         }
     }

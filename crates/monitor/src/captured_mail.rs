@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
-use mail_parser::{Address, Message, MessageParser, MessagePart, MimeHeaders, PartType};
+use mail_parser::{Address, HeaderName, Message, MessageParser, MessagePart, MimeHeaders, PartType};
 
-/// Bounds of a message that is taken apart. Each line may become a header or a part, which takes much more memory.
+/// Bounds of a message that is taken apart. A line may become a header or a part, a `;` or `<` a parameter or an id of one:
+/// each takes much more memory than it has bytes.
 const MOST_BYTES: usize = 40_000_000;
 const MOST_LINES: usize = 600_000;
+const MOST_MARKS: usize = 2_000_000;
 /// Bounds of what a page shows.
 const TEXT: usize = 200_000;
 const FIELD: usize = 2_000;
@@ -61,15 +63,15 @@ impl Opened {
         if is_too_large(bytes) {
             return Self { cut: Some("This message is too large to be taken apart here."), ..Self::default() };
         }
-        let Some(message) = MessageParser::default().parse(bytes) else { return Self::default() };
+        let Some(message) = parsed(bytes) else { return Self::default() };
         let headers = message.headers_raw().take(HEADERS);
         let text = own_body(&message, false);
         let cut = text.is_some_and(|text| text.len() > TEXT).then_some("The text is longer than what is shown here.");
         Self {
-            from: people(message.from()),
-            to: people(message.to()),
-            cc: people(message.cc()),
-            reply_to: people(message.reply_to()),
+            from: people(&message, &HeaderName::From),
+            to: people(&message, &HeaderName::To),
+            cc: people(&message, &HeaderName::Cc),
+            reply_to: people(&message, &HeaderName::ReplyTo),
             headers: headers.map(|(name, value)| (shortened(name, FIELD), unfolded(value))).collect(),
             text: text.map(|text| shortened(text, TEXT)),
             has_html: own_body(&message, true).is_some(),
@@ -101,11 +103,16 @@ impl Image {
 }
 
 fn parsed(bytes: &[u8]) -> Option<Message<'_>> {
-    if is_too_large(bytes) { None } else { MessageParser::default().parse(bytes) }
+    if is_too_large(bytes) {
+        return None;
+    }
+    // Addresses and the like are read where they are shown, as far as they are shown.
+    MessageParser::new().with_mime_headers().default_header_ignore().parse(bytes)
 }
 
 fn is_too_large(bytes: &[u8]) -> bool {
-    bytes.len() > MOST_BYTES || bytes.split(|byte| *byte == b'\n').nth(MOST_LINES).is_some()
+    let more_than = |most: usize, marks: &[u8]| bytes.iter().filter(|byte| marks.contains(byte)).nth(most).is_some();
+    bytes.len() > MOST_BYTES || more_than(MOST_LINES, b"\n") || more_than(MOST_MARKS, b";<")
 }
 
 /// A body that is in the message, not one that the parser would make from the other kind.
@@ -134,21 +141,18 @@ fn kind(part: &MessagePart<'_>) -> String {
     kind.map_or_else(String::new, |kind| format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or("*")))
 }
 
-fn people(address: Option<&Address<'_>>) -> String {
-    let mut all = String::new();
-    for person in address.into_iter().flat_map(Address::iter) {
-        if all.len() > FIELD {
-            all.push_str(", …");
-            break;
-        }
-        let before = if all.is_empty() { "" } else { ", " };
-        all.push_str(before);
-        all.push_str(&match (person.name(), person.address()) {
-            (Some(name), Some(address)) => format!("{name} <{address}>"),
-            (name, address) => address.or(name).unwrap_or_default().to_owned(),
-        });
-    }
-    shortened(&all, FIELD * 2)
+/// The addresses of a header, as far as they are shown.
+fn people(message: &Message<'_>, header: &HeaderName<'_>) -> String {
+    let mut raw = message.headers_raw().filter(|(name, _)| name.eq_ignore_ascii_case(header.as_str()));
+    let Some((_, value)) = raw.next() else { return String::new() };
+    let alone = format!("To: {}\r\n\r\n", shortened(value, FIELD * 2).trim_end());
+    let parsed = MessageParser::default().parse_headers(&alone);
+    let addresses = parsed.as_ref().and_then(|message| message.to());
+    let person = |person: &mail_parser::Addr<'_>| match (person.name(), person.address()) {
+        (Some(name), Some(address)) => format!("{name} <{address}>"),
+        (name, address) => address.or(name).unwrap_or_default().to_owned(),
+    };
+    shortened(&addresses.into_iter().flat_map(Address::iter).map(person).collect::<Vec<_>>().join(", "), FIELD)
 }
 
 fn unfolded(value: &str) -> String {
@@ -206,10 +210,11 @@ mod tests {
         let long =
             format!("To: {}\r\n{}\r\n{}", "a@example.org,".repeat(10_000), "X: y\r\n".repeat(1_000), "ż".repeat(TEXT));
         let opened = Opened::parse(long.as_bytes());
-        assert!(opened.to.len() <= 2 * FIELD + 5 && opened.headers.len() == HEADERS);
+        assert!(opened.to.len() <= FIELD + 5 && opened.headers.len() == HEADERS);
         assert!(opened.text.is_some_and(|text| text.len() <= TEXT + 5) && opened.cut.is_some());
         let lines = "a:\r\n".repeat(MOST_LINES + 1);
         assert!(Opened::parse(lines.as_bytes()).cut.is_some_and(|cut| cut.contains("too large")));
         assert_eq!(HtmlBody::parse(lines.as_bytes()), None);
+        assert_eq!(HtmlBody::parse(format!("Content-Type: a/b{}", ";a=b".repeat(MOST_MARKS + 1)).as_bytes()), None);
     }
 }

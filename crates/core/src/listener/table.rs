@@ -36,6 +36,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Connections {
     all: HashMap<u64, Connection>,
+    /// Evicted ones that are still open for a moment.
+    closing: usize,
     next_id: u64,
     unread_bytes: u64,
     crowd: Option<Crowd>,
@@ -68,11 +70,11 @@ impl Table {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.lock().all.len() >= self.0.limits.connections
+        self.lock().open() >= self.0.limits.connections
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.lock().all.is_empty()
+        self.lock().open() == 0
     }
 
     /// Completes when a connection is closed or waits for its client.
@@ -123,18 +125,24 @@ impl Table {
         self.0.changed.notify_waiters();
     }
 
-    /// Closes the connection that has waited longest for its client, if that is since `latest` or before.
-    pub(super) fn evict(&self, latest: Instant) -> bool {
+    /// Closes the connection that has waited longest for its client, if that is since `latest` or before, unless another
+    /// one is being closed.
+    pub(super) fn evict(&self, latest: Instant) {
         let mut connections = self.lock();
-        let Some(id) = connections.longest_waiting(self.0.limits.connections, latest) else { return false };
-        connections.remove(id);
-        connections.note_eviction(&self.0.limits);
-        true
+        if connections.closing > 0 {
+            return;
+        }
+        if let Some(id) = connections.longest_waiting(self.0.limits.connections, latest) {
+            connections.evict(id);
+            connections.note_eviction(&self.0.limits);
+        }
     }
 
     pub(super) fn remove(&self, id: u64) {
         let mut connections = self.lock();
-        connections.remove(id);
+        if !connections.forget(id) {
+            connections.closing = connections.closing.saturating_sub(1);
+        }
         connections.note_departure(&self.0.limits);
         drop(connections);
         self.0.changed.notify_waiters();
@@ -161,28 +169,37 @@ impl Connection {
 }
 
 impl Connections {
-    fn remove(&mut self, id: u64) {
-        if let Some(connection) = self.all.remove(&id) {
-            self.unread_bytes = self.unread_bytes.saturating_sub(connection.unread_bytes);
-        }
+    fn open(&self) -> usize {
+        self.all.len() + self.closing
     }
 
-    /// Of the connections without a complete request so far, as long as they are more than half; else of the others.
+    /// Its task sees that the other end of its deadline is gone, and ends.
+    fn evict(&mut self, id: u64) {
+        self.closing += usize::from(self.forget(id));
+    }
+
+    fn forget(&mut self, id: u64) -> bool {
+        let Some(connection) = self.all.remove(&id) else { return false };
+        self.unread_bytes = self.unread_bytes.saturating_sub(connection.unread_bytes);
+        true
+    }
+
+    /// Of the connections without a complete request so far, as long as they are half of all or more; else of the others.
     /// So neither new clients nor those that come back are shut out.
     fn longest_waiting(&self, limit: usize, latest: Instant) -> Option<u64> {
         let new = self.all.values().filter(|connection| !connection.is_established).count();
-        let first = new * 2 <= limit;
-        [first, !first].into_iter().find_map(|established| {
+        let first = new * 2 < limit;
+        let oldest = [first, !first].into_iter().find_map(|established| {
             let of_kind = self.all.iter().filter(|(_, connection)| connection.is_established == established);
-            let waiting = of_kind.filter_map(|(id, connection)| Some((connection.waits_since?, *id)));
-            waiting.min().filter(|(since, _)| *since <= latest).map(|(_, id)| id)
-        })
+            of_kind.filter_map(|(id, connection)| Some((connection.waits_since?, *id))).min()
+        });
+        oldest.filter(|(since, _)| *since <= latest).map(|(_, id)| id)
     }
 
     fn drop_unread_except(&mut self, id: u64) -> bool {
         let unread = self.all.iter().filter(|(known, connection)| **known != id && connection.unread_bytes > 0);
         let oldest = unread.filter_map(|(id, connection)| Some((connection.waits_since?, *id))).min();
-        oldest.inspect(|(_, id)| self.remove(*id)).is_some()
+        oldest.inspect(|(_, id)| self.evict(*id)).is_some()
     }
 
     fn note_eviction(&mut self, limits: &ListenerLimits) {
@@ -195,7 +212,7 @@ impl Connections {
     }
 
     fn note_departure(&mut self, limits: &ListenerLimits) {
-        let is_over = self.all.len() <= limits.connections / 2;
+        let is_over = self.open() <= limits.connections / 2;
         if let Some(Crowd { since, closed }) =
             self.crowd.take_if(|crowd| is_over && crowd.since.elapsed() >= LEAST_CROWD)
         {
@@ -224,19 +241,39 @@ mod tests {
         ids
     }
 
+    /// Which ones are left after `number` evictions, each of which its task has seen.
+    fn evicted(table: &Table, number: usize) -> Vec<u64> {
+        for _ in 0..number {
+            table.evict(Instant::now());
+            table.lock().closing = 0;
+        }
+        left(table)
+    }
+
     #[test]
     fn the_longest_waiting_goes_first_and_what_is_being_answered_stays() {
         let (table, all) = table(4);
-        assert!(table.is_full() && !table.evict(Instant::now() - Duration::from_secs(1)), "all came this moment");
+        table.evict(Instant::now() - Duration::from_secs(1));
+        assert!(table.is_full() && left(&table).len() == 4, "all came this moment");
         all[0].0.is_answering();
         all[1].0.waits();
-        assert!(table.evict(Instant::now()));
-        assert_eq!(left(&table), [0, 1, 3]);
+        assert_eq!(evicted(&table, 1), [0, 1, 3]);
         all[0].0.answered(0);
-        assert!(table.evict(Instant::now()) && table.evict(Instant::now()));
-        assert_eq!(left(&table), [0], "established ones go last while others are many");
+        assert_eq!(evicted(&table, 1), [0, 1], "an established one stays while others are many");
         all[0].0.is_answering();
-        assert!(!table.evict(Instant::now()));
+        assert_eq!(evicted(&table, 2), [0]);
+    }
+
+    #[test]
+    fn a_place_is_free_when_the_connection_is_closed() {
+        let (table, mut all) = table(4);
+        table.evict(Instant::now());
+        table.evict(Instant::now());
+        assert!(left(&table) == [1, 2, 3] && table.is_full());
+        all.remove(0);
+        assert!(!table.is_full());
+        all.clear();
+        assert!(table.is_empty());
     }
 
     #[test]
@@ -246,8 +283,7 @@ mod tests {
             connection.is_answering();
             connection.answered(0);
         }
-        assert!(table.evict(Instant::now()));
-        assert_eq!(left(&table), [1, 2, 3]);
+        assert_eq!(evicted(&table, 1), [1, 2, 3]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod contents;
 mod durability;
 mod fixture;
 mod full;
+mod health;
 mod kept;
 mod life;
 mod limited;
