@@ -1,5 +1,6 @@
 //! One scenario for each row of README's table "What is guaranteed".
 
+mod clients;
 mod clocks;
 mod crowd;
 mod endings;
@@ -53,6 +54,7 @@ pub(crate) async fn run(scenario: Scenario, args: &Args) -> Report {
         Scenario::ServerConnections => pace::server_connections(play, report).await,
         Scenario::Resend => provider::resend(play, report).await,
         Scenario::UrgentLimited => pace::urgent_limited(play, report).await,
+        Scenario::SlowClients => clients::slow(play, report).await,
         Scenario::ScheduledCancelled => endings::scheduled_cancelled(play, report).await,
     }
 }
