@@ -256,7 +256,10 @@ mod tests {
             ("<style>a{b:'</style><link>'}", "<style>a{b:'</style>'}"),
             ("<iframe srcdoc='x'>y</iframe><!-- c --><plaintext><b>", "&lt;b&gt;"),
             ("<textarea></textarea><textarea><b>", "<textarea></textarea><textarea>&lt;b&gt;"),
-            ("<!doctype html><html><head><title>t</title></head><body bgcolor=red>x", "<!DOCTYPE html>x"),
+            (
+                "<!doctype html><html><head><title>t</title></head><body bgcolor=red onload=x>x",
+                "<!DOCTYPE html><html><head></head><body bgcolor=\"red\">x",
+            ),
         ] {
             assert_eq!(made(html), expected, "{html}");
         }

@@ -185,7 +185,7 @@ async fn an_inbox_of_large_mails_takes_little_memory() {
     page.shows("subject 0.");
     page.shows("subject 49.");
     let peak = process.peak_rss_kb() / 1_000;
-    println!("an inbox of 50 mails of 8 MB: {peak} MB");
+    eprintln!("an inbox of 50 mails of 8 MB: {peak} MB");
     assert!(peak < 100, "{peak} MB");
 }
 
@@ -236,7 +236,7 @@ async fn hostile_messages_take_bounded_memory() {
             let answer = ask(at, "GET", &format!("/captured/{id}{path}"), &[], "").await;
             assert!(matches!(answer.status, 200 | 404 | 413 | 503), "{what} {path} {}", answer.status);
         }
-        println!("{what}: {} MB", process.peak_rss_kb() / 1_000);
+        eprintln!("{what}: {} MB", process.peak_rss_kb() / 1_000);
     }
     assert_eq!(ask(at, "GET", "/healthz", &[], "").await.status, 200);
     let peak = process.peak_rss_kb() / 1_000;

@@ -40,7 +40,7 @@ async fn two_thousand_half_requests_do_not_shut_out_others() {
     let clients = SlowClients::start(at, 2_000).await;
     for path in ["/healthz", "/", "/static/style.css"] {
         let all = latencies(at, path, 100).await;
-        println!("2,000 slow clients, {path}: p99 {:?}, median {:?}", p99(&all), all[all.len() / 2]);
+        eprintln!("2,000 slow clients, {path}: p99 {:?}, median {:?}", p99(&all), all[all.len() / 2]);
         assert!(p99(&all) <= P99, "{path}: {:?}", p99(&all));
     }
     assert_eq!(count(&process, "connections are in use"), 1, "{}", process.stderr());
