@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use mail_parser::{Address, HeaderName, Message, MessageParser, MessagePart, MimeHeaders, PartType};
 
+use crate::inert::MOST_READ;
+
 /// Bounds of a message that is taken apart. A line may become a header or a part, a `;` or `<` a parameter or an id of one:
 /// each takes much more memory than it has bytes.
 const MOST_BYTES: usize = 40_000_000;
@@ -66,7 +68,12 @@ impl Opened {
         let Some(message) = parsed(bytes) else { return Self::default() };
         let headers = message.headers_raw().take(HEADERS);
         let text = own_body(&message, false);
-        let cut = text.is_some_and(|text| text.len() > TEXT).then_some("The text is longer than what is shown here.");
+        let html = own_body(&message, true).map_or(0, str::len);
+        let cut = match text.map_or(0, str::len) {
+            _ if html > MOST_READ => Some("The HTML is too large to be shown here."),
+            length if length > TEXT => Some("The text is longer than what is shown here."),
+            _ => None,
+        };
         Self {
             from: people(&message, &HeaderName::From),
             to: people(&message, &HeaderName::To),
@@ -74,7 +81,7 @@ impl Opened {
             reply_to: people(&message, &HeaderName::ReplyTo),
             headers: headers.map(|(name, value)| (shortened(name, FIELD), unfolded(value))).collect(),
             text: text.map(|text| shortened(text, TEXT)),
-            has_html: own_body(&message, true).is_some(),
+            has_html: (1..=MOST_READ).contains(&html),
             files: message.attachments().take(FILES).map(file).collect(),
             cut,
         }

@@ -18,7 +18,7 @@ use html5ever::{
 };
 
 /// Maximum of what is read, and of what is made of it.
-const MOST_READ: usize = 2 << 20;
+pub(crate) const MOST_READ: usize = 2 << 20;
 const MOST_MADE: usize = 8 << 20;
 /// Time limit, looked at between pieces of the input.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -27,16 +27,13 @@ const PIECE: usize = 16 * 1_024;
 /// Elements that go with all that is in them; a browser takes it for text.
 const GONE: [&str; 6] = ["script", "iframe", "noembed", "noframes", "title", "xmp"];
 /// Elements that go; what is in them stays.
-const UNWRAPPED: [&str; 18] = [
+const UNWRAPPED: [&str; 15] = [
     "applet",
     "base",
-    "body",
     "embed",
     "form",
     "frame",
     "frameset",
-    "head",
-    "html",
     "link",
     "math",
     "meta",

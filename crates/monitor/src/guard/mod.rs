@@ -171,7 +171,10 @@ async fn admit(app: &App, parts: &Parts) -> Result<Visitor, Box<Response>> {
     let (gate, path) = (app.gate(), parts.uri.path());
     check_way(gate, parts)?;
     check_site(parts)?;
-    let is_open = path == "/login" || path.starts_with("/static/");
+    if path.starts_with("/static/") {
+        return Ok(Visitor::of_session(gate, ""));
+    }
+    let is_open = path == "/login";
     match gate.session(app, &parts.headers).await {
         Ok(Some(session)) => return Ok(Visitor::of_session(gate, &session)),
         Err(error) if !is_open => return Err(Box::new(Failure::from(error).respond(app, parts))),
