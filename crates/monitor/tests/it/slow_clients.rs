@@ -2,13 +2,14 @@
 
 use std::{net::SocketAddr, process::Command, time::Duration};
 
+use postroom_core::{Store, store::CapturedMail};
 use postroom_testkit::{PrivateRedis, Process, SlowClients, eventually, latencies, p99, unique_prefix};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use crate::browser::ask;
+use crate::{browser::ask, site::settings};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_postroom-monitor");
@@ -17,9 +18,13 @@ const P99: Duration = Duration::from_secs(3);
 
 /// A monitor that may open so many files.
 async fn monitor(open_files: u32) -> (Process, SocketAddr) {
+    monitor_at(open_files, &unique_prefix()).await
+}
+
+async fn monitor_at(open_files: u32, prefix: &str) -> (Process, SocketAddr) {
     let mut command = Command::new("sh");
     command.args(["-c", &format!("ulimit -n {open_files} && exec {PROGRAM} --port 0")]);
-    command.env("REDIS_URL", PrivateRedis::shared().url()).env("POSTROOM_PREFIX", unique_prefix());
+    command.env("REDIS_URL", PrivateRedis::shared().url()).env("POSTROOM_PREFIX", prefix);
     let process = Process::run(command);
     let line = process.wait_for_line("listening on http://", LIMIT).await;
     let at = line.split("http://").nth(1).unwrap().trim().parse().unwrap();
@@ -97,4 +102,28 @@ async fn a_request_has_to_arrive_in_time_and_in_bounds() {
     let long = "x".repeat(64 * 1_024);
     assert_eq!(ask(at, "GET", "/", &[("X-Long", &long)], "").await.status, 431);
     assert_eq!(ask(at, "POST", "/login", &[], &long).await.status, 413);
+}
+
+/// Clients that request much and read nothing are closed, the oldest first, before the memory is full.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_nobody_reads_take_bounded_memory() {
+    let settings = settings(&PrivateRedis::shared().url(), &[]);
+    let store = Store::connect(&settings.redis).await.unwrap();
+    let message = vec![b'x'; 6_000_000];
+    let mail = CapturedMail { mail_from: None, rcpt_to: Vec::new(), subject: String::new(), message };
+    let id = store.capture(&mail).await.unwrap();
+    let (process, at) = monitor_at(1_024, &settings.redis.prefix).await;
+    let mut unread = Vec::new();
+    for _ in 0..80 {
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        let request = format!("GET /captured/{id}/raw HTTP/1.1\r\nHost: {at}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.read_exact(&mut [0; 100]).await.unwrap();
+        unread.push(stream);
+    }
+    let whole = ask(at, "GET", &format!("/captured/{id}/raw"), &[], "").await;
+    assert_eq!(whole.body.len(), 6_000_000);
+    let peak = process.peak_rss_kb() / 1_000;
+    eprintln!("80 answers of 6 MB that nobody reads: {peak} MB");
+    assert!(peak < 350, "{peak} MB");
 }
