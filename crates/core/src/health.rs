@@ -4,51 +4,47 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time::timeout,
+    net::TcpStream,
 };
 
-use crate::{InvalidInput, Outage, Settings};
+use crate::{
+    InvalidInput, Outage, Settings,
+    listener::{BoundedListener, ClientConnection, ListenerLimits},
+};
 
-/// A question takes no longer than that, nor more than that many at once, nor more bytes.
-const LIMIT: Duration = Duration::from_secs(5);
-const AT_ONCE: usize = 32;
+const LIMITS: ListenerLimits =
+    ListenerLimits { name: "health port", connections: 256, wait: Duration::from_secs(5), unread_bytes: 1 << 20 };
+/// Maximum of bytes of a request.
 const HEAD_BYTES: usize = 8 * 1024;
 
 /// A port that is open already and answers once it is [served](Self::serve).
 #[derive(Debug)]
-pub struct Health(TcpListener);
+pub struct Health(BoundedListener);
 
 impl Health {
     /// Opens the port; 0 takes any free one.
+    ///
+    /// # Errors
+    /// When the address can't be bound.
     pub async fn listen(address: SocketAddr) -> io::Result<Self> {
-        TcpListener::bind(address).await.map(Self)
+        BoundedListener::bind(address, LIMITS).map(Self)
     }
 
     /// Where it listens.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.0.address()
     }
 
     /// Answers `GET /healthz` for ever: 200, or 503 with what `state` says is wrong.
     pub async fn serve(self, state: impl Fn() -> Result<(), String> + Send + Sync + 'static) {
-        let (state, places) = (Arc::new(state), Arc::new(Semaphore::new(AT_ONCE)));
-        loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-            match self.0.accept().await {
-                Ok((stream, _)) => {
-                    let state = Arc::clone(&state);
-                    tokio::spawn(async move {
-                        // Whoever asks and does not listen is no trouble of ours.
-                        let _ = timeout(LIMIT, answer(stream, state.as_ref())).await;
-                        drop(place);
-                    });
-                }
-                // Out of file descriptors, mostly: it passes.
-                Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
-            }
-        }
+        let state = Arc::new(state);
+        self.0
+            .serve(|stream, connection| {
+                let state = Arc::clone(&state);
+                // An error is the end of the connection, which concerns nobody else.
+                async move { drop(answer(stream, connection, state.as_ref()).await) }
+            })
+            .await;
     }
 }
 
@@ -65,8 +61,13 @@ pub async fn serve_health(settings: &Settings, outage: &Outage) -> Result<(), In
     Ok(())
 }
 
-async fn answer(mut stream: TcpStream, state: &(impl Fn() -> Result<(), String> + Sync)) -> io::Result<()> {
+async fn answer(
+    mut stream: TcpStream,
+    connection: ClientConnection,
+    state: &(impl Fn() -> Result<(), String> + Sync),
+) -> io::Result<()> {
     let head = read_head(&mut stream).await?;
+    connection.answered(0);
     let (status, body) = reply(head.lines().next().unwrap_or_default(), state);
     let length = body.len();
     let head = format!(

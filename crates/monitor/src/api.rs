@@ -2,13 +2,14 @@
 
 use axum::{
     Json,
-    extract::{Path, Query, State},
+    extract::{Path, State},
 };
 use postroom_core::{BatchId, BatchReport, JobId, JobReport};
 use serde_json::{Value, json};
 
 use crate::{
     app::App,
+    asked::Asked,
     failure::Failure,
     page::batches::latest,
     query::{BatchQuery, JobQuery, page_number},
@@ -21,7 +22,7 @@ pub(crate) async fn overview(State(app): State<App>) -> Answer<Snapshot> {
     Ok(Json(Snapshot::take(app.store()?).await?))
 }
 
-pub(crate) async fn jobs(State(app): State<App>, Query(query): Query<JobQuery>) -> Answer {
+pub(crate) async fn jobs(State(app): State<App>, Asked(query): Asked<JobQuery>) -> Answer {
     let page = app.store()?.find_jobs(&query.filter()?, query.cursor(), query.limit()?).await?;
     Ok(Json(json!({ "jobs": page.jobs, "next": page.next })))
 }
@@ -32,7 +33,7 @@ pub(crate) async fn job(State(app): State<App>, Path(id): Path<String>) -> Answe
     job.map(Json).ok_or_else(|| Failure::not_found(id))
 }
 
-pub(crate) async fn batches(State(app): State<App>, Query(query): Query<BatchQuery>) -> Answer {
+pub(crate) async fn batches(State(app): State<App>, Asked(query): Asked<BatchQuery>) -> Answer {
     let (batches, more) = latest(app.store()?, query.queue()?, page_number(&query.page)?, query.limit()?).await?;
     Ok(Json(json!({ "batches": batches, "more": more })))
 }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use postroom_core::{Error, Settings, Store};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{guard::Gate, link::Link, moment::Clock, preview::Previews};
 
@@ -19,13 +20,14 @@ struct Parts {
     link: Link,
     gate: Gate,
     previews: Previews,
+    opening: Arc<Semaphore>,
 }
 
 impl App {
     pub(crate) fn new(settings: Settings) -> Self {
         let gate = Gate::new(&settings);
         let previews = Previews::new(settings.templates_dir.clone());
-        Self(Arc::new(Parts { link: Link::default(), gate, previews, settings }))
+        Self(Arc::new(Parts { link: Link::default(), gate, previews, opening: Arc::new(Semaphore::new(1)), settings }))
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -47,6 +49,11 @@ impl App {
 
     pub(crate) fn previews(&self) -> &Previews {
         &self.0.previews
+    }
+
+    /// Waits until no other captured mail is being taken apart.
+    pub(crate) async fn opening(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.opening).acquire_owned().await.ok()
     }
 
     /// Now, told in the zone of the settings.

@@ -1,7 +1,25 @@
-//! A captured message, taken apart to be shown.
+//! A captured message, taken apart to be shown, within bounds: whoever sends mail to a test system decides what is in it.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use mail_parser::{Address, Message, MessageParser, MessagePart, MimeHeaders, PartType};
+use std::collections::HashMap;
+
+use mail_parser::{Address, HeaderName, Message, MessageParser, MessagePart, MimeHeaders, PartType};
+
+use crate::inert::MOST_READ;
+
+/// Bounds of a message that is taken apart. A line may become a header or a part, a `;` or `<` a parameter or an id of one:
+/// each takes much more memory than it has bytes.
+const MOST_BYTES: usize = 40_000_000;
+const MOST_LINES: usize = 600_000;
+const MOST_MARKS: usize = 2_000_000;
+/// Bounds of what a page shows.
+const TEXT: usize = 200_000;
+const FIELD: usize = 2_000;
+const HEADERS: usize = 200;
+const FILES: usize = 200;
+/// Maximum of an image that is shown.
+const IMAGE_BYTES: usize = 10_000_000;
+/// Kinds of images that are shown: those that hold nothing but an image.
+const IMAGES: [&str; 9] = ["png", "jpeg", "jpg", "pjpeg", "gif", "webp", "bmp", "avif", "x-icon"];
 
 /// A message's parts for the eye.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -10,12 +28,13 @@ pub(crate) struct Opened {
     pub(crate) to: String,
     pub(crate) cc: String,
     pub(crate) reply_to: String,
-    /// Every header as it stands in the message, in order.
+    /// The headers as they stand in the message, in order.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) text: Option<String>,
-    /// With the images that it brings along put in place.
-    pub(crate) html: Option<String>,
+    pub(crate) has_html: bool,
     pub(crate) files: Vec<File>,
+    /// What of the message is not shown, if so.
+    pub(crate) cut: Option<&'static str>,
 }
 
 /// An attached file.
@@ -26,50 +45,102 @@ pub(crate) struct File {
     pub(crate) bytes: u64,
 }
 
+/// A message's HTML, and the numbers of the images that it brings along by their Content-ID.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct HtmlBody {
+    pub(crate) html: String,
+    pub(crate) images: HashMap<String, usize>,
+}
+
+/// An image of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Image {
+    pub(crate) kind: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
 impl Opened {
     /// What can't be parsed has no parts; the raw message is always there.
     pub(crate) fn parse(bytes: &[u8]) -> Self {
-        let Some(message) = MessageParser::default().parse(bytes) else { return Self::default() };
+        if is_too_large(bytes) {
+            return Self { cut: Some("This message is too large to be taken apart here."), ..Self::default() };
+        }
+        let Some(message) = parsed(bytes) else { return Self::default() };
+        let headers = message.headers_raw().take(HEADERS);
+        let text = own_body(&message, false);
+        let html = own_body(&message, true).map_or(0, str::len);
+        let cut = match text.map_or(0, str::len) {
+            _ if html > MOST_READ => Some("The HTML is too large to be shown here."),
+            length if length > TEXT => Some("The text is longer than what is shown here."),
+            _ => None,
+        };
         Self {
-            from: people(message.from()),
-            to: people(message.to()),
-            cc: people(message.cc()),
-            reply_to: people(message.reply_to()),
-            headers: message.headers_raw().map(|(name, value)| (name.to_owned(), unfolded(value))).collect(),
-            text: own_body(&message, false),
-            html: own_body(&message, true).map(|html| with_images(&html, &message)),
-            files: message.attachments().map(file).collect(),
+            from: people(&message, &HeaderName::From),
+            to: people(&message, &HeaderName::To),
+            cc: people(&message, &HeaderName::Cc),
+            reply_to: people(&message, &HeaderName::ReplyTo),
+            headers: headers.map(|(name, value)| (shortened(name, FIELD), unfolded(value))).collect(),
+            text: text.map(|text| shortened(text, TEXT)),
+            has_html: (1..=MOST_READ).contains(&html),
+            files: message.attachments().take(FILES).map(file).collect(),
+            cut,
         }
     }
 }
 
+impl HtmlBody {
+    /// The first HTML of a message.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let message = parsed(bytes)?;
+        let html = own_body(&message, true)?.to_owned();
+        let named = message.attachments().enumerate().filter(|(_, part)| is_image(part));
+        let images = named.filter_map(|(number, part)| Some((part.content_id()?.to_owned(), number)));
+        Some(Self { html, images: images.collect() })
+    }
+}
+
+impl Image {
+    /// The image that is the attachment of that number.
+    pub(crate) fn parse(bytes: &[u8], number: usize) -> Option<Self> {
+        let message = parsed(bytes)?;
+        let part = message.attachment(u32::try_from(number).ok()?).filter(|part| is_image(part))?;
+        let bytes = part.contents();
+        (bytes.len() <= IMAGE_BYTES).then(|| Self { kind: kind(part), bytes: bytes.to_vec() })
+    }
+}
+
+fn parsed(bytes: &[u8]) -> Option<Message<'_>> {
+    if is_too_large(bytes) {
+        return None;
+    }
+    // Addresses and the like are read where they are shown, as far as they are shown.
+    MessageParser::new().with_mime_headers().default_header_ignore().parse(bytes)
+}
+
+fn is_too_large(bytes: &[u8]) -> bool {
+    let more_than = |most: usize, marks: &[u8]| bytes.iter().filter(|byte| marks.contains(byte)).nth(most).is_some();
+    bytes.len() > MOST_BYTES || more_than(MOST_LINES, b"\n") || more_than(MOST_MARKS, b";<")
+}
+
 /// A body that is in the message, not one that the parser would make from the other kind.
-fn own_body(message: &Message<'_>, html: bool) -> Option<String> {
+fn own_body<'a>(message: &'a Message<'_>, html: bool) -> Option<&'a str> {
     let bodies: Vec<&MessagePart<'_>> =
         if html { message.html_bodies().collect() } else { message.text_bodies().collect() };
     bodies.into_iter().find_map(|part| match &part.body {
-        PartType::Html(body) if html => Some(body.to_string()),
-        PartType::Text(body) if !html => Some(body.to_string()),
+        PartType::Html(body) if html => Some(body.as_ref()),
+        PartType::Text(body) if !html => Some(body.as_ref()),
         _ => None,
     })
 }
 
-/// `cid:` means nothing to a browser, so each image that came along is put where it is named.
-fn with_images(html: &str, message: &Message<'_>) -> String {
-    let mut html = html.to_owned();
-    for part in message.attachments() {
-        let named = part.content_id().map(|id| format!("cid:{id}"));
-        if let Some(named) = named.filter(|named| html.contains(named) && kind(part).starts_with("image/")) {
-            let data = format!("data:{};base64,{}", kind(part), STANDARD.encode(part.contents()));
-            html = html.replace(&named, &data);
-        }
-    }
-    html
+fn file(part: &MessagePart<'_>) -> File {
+    let name = shortened(part.attachment_name().unwrap_or("unnamed"), FIELD);
+    File { name, kind: shortened(&kind(part), FIELD), bytes: part.contents().len() as u64 }
 }
 
-fn file(part: &MessagePart<'_>) -> File {
-    let name = part.attachment_name().unwrap_or("unnamed").to_owned();
-    File { name, kind: kind(part), bytes: part.contents().len() as u64 }
+fn is_image(part: &MessagePart<'_>) -> bool {
+    let kind = kind(part).to_ascii_lowercase();
+    kind.strip_prefix("image/").is_some_and(|kind| IMAGES.contains(&kind))
 }
 
 fn kind(part: &MessagePart<'_>) -> String {
@@ -77,44 +148,80 @@ fn kind(part: &MessagePart<'_>) -> String {
     kind.map_or_else(String::new, |kind| format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or("*")))
 }
 
-fn people(address: Option<&Address<'_>>) -> String {
-    let all = address.into_iter().flat_map(Address::iter);
+/// The addresses of a header, as far as they are shown.
+fn people(message: &Message<'_>, header: &HeaderName<'_>) -> String {
+    let mut raw = message.headers_raw().filter(|(name, _)| name.eq_ignore_ascii_case(header.as_str()));
+    let Some((_, value)) = raw.next() else { return String::new() };
+    let alone = format!("To: {}\r\n\r\n", shortened(value, FIELD * 2).trim_end());
+    let parsed = MessageParser::default().parse_headers(&alone);
+    let addresses = parsed.as_ref().and_then(|message| message.to());
     let person = |person: &mail_parser::Addr<'_>| match (person.name(), person.address()) {
         (Some(name), Some(address)) => format!("{name} <{address}>"),
         (name, address) => address.or(name).unwrap_or_default().to_owned(),
     };
-    all.map(person).collect::<Vec<_>>().join(", ")
+    shortened(&addresses.into_iter().flat_map(Address::iter).map(person).collect::<Vec<_>>().join(", "), FIELD)
 }
 
 fn unfolded(value: &str) -> String {
-    value.split_whitespace().collect::<Vec<_>>().join(" ")
+    shortened(&shortened(value, FIELD * 2).split_whitespace().collect::<Vec<_>>().join(" "), FIELD)
+}
+
+fn shortened(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(most)])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const MESSAGE: &str = "From: =?utf-8?q?=C5=BB=C3=B3=C5=82=C4=87?= <z@example.org>\r\nTo: a@example.org,\r\n b@example.org\r\n\
+        Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=m\r\n\r\n\
+        --m\r\nContent-Type: multipart/alternative; boundary=a\r\n\r\n\
+        --a\r\nContent-Type: text/plain\r\n\r\nhello\r\n--a\r\nContent-Type: text/html\r\n\r\n<img src=\"cid:pic\">\r\n--a--\r\n\
+        --m\r\nContent-Type: image/svg+xml\r\nContent-ID: <svg>\r\n\r\n<svg/>\r\n\
+        --m\r\nContent-Type: image/png\r\nContent-ID: <pic>\r\nContent-Transfer-Encoding: base64\r\n\
+        Content-Disposition: inline; filename=\"p.png\"\r\n\r\nAAAA\r\n--m--\r\n";
+
     #[test]
     fn parts_of_a_message() {
-        let message = "From: =?utf-8?q?=C5=BB=C3=B3=C5=82=C4=87?= <z@example.org>\r\nTo: a@example.org,\r\n b@example.org\r\n\
-            Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=m\r\n\r\n\
-            --m\r\nContent-Type: multipart/alternative; boundary=a\r\n\r\n\
-            --a\r\nContent-Type: text/plain\r\n\r\nhello\r\n--a\r\nContent-Type: text/html\r\n\r\n<img src=\"cid:pic\">\r\n--a--\r\n\
-            --m\r\nContent-Type: image/png\r\nContent-ID: <pic>\r\nContent-Transfer-Encoding: base64\r\n\
-            Content-Disposition: inline; filename=\"p.png\"\r\n\r\nAAAA\r\n--m--\r\n";
-        let opened = Opened::parse(message.as_bytes());
+        let opened = Opened::parse(MESSAGE.as_bytes());
         assert_eq!(opened.from, "Żółć <z@example.org>");
         assert_eq!(opened.to, "a@example.org, b@example.org");
         assert_eq!(opened.text.as_deref().map(str::trim), Some("hello"));
-        assert_eq!(opened.html.as_deref().map(str::trim), Some("<img src=\"data:image/png;base64,AAAA\">"));
-        assert_eq!(opened.files, [File { name: "p.png".into(), kind: "image/png".into(), bytes: 3 }]);
+        assert!(opened.has_html && opened.cut.is_none());
+        assert_eq!(opened.files[1], File { name: "p.png".into(), kind: "image/png".into(), bytes: 3 });
         assert!(opened.headers.contains(&("To".into(), "a@example.org, b@example.org".into())));
+    }
+
+    #[test]
+    fn images_that_are_nothing_but_images() {
+        let html = HtmlBody::parse(MESSAGE.as_bytes()).expect("HTML");
+        assert_eq!((html.html.trim(), html.images), ("<img src=\"cid:pic\">", [("pic".to_owned(), 1)].into()));
+        let image = Image::parse(MESSAGE.as_bytes(), 1).expect("an image");
+        assert_eq!((image.kind.as_str(), image.bytes.as_slice()), ("image/png", &[0, 0, 0][..]));
+        assert_eq!((Image::parse(MESSAGE.as_bytes(), 0), Image::parse(MESSAGE.as_bytes(), 2)), (None, None));
     }
 
     #[test]
     fn a_plain_text_has_no_html() {
         let opened = Opened::parse(b"Subject: x\r\n\r\n<b>hello</b>\r\n");
-        assert_eq!((opened.text.as_deref().map(str::trim), opened.html), (Some("<b>hello</b>"), None));
+        assert_eq!((opened.text.as_deref().map(str::trim), opened.has_html), (Some("<b>hello</b>"), false));
         assert_eq!(Opened::parse(b""), Opened::default());
+    }
+
+    #[test]
+    fn what_is_shown_is_bounded() {
+        let long =
+            format!("To: {}\r\n{}\r\n{}", "a@example.org,".repeat(10_000), "X: y\r\n".repeat(1_000), "ż".repeat(TEXT));
+        let opened = Opened::parse(long.as_bytes());
+        assert!(opened.to.len() <= FIELD + 5 && opened.headers.len() == HEADERS);
+        assert!(opened.text.is_some_and(|text| text.len() <= TEXT + 5) && opened.cut.is_some());
+        let lines = "a:\r\n".repeat(MOST_LINES + 1);
+        assert!(Opened::parse(lines.as_bytes()).cut.is_some_and(|cut| cut.contains("too large")));
+        assert_eq!(HtmlBody::parse(lines.as_bytes()), None);
+        assert_eq!(HtmlBody::parse(format!("Content-Type: a/b{}", ";a=b".repeat(MOST_MARKS + 1)).as_bytes()), None);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{
     Json,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -54,10 +54,24 @@ impl Failure {
         Self { retry_after: Some(wait), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries", why) }
     }
 
+    /// Something of a mail that is too large to be shown.
+    pub(crate) fn too_large(what: impl std::fmt::Display) -> Self {
+        let why = format!("{what} is too large to be shown; download the mail to look inside");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", why)
+    }
+
     /// A page of ours that can't be made.
     pub(crate) fn defect(error: impl std::fmt::Display) -> Self {
         tracing::error!("a page can't be made: {error}");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "defect", format!("this page can't be made: {error}"))
+    }
+
+    /// The answer to a request that nobody was let in with.
+    pub(crate) fn respond(&self, app: &App, parts: &Parts) -> Response {
+        if is_for_programs(parts.uri.path()) {
+            return self.as_json();
+        }
+        self.as_page(Shell::new(app, &Visitor::of_session(app.gate(), ""), &parts.headers))
     }
 
     /// The form for programs.
@@ -83,6 +97,7 @@ impl Failure {
         match self.status {
             StatusCode::SERVICE_UNAVAILABLE => "Redis is away",
             StatusCode::NOT_FOUND => "Not found",
+            StatusCode::PAYLOAD_TOO_LARGE => "Too large",
             StatusCode::BAD_REQUEST => "That does not fit",
             StatusCode::FORBIDDEN => "Not done",
             StatusCode::CONFLICT => "Too late",
@@ -127,7 +142,7 @@ impl IntoResponse for Failure {
 
 /// Gives each request its time, and each failure its form.
 pub(crate) async fn dress(State(app): State<App>, request: Request, next: Next) -> Response {
-    let for_programs = request.uri().path().starts_with("/api/") || request.uri().path() == "/metrics";
+    let for_programs = is_for_programs(request.uri().path());
     let shell = request.extensions().get::<Visitor>().map(|visitor| Shell::new(&app, visitor, request.headers()));
     let had_flash = Flash::of(request.headers()).is_some();
     let late = || Failure::from(Error::Away("no answer in time".to_owned())).into_response();
@@ -142,6 +157,10 @@ pub(crate) async fn dress(State(app): State<App>, request: Request, next: Next) 
         Flash::forget(response.headers_mut());
     }
     response
+}
+
+fn is_for_programs(path: &str) -> bool {
+    path.starts_with("/api/") || path == "/metrics"
 }
 
 /// HTML of our own: frames with a mail in them bring their own policy.

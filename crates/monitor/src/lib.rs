@@ -10,19 +10,26 @@
 //! | `/healthz` | `ok`, or 503 and the reason | everybody |
 //! | `/metrics` | OpenMetrics text, see `metrics.rs` | password, also as HTTP Basic |
 //! | `/api/overview`, `jobs`, `jobs/{id}`, `batches`, `batches/{id}`, `queues`, `workers`, `schedules` | JSON as of `postroom … --json` | password, also as HTTP Basic |
+//! | `/captured/{id}/image/{number}` | an image of a captured mail | who was shown the mail: the address holds a proof |
 //! | everything else | pages | password, by `/login` |
+//!
+//! Without a password requests that came through a proxy, or that name this machine otherwise than by a loopback name,
+//! are refused.
 
 mod act;
 mod api;
 mod app;
+mod asked;
 mod assets;
 mod captured_mail;
 mod chart;
+mod connection;
 mod failure;
 mod flags;
 mod flash;
 mod guard;
 mod health;
+mod inert;
 mod link;
 mod listen;
 mod metrics;

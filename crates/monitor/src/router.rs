@@ -2,24 +2,20 @@
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
     middleware::{from_fn, from_fn_with_state},
     routing::{get, post},
 };
 
 use crate::{act, api, app::App, assets, failure, guard, health, metrics, page};
 
-/// More than any form of ours holds.
-const FORM_LIMIT: usize = 16 * 1_024;
-
 pub(crate) fn router(app: App) -> Router {
     pages()
         .merge(acts())
         .merge(for_programs())
         .fallback(page::not_found)
-        .layer(DefaultBodyLimit::max(FORM_LIMIT))
         .layer(from_fn_with_state(app.clone(), failure::dress))
         .layer(from_fn_with_state(app.clone(), guard::watch))
+        .merge(for_frames().layer(from_fn_with_state(app.clone(), failure::dress)))
         .route("/healthz", get(health::show))
         .layer(from_fn(guard::add_headers))
         .with_state(app)
@@ -41,6 +37,11 @@ fn pages() -> Router<App> {
         .route("/captured/{id}/raw", get(page::captured::raw))
         .route("/find", get(page::find))
         .route("/static/{name}", get(assets::show))
+}
+
+/// What the frame of a mail loads: such a frame has no cookie, so each address brings its own proof.
+fn for_frames() -> Router<App> {
+    Router::new().route("/captured/{id}/image/{number}", get(page::captured::image))
 }
 
 fn acts() -> Router<App> {

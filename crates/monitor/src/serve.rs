@@ -1,12 +1,18 @@
 //! Answering until asked to stop.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use anyhow::Context;
-use postroom_core::{Settings, Shutdown};
+use hyper_util::service::TowerToHyperService;
+use postroom_core::{Settings, Shutdown, listener::BoundedListener};
 use tokio::net::TcpListener;
 
-use crate::{app::App, presence::Presence, router::router};
+use crate::{
+    app::App,
+    connection::{self, LIMITS},
+    presence::Presence,
+    router::router,
+};
 
 /// For how long requests under way may go on after the monitor was asked to stop.
 const GRACE: Duration = Duration::from_secs(1);
@@ -16,21 +22,18 @@ const GRACE: Duration = Duration::from_secs(1);
 pub async fn serve(settings: Settings, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<()> {
     let app = App::new(settings);
     let presence = tokio::spawn(Presence::new(app.clone()).run(shutdown.clone()));
-    let address = listener.local_addr().context("asking for the port")?;
+    let listener = BoundedListener::new(listener, LIMITS);
+    let address = listener.address().context("asking for the port")?;
     tracing::info!("listening on http://{address}");
-    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, service).with_graceful_shutdown(shutdown.requested());
+    let router = TowerToHyperService::new(router(app));
+    let answer = |stream, client| connection::answer(stream, client, router.clone(), shutdown.clone());
     tokio::select! {
-        ended = server.into_future() => ended.context("serving")?,
-        () = grace_is_over(&shutdown) => {}
+        never = listener.serve(answer) => match never {},
+        () = shutdown.requested() => {}
     }
-    shutdown.request();
+    // What is not read by then is not waited for.
+    let _ = tokio::time::timeout(GRACE, listener.is_idle()).await;
     presence.await.context("telling of this process")?;
     tracing::info!("stopped");
     Ok(())
-}
-
-async fn grace_is_over(shutdown: &Shutdown) {
-    shutdown.requested().await;
-    tokio::time::sleep(GRACE).await;
 }

@@ -1,6 +1,6 @@
 //! For Postroom's tests only: a private Redis ([`PrivateRedis`]) with replicas and a [`Sentinel`], a network that can be
 //! bad ([`Proxy`]), servers that fail on purpose ([`FakeSmtp`], [`FakeResend`], [`FakeReceiver`]), our own programs as child processes
-//! ([`Process`]), a clock to set for either ([`FakeClock`]) and a patient question ([`eventually`]).
+//! ([`Process`]), clients that never finish a request ([`SlowClients`]), a clock to set for either ([`FakeClock`]) and a patient question ([`eventually`]).
 //!
 //! Everything here panics instead of returning errors: a test that can't have its surroundings has failed. Nothing
 //! outlives the test process, however it ends.
@@ -15,6 +15,7 @@ mod proxy;
 mod receiver;
 mod redis;
 pub mod resend;
+mod slow_clients;
 pub mod smtp;
 mod watchdog;
 
@@ -26,4 +27,5 @@ pub use proxy::Proxy;
 pub use receiver::{FakeReceiver, Told};
 pub use redis::{PrivateRedis, PrivateRedisBuilder, Sentinel, unique_prefix};
 pub use resend::FakeResend;
+pub use slow_clients::{SlowClients, latencies, p99};
 pub use smtp::{Action, FakeSmtp, Fault, Phase, Received, Target, TlsMode};

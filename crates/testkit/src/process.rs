@@ -108,10 +108,20 @@ impl Process {
 
     /// The memory it occupies, in kilobytes (Linux).
     pub fn rss_kb(&self) -> u64 {
+        self.status_kb("VmRSS:")
+    }
+
+    /// The most memory that it occupied so far, in kilobytes (Linux).
+    pub fn peak_rss_kb(&self) -> u64 {
+        self.status_kb("VmHWM:")
+    }
+
+    fn status_kb(&self, field: &str) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let status = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("can't read {path}: {error}"));
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a living process has VmRSS");
-        line.trim().trim_end_matches(" kB").parse().expect("VmRSS is a number of kB")
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        let line = line.unwrap_or_else(|| panic!("a living process has {field}"));
+        line.trim().trim_end_matches(" kB").parse().expect("a number of kB")
     }
 
     fn start(mut command: Command, folder: Option<TempDir>) -> Self {

@@ -7,6 +7,7 @@ mod layers;
 mod limits;
 mod log;
 mod nearest;
+mod network;
 mod notify;
 mod queue;
 mod redis;
@@ -30,6 +31,7 @@ use secrecy::SecretString;
 pub use self::{
     concurrency::Concurrency,
     log::{LogFormat, LogSettings},
+    network::Network,
     notify::NotifySettings,
     queue::QueueSettings,
     redis::RedisSettings,
@@ -79,6 +81,8 @@ pub struct Settings {
     pub health_port: Option<u16>,
     /// The monitor's password.
     pub monitor_password: Option<SecretString>,
+    /// The reverse proxies whose word on the client is taken by the monitor.
+    pub trusted_proxies: Vec<Network>,
     /// The largest message that is sent, in bytes.
     pub max_message_size: u64,
     /// For how long results are kept, unless the queue says otherwise.
@@ -171,6 +175,7 @@ impl Settings {
             monitor_port: layers.read(&variables::PORT, value::own_port)?.unwrap_or(monitor_port),
             health_port: layers.read_or_default(&variables::HEALTH_PORT, value::own_port_or_off)?,
             monitor_password: layers.secret(&variables::MONITOR_PASSWORD)?,
+            trusted_proxies: layers.read(&variables::TRUSTED_PROXIES, network::networks)?.unwrap_or_default(),
             max_message_size: layers.read_or_default(&variables::MAX_MESSAGE_SIZE, value::size)?,
             retention,
             timezone,

@@ -107,7 +107,8 @@ variables! {
     SHUTDOWN_TIMEOUT: Default("25s"), "For how long a stopping worker lets mails under way come to their end";
     BIND: Default("127.0.0.1"), "The address that the monitor and health ports listen on";
     MONITOR_PORT: Default("5555"), "The monitor's port";
-    MONITOR_PASSWORD: Example("secret"), "The monitor's password; needed where it listens beyond this machine", secret;
+    MONITOR_PASSWORD: Example("long secret"), "The monitor's password; required, with at least 8 characters, where others can reach it", secret;
+    TRUSTED_PROXIES: Example("127.0.0.1,10.0.0.0/8"), "Addresses and networks of reverse proxies whose X-Forwarded-For, X-Forwarded-Proto and Forwarded the monitor believes";
     HEALTH_PORT: Default("off"), "The port where worker and beat answer /healthz, or off";
     PORT: Example("8080"), "Set by platforms for the process named web; the monitor prefers it to MONITOR_PORT", env_only;
     NOTIFY_WEBHOOK_SECRET: Example("whsec_c29tZSAyNCByYW5kb20gYnl0ZXMuLi4="), "The key that signs webhooks: whsec_ and base64, or any text of at least 24 bytes", secret;

@@ -1,15 +1,23 @@
-//! Mail that the `capture` transport kept: an inbox for development, capped.
+//! Mail that the `capture` transport kept: an inbox for development, bounded in number, bytes and age.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use super::{connection::Store, reply::Text};
-use crate::{EmailAddress, Result};
+use super::{
+    captured_summary::{CapturedSummary, Summary},
+    connection::{Args, Store},
+    reply::{Text, unexpected},
+};
+use crate::{EmailAddress, Error, Result};
 
-/// How many captured mails are kept.
+/// Maximum number of captured mails.
 const CAP: usize = 1_000;
-/// For how long: a week.
+/// Maximum of their bytes as stored, which is a third more than in the messages.
+const CAP_BYTES: usize = 700_000_000;
+/// Maximum number that one capture removes; what is left over expires.
+const MOST_REMOVED: usize = 200;
+/// Lifetime: a week.
 const KEEP_S: u64 = 7 * 86_400;
 
 /// A mail to keep.
@@ -21,7 +29,7 @@ pub struct CapturedMail {
     pub rcpt_to: Vec<EmailAddress>,
     /// The subject, for the list.
     pub subject: String,
-    /// The whole message.
+    /// The whole message. The last field: what is before it is read alone where there is no summary.
     #[serde(with = "as_base64")]
     pub message: Vec<u8>,
 }
@@ -38,47 +46,61 @@ pub struct Captured {
 }
 
 impl Store {
-    /// Keeps a mail; the oldest goes when there are too many.
+    /// Keeps a mail; the oldest go when there are too many or too many bytes.
+    ///
+    /// # Errors
+    /// [`Error::Full`] when Redis has no room.
     pub async fn capture(&self, mail: &CapturedMail) -> Result<String> {
         let id = Ulid::generate().to_string();
-        let json = serde_json::to_string(mail).map_err(|error| crate::Error::Protocol(error.to_string()))?;
-        let list = self.keys.system("captured");
-        let mut pipeline = redis::pipe();
-        pipeline.atomic();
-        pipeline.cmd("SET").arg(self.captured_key(&id)).arg(json).arg("EX").arg(KEEP_S).ignore();
-        pipeline.cmd("LPUSH").arg(&list).arg(&id).ignore();
-        // What falls off the end expires by itself.
-        pipeline.cmd("LTRIM").arg(&list).arg(0).arg(CAP - 1).ignore();
-        self.run_all::<()>(&pipeline).await?;
-        Ok(id)
+        let mut args = Args::default();
+        args.push(&id).push(json(mail)?).push(json(&Summary::of(mail))?);
+        args.push(KEEP_S).push(CAP).push(CAP_BYTES).push(MOST_REMOVED);
+        match self.call_at::<String>("capture", self.keys.system_base(), args).await?.as_str() {
+            "kept" => Ok(id),
+            other => Err(unexpected(other)),
+        }
     }
 
-    /// The captured mails, the latest first.
-    pub async fn captured(&self, offset: usize, limit: usize) -> Result<Vec<Captured>> {
+    /// Summaries of the captured mails, the latest first. Messages are not read.
+    ///
+    /// # Errors
+    /// [`Error::Away`] when Redis can't be reached.
+    pub async fn captured(&self, offset: usize, limit: usize) -> Result<Vec<CapturedSummary>> {
         let list = self.keys.system("captured");
-        let ids: Vec<Text> = self.run(redis::cmd("LRANGE").arg(list).arg(offset).arg(offset + limit - 1)).await?;
-        if ids.is_empty() {
+        let last = offset.saturating_add(limit).saturating_sub(1);
+        let ids: Vec<Text> = self.run(redis::cmd("LRANGE").arg(list).arg(offset).arg(last)).await?;
+        if ids.is_empty() || limit == 0 {
             return Ok(Vec::new());
         }
-        let keys: Vec<String> = ids.iter().map(|id| self.captured_key(&id.0)).collect();
-        let found: Vec<Option<Text>> = self.run(redis::cmd("MGET").arg(keys)).await?;
-        Ok(ids.iter().zip(found).filter_map(|(id, json)| read(&id.0, &json?.0)).collect())
+        let ids: Vec<String> = ids.into_iter().map(|id| id.0).collect();
+        self.captured_summaries(&ids).await
     }
 
-    /// One captured mail.
+    /// One captured mail, with its message.
+    ///
+    /// # Errors
+    /// [`Error::Away`] when Redis can't be reached.
     pub async fn captured_mail(&self, id: &str) -> Result<Option<Captured>> {
         let json: Option<String> = self.run(redis::cmd("GET").arg(self.captured_key(id))).await?;
         Ok(json.and_then(|json| read(id, &json)))
     }
 
-    fn captured_key(&self, id: &str) -> String {
+    pub(super) fn captured_key(&self, id: &str) -> String {
         self.keys.system(&format!("captured:{id}"))
     }
 }
 
+/// When a mail was captured, as its id says.
+pub(super) fn captured_at_ms(id: &str) -> Option<i64> {
+    i64::try_from(id.parse::<Ulid>().ok()?.timestamp_ms()).ok()
+}
+
 fn read(id: &str, json: &str) -> Option<Captured> {
-    let at_ms = i64::try_from(id.parse::<Ulid>().ok()?.timestamp_ms()).ok()?;
-    Some(Captured { id: id.to_owned(), at_ms, mail: serde_json::from_str(json).ok()? })
+    Some(Captured { id: id.to_owned(), at_ms: captured_at_ms(id)?, mail: serde_json::from_str(json).ok()? })
+}
+
+fn json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| Error::Protocol(error.to_string()))
 }
 
 mod as_base64 {

@@ -24,7 +24,7 @@ const PARTS: [(&str, &str); 6] = [
 ];
 
 /// Name and source of each script.
-const SOURCES: [(&str, &str); 38] = [
+const SOURCES: [(&str, &str); 39] = [
     ("batch_cancel", include_str!("../lua/batch_cancel.lua")),
     ("batch_create", include_str!("../lua/batch_create.lua")),
     ("batch_notify", include_str!("../lua/batch_notify.lua")),
@@ -32,6 +32,7 @@ const SOURCES: [(&str, &str); 38] = [
     ("batch_steer", include_str!("../lua/batch_steer.lua")),
     ("begin", include_str!("../lua/begin.lua")),
     ("cancel", include_str!("../lua/cancel.lua")),
+    ("capture", include_str!("../lua/capture.lua")),
     ("claim", include_str!("../lua/claim.lua")),
     ("connections_hold", include_str!("../lua/connections_hold.lua")),
     ("content_keep", include_str!("../lua/content_keep.lua")),
@@ -66,7 +67,7 @@ const SOURCES: [(&str, &str); 38] = [
 ];
 
 /// Scripts that put something in: Redis must be free to refuse them when it is full.
-const ALLOCATING: [&str; 5] = ["enqueue", "content_keep", "batch_create", "schedule_put", "schedule_tick"];
+const ALLOCATING: [&str; 6] = ["enqueue", "capture", "content_keep", "batch_create", "schedule_put", "schedule_tick"];
 
 static SCRIPTS: LazyLock<HashMap<&'static str, redis::Script>> = LazyLock::new(|| {
     SOURCES.iter().map(|(name, source)| (*name, redis::Script::new(&assemble(name, source)))).collect()

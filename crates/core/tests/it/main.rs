@@ -8,6 +8,7 @@ mod damaged;
 mod durability;
 mod fixture;
 mod full;
+mod health;
 mod kept;
 mod life;
 mod limited;

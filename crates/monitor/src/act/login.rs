@@ -1,26 +1,28 @@
 //! In and out.
 
 use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, StatusCode, header},
+    Extension,
+    extract::{FromRequest, Request, State},
+    http::{StatusCode, header, request::Parts},
     response::{AppendHeaders, IntoResponse, Redirect, Response},
 };
 
 use crate::{
     app::App,
     failure::Failure,
-    guard::{self, Refused, SESSION, Signed, cookie, session::LASTS_S},
+    guard::{
+        PasswordFrom, Refused, SESSION, Signed, Visitor, cookie,
+        session::{LASTS, new_session},
+    },
     page::{self, Shell},
 };
-use axum::extract::FromRequest;
 
 pub(crate) async fn enter(State(app): State<App>, shell: Shell, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
-    let (from, https) = (guard::peer(&parts), guard::is_https(&parts.headers));
-    let form = Signed::from_request(Request::from_parts(parts, body), &app).await?;
+    let form = Signed::from_request(Request::from_parts(parts.clone(), body), &app).await?;
     let next = local(form.field("next"));
-    match app.gate().try_password(form.field("password"), from).await {
-        Ok(()) => Ok(welcome(&app, next, https)),
+    match app.gate().try_password(form.field("password"), PasswordFrom::Form, &parts).await {
+        Ok(()) => welcome(&app, next, &parts).await,
         Err(Refused::Wrong) => {
             let page = page::login::render(&app, shell, next, "That is not the password.")?;
             Ok((StatusCode::UNAUTHORIZED, page).into_response())
@@ -29,15 +31,26 @@ pub(crate) async fn enter(State(app): State<App>, shell: Shell, request: Request
     }
 }
 
-pub(crate) async fn leave(headers: HeaderMap, _form: Signed) -> Response {
-    let gone = cookie::set(SESSION, "", 0, guard::is_https(&headers));
-    (AppendHeaders([(header::SET_COOKIE, gone)]), Redirect::to("/login")).into_response()
+pub(crate) async fn leave(
+    State(app): State<App>,
+    Extension(visitor): Extension<Visitor>,
+    parts: Parts,
+    _form: Signed,
+) -> Result<Response, Failure> {
+    app.store()?.end_session(visitor.hash()).await?;
+    let gone = cookie::set(SESSION, "", 0, app.gate().client(&parts).is_https);
+    Ok((AppendHeaders([(header::SET_COOKIE, gone)]), Redirect::to("/login")).into_response())
 }
 
-fn welcome(app: &App, next: &str, https: bool) -> Response {
-    let session = app.gate().sealer().session(guard::now_s());
-    let cookie = cookie::set(SESSION, &session, LASTS_S, https);
-    (AppendHeaders([(header::SET_COOKIE, cookie)]), Redirect::to(next)).into_response()
+/// A session of its own for each login; the one before ends.
+async fn welcome(app: &App, next: &str, parts: &Parts) -> Result<Response, Failure> {
+    let (store, sealer, session) = (app.store()?, app.gate().sealer(), new_session());
+    store.open_session(&sealer.hash(&session), LASTS).await?;
+    if let Some(old) = cookie::read(&parts.headers, SESSION) {
+        store.end_session(&sealer.hash(old)).await?;
+    }
+    let cookie = cookie::set(SESSION, &session, LASTS.as_secs(), app.gate().client(parts).is_https);
+    Ok((AppendHeaders([(header::SET_COOKIE, cookie)]), Redirect::to(next)).into_response())
 }
 
 /// Only to a place of ours: `//elsewhere` and `/\elsewhere` lead away.

@@ -1,23 +1,27 @@
-//! Who has logged in: nothing is stored, a seal says it.
+//! Who has logged in, and what only they can know.
 //!
-//! A session is `<until>.<seal>`, the seal an HMAC over the time until which it holds. Its key is derived from the
-//! password, so that sessions outlive a restart, hold at every monitor, and end when the password is changed. The
-//! derivation is slow on purpose: a stolen cookie must not be a cheap way to guess the password.
+//! A session is a random id that only the browser has. The store knows it by its hash, an HMAC under a key that is derived
+//! from the password: a session holds at every monitor, outlives a restart, and ends at logout, after its time, or when
+//! the password is changed. The derivation is slow on purpose: what is in Redis must not be a cheap way to guess the
+//! password.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use ring::{hmac, pbkdf2};
+use ring::{
+    hmac, pbkdf2,
+    rand::{SecureRandom, SystemRandom},
+};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::password::random_key;
 
-/// For how long a login holds, in seconds.
-pub(crate) const LASTS_S: u64 = 12 * 3_600;
+/// For how long a login holds.
+pub(crate) const LASTS: Duration = Duration::from_secs(12 * 3_600);
 
 const ROUNDS: NonZeroU32 = NonZeroU32::new(200_000).expect("more than none");
 
-/// Seals sessions and forms.
+/// Hashes sessions, and seals what belongs to one.
 #[derive(Debug)]
 pub(crate) struct Sealer(hmac::Key);
 
@@ -26,16 +30,9 @@ impl Sealer {
         Self(password.map_or_else(random_key, derived_key))
     }
 
-    /// A session from now (Unix seconds) on.
-    pub(crate) fn session(&self, now_s: u64) -> String {
-        let until = (now_s + LASTS_S).to_string();
-        let seal = self.seal("session", &until);
-        format!("{until}.{seal}")
-    }
-
-    pub(super) fn is_session(&self, session: &str, now_s: u64) -> bool {
-        let Some((until, seal)) = session.split_once('.') else { return false };
-        self.is_seal("session", until, seal) && until.parse::<u64>().is_ok_and(|until| now_s < until)
+    /// The name of a session in the store.
+    pub(crate) fn hash(&self, session: &str) -> String {
+        self.seal("session", session)
     }
 
     /// What a form of this session's pages holds, and no other site can know.
@@ -47,6 +44,15 @@ impl Sealer {
         self.is_seal("form", session, token)
     }
 
+    /// The proof that this session was shown a mail with an image.
+    pub(super) fn image_proof(&self, hash: &str, mail: &str, number: usize) -> String {
+        self.seal("image", &format!("{hash}\n{mail}\n{number}"))
+    }
+
+    pub(super) fn is_image_proof(&self, hash: &str, mail: &str, number: usize, proof: &str) -> bool {
+        self.is_seal("image", &format!("{hash}\n{mail}\n{number}"), proof)
+    }
+
     fn seal(&self, purpose: &str, text: &str) -> String {
         URL_SAFE_NO_PAD.encode(hmac::sign(&self.0, &message(purpose, text)))
     }
@@ -55,6 +61,14 @@ impl Sealer {
         let seal = URL_SAFE_NO_PAD.decode(seal);
         seal.is_ok_and(|seal| hmac::verify(&self.0, &message(purpose, text), &seal).is_ok())
     }
+}
+
+/// A session that nobody had before.
+pub(crate) fn new_session() -> String {
+    let mut bytes = [0_u8; 32];
+    #[expect(clippy::expect_used, reason = "without the system's random numbers nothing here is safe")]
+    SystemRandom::new().fill(&mut bytes).expect("the system's random numbers");
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 fn message(purpose: &str, text: &str) -> Vec<u8> {
@@ -73,29 +87,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_holds_until_it_ends_and_with_its_password_only() {
+    fn a_session_is_known_under_its_password_only() {
         let (sealer, other) = (Sealer::new(Some(&"one".into())), Sealer::new(Some(&"two".into())));
-        let session = sealer.session(1_000);
-        assert!(sealer.is_session(&session, 1_000 + LASTS_S - 1));
-        assert!(Sealer::new(Some(&"one".into())).is_session(&session, 1_001), "after a restart");
-        assert!(!sealer.is_session(&session, 1_000 + LASTS_S), "too late");
-        assert!(!other.is_session(&session, 1_001), "another password");
-        let (until, seal) = session.split_once('.').expect("two parts");
-        let longer = until.parse::<u64>().expect("a number") + 1;
-        for forged in [format!("{longer}.{seal}"), format!("{until}."), until.to_owned(), String::new()] {
-            assert!(!sealer.is_session(&forged, 1_001), "{forged}");
-        }
+        let session = new_session();
+        assert_eq!(sealer.hash(&session), Sealer::new(Some(&"one".into())).hash(&session), "after a restart");
+        assert_ne!(sealer.hash(&session), other.hash(&session), "another password");
+        assert!(session.len() == 43 && session != new_session());
     }
 
     #[test]
-    fn a_form_belongs_to_its_session_and_is_no_session() {
+    fn a_seal_is_for_one_purpose_of_one_session() {
         let sealer = Sealer::new(None);
         let token = sealer.form_token("a");
         assert!(sealer.is_form_token("a", &token));
-        for (session, token) in [("b", token.as_str()), ("a", ""), ("a", "AAAA")] {
+        for (session, token) in [("b", token.as_str()), ("a", ""), ("a", "AAAA"), ("a", &sealer.hash("a"))] {
             assert!(!sealer.is_form_token(session, token));
         }
-        assert!(!sealer.is_session(&format!("99999999999.{}", sealer.form_token("99999999999")), 0));
         assert!(!Sealer::new(None).is_form_token("a", &token), "another run");
+        let proof = sealer.image_proof("hash", "mail", 1);
+        assert!(sealer.is_image_proof("hash", "mail", 1, &proof));
+        for (hash, mail, number) in [("other", "mail", 1), ("hash", "other", 1), ("hash", "mail", 2)] {
+            assert!(!sealer.is_image_proof(hash, mail, number, &proof));
+        }
     }
 }

@@ -14,13 +14,20 @@ use crate::{app::App, failure::Failure};
 #[derive(Debug, Clone)]
 pub(crate) struct Visitor {
     session: String,
+    pub(super) hash: String,
     /// What the forms of their pages hold.
     pub(crate) form_token: String,
 }
 
 impl Visitor {
-    pub(super) fn of_session(gate: &Gate, session: &str) -> Self {
-        Self { session: session.to_owned(), form_token: gate.sealer().form_token(session) }
+    pub(crate) fn of_session(gate: &Gate, session: &str) -> Self {
+        let (hash, form_token) = (gate.sealer().hash(session), gate.sealer().form_token(session));
+        Self { session: session.to_owned(), hash, form_token }
+    }
+
+    /// The name of the session in the store.
+    pub(crate) fn hash(&self) -> &str {
+        &self.hash
     }
 }
 

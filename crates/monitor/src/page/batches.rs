@@ -51,6 +51,7 @@ impl Line {
 pub(crate) async fn show(State(app): State<App>, shell: Shell, Asked(query): Asked<BatchQuery>) -> Page {
     let (store, clock) = (app.store()?, app.clock());
     let page = page_number(&query.page)?;
+    query.limit()?;
     let (batches, more) = latest(store, query.queue()?, page, PAGE).await?;
     let link = |page: usize| encode(&[("queue", query.queue.trim()), ("page", &page.to_string())]);
     html(&BatchesPage {

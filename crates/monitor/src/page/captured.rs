@@ -1,22 +1,38 @@
 //! Captured mail, as an inbox.
 
+use std::collections::HashMap;
+
 use askama::Template;
 use axum::{
+    Extension,
     extract::{Path, State},
-    http::header,
+    http::{HeaderName, header},
     response::{IntoResponse, Response},
 };
-use postroom_core::store::Captured;
+use postroom_core::{
+    EmailAddress,
+    store::{Captured, CapturedSummary},
+};
 use serde::Deserialize;
 
-use super::{Asked, Page, Shell, frame::shut_away, html};
+use super::{
+    Asked, Page, Shell,
+    frame::{Images, shut_away},
+    html,
+};
 use crate::{
     app::App,
-    captured_mail::Opened,
+    captured_mail::{HtmlBody, Image, Opened},
     failure::Failure,
+    guard::{ImageProof, Visitor},
     moment::{Clock, Moment, grouped},
     query::{PAGE, page_number},
 };
+
+/// The envelope's recipients that are shown.
+const RECIPIENTS: usize = 10;
+/// An image is of no use but as an image.
+const IMAGE_POLICY: &str = "sandbox; default-src 'none'; frame-ancestors 'none'";
 
 #[derive(Template)]
 #[template(path = "captured.html")]
@@ -38,16 +54,36 @@ struct Line {
 }
 
 impl Line {
-    fn new(captured: &Captured, clock: Clock) -> Self {
+    fn new(summary: &CapturedSummary, clock: Clock) -> Self {
+        Self {
+            id: summary.id.clone(),
+            subject: summary.subject.clone(),
+            to: addresses(&summary.rcpt_to, summary.recipients),
+            from: summary.mail_from.as_ref().map(ToString::to_string).unwrap_or_default(),
+            at: clock.at_ms(summary.at_ms),
+            size: size(summary.bytes),
+        }
+    }
+
+    fn of_mail(captured: &Captured, clock: Clock) -> Self {
         let mail = &captured.mail;
         Self {
             id: captured.id.clone(),
             subject: mail.subject.clone(),
-            to: mail.rcpt_to.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            to: addresses(&mail.rcpt_to, mail.rcpt_to.len()),
             from: mail.mail_from.as_ref().map(ToString::to_string).unwrap_or_default(),
             at: clock.at_ms(captured.at_ms),
             size: size(mail.message.len() as u64),
         }
+    }
+}
+
+/// The first of so many addresses.
+fn addresses(first: &[EmailAddress], number: usize) -> String {
+    let shown: Vec<String> = first.iter().take(RECIPIENTS).map(ToString::to_string).collect();
+    match number.saturating_sub(shown.len()) {
+        0 => shown.join(", "),
+        more => format!("{} and {} more", shown.join(", "), grouped(more as u64)),
     }
 }
 
@@ -79,31 +115,73 @@ pub(crate) async fn show(State(app): State<App>, shell: Shell, Asked(query): Ask
 }
 
 pub(crate) async fn show_mail(State(app): State<App>, shell: Shell, Path(id): Path<String>) -> Page {
-    let captured = find(&app, &id).await?;
-    let opened = Opened::parse(&captured.mail.message);
+    let clock = app.clock();
+    let parts = move |captured: Captured| (Line::of_mail(&captured, clock), Opened::parse(&captured.mail.message));
+    let (line, opened) = open(&app, &id, parts).await?;
     let files = opened.files.iter().map(|file| (file.name.clone(), format!("{}, {}", file.kind, size(file.bytes))));
     let files = files.collect();
-    html(&MailPage { shell: shell.at("captured"), line: Line::new(&captured, app.clock()), files, opened })
+    html(&MailPage { shell: shell.at("captured"), line, files, opened })
 }
 
 /// The mail's HTML alone, for the frame.
-pub(crate) async fn frame(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Failure> {
-    let opened = Opened::parse(&find(&app, &id).await?.mail.message);
-    opened.html.map(shut_away).ok_or_else(|| Failure::not_found(format!("the HTML of {id}")))
+pub(crate) async fn frame(
+    State(app): State<App>,
+    Extension(visitor): Extension<Visitor>,
+    Path(id): Path<String>,
+) -> Result<Response, Failure> {
+    let body = open(&app, &id, |captured| HtmlBody::parse(&captured.mail.message)).await?;
+    let HtmlBody { html, images } = body.ok_or_else(|| Failure::not_found(format!("the HTML of {id}")))?;
+    let address = |(content_id, number)| (content_id, app.gate().image_address(&visitor, &id, number));
+    let images: HashMap<String, String> = images.into_iter().map(address).collect();
+    shut_away(html, Images::At(images)).await
+}
+
+/// An image that the mail brings along.
+pub(crate) async fn image(
+    State(app): State<App>,
+    Path((id, number)): Path<(String, usize)>,
+    Asked(proof): Asked<ImageProof>,
+) -> Result<Response, Failure> {
+    proof.check(&app, &id, number).await?;
+    let image = open(&app, &id, move |captured| Image::parse(&captured.mail.message, number)).await?;
+    let Image { kind, bytes } = image.ok_or_else(|| Failure::not_found(format!("image {number} of {id}")))?;
+    let headers: [(HeaderName, String); 3] = [
+        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_SECURITY_POLICY, IMAGE_POLICY.to_owned()),
+        // The frame that shows it belongs to no site.
+        (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin".to_owned()),
+    ];
+    Ok((headers, bytes).into_response())
 }
 
 /// The message as it would have gone out, for a mail program.
 pub(crate) async fn raw(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Failure> {
-    let captured = find(&app, &id).await?;
-    let name = format!("attachment; filename=\"{}.eml\"", captured.id);
+    let message = open(&app, &id, |captured| captured.mail.message).await?;
+    let name = format!("attachment; filename=\"{id}.eml\"");
     let headers = [(header::CONTENT_TYPE, "message/rfc822".to_owned()), (header::CONTENT_DISPOSITION, name)];
-    Ok((headers, captured.mail.message).into_response())
+    Ok((headers, message).into_response())
+}
+
+/// Reads one mail and works on it, one at a time: each may take several times its size in memory.
+async fn open<T: Send + 'static>(
+    app: &App,
+    id: &str,
+    work: impl FnOnce(Captured) -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let permit = app.opening().await;
+    let captured = find(app, id).await?;
+    let work = tokio::task::spawn_blocking(move || {
+        let done = work(captured);
+        drop(permit);
+        done
+    });
+    work.await.map_err(Failure::defect)
 }
 
 async fn find(app: &App, id: &str) -> Result<Captured, Failure> {
     let missing = || Failure::not_found(format!("the captured mail {id:?}"));
     // It becomes part of a key and of a file's name.
-    if !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+    if id.len() > 64 || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err(missing());
     }
     app.store()?.captured_mail(id).await?.ok_or_else(missing)

@@ -7,7 +7,11 @@ use axum::{
 };
 use postroom_core::{JobId, JobReport, JobState, RecipientReport, RecipientResult, store::AttemptReport};
 
-use super::{Page, Shell, frame::shut_away, html};
+use super::{
+    Page, Shell,
+    frame::{Images, shut_away},
+    html,
+};
 use crate::{
     app::App,
     failure::Failure,
@@ -83,7 +87,7 @@ pub(crate) async fn frame(State(app): State<App>, Path(id): Path<String>) -> Res
     let missing = || Failure::not_found(format!("the HTML of {id}"));
     let mail = job.mail.filter(|_| !job.sensitive).ok_or_else(missing)?;
     let rendered = app.previews().render(app.store()?, &job.queue, mail).await.map_err(|_| missing())?;
-    rendered.html.map(shut_away).ok_or_else(missing)
+    shut_away(rendered.html.ok_or_else(missing)?, Images::None).await
 }
 
 async fn find(app: &App, id: &str) -> Result<JobReport, Failure> {

@@ -1,12 +1,13 @@
 //! The list of jobs, narrowed and page by page.
 
 use askama::Template;
-use axum::extract::State;
+use axum::{extract::State, http::StatusCode, response::Html};
 use postroom_core::{JobState, store::JobPage};
 
-use super::{Asked, Page, Shell, html, row::Row};
+use super::{Asked, Shell, html, row::Row};
 use crate::{
     app::App,
+    failure::Failure,
     query::{JobQuery, PAGE},
 };
 
@@ -30,14 +31,19 @@ struct StateLink {
     here: bool,
 }
 
-pub(crate) async fn show(State(app): State<App>, shell: Shell, Asked(query): Asked<JobQuery>) -> Page {
+pub(crate) async fn show(
+    State(app): State<App>,
+    shell: Shell,
+    Asked(query): Asked<JobQuery>,
+) -> Result<(StatusCode, Html<String>), Failure> {
     let (store, clock) = (app.store()?, app.clock());
     let queues = store.known_queues().await?.iter().map(ToString::to_string).collect();
-    let (found, problem) = match query.filter() {
+    let (found, problem) = match query.filter().and_then(|filter| query.limit().map(|_| filter)) {
         Ok(filter) => (store.find_jobs(&filter, query.cursor(), PAGE).await?, None),
         Err(problem) => (JobPage { jobs: Vec::new(), next: None }, Some(problem.to_string())),
     };
-    html(&JobsPage {
+    let status = if problem.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let page = html(&JobsPage {
         shell: shell.at("jobs"),
         states: states(&query),
         queues,
@@ -45,7 +51,8 @@ pub(crate) async fn show(State(app): State<App>, shell: Shell, Asked(query): Ask
         next: found.next.map(|cursor| query.encoded(&query.state, &cursor)),
         problem,
         query,
-    })
+    })?;
+    Ok((status, page))
 }
 
 fn states(query: &JobQuery) -> Vec<StateLink> {

@@ -13,17 +13,16 @@ pub(crate) mod queues;
 mod row;
 pub(crate) mod schedules;
 
-use std::convert::Infallible;
-
 use askama::Template;
 use axum::{
-    extract::{FromRequestParts, Query},
+    extract::FromRequestParts,
     http::{HeaderMap, Uri, request::Parts},
     response::{Html, IntoResponse, Redirect, Response},
 };
 use postroom_core::{BatchId, JobId};
 use serde::Deserialize;
 
+pub(crate) use crate::asked::Asked;
 use crate::{app::App, assets, failure::Failure, flash::Flash, guard::Visitor, query::encode};
 
 /// A page, or why there is none.
@@ -71,18 +70,6 @@ impl FromRequestParts<App> for Shell {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
         let visitor = parts.extensions.get::<Visitor>().ok_or_else(Failure::no_password)?;
         Ok(Self::new(app, visitor, &parts.headers))
-    }
-}
-
-/// What a page is asked for by its address; a broken one counts as empty.
-pub(crate) struct Asked<T>(pub(crate) T);
-
-impl<T: Default + for<'de> Deserialize<'de>> FromRequestParts<App> for Asked<T> {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
-        let query = Query::<T>::from_request_parts(parts, app).await;
-        Ok(Self(query.map(|Query(query)| query).unwrap_or_default()))
     }
 }
 

@@ -51,6 +51,12 @@ async fn errors_have_a_code() {
     for (path, status, code, field) in [
         ("/api/jobs?state=gone", 400, "invalid", Some("state")),
         ("/api/jobs?limit=0", 400, "invalid", Some("limit")),
+        ("/api/jobs?limit=7&limit=8", 400, "invalid", Some("limit")),
+        ("/api/jobs?template=a%0Ab", 400, "invalid", Some("template")),
+        ("/api/batches?page=-1", 400, "invalid", Some("page")),
+        ("/api/batches?page=1000001", 400, "invalid", Some("page")),
+        ("/api/batches?limit=x", 400, "invalid", Some("limit")),
+        ("/api/batches?queue=A%20b", 400, "invalid", Some("queue")),
         ("/api/jobs?cursor=x", 400, "invalid", Some("cursor")),
         ("/api/jobs/x", 400, "invalid", Some("id")),
         ("/api/jobs/emails-01ARZ3NDEKTSV4RRFFQ69G5FAV", 404, "not_found", None),
@@ -60,6 +66,31 @@ async fn errors_have_a_code() {
         assert_eq!(answer.status, status, "{path}");
         let error = &answer.json()["error"];
         assert_eq!((error["code"].as_str(), error["field"].as_str()), (Some(code), field), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_refuses_what_it_does_not_understand() {
+    let site = Site::open().await;
+    let long = "x".repeat(500);
+    for (path, name) in [
+        ("/jobs?state=gone", "state"),
+        ("/jobs?queue=A%20b", "queue"),
+        ("/jobs?address=nobody", "address"),
+        ("/jobs?batch=x", "batch"),
+        ("/jobs?cursor=x", "cursor"),
+        ("/jobs?limit=0", "limit"),
+        (&format!("/jobs?template={long}"), "template"),
+        ("/jobs?state=failed&state=sent", "state"),
+        ("/batches?page=x", "page"),
+        ("/batches?limit=9999", "limit"),
+        ("/captured?page=99999999999999999999", "page"),
+        (&format!("/find?q={long}"), "q"),
+        (&format!("/login?next=/{}", "x".repeat(2_000)), "next"),
+    ] {
+        let page = site.get(path).await;
+        assert_eq!(page.status, 400, "{path}");
+        page.shows(name);
     }
 }
 

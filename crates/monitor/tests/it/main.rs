@@ -10,4 +10,5 @@ mod pages;
 mod password;
 mod process;
 mod site;
+mod slow_clients;
 mod worker;

@@ -1,8 +1,23 @@
 //! With a password.
 
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use postroom_core::store::CapturedMail;
+use postroom_testkit::{PrivateRedis, eventually};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpSocket,
+    sync::Semaphore,
+    task::JoinSet,
+};
+
 use crate::{
     browser::Answer,
-    site::Site,
+    site::{Site, settings},
     worker::{emails, enqueue, mail},
 };
 
@@ -41,12 +56,71 @@ async fn pages_are_for_those_who_logged_in() {
 }
 
 #[tokio::test]
-async fn a_session_outlives_the_process_that_made_it() {
-    let (one, other) = (site().await, site().await);
+async fn a_session_holds_at_every_monitor_with_its_password() {
+    let redis = PrivateRedis::shared().url();
+    let one = Site::start(settings(&redis, &[("MONITOR_PASSWORD", PASSWORD)])).await;
     let session = log_in(&one, TYPED, "/").await.cookie("postroom_session").unwrap();
+    let mut same = settings(&redis, &[("MONITOR_PASSWORD", PASSWORD)]);
+    same.redis.prefix = one.prefix.clone();
+    let mut changed = settings(&redis, &[("MONITOR_PASSWORD", "another one")]);
+    changed.redis.prefix = one.prefix.clone();
+    let (other, changed) = (Site::start(same).await, Site::start(changed).await);
     assert_eq!(other.get_with("/", &[("Cookie", &session)]).await.status, 200);
-    let third = Site::with(&[("MONITOR_PASSWORD", "another")]).await;
-    assert_eq!(third.get_with("/", &[("Cookie", &session)]).await.status, 303);
+    assert_eq!(changed.get_with("/", &[("Cookie", &session)]).await.status, 303);
+    log_out(&other, &session).await;
+    assert_eq!(one.get_with("/", &[("Cookie", &session)]).await.status, 303, "it ended everywhere");
+}
+
+async fn log_out(site: &Site, session: &str) -> Answer {
+    let token = site.get_with("/queues", &[("Cookie", session)]).await.token().to_owned();
+    site.post("/logout", &[("Cookie", session)], &format!("token={token}")).await
+}
+
+#[tokio::test]
+async fn a_session_is_random_and_ends_at_logout() {
+    let site = site().await;
+    let token = site.get("/login").await.token().to_owned();
+    let body = format!("token={token}&password={TYPED}");
+    let first = site.post("/login", &[], &body).await.cookie("postroom_session").unwrap();
+    let second = log_in(&site, TYPED, "/").await.cookie("postroom_session").unwrap();
+    assert_ne!(first, second);
+    let cookie = [("Cookie", first.as_str())];
+    let token = site.get_with("/login", &cookie).await.token().to_owned();
+    let third = site.post("/login", &cookie, &format!("token={token}&password={TYPED}")).await;
+    let third = third.cookie("postroom_session").unwrap();
+    assert_eq!(site.get_with("/", &cookie).await.status, 303, "another login takes its place");
+    for session in [&second, &third] {
+        assert_eq!(site.get_with("/", &[("Cookie", session)]).await.status, 200);
+    }
+    log_out(&site, &second).await;
+    assert_eq!(site.get_with("/", &[("Cookie", &second)]).await.status, 303);
+    assert_eq!(site.get_with("/", &[("Cookie", &third)]).await.status, 200, "others go on");
+    let redis = PrivateRedis::shared();
+    let keys = redis.ask(&["KEYS", &format!("*{}*session*", site.prefix)]);
+    let key = keys.trim();
+    assert!(!key.contains(third.split('=').nth(1).unwrap()), "only its hash is stored: {key}");
+    let left: u64 = redis.ask(&["TTL", key]).trim().trim_start_matches("(integer) ").parse().unwrap();
+    assert!((43_000..=43_200).contains(&left), "{left}");
+    redis.ask(&["DEL", key]);
+    assert_eq!(site.get_with("/", &[("Cookie", &third)]).await.status, 303, "it is over");
+}
+
+#[tokio::test]
+async fn an_image_is_shown_as_long_as_its_session_holds() {
+    let site = site().await;
+    let message = "MIME-Version: 1.0\r\nContent-Type: multipart/related; boundary=m\r\n\r\n--m\r\n\
+        Content-Type: text/html\r\n\r\n<img src=cid:a>\r\n--m\r\nContent-Type: image/png\r\nContent-ID: <a>\r\n\r\nx\r\n--m--\r\n";
+    let (rcpt_to, message) = (Vec::new(), message.as_bytes().to_vec());
+    let mail = CapturedMail { mail_from: None, rcpt_to, subject: String::new(), message };
+    let id = site.store.capture(&mail).await.unwrap();
+    let session = log_in(&site, TYPED, "/").await.cookie("postroom_session").unwrap();
+    let frame = site.get_with(&format!("/captured/{id}/preview"), &[("Cookie", &session)]).await;
+    let (_, rest) = frame.body.split_once("src=\"").unwrap();
+    let address = format!("/captured/{id}/{}", rest.split('"').next().unwrap().replace("&amp;", "&"));
+    assert_eq!(site.get(&address).await.status, 200);
+    log_out(&site, &session).await;
+    assert_eq!(site.get(&address).await.status, 401);
+    assert_eq!(site.get(&format!("/captured/{id}/preview")).await.status, 303);
 }
 
 #[tokio::test]
@@ -97,7 +171,149 @@ async fn guessing_is_slow_and_ends() {
     let refused = log_in(&site, TYPED, "%2F").await;
     assert_eq!(refused.status, 429, "even the right one has to wait");
     assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() <= 61);
-    assert_eq!(site.get_with("/metrics", &[("Authorization", BASIC)]).await.status, 429);
+    assert_eq!(site.get_with("/metrics", &[("Authorization", BASIC)]).await.status, 200, "programs are judged apart");
+}
+
+/// Sends a request from this loopback address.
+async fn from(address: [u8; 4], at: SocketAddr, request: &str) -> String {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((address, 0).into()).unwrap();
+    let mut stream = socket.connect(at).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// More places than the table holds, all with wrong passwords: others are judged as ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_passwords_from_everywhere_hold_up_nobody_else() {
+    let site = site().await;
+    let (at, mut tasks) = (site.at, JoinSet::new());
+    let token = site.get("/login").await.token().to_owned();
+    let form = format!("token={token}&password=");
+    let post = |password: &str| {
+        let body = format!("{form}{password}");
+        let length = body.len();
+        format!(
+            "POST /login HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\n\r\n{body}"
+        )
+    };
+    let (get, wrong, right) = ("GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", post("wrong"), post(TYPED));
+    let turns = Arc::new(Semaphore::new(300));
+    for n in 0..10_500_u32 {
+        let (turns, wrong) = (Arc::clone(&turns), wrong.clone());
+        let [_, _, high, low] = n.to_be_bytes();
+        tasks.spawn(async move {
+            let _turn = turns.acquire().await.unwrap();
+            let program = format!("{get}Authorization: Basic eDp5\r\n\r\n");
+            let answer = from([127, 7, high, low], at, if n % 50 == 0 { &wrong } else { &program }).await;
+            assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        });
+    }
+    let mut slowest = Duration::ZERO;
+    while tasks.len() > 100 {
+        let start = Instant::now();
+        assert!(from([127, 9, 9, 9], at, &right).await.starts_with("HTTP/1.1 303 "));
+        let program = format!("{get}Authorization: {BASIC}\r\n\r\n");
+        assert!(from([127, 9, 9, 9], at, &program).await.starts_with("HTTP/1.1 200 "));
+        slowest = slowest.max(start.elapsed());
+        while tasks.try_join_next().is_some() {}
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tasks.join_all().await;
+    eprintln!("the slowest login and scrape together: {slowest:?}");
+    assert!(slowest < Duration::from_secs(10), "{slowest:?}");
+    assert!(from([127, 9, 9, 8], at, &right).await.starts_with("HTTP/1.1 303 "));
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_tells_the_client_and_nobody_else_does() {
+    let proxied = Site::with(&[("MONITOR_PASSWORD", PASSWORD), ("TRUSTED_PROXIES", "127.0.0.0/8")]).await;
+    let attempt = async |site: &Site, client: &str, password: &str| {
+        let token = site.get("/login").await.token().to_owned();
+        let headers = [("X-Forwarded-For", client), ("X-Forwarded-Proto", "https")];
+        site.post("/login", &headers, &format!("token={token}&password={password}")).await
+    };
+    for _ in 0..10 {
+        assert_eq!(attempt(&proxied, "198.51.100.7, 192.0.2.1", "wrong").await.status, 401);
+    }
+    assert_eq!(attempt(&proxied, "198.51.100.8, 192.0.2.1", TYPED).await.status, 429, "what it says itself is nothing");
+    let inside = attempt(&proxied, "192.0.2.1, 192.0.2.2", TYPED).await;
+    assert_eq!(inside.status, 303);
+    assert!(inside.header("set-cookie").unwrap().contains("; Secure"));
+    let direct = site().await;
+    for n in 0..10 {
+        assert_eq!(attempt(&direct, &format!("192.0.2.{n}"), "wrong").await.status, 401);
+    }
+    assert_eq!(attempt(&direct, "192.0.2.99", TYPED).await.status, 429);
+    let token = direct.get("/login").await.token().to_owned();
+    let other = format!("token={token}&password={TYPED}");
+    let request = format!(
+        "POST /login HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Forwarded-Proto: https\r\nContent-Length: {}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\n\r\n{other}",
+        other.len()
+    );
+    let answer = from([127, 9, 9, 9], direct.at, &request).await;
+    assert!(answer.starts_with("HTTP/1.1 303 ") && !answer.contains("; Secure"), "{answer}");
+}
+
+#[tokio::test]
+async fn other_sites_may_only_lead_here() {
+    for site in [Site::open().await, site().await] {
+        let headers =
+            |mode, dest| [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", mode), ("Sec-Fetch-Dest", dest)];
+        for path in ["/", "/jobs", "/login", "/static/style.css", "/captured", "/api/jobs"] {
+            for (mode, dest) in [("no-cors", "image"), ("cors", "empty"), ("navigate", "iframe"), ("no-cors", "script")]
+            {
+                assert_eq!(site.get_with(path, &headers(mode, dest)).await.status, 403, "{path} {mode} {dest}");
+            }
+        }
+        assert!(matches!(site.get_with("/jobs", &headers("navigate", "document")).await.status, 200 | 303));
+        assert!(matches!(site.get("/jobs").await.status, 200 | 303), "programs send no such header");
+    }
+}
+
+#[tokio::test]
+async fn without_a_password_no_proxy_is_answered() {
+    let site = Site::open().await;
+    for header in [
+        "Forwarded",
+        "X-Forwarded-For",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Host",
+        "X-Forwarded-Anything",
+        "X-Real-IP",
+        "Via",
+    ] {
+        for path in ["/", "/api/jobs", "/metrics", "/captured"] {
+            let refused = site.get_with(path, &[(header, "1.1 x")]).await;
+            assert_eq!(refused.status, 403, "{header} {path}");
+            refused.shows("set MONITOR_PASSWORD");
+        }
+    }
+    for host in ["evil.example", "localhost.evil.example", "10.0.0.1", "127.0.0.1.nip.io:5555"] {
+        assert_eq!(site.get_with("/", &[("Host", host)]).await.status, 421, "{host}");
+    }
+    assert_eq!(site.get_with("/", &[("Host", "localhost"), ("Host", "evil.example")]).await.status, 421);
+    assert_eq!(site.get_with("/", &[("Host", "127.0.0.9:1")]).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_redis_that_is_away_is_no_logout() {
+    let redis = PrivateRedis::start_tcp().await;
+    let site = Site::start(settings(&redis.url(), &[("MONITOR_PASSWORD", PASSWORD)])).await;
+    let session = log_in(&site, TYPED, "/").await.cookie("postroom_session").unwrap();
+    redis.kill();
+    let page = site.get_with("/jobs", &[("Cookie", &session)]).await;
+    assert_eq!(page.status, 503);
+    page.shows("<h1>Redis is away</h1>");
+    redis.start_again().await;
+    eventually(Duration::from_secs(30), "it is there again", async || {
+        (site.get("/healthz").await.status == 200).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

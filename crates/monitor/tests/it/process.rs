@@ -59,7 +59,13 @@ async fn others_may_not_look_without_a_password() {
         let said = process.stderr();
         assert!(said.starts_with("error: BIND: ") && said.contains("set MONITOR_PASSWORD"), "{said}");
     }
-    let envs = [("BIND", "0.0.0.0"), ("MONITOR_PORT", "0"), ("MONITOR_PASSWORD", "secret")];
+    for open in [("BIND", "0.0.0.0"), ("TRUSTED_PROXIES", "127.0.0.1")] {
+        let mut process = Process::spawn(PROGRAM, &[], &[open, ("MONITOR_PASSWORD", "7 chars")]);
+        assert_eq!(process.wait(LIMIT).await.code(), Some(2));
+        let said = process.stderr();
+        assert!(said.starts_with("error: MONITOR_PASSWORD: ") && said.contains("at least 8 characters"), "{said}");
+    }
+    let envs = [("BIND", "0.0.0.0"), ("MONITOR_PORT", "0"), ("MONITOR_PASSWORD", "eight ch")];
     let process = Process::spawn(PROGRAM, &[], &envs);
     process.wait_for_line("listening on http://0.0.0.0:", LIMIT).await;
 }

@@ -13,6 +13,7 @@ use crate::browser::{Answer, ask};
 pub(crate) struct Site {
     pub(crate) store: Store,
     pub(crate) at: SocketAddr,
+    pub(crate) prefix: String,
     shutdown: Shutdown,
 }
 
@@ -27,10 +28,11 @@ impl Site {
         Self::start(settings(&PrivateRedis::shared().url(), env)).await
     }
 
-    async fn start(settings: Settings) -> Self {
+    pub(crate) async fn start(settings: Settings) -> Self {
         let store = Store::connect(&settings.redis).await.expect("Redis");
+        let prefix = settings.redis.prefix.clone();
         let (at, shutdown) = start(settings).await;
-        let site = Self { store, at, shutdown };
+        let site = Self { store, at, prefix, shutdown };
         site.is_ready().await;
         site
     }

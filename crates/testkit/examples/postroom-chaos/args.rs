@@ -108,4 +108,6 @@ pub(crate) enum Scenario {
     ServerConnections,
     /// The provider Resend takes two requests a second
     Resend,
+    /// 2,000 clients that never finish a request at each port, then wrong passwords from 10,000 addresses
+    SlowClients,
 }

@@ -15,7 +15,7 @@ const AT_A_TIME: usize = 5;
 const VOID: i32 = 3;
 const LIMIT: Duration = Duration::from_secs(240);
 
-const RUNS: [&[&str]; 30] = [
+const RUNS: [&[&str]; 31] = [
     // The longest first.
     &["--seed", "1", "--minutes", "0.25", "--jobs", "900"],
     &["--seed", "2", "--minutes", "0.25", "--jobs", "900", "--on-unknown", "resend"],
@@ -44,6 +44,7 @@ const RUNS: [&[&str]; 30] = [
     &["server-rate"],
     &["server-connections"],
     &["resend"],
+    &["slow-clients"],
     &["redis-full"],
     &["lost-replies"],
     &["lost-replies", "--on-unknown", "resend"],
@@ -51,7 +52,7 @@ const RUNS: [&[&str]; 30] = [
 
 #[tokio::test]
 async fn what_is_guaranteed_holds() {
-    for program in ["postroom", "postroom-worker", "postroom-beat"] {
+    for program in ["postroom", "postroom-worker", "postroom-beat", "postroom-monitor"] {
         target_bin(program);
     }
     let (program, turns) = (target_example("postroom-chaos"), Rc::new(Semaphore::new(AT_A_TIME)));

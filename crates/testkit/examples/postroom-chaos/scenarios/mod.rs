@@ -1,5 +1,6 @@
 //! One scenario for each row of README's table "What is guaranteed".
 
+mod clients;
 mod clocks;
 mod crowd;
 mod damage;
@@ -55,6 +56,7 @@ pub(crate) async fn run(scenario: Scenario, args: &Args) -> Report {
         Scenario::Resend => provider::resend(play, report).await,
         Scenario::UrgentLimited => pace::urgent_limited(play, report).await,
         Scenario::DamagedRecords => damage::records(play, report).await,
+        Scenario::SlowClients => clients::slow(play, report).await,
         Scenario::ScheduledCancelled => endings::scheduled_cancelled(play, report).await,
     }
 }

@@ -1,0 +1,319 @@
+//! All connections of a port, and which of them has to go.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, futures::Notified, watch},
+    time::Instant,
+};
+
+use super::{
+    ListenerLimits,
+    connection::{ClientConnection, Lifetime},
+};
+
+/// A client may take the time that its answer needs at this rate, beside the usual wait.
+const BYTES_A_SECOND: u64 = 100_000;
+/// The log shows the port as full for at least this long, however often it fills and empties.
+const LEAST_CROWD: Duration = Duration::from_secs(10);
+
+/// All connections of a port. Clones share them.
+#[derive(Debug, Clone)]
+pub(super) struct Table(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    limits: ListenerLimits,
+    connections: Mutex<Connections>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Connections {
+    all: HashMap<u64, Connection>,
+    /// Evicted ones that are still open for a moment.
+    closing: usize,
+    next_id: u64,
+    unread_bytes: u64,
+    crowd: Option<Crowd>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    /// Since when the client has to do something; `None` while the server is at work.
+    waits_since: Option<Instant>,
+    /// Whether it had a complete request.
+    is_established: bool,
+    unread_bytes: u64,
+    deadline: watch::Sender<Option<Instant>>,
+}
+
+/// The time since the port became full.
+#[derive(Debug)]
+struct Crowd {
+    since: Instant,
+    closed: u64,
+}
+
+impl Table {
+    pub(super) fn new(limits: ListenerLimits) -> Self {
+        Self(Arc::new(Shared { limits, connections: Mutex::default(), changed: Notify::new() }))
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.0.limits.name
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.lock().open() >= self.0.limits.connections
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().open() == 0
+    }
+
+    /// Completes when a connection is closed or waits for its client.
+    pub(super) fn changed(&self) -> Notified<'_> {
+        self.0.changed.notified()
+    }
+
+    pub(super) fn admit(&self, peer: SocketAddr) -> (ClientConnection, Lifetime) {
+        let mut connections = self.lock();
+        let (id, now) = (connections.next_id, Instant::now());
+        let (deadline, receiver) = watch::channel(Some(now + self.0.limits.wait));
+        let new = Connection { waits_since: Some(now), is_established: false, unread_bytes: 0, deadline };
+        connections.next_id += 1;
+        connections.all.insert(id, new);
+        let connection = ClientConnection { table: self.clone(), id, peer };
+        (connection, Lifetime { table: self.clone(), id, deadline: receiver })
+    }
+
+    pub(super) fn is_answering(&self, id: u64) {
+        self.update(id, |connection| {
+            connection.is_established = true;
+            connection.waits_since = None;
+            connection.deadline.send_replace(None);
+            std::mem::take(&mut connection.unread_bytes)
+        });
+    }
+
+    pub(super) fn waits(&self, id: u64) {
+        let wait = self.0.limits.wait;
+        self.update(id, |connection| {
+            connection.wait(wait);
+            std::mem::take(&mut connection.unread_bytes)
+        });
+        self.0.changed.notify_waiters();
+    }
+
+    /// Counts the answer, and closes connections with answers that nobody reads as long as there are too many bytes.
+    pub(super) fn answered(&self, id: u64, bytes: u64) {
+        let wait = self.0.limits.wait + Duration::from_secs(bytes / BYTES_A_SECOND);
+        self.update(id, |connection| {
+            connection.wait(wait);
+            std::mem::replace(&mut connection.unread_bytes, bytes)
+        });
+        let mut connections = self.lock();
+        connections.unread_bytes += bytes;
+        while connections.unread_bytes > self.0.limits.unread_bytes && connections.drop_unread_except(id) {}
+        drop(connections);
+        self.0.changed.notify_waiters();
+    }
+
+    /// Closes the connection that has waited longest for its client, if that is since `latest` or before, unless another
+    /// one is being closed.
+    pub(super) fn evict(&self, latest: Instant) {
+        let mut connections = self.lock();
+        if connections.closing > 0 {
+            return;
+        }
+        if let Some(id) = connections.longest_waiting(self.0.limits.connections, latest) {
+            connections.evict(id);
+            connections.note_eviction(&self.0.limits);
+        }
+    }
+
+    pub(super) fn remove(&self, id: u64) {
+        let mut connections = self.lock();
+        if !connections.forget(id) {
+            connections.closing = connections.closing.saturating_sub(1);
+        }
+        connections.note_departure(&self.0.limits);
+        drop(connections);
+        self.0.changed.notify_waiters();
+    }
+
+    /// Changes a connection, which returns how many unread bytes were read. An evicted one is gone already.
+    fn update(&self, id: u64, change: impl FnOnce(&mut Connection) -> u64) {
+        let mut connections = self.lock();
+        let read = connections.all.get_mut(&id).map_or(0, change);
+        connections.unread_bytes = connections.unread_bytes.saturating_sub(read);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connections> {
+        self.0.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connection {
+    fn wait(&mut self, limit: Duration) {
+        let now = Instant::now();
+        self.waits_since = Some(now);
+        self.deadline.send_replace(Some(now + limit));
+    }
+}
+
+impl Connections {
+    fn open(&self) -> usize {
+        self.all.len() + self.closing
+    }
+
+    /// Its task sees that the other end of its deadline is gone, and ends.
+    fn evict(&mut self, id: u64) {
+        self.closing += usize::from(self.forget(id));
+    }
+
+    fn forget(&mut self, id: u64) -> bool {
+        let Some(connection) = self.all.remove(&id) else { return false };
+        self.unread_bytes = self.unread_bytes.saturating_sub(connection.unread_bytes);
+        true
+    }
+
+    /// Of the connections without a complete request so far, as long as they are half of all or more; else of the others.
+    /// So neither new clients nor those that come back are shut out.
+    fn longest_waiting(&self, limit: usize, latest: Instant) -> Option<u64> {
+        let new = self.all.values().filter(|connection| !connection.is_established).count();
+        let first = new * 2 < limit;
+        let oldest = [first, !first].into_iter().find_map(|established| {
+            let of_kind = self.all.iter().filter(|(_, connection)| connection.is_established == established);
+            of_kind.filter_map(|(id, connection)| Some((connection.waits_since?, *id))).min()
+        });
+        oldest.filter(|(since, _)| *since <= latest).map(|(_, id)| id)
+    }
+
+    fn drop_unread_except(&mut self, id: u64) -> bool {
+        let unread = self.all.iter().filter(|(known, connection)| **known != id && connection.unread_bytes > 0);
+        let oldest = unread.filter_map(|(id, connection)| Some((connection.waits_since?, *id))).min();
+        oldest.inspect(|(_, id)| self.evict(*id)).is_some()
+    }
+
+    fn note_eviction(&mut self, limits: &ListenerLimits) {
+        let (name, number) = (limits.name, limits.connections);
+        let crowd = self.crowd.get_or_insert_with(|| {
+            tracing::warn!("{name}: all {number} connections are in use; each new one closes the longest waiting one");
+            Crowd { since: Instant::now(), closed: 0 }
+        });
+        crowd.closed += 1;
+    }
+
+    fn note_departure(&mut self, limits: &ListenerLimits) {
+        let is_over = self.open() <= limits.connections / 2;
+        if let Some(Crowd { since, closed }) =
+            self.crowd.take_if(|crowd| is_over && crowd.since.elapsed() >= LEAST_CROWD)
+        {
+            let (name, seconds) = (limits.name, since.elapsed().as_secs());
+            tracing::info!(seconds, closed, "{name}: connections are free again");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: ListenerLimits =
+        ListenerLimits { name: "test", connections: 4, wait: Duration::from_secs(60), unread_bytes: 100 };
+
+    fn table(number: usize) -> (Table, Vec<(ClientConnection, Lifetime)>) {
+        let table = Table::new(LIMITS);
+        let all = (0..number).map(|_| table.admit(([127, 0, 0, 1], 1).into())).collect();
+        (table, all)
+    }
+
+    fn left(table: &Table) -> Vec<u64> {
+        let mut ids: Vec<u64> = table.lock().all.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Which ones are left after `number` evictions, each of which its task has seen.
+    fn evicted(table: &Table, number: usize) -> Vec<u64> {
+        for _ in 0..number {
+            table.evict(Instant::now());
+            table.lock().closing = 0;
+        }
+        left(table)
+    }
+
+    #[test]
+    fn the_longest_waiting_goes_first_and_what_is_being_answered_stays() {
+        let (table, all) = table(4);
+        table.evict(Instant::now() - Duration::from_secs(1));
+        assert!(table.is_full() && left(&table).len() == 4, "all came this moment");
+        all[0].0.is_answering();
+        all[1].0.waits();
+        assert_eq!(evicted(&table, 1), [0, 1, 3]);
+        all[0].0.answered(0);
+        assert_eq!(evicted(&table, 1), [0, 1], "an established one stays while others are many");
+        all[0].0.is_answering();
+        assert_eq!(evicted(&table, 2), [0]);
+    }
+
+    #[test]
+    fn a_place_is_free_when_the_connection_is_closed() {
+        let (table, mut all) = table(4);
+        table.evict(Instant::now());
+        table.evict(Instant::now());
+        assert!(left(&table) == [1, 2, 3] && table.is_full());
+        all.remove(0);
+        assert!(!table.is_full());
+        all.clear();
+        assert!(table.is_empty());
+    }
+
+    #[test]
+    fn established_connections_do_not_shut_out_new_ones() {
+        let (table, all) = table(4);
+        for (connection, _) in &all[..3] {
+            connection.is_answering();
+            connection.answered(0);
+        }
+        assert_eq!(evicted(&table, 1), [1, 2, 3]);
+    }
+
+    #[test]
+    fn answers_that_nobody_reads_are_bounded() {
+        let (table, all) = table(3);
+        for (connection, _) in &all {
+            connection.is_answering();
+            connection.answered(40);
+        }
+        assert_eq!(left(&table), [1, 2]);
+        all[1].0.is_answering();
+        all[1].0.answered(60);
+        assert_eq!(left(&table), [1, 2], "what was read does not count");
+        all[1].0.is_answering();
+        all[1].0.answered(1_000);
+        assert_eq!(left(&table), [1], "its own answer is always made");
+    }
+
+    #[tokio::test]
+    async fn a_wait_has_an_end_and_work_has_none() {
+        let table = Table::new(ListenerLimits { wait: Duration::ZERO, ..LIMITS });
+        let (_, lifetime) = table.admit(([127, 0, 0, 1], 1).into());
+        lifetime.over().await;
+        assert!(left(&table).is_empty());
+        let (connection, lifetime) = table.admit(([127, 0, 0, 1], 1).into());
+        connection.is_answering();
+        let over = tokio::spawn(lifetime.over());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!over.is_finished());
+        connection.waits();
+        over.await.expect("over");
+    }
+}

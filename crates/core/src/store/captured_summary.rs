@@ -1,0 +1,128 @@
+//! What the list of captured mails shows of each, stored beside the mail.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    captured::{CapturedMail, captured_at_ms},
+    connection::Store,
+};
+use crate::{EmailAddress, Result};
+
+/// Number of recipients in a summary.
+const RECIPIENTS: usize = 10;
+/// Characters of the subject in a summary.
+const SUBJECT: usize = 500;
+/// Bytes that are read of a mail without a summary: all before the message, in any mail of usual size.
+const HEAD: usize = 64 * 1_024;
+/// What follows the subject in a stored mail. Inside of a JSON string its quotes would be escaped.
+const MESSAGE: &str = r#","message":""#;
+
+/// A captured mail without its message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CapturedSummary {
+    /// Its name.
+    pub id: String,
+    /// When it was captured (Unix milliseconds).
+    pub at_ms: i64,
+    /// The envelope's sender.
+    pub mail_from: Option<EmailAddress>,
+    /// The first of the envelope's recipients.
+    pub rcpt_to: Vec<EmailAddress>,
+    /// Number of all recipients.
+    pub recipients: usize,
+    /// The beginning of the subject.
+    pub subject: String,
+    /// Size of the message.
+    pub bytes: u64,
+}
+
+/// A summary as it is stored.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Summary {
+    mail_from: Option<EmailAddress>,
+    rcpt_to: Vec<EmailAddress>,
+    recipients: usize,
+    subject: String,
+    bytes: u64,
+}
+
+impl Summary {
+    pub(super) fn of(mail: &CapturedMail) -> Self {
+        Self {
+            mail_from: mail.mail_from.clone(),
+            rcpt_to: mail.rcpt_to.iter().take(RECIPIENTS).cloned().collect(),
+            recipients: mail.rcpt_to.len(),
+            subject: mail.subject.chars().take(SUBJECT).collect(),
+            bytes: mail.message.len() as u64,
+        }
+    }
+
+    /// From the head of a mail that an earlier version stored, and the length of all that is stored of it. A head that
+    /// does not hold all recipients counts as empty.
+    fn of_head(head: &[u8], length: u64) -> Self {
+        let text = String::from_utf8_lossy(head);
+        let (head, _) = text.split_once(MESSAGE).unwrap_or_default();
+        let mut summary: Self = serde_json::from_str(&format!("{head}}}")).unwrap_or_default();
+        summary.recipients = summary.rcpt_to.len();
+        summary.rcpt_to.truncate(RECIPIENTS);
+        summary.subject = summary.subject.chars().take(SUBJECT).collect();
+        summary.bytes = length.saturating_sub((head.len() + MESSAGE.len()) as u64) / 4 * 3;
+        summary
+    }
+
+    fn named(self, id: &str) -> Option<CapturedSummary> {
+        let Self { mail_from, rcpt_to, recipients, subject, bytes } = self;
+        let (id, at_ms) = (id.to_owned(), captured_at_ms(id)?);
+        Some(CapturedSummary { id, at_ms, mail_from, rcpt_to, recipients, subject, bytes })
+    }
+}
+
+impl Store {
+    /// The summaries of these mails, without those that are gone or unreadable.
+    pub(super) async fn captured_summaries(&self, ids: &[String]) -> Result<Vec<CapturedSummary>> {
+        let keys: Vec<String> = ids.iter().map(|id| format!("{}:summary", self.captured_key(id))).collect();
+        let found: Vec<Option<String>> = self.run(redis::cmd("MGET").arg(keys)).await?;
+        let mut summaries = Vec::new();
+        for (id, json) in ids.iter().zip(found) {
+            let summary = match json.and_then(|json| serde_json::from_str(&json).ok()) {
+                Some(summary) => Some(summary),
+                None => self.summary_of_head(id).await?,
+            };
+            summaries.extend(summary.and_then(|summary: Summary| summary.named(id)));
+        }
+        Ok(summaries)
+    }
+
+    async fn summary_of_head(&self, id: &str) -> Result<Option<Summary>> {
+        let key = self.captured_key(id);
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("STRLEN").arg(&key);
+        pipeline.cmd("GETRANGE").arg(&key).arg(0).arg(HEAD - 1);
+        let (length, head): (u64, Vec<u8>) = self.run_all(&pipeline).await?;
+        Ok((length > 0).then(|| Summary::of_head(&head, length)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mail_of_an_earlier_version_has_a_summary() {
+        let mail = CapturedMail {
+            mail_from: Some("a@example.org".parse().expect("an address")),
+            rcpt_to: vec!["b@example.org".parse().expect("an address"); 12],
+            subject: r#"x","message":"y"#.to_owned(),
+            message: vec![b'm'; 30_000],
+        };
+        let json = serde_json::to_string(&mail).expect("JSON");
+        let summary = Summary::of_head(&json.as_bytes()[..2_000], json.len() as u64);
+        assert_eq!((summary.rcpt_to.len(), summary.recipients), (10, 12));
+        assert_eq!((summary.subject, summary.mail_from), (mail.subject, mail.mail_from));
+        assert!(summary.bytes.abs_diff(30_000) < 20, "{}", summary.bytes);
+        let cut = Summary::of_head(&json.as_bytes()[..100], json.len() as u64);
+        assert_eq!((cut.recipients, cut.subject.as_str()), (0, ""));
+        assert_eq!(Summary::of_head(b"{garbage", 8).recipients, 0);
+    }
+}

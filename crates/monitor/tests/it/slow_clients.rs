@@ -1,0 +1,129 @@
+//! Clients that hold connections without finishing a request do not shut out others.
+
+use std::{net::SocketAddr, process::Command, time::Duration};
+
+use postroom_core::{Store, store::CapturedMail};
+use postroom_testkit::{PrivateRedis, Process, SlowClients, eventually, latencies, p99, unique_prefix};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::{browser::ask, site::settings};
+
+const LIMIT: Duration = Duration::from_secs(30);
+const PROGRAM: &str = env!("CARGO_BIN_EXE_postroom-monitor");
+/// The required figure is 500 ms, on a machine that does nothing else.
+const P99: Duration = Duration::from_secs(3);
+
+/// A monitor that may open so many files.
+async fn monitor(open_files: u32) -> (Process, SocketAddr) {
+    monitor_at(open_files, &unique_prefix()).await
+}
+
+async fn monitor_at(open_files: u32, prefix: &str) -> (Process, SocketAddr) {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit -n {open_files} && exec {PROGRAM} --port 0")]);
+    command.env("REDIS_URL", PrivateRedis::shared().url()).env("POSTROOM_PREFIX", prefix);
+    let process = Process::run(command);
+    let line = process.wait_for_line("listening on http://", LIMIT).await;
+    let at = line.split("http://").nth(1).unwrap().trim().parse().unwrap();
+    eventually(LIMIT, "it is healthy", async || {
+        (ask(at, "GET", "/healthz", &[], "").await.status == 200).then_some(())
+    })
+    .await;
+    (process, at)
+}
+
+fn count(process: &Process, part: &str) -> usize {
+    process.stderr().lines().filter(|line| line.contains(part)).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_thousand_half_requests_do_not_shut_out_others() {
+    let (process, at) = monitor(1_024).await;
+    let clients = SlowClients::start(at, 2_000).await;
+    for path in ["/healthz", "/", "/static/style.css"] {
+        let all = latencies(at, path, 100).await;
+        eprintln!("2,000 slow clients, {path}: p99 {:?}, median {:?}", p99(&all), all[all.len() / 2]);
+        assert!(p99(&all) <= P99, "{path}: {:?}", p99(&all));
+    }
+    assert_eq!(count(&process, "connections are in use"), 1, "{}", process.stderr());
+    drop(clients);
+    eventually(LIMIT, "the log tells the end", async || {
+        ask(at, "GET", "/healthz", &[], "").await;
+        (count(&process, "connections are free again") == 1).then_some(())
+    })
+    .await;
+}
+
+/// A limit on open files that is lower than ours on connections is met by a lower limit on connections.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn few_open_files_are_enough() {
+    let (process, at) = monitor(128).await;
+    let _clients = SlowClients::start(at, 400).await;
+    let all = latencies(at, "/healthz", 100).await;
+    assert!(p99(&all) <= P99, "{:?}", p99(&all));
+    assert!(process.stderr().lines().count() < 20, "{}", process.stderr());
+}
+
+/// A connection that is used keeps its place while others only occupy theirs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_in_use_is_kept() {
+    let (_process, at) = monitor(256).await;
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    let mut get = async || {
+        stream.write_all(format!("GET /healthz HTTP/1.1\r\nHost: {at}\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = vec![0; 4_096];
+        let length = stream.read(&mut answer).await.unwrap();
+        answer.truncate(length);
+        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+    };
+    get().await;
+    let _clients = SlowClients::start(at, 600).await;
+    for _ in 0..20 {
+        get().await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_has_to_arrive_in_time_and_in_bounds() {
+    let (_process, at) = monitor(1_024).await;
+    for part in
+        ["", "GET / HTTP/1.1\r\nHost: x", "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nto"]
+    {
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        stream.write_all(part.as_bytes()).await.unwrap();
+        let mut rest = Vec::new();
+        let closed = tokio::time::timeout(LIMIT, stream.read_to_end(&mut rest)).await;
+        assert!(closed.is_ok(), "{part:?} is held for ever");
+    }
+    let long = "x".repeat(64 * 1_024);
+    assert_eq!(ask(at, "GET", "/", &[("X-Long", &long)], "").await.status, 431);
+    assert_eq!(ask(at, "POST", "/login", &[], &long).await.status, 413);
+}
+
+/// Clients that request much and read nothing are closed, the oldest first, before the memory is full.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_nobody_reads_take_bounded_memory() {
+    let settings = settings(&PrivateRedis::shared().url(), &[]);
+    let store = Store::connect(&settings.redis).await.unwrap();
+    let message = vec![b'x'; 6_000_000];
+    let mail = CapturedMail { mail_from: None, rcpt_to: Vec::new(), subject: String::new(), message };
+    let id = store.capture(&mail).await.unwrap();
+    let (process, at) = monitor_at(1_024, &settings.redis.prefix).await;
+    let mut unread = Vec::new();
+    for _ in 0..80 {
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        let request = format!("GET /captured/{id}/raw HTTP/1.1\r\nHost: {at}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.read_exact(&mut [0; 100]).await.unwrap();
+        unread.push(stream);
+    }
+    let whole = ask(at, "GET", &format!("/captured/{id}/raw"), &[], "").await;
+    assert_eq!(whole.body.len(), 6_000_000);
+    let peak = process.peak_rss_kb() / 1_000;
+    eprintln!("80 answers of 6 MB that nobody reads: {peak} MB");
+    assert!(peak < 350, "{peak} MB");
+}
