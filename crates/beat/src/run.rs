@@ -12,6 +12,7 @@ pub async fn run(
     load: impl Fn() -> Result<Settings, InvalidInput>,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
+    settings.redis.warn();
     let outage = Outage::default();
     let hang_up = signal(SignalKind::hangup()).context("listening to signals")?;
     serve_health(&settings, &outage).await?;

@@ -1,5 +1,5 @@
 //! For Postroom's tests only: a private Redis ([`PrivateRedis`]) with replicas and a [`Sentinel`], a network that can be
-//! bad ([`Proxy`]), servers that fail on purpose ([`FakeSmtp`], [`FakeResend`], [`FakeReceiver`]), our own programs as child processes
+//! bad ([`Proxy`]), TLS in front of a server ([`TlsProxy`]), servers that fail on purpose ([`FakeSmtp`], [`FakeResend`], [`FakeReceiver`]), our own programs as child processes
 //! ([`Process`]), a clock to set for either ([`FakeClock`]) and a patient question ([`eventually`]).
 //!
 //! Everything here panics instead of returning errors: a test that can't have its surroundings has failed. Nothing
@@ -16,6 +16,7 @@ mod receiver;
 mod redis;
 pub mod resend;
 pub mod smtp;
+mod tls_proxy;
 mod watchdog;
 
 pub use bin::{target_bin, target_example};
@@ -27,3 +28,4 @@ pub use receiver::{FakeReceiver, Told};
 pub use redis::{PrivateRedis, PrivateRedisBuilder, Sentinel, unique_prefix};
 pub use resend::FakeResend;
 pub use smtp::{Action, FakeSmtp, Fault, Phase, Received, Target, TlsMode};
+pub use tls_proxy::TlsProxy;

@@ -13,6 +13,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     // A second call finds the provider installed, which is as well.
     drop(rustls::crypto::ring::default_provider().install_default());
     check_transports(&settings)?;
+    settings.redis.warn();
     let outage = Outage::default();
     serve_health(&settings, &outage).await?;
     let store = tokio::select! {

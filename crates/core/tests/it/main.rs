@@ -17,4 +17,6 @@ mod model;
 mod notices;
 mod reading;
 mod restating;
+mod rights;
 mod sentinel;
+mod tls;
