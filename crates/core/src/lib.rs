@@ -10,6 +10,8 @@ mod attempt;
 mod body;
 mod content;
 mod error;
+#[cfg(test)]
+mod fuzz;
 pub mod health;
 mod http_url;
 mod id;

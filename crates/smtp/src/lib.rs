@@ -42,6 +42,8 @@ mod dial;
 mod endpoint;
 mod envelope;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod hook;
 mod limits;
 mod lineup;

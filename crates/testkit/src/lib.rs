@@ -8,6 +8,7 @@
 mod bin;
 mod eventually;
 mod faketime;
+pub mod fuzz;
 mod http;
 mod port;
 mod process;
