@@ -1,6 +1,6 @@
 //! What people and Redis hand over, made by chance: mailboxes and payloads.
 
-use postroom_testkit::fuzz::{Case, Fuzz};
+use postroom_testkit::fuzz::{self, Case, Fuzz};
 
 use crate::{EmailAddress, Mail, Mailbox, payload};
 
@@ -100,10 +100,9 @@ fn payload() {
         let text = case.text();
         // Whatever else stands in Redis beside it is read by these.
         let _ = serde_json::from_str::<crate::RecipientReport>(&text);
-        let _ = serde_json::from_str::<crate::AttemptRecord>(&text);
         let _ = serde_json::from_str::<crate::store::ProcessInfo>(&text);
         if let Ok((header, mail)) = payload::decode(&text) {
-            check_payload(text.lines().next().unwrap_or_default(), &header, &mail);
+            check_payload(text.split('\n').next().unwrap_or_default(), &header, &mail);
         }
     });
 }
@@ -115,7 +114,8 @@ fn check_payload(line: &str, header: &crate::Header, mail: &Mail) {
         assert_eq!(stored.lines().count(), if sensitive { 2 } else { 1 }, "{stored}");
         let (same, again) = payload::decode(&format!("{line}\n{stored}")).expect("what was written");
         assert_eq!(&same, header);
-        assert_eq!(again, *mail.without_large_contents(), "{stored}");
+        let json = |mail: &Mail| fuzz::rounded(serde_json::to_value(mail).expect("JSON"));
+        assert_eq!(json(&again), json(&mail.without_large_contents()), "{stored}");
     }
     let _ = (mail.check(), mail.recipients(), mail.content_bytes());
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use corpus::Corpus;
 use fastrand::Rng;
+use serde_json::Value;
 use watch::Watch;
 
 /// Without `POSTROOM_FUZZ_SECONDS`.
@@ -128,6 +129,25 @@ impl Case<'_> {
     /// True once in so many times.
     pub fn one_in(&mut self, times: usize) -> bool {
         self.rng.usize(..times) == 0
+    }
+}
+
+/// JSON with its fractions rounded: of those with many digits the last one is lost whenever they are read.
+pub fn rounded(mut value: Value) -> Value {
+    round(&mut value);
+    value
+}
+
+fn round(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            if let Some(fraction) = number.as_f64().filter(|_| number.is_f64()) {
+                *value = format!("{fraction:.9e}").into();
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(round),
+        Value::Object(values) => values.values_mut().for_each(round),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
     }
 }
 

@@ -27,7 +27,8 @@ impl Corpus {
 
     fn mutate(&self, bytes: &mut Vec<u8>, rng: &mut Rng) {
         let at = rng.usize(..=bytes.len());
-        let to = at + rng.usize(..=(bytes.len() - at).min(1 << rng.u32(..12)));
+        let longest = 1 << rng.u32(..12);
+        let to = at + rng.usize(..=(bytes.len() - at).min(longest));
         match rng.u8(..12) {
             0 => flip(bytes, rng),
             1 => insert(bytes, at, &[SPECIAL[rng.usize(..SPECIAL.len())]]),

@@ -160,7 +160,7 @@ async fn each_program_can_do_its_work() {
 async fn send_all_ways(office: &Office) {
     office.send(&["ann@example.org", "--wait", "60s"]);
     office.send(&["ann@example.org", "--durable", "--key", "once"]);
-    office.send(&["ann@example.org", "--queue", "kept", "--wait", "60s"]);
+    office.send(&["ann@example.org", "--html", "<p>Hi</p>", "--queue", "kept", "--wait", "60s"]);
     office.send(&["x@limited.example"]);
     office.send(&["y@limited.example"]);
     office.site.ok(&[
@@ -232,7 +232,8 @@ async fn wait_for_schedules(office: &Office) {
 }
 
 fn use_the_monitor(office: &Office) {
-    let job = office.send(&["ann@example.org", "--in", "1h"]);
+    let html = ["send", "--to", "ann@example.org", "--subject", "S", "--html", "<p>Hi</p>", "--in", "1h"];
+    let job = office.site.ok(&html).0;
     office.site.ok(&["pause", "bulk"]);
     let words = ["bulk", "--template", "newsletter", "--csv", "people.csv", "--var", "title=N", "--var", "intro=I"];
     let batch = office.site.ok(&words).0;
@@ -294,7 +295,6 @@ async fn no_user_reaches_further() {
             "CLIENT LIST",
             "CLIENT KILL TYPE normal",
             "SHUTDOWN",
-            "DEBUG SLEEP 0",
             "SCRIPT FLUSH",
             "EVAL return(1) 0",
             "FUNCTION LIST",

@@ -3,7 +3,7 @@
 use std::io::{Cursor, Read};
 
 use postroom_core::{Mail, Mailbox};
-use postroom_testkit::fuzz::{Case, Fuzz};
+use postroom_testkit::fuzz::{self, Case, Fuzz};
 use serde_json::{Map, Value};
 
 use super::{Row, Rows, Unreadable, csv, jsonl};
@@ -141,7 +141,8 @@ fn json() {
 fn check_mail(mail: &Mail) {
     let line = serde_json::to_string(mail).expect("JSON");
     let again = read(jsonl::open(Cursor::new(line.into_bytes()), false));
-    assert_eq!(again, [Ok(Row { line: 1, mail: mail.clone() })]);
+    let [Ok(row)] = &again[..] else { panic!("{mail:?}: {again:?}") };
+    assert_eq!(rounded(&row.mail), rounded(mail));
 }
 
 /// With a template a row is recipients and variables, whatever their names; variables may be of any kind.
@@ -154,5 +155,9 @@ fn check_variables(mail: &Mail) {
     let has_own_vars = mail.vars.get("vars").is_some_and(Value::is_object);
     let expected = Mail { vars: if has_own_vars { Map::new() } else { mail.vars.clone() }, ..bare };
     let [Ok(row)] = &again[..] else { panic!("{line}: {again:?}") };
-    assert!(has_own_vars || row.mail == expected, "{line}: {:?}", row.mail);
+    assert!(has_own_vars || rounded(&row.mail) == rounded(&expected), "{line}: {:?}", row.mail);
+}
+
+fn rounded(mail: &Mail) -> Value {
+    fuzz::rounded(serde_json::to_value(mail).expect("JSON"))
 }
