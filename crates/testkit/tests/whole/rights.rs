@@ -339,3 +339,25 @@ impl Session {
         String::from_utf8_lossy(&line).trim_end().to_owned()
     }
 }
+
+/// A right that is missing is a wrong setting: it ends a program with its name, and is not waited out.
+#[tokio::test]
+async fn a_user_without_rights_is_refused() {
+    let redis = PrivateRedis::start().await;
+    assert_eq!(redis.ask(&["ACL", "SETUSER", "ann", "on", ">secret", "~{other:*", "+ping", "+info"]), "OK");
+    let site = Site::at(format!("{}?user=ann&pass=secret", redis.url()), "postroom".to_owned());
+    let site = site.with("MAIL_TRANSPORT", "capture");
+    for (program, args) in
+        [("postroom", &["queues"][..]), ("postroom", &["doctor"]), ("postroom-worker", &[]), ("postroom-beat", &[])]
+    {
+        let mut command = site.command(target_bin(program));
+        command.args(args);
+        let mut process = Process::run(command);
+        let status = process.wait(LIMIT).await;
+        let told = process.stderr();
+        assert_eq!(status.code(), Some(2), "{program}: {told}");
+        for word in ["REDIS_URL", "NOPERM", "docs/redis.md", "user ann", "{postroom:"] {
+            assert!(told.contains(word), "{program} does not say {word:?}: {told}");
+        }
+    }
+}
