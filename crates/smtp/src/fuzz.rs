@@ -144,7 +144,7 @@ fn printed(offered: &Capabilities) -> String {
         (offered.auth_plain, "AUTH PLAIN"),
         (offered.auth_login, "AUTH=LOGIN"),
     ];
-    let lines = lines.iter().filter_map(|(offers, line)| offers.then(|| format!("250-{line}\r\n")));
+    let lines = lines.iter().filter(|(offers, _)| *offers).map(|(_, line)| format!("250-{line}\r\n"));
     format!("250-mx\r\n{}250 HELP\r\n", lines.collect::<String>())
 }
 

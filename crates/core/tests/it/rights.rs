@@ -3,7 +3,7 @@
 use postroom_core::{BatchId, Error, QueueName, Store};
 use postroom_testkit::PrivateRedis;
 
-use crate::fixture::{Fixture, redis_settings};
+use crate::fixture::redis_settings;
 
 /// A private Redis with a user who may do what the rules say.
 async fn redis_with_user(rules: &[&str]) -> PrivateRedis {

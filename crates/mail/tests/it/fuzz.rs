@@ -4,7 +4,7 @@ use std::{cell::Cell, collections::BTreeSet, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use mail_parser::{Address as Addresses, MessageParser, MessagePart, MimeHeaders};
-use postroom_core::{Mail, Mailbox};
+use postroom_core::{EmailAddress, Mail, Mailbox};
 use postroom_mail::{Message, Rendered, compose};
 use postroom_testkit::fuzz::{Case, Fuzz};
 use serde_json::{Value, json};
@@ -61,11 +61,8 @@ fn mime() {
     Fuzz::target("mime").seeds(SEEDS).tokens(&TOKENS).run(|case: &mut Case<'_>| {
         made.set(made.get() + 1);
         let Some(mail) = mail(case) else { return };
-        let words = Rendered::literal(
-            mail.subject.as_deref().unwrap_or_default(),
-            mail.text.as_ref().map(|text| &**text),
-            mail.html.as_ref().map(|html| &**html),
-        );
+        let words =
+            Rendered::literal(mail.subject.as_deref().unwrap_or_default(), mail.text.as_deref(), mail.html.as_deref());
         let (mail, sender) = (Arc::new(mail), "Shop <shop@example.org>".parse().expect("a sender"));
         let make = || compose(&mail, words.clone(), &identity(), Some(&sender));
         // What is refused is told; nothing is sent then.
@@ -147,7 +144,7 @@ fn check_lines(message: &Message) {
 
 fn check_envelope(message: &Message) {
     let named: BTreeSet<&str> = message.mail.recipients().iter().map(|address| address.as_str()).collect();
-    let sent: BTreeSet<&str> = message.envelope.rcpt_to.iter().map(|address| address.as_str()).collect();
+    let sent: BTreeSet<&str> = message.envelope.rcpt_to.iter().map(EmailAddress::as_str).collect();
     assert_eq!(sent, named);
     assert_eq!(sent.len(), message.envelope.rcpt_to.len(), "each once");
     for address in sent {
