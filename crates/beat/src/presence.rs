@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use postroom_core::{
-    Shutdown, Store,
+    Error, Result, Shutdown, Store,
     store::{ProcessInfo, ProcessKind, WorkerId},
 };
 
@@ -22,6 +22,18 @@ impl Presence {
         let mut info = ProcessInfo::of_this_process(ProcessKind::Beat, WorkerId::generate().to_string());
         env!("CARGO_PKG_VERSION").clone_into(&mut info.version);
         Self { store, info }
+    }
+
+    /// Tells it once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] where the user of Redis lacks a right. An outage is waited out.
+    pub(crate) async fn check_rights(&self) -> Result<()> {
+        match self.store.say_alive(&self.info).await {
+            Err(error @ Error::Invalid(_)) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Tells every few seconds, and takes its leave when it is asked to stop.

@@ -12,6 +12,7 @@ pub async fn run(
     load: impl Fn() -> Result<Settings, InvalidInput>,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
+    settings.redis.warn();
     let outage = Outage::default();
     let hang_up = signal(SignalKind::hangup()).context("listening to signals")?;
     serve_health(&settings, &outage).await?;
@@ -21,7 +22,9 @@ pub async fn run(
     };
     store.warn_of_server().await;
     tracing::info!(redis = settings.redis.place(), schedules = settings.schedules.len(), "beating");
-    let presence = tokio::spawn(Presence::new(store.clone()).run(shutdown.clone()));
+    let presence = Presence::new(store.clone());
+    presence.check_rights().await?;
+    let presence = tokio::spawn(presence.run(shutdown.clone()));
     Clock::new(Beat::new(store, settings), outage, load).run(hang_up, shutdown).await;
     presence.await.context("taking leave")?;
     tracing::info!("stopped");

@@ -164,7 +164,8 @@ impl fmt::Display for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(name) = &self.name else { return self.address.fmt(f) };
         let plain = |c: char| c.is_alphanumeric() || c == ' ' || c == '-' || c == '_' || !c.is_ascii();
-        if name.chars().all(plain) {
+        // White space at its ends is lost outside of quotes.
+        if name.chars().all(plain) && name.trim().len() == name.len() {
             return write!(f, "{name} <{}>", self.address);
         }
         let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
@@ -235,6 +236,7 @@ mod tests {
         for (text, name) in [
             ("Żaneta Ёлка <z@example.org>", Some("Żaneta Ёлка")),
             ("\"O'Brien, \\\"Bob\\\"\" <b@example.org>", Some("O'Brien, \"Bob\"")),
+            ("\" Ann\u{a0}\" <a@example.org>", Some(" Ann\u{a0}")),
             ("<b@example.org>", None),
             ("b@example.org", None),
         ] {

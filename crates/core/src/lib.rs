@@ -12,6 +12,8 @@ pub mod bounds;
 mod content;
 mod error;
 mod escape;
+#[cfg(test)]
+mod fuzz;
 pub mod health;
 mod http_url;
 mod id;

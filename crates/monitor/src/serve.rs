@@ -20,6 +20,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Answers on `listener` until `shutdown` is requested, and a moment longer for requests under way. Redis may be away:
 /// pages then say so.
 pub async fn serve(settings: Settings, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<()> {
+    settings.redis.warn();
     let app = App::new(settings);
     let presence = tokio::spawn(Presence::new(app.clone()).run(shutdown.clone()));
     let listener = BoundedListener::new(listener, LIMITS);

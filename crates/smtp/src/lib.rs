@@ -46,6 +46,8 @@ mod dial;
 mod endpoint;
 mod envelope;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod hook;
 mod limits;
 mod lineup;

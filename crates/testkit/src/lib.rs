@@ -1,6 +1,7 @@
 //! For Postroom's tests only: a private Redis ([`PrivateRedis`]) with replicas and a [`Sentinel`], a network that can be
-//! bad ([`Proxy`]), servers that fail on purpose ([`FakeSmtp`], [`FakeResend`], [`FakeReceiver`]), our own programs as child processes
-//! ([`Process`]), clients that never finish a request ([`SlowClients`]), a clock to set for either ([`FakeClock`]) and a patient question ([`eventually`]).
+//! bad ([`Proxy`]), TLS in front of a server ([`TlsProxy`]), servers that fail on purpose ([`FakeSmtp`], [`FakeResend`],
+//! [`FakeReceiver`]), our own programs as child processes ([`Process`]), clients that never finish a request
+//! ([`SlowClients`]), a clock to set for either ([`FakeClock`]) and a patient question ([`eventually`]).
 //!
 //! Everything here panics instead of returning errors: a test that can't have its surroundings has failed. Nothing
 //! outlives the test process, however it ends.
@@ -8,6 +9,7 @@
 mod bin;
 mod eventually;
 mod faketime;
+pub mod fuzz;
 mod http;
 mod port;
 mod process;
@@ -17,6 +19,7 @@ mod redis;
 pub mod resend;
 mod slow_clients;
 pub mod smtp;
+mod tls_proxy;
 mod watchdog;
 
 pub use bin::{target_bin, target_example};
@@ -29,3 +32,4 @@ pub use redis::{PrivateRedis, PrivateRedisBuilder, Sentinel, unique_prefix};
 pub use resend::FakeResend;
 pub use slow_clients::{SlowClients, latencies, p99};
 pub use smtp::{Action, FakeSmtp, Fault, Phase, Received, Target, TlsMode};
+pub use tls_proxy::TlsProxy;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use postroom_core::{Outage, Shutdown, Store, health::serve_health, settings::Settings};
+use postroom_core::{Error, Outage, Shutdown, Store, health::serve_health, settings::Settings};
 use tracing::{info, warn};
 
 use crate::{claimer::Claimer, duties, office::Office};
@@ -14,6 +14,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     drop(rustls::crypto::ring::default_provider().install_default());
     check_transports(&settings)?;
     settings.warnings().iter().for_each(|warning| warn!("{warning}"));
+    settings.redis.warn();
     let outage = Outage::default();
     serve_health(&settings, &outage).await?;
     let store = tokio::select! {
@@ -22,6 +23,10 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     };
     let office = Arc::new(Office::open(store, settings, outage)?);
     let info = duties::introduction(&office);
+    // A right that is missing in Redis is a wrong setting; an outage is waited out.
+    if let Err(error @ Error::Invalid(_)) = office.store.ungated().say_alive(&info).await {
+        return Err(error.into());
+    }
     greet(&office).await;
     let telling = duties::start(&office, info.clone(), &shutdown);
     Claimer::new(&office).run(&shutdown).await;

@@ -1,6 +1,7 @@
 //! What every process is set up with: flag before environment before `.env` before `postroom.toml`.
 
 mod base_url;
+mod ca_file;
 mod concurrency;
 mod file;
 mod layers;

@@ -1,17 +1,23 @@
 //! Where Redis is.
 
-use redis::{ConnectionInfo, IntoConnectionInfo};
+use std::path::PathBuf;
+
+use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsCertificates};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
+    ca_file,
     layers::Layers,
     sentinel::WatchedPlace,
     value,
-    variables::{POSTROOM_PREFIX, REDIS_TLS_INSECURE, REDIS_URL},
+    variables::{POSTROOM_PREFIX, REDIS_CA_FILE, REDIS_TLS_INSECURE, REDIS_URL},
 };
 use crate::InvalidInput;
 
 const SCHEMES: [&str; 5] = ["redis", "rediss", "redis+unix", "redis+sentinel", "rediss+sentinel"];
+
+const CONTRADICTION: &str = "REDIS_TLS_INSECURE (or #insecure in REDIS_URL) accepts any certificate, so this file would \
+                             not be used; remove one of them";
 
 /// Where the server is that takes writes.
 pub(crate) enum RedisPlace {
@@ -30,22 +36,53 @@ pub struct RedisSettings {
     pub prefix: String,
     /// Whether any certificate is accepted.
     pub insecure_tls: bool,
+    /// The file of certificate authorities that replace the public ones.
+    pub ca_file: Option<PathBuf>,
+    /// Its text (PEM), read where the URL has TLS.
+    pub ca_pem: Option<Vec<u8>>,
 }
 
 impl RedisSettings {
     pub(super) fn read(layers: &Layers) -> Result<Self, InvalidInput> {
         let (url, insecure_by_url) = layers.read_or_default(&REDIS_URL, url)?;
+        let insecure_tls = layers.read_or_default(&REDIS_TLS_INSECURE, value::yes_or_no)? || insecure_by_url;
+        let ca_file = layers.path(&REDIS_CA_FILE)?;
+        let has_tls = has_tls(&url);
+        if ca_file.is_some() && has_tls && insecure_tls {
+            return Err(InvalidInput::new(REDIS_CA_FILE.name, CONTRADICTION));
+        }
         Ok(Self {
             url,
             prefix: layers.read_or_default(&POSTROOM_PREFIX, prefix)?,
-            insecure_tls: layers.read_or_default(&REDIS_TLS_INSECURE, value::yes_or_no)? || insecure_by_url,
+            insecure_tls,
+            ca_pem: if has_tls { layers.read(&REDIS_CA_FILE, ca_file::read)? } else { None },
+            ca_file,
         })
     }
 
     /// Where the server is that takes writes.
     pub(crate) fn server(&self) -> Result<RedisPlace, InvalidInput> {
         let url = self.url.expose_secret();
-        place(url, self.insecure_tls).map_err(|problem| InvalidInput::new("REDIS_URL", problem))
+        let trust = Trust { insecure: self.insecure_tls, ca_pem: self.ca_pem.clone() };
+        place(url, trust).map_err(|problem| InvalidInput::new("REDIS_URL", problem))
+    }
+
+    /// What an operator should know of how the connection is protected: each a sentence.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<&'static str> {
+        let tls = has_tls(&self.url);
+        let insecure = "REDIS_TLS_INSECURE: the certificate of Redis is not checked, so anyone between this process and \
+                        Redis can read and change mail; REDIS_CA_FILE takes the certificate authority of a private Redis";
+        let unused = "REDIS_CA_FILE is not used: REDIS_URL has no TLS; rediss:// or rediss+sentinel:// has";
+        let all = [(tls && self.insecure_tls, insecure), (!tls && self.ca_file.is_some(), unused)];
+        all.into_iter().filter_map(|(is_so, warning)| is_so.then_some(warning)).collect()
+    }
+
+    /// Logs the warnings; called once by each program, at its start.
+    pub fn warn(&self) {
+        for warning in self.warnings() {
+            tracing::warn!("{warning}");
+        }
     }
 
     /// The URL without user, password and parameters, for messages.
@@ -78,19 +115,39 @@ fn url(text: &str) -> Result<(SecretString, bool), InvalidInput> {
         return Err(refuse("the value is no Redis URL".to_owned()));
     }
     let plain = text.strip_suffix("#insecure").unwrap_or(text);
-    place(plain, false).map_err(|problem| refuse(format!("the value is no Redis URL ({problem})")))?;
+    place(plain, Trust::default()).map_err(|problem| refuse(format!("the value is no Redis URL ({problem})")))?;
     Ok((SecretString::from(plain), plain.len() < text.len()))
 }
 
-/// The error tells what is wrong, without the URL.
-fn place(url: &str, insecure_tls: bool) -> Result<RedisPlace, String> {
-    if url.split_once("://").is_some_and(|(scheme, _)| scheme.ends_with("+sentinel")) {
-        return WatchedPlace::parse(url, insecure_tls).map(RedisPlace::Watched);
+fn has_tls(url: &SecretString) -> bool {
+    url.expose_secret().starts_with("rediss")
+}
+
+/// Which certificates are accepted.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Trust {
+    insecure: bool,
+    ca_pem: Option<Vec<u8>>,
+}
+
+impl Trust {
+    /// The same place, with this trust where it is reached by TLS.
+    pub(super) fn applied_to(&self, mut info: ConnectionInfo) -> Result<ConnectionInfo, String> {
+        let ConnectionAddr::TcpTls { host, port, .. } = info.addr().clone() else { return Ok(info) };
+        info = info.set_addr(ConnectionAddr::TcpTls { host, port, insecure: self.insecure, tls_params: None });
+        let certificates = TlsCertificates { client_tls: None, root_cert: self.ca_pem.clone() };
+        let client = Client::build_with_tls(info, certificates).map_err(|error| error.to_string())?;
+        Ok(client.get_connection_info().clone())
     }
-    // The client's own word for "any certificate".
-    let any = if insecure_tls && url.starts_with("rediss:") { "#insecure" } else { "" };
-    let info = format!("{url}{any}").into_connection_info();
-    info.map(RedisPlace::Fixed).map_err(|error| error.to_string())
+}
+
+/// The error tells what is wrong, without the URL.
+fn place(url: &str, trust: Trust) -> Result<RedisPlace, String> {
+    if url.split_once("://").is_some_and(|(scheme, _)| scheme.ends_with("+sentinel")) {
+        return WatchedPlace::parse(url, trust).map(RedisPlace::Watched);
+    }
+    let info = url.into_connection_info().map_err(|error| error.to_string())?;
+    trust.applied_to(info).map(RedisPlace::Fixed)
 }
 
 fn prefix(text: &str) -> Result<String, InvalidInput> {

@@ -2,6 +2,7 @@
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 
+use super::redis::Trust;
 use crate::{Error, InvalidInput, Result};
 
 const PORT: u16 = 26_379;
@@ -15,12 +16,12 @@ pub(crate) struct WatchedPlace {
     /// User, password and database there.
     pub(crate) user: RedisConnectionInfo,
     tls: bool,
-    insecure_tls: bool,
+    trust: Trust,
 }
 
 impl WatchedPlace {
     /// Reads `redis+sentinel://[user:password@]host[:port],…/master[/database]`; the error tells only what is wrong.
-    pub(super) fn parse(url: &str, insecure_tls: bool) -> Result<Self, String> {
+    pub(super) fn parse(url: &str, trust: Trust) -> Result<Self, String> {
         let (scheme, rest) = url.split_once("://").ok_or("it has no scheme")?;
         let (user, rest) = rest.rsplit_once('@').map_or(("", rest), |(user, rest)| (user, rest));
         let (hosts, path) = rest.split_once('/').ok_or("the name of the master is missing behind the sentinels")?;
@@ -30,7 +31,7 @@ impl WatchedPlace {
             master: master_name(master)?,
             user: server_user(user, database)?,
             tls: scheme == "rediss+sentinel",
-            insecure_tls,
+            trust,
         })
     }
 
@@ -38,12 +39,13 @@ impl WatchedPlace {
     pub(crate) fn server_at(&self, host: &str, port: u16) -> Result<ConnectionInfo> {
         let host = host.to_owned();
         let addr = if self.tls {
-            ConnectionAddr::TcpTls { host, port, insecure: self.insecure_tls, tls_params: None }
+            ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
         } else {
             ConnectionAddr::Tcp(host, port)
         };
         let unfit = |error| Error::Invalid(InvalidInput::new("REDIS_URL", format!("it can't be used: {error}")));
-        Ok(addr.into_connection_info().map_err(unfit)?.set_redis_settings(self.user.clone()))
+        let info = addr.into_connection_info().map_err(|error| unfit(error.to_string()))?;
+        self.trust.applied_to(info.set_redis_settings(self.user.clone())).map_err(unfit)
     }
 }
 
@@ -85,7 +87,7 @@ mod tests {
     #[test]
     fn urls_of_sentinels() {
         let read = |url| {
-            let place = WatchedPlace::parse(url, false).expect(url);
+            let place = WatchedPlace::parse(url, Trust::default()).expect(url);
             let server = place.server_at("10.0.0.1", 6380).expect("a server");
             let user = place.user;
             let (name, password) = (user.username().map(str::to_owned), user.password().map(str::to_owned));
@@ -119,7 +121,7 @@ mod tests {
             ("redis+sentinel://one,,two/mail", "no place of a sentinel"),
             ("redis+sentinel://one/mail/zero", "database"),
         ] {
-            let Err(problem) = WatchedPlace::parse(url, false) else { panic!("{url} is taken") };
+            let Err(problem) = WatchedPlace::parse(url, Trust::default()) else { panic!("{url} is taken") };
             assert!(problem.to_lowercase().contains(word), "{url}: {problem}");
         }
     }

@@ -84,7 +84,8 @@ macro_rules! variables {
 
 variables! {
     REDIS_URL: Default("redis://127.0.0.1:6379/0"), "Redis or Valkey: redis://, rediss:// (TLS), redis+unix:// or redis+sentinel://one:26379,two:26379/NAME", secret;
-    REDIS_TLS_INSECURE: Default("false"), "true: accept any certificate of Redis, as Heroku's self-signed ones need";
+    REDIS_TLS_INSECURE: Default("false"), "true: accept any certificate of Redis, as Heroku's self-signed ones need; warned about at start";
+    REDIS_CA_FILE: Example("/etc/postroom/redis-ca.pem"), "The certificate authorities (PEM) that are trusted with Redis over TLS, in place of the public ones";
     POSTROOM_PREFIX: Default("postroom"), "What every key in Redis begins with; applications that share a Redis differ in it";
     POSTROOM_CONFIG: Example("/etc/postroom/postroom.toml"), "The toml file, which must exist; default: postroom.toml in the working directory, if there", env_only;
     SMTP_HOST: Example("smtp.example.org"), "The mail server; no default: a worker that knows no transport refuses to start";

@@ -11,6 +11,7 @@ use super::{
     run::RunId,
     script::script,
     server::Server,
+    trouble,
 };
 use crate::{Error, Outage, QueueName, Result, settings::RedisSettings};
 
@@ -125,7 +126,8 @@ impl Store {
 
     async fn run_once<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T> {
         let line = self.line().await?;
-        Box::pin(self.link.heard(&line, ANSWER_LIMIT, command.query_async(&mut line.connection()))).await
+        let answer = Box::pin(self.link.heard(&line, ANSWER_LIMIT, command.query_async(&mut line.connection()))).await;
+        answer.map_err(|error| trouble::asked(error, line.user(), || words(command)))
     }
 
     /// Runs several plain commands in one flight.
@@ -141,7 +143,9 @@ impl Store {
 
     async fn run_all_once<T: FromRedisValue>(&self, pipeline: &redis::Pipeline) -> Result<T> {
         let line = self.line().await?;
-        Box::pin(self.link.heard(&line, ANSWER_LIMIT, pipeline.query_async(&mut line.connection()))).await
+        let answer = Box::pin(self.link.heard(&line, ANSWER_LIMIT, pipeline.query_async(&mut line.connection()))).await;
+        let all = || pipeline.cmd_iter().map(words).collect::<Vec<_>>().join(", ");
+        answer.map_err(|error| trouble::asked(error, line.user(), all))
     }
 
     /// Runs a script on a queue.
@@ -158,14 +162,15 @@ impl Store {
     pub(super) async fn invoke<T: FromRedisValue>(&self, name: &'static str, base: String, args: &Args) -> Result<T> {
         let script = script(name);
         let mut call = Cmd::with_capacity(args.ends.len() + 5, args.text.len() + base.len() + 64);
-        call.arg("EVALSHA").arg(script.get_hash()).arg(1).arg(base).arg(PROTOCOL_VERSION);
+        call.arg("EVALSHA").arg(script.get_hash()).arg(1).arg(&base).arg(PROTOCOL_VERSION);
         for arg in args.iter() {
             call.arg(arg);
         }
         let line = self.line().await?;
         let asking = evaluate(&call, script, line.connection());
         // Kept apart: it is large, and many may have to wait for Redis that seldom do.
-        Box::pin(self.link.heard(&line, ANSWER_LIMIT, asking)).await
+        let answer = Box::pin(self.link.heard(&line, ANSWER_LIMIT, asking)).await;
+        answer.map_err(|error| trouble::asked(error, line.user(), || format!("the script {name} on {base}")))
     }
 
     /// The connection for one call: the gate is judged by the very connection that the call then uses.
@@ -178,6 +183,15 @@ impl Store {
         };
         if is_let_through { Ok(line) } else { Err(Error::Unintroduced) }
     }
+}
+
+/// A command and its key, for messages.
+fn words(command: &Cmd) -> String {
+    let word = |arg: redis::Arg<&[u8]>| match arg {
+        redis::Arg::Simple(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        _ => String::new(),
+    };
+    command.args_iter().take(2).map(word).collect::<Vec<_>>().join(" ")
 }
 
 async fn evaluate<T: FromRedisValue>(

@@ -207,6 +207,11 @@ impl Line {
         &self.run
     }
 
+    /// As whom it speaks.
+    pub(super) fn user(&self) -> &str {
+        self.client.get_connection_info().redis_settings().username().unwrap_or("default")
+    }
+
     /// For further connections to the same server.
     pub(super) fn client(&self) -> &Client {
         &self.client

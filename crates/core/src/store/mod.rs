@@ -27,6 +27,8 @@ mod processes;
 mod queues;
 mod reply;
 mod restate;
+#[cfg(test)]
+mod rights;
 mod run;
 mod schedules;
 mod script;

@@ -78,6 +78,13 @@ pub(super) fn script(name: &'static str) -> &'static redis::Script {
     SCRIPTS.get(name).unwrap_or_else(|| unreachable!("there is no script {name}"))
 }
 
+/// The source of a script as Redis gets it.
+#[cfg(test)]
+pub(super) fn assembled(name: &str) -> String {
+    let (_, source) = SOURCES.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("no script {name}"));
+    assemble(name, source)
+}
+
 /// The source as Redis gets it: of what its header includes, what it uses; then itself. Redis runs a script from its first line each
 /// time, so what is not used would cost it as much as what is. All but the prelude stands in a function of its own: Lua looks a
 /// variable of the same function up among all that are open there, each time a function is made that uses it; one from outside it

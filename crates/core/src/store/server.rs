@@ -65,7 +65,9 @@ pub(super) fn client(info: ConnectionInfo) -> Result<Client> {
     #[cfg(target_os = "linux")]
     let settings = settings.set_user_timeout(UNACKNOWLEDGED_LIMIT);
     let unfit = |error| InvalidInput::new("REDIS_URL", format!("it can't be used: {error}"));
-    Ok(Client::open(info.set_tcp_settings(settings)).map_err(unfit)?)
+    // The client would name itself by CLIENT SETINFO, which a user with few rights may not.
+    let user = info.redis_settings().clone().set_skip_set_lib_name();
+    Ok(Client::open(info.set_tcp_settings(settings).set_redis_settings(user)).map_err(unfit)?)
 }
 
 /// A further connection. Its calls have no limits of their own: whoever makes them sets one.
@@ -90,7 +92,9 @@ pub(super) async fn within<T>(
 /// Opens a connection there and makes sure that it takes writes.
 pub(super) async fn open(client: Client) -> Result<Opened> {
     let connection = connect(&client).await?;
-    let run = within(CONNECT_LIMIT, "the first question", ask_who(&connection)).await?;
+    let user = client.get_connection_info().redis_settings().username().unwrap_or("default");
+    let run = within(CONNECT_LIMIT, "the first question", ask_who(&connection)).await;
+    let run = run.map_err(|error| trouble::asked(error, user, || "PING".to_owned()))?;
     match run {
         Some(run) => Ok(Opened { connection, run, client }),
         None => {

@@ -1,6 +1,9 @@
 //! What an error of the client means to us.
 
+use std::{error::Error as _, io, sync::Arc};
+
 use redis::{ErrorKind, RedisError};
+use rustls::CertificateError;
 
 use crate::{Error, InvalidInput};
 
@@ -12,14 +15,26 @@ const PASSES: [&str; 9] =
 /// What a server says that is no longer the one to talk to.
 const WRONG_SERVER: [&str; 3] = ["READONLY", "MASTERDOWN", "UNBLOCKED"];
 
+/// What a server says of a right that the user lacks inside a script, before and since Redis 7.2.
+const DENIED: [&str; 2] = ["The user executing the script can't ", "ACL failure in script"];
+
+const NO_RIGHT: &str = "its user lacks a right in Redis (docs/redis.md lists what each program needs; ACL LOG on the \
+                        server names the command and the key): NOPERM";
+
 /// The error as callers know it.
 pub(super) fn told(error: &RedisError) -> Error {
+    if let Some(problem) = certificate(error) {
+        return refused_certificate(problem);
+    }
     let text = error.to_string();
     if says(error, &text, "OOM") {
         return Error::Full;
     }
     if PASSES.iter().chain(&WRONG_SERVER).any(|word| says(error, &text, word)) {
         return Error::Away(text);
+    }
+    if says(error, &text, "NOPERM") || DENIED.iter().any(|words| text.contains(words)) {
+        return Error::Invalid(InvalidInput::new("REDIS_URL", format!("{NO_RIGHT}: {text}")));
     }
     if says(error, &text, "NOAUTH") {
         return Error::Invalid(InvalidInput::new(
@@ -43,6 +58,42 @@ pub(super) fn ends_connection(error: &RedisError) -> bool {
     let text = error.to_string();
     let out_of_step = matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse) || error.is_unrecoverable_error();
     out_of_step || is_broken(error) || WRONG_SERVER.iter().any(|word| says(error, &text, word))
+}
+
+/// The same error, naming the user and what was asked, if the user lacks a right.
+pub(super) fn asked(error: Error, user: &str, what: impl FnOnce() -> String) -> Error {
+    match error {
+        Error::Invalid(problem) if problem.problem.starts_with(NO_RIGHT) => {
+            let told = format!("{} (user {user}, asked for {})", problem.problem, what());
+            Error::Invalid(InvalidInput::new(problem.field, told))
+        }
+        error => error,
+    }
+}
+
+/// What is wrong with the server's certificate, if that is why the connection does not stand.
+fn certificate(error: &RedisError) -> Option<&CertificateError> {
+    // The client wraps what it met.
+    let met: &Arc<dyn std::error::Error + Send + Sync> = error.source()?.downcast_ref()?;
+    match met.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()? {
+        rustls::Error::InvalidCertificate(problem) => Some(problem),
+        _ => None,
+    }
+}
+
+/// A wrong setting is not waited out; a certificate that has run out is renewed some day.
+fn refused_certificate(problem: &CertificateError) -> Error {
+    let why = format!("the certificate of Redis is refused ({problem})");
+    let setting = |name: &str, advice: &str| Error::Invalid(InvalidInput::new(name, format!("{why}: {advice}")));
+    match problem {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            setting("REDIS_CA_FILE", "it may name a PEM file with the certificate authority that signed it")
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            setting("REDIS_URL", "it may name a host that the certificate is for")
+        }
+        _ => Error::Away(format!("{why}; REDIS_CA_FILE names whom to trust")),
+    }
 }
 
 fn is_broken(error: &RedisError) -> bool {

@@ -19,4 +19,6 @@ mod model;
 mod notices;
 mod reading;
 mod restating;
+mod rights;
 mod sentinel;
+mod tls;

@@ -104,7 +104,9 @@ impl Findings {
 }
 
 async fn redis<'a>(context: &'a Context, findings: &mut Findings) -> Result<&'a Store> {
-    let place = context.postroom.settings().redis.place();
+    let settings = &context.postroom.settings().redis;
+    let place = settings.place();
+    settings.warnings().iter().for_each(|warning| findings.warn("redis", warning));
     let asked = async {
         let store = context.postroom.store().await?;
         Ok::<_, Failure>((store, store.server_facts().await?))

@@ -118,6 +118,10 @@ fn execute(console: Console, cli: Cli) -> Result<()> {
     let level = cli.log_level.unwrap_or_else(|| "warn".to_owned());
     let settings = Settings::load(&[(variables::LOG_LEVEL, level)])?;
     telemetry::init(&settings.log);
+    // The doctor shows them among its findings.
+    if !matches!(cli.command, Command::Doctor(_)) {
+        settings.redis.warn();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed(format!("no threads can be started: {error}")))?;
     let place = settings.redis.place();

@@ -2,6 +2,7 @@
 
 mod bench;
 mod full_disk;
+mod fuzz;
 mod mime;
 mod parser;
 mod replies;

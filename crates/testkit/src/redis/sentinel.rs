@@ -23,7 +23,11 @@ impl Sentinel {
 
     /// Starts one over `primary`, which it calls down when it has not answered for `patience`.
     pub async fn over(primary: &PrivateRedis, patience: Duration) -> Self {
-        let watched = primary.addr();
+        Self::naming(primary.addr(), patience).await
+    }
+
+    /// Starts one that names `watched`, whether or not it can speak to what listens there.
+    pub async fn naming(watched: SocketAddr, patience: Duration) -> Self {
         super::off_thread(move || Self::start(watched, patience)).await
     }
 

@@ -10,8 +10,10 @@ use postroom_testkit::target_bin;
 
 use crate::site::{read, root};
 
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
+    "SECURITY.md",
+    "docs/redis.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",

@@ -4,6 +4,8 @@
 mod documents;
 mod procfile;
 mod recipients;
+mod redis_tls;
+mod rights;
 mod scripts;
 mod shape;
 mod sink;

@@ -10,7 +10,7 @@ fn run(script: &str, args: &[&str]) -> Output {
 
 #[test]
 fn they_tell_how_to_use_them() {
-    for script in ["scripts/start", "scripts/test", "scripts/bench", "scripts/chaos"] {
+    for script in ["scripts/start", "scripts/test", "scripts/bench", "scripts/chaos", "scripts/fuzz", "scripts/audit"] {
         let output = run(script, &["--help"]);
         assert!(output.status.success(), "{script}: {output:?}");
         let said = [output.stdout, output.stderr].concat();
@@ -25,6 +25,9 @@ fn what_they_do_not_know_is_refused() {
         ("scripts/start", &["stop", "now"]),
         ("scripts/bench", &["x"]),
         ("scripts/chaos", &["x"]),
+        ("scripts/fuzz", &["x"]),
+        ("scripts/fuzz", &["1x"]),
+        ("scripts/audit", &["x"]),
     ] {
         let output = run(script, args);
         assert_eq!(output.status.code(), Some(2), "{script} {args:?}: {output:?}");
@@ -36,7 +39,7 @@ fn what_they_do_not_know_is_refused() {
 #[test]
 fn bash_reads_them() {
     let newer = ["mapfile", "readarray", "declare -A", "local -n", "${1,,}", "coproc", "&>>", "wait -n"];
-    let all = ["start", "test", "bench", "chaos"].map(|name| format!("scripts/{name}"));
+    let all = ["start", "test", "bench", "chaos", "fuzz", "audit"].map(|name| format!("scripts/{name}"));
     let lib = ["scripts/lib", "scripts/lib/bench"].iter().flat_map(|folder| shell_files(folder));
     for script in all.into_iter().chain(lib).chain([".ci/run".to_owned()]) {
         let script = script.as_str();

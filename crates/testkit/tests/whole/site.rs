@@ -41,10 +41,15 @@ pub(crate) struct Site {
 impl Site {
     /// With an empty folder and a prefix of its own.
     pub(crate) fn new() -> Self {
+        Self::at(PrivateRedis::shared().url(), unique_prefix())
+    }
+
+    /// With an empty folder, at this Redis.
+    pub(crate) fn at(redis_url: String, prefix: String) -> Self {
         let folder = tempfile::Builder::new().prefix("postroom-site-").tempdir().expect("a folder");
         let env = [
-            ("REDIS_URL", PrivateRedis::shared().url()),
-            ("POSTROOM_PREFIX", unique_prefix()),
+            ("REDIS_URL", redis_url),
+            ("POSTROOM_PREFIX", prefix),
             ("SMTP_MAIL_FROM", "Postroom <post@example.org>".to_owned()),
         ];
         Self { folder, env: env.map(|(name, value)| (name.to_owned(), value)).into() }

@@ -151,3 +151,36 @@ fn any_certificate_is_accepted_only_where_asked_for() {
         assert_eq!(settings.redis.url.expose_secret(), "rediss://host");
     }
 }
+
+/// A file beside this test, without a certificate in it.
+const NO_PEM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+
+#[test]
+fn the_authorities_of_redis_are_read_where_it_has_tls() {
+    let file = ("REDIS_CA_FILE", "/nowhere/ca.pem");
+    for (url, words) in [
+        ("rediss://host", vec!["REDIS_CA_FILE: /nowhere/ca.pem can't be read"]),
+        ("rediss+sentinel://one/mail", vec!["REDIS_CA_FILE: /nowhere/ca.pem can't be read"]),
+        ("rediss://host#insecure", vec!["REDIS_CA_FILE: ", "REDIS_TLS_INSECURE", "remove one"]),
+    ] {
+        assert_says(&super::refusal(from_env(&[("REDIS_URL", url), file])), &words);
+    }
+    let refused = from_env(&[("REDIS_URL", "rediss://host"), ("REDIS_CA_FILE", NO_PEM)]);
+    assert_says(&super::refusal(refused), &["REDIS_CA_FILE: ", NO_PEM, "no certificate", "PEM"]);
+    from_env(&[("REDIS_URL", "redis://host"), file]).expect("the file is not used");
+}
+
+#[test]
+fn what_is_weak_about_the_way_to_redis_is_warned_about() {
+    for (pairs, word) in [
+        (vec![("REDIS_URL", "rediss://host")], ""),
+        (vec![("REDIS_URL", "redis://host"), ("REDIS_TLS_INSECURE", "true")], ""),
+        (vec![("REDIS_URL", "rediss://host"), ("REDIS_TLS_INSECURE", "true")], "REDIS_TLS_INSECURE: "),
+        (vec![("REDIS_URL", "rediss+sentinel://one/mail"), ("REDIS_TLS_INSECURE", "true")], "REDIS_TLS_INSECURE: "),
+        (vec![("REDIS_URL", "rediss://host#insecure")], "REDIS_TLS_INSECURE: "),
+        (vec![("REDIS_URL", "redis://host"), ("REDIS_CA_FILE", "/ca.pem")], "REDIS_CA_FILE is not used"),
+    ] {
+        let warnings = from_env(&pairs).expect("settings").redis.warnings().join("\n");
+        assert!(warnings.starts_with(word) && warnings.is_empty() == word.is_empty(), "{pairs:?}: {warnings}");
+    }
+}

@@ -160,7 +160,11 @@ mod tests {
 
     #[test]
     fn a_quote_that_is_never_closed_is_told() {
-        for text in ["email,name\nx@y,ok\na@b,\"A\nb@c,B\n", "email,name\nx@y,ok\n\"a@b,A\nb@c,B\nc@d,C"] {
+        for text in [
+            "email,name\nx@y,ok\na@b,\"A\nb@c,B\n",
+            "email,name\nx@y,ok\n\"a@b,A\nb@c,B\nc@d,C",
+            "email,name\nx@y,5\"\na@b,\"A\nb@c,B\n",
+        ] {
             assert_eq!(lines(text), [(2, true), (3, false)], "{text}");
             let Some(Err(Unreadable::Row { problem, .. })) = rows(text).last() else { panic!("it is told") };
             assert!(problem.contains(&format!("the {} lines from here on", text.lines().count() - 2)), "{problem}");

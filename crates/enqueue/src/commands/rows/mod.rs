@@ -1,6 +1,8 @@
 //! The rows of a bulk: from a CSV, JSON lines or addresses on the command line to mails, one after the other.
 
 mod csv;
+#[cfg(test)]
+mod fuzz;
 mod input;
 mod jsonl;
 mod lines;

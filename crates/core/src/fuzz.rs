@@ -1,0 +1,121 @@
+//! What people and Redis hand over, made by chance: mailboxes and payloads.
+
+use postroom_testkit::fuzz::{self, Case, Fuzz};
+
+use crate::{EmailAddress, Mail, Mailbox, payload};
+
+const MAILBOXES: [&str; 14] = [
+    "a@example.org",
+    "Ann <ann@example.org>",
+    "<b@example.org>",
+    "\"O'Brien, \\\"Bob\\\"\" <b@example.org>",
+    "Żaneta Ёлка <z@example.org>",
+    "info@żółw.pl",
+    "z\u{307}@example.org",
+    "root@localhost",
+    "x+y=z!#$%&'*/?^_`{|}~@sub.example.co.uk",
+    "a\r\nRCPT TO:<b@c>@example.org",
+    "\" \\\\ \" <a@xn--w-uga1v8h.pl>",
+    "李雷 <l@例え.jp>",
+    "a <b> <c@d>",
+    "a@[127.0.0.1]",
+];
+
+const HEADERS: [&str; 3] = [
+    "1 0 1732300000000 1732300000000 0 86400000 6 15000 resend 2592000000 3000 60000 - -",
+    "1 9 1732300000000 1732300000000 1732300600000 259200000 3 15000 hold 0 600000 0 b.bulk.01ARZ3NDEKTSV4RRFFQ69G5FAV -",
+    "1 5 1 1 0 1 1 1 fail 0 1 1 - sensitive",
+];
+
+const MAILS: [&str; 5] = [
+    r#"{"to":["Ann <a@example.org>"],"subject":"Hi","text":"x"}"#,
+    r#"{"from":"s@example.org","to":"a@example.org","cc":["b@example.org"],"bcc":[],"headers":{"X-A":"b"},"html":"<p>x</p>","subject":"ż"}"#,
+    r#"{"to":["a@example.org"],"template":"news","locale":"pl-PL","vars":{"a":1,"b":[null,true,{"c":1.5e300}]}}"#,
+    r#"{"to":["a@example.org"],"subject":"","text":"","attachments":[{"filename":"a.pdf","content":"aGVsbG8="},{"filename":"b.png","content_id":"x@y","content":"sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824:5000"}]}"#,
+    r#"{"to":["a@example.org"],"subject":"s","text":{"sha256":"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824","size":20000}}"#,
+];
+
+#[test]
+fn mailbox() {
+    let tokens = [
+        "@", "<", ">", "\"", "\\", " ", "\r\n", "\0", "xn--", ".", "..", "ß", "İ", "\u{a0}", "\u{200d}", "\u{202e}",
+        "\u{2028}",
+    ];
+    Fuzz::target("mailbox").seeds(MAILBOXES).tokens(&tokens).run(|case: &mut Case<'_>| {
+        let text = case.text();
+        if let Ok(address) = text.parse::<EmailAddress>() {
+            check_address(&address);
+        }
+        if let Ok(mailbox) = text.parse::<Mailbox>() {
+            check_mailbox(&mailbox);
+        }
+    });
+}
+
+fn check_address(address: &EmailAddress) {
+    let text = address.as_str();
+    assert!(text.len() <= 254 && !text.chars().any(|c| c.is_control() || c.is_whitespace()), "{text:?}");
+    assert!(!text.contains(['<', '>', '"', '\\', ',', ';', ':', '(', ')', '[', ']']), "{text:?}");
+    assert_eq!(text.matches('@').count(), 1, "{text:?}");
+    assert!(address.domain().is_ascii() && !address.local().is_empty(), "{text:?}");
+    assert_eq!(address.domain(), address.domain().to_ascii_lowercase(), "{text:?}");
+    assert_eq!(text.parse().as_ref(), Ok(address), "its normal form is another one");
+    assert!(address.masked().chars().count() <= 5 + address.domain().len(), "{}", address.masked());
+    let json = serde_json::to_string(address).expect("JSON");
+    assert_eq!(serde_json::from_str::<EmailAddress>(&json).ok().as_ref(), Some(address));
+}
+
+fn check_mailbox(mailbox: &Mailbox) {
+    let name = mailbox.name.as_deref().unwrap_or("x");
+    assert!(!name.is_empty() && !name.chars().any(char::is_control), "{name:?}");
+    let text = mailbox.to_string();
+    assert!(!text.contains(['\r', '\n', '\0']), "{text:?}");
+    assert_eq!(text.parse().as_ref(), Ok(mailbox), "written as {text:?}");
+}
+
+#[test]
+fn payload() {
+    let tokens = [
+        "\n",
+        "\"",
+        "{",
+        "}",
+        "[",
+        "]",
+        "null",
+        "\"vars\":",
+        "\"to\":",
+        "sha256:",
+        "\\u0000",
+        "\\ud800",
+        "-",
+        " ",
+        "1e999",
+        "b.bulk.",
+    ];
+    let whole = MAILS.iter().flat_map(|mail| HEADERS.map(|header| format!("{header}\n{mail}")));
+    let sensitive = MAILS.iter().map(|mail| format!("{}\n{mail}\n{{\"code\":\"1234\"}}", HEADERS[2]));
+    let fuzz = Fuzz::target("payload").seeds(whole).seeds(sensitive).tokens(&tokens);
+    fuzz.run(|case: &mut Case<'_>| {
+        let text = case.text();
+        // Whatever else stands in Redis beside it is read by these.
+        let _ = serde_json::from_str::<crate::RecipientReport>(&text);
+        let _ = serde_json::from_str::<crate::store::ProcessInfo>(&text);
+        if let Ok((header, mail)) = payload::decode(&text) {
+            check_payload(text.split('\n').next().unwrap_or_default(), &header, &mail);
+        }
+    });
+}
+
+/// A mail that was read is written so that it is read again.
+fn check_payload(line: &str, header: &crate::Header, mail: &Mail) {
+    for sensitive in [false, true] {
+        let stored = payload::encode_content(mail, sensitive).expect("JSON");
+        assert_eq!(stored.lines().count(), if sensitive { 2 } else { 1 }, "{stored}");
+        let (same, again) = payload::decode(&format!("{line}\n{stored}")).expect("what was written");
+        assert_eq!(&same, header);
+        let json = |mail: &Mail| fuzz::rounded(serde_json::to_value(mail).expect("JSON"));
+        assert_eq!(json(&again), json(&mail.without_large_contents()), "{stored}");
+    }
+    let _ = (mail.check(), mail.recipients(), mail.content_bytes());
+}

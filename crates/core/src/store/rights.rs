@@ -1,0 +1,198 @@
+//! The least rights in Redis that each program needs, as docs/redis.md has them: checked against the scripts themselves.
+
+use std::collections::BTreeSet;
+
+use super::script;
+
+/// A user of docs/redis.md: the scripts that the program runs, and the commands that it calls without one.
+struct User {
+    name: &'static str,
+    scripts: &'static [&'static str],
+    commands: &'static [&'static str],
+}
+
+/// What every program needs: SELECT for another database than 0, SCRIPT LOAD and EVALSHA for scripts.
+const COMMON: [&str; 5] = ["evalsha", "info", "ping", "script|load", "select"];
+
+/// What only newer servers know, and docs/redis.md adds for them.
+const NEWER: [&str; 1] = ["waitaof"];
+
+const USERS: [User; 4] = [
+    User {
+        name: "postroom-app",
+        scripts: &[
+            "batch_cancel",
+            "batch_create",
+            "batch_notify",
+            "batch_seal",
+            "batch_steer",
+            "batches",
+            "cancel",
+            "content_keep",
+            "enqueue",
+            "jobs",
+            "limit_states",
+            "pause",
+            "reserve",
+            "resolve",
+            "retry",
+            "schedule_list",
+        ],
+        commands: &[
+            "get",
+            "getrange",
+            "hdel",
+            "hexists",
+            "hget",
+            "hgetall",
+            "hset",
+            "llen",
+            "lpush",
+            "lrange",
+            "ltrim",
+            "sadd",
+            "set",
+            "smembers",
+            "time",
+            "wait",
+            "zcard",
+            "zrange",
+            "zrevrange",
+            "multi",
+            "exec",
+        ],
+    },
+    User {
+        name: "postroom-worker",
+        scripts: &[
+            "begin",
+            "claim",
+            "connections_hold",
+            "content_keep",
+            "defer",
+            "enqueue",
+            "finish",
+            "jobs",
+            "limit_give_back",
+            "limit_heard",
+            "limit_take",
+            "peek",
+            "prune",
+            "renew",
+            "restate",
+            "say_alive",
+            "sweep",
+            "webhook_add",
+            "webhook_defer",
+            "webhook_take",
+            "batches",
+        ],
+        commands: &[
+            "blpop", "get", "hdel", "hget", "hgetall", "hmget", "lpush", "ltrim", "sadd", "set", "zrange", "zrem",
+            "multi", "exec",
+        ],
+    },
+    User {
+        name: "postroom-beat",
+        scripts: &[
+            "batch_create",
+            "batch_seal",
+            "content_keep",
+            "enqueue",
+            "say_alive",
+            "schedule_due",
+            "schedule_put",
+            "schedule_remove",
+            "schedule_tick",
+        ],
+        commands: &["hdel", "sadd", "xdel", "zrange"],
+    },
+    User {
+        name: "postroom-monitor",
+        scripts: &[
+            "batch_cancel",
+            "batch_steer",
+            "batches",
+            "cancel",
+            "jobs",
+            "pause",
+            "resolve",
+            "retry",
+            "say_alive",
+            "schedule_list",
+        ],
+        commands: &[
+            "get",
+            "getrange",
+            "hdel",
+            "hexists",
+            "hget",
+            "hgetall",
+            "llen",
+            "lrange",
+            "mget",
+            "smembers",
+            "time",
+            "zcard",
+            "zrange",
+            "zrevrange",
+        ],
+    },
+];
+
+/// The page has one line a user, with exactly what the program needs.
+#[test]
+fn docs_name_the_least_rights() {
+    let page = include_str!("../../../../docs/redis.md");
+    let wrong: Vec<String> = USERS.iter().filter_map(|user| user.mismatch(page)).collect();
+    assert!(wrong.is_empty(), "docs/redis.md has to read:\n{}", wrong.join("\n"));
+}
+
+/// A command of the code outside of scripts is known above.
+#[test]
+fn every_plain_command_is_somebodys() {
+    let known: BTreeSet<String> = USERS.iter().flat_map(User::needed).chain(NEWER.map(str::to_owned)).collect();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+    for file in files(&folder).into_iter().filter(|file| !file.ends_with("rights.rs")) {
+        let source = std::fs::read_to_string(&file).expect("a source file");
+        let plain = source.split("cmd(\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let around: &[&str] = if source.contains(".atomic()") { &["MULTI", "EXEC"] } else { &[] };
+        for word in plain.chain(around.iter().copied()) {
+            let word = word.to_lowercase();
+            // Sentinels have users of their own; CONFIG is tried and its refusal is as good.
+            let is_known = known.contains(&word) || ["sentinel", "config", ""].contains(&word.as_str());
+            assert!(is_known, "{} calls {word}, which no user of docs/redis.md may", file.display());
+        }
+    }
+}
+
+impl User {
+    /// The rules that the page should have in the line of this user, if it has others.
+    fn mismatch(&self, page: &str) -> Option<String> {
+        let start = format!("ACL SETUSER {} reset ", self.name);
+        let line = page.lines().find(|line| line.starts_with(&start)).unwrap_or_default();
+        let permitted: BTreeSet<String> =
+            line.split(' ').filter_map(|word| word.strip_prefix('+')).map(str::to_owned).collect();
+        let needed = self.needed();
+        let rules: Vec<String> = needed.iter().map(|command| format!("+{command}")).collect();
+        (permitted != needed).then(|| format!("{start}on >PASSWORD ~{{postroom:* {}", rules.join(" ")))
+    }
+
+    fn needed(&self) -> BTreeSet<String> {
+        let plain = COMMON.iter().chain(self.commands).map(|command| (*command).to_owned());
+        plain.chain(self.scripts.iter().flat_map(|name| commands(&script::assembled(name)))).collect()
+    }
+}
+
+/// The commands that stand in a script, as words in quotes: also those that are put together before they are called.
+fn commands(source: &str) -> Vec<String> {
+    let words = source.split('\'').skip(1).step_by(2);
+    let is_command = |word: &&str| word.len() > 2 && word.bytes().all(|b| b.is_ascii_uppercase());
+    let options = ["COUNT", "LIMIT", "WITHSCORES"];
+    words.filter(is_command).filter(move |word| !options.contains(word)).map(str::to_lowercase).collect()
+}
+
+fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}

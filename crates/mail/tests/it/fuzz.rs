@@ -1,0 +1,222 @@
+//! Mails made by chance: what is composed is one message, which another library reads as what was handed over.
+
+use std::{cell::Cell, collections::BTreeSet, sync::Arc};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use mail_parser::{Address as Addresses, MessageParser, MessagePart, MimeHeaders};
+use postroom_core::{EmailAddress, Mail, Mailbox};
+use postroom_mail::{Message, Rendered, compose};
+use postroom_testkit::fuzz::{Case, Fuzz};
+use serde_json::{Value, json};
+
+use crate::identity;
+
+const SEEDS: [&str; 16] = [
+    "Hello",
+    "Żółć Ёлка Ağaoğlu 李雷 👩‍🚀 🎉",
+    "O'Brien & <b>",
+    "=?utf-8?q?x?= =?UTF-8?B?eA==?=",
+    "{{ name }} {% if x %}\\\"",
+    "Hi\r\nBcc: eve@example.org",
+    "Hi\r\n\r\n.\r\nMAIL FROM:<eve@example.org>\r\n",
+    "\r\n.\r\n..\r\n. \r\nFrom here\r\n",
+    "--=_boundary\r\nContent-Type: text/html\r\n\r\nx\r\n--=_boundary--\r\n",
+    "a\u{2028}b\u{85}c\u{b}d\u{c}e\u{7f}f\0g",
+    "trailing  \n  leading\n\ttab\t\n",
+    "Faktura żółta 李雷 \"b\" \\ c.pdf",
+    "application/pdf; name=\"x\"",
+    "text/calendar; method=REQUEST",
+    "x, y; z: (comment) <a@b>",
+    "a line that is longer than what a line of a message may be, without any place to break it:aaaaaaaaaaaaaaaaaaaaaaa",
+];
+
+const TOKENS: [&str; 18] = [
+    "\r\n",
+    "\n",
+    "\r",
+    "\0",
+    ".",
+    "--",
+    "=_",
+    "=?utf-8?b?",
+    "?=",
+    "\"",
+    "\\",
+    "<",
+    ">",
+    ",",
+    ": ",
+    "Bcc: ",
+    "\u{feff}",
+    "\u{301}",
+];
+
+/// What a message may have, in lower case; each at most once.
+const OURS: [&str; 10] =
+    ["date", "message-id", "from", "to", "cc", "reply-to", "subject", "auto-submitted", "mime-version", "content-type"];
+
+#[test]
+fn mime() {
+    let (made, composed) = (Cell::new(0_u32), Cell::new(0_u32));
+    Fuzz::target("mime").seeds(SEEDS).tokens(&TOKENS).run(|case: &mut Case<'_>| {
+        made.set(made.get() + 1);
+        let Some(mail) = mail(case) else { return };
+        let words =
+            Rendered::literal(mail.subject.as_deref().unwrap_or_default(), mail.text.as_deref(), mail.html.as_deref());
+        let (mail, sender) = (Arc::new(mail), "Shop <shop@example.org>".parse().expect("a sender"));
+        let make = || compose(&mail, words.clone(), &identity(), Some(&sender));
+        // What is refused is told; nothing is sent then.
+        let Ok(message) = make() else { return };
+        composed.set(composed.get() + 1);
+        assert_eq!(make().expect("the same").bytes, message.bytes, "each attempt sends the same bytes");
+        check_lines(&message);
+        check_envelope(&message);
+        check_headers(&message);
+        check_content(&message);
+    });
+    assert!(
+        made.get() < 100 || composed.get() >= made.get() / 10,
+        "only {} of {} mails were composed",
+        composed.get(),
+        made.get()
+    );
+}
+
+/// A mail as an application might hand it over; none where already that is refused.
+fn mail(case: &mut Case<'_>) -> Option<Mail> {
+    let mut value = json!({ "to": people(case), "subject": case.word() });
+    let fields = value.as_object_mut().expect("an object");
+    for field in ["from", "cc", "bcc", "reply_to"] {
+        if case.one_in(3) {
+            let people = if field == "from" { Value::from(person(case)) } else { people(case) };
+            fields.insert(field.to_owned(), people);
+        }
+    }
+    if !case.one_in(4) {
+        fields.insert("text".to_owned(), case.text().into());
+    }
+    if case.one_in(3) {
+        // Markup is another matter: what makes text of it has tests of its own.
+        fields.insert("html".to_owned(), case.text().replace('<', "(").into());
+    }
+    if case.one_in(3) {
+        let name = format!("X-{}", case.pick(&["A", "Long-Name", "b"]));
+        fields.insert("headers".to_owned(), json!({ name: case.text() }));
+    }
+    let files = case.below(4).saturating_sub(1);
+    fields.insert("attachments".to_owned(), (0..files).map(|_| file(case)).collect());
+    serde_json::from_value::<Mail>(value).ok().filter(|mail| mail.check().is_ok())
+}
+
+fn people(case: &mut Case<'_>) -> Value {
+    (0..1 + case.below(3)).map(|_| person(case)).collect()
+}
+
+fn person(case: &mut Case<'_>) -> String {
+    let name = case.word().replace('\\', "\\\\").replace('"', "\\\"");
+    let address = *case.pick(&["a@example.net", "b+c@żółw.pl", "ż@example.net", "d@e.example"]);
+    if case.one_in(3) { address.to_owned() } else { format!("\"{name}\" <{address}>") }
+}
+
+fn file(case: &mut Case<'_>) -> Value {
+    let mut file = json!({ "filename": case.word(), "content": STANDARD.encode(case.bytes()) });
+    let fields = file.as_object_mut().expect("an object");
+    if case.one_in(3) {
+        fields.insert("content_type".to_owned(), case.word().into());
+    }
+    if case.one_in(4) {
+        fields.insert("content_id".to_owned(), case.word().into());
+    }
+    file
+}
+
+/// CRLF only, no line past 998; 7-bit but for addresses that are not (RFC 6532).
+fn check_lines(message: &Message) {
+    let text = std::str::from_utf8(&message.bytes).expect("UTF-8");
+    let mail = &message.mail;
+    let mut named = mail.to.iter().chain(&mail.cc).chain(&mail.reply_to).chain([&message.from]);
+    let is_international = named.any(|mailbox| !mailbox.address.as_str().is_ascii());
+    assert!((is_international || text.is_ascii()) && !text.contains('\0') && text.ends_with("\r\n"), "{text:?}");
+    for line in text.split("\r\n") {
+        assert!(line.len() <= 998 && !line.contains(['\r', '\n']), "{line:?}");
+    }
+}
+
+fn check_envelope(message: &Message) {
+    let named: BTreeSet<&str> = message.mail.recipients().iter().map(|address| address.as_str()).collect();
+    let sent: BTreeSet<&str> = message.envelope.rcpt_to.iter().map(EmailAddress::as_str).collect();
+    assert_eq!(sent, named);
+    assert_eq!(sent.len(), message.envelope.rcpt_to.len(), "each once");
+    for address in sent {
+        postroom_smtp::Address::parse(address).expect("an address that a command may hold");
+    }
+}
+
+fn check_headers(message: &Message) {
+    let text = std::str::from_utf8(&message.bytes).expect("UTF-8");
+    let (head, _) = text.split_once("\r\n\r\n").expect("a head");
+    let lines = head.split("\r\n").filter(|line| !line.starts_with([' ', '\t']));
+    let own: Vec<String> = message.mail.headers.keys().map(|name| name.to_lowercase()).collect();
+    let mut seen = BTreeSet::new();
+    for line in lines {
+        let name = line.split_once(':').unwrap_or_else(|| panic!("{line:?} is no header")).0.to_lowercase();
+        let is_body = name == "content-transfer-encoding" || name == "content-disposition" || name == "content-id";
+        assert!(is_body || OURS.contains(&name.as_str()) || own.contains(&name), "{line:?} was put in");
+        assert!(seen.insert(name), "{line:?} stands twice");
+    }
+}
+
+fn check_content(message: &Message) {
+    let read = MessageParser::default().parse(&message.bytes).expect("a message");
+    let (mail, words) = (&message.mail, &message.words);
+    assert_eq!(squeezed(read.subject().unwrap_or_default()), squeezed(&words.subject));
+    assert_eq!(read.message_id(), Some(message.message_id.as_str()));
+    check_people("From", read.from(), std::slice::from_ref(&message.from));
+    check_people("To", read.to(), &mail.to);
+    check_people("Cc", read.cc(), &mail.cc);
+    check_people("Reply-To", read.reply_to(), &mail.reply_to);
+    assert_eq!(read.text_body_count(), 1, "text bodies");
+    assert_eq!(lines(&read.body_text(0).unwrap_or_default()), lines(&words.text));
+    if let Some(html) = &words.html {
+        assert_eq!(lines(&read.body_html(0).unwrap_or_default()), lines(html));
+    }
+    let files: BTreeSet<Vec<u8>> = read.attachments().map(|part| bytes_of(&read, part)).collect();
+    assert_eq!(read.attachments().count(), mail.attachments.len(), "files");
+    assert_eq!(files, mail.attachments.iter().map(|file| file.content.bytes().to_vec()).collect());
+    // A name that looks like an encoded word is read as one by some, against RFC 2047 §5.
+    if !mail.attachments.iter().any(|file| file.filename.contains("=?")) {
+        let names: BTreeSet<String> =
+            read.attachments().map(|part| squeezed(part.attachment_name().unwrap_or_default())).collect();
+        assert_eq!(names, mail.attachments.iter().map(|file| squeezed(&file.filename)).collect(), "names of files");
+    }
+}
+
+/// The bytes of a file, which is base64 whatever its type; the parser would make text of some.
+fn bytes_of(read: &mail_parser::Message<'_>, part: &MessagePart<'_>) -> Vec<u8> {
+    let raw = &read.raw_message()[part.raw_body_offset() as usize..part.raw_end_offset() as usize];
+    let digits: Vec<u8> = raw.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    STANDARD.decode(digits).expect("base64")
+}
+
+fn check_people(header: &str, read: Option<&Addresses<'_>>, named: &[Mailbox]) {
+    let read = read.map(|list| list.iter().collect::<Vec<_>>()).unwrap_or_default();
+    let read: Vec<(String, String)> = read
+        .iter()
+        .filter(|one| one.address().is_some())
+        .map(|one| (squeezed(one.name().unwrap_or_default()), one.address().unwrap_or_default().to_owned()))
+        .collect();
+    let name = |one: &Mailbox| squeezed(one.name.as_deref().unwrap_or_default());
+    let named: Vec<(String, String)> = named.iter().map(|one| (name(one), one.address.to_string())).collect();
+    assert_eq!(read, named, "{header}");
+}
+
+/// Without white space, of which readers of headers make what they like.
+fn squeezed(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace()).collect()
+}
+
+/// The lines of a body, however they end; the end of a message is the end of a line.
+fn lines(text: &str) -> Vec<String> {
+    let unix = text.replace("\r\n", "\n").replace('\r', "\n");
+    unix.trim_end_matches('\n').split('\n').map(str::to_owned).collect()
+}

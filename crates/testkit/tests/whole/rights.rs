@@ -1,0 +1,363 @@
+//! The users of docs/redis.md: each program does all that it can do with the rights of its own, and no more.
+
+use std::{
+    collections::BTreeSet,
+    io::{Read, Write},
+    net::TcpStream,
+    process::Output,
+};
+
+use postroom_testkit::{Action, FakeReceiver, FakeSmtp, Fault, Phase, PrivateRedis, Process, eventually, target_bin};
+
+use crate::{
+    LIMIT, Site,
+    sink::free_port,
+    site::{read, root},
+};
+
+/// A Redis with the users of the page, and a folder where each program runs as its own.
+struct Office {
+    redis: PrivateRedis,
+    site: Site,
+    smtp: FakeSmtp,
+    receiver: FakeReceiver,
+    monitor_port: u16,
+}
+
+/// The lines of the page, with this password in them.
+fn users() -> Vec<Vec<String>> {
+    let page = read("docs/redis.md");
+    let lines = page.lines().filter(|line| line.starts_with("ACL SETUSER postroom-"));
+    let words = |line: &str| line.replace("PASSWORD", "secret").split(' ').map(str::to_owned).collect();
+    lines.map(words).collect()
+}
+
+/// Creates the users. What only a newer server knows is refused by an older one.
+fn create_users(redis: &PrivateRedis) {
+    let created: Vec<String> = users()
+        .iter()
+        .map(|line| {
+            let words: Vec<&str> = line.iter().map(String::as_str).collect();
+            let answer = redis.ask(&words);
+            let is_newer = words[3..] == ["+waitaof"] && answer.contains("Unknown command");
+            assert!(answer == "OK" || is_newer, "{line:?}: {answer}");
+            words[2].to_owned()
+        })
+        .collect();
+    let names: BTreeSet<&str> = created.iter().map(String::as_str).collect();
+    assert_eq!(names, ["postroom-app", "postroom-beat", "postroom-monitor", "postroom-worker"].into());
+    // Nobody gets in without a name.
+    assert_eq!(redis.ask(&["ACL", "SETUSER", "admin", "on", ">secret", "~*", "&*", "+@all"]), "OK");
+}
+
+impl Office {
+    async fn open() -> Self {
+        let redis = PrivateRedis::start().await;
+        create_users(&redis);
+        let smtp = FakeSmtp::start().await;
+        let url = format!("{}?user=postroom-app&pass=secret", redis.url());
+        let site = Site::at(url, "postroom".to_owned()).with("BIND", "127.0.0.1");
+        let templates = root().join("templates").display().to_string();
+        let site = site.with("TEMPLATES_DIR", &templates);
+        site.file("postroom.toml", &configuration(&smtp));
+        site.file("people.csv", "to,name\na@example.org,Ann\nb@example.org,Ben\nc@example.org,Cem\n");
+        site.file("large.txt", &"A line of a large body.\n".repeat(2_000));
+        Self { redis, site, smtp, receiver: FakeReceiver::start(), monitor_port: free_port() }
+    }
+
+    /// Starts a program as its own user.
+    fn start(&self, program: &str) -> Process {
+        let mut command = self.site.command(target_bin(program));
+        command.env("REDIS_URL", format!("{}?user={program}&pass=secret", self.redis.url()));
+        command.env("MONITOR_PORT", self.monitor_port.to_string()).env("LOG_LEVEL", "info");
+        Process::run(command)
+    }
+
+    /// A command whose exit code must be one of these: that the script ran is what counts.
+    fn run(&self, codes: &[i32], args: &[&str]) -> Output {
+        let output = self.site.postroom(args);
+        let code = output.status.code().expect("an exit code");
+        assert!(codes.contains(&code), "postroom {args:?}: {output:?}");
+        output
+    }
+
+    fn send(&self, more: &[&str]) -> String {
+        let usual = ["send", "--subject", "Hi", "--text", "Hello", "--to"];
+        self.site.ok(&[&usual, more].concat()).0
+    }
+
+    fn get(&self, path: &str) -> Option<String> {
+        self.ask(&format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"))
+    }
+
+    /// Presses a button; the form of any page has the token.
+    fn press(&self, act: &str) {
+        let shown = self.get("/queues").expect("the monitor answers");
+        let (_, rest) = shown.split_once("name=\"token\" value=\"").unwrap_or_else(|| panic!("no form in {shown}"));
+        let body = format!("token={}", rest.split('"').next().unwrap_or_default());
+        let head = format!("POST {act} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n", body.len());
+        let kind = "Content-Type: application/x-www-form-urlencoded";
+        let answer = self.ask(&format!("{head}{kind}\r\n\r\n{body}")).expect("the monitor answers");
+        assert!(answer.contains(" 303 "), "{act}: {answer}");
+    }
+
+    fn ask(&self, request: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.monitor_port)).ok()?;
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// What was refused to our users. An older Redis is asked by CONFIG, which no user may.
+    fn refused(&self) -> Vec<String> {
+        let log = self.redis.ask(&["ACL", "LOG"]);
+        let entries = log.split("count\n").skip(1);
+        entries
+            .filter(|entry| !entry.contains("\nconfig|get\n") && !entry.contains("\nconfig\n"))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+fn configuration(smtp: &FakeSmtp) -> String {
+    format!(
+        "[transport.default]\nkind = 'smtp'\nhost = '{}'\nport = {}\nsecurity = 'none'\nconnections = 3\nrate = '1000/s'\n\
+         [transport.inbox]\nkind = 'capture'\n\
+         [queue.kept]\ntransports = ['inbox']\nquota = 1000\nper = 'day'\n\
+         [queue.bulk]\nrate = '1000/s'\n\
+         [domain.'limited.example']\nrate = '1/m'\n\
+         [[schedule]]\nname = 'tick'\nevery = '1s'\nto = ['tick@example.org']\ntemplate = 'newsletter'\n\
+         vars = {{ name = 'Ann', title = 'News', intro = 'Hello' }}\n\
+         [[schedule]]\nname = 'all'\nevery = '1h'\neach = true\nto = ['a@example.org', 'b@example.org']\n\
+         template = 'newsletter'\nvars = {{ name = 'Ann', title = 'News', intro = 'Hello' }}\n",
+        smtp.host(),
+        smtp.port()
+    )
+}
+
+/// Everything that the programs do, each with its own rights; then the server has refused nothing.
+#[tokio::test]
+async fn each_program_can_do_its_work() {
+    let office = Office::open().await;
+    let worker = office.start("postroom-worker");
+    worker.wait_for_line(" serves ", LIMIT).await;
+    let beat = office.start("postroom-beat");
+    let monitor = office.start("postroom-monitor");
+    office.site.is_staffed().await;
+
+    office.smtp.fault(Fault::at(Phase::Rcpt, Action::reply(450, "4.2.1 later")).recipient("later@example.org"));
+    office.smtp.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 nobody")).recipient("never@example.org"));
+    send_all_ways(&office).await;
+    steer(&office);
+    look_around(&office);
+    wait_for_schedules(&office).await;
+    use_the_monitor(&office);
+    stop([worker, beat, monitor]).await;
+    assert_eq!(office.refused(), Vec::<String>::new());
+}
+
+async fn send_all_ways(office: &Office) {
+    office.send(&["ann@example.org", "--wait", "60s"]);
+    office.send(&["ann@example.org", "--durable", "--key", "once"]);
+    office.send(&["ann@example.org", "--html", "<p>Hi</p>", "--queue", "kept", "--wait", "60s"]);
+    office.send(&["x@limited.example"]);
+    office.send(&["y@limited.example"]);
+    office.site.ok(&[
+        "send",
+        "--to",
+        "b@example.org",
+        "--subject",
+        "S",
+        "--text",
+        "@large.txt",
+        "--attach",
+        "large.txt",
+    ]);
+    office.run(&[1], &["send", "--to", "never@example.org", "--subject", "S", "--text", "T", "--wait", "60s"]);
+    let template = ["--template", "newsletter", "--var", "title=News", "--var", "intro=Hi", "--csv", "people.csv"];
+    let bulk = |more: &[&str]| office.site.ok(&[&["bulk"], &template[..], more].concat()).0;
+    let told = office.receiver.url("/hook");
+    let paced = bulk(&["--rate", "600/m", "--notify", &told, "--key", "june", "--durable"]);
+    office.site.ok(&["status", &paced, "--wait", "60s"]);
+    bulk(&["--notify", "boss@example.org", "--strict"]);
+    let told = office.receiver.wait_for(1, LIMIT).await;
+    assert!(told[0].line.starts_with("POST /hook"), "{told:?}");
+}
+
+fn steer(office: &Office) {
+    let later = office.send(&["ann@example.org", "--in", "1h"]);
+    office.site.ok(&["cancel", &later]);
+    office.site.ok(&["retry", &later]);
+    let deferred = office.send(&["later@example.org"]);
+    office.run(&[0, 5], &["status", &deferred, "--wait", "1s"]);
+    office.site.ok(&["retry", &deferred]);
+    office.site.ok(&["cancel", &deferred]);
+    office.run(&[7], &["resolve", &later, "sent"]);
+    office.site.ok(&["pause", "bulk"]);
+    let batch = ["bulk", "--template", "newsletter", "--csv", "people.csv", "--var", "title=N", "--var", "intro=I"];
+    let batch = office.site.ok(&batch).0;
+    for words in [&["pause", &batch][..], &["resume", &batch], &["limits", "set", &batch, "10/m"], &["cancel", &batch]]
+    {
+        office.site.ok(words);
+    }
+    office.site.ok(&["retry", &batch]);
+    for words in
+        [&["resume", "bulk"][..], &["limits", "set", "queue.bulk", "500/s"], &["limits", "unset", "queue.bulk"]]
+    {
+        office.site.ok(words);
+    }
+}
+
+fn look_around(office: &Office) {
+    for words in ["queues", "workers", "limits", "list", "list --batches", "list --state sent", "schedule list"] {
+        office.site.ok(&words.split(' ').collect::<Vec<_>>());
+    }
+    for state in ["scheduled", "queued", "sending", "deferred", "failed", "unknown", "cancelled"] {
+        office.site.ok(&["list", "--state", state]);
+    }
+    office.site.ok(&["list", "--address", "ann@example.org"]);
+    office.site.ok(&["schedule", "run", "tick", "--wait", "60s"]);
+    let batch = office.site.json(&["list", "--batches", "--limit", "1"])["id"].as_str().expect("an id").to_owned();
+    office.site.ok(&["list", "--batch", &batch]);
+    office.run(&[0, 1], &["doctor", "--send-to", "ann@example.org"]);
+}
+
+async fn wait_for_schedules(office: &Office) {
+    eventually(LIMIT, "a schedule has fired", async || {
+        let sent = office.smtp.received();
+        sent.iter().any(|mail| mail.rcpt_to.iter().any(|to| to.contains("tick@"))).then_some(())
+    })
+    .await;
+}
+
+fn use_the_monitor(office: &Office) {
+    let html = ["send", "--to", "ann@example.org", "--subject", "S", "--html", "<p>Hi</p>", "--in", "1h"];
+    let job = office.site.ok(&html).0;
+    office.site.ok(&["pause", "bulk"]);
+    let words = ["bulk", "--template", "newsletter", "--csv", "people.csv", "--var", "title=N", "--var", "intro=I"];
+    let batch = office.site.ok(&words).0;
+    let pages = ["/", "/jobs", "/jobs?state=sent", "/batches", "/queues", "/schedules", "/captured", "/metrics"];
+    let api = ["overview", "jobs", "batches", "queues", "workers", "schedules"].map(|name| format!("/api/{name}"));
+    let own = [
+        format!("/jobs/{job}"),
+        format!("/jobs/{job}/preview"),
+        format!("/batches/{batch}"),
+        format!("/api/jobs/{job}"),
+    ];
+    for page in pages.iter().map(ToString::to_string).chain(api).chain(own) {
+        let shown = office.get(&page).expect("the monitor answers");
+        assert!(shown.contains(" 200 OK"), "{page}: {shown}");
+    }
+    let captured = office.get("/captured").expect("the monitor answers");
+    let id = captured.split("href=\"/captured/").nth(1).and_then(|rest| rest.split('"').next()).expect("a mail");
+    for part in ["", "/preview", "/raw"] {
+        let shown = office.get(&format!("/captured/{id}{part}")).expect("the monitor answers");
+        assert!(shown.contains(" 200 OK"), "{part}: {shown}");
+    }
+    for act in ["cancel", "retry", "cancel"] {
+        office.press(&format!("/jobs/{job}/{act}"));
+    }
+    for act in ["pause", "resume", "cancel"] {
+        office.press(&format!("/batches/{batch}/{act}"));
+    }
+    for act in ["resume", "pause", "resume"] {
+        office.press(&format!("/queues/bulk/{act}"));
+    }
+}
+
+async fn stop(programs: [Process; 3]) {
+    for mut program in programs {
+        program.terminate();
+        let status = program.wait(LIMIT).await;
+        assert!(status.success(), "{status}\n{}", program.stderr());
+    }
+}
+
+/// What somebody with a stolen password can't do.
+#[tokio::test]
+async fn no_user_reaches_further() {
+    let redis = PrivateRedis::start_tcp().await;
+    create_users(&redis);
+    redis.ask(&["SET", "{other:emails}:secret", "1"]);
+    for user in ["postroom-app", "postroom-worker", "postroom-beat", "postroom-monitor"] {
+        let mut session = Session::open(&redis, user);
+        assert_eq!(session.ask("PING"), "+PONG");
+        for command in [
+            "FLUSHALL",
+            "FLUSHDB",
+            "KEYS *",
+            "SCAN 0",
+            "CONFIG GET requirepass",
+            "CONFIG SET requirepass x",
+            "ACL LIST",
+            "ACL SETUSER postroom-app +@all",
+            "CLIENT LIST",
+            "CLIENT KILL TYPE normal",
+            "SHUTDOWN",
+            "SCRIPT FLUSH",
+            "EVAL return(1) 0",
+            "FUNCTION LIST",
+            "MODULE LIST",
+            "MONITOR",
+            "REPLICAOF NO ONE",
+            "SAVE",
+            "PUBLISH x y",
+            "SUBSCRIBE x",
+            "GET {other:emails}:secret",
+            "GET postroom",
+            "SET {postroom2:emails}:x 1",
+            "HGETALL {other:system}:processes",
+        ] {
+            let answer = session.ask(command);
+            let is_unknown = answer.starts_with("-ERR unknown");
+            assert!(answer.starts_with("-NOPERM") || is_unknown, "{user}: {command}: {answer}");
+        }
+    }
+}
+
+/// A connection as a user, with answers of one line.
+struct Session(TcpStream);
+
+impl Session {
+    fn open(redis: &PrivateRedis, user: &str) -> Self {
+        let stream = TcpStream::connect(redis.addr()).expect("Redis listens");
+        stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+        let mut session = Self(stream);
+        assert_eq!(session.ask(&format!("AUTH {user} secret")), "+OK");
+        session
+    }
+
+    fn ask(&mut self, command: &str) -> String {
+        self.0.write_all(format!("{command}\r\n").as_bytes()).expect("it is sent");
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while !line.ends_with(b"\r\n") {
+            self.0.read_exact(&mut byte).expect("an answer");
+            line.push(byte[0]);
+        }
+        String::from_utf8_lossy(&line).trim_end().to_owned()
+    }
+}
+
+/// A right that is missing is a wrong setting: it ends a program with its name, and is not waited out.
+#[tokio::test]
+async fn a_user_without_rights_is_refused() {
+    let redis = PrivateRedis::start().await;
+    assert_eq!(redis.ask(&["ACL", "SETUSER", "ann", "on", ">secret", "~{other:*", "+ping", "+info"]), "OK");
+    let site = Site::at(format!("{}?user=ann&pass=secret", redis.url()), "postroom".to_owned());
+    let site = site.with("MAIL_TRANSPORT", "capture");
+    for (program, args) in
+        [("postroom", &["queues"][..]), ("postroom", &["doctor"]), ("postroom-worker", &[]), ("postroom-beat", &[])]
+    {
+        let mut command = site.command(target_bin(program));
+        command.args(args);
+        let mut process = Process::run(command);
+        let status = process.wait(LIMIT).await;
+        let told = process.stderr();
+        assert_eq!(status.code(), Some(2), "{program}: {told}");
+        for word in ["REDIS_URL", "NOPERM", "docs/redis.md", "user ann", "{postroom:"] {
+            assert!(told.contains(word), "{program} does not say {word:?}: {told}");
+        }
+    }
+}
