@@ -21,6 +21,9 @@ const USERS: [User; 4] = [
     User {
         name: "postroom-app",
         scripts: &[
+            "mend",
+            "peek",
+            "capture",
             "batch_cancel",
             "batch_create",
             "batch_notify",
@@ -58,13 +61,13 @@ const USERS: [User; 4] = [
             "zcard",
             "zrange",
             "zrevrange",
-            "multi",
-            "exec",
         ],
     },
     User {
         name: "postroom-worker",
         scripts: &[
+            "mend",
+            "capture",
             "begin",
             "claim",
             "connections_hold",
@@ -89,12 +92,12 @@ const USERS: [User; 4] = [
         ],
         commands: &[
             "blpop", "get", "hdel", "hget", "hgetall", "hmget", "lpush", "ltrim", "sadd", "set", "zrange", "zrem",
-            "multi", "exec",
         ],
     },
     User {
         name: "postroom-beat",
         scripts: &[
+            "mend",
             "batch_create",
             "batch_seal",
             "content_keep",
@@ -110,6 +113,7 @@ const USERS: [User; 4] = [
     User {
         name: "postroom-monitor",
         scripts: &[
+            "mend",
             "batch_cancel",
             "batch_steer",
             "batches",
@@ -131,6 +135,9 @@ const USERS: [User; 4] = [
             "llen",
             "lrange",
             "mget",
+            "set",
+            "strlen",
+            "unlink",
             "smembers",
             "time",
             "zcard",
@@ -188,7 +195,7 @@ impl User {
 fn commands(source: &str) -> Vec<String> {
     let words = source.split('\'').skip(1).step_by(2);
     let is_command = |word: &&str| word.len() > 2 && word.bytes().all(|b| b.is_ascii_uppercase());
-    let options = ["COUNT", "LIMIT", "WITHSCORES"];
+    let options = ["COUNT", "LIMIT", "MAXLEN", "WITHSCORES", "WRONGTYPE"];
     words.filter(is_command).filter(move |word| !options.contains(word)).map(str::to_lowercase).collect()
 }
 
