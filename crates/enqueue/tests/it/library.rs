@@ -178,11 +178,11 @@ async fn a_sensitive_template_of_a_row_shares_no_variables() {
     let env = [("REDIS_URL", url), ("POSTROOM_PREFIX", prefix)].map(|(name, value)| (name.to_owned(), value)).into();
     let sources = Sources { env, file: Some(("postroom.toml".to_owned(), file)), ..Sources::default() };
     let postroom = Postroom::with_settings(Settings::from_sources(&sources).expect("settings"));
-    let mut shared = Mail { to: Vec::new(), ..mail() };
+    let mut shared = Mail::default();
     shared.vars.insert("token".to_owned(), "s3cret".into());
     let mut input = postroom.bulk(shared).start().await.expect("a batch");
-    let own = |template: Option<&str>| Mail { template: template.map(str::to_owned), ..mail() };
-    input.add(own(None)).await.expect("added");
-    let problem = input.add(own(Some("reset"))).await.expect_err("refused").to_string();
+    input.add(mail()).await.expect("added");
+    let own = Mail { to: mail().to, template: Some("reset".to_owned()), ..Mail::default() };
+    let problem = input.add(own).await.expect_err("refused").to_string();
     assert!(problem.contains("\"reset\" are sensitive"), "{problem}");
 }
