@@ -15,6 +15,7 @@
 mod attempt;
 mod compose;
 mod hint;
+mod html;
 mod http;
 mod message;
 mod rendered;

@@ -1,6 +1,6 @@
 //! The words of a mail.
 
-use crate::templates::text_of_html;
+use crate::html::text_of_html;
 
 /// A mail's words, ready to be composed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,6 @@ mod inline;
 mod library;
 mod shield;
 mod source;
-mod text;
 
 use std::{
     path::{Path, PathBuf},
@@ -17,7 +16,6 @@ use std::{
 use postroom_core::Mail;
 use serde_json::{Map, Value};
 
-pub(crate) use self::text::text_of_html;
 pub use self::{
     catalog::TemplateInfo,
     error::{LoadError, RenderError},

@@ -13,9 +13,8 @@ use super::{
     catalog::{Catalog, Choice},
     inline::with_inlined_css,
     source::{self, Sources},
-    text::text_of_html,
 };
-use crate::{Rendered, rendered::one_line};
+use crate::{Rendered, html::text_of_html, rendered::one_line};
 
 /// Templates that can be rendered.
 #[derive(Debug)]
