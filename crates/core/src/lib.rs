@@ -36,7 +36,7 @@ pub use content::{Content, ContentHash};
 pub use error::{Error, InvalidInput, Result};
 pub use http_url::HttpUrl;
 pub use id::{BatchId, JobId};
-pub use mail::{Attachment, Mail};
+pub use mail::{Attachment, Mail, check_locale};
 pub use outage::Outage;
 pub use payload::Header;
 pub use policy::{Backoff, OnUnknown, Policy};

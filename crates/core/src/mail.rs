@@ -211,6 +211,7 @@ impl Mail {
         if self.subject.as_deref().is_some_and(has_break) {
             return Err(InvalidInput::new("subject", "the subject holds a line break; it may be one line"));
         }
+        self.locale.as_deref().map_or(Ok(()), check_locale)?;
         self.attachments.iter().try_for_each(Attachment::check)?;
         if let Some((name, _)) = self.bodies().find(|(_, body)| !body.is_at_hand()) {
             return Err(InvalidInput::new(
@@ -220,6 +221,21 @@ impl Mail {
         }
         self.headers.iter().try_for_each(|(name, value)| check_header(name, value))
     }
+}
+
+/// Characters of a language: RFC 5646 (4.4.1) has no use for more.
+const LOCALE: usize = 35;
+
+/// Checks the language of a template: words of letters and digits, as in `pl` or `pl-PL`.
+pub fn check_locale(locale: &str) -> Result<(), InvalidInput> {
+    let is_sound = locale.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if is_sound && locale.len() <= LOCALE {
+        return Ok(());
+    }
+    let start: String = locale.chars().take(LOCALE).collect();
+    let problem =
+        format!("{start:?} is no language; it may be one such as pl or pl-PL, of {LOCALE} characters at most");
+    Err(InvalidInput::new("locale", problem))
 }
 
 /// Below that a key of its own takes more than the content.

@@ -2,6 +2,9 @@
 
 use crate::html::text_of_html;
 
+/// HTML that is read in about a millisecond.
+const QUICK: usize = 64 << 10;
+
 /// A mail's words, ready to be composed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendered {
@@ -14,6 +17,11 @@ pub struct Rendered {
 }
 
 impl Rendered {
+    /// Whether it takes no time to make them: a text is made of little HTML, or none.
+    pub(crate) fn is_literal_quick(text: Option<&str>, html: Option<&str>) -> bool {
+        text.is_some() || html.is_none_or(|html| html.len() <= QUICK)
+    }
+
     /// The words of a mail without a template: taken as they are, `{{ braces }}` too.
     #[must_use]
     pub fn literal(subject: &str, text: Option<&str>, html: Option<&str>) -> Self {

@@ -96,14 +96,16 @@ impl Text {
             return;
         }
         self.is_full = self.page.len() + self.links.bytes + words.len() > MOST_BYTES;
-        let words = if self.is_full { &words[..words.floor_char_boundary(MOST_BYTES / 4)] } else { words };
+        let mut words = if self.is_full { &words[..words.floor_char_boundary(MOST_BYTES / 4)] } else { words };
         if let Some(open) = &mut self.links.open
             && open.place.is_none()
             && !words.trim().is_empty()
         {
-            self.page.words(&words[..words.len() - words.trim_start().len()]);
+            let (before, after) = words.split_at(words.len() - words.trim_start().len());
+            self.page.words(before);
             open.place = Some(self.page.place());
             self.page.tail("[");
+            words = after;
         }
         let is_odd = |c: char| c.is_control() && !c.is_ascii_whitespace();
         let plain;

@@ -4,6 +4,8 @@ use std::{fmt, path::PathBuf};
 
 use tera::{Error, ErrorKind, ReportError};
 
+use super::meter::Exceeded;
+
 /// A template that does not exist or does not render.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderError {
@@ -15,7 +17,16 @@ pub struct RenderError {
     pub line: Option<usize>,
     /// What is wrong, with the variable's name.
     pub message: String,
-    missing: bool,
+    kind: Kind,
+}
+
+/// What is to be made of an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Missing,
+    Broken,
+    /// It takes more than a rendering may take.
+    Exceeds,
 }
 
 /// A templates folder that can't be used.
@@ -39,6 +50,14 @@ pub enum LoadError {
         /// What is wrong.
         message: String,
     },
+    /// A folder that is too large, or leads into itself.
+    #[error("{}: {problem}", path.display())]
+    Endless {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it may be.
+        problem: String,
+    },
     /// Files that do not make a template.
     #[error("template {template}: {problem}")]
     Incomplete {
@@ -53,7 +72,17 @@ impl RenderError {
     pub(super) fn missing(template: &str, known: &[String]) -> Self {
         let known = if known.is_empty() { "there are none".into() } else { format!("there are {}", known.join(", ")) };
         let message = format!("there is no such template; {known}");
-        Self { template: template.into(), file: None, line: None, message, missing: true }
+        Self { template: template.into(), file: None, line: None, message, kind: Kind::Missing }
+    }
+
+    pub(super) fn exceeds(template: &str, file: &str, exceeded: Exceeded) -> Self {
+        let (file, message) = (Some(file.into()), exceeded.to_string());
+        Self { template: template.into(), file, line: None, message, kind: Kind::Exceeds }
+    }
+
+    /// Before any file was rendered.
+    pub(super) fn of_variables(template: &str, message: String) -> Self {
+        Self { template: template.into(), file: None, line: None, message, kind: Kind::Broken }
     }
 
     pub(super) fn of_tera(template: &str, file: &str, error: &Error) -> Self {
@@ -63,14 +92,19 @@ impl RenderError {
             file: Some(place.file.unwrap_or_else(|| file.into())),
             line: place.line,
             message: place.message,
-            missing: false,
+            kind: Kind::Broken,
         }
     }
 
     /// Whether there is no template of that name: perhaps it comes with a deploy that has not reached this machine yet.
     #[must_use]
     pub fn is_missing_template(&self) -> bool {
-        self.missing
+        self.kind == Kind::Missing
+    }
+
+    /// Whether it takes more than the rendering was allowed.
+    pub(super) fn is_limit(&self) -> bool {
+        self.kind == Kind::Exceeds
     }
 }
 
@@ -82,6 +116,14 @@ impl LoadError {
             line: place.line,
             message: place.message,
         }
+    }
+
+    pub(super) fn endless(path: impl Into<PathBuf>, problem: impl fmt::Display) -> Self {
+        Self::Endless { path: path.into(), problem: problem.to_string() }
+    }
+
+    pub(super) fn broken(file: &str, message: impl fmt::Display) -> Self {
+        Self::Broken { file: file.into(), line: None, message: message.to_string() }
     }
 
     pub(super) fn unreadable(path: impl Into<PathBuf>, problem: impl fmt::Display) -> Self {

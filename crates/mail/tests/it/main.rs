@@ -1,6 +1,7 @@
 //! Mail from template to transport, read back by an independent parser and received by a fake server.
 
 mod bench;
+mod hostile;
 mod mime;
 mod parser;
 mod resend;

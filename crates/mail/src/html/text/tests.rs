@@ -79,7 +79,8 @@ fn lines_end_between_words_and_words_are_whole() {
 fn a_text_that_nobody_reads_is_cut() {
     let text = text_of_html(&"<p>word <a href=u>x</a>".repeat(200_000));
     assert!(text.len() < 2 * MOST_BYTES && text.contains(CUT) && text.ends_with("[1]: u\n"), "{}", text.len());
-    let text = text_of_html(&(0..200_000).map(|n| format!("<a href=https://example.org/{n}>x</a>")).collect::<String>());
+    let text =
+        text_of_html(&(0..200_000).map(|n| format!("<a href=https://example.org/{n}>x</a>")).collect::<String>());
     assert!(text.len() < 3 * MOST_BYTES && text.contains(CUT), "{}", text.len());
     let text = text_of_html(&"x".repeat(5 * MOST_BYTES));
     assert!(text.len() < 2 * MOST_BYTES, "{}", text.len());

@@ -1,0 +1,57 @@
+//! Variables made ready for rendering.
+
+use serde_json::{Map, Value};
+use tera::Context;
+
+use super::meter::{fits, weight_of_json};
+
+/// Bytes that the variables of a mail may take, each value counted with what holds it.
+const MOST: usize = 32 << 20;
+/// Variables that are copied and shown in no time.
+const FEW: usize = 64 << 10;
+
+/// Variables made ready for rendering, so that mails that share them need not each do it again; clones share what they hold.
+#[derive(Debug, Clone, Default)]
+pub struct Variables {
+    context: Context,
+    bytes: usize,
+    largest: usize,
+}
+
+impl Variables {
+    /// These alone.
+    #[must_use]
+    pub fn of(vars: &Map<String, Value>) -> Self {
+        Self::default().and(vars)
+    }
+
+    /// With these too, which win. Those that are too many are left out, since nothing is rendered with them.
+    pub(super) fn and(mut self, vars: &Map<String, Value>) -> Self {
+        for (name, value) in vars {
+            let bytes = name.len() + weight_of_json(value);
+            self.bytes = self.bytes.saturating_add(bytes);
+            self.largest = self.largest.max(bytes);
+            if self.bytes <= MOST {
+                self.context.insert(name.clone(), value);
+            }
+        }
+        self
+    }
+
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    pub(super) fn are_few(&self) -> bool {
+        self.bytes <= FEW
+    }
+
+    /// Whether they can be rendered by templates whose longest expression makes so many values.
+    pub(super) fn fit(&self, parts: usize) -> Result<(), String> {
+        if self.bytes > MOST {
+            let (bytes, most) = (self.bytes.div_ceil(1 << 20), MOST >> 20);
+            return Err(format!("its variables take {bytes} MB; they may take {most} MB"));
+        }
+        fits(self.largest, parts).map_err(|exceeded| format!("its variables are too large: {exceeded}"))
+    }
+}
