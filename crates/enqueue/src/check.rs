@@ -37,6 +37,24 @@ impl Checker<'_> {
         self.check_size(mail)
     }
 
+    /// The same in some milliseconds; `None` where it takes longer.
+    pub(crate) fn check_quickly(self, mail: &Mail) -> Option<Result<(), Problem>> {
+        match (&mail.template, self.templates) {
+            (Some(_), Some(templates)) => match templates.measure_quickly(mail)? {
+                Ok(Some(bodies)) if self.allows_easily(bodies as u64 + encoded_files(mail)) => {
+                    Some(mail.check().map_err(Problem::Mail))
+                }
+                Ok(_) => None,
+                Err(_) => Some(self.check(mail)),
+            },
+            _ => {
+                let is_quick = mail.content_bytes() < QUICK
+                    && Rendered::is_literal_quick(mail.text.as_deref(), mail.html.as_deref());
+                is_quick.then(|| self.check(mail))
+            }
+        }
+    }
+
     /// How many bytes its bodies have, where that can be told without making them.
     fn measure(self, mail: &Mail) -> Result<Option<usize>, Problem> {
         match (&mail.template, self.templates, &mail.text) {
@@ -74,6 +92,9 @@ impl Checker<'_> {
         )))
     }
 }
+
+/// Contents that are looked at in about a millisecond.
+const QUICK: usize = 1 << 20;
 
 /// About as much as headers take at most, in bytes.
 const HEADERS: u64 = 64 << 10;

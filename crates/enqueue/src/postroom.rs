@@ -10,7 +10,7 @@ use postroom_core::{
     BatchId, BatchReport, Error, InvalidInput, JobId, JobReport, JobState, Mail, QueueName, Settings, Store,
     settings::variables,
 };
-use postroom_mail::{Templates, Transport};
+use postroom_mail::{Templates, Transport, apart};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::{
@@ -32,7 +32,7 @@ pub struct Postroom {
     pub(crate) link: Link,
     pub(crate) transports: Mutex<BTreeMap<String, Arc<Transport>>>,
     pub(crate) together: Arc<Together>,
-    templates: OnceCell<Option<Templates>>,
+    templates: OnceCell<Option<Arc<Templates>>>,
 }
 
 impl Postroom {
@@ -97,10 +97,14 @@ impl Postroom {
 
     /// The templates of this machine, loaded again when they changed; none where there is no such folder.
     pub async fn templates(&self) -> Result<Option<&Templates>> {
+        Ok(self.shared_templates().await?.map(Arc::as_ref))
+    }
+
+    pub(crate) async fn shared_templates(&self) -> Result<Option<&Arc<Templates>>> {
         let folder = &self.settings.templates_dir;
         let load = || async {
             let found = folder.is_dir().then(|| Templates::load(folder)).transpose();
-            found.map_err(|error| unusable(&error))
+            found.map(|found| found.map(Arc::new)).map_err(|error| unusable(&error))
         };
         let templates = self.templates.get_or_try_init(load).await?.as_ref();
         if let Some(templates) = templates {
@@ -118,6 +122,17 @@ impl Postroom {
 
     pub(crate) async fn checker(&self) -> Result<Checker<'_>> {
         Ok(Checker { templates: self.templates().await?, max_size: self.settings.max_message_size })
+    }
+
+    /// Checks a whole mail. What may take long is done apart from the threads of the caller.
+    pub(crate) async fn check(&self, mail: &Mail) -> Result<()> {
+        if let Some(checked) = self.checker().await?.check_quickly(mail) {
+            return checked.map_err(|problem| InvalidInput::from(problem).into());
+        }
+        let (templates, mail) = (self.shared_templates().await?.cloned(), mail.clone());
+        let max_size = self.settings.max_message_size;
+        let checked = apart(move || Checker { templates: templates.as_deref(), max_size }.check(&mail)).await;
+        checked.map_err(|problem| InvalidInput::from(problem).into())
     }
 
     /// Refuses a queue that is neither configured nor served: nobody would ever look at it.

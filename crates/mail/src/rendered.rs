@@ -17,8 +17,9 @@ pub struct Rendered {
 }
 
 impl Rendered {
-    /// Whether it takes no time to make them: a text is made of little HTML, or none.
-    pub(crate) fn is_literal_quick(text: Option<&str>, html: Option<&str>) -> bool {
+    /// Whether it takes no time to make them so: a text is made of little HTML, or none.
+    #[must_use]
+    pub fn is_literal_quick(text: Option<&str>, html: Option<&str>) -> bool {
         text.is_some() || html.is_none_or(|html| html.len() <= QUICK)
     }
 

@@ -81,7 +81,8 @@ mod tests {
         }));
         begins.await.expect("it begins");
         work.abort();
-        assert_eq!(end.recv_timeout(Duration::from_secs(70)), Ok(true));
+        let end = spawn_blocking(move || end.recv_timeout(Duration::from_secs(70)));
+        assert_eq!(end.await.expect("no panic"), Ok(true));
         assert!(!apart(is_abandoned).await, "what comes after it is not");
     }
 

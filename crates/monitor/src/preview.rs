@@ -1,16 +1,22 @@
 //! What a mail says: its own words, or its template's.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use postroom_core::{Mail, QueueName, Store};
-use postroom_mail::{Rendered, Templates};
+use postroom_mail::{Rendered, Templates, apart};
+use tokio::sync::Semaphore;
 
 /// The templates, read when a preview is first asked for: the monitor may run where there are none.
 #[derive(Debug)]
-pub(crate) struct Previews(Arc<Shelf>);
+pub(crate) struct Previews {
+    shelf: Arc<Shelf>,
+    /// One at a time, since each may take much memory.
+    turn: Arc<Semaphore>,
+}
 
 #[derive(Debug)]
 struct Shelf {
@@ -20,10 +26,12 @@ struct Shelf {
 
 impl Previews {
     pub(crate) fn new(folder: PathBuf) -> Self {
-        Self(Arc::new(Shelf { folder, templates: Mutex::new(None) }))
+        let shelf = Arc::new(Shelf { folder, templates: Mutex::new(None) });
+        Self { shelf, turn: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Renders a mail as a worker with these templates would; `Err` tells why that can't be done here.
+    /// Renders a mail as a worker with these templates would; `Err` tells why that can't be done here. It ends when its viewer
+    /// leaves: when the future is dropped.
     pub(crate) async fn render(&self, store: &Store, queue: &QueueName, mut mail: Mail) -> Result<Rendered, String> {
         // Nobody looks into files here.
         mail.attachments.clear();
@@ -31,9 +39,15 @@ impl Previews {
         if let Some(what) = filled.map_err(|error| error.to_string())? {
             return Err(format!("its {what} was large and is not kept any more"));
         }
-        let shelf = Arc::clone(&self.0);
-        let work = tokio::task::spawn_blocking(move || shelf.render(&mail));
-        work.await.unwrap_or_else(|error| Err(format!("it can't be rendered: {error}")))
+        let shelf = Arc::clone(&self.shelf);
+        // Never closed. The turn is the work's: what was left by its viewer is still at it for a moment.
+        let turn = Arc::clone(&self.turn).acquire_owned().await;
+        apart(move || {
+            let _turn = turn;
+            let rendered = catch_unwind(AssertUnwindSafe(|| shelf.render(&mail)));
+            rendered.unwrap_or_else(|_| Err("it can't be rendered: the rendering panicked".to_owned()))
+        })
+        .await
     }
 }
 

@@ -29,10 +29,10 @@ pub(super) const QUICK: Limits =
     Limits { steps: 2_000, kept: 64 << 10, output: 256 << 10, time: Duration::from_millis(10) };
 /// What any rendering takes at most.
 pub(super) const MOST: Limits =
-    Limits { steps: 1_000_000, kept: 32 << 20, output: 32 << 20, time: Duration::from_secs(5) };
+    Limits { steps: 1_000_000, kept: 16 << 20, output: 32 << 20, time: Duration::from_secs(5) };
 
 /// Bytes that the values of one expression may take.
-const EXPRESSION: usize = 96 << 20;
+const EXPRESSION: usize = 64 << 20;
 /// Stack that templates within templates may take.
 const STACK: usize = 512 << 10;
 /// Levels of a list within a list.

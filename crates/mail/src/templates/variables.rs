@@ -38,12 +38,21 @@ impl Variables {
         self
     }
 
-    pub(super) fn context(&self) -> &Context {
-        &self.context
+    /// Bytes that they take, counted with what holds them.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
-    pub(super) fn are_few(&self) -> bool {
-        self.bytes <= FEW
+    /// Whether these too are made ready and shown in no time.
+    #[must_use]
+    pub fn are_few_with(&self, vars: &Map<String, Value>) -> bool {
+        let own: usize = vars.iter().map(|(name, value)| name.len() + weight_of_json(value)).sum();
+        self.bytes.saturating_add(own) <= FEW
+    }
+
+    pub(super) fn context(&self) -> &Context {
+        &self.context
     }
 
     /// Whether they can be rendered by templates whose longest expression makes so many values.
