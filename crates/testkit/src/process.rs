@@ -108,10 +108,19 @@ impl Process {
 
     /// The memory it occupies, in kilobytes (Linux).
     pub fn rss_kb(&self) -> u64 {
+        self.memory_kb("VmRSS:")
+    }
+
+    /// The most memory that it has had, in KiB (Linux only).
+    pub fn peak_rss_kb(&self) -> u64 {
+        self.memory_kb("VmHWM:")
+    }
+
+    fn memory_kb(&self, name: &str) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let status = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("can't read {path}: {error}"));
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a living process has VmRSS");
-        line.trim().trim_end_matches(" kB").parse().expect("VmRSS is a number of kB")
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a living process has it");
+        line.trim().trim_end_matches(" kB").parse().expect("a number of kB")
     }
 
     fn start(mut command: Command, folder: Option<TempDir>) -> Self {

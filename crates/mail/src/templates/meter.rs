@@ -34,7 +34,7 @@ pub(super) const MOST: Limits =
 /// Bytes that the values of one expression may take.
 const EXPRESSION: usize = 64 << 20;
 /// Stack that templates within templates may take.
-const STACK: usize = 512 << 10;
+const STACK: usize = 1 << 20;
 /// Levels of a list within a list.
 const LEVELS: usize = 160;
 /// What a value takes beside its text, in bytes.

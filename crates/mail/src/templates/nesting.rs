@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Files that include each other in a row, and files that extend each other.
-const DEEPEST: usize = 32;
+const DEEPEST: usize = 16;
 /// Branches of conditions in a file, each of which is parsed within the one before.
 const BRANCHES: usize = 1_000;
 

@@ -1,6 +1,7 @@
 //! One scenario for each row of README's table "What is guaranteed".
 
 mod clocks;
+mod content;
 mod crowd;
 mod endings;
 mod limits;
@@ -51,6 +52,7 @@ pub(crate) async fn run(scenario: Scenario, args: &Args) -> Report {
         Scenario::BulkDelay => pace::bulk_delay(play, report).await,
         Scenario::ServerRate => pace::server_rate(play, report).await,
         Scenario::ServerConnections => pace::server_connections(play, report).await,
+        Scenario::HostileContent => content::hostile(play, report).await,
         Scenario::Resend => provider::resend(play, report).await,
         Scenario::UrgentLimited => pace::urgent_limited(play, report).await,
         Scenario::ScheduledCancelled => endings::scheduled_cancelled(play, report).await,
