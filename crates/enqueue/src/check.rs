@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use postroom_core::{InvalidInput, Mail, Mailbox};
-use postroom_mail::{Identity, LoadError, RenderError, Rendered, Templates, compose};
+use postroom_mail::{Identity, LoadError, RenderError, Rendered, Templates, Variables, compose};
 
 /// So many mails of a bulk are looked at before any is queued: what a template lacks for one of them, it lacks for all.
 pub(crate) const HEAD: u64 = 10;
@@ -60,7 +60,10 @@ impl Checker<'_> {
         match (&mail.template, self.templates, &mail.text) {
             (Some(_), Some(templates), _) => templates.measure_mail(mail).map_err(Problem::Template),
             // The worker has its template, this machine has not.
-            (Some(_), None, _) => Ok(Some(0)),
+            (Some(_), None, _) => {
+                let checked = Variables::check(&mail.vars);
+                checked.map(|()| Some(0)).map_err(|problem| Problem::Mail(InvalidInput::new("vars", problem)))
+            }
             (None, _, Some(text)) => Ok(Some(text.len() + mail.html.as_deref().map_or(0, str::len))),
             (None, _, None) => Ok(None),
         }

@@ -119,8 +119,8 @@ impl Library {
 
 impl Engine {
     fn of(sources: Sources) -> Result<Self, LoadError> {
-        let written = compile(&sources)?;
         nesting::check(&sources)?;
+        let written = compile(&sources)?;
         let (metered, parts) = with_meters(&with_inlined_css(sources));
         Ok(Self { sent: compile(&metered)?, written, parts })
     }

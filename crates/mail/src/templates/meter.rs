@@ -200,11 +200,13 @@ fn stack() -> usize {
 pub(super) struct Output<W> {
     out: W,
     len: usize,
+    most: usize,
 }
 
 impl<W: Write> Output<W> {
     pub(super) fn to(out: W) -> Self {
-        Self { out, len: 0 }
+        let most = METER.with_borrow(|meter| meter.as_ref().map_or(usize::MAX, |meter| meter.limits.output));
+        Self { out, len: 0, most }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -219,13 +221,9 @@ impl<W: Write> Output<W> {
 impl<W: Write> Write for Output<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.len += bytes.len();
-        let checked =
-            ask(
-                |meter| {
-                    if self.len > meter.limits.output { Err(Exceeded::Output(meter.limits.output)) } else { Ok(()) }
-                },
-            );
-        checked.map_err(|error| io::Error::other(error.to_string()))?;
+        if self.len > self.most {
+            ask(|_| Err(Exceeded::Output(self.most))).map_err(|error| io::Error::other(error.to_string()))?;
+        }
         self.out.write_all(bytes)?;
         Ok(bytes.len())
     }

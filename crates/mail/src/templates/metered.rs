@@ -1,22 +1,41 @@
 //! Templates that ask whether they may go on.
 //!
 //! tera has no limit on what a template computes. So what is compiled is the author's source with a question in it wherever work or
-//! memory can multiply: at each turn of a loop and each start of a file, block or component; at what is set as a variable; and at
-//! what is shown where output is kept instead of sent. [`functions`](super::functions) has the answers.
+//! memory can multiply: at each turn of a loop; at each start of a component, or of a file or a block that may be shown more than
+//! once; at what is set as a variable; and at what is shown where output is kept instead of sent. [`functions`](super::functions) has the answers.
+
+use std::collections::BTreeSet;
 
 use super::{
     functions::{GO, KEEP, SHOW, STEP},
+    nesting::files_within,
     source::Sources,
     tag::{Kind, Piece, Word, is_name, pieces, words},
 };
 
 /// The same files with questions in them, and how many values their longest expression makes.
 pub(super) fn with_meters(sources: &Sources) -> (Sources, usize) {
+    let calls_super = sources.values().any(|source| calls_super(source));
     // What is included where output is kept, or shown by `super()`, may be any of them.
-    let all_kept = sources.values().any(|source| calls_super(source) || includes_within(source));
-    let metered = sources.iter().map(|(name, source)| (name.clone(), metered(source, all_kept))).collect();
+    let all_kept = calls_super || sources.values().any(|source| includes_within(source));
+    let included: BTreeSet<&str> = sources.values().flat_map(|source| files_within(source, &["include"])).collect();
+    let metered = sources.iter().map(|(name, source)| {
+        let place = Place { is_included: included.contains(name.as_str()), calls_super, all_kept };
+        (name.clone(), metered(source, place))
+    });
+    let metered = metered.collect();
     let parts = sources.values().flat_map(|source| pieces(source)).map(|piece| parts(&piece)).max();
     (metered, parts.unwrap_or(1))
+}
+
+/// How a file is shown.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// By other files: then it may be shown more than once.
+    is_included: bool,
+    /// Whether blocks are shown more than once, by `super()`.
+    calls_super: bool,
+    all_kept: bool,
 }
 
 /// Values that an expression makes at most.
@@ -39,10 +58,10 @@ fn includes_within(source: &str) -> bool {
     })
 }
 
-fn metered(source: &str, all_kept: bool) -> String {
+fn metered(source: &str, place: Place) -> String {
     let extends = pieces(source).any(|piece| keyword(&piece) == "extends");
-    let mut writer = Writer { out: String::with_capacity(source.len() * 5 / 4), kept: 0, blocks: 0, extends, all_kept };
-    if !extends {
+    let mut writer = Writer { out: String::with_capacity(source.len() * 5 / 4), kept: 0, blocks: 0, extends, place };
+    if place.is_included && !extends {
         writer.ask(false, 0);
     }
     let mut pieces = pieces(source).peekable();
@@ -59,7 +78,7 @@ struct Writer {
     kept: usize,
     blocks: usize,
     extends: bool,
-    all_kept: bool,
+    place: Place,
 }
 
 impl Writer {
@@ -105,7 +124,8 @@ impl Writer {
             _ => self.kept = self.kept.saturating_add_signed(keeps(piece)),
         }
         let kept = if self.keeps_output() { text } else { 0 };
-        if matches!(keyword, "for" | "block" | "component") || kept > 0 {
+        let is_start = matches!(keyword, "for" | "component") || keyword == "block" && self.place.calls_super;
+        if is_start || kept > 0 {
             self.ask(piece.trims_after(), kept);
         }
     }
@@ -125,7 +145,7 @@ impl Writer {
     }
 
     fn keeps_output(&self) -> bool {
-        self.kept > 0 || self.all_kept && (!self.extends || self.blocks > 0)
+        self.kept > 0 || self.place.all_kept && (!self.extends || self.blocks > 0)
     }
 }
 
@@ -215,7 +235,8 @@ mod tests {
 
     fn check(source: &str, expected: &str) {
         let expected = expected.replace("STEP", "{{ postroom_step() }}").replace("GO", "postroom_go()");
-        assert_eq!(metered(source, false), expected, "{source}");
+        let place = Place { is_included: true, calls_super: true, all_kept: false };
+        assert_eq!(metered(source, place), expected, "{source}");
     }
 
     #[test]
@@ -240,6 +261,13 @@ mod tests {
         ] {
             check(source, expected);
         }
+    }
+
+    #[test]
+    fn what_is_shown_once_is_not_asked_for() {
+        let source = "{% block b %}{{ a }}{% endblock %}";
+        let place = Place { is_included: false, calls_super: false, all_kept: false };
+        assert_eq!(metered(source, place), source);
     }
 
     #[test]

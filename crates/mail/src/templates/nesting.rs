@@ -13,7 +13,7 @@ const DEEPEST: usize = 16;
 /// Branches of conditions in a file, each of which is parsed within the one before.
 const BRANCHES: usize = 1_000;
 
-/// Refuses what is too deep. tera has found already that no file includes itself.
+/// Refuses what is too deep, before tera parses it. It is for tera to find that a few files include each other in a ring.
 pub(super) fn check(sources: &Sources) -> Result<(), LoadError> {
     for (name, source) in sources {
         let branches = source.matches("elif").count();
@@ -22,7 +22,7 @@ pub(super) fn check(sources: &Sources) -> Result<(), LoadError> {
         }
     }
     let inner: BTreeMap<&str, Vec<&str>> =
-        sources.iter().map(|(name, source)| (name.as_str(), files_within(source))).collect();
+        sources.iter().map(|(name, source)| (name.as_str(), files_within(source, &["include", "extends"]))).collect();
     let mut depths = BTreeMap::new();
     for name in sources.keys() {
         let depth = depth(name, &inner, &mut depths);
@@ -36,13 +36,11 @@ pub(super) fn check(sources: &Sources) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// The files that a file includes or extends.
-fn files_within(source: &str) -> Vec<&str> {
+/// The files that tags of these kinds name.
+pub(super) fn files_within<'a>(source: &'a str, kinds: &[&str]) -> Vec<&'a str> {
     let tags = pieces(source).filter(|piece| piece.kind == Kind::Tag);
     let names = tags.filter_map(|tag| match words(tag.inner)[..] {
-        [first, name, ..] if matches!(first.text, "include" | "extends") => {
-            Some(name.text.trim_matches(['"', '\'', '`']))
-        }
+        [first, name, ..] if kinds.contains(&first.text) => Some(name.text.trim_matches(['"', '\'', '`'])),
         _ => None,
     });
     names.collect()
@@ -52,6 +50,8 @@ fn depth<'a>(name: &'a str, inner: &BTreeMap<&'a str, Vec<&'a str>>, known: &mut
     if let Some(depth) = known.get(name) {
         return *depth;
     }
+    // In a ring it is met again before it is known.
+    known.insert(name, 0);
     let files = inner.get(name).into_iter().flatten();
     let depth = files.map(|file| 1 + depth(file, inner, known)).max().unwrap_or(0);
     known.insert(name, depth);

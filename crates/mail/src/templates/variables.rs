@@ -51,16 +51,25 @@ impl Variables {
         self.bytes.saturating_add(own) <= FEW
     }
 
+    /// Checks that variables are not too many for any template; the error says what they may be.
+    pub fn check(vars: &Map<String, Value>) -> Result<(), String> {
+        check_bytes(vars.iter().map(|(name, value)| name.len() + weight_of_json(value)).sum())
+    }
+
     pub(super) fn context(&self) -> &Context {
         &self.context
     }
 
     /// Whether they can be rendered by templates whose longest expression makes so many values.
     pub(super) fn fit(&self, parts: usize) -> Result<(), String> {
-        if self.bytes > MOST {
-            let (bytes, most) = (self.bytes.div_ceil(1 << 20), MOST >> 20);
-            return Err(format!("its variables take {bytes} MB; they may take {most} MB"));
-        }
+        check_bytes(self.bytes)?;
         fits(self.largest, parts).map_err(|exceeded| format!("its variables are too large: {exceeded}"))
     }
+}
+
+fn check_bytes(bytes: usize) -> Result<(), String> {
+    if bytes <= MOST {
+        return Ok(());
+    }
+    Err(format!("its variables take {} MB; they may take {} MB", bytes.div_ceil(1 << 20), MOST >> 20))
 }

@@ -123,7 +123,8 @@ fn a_template_that_would_never_end_or_fill_the_memory_is_an_error_that_says_so()
     let comprehended = "{{ [1 for a in xs if [1 for b in xs if [1 for c in xs if [1 for d in xs if false]]]] }}";
     let doubled_call =
         "{% component c(n) %}{{ <c n={n} /> }}{{ <c n={n} /> }}{{ <c n={n} /> }}{% endcomponent %}{{ <c n={1} /> }}";
-    let captured_call = "{% component c() %}{% <d> %}{{ <c /> }}{{ <c /> }}{% </d> %}{% endcomponent %}{% component d() %}{{ body }}{{ body }}{% endcomponent %}{{ <c /> }}";
+    let captured_call = "{% component c() %}{% <d> %}{{ <c /> }}{{ <c /> }}{% </d> %}{% endcomponent %}\
+        {% component d() %}{{ body }}{{ body }}{% endcomponent %}{{ <c /> }}";
     for (html, problem) in [
         (&*silent, "its loops have more than 1000000 turns"),
         (&loud, "more than"),

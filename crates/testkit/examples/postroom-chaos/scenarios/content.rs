@@ -4,7 +4,7 @@ use super::Play;
 use crate::crew::{Crew, Post};
 use crate::hostile::{self, Hostile};
 use crate::report::Report;
-use crate::site::Site;
+use crate::site::{Setup, Site};
 use postroom_testkit::{PrivateRedis, Received};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -16,10 +16,13 @@ use tokio::task::JoinSet;
 /// The most that a worker may take.
 const MEMORY_MB: u64 = 300;
 const SHUTDOWN: Duration = Duration::from_secs(5);
+/// What is shown is that leases are renewed, not how short they may be on a machine with much else to do.
+const LEASE: Duration = Duration::from_secs(15);
 
 /// Forty shapes of HTML and templates beside urgent mail; then a stop while some of them are being made.
 pub(super) async fn hostile(play: Play, mut report: Report) -> Report {
-    let site = play.site(PrivateRedis::start().await, None).await;
+    let setup = play.setup(PrivateRedis::start().await);
+    let site = Site::new(Setup { lease: LEASE, ..setup }).await;
     let all = hostile::all(play.scale.pick(15 << 20, 1 << 20));
     all.iter().for_each(|hostile| write_template(&site, hostile));
     let post = Post::worker(10).with(vec![("SHUTDOWN_TIMEOUT".to_owned(), format!("{}s", SHUTDOWN.as_secs()))]);
@@ -29,7 +32,7 @@ pub(super) async fn hostile(play: Play, mut report: Report) -> Report {
     let (p99, longest, unsent) = latencies(&site, &urgent).await;
     report.note(format!("{} urgent mails beside {} hostile ones", urgent.len(), all.len()));
     report.at_most("urgent mails that did not leave", 0, unsent);
-    report.within("99 of 100 urgent mails left", play.scale.seconds(1.0, 5.0), p99);
+    report.within("99 of 100 urgent mails left", play.scale.seconds(1.0, 20.0), p99);
     report.note(format!("the slowest took {:.2} s", longest.unwrap_or_default().as_secs_f64()));
     outcomes(&play, &mut report, &site, &batch, &all).await;
     let lost = crew.logs().lines().filter(|line| line.contains("the lease on")).count();
@@ -158,7 +161,7 @@ async fn stop(play: &Play, report: &mut Report, site: &Arc<Site>, crew: &mut Cre
     }
     let start = Instant::now();
     (0..crew.len()).for_each(|worker| crew.terminate(worker));
-    let limit = SHUTDOWN + play.scale.seconds(4.0, 10.0);
+    let limit = SHUTDOWN + play.scale.seconds(4.0, 15.0);
     for worker in 0..crew.len() {
         let status = crew.ended(worker, limit.saturating_sub(start.elapsed())).await;
         report.within(&format!("worker {} ended by itself", worker + 1), limit, status.map(|_| start.elapsed()));
