@@ -96,7 +96,7 @@ impl Templates {
 
     /// The same where the mail's variables lie over others.
     pub fn render_mail_over(&self, shared: &Variables, mail: &Mail) -> Result<Rendered, RenderError> {
-        self.render_within(meter::MOST, shared.clone().and(&mail.vars), mail)
+        self.render_within(meter::MOST, &shared.clone().and(&mail.vars), mail)
     }
 
     /// The same in some milliseconds and with little memory; `None` where it takes more, or probably does.
@@ -108,16 +108,16 @@ impl Templates {
         if !shared.are_few_with(&mail.vars) {
             return None;
         }
-        let rendered = self.render_within(meter::QUICK, shared.clone().and(&mail.vars), mail);
+        let rendered = self.render_within(meter::QUICK, &shared.clone().and(&mail.vars), mail);
         Some(rendered).filter(|rendered| !rendered.as_ref().is_err_and(RenderError::is_limit))
     }
 
-    fn render_within(&self, limits: Limits, variables: Variables, mail: &Mail) -> Result<Rendered, RenderError> {
+    fn render_within(&self, limits: Limits, variables: &Variables, mail: &Mail) -> Result<Rendered, RenderError> {
         let subject = mail.subject.as_deref();
         let Some(template) = &mail.template else {
             return Ok(Rendered::literal(subject.unwrap_or_default(), mail.text.as_deref(), mail.html.as_deref()));
         };
-        self.library().render(limits, template, &variables, mail.locale.as_deref(), subject)
+        self.library().render(limits, template, variables, mail.locale.as_deref(), subject)
     }
 
     /// How many bytes the bodies of a mail would have once rendered, in less time than rendering takes, since nothing is kept; an error where

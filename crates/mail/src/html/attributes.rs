@@ -13,7 +13,7 @@ const MOST: usize = 48;
 pub(super) fn bounded(html: &str) -> Cow<'_, str> {
     let mut scan = Scan { html, bytes: html.as_bytes(), at: 0 };
     let (mut kept, mut from) = (String::new(), 0);
-    while scan.to_tag() {
+    while scan.find_tag() {
         if let Some(surplus) = scan.pass_tag() {
             kept.push_str(&html[from..surplus]);
             from = scan.at;
@@ -35,7 +35,7 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     /// To the name of the next tag, past comments and the like; `false` at the end.
-    fn to_tag(&mut self) -> bool {
+    fn find_tag(&mut self) -> bool {
         while let Some(open) = self.find(b'<') {
             self.at = open + 1;
             match self.bytes.get(self.at..) {

@@ -1,5 +1,7 @@
 //! What templates ask while they run, and filters whose output can be much more than their input.
 
+#![expect(clippy::needless_pass_by_value, reason = "tera takes functions and filters of this shape only")]
+
 use tera::{Kwargs, State, StringInput, Tera, TeraResult, Value};
 
 use super::meter;

@@ -32,7 +32,7 @@ fn of_template(name: &str) -> Mail {
     mail(json!({"to": "hostile@example.org", "template": name, "vars": {"xs": numbers, "text": "a".repeat(100_000)}}))
 }
 
-fn of_html(html: String) -> Mail {
+fn of_html(html: &str) -> Mail {
     mail(json!({"to": "hostile@example.org", "subject": "s", "html": html}))
 }
 
@@ -55,7 +55,7 @@ fn hostile(bench: &Bench) -> Vec<(Mail, &'static str)> {
     };
     let nested = |open: &str, close: &str| format!("{}x{}", open.repeat(40_000), close.repeat(40_000));
     let html = [nested("<div>", "</div>"), nested("<dl><dt>x<dd>", "</dd></dl>"), "<li>item".repeat(30_000)];
-    templates.into_iter().map(of_template).chain(html.map(|html| (of_html(html), ""))).collect()
+    templates.into_iter().map(of_template).chain(html.map(|html| (of_html(&html), ""))).collect()
 }
 
 fn urgent() -> JobTerms {
