@@ -45,7 +45,7 @@ pub use escape::{Escaped, EscapedLines, acts};
 pub use http_url::HttpUrl;
 pub use id::{BatchId, JobId};
 pub use limited_file::{SETTINGS_FILE, read_at_most, read_file};
-pub use mail::{Attachment, Mail};
+pub use mail::{Attachment, Mail, check_locale};
 pub use outage::Outage;
 pub use payload::Header;
 pub use policy::{Backoff, OnUnknown, Policy};

@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::HashSet};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Body, Content, ContentHash, EmailAddress, Mailbox};
+use crate::{Body, Content, ContentHash, EmailAddress, InvalidInput, Mailbox};
 
 /// A mail, or the part of it that a batch's mails share. Rendering and MIME come later, in the worker.
 ///
@@ -192,6 +192,21 @@ impl Mail {
     fn bodies_mut(&mut self) -> impl Iterator<Item = &mut Body> {
         self.text.iter_mut().chain(&mut self.html)
     }
+}
+
+/// Characters of a language: RFC 5646 (4.4.1) has no use for more.
+const LOCALE: usize = 35;
+
+/// Checks the language of a template: words of letters and digits, as in `pl` or `pl-PL`.
+pub fn check_locale(locale: &str) -> Result<(), InvalidInput> {
+    let is_sound = locale.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if is_sound && locale.len() <= LOCALE {
+        return Ok(());
+    }
+    let start: String = locale.chars().take(LOCALE).collect();
+    let problem =
+        format!("{start:?} is no language; it may be one such as pl or pl-PL, of {LOCALE} characters at most");
+    Err(InvalidInput::new("locale", problem))
 }
 
 /// Below that a key of its own takes more than the content.

@@ -114,6 +114,7 @@ impl<'a> Bulk<'a> {
         announce(store, &queue).await;
         let chunk = Chunk { terms, template: template.clone(), jobs: Vec::with_capacity(CHUNK), bytes: 0 };
         Ok(BulkInput {
+            postroom: self.postroom,
             settings,
             checker: self.postroom.checker().await?,
             shared,
@@ -146,6 +147,7 @@ impl<'a> Bulk<'a> {
 /// A batch whose mails are being added. A few chunks are on their way to Redis while the next one is collected.
 #[derive(Debug)]
 pub struct BulkInput<'a> {
+    postroom: &'a Postroom,
     settings: &'a Settings,
     checker: Checker<'a>,
     shared: Shared,
@@ -208,7 +210,7 @@ impl BulkInput<'_> {
     ///
     /// [`InvalidInput`] for a mail that no worker could send, with its number; nothing of it was added, and the next may be.
     pub async fn add(&mut self, own: Mail) -> Result<()> {
-        self.check(&own)?;
+        self.check(&own).await?;
         self.add_checked(own).await
     }
 
@@ -235,11 +237,18 @@ impl BulkInput<'_> {
         Ok(BulkSummary { total: self.next, known: self.known })
     }
 
-    fn check(&self, own: &Mail) -> Result<(), InvalidInput> {
-        let checked = self.checker.check_over(&self.shared.vars, &self.shared.whole(own)).map_err(InvalidInput::from);
-        checked.map_err(|problem| {
-            let which = format!("mail {}: {}", self.next + 1, problem.problem);
-            InvalidInput::new(problem.field, which)
+    async fn check(&self, own: &Mail) -> Result<()> {
+        let (shared, whole) = (&self.shared.vars, self.shared.whole(own));
+        let checked = match self.checker.check_quickly(shared, &whole) {
+            Some(checked) => checked.map_err(|problem| InvalidInput::from(problem).into()),
+            None => self.postroom.check_apart(shared, &whole).await,
+        };
+        checked.map_err(|error| match error {
+            Error::Core(postroom_core::Error::Invalid(problem)) => {
+                let which = format!("mail {}: {}", self.next + 1, problem.problem);
+                InvalidInput::new(problem.field, which).into()
+            }
+            other => other,
         })
     }
 

@@ -32,12 +32,7 @@ pub(crate) struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    /// Checks a whole mail: recipients, headers, template, size.
-    pub(crate) fn check(self, mail: &Mail) -> Result<(), Problem> {
-        self.check_over(&Variables::default(), mail)
-    }
-
-    /// The same where the mail's variables lie over others.
+    /// Checks a whole mail, whose variables lie over those that a bulk shares: recipients, headers, template, size.
     pub(crate) fn check_over(self, shared: &Variables, mail: &Mail) -> Result<(), Problem> {
         mail.check().map_err(Problem::Mail)?;
         match self.measure(shared, mail)? {
@@ -46,12 +41,34 @@ impl Checker<'_> {
         }
     }
 
+    /// The same in some milliseconds; `None` where it takes longer.
+    pub(crate) fn check_quickly(self, shared: &Variables, mail: &Mail) -> Option<Result<(), Problem>> {
+        if let Err(problem) = mail.check() {
+            return Some(Err(Problem::Mail(problem)));
+        }
+        match (&mail.template, self.templates) {
+            (Some(_), Some(templates)) => match templates.measure_quickly(shared, mail)? {
+                Ok(Some(bodies)) if most_size(mail, bodies) <= self.max_size => Some(Ok(())),
+                Ok(_) => None,
+                Err(_) => Some(self.check_over(shared, mail)),
+            },
+            _ => {
+                let is_quick = mail.content_bytes() < QUICK
+                    && Rendered::is_literal_quick(mail.text.as_deref(), mail.html.as_deref());
+                is_quick.then(|| self.check_over(shared, mail))
+            }
+        }
+    }
+
     /// How many bytes its bodies have, where that can be told without making them.
     fn measure(self, shared: &Variables, mail: &Mail) -> Result<Option<usize>, Problem> {
         match (&mail.template, self.templates, &mail.text) {
             (Some(_), Some(templates), _) => Ok(templates.measure_mail_over(shared, mail)?),
             // The worker has its template, this machine has not.
-            (Some(_), None, _) => Ok(Some(0)),
+            (Some(_), None, _) => {
+                let checked = Variables::check(&mail.vars);
+                checked.map(|()| Some(0)).map_err(|problem| Problem::Mail(InvalidInput::new("vars", problem)))
+            }
             (None, _, Some(text)) => Ok(Some(text.len() + mail.html.as_deref().map_or(0, str::len))),
             (None, _, None) => Ok(None),
         }
@@ -120,6 +137,9 @@ fn most_size(mail: &Mail, bodies: usize) -> u64 {
     let files = encoded_files(mail) + mail.attachments.len() as u64 * PER_FILE;
     bodies as u64 * 16 / 5 + (mailboxes + headers + names) as u64 * 5 + files + FRAME
 }
+
+/// Contents that are looked at in about a millisecond.
+const QUICK: usize = 1 << 20;
 
 /// Its files as they are sent: base64 in lines of 76.
 fn encoded_files(mail: &Mail) -> u64 {

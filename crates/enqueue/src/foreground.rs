@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use postroom_core::{EmailAddress, InvalidInput, JobId, Mail, QueueName, settings::TransportSettings};
 use postroom_mail::{
-    Attempt, BadTransport, Commit, Identity, Message, Rendered, Templates, Transport, Verdict, compose,
+    Attempt, BadTransport, Commit, Identity, Message, Rendered, Templates, Transport, Verdict, apart, compose,
 };
 
 use crate::{NotSent, Options, Postroom, Result, capture::StoreSink};
@@ -28,9 +28,8 @@ impl Postroom {
     pub async fn send_now(&self, mail: &Mail, queue: Option<&QueueName>) -> Result<SentNow> {
         let options = Options { queue: queue.cloned(), ..Options::default() };
         let queue = options.queue(&self.settings, mail.template.as_deref(), QueueName::emails);
-        self.checker().await?.check(mail).map_err(InvalidInput::from)?;
-        let words = self.words(mail).await?;
-        let message = self.message(&Arc::new(mail.clone()), words, &queue)?;
+        self.check(mail).await?;
+        let message = self.message(&Arc::new(mail.clone()), &queue).await?;
         let attempt = self.first_that_takes(&message, &queue).await?;
         judge(message.message_id, attempt).map_err(Into::into)
     }
@@ -51,31 +50,33 @@ impl Postroom {
         }
     }
 
-    async fn words(&self, mail: &Mail) -> Result<Rendered> {
-        let Some(template) = &mail.template else {
-            let subject = mail.subject.as_deref().unwrap_or_default();
-            return Ok(Rendered::literal(subject, mail.text.as_deref(), mail.html.as_deref()));
-        };
-        let no_folder = || {
+    /// Made apart from the threads of the caller.
+    async fn message(&self, mail: &Arc<Mail>, queue: &QueueName) -> Result<Message> {
+        let templates = self.shared_templates().await?.cloned();
+        if let (Some(template), None) = (&mail.template, &templates) {
             let folder = self.settings.templates_dir.display();
-            InvalidInput::new("template", format!("{template} can't be rendered: there is no folder {folder}"))
-        };
-        let templates: &Templates = self.templates().await?.ok_or_else(no_folder)?;
-        Ok(templates.render_mail(mail).map_err(|error| InvalidInput::new("template", error.to_string()))?)
+            let problem = format!("{template} can't be rendered: there is no folder {folder}");
+            return Err(InvalidInput::new("template", problem).into());
+        }
+        let (mail, sender, identity) = (Arc::clone(mail), self.settings.sender.clone(), self.identity(mail, queue));
+        let most = self.settings.max_message_size;
+        let made = apart(move || {
+            let words = words(&mail, templates.as_deref())?;
+            Ok::<_, InvalidInput>(compose(&mail, words, &identity, sender.as_ref())?.within(most)?)
+        });
+        Ok(made.await?)
     }
 
-    fn message(&self, mail: &Arc<Mail>, words: Rendered, queue: &QueueName) -> Result<Message, InvalidInput> {
+    fn identity(&self, mail: &Mail, queue: &QueueName) -> Identity {
         let sender = self.settings.sender.as_ref();
         let domain = mail.from.as_ref().or(sender).map_or("localhost", |from| from.address.domain());
         let id = JobId::new(queue.clone()).to_string();
-        let identity = Identity {
+        Identity {
             message_id: format!("{id}@{domain}"),
             date_ms: Utc::now().timestamp_millis(),
             boundary_seed: JobId::new(queue.clone()).to_string(),
             generation: 0,
-        };
-        let message = compose(mail, words, &identity, sender)?.within(self.settings.max_message_size)?;
-        Ok(message)
+        }
     }
 
     /// Made once for each name, so that its connections serve the next mail too.
@@ -89,6 +90,18 @@ impl Postroom {
         let transport = Arc::new(transport);
         known.insert(name.to_owned(), Arc::clone(&transport));
         Ok(transport)
+    }
+}
+
+fn words(mail: &Mail, templates: Option<&Templates>) -> Result<Rendered, InvalidInput> {
+    match templates {
+        Some(templates) => {
+            templates.render_mail(mail).map_err(|error| InvalidInput::new("template", error.to_string()))
+        }
+        None => {
+            let subject = mail.subject.as_deref().unwrap_or_default();
+            Ok(Rendered::literal(subject, mail.text.as_deref(), mail.html.as_deref()))
+        }
     }
 }
 

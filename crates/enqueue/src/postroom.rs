@@ -10,7 +10,7 @@ use postroom_core::{
     BatchId, BatchReport, Error, InvalidInput, JobId, JobReport, JobState, Mail, QueueName, Settings, Store,
     settings::variables,
 };
-use postroom_mail::{Templates, Transport};
+use postroom_mail::{Templates, Transport, Variables, apart};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::{
@@ -32,7 +32,7 @@ pub struct Postroom {
     pub(crate) link: Link,
     pub(crate) transports: Mutex<BTreeMap<String, Arc<Transport>>>,
     pub(crate) together: Arc<Together>,
-    templates: OnceCell<Option<Templates>>,
+    templates: OnceCell<Option<Arc<Templates>>>,
 }
 
 impl Postroom {
@@ -79,7 +79,11 @@ impl Postroom {
     ///
     /// [`InvalidInput`]: what a worker with the same templates and settings would refuse, by its field.
     pub async fn check(&self, mail: &Mail) -> Result<()> {
-        Ok(self.checker().await?.check(mail).map_err(InvalidInput::from)?)
+        let none = Variables::default();
+        match self.checker().await?.check_quickly(&none, mail) {
+            Some(checked) => Ok(checked.map_err(InvalidInput::from)?),
+            None => self.check_apart(&none, mail).await,
+        }
     }
 
     /// What became of a job.
@@ -106,10 +110,14 @@ impl Postroom {
 
     /// The templates of this machine, loaded again when they changed; none where there is no such folder.
     pub async fn templates(&self) -> Result<Option<&Templates>> {
+        Ok(self.shared_templates().await?.map(Arc::as_ref))
+    }
+
+    pub(crate) async fn shared_templates(&self) -> Result<Option<&Arc<Templates>>> {
         let folder = &self.settings.templates_dir;
         let load = || async {
             let found = folder.is_dir().then(|| Templates::load(folder)).transpose();
-            found.map_err(|error| unusable(&error))
+            found.map(|found| found.map(Arc::new)).map_err(|error| unusable(&error))
         };
         let templates = self.templates.get_or_try_init(load).await?.as_ref();
         if let Some(templates) = templates {
@@ -131,6 +139,17 @@ impl Postroom {
             max_size: self.settings.max_message_size,
             sender: self.settings.sender.as_ref(),
         })
+    }
+
+    /// Checks a mail that takes long to check, apart from the threads of the caller.
+    pub(crate) async fn check_apart(&self, shared: &Variables, mail: &Mail) -> Result<()> {
+        let templates = self.shared_templates().await?.cloned();
+        let (shared, mail, sender) = (shared.clone(), mail.clone(), self.settings.sender.clone());
+        let max_size = self.settings.max_message_size;
+        let checked = apart(move || {
+            Checker { templates: templates.as_deref(), max_size, sender: sender.as_ref() }.check_over(&shared, &mail)
+        });
+        Ok(checked.await.map_err(InvalidInput::from)?)
     }
 
     /// Refuses a queue that is neither configured nor served: nobody would ever look at it.

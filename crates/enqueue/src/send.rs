@@ -46,7 +46,7 @@ impl<'a> SendMail<'a> {
     async fn hand_over(self) -> Result<JobId> {
         let postroom = self.postroom;
         let queue = self.queue();
-        postroom.checker().await?.check(&self.mail).map_err(postroom_core::InvalidInput::from)?;
+        postroom.check(&self.mail).await?;
         let terms = self.options.terms(&postroom.settings, &queue, self.mail.template.as_deref())?;
         postroom.check_queue(&queue).await?;
         let store = postroom.store().await?;

@@ -7,6 +7,9 @@
 //! 3. [`Transport::send`] hands them over and says in one [`Attempt`] what came of it, for each recipient,
 //!    judged by one table ([`Verdict`]).
 //!
+//! Each of the first two ends within limits, whatever the content; what may take long is done apart from the threads that wait for
+//! servers ([`apart`]).
+//!
 //! Beside that it tells URLs of events ([`Webhooks`]).
 //!
 //! It knows no job and no store: what has to be noted before the bytes that commit a mail is a future the caller
@@ -15,6 +18,7 @@
 mod attempt;
 mod compose;
 mod hint;
+mod html;
 mod http;
 mod message;
 mod rendered;
@@ -23,6 +27,7 @@ mod tls;
 mod transport;
 mod verdict;
 mod webhook;
+mod work;
 
 pub use attempt::{Attempt, RecipientOutcome};
 pub use compose::{ComposeError, compose};
@@ -37,3 +42,4 @@ pub use transport::{
 };
 pub use verdict::Verdict;
 pub use webhook::{Webhook, Webhooks};
+pub use work::apart;

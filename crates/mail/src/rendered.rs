@@ -1,6 +1,9 @@
 //! The words of a mail.
 
-use crate::templates::text_of_html;
+use crate::html::text_of_html;
+
+/// HTML that is read in about a millisecond.
+const QUICK: usize = 64 << 10;
 
 /// A mail's words, ready to be composed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +17,12 @@ pub struct Rendered {
 }
 
 impl Rendered {
+    /// Whether it takes no time to make them so: a text is made of little HTML, or none.
+    #[must_use]
+    pub fn is_literal_quick(text: Option<&str>, html: Option<&str>) -> bool {
+        text.is_some() || html.is_none_or(|html| html.len() <= QUICK)
+    }
+
     /// The words of a mail without a template: taken as they are, `{{ braces }}` too.
     #[must_use]
     pub fn literal(subject: &str, text: Option<&str>, html: Option<&str>) -> Self {

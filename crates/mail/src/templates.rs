@@ -2,11 +2,16 @@
 
 mod catalog;
 mod error;
+mod functions;
 mod inline;
 mod library;
+mod meter;
+mod metered;
+mod nesting;
 mod shield;
 mod source;
-mod text;
+mod tag;
+mod variables;
 
 use std::{
     path::{Path, PathBuf},
@@ -17,13 +22,12 @@ use std::{
 use postroom_core::Mail;
 use serde_json::{Map, Value};
 
-pub(crate) use self::text::text_of_html;
 pub use self::{
     catalog::TemplateInfo,
     error::{LoadError, RenderError},
-    library::Variables,
+    variables::Variables,
 };
-use self::{library::Library, source::Stamp};
+use self::{library::Library, meter::Limits, source::Stamp};
 use crate::Rendered;
 
 /// How often the folder is looked at, however often [`Templates::reload_if_changed`] is called.
@@ -81,7 +85,7 @@ impl Templates {
 
     /// Renders a template in a language, or the nearest there is: `pl-PL`, then `pl`, then the one without a language.
     pub fn render(&self, name: &str, vars: &Map<String, Value>, locale: Option<&str>) -> Result<Rendered, RenderError> {
-        self.library().render(name, vars, locale)
+        self.library().render(meter::MOST, name, &Variables::of(vars), locale, None)
     }
 
     /// The words of a mail: of its template, or its own, which are taken as they are. What a worker sends and what a
@@ -92,12 +96,28 @@ impl Templates {
 
     /// The same where the mail's variables lie over others.
     pub fn render_mail_over(&self, shared: &Variables, mail: &Mail) -> Result<Rendered, RenderError> {
-        let own_subject = mail.subject.as_deref();
+        self.render_within(meter::MOST, &shared.clone().and(&mail.vars), mail)
+    }
+
+    /// The same in some milliseconds and with little memory; `None` where it takes more, or probably does.
+    pub fn render_quickly(&self, shared: &Variables, mail: &Mail) -> Option<Result<Rendered, RenderError>> {
+        if mail.template.is_none() {
+            let is_quick = Rendered::is_literal_quick(mail.text.as_deref(), mail.html.as_deref());
+            return is_quick.then(|| self.render_mail(mail));
+        }
+        if !shared.are_few_with(&mail.vars) {
+            return None;
+        }
+        let rendered = self.render_within(meter::QUICK, &shared.clone().and(&mail.vars), mail);
+        Some(rendered).filter(|rendered| !rendered.as_ref().is_err_and(RenderError::is_limit))
+    }
+
+    fn render_within(&self, limits: Limits, variables: &Variables, mail: &Mail) -> Result<Rendered, RenderError> {
+        let subject = mail.subject.as_deref();
         let Some(template) = &mail.template else {
-            return Ok(Rendered::literal(own_subject.unwrap_or_default(), mail.text.as_deref(), mail.html.as_deref()));
+            return Ok(Rendered::literal(subject.unwrap_or_default(), mail.text.as_deref(), mail.html.as_deref()));
         };
-        let vars = shared.clone().and(&mail.vars);
-        self.library().render_with_subject(template, vars, mail.locale.as_deref(), own_subject)
+        self.library().render(limits, template, variables, mail.locale.as_deref(), subject)
     }
 
     /// How many bytes the bodies of a mail would have once rendered, in less time than rendering takes, since nothing is kept; an error where
@@ -108,9 +128,21 @@ impl Templates {
 
     /// The same where the mail's variables lie over others.
     pub fn measure_mail_over(&self, shared: &Variables, mail: &Mail) -> Result<Option<usize>, RenderError> {
+        self.measure_within(meter::MOST, &shared.clone().and(&mail.vars), mail)
+    }
+
+    /// The same in some milliseconds; `None` where it takes more, or probably does.
+    pub fn measure_quickly(&self, shared: &Variables, mail: &Mail) -> Option<Result<Option<usize>, RenderError>> {
+        if !shared.are_few_with(&mail.vars) {
+            return None;
+        }
+        let measured = self.measure_within(meter::QUICK, &shared.clone().and(&mail.vars), mail);
+        Some(measured).filter(|measured| !measured.as_ref().is_err_and(RenderError::is_limit))
+    }
+
+    fn measure_within(&self, limits: Limits, variables: &Variables, mail: &Mail) -> Result<Option<usize>, RenderError> {
         let Some(template) = &mail.template else { return Ok(None) };
-        let vars = shared.clone().and(&mail.vars);
-        self.library().measure(template, vars, mail.locale.as_deref(), mail.subject.is_some())
+        self.library().measure(limits, template, variables, mail.locale.as_deref(), mail.subject.is_some())
     }
 
     /// Loads the folder again if a file in it changed; looks every two seconds at most. When the new state can't be

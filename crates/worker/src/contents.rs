@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use postroom_core::{Content, ContentHash, Error, Mail, QueueName, Result, Store};
+use postroom_mail::Message;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 /// So much of them is kept at hand, but always the last one.
@@ -11,8 +12,8 @@ const MOST_BYTES: usize = 32 << 20;
 const MOST: usize = 500;
 /// What large mails take at a time, in KiB, while they are made and sent.
 const ROOM: u32 = 64 << 10;
-/// A smaller mail needs no room.
-const SMALL: usize = 256 << 10;
+/// A smaller mail needs no room, and is made in no time.
+pub(crate) const SMALL: usize = 256 << 10;
 
 /// Those that were used last.
 #[derive(Debug)]
@@ -70,7 +71,17 @@ impl Contents {
     /// Waits until there is room for a mail with such content. However many mails are sent at a time, a
     /// worker takes no more memory than it has room.
     pub(crate) async fn room_for(&self, mail: &Mail) -> Option<OwnedSemaphorePermit> {
-        let bytes = mail.content_bytes();
+        self.room(mail.content_bytes()).await
+    }
+
+    /// The same for a message that was made of few bytes and has many.
+    pub(crate) async fn room_of(&self, message: &Message) -> Option<OwnedSemaphorePermit> {
+        let mut room = self.room(message.bytes.len()).await;
+        made(&mut room);
+        room
+    }
+
+    async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         if bytes < SMALL {
             return None;
         }

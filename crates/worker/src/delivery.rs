@@ -1,5 +1,6 @@
 //! One claimed job, from its content to its end: render, compose, begin, send, judge, settle.
 
+mod draft;
 mod sending;
 
 use std::{
@@ -11,11 +12,12 @@ use postroom_core::{
     AttemptRecord, BatchId, EmailAddress, Header, InvalidInput, Mail, Priority, Result,
     store::{Claimed, FinishReply, Outcome, Settled},
 };
-use postroom_mail::{Attempt, Identity, Message, Variables, compose};
+use postroom_mail::{Attempt, Identity, Message};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use self::draft::Draft;
 use crate::{
     alerts::About,
     contents,
@@ -114,28 +116,72 @@ impl Delivery {
 
     /// The mail as it is to be sent; `None` where it was settled otherwise.
     async fn ready<'a>(&self, header: &'a Header, mail: Box<Mail>) -> Option<(Before<'a>, Prepared)> {
-        let (mut mail, shared) = match self.whole(header, mail).await {
+        let (mail, shared) = match self.whole(header, mail).await {
             Ok(whole) => whole,
             Err(unprepared) => {
                 self.settle_unprepared(header, &Mail::default(), unprepared).await;
                 return None;
             }
         };
-        let mut room = self.office.contents.room_for(&mail).await;
-        let filled = self.fill(&mut mail).await;
-        let (mail, urgent) = (Arc::new(*mail), header.priority <= Priority::LAST_URGENT);
-        let made = self.office.making.make(urgent, || filled.and_then(|()| self.prepare(&mail, &shared.vars))).await;
+        // Making may take long; a worker that ends does not wait for it.
+        let (mail, made) = tokio::select! {
+            made = self.made(header, mail, &shared) => made,
+            () = self.give_up.cancelled() => (Arc::default(), Err(Unprepared::Away)),
+        };
         match made {
-            Ok((mut message, date_ms)) => {
-                message.urgent = urgent;
-                contents::made(&mut room);
-                Some((self.before(header, &mail), Prepared { message, date_ms, _room: room }))
-            }
+            Ok(prepared) => Some((self.before(header, &mail), prepared)),
             Err(unprepared) => {
                 self.settle_unprepared(header, &mail, unprepared).await;
                 None
             }
         }
+    }
+
+    /// The mail, filled with what is kept apart from it, and what was made of it.
+    async fn made(
+        &self,
+        header: &Header,
+        mut mail: Box<Mail>,
+        shared: &Arc<Shared>,
+    ) -> (Arc<Mail>, Result<Prepared, Unprepared>) {
+        let room = self.office.contents.room_for(&mail).await;
+        let filled = self.fill(&mut mail).await;
+        let mail = Arc::new(*mail);
+        let made = match filled {
+            Ok(()) => self.prepare(header, &mail, shared, room).await,
+            Err(unprepared) => Err(unprepared),
+        };
+        (mail, made)
+    }
+
+    async fn prepare(
+        &self,
+        header: &Header,
+        mail: &Arc<Mail>,
+        shared: &Arc<Shared>,
+        mut room: Option<OwnedSemaphorePermit>,
+    ) -> Result<Prepared, Unprepared> {
+        let urgent = header.priority <= Priority::LAST_URGENT;
+        let (making, draft) = (&self.office.making, self.draft(mail, shared));
+        let quick = match mail.content_bytes() < contents::SMALL {
+            true => making.make(urgent, || draft.make_quickly()).await,
+            false => None,
+        };
+        let mut message = match quick {
+            Some(made) => made?,
+            None => {
+                let (made, leave) = making.make_long(move || draft.make()).await;
+                let message = made?;
+                match room {
+                    Some(_) => contents::made(&mut room),
+                    None => room = self.office.contents.room_of(&message).await,
+                }
+                drop(leave);
+                message
+            }
+        };
+        message.urgent = urgent;
+        Ok(Prepared { message, date_ms: self.date_ms(), _room: room })
     }
 
     /// The mail with what its batch shares; the shared variables stand beside it.
@@ -160,24 +206,18 @@ impl Delivery {
         }
     }
 
-    fn prepare(&self, mail: &Arc<Mail>, shared: &Variables) -> Result<(Message, i64), Unprepared> {
-        let office = &self.office;
-        let words = office.templates.render_mail_over(shared, mail).map_err(|error| {
-            let told = error.to_string();
-            if error.is_missing_template() { Unprepared::TemplateMissing(told) } else { Unprepared::Invalid(told) }
-        })?;
-        let date_ms = self.job.date_ms.unwrap_or(self.now_ms);
-        let sender = office.settings.sender.as_ref();
+    fn draft(&self, mail: &Arc<Mail>, shared: &Arc<Shared>) -> Draft {
         let identity = Identity {
             message_id: self.message_id(mail),
-            date_ms,
+            date_ms: self.date_ms(),
             boundary_seed: self.job.id.to_string(),
             generation: self.job.generation,
         };
-        let most = office.settings.max_message_size;
-        let message = compose(mail, words, &identity, sender).and_then(|message| message.within(most));
-        let message = message.map_err(|error| Unprepared::Invalid(error.to_string()))?;
-        Ok((message, date_ms))
+        Draft { office: Arc::clone(&self.office), mail: Arc::clone(mail), shared: Arc::clone(shared), identity }
+    }
+
+    fn date_ms(&self) -> i64 {
+        self.job.date_ms.unwrap_or(self.now_ms)
     }
 
     /// The one of its first begin; before that, the job's id at the sender's domain.

@@ -17,19 +17,19 @@ fn main() -> ExitCode {
         Err(problem) => return refuse(&problem),
     };
     telemetry::init(&settings.log);
-    let outcome = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads())
-        .enable_all()
-        .build()
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| {
-            // As a task, so that the claimer runs on the threads that the deliveries run on.
-            runtime.block_on(async { tokio::spawn(run(settings, Shutdown::on_signals()?)).await? })
-        });
-    match outcome {
+    match start(settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => refuse(&format_args!("{error:#}")),
     }
+}
+
+fn start(settings: Settings) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads()).enable_all().build()?;
+    // As a task, so that the claimer runs on the threads that the deliveries run on.
+    let outcome = runtime.block_on(async { tokio::spawn(run(settings, Shutdown::on_signals()?)).await? });
+    // What is still being rendered was handed back: it is not waited for.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Half the cores: the other half is for Redis and the kernel. Deliveries wait more than they compute, and the fewer threads

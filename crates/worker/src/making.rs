@@ -1,8 +1,16 @@
 //! When mails are made ready: rendering and composing, the longest that a worker computes in one piece.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
-use tokio::{runtime::Handle, sync::Semaphore, task::yield_now};
+use postroom_mail::apart;
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::yield_now,
+};
 
 /// So many are made before all else has its turn.
 const IN_A_ROW: usize = 4;
@@ -14,12 +22,18 @@ pub(crate) struct Making {
     /// As many at the same time as there are threads.
     turns: Semaphore,
     made: AtomicUsize,
+    /// One at a time of those that take long, since each may take much memory.
+    long: Arc<Semaphore>,
 }
+
+/// The leave to make one that takes long; while it is held, no other is made.
+pub(crate) type Leave = Arc<Option<OwnedSemaphorePermit>>;
 
 impl Making {
     /// For the runtime that this is called on.
     pub(crate) fn new() -> Self {
-        Self { turns: Semaphore::new(Handle::current().metrics().num_workers()), made: AtomicUsize::new(0) }
+        let turns = Semaphore::new(Handle::current().metrics().num_workers());
+        Self { turns, made: AtomicUsize::new(0), long: Arc::new(Semaphore::new(1)) }
     }
 
     /// Makes one when its turn has come; an urgent one at once.
@@ -33,6 +47,21 @@ impl Making {
             yield_now().await;
         }
         make()
+    }
+}
+
+impl Making {
+    /// Makes one that may take long on a thread of its own, when its turn has come. The turn ends when neither the caller nor the
+    /// thread has its leave any more: what was given up is still computed for a moment.
+    pub(crate) async fn make_long<T: Send + 'static>(&self, make: impl FnOnce() -> T + Send + 'static) -> (T, Leave) {
+        // Never closed.
+        let leave = Arc::new(Arc::clone(&self.long).acquire_owned().await.ok());
+        let own = Arc::clone(&leave);
+        let made = apart(move || {
+            let _own = own;
+            make()
+        });
+        (made.await, leave)
     }
 }
 

@@ -6,10 +6,12 @@ use std::{
 };
 
 use postroom_core::{BatchId, Mail, Result, Store};
-use postroom_mail::Variables;
+use postroom_mail::{Variables, apart};
 
 /// Contents at hand at a time; a worker seldom sends more batches at once.
 const KEPT: usize = 32;
+/// And so many bytes of their variables, but always those of the last one.
+const MOST_BYTES: usize = 32 << 20;
 
 /// The shared contents of the batches that are being sent.
 #[derive(Debug, Default)]
@@ -38,9 +40,14 @@ impl SharedContent {
             return Ok(Some(Arc::clone(known)));
         }
         let Some(mail) = store.batch_content(batch).await? else { return Ok(None) };
-        let shared = Arc::new(Shared::from(mail));
+        let shared = match Variables::default().are_few_with(&mail.vars) {
+            true => Shared::from(mail),
+            false => apart(move || Shared::from(mail)).await,
+        };
+        let shared = Arc::new(shared);
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= KEPT {
+        let bytes: usize = kept.values().chain([&shared]).map(|shared| shared.vars.bytes()).sum();
+        if kept.len() >= KEPT || bytes > MOST_BYTES {
             kept.clear();
         }
         kept.insert(batch.clone(), Arc::clone(&shared));

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Attachment, Mail, media_type::is_media_type};
+use super::{Attachment, Mail, check_locale, media_type::is_media_type};
 use crate::{
     InvalidInput, Mailbox,
     bounds::{self, check_name, check_number, check_octets, quoted},
@@ -80,6 +80,7 @@ impl Mail {
         if let Some(template) = &self.template {
             check_octets("template", "the template's name", template, bounds::NAME)?;
         }
+        self.locale.as_deref().map_or(Ok(()), check_locale)?;
         check_vars(&self.vars)
     }
 }

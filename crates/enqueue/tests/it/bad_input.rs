@@ -165,11 +165,11 @@ fn the_size_is_that_of_the_message() {
     send(9_870).refused(2, &["the message would have 10", "MAX_MESSAGE_SIZE allows 10000"]);
 }
 
-/// The text that is made from HTML can be much longer than it: each line of a quotation begins with as many signs as it is deep.
+/// The text that is made from HTML can be much longer than it: each line of a quotation begins with signs that say how deep it is.
 #[test]
 fn the_text_made_from_html_counts() {
-    let desk = Desk::new().with("MAX_MESSAGE_SIZE", "200kB");
+    let desk = Desk::new().with("MAX_MESSAGE_SIZE", "100kB");
     let html = format!("{}{}", "<blockquote>".repeat(30), "a<br>".repeat(5_000));
     let told = desk.run(&["send", "--to", "a@example.org", "--subject", "s", "--html", &html]);
-    told.refused(2, &["the message would have", "MAX_MESSAGE_SIZE allows 200000"]);
+    told.refused(2, &["the message would have", "MAX_MESSAGE_SIZE allows 100000"]);
 }

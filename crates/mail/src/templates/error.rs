@@ -5,6 +5,8 @@ use std::{fmt, path::PathBuf};
 use postroom_core::bounds;
 use tera::{Error, ErrorKind, ReportError};
 
+use super::meter::Exceeded;
+
 /// A template that does not exist or does not render.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderError {
@@ -23,11 +25,13 @@ pub struct RenderError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// The template, or a variable that it needs.
-    Template,
+    Broken,
     /// There is none of that name.
     Missing,
     /// Its subject is too long with these variables.
     LongSubject,
+    /// It takes more than a rendering may take.
+    Exceeds,
 }
 
 /// A templates folder that can't be used.
@@ -51,6 +55,14 @@ pub enum LoadError {
         /// What is wrong.
         message: String,
     },
+    /// A folder that is too large, or leads into itself.
+    #[error("{}: {problem}", path.display())]
+    Endless {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it may be.
+        problem: String,
+    },
     /// Files that do not make a template.
     #[error("template {template}: {problem}")]
     Incomplete {
@@ -68,6 +80,16 @@ impl RenderError {
         Self { template: template.into(), file: None, line: None, message, kind: Kind::Missing }
     }
 
+    pub(super) fn exceeds(template: &str, file: &str, exceeded: Exceeded) -> Self {
+        let (file, message) = (Some(file.into()), exceeded.to_string());
+        Self { template: template.into(), file, line: None, message, kind: Kind::Exceeds }
+    }
+
+    /// Before any file was rendered.
+    pub(super) fn of_variables(template: &str, message: String) -> Self {
+        Self { template: template.into(), file: None, line: None, message, kind: Kind::Broken }
+    }
+
     pub(super) fn of_tera(template: &str, file: &str, error: &Error) -> Self {
         let place = Place::of(error);
         Self {
@@ -75,7 +97,7 @@ impl RenderError {
             file: Some(place.file.unwrap_or_else(|| file.into())),
             line: place.line,
             message: place.message,
-            kind: Kind::Template,
+            kind: Kind::Broken,
         }
     }
 
@@ -96,6 +118,11 @@ impl RenderError {
     pub fn is_missing_template(&self) -> bool {
         self.kind == Kind::Missing
     }
+
+    /// Whether it takes more than the rendering was allowed.
+    pub(super) fn is_limit(&self) -> bool {
+        self.kind == Kind::Exceeds
+    }
 }
 
 impl LoadError {
@@ -106,6 +133,14 @@ impl LoadError {
             line: place.line,
             message: place.message,
         }
+    }
+
+    pub(super) fn endless(path: impl Into<PathBuf>, problem: impl fmt::Display) -> Self {
+        Self::Endless { path: path.into(), problem: problem.to_string() }
+    }
+
+    pub(super) fn broken(file: &str, message: impl fmt::Display) -> Self {
+        Self::Broken { file: file.into(), line: None, message: message.to_string() }
     }
 
     pub(super) fn unreadable(path: impl Into<PathBuf>, problem: impl fmt::Display) -> Self {

@@ -5,9 +5,16 @@
 use css_inline::{CSSInliner, InlineOptions};
 
 use super::{shield::shield, source::Sources};
+use crate::html::Shape;
 
 /// A template extends a template, which may extend another; a ring of them is tera's to refuse.
 const MAX_DEPTH: usize = 16;
+
+/// What is larger or deeper is sent as it was written: inlining builds a tree by recursion and tries each rule on each element.
+const MOST_ELEMENTS: usize = 20_000;
+const DEEPEST_ELEMENT: usize = 100;
+const MOST_TRIES: usize = 5_000_000;
+const DEEPEST_RULE: usize = 30;
 
 /// The same files, each HTML file's elements styled by its own `<style>` and those of the files it extends. A selector
 /// has to match within one file.
@@ -26,6 +33,9 @@ fn inline(source: &str, inherited: &str) -> Option<String> {
         return None;
     }
     let shielded = shield(source)?;
+    if !is_inlined_soon(&shielded.html, inherited) {
+        return None;
+    }
     let inliner = inliner();
     let html = if is_whole_page(source) {
         inliner.inline(&shielded.html)
@@ -38,6 +48,31 @@ fn inline(source: &str, inherited: &str) -> Option<String> {
 fn inliner() -> CSSInliner<'static> {
     let options = InlineOptions { keep_style_tags: true, keep_link_tags: true, ..InlineOptions::default() };
     options.load_remote_stylesheets(false).build()
+}
+
+/// Whether a document and its rules are such that inlining ends soon.
+fn is_inlined_soon(html: &str, inherited: &str) -> bool {
+    let Shape { elements, depth } = Shape::of(html);
+    let own = styles(&html.to_ascii_lowercase());
+    let rules = own.matches(['{', ',']).count() + inherited.matches(['{', ',']).count();
+    elements <= MOST_ELEMENTS
+        && depth <= DEEPEST_ELEMENT
+        && rules.saturating_mul(elements) <= MOST_TRIES
+        && nesting(&own).max(nesting(inherited)) <= DEEPEST_RULE
+}
+
+/// The most brackets that are open at the same place.
+fn nesting(css: &str) -> usize {
+    let (mut open, mut most) = (0_usize, 0);
+    for byte in css.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => open += 1,
+            b')' | b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(open);
+    }
+    most
 }
 
 fn is_whole_page(source: &str) -> bool {

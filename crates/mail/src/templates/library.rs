@@ -1,22 +1,22 @@
 //! One state of the folder, compiled.
 
-use std::{
-    io::{self, Write},
-    path::Path,
-};
+use std::{io, path::Path};
 
-use postroom_core::bounds;
-use serde_json::{Map, Value};
+use postroom_core::{bounds, check_locale};
 use tera::{Context, Error, Tera};
 
 use super::{
     LoadError, RenderError, TemplateInfo,
     catalog::{Catalog, Choice},
+    functions,
     inline::with_inlined_css,
+    meter::{self, Limits, Output},
+    metered::with_meters,
+    nesting,
     source::{self, Sources},
-    text::text_of_html,
+    variables::Variables,
 };
-use crate::{Rendered, rendered::one_line};
+use crate::{Rendered, html::text_of_html, rendered::one_line};
 
 /// Templates that can be rendered.
 #[derive(Debug)]
@@ -29,14 +29,22 @@ pub(super) struct Library {
 struct Engine {
     sent: Tera,
     written: Tera,
+    /// Values that the longest expression makes.
+    parts: usize,
 }
 
-/// Variables made ready for rendering, so that mails that share them need not each do it again; clones share what they hold.
-#[derive(Debug, Clone, Default)]
-pub struct Variables(Context);
+/// What compiling may take of stack: files are parsed, and their CSS is inlined, by recursion.
+const STACK: usize = 64 << 20;
 
 impl Library {
     pub(super) fn load(folder: &Path) -> Result<Self, LoadError> {
+        let folder = folder.to_owned();
+        let loading = std::thread::Builder::new().stack_size(STACK).spawn(move || Self::read(&folder));
+        let loading = loading.map_err(|error| LoadError::unreadable("templates", error))?;
+        loading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    fn read(folder: &Path) -> Result<Self, LoadError> {
         let sources = source::read(folder)?;
         let catalog = Catalog::of(&sources)?;
         let engine = Engine::of(sources)?;
@@ -51,54 +59,56 @@ impl Library {
         self.catalog.get(name).map(|entry| entry.info().clone())
     }
 
+    /// Renders with a subject in place of the template's.
     pub(super) fn render(
         &self,
+        limits: Limits,
         name: &str,
-        vars: &Map<String, Value>,
-        locale: Option<&str>,
-    ) -> Result<Rendered, RenderError> {
-        self.render_with_subject(name, Variables::of(vars), locale, None)
-    }
-
-    /// Renders with a subject in place of the template's.
-    pub(super) fn render_with_subject(
-        &self,
-        name: &str,
-        Variables(context): Variables,
+        variables: &Variables,
         locale: Option<&str>,
         subject: Option<&str>,
     ) -> Result<Rendered, RenderError> {
         let Choice { subject: subject_file, html, text } = self.choose(name, locale)?;
-        let render = |file: &str| self.engine.render(name, file, &context);
-        let subject = match subject {
-            Some(subject) => one_line(subject),
-            None => self.subject(name, subject_file, &context)?,
-        };
-        let html = html.map(render).transpose()?;
-        let text = match text {
-            Some(text) => render(text)?,
-            None => html.as_deref().map(text_of_html).unwrap_or_default(),
-        };
-        Ok(Rendered { subject, html, text })
+        self.fits(name, variables)?;
+        meter::within(limits, self.engine.parts, || {
+            let render = |file: &str| self.engine.render(name, file, variables.context());
+            let subject = match subject {
+                Some(subject) => one_line(subject),
+                None => self.subject(name, subject_file, variables.context())?,
+            };
+            let html = html.map(render).transpose()?;
+            let text = match text {
+                Some(text) => render(text)?,
+                None => html.as_deref().map(text_of_html).unwrap_or_default(),
+            };
+            Ok(Rendered { subject, html, text })
+        })
     }
 
-    /// How many bytes the bodies would have, for less than rendering costs; an error where that would be one. `None` where the text is
-    /// made from the HTML, since nothing else tells how long it gets.
+    /// How many bytes the bodies would have; nothing is kept. `None` where the text is made from the HTML.
     pub(super) fn measure(
         &self,
+        limits: Limits,
         name: &str,
-        Variables(context): Variables,
+        variables: &Variables,
         locale: Option<&str>,
         has_subject: bool,
     ) -> Result<Option<usize>, RenderError> {
         let Choice { subject, html, text } = self.choose(name, locale)?;
         let Some(text) = text else { return Ok(None) };
-        let measure = |file: &str| self.engine.measure(name, file, &context);
-        if !has_subject {
-            self.subject(name, subject, &context)?;
-        }
-        let html = html.map(measure).transpose()?.unwrap_or(0);
-        Ok(Some(html + measure(text)?))
+        self.fits(name, variables)?;
+        meter::within(limits, self.engine.parts, || {
+            let measure = |file: &str| self.engine.measure(name, file, variables.context());
+            if !has_subject {
+                self.subject(name, subject, variables.context())?;
+            }
+            let html = html.map(measure).transpose()?.unwrap_or(0);
+            Ok(Some(html + measure(text)?))
+        })
+    }
+
+    fn fits(&self, name: &str, variables: &Variables) -> Result<(), RenderError> {
+        variables.fit(self.engine.parts).map_err(|problem| RenderError::of_variables(name, problem))
     }
 
     /// The subject in one line, within its bound.
@@ -111,6 +121,9 @@ impl Library {
     }
 
     fn choose(&self, name: &str, locale: Option<&str>) -> Result<Choice<'_>, RenderError> {
+        if let Some(problem) = locale.and_then(|locale| check_locale(locale).err()) {
+            return Err(RenderError::of_variables(name, problem.to_string()));
+        }
         let entry = self.catalog.get(name);
         entry.and_then(|entry| entry.choose(locale)).ok_or_else(|| RenderError::missing(name, &self.names()))
     }
@@ -118,39 +131,42 @@ impl Library {
 
 impl Engine {
     fn of(sources: Sources) -> Result<Self, LoadError> {
+        nesting::check(&sources)?;
         let written = compile(&sources)?;
-        let sent = compile(&with_inlined_css(sources))?;
-        Ok(Self { sent, written })
+        let (metered, parts) = with_meters(&with_inlined_css(sources));
+        Ok(Self { sent: compile(&metered)?, written, parts })
     }
 
     fn render(&self, template: &str, file: &str, context: &Context) -> Result<String, RenderError> {
-        self.sent.render(file, context).map_err(|error| self.explain(template, file, context, error))
+        let mut output = Output::to(Vec::with_capacity(4096));
+        self.render_to(template, file, context, &mut output)?;
+        // tera writes text.
+        Ok(String::from_utf8(output.into_inner()).unwrap_or_default())
     }
 
     fn measure(&self, template: &str, file: &str, context: &Context) -> Result<usize, RenderError> {
-        let mut meter = Meter(0);
-        self.sent.render_to(file, context, &mut meter).map_err(|error| self.explain(template, file, context, error))?;
-        Ok(meter.0)
+        let mut output = Output::to(io::sink());
+        self.render_to(template, file, context, &mut output)?;
+        Ok(output.len())
+    }
+
+    fn render_to(
+        &self,
+        template: &str,
+        file: &str,
+        context: &Context,
+        output: &mut Output<impl io::Write>,
+    ) -> Result<(), RenderError> {
+        self.sent.render_to(file, context, output).map_err(|error| match meter::exceeded() {
+            Some(exceeded) => RenderError::exceeds(template, file, exceeded),
+            None => self.explain(template, file, context, error),
+        })
     }
 
     /// What is wrong, where the author finds it.
     fn explain(&self, template: &str, file: &str, context: &Context, error: Error) -> RenderError {
         let error = self.written.render_to(file, context, io::sink()).err().unwrap_or(error);
         RenderError::of_tera(template, file, &error)
-    }
-}
-
-/// Counts what is written.
-struct Meter(usize);
-
-impl Write for Meter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
@@ -163,22 +179,7 @@ impl std::fmt::Debug for Engine {
 /// Names end in `.html` or `.txt`, so tera escapes the right ones.
 fn compile(sources: &Sources) -> Result<Tera, LoadError> {
     let mut tera = Tera::default();
+    functions::register(&mut tera);
     tera.add_raw_templates(sources.iter()).map_err(|error| LoadError::of_tera(&error))?;
     Ok(tera)
-}
-
-impl Variables {
-    /// These alone.
-    #[must_use]
-    pub fn of(vars: &Map<String, Value>) -> Self {
-        Self::default().and(vars)
-    }
-
-    /// With these too, which win.
-    pub(super) fn and(mut self, vars: &Map<String, Value>) -> Self {
-        for (name, value) in vars {
-            self.0.insert(name.clone(), value);
-        }
-        self
-    }
 }

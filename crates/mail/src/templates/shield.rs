@@ -73,12 +73,27 @@ impl<'a> Shielded<'a> {
         if outline(&self.html) != outline(&html) {
             return None;
         }
-        let restored = self.tags.iter().enumerate().fold(html, |html, (number, tag)| {
-            let mark = mark(number);
-            // As a comment, as an attribute without a value, or as it is.
-            html.replace(&format!("<!--{mark}-->"), tag).replace(&format!("{mark}=\"\""), tag).replace(&mark, tag)
-        });
-        Some(restored)
+        Some(self.restored(&html))
+    }
+
+    /// A mark stands as a comment, as an attribute without a value, or as it is.
+    fn restored(&self, html: &str) -> String {
+        let (mut restored, mut rest) = (String::with_capacity(html.len()), html);
+        while let Some((before, after)) = rest.split_once(MARK) {
+            let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+            let tag = after[..digits].parse().ok().and_then(|number: usize| self.tags.get(number));
+            let (before, after) = match (before.strip_suffix("<!--"), after[digits..].strip_prefix("x-->")) {
+                (Some(before), Some(after)) => (before, after),
+                _ => {
+                    let after = after[digits..].strip_prefix('x').unwrap_or(&after[digits..]);
+                    (before, after.strip_prefix("=\"\"").unwrap_or(after))
+                }
+            };
+            restored.push_str(before);
+            restored.push_str(tag.copied().unwrap_or_default());
+            rest = after;
+        }
+        restored + rest
     }
 }
 

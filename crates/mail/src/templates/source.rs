@@ -2,32 +2,55 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs::{self, File, Metadata},
+    io::Read,
     path::{Path, PathBuf},
     time::SystemTime,
 };
-
-use postroom_core::{SETTINGS_FILE, read_file};
 
 use super::LoadError;
 
 /// The text of each `.html` and `.txt` file, by its path in the folder with `/` between the parts.
 pub(super) type Sources = BTreeMap<String, String>;
 
+/// Bytes of one file, and of all of them.
+const MOST_BYTES: u64 = 2 << 20;
+const MOST_BYTES_IN_ALL: usize = 16 << 20;
+/// Files and folders, whatever they are.
+const MOST_ENTRIES: usize = 10_000;
+
 /// What the folder looks like from outside: it changes when a file does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamp(Vec<(PathBuf, u64, Option<SystemTime>)>);
 
 pub(super) fn read(folder: &Path) -> Result<Sources, LoadError> {
-    let mut sources = Sources::new();
+    let (mut sources, mut bytes) = (Sources::new(), 0);
     for path in files(folder)? {
-        let bytes = read_file(&path, SETTINGS_FILE).map_err(|error| LoadError::unreadable(&path, error))?;
-        let text = String::from_utf8(bytes).map_err(|_| LoadError::unreadable(&path, "it is not UTF-8"))?;
+        let text = read_file(&path)?;
+        bytes += text.len();
+        if bytes > MOST_BYTES_IN_ALL {
+            let most = MOST_BYTES_IN_ALL >> 20;
+            return Err(LoadError::endless(folder, format!("its files have more than {most} MB together")));
+        }
         let name = name_of(folder, &path).ok_or_else(|| LoadError::unreadable(&path, "its name is not UTF-8"))?;
         // Windows editors; a mark at the start would end up in a subject.
         sources.insert(name, text.trim_start_matches('\u{feff}').to_owned());
     }
     Ok(sources)
+}
+
+fn read_file(path: &Path) -> Result<String, LoadError> {
+    let unreadable = |error| LoadError::unreadable(path, error);
+    // A pipe would be waited for, a device be read for ever.
+    if !fs::metadata(path).is_ok_and(|meta| meta.is_file() || meta.is_dir()) && path.exists() {
+        return Err(LoadError::unreadable(path, "it is no ordinary file"));
+    }
+    let mut text = String::new();
+    File::open(path).map_err(unreadable)?.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(LoadError::endless(path, format!("it has more than {} MB", MOST_BYTES >> 20)));
+    }
+    Ok(text)
 }
 
 impl Stamp {
@@ -43,27 +66,56 @@ impl Stamp {
 
 /// All `.html` and `.txt` files in the folder and its folders, sorted. Hidden ones are an editor's.
 fn files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
-    let mut found = Vec::new();
     // Whoever sends plain mail only needs no folder; it is taken in when it appears.
     if !folder.exists() {
-        return Ok(found);
+        return Ok(Vec::new());
     }
-    let mut waiting = vec![folder.to_owned()];
-    while let Some(folder) = waiting.pop() {
-        let unreadable = |error| LoadError::unreadable(&folder, error);
-        for entry in fs::read_dir(&folder).map_err(unreadable)? {
-            let path = entry.map_err(unreadable)?.path();
-            if is_hidden(&path) {
-                continue;
-            } else if path.is_dir() {
-                waiting.push(path);
-            } else if path.extension().is_some_and(|ext| ext == "html" || ext == "txt") {
-                found.push(path);
-            }
+    let mut walk = Walk { entries: 0, found: Vec::new(), open: Vec::new() };
+    walk.folder(folder)?;
+    walk.found.sort();
+    Ok(walk.found)
+}
+
+/// A way through folders.
+struct Walk {
+    entries: usize,
+    found: Vec<PathBuf>,
+    /// The folders on the way to here, without symbolic links.
+    open: Vec<PathBuf>,
+}
+
+impl Walk {
+    fn folder(&mut self, folder: &Path) -> Result<(), LoadError> {
+        let unreadable = |error| LoadError::unreadable(folder, error);
+        let real = fs::canonicalize(folder).map_err(unreadable)?;
+        if self.open.contains(&real) {
+            let problem = format!("it is a symbolic link that leads back to {}, which holds it", real.display());
+            return Err(LoadError::endless(folder, problem));
         }
+        self.open.push(real);
+        for entry in fs::read_dir(folder).map_err(unreadable)? {
+            self.entry(entry.map_err(unreadable)?.path())?;
+        }
+        self.open.pop();
+        Ok(())
     }
-    found.sort();
-    Ok(found)
+
+    fn entry(&mut self, path: PathBuf) -> Result<(), LoadError> {
+        self.entries += 1;
+        if self.entries > MOST_ENTRIES {
+            return Err(LoadError::endless(path, format!("it comes after {MOST_ENTRIES} other files and folders")));
+        }
+        if is_hidden(&path) {
+            return Ok(());
+        }
+        if fs::metadata(&path).as_ref().is_ok_and(Metadata::is_dir) {
+            return self.folder(&path);
+        }
+        if path.extension().is_some_and(|ext| ext == "html" || ext == "txt") {
+            self.found.push(path);
+        }
+        Ok(())
+    }
 }
 
 fn is_hidden(path: &Path) -> bool {

@@ -3,6 +3,7 @@
 mod bench;
 mod full_disk;
 mod fuzz;
+mod hostile;
 mod mime;
 mod parser;
 mod replies;

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::{NAMES, mail};
 
-fn folder(files: &[(&str, &str)]) -> TempDir {
+pub(crate) fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     for (name, text) in files {
         write(folder.path(), name, text);

@@ -8,6 +8,7 @@ mod captured;
 mod outage;
 mod pages;
 mod password;
+mod preview;
 mod process;
 mod site;
 mod slow_clients;

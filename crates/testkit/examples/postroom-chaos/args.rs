@@ -106,6 +106,8 @@ pub(crate) enum Scenario {
     ServerRate,
     /// A server that takes three connections
     ServerConnections,
+    /// HTML and templates that would take for ever or all memory, beside urgent mail
+    HostileContent,
     /// The provider Resend takes two requests a second
     Resend,
     /// 2,000 clients that never finish a request at each port, then wrong passwords from 10,000 addresses

@@ -70,6 +70,11 @@ impl Crew {
         format!("{} {}", self.posts[index].program.trim_start_matches("postroom-"), index + 1)
     }
 
+    /// The most memory that it has taken, in MB.
+    pub(crate) fn peak_mb(&self, index: usize) -> u64 {
+        self.members[index].peak_rss_kb() / 1024
+    }
+
     /// The id under which a worker claims, as its log says.
     pub(crate) fn worker_id(&self, index: usize) -> Option<String> {
         let said = self.members[index].stderr();

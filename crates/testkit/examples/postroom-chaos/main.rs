@@ -5,6 +5,7 @@ mod account;
 mod args;
 mod crew;
 mod fault;
+mod hostile;
 mod load;
 mod report;
 mod scale;

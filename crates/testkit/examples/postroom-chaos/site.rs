@@ -119,6 +119,15 @@ impl Site {
         path
     }
 
+    /// Puts a template into the folder of templates.
+    pub(crate) fn template(&self, name: &str, html: &str) {
+        let folder = self.folder.path().join("templates").join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for (file, text) in [("subject.txt", name), ("body.html", html)] {
+            std::fs::write(folder.join(file), text).expect("a file");
+        }
+    }
+
     /// A worker was killed: what it held is not being sent any more.
     pub(crate) fn bury(&self, worker: String) {
         self.dead.lock().unwrap_or_else(PoisonError::into_inner).insert(worker);

@@ -15,11 +15,12 @@ const AT_A_TIME: usize = 5;
 const VOID: i32 = 3;
 const LIMIT: Duration = Duration::from_secs(240);
 
-const RUNS: [&[&str]; 31] = [
+const RUNS: [&[&str]; 32] = [
     // The longest first.
     &["--seed", "1", "--minutes", "0.25", "--jobs", "900"],
     &["--seed", "2", "--minutes", "0.25", "--jobs", "900", "--on-unknown", "resend"],
     &["million-due"],
+    &["hostile-content"],
     &["redis-stopped"],
     &["redis-cut-back"],
     &["redis-killed"],

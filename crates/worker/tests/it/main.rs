@@ -6,6 +6,7 @@ mod bench;
 mod endings;
 mod fallback;
 mod files;
+mod hostile;
 mod limits;
 mod logs;
 mod notices;

@@ -2,6 +2,7 @@
 
 mod clients;
 mod clocks;
+mod content;
 mod crowd;
 mod damage;
 mod endings;
@@ -53,6 +54,7 @@ pub(crate) async fn run(scenario: Scenario, args: &Args) -> Report {
         Scenario::BulkDelay => pace::bulk_delay(play, report).await,
         Scenario::ServerRate => pace::server_rate(play, report).await,
         Scenario::ServerConnections => pace::server_connections(play, report).await,
+        Scenario::HostileContent => content::hostile(play, report).await,
         Scenario::Resend => provider::resend(play, report).await,
         Scenario::UrgentLimited => pace::urgent_limited(play, report).await,
         Scenario::DamagedRecords => damage::records(play, report).await,

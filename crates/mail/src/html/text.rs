@@ -1,0 +1,310 @@
+//! Plain text for mails that have none.
+
+use std::{cell::RefCell, collections::HashMap};
+
+use html5ever::{
+    Attribute, LocalName,
+    tokenizer::{Tag, TagKind, Token, TokenSink, TokenSinkResult},
+};
+
+use super::{
+    Reader,
+    page::Page,
+    raw, read,
+    skip::{Passed, Skip, is_block},
+};
+
+/// Bytes of a text that is made; what follows in the HTML is left out. It is more than anybody reads.
+const MOST_BYTES: usize = 1 << 20;
+/// Levels of lists that are counted each.
+const MOST_LISTS: usize = 64;
+/// The last line of a text that is too long.
+const CUT: &str = "[...]\n";
+
+/// The text of an HTML body, its links listed below. Layout tables are read cell by cell; lines end between words.
+pub(crate) fn text_of_html(html: &str) -> String {
+    read(html, TextReader::default()).0.into_inner().into_text()
+}
+
+#[derive(Debug, Default)]
+struct TextReader(RefCell<Text>);
+
+/// What was read so far.
+#[derive(Debug, Default)]
+struct Text {
+    page: Page,
+    links: Links,
+    skip: Option<Skip>,
+    /// The lists that are open: the next number of those that have numbers.
+    lists: Vec<Option<i64>>,
+    /// How many more are.
+    more_lists: usize,
+    /// Elements whose lines stay as they are.
+    preformatted: usize,
+    is_full: bool,
+}
+
+/// What the text refers to.
+#[derive(Debug, Default)]
+struct Links {
+    /// In the order of their numbers.
+    urls: Vec<String>,
+    numbers: HashMap<String, usize>,
+    bytes: usize,
+    open: Option<Open>,
+}
+
+/// A link that is being read, and where its words begin.
+#[derive(Debug)]
+struct Open {
+    url: String,
+    place: Option<usize>,
+}
+
+impl Reader for TextReader {
+    fn is_done(&self) -> bool {
+        self.0.borrow().is_full
+    }
+}
+
+impl TokenSink for TextReader {
+    type Handle = ();
+
+    fn process_token(&self, token: Token, _line: u64) -> TokenSinkResult<()> {
+        let mut text = self.0.borrow_mut();
+        match token {
+            Token::CharacterTokens(words) => text.words(&words),
+            Token::TagToken(tag) => {
+                text.tag(&tag);
+                if tag.kind == TagKind::StartTag {
+                    return raw::after(&tag.name);
+                }
+            }
+            Token::DoctypeToken(_)
+            | Token::CommentToken(_)
+            | Token::NullCharacterToken
+            | Token::EOFToken
+            | Token::ParseError(_) => {}
+        }
+        TokenSinkResult::Continue
+    }
+}
+
+impl Text {
+    fn words(&mut self, words: &str) {
+        if self.skip.is_some() || self.is_full {
+            return;
+        }
+        self.is_full = self.page.len() + self.links.bytes + words.len() > MOST_BYTES;
+        let mut words = if self.is_full { &words[..words.floor_char_boundary(MOST_BYTES / 4)] } else { words };
+        if let Some(open) = &mut self.links.open
+            && open.place.is_none()
+            && !words.trim().is_empty()
+        {
+            let (before, after) = words.split_at(words.len() - words.trim_start().len());
+            self.page.words(before);
+            open.place = Some(self.page.place());
+            self.page.tail("[");
+            words = after;
+        }
+        let is_odd = |c: char| c.is_control() && !c.is_ascii_whitespace();
+        let plain;
+        let words = if words.contains(is_odd) {
+            plain = words.replace(is_odd, "");
+            &plain
+        } else {
+            words
+        };
+        if self.preformatted > 0 { self.page.lines(words) } else { self.page.words(words) }
+    }
+
+    fn tag(&mut self, tag: &Tag) {
+        if let Some(skip) = &mut self.skip {
+            let passed = match tag.kind {
+                TagKind::StartTag => skip.start(&tag.name),
+                TagKind::EndTag => skip.end(&tag.name),
+            };
+            if passed != Passed::Within {
+                self.skip = None;
+            }
+            if passed != Passed::Beyond {
+                return;
+            }
+        }
+        match tag.kind {
+            TagKind::StartTag => self.start(tag),
+            TagKind::EndTag => self.end(&tag.name),
+        }
+    }
+
+    fn start(&mut self, tag: &Tag) {
+        self.skip = Skip::from(tag);
+        if self.skip.is_some() {
+            return;
+        }
+        match &*tag.name {
+            "br" => self.page.line_break(),
+            "a" => self.open_link(tag),
+            "img" => self.words(&format!(" {} ", attribute(&tag.attrs, "alt").unwrap_or_default())),
+            "ul" | "menu" => self.open_list(None),
+            "ol" => self.open_list(Some(attribute(&tag.attrs, "start").and_then(|n| n.parse().ok()).unwrap_or(1))),
+            "li" => self.item(),
+            "dd" => {
+                self.page.block(1);
+                self.page.indent = self.list_indent() + 2;
+            }
+            "blockquote" => {
+                self.page.block(2);
+                self.page.quotes += 1;
+            }
+            "pre" | "listing" | "xmp" | "textarea" => {
+                self.block(&tag.name);
+                self.preformatted += 1;
+            }
+            "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => {
+                self.page.block(2);
+                let level = tag.name.bytes().last().map_or(1, |digit| usize::from(digit - b'0'));
+                self.page.mark(&format!("{} ", "#".repeat(level)), false);
+            }
+            _ => self.block(&tag.name),
+        }
+    }
+
+    fn end(&mut self, name: &LocalName) {
+        match &**name {
+            "a" => self.close_link(),
+            "ul" | "ol" | "menu" => self.close_list(),
+            "dd" | "dl" => {
+                self.block(name);
+                self.page.indent = self.list_indent();
+            }
+            "blockquote" => {
+                self.page.block(2);
+                self.page.quotes = self.page.quotes.saturating_sub(1);
+            }
+            "pre" | "listing" | "xmp" | "textarea" => {
+                self.block(name);
+                self.preformatted = self.preformatted.saturating_sub(1);
+            }
+            "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => {
+                self.page.block(2);
+                self.page.mark("", false);
+            }
+            _ => self.block(name),
+        }
+    }
+
+    fn block(&mut self, name: &str) {
+        match name {
+            "p" | "pre" | "hr" | "dl" | "figure" | "listing" | "xmp" => self.page.block(2),
+            "dt" => {
+                self.page.block(1);
+                self.page.indent = self.list_indent();
+            }
+            _ if is_block(name) => self.page.block(1),
+            _ => {}
+        }
+    }
+
+    fn open_list(&mut self, first: Option<i64>) {
+        self.page.block(if self.lists.is_empty() { 2 } else { 1 });
+        if self.lists.len() < MOST_LISTS {
+            self.lists.push(first);
+        } else {
+            self.more_lists += 1;
+        }
+        self.page.indent = self.list_indent();
+    }
+
+    fn close_list(&mut self) {
+        match self.more_lists.checked_sub(1) {
+            Some(fewer) => self.more_lists = fewer,
+            None => drop(self.lists.pop()),
+        }
+        self.page.block(if self.lists.is_empty() { 2 } else { 1 });
+        self.page.mark("", false);
+        self.page.indent = self.list_indent();
+    }
+
+    fn item(&mut self) {
+        self.page.block(1);
+        self.page.indent = self.list_indent();
+        match self.lists.last_mut() {
+            Some(Some(next)) => {
+                self.page.mark(&format!("{next}. "), true);
+                *next = next.saturating_add(1);
+            }
+            Some(None) | None => self.page.mark("* ", true),
+        }
+    }
+
+    fn list_indent(&self) -> usize {
+        self.lists.iter().map(|list| if list.is_some() { 3 } else { 2 }).sum()
+    }
+
+    fn open_link(&mut self, tag: &Tag) {
+        self.close_link();
+        let url = attribute(&tag.attrs, "href").map(in_one_word).filter(|url| leads_somewhere(url));
+        self.links.open = url.map(|url| Open { url, place: None });
+    }
+
+    fn close_link(&mut self) {
+        let Some(Open { url, place: Some(place) }) = self.links.open.take() else { return };
+        let shown = self.page.since(place + 1);
+        if shown == url || url.strip_prefix("mailto:") == Some(shown) {
+            self.page.take_out(place);
+        } else if self.links.bytes + url.len() <= MOST_BYTES {
+            let number = self.links.number(url);
+            self.page.tail(&format!("][{number}]"));
+        } else {
+            self.is_full = true;
+            self.page.tail("]");
+        }
+    }
+
+    fn into_text(mut self) -> String {
+        self.close_link();
+        let mut text = self.page.into_text();
+        if self.is_full {
+            text.push_str(CUT);
+        }
+        if !self.links.urls.is_empty() {
+            text.push('\n');
+        }
+        for (number, url) in self.links.urls.iter().enumerate() {
+            text.push_str(&format!("[{}]: {url}\n", number + 1));
+        }
+        text
+    }
+}
+
+impl Links {
+    /// The number of a URL, from 1; the same for the same URL.
+    fn number(&mut self, url: String) -> usize {
+        if let Some(known) = self.numbers.get(&url) {
+            return *known;
+        }
+        self.bytes += url.len() + 8;
+        self.urls.push(url.clone());
+        self.numbers.insert(url, self.urls.len());
+        self.urls.len()
+    }
+}
+
+fn attribute<'a>(attributes: &'a [Attribute], name: &str) -> Option<&'a str> {
+    attributes.iter().find(|attribute| &*attribute.name.local == name).map(|attribute| &*attribute.value)
+}
+
+/// A URL without line breaks, its spaces escaped.
+fn in_one_word(url: &str) -> String {
+    let url = url.trim().replace(|c: char| c.is_control(), "");
+    if url.contains(char::is_whitespace) { url.replace(char::is_whitespace, "%20") } else { url }
+}
+
+fn leads_somewhere(url: &str) -> bool {
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    !url.is_empty() && !url.starts_with('#') && !scheme.eq_ignore_ascii_case("javascript")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+//! What a rendering may take: time, loops, memory, stack. Templates ask here while they run ([`metered`](super::metered) makes
+//! them), so a template that would never end, or fill the memory, ends as an error.
+
+use std::{
+    cell::RefCell,
+    fmt,
+    io::{self, Write},
+    time::{Duration, Instant},
+};
+
+use tera::Value;
+
+use crate::work;
+
+/// What a rendering may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Turns of loops, and starts of files, blocks and components.
+    pub(super) steps: usize,
+    /// Bytes of all that is kept in variables on the way.
+    pub(super) kept: usize,
+    /// Bytes of what comes out, each body for itself.
+    pub(super) output: usize,
+    pub(super) time: Duration,
+}
+
+/// What a rendering takes that need not be done elsewhere: so much is done where a mail is made anyway.
+pub(super) const QUICK: Limits =
+    Limits { steps: 2_000, kept: 64 << 10, output: 256 << 10, time: Duration::from_millis(10) };
+/// What any rendering takes at most.
+pub(super) const MOST: Limits =
+    Limits { steps: 1_000_000, kept: 16 << 20, output: 32 << 20, time: Duration::from_secs(5) };
+
+/// Bytes that the values of one expression may take.
+const EXPRESSION: usize = 64 << 20;
+/// Stack that templates within templates may take.
+const STACK: usize = 1 << 20;
+/// Levels of a list within a list.
+const LEVELS: usize = 160;
+/// What a value takes beside its text, in bytes.
+const VALUE: usize = 32;
+
+/// Which limit was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exceeded {
+    Steps(usize),
+    Kept(usize),
+    Output(usize),
+    Time(Duration),
+    Value {
+        bytes: usize,
+        parts: usize,
+    },
+    Levels,
+    Stack,
+    /// Nobody waits for it any more.
+    Abandoned,
+}
+
+#[derive(Debug)]
+struct Meter {
+    limits: Limits,
+    /// Values that the longest expression makes.
+    parts: usize,
+    steps: usize,
+    kept: usize,
+    ends_at: Instant,
+    stack: usize,
+    exceeded: Option<Exceeded>,
+}
+
+thread_local! {
+    static METER: RefCell<Option<Meter>> = const { RefCell::new(None) };
+}
+
+/// Renders within limits, which [`exceeded`] tells. `parts`: how many values the longest expression makes.
+pub(super) fn within<T>(limits: Limits, parts: usize, render: impl FnOnce() -> T) -> T {
+    let ends_at = Instant::now() + limits.time;
+    let meter = Meter { limits, parts, steps: 0, kept: 0, ends_at, stack: stack(), exceeded: None };
+    METER.set(Some(meter));
+    let _end = End;
+    render()
+}
+
+struct End;
+
+impl Drop for End {
+    fn drop(&mut self) {
+        METER.set(None);
+    }
+}
+
+/// Which limit the rendering has reached, if one.
+pub(super) fn exceeded() -> Option<Exceeded> {
+    METER.with_borrow(|meter| meter.as_ref().and_then(|meter| meter.exceeded))
+}
+
+/// One step more, with so many bytes kept.
+pub(super) fn step(bytes: usize) -> tera::TeraResult<()> {
+    ask(|meter| meter.step(bytes))
+}
+
+/// A value that is kept in a variable.
+pub(super) fn keep(value: &Value) -> tera::TeraResult<()> {
+    ask(|meter| {
+        let bytes = weight(value, meter.limits.kept - meter.kept, LEVELS);
+        let bytes =
+            bytes.map_err(|too_deep| if too_deep { Exceeded::Levels } else { Exceeded::Kept(meter.limits.kept) })?;
+        meter.expression(bytes)?;
+        meter.keep(bytes)
+    })
+}
+
+/// A value that an expression makes, before it is there.
+pub(super) fn make(bytes: usize) -> tera::TeraResult<()> {
+    ask(|meter| meter.expression(bytes))
+}
+
+fn ask(question: impl FnOnce(&mut Meter) -> Result<(), Exceeded>) -> tera::TeraResult<()> {
+    METER.with_borrow_mut(|meter| {
+        let Some(meter) = meter else { return Ok(()) };
+        question(meter).map_err(|exceeded| {
+            meter.exceeded = Some(exceeded);
+            tera::Error::message(exceeded.to_string())
+        })
+    })
+}
+
+impl Meter {
+    fn step(&mut self, bytes: usize) -> Result<(), Exceeded> {
+        self.steps += 1;
+        if self.steps > self.limits.steps {
+            return Err(Exceeded::Steps(self.limits.steps));
+        }
+        if self.stack.abs_diff(stack()) > STACK {
+            return Err(Exceeded::Stack);
+        }
+        if Instant::now() > self.ends_at {
+            return Err(Exceeded::Time(self.limits.time));
+        }
+        if work::is_abandoned() {
+            return Err(Exceeded::Abandoned);
+        }
+        self.keep(bytes)
+    }
+
+    fn keep(&mut self, bytes: usize) -> Result<(), Exceeded> {
+        self.kept = self.kept.saturating_add(bytes);
+        if self.kept > self.limits.kept { Err(Exceeded::Kept(self.limits.kept)) } else { Ok(()) }
+    }
+
+    fn expression(&self, bytes: usize) -> Result<(), Exceeded> {
+        fits(bytes, self.parts)
+    }
+}
+
+/// Whether an expression of so many parts may be made of values of so many bytes.
+pub(super) fn fits(bytes: usize, parts: usize) -> Result<(), Exceeded> {
+    if bytes.saturating_mul(parts) > EXPRESSION { Err(Exceeded::Value { bytes, parts }) } else { Ok(()) }
+}
+
+/// What a value takes, in bytes, counted as often as it occurs. `Err` when that is more than `most`, or, with `true`, when it has too
+/// many levels.
+fn weight(value: &Value, most: usize, levels: usize) -> Result<usize, bool> {
+    let levels = levels.checked_sub(1).ok_or(true)?;
+    let mut sum = VALUE + value.as_str().map_or(0, str::len) + value.as_bytes().map_or(0, <[u8]>::len);
+    if sum > most {
+        return Err(false);
+    }
+    for part in value.as_array().unwrap_or_default() {
+        sum += weight(part, most - sum, levels)?;
+    }
+    for (key, part) in value.as_map().into_iter().flatten() {
+        let key = VALUE + key.as_str().map_or(0, str::len);
+        sum = Some(sum + key).filter(|sum| *sum <= most).ok_or(false)?;
+        sum += weight(part, most - sum, levels)?;
+    }
+    Ok(sum)
+}
+
+/// What a variable takes, in bytes.
+pub(super) fn weight_of_json(value: &serde_json::Value) -> usize {
+    use serde_json::Value::{Array, Object, String};
+    let parts = match value {
+        String(text) => text.len(),
+        Array(values) => values.iter().map(weight_of_json).sum(),
+        Object(fields) => fields.iter().map(|(name, value)| VALUE + name.len() + weight_of_json(value)).sum(),
+        _ => 0,
+    };
+    VALUE + parts
+}
+
+/// Where the stack is about.
+fn stack() -> usize {
+    let here = 0_u8;
+    std::ptr::from_ref(std::hint::black_box(&here)).addr()
+}
+
+/// What comes out of a template, up to its limit.
+pub(super) struct Output<W> {
+    out: W,
+    len: usize,
+    most: usize,
+}
+
+impl<W: Write> Output<W> {
+    pub(super) fn to(out: W) -> Self {
+        let most = METER.with_borrow(|meter| meter.as_ref().map_or(usize::MAX, |meter| meter.limits.output));
+        Self { out, len: 0, most }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn into_inner(self) -> W {
+        self.out
+    }
+}
+
+impl<W: Write> Write for Output<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.len += bytes.len();
+        if self.len > self.most {
+            ask(|_| Err(Exceeded::Output(self.most))).map_err(|error| io::Error::other(error.to_string()))?;
+        }
+        self.out.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+impl fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mb = |bytes: usize| bytes.div_ceil(1 << 20);
+        match *self {
+            Self::Steps(most) => write!(f, "its loops have more than {most} turns"),
+            Self::Kept(most) => write!(f, "it keeps more than {} MB in variables that it sets", mb(most)),
+            Self::Output(most) => write!(f, "its output has more than {} MB", mb(most)),
+            Self::Time(most) => write!(f, "it takes more than {} s to render", most.as_secs_f64()),
+            Self::Value { bytes, parts } => write!(
+                f,
+                "an expression of {parts} parts may be made of values of {} MB at most; one has {} MB",
+                mb(EXPRESSION) / parts.max(1),
+                mb(bytes)
+            ),
+            Self::Levels => write!(f, "a variable that it sets has more than {LEVELS} levels"),
+            Self::Stack => f.write_str("its includes and components are nested too deep"),
+            Self::Abandoned => f.write_str("rendering was stopped, since nobody waits for it"),
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Templates that ask whether they may go on.
+//!
+//! tera has no limit on what a template computes. So what is compiled is the author's source with a question in it wherever work or
+//! memory can multiply: at each turn of a loop; at each start of a component, or of a file or a block that may be shown more than
+//! once; at what is set as a variable; and at what is shown where output is kept instead of sent. [`functions`](super::functions) has the answers.
+
+use std::collections::BTreeSet;
+
+use super::{
+    functions::{GO, KEEP, SHOW, STEP},
+    nesting::files_within,
+    source::Sources,
+    tag::{Kind, Piece, Word, is_name, pieces, words},
+};
+
+/// The same files with questions in them, and how many values their longest expression makes.
+pub(super) fn with_meters(sources: &Sources) -> (Sources, usize) {
+    let calls_super = sources.values().any(|source| calls_super(source));
+    // What is included where output is kept, or shown by `super()`, may be any of them.
+    let all_kept = calls_super || sources.values().any(|source| includes_within(source));
+    let included: BTreeSet<&str> = sources.values().flat_map(|source| files_within(source, &["include"])).collect();
+    let metered = sources.iter().map(|(name, source)| {
+        let place = Place { is_included: included.contains(name.as_str()), calls_super, all_kept };
+        (name.clone(), metered(source, place))
+    });
+    let metered = metered.collect();
+    let parts = sources.values().flat_map(|source| pieces(source)).map(|piece| parts(&piece)).max();
+    (metered, parts.unwrap_or(1))
+}
+
+/// How a file is shown.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// By other files: then it may be shown more than once.
+    is_included: bool,
+    /// Whether blocks are shown more than once, by `super()`.
+    calls_super: bool,
+    all_kept: bool,
+}
+
+/// Values that an expression makes at most.
+fn parts(piece: &Piece<'_>) -> usize {
+    let makes = |word: &&Word<'_>| matches!(word.text, "~" | "|" | "," | "...");
+    if piece.is_code() { 1 + words(piece.inner).iter().filter(makes).count() } else { 1 }
+}
+
+fn calls_super(source: &str) -> bool {
+    source.contains("super")
+        && pieces(source).any(|piece| piece.is_code() && words(piece.inner).iter().any(|word| word.text == "super"))
+}
+
+/// Whether a file includes another one where output is kept.
+fn includes_within(source: &str) -> bool {
+    let mut depth = 0_usize;
+    pieces(source).any(|piece| {
+        depth = depth.saturating_add_signed(keeps(&piece));
+        depth > 0 && keyword(&piece) == "include"
+    })
+}
+
+fn metered(source: &str, place: Place) -> String {
+    let extends = pieces(source).any(|piece| keyword(&piece) == "extends");
+    let mut writer = Writer { out: String::with_capacity(source.len() * 5 / 4), kept: 0, blocks: 0, extends, place };
+    if place.is_included && !extends {
+        writer.ask(false, 0);
+    }
+    let mut pieces = pieces(source).peekable();
+    while let Some(piece) = pieces.next() {
+        let text = pieces.peek().filter(|next| next.kind == Kind::Text).map_or(0, |next| next.whole.len());
+        writer.write(&piece, text);
+    }
+    writer.out
+}
+
+struct Writer {
+    out: String,
+    /// How many sets, filters and components around here keep their output.
+    kept: usize,
+    blocks: usize,
+    extends: bool,
+    place: Place,
+}
+
+impl Writer {
+    /// A piece before so many bytes of text.
+    fn write(&mut self, piece: &Piece<'_>, text: usize) {
+        match piece.kind {
+            Kind::Text | Kind::Comment => self.out.push_str(piece.whole),
+            // Its text is a piece of output like any other.
+            Kind::Raw => {
+                if self.keeps_output() {
+                    self.ask(piece.trims_before(), piece.whole.len());
+                }
+                self.out.push_str(piece.whole);
+            }
+            Kind::Variable => {
+                self.variable(piece);
+                if self.keeps_output() && text > 0 {
+                    self.ask(piece.trims_after(), text);
+                }
+            }
+            Kind::Tag => self.tag(piece, text),
+        }
+    }
+
+    fn variable(&mut self, piece: &Piece<'_>) {
+        let inner = with_conditions(piece.inner);
+        if self.keeps_output() && !inner.trim_start().starts_with('<') {
+            self.put(piece, &format!(" ({inner}) | {SHOW} "));
+        } else {
+            self.put(piece, &inner);
+        }
+    }
+
+    fn tag(&mut self, piece: &Piece<'_>, text: usize) {
+        let keyword = keyword(piece);
+        match keyword {
+            "set" | "set_global" => self.put(piece, &set(piece.inner)),
+            _ => self.put(piece, &with_conditions(piece.inner)),
+        }
+        match keyword {
+            "block" => self.blocks += 1,
+            "endblock" => self.blocks = self.blocks.saturating_sub(1),
+            _ => self.kept = self.kept.saturating_add_signed(keeps(piece)),
+        }
+        let kept = if self.keeps_output() { text } else { 0 };
+        let is_start = matches!(keyword, "for" | "component") || keyword == "block" && self.place.calls_super;
+        if is_start || kept > 0 {
+            self.ask(piece.trims_after(), kept);
+        }
+    }
+
+    /// A piece with something else between its delimiters.
+    fn put(&mut self, piece: &Piece<'_>, inner: &str) {
+        self.out.push_str(piece.start());
+        self.out.push_str(inner);
+        self.out.push_str(piece.end());
+    }
+
+    /// Beside a delimiter that takes white space away, it does the same.
+    fn ask(&mut self, trims: bool, bytes: usize) {
+        let (start, end) = if trims { ("{{-", "-}}") } else { ("{{", "}}") };
+        let argument = if bytes > 0 { format!("n={bytes}") } else { String::new() };
+        self.out.push_str(&format!("{start} {STEP}({argument}) {end}"));
+    }
+
+    fn keeps_output(&self) -> bool {
+        self.kept > 0 || self.place.all_kept && (!self.extends || self.blocks > 0)
+    }
+}
+
+/// How many levels of kept output begin here, or end.
+fn keeps(piece: &Piece<'_>) -> isize {
+    match keyword(piece) {
+        "filter" | "component" | "<" => 1,
+        "set" | "set_global" if !assigns(piece.inner) => 1,
+        "endset" | "endfilter" | "endcomponent" | "</" => -1,
+        _ => 0,
+    }
+}
+
+fn keyword<'a>(piece: &Piece<'a>) -> &'a str {
+    if piece.kind == Kind::Tag { words(piece.inner).first().map_or("", |word| word.text) } else { "" }
+}
+
+fn assigns(inner: &str) -> bool {
+    words(inner).get(2).is_some_and(|word| word.text == "=")
+}
+
+/// ` set x = a ~ b ` or ` set x | upper `, with its value weighed.
+fn set(inner: &str) -> String {
+    let words = words(inner);
+    if !assigns(inner) {
+        return format!("{} | {KEEP} ", inner.trim_end());
+    }
+    let is_path = |word: &Word<'_>| matches!(word.text, "." | "?.") || is_name(word.text) || word.is_literal();
+    if words[3..].iter().all(is_path) {
+        return inner.to_owned();
+    }
+    let (name, value) = inner.split_at(words[2].at + 1);
+    format!("{name} ({}) | {KEEP} ", with_conditions(value))
+}
+
+/// An expression whose list comprehensions ask at each turn, in their condition.
+fn with_conditions(inner: &str) -> String {
+    if !inner.contains("for") || !inner.contains('[') {
+        return inner.to_owned();
+    }
+    let (mut out, mut from) = (String::with_capacity(inner.len() + 32), 0);
+    let mut put = |at: usize, text: &str| {
+        out.push_str(&inner[from..at]);
+        out.push_str(text);
+        from = at;
+    };
+    // The brackets that are open: whether it is a list, and what of a comprehension was seen there.
+    let mut open: Vec<(bool, Seen)> = Vec::new();
+    for word in words(inner) {
+        match word.text {
+            "[" | "?[" => open.push((true, Seen::Nothing)),
+            "(" | "{" => open.push((false, Seen::Nothing)),
+            "]" => {
+                if let Some((true, Seen::For)) = open.pop() {
+                    put(word.at, &format!(" if {GO}()"));
+                }
+            }
+            ")" | "}" => drop(open.pop()),
+            "for" => {
+                if let Some((true, seen @ Seen::Nothing)) = open.last_mut() {
+                    *seen = Seen::For;
+                }
+            }
+            "if" => {
+                if let Some((true, seen @ Seen::For)) = open.last_mut() {
+                    *seen = Seen::If;
+                    put(word.at + 2, &format!(" {GO}() and "));
+                }
+            }
+            _ => {}
+        }
+    }
+    put(inner.len(), "");
+    out
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Nothing,
+    For,
+    If,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(source: &str, expected: &str) {
+        let expected = expected.replace("STEP", "{{ postroom_step() }}").replace("GO", "postroom_go()");
+        let place = Place { is_included: true, calls_super: true, all_kept: false };
+        assert_eq!(metered(source, place), expected, "{source}");
+    }
+
+    #[test]
+    fn questions_stand_where_work_multiplies() {
+        for (source, expected) in [
+            (
+                "a {{ b }} {# {% for #} {% raw %}{% for %}{% endraw %}",
+                "STEPa {{ b }} {# {% for #} {% raw %}{% for %}{% endraw %}",
+            ),
+            ("{% for x in xs -%} a {% endfor %}", "STEP{% for x in xs -%}{{- postroom_step() -}} a {% endfor %}"),
+            ("{% extends 'x' %}{% block b %}a{% endblock %}", "{% extends 'x' %}{% block b %}STEPa{% endblock %}"),
+            ("{% set x = a.b %}{% set x = 'a' %}", "STEP{% set x = a.b %}{% set x = 'a' %}"),
+            ("{%- set x = a ~ b -%}", "STEP{%- set x = ( a ~ b ) | postroom_keep -%}"),
+            ("{% set x %}ab{{ c }}{% endset %}d{{ e }}", {
+                "STEP{% set x | postroom_keep %}{{ postroom_step(n=2) }}ab{{ ( c ) | postroom_show }}{% endset %}d{{ e }}"
+            }),
+            ("{{ [x for x in xs] }}", "STEP{{ [x for x in xs if GO] }}"),
+            ("{{ [a[0] for x in xs if [y for y in f(a=[1])]] }}", {
+                "STEP{{ [a[0] for x in xs if GO and  [y for y in f(a=[1]) if GO]] }}"
+            }),
+            ("{{ 'for [' ~ a[1] }}", "STEP{{ 'for [' ~ a[1] }}"),
+        ] {
+            check(source, expected);
+        }
+    }
+
+    #[test]
+    fn what_is_shown_once_is_not_asked_for() {
+        let source = "{% block b %}{{ a }}{% endblock %}";
+        let place = Place { is_included: false, calls_super: false, all_kept: false };
+        assert_eq!(metered(source, place), source);
+    }
+
+    #[test]
+    fn the_longest_expression_counts() {
+        let sources = [("a.html", "{{ a | upper | lower }} , | ~ {% set b = a ~ 'x|y' ~ [c, ...d] %}"), ("b.txt", "x")];
+        let sources = sources.map(|(name, source)| (name.to_owned(), source.to_owned())).into();
+        assert_eq!(with_meters(&sources).1, 5);
+    }
+}

@@ -1,0 +1,59 @@
+//! How deep templates stand within templates: each level takes stack while it is rendered.
+
+use std::collections::BTreeMap;
+
+use super::{
+    LoadError,
+    source::Sources,
+    tag::{Kind, pieces, words},
+};
+
+/// Files that include each other in a row, and files that extend each other.
+const DEEPEST: usize = 16;
+/// Branches of conditions in a file, each of which is parsed within the one before.
+const BRANCHES: usize = 1_000;
+
+/// Refuses what is too deep, before tera parses it. It is for tera to find that a few files include each other in a ring.
+pub(super) fn check(sources: &Sources) -> Result<(), LoadError> {
+    for (name, source) in sources {
+        let branches = source.matches("elif").count();
+        if branches > BRANCHES {
+            return Err(LoadError::broken(name, format!("it has {branches} times elif; it may have {BRANCHES}")));
+        }
+    }
+    let inner: BTreeMap<&str, Vec<&str>> =
+        sources.iter().map(|(name, source)| (name.as_str(), files_within(source, &["include", "extends"]))).collect();
+    let mut depths = BTreeMap::new();
+    for name in sources.keys() {
+        let depth = depth(name, &inner, &mut depths);
+        if depth > DEEPEST {
+            return Err(LoadError::broken(
+                name,
+                format!("{depth} files include or extend each other from here on; {DEEPEST} may"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The files that tags of these kinds name.
+pub(super) fn files_within<'a>(source: &'a str, kinds: &[&str]) -> Vec<&'a str> {
+    let tags = pieces(source).filter(|piece| piece.kind == Kind::Tag);
+    let names = tags.filter_map(|tag| match words(tag.inner)[..] {
+        [first, name, ..] if kinds.contains(&first.text) => Some(name.text.trim_matches(['"', '\'', '`'])),
+        _ => None,
+    });
+    names.collect()
+}
+
+fn depth<'a>(name: &'a str, inner: &BTreeMap<&'a str, Vec<&'a str>>, known: &mut BTreeMap<&'a str, usize>) -> usize {
+    if let Some(depth) = known.get(name) {
+        return *depth;
+    }
+    // In a ring it is met again before it is known.
+    known.insert(name, 0);
+    let files = inner.get(name).into_iter().flatten();
+    let depth = files.map(|file| 1 + depth(file, inner, known)).max().unwrap_or(0);
+    known.insert(name, depth);
+    depth
+}

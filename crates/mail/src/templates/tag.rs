@@ -1,0 +1,222 @@
+//! Template source in pieces: text, tags, variables, comments; and a tag in words. tera's own lexer is not public.
+
+/// A piece of source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Piece<'a> {
+    pub(super) kind: Kind,
+    pub(super) whole: &'a str,
+    /// What stands between the delimiters of a tag or a variable.
+    pub(super) inner: &'a str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    /// `{% … %}`
+    Tag,
+    /// `{{ … }}`
+    Variable,
+    /// `{# … #}`
+    Comment,
+    /// `{% raw %} … {% endraw %}`
+    Raw,
+}
+
+/// A name, a literal or a sign, and where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Word<'a> {
+    pub(super) text: &'a str,
+    pub(super) at: usize,
+}
+
+impl<'a> Piece<'a> {
+    pub(super) fn is_code(&self) -> bool {
+        matches!(self.kind, Kind::Tag | Kind::Variable)
+    }
+
+    /// Its first delimiter.
+    pub(super) fn start(&self) -> &'a str {
+        &self.whole[..if self.trims_before() { 3 } else { 2 }]
+    }
+
+    /// Its last one.
+    pub(super) fn end(&self) -> &'a str {
+        &self.whole[self.start().len() + self.inner.len()..]
+    }
+
+    /// Whether it takes away the white space before it.
+    pub(super) fn trims_before(&self) -> bool {
+        self.whole.as_bytes().get(2) == Some(&b'-')
+    }
+
+    /// Whether it takes away the white space after it.
+    pub(super) fn trims_after(&self) -> bool {
+        self.whole.len().checked_sub(3).is_some_and(|at| self.whole.as_bytes()[at] == b'-')
+    }
+}
+
+impl Word<'_> {
+    pub(super) fn is_literal(&self) -> bool {
+        self.text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '"' | '\'' | '`'))
+    }
+}
+
+/// All pieces of a source. One that has no end, which tera refuses, goes to the end of the source as text.
+pub(super) fn pieces(source: &str) -> impl Iterator<Item = Piece<'_>> {
+    let mut rest = source;
+    std::iter::from_fn(move || {
+        let piece = if rest.is_empty() { None } else { Some(first_piece(rest)) };
+        rest = &rest[piece.map_or(0, |piece| piece.whole.len())..];
+        piece
+    })
+}
+
+fn first_piece(source: &str) -> Piece<'_> {
+    let text = |len: usize| Piece { kind: Kind::Text, whole: &source[..len], inner: "" };
+    match next_delimiter(source) {
+        None => text(source.len()),
+        Some(0) => delimited(source).unwrap_or_else(|| text(source.len())),
+        Some(start) => text(start),
+    }
+}
+
+fn next_delimiter(source: &str) -> Option<usize> {
+    let is_start = |at: &usize| matches!(source.as_bytes().get(at + 1), Some(b'{' | b'%' | b'#'));
+    memchr::memchr_iter(b'{', source.as_bytes()).find(is_start)
+}
+
+fn delimited(source: &str) -> Option<Piece<'_>> {
+    let kind = match source.as_bytes().get(1)? {
+        b'{' => Kind::Variable,
+        b'%' => Kind::Tag,
+        _ => {
+            let len = source.find("#}")? + 2;
+            return Some(Piece { kind: Kind::Comment, whole: &source[..len], inner: "" });
+        }
+    };
+    if kind == Kind::Tag
+        && let Some(len) = raw_len(source)
+    {
+        return Some(Piece { kind: Kind::Raw, whole: &source[..len], inner: "" });
+    }
+    let start = if source.as_bytes().get(2) == Some(&b'-') { 3 } else { 2 };
+    let inner = start + inner_len(&source[start..], if kind == Kind::Tag { "%}" } else { "}}" })?;
+    let end = inner + if source.as_bytes()[inner] == b'-' { 3 } else { 2 };
+    Some(Piece { kind, whole: &source[..end], inner: &source[start..inner] })
+}
+
+/// Up to the delimiter at the end, which is not within a string, or the `-` right before it.
+fn inner_len(inner: &str, end: &str) -> Option<usize> {
+    let mut at = 0;
+    while at < inner.len() {
+        let rest = &inner[at..];
+        if rest.starts_with(end) || rest.strip_prefix('-').is_some_and(|rest| rest.starts_with(end)) {
+            return Some(at);
+        }
+        at += word_len(rest);
+    }
+    None
+}
+
+/// `{% raw %}` to the end of the first `{% endraw %}`.
+fn raw_len(source: &str) -> Option<usize> {
+    let mut at = lone_tag_len(source, "raw")?;
+    while let Some(start) = source[at..].find("{%") {
+        at += start;
+        match lone_tag_len(&source[at..], "endraw") {
+            Some(len) => return Some(at + len),
+            None => at += 2,
+        }
+    }
+    None
+}
+
+/// The length of a tag that consists of one word.
+fn lone_tag_len(source: &str, word: &str) -> Option<usize> {
+    let rest = source.strip_prefix("{%")?;
+    let rest = rest.strip_prefix('-').unwrap_or(rest).trim_ascii_start().strip_prefix(word)?.trim_ascii_start();
+    let rest = rest.strip_prefix('-').unwrap_or(rest).strip_prefix("%}")?;
+    Some(source.len() - rest.len())
+}
+
+/// The words of what stands in a tag.
+pub(super) fn words(inner: &str) -> Vec<Word<'_>> {
+    let (mut words, mut at) = (Vec::new(), 0);
+    while at < inner.len() {
+        let len = word_len(&inner[at..]);
+        let text = &inner[at..at + len];
+        if !text.trim_ascii().is_empty() {
+            words.push(Word { text, at });
+        }
+        at += len;
+    }
+    words
+}
+
+/// The length of the word, string or white space that a text begins with.
+fn word_len(text: &str) -> usize {
+    let Some(first) = text.chars().next() else { return 0 };
+    let run = |goes_on: fn(char) -> bool| text.find(|c: char| !goes_on(c)).unwrap_or(text.len());
+    match first {
+        '"' | '\'' | '`' => string_len(text, first),
+        c if c.is_ascii_whitespace() => run(|c| c.is_ascii_whitespace()),
+        c if c.is_ascii_alphanumeric() || c == '_' => run(|c| c.is_ascii_alphanumeric() || c == '_'),
+        _ if text.starts_with("...") => 3,
+        _ if ["?.", "?[", "</", "==", "!=", ">=", "<="].iter().any(|sign| text.starts_with(sign)) => 2,
+        _ => first.len_utf8(),
+    }
+}
+
+/// With its quotes; what has no end goes to the end.
+fn string_len(text: &str, quote: char) -> usize {
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            c if c == quote => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// Whether a word is a name, or a keyword.
+pub(super) fn is_name(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_add_up_to_the_source() {
+        for (source, kinds) in [
+            ("a{{ b }}c{% d %}{#- {{ -#}", &[Kind::Text, Kind::Variable, Kind::Text, Kind::Tag, Kind::Comment][..]),
+            ("{{ \"}}\" }}{% x '%}\\'' -%}{", &[Kind::Variable, Kind::Tag, Kind::Text]),
+            ("{%- raw -%}{{ {% endraw x %}{%-endraw-%}{{ {a: {b: 1}} }}", &[Kind::Raw, Kind::Variable]),
+            ("{{ {\"a\": {\"b\": 1} } }} {% raw", &[Kind::Variable, Kind::Text, Kind::Text]),
+            ("ż{{ 'ó' }}{{ x", &[Kind::Text, Kind::Variable, Kind::Text]),
+        ] {
+            let found: Vec<_> = pieces(source).collect();
+            assert_eq!(found.iter().map(|piece| piece.whole).collect::<String>(), source);
+            if !source.contains("{a: {b") {
+                assert_eq!(found.iter().map(|piece| piece.kind).collect::<Vec<_>>(), kinds, "{source}");
+            }
+            for piece in found.iter().filter(|piece| piece.is_code()) {
+                assert_eq!(format!("{}{}{}", piece.start(), piece.inner, piece.end()), piece.whole);
+            }
+        }
+    }
+
+    #[test]
+    fn words_of_a_tag() {
+        let found: Vec<_> =
+            words(" for x_1 in a?.b[0] | f(c=\"d e\") ~ ...g ").into_iter().map(|word| word.text).collect();
+        let expected = [
+            "for", "x_1", "in", "a", "?.", "b", "[", "0", "]", "|", "f", "(", "c", "=", "\"d e\"", ")", "~", "...", "g",
+        ];
+        assert_eq!(found, expected);
+    }
+}

@@ -1,0 +1,125 @@
+//! Content that is made to take for ever or all memory: other mail goes on, and the worker ends when it is told to.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use postroom_core::{JobId, JobState, Mail, Policy, Priority, store::JobTerms};
+use postroom_testkit::eventually;
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, LIMIT, mail_to, terms};
+
+const URGENT: usize = 40;
+/// Four loops, each over a thousand numbers: a day's work.
+const ENDLESS: &str = "{% for a in xs %}{% for b in xs %}{% for c in xs %}{% for d in xs %}{% if d in xs %}{% endif %}\
+    {% endfor %}{% endfor %}{% endfor %}{% endfor %}";
+
+fn template(bench: &Bench, name: &str, html: &str) {
+    let folder = bench.folder().join("templates").join(name);
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::write(folder.join("subject.txt"), name).expect("written");
+    fs::write(folder.join("body.html"), html).expect("written");
+}
+
+fn mail(value: Value) -> Mail {
+    serde_json::from_value(value).expect("a mail")
+}
+
+fn of_template(name: &str) -> Mail {
+    let numbers: Vec<usize> = (0..1_000).collect();
+    mail(json!({"to": "hostile@example.org", "template": name, "vars": {"xs": numbers, "text": "a".repeat(100_000)}}))
+}
+
+fn of_html(html: &str) -> Mail {
+    mail(json!({"to": "hostile@example.org", "subject": "s", "html": html}))
+}
+
+/// What each mail is, what its error says, or nothing where it is sent.
+fn hostile(bench: &Bench) -> Vec<(Mail, &'static str)> {
+    let templates = [
+        ("endless", ENDLESS, "it takes more than 5 s|its loops have more than 1000000 turns"),
+        ("endless-too", ENDLESS, "it takes more than 5 s|its loops have more than 1000000 turns"),
+        ("loud", "{% for x in xs %}{{ text }}{% endfor %}", "its output has more than 32 MB|it takes more than 5 s"),
+        (
+            "grown",
+            "{% set_global x = text %}{% for a in xs %}{% set_global x = x ~ x %}{% endfor %}",
+            "it keeps more than",
+        ),
+        ("amplified", "{{ text | replace(from='a', to=text) }}", "may be made of values of"),
+    ];
+    let of_template = |(name, html, problem): (&'static str, &str, &'static str)| {
+        template(bench, name, html);
+        (of_template(name), problem)
+    };
+    let nested = |open: &str, close: &str| format!("{}x{}", open.repeat(40_000), close.repeat(40_000));
+    let html = [nested("<div>", "</div>"), nested("<dl><dt>x<dd>", "</dd></dl>"), "<li>item".repeat(30_000)];
+    templates.into_iter().map(of_template).chain(html.map(|html| (of_html(&html), ""))).collect()
+}
+
+fn urgent() -> JobTerms {
+    JobTerms { priority: Priority::try_from(0).expect("the most urgent"), ..terms() }
+}
+
+/// So that a lease that is not renewed while a mail is being made is seen.
+fn with_short_leases() -> JobTerms {
+    JobTerms { policy: Policy { lease: Duration::from_secs(5), ..Policy::of_queue("emails") }, ..terms() }
+}
+
+#[tokio::test]
+async fn urgent_mail_goes_out_beside_hostile_mail_and_each_ends_with_a_reason() {
+    let bench = Bench::new().await;
+    let hostile = hostile(&bench);
+    let worker = bench.worker(&[]).await;
+    let mut jobs: Vec<(JobId, &str)> = Vec::new();
+    for (mail, problem) in hostile {
+        jobs.push((bench.enqueue_on(&with_short_leases(), mail).await, problem));
+    }
+    for number in 0..URGENT {
+        bench.enqueue_on(&urgent(), mail_to(&format!("urgent{number}@example.org"))).await;
+    }
+    let is_urgent = |to: &String| to.starts_with("urgent");
+    eventually(LIMIT, "all urgent mail is sent", async || {
+        (bench.arrived().into_iter().filter(is_urgent).count() == URGENT).then_some(())
+    })
+    .await;
+    for (id, problem) in &jobs {
+        let state = if problem.is_empty() { JobState::Sent } else { JobState::Failed };
+        let report = eventually(2 * LIMIT, &format!("{problem} is {state}"), async || {
+            Some(bench.job(id).await).filter(|job| job.state.is_finished())
+        })
+        .await;
+        let error = report.error.map(|error| error.message).unwrap_or_default();
+        let is_expected = problem.split('|').any(|problem| error.contains(problem));
+        assert!(report.state == state && is_expected, "{problem}: {:?} {error}\n{}", report.state, worker.stderr());
+    }
+    let said = worker.stderr();
+    assert!(!said.contains("the lease on") && !said.contains("of lost workers"), "{said}");
+}
+
+#[tokio::test]
+async fn a_worker_ends_in_time_while_endless_mail_is_being_made() {
+    let mut bench = Bench::new().await;
+    bench.env.push(("SHUTDOWN_TIMEOUT".to_owned(), "1s".to_owned()));
+    template(&bench, "endless", ENDLESS);
+    let mut worker = bench.worker(&[]).await;
+    let mut ids = Vec::new();
+    for _ in 0..8 {
+        ids.push(bench.enqueue(of_template("endless")).await);
+    }
+    for id in &ids {
+        bench.reaches(id, JobState::Sending).await;
+    }
+    worker.terminate();
+    let start = Instant::now();
+    assert_eq!(worker.wait(LIMIT).await.code(), Some(0), "{}", worker.stderr());
+    assert!(start.elapsed() < Duration::from_secs(30), "8 of 5 s each were waited for: {:?}", start.elapsed());
+    let mut waiting = 0;
+    for id in &ids {
+        let report = bench.job(id).await;
+        assert!([JobState::Queued, JobState::Failed].contains(&report.state), "{:?}\n{}", report, worker.stderr());
+        waiting += usize::from(report.state == JobState::Queued);
+    }
+    assert!(waiting > 0, "some were handed back\n{}", worker.stderr());
+}
