@@ -1,6 +1,6 @@
 //! Clients that hold connections without finishing a request do not shut out others.
 
-use std::{net::SocketAddr, process::Command, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use postroom_core::{Store, store::CapturedMail};
 use postroom_testkit::{PrivateRedis, Process, SlowClients, eventually, latencies, p99, unique_prefix};
@@ -22,10 +22,9 @@ async fn monitor(open_files: u32) -> (Process, SocketAddr) {
 }
 
 async fn monitor_at(open_files: u32, prefix: &str) -> (Process, SocketAddr) {
-    let mut command = Command::new("sh");
-    command.args(["-c", &format!("ulimit -n {open_files} && exec {PROGRAM} --port 0")]);
-    command.env("REDIS_URL", PrivateRedis::shared().url()).env("POSTROOM_PREFIX", prefix);
-    let process = Process::run(command);
+    let script = format!("ulimit -n {open_files} && exec {PROGRAM} --port 0");
+    let (url, arguments) = (PrivateRedis::shared().url(), ["-c", script.as_str()]);
+    let process = Process::spawn("sh", &arguments, &[("REDIS_URL", url.as_str()), ("POSTROOM_PREFIX", prefix)]);
     let line = process.wait_for_line("listening on http://", LIMIT).await;
     let at = line.split("http://").nth(1).unwrap().trim().parse().unwrap();
     eventually(LIMIT, "it is healthy", async || {
