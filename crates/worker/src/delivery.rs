@@ -59,6 +59,13 @@ pub(crate) struct Provided {
     pub(crate) turn: Option<Turn>,
 }
 
+impl Provided {
+    /// Others go by the way that this mail was claimed for: making it takes long. It asks again when it is made.
+    fn let_go(&mut self) {
+        (self.reserved, self.seat) = (None, None);
+    }
+}
+
 /// What a delivery needs before it can send.
 struct Prepared {
     message: Message,
@@ -109,13 +116,18 @@ impl Delivery {
     async fn deliver(&self, header: &Header, mail: Box<Mail>, provided: &mut Provided) {
         let office = Arc::clone(&self.office);
         let _ticket = office.in_flight.enter(&self.job, header.policy.lease, self.now_ms);
-        if let Some((before, prepared)) = self.ready(header, mail).await {
+        if let Some((before, prepared)) = self.ready(header, mail, provided).await {
             self.send(before, &prepared, provided).await;
         }
     }
 
     /// The mail as it is to be sent; `None` where it was settled otherwise.
-    async fn ready<'a>(&self, header: &'a Header, mail: Box<Mail>) -> Option<(Before<'a>, Prepared)> {
+    async fn ready<'a>(
+        &self,
+        header: &'a Header,
+        mail: Box<Mail>,
+        provided: &mut Provided,
+    ) -> Option<(Before<'a>, Prepared)> {
         let (mail, shared) = match self.whole(header, mail).await {
             Ok(whole) => whole,
             Err(unprepared) => {
@@ -125,7 +137,7 @@ impl Delivery {
         };
         // Making may take long; a worker that ends does not wait for it.
         let (mail, made) = tokio::select! {
-            made = self.made(header, mail, &shared) => made,
+            made = self.made(header, mail, &shared, provided) => made,
             () = self.give_up.cancelled() => (Arc::default(), Err(Unprepared::Away)),
         };
         match made {
@@ -143,12 +155,16 @@ impl Delivery {
         header: &Header,
         mut mail: Box<Mail>,
         shared: &Arc<Shared>,
+        provided: &mut Provided,
     ) -> (Arc<Mail>, Result<Prepared, Unprepared>) {
+        if mail.content_bytes() >= contents::SMALL {
+            provided.let_go();
+        }
         let room = self.office.contents.room_for(&mail).await;
         let filled = self.fill(&mut mail).await;
         let mail = Arc::new(*mail);
         let made = match filled {
-            Ok(()) => self.prepare(header, &mail, shared, room).await,
+            Ok(()) => self.prepare(header, &mail, shared, room, provided).await,
             Err(unprepared) => Err(unprepared),
         };
         (mail, made)
@@ -160,6 +176,7 @@ impl Delivery {
         mail: &Arc<Mail>,
         shared: &Arc<Shared>,
         mut room: Option<OwnedSemaphorePermit>,
+        provided: &mut Provided,
     ) -> Result<Prepared, Unprepared> {
         let urgent = header.priority <= Priority::LAST_URGENT;
         let (making, draft) = (&self.office.making, self.draft(mail, shared));
@@ -170,6 +187,7 @@ impl Delivery {
         let mut message = match quick {
             Some(made) => made?,
             None => {
+                provided.let_go();
                 let (made, leave) = making.make_long(move || draft.make()).await;
                 let message = made?;
                 match room {

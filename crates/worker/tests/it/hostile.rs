@@ -73,9 +73,12 @@ async fn urgent_mail_goes_out_beside_hostile_mail_and_each_ends_with_a_reason() 
     let hostile = hostile(&bench);
     let worker = bench.worker(&[]).await;
     let mut jobs: Vec<(JobId, &str)> = Vec::new();
-    for (mail, problem) in hostile {
+    let endless: Vec<(Mail, &str)> = (0..5).map(|_| (of_template("endless"), hostile[0].1)).collect();
+    for (mail, problem) in endless.into_iter().chain(hostile) {
         jobs.push((bench.enqueue_on(&with_short_leases(), mail).await, problem));
     }
+    let (first, _) = &jobs[0];
+    bench.reaches(first, JobState::Sending).await;
     for number in 0..URGENT {
         bench.enqueue_on(&urgent(), mail_to(&format!("urgent{number}@example.org"))).await;
     }
@@ -84,6 +87,8 @@ async fn urgent_mail_goes_out_beside_hostile_mail_and_each_ends_with_a_reason() 
         (bench.arrived().into_iter().filter(is_urgent).count() == URGENT).then_some(())
     })
     .await;
+    let (last, _) = jobs.last().expect("a job");
+    assert!(!bench.job(last).await.state.is_finished(), "urgent mail waited for the others");
     for (id, problem) in &jobs {
         let state = if problem.is_empty() { JobState::Sent } else { JobState::Failed };
         let report = eventually(2 * LIMIT, &format!("{problem} is {state}"), async || {

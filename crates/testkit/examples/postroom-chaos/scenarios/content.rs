@@ -32,7 +32,7 @@ pub(super) async fn hostile(play: Play, mut report: Report) -> Report {
     let (p99, longest, unsent) = latencies(&site, &urgent).await;
     report.note(format!("{} urgent mails beside {} hostile ones", urgent.len(), all.len()));
     report.at_most("urgent mails that did not leave", 0, unsent);
-    report.within("99 of 100 urgent mails left", play.scale.seconds(1.0, 20.0), p99);
+    report.within("99 of 100 urgent mails left", play.scale.seconds(1.0, 4.0), p99);
     report.note(format!("the slowest took {:.2} s", longest.unwrap_or_default().as_secs_f64()));
     outcomes(&play, &mut report, &site, &batch, &all).await;
     let lost = crew.logs().lines().filter(|line| line.contains("the lease on")).count();
