@@ -14,7 +14,8 @@ const PARTS: [(&str, &str); 6] = [
             include_str!("../lua/parts/flight.lua"),
             include_str!("../lua/parts/kept.lua"),
             include_str!("../lua/parts/contents.lua"),
-            include_str!("../lua/parts/job.lua")
+            include_str!("../lua/parts/job.lua"),
+            include_str!("../lua/parts/aside.lua")
         ),
     ),
     ("time", include_str!("../lua/parts/time.lua")),

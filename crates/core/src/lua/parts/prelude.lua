@@ -31,7 +31,7 @@ local now_text = int(now)
 
 -- Damage: a key of another type than it should have, a counter that is not a number. It does not fail the script: the key is moved to
 -- `damaged:<name>` and the script continues as if there had been none; the counter is worked out again or restarts. `damaged` lists
--- what was found. The record of a single job is not repaired here: the error is raised, and the job is set aside (job.lua).
+-- what was found. The record of a single job is not repaired here: the error is raised, and the job is set aside (aside.lua).
 local server = redis
 local DAMAGED_MS, DAMAGED_MOST = 2592000000, 1000
 local function note_damage(what, why)
