@@ -7,6 +7,10 @@
 -- Includes: prelude job
 local job, why = harmless(ARGV[2], load, ARGV[2])
 if why == 'newer' then
+  local place = is_kept(redis.call('GETRANGE', payload_key(ARGV[2]), 0, 255)) and 'sent' or indexed_as(ARGV[2])
+  if FINISHED[place] then return { 'finished', place } end
+  if place == 'sending' then return { 'begun' } end
+  if place == 'unknown' then return { 'in_doubt' } end
   -- Whoever can't read it can still keep it from being sent.
   set_aside(ARGV[2], 'a newer version wrote it, and no worker has read it', 'cancelled')
   for _, state in ipairs({ 'queued', 'scheduled', 'deferred' }) do redis.call('ZREM', key('newer'), state .. ' ' .. ARGV[2]) end

@@ -53,6 +53,8 @@ local reply, ids, lease, leases = { 'claimed', -1, '0', int(now) }, {}, nil, {}
 -- A job of a newer version waits apart. After several in a row, as in a rolling deploy, the queue is left to newer workers.
 local NEWER_MOST = 3
 local newer, newer_id, newer_in_a_row = nil, nil, newer_before
+-- Those that it met were taken or cancelled.
+if newer_before > 0 and redis.call('EXISTS', key('newer')) == 0 then newer_in_a_row = 0 end
 local function meet_newer(id, version)
   newer_in_a_row = newer_in_a_row + 1
   if newer_in_a_row <= NEWER_MOST then return set_apart(id, 'queued', version) end
@@ -133,7 +135,7 @@ local function take(id, from, payload, facts)
   if taken[id] then return false end
   payload = payload or redis.call('GET', payload_key(id)) or ''
   local job, why, version = load(id, payload, facts)
-  if why == 'newer' then meet_newer(id, version) end
+  if why == 'newer' and not FINISHED[redis.call('HGET', hash_key(id), 'state') or ''] then meet_newer(id, version) end
   if why == 'missing' then check_missing(id) end
   if not job then return false end
   if job.state ~= 'queued' then check_place(job); return false end
@@ -145,6 +147,7 @@ local function take(id, from, payload, facts)
   if has_line(job) then note_taken(job.batch) end
   local is_first = next(job.hash) == nil
   job.fence = job.fence + 1
+  local words = told(job, payload, line)
   if is_first then
     write_later('MSET', nil, flight_key(id), flight_of(job))
   else
@@ -152,7 +155,7 @@ local function take(id, from, payload, facts)
   end
   move(job.batch, 'queued', 'sending')
   lease = math.max(lease or 0, job.lease_ms)
-  hand_out(id, class_of(job.priority) == 'urgent', int(now + job.lease_ms), told(job, payload, line))
+  hand_out(id, class_of(job.priority) == 'urgent', int(now + job.lease_ms), words)
   return true
 end
 
@@ -202,6 +205,13 @@ local function at_hand(ids)
   return redis.call('MGET', unpack(payloads)), none and flights
 end
 
+-- What was taken from a list and not looked at yet: it goes back when the script can't go on.
+local pending
+local function put_back()
+  for index = #pending.ids, pending.from, -1 do redis.call('LPUSH', pending.list, pending.ids[index]) end
+  pending = nil
+end
+
 -- The priority of the first ready list that something may have been left in.
 local left_from
 -- Whether there were any.
@@ -215,25 +225,24 @@ local function take_from_ready(priority)
     end
     local popped = redis.call('LPOP', ready, most)
     if not popped or #popped == 0 then return found end
-    found = true
+    found, pending = true, { list = ready, ids = popped, from = 1 }
     local payloads, fresh = at_hand(popped)
     for index, id in ipairs(popped) do
-      budget = budget - 1
+      budget, pending.from = budget - 1, index
       local payload, its_flight_key = payloads[index], fresh and fresh[index]
-      local fine, why = true, nil
       if not is_job_id(id) then
         note_damage('entry of ready:' .. priority, string.sub(id, 1, 100))
       elseif not (fresh and take_row(id, payload, its_flight_key)) then
         -- Each has facts of its own: what becomes of one is noted there.
-        fine, why = pcall(harmless, id, take, id, nil, payload, fresh and {} or nil)
+        harmless(id, take, id, nil, payload, fresh and {} or nil)
       end
-      if newer or not fine then
-        for back = #popped, index, -1 do redis.call('LPUSH', ready, popped[back]) end
+      if newer then
+        put_back()
         budget, left_from = 0, left_from or priority
-        if not fine then error(why, 0) end
         return found
       end
     end
+    pending = nil
     if #popped < most then return found end
   end
 end
@@ -249,19 +258,18 @@ local function take_from_line(name, priority)
   while room(priority) > 0 and budget > 0 and is_open_line(name) do
     local id = redis.call('LPOP', line)
     if not id then return end
-    budget = budget - 1
-    local fine, why = true, nil
+    budget, pending = budget - 1, { list = line, ids = { id }, from = 1 }
     if is_job_id(id) then
-      fine, why = pcall(harmless, id, take, id, name)
+      harmless(id, take, id, name)
     else
       note_damage('entry of line:' .. name, string.sub(id, 1, 100))
     end
-    if newer or not fine then
-      redis.call('LPUSH', line, id)
+    if newer then
+      put_back()
       budget = 0
-      if not fine then error(why, 0) end
       return
     end
+    pending = nil
   end
 end
 
@@ -278,6 +286,8 @@ local function keep_leases()
   if #ids == 0 then return end
   redis.call('ZADD', key('leases'), unpack(leases))
   if lease ~= known_lease then redis.call('HSET', key('n'), 'lease_ms', int(lease)) end
+  -- Redis may be away for long before the worker can ask again; whose its jobs are by then, they tell themselves.
+  redis.call('SET', claim_key, claim_id .. ' ' .. table.concat(ids, ' '), 'PX', 3600000)
 end
 
 local lines, lists = due_lines(), ready_lists(0, 9)
@@ -289,6 +299,7 @@ local fine, why = pcall(function()
   end
   for _, line in ipairs(lines) do settle_line(line) end
 end)
+if pending then put_back() end
 for _, row in ipairs(rows) do move(row.batch, 'queued', 'sending', row.taken) end
 keep_leases()
 settle()
@@ -296,8 +307,6 @@ if not fine then error(why, 0) end
 if newer_in_a_row ~= newer_before then redis.call('HSET', key('n'), 'newer_in_a_row', newer_in_a_row) end
 if newer and #ids == 0 then return { 'newer', newer, newer_id } end
 
--- Redis may be away for long before the worker can ask again; whose its jobs are by then, they tell themselves.
-if #ids > 0 then redis.call('SET', claim_key, claim_id .. ' ' .. table.concat(ids, ' '), 'PX', 3600000) end
 local left = most_urgent(looked_at(due_lines()), left_from and first_ready(left_from))
 if left then wake(left) end
 reply[2] = left or -1

@@ -73,8 +73,12 @@ local seen = {}
 local function loaded(id, place)
   -- Told twice at once, the second is judged by what the first has done.
   if seen[id] then
+    -- What the others have counted is theirs.
+    local of_this = journal
+    journal = nil
     count_sent()
     settle()
+    journal = of_this
     return load(id, redis.call('GETRANGE', payload_key(id), 0, FOLDED_BYTES))
   end
   seen[id] = true

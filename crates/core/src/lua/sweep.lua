@@ -62,9 +62,9 @@ local function run_out()
   local longest = tonumber(redis.call('HGET', key('n'), 'lease_ms')) or DEFAULT_LEASE_MS
   local beyond = redis.call('ZREVRANGEBYSCORE', key('leases'), '+inf', int(now + 10 * longest), 'LIMIT', 0, budget)
   for _, id in ipairs(beyond) do
-    local fine, job = guarded(load, id)
+    local fine, job, why = guarded(load, id)
     local score = tonumber(redis.call('ZSCORE', key('leases'), id))
-    if not fine or not job or score > now + 2 * job.lease_ms then ids[#ids + 1] = id end
+    if not fine or (not job and why ~= 'newer') or (job and score > now + 2 * job.lease_ms) then ids[#ids + 1] = id end
   end
   return ids
 end
@@ -72,7 +72,7 @@ end
 local lost, crowds = {}, {}
 local function note_lost(id)
   local job, why = readable('leases', id)
-  if why == 'missing' then check_missing(id) end
+  if why == 'missing' then check_missing(id, true) end
   if job and job.state == 'sending' then
     lost[#lost + 1] = job
     crowds[job.worker] = (crowds[job.worker] or 0) + 1

@@ -241,6 +241,12 @@ async fn after_several_newer_jobs_in_a_row_the_queue_is_left_to_newer_workers() 
     assert_eq!(fixture.raw("LINDEX", "ready:5", &["0"]), ids[3].to_string());
     assert_eq!(fixture.store.cancel(&ids[0], "person").await.expect("an answer"), CancelReply::Cancelled);
     assert_eq!(fixture.state(&ids[0]).await, JobState::Cancelled);
+    // Once all of them are cancelled, nothing is in the way of the one behind them.
+    for id in &ids[1..] {
+        fixture.store.cancel(id, "person").await.expect("an answer");
+    }
+    let jobs = fixture.claim(&worker, 5).await;
+    assert_eq!(jobs.iter().map(|job| &job.id).collect::<Vec<_>>(), [&readable]);
 }
 
 #[tokio::test]

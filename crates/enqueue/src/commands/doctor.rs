@@ -177,9 +177,9 @@ fn troubles(worker: &ProcessInfo, findings: &mut Findings) {
     for alert in &worker.alerts {
         match alert.about.split(':').next() {
             Some("transport") => {}
-            Some("refused") => findings.fail("workers", format_args!("{who}: {}", alert.text)),
+            Some("refused" | "protocol") => findings.fail("workers", format_args!("{who}: {}", alert.text)),
             // Told of the queue, with the ids.
-            Some("damage" | "protocol") => {}
+            Some("damage") => {}
             _ => findings.warn("workers", format_args!("{who}: {}", alert.text)),
         }
     }

@@ -1,19 +1,36 @@
 -- Setting a job aside: what a script does with a job whose record it can't work with. Each job is acted on by itself (`harmless`), so that
 -- no other one comes to harm.
 
--- Only what has come to its end may be without a payload.
-local function check_missing(id)
-  if not FINISHED[redis.call('HGET', hash_key(id), 'state') or ''] then broken('its payload is gone') end
-end
-
--- Whether the lists of what was sent have the job: those of the hours after its id was made, and the latest two.
-local DIGITS, LISTED_MOST = '0123456789ABCDEFGHJKMNPQRSTVWXYZ', 200000
-local function is_filed_sent(id)
+-- When the id was made, by the clock of whoever made it.
+local DIGITS = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
+local function made_ms(id)
   local ms = 0
   for at = 1, 10 do ms = ms * 32 + string.find(DIGITS, string.sub(id, at - 27, at - 27), 1, true) - 1 end
-  local first, latest = math.floor(ms / HOUR_MS), math.floor(now / HOUR_MS)
+  return ms
+end
+
+-- Raises the error for a job without a payload, unless it has come to its end. Lists keep ids of ended jobs, of which nothing is left after
+-- a day at the earliest: of an older id without a hash it can't be said that anything is wrong, unless it is `indexed`.
+local CLOCK_ERROR_MS = 60000
+local function check_missing(id, indexed)
+  local state = redis.call('HGET', hash_key(id), 'state')
+  if FINISHED[state or ''] then return end
+  local age = now - made_ms(id)
+  local is_new = age > -CLOCK_ERROR_MS and age < TOMBSTONE_MS
+  if indexed or is_new or redis.call('EXISTS', hash_key(id)) == 1 then broken('its payload is gone') end
+end
+
+-- Whether the lists of what was sent have the job: those of the hours after its id was made, and the latest two. A script looks into
+-- a bounded number of them.
+local LISTED_MOST = 200000
+local looks_left = 4
+local function is_filed_sent(id)
+  local first, latest, seen = math.floor(made_ms(id) / HOUR_MS), math.floor(now / HOUR_MS), {}
   for _, hour in ipairs({ first, first + 1, latest - 1, latest }) do
-    if redis.call('LPOS', key('sent:' .. int(hour)), short_id(id), 'MAXLEN', LISTED_MOST) then return true end
+    if not seen[hour] and looks_left > 0 then
+      seen[hour], looks_left = true, looks_left - 1
+      if redis.call('LPOS', key('sent:' .. int(hour)), short_id(id), 'MAXLEN', LISTED_MOST) then return true end
+    end
   end
   return false
 end
@@ -39,6 +56,7 @@ end
 
 -- The batch of a job whose record may be damaged: as its header says, or its flight, or else one of the latest 1,000 whose id begins as
 -- this id does. '-' where there is none.
+local latest_batches
 local function batch_of(id)
   local header = server.pcall('GETRANGE', payload_key(id), 0, 255)
   local fine, job = pcall(parse_header, type(header) == 'string' and header or '')
@@ -46,7 +64,8 @@ local function batch_of(id)
   local flight = server.pcall('GET', flight_key(id))
   local batch = type(flight) == 'string' and string.match(flight, '^%d+ %S+ %d+ %d+ %d+ (%S+)')
   if batch then return batch end
-  for _, name in ipairs(redis.call('ZREVRANGE', key('batches'), 0, 999)) do
+  latest_batches = latest_batches or redis.call('ZREVRANGE', key('batches'), 0, 999)
+  for _, name in ipairs(latest_batches) do
     if string.sub(name, -26, -8) == string.sub(id, -26, -8) then return name end
   end
   return '-'
@@ -60,7 +79,12 @@ local function make_record(id)
   end
   if redis.call('STRLEN', payload_key(id)) == 0 then redis.call('SET', payload_key(id), VERSION .. ' damaged\n') end
   local flight = redis.call('GET', flight_key(id))
-  if flight then redis.call('HSET', hash_key(id), 'flight', string.sub(flight, 1, 1000)) end
+  if flight then
+    redis.call('HSET', hash_key(id), 'flight', string.sub(flight, 1, 1000))
+    -- A fence never falls, also where a person has the job sent again.
+    local fence = string.match(flight, '^(%d+) ')
+    if fence and #fence <= 15 then redis.call('HSETNX', hash_key(id), 'fence', fence) end
+  end
   redis.call('UNLINK', flight_key(id))
 end
 
@@ -70,6 +94,7 @@ local UNREADABLE_MS = 2592000000
 local function set_aside(id, why, state)
   state = state or 'failed'
   local from, batch = indexed_as(id), batch_of(id)
+  local waits = from == 'queued' or from == 'scheduled' or from == 'deferred'
   if state ~= 'cancelled' then note_damage('job ' .. id, why) end
   if FINISHED[from] then return end
   make_record(id)
@@ -84,18 +109,20 @@ local function set_aside(id, why, state)
     redis.call('ZREM', key('deferred:' .. class), id)
   end
   if state == 'sent' then file_sent(id, UNREADABLE_MS) else redis.call('ZADD', key(state), int(now), id) end
-  move(batch, from, state)
+  -- A cancelled batch has counted what waited already.
+  move(batch, waits and batch_cancelled(batch) and 'cancelled' or from, state)
   count(key('n'), state .. '_total', 1)
   count(minute_key(), state, 1)
 end
 
--- What an error says of a record; nil where it is not the record's fault (no rights, no memory): such an error ends the script.
-local FAULTS = { 'damaged: ', 'WRONGTYPE', 'not an integer', 'would overflow', 'attempt to', 'bad argument' }
+-- What an error says of a record; nil where it is the server's or the user's (no memory, no rights): such an error ends the script.
+local OTHERS = 'NOPERM,ACL failure,t run this command,t access at least one,OOM,READONLY,MISCONF,NOREPLICAS,MASTERDOWN,BUSY,not enough memory,nknown Redis'
 local function fault_in(error)
   local text = type(error) == 'table' and error.err or tostring(error)
-  for _, fault in ipairs(FAULTS) do
-    if string.find(text, fault, 1, true) then return (string.gsub(text, '^damaged: ', '')) end
+  for other in string.gmatch(OTHERS, '[^,]+') do
+    if string.find(text, other, 1, true) then return nil end
   end
+  return (string.gsub(text, '^damaged: ', ''))
 end
 
 -- Acts on one job. Where its record can't be worked with, the job is set aside and nobody else is harmed. Answers whether it went well, and

@@ -93,7 +93,12 @@ local function repair(why, command, where, field)
   if type(where) ~= 'string' or string.sub(where, 1, #base + 1) ~= base .. ':' or is_of_job(where) then return end
   if string.find(why, 'WRONGTYPE', 1, true) then return move_aside(where, why) end
   if not is_no_number(why) then return end
-  if command ~= 'HINCRBY' then return move_aside(where, why) end
+  if string.find(command, '^[ID][NE]CRBY$') then
+    -- Unless an argument is wrong.
+    if not tonumber(server.call('GET', where)) then move_aside(where, why) end
+    return
+  end
+  if command ~= 'HINCRBY' then return end
   note_damage('counter ' .. field .. ' of ' .. string.sub(where, #base + 2), why)
   server.call('HSET', where, field, string.sub(where, #base + 1, #base + 3) == ':a:' and UNKNOWN_JOBS or 0)
 end

@@ -32,6 +32,7 @@ local function take_in(entry)
   if why == 'newer' then return end
   redis.call('ZREM', key('newer'), entry)
   if not job or (job.state ~= state and job.state ~= 'queued') then return end
+  if job.swept then return to_finished(job, 'cancelled', 'batch') end
   if state == 'deferred' then set(job, 'state', 'queued') end
   make_ready(job, false, id)
   if state ~= 'queued' then move(job.batch, state, 'queued') end
@@ -39,10 +40,10 @@ end
 
 local function take_in_all(entries)
   for _, entry in ipairs(entries) do
-    if not guarded(take_in, entry) then
-      redis.call('ZREM', key('newer'), entry)
-      set_aside(string.match(entry, '%S*$'), 'its record can not be read')
-    end
+    local id = string.match(entry, '%S*$')
+    local fine, why = guarded(take_in, entry)
+    if not fine and is_job_id(id) then set_aside(id, why) end
+    if not fine then redis.call('ZREM', key('newer'), entry) end
   end
 end
 

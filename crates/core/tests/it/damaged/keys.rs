@@ -216,3 +216,20 @@ async fn garbage_among_queues_processes_and_schedules_hides_nothing() {
     assert!(fixture.store.captured(0, 10).await.expect("mails").is_empty());
     assert_eq!(fixture.store.system_damage().await.expect("an answer").found, 5);
 }
+
+/// Lists keep the ids of jobs that have ended. Of an old one nothing is left, and nothing is wrong with that.
+#[tokio::test]
+async fn an_id_of_which_nothing_is_left_is_no_damage() {
+    let fixture = Fixture::new().await;
+    let id = "emails-01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().expect("an id of the year 2016");
+    fixture.enqueue_as(&id, None, &terms()).await;
+    fixture.store.cancel(&id, "person").await.expect("an answer");
+    fixture.raw("DEL", &id.short(), &[]);
+    fixture.raw("DEL", &format!("h:{}", id.short()), &[]);
+    assert_eq!(fixture.raw("LLEN", "ready:5", &[]), "1", "it is still listed");
+    assert!(fixture.claim(&WorkerId::generate(), 5).await.is_empty());
+    let queue = fixture.store.queue(&fixture.queue).await.expect("a queue");
+    assert_eq!((queue.queued, queue.failed_total, queue.cancelled_total), (0, 0, 1));
+    assert_eq!(fixture.raw("HGET", "n", &["queued"]), "0");
+    assert_eq!(fixture.store.damage(&fixture.queue).await.expect("an answer").found, 0);
+}
