@@ -110,7 +110,7 @@ async fn urgent_mail_goes_out_beside_hostile_mail_and_each_ends_with_a_reason() 
         assert!(report.state == state && is_expected, "{problem}: {:?} {error}\n{}", report.state, worker.stderr());
     }
     let said = worker.stderr();
-    assert!(!said.contains("the lease on") && !said.contains("of lost workers"), "{said}");
+    assert!(!said.contains("of lost workers") && !said.contains("no longer this worker's"), "{said}");
 }
 
 #[tokio::test]
