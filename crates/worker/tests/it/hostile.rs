@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::bench::{Bench, LIMIT, mail_to, terms};
 
-const URGENT: usize = 40;
+const ROUNDS: usize = 3;
 /// Four loops, each over a thousand numbers: a day's work.
 const ENDLESS: &str = "{% for a in xs %}{% for b in xs %}{% for c in xs %}{% for d in xs %}{% if d in xs %}{% endif %}\
     {% endfor %}{% endfor %}{% endfor %}{% endfor %}";
@@ -58,6 +58,14 @@ fn hostile(bench: &Bench) -> Vec<(Mail, &'static str)> {
     templates.into_iter().map(of_template).chain(html.map(|html| (of_html(&html), ""))).collect()
 }
 
+async fn finished(bench: &Bench, jobs: &[(JobId, &str)]) -> usize {
+    let mut finished = 0;
+    for (id, _) in jobs {
+        finished += usize::from(bench.job(id).await.state.is_finished());
+    }
+    finished
+}
+
 fn urgent() -> JobTerms {
     JobTerms { priority: Priority::try_from(0).expect("the most urgent"), ..terms() }
 }
@@ -70,25 +78,27 @@ fn with_short_leases() -> JobTerms {
 #[tokio::test]
 async fn urgent_mail_goes_out_beside_hostile_mail_and_each_ends_with_a_reason() {
     let bench = Bench::new().await;
+    // So few that hostile mail has them all, unless it lets go of them while it is made.
+    bench.configure(&[("default", &bench.smtp, "connections = 2")], "");
     let hostile = hostile(&bench);
     let worker = bench.worker(&[]).await;
     let mut jobs: Vec<(JobId, &str)> = Vec::new();
-    let endless: Vec<(Mail, &str)> = (0..5).map(|_| (of_template("endless"), hostile[0].1)).collect();
+    let endless: Vec<(Mail, &str)> = (0..6).map(|_| (of_template("endless"), hostile[0].1)).collect();
     for (mail, problem) in endless.into_iter().chain(hostile) {
         jobs.push((bench.enqueue_on(&with_short_leases(), mail).await, problem));
     }
     let (first, _) = &jobs[0];
     bench.reaches(first, JobState::Sending).await;
-    for number in 0..URGENT {
-        bench.enqueue_on(&urgent(), mail_to(&format!("urgent{number}@example.org"))).await;
+    let mut waited = 0;
+    for number in 0..ROUNDS {
+        let before = finished(&bench, &jobs).await;
+        let to = format!("urgent{number}@example.org");
+        bench.enqueue_on(&urgent(), mail_to(&to)).await;
+        eventually(LIMIT, "urgent mail is sent", async || bench.arrived().contains(&to).then_some(())).await;
+        waited += usize::from(finished(&bench, &jobs).await > before);
     }
-    let is_urgent = |to: &String| to.starts_with("urgent");
-    eventually(LIMIT, "all urgent mail is sent", async || {
-        (bench.arrived().into_iter().filter(is_urgent).count() == URGENT).then_some(())
-    })
-    .await;
-    let (last, _) = jobs.last().expect("a job");
-    assert!(!bench.job(last).await.state.is_finished(), "urgent mail waited for the others");
+    // One that is slow may be the machine's doing.
+    assert!(waited < ROUNDS, "each urgent mail waited until another one was over");
     for (id, problem) in &jobs {
         let state = if problem.is_empty() { JobState::Sent } else { JobState::Failed };
         let report = eventually(2 * LIMIT, &format!("{problem} is {state}"), async || {
@@ -100,7 +110,7 @@ async fn urgent_mail_goes_out_beside_hostile_mail_and_each_ends_with_a_reason() 
         assert!(report.state == state && is_expected, "{problem}: {:?} {error}\n{}", report.state, worker.stderr());
     }
     let said = worker.stderr();
-    assert!(!said.contains("the lease on") && !said.contains("of lost workers"), "{said}");
+    assert!(!said.contains("of lost workers") && !said.contains("no longer this worker's"), "{said}");
 }
 
 #[tokio::test]

@@ -35,7 +35,8 @@ pub(super) async fn hostile(play: Play, mut report: Report) -> Report {
     report.within("99 of 100 urgent mails left", play.scale.seconds(1.0, 4.0), p99);
     report.note(format!("the slowest took {:.2} s", longest.unwrap_or_default().as_secs_f64()));
     outcomes(&play, &mut report, &site, &batch, &all).await;
-    let lost = crew.logs().lines().filter(|line| line.contains("the lease on")).count();
+    // A renewal that comes right after a mail is settled finds no lease either: only what somebody else had counts.
+    let lost = crew.logs().lines().filter(|line| line.contains("no longer this worker's to settle")).count();
     let (queued, doubt) = crew.rescued();
     report.at_most("leases lost", 0, lost + usize::try_from(queued + doubt).unwrap_or(usize::MAX));
     let peak = (0..crew.len()).map(|worker| crew.peak_mb(worker)).max().unwrap_or_default();
