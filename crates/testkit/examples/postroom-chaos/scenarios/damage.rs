@@ -11,7 +11,7 @@ use fastrand::Rng;
 use postroom_testkit::PrivateRedis;
 use serde_json::Value;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -114,21 +114,34 @@ fn is_left(job: &Value) -> bool {
     UNFINISHED.contains(&state) && job["error"]["code"] != "newer"
 }
 
-/// Waits until the good mails have arrived and no victim waits; returns the victims.
+/// Waits until the good mails have arrived and no victim waits; returns the victims. The received mails are copied only when enough of them
+/// are there and there are new ones, and the victims are listed only when all good mails have arrived.
 async fn settled(site: &Site, batches: &[String], good: &BTreeSet<usize>, patience: Duration) -> Vec<Value> {
     let end = Instant::now() + patience;
+    let (mut looked_at, mut all_good) = (0, false);
     loop {
-        let arrived: BTreeSet<String> = site.smtp.received().into_iter().flat_map(|mail| mail.rcpt_to).collect();
-        let all_good = good.iter().all(|to| arrived.contains(&recipient(*to)));
-        let mut victims = Vec::new();
-        for batch in batches.iter().filter(|_| all_good) {
-            victims.extend(site.json(&["list", "--batch", batch, "--limit", "100000"]).await);
+        let count = site.smtp.received_count();
+        if !all_good && count >= good.len() && count > looked_at {
+            let arrived: HashSet<String> = site.smtp.received().into_iter().flat_map(|mail| mail.rcpt_to).collect();
+            (looked_at, all_good) = (count, good.iter().all(|to| arrived.contains(&recipient(*to))));
         }
-        if Instant::now() > end || (all_good && !victims.iter().any(is_left)) {
-            return victims;
+        let late = Instant::now() > end;
+        if all_good || late {
+            let victims = victims(site, batches).await;
+            if late || !victims.iter().any(is_left) {
+                return victims;
+            }
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
+}
+
+async fn victims(site: &Site, batches: &[String]) -> Vec<Value> {
+    let mut victims = Vec::new();
+    for batch in batches {
+        victims.extend(site.json(&["list", "--batch", batch, "--limit", "100000"]).await);
+    }
+    victims
 }
 
 /// Mutates records of victims and of the queue.
