@@ -1,4 +1,7 @@
-"""Asks a Redis on a socket: ask_redis.py SOCKET COMMAND ARGUMENT…; prints the answer, a line for each element, nothing for nil."""
+"""Sends a command to a Redis: ask_redis.py SOCKET COMMAND ARGUMENT…
+
+Prints the reply, one line for each element, and nothing for nil.
+"""
 
 import socket
 import sys

