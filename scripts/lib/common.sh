@@ -1,8 +1,9 @@
-# Functions of all scripts: messages, packages, cargo. Sourced, never run. Works with bash 3.2 (macOS).
-# shellcheck shell=bash
+# Functions of all scripts: messages, packages, cargo. Sourced, never run. Works with bash 3.2
+# (macOS). shellcheck shell=bash
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
-# Folder of the tools that scripts install. Only scripts have it in their PATH; removing it uninstalls them.
+# Folder of the tools that scripts install. Only scripts have it in their PATH; removing it
+# uninstalls them.
 tools=$root/.postroom/tools
 PATH=$tools/bin:$PATH
 # The default folder of rustup, for a shell that does not have it in its PATH.
@@ -62,8 +63,8 @@ forget_settings() {
 
 is_setting() {
   case $1 in
-    POSTROOM_* | SMTP_* | REDIS_* | MONITOR_* | LOG_LEVEL | LOG_FORMAT | MAIL_TRANSPORT | TEMPLATES_DIR | QUEUES | CONCURRENCY) ;;
-    MAX_MESSAGE_SIZE | RETENTION | TIMEZONE | SHUTDOWN_TIMEOUT | BIND | HEALTH_PORT | PORT) ;;
+    POSTROOM_* | SMTP_* | REDIS_* | MONITOR_* | LOG_LEVEL | LOG_FORMAT | MAIL_TRANSPORT | TEMPLATES_DIR) ;;
+    QUEUES | CONCURRENCY | MAX_MESSAGE_SIZE | RETENTION | TIMEZONE | SHUTDOWN_TIMEOUT | BIND | HEALTH_PORT | PORT) ;;
     *) return 1 ;;
   esac
 }

@@ -1,8 +1,9 @@
-# Processes of a script: each has a log and a file with its process id in the folder $home, and is stopped by id.
-# shellcheck shell=bash
+# Processes of a script: each has a log and a file with its process id in the folder $home, and is
+# stopped by id. shellcheck shell=bash
 
-# launch NAME COMMAND…: starts a command in the background, in its own process group. So Ctrl-C reaches only the
-# script, which then stops the processes in order. The array $settings is the environment; the caller's is not used.
+# launch NAME COMMAND…: starts a command in the background, in its own process group. So Ctrl-C
+# reaches only the script, which then stops the processes in order. The array $settings is the
+# environment; the caller's is not used.
 launch() {
   local name=$1
   shift
@@ -19,7 +20,8 @@ launch() {
 
 pid_of() { cat "$home/run/$1.pid" 2>/dev/null; }
 
-# Whether the process runs. A reused process id is detected by its command; before its exec that is this script's.
+# Whether the process runs. A reused process id is detected by its command; before its exec that is
+# this script's.
 alive() {
   local pid
   pid=$(pid_of "$1") && [ -n "$pid" ] || return 1
@@ -30,7 +32,8 @@ alive() {
   esac
 }
 
-# wait_for NAME TEXT: waits until the log contains the text. If the process ends before that, prints its log.
+# wait_for NAME TEXT: waits until the log contains the text. If the process ends before that, prints
+# its log.
 wait_for() {
   local turns=300
   until grep -qF -- "$2" "$home/log/$1.log" 2>/dev/null; do

