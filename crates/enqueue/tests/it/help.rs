@@ -36,8 +36,8 @@ fn every_command_has_help_with_examples() {
 #[test]
 fn documents_name_the_bounds() {
     use postroom_core::bounds;
-    let readme = include_str!("../../../../README.md");
-    let table = readme.split("### Bounds").nth(1).and_then(|rest| rest.split("###").next()).expect("the section");
+    let page = include_str!("../../../../docs/command-line.md");
+    let table = page.split("## Bounds").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the section");
     let help = Desk::new().ok(&["send", "--help"]);
     for (number, what, is_in_help) in [
         (bounds::RECIPIENTS, "recipients", true),
