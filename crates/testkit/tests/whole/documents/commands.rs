@@ -46,7 +46,7 @@ impl Help {
         if let [name, sub] = names[..] {
             help += &self.text(program, &[name, sub]).unwrap_or_default();
         }
-        for option in words.filter(|word| word.starts_with("--") && word.len() > 2) {
+        for option in words.filter(|word| word.starts_with("--") && !["--", "--help"].contains(word)) {
             let option = option.split('=').next().unwrap_or_default();
             assert!(help.contains(option), "{document}: {command:?} has no {option}");
         }
