@@ -1,4 +1,4 @@
-//! The Procfile, run for real by honcho.
+//! The Procfile, run by honcho.
 
 use std::{
     io::{Read, Write},
@@ -14,10 +14,10 @@ use crate::{
 };
 
 #[tokio::test]
-async fn honcho_runs_it() {
+async fn honcho_runs_the_procfile() {
     let site = Site::new().with("MAIL_TRANSPORT", "capture");
     std::fs::copy(root().join("Procfile"), site.folder().join("Procfile")).expect("a copy");
-    // Each kind of process is given the port a hundred above the one before; web is the third.
+    // honcho adds 100 to PORT for each process; web is the third one.
     let base = loop {
         let web = free_port();
         if let Some(base) = web.checked_sub(200) {
@@ -37,13 +37,13 @@ async fn honcho_runs_it() {
 
     honcho.terminate();
     let status = honcho.wait(LIMIT).await;
-    let said = honcho.stdout();
-    // honcho tells how each of them ended. Its own code is that of the signal.
+    let output = honcho.stdout();
+    // honcho prints how each process ended. Its own exit code is that of the signal.
     for name in ["worker.1", "beat.1", "web.1"] {
-        assert!(said.lines().any(|line| line.contains(name) && line.contains("stopped")), "{name}: {said}");
+        assert!(output.lines().any(|line| line.contains(name) && line.contains("stopped")), "{name}: {output}");
     }
-    assert_eq!(said.matches("(rc=0)").count(), 3, "{status}: {said}");
-    assert!(site.ok(&["workers", "--json"]).0.is_empty(), "somebody is left");
+    assert_eq!(output.matches("(rc=0)").count(), 3, "{status}: {output}");
+    assert!(site.ok(&["workers", "--json"]).0.is_empty(), "a process is still registered");
 }
 
 fn get(port: u16, path: &str) -> Option<String> {

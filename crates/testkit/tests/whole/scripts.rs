@@ -1,4 +1,4 @@
-//! The scripts, as far as they can be tried without a build; CI runs them whole.
+//! Tests of the scripts that need no build. CI runs the whole scripts.
 
 use std::process::{Command, Output};
 
@@ -9,17 +9,17 @@ fn run(script: &str, args: &[&str]) -> Output {
 }
 
 #[test]
-fn they_tell_how_to_use_them() {
+fn every_script_has_help() {
     for script in ["scripts/start", "scripts/test", "scripts/bench", "scripts/chaos", "scripts/fuzz", "scripts/audit"] {
         let output = run(script, &["--help"]);
         assert!(output.status.success(), "{script}: {output:?}");
-        let said = [output.stdout, output.stderr].concat();
-        assert!(String::from_utf8_lossy(&said).contains("Usage: scripts/"), "{script}");
+        let text = [output.stdout, output.stderr].concat();
+        assert!(String::from_utf8_lossy(&text).contains("Usage: scripts/"), "{script}");
     }
 }
 
 #[test]
-fn what_they_do_not_know_is_refused() {
+fn unknown_arguments_are_refused() {
     for (script, args) in [
         ("scripts/start", &["--chek"][..]),
         ("scripts/start", &["stop", "now"]),
@@ -35,9 +35,9 @@ fn what_they_do_not_know_is_refused() {
     }
 }
 
-/// Also the oldest bash that they are meant for reads them; what it lacks is not used.
+/// The scripts work with bash 3.2: they use no feature of a newer bash.
 #[test]
-fn bash_reads_them() {
+fn every_script_is_valid_bash() {
     let newer = ["mapfile", "readarray", "declare -A", "local -n", "${1,,}", "coproc", "&>>", "wait -n"];
     let all = ["start", "test", "bench", "chaos", "fuzz", "audit"].map(|name| format!("scripts/{name}"));
     let lib = ["scripts/lib", "scripts/lib/bench"].iter().flat_map(|folder| shell_files(folder));

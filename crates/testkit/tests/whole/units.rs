@@ -12,9 +12,9 @@ const UNITS: [(&str, &str); 3] = [
     ("postroom-monitor.service", "postroom-monitor"),
 ];
 
-/// systemd itself reads them, with the programs where they are here.
+/// `systemd-analyze` accepts the units, with the programs of this build.
 #[test]
-fn systemd_accepts_them() {
+fn systemd_accepts_the_units() {
     let Some(verify) = tool("systemd-analyze") else {
         eprintln!("skipped: this system has no systemd-analyze");
         return;
@@ -28,11 +28,12 @@ fn systemd_accepts_them() {
         command.arg(folder.path().join(unit.replace('@', "@1")));
     }
     let output = command.output().expect("systemd-analyze runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    // Words about units of this machine are not ours, and are said with success too.
-    assert!(output.status.success() && !said.contains("postroom"), "{}\n{said}", output.status);
+    let messages = String::from_utf8_lossy(&output.stderr);
+    // Messages about other units of this machine are ignored.
+    assert!(output.status.success() && !messages.contains("postroom"), "{}\n{messages}", output.status);
 }
 
+/// Returns a unit that starts the program of this build.
 fn installed_here(unit: &str, program: &str) -> String {
     let text = read(&format!("deploy/{unit}"));
     let installed = format!("ExecStart=/usr/bin/{program}\n");
@@ -40,9 +41,9 @@ fn installed_here(unit: &str, program: &str) -> String {
     text.replace(&installed, &format!("ExecStart={}\n", target_bin(program).display()))
 }
 
-/// What a stopping worker needs is longer than what it is allowed.
+/// systemd waits longer for a stopping worker than `SHUTDOWN_TIMEOUT`.
 #[test]
-fn a_worker_may_take_its_time() {
+fn systemd_waits_for_a_stopping_worker() {
     let seconds = |text: &str, before: &str| -> u64 {
         let line = text.lines().find_map(|line| line.strip_prefix(before)).expect("the setting");
         line.trim_end_matches('s').parse().expect("seconds")
@@ -52,9 +53,9 @@ fn a_worker_may_take_its_time() {
     assert!(stop > own + 5, "{stop} s is not enough for {own} s");
 }
 
-/// The three are shut in alike.
+/// The three units have the same sandbox.
 #[test]
-fn all_are_hardened() {
+fn every_unit_has_the_same_sandbox() {
     let [worker, beat, monitor] = UNITS.map(|(unit, _)| hardening(&read(&format!("deploy/{unit}"))));
     assert!(worker.len() > 20 && worker.iter().any(|line| line == "NoNewPrivileges=yes"), "{worker:?}");
     assert_eq!(worker, beat);
