@@ -2,37 +2,61 @@
 # shellcheck shell=bash
 
 measure_drain() {
-  local round theirs=() ours=() ratios=() worker_us=() redis_us=() celerys=() times=()
+  local round kept=() reconnecting=() ours=() ratios=() worker_us=() redis_us=() celerys=() times=() usual=() eighty=()
   start_sink
-  settings+=(CONCURRENCY=$((4 * connections)) TEMPLATES_DIR="$root/scripts/lib/bench/templates")
+  settings+=(TEMPLATES_DIR="$root/scripts/lib/bench/templates")
   write_recipients "$mails"
   measure_size
-  # Four mails at once for each connection: while one is sent, the next is made ready, and others are claimed and settled.
-  printf '[transport.default]\nkind = "smtp"\nhost = "127.0.0.1"\nport = %s\nsecurity = "none"\nconnections = %s\n' \
-    "$port" "$connections" >"$home/postroom.toml"
   [ -z "$versus" ] || choose_celery_concurrency
   for round in $(seq "$rounds"); do
-    theirs+=("$(drain_by_smtp_source)")
-    drain_by_worker
+    kept+=("$(drain_by_smtp_source -d)")
+    reconnecting+=("$(drain_by_smtp_source)")
+    drain_with_connections
     ours+=("$drained") worker_us+=("$drained_worker_us") redis_us+=("$drained_redis_us")
-    ratios+=("$(calc "$drained / ${theirs[$((round - 1))]}" 2)")
+    ratios+=("$(calc "$drained / ${kept[$((round - 1))]}" 2)")
+    drain_with_defaults
+    usual+=("$drained")
+    drain_with_defaults CONCURRENCY=80
+    eighty+=("$drained")
     if [ -n "$versus" ]; then
       celerys+=("$(drain_by_celery)")
-      times+=("$(calc "$drained / ${celerys[$((round - 1))]}" 1)")
+      times+=("$(calc "${ours[$((round - 1))]} / ${celerys[$((round - 1))]}" 1)")
     fi
-    say "  round $round: smtp-source ${theirs[$((round - 1))]}, postroom $drained${versus:+, celery ${celerys[$((round - 1))]}} mails a second"
+    say "  round $round: smtp-source -d ${kept[$((round - 1))]}, postroom ${ours[$((round - 1))]}, with default settings" \
+      "${usual[$((round - 1))]}${versus:+, celery ${celerys[$((round - 1))]}} mails a second"
   done
   halt 5 smtp-sink
-  rm "$home/postroom.toml"
-  figures "drain: smtp-source, 4 connections, mails a second" -- "${theirs[@]}"
+  figures "drain: smtp-source -d, 4 connections kept, mails a second" -- "${kept[@]}"
+  figures "drain: smtp-source, a connection a mail, 4 at once, mails a second" -- "${reconnecting[@]}"
   figures "drain: one worker, $connections connections, mails a second" -- "${ours[@]}"
-  figures "drain: ratio to smtp-source" least 0.8 -- "${ratios[@]}"
+  figures "drain: ratio to smtp-source -d" least 0.6 -- "${ratios[@]}"
+  figures "drain: one worker, default settings, Redis by TCP, mails a second" -- "${usual[@]}"
+  figures "drain: one worker, CONCURRENCY=80, Redis by TCP, mails a second" -- "${eighty[@]}"
   figures "drain: CPU of the worker, µs a mail" -- "${worker_us[@]}"
   figures "drain: CPU of Redis, µs a mail" -- "${redis_us[@]}"
   if [ -n "$versus" ]; then
     figures "drain: Celery, $celery_concurrency processes, mails a second" -- "${celerys[@]}"
     figures "drain: ratio to Celery" least 20 -- "${times[@]}"
   fi
+}
+
+# Four mails at once for each connection: while one is sent, the next is prepared, and others are claimed and settled.
+drain_with_connections() {
+  local plain=("${settings[@]}")
+  settings+=(CONCURRENCY=$((4 * connections)))
+  printf '[transport.default]\nkind = "smtp"\nhost = "127.0.0.1"\nport = %s\nsecurity = "none"\nconnections = %s\n' \
+    "$port" "$connections" >"$home/postroom.toml"
+  drain_by_worker
+  rm "$home/postroom.toml"
+  settings=("${plain[@]}")
+}
+
+# drain_with_defaults [NAME=VALUE…]: only what a user must set, and what is given.
+drain_with_defaults() {
+  local plain=("${settings[@]}")
+  settings+=(REDIS_URL="redis://127.0.0.1:$redis_port" SMTP_HOST=127.0.0.1 SMTP_PORT="$port" SMTP_SECURITY=none "$@")
+  drain_by_worker
+  settings=("${plain[@]}")
 }
 
 start_sink() {
@@ -68,10 +92,11 @@ measure_size() {
 }
 mail=(--template receipt --vars "$root/scripts/lib/bench/receipt.json")
 
+# drain_by_smtp_source [-d]: with -d it keeps its connections, as the worker does; without, it opens one for every mail.
 drain_by_smtp_source() {
   local start
   start=$(now)
-  smtp-source -s 4 -m "$mails" -l "$size" -f bench@example.org -t user@example.org "127.0.0.1:$port"
+  smtp-source "$@" -s 4 -m "$mails" -l "$size" -f bench@example.org -t user@example.org "127.0.0.1:$port"
   rate "$mails" "$start"
 }
 
