@@ -1,4 +1,4 @@
-//! What came of one mail.
+//! Result of sending one mail.
 
 use crate::{
     acceptance::Acceptance,
@@ -8,31 +8,31 @@ use crate::{
     reply::Reply,
 };
 
-/// The server's judgement of a mail.
+/// Result of sending one mail.
 #[derive(Debug)]
 #[must_use]
 pub struct Delivery {
-    /// What came of the mail as a whole.
+    /// Outcome of the mail as a whole.
     pub outcome: Outcome,
-    /// The reply to each RCPT, in the envelope's order; none if the mail was refused before, at MAIL.
+    /// Reply to each RCPT, in the order of the envelope. Empty if the mail was refused at MAIL.
     pub recipients: Vec<RecipientResult>,
 }
 
-/// What the server said of one recipient.
+/// Reply for one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecipientResult {
-    /// Who.
+    /// Address of the recipient.
     pub address: Address,
-    /// The reply to RCPT: 2yz, or a refusal.
+    /// Reply to RCPT: 2yz, or a refusal.
     pub reply: Result<Reply, Refusal>,
 }
 
-/// What came of a mail as a whole.
+/// Outcome of a mail as a whole.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Accepted by the server for every recipient that it accepted.
+    /// Accepted for every recipient that was accepted at RCPT.
     Accepted {
-        /// The reply to the final dot: the receipt.
+        /// Reply to the final dot.
         reply: Acceptance,
     },
     /// Every recipient was refused, and nothing was sent.
@@ -41,31 +41,32 @@ pub enum Outcome {
     Refused {
         /// [`Phase::Mail`], [`Phase::Data`] or [`Phase::Dot`].
         phase: Phase,
-        /// The server's words.
+        /// Reply of the server.
         reply: Refusal,
     },
-    /// The message and its final dot had left when the connection failed: it may or may not have been accepted, for
-    /// every recipient that was.
+    /// The final dot may have been sent, and no valid reply arrived. The server may or may not have
+    /// accepted the mail.
     InDoubt {
-        /// What happened instead of a reply.
+        /// Error that occurred instead of a reply.
         error: SmtpError,
     },
 }
 
 impl Delivery {
-    /// The recipients that the server took at RCPT.
+    /// Recipients that the server accepted at RCPT.
     pub fn accepted(&self) -> impl Iterator<Item = &Address> {
         self.recipients.iter().filter(|result| result.is_accepted()).map(|result| &result.address)
     }
 
-    /// The recipients that the server refused at RCPT, each with its words.
+    /// Recipients that the server refused at RCPT, each with its reply.
     pub fn refused(&self) -> impl Iterator<Item = (&Address, &Refusal)> {
         self.recipients.iter().filter_map(|result| Some((&result.address, result.reply.as_ref().err()?)))
     }
 }
 
 impl RecipientResult {
-    /// Whether the server took the recipient; what comes of the mail is in [`Outcome`].
+    /// Whether the server accepted the recipient at RCPT. Whether it accepted the mail is in
+    /// [`Outcome`].
     #[must_use]
     pub fn is_accepted(&self) -> bool {
         self.reply.is_ok()

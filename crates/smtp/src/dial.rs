@@ -1,4 +1,4 @@
-//! From an endpoint to a connection that is ready for mail: connect, greet, TLS, login.
+//! Opening of a connection: TCP, TLS, greeting, EHLO, login.
 
 use std::{future::Future, io, net::SocketAddr, time::Duration};
 
@@ -18,11 +18,11 @@ use crate::{
     wire::Wire,
 };
 
-/// Bytes that the kernel may hold unsent before a write waits.
+/// Maximum number of unsent bytes that the kernel buffers before a write blocks.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 const UNSENT: u32 = 64 * 1024;
 
-/// Opens a connection and goes through everything before the first MAIL.
+/// Opens a connection and completes all steps before the first MAIL.
 pub(crate) async fn dial(endpoint: &Endpoint) -> Result<(Wire, Capabilities), SmtpError> {
     let tcp = within(
         Phase::Connect,
@@ -55,9 +55,13 @@ async fn within<T>(
     timeout(limit, work).await.unwrap_or(Err(Trouble::Timeout(limit))).map_err(|trouble| SmtpError::new(phase, trouble))
 }
 
-/// Opens a connection, without a word on it: for other protocols too.
+/// Opens a TCP connection. Other protocols use this too.
 ///
-/// Tries each address of the host; the time left is shared out, so that one that does not answer leaves some to the next.
+/// Tries the addresses of the host one after another. The remaining time is divided between the
+/// remaining addresses, so that an unreachable one leaves time for the next.
+///
+/// # Errors
+/// Returns the error of the last address, or of the name lookup.
 pub async fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream, Trouble> {
     let end = Instant::now() + limit;
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -79,8 +83,9 @@ pub async fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream
     Err(trouble)
 }
 
-/// Lets the kernel hold at most about a block that has not left: else megabytes of a message would count as written, and
-/// the hook would run, long before the server has them. Without it everything else stays as it is.
+/// Limits the unsent bytes in the kernel to about one block. Otherwise megabytes of a message count
+/// as written, and the hook runs, long before the server has them. A failure is ignored, because
+/// nothing else depends on the limit.
 fn hold_little(tcp: &TcpStream) {
     #[cfg(any(target_os = "android", target_os = "linux"))]
     let _ = socket2::SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT);
@@ -94,7 +99,7 @@ async fn start_tls(endpoint: &Endpoint, tls: &TlsClient, tcp: TcpStream) -> Resu
     Ok(Stream::Tls(Box::new(stream)))
 }
 
-/// Waits for the greeting and says EHLO.
+/// Waits for the greeting and sends EHLO.
 async fn greet(endpoint: &Endpoint, mut wire: Wire) -> Result<(Wire, Capabilities), SmtpError> {
     let greeting = wire.reply(Phase::Greeting, endpoint.limits.greeting).await?;
     expect_positive(Phase::Greeting, greeting)?;
@@ -102,7 +107,7 @@ async fn greet(endpoint: &Endpoint, mut wire: Wire) -> Result<(Wire, Capabilitie
     Ok((wire, offered))
 }
 
-/// STARTTLS and EHLO again: nothing that was learnt or read before TLS counts after it.
+/// Sends STARTTLS, and EHLO again: nothing received before TLS counts after it (RFC 3207 §4.2).
 async fn upgrade(
     endpoint: &Endpoint,
     tls: &TlsClient,
@@ -126,7 +131,7 @@ async fn upgrade(
     Ok((wire, offered))
 }
 
-/// EHLO, and HELO with a server that does not know it.
+/// Sends EHLO, or HELO if the server does not know EHLO.
 async fn hello(endpoint: &Endpoint, wire: &mut Wire) -> Result<Capabilities, SmtpError> {
     const UNKNOWN: [u16; 2] = [500, 502];
     let name = endpoint.hello_name.as_str();
@@ -141,7 +146,7 @@ async fn hello(endpoint: &Endpoint, wire: &mut Wire) -> Result<Capabilities, Smt
     Ok(Capabilities::parse(&reply))
 }
 
-/// The reply, if it is positive (2yz).
+/// Returns the reply if it is positive (2yz), an error otherwise.
 pub(crate) fn expect_positive(phase: Phase, reply: Reply) -> Result<Reply, SmtpError> {
     if reply.is_positive() { Ok(reply) } else { Err(SmtpError::new(phase, reply)) }
 }

@@ -1,6 +1,7 @@
 //! An SMTP client session: pipelined, a time limit for each phase, a result for each recipient.
 //!
-//! It knows no job and no store. One [`Session`] is one connection; [`Session::send`] is one mail:
+//! The crate has no notion of jobs or a store. A [`Session`] is one connection; [`Session::send`]
+//! sends one mail:
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -13,7 +14,7 @@
 //!     vec![Address::parse("ada@example.net")?],
 //! )?;
 //! let message = b"Subject: hello\r\n\r\nHello\r\n";
-//! // Runs once, before the bytes that commit the mail: the place to note durably that it begins.
+//! // Runs once, before the bytes that commit the mail. Record durably here that sending begins.
 //! let before_commit = async { Commit::Proceed };
 //! let delivery = session.send(&envelope, message, before_commit).await?;
 //! if let Outcome::Accepted { reply } = delivery.outcome {
@@ -24,18 +25,21 @@
 //! # }
 //! ```
 //!
-//! What can be relied on:
-//! - `Err` from [`Session::send`] means that nothing was sent. Doubt is an outcome: [`Outcome::InDoubt`].
-//! - [`Outcome::Accepted`] needs an [`Acceptance`], which only a 2yz reply to the final dot makes. A 2yz or 3yz reply where
-//!   another was asked for is [`Trouble::Unexpected`]: nothing was sent, and the connection is closed.
-//! - A reply that echoes the login is redacted where it is read.
-//! - Required TLS fails closed; credentials are sent in the clear only with [`Security::None`].
-//! - A session whose conversation ended in the middle (an error, a limit, a dropped future) is never used again.
-//! - A bare CR or LF in a message leaves as CRLF, and no address or name can carry one.
+//! Guarantees:
+//! - `Err` from [`Session::send`] means that nothing was sent. A mail in doubt is an outcome:
+//!   [`Outcome::InDoubt`].
+//! - [`Outcome::Accepted`] requires an [`Acceptance`], which only a 2yz reply to the final dot
+//!   creates. A 2yz or 3yz reply to a command that expects another is [`Trouble::Unexpected`]:
+//!   nothing was sent, and the connection is closed.
+//! - A reply that echoes the login is redacted when it is read.
+//! - Required TLS fails closed. Credentials are sent unencrypted only with [`Security::None`].
+//! - A session that ended in the middle of an exchange (error, time limit, dropped future) is never
+//!   used again.
+//! - A bare CR or LF in a message is sent as CRLF. Addresses and names cannot contain one.
 //!
-//! Replies and EHLO keywords are parsed here rather than by `smtp-proto`: that keeps the parts of an enhanced code in
-//! bytes (5.7.515 becomes 5.7.255) and strips them from the text, while verdicts depend on those digits and people on
-//! the server's own words.
+//! Replies and EHLO keywords are parsed here instead of by the crate `smtp-proto`. That crate
+//! stores each part of an enhanced code in a byte (5.7.515 becomes 5.7.255) and strips the code
+//! from the text. Verdicts depend on these digits.
 
 mod acceptance;
 mod address;

@@ -1,4 +1,4 @@
-//! Mails that wait for a session, and sessions that wait for a mail.
+//! Queue of mails that wait for a session, and idle sessions that wait for a mail.
 
 use std::{
     collections::VecDeque,
@@ -15,54 +15,56 @@ use crate::{
     transaction::{MailParameters, MailSize, RECIPIENTS_A_FLIGHT},
 };
 
-/// For so long nothing is said ahead to a server that has lost step.
+/// Time without pipelined envelopes after a server failed to handle one.
 const ALONE: Duration = Duration::from_secs(600);
 
-/// One side of it is always empty, but for a moment.
+/// Idle sessions and waiting mails. At most one of the two is non-empty, except for a moment.
 #[derive(Debug, Default)]
 pub(crate) struct Lineup(Mutex<Sides>);
 
 #[derive(Debug, Default)]
 struct Sides {
-    /// The last used at the end: it is taken first, so that a quiet time lets the others go.
+    /// Idle sessions, the last used at the end. It is taken first, so that the others expire when
+    /// there is little mail.
     sessions: Vec<Kept>,
     mails: VecDeque<Waiting>,
-    /// Before that, each mail says its envelope when it is its turn.
+    /// Until then no envelope is pipelined with the previous message.
     alone_until: Option<Instant>,
     last_ticket: u64,
 }
 
-/// Who waits for a session.
+/// One mail that waits for a session.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    /// What there is to send, if that is known.
+    /// The mail to send, if the caller gave one.
     ahead: Option<Ahead>,
     ticket: u64,
     session: oneshot::Sender<PooledSession>,
 }
 
-/// What a mail can say before its turn: its envelope leaves with the message before it (RFC 2920, 3.1).
+/// The part of a mail that can be pipelined with the previous message: its envelope (RFC 2920
+/// §3.1).
 #[derive(Clone, Debug)]
 pub(crate) struct Ahead {
     pub(crate) envelope: Arc<Envelope>,
     pub(crate) size: MailSize,
-    /// Whether it goes before others that wait.
+    /// Whether the mail precedes those that are not urgent.
     pub(crate) urgent: bool,
 }
 
-/// A place among the mails that wait.
+/// Position of the caller in the queue, and the channel on which its session arrives.
 pub(crate) struct Soon {
     pub(crate) session: oneshot::Receiver<PooledSession>,
     ticket: u64,
 }
 
 impl Lineup {
-    /// The idle session that was used last.
+    /// Takes the idle session that was used last.
     pub(crate) fn session(&self) -> Option<Kept> {
         self.lock().sessions.pop()
     }
 
-    /// The same; where there is none, a place among the mails that wait.
+    /// Takes an idle session, or joins the queue if there is none.
     pub(crate) fn session_or_wait(&self, ahead: Option<Ahead>) -> Result<Kept, Soon> {
         let mut sides = self.lock();
         if let Some(kept) = sides.sessions.pop() {
@@ -81,26 +83,29 @@ impl Lineup {
         Err(Soon { session: soon, ticket })
     }
 
-    /// Whether it still stands there: it was neither given a session nor taken along.
+    /// Whether the mail is still queued: no session was assigned, and its envelope was not
+    /// pipelined.
     pub(crate) fn waits(&self, soon: &Soon) -> bool {
         self.lock().mails.iter().any(|waiting| waiting.ticket == soon.ticket)
     }
 
-    /// Nobody waits at this place any more.
+    /// Leaves the queue.
     pub(crate) fn leave(&self, soon: Soon) {
         let mut sides = self.lock();
         sides.mails.retain(|waiting| waiting.ticket != soon.ticket);
         drop(sides);
-        // A session may have come to it this moment; it goes on to the next.
+        // A session may have been assigned just now: dropping the channel passes it to the next
+        // mail.
         drop(soon);
     }
 
-    /// The server has lost step with an envelope that was said ahead.
+    /// Stops pipelining for a while: the server failed to handle a pipelined envelope.
     pub(crate) fn leave_alone(&self) {
         self.lock().alone_until = Some(Instant::now() + ALONE);
     }
 
-    /// A session for the mail that has waited longest; where nobody waits, it waits itself.
+    /// Returns the first waiting mail together with the session; stores the session as idle if no
+    /// mail waits.
     pub(crate) fn mail_or_wait(&self, kept: Kept) -> Option<(Waiting, Kept)> {
         let mut sides = self.lock();
         while let Some(waiting) = sides.mails.pop_front() {
@@ -112,7 +117,7 @@ impl Lineup {
         None
     }
 
-    /// The mail that has waited longest, if its envelope may be said to this server now.
+    /// Takes the first waiting mail if its envelope can be pipelined to this server now.
     pub(crate) fn take_along(&self, offered: &Capabilities) -> Option<(Waiting, MailParameters)> {
         let mut sides = self.lock();
         if sides.alone_until.is_some_and(|until| Instant::now() < until) {
@@ -125,17 +130,17 @@ impl Lineup {
         if ahead.envelope.rcpt_to().len() > RECIPIENTS_A_FLIGHT {
             return None;
         }
-        // What this server can't take is told to the mail when it is its turn.
+        // A mail that this server can't take gets its error when it has a session.
         let parameters = MailParameters::choose(offered, &ahead.envelope, ahead.size).ok()?;
         sides.mails.pop_front().map(|waiting| (waiting, parameters))
     }
 
-    /// How many sessions wait.
+    /// Number of idle sessions.
     pub(crate) fn idle(&self) -> usize {
         self.lock().sessions.len()
     }
 
-    /// Takes out the sessions for which that holds.
+    /// Removes and returns the idle sessions that match.
     pub(crate) fn take_out(&self, which: impl FnMut(&mut Kept) -> bool) -> Vec<Kept> {
         self.lock().sessions.extract_if(.., which).collect()
     }
@@ -146,12 +151,12 @@ impl Lineup {
 }
 
 impl Waiting {
-    /// What was said ahead, when it was taken along.
+    /// Envelope of the mail, if the caller gave one.
     pub(crate) fn envelope(&self) -> Option<&Arc<Envelope>> {
         self.ahead.as_ref().map(|ahead| &ahead.envelope)
     }
 
-    /// Who does not wait any more leaves the session to its drop.
+    /// Assigns the session to this mail. If the caller has left the queue, the session is dropped.
     pub(crate) fn hand(self, session: PooledSession) {
         drop(self.session.send(session));
     }

@@ -1,4 +1,4 @@
-//! Places for connections: how many there may be, and how many stand.
+//! Permits for the connections of a pool: maximum number, and number of open connections.
 
 use std::sync::{
     Arc,
@@ -7,22 +7,22 @@ use std::sync::{
 
 use tokio::sync::Notify;
 
-/// All places of a pool.
+/// All permits of a pool.
 #[derive(Debug)]
 pub(crate) struct Places {
     allowed: AtomicUsize,
-    /// Whether somebody tells how many there may be, as time goes by.
+    /// Whether the maximum is adjusted at run time.
     steered: AtomicBool,
-    /// Taken: by a connection that is dialled, stands, or says goodbye.
+    /// Permits in use, by connections that are being opened, open, or being closed.
     taken: AtomicUsize,
     standing: AtomicUsize,
-    /// Wakes those who wait for a place or a session.
+    /// Wakes tasks that wait for a permit or a session.
     pub(crate) freed: Notify,
-    /// Rung when another number stands.
+    /// Notified when the number of open connections changes.
     pub(crate) changes: Arc<Notify>,
 }
 
-/// One of them, until it is dropped.
+/// Permit for one connection, released on drop.
 #[derive(Debug)]
 pub(crate) struct Place {
     places: Arc<Places>,
@@ -56,7 +56,7 @@ impl Places {
         self.taken.load(SeqCst) > self.allowed.load(SeqCst)
     }
 
-    /// A place, if one is free.
+    /// Acquires a permit if one is free.
     pub(crate) fn enter(self: &Arc<Self>) -> Option<Place> {
         let allowed = self.allowed.load(SeqCst);
         let entered = self.taken.fetch_update(SeqCst, SeqCst, |taken| (taken < allowed).then_some(taken + 1));
@@ -71,15 +71,16 @@ impl Places {
 }
 
 impl Place {
-    /// The connection stands.
+    /// Counts the connection as open.
     pub(crate) fn stands(mut self) -> Self {
         self.stands = true;
         self.places.stand(true);
         self
     }
 
-    /// The connection did not come about while others stand: before who steers has said more, nobody tries in its place. The
-    /// server may let no more in.
+    /// Releases the permit after a connection could not be opened. If the maximum is adjusted at
+    /// run time and others are open, the maximum falls to the number of other permits in use: the
+    /// server may not accept more connections.
     pub(crate) fn failed(self) {
         let places = &self.places;
         if places.steered.load(SeqCst) && places.standing() > 0 {

@@ -1,4 +1,4 @@
-//! Idle sessions of one endpoint, kept for the next mail.
+//! Connection pool of one endpoint.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -21,24 +21,25 @@ use crate::{
     transaction::MailSize,
 };
 
-/// How long sessions are kept.
+/// Limits of a connection pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolLimits {
-    /// Mails on one connection.
+    /// Maximum number of mails on one connection.
     pub messages: u64,
-    /// Age of a connection.
+    /// Maximum age of a connection.
     pub age: Duration,
-    /// Time without a mail.
+    /// Maximum time that a connection is idle.
     pub idle: Duration,
-    /// Connections at the same time, from their dialling to their goodbye; whoever wants more waits. `None`: as many as are
-    /// asked for. See [`Pool::allow`].
+    /// Maximum number of connections at the same time, including those that are being opened or
+    /// closed. `None` means no limit. See [`Pool::allow`].
     pub connections: Option<usize>,
 }
 
-/// A mail that was taken along waits no longer for the verdict on the one before it; it goes another way.
+/// Maximum time that a mail whose envelope was pipelined waits for its session. After it, the mail
+/// takes another session.
 const TOO_LONG: Duration = Duration::from_secs(5);
 
-/// Sessions of one endpoint; clones share them.
+/// Pool of sessions to one endpoint; clones share them.
 #[derive(Clone, Debug)]
 pub struct Pool(Arc<Shared>);
 
@@ -50,19 +51,19 @@ struct Shared {
     places: Arc<Places>,
 }
 
-/// A session and its place among the connections.
+/// A session and its connection permit.
 #[derive(Debug)]
 pub(crate) struct Kept {
     session: Session,
     place: Place,
 }
 
-/// A session on loan; dropped, it goes back to the pool if it can be used again.
+/// A session checked out of a pool. On drop it returns to the pool if it can be used again.
 #[derive(Debug)]
 pub struct PooledSession {
-    /// Gone only while it is dropped.
+    /// `None` only during the drop.
     session: Option<Kept>,
-    /// The mail whose envelope was said with the last message: the session is its.
+    /// Waiter whose envelope was pipelined with the last message. The session goes to this waiter.
     along: Option<Waiting>,
     pool: Arc<Shared>,
 }
@@ -74,45 +75,57 @@ impl Default for PoolLimits {
 }
 
 impl Pool {
-    /// An empty pool; nothing is connected before the first checkout.
+    /// Creates an empty pool. The first checkout opens the first connection.
     #[must_use]
     pub fn new(endpoint: Endpoint, limits: PoolLimits) -> Self {
         let places = Arc::new(Places::new(limits.connections));
         Self(Arc::new(Shared { endpoint, limits, lineup: Lineup::default(), places }))
     }
 
-    /// So many connections at the same time from now on. Those beyond end when they come back. From the first call on, a
-    /// connection that failed while others stood is not tried again before the next call.
+    /// Sets the maximum number of connections. Excess connections are closed when they return to
+    /// the pool.
+    ///
+    /// After the first call, if a connection cannot be opened while others are open, no more are
+    /// tried until the next call.
     pub fn allow(&self, connections: usize) {
         self.0.places.allow(connections);
     }
 
-    /// How many connections stand: greeted, encrypted, logged in, and not said goodbye to.
+    /// Number of open connections: ready for mail, or being closed.
     #[must_use]
     pub fn standing(&self) -> usize {
         self.0.places.standing()
     }
 
-    /// Rung whenever one more connection stands or has ended.
+    /// Notified when the number of open connections changes.
     #[must_use]
     pub fn changes(&self) -> Arc<Notify> {
         Arc::clone(&self.0.places.changes)
     }
 
-    /// The endpoint that sessions are opened to.
+    /// Endpoint of the sessions.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.0.endpoint
     }
 
-    /// A session that is ready: an idle one that the server has not closed, or a new one.
+    /// Checks out a session: an idle one that the server has not closed, or a new one. Waits if all
+    /// connections are in use.
+    ///
+    /// # Errors
+    /// Returns an error if a new connection cannot be opened.
     pub async fn checkout(&self) -> Result<PooledSession, SmtpError> {
         self.session_for(None).await
     }
 
-    /// The same for a mail. Where all connections that are allowed are in use, those who wait are served in their order, urgent ones
-    /// first, and its envelope may be said ahead, with the end of the message of a mail before it: nothing else is to be sent by this
-    /// session then.
+    /// Checks out a session for this mail.
+    ///
+    /// If all connections are in use, the mail waits: first in first out, urgent mails first. Its
+    /// envelope may be pipelined with the end of the message before it. The session must then send
+    /// this mail and no other.
+    ///
+    /// # Errors
+    /// Returns an error if a new connection cannot be opened.
     pub async fn checkout_for(
         &self,
         envelope: &Arc<Envelope>,
@@ -155,26 +168,27 @@ impl Pool {
         }
     }
 
-    /// How many sessions wait for a mail.
+    /// Number of idle sessions.
     #[must_use]
     pub fn idle(&self) -> usize {
         self.0.lineup.idle()
     }
 
-    /// Says goodbye on sessions that have waited or lived too long; call it now and then when there is little to send.
+    /// Closes idle sessions that exceed a limit. Call this periodically while there is little to
+    /// send.
     pub fn retire_old(&self) {
         let old = self.0.lineup.take_out(|kept| !self.0.may_wait(&kept.session));
         old.into_iter().for_each(retire);
     }
 
-    /// Says goodbye on every idle session, and waits for it.
+    /// Closes every idle session with QUIT and waits until they are closed.
     pub async fn close(&self) {
         for kept in self.0.lineup.take_out(|_| true) {
             kept.session.quit().await;
         }
     }
 
-    /// Says goodbye on idle sessions until no more connections are open than are allowed.
+    /// Closes idle sessions while there are more connections than the maximum.
     pub fn shrink(&self) {
         while self.0.places.are_exceeded() {
             let Some(kept) = self.0.lineup.session() else { return };
@@ -203,7 +217,7 @@ impl Shared {
         }
     }
 
-    /// The session that comes to this place; `None` where it has to be looked for anew.
+    /// Waits for the session of a queued mail; `None` if the caller must retry.
     async fn handed(&self, soon: &mut Soon) -> Option<PooledSession> {
         loop {
             match timeout(TOO_LONG, &mut soon.session).await {
@@ -218,7 +232,7 @@ impl Shared {
         PooledSession { session: Some(kept), along: None, pool: Arc::clone(self) }
     }
 
-    /// Whether a session that sends a mail may get another after it.
+    /// Whether the next envelope may be pipelined on this session.
     fn may_go_on(&self, session: &Session) -> bool {
         session.is_quick()
             && session.messages() + 1 < self.limits.messages
@@ -235,7 +249,11 @@ impl Shared {
 }
 
 impl PooledSession {
-    /// Sends one mail: see [`Session::send`]. It is the one that the session was checked out for, if it was for one.
+    /// Sends one mail, as [`Session::send`] does. After [`Pool::checkout_for`] it must be the mail
+    /// of the checkout.
+    ///
+    /// # Errors
+    /// Returns an error if nothing was sent.
     pub async fn send<F>(
         &mut self,
         envelope: &Envelope,
@@ -245,7 +263,7 @@ impl PooledSession {
     where
         F: Future<Output = Commit>,
     {
-        let kept = self.session.as_mut().expect("the session is taken out only while it is dropped");
+        let kept = self.session.as_mut().expect("the session is present until the drop");
         let lineup = self.pool.may_go_on(&kept.session).then_some(&self.pool.lineup);
         let was_opened = kept.session.is_opened();
         let (result, along) = kept.session.send_before(envelope, message, before_commit, lineup).await;
@@ -256,7 +274,10 @@ impl PooledSession {
         result
     }
 
-    /// Puts a new connection in the place of this one, which the server had closed while it was idle.
+    /// Replaces this connection, which the server closed while it was idle, by a new one.
+    ///
+    /// # Errors
+    /// Returns an error if the new connection cannot be opened.
     pub async fn renew(&mut self) -> Result<(), SmtpError> {
         let fresh = Box::pin(Session::connect(&self.pool.endpoint)).await?;
         if let Some(kept) = &mut self.session {
@@ -266,14 +287,14 @@ impl PooledSession {
     }
 }
 
-/// Whether a server may not understand an envelope that is said ahead.
+/// Whether the error may mean that the server does not handle a pipelined envelope.
 fn is_out_of_step(error: &SmtpError) -> bool {
     matches!(error.phase(), Phase::Mail | Phase::Rcpt | Phase::Data)
         && !matches!(error.trouble(), Trouble::Refused(_) | Trouble::Aborted)
 }
 
-/// QUIT in the background; outside a runtime the connection is just closed. Its place is free once the server has closed too:
-/// it counts connections.
+/// Sends QUIT in the background, or only closes the connection if there is no runtime. The permit
+/// is released after the server has closed too, because the server counts connections.
 fn retire(Kept { session, place }: Kept) {
     if session.is_reusable()
         && let Ok(runtime) = Handle::try_current()
@@ -300,13 +321,13 @@ impl Deref for PooledSession {
 
     fn deref(&self) -> &Session {
         let kept = self.session.as_ref();
-        &kept.expect("the session is taken out only while it is dropped").session
+        &kept.expect("the session is present until the drop").session
     }
 }
 
 impl DerefMut for PooledSession {
     fn deref_mut(&mut self) -> &mut Session {
         let kept = self.session.as_mut();
-        &mut kept.expect("the session is taken out only while it is dropped").session
+        &mut kept.expect("the session is present until the drop").session
     }
 }

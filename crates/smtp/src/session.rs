@@ -1,4 +1,4 @@
-//! One connection to a server, used for one mail after the other.
+//! One connection to a server, used for one mail after another.
 
 use std::{future::Future, pin::pin};
 
@@ -18,10 +18,10 @@ use crate::{
     wire::Wire,
 };
 
-/// A verdict that comes within this is quick.
+/// A server that replies to the final dot within this time is quick.
 const QUICK: Duration = Duration::from_secs(1);
 
-/// A connection that is greeted, encrypted and logged in as its endpoint says.
+/// A connection that is ready for mail: greeted, encrypted and logged in as the endpoint requires.
 #[derive(Debug)]
 pub struct Session {
     wire: Wire,
@@ -37,17 +37,20 @@ pub struct Session {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Ready,
-    /// The next mail begins with RSET: the last one was refused with its transaction open.
+    /// The next mail begins with RSET, because the last one was refused with its transaction open.
     ResetDue,
-    /// The envelope of the next mail was said with the message of the last one.
+    /// The envelope of the next mail was pipelined with the last message.
     Opened,
-    /// In the middle of a conversation; stays so if that was dropped.
+    /// A mail is being sent. The state remains if the future is dropped.
     Busy,
     Broken,
 }
 
 impl Session {
     /// Opens a session, up to and including the login.
+    ///
+    /// # Errors
+    /// Returns an error if a phase fails, with its [`Phase`] and [`Trouble`].
     pub async fn connect(endpoint: &Endpoint) -> Result<Self, SmtpError> {
         let (wire, offered) = dial(endpoint).await?;
         let now = Instant::now();
@@ -63,18 +66,25 @@ impl Session {
         })
     }
 
-    /// Sends one mail. `Err` means that nothing was sent.
+    /// Sends one mail.
     ///
-    /// `before_commit` runs at most once and ends before the final dot is written: only after [`Commit::Proceed`] is it.
-    /// For a message of up to 64 KiB it starts once DATA was written and a recipient is accepted, and runs beside the wait
-    /// for the server to say go on; for a larger one it starts when all of the message was written, so that its mark does
-    /// not stand during a long upload. It is not run for a mail refused at MAIL or at every RCPT: a crash while the server
-    /// thinks about those leaves no doubt. It has no time limit here, so it needs its own.
+    /// The hook `before_commit` runs at most once. The final dot is written only after the hook
+    /// returned [`Commit::Proceed`].
+    /// - For a message of up to 64 KiB, the hook starts when DATA was written and a recipient is
+    ///   accepted. It runs while the client waits for reply 354.
+    /// - For a larger message, the hook starts when the whole message was written, so that its mark
+    ///   is not set during a long upload.
+    /// - The hook does not run for a mail refused at MAIL or at every RCPT. A crash before these
+    ///   replies leaves no doubt.
+    /// - The hook has no time limit here and needs its own.
     ///
-    /// A message with 8-bit bytes needs a server with 8BITMIME, which is refused beforehand: see
-    /// [`Session::capabilities`].
+    /// If this future is dropped before its end, the session is unusable. The mail is then in doubt
+    /// if the hook had ended.
     ///
-    /// Dropped before its end, this leaves the session unusable. The mail is then in doubt if the hook had ended.
+    /// # Errors
+    /// Returns an error if nothing was sent. A message with 8-bit bytes requires a server with
+    /// 8BITMIME (see [`Session::capabilities`]); without it the error is returned before anything
+    /// is written.
     pub async fn send<F>(
         &mut self,
         envelope: &Envelope,
@@ -87,8 +97,8 @@ impl Session {
         self.send_before(envelope, message, before_commit, None).await.0
     }
 
-    /// The same; the mail that is next in the line-up may say its envelope at the end of this one. If it did, and the session is
-    /// good for it, it is told of here.
+    /// Sends one mail and may pipeline the envelope of the next waiting mail with its message.
+    /// Returns that waiter if its envelope was sent and the session can continue with it.
     pub(crate) async fn send_before<F>(
         &mut self,
         envelope: &Envelope,
@@ -131,33 +141,35 @@ impl Session {
         (result, along.filter(|_| self.state == State::Opened))
     }
 
-    /// Whether another mail may be sent: the last conversation ended as it should.
+    /// Whether another mail can be sent: the last transaction ended properly.
     #[must_use]
     pub fn is_reusable(&self) -> bool {
         matches!(self.state, State::Ready | State::ResetDue)
     }
 
-    /// Whether the envelope of the next mail was said.
+    /// Whether the envelope of the next mail was pipelined.
     pub(crate) fn is_opened(&self) -> bool {
         self.state == State::Opened
     }
 
-    /// Whether the last verdict came soon: another mail may be bound to wait for the next one.
+    /// Whether the last reply to a final dot was quick. Only then may another envelope be
+    /// pipelined.
     pub(crate) fn is_quick(&self) -> bool {
         self.quick
     }
 
-    /// Whether the server has closed the connection, or said something, while it was idle. Cheap; ask before reuse.
+    /// Whether the server closed the idle connection or sent something on it. Cheap: check it
+    /// before each reuse.
     #[must_use]
     pub fn is_stale(&self) -> bool {
         self.wire.has_news()
     }
 
-    /// Says goodbye, if there is anybody to say it to, and closes the connection.
+    /// Sends QUIT if the session is usable, and closes the connection.
     pub async fn quit(mut self) {
         if self.is_reusable() {
             let limit = self.limits.quit;
-            // Whatever the server answers, the connection ends here.
+            // The connection is closed whatever the reply is.
             if self.wire.command(Phase::Quit, limit, &["QUIT"]).await.is_ok() {
                 self.wire.end().await;
             }
@@ -165,19 +177,19 @@ impl Session {
         self.wire.close();
     }
 
-    /// What the server offers, after TLS.
+    /// Extensions that the server offers, after TLS if it is used.
     #[must_use]
     pub fn capabilities(&self) -> &Capabilities {
         &self.offered
     }
 
-    /// Whether the conversation is encrypted.
+    /// Whether the connection is encrypted.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
         self.wire.is_tls()
     }
 
-    /// How many mails were begun on this connection.
+    /// Number of mails begun on this connection.
     #[must_use]
     pub fn messages(&self) -> u64 {
         self.messages
@@ -189,7 +201,7 @@ impl Session {
         self.connected_at.elapsed()
     }
 
-    /// Time since it was last used.
+    /// Time since the connection was last used.
     #[must_use]
     pub fn idle(&self) -> Duration {
         self.used_at.elapsed()
@@ -246,11 +258,11 @@ mod tests {
         Envelope::new(None, (0..recipients).map(|number| address(number).expect("an address")).collect()).expect("some")
     }
 
-    /// A session with a server that takes no more than its buffers hold.
+    /// Opens a session whose socket buffers are small, so that a large write blocks.
     fn session(port: u16) -> Session {
         let tcp = std::net::TcpStream::connect(("127.0.0.1", port)).expect("a connection");
         SockRef::from(&tcp).set_send_buffer_size(4096).expect("a small buffer");
-        tcp.set_nonblocking(true).expect("for the runtime");
+        tcp.set_nonblocking(true).expect("a non-blocking socket");
         let tcp = tokio::net::TcpStream::from_std(tcp).expect("a stream");
         let soon = Duration::from_millis(300);
         let limits = TimeLimits { data: soon, dot: soon, dot_max: soon, ..TimeLimits::default() };
@@ -267,9 +279,9 @@ mod tests {
         }
     }
 
-    /// The write fails with a part of the next envelope left: the server may have the final dot before it.
+    /// The write fails inside the pipelined envelope: the server may already have the final dot.
     #[tokio::test]
-    async fn a_dot_that_may_have_left_with_half_of_the_next_envelope_is_in_doubt() {
+    async fn a_mail_is_in_doubt_if_the_write_fails_after_its_final_dot() {
         for (size, in_doubt) in [(500, true), (60_000, false)] {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
             SockRef::from(&listener).set_recv_buffer_size(4096).expect("a small buffer");

@@ -1,4 +1,4 @@
-//! One mail: MAIL, RCPT, DATA, the message, the final dot.
+//! Transaction of one mail: MAIL, RCPT, DATA, message, final dot.
 
 use std::future::Future;
 
@@ -21,20 +21,22 @@ use crate::{
     wire::{CLOSING, Wire},
 };
 
-/// A message leaves in blocks of this size. One that fits into a block leaves with the final dot, after the hook.
+/// Messages are written in blocks of this size. A message that fits into one is written with the
+/// final dot, after the hook.
 const BLOCK: usize = 64 * 1024;
 
-/// So many recipients in a flight: with more, both sides could wait for the other to read.
+/// Maximum number of recipients in one pipelined write. With more, both sides could block while
+/// writing.
 pub(crate) const RECIPIENTS_A_FLIGHT: usize = 50;
 
 const GO_ON: u16 = 354;
 
-/// Whether the hook has to wait for the whole message to be written.
+/// Whether the hook runs only after the whole message was written.
 pub(crate) fn is_large(message: &[u8]) -> bool {
     message.len() > BLOCK
 }
 
-/// Everything one mail needs; gone when it is done.
+/// State of one transaction.
 pub(crate) struct Transaction<'a, F> {
     pub(crate) wire: &'a mut Wire,
     pub(crate) limits: &'a TimeLimits,
@@ -43,26 +45,26 @@ pub(crate) struct Transaction<'a, F> {
     pub(crate) envelope: &'a Envelope,
     pub(crate) parameters: MailParameters,
     pub(crate) start: Start,
-    /// Whose next mail may go along with this one.
+    /// Queue whose first mail may be pipelined with this one.
     pub(crate) lineup: Option<&'a Lineup>,
-    /// Who does.
+    /// Waiter whose envelope was pipelined.
     pub(crate) along: Option<Waiting>,
-    /// From the final dot to the reply.
+    /// Time from the final dot to its reply.
     pub(crate) verdict_took: Option<Duration>,
 }
 
-/// How a mail begins.
+/// First command of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// With MAIL.
+    /// MAIL.
     Mail,
-    /// With RSET: the last mail was refused with its transaction open.
+    /// RSET, because the last mail was refused with its transaction open.
     Reset,
-    /// MAIL, RCPT and DATA were said with the message before.
+    /// None: MAIL, RCPT and DATA were pipelined with the previous message.
     Said,
 }
 
-/// What of a message decides how it is announced.
+/// Properties of a message that determine the parameters of MAIL.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MailSize {
     bytes: usize,
@@ -75,7 +77,7 @@ impl MailSize {
     }
 }
 
-/// What is said after the address in MAIL.
+/// Parameters of the MAIL command.
 #[derive(Debug)]
 pub(crate) struct MailParameters {
     size: Option<usize>,
@@ -83,10 +85,10 @@ pub(crate) struct MailParameters {
     smtputf8: bool,
 }
 
-/// The reply that was asked for, or a refusal: any other is an error.
+/// The expected reply, or a refusal. Any other reply is an error.
 type Answer = Result<Reply, Refusal>;
 
-/// The replies before the message.
+/// Replies to the commands before the message.
 #[derive(Default)]
 struct Opening {
     mail: Option<Answer>,
@@ -95,7 +97,11 @@ struct Opening {
 }
 
 impl MailParameters {
-    /// What this mail needs; an error if the server does not offer it.
+    /// Chooses the parameters that this mail needs.
+    ///
+    /// # Errors
+    /// Returns an error if the server lacks an extension that the mail needs, or does not take its
+    /// size.
     pub(crate) fn choose(offered: &Capabilities, envelope: &Envelope, message: MailSize) -> Result<Self, SmtpError> {
         let (size, eight_bit) = (message.bytes as u64, message.eight_bit);
         let utf8_address = envelope.needs_smtputf8();
@@ -125,7 +131,7 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         }
     }
 
-    /// RSET if due, MAIL, RCPTs and DATA in one write; every reply is read and looked at.
+    /// Writes RSET if due, MAIL, RCPT and DATA in one write, and reads every reply.
     async fn open_pipelined(&mut self) -> Result<Opening, SmtpError> {
         let mut opening = Opening::default();
         let envelope = self.envelope;
@@ -181,7 +187,8 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         Ok(())
     }
 
-    /// The same for a server without PIPELINING; DATA is not said in vain.
+    /// Writes the commands one by one, for a server without PIPELINING. DATA is written only if a
+    /// recipient is accepted.
     async fn open_one_by_one(&mut self) -> Result<Opening, SmtpError> {
         let mut opening = Opening::default();
         if self.start == Start::Reset {
@@ -209,13 +216,13 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         Ok(opening)
     }
 
-    /// Ends a transaction that the server refused before the message.
+    /// Ends a transaction that was refused before the message.
     async fn withdraw(&mut self, opening: Opening, outcome: Outcome) -> Result<Delivery, SmtpError> {
         let waits_for_message = matches!(opening.data, Some(Ok(_)));
         if waits_for_message {
-            // An empty message to nobody (RFC 2920 §3.1). To somebody it must not go.
+            // An empty message without recipients (RFC 2920 §3.1). A recipient must never get it.
             if opening.recipients.iter().any(RecipientResult::is_accepted) {
-                let text = "354 after it had refused MAIL".to_owned();
+                let text = "354 after refusing MAIL".to_owned();
                 return Err(SmtpError::new(Phase::Data, Trouble::Unexpected(text)));
             }
             self.wire.out.extend_from_slice(FINAL_DOT);
@@ -223,24 +230,25 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
             self.wire.reply(Phase::Dot, self.limits.command).await?;
         }
         let recipients = match outcome {
-            // In a flight, recipients of a refused sender are answered by "MAIL first": no word about them.
+            // After a refused pipelined MAIL, the replies to RCPT only report the missing MAIL.
             Outcome::Refused { phase: Phase::Mail, .. } => Vec::new(),
             _ => opening.recipients,
         };
         Ok(Delivery { outcome, recipients })
     }
 
-    /// The message and, with the hook's consent, its final dot.
+    /// Writes the message and, if the hook agrees, its final dot.
     async fn commit(&mut self, recipients: Vec<RecipientResult>, message: &[u8]) -> Result<Delivery, SmtpError> {
         self.write_body(message).await?;
         if self.hook.decide().await == Commit::Abort {
             return Err(SmtpError::new(Phase::Dot, Trouble::Aborted));
         }
-        // Who closed or said something before the end of the message has not taken it, and is not to get it.
+        // A server that closed or replied before the end of the message has not accepted it and
+        // must not get the dot.
         self.wire.expect_silence(Phase::Body).await?;
         let end = self.wire.out.len();
         self.take_along();
-        // As long as the kernel has not taken the last byte of the dot, the server can't have it.
+        // The server can't have the dot before the kernel has taken its last byte.
         match self.wire.flush(Phase::Body, self.limits.data).await {
             Err(error) if self.wire.may_have_left(end) => return Ok(Delivery { outcome: in_doubt(error), recipients }),
             flushed => flushed?,
@@ -251,7 +259,8 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         Ok(Delivery { outcome, recipients })
     }
 
-    /// Leaves the final dot as the next flight, of a small message with the message before it.
+    /// Writes a large message. The final dot stays in the buffer, after the whole message if that
+    /// is small.
     async fn write_body(&mut self, message: &[u8]) -> Result<(), SmtpError> {
         let mut body = Body::new(message);
         while body.fill(&mut self.wire.out, BLOCK) {
@@ -297,7 +306,8 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         expect_positive(Phase::Rset, reply).map(drop)
     }
 
-    /// Adds the envelope of the next mail to the flight with the final dot, if one waits: it saves a round trip.
+    /// Adds the envelope of the next waiting mail to the write of the final dot, which saves a
+    /// round trip.
     fn take_along(&mut self) {
         let Some((waiting, parameters)) = self.lineup.and_then(|lineup| lineup.take_along(self.offered)) else {
             return;
@@ -314,7 +324,7 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         Ok(RecipientResult { address: address.clone(), reply: self.read(Phase::Rcpt).await? })
     }
 
-    /// The reply to a command of the opening, which must fit it.
+    /// Reads the reply to a command before the message.
     async fn read(&mut self, phase: Phase) -> Result<Answer, SmtpError> {
         let limit = match phase {
             Phase::Data => self.limits.data,
@@ -337,12 +347,12 @@ impl Opening {
         matches!(self.mail, Some(Ok(_)))
     }
 
-    /// Whether the message has somebody to go to.
+    /// Whether a recipient is accepted.
     fn may_go_on(&self) -> bool {
         self.mail_accepted() && self.recipients.iter().any(RecipientResult::is_accepted)
     }
 
-    /// What the mail came to, if it came to an end before the message.
+    /// Outcome of the mail if it was refused before the message.
     fn refusal(&self) -> Option<Outcome> {
         if let Some(Err(refusal)) = &self.mail {
             return Some(refused(Phase::Mail, refusal));
@@ -355,7 +365,7 @@ impl Opening {
     }
 }
 
-/// Whether a server complains of the order of commands rather than of a mail (RFC 3463, X.5.X).
+/// Whether the reply rejects the order of commands, not the mail (RFC 3463, X.5.X).
 fn is_out_of_step(reply: &Reply) -> bool {
     let of_protocol = reply.enhanced.is_some_and(|enhanced| enhanced.subject == 5);
     reply.code == 503 || (reply.code == 554 && of_protocol)
@@ -382,7 +392,8 @@ fn refused(phase: Phase, reply: &Refusal) -> Outcome {
     Outcome::Refused { phase, reply: reply.clone() }
 }
 
-/// What the reply to the final dot means. A 3yz reply means nothing there, and the server has the whole message.
+/// Outcome by the reply to the final dot. After an unexpected reply the mail is in doubt: the
+/// server has the whole message.
 fn verdict(reply: Reply) -> Outcome {
     let phase = Phase::Dot;
     match Acceptance::at_the_dot(reply).map_err(Refusal::of) {

@@ -1,4 +1,4 @@
-//! What every test here needs.
+//! Helpers shared by the tests of this crate.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use postroom_testkit::FakeSmtp;
 
 pub(crate) const MESSAGE: &[u8] = b"Subject: hello\r\n\r\nHello\r\n";
 
-/// Longer than any test waits for something that should happen.
+/// Maximum time that a test waits for an expected event.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn plain(server: &FakeSmtp) -> Endpoint {
     Endpoint::new(server.host(), server.port(), Security::None)
 }
 
-/// TLS that trusts this server's authority.
+/// TLS client that trusts the certificate authority of this server.
 pub(crate) fn trusting(server: &FakeSmtp) -> TlsClient {
     TlsClient::new(&TlsOptions { extra_ca_pem: Some(server.ca_pem().as_bytes().to_vec()), accept_invalid_certs: false })
-        .expect("a client for the server's authority")
+        .expect("a TLS client")
 }
 
 pub(crate) fn starttls(server: &FakeSmtp) -> Endpoint {
@@ -52,20 +52,20 @@ pub(crate) async fn proceed() -> Commit {
     Commit::Proceed
 }
 
-/// Sends the usual message to Ada.
+/// Sends the default message to Ada.
 pub(crate) async fn send(session: &mut Session) -> Result<Delivery, SmtpError> {
     session.send(&ada(), MESSAGE, proceed()).await
 }
 
 #[track_caller]
 pub(crate) fn receipt(result: Result<Delivery, SmtpError>) -> String {
-    match result.expect("a judgement").outcome {
+    match result.expect("a result").outcome {
         Outcome::Accepted { reply } => reply.to_string(),
         other => panic!("not accepted: {other:?}"),
     }
 }
 
-/// Limits that no test runs into, for a test to shorten one of.
+/// Limits that no test reaches. A test shortens one of them.
 pub(crate) fn long_limits() -> TimeLimits {
     TimeLimits {
         connect: PATIENCE,
