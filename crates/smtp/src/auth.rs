@@ -9,7 +9,7 @@ use crate::{
     capabilities::Capabilities,
     dial::expect_positive,
     endpoint::Credentials,
-    error::{Phase, SmtpError, Trouble},
+    error::{ErrorKind, Phase, SmtpError},
     redaction::{Redaction, plain_response},
     reply::Reply,
     wire::Wire,
@@ -34,7 +34,7 @@ pub(crate) async fn log_in(
     } else if offered.auth_login {
         login(wire, credentials, limit).await?
     } else {
-        return Err(SmtpError::new(Phase::Auth, Trouble::AuthMissing));
+        return Err(SmtpError::new(Phase::Auth, ErrorKind::AuthMissing));
     };
     expect_positive(Phase::Auth, reply).map(drop)
 }

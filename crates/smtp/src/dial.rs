@@ -11,7 +11,7 @@ use crate::{
     auth::log_in,
     capabilities::Capabilities,
     endpoint::{Endpoint, Security},
-    error::{Phase, SmtpError, Trouble},
+    error::{ErrorKind, Phase, SmtpError},
     reply::Reply,
     stream::Stream,
     tls::TlsClient,
@@ -50,9 +50,9 @@ pub(crate) async fn dial(endpoint: &Endpoint) -> Result<(Wire, Capabilities), Sm
 async fn within<T>(
     phase: Phase,
     limit: Duration,
-    work: impl Future<Output = Result<T, Trouble>>,
+    work: impl Future<Output = Result<T, ErrorKind>>,
 ) -> Result<T, SmtpError> {
-    timeout(limit, work).await.unwrap_or(Err(Trouble::Timeout(limit))).map_err(|trouble| SmtpError::new(phase, trouble))
+    timeout(limit, work).await.unwrap_or(Err(ErrorKind::Timeout(limit))).map_err(|kind| SmtpError::new(phase, kind))
 }
 
 /// Opens a TCP connection. Other protocols use this too.
@@ -62,25 +62,25 @@ async fn within<T>(
 ///
 /// # Errors
 /// Returns the error of the last address, or of the name lookup.
-pub async fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream, Trouble> {
+pub async fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream, ErrorKind> {
     let end = Instant::now() + limit;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let addresses: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
-    let mut trouble = Trouble::Io(io::Error::other("the host has no address"));
+    let mut last_error = ErrorKind::Io(io::Error::other("the host has no address"));
     for (tried, &address) in addresses.iter().enumerate() {
         let left = end.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
-        trouble = match timeout(share, TcpStream::connect(address)).await {
+        last_error = match timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(tcp)) => {
                 tcp.set_nodelay(true)?;
                 hold_little(&tcp);
                 return Ok(tcp);
             }
-            Ok(Err(error)) => Trouble::Io(error),
-            Err(_) => Trouble::Timeout(limit),
+            Ok(Err(error)) => ErrorKind::Io(error),
+            Err(_) => ErrorKind::Timeout(limit),
         };
     }
-    Err(trouble)
+    Err(last_error)
 }
 
 /// Limits the unsent bytes in the kernel to about one block. Otherwise megabytes of a message count
@@ -116,15 +116,15 @@ async fn upgrade(
 ) -> Result<(Wire, Capabilities), SmtpError> {
     let phase = Phase::StartTls;
     if !offered.starttls {
-        return Err(SmtpError::new(phase, Trouble::StartTlsMissing));
+        return Err(SmtpError::new(phase, ErrorKind::StartTlsMissing));
     }
     let reply = wire.command(phase, endpoint.limits.command, &["STARTTLS"]).await?;
     expect_positive(phase, reply)?;
     if !wire.is_quiet() {
-        return Err(SmtpError::new(phase, Trouble::PlainAfterStartTls));
+        return Err(SmtpError::new(phase, ErrorKind::PlainAfterStartTls));
     }
     let Stream::Plain(tcp) = wire.into_stream() else {
-        return Err(SmtpError::new(phase, Trouble::StartTlsMissing));
+        return Err(SmtpError::new(phase, ErrorKind::StartTlsMissing));
     };
     let mut wire = Wire::new(start_tls(endpoint, tls, tcp).await?);
     let offered = hello(endpoint, &mut wire).await?;

@@ -48,13 +48,13 @@ pub enum Phase {
 #[derive(Debug)]
 pub struct SmtpError {
     phase: Phase,
-    trouble: Trouble,
+    kind: ErrorKind,
     in_doubt: bool,
 }
 
 /// Kind of an [`SmtpError`].
 #[derive(Debug, Error)]
-pub enum Trouble {
+pub enum ErrorKind {
     /// The network or TLS failed.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -136,8 +136,8 @@ impl Phase {
 impl SmtpError {
     /// Creates an error before the commit point. Public for tests of code that handles errors.
     #[must_use]
-    pub fn new(phase: Phase, trouble: impl Into<Trouble>) -> Self {
-        Self { phase, trouble: trouble.into(), in_doubt: false }
+    pub fn new(phase: Phase, kind: impl Into<ErrorKind>) -> Self {
+        Self { phase, kind: kind.into(), in_doubt: false }
     }
 
     /// Marks the error as one after the commit point: the mail is in doubt.
@@ -154,15 +154,15 @@ impl SmtpError {
 
     /// Kind of the error.
     #[must_use]
-    pub fn trouble(&self) -> &Trouble {
-        &self.trouble
+    pub fn kind(&self) -> &ErrorKind {
+        &self.kind
     }
 
     /// Reply with which the server refused, if it did.
     #[must_use]
     pub fn reply(&self) -> Option<&Refusal> {
-        match &self.trouble {
-            Trouble::Refused(reply) => Some(reply),
+        match &self.kind {
+            ErrorKind::Refused(reply) => Some(reply),
             _ => None,
         }
     }
@@ -170,16 +170,16 @@ impl SmtpError {
     /// Whether a time limit was exceeded.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        matches!(self.trouble, Trouble::Timeout(_))
+        matches!(self.kind, ErrorKind::Timeout(_))
     }
 
     /// Whether the connection ended, is unusable, or is being closed by the server (421). On a
     /// session that was idle, it may only mean that the server closed the idle connection.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        match &self.trouble {
-            Trouble::Io(_) | Trouble::Closed | Trouble::OutOfStep(_) => true,
-            Trouble::Refused(reply) => reply.code == CLOSING,
+        match &self.kind {
+            ErrorKind::Io(_) | ErrorKind::Closed | ErrorKind::OutOfStep(_) => true,
+            ErrorKind::Refused(reply) => reply.code == CLOSING,
             _ => false,
         }
     }
@@ -187,7 +187,7 @@ impl SmtpError {
     /// Whether the hook before the commit point returned `Abort`.
     #[must_use]
     pub fn is_aborted(&self) -> bool {
-        matches!(self.trouble, Trouble::Aborted)
+        matches!(self.kind, ErrorKind::Aborted)
     }
 
     /// Whether the final dot may have been sent, so that it is unknown whether the server accepted
@@ -204,7 +204,7 @@ impl SmtpError {
     }
 }
 
-impl From<Reply> for Trouble {
+impl From<Reply> for ErrorKind {
     /// Converts a reply other than the expected one.
     fn from(reply: Reply) -> Self {
         match Refusal::of(reply) {
@@ -214,7 +214,7 @@ impl From<Reply> for Trouble {
     }
 }
 
-impl From<BadReply> for Trouble {
+impl From<BadReply> for ErrorKind {
     fn from(bad: BadReply) -> Self {
         match bad {
             BadReply::Syntax(line) => Self::Unexpected(format!("{line:?}")),
@@ -232,7 +232,7 @@ impl fmt::Display for Phase {
 
 impl fmt::Display for SmtpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.phase, self.trouble)?;
+        write!(f, "{}: {}", self.phase, self.kind)?;
         if self.in_doubt {
             f.write_str("; it is unknown whether the mail was accepted")?;
         }
@@ -242,8 +242,8 @@ impl fmt::Display for SmtpError {
 
 impl std::error::Error for SmtpError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.trouble {
-            Trouble::Io(error) => error.source(),
+        match &self.kind {
+            ErrorKind::Io(error) => error.source(),
             _ => None,
         }
     }

@@ -29,7 +29,7 @@
 //! - `Err` from [`Session::send`] means that nothing was sent. A mail in doubt is an outcome:
 //!   [`Outcome::InDoubt`].
 //! - [`Outcome::Accepted`] requires an [`Acceptance`], which only a 2yz reply to the final dot
-//!   creates. A 2yz or 3yz reply to a command that expects another is [`Trouble::Unexpected`]:
+//!   creates. A 2yz or 3yz reply to a command that expects another is [`ErrorKind::Unexpected`]:
 //!   nothing was sent, and the connection is closed.
 //! - A reply that echoes the login is redacted when it is read.
 //! - Required TLS fails closed. Credentials are sent unencrypted only with [`Security::None`].
@@ -75,7 +75,7 @@ pub use delivery::{Delivery, Outcome, RecipientResult};
 pub use dial::connect;
 pub use endpoint::{Credentials, Endpoint, Security};
 pub use envelope::{Envelope, NoRecipient};
-pub use error::{Phase, SmtpError, Trouble};
+pub use error::{ErrorKind, Phase, SmtpError};
 pub use hook::Commit;
 pub use limits::TimeLimits;
 pub use pool::{Pool, PoolLimits, PooledSession};

@@ -13,7 +13,7 @@ use crate::{
     delivery::Delivery,
     endpoint::Endpoint,
     envelope::Envelope,
-    error::{Phase, SmtpError, Trouble},
+    error::{ErrorKind, Phase, SmtpError},
     hook::Commit,
     lineup::{Ahead, Lineup, Soon, Waiting},
     places::{Place, Places},
@@ -290,7 +290,7 @@ impl PooledSession {
 /// Whether the error may mean that the server does not handle a pipelined envelope.
 fn is_out_of_step(error: &SmtpError) -> bool {
     matches!(error.phase(), Phase::Mail | Phase::Rcpt | Phase::Data)
-        && !matches!(error.trouble(), Trouble::Refused(_) | Trouble::Aborted)
+        && !matches!(error.kind(), ErrorKind::Refused(_) | ErrorKind::Aborted)
 }
 
 /// Sends QUIT in the background, or only closes the connection if there is no runtime. The permit

@@ -10,7 +10,7 @@ use crate::{
     dial::dial,
     endpoint::Endpoint,
     envelope::Envelope,
-    error::{Phase, SmtpError, Trouble},
+    error::{ErrorKind, Phase, SmtpError},
     hook::{Commit, Hook},
     limits::TimeLimits,
     lineup::{Lineup, Waiting},
@@ -50,7 +50,7 @@ impl Session {
     /// Opens a session, up to and including the login.
     ///
     /// # Errors
-    /// Returns an error if a phase fails, with its [`Phase`] and [`Trouble`].
+    /// Returns an error if a phase fails, with its [`Phase`] and [`ErrorKind`].
     pub async fn connect(endpoint: &Endpoint) -> Result<Self, SmtpError> {
         let (wire, offered) = dial(endpoint).await?;
         let now = Instant::now();
@@ -113,7 +113,7 @@ impl Session {
             State::Ready => Start::Mail,
             State::ResetDue => Start::Reset,
             State::Opened => Start::Said,
-            State::Busy | State::Broken => return (Err(SmtpError::new(Phase::Mail, Trouble::NotReusable)), None),
+            State::Busy | State::Broken => return (Err(SmtpError::new(Phase::Mail, ErrorKind::NotReusable)), None),
         };
         let parameters = match MailParameters::choose(&self.offered, envelope, MailSize::of(message)) {
             Ok(parameters) => parameters,

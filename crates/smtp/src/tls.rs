@@ -12,7 +12,7 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::error::Trouble;
+use crate::error::ErrorKind;
 
 /// Certificate checks. Mozilla's root certificates are always trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,10 +63,10 @@ impl TlsClient {
     /// Performs the handshake with a server, which must have a certificate for this host.
     ///
     /// # Errors
-    /// Returns [`Trouble::BadHost`] if the host can't be checked, [`Trouble::Io`] if the handshake
+    /// Returns [`ErrorKind::BadHost`] if the host can't be checked, [`ErrorKind::Io`] if the handshake
     /// fails.
-    pub async fn handshake(&self, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Trouble> {
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| Trouble::BadHost(host.to_owned()))?;
+    pub async fn handshake(&self, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, ErrorKind> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| ErrorKind::BadHost(host.to_owned()))?;
         let connector = TlsConnector::from(Arc::clone(&self.0));
         Ok(connector.connect(name, tcp).await?)
     }

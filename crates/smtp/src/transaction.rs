@@ -11,7 +11,7 @@ use crate::{
     delivery::{Delivery, Outcome, RecipientResult},
     dial::expect_positive,
     envelope::Envelope,
-    error::{Phase, SmtpError, Trouble},
+    error::{ErrorKind, Phase, SmtpError},
     hook::{Commit, Hook},
     limits::TimeLimits,
     lineup::{Lineup, Waiting},
@@ -105,10 +105,10 @@ impl MailParameters {
     pub(crate) fn choose(offered: &Capabilities, envelope: &Envelope, message: MailSize) -> Result<Self, SmtpError> {
         let (size, eight_bit) = (message.bytes as u64, message.eight_bit);
         let utf8_address = envelope.needs_smtputf8();
-        let trouble = match (offered.max_size, utf8_address) {
-            (Some(limit), _) if size > limit => Trouble::TooBig { size, limit },
-            (_, Some(address)) if !offered.smtputf8 => Trouble::SmtpUtf8Missing(address.to_string()),
-            _ if eight_bit && !offered.eight_bit_mime => Trouble::EightBitMissing,
+        let kind = match (offered.max_size, utf8_address) {
+            (Some(limit), _) if size > limit => ErrorKind::TooBig { size, limit },
+            (_, Some(address)) if !offered.smtputf8 => ErrorKind::SmtpUtf8Missing(address.to_string()),
+            _ if eight_bit && !offered.eight_bit_mime => ErrorKind::EightBitMissing,
             _ => {
                 return Ok(Self {
                     size: offered.size.then_some(message.bytes),
@@ -117,7 +117,7 @@ impl MailParameters {
                 });
             }
         };
-        Err(SmtpError::new(Phase::Mail, trouble))
+        Err(SmtpError::new(Phase::Mail, kind))
     }
 }
 
@@ -151,7 +151,7 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
                     && said
                     && is_out_of_step(refusal)
                 {
-                    return Err(SmtpError::new(Phase::Mail, Trouble::OutOfStep(refusal.to_string())));
+                    return Err(SmtpError::new(Phase::Mail, ErrorKind::OutOfStep(refusal.to_string())));
                 }
                 opening.mail = Some(mail);
             }
@@ -223,7 +223,7 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
             // An empty message without recipients (RFC 2920 §3.1). A recipient must never get it.
             if opening.recipients.iter().any(RecipientResult::is_accepted) {
                 let text = "354 after refusing MAIL".to_owned();
-                return Err(SmtpError::new(Phase::Data, Trouble::Unexpected(text)));
+                return Err(SmtpError::new(Phase::Data, ErrorKind::Unexpected(text)));
             }
             self.wire.out.extend_from_slice(FINAL_DOT);
             self.wire.flush(Phase::Dot, self.limits.command).await?;
@@ -241,7 +241,7 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
     async fn commit(&mut self, recipients: Vec<RecipientResult>, message: &[u8]) -> Result<Delivery, SmtpError> {
         self.write_body(message).await?;
         if self.hook.decide().await == Commit::Abort {
-            return Err(SmtpError::new(Phase::Dot, Trouble::Aborted));
+            return Err(SmtpError::new(Phase::Dot, ErrorKind::Aborted));
         }
         // A server that closed or replied before the end of the message has not accepted it and
         // must not get the dot.

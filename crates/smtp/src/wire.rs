@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use tokio::time::timeout;
 
 use crate::{
-    error::{Phase, SmtpError, Trouble},
+    error::{ErrorKind, Phase, SmtpError},
     redaction::Redaction,
     reply::Reply,
     reply_buffer::ReplyBuffer,
@@ -54,7 +54,7 @@ impl Wire {
         match written {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.last_words(phase, error).await),
-            Err(_) => Err(SmtpError::new(phase, Trouble::Timeout(limit))),
+            Err(_) => Err(SmtpError::new(phase, ErrorKind::Timeout(limit))),
         }
     }
 
@@ -70,7 +70,7 @@ impl Wire {
             Some(reply) => reply,
             None => timeout(limit, self.read_reply(phase))
                 .await
-                .map_err(|_| SmtpError::new(phase, Trouble::Timeout(limit)))??,
+                .map_err(|_| SmtpError::new(phase, ErrorKind::Timeout(limit)))??,
         };
         if reply.code == CLOSING {
             return Err(SmtpError::new(phase, reply));
@@ -138,7 +138,7 @@ impl Wire {
         loop {
             let read = self.stream.read(self.replies.room()).await;
             match read.map_err(|error| SmtpError::new(phase, without_close_notify(error)))? {
-                0 => return Err(SmtpError::new(phase, Trouble::Closed)),
+                0 => return Err(SmtpError::new(phase, ErrorKind::Closed)),
                 count => self.replies.filled(count),
             }
             if let Some(reply) = self.buffered_reply(phase)? {
@@ -157,9 +157,9 @@ impl Wire {
 }
 
 /// Treats a TLS connection that ended without `close_notify` as closed; many servers end it so.
-fn without_close_notify(error: io::Error) -> Trouble {
+fn without_close_notify(error: io::Error) -> ErrorKind {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => Trouble::Closed,
-        _ => Trouble::Io(error),
+        io::ErrorKind::UnexpectedEof => ErrorKind::Closed,
+        _ => ErrorKind::Io(error),
     }
 }

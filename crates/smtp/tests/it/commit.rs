@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use postroom_smtp::{Commit, Endpoint, Outcome, Phase, Session, SmtpError, Trouble};
+use postroom_smtp::{Commit, Endpoint, ErrorKind, Outcome, Phase, Session, SmtpError};
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, eventually};
 use tokio::{sync::oneshot, time::timeout};
 
@@ -190,7 +190,7 @@ async fn a_dropped_send_leaves_the_session_unusable() {
     timeout(SHORT, send(&mut session)).await.expect_err("stalled");
     assert!(!session.is_reusable());
     let error = session.send(&ada(), MESSAGE, proceed()).await.expect_err("not reusable");
-    assert!(matches!(error.trouble(), Trouble::NotReusable), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::NotReusable), "{error}");
     session.quit().await;
     assert!(!server.commands(1).contains(&"QUIT".to_owned()), "no QUIT in the middle of a transaction");
 }

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use postroom_smtp::{
-    Credentials, Endpoint, HelloName, Phase, Security, Session, SmtpError, TlsClient, TlsOptions, Trouble,
+    Credentials, Endpoint, ErrorKind, HelloName, Phase, Security, Session, SmtpError, TlsClient, TlsOptions,
 };
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, TlsMode};
 
@@ -79,7 +79,7 @@ async fn required_starttls_fails_closed() {
     let server = FakeSmtp::builder().auth("ada", "secret").start().await;
     let error = refused(&with_login(starttls(&server), "secret")).await;
     assert_eq!(error.phase(), Phase::StartTls);
-    assert!(matches!(error.trouble(), Trouble::StartTlsMissing), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::StartTlsMissing), "{error}");
     assert_eq!(server.commands(1), ["EHLO localhost"], "no AUTH, no MAIL");
 }
 
@@ -99,7 +99,7 @@ async fn plain_text_injected_after_starttls_is_rejected() {
     server.fault(Fault::at(At::StartTls, Action::Raw(injected)));
     let error = refused(&starttls(&server)).await;
     assert_eq!(error.phase(), Phase::StartTls);
-    assert!(matches!(error.trouble(), Trouble::PlainAfterStartTls), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::PlainAfterStartTls), "{error}");
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn a_refused_login_and_a_missing_mechanism_are_errors() {
     for builder in [FakeSmtp::builder(), FakeSmtp::builder().auth("ada", "x").auth_mechanisms(&["CRAM-MD5"])] {
         let server = builder.start().await;
         let error = refused(&with_login(plain(&server), "x")).await;
-        assert!(matches!(error.trouble(), Trouble::AuthMissing), "{error}");
+        assert!(matches!(error.kind(), ErrorKind::AuthMissing), "{error}");
         assert_eq!(server.commands(1), ["EHLO localhost"]);
     }
 }

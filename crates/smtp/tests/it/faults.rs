@@ -1,6 +1,6 @@
 //! Tests against servers that close or send malformed replies, phase by phase.
 
-use postroom_smtp::{Credentials, Endpoint, Outcome, Phase, Session, SmtpError, Trouble};
+use postroom_smtp::{Credentials, Endpoint, ErrorKind, Outcome, Phase, Session, SmtpError};
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, TlsMode, eventually};
 
 use crate::support::{PATIENCE, connected, long_limits, plain, receipt, send, starttls};
@@ -76,7 +76,7 @@ async fn an_endless_reply_is_an_error() {
         server.fault(Fault::at(At::Ehlo, Action::Raw(raw)));
         let error = Session::connect(&plain(&server)).await.expect_err("no end");
         assert_eq!(error.phase(), Phase::Ehlo);
-        assert!(matches!(error.trouble(), Trouble::ReplyTooLong), "{error}");
+        assert!(matches!(error.kind(), ErrorKind::ReplyTooLong), "{error}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use postroom_smtp::{Commit, Credentials, Endpoint, Outcome, Phase, Security, Session, SmtpError, Trouble};
+use postroom_smtp::{Commit, Credentials, Endpoint, ErrorKind, Outcome, Phase, Security, Session, SmtpError};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -191,7 +191,7 @@ async fn the_response_of_auth_plain_is_repeated_once() {
     let (result, lines) = log_in("PLAIN", &["334 ", "334 "]).await;
     assert_eq!(lines, [&command, &response(), ""], "the connection is closed");
     let error = result.expect_err("no login");
-    assert!(matches!(error.trouble(), Trouble::Unexpected(_)) && error.phase() == Phase::Auth, "{error}");
+    assert!(matches!(error.kind(), ErrorKind::Unexpected(_)) && error.phase() == Phase::Auth, "{error}");
 }
 
 #[tokio::test]
@@ -207,7 +207,7 @@ async fn an_unexpected_reply_to_auth_fails_the_login() {
     ] {
         let (result, lines) = log_in(mechanism, replies).await;
         let error = result.expect_err("no login");
-        assert!(matches!(error.trouble(), Trouble::Unexpected(_)), "{replies:?}: {error}");
+        assert!(matches!(error.kind(), ErrorKind::Unexpected(_)), "{replies:?}: {error}");
         assert_eq!((error.phase(), error.nothing_sent()), (Phase::Auth, true), "{replies:?}: {error}");
         assert_eq!(lines.last().map(String::as_str), Some(""), "{replies:?}: the connection is closed");
     }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use postroom_smtp::{Commit, Delivery, Envelope, Outcome, Phase, RecipientResult, Session, Trouble};
+use postroom_smtp::{Commit, Delivery, Envelope, ErrorKind, Outcome, Phase, RecipientResult, Session};
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At};
 
 use crate::support::{MESSAGE, ada, address, connected, proceed, receipt, send, to};
@@ -110,7 +110,7 @@ async fn a_message_over_the_size_limit_is_not_begun() {
     let server = FakeSmtp::builder().size(MESSAGE.len() - 1).start().await;
     let mut session = connected(&server).await;
     let error = send(&mut session).await.expect_err("too big");
-    assert!(matches!(error.trouble(), Trouble::TooBig { limit, .. } if *limit == MESSAGE.len() as u64 - 1), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::TooBig { limit, .. } if *limit == MESSAGE.len() as u64 - 1), "{error}");
     assert!(error.nothing_sent() && session.is_reusable());
     assert_eq!(server.commands(1), ["EHLO localhost"]);
     receipt(session.send(&ada(), b"Subject: x\r\n\r\n", proceed()).await);
@@ -132,9 +132,9 @@ async fn eight_bit_messages_and_utf8_addresses_need_the_extension() {
     let server = FakeSmtp::builder().eight_bit_mime(false).smtputf8(false).start().await;
     let mut session = connected(&server).await;
     let error = session.send(&ada(), message, proceed()).await.expect_err("8 bits");
-    assert!(matches!(error.trouble(), Trouble::EightBitMissing), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::EightBitMissing), "{error}");
     let error = session.send(&name, MESSAGE, proceed()).await.expect_err("UTF-8");
-    assert!(matches!(error.trouble(), Trouble::SmtpUtf8Missing(_)), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::SmtpUtf8Missing(_)), "{error}");
     assert_eq!(server.commands(1), ["EHLO localhost"]);
     assert!(session.is_reusable());
 }
