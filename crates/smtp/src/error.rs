@@ -72,7 +72,7 @@ pub enum ErrorKind {
     Unexpected(String),
     /// The server rejected an envelope that was pipelined with the previous message.
     #[error("the server rejected a pipelined envelope: {0}")]
-    OutOfStep(String),
+    PipeliningRejected(String),
     /// A reply exceeded the maximum length.
     #[error("the reply of the server is too long")]
     ReplyTooLong,
@@ -178,7 +178,7 @@ impl SmtpError {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         match &self.kind {
-            ErrorKind::Io(_) | ErrorKind::Closed | ErrorKind::OutOfStep(_) => true,
+            ErrorKind::Io(_) | ErrorKind::Closed | ErrorKind::PipeliningRejected(_) => true,
             ErrorKind::Refused(reply) => reply.code == CLOSING,
             _ => false,
         }

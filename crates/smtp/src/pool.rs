@@ -267,7 +267,7 @@ impl PooledSession {
         let lineup = self.pool.may_go_on(&kept.session).then_some(&self.pool.lineup);
         let was_opened = kept.session.is_opened();
         let (result, along) = kept.session.send_before(envelope, message, before_commit, lineup).await;
-        if was_opened && result.as_ref().is_err_and(is_out_of_step) {
+        if was_opened && result.as_ref().is_err_and(rejects_pipelining) {
             self.pool.lineup.leave_alone();
         }
         self.along = along;
@@ -288,7 +288,7 @@ impl PooledSession {
 }
 
 /// Whether the error may mean that the server does not handle a pipelined envelope.
-fn is_out_of_step(error: &SmtpError) -> bool {
+fn rejects_pipelining(error: &SmtpError) -> bool {
     matches!(error.phase(), Phase::Mail | Phase::Rcpt | Phase::Data)
         && !matches!(error.kind(), ErrorKind::Refused(_) | ErrorKind::Aborted)
 }

@@ -149,9 +149,9 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
                 let mail = self.read_reset_and_mail().await?;
                 if let Err(refusal) = &mail
                     && said
-                    && is_out_of_step(refusal)
+                    && rejects_pipelining(refusal)
                 {
-                    return Err(SmtpError::new(Phase::Mail, ErrorKind::OutOfStep(refusal.to_string())));
+                    return Err(SmtpError::new(Phase::Mail, ErrorKind::PipeliningRejected(refusal.to_string())));
                 }
                 opening.mail = Some(mail);
             }
@@ -366,7 +366,7 @@ impl Opening {
 }
 
 /// Whether the reply rejects the order of commands, not the mail (RFC 3463, X.5.X).
-fn is_out_of_step(reply: &Reply) -> bool {
+fn rejects_pipelining(reply: &Reply) -> bool {
     let of_protocol = reply.enhanced.is_some_and(|enhanced| enhanced.subject == 5);
     reply.code == 503 || (reply.code == 554 && of_protocol)
 }

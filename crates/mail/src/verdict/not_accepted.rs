@@ -44,7 +44,7 @@ impl NotAccepted {
             | ErrorKind::Closed
             | ErrorKind::Timeout(_)
             | ErrorKind::Unexpected(_)
-            | ErrorKind::OutOfStep(_)
+            | ErrorKind::PipeliningRejected(_)
             | ErrorKind::ReplyTooLong
             | ErrorKind::BadHost(_)
             | ErrorKind::StartTlsMissing

@@ -21,7 +21,7 @@ fn troubles() -> Vec<ErrorKind> {
         ErrorKind::Closed,
         ErrorKind::Timeout(Duration::from_secs(1)),
         ErrorKind::Unexpected("SSH-2.0-OpenSSH_9.9".to_owned()),
-        ErrorKind::OutOfStep("503 5.5.1 bad sequence of commands".to_owned()),
+        ErrorKind::PipeliningRejected("503 5.5.1 bad sequence of commands".to_owned()),
         ErrorKind::ReplyTooLong,
         ErrorKind::BadHost("a b".to_owned()),
         ErrorKind::StartTlsMissing,
@@ -42,7 +42,7 @@ fn expected(trouble: &ErrorKind) -> NotAccepted {
         | ErrorKind::Timeout(_)
         | ErrorKind::Unexpected(_)
         | ErrorKind::ReplyTooLong => NothingSent,
-        ErrorKind::OutOfStep(_)
+        ErrorKind::PipeliningRejected(_)
         | ErrorKind::BadHost(_)
         | ErrorKind::StartTlsMissing
         | ErrorKind::PlainAfterStartTls
