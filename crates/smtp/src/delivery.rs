@@ -11,7 +11,7 @@ use crate::{
 /// Result of sending one mail.
 #[derive(Debug)]
 #[must_use]
-pub struct Delivery {
+pub struct SendReport {
     /// Outcome of the mail as a whole.
     pub outcome: Outcome,
     /// Reply to each RCPT, in the order of the envelope. Empty if the mail was refused at MAIL.
@@ -52,7 +52,7 @@ pub enum Outcome {
     },
 }
 
-impl Delivery {
+impl SendReport {
     /// Recipients that the server accepted at RCPT.
     pub fn accepted(&self) -> impl Iterator<Item = &Address> {
         self.recipients.iter().filter(|result| result.is_accepted()).map(|result| &result.address)

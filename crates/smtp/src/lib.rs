@@ -71,7 +71,7 @@ mod wire;
 pub use acceptance::Acceptance;
 pub use address::{Address, BadAddress, BadHelloName, HelloName};
 pub use capabilities::Capabilities;
-pub use delivery::{Delivery, Outcome, RecipientResult};
+pub use delivery::{Outcome, RecipientResult, SendReport};
 pub use dial::connect;
 pub use endpoint::{Credentials, Endpoint, Security};
 pub use envelope::{Envelope, NoRecipient};

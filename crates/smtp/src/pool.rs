@@ -10,7 +10,7 @@ use std::{
 use tokio::{runtime::Handle, sync::Notify, time::timeout};
 
 use crate::{
-    delivery::Delivery,
+    delivery::SendReport,
     endpoint::Endpoint,
     envelope::Envelope,
     error::{ErrorKind, Phase, SmtpError},
@@ -259,7 +259,7 @@ impl PooledSession {
         envelope: &Envelope,
         message: &[u8],
         before_commit: F,
-    ) -> Result<Delivery, SmtpError>
+    ) -> Result<SendReport, SmtpError>
     where
         F: Future<Output = Commit>,
     {

@@ -6,7 +6,7 @@ use tokio::time::{Duration, Instant};
 
 use crate::{
     capabilities::Capabilities,
-    delivery::{Delivery, Outcome},
+    delivery::{Outcome, SendReport},
     dial::dial,
     endpoint::Endpoint,
     envelope::Envelope,
@@ -90,7 +90,7 @@ impl Session {
         envelope: &Envelope,
         message: &[u8],
         before_commit: F,
-    ) -> Result<Delivery, SmtpError>
+    ) -> Result<SendReport, SmtpError>
     where
         F: Future<Output = Commit>,
     {
@@ -105,7 +105,7 @@ impl Session {
         message: &[u8],
         before_commit: F,
         lineup: Option<&Lineup>,
-    ) -> (Result<Delivery, SmtpError>, Option<Waiting>)
+    ) -> (Result<SendReport, SmtpError>, Option<Waiting>)
     where
         F: Future<Output = Commit>,
     {
@@ -207,7 +207,7 @@ impl Session {
         self.used_at.elapsed()
     }
 
-    fn end_of_mail(&mut self, result: &Result<Delivery, SmtpError>, opened: bool) {
+    fn end_of_mail(&mut self, result: &Result<SendReport, SmtpError>, opened: bool) {
         self.used_at = Instant::now();
         self.state = match result {
             Ok(delivery) => after(&delivery.outcome),
@@ -300,7 +300,7 @@ mod tests {
             drop(server.join().expect("it ends"));
             assert!(along.is_none() && session.state == State::Broken);
             match result {
-                Ok(Delivery { outcome: Outcome::InDoubt { error }, .. }) => {
+                Ok(SendReport { outcome: Outcome::InDoubt { error }, .. }) => {
                     assert!(in_doubt && error.phase() == Phase::Body, "{error}");
                 }
                 Ok(other) => panic!("{other:?}"),

@@ -8,7 +8,7 @@ use crate::{
     acceptance::Acceptance,
     address::Address,
     capabilities::Capabilities,
-    delivery::{Delivery, Outcome, RecipientResult},
+    delivery::{Outcome, RecipientResult, SendReport},
     dial::expect_positive,
     envelope::Envelope,
     error::{ErrorKind, Phase, SmtpError},
@@ -122,7 +122,7 @@ impl MailParameters {
 }
 
 impl<F: Future<Output = Commit>> Transaction<'_, F> {
-    pub(crate) async fn run(&mut self, message: &[u8]) -> Result<Delivery, SmtpError> {
+    pub(crate) async fn run(&mut self, message: &[u8]) -> Result<SendReport, SmtpError> {
         let opening =
             if self.offered.pipelining { self.open_pipelined().await? } else { self.open_one_by_one().await? };
         match opening.refusal() {
@@ -217,7 +217,7 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
     }
 
     /// Ends a transaction that was refused before the message.
-    async fn withdraw(&mut self, opening: Opening, outcome: Outcome) -> Result<Delivery, SmtpError> {
+    async fn withdraw(&mut self, opening: Opening, outcome: Outcome) -> Result<SendReport, SmtpError> {
         let waits_for_message = matches!(opening.data, Some(Ok(_)));
         if waits_for_message {
             // An empty message without recipients (RFC 2920 §3.1). A recipient must never get it.
@@ -234,11 +234,11 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
             Outcome::Refused { phase: Phase::Mail, .. } => Vec::new(),
             _ => opening.recipients,
         };
-        Ok(Delivery { outcome, recipients })
+        Ok(SendReport { outcome, recipients })
     }
 
     /// Writes the message and, if the hook agrees, its final dot.
-    async fn commit(&mut self, recipients: Vec<RecipientResult>, message: &[u8]) -> Result<Delivery, SmtpError> {
+    async fn commit(&mut self, recipients: Vec<RecipientResult>, message: &[u8]) -> Result<SendReport, SmtpError> {
         self.write_body(message).await?;
         if self.hook.decide().await == Commit::Abort {
             return Err(SmtpError::new(Phase::Dot, ErrorKind::Aborted));
@@ -250,13 +250,15 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         self.take_along();
         // The server can't have the dot before the kernel has taken its last byte.
         match self.wire.flush(Phase::Body, self.limits.data).await {
-            Err(error) if self.wire.may_have_left(end) => return Ok(Delivery { outcome: in_doubt(error), recipients }),
+            Err(error) if self.wire.may_have_left(end) => {
+                return Ok(SendReport { outcome: in_doubt(error), recipients });
+            }
             flushed => flushed?,
         }
         let asked = Instant::now();
         let outcome = self.read_verdict(message.len()).await?;
         self.verdict_took = Some(asked.elapsed());
-        Ok(Delivery { outcome, recipients })
+        Ok(SendReport { outcome, recipients })
     }
 
     /// Writes a large message. The final dot stays in the buffer, after the whole message if that

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use postroom_smtp::{Commit, Delivery, Outcome, Pool, PoolLimits, SmtpError};
+use postroom_smtp::{Commit, Outcome, Pool, PoolLimits, SendReport, SmtpError};
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, eventually};
 use tokio::task::JoinSet;
 
@@ -20,7 +20,7 @@ fn one_connection(server: &FakeSmtp) -> Pool {
 
 /// Sends as a transport does: retries once over a new connection if the server closed before the
 /// hook began.
-async fn send(pool: Pool, to_address: String, urgent: bool) -> Result<Delivery, SmtpError> {
+async fn send(pool: Pool, to_address: String, urgent: bool) -> Result<SendReport, SmtpError> {
     let (envelope, begun) = (Arc::new(to(&[&to_address])), AtomicBool::new(false));
     let hook = || async {
         begun.store(true, SeqCst);
@@ -41,7 +41,7 @@ fn recipient(number: usize) -> String {
 }
 
 /// Sends one mail, which shows that the connection is quick, and then the rest concurrently.
-async fn send_all(pool: &Pool, number: usize) -> Vec<Result<Delivery, SmtpError>> {
+async fn send_all(pool: &Pool, number: usize) -> Vec<Result<SendReport, SmtpError>> {
     receipt(send(pool.clone(), recipient(0), false).await);
     let mut sending = JoinSet::new();
     for number in 1..number {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use postroom_smtp::{Commit, Delivery, Envelope, ErrorKind, Outcome, Phase, RecipientResult, Session};
+use postroom_smtp::{Commit, Envelope, ErrorKind, Outcome, Phase, RecipientResult, SendReport, Session};
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At};
 
 use crate::support::{MESSAGE, ada, address, connected, proceed, receipt, send, to};
@@ -17,7 +17,7 @@ fn assert_no_violations(server: &FakeSmtp) {
     assert!(server.violations().is_empty(), "{:?}", server.violations());
 }
 
-fn refusal(delivery: &Delivery) -> (Phase, u16) {
+fn refusal(delivery: &SendReport) -> (Phase, u16) {
     match &delivery.outcome {
         Outcome::Refused { phase, reply } => (*phase, reply.code),
         other => panic!("not refused: {other:?}"),
@@ -165,7 +165,7 @@ async fn refused_recipients_are_reported() {
 
 /// Sends a mail that is refused, then one that is accepted. Returns the first result, and whether
 /// the hook ran.
-async fn refused_then_accepted(server: &FakeSmtp, fault: Fault) -> (Delivery, bool) {
+async fn refused_then_accepted(server: &FakeSmtp, fault: Fault) -> (SendReport, bool) {
     let mut session = connected(server).await;
     server.fault(fault.times(1));
     let ran = AtomicBool::new(false);

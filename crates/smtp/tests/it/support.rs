@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use postroom_smtp::{
-    Address, Commit, Delivery, Endpoint, Envelope, Outcome, Security, Session, SmtpError, TimeLimits, TlsClient,
+    Address, Commit, Endpoint, Envelope, Outcome, Security, SendReport, Session, SmtpError, TimeLimits, TlsClient,
     TlsOptions,
 };
 use postroom_testkit::FakeSmtp;
@@ -53,12 +53,12 @@ pub(crate) async fn proceed() -> Commit {
 }
 
 /// Sends the default message to Ada.
-pub(crate) async fn send(session: &mut Session) -> Result<Delivery, SmtpError> {
+pub(crate) async fn send(session: &mut Session) -> Result<SendReport, SmtpError> {
     session.send(&ada(), MESSAGE, proceed()).await
 }
 
 #[track_caller]
-pub(crate) fn receipt(result: Result<Delivery, SmtpError>) -> String {
+pub(crate) fn receipt(result: Result<SendReport, SmtpError>) -> String {
     match result.expect("a result").outcome {
         Outcome::Accepted { reply } => reply.to_string(),
         other => panic!("not accepted: {other:?}"),
