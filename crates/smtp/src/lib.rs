@@ -5,7 +5,7 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use postroom_smtp::{Address, Commit, Endpoint, Envelope, Outcome, Security, Session};
+//! use postroom_smtp::{Address, Commit, Endpoint, Envelope, SendOutcome, Security, Session};
 //!
 //! let endpoint = Endpoint::new("mail.example.org", 25, Security::None);
 //! let mut session = Session::connect(&endpoint).await?;
@@ -17,7 +17,7 @@
 //! // Runs once, before the bytes that commit the mail. Record durably here that sending begins.
 //! let before_commit = async { Commit::Proceed };
 //! let delivery = session.send(&envelope, message, before_commit).await?;
-//! if let Outcome::Accepted { reply } = delivery.outcome {
+//! if let SendOutcome::Accepted { reply } = delivery.outcome {
 //!     println!("accepted: {reply}");
 //! }
 //! session.quit().await;
@@ -27,8 +27,8 @@
 //!
 //! Guarantees:
 //! - `Err` from [`Session::send`] means that nothing was sent. A mail in doubt is an outcome:
-//!   [`Outcome::InDoubt`].
-//! - [`Outcome::Accepted`] requires an [`Acceptance`], which only a 2yz reply to the final dot
+//!   [`SendOutcome::InDoubt`].
+//! - [`SendOutcome::Accepted`] requires an [`Acceptance`], which only a 2yz reply to the final dot
 //!   creates. A 2yz or 3yz reply to a command that expects another is [`ErrorKind::Unexpected`]:
 //!   nothing was sent, and the connection is closed.
 //! - A reply that echoes the login is redacted when it is read.
@@ -45,7 +45,6 @@ mod acceptance;
 mod address;
 mod auth;
 mod capabilities;
-mod delivery;
 mod dial;
 mod endpoint;
 mod envelope;
@@ -62,6 +61,7 @@ mod redaction;
 mod refusal;
 mod reply;
 mod reply_buffer;
+mod send_report;
 mod session;
 mod stream;
 mod tls;
@@ -71,7 +71,6 @@ mod wire;
 pub use acceptance::Acceptance;
 pub use address::{Address, BadAddress, BadHelloName, HelloName};
 pub use capabilities::Capabilities;
-pub use delivery::{Outcome, RecipientResult, SendReport};
 pub use dial::connect;
 pub use endpoint::{Credentials, Endpoint, Security};
 pub use envelope::{Envelope, NoRecipient};
@@ -82,5 +81,6 @@ pub use pool::{Pool, PoolLimits, PooledSession};
 pub use redaction::Redaction;
 pub use refusal::Refusal;
 pub use reply::{EnhancedCode, Reply};
+pub use send_report::{RecipientResult, SendOutcome, SendReport};
 pub use session::Session;
 pub use tls::{BadTlsOptions, TlsClient, TlsOptions};

@@ -10,13 +10,13 @@ use std::{
 use tokio::{runtime::Handle, sync::Notify, time::timeout};
 
 use crate::{
-    delivery::SendReport,
     endpoint::Endpoint,
     envelope::Envelope,
     error::{ErrorKind, Phase, SmtpError},
     hook::Commit,
     lineup::{Ahead, Lineup, Soon, Waiting},
     places::{Place, Places},
+    send_report::SendReport,
     session::Session,
     transaction::MailSize,
 };

@@ -6,7 +6,6 @@ use tokio::time::{Duration, Instant};
 
 use crate::{
     capabilities::Capabilities,
-    delivery::{Outcome, SendReport},
     dial::dial,
     endpoint::Endpoint,
     envelope::Envelope,
@@ -14,6 +13,7 @@ use crate::{
     hook::{Commit, Hook},
     limits::TimeLimits,
     lineup::{Lineup, Waiting},
+    send_report::{SendOutcome, SendReport},
     transaction::{MailParameters, MailSize, Start, Transaction, is_large},
     wire::Wire,
 };
@@ -224,11 +224,11 @@ impl Session {
     }
 }
 
-fn after(outcome: &Outcome) -> State {
+fn after(outcome: &SendOutcome) -> State {
     match outcome {
-        Outcome::Accepted { .. } => State::Ready,
-        Outcome::AllRefused | Outcome::Refused { .. } => State::ResetDue,
-        Outcome::InDoubt { .. } => State::Broken,
+        SendOutcome::Accepted { .. } => State::Ready,
+        SendOutcome::AllRefused | SendOutcome::Refused { .. } => State::ResetDue,
+        SendOutcome::InDoubt { .. } => State::Broken,
     }
 }
 
@@ -300,7 +300,7 @@ mod tests {
             drop(server.join().expect("it ends"));
             assert!(along.is_none() && session.state == State::Broken);
             match result {
-                Ok(SendReport { outcome: Outcome::InDoubt { error }, .. }) => {
+                Ok(SendReport { outcome: SendOutcome::InDoubt { error }, .. }) => {
                     assert!(in_doubt && error.phase() == Phase::Body, "{error}");
                 }
                 Ok(other) => panic!("{other:?}"),

@@ -8,7 +8,6 @@ use crate::{
     acceptance::Acceptance,
     address::Address,
     capabilities::Capabilities,
-    delivery::{Outcome, RecipientResult, SendReport},
     dial::expect_positive,
     envelope::Envelope,
     error::{ErrorKind, Phase, SmtpError},
@@ -18,6 +17,7 @@ use crate::{
     message::{Body, FINAL_DOT},
     refusal::Refusal,
     reply::Reply,
+    send_report::{RecipientResult, SendOutcome, SendReport},
     wire::{CLOSING, Wire},
 };
 
@@ -217,7 +217,7 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
     }
 
     /// Ends a transaction that was refused before the message.
-    async fn withdraw(&mut self, opening: Opening, outcome: Outcome) -> Result<SendReport, SmtpError> {
+    async fn withdraw(&mut self, opening: Opening, outcome: SendOutcome) -> Result<SendReport, SmtpError> {
         let waits_for_message = matches!(opening.data, Some(Ok(_)));
         if waits_for_message {
             // An empty message without recipients (RFC 2920 §3.1). A recipient must never get it.
@@ -231,7 +231,7 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         }
         let recipients = match outcome {
             // After a refused pipelined MAIL, the replies to RCPT only report the missing MAIL.
-            Outcome::Refused { phase: Phase::Mail, .. } => Vec::new(),
+            SendOutcome::Refused { phase: Phase::Mail, .. } => Vec::new(),
             _ => opening.recipients,
         };
         Ok(SendReport { outcome, recipients })
@@ -276,7 +276,7 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         Ok(())
     }
 
-    async fn read_verdict(&mut self, bytes: usize) -> Result<Outcome, SmtpError> {
+    async fn read_verdict(&mut self, bytes: usize) -> Result<SendOutcome, SmtpError> {
         let phase = Phase::Dot;
         match self.wire.reply(phase, self.limits.after_dot(bytes)).await {
             Ok(reply) => Ok(verdict(reply)),
@@ -354,13 +354,13 @@ impl Opening {
         self.mail_accepted() && self.recipients.iter().any(RecipientResult::is_accepted)
     }
 
-    /// Outcome of the mail if it was refused before the message.
-    fn refusal(&self) -> Option<Outcome> {
+    /// SendOutcome of the mail if it was refused before the message.
+    fn refusal(&self) -> Option<SendOutcome> {
         if let Some(Err(refusal)) = &self.mail {
             return Some(refused(Phase::Mail, refusal));
         }
         if !self.may_go_on() {
-            return Some(Outcome::AllRefused);
+            return Some(SendOutcome::AllRefused);
         }
         let refusal = self.data.as_ref()?.as_ref().err()?;
         Some(refused(Phase::Data, refusal))
@@ -390,21 +390,21 @@ fn add_rcpt(wire: &mut Wire, address: &Address) {
     wire.add(&["RCPT TO:<", address.as_str(), ">"]);
 }
 
-fn refused(phase: Phase, reply: &Refusal) -> Outcome {
-    Outcome::Refused { phase, reply: reply.clone() }
+fn refused(phase: Phase, reply: &Refusal) -> SendOutcome {
+    SendOutcome::Refused { phase, reply: reply.clone() }
 }
 
-/// Outcome by the reply to the final dot. After an unexpected reply the mail is in doubt: the
+/// SendOutcome by the reply to the final dot. After an unexpected reply the mail is in doubt: the
 /// server has the whole message.
-fn verdict(reply: Reply) -> Outcome {
+fn verdict(reply: Reply) -> SendOutcome {
     let phase = Phase::Dot;
     match Acceptance::at_the_dot(reply).map_err(Refusal::of) {
-        Ok(reply) => Outcome::Accepted { reply },
-        Err(Ok(reply)) => Outcome::Refused { phase, reply },
+        Ok(reply) => SendOutcome::Accepted { reply },
+        Err(Ok(reply)) => SendOutcome::Refused { phase, reply },
         Err(Err(unexpected)) => in_doubt(SmtpError::new(phase, unexpected)),
     }
 }
 
-fn in_doubt(error: SmtpError) -> Outcome {
-    Outcome::InDoubt { error: error.after_commit() }
+fn in_doubt(error: SmtpError) -> SendOutcome {
+    SendOutcome::InDoubt { error: error.after_commit() }
 }

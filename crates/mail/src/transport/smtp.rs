@@ -14,8 +14,8 @@ use postroom_core::{
     settings::{Security as SecuritySetting, SmtpSettings, SmtpTimeouts},
 };
 use postroom_smtp::{
-    Acceptance, Address, Commit, Credentials, Endpoint, Envelope, HelloName, Outcome, Phase, Pool, PoolLimits, Refusal,
-    Security, SendReport, SmtpError, TimeLimits, TlsClient,
+    Acceptance, Address, Commit, Credentials, Endpoint, Envelope, HelloName, Phase, Pool, PoolLimits, Refusal,
+    Security, SendOutcome, SendReport, SmtpError, TimeLimits, TlsClient,
 };
 use secrecy::ExposeSecret;
 
@@ -98,7 +98,7 @@ async fn noting(commit: &mut Pin<&mut impl Future<Output = Commit>>, begun: &Ato
 fn was_closed(result: &Result<SendReport, SmtpError>) -> bool {
     match result {
         Err(error) => error.is_closed() && NotAccepted::of_trouble(error) == NotAccepted::NothingSent,
-        Ok(SendReport { outcome: Outcome::Refused { phase: Phase::Mail, reply }, .. }) => {
+        Ok(SendReport { outcome: SendOutcome::Refused { phase: Phase::Mail, reply }, .. }) => {
             NotAccepted::of_refusal(Phase::Mail, reply) == NotAccepted::NothingSent
         }
         Ok(_) => false,
@@ -174,10 +174,10 @@ fn is_one_too_many(error: &SmtpError) -> bool {
 /// What the server said of the mail, and of each recipient at RCPT.
 fn of_delivery(to: &[EmailAddress], delivery: &SendReport) -> Attempt {
     let whole = match &delivery.outcome {
-        Outcome::Accepted { reply } => of_acceptance(to, reply),
-        Outcome::Refused { phase, reply } => of_refusal(to, *phase, reply),
-        Outcome::InDoubt { error } => of_error(to, error),
-        Outcome::AllRefused => match delivery.refused().next() {
+        SendOutcome::Accepted { reply } => of_acceptance(to, reply),
+        SendOutcome::Refused { phase, reply } => of_refusal(to, *phase, reply),
+        SendOutcome::InDoubt { error } => of_error(to, error),
+        SendOutcome::AllRefused => match delivery.refused().next() {
             Some((_, first)) => in_vain(of_refusal(to, Phase::Rcpt, first)),
             None => Attempt::not_accepted(to, NotAccepted::NothingSent, "the server refused all recipients"),
         },
@@ -206,7 +206,7 @@ fn of_refusal(to: &[EmailAddress], phase: Phase, refusal: &Refusal) -> Attempt {
 
 /// Those refused at RCPT keep that reply, whatever came of the others.
 fn with_refused(mut attempt: Attempt, delivery: &SendReport) -> Attempt {
-    let some_were_sent = matches!(delivery.outcome, Outcome::Accepted { .. });
+    let some_were_sent = matches!(delivery.outcome, SendOutcome::Accepted { .. });
     for (address, refusal) in delivery.refused() {
         let own = attempt.recipients.iter_mut().find(|own| own.address.as_str() == address.as_str());
         if let Some(own) = own {

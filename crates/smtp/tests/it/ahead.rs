@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use postroom_smtp::{Commit, Outcome, Pool, PoolLimits, SendReport, SmtpError};
+use postroom_smtp::{Commit, Pool, PoolLimits, SendOutcome, SendReport, SmtpError};
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, eventually};
 use tokio::task::JoinSet;
 
@@ -103,9 +103,9 @@ async fn outcomes_are_not_mixed_up() {
         for (number, result) in sending.join_all().await {
             let outcome = result.expect("an outcome").outcome;
             let expected = match (number, refused_at_rcpt) {
-                (3 | 4 | 9, true) => matches!(outcome, Outcome::AllRefused),
-                (3 | 4 | 9, false) => matches!(outcome, Outcome::Refused { .. }),
-                _ => matches!(outcome, Outcome::Accepted { .. }),
+                (3 | 4 | 9, true) => matches!(outcome, SendOutcome::AllRefused),
+                (3 | 4 | 9, false) => matches!(outcome, SendOutcome::Refused { .. }),
+                _ => matches!(outcome, SendOutcome::Accepted { .. }),
             };
             assert!(expected, "{at:?} {number}: {outcome:?}");
         }
@@ -125,7 +125,7 @@ async fn a_pipelined_mail_survives_the_end_of_its_connection() {
         let stored = usize::from(matches!(action, Action::StoreThenClose));
         assert_eq!(server.received_count(), 11 + stored, "{action:?}");
         let accepted = results.iter().filter(|result| {
-            result.as_ref().is_ok_and(|delivery| matches!(delivery.outcome, Outcome::Accepted { .. }))
+            result.as_ref().is_ok_and(|delivery| matches!(delivery.outcome, SendOutcome::Accepted { .. }))
         });
         assert_eq!(accepted.count(), 10, "{action:?}");
         assert!(server.violations().is_empty(), "{:?}", server.violations());

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use postroom_smtp::{Commit, Endpoint, ErrorKind, Outcome, Phase, Session, SmtpError};
+use postroom_smtp::{Commit, Endpoint, ErrorKind, Phase, SendOutcome, Session, SmtpError};
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, eventually};
 use tokio::{sync::oneshot, time::timeout};
 
@@ -131,7 +131,7 @@ async fn connected_without_faults(server: &FakeSmtp) -> Session {
 }
 
 /// Sends a mail with this action of the server at its final dot.
-async fn at_the_dot(server: &FakeSmtp, action: Action) -> (Session, Result<Outcome, SmtpError>) {
+async fn at_the_dot(server: &FakeSmtp, action: Action) -> (Session, Result<SendOutcome, SmtpError>) {
     server.fault(Fault::at(At::Dot, action));
     let mut limits = long_limits();
     limits.dot = SHORT;
@@ -155,7 +155,7 @@ async fn a_mail_without_a_reply_to_the_dot_is_in_doubt() {
     ] {
         let server = FakeSmtp::start().await;
         let (session, result) = at_the_dot(&server, action.clone()).await;
-        let Ok(Outcome::InDoubt { error }) = result else { panic!("{action:?}: {result:?}") };
+        let Ok(SendOutcome::InDoubt { error }) = result else { panic!("{action:?}: {result:?}") };
         assert_eq!(error.phase(), Phase::Dot, "{action:?}");
         assert!(error.is_in_doubt() && !error.nothing_sent(), "{action:?}");
         assert_eq!(error.is_timeout(), timed_out, "{action:?}");
@@ -178,7 +178,7 @@ async fn a_session_with_unexpected_input_is_not_reused() {
     let server = FakeSmtp::start().await;
     let two = b"250 2.0.0 Ok\r\n421 4.3.2 bye\r\n".to_vec();
     let (session, result) = at_the_dot(&server, Action::Raw(two)).await;
-    assert!(matches!(result, Ok(Outcome::Accepted { .. })), "{result:?}");
+    assert!(matches!(result, Ok(SendOutcome::Accepted { .. })), "{result:?}");
     assert!(!session.is_reusable());
 }
 

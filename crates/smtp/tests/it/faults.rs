@@ -1,6 +1,6 @@
 //! Tests against servers that close or send malformed replies, phase by phase.
 
-use postroom_smtp::{Credentials, Endpoint, ErrorKind, Outcome, Phase, Session, SmtpError};
+use postroom_smtp::{Credentials, Endpoint, ErrorKind, Phase, SendOutcome, Session, SmtpError};
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, TlsMode, eventually};
 
 use crate::support::{PATIENCE, connected, long_limits, plain, receipt, send, starttls};
@@ -12,7 +12,7 @@ async fn run_all_phases(server: &FakeSmtp) -> Result<(), SmtpError> {
     let mut session = Session::connect(&endpoint).await?;
     let result = send(&mut session).await;
     assert_eq!(session.is_reusable(), matches!(&result, Ok(delivery) if !is_in_doubt(&delivery.outcome)));
-    if let Outcome::InDoubt { error } = result?.outcome {
+    if let SendOutcome::InDoubt { error } = result?.outcome {
         return Err(error);
     }
     let result = send(&mut session).await.map(drop);
@@ -20,8 +20,8 @@ async fn run_all_phases(server: &FakeSmtp) -> Result<(), SmtpError> {
     result
 }
 
-fn is_in_doubt(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::InDoubt { .. })
+fn is_in_doubt(outcome: &SendOutcome) -> bool {
+    matches!(outcome, SendOutcome::InDoubt { .. })
 }
 
 async fn server(pipelining: bool, at: At, action: Action) -> FakeSmtp {

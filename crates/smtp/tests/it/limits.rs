@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use postroom_smtp::{
-    Credentials, Endpoint, Outcome, Phase, Pool, PoolLimits, Security, Session, SmtpError, TimeLimits,
+    Credentials, Endpoint, Phase, Pool, PoolLimits, Security, SendOutcome, Session, SmtpError, TimeLimits,
 };
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, TlsMode};
 use socket2::{Domain, Socket, Type};
@@ -92,7 +92,7 @@ async fn two_mails(pool: &Pool, message: &[u8]) -> Result<(), SmtpError> {
     for _ in 0..2 {
         let mut session = pool.checkout().await?;
         let delivery = session.send(&ada(), message, proceed()).await?;
-        if let Outcome::InDoubt { error } = delivery.outcome {
+        if let SendOutcome::InDoubt { error } = delivery.outcome {
             return Err(error);
         }
     }

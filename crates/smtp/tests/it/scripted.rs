@@ -6,7 +6,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use postroom_smtp::{Commit, Credentials, Endpoint, ErrorKind, Outcome, Phase, Security, Session, SmtpError};
+use postroom_smtp::{Commit, Credentials, Endpoint, ErrorKind, Phase, Security, SendOutcome, Session, SmtpError};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -64,7 +64,7 @@ async fn pipelined_commands_are_sent_in_one_write() {
         session.send(&envelope, MESSAGE, proceed()).await.expect("a result")
     };
     let ((), delivery) = tokio::join!(server, client);
-    assert!(matches!(delivery.outcome, Outcome::Accepted { .. }));
+    assert!(matches!(delivery.outcome, SendOutcome::Accepted { .. }));
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn the_hook_runs_after_a_large_message_and_before_its_dot() {
         session.send(&ada(), &message, hook).await.expect("a result")
     };
     let ((), delivery) = timeout(PATIENCE, async { tokio::join!(server, client) }).await.expect("no deadlock");
-    assert!(matches!(delivery.outcome, Outcome::Accepted { .. }));
+    assert!(matches!(delivery.outcome, SendOutcome::Accepted { .. }));
 }
 
 #[tokio::test]

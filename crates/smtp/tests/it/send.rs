@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use postroom_smtp::{Commit, Envelope, ErrorKind, Outcome, Phase, RecipientResult, SendReport, Session};
+use postroom_smtp::{Commit, Envelope, ErrorKind, Phase, RecipientResult, SendOutcome, SendReport, Session};
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At};
 
 use crate::support::{MESSAGE, ada, address, connected, proceed, receipt, send, to};
@@ -19,7 +19,7 @@ fn assert_no_violations(server: &FakeSmtp) {
 
 fn refusal(delivery: &SendReport) -> (Phase, u16) {
     match &delivery.outcome {
-        Outcome::Refused { phase, reply } => (*phase, reply.code),
+        SendOutcome::Refused { phase, reply } => (*phase, reply.code),
         other => panic!("not refused: {other:?}"),
     }
 }
@@ -156,7 +156,7 @@ async fn refused_recipients_are_reported() {
                 "eve@example.net 451 4.7.1 greylisted"
             ]
         );
-        assert!(matches!(delivery.outcome, Outcome::Accepted { .. }));
+        assert!(matches!(delivery.outcome, SendOutcome::Accepted { .. }));
         assert_eq!(server.received()[0].rcpt_to, ["ada@example.net"]);
         receipt(send(&mut session).await);
         assert_no_violations(&server);
@@ -197,7 +197,7 @@ async fn a_refusal_of_all_recipients_is_an_outcome() {
     for server in servers().await {
         let fault = Fault::at(At::Rcpt, Action::reply(550, "5.1.1 no such user"));
         let (delivery, hook_ran) = refused_then_accepted(&server, fault).await;
-        assert!(matches!(delivery.outcome, Outcome::AllRefused), "{delivery:?}");
+        assert!(matches!(delivery.outcome, SendOutcome::AllRefused), "{delivery:?}");
         assert_eq!(delivery.refused().next().map(|(_, refusal)| refusal.code), Some(550));
         assert!(!hook_ran);
     }
@@ -230,7 +230,7 @@ async fn an_empty_message_ends_data_without_recipients() {
     server.fault(Fault::at(At::Data, Action::reply(354, "go on")).times(1));
     let mut session: Session = connected(&server).await;
     let delivery = send(&mut session).await.expect("a result");
-    assert!(matches!(delivery.outcome, Outcome::AllRefused), "{delivery:?}");
+    assert!(matches!(delivery.outcome, SendOutcome::AllRefused), "{delivery:?}");
     receipt(send(&mut session).await);
     let mails = server.received();
     assert_eq!((mails[0].data.len(), mails[0].rcpt_to.len()), (0, 0), "an empty message without recipients");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use postroom_smtp::{
-    Address, Commit, Endpoint, Envelope, Outcome, Security, SendReport, Session, SmtpError, TimeLimits, TlsClient,
+    Address, Commit, Endpoint, Envelope, Security, SendOutcome, SendReport, Session, SmtpError, TimeLimits, TlsClient,
     TlsOptions,
 };
 use postroom_testkit::FakeSmtp;
@@ -60,7 +60,7 @@ pub(crate) async fn send(session: &mut Session) -> Result<SendReport, SmtpError>
 #[track_caller]
 pub(crate) fn receipt(result: Result<SendReport, SmtpError>) -> String {
     match result.expect("a result").outcome {
-        Outcome::Accepted { reply } => reply.to_string(),
+        SendOutcome::Accepted { reply } => reply.to_string(),
         other => panic!("not accepted: {other:?}"),
     }
 }

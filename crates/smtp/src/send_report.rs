@@ -12,8 +12,8 @@ use crate::{
 #[derive(Debug)]
 #[must_use]
 pub struct SendReport {
-    /// Outcome of the mail as a whole.
-    pub outcome: Outcome,
+    /// SendOutcome of the mail as a whole.
+    pub outcome: SendOutcome,
     /// Reply to each RCPT, in the order of the envelope. Empty if the mail was refused at MAIL.
     pub recipients: Vec<RecipientResult>,
 }
@@ -27,9 +27,9 @@ pub struct RecipientResult {
     pub reply: Result<Reply, Refusal>,
 }
 
-/// Outcome of a mail as a whole.
+/// SendOutcome of a mail as a whole.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum SendOutcome {
     /// Accepted for every recipient that was accepted at RCPT.
     Accepted {
         /// Reply to the final dot.
@@ -66,7 +66,7 @@ impl SendReport {
 
 impl RecipientResult {
     /// Whether the server accepted the recipient at RCPT. Whether it accepted the mail is in
-    /// [`Outcome`].
+    /// [`SendOutcome`].
     #[must_use]
     pub fn is_accepted(&self) -> bool {
         self.reply.is_ok()
