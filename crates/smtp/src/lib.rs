@@ -81,6 +81,6 @@ pub use pool::{Pool, PoolLimits, PooledSession};
 pub use redaction::Redaction;
 pub use refusal::Refusal;
 pub use reply::{EnhancedCode, Reply};
-pub use send_report::{RecipientResult, SendOutcome, SendReport};
+pub use send_report::{RcptReply, SendOutcome, SendReport};
 pub use session::Session;
 pub use tls::{BadTlsOptions, TlsClient, TlsOptions};

@@ -15,12 +15,12 @@ pub struct SendReport {
     /// SendOutcome of the mail as a whole.
     pub outcome: SendOutcome,
     /// Reply to each RCPT, in the order of the envelope. Empty if the mail was refused at MAIL.
-    pub recipients: Vec<RecipientResult>,
+    pub recipients: Vec<RcptReply>,
 }
 
 /// Reply for one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecipientResult {
+pub struct RcptReply {
     /// Address of the recipient.
     pub address: Address,
     /// Reply to RCPT: 2yz, or a refusal.
@@ -64,7 +64,7 @@ impl SendReport {
     }
 }
 
-impl RecipientResult {
+impl RcptReply {
     /// Whether the server accepted the recipient at RCPT. Whether it accepted the mail is in
     /// [`SendOutcome`].
     #[must_use]

@@ -17,7 +17,7 @@ use crate::{
     message::{Body, FINAL_DOT},
     refusal::Refusal,
     reply::Reply,
-    send_report::{RecipientResult, SendOutcome, SendReport},
+    send_report::{RcptReply, SendOutcome, SendReport},
     wire::{CLOSING, Wire},
 };
 
@@ -92,7 +92,7 @@ type Answer = Result<Reply, Refusal>;
 #[derive(Default)]
 struct Opening {
     mail: Option<Answer>,
-    recipients: Vec<RecipientResult>,
+    recipients: Vec<RcptReply>,
     data: Option<Answer>,
 }
 
@@ -221,7 +221,7 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         let waits_for_message = matches!(opening.data, Some(Ok(_)));
         if waits_for_message {
             // An empty message without recipients (RFC 2920 §3.1). A recipient must never get it.
-            if opening.recipients.iter().any(RecipientResult::is_accepted) {
+            if opening.recipients.iter().any(RcptReply::is_accepted) {
                 let text = "354 after refusing MAIL".to_owned();
                 return Err(SmtpError::new(Phase::Data, ErrorKind::Unexpected(text)));
             }
@@ -238,7 +238,7 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
     }
 
     /// Writes the message and, if the hook agrees, its final dot.
-    async fn commit(&mut self, recipients: Vec<RecipientResult>, message: &[u8]) -> Result<SendReport, SmtpError> {
+    async fn commit(&mut self, recipients: Vec<RcptReply>, message: &[u8]) -> Result<SendReport, SmtpError> {
         self.write_body(message).await?;
         if self.hook.decide().await == Commit::Abort {
             return Err(SmtpError::new(Phase::Dot, ErrorKind::Aborted));
@@ -322,8 +322,8 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         self.along = Some(waiting);
     }
 
-    async fn read_rcpt(&mut self, address: &Address) -> Result<RecipientResult, SmtpError> {
-        Ok(RecipientResult { address: address.clone(), reply: self.read(Phase::Rcpt).await? })
+    async fn read_rcpt(&mut self, address: &Address) -> Result<RcptReply, SmtpError> {
+        Ok(RcptReply { address: address.clone(), reply: self.read(Phase::Rcpt).await? })
     }
 
     /// Reads the reply to a command before the message.
@@ -351,7 +351,7 @@ impl Opening {
 
     /// Whether a recipient is accepted.
     fn may_go_on(&self) -> bool {
-        self.mail_accepted() && self.recipients.iter().any(RecipientResult::is_accepted)
+        self.mail_accepted() && self.recipients.iter().any(RcptReply::is_accepted)
     }
 
     /// SendOutcome of the mail if it was refused before the message.

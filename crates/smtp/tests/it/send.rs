@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use postroom_smtp::{Commit, Envelope, ErrorKind, Phase, RecipientResult, SendOutcome, SendReport, Session};
+use postroom_smtp::{Commit, Envelope, ErrorKind, Phase, RcptReply, SendOutcome, SendReport, Session};
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At};
 
 use crate::support::{MESSAGE, ada, address, connected, proceed, receipt, send, to};
@@ -24,7 +24,7 @@ fn refusal(delivery: &SendReport) -> (Phase, u16) {
     }
 }
 
-fn describe(one: &RecipientResult) -> String {
+fn describe(one: &RcptReply) -> String {
     match &one.reply {
         Ok(reply) => format!("{} {reply}", one.address),
         Err(refusal) => format!("{} {refusal}", one.address),
