@@ -8,13 +8,13 @@ use std::{
 };
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use postroom_smtp::{Address, Commit, Endpoint, Envelope, Security, Session};
+use postroom_smtp::{Address, Commit, ConnectionSecurity, Endpoint, Envelope, Session};
 use tokio::runtime::Builder;
 
 fn session(criterion: &mut Criterion) {
     let port = serve();
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let endpoint = Endpoint::new("127.0.0.1", port, Security::None);
+    let endpoint = Endpoint::new("127.0.0.1", port, ConnectionSecurity::None);
     let mut session = runtime.block_on(Session::connect(&endpoint)).expect("a session");
     let address = |text: &str| Address::parse(text).expect("an address");
     let envelope =

@@ -10,7 +10,7 @@ use tokio::{
 use crate::{
     auth::log_in,
     capabilities::Capabilities,
-    endpoint::{Endpoint, Security},
+    endpoint::{ConnectionSecurity, Endpoint},
     error::{ErrorKind, Phase, SmtpError},
     reply::Reply,
     stream::Stream,
@@ -31,15 +31,15 @@ pub(crate) async fn dial(endpoint: &Endpoint) -> Result<(Wire, Capabilities), Sm
     )
     .await?;
     let (mut wire, offered) = match &endpoint.security {
-        Security::ImplicitTls(tls) => {
+        ConnectionSecurity::ImplicitTls(tls) => {
             let stream = start_tls(endpoint, tls, tcp).await?;
             greet(endpoint, Wire::new(stream)).await?
         }
-        Security::StartTls(tls) => {
+        ConnectionSecurity::StartTls(tls) => {
             let (wire, offered) = greet(endpoint, Wire::new(Stream::Plain(tcp))).await?;
             upgrade(endpoint, tls, wire, &offered).await?
         }
-        Security::None => greet(endpoint, Wire::new(Stream::Plain(tcp))).await?,
+        ConnectionSecurity::None => greet(endpoint, Wire::new(Stream::Plain(tcp))).await?,
     };
     if let Some(credentials) = &endpoint.credentials {
         log_in(&mut wire, credentials, &offered, endpoint.limits.command).await?;

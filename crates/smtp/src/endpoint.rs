@@ -12,7 +12,7 @@ pub struct Endpoint {
     /// Port: usually 465 for implicit TLS, 587 for STARTTLS, 25 between servers.
     pub port: u16,
     /// Encryption of the connection.
-    pub security: Security,
+    pub security: ConnectionSecurity,
     /// Login, if the server requires one.
     pub credentials: Option<Credentials>,
     /// Client name in EHLO.
@@ -24,7 +24,7 @@ pub struct Endpoint {
 /// Encryption of a connection. There is no opportunistic TLS, because an active attacker can strip
 /// it.
 #[derive(Clone, Debug)]
-pub enum Security {
+pub enum ConnectionSecurity {
     /// TLS from the first byte, as on port 465.
     ImplicitTls(TlsClient),
     /// STARTTLS. Nothing is sent if the server does not offer it.
@@ -45,7 +45,7 @@ pub struct Credentials {
 impl Endpoint {
     /// Creates an endpoint without a login and with default limits. Set the fields to change them.
     #[must_use]
-    pub fn new(host: impl Into<String>, port: u16, security: Security) -> Self {
+    pub fn new(host: impl Into<String>, port: u16, security: ConnectionSecurity) -> Self {
         Self {
             host: host.into(),
             port,
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn debug_output_omits_the_secret() {
-        let mut endpoint = Endpoint::new("localhost", 25, Security::None);
+        let mut endpoint = Endpoint::new("localhost", 25, ConnectionSecurity::None);
         endpoint.credentials = Some(Credentials::new("ada", "hunter2"));
         let shown = format!("{endpoint:?}");
         assert!(shown.contains("ada") && !shown.contains("hunter2"), "{shown}");

@@ -5,9 +5,9 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use postroom_smtp::{Address, Commit, Endpoint, Envelope, SendOutcome, Security, Session};
+//! use postroom_smtp::{Address, Commit, Endpoint, Envelope, SendOutcome, ConnectionSecurity, Session};
 //!
-//! let endpoint = Endpoint::new("mail.example.org", 25, Security::None);
+//! let endpoint = Endpoint::new("mail.example.org", 25, ConnectionSecurity::None);
 //! let mut session = Session::connect(&endpoint).await?;
 //! let envelope = Envelope::new(
 //!     Some(Address::parse("shop@example.org")?),
@@ -16,8 +16,8 @@
 //! let message = b"Subject: hello\r\n\r\nHello\r\n";
 //! // Runs once, before the bytes that commit the mail. Record durably here that sending begins.
 //! let before_commit = async { Commit::Proceed };
-//! let delivery = session.send(&envelope, message, before_commit).await?;
-//! if let SendOutcome::Accepted { reply } = delivery.outcome {
+//! let report = session.send(&envelope, message, before_commit).await?;
+//! if let SendOutcome::Accepted { reply } = report.outcome {
 //!     println!("accepted: {reply}");
 //! }
 //! session.quit().await;
@@ -32,7 +32,7 @@
 //!   creates. A 2yz or 3yz reply to a command that expects another is [`ErrorKind::Unexpected`]:
 //!   nothing was sent, and the connection is closed.
 //! - A reply that echoes the login is redacted when it is read.
-//! - Required TLS fails closed. Credentials are sent unencrypted only with [`Security::None`].
+//! - Required TLS fails closed. Credentials are sent unencrypted only with [`ConnectionSecurity::None`].
 //! - A session that ended in the middle of an exchange (error, time limit, dropped future) is never
 //!   used again.
 //! - A bare CR or LF in a message is sent as CRLF. Addresses and names cannot contain one.
@@ -72,7 +72,7 @@ pub use acceptance::Acceptance;
 pub use address::{Address, BadAddress, BadHelloName, HelloName};
 pub use capabilities::Capabilities;
 pub use dial::connect;
-pub use endpoint::{Credentials, Endpoint, Security};
+pub use endpoint::{ConnectionSecurity, Credentials, Endpoint};
 pub use envelope::{Envelope, NoRecipient};
 pub use error::{ErrorKind, Phase, SmtpError};
 pub use hook::Commit;

@@ -210,7 +210,7 @@ impl Session {
     fn end_of_mail(&mut self, result: &Result<SendReport, SmtpError>, opened: bool) {
         self.used_at = Instant::now();
         self.state = match result {
-            Ok(delivery) => after(&delivery.outcome),
+            Ok(report) => after(&report.outcome),
             Err(_) => State::Broken,
         };
         if opened && self.state != State::Broken {

@@ -14,8 +14,8 @@ use postroom_core::{
     settings::{Security as SecuritySetting, SmtpSettings, SmtpTimeouts},
 };
 use postroom_smtp::{
-    Acceptance, Address, Commit, Credentials, Endpoint, Envelope, HelloName, Phase, Pool, PoolLimits, Refusal,
-    Security, SendOutcome, SendReport, SmtpError, TimeLimits, TlsClient,
+    Acceptance, Address, Commit, ConnectionSecurity, Credentials, Endpoint, Envelope, HelloName, Phase, Pool,
+    PoolLimits, Refusal, SendOutcome, SendReport, SmtpError, TimeLimits, TlsClient,
 };
 use secrecy::ExposeSecret;
 
@@ -109,9 +109,9 @@ fn was_closed(result: &Result<SendReport, SmtpError>) -> bool {
 pub(super) fn endpoint(settings: &SmtpSettings) -> Result<Endpoint, BadTransport> {
     let bad = |field, problem: &dyn std::fmt::Display| BadTransport { field, problem: problem.to_string() };
     let security = match settings.security {
-        SecuritySetting::Tls => Security::ImplicitTls(tls(settings.ca_file.as_deref())?),
-        SecuritySetting::StartTls => Security::StartTls(tls(settings.ca_file.as_deref())?),
-        SecuritySetting::None => Security::None,
+        SecuritySetting::Tls => ConnectionSecurity::ImplicitTls(tls(settings.ca_file.as_deref())?),
+        SecuritySetting::StartTls => ConnectionSecurity::StartTls(tls(settings.ca_file.as_deref())?),
+        SecuritySetting::None => ConnectionSecurity::None,
     };
     let mut endpoint = Endpoint::new(&settings.host, settings.port, security);
     endpoint.hello_name = HelloName::parse(&settings.hello_name).map_err(|error| bad("hello_name", &error))?;

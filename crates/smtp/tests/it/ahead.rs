@@ -125,7 +125,7 @@ async fn a_pipelined_mail_survives_the_end_of_its_connection() {
         let stored = usize::from(matches!(action, Action::StoreThenClose));
         assert_eq!(server.received_count(), 11 + stored, "{action:?}");
         let accepted = results.iter().filter(|result| {
-            result.as_ref().is_ok_and(|delivery| matches!(delivery.outcome, SendOutcome::Accepted { .. }))
+            result.as_ref().is_ok_and(|report| matches!(report.outcome, SendOutcome::Accepted { .. }))
         });
         assert_eq!(accepted.count(), 10, "{action:?}");
         assert!(server.violations().is_empty(), "{:?}", server.violations());

@@ -137,7 +137,7 @@ async fn at_the_dot(server: &FakeSmtp, action: Action) -> (Session, Result<SendO
     limits.dot = SHORT;
     limits.dot_max = SHORT;
     let mut session = Session::connect(&Endpoint { limits, ..plain(server) }).await.expect("a session");
-    let result = send(&mut session).await.map(|delivery| delivery.outcome);
+    let result = send(&mut session).await.map(|report| report.outcome);
     (session, result)
 }
 

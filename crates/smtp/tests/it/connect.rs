@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use postroom_smtp::{
-    Credentials, Endpoint, ErrorKind, HelloName, Phase, Security, Session, SmtpError, TlsClient, TlsOptions,
+    ConnectionSecurity, Credentials, Endpoint, ErrorKind, HelloName, Phase, Session, SmtpError, TlsClient, TlsOptions,
 };
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, TlsMode};
 
@@ -46,7 +46,7 @@ async fn helo_is_used_if_the_server_does_not_know_ehlo() {
 #[tokio::test]
 async fn a_closed_port_is_a_connect_error() {
     let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
-    let error = refused(&Endpoint::new("127.0.0.1", port, Security::None)).await;
+    let error = refused(&Endpoint::new("127.0.0.1", port, ConnectionSecurity::None)).await;
     assert_eq!(error.phase(), Phase::Connect);
     assert!(error.nothing_sent());
 }
@@ -117,7 +117,8 @@ async fn implicit_tls_protects_the_connection() {
 async fn an_untrusted_certificate_is_refused_unless_accepted_explicitly() {
     for mode in [TlsMode::Implicit, TlsMode::StartTls] {
         let server = FakeSmtp::builder().tls(mode).start().await;
-        let security = if mode == TlsMode::Implicit { Security::ImplicitTls } else { Security::StartTls };
+        let security =
+            if mode == TlsMode::Implicit { ConnectionSecurity::ImplicitTls } else { ConnectionSecurity::StartTls };
         for accept_invalid_certs in [false, true] {
             let options = TlsOptions { extra_ca_pem: None, accept_invalid_certs };
             let security = security(TlsClient::new(&options).expect("a client"));

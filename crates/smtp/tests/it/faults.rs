@@ -11,7 +11,7 @@ async fn run_all_phases(server: &FakeSmtp) -> Result<(), SmtpError> {
     let endpoint = Endpoint { credentials, limits: long_limits(), ..starttls(server) };
     let mut session = Session::connect(&endpoint).await?;
     let result = send(&mut session).await;
-    assert_eq!(session.is_reusable(), matches!(&result, Ok(delivery) if !is_in_doubt(&delivery.outcome)));
+    assert_eq!(session.is_reusable(), matches!(&result, Ok(report) if !is_in_doubt(&report.outcome)));
     if let SendOutcome::InDoubt { error } = result?.outcome {
         return Err(error);
     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use postroom_smtp::{
-    Credentials, Endpoint, Phase, Pool, PoolLimits, Security, SendOutcome, Session, SmtpError, TimeLimits,
+    ConnectionSecurity, Credentials, Endpoint, Phase, Pool, PoolLimits, SendOutcome, Session, SmtpError, TimeLimits,
 };
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, TlsMode};
 use socket2::{Domain, Socket, Type};
@@ -91,8 +91,8 @@ async fn stall(pipelining: bool, at: At, phase: Phase) {
 async fn two_mails(pool: &Pool, message: &[u8]) -> Result<(), SmtpError> {
     for _ in 0..2 {
         let mut session = pool.checkout().await?;
-        let delivery = session.send(&ada(), message, proceed()).await?;
-        if let SendOutcome::InDoubt { error } = delivery.outcome {
+        let report = session.send(&ada(), message, proceed()).await?;
+        if let SendOutcome::InDoubt { error } = report.outcome {
             return Err(error);
         }
     }
@@ -121,7 +121,8 @@ async fn unresponsive_listener() -> (Socket, u16, JoinSet<()>) {
 #[tokio::test]
 async fn an_unresponsive_host_is_a_connect_timeout() {
     let (_socket, port, _waiting) = unresponsive_listener().await;
-    let endpoint = Endpoint { limits: short(Phase::Connect), ..Endpoint::new("127.0.0.1", port, Security::None) };
+    let endpoint =
+        Endpoint { limits: short(Phase::Connect), ..Endpoint::new("127.0.0.1", port, ConnectionSecurity::None) };
     let error =
         timeout(PATIENCE, Session::connect(&endpoint)).await.expect("a result in time").expect_err("no connection");
     assert_eq!((error.phase(), error.is_timeout(), error.nothing_sent()), (Phase::Connect, true, true), "{error}");

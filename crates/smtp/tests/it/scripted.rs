@@ -6,7 +6,9 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use postroom_smtp::{Commit, Credentials, Endpoint, ErrorKind, Phase, Security, SendOutcome, Session, SmtpError};
+use postroom_smtp::{
+    Commit, ConnectionSecurity, Credentials, Endpoint, ErrorKind, Phase, SendOutcome, Session, SmtpError,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -20,7 +22,7 @@ use crate::support::{MESSAGE, PATIENCE, ada, proceed, to};
 async fn listener() -> (TcpListener, Endpoint) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    (listener, Endpoint::new("127.0.0.1", port, Security::None))
+    (listener, Endpoint::new("127.0.0.1", port, ConnectionSecurity::None))
 }
 
 /// Accepts a connection, sends the greeting and offers PIPELINING.
@@ -63,8 +65,8 @@ async fn pipelined_commands_are_sent_in_one_write() {
         let envelope = to(&["ada@example.net", "bob@example.net"]);
         session.send(&envelope, MESSAGE, proceed()).await.expect("a result")
     };
-    let ((), delivery) = tokio::join!(server, client);
-    assert!(matches!(delivery.outcome, SendOutcome::Accepted { .. }));
+    let ((), report) = tokio::join!(server, client);
+    assert!(matches!(report.outcome, SendOutcome::Accepted { .. }));
 }
 
 #[tokio::test]
@@ -99,8 +101,8 @@ async fn the_hook_runs_after_a_large_message_and_before_its_dot() {
         };
         session.send(&ada(), &message, hook).await.expect("a result")
     };
-    let ((), delivery) = timeout(PATIENCE, async { tokio::join!(server, client) }).await.expect("no deadlock");
-    assert!(matches!(delivery.outcome, SendOutcome::Accepted { .. }));
+    let ((), report) = timeout(PATIENCE, async { tokio::join!(server, client) }).await.expect("no deadlock");
+    assert!(matches!(report.outcome, SendOutcome::Accepted { .. }));
 }
 
 #[tokio::test]
@@ -168,7 +170,7 @@ async fn log_in(mechanism: &str, replies: &[&str]) -> (Result<Session, SmtpError
         match Session::connect(&endpoint).await {
             Ok(session) => {
                 session.quit().await;
-                Session::connect(&Endpoint::new("127.0.0.1", 1, Security::None)).await
+                Session::connect(&Endpoint::new("127.0.0.1", 1, ConnectionSecurity::None)).await
             }
             Err(error) => Err(error),
         }

@@ -17,8 +17,8 @@ fn assert_no_violations(server: &FakeSmtp) {
     assert!(server.violations().is_empty(), "{:?}", server.violations());
 }
 
-fn refusal(delivery: &SendReport) -> (Phase, u16) {
-    match &delivery.outcome {
+fn refusal(report: &SendReport) -> (Phase, u16) {
+    match &report.outcome {
         SendOutcome::Refused { phase, reply } => (*phase, reply.code),
         other => panic!("not refused: {other:?}"),
     }
@@ -98,8 +98,8 @@ async fn many_recipients_are_sent_in_several_writes() {
         let names: Vec<_> = (0..175).map(|number| format!("reader{number}@example.net")).collect();
         let envelope = to(&names.iter().map(String::as_str).collect::<Vec<_>>());
         server.fault(Fault::at(At::Rcpt, Action::reply(550, "5.1.1 no")).recipient("reader60@example.net"));
-        let delivery = connected(&server).await.send(&envelope, MESSAGE, proceed()).await.expect("a result");
-        assert_eq!((delivery.accepted().count(), delivery.refused().count()), (174, 1));
+        let report = connected(&server).await.send(&envelope, MESSAGE, proceed()).await.expect("a result");
+        assert_eq!((report.accepted().count(), report.refused().count()), (174, 1));
         assert_eq!(server.received()[0].rcpt_to.len(), 174);
         assert_no_violations(&server);
     }
@@ -146,8 +146,8 @@ async fn refused_recipients_are_reported() {
         server.fault(Fault::at(At::Rcpt, Action::reply(451, "4.7.1 greylisted")).recipient("eve@example.net"));
         let mut session = connected(&server).await;
         let envelope = to(&["bob@example.net", "ada@example.net", "eve@example.net"]);
-        let delivery = session.send(&envelope, MESSAGE, proceed()).await.expect("a result");
-        let replies: Vec<_> = delivery.recipients.iter().map(describe).collect();
+        let report = session.send(&envelope, MESSAGE, proceed()).await.expect("a result");
+        let replies: Vec<_> = report.recipients.iter().map(describe).collect();
         assert_eq!(
             replies,
             [
@@ -156,7 +156,7 @@ async fn refused_recipients_are_reported() {
                 "eve@example.net 451 4.7.1 greylisted"
             ]
         );
-        assert!(matches!(delivery.outcome, SendOutcome::Accepted { .. }));
+        assert!(matches!(report.outcome, SendOutcome::Accepted { .. }));
         assert_eq!(server.received()[0].rcpt_to, ["ada@example.net"]);
         receipt(send(&mut session).await);
         assert_no_violations(&server);
@@ -173,22 +173,22 @@ async fn refused_then_accepted(server: &FakeSmtp, fault: Fault) -> (SendReport, 
         ran.store(true, Ordering::Relaxed);
         Commit::Proceed
     };
-    let delivery = session.send(&ada(), MESSAGE, hook).await.expect("a result");
+    let report = session.send(&ada(), MESSAGE, hook).await.expect("a result");
     assert!(session.is_reusable());
     assert_eq!(server.received_count(), 0);
     receipt(send(&mut session).await);
     assert_eq!(server.commands(1).iter().filter(|line| *line == "RSET").count(), 1);
     assert_no_violations(server);
-    (delivery, ran.into_inner())
+    (report, ran.into_inner())
 }
 
 #[tokio::test]
 async fn a_refusal_at_mail_is_an_outcome() {
     for server in servers().await {
         let fault = Fault::at(At::Mail, Action::reply(550, "5.7.26 who are you"));
-        let (delivery, hook_ran) = refused_then_accepted(&server, fault).await;
-        assert_eq!(refusal(&delivery), (Phase::Mail, 550));
-        assert!(delivery.recipients.is_empty() && !hook_ran);
+        let (report, hook_ran) = refused_then_accepted(&server, fault).await;
+        assert_eq!(refusal(&report), (Phase::Mail, 550));
+        assert!(report.recipients.is_empty() && !hook_ran);
     }
 }
 
@@ -196,9 +196,9 @@ async fn a_refusal_at_mail_is_an_outcome() {
 async fn a_refusal_of_all_recipients_is_an_outcome() {
     for server in servers().await {
         let fault = Fault::at(At::Rcpt, Action::reply(550, "5.1.1 no such user"));
-        let (delivery, hook_ran) = refused_then_accepted(&server, fault).await;
-        assert!(matches!(delivery.outcome, SendOutcome::AllRefused), "{delivery:?}");
-        assert_eq!(delivery.refused().next().map(|(_, refusal)| refusal.code), Some(550));
+        let (report, hook_ran) = refused_then_accepted(&server, fault).await;
+        assert!(matches!(report.outcome, SendOutcome::AllRefused), "{report:?}");
+        assert_eq!(report.refused().next().map(|(_, refusal)| refusal.code), Some(550));
         assert!(!hook_ran);
     }
 }
@@ -207,9 +207,9 @@ async fn a_refusal_of_all_recipients_is_an_outcome() {
 async fn a_refusal_at_data_is_an_outcome() {
     for server in servers().await {
         let fault = Fault::at(At::Data, Action::reply(451, "4.3.0 not now"));
-        let (delivery, _) = refused_then_accepted(&server, fault).await;
-        assert_eq!(refusal(&delivery), (Phase::Data, 451));
-        assert_eq!(delivery.accepted().count(), 1);
+        let (report, _) = refused_then_accepted(&server, fault).await;
+        assert_eq!(refusal(&report), (Phase::Data, 451));
+        assert_eq!(report.accepted().count(), 1);
     }
 }
 
@@ -217,8 +217,8 @@ async fn a_refusal_at_data_is_an_outcome() {
 async fn a_refusal_at_the_dot_is_an_outcome() {
     for server in servers().await {
         let fault = Fault::at(At::Dot, Action::reply(554, "5.6.0 spam"));
-        let (delivery, hook_ran) = refused_then_accepted(&server, fault).await;
-        assert_eq!(refusal(&delivery), (Phase::Dot, 554));
+        let (report, hook_ran) = refused_then_accepted(&server, fault).await;
+        assert_eq!(refusal(&report), (Phase::Dot, 554));
         assert!(hook_ran);
     }
 }
@@ -229,8 +229,8 @@ async fn an_empty_message_ends_data_without_recipients() {
     server.fault(Fault::at(At::Rcpt, Action::reply(550, "5.1.1 no such user")).times(1));
     server.fault(Fault::at(At::Data, Action::reply(354, "go on")).times(1));
     let mut session: Session = connected(&server).await;
-    let delivery = send(&mut session).await.expect("a result");
-    assert!(matches!(delivery.outcome, SendOutcome::AllRefused), "{delivery:?}");
+    let report = send(&mut session).await.expect("a result");
+    assert!(matches!(report.outcome, SendOutcome::AllRefused), "{report:?}");
     receipt(send(&mut session).await);
     let mails = server.received();
     assert_eq!((mails[0].data.len(), mails[0].rcpt_to.len()), (0, 0), "an empty message without recipients");

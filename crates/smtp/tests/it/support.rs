@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use postroom_smtp::{
-    Address, Commit, Endpoint, Envelope, Security, SendOutcome, SendReport, Session, SmtpError, TimeLimits, TlsClient,
-    TlsOptions,
+    Address, Commit, ConnectionSecurity, Endpoint, Envelope, SendOutcome, SendReport, Session, SmtpError, TimeLimits,
+    TlsClient, TlsOptions,
 };
 use postroom_testkit::FakeSmtp;
 
@@ -14,7 +14,7 @@ pub(crate) const MESSAGE: &[u8] = b"Subject: hello\r\n\r\nHello\r\n";
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn plain(server: &FakeSmtp) -> Endpoint {
-    Endpoint::new(server.host(), server.port(), Security::None)
+    Endpoint::new(server.host(), server.port(), ConnectionSecurity::None)
 }
 
 /// TLS client that trusts the certificate authority of this server.
@@ -24,11 +24,11 @@ pub(crate) fn trusting(server: &FakeSmtp) -> TlsClient {
 }
 
 pub(crate) fn starttls(server: &FakeSmtp) -> Endpoint {
-    Endpoint { security: Security::StartTls(trusting(server)), ..plain(server) }
+    Endpoint { security: ConnectionSecurity::StartTls(trusting(server)), ..plain(server) }
 }
 
 pub(crate) fn implicit_tls(server: &FakeSmtp) -> Endpoint {
-    Endpoint { security: Security::ImplicitTls(trusting(server)), ..plain(server) }
+    Endpoint { security: ConnectionSecurity::ImplicitTls(trusting(server)), ..plain(server) }
 }
 
 pub(crate) async fn connected(server: &FakeSmtp) -> Session {
