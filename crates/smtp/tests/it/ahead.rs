@@ -12,7 +12,7 @@ use postroom_smtp::{Commit, Pool, PoolLimits, SendOutcome, SendReport, SmtpError
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, eventually};
 use tokio::task::JoinSet;
 
-use crate::support::{MESSAGE, PATIENCE, plain, receipt, to};
+use crate::support::{MESSAGE, TEST_TIMEOUT, plain, receipt, to};
 
 fn one_connection(server: &FakeSmtp) -> Pool {
     Pool::new(plain(server), PoolLimits { connections: Some(1), ..PoolLimits::default() })
@@ -194,7 +194,7 @@ async fn a_cancelled_mail_is_not_sent() {
             session.send(&envelope, MESSAGE, hook).await
         }
     });
-    eventually(PATIENCE, "an envelope is pipelined", async || (server.ahead() == 1).then_some(())).await;
+    eventually(TEST_TIMEOUT, "an envelope is pipelined", async || (server.ahead() == 1).then_some(())).await;
     second.abort();
     receipt(first.await.expect("it ends"));
     assert!(second.await.is_err_and(|error| error.is_cancelled()));

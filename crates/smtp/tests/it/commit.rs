@@ -10,7 +10,7 @@ use postroom_smtp::{Commit, Endpoint, ErrorKind, Phase, SendOutcome, Session, Sm
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, eventually};
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::support::{MESSAGE, PATIENCE, ada, connected, long_limits, plain, proceed, receipt, send};
+use crate::support::{MESSAGE, TEST_TIMEOUT, ada, connected, long_limits, plain, proceed, receipt, send};
 
 const SHORT: Duration = Duration::from_millis(150);
 
@@ -44,7 +44,7 @@ async fn nothing_is_committed_before_the_hook_agrees() {
         let sending = session.send(&envelope, MESSAGE, hook);
         let watching = async {
             let has_data = async || server.commands(1).contains(&"DATA".to_owned()).then_some(());
-            eventually(PATIENCE, "DATA", has_data).await;
+            eventually(TEST_TIMEOUT, "DATA", has_data).await;
             tokio::time::sleep(SHORT).await;
             assert_eq!(server.received_count(), 0, "the mail was sent before the hook agreed");
             agree.send(Commit::Proceed).expect("the hook waits");
@@ -77,7 +77,7 @@ async fn begun_while_stalled(pipelining: bool, fault: Fault, bytes: usize) -> u3
     };
     let (envelope, message) = (ada(), of_length(bytes));
     // A hook that has begun never ends.
-    if let Ok(result) = timeout(PATIENCE, session.send(&envelope, &message, hook)).await {
+    if let Ok(result) = timeout(TEST_TIMEOUT, session.send(&envelope, &message, hook)).await {
         let error = result.expect_err("stalled");
         assert!(error.is_timeout() && error.nothing_sent(), "{error}");
     }

@@ -3,7 +3,7 @@
 use postroom_smtp::{Credentials, Endpoint, ErrorKind, Phase, SendOutcome, Session, SmtpError};
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, TlsMode, eventually};
 
-use crate::support::{PATIENCE, connected, long_limits, plain, receipt, send, starttls};
+use crate::support::{TEST_TIMEOUT, connected, long_limits, plain, receipt, send, starttls};
 
 /// Runs every phase: STARTTLS, login, and two mails of which the first is refused.
 async fn run_all_phases(server: &FakeSmtp) -> Result<(), SmtpError> {
@@ -96,6 +96,6 @@ async fn an_idle_connection_closed_by_the_server_is_stale() {
     receipt(send(&mut session).await);
     assert!(!session.is_stale());
     server.stop();
-    eventually(PATIENCE, "the session is stale", async || session.is_stale().then_some(())).await;
+    eventually(TEST_TIMEOUT, "the session is stale", async || session.is_stale().then_some(())).await;
     assert!(session.is_reusable(), "the last transaction ended properly");
 }

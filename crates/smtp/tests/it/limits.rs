@@ -10,7 +10,7 @@ use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, TlsMode};
 use socket2::{Domain, Socket, Type};
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 
-use crate::support::{PATIENCE, ada, long_limits, plain, proceed, receipt, send, starttls};
+use crate::support::{TEST_TIMEOUT, ada, long_limits, plain, proceed, receipt, send, starttls};
 
 const SHORT: Duration = Duration::from_millis(150);
 
@@ -72,10 +72,10 @@ async fn stall(pipelining: bool, at: At, phase: Phase) {
     let endpoint = Endpoint { credentials, limits: short(phase), ..starttls(&server) };
     let pool = Pool::new(endpoint, PoolLimits::default());
     let message = b"Subject: x\r\n\r\nx\r\n".repeat(if phase == Phase::Body { LARGE / 20 } else { 1 });
-    let sending = timeout(PATIENCE, two_mails(&pool, &message)).await.expect("a result in time");
+    let sending = timeout(TEST_TIMEOUT, two_mails(&pool, &message)).await.expect("a result in time");
     if at == At::Quit {
         sending.expect("both are accepted");
-        timeout(PATIENCE, pool.close()).await.expect("a close in time");
+        timeout(TEST_TIMEOUT, pool.close()).await.expect("a close in time");
         return;
     }
     let error = sending.expect_err("stalled");
@@ -124,7 +124,7 @@ async fn an_unresponsive_host_is_a_connect_timeout() {
     let endpoint =
         Endpoint { limits: short(Phase::Connect), ..Endpoint::new("127.0.0.1", port, ConnectionSecurity::None) };
     let error =
-        timeout(PATIENCE, Session::connect(&endpoint)).await.expect("a result in time").expect_err("no connection");
+        timeout(TEST_TIMEOUT, Session::connect(&endpoint)).await.expect("a result in time").expect_err("no connection");
     assert_eq!((error.phase(), error.is_timeout(), error.nothing_sent()), (Phase::Connect, true, true), "{error}");
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use postroom_smtp::{Pool, PoolLimits};
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, eventually};
 
-use crate::support::{PATIENCE, plain, receipt, send};
+use crate::support::{TEST_TIMEOUT, plain, receipt, send};
 
 fn pool(server: &FakeSmtp, limits: PoolLimits) -> Pool {
     Pool::new(plain(server), limits)
@@ -19,7 +19,7 @@ async fn send_one(pool: &Pool) {
 /// Waits for QUIT, which is sent in the background.
 async fn await_quit(server: &FakeSmtp, connection: usize) {
     let has_quit = async || (server.commands(connection).last()? == "QUIT").then_some(());
-    eventually(PATIENCE, "QUIT", has_quit).await;
+    eventually(TEST_TIMEOUT, "QUIT", has_quit).await;
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn old_and_idle_connections_are_closed() {
             pool.retire_old();
             (pool.idle() == 0).then_some(())
         };
-        eventually(PATIENCE, "the session is closed", gone).await;
+        eventually(TEST_TIMEOUT, "the session is closed", gone).await;
         await_quit(&server, server.connections()).await;
     }
 }

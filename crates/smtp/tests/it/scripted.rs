@@ -16,7 +16,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::support::{MESSAGE, PATIENCE, ada, proceed, to};
+use crate::support::{MESSAGE, TEST_TIMEOUT, ada, proceed, to};
 
 /// Opens a listener and creates an endpoint for it.
 async fn listener() -> (TcpListener, Endpoint) {
@@ -101,7 +101,7 @@ async fn the_hook_runs_after_a_large_message_and_before_its_dot() {
         };
         session.send(&ada(), &message, hook).await.expect("a result")
     };
-    let ((), report) = timeout(PATIENCE, async { tokio::join!(server, client) }).await.expect("no deadlock");
+    let ((), report) = timeout(TEST_TIMEOUT, async { tokio::join!(server, client) }).await.expect("no deadlock");
     assert!(matches!(report.outcome, SendOutcome::Accepted { .. }));
 }
 
@@ -175,7 +175,7 @@ async fn log_in(mechanism: &str, replies: &[&str]) -> (Result<Session, SmtpError
             Err(error) => Err(error),
         }
     };
-    let (lines, result) = timeout(PATIENCE, async { tokio::join!(server, client) }).await.expect("no hang");
+    let (lines, result) = timeout(TEST_TIMEOUT, async { tokio::join!(server, client) }).await.expect("no hang");
     (result, lines)
 }
 

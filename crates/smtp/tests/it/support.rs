@@ -11,7 +11,7 @@ use postroom_testkit::FakeSmtp;
 pub(crate) const MESSAGE: &[u8] = b"Subject: hello\r\n\r\nHello\r\n";
 
 /// Maximum time that a test waits for an expected event.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) fn plain(server: &FakeSmtp) -> Endpoint {
     Endpoint::new(server.host(), server.port(), ConnectionSecurity::None)
@@ -68,14 +68,14 @@ pub(crate) fn receipt(result: Result<SendReport, SmtpError>) -> String {
 /// Limits that no test reaches. A test shortens one of them.
 pub(crate) fn long_limits() -> TimeLimits {
     TimeLimits {
-        connect: PATIENCE,
-        tls: PATIENCE,
-        greeting: PATIENCE,
-        command: PATIENCE,
-        data: PATIENCE,
-        dot: PATIENCE,
+        connect: TEST_TIMEOUT,
+        tls: TEST_TIMEOUT,
+        greeting: TEST_TIMEOUT,
+        command: TEST_TIMEOUT,
+        data: TEST_TIMEOUT,
+        dot: TEST_TIMEOUT,
         dot_per_megabyte: Duration::ZERO,
-        dot_max: PATIENCE,
-        quit: PATIENCE,
+        dot_max: TEST_TIMEOUT,
+        quit: TEST_TIMEOUT,
     }
 }
