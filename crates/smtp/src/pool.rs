@@ -31,7 +31,7 @@ pub struct PoolLimits {
     /// Maximum time that a connection is idle.
     pub idle: Duration,
     /// Maximum number of connections at the same time, including those that are being opened or
-    /// closed. `None` means no limit. See [`Pool::allow`].
+    /// closed. `None` means no limit. See [`Pool::set_max_connections`].
     pub connections: Option<usize>,
 }
 
@@ -87,14 +87,14 @@ impl Pool {
     ///
     /// After the first call, if a connection cannot be opened while others are open, no more are
     /// tried until the next call.
-    pub fn allow(&self, connections: usize) {
-        self.0.places.allow(connections);
+    pub fn set_max_connections(&self, connections: usize) {
+        self.0.places.set_max_connections(connections);
     }
 
     /// Number of open connections: ready for mail, or being closed.
     #[must_use]
     pub fn standing(&self) -> usize {
-        self.0.places.standing()
+        self.0.places.open_connections()
     }
 
     /// Notified when the number of open connections changes.
@@ -176,7 +176,7 @@ impl Pool {
 
     /// Closes idle sessions that exceed a limit. Call this periodically while there is little to
     /// send.
-    pub fn retire_old(&self) {
+    pub fn close_expired(&self) {
         let old = self.0.lineup.take_out(|kept| !self.0.may_wait(&kept.session));
         old.into_iter().for_each(retire);
     }

@@ -57,7 +57,7 @@ async fn old_and_idle_connections_are_closed() {
         let pool = pool(&server, limits);
         send_one(&pool).await;
         let gone = async || {
-            pool.retire_old();
+            pool.close_expired();
             (pool.idle() == 0).then_some(())
         };
         eventually(TEST_TIMEOUT, "the session is closed", gone).await;
@@ -131,19 +131,19 @@ async fn the_maximum_can_be_lowered() {
     let server = FakeSmtp::start().await;
     let pool = pool(&server, PoolLimits::default());
     let [one, other] = [pool.checkout().await.expect("a session"), pool.checkout().await.expect("a session")];
-    pool.allow(1);
-    assert_eq!(pool.standing(), 2);
+    pool.set_max_connections(1);
+    assert_eq!(pool.open_connections(), 2);
     drop(one);
     postroom_testkit::eventually(Duration::from_secs(10), "one connection is closed", async || {
-        (pool.standing() == 1).then_some(())
+        (pool.open_connections() == 1).then_some(())
     })
     .await;
     drop(other);
-    assert_eq!((pool.idle(), pool.standing()), (1, 1));
-    pool.allow(0);
+    assert_eq!((pool.idle(), pool.open_connections()), (1, 1));
+    pool.set_max_connections(0);
     pool.shrink();
     postroom_testkit::eventually(Duration::from_secs(10), "all connections are closed", async || {
-        (pool.standing() == 0).then_some(())
+        (pool.open_connections() == 0).then_some(())
     })
     .await;
 }
@@ -152,7 +152,7 @@ async fn the_maximum_can_be_lowered() {
 async fn a_refused_connection_is_not_retried_before_the_maximum_is_set_again() {
     let server = FakeSmtp::builder().max_connections(1).start().await;
     let pool = pool(&server, PoolLimits::default());
-    pool.allow(3);
+    pool.set_max_connections(3);
     let one = pool.checkout().await.expect("a session");
     let refused = pool.checkout().await.expect_err("one too many");
     assert_eq!(refused.reply().map(|reply| reply.code), Some(421), "{refused}");
@@ -160,7 +160,7 @@ async fn a_refused_connection_is_not_retried_before_the_maximum_is_set_again() {
     drop(waiting.expect("the returned session"));
     assert_eq!(server.connections(), 2);
     let one = pool.checkout().await.expect("a session");
-    pool.allow(2);
+    pool.set_max_connections(2);
     pool.checkout().await.expect_err("still one too many");
     assert_eq!(server.connections(), 3);
     drop(one);
