@@ -15,7 +15,7 @@ use crate::{
     error::{ErrorKind, Phase, SmtpError},
     hook::Commit,
     lineup::{Ahead, Lineup, Soon, Waiting},
-    places::{Place, Places},
+    pool_permits::{PoolPermit, PoolPermits},
     send_report::SendReport,
     session::Session,
     transaction::MailSize,
@@ -48,14 +48,14 @@ struct Shared {
     endpoint: Endpoint,
     limits: PoolLimits,
     lineup: Lineup,
-    places: Arc<Places>,
+    permits: Arc<PoolPermits>,
 }
 
 /// A session and its connection permit.
 #[derive(Debug)]
 pub(crate) struct Kept {
     session: Session,
-    place: Place,
+    permit: PoolPermit,
 }
 
 /// A session checked out of a pool. On drop it returns to the pool if it can be used again.
@@ -78,8 +78,8 @@ impl Pool {
     /// Creates an empty pool. The first checkout opens the first connection.
     #[must_use]
     pub fn new(endpoint: Endpoint, limits: PoolLimits) -> Self {
-        let places = Arc::new(Places::new(limits.connections));
-        Self(Arc::new(Shared { endpoint, limits, lineup: Lineup::default(), places }))
+        let permits = Arc::new(PoolPermits::new(limits.connections));
+        Self(Arc::new(Shared { endpoint, limits, lineup: Lineup::default(), permits }))
     }
 
     /// Sets the maximum number of connections. Excess connections are closed when they return to
@@ -88,19 +88,19 @@ impl Pool {
     /// After the first call, if a connection cannot be opened while others are open, no more are
     /// tried until the next call.
     pub fn set_max_connections(&self, connections: usize) {
-        self.0.places.set_max_connections(connections);
+        self.0.permits.set_max(connections);
     }
 
     /// Number of open connections: ready for mail, or being closed.
     #[must_use]
     pub fn standing(&self) -> usize {
-        self.0.places.open_connections()
+        self.0.permits.open()
     }
 
     /// Notified when the number of open connections changes.
     #[must_use]
     pub fn changes(&self) -> Arc<Notify> {
-        Arc::clone(&self.0.places.changes)
+        Arc::clone(&self.0.permits.open_changes)
     }
 
     /// Endpoint of the sessions.
@@ -138,16 +138,16 @@ impl Pool {
     async fn session_for(&self, ahead: Option<Ahead>) -> Result<PooledSession, SmtpError> {
         let shared = &self.0;
         loop {
-            let mut freed = pin!(shared.places.freed.notified());
-            freed.as_mut().enable();
+            let mut released = pin!(shared.permits.released.notified());
+            released.as_mut().enable();
             if let Some(kept) = shared.take_idle() {
                 return Ok(shared.lend(kept));
             }
-            if let Some(place) = shared.places.enter() {
+            if let Some(permit) = shared.permits.try_acquire() {
                 return match Box::pin(Session::connect(&shared.endpoint)).await {
-                    Ok(session) => Ok(shared.lend(Kept { session, place: place.stands() })),
+                    Ok(session) => Ok(shared.lend(Kept { session, permit: permit.into_open() })),
                     Err(problem) => {
-                        place.failed();
+                        permit.release_failed();
                         Err(problem)
                     }
                 };
@@ -162,7 +162,7 @@ impl Pool {
             tokio::select! {
                 biased;
                 handed = shared.handed(&mut soon) => if let Some(session) = handed { return Ok(session) },
-                () = freed => {}
+                () = released => {}
             }
             shared.lineup.leave(soon);
         }
@@ -190,7 +190,7 @@ impl Pool {
 
     /// Closes idle sessions while there are more connections than the maximum.
     pub fn shrink(&self) {
-        while self.0.places.are_exceeded() {
+        while self.0.permits.is_exceeded() {
             let Some(kept) = self.0.lineup.session() else { return };
             retire(kept);
         }
@@ -209,7 +209,7 @@ impl Shared {
     }
 
     fn put_back(self: &Arc<Self>, kept: Kept) {
-        if !self.may_wait(&kept.session) || self.places.are_exceeded() {
+        if !self.may_wait(&kept.session) || self.permits.is_exceeded() {
             return retire(kept);
         }
         if let Some((waiting, kept)) = self.lineup.mail_or_wait(kept) {
@@ -237,7 +237,7 @@ impl Shared {
         session.is_quick()
             && session.messages() + 1 < self.limits.messages
             && session.age() < self.limits.age
-            && !self.places.are_exceeded()
+            && !self.permits.is_exceeded()
     }
 
     fn may_wait(&self, session: &Session) -> bool {
@@ -295,13 +295,13 @@ fn rejects_pipelining(error: &SmtpError) -> bool {
 
 /// Sends QUIT in the background, or only closes the connection if there is no runtime. The permit
 /// is released after the server has closed too, because the server counts connections.
-fn retire(Kept { session, place }: Kept) {
+fn retire(Kept { session, permit }: Kept) {
     if session.is_reusable()
         && let Ok(runtime) = Handle::try_current()
     {
         runtime.spawn(async move {
             session.quit().await;
-            drop(place);
+            drop(permit);
         });
     }
 }
