@@ -11,7 +11,7 @@ use tokio::{sync::oneshot, time::Instant};
 use crate::{
     capabilities::Capabilities,
     envelope::Envelope,
-    pool::{Kept, PooledSession},
+    pool::{PooledConnection, PooledSession},
     transaction::{MailParameters, MailSize, RECIPIENTS_A_FLIGHT},
 };
 
@@ -26,7 +26,7 @@ pub(crate) struct Lineup(Mutex<Sides>);
 struct Sides {
     /// Idle sessions, the last used at the end. It is taken first, so that the others expire when
     /// there is little mail.
-    sessions: Vec<Kept>,
+    sessions: Vec<PooledConnection>,
     mails: VecDeque<Waiting>,
     /// Until then no envelope is pipelined with the previous message.
     alone_until: Option<Instant>,
@@ -60,15 +60,15 @@ pub(crate) struct Soon {
 
 impl Lineup {
     /// Takes the idle session that was used last.
-    pub(crate) fn session(&self) -> Option<Kept> {
+    pub(crate) fn session(&self) -> Option<PooledConnection> {
         self.lock().sessions.pop()
     }
 
     /// Takes an idle session, or joins the queue if there is none.
-    pub(crate) fn session_or_wait(&self, ahead: Option<Ahead>) -> Result<Kept, Soon> {
+    pub(crate) fn session_or_wait(&self, ahead: Option<Ahead>) -> Result<PooledConnection, Soon> {
         let mut sides = self.lock();
-        if let Some(kept) = sides.sessions.pop() {
-            return Ok(kept);
+        if let Some(connection) = sides.sessions.pop() {
+            return Ok(connection);
         }
         let (session, soon) = oneshot::channel();
         sides.last_ticket += 1;
@@ -106,14 +106,14 @@ impl Lineup {
 
     /// Returns the first waiting mail together with the session; stores the session as idle if no
     /// mail waits.
-    pub(crate) fn mail_or_wait(&self, kept: Kept) -> Option<(Waiting, Kept)> {
+    pub(crate) fn mail_or_wait(&self, connection: PooledConnection) -> Option<(Waiting, PooledConnection)> {
         let mut sides = self.lock();
         while let Some(waiting) = sides.mails.pop_front() {
             if !waiting.session.is_closed() {
-                return Some((waiting, kept));
+                return Some((waiting, connection));
             }
         }
-        sides.sessions.push(kept);
+        sides.sessions.push(connection);
         None
     }
 
@@ -141,7 +141,7 @@ impl Lineup {
     }
 
     /// Removes and returns the idle sessions that match.
-    pub(crate) fn take_out(&self, which: impl FnMut(&mut Kept) -> bool) -> Vec<Kept> {
+    pub(crate) fn take_out(&self, which: impl FnMut(&mut PooledConnection) -> bool) -> Vec<PooledConnection> {
         self.lock().sessions.extract_if(.., which).collect()
     }
 

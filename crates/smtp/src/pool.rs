@@ -53,7 +53,7 @@ struct Shared {
 
 /// A session and its connection permit.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct PooledConnection {
     session: Session,
     permit: PoolPermit,
 }
@@ -62,7 +62,7 @@ pub(crate) struct Kept {
 #[derive(Debug)]
 pub struct PooledSession {
     /// `None` only during the drop.
-    session: Option<Kept>,
+    session: Option<PooledConnection>,
     /// Waiter whose envelope was pipelined with the last message. The session goes to this waiter.
     along: Option<Waiting>,
     pool: Arc<Shared>,
@@ -140,12 +140,12 @@ impl Pool {
         loop {
             let mut released = pin!(shared.permits.released.notified());
             released.as_mut().enable();
-            if let Some(kept) = shared.take_idle() {
-                return Ok(shared.lend(kept));
+            if let Some(connection) = shared.take_idle() {
+                return Ok(shared.lend(connection));
             }
             if let Some(permit) = shared.permits.try_acquire() {
                 return match Box::pin(Session::connect(&shared.endpoint)).await {
-                    Ok(session) => Ok(shared.lend(Kept { session, permit: permit.into_open() })),
+                    Ok(session) => Ok(shared.lend(PooledConnection { session, permit: permit.into_open() })),
                     Err(problem) => {
                         permit.release_failed();
                         Err(problem)
@@ -153,8 +153,8 @@ impl Pool {
                 };
             }
             let mut soon = match shared.lineup.session_or_wait(ahead.clone()) {
-                Ok(kept) => {
-                    shared.put_back(kept);
+                Ok(connection) => {
+                    shared.put_back(connection);
                     continue;
                 }
                 Err(soon) => soon,
@@ -177,43 +177,43 @@ impl Pool {
     /// Closes idle sessions that exceed a limit. Call this periodically while there is little to
     /// send.
     pub fn close_expired(&self) {
-        let old = self.0.lineup.take_out(|kept| !self.0.may_wait(&kept.session));
+        let old = self.0.lineup.take_out(|connection| !self.0.may_wait(&connection.session));
         old.into_iter().for_each(retire);
     }
 
     /// Closes every idle session with QUIT and waits until they are closed.
     pub async fn close(&self) {
-        for kept in self.0.lineup.take_out(|_| true) {
-            kept.session.quit().await;
+        for connection in self.0.lineup.take_out(|_| true) {
+            connection.session.quit().await;
         }
     }
 
     /// Closes idle sessions while there are more connections than the maximum.
     pub fn shrink(&self) {
         while self.0.permits.is_exceeded() {
-            let Some(kept) = self.0.lineup.session() else { return };
-            retire(kept);
+            let Some(connection) = self.0.lineup.session() else { return };
+            retire(connection);
         }
     }
 }
 
 impl Shared {
-    fn take_idle(&self) -> Option<Kept> {
-        while let Some(kept) = self.lineup.session() {
-            if self.may_wait(&kept.session) && !kept.session.is_stale() {
-                return Some(kept);
+    fn take_idle(&self) -> Option<PooledConnection> {
+        while let Some(connection) = self.lineup.session() {
+            if self.may_wait(&connection.session) && !connection.session.is_stale() {
+                return Some(connection);
             }
-            retire(kept);
+            retire(connection);
         }
         None
     }
 
-    fn put_back(self: &Arc<Self>, kept: Kept) {
-        if !self.may_wait(&kept.session) || self.permits.is_exceeded() {
-            return retire(kept);
+    fn put_back(self: &Arc<Self>, connection: PooledConnection) {
+        if !self.may_wait(&connection.session) || self.permits.is_exceeded() {
+            return retire(connection);
         }
-        if let Some((waiting, kept)) = self.lineup.mail_or_wait(kept) {
-            waiting.hand(self.lend(kept));
+        if let Some((waiting, connection)) = self.lineup.mail_or_wait(connection) {
+            waiting.hand(self.lend(connection));
         }
     }
 
@@ -228,8 +228,8 @@ impl Shared {
         }
     }
 
-    fn lend(self: &Arc<Self>, kept: Kept) -> PooledSession {
-        PooledSession { session: Some(kept), along: None, pool: Arc::clone(self) }
+    fn lend(self: &Arc<Self>, connection: PooledConnection) -> PooledSession {
+        PooledSession { session: Some(connection), along: None, pool: Arc::clone(self) }
     }
 
     /// Whether the next envelope may be pipelined on this session.
@@ -263,10 +263,10 @@ impl PooledSession {
     where
         F: Future<Output = Commit>,
     {
-        let kept = self.session.as_mut().expect("the session is present until the drop");
-        let lineup = self.pool.may_go_on(&kept.session).then_some(&self.pool.lineup);
-        let was_opened = kept.session.is_opened();
-        let (result, along) = kept.session.send_before(envelope, message, before_commit, lineup).await;
+        let connection = self.session.as_mut().expect("the session is present until the drop");
+        let lineup = self.pool.may_go_on(&connection.session).then_some(&self.pool.lineup);
+        let was_opened = connection.session.is_opened();
+        let (result, along) = connection.session.send_before(envelope, message, before_commit, lineup).await;
         if was_opened && result.as_ref().is_err_and(rejects_pipelining) {
             self.pool.lineup.leave_alone();
         }
@@ -280,8 +280,8 @@ impl PooledSession {
     /// Returns an error if the new connection cannot be opened.
     pub async fn renew(&mut self) -> Result<(), SmtpError> {
         let fresh = Box::pin(Session::connect(&self.pool.endpoint)).await?;
-        if let Some(kept) = &mut self.session {
-            kept.session = fresh;
+        if let Some(connection) = &mut self.session {
+            connection.session = fresh;
         }
         Ok(())
     }
@@ -295,7 +295,7 @@ fn rejects_pipelining(error: &SmtpError) -> bool {
 
 /// Sends QUIT in the background, or only closes the connection if there is no runtime. The permit
 /// is released after the server has closed too, because the server counts connections.
-fn retire(Kept { session, permit }: Kept) {
+fn retire(PooledConnection { session, permit }: PooledConnection) {
     if session.is_reusable()
         && let Ok(runtime) = Handle::try_current()
     {
@@ -308,10 +308,10 @@ fn retire(Kept { session, permit }: Kept) {
 
 impl Drop for PooledSession {
     fn drop(&mut self) {
-        let Some(kept) = self.session.take() else { return };
+        let Some(connection) = self.session.take() else { return };
         match self.along.take() {
-            Some(waiting) => waiting.hand(self.pool.lend(kept)),
-            None => self.pool.put_back(kept),
+            Some(waiting) => waiting.hand(self.pool.lend(connection)),
+            None => self.pool.put_back(connection),
         }
     }
 }
@@ -320,14 +320,14 @@ impl Deref for PooledSession {
     type Target = Session;
 
     fn deref(&self) -> &Session {
-        let kept = self.session.as_ref();
-        &kept.expect("the session is present until the drop").session
+        let connection = self.session.as_ref();
+        &connection.expect("the session is present until the drop").session
     }
 }
 
 impl DerefMut for PooledSession {
     fn deref_mut(&mut self) -> &mut Session {
-        let kept = self.session.as_mut();
-        &mut kept.expect("the session is present until the drop").session
+        let connection = self.session.as_mut();
+        &mut connection.expect("the session is present until the drop").session
     }
 }
