@@ -41,10 +41,10 @@ const TOO_LONG: Duration = Duration::from_secs(5);
 
 /// Pool of sessions to one endpoint; clones share them.
 #[derive(Clone, Debug)]
-pub struct Pool(Arc<Shared>);
+pub struct Pool(Arc<PoolState>);
 
 #[derive(Debug)]
-struct Shared {
+struct PoolState {
     endpoint: Endpoint,
     limits: PoolLimits,
     lineup: Lineup,
@@ -65,7 +65,7 @@ pub struct PooledSession {
     session: Option<PooledConnection>,
     /// Waiter whose envelope was pipelined with the last message. The session goes to this waiter.
     along: Option<Waiting>,
-    pool: Arc<Shared>,
+    pool: Arc<PoolState>,
 }
 
 impl Default for PoolLimits {
@@ -79,7 +79,7 @@ impl Pool {
     #[must_use]
     pub fn new(endpoint: Endpoint, limits: PoolLimits) -> Self {
         let permits = Arc::new(PoolPermits::new(limits.connections));
-        Self(Arc::new(Shared { endpoint, limits, lineup: Lineup::default(), permits }))
+        Self(Arc::new(PoolState { endpoint, limits, lineup: Lineup::default(), permits }))
     }
 
     /// Sets the maximum number of connections. Excess connections are closed when they return to
@@ -136,35 +136,35 @@ impl Pool {
     }
 
     async fn session_for(&self, ahead: Option<Ahead>) -> Result<PooledSession, SmtpError> {
-        let shared = &self.0;
+        let state = &self.0;
         loop {
-            let mut released = pin!(shared.permits.released.notified());
+            let mut released = pin!(state.permits.released.notified());
             released.as_mut().enable();
-            if let Some(connection) = shared.take_idle() {
-                return Ok(shared.lend(connection));
+            if let Some(connection) = state.take_idle() {
+                return Ok(state.lend(connection));
             }
-            if let Some(permit) = shared.permits.try_acquire() {
-                return match Box::pin(Session::connect(&shared.endpoint)).await {
-                    Ok(session) => Ok(shared.lend(PooledConnection { session, permit: permit.into_open() })),
+            if let Some(permit) = state.permits.try_acquire() {
+                return match Box::pin(Session::connect(&state.endpoint)).await {
+                    Ok(session) => Ok(state.lend(PooledConnection { session, permit: permit.into_open() })),
                     Err(problem) => {
                         permit.release_failed();
                         Err(problem)
                     }
                 };
             }
-            let mut soon = match shared.lineup.session_or_wait(ahead.clone()) {
+            let mut soon = match state.lineup.session_or_wait(ahead.clone()) {
                 Ok(connection) => {
-                    shared.put_back(connection);
+                    state.put_back(connection);
                     continue;
                 }
                 Err(soon) => soon,
             };
             tokio::select! {
                 biased;
-                handed = shared.handed(&mut soon) => if let Some(session) = handed { return Ok(session) },
+                handed = state.handed(&mut soon) => if let Some(session) = handed { return Ok(session) },
                 () = released => {}
             }
-            shared.lineup.leave(soon);
+            state.lineup.leave(soon);
         }
     }
 
@@ -197,7 +197,7 @@ impl Pool {
     }
 }
 
-impl Shared {
+impl PoolState {
     fn take_idle(&self) -> Option<PooledConnection> {
         while let Some(connection) = self.lineup.session() {
             if self.may_wait(&connection.session) && !connection.session.is_stale() {
