@@ -53,7 +53,6 @@ mod error;
 mod fuzz;
 mod hook;
 mod limits;
-mod lineup;
 mod message;
 mod pool;
 mod pool_permits;
@@ -66,6 +65,7 @@ mod session;
 mod stream;
 mod tls;
 mod transaction;
+mod waiters;
 mod wire;
 
 pub use acceptance::Acceptance;

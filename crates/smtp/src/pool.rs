@@ -14,11 +14,11 @@ use crate::{
     envelope::Envelope,
     error::{ErrorKind, Phase, SmtpError},
     hook::Commit,
-    lineup::{Ahead, Lineup, Soon, Waiting},
     pool_permits::{PoolPermit, PoolPermits},
     send_report::SendReport,
     session::Session,
     transaction::MailSize,
+    waiters::{Ahead, Soon, Waiters, Waiting},
 };
 
 /// Limits of a connection pool.
@@ -47,7 +47,7 @@ pub struct Pool(Arc<PoolState>);
 struct PoolState {
     endpoint: Endpoint,
     limits: PoolLimits,
-    lineup: Lineup,
+    waiters: Waiters,
     permits: Arc<PoolPermits>,
 }
 
@@ -79,7 +79,7 @@ impl Pool {
     #[must_use]
     pub fn new(endpoint: Endpoint, limits: PoolLimits) -> Self {
         let permits = Arc::new(PoolPermits::new(limits.connections));
-        Self(Arc::new(PoolState { endpoint, limits, lineup: Lineup::default(), permits }))
+        Self(Arc::new(PoolState { endpoint, limits, waiters: Waiters::default(), permits }))
     }
 
     /// Sets the maximum number of connections. Excess connections are closed when they return to
@@ -152,7 +152,7 @@ impl Pool {
                     }
                 };
             }
-            let mut soon = match state.lineup.session_or_wait(ahead.clone()) {
+            let mut soon = match state.waiters.session_or_wait(ahead.clone()) {
                 Ok(connection) => {
                     state.put_back(connection);
                     continue;
@@ -164,26 +164,26 @@ impl Pool {
                 handed = state.handed(&mut soon) => if let Some(session) = handed { return Ok(session) },
                 () = released => {}
             }
-            state.lineup.leave(soon);
+            state.waiters.leave(soon);
         }
     }
 
     /// Number of idle sessions.
     #[must_use]
     pub fn idle(&self) -> usize {
-        self.0.lineup.idle()
+        self.0.waiters.idle()
     }
 
     /// Closes idle sessions that exceed a limit. Call this periodically while there is little to
     /// send.
     pub fn close_expired(&self) {
-        let old = self.0.lineup.take_out(|connection| !self.0.may_wait(&connection.session));
+        let old = self.0.waiters.take_out(|connection| !self.0.may_wait(&connection.session));
         old.into_iter().for_each(retire);
     }
 
     /// Closes every idle session with QUIT and waits until they are closed.
     pub async fn close(&self) {
-        for connection in self.0.lineup.take_out(|_| true) {
+        for connection in self.0.waiters.take_out(|_| true) {
             connection.session.quit().await;
         }
     }
@@ -191,7 +191,7 @@ impl Pool {
     /// Closes idle sessions while there are more connections than the maximum.
     pub fn shrink(&self) {
         while self.0.permits.is_exceeded() {
-            let Some(connection) = self.0.lineup.session() else { return };
+            let Some(connection) = self.0.waiters.session() else { return };
             retire(connection);
         }
     }
@@ -199,7 +199,7 @@ impl Pool {
 
 impl PoolState {
     fn take_idle(&self) -> Option<PooledConnection> {
-        while let Some(connection) = self.lineup.session() {
+        while let Some(connection) = self.waiters.session() {
             if self.may_wait(&connection.session) && !connection.session.is_stale() {
                 return Some(connection);
             }
@@ -212,7 +212,7 @@ impl PoolState {
         if !self.may_wait(&connection.session) || self.permits.is_exceeded() {
             return retire(connection);
         }
-        if let Some((waiting, connection)) = self.lineup.mail_or_wait(connection) {
+        if let Some((waiting, connection)) = self.waiters.mail_or_wait(connection) {
             waiting.hand(self.lend(connection));
         }
     }
@@ -222,7 +222,7 @@ impl PoolState {
         loop {
             match timeout(TOO_LONG, &mut soon.session).await {
                 Ok(handed) => return handed.ok(),
-                Err(_) if self.lineup.waits(soon) => {}
+                Err(_) if self.waiters.waits(soon) => {}
                 Err(_) => return None,
             }
         }
@@ -264,11 +264,11 @@ impl PooledSession {
         F: Future<Output = Commit>,
     {
         let connection = self.session.as_mut().expect("the session is present until the drop");
-        let lineup = self.pool.may_go_on(&connection.session).then_some(&self.pool.lineup);
+        let waiters = self.pool.may_go_on(&connection.session).then_some(&self.pool.waiters);
         let was_opened = connection.session.is_opened();
-        let (result, along) = connection.session.send_before(envelope, message, before_commit, lineup).await;
+        let (result, along) = connection.session.send_before(envelope, message, before_commit, waiters).await;
         if was_opened && result.as_ref().is_err_and(rejects_pipelining) {
-            self.pool.lineup.leave_alone();
+            self.pool.waiters.leave_alone();
         }
         self.along = along;
         result

@@ -12,9 +12,9 @@ use crate::{
     error::{ErrorKind, Phase, SmtpError},
     hook::{Commit, Hook},
     limits::TimeLimits,
-    lineup::{Lineup, Waiting},
     send_report::{SendOutcome, SendReport},
     transaction::{MailParameters, MailSize, Start, Transaction, is_large},
+    waiters::{Waiters, Waiting},
     wire::Wire,
 };
 
@@ -104,7 +104,7 @@ impl Session {
         envelope: &Envelope,
         message: &[u8],
         before_commit: F,
-        lineup: Option<&Lineup>,
+        waiters: Option<&Waiters>,
     ) -> (Result<SendReport, SmtpError>, Option<Waiting>)
     where
         F: Future<Output = Commit>,
@@ -130,7 +130,7 @@ impl Session {
             envelope,
             parameters,
             start,
-            lineup: lineup.filter(|_| self.offered.pipelining),
+            waiters: waiters.filter(|_| self.offered.pipelining),
             along: None,
             verdict_took: None,
         };
@@ -239,7 +239,7 @@ mod tests {
     use socket2::SockRef;
 
     use super::*;
-    use crate::{address::Address, lineup::Ahead, stream::Stream};
+    use crate::{address::Address, stream::Stream, waiters::Ahead};
 
     const OFFERED: Capabilities = Capabilities {
         pipelining: true,
@@ -292,11 +292,12 @@ mod tests {
                 std::io::Write::write_all(&mut tcp, b"250 ok\r\n250 ok\r\n354 go\r\n").expect("written");
                 (tcp, read)
             });
-            let (mut session, lineup) = (session(port), Lineup::default());
+            let (mut session, waiters) = (session(port), Waiters::default());
             let ahead = Ahead { envelope: Arc::new(to(50)), size: MailSize::of(b"x"), urgent: false };
-            let _soon = lineup.session_or_wait(Some(ahead)).expect_err("no session is there");
+            let _soon = waiters.session_or_wait(Some(ahead)).expect_err("no session is there");
             let message = [b"Subject: x\r\n\r\n".as_slice(), &b"x\r\n".repeat(size / 3)].concat();
-            let (result, along) = session.send_before(&to(1), &message, async { Commit::Proceed }, Some(&lineup)).await;
+            let (result, along) =
+                session.send_before(&to(1), &message, async { Commit::Proceed }, Some(&waiters)).await;
             drop(server.join().expect("it ends"));
             assert!(along.is_none() && session.state == State::Broken);
             match result {

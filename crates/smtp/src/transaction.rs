@@ -13,11 +13,11 @@ use crate::{
     error::{ErrorKind, Phase, SmtpError},
     hook::{Commit, Hook},
     limits::TimeLimits,
-    lineup::{Lineup, Waiting},
     message::{Body, FINAL_DOT},
     refusal::Refusal,
     reply::Reply,
     send_report::{RcptReply, SendOutcome, SendReport},
+    waiters::{Waiters, Waiting},
     wire::{CLOSING, Wire},
 };
 
@@ -46,7 +46,7 @@ pub(crate) struct Transaction<'a, F> {
     pub(crate) parameters: MailParameters,
     pub(crate) start: Start,
     /// Queue whose first mail may be pipelined with this one.
-    pub(crate) lineup: Option<&'a Lineup>,
+    pub(crate) waiters: Option<&'a Waiters>,
     /// Waiter whose envelope was pipelined.
     pub(crate) along: Option<Waiting>,
     /// Time from the final dot to its reply.
@@ -311,7 +311,7 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
     /// Adds the envelope of the next waiting mail to the write of the final dot, which saves a
     /// round trip.
     fn take_along(&mut self) {
-        let Some((waiting, parameters)) = self.lineup.and_then(|lineup| lineup.take_along(self.offered)) else {
+        let Some((waiting, parameters)) = self.waiters.and_then(|waiters| waiters.take_along(self.offered)) else {
             return;
         };
         if let Some(envelope) = waiting.envelope() {

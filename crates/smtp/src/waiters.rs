@@ -20,7 +20,7 @@ const ALONE: Duration = Duration::from_secs(600);
 
 /// Idle sessions and waiting mails. At most one of the two is non-empty, except for a moment.
 #[derive(Debug, Default)]
-pub(crate) struct Lineup(Mutex<Sides>);
+pub(crate) struct Waiters(Mutex<Sides>);
 
 #[derive(Debug, Default)]
 struct Sides {
@@ -58,7 +58,7 @@ pub(crate) struct Soon {
     ticket: u64,
 }
 
-impl Lineup {
+impl Waiters {
     /// Takes the idle session that was used last.
     pub(crate) fn session(&self) -> Option<PooledConnection> {
         self.lock().sessions.pop()
