@@ -7,9 +7,8 @@ use secrecy::ExposeSecret;
 
 use crate::{
     capabilities::Capabilities,
-    dial::expect_positive,
     endpoint::Credentials,
-    error::{ErrorKind, Phase, SmtpError},
+    error::{ErrorKind, Phase, SmtpError, expect_positive},
     redaction::{Redaction, plain_response},
     reply::Reply,
     wire::Wire,
@@ -55,9 +54,9 @@ async fn login(wire: &mut Wire, credentials: &Credentials, limit: Duration) -> R
     let user = STANDARD.encode(&credentials.user);
     let secret = STANDARD.encode(credentials.secret.expose_secret());
     let mut reply = wire.command(Phase::Auth, limit, &["AUTH LOGIN"]).await?;
-    for answer in [user, secret] {
+    for response in [user, secret] {
         expect_challenge(reply)?;
-        reply = wire.command(Phase::Auth, limit, &[&answer]).await?;
+        reply = wire.command(Phase::Auth, limit, &[&response]).await?;
     }
     Ok(reply)
 }

@@ -11,8 +11,7 @@ use crate::{
     auth::log_in,
     capabilities::Capabilities,
     endpoint::{ConnectionSecurity, Endpoint},
-    error::{ErrorKind, Phase, SmtpError},
-    reply::Reply,
+    error::{ErrorKind, Phase, SmtpError, expect_positive},
     stream::Stream,
     tls::TlsClient,
     wire::Wire,
@@ -20,7 +19,7 @@ use crate::{
 
 /// Maximum number of unsent bytes that the kernel buffers before a write blocks.
 #[cfg(any(target_os = "android", target_os = "linux"))]
-const UNSENT: u32 = 64 * 1024;
+const MAX_UNSENT: u32 = 64 * 1024;
 
 /// Opens a connection and completes all steps before the first MAIL.
 pub(crate) async fn dial(endpoint: &Endpoint) -> Result<(Wire, Capabilities), SmtpError> {
@@ -73,7 +72,7 @@ pub async fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream
         last_error = match timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(tcp)) => {
                 tcp.set_nodelay(true)?;
-                hold_little(&tcp);
+                limit_unsent(&tcp);
                 return Ok(tcp);
             }
             Ok(Err(error)) => ErrorKind::Io(error),
@@ -86,9 +85,9 @@ pub async fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream
 /// Limits the unsent bytes in the kernel to about one block. Otherwise megabytes of a message count
 /// as written, and the hook runs, long before the server has them. A failure is ignored, because
 /// nothing else depends on the limit.
-fn hold_little(tcp: &TcpStream) {
+fn limit_unsent(tcp: &TcpStream) {
     #[cfg(any(target_os = "android", target_os = "linux"))]
-    let _ = socket2::SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT);
+    let _ = socket2::SockRef::from(tcp).set_tcp_notsent_lowat(MAX_UNSENT);
     #[cfg(not(any(target_os = "android", target_os = "linux")))]
     let _ = tcp;
 }
@@ -120,7 +119,7 @@ async fn upgrade(
     }
     let reply = wire.command(phase, endpoint.limits.command, &["STARTTLS"]).await?;
     expect_positive(phase, reply)?;
-    if !wire.is_quiet() {
+    if !wire.is_drained() {
         return Err(SmtpError::new(phase, ErrorKind::PlainAfterStartTls));
     }
     let Stream::Plain(tcp) = wire.into_stream() else {
@@ -144,9 +143,4 @@ async fn hello(endpoint: &Endpoint, wire: &mut Wire) -> Result<Capabilities, Smt
     }
     let reply = expect_positive(Phase::Ehlo, reply)?;
     Ok(Capabilities::parse(&reply))
-}
-
-/// Returns the reply if it is positive (2yz), an error otherwise.
-pub(crate) fn expect_positive(phase: Phase, reply: Reply) -> Result<Reply, SmtpError> {
-    if reply.is_positive() { Ok(reply) } else { Err(SmtpError::new(phase, reply)) }
 }

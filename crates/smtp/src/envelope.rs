@@ -4,6 +4,10 @@ use thiserror::Error;
 
 use crate::address::Address;
 
+/// Maximum number of recipients in one pipelined write. With more, both sides could block while
+/// writing.
+pub(crate) const MAX_PIPELINED_RECIPIENTS: usize = 50;
+
 /// Sender and at least one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
@@ -39,6 +43,11 @@ impl Envelope {
     #[must_use]
     pub fn rcpt_to(&self) -> &[Address] {
         &self.rcpt_to
+    }
+
+    /// Whether the commands of the envelope fit into one pipelined write.
+    pub(crate) fn fits_one_write(&self) -> bool {
+        self.rcpt_to.len() <= MAX_PIPELINED_RECIPIENTS
     }
 
     /// First address that requires a server with SMTPUTF8.

@@ -7,7 +7,6 @@ use thiserror::Error;
 use crate::{
     refusal::Refusal,
     reply::{BadReply, Reply},
-    wire::CLOSING,
 };
 
 /// Step of an SMTP session.
@@ -179,7 +178,7 @@ impl SmtpError {
     pub fn is_closed(&self) -> bool {
         match &self.kind {
             ErrorKind::Io(_) | ErrorKind::Closed | ErrorKind::PipeliningRejected(_) => true,
-            ErrorKind::Refused(reply) => reply.code == CLOSING,
+            ErrorKind::Refused(reply) => reply.is_closing(),
             _ => false,
         }
     }
@@ -202,6 +201,11 @@ impl SmtpError {
     pub fn nothing_sent(&self) -> bool {
         !self.in_doubt
     }
+}
+
+/// Returns the reply if it is positive (2yz), an error otherwise.
+pub(crate) fn expect_positive(phase: Phase, reply: Reply) -> Result<Reply, SmtpError> {
+    if reply.is_positive() { Ok(reply) } else { Err(SmtpError::new(phase, reply)) }
 }
 
 impl From<Reply> for ErrorKind {

@@ -35,7 +35,7 @@ impl<'a, F: Future<Output = Commit>> Hook<'a, F> {
     }
 
     /// Awaits `work` and polls a started hook meanwhile.
-    pub(crate) async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
+    pub(crate) async fn alongside<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         poll_fn(|context| {
             if self.started {

@@ -44,6 +44,7 @@
 mod acceptance;
 mod address;
 mod auth;
+mod body_encoder;
 mod capabilities;
 mod dial;
 mod endpoint;
@@ -53,7 +54,7 @@ mod error;
 mod fuzz;
 mod hook;
 mod limits;
-mod message;
+mod mail_parameters;
 mod pool;
 mod pool_permits;
 mod redaction;

@@ -10,14 +10,15 @@ use std::{
 use tokio::{runtime::Handle, sync::Notify, time::timeout};
 
 use crate::{
+    capabilities::Capabilities,
     endpoint::Endpoint,
     envelope::Envelope,
     error::{ErrorKind, Phase, SmtpError},
     hook::Commit,
+    mail_parameters::MailSize,
     pool_permits::{PoolPermit, PoolPermits},
     send_report::SendReport,
     session::Session,
-    transaction::MailSize,
     waiters::{Ahead, Soon, Waiters, Waiting},
 };
 
@@ -37,7 +38,7 @@ pub struct PoolLimits {
 
 /// Maximum time that a mail whose envelope was pipelined waits for its session. After it, the mail
 /// takes another session.
-const TOO_LONG: Duration = Duration::from_secs(5);
+const MAX_PIPELINED_WAIT: Duration = Duration::from_secs(5);
 
 /// Pool of sessions to one endpoint; clones share them.
 #[derive(Clone, Debug)]
@@ -47,7 +48,7 @@ pub struct Pool(Arc<PoolState>);
 struct PoolState {
     endpoint: Endpoint,
     limits: PoolLimits,
-    waiters: Waiters,
+    waiters: Waiters<PooledConnection, PooledSession>,
     permits: Arc<PoolPermits>,
 }
 
@@ -64,7 +65,7 @@ pub struct PooledSession {
     /// `None` only during the drop.
     session: Option<PooledConnection>,
     /// Waiter whose envelope was pipelined with the last message. The session goes to this waiter.
-    along: Option<Waiting>,
+    next: Option<Waiter<PooledSession>>,
     pool: Arc<PoolState>,
 }
 
@@ -132,58 +133,59 @@ impl Pool {
         message: &[u8],
         urgent: bool,
     ) -> Result<PooledSession, SmtpError> {
-        self.session_for(Some(Ahead { envelope: Arc::clone(envelope), size: MailSize::of(message), urgent })).await
+        self.session_for(Some(WaitingMail { envelope: Arc::clone(envelope), size: MailSize::of(message), urgent }))
+            .await
     }
 
-    async fn session_for(&self, ahead: Option<Ahead>) -> Result<PooledSession, SmtpError> {
+    async fn session_for(&self, mail: Option<WaitingMail>) -> Result<PooledSession, SmtpError> {
         let state = &self.0;
         loop {
             let mut released = pin!(state.permits.released.notified());
             released.as_mut().enable();
             if let Some(connection) = state.take_idle() {
-                return Ok(state.lend(connection));
+                return Ok(state.check_out(connection));
             }
             if let Some(permit) = state.permits.try_acquire() {
                 return match Box::pin(Session::connect(&state.endpoint)).await {
-                    Ok(session) => Ok(state.lend(PooledConnection { session, permit: permit.into_open() })),
+                    Ok(session) => Ok(state.check_out(PooledConnection { session, permit: permit.into_open() })),
                     Err(problem) => {
                         permit.release_failed();
                         Err(problem)
                     }
                 };
             }
-            let mut soon = match state.waiters.session_or_wait(ahead.clone()) {
+            let mut ticket = match state.waiters.take_idle_or_join(mail.clone()) {
                 Ok(connection) => {
-                    state.put_back(connection);
+                    state.return_connection(connection);
                     continue;
                 }
-                Err(soon) => soon,
+                Err(ticket) => ticket,
             };
             tokio::select! {
                 biased;
-                handed = state.handed(&mut soon) => if let Some(session) = handed { return Ok(session) },
+                assigned = state.wait_for_session(&mut ticket) => if let Some(session) = assigned { return Ok(session) },
                 () = released => {}
             }
-            state.waiters.leave(soon);
+            state.waiters.leave(ticket);
         }
     }
 
     /// Number of idle sessions.
     #[must_use]
     pub fn idle(&self) -> usize {
-        self.0.waiters.idle()
+        self.0.waiters.idle_count()
     }
 
     /// Closes idle sessions that exceed a limit. Call this periodically while there is little to
     /// send.
     pub fn close_expired(&self) {
-        let old = self.0.waiters.take_out(|connection| !self.0.may_wait(&connection.session));
-        old.into_iter().for_each(retire);
+        let expired = self.0.waiters.extract_idle(|connection| !self.0.is_usable(&connection.session));
+        expired.into_iter().for_each(close_in_background);
     }
 
     /// Closes every idle session with QUIT and waits until they are closed.
     pub async fn close(&self) {
-        for connection in self.0.waiters.take_out(|_| true) {
+        for connection in self.0.waiters.extract_idle(|_| true) {
             connection.session.quit().await;
         }
     }
@@ -191,56 +193,56 @@ impl Pool {
     /// Closes idle sessions while there are more connections than the maximum.
     pub fn shrink(&self) {
         while self.0.permits.is_exceeded() {
-            let Some(connection) = self.0.waiters.session() else { return };
-            retire(connection);
+            let Some(connection) = self.0.waiters.take_idle() else { return };
+            close_in_background(connection);
         }
     }
 }
 
 impl PoolState {
     fn take_idle(&self) -> Option<PooledConnection> {
-        while let Some(connection) = self.waiters.session() {
-            if self.may_wait(&connection.session) && !connection.session.is_stale() {
+        while let Some(connection) = self.waiters.take_idle() {
+            if self.is_usable(&connection.session) && !connection.session.is_stale() {
                 return Some(connection);
             }
-            retire(connection);
+            close_in_background(connection);
         }
         None
     }
 
-    fn put_back(self: &Arc<Self>, connection: PooledConnection) {
-        if !self.may_wait(&connection.session) || self.permits.is_exceeded() {
-            return retire(connection);
+    fn return_connection(self: &Arc<Self>, connection: PooledConnection) {
+        if !self.is_usable(&connection.session) || self.permits.is_exceeded() {
+            return close_in_background(connection);
         }
-        if let Some((waiting, connection)) = self.waiters.mail_or_wait(connection) {
-            waiting.hand(self.lend(connection));
+        if let Some((waiter, connection)) = self.waiters.next_or_store(connection) {
+            waiter.assign(self.check_out(connection));
         }
     }
 
     /// Waits for the session of a queued mail; `None` if the caller must retry.
-    async fn handed(&self, soon: &mut Soon) -> Option<PooledSession> {
+    async fn wait_for_session(&self, ticket: &mut WaitTicket<PooledSession>) -> Option<PooledSession> {
         loop {
-            match timeout(TOO_LONG, &mut soon.session).await {
-                Ok(handed) => return handed.ok(),
-                Err(_) if self.waiters.waits(soon) => {}
+            match timeout(MAX_PIPELINED_WAIT, &mut ticket.session).await {
+                Ok(assigned) => return assigned.ok(),
+                Err(_) if self.waiters.is_queued(ticket) => {}
                 Err(_) => return None,
             }
         }
     }
 
-    fn lend(self: &Arc<Self>, connection: PooledConnection) -> PooledSession {
-        PooledSession { session: Some(connection), along: None, pool: Arc::clone(self) }
+    fn check_out(self: &Arc<Self>, connection: PooledConnection) -> PooledSession {
+        PooledSession { session: Some(connection), next: None, pool: Arc::clone(self) }
     }
 
     /// Whether the next envelope may be pipelined on this session.
-    fn may_go_on(&self, session: &Session) -> bool {
+    fn can_pipeline(&self, session: &Session) -> bool {
         session.is_quick()
             && session.messages() + 1 < self.limits.messages
             && session.age() < self.limits.age
             && !self.permits.is_exceeded()
     }
 
-    fn may_wait(&self, session: &Session) -> bool {
+    fn is_usable(&self, session: &Session) -> bool {
         session.is_reusable()
             && session.messages() < self.limits.messages
             && session.age() < self.limits.age
@@ -264,13 +266,19 @@ impl PooledSession {
         F: Future<Output = Commit>,
     {
         let connection = self.session.as_mut().expect("the session is present until the drop");
-        let waiters = self.pool.may_go_on(&connection.session).then_some(&self.pool.waiters);
-        let was_opened = connection.session.is_opened();
-        let (result, along) = connection.session.send_before(envelope, message, before_commit, waiters).await;
-        if was_opened && result.as_ref().is_err_and(rejects_pipelining) {
-            self.pool.waiters.leave_alone();
+        let can_pipeline = self.pool.can_pipeline(&connection.session);
+        let was_pipelined = connection.session.is_envelope_sent();
+        let mut next_waiter = None;
+        let next = |offered: &Capabilities| {
+            let (waiter, envelope) = can_pipeline.then(|| self.pool.waiters.take_next(offered)).flatten()?;
+            next_waiter = Some(waiter);
+            Some(envelope)
+        };
+        let result = connection.session.send_with_next(envelope, message, before_commit, next).await;
+        if was_pipelined && result.as_ref().is_err_and(rejects_pipelining) {
+            self.pool.waiters.pause_pipelining();
         }
-        self.along = along;
+        self.next = next_waiter.filter(|_| connection.session.is_envelope_sent());
         result
     }
 
@@ -295,7 +303,7 @@ fn rejects_pipelining(error: &SmtpError) -> bool {
 
 /// Sends QUIT in the background, or only closes the connection if there is no runtime. The permit
 /// is released after the server has closed too, because the server counts connections.
-fn retire(PooledConnection { session, permit }: PooledConnection) {
+fn close_in_background(PooledConnection { session, permit }: PooledConnection) {
     if session.is_reusable()
         && let Ok(runtime) = Handle::try_current()
     {
@@ -309,9 +317,9 @@ fn retire(PooledConnection { session, permit }: PooledConnection) {
 impl Drop for PooledSession {
     fn drop(&mut self) {
         let Some(connection) = self.session.take() else { return };
-        match self.along.take() {
-            Some(waiting) => waiting.hand(self.pool.lend(connection)),
-            None => self.pool.put_back(connection),
+        match self.next.take() {
+            Some(waiter) => waiter.assign(self.pool.check_out(connection)),
+            None => self.pool.return_connection(connection),
         }
     }
 }

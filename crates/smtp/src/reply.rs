@@ -7,6 +7,9 @@ use crate::redaction::Redaction;
 /// Maximum length of the text of one reply. A longer reply is rejected.
 const MAX_REPLY: usize = 32 * 1024;
 
+/// Reply "service not available, closing", possible after any command (RFC 5321 §3.8).
+const CLOSING: u16 = 421;
+
 /// A complete reply of one or more lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
@@ -96,6 +99,11 @@ impl Reply {
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         self.is_transient() || self.is_permanent()
+    }
+
+    /// Whether the server closes the connection after this reply (421).
+    pub(crate) fn is_closing(&self) -> bool {
+        self.code == CLOSING
     }
 
     fn class(&self) -> u16 {

@@ -12,14 +12,14 @@ use crate::{
     error::{ErrorKind, Phase, SmtpError},
     hook::{Commit, Hook},
     limits::TimeLimits,
+    mail_parameters::{MailParameters, MailSize, NextEnvelope},
     send_report::{SendOutcome, SendReport},
-    transaction::{MailParameters, MailSize, Start, Transaction, is_large},
-    waiters::{Waiters, Waiting},
+    transaction::{Start, Transaction, is_large},
     wire::Wire,
 };
 
 /// A server that replies to the final dot within this time is quick.
-const QUICK: Duration = Duration::from_secs(1);
+const QUICK_REPLY: Duration = Duration::from_secs(1);
 
 /// A connection that is ready for mail: greeted, encrypted and logged in as the endpoint requires.
 #[derive(Debug)]
@@ -31,16 +31,16 @@ pub struct Session {
     used_at: Instant,
     messages: u64,
     quick: bool,
-    state: State,
+    state: SessionState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum SessionState {
     Ready,
     /// The next mail begins with RSET, because the last one was refused with its transaction open.
     ResetDue,
     /// The envelope of the next mail was pipelined with the last message.
-    Opened,
+    EnvelopeSent,
     /// A mail is being sent. The state remains if the future is dropped.
     Busy,
     Broken,
@@ -62,7 +62,7 @@ impl Session {
             used_at: now,
             messages: 0,
             quick: false,
-            state: State::Ready,
+            state: SessionState::Ready,
         })
     }
 
@@ -94,32 +94,32 @@ impl Session {
     where
         F: Future<Output = Commit>,
     {
-        self.send_before(envelope, message, before_commit, None).await.0
+        self.send_with_next(envelope, message, before_commit, |_| None).await
     }
 
-    /// Sends one mail and may pipeline the envelope of the next waiting mail with its message.
-    /// Returns that waiter if its envelope was sent and the session can continue with it.
-    pub(crate) async fn send_before<F>(
+    /// Sends one mail. The transaction calls `next` at most once, before it writes the final dot. The
+    /// envelope that `next` returns is pipelined; see [`Session::is_envelope_sent`].
+    pub(crate) async fn send_with_next<F, N>(
         &mut self,
         envelope: &Envelope,
         message: &[u8],
         before_commit: F,
-        waiters: Option<&Waiters>,
-    ) -> (Result<SendReport, SmtpError>, Option<Waiting>)
+        next: N,
+    ) -> Result<SendReport, SmtpError>
     where
         F: Future<Output = Commit>,
+        N: FnOnce(&Capabilities) -> Option<NextEnvelope>,
     {
         let start = match self.state {
-            State::Ready => Start::Mail,
-            State::ResetDue => Start::Reset,
-            State::Opened => Start::Said,
-            State::Busy | State::Broken => return (Err(SmtpError::new(Phase::Mail, ErrorKind::NotReusable)), None),
+            SessionState::Ready => Start::Mail,
+            SessionState::ResetDue => Start::Reset,
+            SessionState::EnvelopeSent => Start::Pipelined,
+            SessionState::Busy | SessionState::Broken => {
+                return Err(SmtpError::new(Phase::Mail, ErrorKind::NotReusable));
+            }
         };
-        let parameters = match MailParameters::choose(&self.offered, envelope, MailSize::of(message)) {
-            Ok(parameters) => parameters,
-            Err(problem) => return (Err(problem), None),
-        };
-        self.state = State::Busy;
+        let parameters = MailParameters::choose(&self.offered, envelope, MailSize::of(message))?;
+        self.state = SessionState::Busy;
         self.messages += 1;
         let mut before_commit = pin!(before_commit);
         let mut transaction = Transaction {
@@ -130,26 +130,26 @@ impl Session {
             envelope,
             parameters,
             start,
-            waiters: waiters.filter(|_| self.offered.pipelining),
-            along: None,
-            verdict_took: None,
+            next: Some(next),
+            next_written: false,
+            reply_time: None,
         };
         let result = transaction.run(message).await;
-        let along = transaction.along.take();
-        self.quick = transaction.verdict_took.is_some_and(|took| took < QUICK);
-        self.end_of_mail(&result, along.is_some());
-        (result, along.filter(|_| self.state == State::Opened))
+        let next_written = transaction.next_written;
+        self.quick = transaction.reply_time.is_some_and(|time| time < QUICK_REPLY);
+        self.end_of_mail(&result, next_written);
+        result
     }
 
     /// Whether another mail can be sent: the last transaction ended properly.
     #[must_use]
     pub fn is_reusable(&self) -> bool {
-        matches!(self.state, State::Ready | State::ResetDue)
+        matches!(self.state, SessionState::Ready | SessionState::ResetDue)
     }
 
     /// Whether the envelope of the next mail was pipelined.
-    pub(crate) fn is_opened(&self) -> bool {
-        self.state == State::Opened
+    pub(crate) fn is_envelope_sent(&self) -> bool {
+        self.state == SessionState::EnvelopeSent
     }
 
     /// Whether the last reply to a final dot was quick. Only then may another envelope be
@@ -162,7 +162,7 @@ impl Session {
     /// before each reuse.
     #[must_use]
     pub fn is_stale(&self) -> bool {
-        self.wire.has_news()
+        self.wire.has_input()
     }
 
     /// Sends QUIT if the session is usable, and closes the connection.
@@ -171,7 +171,7 @@ impl Session {
             let limit = self.limits.quit;
             // The connection is closed whatever the reply is.
             if self.wire.command(Phase::Quit, limit, &["QUIT"]).await.is_ok() {
-                self.wire.end().await;
+                self.wire.wait_for_close().await;
             }
         }
         self.wire.close();
@@ -207,28 +207,28 @@ impl Session {
         self.used_at.elapsed()
     }
 
-    fn end_of_mail(&mut self, result: &Result<SendReport, SmtpError>, opened: bool) {
+    fn end_of_mail(&mut self, result: &Result<SendReport, SmtpError>, next_written: bool) {
         self.used_at = Instant::now();
         self.state = match result {
             Ok(report) => after(&report.outcome),
-            Err(_) => State::Broken,
+            Err(_) => SessionState::Broken,
         };
-        if opened && self.state != State::Broken {
-            self.state = State::Opened;
-        } else if !self.wire.is_quiet() {
-            self.state = State::Broken;
+        if next_written && self.state != SessionState::Broken {
+            self.state = SessionState::EnvelopeSent;
+        } else if !self.wire.is_drained() {
+            self.state = SessionState::Broken;
         }
-        if self.state == State::Broken {
+        if self.state == SessionState::Broken {
             self.wire.close();
         }
     }
 }
 
-fn after(outcome: &SendOutcome) -> State {
+fn after(outcome: &SendOutcome) -> SessionState {
     match outcome {
-        SendOutcome::Accepted { .. } => State::Ready,
-        SendOutcome::AllRefused | SendOutcome::Refused { .. } => State::ResetDue,
-        SendOutcome::InDoubt { .. } => State::Broken,
+        SendOutcome::Accepted { .. } => SessionState::Ready,
+        SendOutcome::AllRefused | SendOutcome::Refused { .. } => SessionState::ResetDue,
+        SendOutcome::InDoubt { .. } => SessionState::Broken,
     }
 }
 
@@ -239,7 +239,7 @@ mod tests {
     use socket2::SockRef;
 
     use super::*;
-    use crate::{address::Address, stream::Stream, waiters::Ahead};
+    use crate::{address::Address, stream::Stream};
 
     const OFFERED: Capabilities = Capabilities {
         pipelining: true,
@@ -264,8 +264,8 @@ mod tests {
         SockRef::from(&tcp).set_send_buffer_size(4096).expect("a small buffer");
         tcp.set_nonblocking(true).expect("a non-blocking socket");
         let tcp = tokio::net::TcpStream::from_std(tcp).expect("a stream");
-        let soon = Duration::from_millis(300);
-        let limits = TimeLimits { data: soon, dot: soon, dot_max: soon, ..TimeLimits::default() };
+        let short = Duration::from_millis(300);
+        let limits = TimeLimits { data: short, dot: short, dot_max: short, ..TimeLimits::default() };
         let now = Instant::now();
         Session {
             wire: Wire::new(Stream::Plain(tcp)),
@@ -275,7 +275,7 @@ mod tests {
             used_at: now,
             messages: 0,
             quick: true,
-            state: State::Ready,
+            state: SessionState::Ready,
         }
     }
 
@@ -292,14 +292,16 @@ mod tests {
                 std::io::Write::write_all(&mut tcp, b"250 ok\r\n250 ok\r\n354 go\r\n").expect("written");
                 (tcp, read)
             });
-            let (mut session, waiters) = (session(port), Waiters::default());
-            let ahead = Ahead { envelope: Arc::new(to(50)), size: MailSize::of(b"x"), urgent: false };
-            let _soon = waiters.session_or_wait(Some(ahead)).expect_err("no session is there");
+            let mut session = session(port);
+            let next = |offered: &Capabilities| {
+                let envelope = Arc::new(to(50));
+                let parameters = MailParameters::choose(offered, &envelope, MailSize::of(b"x")).ok()?;
+                Some(NextEnvelope { envelope, parameters })
+            };
             let message = [b"Subject: x\r\n\r\n".as_slice(), &b"x\r\n".repeat(size / 3)].concat();
-            let (result, along) =
-                session.send_before(&to(1), &message, async { Commit::Proceed }, Some(&waiters)).await;
+            let result = session.send_with_next(&to(1), &message, async { Commit::Proceed }, next).await;
             drop(server.join().expect("it ends"));
-            assert!(along.is_none() && session.state == State::Broken);
+            assert_eq!(session.state, SessionState::Broken);
             match result {
                 Ok(SendReport { outcome: SendOutcome::InDoubt { error }, .. }) => {
                     assert!(in_doubt && error.phase() == Phase::Body, "{error}");

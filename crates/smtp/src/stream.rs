@@ -53,7 +53,7 @@ impl Stream {
 
     /// Whether the server closed the idle connection or sent something on it. Does not block. Peeks
     /// at the socket itself, because the runtime may not have polled it yet.
-    pub(crate) fn has_news(&self) -> bool {
+    pub(crate) fn has_input(&self) -> bool {
         let mut byte = [MaybeUninit::uninit()];
         match SockRef::from(self.tcp()).peek(&mut byte) {
             Ok(_) => true,

@@ -7,29 +7,25 @@ use tokio::time::{Duration, Instant};
 use crate::{
     acceptance::Acceptance,
     address::Address,
+    body_encoder::{BodyEncoder, FINAL_DOT},
     capabilities::Capabilities,
-    dial::expect_positive,
-    envelope::Envelope,
-    error::{ErrorKind, Phase, SmtpError},
+    envelope::{Envelope, MAX_PIPELINED_RECIPIENTS},
+    error::{ErrorKind, Phase, SmtpError, expect_positive},
     hook::{Commit, Hook},
     limits::TimeLimits,
-    message::{Body, FINAL_DOT},
+    mail_parameters::{MailParameters, NextEnvelope},
     refusal::Refusal,
     reply::Reply,
     send_report::{RcptReply, SendOutcome, SendReport},
-    waiters::{Waiters, Waiting},
-    wire::{CLOSING, Wire},
+    wire::Wire,
 };
 
 /// Messages are written in blocks of this size. A message that fits into one is written with the
 /// final dot, after the hook.
 const BLOCK: usize = 64 * 1024;
 
-/// Maximum number of recipients in one pipelined write. With more, both sides could block while
-/// writing.
-pub(crate) const RECIPIENTS_A_FLIGHT: usize = 50;
-
-const GO_ON: u16 = 354;
+/// Reply that requests the message (RFC 5321 §4.2.2).
+const START_MAIL_INPUT: u16 = 354;
 
 /// Whether the hook runs only after the whole message was written.
 pub(crate) fn is_large(message: &[u8]) -> bool {
@@ -37,7 +33,7 @@ pub(crate) fn is_large(message: &[u8]) -> bool {
 }
 
 /// State of one transaction.
-pub(crate) struct Transaction<'a, F> {
+pub(crate) struct Transaction<'a, F, N> {
     pub(crate) wire: &'a mut Wire,
     pub(crate) limits: &'a TimeLimits,
     pub(crate) offered: &'a Capabilities,
@@ -45,12 +41,12 @@ pub(crate) struct Transaction<'a, F> {
     pub(crate) envelope: &'a Envelope,
     pub(crate) parameters: MailParameters,
     pub(crate) start: Start,
-    /// Queue whose first mail may be pipelined with this one.
-    pub(crate) waiters: Option<&'a Waiters>,
-    /// Waiter whose envelope was pipelined.
-    pub(crate) along: Option<Waiting>,
+    /// Returns the envelope to pipeline with this message, if there is one. Called at most once.
+    pub(crate) next: Option<N>,
+    /// Whether that envelope was added to the last write.
+    pub(crate) next_written: bool,
     /// Time from the final dot to its reply.
-    pub(crate) verdict_took: Option<Duration>,
+    pub(crate) reply_time: Option<Duration>,
 }
 
 /// First command of a transaction.
@@ -60,107 +56,65 @@ pub(crate) enum Start {
     Mail,
     /// RSET, because the last mail was refused with its transaction open.
     Reset,
-    /// None: MAIL, RCPT and DATA were pipelined with the previous message.
-    Said,
-}
-
-/// Properties of a message that determine the parameters of MAIL.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct MailSize {
-    bytes: usize,
-    eight_bit: bool,
-}
-
-impl MailSize {
-    pub(crate) fn of(message: &[u8]) -> Self {
-        Self { bytes: message.len(), eight_bit: !message.is_ascii() }
-    }
-}
-
-/// Parameters of the MAIL command.
-#[derive(Debug)]
-pub(crate) struct MailParameters {
-    size: Option<usize>,
-    eight_bit: bool,
-    smtputf8: bool,
+    /// No command: MAIL, RCPT and DATA were pipelined with the previous message.
+    Pipelined,
 }
 
 /// The expected reply, or a refusal. Any other reply is an error.
-type Answer = Result<Reply, Refusal>;
+type CommandReply = Result<Reply, Refusal>;
 
 /// Replies to the commands before the message.
 #[derive(Default)]
-struct Opening {
-    mail: Option<Answer>,
+struct EnvelopeReplies {
+    mail: Option<CommandReply>,
     recipients: Vec<RcptReply>,
-    data: Option<Answer>,
+    data: Option<CommandReply>,
 }
 
-impl MailParameters {
-    /// Chooses the parameters that this mail needs.
-    ///
-    /// # Errors
-    /// Returns an error if the server lacks an extension that the mail needs, or does not take its
-    /// size.
-    pub(crate) fn choose(offered: &Capabilities, envelope: &Envelope, message: MailSize) -> Result<Self, SmtpError> {
-        let (size, eight_bit) = (message.bytes as u64, message.eight_bit);
-        let utf8_address = envelope.needs_smtputf8();
-        let kind = match (offered.max_size, utf8_address) {
-            (Some(limit), _) if size > limit => ErrorKind::TooBig { size, limit },
-            (_, Some(address)) if !offered.smtputf8 => ErrorKind::SmtpUtf8Missing(address.to_string()),
-            _ if eight_bit && !offered.eight_bit_mime => ErrorKind::EightBitMissing,
-            _ => {
-                return Ok(Self {
-                    size: offered.size.then_some(message.bytes),
-                    eight_bit,
-                    smtputf8: utf8_address.is_some(),
-                });
-            }
-        };
-        Err(SmtpError::new(Phase::Mail, kind))
-    }
-}
-
-impl<F: Future<Output = Commit>> Transaction<'_, F> {
+impl<F, N> Transaction<'_, F, N>
+where
+    F: Future<Output = Commit>,
+    N: FnOnce(&Capabilities) -> Option<NextEnvelope>,
+{
     pub(crate) async fn run(&mut self, message: &[u8]) -> Result<SendReport, SmtpError> {
-        let opening =
+        let replies =
             if self.offered.pipelining { self.open_pipelined().await? } else { self.open_one_by_one().await? };
-        match opening.refusal() {
-            Some(outcome) => self.withdraw(opening, outcome).await,
-            None => self.commit(opening.recipients, message).await,
+        match replies.refusal() {
+            Some(outcome) => self.end_refused(replies, outcome).await,
+            None => self.commit(replies.recipients, message).await,
         }
     }
 
     /// Writes RSET if due, MAIL, RCPT and DATA in one write, and reads every reply.
-    async fn open_pipelined(&mut self) -> Result<Opening, SmtpError> {
-        let mut opening = Opening::default();
+    async fn open_pipelined(&mut self) -> Result<EnvelopeReplies, SmtpError> {
+        let mut replies = EnvelopeReplies::default();
         let envelope = self.envelope;
-        let mut groups = envelope.rcpt_to().chunks(RECIPIENTS_A_FLIGHT).peekable();
-        let said = self.start == Start::Said;
-        if !said {
+        let mut groups = envelope.rcpt_to().chunks(MAX_PIPELINED_RECIPIENTS).peekable();
+        let pipelined = self.start == Start::Pipelined;
+        if !pipelined {
             self.add_reset_and_mail();
         }
         while let Some(group) = groups.next() {
             let last = groups.peek().is_none();
-            if !said {
+            if !pipelined {
                 self.write_group(group, last).await?;
             }
-            if opening.mail.is_none() {
+            if replies.mail.is_none() {
                 let mail = self.read_reset_and_mail().await?;
                 if let Err(refusal) = &mail
-                    && said
+                    && pipelined
                     && rejects_pipelining(refusal)
                 {
                     return Err(SmtpError::new(Phase::Mail, ErrorKind::PipeliningRejected(refusal.to_string())));
                 }
-                opening.mail = Some(mail);
+                replies.mail = Some(mail);
             }
-            self.read_group(group, last, &mut opening).await?;
-            if !opening.mail_accepted() {
+            self.read_group(group, last, &mut replies).await?;
+            if !replies.mail_accepted() {
                 break;
             }
         }
-        Ok(opening)
+        Ok(replies)
     }
 
     async fn write_group(&mut self, group: &[Address], last: bool) -> Result<(), SmtpError> {
@@ -173,24 +127,29 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         self.wire.flush(Phase::Mail, self.limits.command).await
     }
 
-    async fn read_group(&mut self, group: &[Address], last: bool, opening: &mut Opening) -> Result<(), SmtpError> {
+    async fn read_group(
+        &mut self,
+        group: &[Address],
+        last: bool,
+        replies: &mut EnvelopeReplies,
+    ) -> Result<(), SmtpError> {
         for address in group {
             let result = self.read_rcpt(address).await?;
-            opening.recipients.push(result);
-            if last && opening.may_go_on() {
+            replies.recipients.push(result);
+            if last && replies.has_accepted_recipient() {
                 self.hook.start();
             }
         }
         if last {
-            opening.data = Some(self.read(Phase::Data).await?);
+            replies.data = Some(self.read(Phase::Data).await?);
         }
         Ok(())
     }
 
     /// Writes the commands one by one, for a server without PIPELINING. DATA is written only if a
     /// recipient is accepted.
-    async fn open_one_by_one(&mut self) -> Result<Opening, SmtpError> {
-        let mut opening = Opening::default();
+    async fn open_one_by_one(&mut self) -> Result<EnvelopeReplies, SmtpError> {
+        let mut replies = EnvelopeReplies::default();
         if self.start == Start::Reset {
             self.add_reset();
             self.wire.flush(Phase::Rset, self.limits.command).await?;
@@ -198,30 +157,30 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         }
         add_mail(self.wire, self.envelope, &self.parameters);
         self.wire.flush(Phase::Mail, self.limits.command).await?;
-        opening.mail = Some(self.read(Phase::Mail).await?);
-        if !opening.mail_accepted() {
-            return Ok(opening);
+        replies.mail = Some(self.read(Phase::Mail).await?);
+        if !replies.mail_accepted() {
+            return Ok(replies);
         }
         for address in self.envelope.rcpt_to() {
             add_rcpt(self.wire, address);
             self.wire.flush(Phase::Rcpt, self.limits.command).await?;
-            opening.recipients.push(self.read_rcpt(address).await?);
+            replies.recipients.push(self.read_rcpt(address).await?);
         }
-        if opening.may_go_on() {
+        if replies.has_accepted_recipient() {
             self.wire.add(&["DATA"]);
             self.wire.flush(Phase::Data, self.limits.command).await?;
             self.hook.start();
-            opening.data = Some(self.read(Phase::Data).await?);
+            replies.data = Some(self.read(Phase::Data).await?);
         }
-        Ok(opening)
+        Ok(replies)
     }
 
     /// Ends a transaction that was refused before the message.
-    async fn withdraw(&mut self, opening: Opening, outcome: SendOutcome) -> Result<SendReport, SmtpError> {
-        let waits_for_message = matches!(opening.data, Some(Ok(_)));
+    async fn end_refused(&mut self, replies: EnvelopeReplies, outcome: SendOutcome) -> Result<SendReport, SmtpError> {
+        let waits_for_message = matches!(replies.data, Some(Ok(_)));
         if waits_for_message {
             // An empty message without recipients (RFC 2920 §3.1). A recipient must never get it.
-            if opening.recipients.iter().any(RcptReply::is_accepted) {
+            if replies.recipients.iter().any(RcptReply::is_accepted) {
                 let text = "354 after refusing MAIL".to_owned();
                 return Err(SmtpError::new(Phase::Data, ErrorKind::Unexpected(text)));
             }
@@ -232,7 +191,7 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         let recipients = match outcome {
             // After a refused pipelined MAIL, the replies to RCPT only report the missing MAIL.
             SendOutcome::Refused { phase: Phase::Mail, .. } => Vec::new(),
-            _ => opening.recipients,
+            _ => replies.recipients,
         };
         Ok(SendReport { outcome, recipients })
     }
@@ -245,29 +204,29 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         }
         // A server that closed or replied before the end of the message has not accepted it and
         // must not get the dot.
-        self.wire.expect_silence(Phase::Body).await?;
+        self.wire.expect_no_input(Phase::Body).await?;
         let end = self.wire.out.len();
-        self.take_along();
+        self.pipeline_next();
         // The server can't have the dot before the kernel has taken its last byte.
         match self.wire.flush(Phase::Body, self.limits.data).await {
-            Err(error) if self.wire.may_have_left(end) => {
+            Err(error) if self.wire.may_have_sent(end) => {
                 return Ok(SendReport { outcome: in_doubt(error), recipients });
             }
             flushed => flushed?,
         }
-        let asked = Instant::now();
-        let outcome = self.read_verdict(message.len()).await?;
-        self.verdict_took = Some(asked.elapsed());
+        let dot_sent_at = Instant::now();
+        let outcome = self.read_dot_reply(message.len()).await?;
+        self.reply_time = Some(dot_sent_at.elapsed());
         Ok(SendReport { outcome, recipients })
     }
 
     /// Writes a large message. The final dot stays in the buffer, after the whole message if that
     /// is small.
     async fn write_body(&mut self, message: &[u8]) -> Result<(), SmtpError> {
-        let mut body = Body::new(message);
+        let mut body = BodyEncoder::new(message);
         while body.fill(&mut self.wire.out, BLOCK) {
             let written = self.wire.flush(Phase::Body, self.limits.data);
-            self.hook.beside(written).await?;
+            self.hook.alongside(written).await?;
         }
         if is_large(message) {
             self.wire.flush(Phase::Body, self.limits.data).await?;
@@ -276,11 +235,11 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         Ok(())
     }
 
-    async fn read_verdict(&mut self, bytes: usize) -> Result<SendOutcome, SmtpError> {
+    async fn read_dot_reply(&mut self, bytes: usize) -> Result<SendOutcome, SmtpError> {
         let phase = Phase::Dot;
         match self.wire.reply(phase, self.limits.after_dot(bytes)).await {
-            Ok(reply) => Ok(verdict(reply)),
-            Err(error) if error.reply().is_some_and(|reply| reply.code == CLOSING) => Err(error),
+            Ok(reply) => Ok(dot_outcome(reply)),
+            Err(error) if error.reply().is_some_and(|reply| reply.is_closing()) => Err(error),
             Err(error) => Ok(in_doubt(error)),
         }
     }
@@ -292,7 +251,7 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         add_mail(self.wire, self.envelope, &self.parameters);
     }
 
-    async fn read_reset_and_mail(&mut self) -> Result<Answer, SmtpError> {
+    async fn read_reset_and_mail(&mut self) -> Result<CommandReply, SmtpError> {
         if self.start == Start::Reset {
             self.read_reset().await?;
         }
@@ -308,18 +267,14 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         expect_positive(Phase::Rset, reply).map(drop)
     }
 
-    /// Adds the envelope of the next waiting mail to the write of the final dot, which saves a
-    /// round trip.
-    fn take_along(&mut self) {
-        let Some((waiting, parameters)) = self.waiters.and_then(|waiters| waiters.take_along(self.offered)) else {
-            return;
-        };
-        if let Some(envelope) = waiting.envelope() {
-            add_mail(self.wire, envelope, &parameters);
-            envelope.rcpt_to().iter().for_each(|address| add_rcpt(self.wire, address));
-            self.wire.add(&["DATA"]);
-        }
-        self.along = Some(waiting);
+    /// Adds the envelope of the next mail to the write of the final dot, which saves a round trip.
+    fn pipeline_next(&mut self) {
+        let next = self.next.take().filter(|_| self.offered.pipelining);
+        let Some(NextEnvelope { envelope, parameters }) = next.and_then(|next| next(self.offered)) else { return };
+        add_mail(self.wire, &envelope, &parameters);
+        envelope.rcpt_to().iter().for_each(|address| add_rcpt(self.wire, address));
+        self.wire.add(&["DATA"]);
+        self.next_written = true;
     }
 
     async fn read_rcpt(&mut self, address: &Address) -> Result<RcptReply, SmtpError> {
@@ -327,14 +282,14 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
     }
 
     /// Reads the reply to a command before the message.
-    async fn read(&mut self, phase: Phase) -> Result<Answer, SmtpError> {
+    async fn read(&mut self, phase: Phase) -> Result<CommandReply, SmtpError> {
         let limit = match phase {
             Phase::Data => self.limits.data,
             _ => self.limits.command,
         };
-        let reply = self.hook.beside(self.wire.reply(phase, limit)).await?;
+        let reply = self.hook.alongside(self.wire.reply(phase, limit)).await?;
         let fits = match phase {
-            Phase::Data => reply.code == GO_ON,
+            Phase::Data => reply.code == START_MAIL_INPUT,
             _ => reply.is_positive(),
         };
         if fits {
@@ -344,22 +299,22 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
     }
 }
 
-impl Opening {
+impl EnvelopeReplies {
     fn mail_accepted(&self) -> bool {
         matches!(self.mail, Some(Ok(_)))
     }
 
     /// Whether a recipient is accepted.
-    fn may_go_on(&self) -> bool {
+    fn has_accepted_recipient(&self) -> bool {
         self.mail_accepted() && self.recipients.iter().any(RcptReply::is_accepted)
     }
 
-    /// SendOutcome of the mail if it was refused before the message.
+    /// Outcome of the mail if it was refused before the message.
     fn refusal(&self) -> Option<SendOutcome> {
         if let Some(Err(refusal)) = &self.mail {
             return Some(refused(Phase::Mail, refusal));
         }
-        if !self.may_go_on() {
+        if !self.has_accepted_recipient() {
             return Some(SendOutcome::AllRefused);
         }
         let refusal = self.data.as_ref()?.as_ref().err()?;
@@ -369,8 +324,8 @@ impl Opening {
 
 /// Whether the reply rejects the order of commands, not the mail (RFC 3463, X.5.X).
 fn rejects_pipelining(reply: &Reply) -> bool {
-    let of_protocol = reply.enhanced.is_some_and(|enhanced| enhanced.subject == 5);
-    reply.code == 503 || (reply.code == 554 && of_protocol)
+    let is_protocol_error = reply.enhanced.is_some_and(|enhanced| enhanced.subject == 5);
+    reply.code == 503 || (reply.code == 554 && is_protocol_error)
 }
 
 fn add_mail(wire: &mut Wire, envelope: &Envelope, parameters: &MailParameters) {
@@ -394,9 +349,9 @@ fn refused(phase: Phase, reply: &Refusal) -> SendOutcome {
     SendOutcome::Refused { phase, reply: reply.clone() }
 }
 
-/// SendOutcome by the reply to the final dot. After an unexpected reply the mail is in doubt: the
+/// Outcome by the reply to the final dot. After an unexpected reply the mail is in doubt: the
 /// server has the whole message.
-fn verdict(reply: Reply) -> SendOutcome {
+fn dot_outcome(reply: Reply) -> SendOutcome {
     let phase = Phase::Dot;
     match Acceptance::at_the_dot(reply).map_err(Refusal::of) {
         Ok(reply) => SendOutcome::Accepted { reply },

@@ -11,153 +11,169 @@ use tokio::{sync::oneshot, time::Instant};
 use crate::{
     capabilities::Capabilities,
     envelope::Envelope,
-    pool::{PooledConnection, PooledSession},
-    transaction::{MailParameters, MailSize, RECIPIENTS_A_FLIGHT},
+    mail_parameters::{MailParameters, MailSize, NextEnvelope},
 };
 
 /// Time without pipelined envelopes after a server failed to handle one.
-const ALONE: Duration = Duration::from_secs(600);
+const PIPELINING_PAUSE: Duration = Duration::from_secs(600);
 
-/// Idle sessions and waiting mails. At most one of the two is non-empty, except for a moment.
-#[derive(Debug, Default)]
-pub(crate) struct Waiters(Mutex<Sides>);
+/// Waiting mails and idle connections. At most one of the two is non-empty, except for a moment.
+///
+/// `C` is an idle connection, `S` the session that a waiting mail receives.
+#[derive(Debug)]
+pub(crate) struct Waiters<C, S>(Mutex<WaitQueue<C, S>>);
 
-#[derive(Debug, Default)]
-struct Sides {
-    /// Idle sessions, the last used at the end. It is taken first, so that the others expire when
+#[derive(Debug)]
+struct WaitQueue<C, S> {
+    /// Idle connections, the last used at the end. It is taken first, so that the others expire when
     /// there is little mail.
-    sessions: Vec<PooledConnection>,
-    mails: VecDeque<Waiting>,
+    idle: Vec<C>,
+    waiters: VecDeque<Waiter<S>>,
     /// Until then no envelope is pipelined with the previous message.
-    alone_until: Option<Instant>,
-    last_ticket: u64,
+    paused_until: Option<Instant>,
+    last_number: u64,
 }
 
 /// One mail that waits for a session.
 #[derive(Debug)]
-pub(crate) struct Waiting {
+pub(crate) struct Waiter<S> {
     /// The mail to send, if the caller gave one.
-    ahead: Option<Ahead>,
-    ticket: u64,
-    session: oneshot::Sender<PooledSession>,
+    mail: Option<WaitingMail>,
+    number: u64,
+    session: oneshot::Sender<S>,
 }
 
-/// The part of a mail that can be pipelined with the previous message: its envelope (RFC 2920
-/// §3.1).
+/// The part of a mail that can be pipelined with the previous message: its envelope (RFC 2920 §3.1).
 #[derive(Clone, Debug)]
-pub(crate) struct Ahead {
+pub(crate) struct WaitingMail {
     pub(crate) envelope: Arc<Envelope>,
     pub(crate) size: MailSize,
-    /// Whether the mail precedes those that are not urgent.
+    /// Whether the mail precedes mails that are not urgent.
     pub(crate) urgent: bool,
 }
 
-/// Position of the caller in the queue, and the channel on which its session arrives.
-pub(crate) struct Soon {
-    pub(crate) session: oneshot::Receiver<PooledSession>,
-    ticket: u64,
+/// Number of a waiter, and the channel on which its session arrives.
+pub(crate) struct WaitTicket<S> {
+    pub(crate) session: oneshot::Receiver<S>,
+    number: u64,
 }
 
-impl Waiters {
-    /// Takes the idle session that was used last.
-    pub(crate) fn session(&self) -> Option<PooledConnection> {
-        self.lock().sessions.pop()
+impl<C, S> Waiters<C, S> {
+    /// Takes the idle connection that was used last.
+    pub(crate) fn take_idle(&self) -> Option<C> {
+        self.lock().idle.pop()
     }
 
-    /// Takes an idle session, or joins the queue if there is none.
-    pub(crate) fn session_or_wait(&self, ahead: Option<Ahead>) -> Result<PooledConnection, Soon> {
-        let mut sides = self.lock();
-        if let Some(connection) = sides.sessions.pop() {
+    /// Takes an idle connection, or joins the queue if there is none.
+    pub(crate) fn take_idle_or_join(&self, mail: Option<WaitingMail>) -> Result<C, WaitTicket<S>> {
+        let mut queue = self.lock();
+        if let Some(connection) = queue.idle.pop() {
             return Ok(connection);
         }
-        let (session, soon) = oneshot::channel();
-        sides.last_ticket += 1;
-        let ticket = sides.last_ticket;
-        let goes_first = |waiting: &Waiting| waiting.ahead.as_ref().is_some_and(|ahead| ahead.urgent);
-        let place = match &ahead {
-            Some(ahead) if ahead.urgent => sides.mails.iter().position(|other| !goes_first(other)),
-            _ => None,
-        };
-        let place = place.unwrap_or(sides.mails.len());
-        sides.mails.insert(place, Waiting { ahead, ticket, session });
-        Err(Soon { session: soon, ticket })
+        let (sender, session) = oneshot::channel();
+        queue.last_number += 1;
+        let number = queue.last_number;
+        queue.insert(Waiter { mail, number, session: sender });
+        Err(WaitTicket { session, number })
     }
 
-    /// Whether the mail is still queued: no session was assigned, and its envelope was not
-    /// pipelined.
-    pub(crate) fn waits(&self, soon: &Soon) -> bool {
-        self.lock().mails.iter().any(|waiting| waiting.ticket == soon.ticket)
+    /// Whether the mail is still queued: no session was assigned, and its envelope was not pipelined.
+    pub(crate) fn is_queued(&self, ticket: &WaitTicket<S>) -> bool {
+        self.lock().waiters.iter().any(|waiter| waiter.number == ticket.number)
     }
 
     /// Leaves the queue.
-    pub(crate) fn leave(&self, soon: Soon) {
-        let mut sides = self.lock();
-        sides.mails.retain(|waiting| waiting.ticket != soon.ticket);
-        drop(sides);
-        // A session may have been assigned just now: dropping the channel passes it to the next
-        // mail.
-        drop(soon);
+    pub(crate) fn leave(&self, ticket: WaitTicket<S>) {
+        let mut queue = self.lock();
+        queue.waiters.retain(|waiter| waiter.number != ticket.number);
+        drop(queue);
+        // A session may have been assigned just now: dropping the channel passes it to the next mail.
+        drop(ticket);
     }
 
     /// Stops pipelining for a while: the server failed to handle a pipelined envelope.
-    pub(crate) fn leave_alone(&self) {
-        self.lock().alone_until = Some(Instant::now() + ALONE);
+    pub(crate) fn pause_pipelining(&self) {
+        self.lock().paused_until = Some(Instant::now() + PIPELINING_PAUSE);
     }
 
-    /// Returns the first waiting mail together with the session; stores the session as idle if no
+    /// Returns the first waiter together with the connection; stores the connection as idle if no
     /// mail waits.
-    pub(crate) fn mail_or_wait(&self, connection: PooledConnection) -> Option<(Waiting, PooledConnection)> {
-        let mut sides = self.lock();
-        while let Some(waiting) = sides.mails.pop_front() {
-            if !waiting.session.is_closed() {
-                return Some((waiting, connection));
+    pub(crate) fn next_or_store(&self, connection: C) -> Option<(Waiter<S>, C)> {
+        let mut queue = self.lock();
+        while let Some(waiter) = queue.waiters.pop_front() {
+            if !waiter.has_left() {
+                return Some((waiter, connection));
             }
         }
-        sides.sessions.push(connection);
+        queue.idle.push(connection);
         None
     }
 
-    /// Takes the first waiting mail if its envelope can be pipelined to this server now.
-    pub(crate) fn take_along(&self, offered: &Capabilities) -> Option<(Waiting, MailParameters)> {
-        let mut sides = self.lock();
-        if sides.alone_until.is_some_and(|until| Instant::now() < until) {
+    /// Takes the first waiter if its envelope can be pipelined to this server now.
+    pub(crate) fn take_next(&self, offered: &Capabilities) -> Option<(Waiter<S>, NextEnvelope)> {
+        let mut queue = self.lock();
+        if queue.paused_until.is_some_and(|until| Instant::now() < until) {
             return None;
         }
-        while sides.mails.front().is_some_and(|waiting| waiting.session.is_closed()) {
-            sides.mails.pop_front();
+        while queue.waiters.front().is_some_and(Waiter::has_left) {
+            queue.waiters.pop_front();
         }
-        let ahead = sides.mails.front()?.ahead.as_ref()?;
-        if ahead.envelope.rcpt_to().len() > RECIPIENTS_A_FLIGHT {
+        let mail = queue.waiters.front()?.mail.as_ref()?;
+        if !mail.envelope.fits_one_write() {
             return None;
         }
         // A mail that this server can't take gets its error when it has a session.
-        let parameters = MailParameters::choose(offered, &ahead.envelope, ahead.size).ok()?;
-        sides.mails.pop_front().map(|waiting| (waiting, parameters))
+        let parameters = MailParameters::choose(offered, &mail.envelope, mail.size).ok()?;
+        let next = NextEnvelope { envelope: Arc::clone(&mail.envelope), parameters };
+        queue.waiters.pop_front().map(|waiter| (waiter, next))
     }
 
-    /// Number of idle sessions.
-    pub(crate) fn idle(&self) -> usize {
-        self.lock().sessions.len()
+    /// Number of idle connections.
+    pub(crate) fn idle_count(&self) -> usize {
+        self.lock().idle.len()
     }
 
-    /// Removes and returns the idle sessions that match.
-    pub(crate) fn take_out(&self, which: impl FnMut(&mut PooledConnection) -> bool) -> Vec<PooledConnection> {
-        self.lock().sessions.extract_if(.., which).collect()
+    /// Removes and returns the idle connections that match.
+    pub(crate) fn extract_idle(&self, matches: impl FnMut(&mut C) -> bool) -> Vec<C> {
+        self.lock().idle.extract_if(.., matches).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Sides> {
+    fn lock(&self) -> MutexGuard<'_, WaitQueue<C, S>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Waiting {
-    /// Envelope of the mail, if the caller gave one.
-    pub(crate) fn envelope(&self) -> Option<&Arc<Envelope>> {
-        self.ahead.as_ref().map(|ahead| &ahead.envelope)
+impl<C, S> Default for Waiters<C, S> {
+    fn default() -> Self {
+        let queue = WaitQueue { idle: Vec::new(), waiters: VecDeque::new(), paused_until: None, last_number: 0 };
+        Self(Mutex::new(queue))
+    }
+}
+
+impl<C, S> WaitQueue<C, S> {
+    /// Adds a waiter at the end; an urgent one before the first that is not urgent.
+    fn insert(&mut self, waiter: Waiter<S>) {
+        let end = self.waiters.len();
+        let position = if waiter.is_urgent() {
+            self.waiters.iter().position(|other| !other.is_urgent()).unwrap_or(end)
+        } else {
+            end
+        };
+        self.waiters.insert(position, waiter);
+    }
+}
+
+impl<S> Waiter<S> {
+    /// Assigns the session to this mail. If the caller has left the queue, the session is dropped.
+    pub(crate) fn assign(self, session: S) {
+        drop(self.session.send(session));
     }
 
-    /// Assigns the session to this mail. If the caller has left the queue, the session is dropped.
-    pub(crate) fn hand(self, session: PooledSession) {
-        drop(self.session.send(session));
+    fn is_urgent(&self) -> bool {
+        self.mail.as_ref().is_some_and(|mail| mail.urgent)
+    }
+
+    fn has_left(&self) -> bool {
+        self.session.is_closed()
     }
 }

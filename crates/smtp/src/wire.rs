@@ -12,11 +12,8 @@ use crate::{
     stream::Stream,
 };
 
-/// Reply "service not available, closing", possible after any command (RFC 5321 §3.8).
-pub(crate) const CLOSING: u16 = 421;
-
 /// Maximum wait for a reply that explains a failed write or unexpected input.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+const EXPLANATION_TIMEOUT: Duration = Duration::from_millis(200);
 
 #[derive(Debug)]
 pub(crate) struct Wire {
@@ -53,13 +50,13 @@ impl Wire {
         self.out.clear();
         match written {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(self.last_words(phase, error).await),
+            Ok(Err(error)) => Err(self.write_error(phase, error).await),
             Err(_) => Err(SmtpError::new(phase, ErrorKind::Timeout(limit))),
         }
     }
 
     /// Whether this many bytes of the last write may have been sent, although the write failed.
-    pub(crate) fn may_have_left(&self, bytes: usize) -> bool {
+    pub(crate) fn may_have_sent(&self, bytes: usize) -> bool {
         self.taken >= bytes
     }
 
@@ -72,7 +69,7 @@ impl Wire {
                 .await
                 .map_err(|_| SmtpError::new(phase, ErrorKind::Timeout(limit)))??,
         };
-        if reply.code == CLOSING {
+        if reply.is_closing() {
             return Err(SmtpError::new(phase, reply));
         }
         Ok(reply)
@@ -86,29 +83,29 @@ impl Wire {
     }
 
     /// Returns an error if the server closed the connection or sent an unexpected reply.
-    pub(crate) async fn expect_silence(&mut self, phase: Phase) -> Result<(), SmtpError> {
-        if !self.has_news() {
+    pub(crate) async fn expect_no_input(&mut self, phase: Phase) -> Result<(), SmtpError> {
+        if !self.has_input() {
             return Ok(());
         }
-        let said = match self.buffered_reply(phase)? {
+        let unexpected = match self.buffered_reply(phase)? {
             Some(reply) => reply,
-            None => match timeout(LAST_WORDS, self.read_reply(phase)).await {
+            None => match timeout(EXPLANATION_TIMEOUT, self.read_reply(phase)).await {
                 Ok(reply) => reply?,
                 // TLS records without data, or part of a reply that is read later.
                 Err(_) => return Ok(()),
             },
         };
-        Err(SmtpError::new(phase, said))
+        Err(SmtpError::new(phase, unexpected))
     }
 
     /// Whether every received byte was parsed.
-    pub(crate) fn is_quiet(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         self.replies.is_empty()
     }
 
-    /// See [`Stream::has_news`].
-    pub(crate) fn has_news(&self) -> bool {
-        !self.is_quiet() || self.stream.has_news()
+    /// See [`Stream::has_input`].
+    pub(crate) fn has_input(&self) -> bool {
+        !self.is_drained() || self.stream.has_input()
     }
 
     pub(crate) fn is_tls(&self) -> bool {
@@ -120,9 +117,9 @@ impl Wire {
     }
 
     /// Waits a short time for the server to close: until then the server counts the connection.
-    pub(crate) async fn end(&mut self) {
-        const SOON: Duration = Duration::from_millis(300);
-        let _ = timeout(SOON, async { while self.read_reply(Phase::Quit).await.is_ok() {} }).await;
+    pub(crate) async fn wait_for_close(&mut self) {
+        const CLOSE_TIMEOUT: Duration = Duration::from_millis(300);
+        let _ = timeout(CLOSE_TIMEOUT, async { while self.read_reply(Phase::Quit).await.is_ok() {} }).await;
     }
 
     /// Returns the stream for a TLS handshake and discards buffered bytes.
@@ -148,8 +145,8 @@ impl Wire {
     }
 
     /// Error of a failed write: the reply that the server sent before it closed, if there is one.
-    async fn last_words(&mut self, phase: Phase, error: io::Error) -> SmtpError {
-        match timeout(LAST_WORDS, self.read_reply(phase)).await {
+    async fn write_error(&mut self, phase: Phase, error: io::Error) -> SmtpError {
+        match timeout(EXPLANATION_TIMEOUT, self.read_reply(phase)).await {
             Ok(Ok(reply)) if reply.is_refusal() => SmtpError::new(phase, reply),
             _ => SmtpError::new(phase, error),
         }

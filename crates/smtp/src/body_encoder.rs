@@ -4,7 +4,7 @@ use memchr::memchr2;
 
 /// Encodes a message block by block. A bare CR or LF becomes CRLF, which prevents SMTP smuggling.
 #[derive(Debug)]
-pub(crate) struct Body<'a> {
+pub(crate) struct BodyEncoder<'a> {
     rest: &'a [u8],
     at_line_start: bool,
 }
@@ -14,7 +14,7 @@ pub(crate) const FINAL_DOT: &[u8] = b".\r\n";
 
 const LINE_END: &[u8] = b"\r\n";
 
-impl<'a> Body<'a> {
+impl<'a> BodyEncoder<'a> {
     pub(crate) fn new(message: &'a [u8]) -> Self {
         Self { rest: message, at_line_start: true }
     }
@@ -87,7 +87,7 @@ mod tests {
     use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
     fn written(message: &[u8], block: usize) -> Vec<u8> {
-        let mut body = Body::new(message);
+        let mut body = BodyEncoder::new(message);
         let mut wire = Vec::new();
         loop {
             let mut out = Vec::new();
