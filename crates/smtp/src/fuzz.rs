@@ -39,11 +39,11 @@ const EHLOS: [&str; 6] = [
 fn replies(bytes: &[u8], mut size: impl FnMut() -> usize) -> (Vec<Reply>, Option<BadReply>) {
     let (mut buffer, mut all, mut rest) = (ReplyBuffer::new(), Vec::new(), bytes);
     while !rest.is_empty() {
-        let room = buffer.room();
-        assert!(!room.is_empty(), "the buffer is full and needs more bytes");
-        let count = size().clamp(1, rest.len().min(room.len()));
-        room[..count].copy_from_slice(&rest[..count]);
-        buffer.filled(count);
+        let free = buffer.unfilled();
+        assert!(!free.is_empty(), "the buffer is full and needs more bytes");
+        let count = size().clamp(1, rest.len().min(free.len()));
+        free[..count].copy_from_slice(&rest[..count]);
+        buffer.advance(count);
         rest = &rest[count..];
         loop {
             match buffer.next() {

@@ -32,7 +32,8 @@
 //!   creates. A 2yz or 3yz reply to a command that expects another is [`ErrorKind::Unexpected`]:
 //!   nothing was sent, and the connection is closed.
 //! - A reply that echoes the login is redacted when it is read.
-//! - Required TLS fails closed. Credentials are sent unencrypted only with [`ConnectionSecurity::None`].
+//! - Required TLS fails closed. Credentials are sent unencrypted only with
+//!   [`ConnectionSecurity::None`].
 //! - A session that ended in the middle of an exchange (error, time limit, dropped future) is never
 //!   used again.
 //! - A bare CR or LF in a message is sent as CRLF. Addresses and names cannot contain one.

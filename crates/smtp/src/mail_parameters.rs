@@ -39,8 +39,8 @@ impl MailParameters {
     /// Chooses the parameters that this mail needs.
     ///
     /// # Errors
-    /// Returns an error if the server lacks an extension that the mail needs, or does not accept its
-    /// size.
+    /// Returns an error if the server lacks an extension that the mail needs, or does not accept
+    /// its size.
     pub(crate) fn choose(offered: &Capabilities, envelope: &Envelope, message: MailSize) -> Result<Self, SmtpError> {
         let (size, eight_bit) = (message.bytes as u64, message.eight_bit);
         let utf8_address = envelope.needs_smtputf8();

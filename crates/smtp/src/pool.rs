@@ -19,7 +19,7 @@ use crate::{
     pool_permits::{PoolPermit, PoolPermits},
     send_report::SendReport,
     session::Session,
-    waiters::{Ahead, Soon, Waiters, Waiting},
+    waiters::{WaitTicket, Waiter, Waiters, WaitingMail},
 };
 
 /// Limits of a connection pool.
@@ -54,7 +54,7 @@ struct PoolState {
 
 /// A session and its connection permit.
 #[derive(Debug)]
-pub(crate) struct PooledConnection {
+struct PooledConnection {
     session: Session,
     permit: PoolPermit,
 }
@@ -94,7 +94,7 @@ impl Pool {
 
     /// Number of open connections: ready for mail, or being closed.
     #[must_use]
-    pub fn standing(&self) -> usize {
+    pub fn open_connections(&self) -> usize {
         self.0.permits.open()
     }
 
@@ -148,9 +148,9 @@ impl Pool {
             if let Some(permit) = state.permits.try_acquire() {
                 return match Box::pin(Session::connect(&state.endpoint)).await {
                     Ok(session) => Ok(state.check_out(PooledConnection { session, permit: permit.into_open() })),
-                    Err(problem) => {
+                    Err(error) => {
                         permit.release_failed();
-                        Err(problem)
+                        Err(error)
                     }
                 };
             }
@@ -163,7 +163,7 @@ impl Pool {
             };
             tokio::select! {
                 biased;
-                assigned = state.wait_for_session(&mut ticket) => if let Some(session) = assigned { return Ok(session) },
+                session = state.wait_for_session(&mut ticket) => if let Some(session) = session { return Ok(session) },
                 () = released => {}
             }
             state.waiters.leave(ticket);

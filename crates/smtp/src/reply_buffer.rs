@@ -49,7 +49,7 @@ impl ReplyBuffer {
     }
 
     /// Free space for more bytes. Never empty after [`ReplyBuffer::next`] returned `None`.
-    pub(crate) fn room(&mut self) -> &mut [u8] {
+    pub(crate) fn unfilled(&mut self) -> &mut [u8] {
         if self.start > 0 {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
@@ -58,8 +58,8 @@ impl ReplyBuffer {
         &mut self.bytes[self.end..]
     }
 
-    /// Marks this many bytes of [`ReplyBuffer::room`] as filled.
-    pub(crate) fn filled(&mut self, count: usize) {
+    /// Marks this many bytes of [`ReplyBuffer::unfilled`] as filled.
+    pub(crate) fn advance(&mut self, count: usize) {
         self.end += count;
     }
 
@@ -78,9 +78,9 @@ mod tests {
         let mut buffer = ReplyBuffer::new();
         let mut replies = Vec::new();
         for piece in bytes.chunks(piece) {
-            let room = buffer.room();
-            room[..piece.len()].copy_from_slice(piece);
-            buffer.filled(piece.len());
+            let free = buffer.unfilled();
+            free[..piece.len()].copy_from_slice(piece);
+            buffer.advance(piece.len());
             while let Some(reply) = buffer.next()? {
                 replies.push(reply);
             }
@@ -167,14 +167,14 @@ mod tests {
             ("535-5.7.8 hunter2\r\n535 5.7.8 is not for AGFkYQBodW50ZXIy\r\n", "535 5.7.8 *** is not for ***"),
             ("250 ok\r\n", "250 ok"),
         ] {
-            buffer.room()[..bytes.len()].copy_from_slice(bytes.as_bytes());
-            buffer.filled(bytes.len());
+            buffer.unfilled()[..bytes.len()].copy_from_slice(bytes.as_bytes());
+            buffer.advance(bytes.len());
             let reply = buffer.next().expect("a reply").expect("a complete reply");
             assert_eq!(reply.to_string(), shown);
         }
         let line = format!("{}hunter2\r\n", " ".repeat(75));
-        buffer.room()[..line.len()].copy_from_slice(line.as_bytes());
-        buffer.filled(line.len());
+        buffer.unfilled()[..line.len()].copy_from_slice(line.as_bytes());
+        buffer.advance(line.len());
         let BadReply::Syntax(shown) = buffer.next().expect_err("a malformed line") else {
             panic!("not a syntax error")
         };

@@ -12,7 +12,7 @@ use crate::{
 #[derive(Debug)]
 #[must_use]
 pub struct SendReport {
-    /// SendOutcome of the mail as a whole.
+    /// Outcome of the mail as a whole.
     pub outcome: SendOutcome,
     /// Reply to each RCPT, in the order of the envelope. Empty if the mail was refused at MAIL.
     pub recipients: Vec<RcptReply>,
@@ -27,7 +27,7 @@ pub struct RcptReply {
     pub reply: Result<Reply, Refusal>,
 }
 
-/// SendOutcome of a mail as a whole.
+/// Outcome of a mail as a whole.
 #[derive(Debug)]
 pub enum SendOutcome {
     /// Accepted for every recipient that was accepted at RCPT.

@@ -97,8 +97,8 @@ impl Session {
         self.send_with_next(envelope, message, before_commit, |_| None).await
     }
 
-    /// Sends one mail. The transaction calls `next` at most once, before it writes the final dot. The
-    /// envelope that `next` returns is pipelined; see [`Session::is_envelope_sent`].
+    /// Sends one mail. The transaction calls `next` at most once, before it writes the final dot.
+    /// The envelope that `next` returns is pipelined; see [`Session::is_envelope_sent`].
     pub(crate) async fn send_with_next<F, N>(
         &mut self,
         envelope: &Envelope,

@@ -63,8 +63,8 @@ impl TlsClient {
     /// Performs the handshake with a server, which must have a certificate for this host.
     ///
     /// # Errors
-    /// Returns [`ErrorKind::BadHost`] if the host can't be checked, [`ErrorKind::Io`] if the handshake
-    /// fails.
+    /// Returns [`ErrorKind::BadHost`] if the host can't be checked, [`ErrorKind::Io`] if the
+    /// handshake fails.
     pub async fn handshake(&self, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, ErrorKind> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| ErrorKind::BadHost(host.to_owned()))?;
         let connector = TlsConnector::from(Arc::clone(&self.0));

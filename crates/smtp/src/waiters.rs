@@ -25,8 +25,8 @@ pub(crate) struct Waiters<C, S>(Mutex<WaitQueue<C, S>>);
 
 #[derive(Debug)]
 struct WaitQueue<C, S> {
-    /// Idle connections, the last used at the end. It is taken first, so that the others expire when
-    /// there is little mail.
+    /// Idle connections, the last used at the end. It is taken first, so that the others expire
+    /// when there is little mail.
     idle: Vec<C>,
     waiters: VecDeque<Waiter<S>>,
     /// Until then no envelope is pipelined with the previous message.
@@ -43,7 +43,8 @@ pub(crate) struct Waiter<S> {
     session: oneshot::Sender<S>,
 }
 
-/// The part of a mail that can be pipelined with the previous message: its envelope (RFC 2920 §3.1).
+/// The part of a mail that can be pipelined with the previous message: its envelope (RFC 2920
+/// §3.1).
 #[derive(Clone, Debug)]
 pub(crate) struct WaitingMail {
     pub(crate) envelope: Arc<Envelope>,
@@ -77,7 +78,8 @@ impl<C, S> Waiters<C, S> {
         Err(WaitTicket { session, number })
     }
 
-    /// Whether the mail is still queued: no session was assigned, and its envelope was not pipelined.
+    /// Whether the mail is still queued: no session was assigned, and its envelope was not
+    /// pipelined.
     pub(crate) fn is_queued(&self, ticket: &WaitTicket<S>) -> bool {
         self.lock().waiters.iter().any(|waiter| waiter.number == ticket.number)
     }
@@ -87,7 +89,8 @@ impl<C, S> Waiters<C, S> {
         let mut queue = self.lock();
         queue.waiters.retain(|waiter| waiter.number != ticket.number);
         drop(queue);
-        // A session may have been assigned just now: dropping the channel passes it to the next mail.
+        // A session may have been assigned just now: dropping the channel passes it to the next
+        // mail.
         drop(ticket);
     }
 

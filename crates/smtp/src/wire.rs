@@ -133,10 +133,10 @@ impl Wire {
 
     async fn read_reply(&mut self, phase: Phase) -> Result<Reply, SmtpError> {
         loop {
-            let read = self.stream.read(self.replies.room()).await;
+            let read = self.stream.read(self.replies.unfilled()).await;
             match read.map_err(|error| SmtpError::new(phase, without_close_notify(error)))? {
                 0 => return Err(SmtpError::new(phase, ErrorKind::Closed)),
-                count => self.replies.filled(count),
+                count => self.replies.advance(count),
             }
             if let Some(reply) = self.buffered_reply(phase)? {
                 return Ok(reply);

@@ -1,16 +1,16 @@
 //! Import circles between the modules of a crate.
 //!
 //! The rule:
-//! - A unit is a top-level module: one file, or a folder with all files below it. A folder with more than a dozen files
-//!   is also checked inside, with its sub-modules as units.
-//! - One unit uses another if its `use` items or its paths lead there. Re-exports are followed to the module that
-//!   defines the item. Test code is left out.
-//! - A root (`lib.rs`, `main.rs`, the `mod.rs` of a large folder) is a unit too, for the items that it defines itself.
-//!   Its `mod` items and re-exports (`pub use`, `pub(crate) use`) use nothing: a root may list and re-export its
-//!   children.
-//! - A child may use a type of its root that it implements methods or traits for: the type is one thing, written in
-//!   several files. Any other use of a root's item by a child counts. An item that children share belongs in a file of
-//!   its own.
+//! - A unit is a top-level module: one file, or a folder with all files below it. A folder with
+//!   more than a dozen files is also checked inside, with its sub-modules as units.
+//! - One unit uses another if its `use` items or its paths lead there. Re-exports are followed to
+//!   the module that defines the item. Test code is left out.
+//! - A root (`lib.rs`, `main.rs`, the `mod.rs` of a large folder) is a unit too, for the items that
+//!   it defines itself. Its `mod` items and re-exports (`pub use`, `pub(crate) use`) use nothing: a
+//!   root may list and re-export its children.
+//! - A child may use a type of its root that it implements methods or traits for: the type is one
+//!   thing, written in several files. Any other use of a root's item by a child counts. An item
+//!   that children share belongs in a file of its own.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -100,7 +100,8 @@ fn implements(tree: &CrateTree, level: &str, unit_name: &str, target: &Target) -
     is_type && of_unit.into_iter().any(|(_, module)| module.source.implemented.contains(item))
 }
 
-/// Describes circles until none is left: the shortest first, then those that remain without its weakest step.
+/// Describes circles until none is left: the shortest first, then those that remain without its
+/// weakest step.
 fn circles_in(mut graph: UseGraph, level: &Path) -> Vec<String> {
     let mut circles = Vec::new();
     while let Some(circle) = shortest_circle(&graph) {

@@ -31,7 +31,8 @@ pub(super) struct Target {
 }
 
 impl CrateTree {
-    /// Reads a crate from its root file. `read` returns the text of a file, `None` if there is no such file.
+    /// Reads a crate from its root file. `read` returns the text of a file, `None` if there is no
+    /// such file.
     pub(super) fn load(root: &Path, read: &dyn Fn(&Path) -> Option<String>) -> Self {
         let mut tree = Self { modules: BTreeMap::new() };
         let text = read(root).unwrap_or_else(|| panic!("{} is missing", root.display()));
@@ -112,7 +113,8 @@ impl CrateTree {
         if target.item.is_some() { Some(target) } else { self.walk(&target.module, rest, depth + 1) }
     }
 
-    /// The import that binds a name. One that repeats a name of its own, such as a macro's, leads nowhere.
+    /// The import that binds a name. One that repeats a name of its own, such as a macro's, leads
+    /// nowhere.
     fn import(&self, at: &str, name: &str) -> Option<&Import> {
         let imports = &self.modules[at].source.imports;
         imports.iter().find(|import| import.name == name && import.path.segments != [name])

@@ -7,7 +7,8 @@ use super::{
     source::{Code, SourceModule},
 };
 
-/// Names that many modules have: command-line arguments, a module's error and result, a test's surroundings.
+/// Names that many modules have: command-line arguments, a module's error and result, a test's
+/// surroundings.
 const SHARED: [&str; 4] = ["Args", "Error", "Result", "Fixture"];
 
 /// Structs, enums, traits and type aliases, those of tests included.
