@@ -23,27 +23,30 @@ const PROGRAMS: [&str; 4] = ["postroom-worker", "postroom-beat", "postroom-monit
 const MAX_LINES: usize = 400;
 
 #[test]
-fn only_core_knows_redis() {
-    let users: Vec<String> =
-        uses().into_iter().filter(|(_, used)| used.contains(&"redis".to_owned())).map(first).collect();
-    assert_eq!(users, ["postroom-core"]);
+fn only_core_depends_on_the_redis_client() {
+    let dependents: Vec<String> = dependencies()
+        .into_iter()
+        .filter(|(_, names)| names.contains(&"redis".to_owned()))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(dependents, ["postroom-core"]);
 }
 
 #[test]
 fn programs_do_not_depend_on_each_other() {
-    let uses = uses();
+    let dependencies = dependencies();
     for program in PROGRAMS {
-        let used = &uses[program];
-        let others: Vec<_> = PROGRAMS.iter().filter(|other| used.contains(&(**other).to_owned())).collect();
-        assert!(others.is_empty(), "{program} uses {others:?}");
+        let names = &dependencies[program];
+        let others: Vec<_> = PROGRAMS.iter().filter(|other| names.contains(&(**other).to_owned())).collect();
+        assert!(others.is_empty(), "{program} depends on {others:?}");
     }
 }
 
 #[test]
-fn mail_knows_no_jobs_and_smtp_knows_nothing() {
-    let uses = uses();
+fn mail_depends_on_core_and_smtp_and_they_on_none() {
+    let dependencies = dependencies();
     let ours = |name: &str| -> Vec<String> {
-        uses[name].iter().filter(|used| used.starts_with("postroom-")).cloned().collect()
+        dependencies[name].iter().filter(|other| other.starts_with("postroom-")).cloned().collect()
     };
     assert_eq!(ours("postroom-core"), Vec::<String>::new());
     assert_eq!(ours("postroom-smtp"), Vec::<String>::new());
@@ -57,8 +60,8 @@ fn files_are_short() {
     assert!(long.is_empty(), "{long:?}");
 }
 
-/// What each of our crates depends on, tests left out.
-fn uses() -> BTreeMap<String, Vec<String>> {
+/// Dependencies of each crate of the workspace, without those of tests.
+fn dependencies() -> BTreeMap<String, Vec<String>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["metadata", "--no-deps", "--locked", "--format-version", "1"]).current_dir(root());
@@ -68,24 +71,20 @@ fn uses() -> BTreeMap<String, Vec<String>> {
         .as_array()
         .expect("packages")
         .iter()
-        .map(|package| (word(&package["name"]), used(package)))
+        .map(|package| (text(&package["name"]), dependencies_of(package)))
         .collect()
 }
 
-fn used(package: &Value) -> Vec<String> {
+fn dependencies_of(package: &Value) -> Vec<String> {
     let dependencies = package["dependencies"].as_array().expect("dependencies").iter();
-    let mut used: Vec<String> =
-        dependencies.filter(|used| used["kind"] != "dev").map(|used| word(&used["name"])).collect();
-    used.sort();
-    used
+    let normal = dependencies.filter(|dependency| dependency["kind"] != "dev");
+    let mut names: Vec<String> = normal.map(|dependency| text(&dependency["name"])).collect();
+    names.sort();
+    names
 }
 
-fn word(value: &Value) -> String {
-    value.as_str().expect("a word").to_owned()
-}
-
-fn first((name, _): (String, Vec<String>)) -> String {
-    name
+fn text(value: &Value) -> String {
+    value.as_str().expect("a string").to_owned()
 }
 
 /// Path in the repository and text of all files with one of these extensions.

@@ -18,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::crate_tree::{CrateTree, Target, is_within};
+use super::crate_tree::{CrateTree, PathTarget, is_within};
 use crate::site::root;
 
 /// Folders with more files than this are checked inside.
@@ -93,7 +93,7 @@ fn unit(level: &str, module: &str) -> String {
 }
 
 /// Whether a unit implements something for a type of its root.
-fn implements(tree: &CrateTree, level: &str, unit_name: &str, target: &Target) -> bool {
+fn implements(tree: &CrateTree, level: &str, unit_name: &str, target: &PathTarget) -> bool {
     let Some(item) = &target.item else { return false };
     let is_type = tree.modules[level].source.types.iter().any(|(name, _)| name == item);
     let of_unit = tree.modules.iter().filter(|(name, _)| is_within(name, level) && unit(level, name) == unit_name);

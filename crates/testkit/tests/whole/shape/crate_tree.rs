@@ -25,7 +25,7 @@ pub(super) struct Module {
 
 /// What a path leads to: an item of a module, or the module itself.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct PathTarget {
     pub(super) module: String,
     pub(super) item: Option<String>,
 }
@@ -71,11 +71,11 @@ impl CrateTree {
     }
 
     /// Returns what a path written in this module leads to; `None` if it leads out of the crate.
-    pub(super) fn resolve(&self, from: &str, segments: &[String]) -> Option<Target> {
+    pub(super) fn resolve(&self, from: &str, segments: &[String]) -> Option<PathTarget> {
         self.follow(from, segments, 0)
     }
 
-    fn follow(&self, from: &str, segments: &[String], depth: usize) -> Option<Target> {
+    fn follow(&self, from: &str, segments: &[String], depth: usize) -> Option<PathTarget> {
         if depth > MAX_IMPORT_CHAIN {
             return None;
         }
@@ -90,9 +90,9 @@ impl CrateTree {
     }
 
     /// Goes down from a module by the rest of a path.
-    fn walk(&self, at: &str, segments: &[String], depth: usize) -> Option<Target> {
+    fn walk(&self, at: &str, segments: &[String], depth: usize) -> Option<PathTarget> {
         let Some((first, rest)) = segments.split_first() else {
-            return Some(Target { module: at.to_owned(), item: None });
+            return Some(PathTarget { module: at.to_owned(), item: None });
         };
         if first == "super" {
             return self.walk(parent(at), rest, depth);
@@ -104,10 +104,10 @@ impl CrateTree {
         if self.import(at, first).is_some() {
             return self.follow_import(at, first, rest, depth);
         }
-        Some(Target { module: at.to_owned(), item: Some(first.clone()) })
+        Some(PathTarget { module: at.to_owned(), item: Some(first.clone()) })
     }
 
-    fn follow_import(&self, at: &str, name: &str, rest: &[String], depth: usize) -> Option<Target> {
+    fn follow_import(&self, at: &str, name: &str, rest: &[String], depth: usize) -> Option<PathTarget> {
         let segments = &self.import(at, name)?.path.segments;
         let target = self.follow(at, segments, depth + 1)?;
         if target.item.is_some() { Some(target) } else { self.walk(&target.module, rest, depth + 1) }
