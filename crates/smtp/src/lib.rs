@@ -1,4 +1,4 @@
-//! An SMTP client session: pipelined, a time limit for each phase, a result for each recipient.
+//! SMTP client with pipelining, a time limit for each phase and a result for each recipient.
 //!
 //! The crate has no notion of jobs or a store. A [`Session`] is one connection; [`Session::send`]
 //! sends one mail:
