@@ -165,7 +165,7 @@ mod tests {
         }
 
         #[test]
-        fn no_message_contains_an_end_of_data(message in prop::collection::vec(any::<u8>(), 0..200), block in 1usize..50) {
+        fn no_message_contains_its_end(message in prop::collection::vec(any::<u8>(), 0..200), block in 1usize..50) {
             let mut wire = b"\r\n".to_vec();
             wire.extend(written(&message, block));
             let ends: [&[u8]; 3] = [b"\n.\r", b"\r.\r", b"\n.\n"];

@@ -5,7 +5,9 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use postroom_smtp::{Address, Commit, Endpoint, Envelope, SendOutcome, ConnectionSecurity, Session};
+//! use postroom_smtp::{
+//!     Address, Commit, ConnectionSecurity, Endpoint, Envelope, SendOutcome, Session,
+//! };
 //!
 //! let endpoint = Endpoint::new("mail.example.org", 25, ConnectionSecurity::None);
 //! let mut session = Session::connect(&endpoint).await?;

@@ -79,9 +79,9 @@ impl PoolPermit {
         self
     }
 
-    /// Releases the permit after a connection could not be opened. If the maximum is adjusted at run
-    /// time and other connections are open, the server may not accept more. The maximum then falls
-    /// to the number of other permits in use.
+    /// Releases the permit after a connection could not be opened. If the maximum is adjusted at
+    /// run time and other connections are open, the server may not accept more. The maximum then
+    /// falls to the number of other permits in use.
     pub(crate) fn release_failed(self) {
         let permits = &self.permits;
         if permits.is_adjusted.load(SeqCst) && permits.open() > 0 {

@@ -1,5 +1,5 @@
-//! The shape of the repository: dependencies between crates, imports between modules, names of types, sizes of files
-//! and lines.
+//! The shape of the repository: dependencies between crates, imports between modules, names of
+//! types, sizes of files and lines.
 
 mod circles;
 mod columns;

@@ -8,9 +8,9 @@
 //! - A root (`lib.rs`, `main.rs`, the `mod.rs` of a large folder) is a unit too, for the items that
 //!   it defines itself. Its `mod` items and re-exports (`pub use`, `pub(crate) use`) use nothing: a
 //!   root may list and re-export its children.
-//! - A child may use a type of its root that it implements methods or traits for. Such a type is one
-//!   thing, written in several files. Any other use of a root's item by a child counts. An item that
-//!   children share belongs in a file of its own.
+//! - A child may use a type of its root that it implements methods or traits for. Such a type is
+//!   one thing, written in several files. Any other use of a root's item by a child counts. An item
+//!   that children share belongs in a file of its own.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
