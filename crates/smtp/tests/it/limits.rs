@@ -140,7 +140,7 @@ async fn a_slow_reply_exceeds_its_limit() {
     assert_eq!((error.phase(), error.is_timeout()), (Phase::Mail, true), "{error}");
 }
 
-/// Bytes that arrive between mails are not taken for a reply to the next mail.
+/// Bytes that arrive between mails are not treated as a reply to the next mail.
 #[tokio::test]
 async fn unexpected_input_between_mails_ends_the_session() {
     for (phase, action) in [
