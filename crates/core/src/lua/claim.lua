@@ -9,7 +9,7 @@
 --          job: id, fence, payload; and where there is any more to it: attempt, tries, date_ms, message_id, recipients, generation, line
 --          (whose leave it uses)
 -- States:  scheduled, deferred (due) -> queued; queued -> sending | cancelled | failed
--- Includes: prelude job time promote limited
+-- Includes: prelude job time promote claim_limits
 local worker, claim_id, want, ordinary, budget = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local _, known_lease, paused, newer_before = watch_time()
 

@@ -6,7 +6,7 @@
 -- ARGV:    version, worker, want, open (connections that stand), cap (0: none is set), refused (1: one more was turned away at the door)
 -- Replies: held <number> <cap in force, 0: none>
 -- States:  none
--- Includes: prelude limit
+-- Includes: prelude learned_rate
 local worker, want, open, cap, refused = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
 -- Not heard for so long, a worker is lost and its connections with it.
 local LOST_MS = 10000

@@ -6,7 +6,7 @@
 --          spacing that is set (microseconds, 0: none), pause (microseconds, 0: none), why (quota's name, `pace`), told spacing (microseconds, 0: none)
 -- Replies: heard <spacing in force, microseconds, 0: none>
 -- States:  none
--- Includes: prelude limit
+-- Includes: prelude learned_rate
 local worker, refused, recent, set, pause, why, told =
   ARGV[2], ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
 local state = limit_state()

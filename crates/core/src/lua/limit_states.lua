@@ -5,7 +5,7 @@
 -- Replies: limit <learned spacing, microseconds, 0: none> <told spacing, 0: none> <nothing for so long, ms, 0: no pause> <why>
 --          <used of the quota> <its window begins anew in, ms> <connections held> <connections that the server lets in, 0: not known>
 -- States:  none
--- Includes: prelude limit
+-- Includes: prelude learned_rate
 local state = limit_state()
 local shut, why = shut_us(state)
 local used, anew = 0, 0

@@ -7,7 +7,7 @@
 -- Replies: granted <number> <microseconds until the first> <when the next might go, microseconds> <spacing> <start of the quota's window, or 0>
 --          | wait <ms until it is worth asking again> | shut <ms> <quota, or why the server takes nothing> | free (there is no limit)
 -- States:  none
--- Includes: prelude limit
+-- Includes: prelude learned_rate
 local class, want, spacing, quota = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 -- Leave is given so much ahead, so that no turn is missed for a moment's delay; and not more, so that what is urgent need not wait for it.
 local AHEAD_US = 50000

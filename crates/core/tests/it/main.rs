@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test may fail loudly")]
 
+mod claim_limits;
 mod clocks;
 mod contents;
 mod damaged;
@@ -9,9 +10,7 @@ mod durability;
 mod fixture;
 mod full;
 mod health;
-mod kept;
 mod life;
-mod limited;
 mod limits;
 mod lines;
 mod link;
@@ -20,5 +19,6 @@ mod notices;
 mod reading;
 mod restating;
 mod rights;
+mod sent_record;
 mod sentinel;
 mod tls;
