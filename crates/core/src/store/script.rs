@@ -10,6 +10,7 @@ const PARTS: [(&str, &str); 6] = [
     (
         "job",
         concat!(
+            include_str!("../lua/parts/row.lua"),
             include_str!("../lua/parts/header.lua"),
             include_str!("../lua/parts/flight.lua"),
             include_str!("../lua/parts/sent_record.lua"),
