@@ -1,7 +1,7 @@
 -- Cancels all waiting jobs of a batch at once, at any size: only counters change. From then on its
 -- waiting jobs read as cancelled; `prune` frees them. Jobs that are being sent finish.
 --
--- Keys:    TODO
+-- Keys:    `b:<batch>`, `lines`, `line:<name>:<priority>`, `n`, `sweeping`, counters
 -- ARGV:    version, id
 -- Replies: cancelled <jobs> | already | missing
 -- States:  scheduled, queued, deferred -> cancelled

@@ -1,7 +1,7 @@
 -- Creates the record of a batch: the content that its jobs share, and a counter for each state. A
 -- repeated call changes nothing.
 --
--- Keys:    TODO
+-- Keys:    `b:<batch>`, `c:<batch>`, `batches`
 -- ARGV:    version, id, name, retention_ms, template, shared content (JSON), microseconds between
 --          two mails (0: no pace), one_at_a_time (1: the delay counts from the begin of the mail
 --          before)

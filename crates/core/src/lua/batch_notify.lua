@@ -1,6 +1,6 @@
 -- Requests one notification when a batch is done.
 --
--- Keys:    TODO
+-- Keys:    `b:<batch>`, `notices`
 -- ARGV:    version, id, recipient (an address or a URL)
 -- Replies: noted | missing
 -- States:  none

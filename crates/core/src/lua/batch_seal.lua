@@ -1,6 +1,6 @@
 -- Seals a batch after the end of its input: its total is final.
 --
--- Keys:    TODO
+-- Keys:    `t:<ref>`, `b:<batch>`, `c:<batch>`, `sweeping`, `notices`
 -- ARGV:    version, id, invalid rows, duplicate rows
 -- Replies: sealed | missing
 -- States:  none

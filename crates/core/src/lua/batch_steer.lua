@@ -1,6 +1,6 @@
 -- Pauses, resumes or paces a batch at once, at any size. Jobs that are being sent finish.
 --
--- Keys:    TODO
+-- Keys:    `b:<batch>`, `lines`, `wake`, `wake:urgent`
 -- ARGV:    version, id, act (pause | resume | pace), for pace: microseconds between two mails (0:
 --          no pace), one_at_a_time (1: one mail at a time, the delay counts from its begin)
 -- Replies: done | unchanged | cancelled | missing

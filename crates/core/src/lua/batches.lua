@@ -1,6 +1,6 @@
 -- Reads batches, the latest first.
 --
--- Keys:    TODO
+-- Keys:    `b:<batch>`, `batches`
 -- ARGV:    version, offset, number (at most 200), or version, '', '', id
 -- Replies: <now_ms>, then for each batch: hash (field, value, …)
 -- States:  none

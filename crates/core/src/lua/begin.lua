@@ -1,7 +1,9 @@
 -- Marks jobs as begun, right before the bytes that commit the mail. If the worker is lost after
 -- this mark, the job is in doubt.
 --
--- Keys:    TODO
+-- Keys:    `<id>`, `h:<id>`, `f:<id>`, `t:<ref>`, `b:<batch>`, `a:<hash>`, `scheduled:<class>`,
+--          `deferred:<class>`, `leases`, `expiring`, `sent`, `sent:<hour>`, `failed`, `cancelled`,
+--          `unknown`, `n`, counters, damage
 -- ARGV:    version, worker, then for each job: id, fence, message_id, date_ms
 -- Replies: for each job: begun | lost | cancelled | expired | too_old
 -- States:  sending -> sending (marked) | cancelled | failed

@@ -1,6 +1,8 @@
 -- Cancels a job that has not begun.
 --
--- Keys:    TODO
+-- Keys:    `<id>`, `h:<id>`, `f:<id>`, `t:<ref>`, `b:<batch>`, `a:<hash>`, `scheduled:<class>`,
+--          `deferred:<class>`, `newer`, `leases`, `expiring`, `sent`, `sent:<hour>`, `failed`,
+--          `cancelled`, `unknown`, `n`, counters, damage
 -- ARGV:    version, id, reason
 -- Replies: cancelled | already | begun | in_doubt | finished <state> | missing
 -- States:  scheduled, queued, deferred, sending (not begun) -> cancelled

@@ -2,7 +2,7 @@
 -- beyond the maximum number or size. The total size is counted again when it exceeds the maximum,
 -- because it may include mails that have expired. The latest mail always stays.
 --
--- Keys:    TODO
+-- Keys:    `captured`, `captured:<id>`, `captured:<id>:summary`, `captured_bytes`
 -- ARGV:    version, id, mail (JSON), summary (JSON), lifetime in seconds, maximum number of mails,
 --          maximum number of bytes, maximum number of mails to remove now
 -- Replies: kept

@@ -2,7 +2,10 @@
 -- is higher than any before. A repeated claim id returns the same jobs, so a lost reply leaves no
 -- job leased without a holder.
 --
--- Keys:    TODO
+-- Keys:    `<id>`, `h:<id>`, `f:<id>`, `t:<ref>`, `b:<batch>`, `a:<hash>`, `ready:<priority>`,
+--          `lines`, `line:<name>:<priority>`, `scheduled:<class>`, `deferred:<class>`, `newer`,
+--          `leases`, `expiring`, `sent`, `sent:<hour>`, `failed`, `cancelled`, `unknown`, `n`,
+--          `run`, `workers`, `claim:<worker>`, `wake`, `wake:urgent`, counters, damage
 -- ARGV:    version, worker, claim_id, want, ordinary (how many of these may have a priority after
 --          2), budget (maximum number of jobs examined), limited (how many names follow), the
 --          limits on domains and templates in force, then for each line that the worker requested

@@ -2,7 +2,7 @@
 -- over all workers never exceeds the configured cap or what the server accepts. Beyond the highest
 -- number that was open at once, one more (or a sixteenth more) is opened at a time.
 --
--- Keys:    TODO
+-- Keys:    `state`, `held`, `heard`
 -- ARGV:    version, worker, want, open, cap (0: none), refused (1: the server refused a connection)
 -- Replies: held <number> <cap in force, 0: none>
 -- States:  none

@@ -1,7 +1,7 @@
 -- Stores the bytes of files and large bodies under their hash, before jobs that name them are
 -- enqueued. Until the first such job they are kept for some minutes only.
 --
--- Keys:    TODO
+-- Keys:    `a:<hash>`
 -- ARGV:    version, then for each: hash (SHA-256 of the bytes in hex), bytes
 -- Replies: kept <number that were not known>
 -- States:  none

@@ -2,7 +2,10 @@
 -- worker that stops. The last holder is accepted at any time. A job in doubt that was not sent, as
 -- its holder now reports, is no longer in doubt.
 --
--- Keys:    TODO
+-- Keys:    `<id>`, `h:<id>`, `f:<id>`, `t:<ref>`, `b:<batch>`, `a:<hash>`, `ready:<priority>`,
+--          `lines`, `line:<name>:<priority>`, `scheduled:<class>`, `deferred:<class>`, `leases`,
+--          `expiring`, `sent`, `sent:<hour>`, `failed`, `cancelled`, `unknown`, `n`, `run`, `wake`,
+--          `wake:urgent`, counters, damage
 -- ARGV:    version, worker, then for each job: id, fence, delay_ms, attempt (counted so far),
 --          error_code, error_message, recipients (JSON), lines of its history (may be empty), ms
 -- Replies: for each job: deferred | queued | cancelled | expired | too_old | lost; repeated:

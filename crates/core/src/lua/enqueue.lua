@@ -1,7 +1,9 @@
 -- Enqueues jobs that share one header: one mail, or a chunk of a batch. A known id is left
 -- unchanged.
 --
--- Keys:    TODO
+-- Keys:    `<id>`, `h:<id>`, `t:<ref>`, `b:<batch>`, `a:<hash>`, `ready:<priority>`, `lines`,
+--          `line:<name>:<priority>`, `scheduled:<class>`, `deferred:<class>`, `expiring`, `n`,
+--          `wake`, `wake:urgent`, counters
 -- ARGV:    version, priority, delay_ms, at_ms, expires_in_ms, expires_at_ms, max_age_ms, attempts,
 --          lease_ms, on_unknown, retention_ms, backoff_ms, backoff_max_ms, batch or -, flags
 --          (sensitive or -), then for each job: its id, followed by the hashes of its contents if

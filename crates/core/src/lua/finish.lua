@@ -2,7 +2,10 @@
 -- last holder is accepted at any time, and `sent` is accepted from any worker unless another one
 -- has begun since.
 --
--- Keys:    TODO
+-- Keys:    `<id>`, `h:<id>`, `f:<id>`, `t:<ref>`, `b:<batch>`, `a:<hash>`, `ready:<priority>`,
+--          `lines`, `line:<name>:<priority>`, `scheduled:<class>`, `deferred:<class>`, `leases`,
+--          `expiring`, `sent`, `sent:<hour>`, `failed`, `cancelled`, `unknown`, `n`, `run`, `wake`,
+--          `wake:urgent`, counters, damage
 -- ARGV:    version, worker, then for each job: id, fence, outcome (sent | failed | unknown),
 --          reason, attempt (counted so far), error_code, error_message, receipt, recipients (JSON;
 --          [] when all accepted it, or nothing is known), lines of its history, ms

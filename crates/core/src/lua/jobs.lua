@@ -1,6 +1,8 @@
 -- Reads jobs. A job that has expired is cancelled here, so that it does not read as waiting.
 --
--- Keys:    TODO
+-- Keys:    `<id>`, `h:<id>`, `f:<id>`, `t:<ref>`, `b:<batch>`, `a:<hash>`, `scheduled:<class>`,
+--          `deferred:<class>`, `newer`, `leases`, `expiring`, `sent`, `sent:<hour>`, `failed`,
+--          `cancelled`, `unknown`, `n`, counters
 -- ARGV:    version, then ids (at most 200)
 -- Replies: for each job: state, payload, hash (field, value, …) | '' '' {} when there is none
 -- States:  scheduled, queued, deferred (expired) -> cancelled

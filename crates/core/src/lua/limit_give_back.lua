@@ -1,7 +1,7 @@
 -- Returns unused permits to a limit. A quota always gets them back. A rate gets them back only if
 -- no permit was taken since; otherwise their time is lost.
 --
--- Keys:    TODO
+-- Keys:    `state`, `used:<start>`
 -- ARGV:    version, number of permits, when the next mail after the granted ones may go (0: no
 --          rate), spacing (microseconds), start of the quota's window (0: none)
 -- Replies: given | late

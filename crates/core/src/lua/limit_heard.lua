@@ -2,7 +2,7 @@
 -- rate, at most once in a window, to slightly less than the server accepts. A pause, rate or quota
 -- that the server announced applies as announced.
 --
--- Keys:    TODO
+-- Keys:    `state`
 -- ARGV:    version, worker, refused (1: too fast, 0: no), mails that this worker saw accepted in
 --          the last second or the mean of the last ten, configured spacing (microseconds, 0: none),
 --          pause (microseconds, 0: none), why (quota's name, `pace`), spacing that the server

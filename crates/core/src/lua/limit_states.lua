@@ -1,6 +1,6 @@
 -- Reads the state of a limit for display.
 --
--- Keys:    TODO
+-- Keys:    `state`, `used:<start>`, `held`
 -- ARGV:    version, starts of the quota's windows by the caller's clock (ms): the last, this, the
 --          next, the one after; or none
 -- Replies: limit <learned spacing, microseconds, 0: none> <announced spacing, 0: none> <remaining

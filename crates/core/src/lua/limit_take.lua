@@ -2,7 +2,7 @@
 -- delay, the others at the limit's spacing (GCRA). While a more urgent caller waits, others are
 -- refused.
 --
--- Keys:    TODO
+-- Keys:    `state`, `used:<start>`
 -- ARGV:    version, class (0 is the most urgent, up to 9), want, spacing (microseconds between two
 --          mails; 0: no rate), quota (0: none), starts of its windows by the caller's clock (ms):
 --          the last, this, the next, the one after

@@ -1,6 +1,6 @@
 -- Moves keys of the wrong type aside, so that plain commands on them succeed again.
 --
--- Keys:    TODO
+-- Keys:    those named in ARGV
 -- ARGV:    version, then for each key: name, expected type
 -- Replies: mended <number of keys moved>
 -- States:  none

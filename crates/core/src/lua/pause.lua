@@ -1,6 +1,6 @@
 -- Pauses or resumes claims from a queue. Jobs that are being sent finish.
 --
--- Keys:    TODO
+-- Keys:    `n`, `wake`, `wake:urgent`
 -- ARGV:    version, pause | resume
 -- Replies: paused | resumed | unchanged
 -- States:  none

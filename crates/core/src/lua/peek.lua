@@ -1,6 +1,9 @@
 -- Shows what a claim would find, for a worker that must request permits first.
 --
--- Keys:    TODO
+-- Keys:    `<id>`, `h:<id>`, `f:<id>`, `t:<ref>`, `b:<batch>`, `a:<hash>`, `ready:<priority>`,
+--          `lines`, `line:<name>:<priority>`, `scheduled:<class>`, `deferred:<class>`, `newer`,
+--          `leases`, `expiring`, `sent`, `sent:<hour>`, `failed`, `cancelled`, `unknown`, `n`,
+--          counters, damage
 -- ARGV:    version, budget (jobs promoted in this call)
 -- Replies: waiting <priority of the most urgent job that needs no permit of its own, or -1>, then
 --          for each due line that needs permits: name, priority of its most urgent job | none

@@ -1,7 +1,10 @@
 -- Frees data that is no longer needed: index entries of jobs past their retention, waiting jobs of
 -- cancelled batches.
 --
--- Keys:    TODO
+-- Keys:    `<id>`, `h:<id>`, `f:<id>`, `t:<ref>`, `b:<batch>`, `c:<batch>`, `a:<hash>`,
+--          `scheduled:<class>`, `deferred:<class>`, `leases`, `expiring`, `sent`, `sent:<hour>`,
+--          `failed`, `cancelled`, `unknown`, `n`, `batches`, `sweeping`, `notices`, counters,
+--          damage
 -- ARGV:    version, budget (entries examined), then for a cancelled batch that is being freed: id,
 --          cursor (from the last reply) and the ids of its next jobs
 -- Replies: pruned <entries> <batch to free or ''> <its cursor> <its total>

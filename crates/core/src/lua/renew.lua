@@ -1,6 +1,7 @@
 -- Renews the leases of a worker's jobs.
 --
--- Keys:    TODO
+-- Keys:    `<id>`, `h:<id>`, `f:<id>`, `t:<ref>`, `b:<batch>`, `scheduled:<class>`, `leases`, `n`,
+--          `run`, `workers`, counters, damage
 -- ARGV:    version, worker, then for each job: id, fence
 -- Replies: for each job: renewed | lost
 -- States:  sending -> sending

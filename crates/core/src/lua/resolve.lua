@@ -1,6 +1,9 @@
 -- Records a person's decision on a job in doubt.
 --
--- Keys:    TODO
+-- Keys:    `<id>`, `h:<id>`, `f:<id>`, `t:<ref>`, `b:<batch>`, `a:<hash>`, `ready:<priority>`,
+--          `lines`, `line:<name>:<priority>`, `scheduled:<class>`, `deferred:<class>`, `leases`,
+--          `expiring`, `sent`, `sent:<hour>`, `failed`, `cancelled`, `unknown`, `n`, `wake`,
+--          `wake:urgent`, counters, damage
 -- ARGV:    version, id, verdict (sent | resend | failed)
 -- Replies: resolved | refused <state, or another reason> | missing
 -- States:  unknown -> sent | queued | failed

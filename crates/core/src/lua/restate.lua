@@ -2,7 +2,9 @@
 -- again, since the last second of writes may be lost. Jobs that it holds are leased to it once
 -- more. Jobs that are gone are put back, so that the `finish` or `defer` that follows finds them.
 --
--- Keys:    TODO
+-- Keys:    `<id>`, `h:<id>`, `f:<id>`, `t:<ref>`, `b:<batch>`, `a:<hash>`, `ready:<priority>`,
+--          `lines`, `line:<name>:<priority>`, `scheduled:<class>`, `deferred:<class>`, `leases`,
+--          `expiring`, `failed`, `cancelled`, `unknown`, `n`, `run`, `workers`, counters, damage
 -- ARGV:    version, worker, run_id (of the server), spoken (1: this worker has sent everything),
 --          then for each job: id, fence, known (held | settled | sent), message_id, date_ms (both
 --          empty unless it has begun), payload (empty: requested if the job is gone)

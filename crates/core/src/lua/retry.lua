@@ -1,6 +1,8 @@
 -- A person's request to send a job again, or now.
 --
--- Keys:    TODO
+-- Keys:    `<id>`, `h:<id>`, `f:<id>`, `t:<ref>`, `b:<batch>`, `a:<hash>`, `ready:<priority>`,
+--          `lines`, `line:<name>:<priority>`, `scheduled:<class>`, `deferred:<class>`, `leases`,
+--          `expiring`, `failed`, `cancelled`, `unknown`, `wake`, `wake:urgent`, counters, damage
 -- ARGV:    version, id
 -- Replies: queued | refused <state> <reason> | missing
 -- States:  failed, cancelled -> queued (next generation); deferred, scheduled -> queued (now)

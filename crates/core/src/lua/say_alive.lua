@@ -1,6 +1,6 @@
 -- Records that a process is alive, with its report. Also works when Redis is full.
 --
--- Keys:    TODO
+-- Keys:    `processes`
 -- ARGV:    version, id, report (JSON)
 -- Replies: told
 -- States:  none

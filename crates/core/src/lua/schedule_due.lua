@@ -1,6 +1,6 @@
 -- Reads schedules that are due, and firings that are decided but not enqueued yet.
 --
--- Keys:    TODO
+-- Keys:    `schedule:<name>`, `schedule_due`, `outbox`
 -- ARGV:    version, limit (of schedules, and of firings)
 -- Replies: <now_ms> <later_ms (the next due time, or 0)> <schedules: hash (field, value, …)>
 --          <firings: id, fields>

@@ -1,6 +1,6 @@
 -- Reads schedules, the oldest first.
 --
--- Keys:    TODO
+-- Keys:    `schedules`, `schedule:<name>`
 -- ARGV:    version, offset, number (at most 200), or version, '', '', name
 -- Replies: <now_ms>, then for each schedule: hash (field, value, …)
 -- States:  none

@@ -1,7 +1,7 @@
 -- Creates or changes a schedule to match its source. Nothing changes if the source is the same as
 -- before, so that a live edit stays. The next beat calculates when it fires.
 --
--- Keys:    TODO
+-- Keys:    `schedules`, `schedule:<name>`, `schedule_due`
 -- ARGV:    version, name, source, hash (of the source's definition), timing, enabled (1 | 0),
 --          definition (JSON), id (for a new schedule)
 -- Replies: created | changed | unchanged

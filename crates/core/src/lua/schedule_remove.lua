@@ -1,7 +1,7 @@
 -- Removes a schedule that its source no longer has. Firings that are already decided are still
 -- enqueued.
 --
--- Keys:    TODO
+-- Keys:    `schedules`, `schedule:<name>`, `schedule_due`
 -- ARGV:    version, name, source
 -- Replies: removed | kept (another source has it) | missing
 -- States:  none

@@ -2,7 +2,7 @@
 -- in the same script. Any beat enqueues them from there. If several beats send the same tick, one
 -- succeeds.
 --
--- Keys:    TODO
+-- Keys:    `schedule:<name>`, `schedule_due`, `outbox`
 -- ARGV:    version, name, revision, cursor_ms (as read), cursor_ms (new), next_ms (or 0), then for
 --          each firing: fire_ms, id (of its job or batch)
 -- Replies: ticked | changed (by another process since it was read) | early (Redis's clock is before

@@ -1,7 +1,11 @@
 -- Recurring maintenance of a queue by any worker: promotes due jobs, rescues jobs whose lease
 -- expired, cancels expired jobs. One script, so that an idle worker needs one call per queue.
 --
--- Keys:    TODO
+-- Keys:    `<id>`, `h:<id>`, `f:<id>`, `t:<ref>`, `b:<batch>`, `a:<hash>`, `ready:<priority>`,
+--          `lines`, `line:<name>:<priority>`, `scheduled:<class>`, `deferred:<class>`, `newer`,
+--          `leases`, `expiring`, `sent`, `sent:<hour>`, `failed`, `cancelled`, `unknown`, `n`,
+--          `run`, `workers`, `notices`, `webhooks`, `damaged`, `wake`, `wake:urgent`, counters,
+--          damage
 -- ARGV:    version, worker, budget (jobs of each kind)
 -- Replies: swept <rescued> <in_doubt> <expired> <ready 0|1> <next_due_ms> <leases> <lease_ms, the
 --          length of the latest> <now_ms> <due notices of batches> <jobs of a newer version> <id of

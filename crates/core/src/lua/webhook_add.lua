@@ -1,6 +1,6 @@
 -- Starts the webhook calls for a batch that is done. They are retried until one succeeds.
 --
--- Keys:    TODO
+-- Keys:    `notices`, `webhooks`
 -- ARGV:    version, id
 -- Replies: added | known
 -- States:  none

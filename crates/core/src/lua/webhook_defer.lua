@@ -1,6 +1,6 @@
 -- Schedules the next webhook call after a failed one.
 --
--- Keys:    TODO
+-- Keys:    `b:<batch>`, `webhooks`
 -- ARGV:    version, id, try (as returned by `webhook_take`), delay_ms
 -- Replies: deferred | lost (another caller has tried since, or a call has succeeded)
 -- States:  none

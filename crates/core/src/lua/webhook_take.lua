@@ -1,6 +1,6 @@
 -- Leases due webhook calls to the caller. No other caller gets them before the lease expires.
 --
--- Keys:    TODO
+-- Keys:    `b:<batch>`, `webhooks`
 -- ARGV:    version, number (at most 200), lease_ms, life_ms (minimum remaining lifetime of the
 --          batch's record)
 -- Replies: <now_ms>, then for each: id, URL (`notify`), its try (counts from 1), when the batch was

@@ -1,4 +1,4 @@
-//! The store, against a real Redis.
+//! Tests of the store and its scripts with a real Redis.
 
 #![expect(clippy::expect_used, reason = "a test may fail loudly")]
 
@@ -14,10 +14,11 @@ mod life;
 mod limits;
 mod lines;
 mod link;
+mod lua;
 mod model;
 mod notices;
 mod reading;
-mod restating;
+mod resync;
 mod rights;
 mod sent_record;
 mod sentinel;

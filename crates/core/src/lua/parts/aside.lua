@@ -1,6 +1,10 @@
 -- Handling of jobs with damaged records. A script acts on each job separately (`isolated`); a job
 -- with an unusable record is marked as failed (`set_aside`), and the other jobs of the call are
 -- processed as usual.
+--
+-- Keys of damage: `<id>`, `h:<id>`, `f:<id>`, `t:<ref>`, `b:<batch>`, `scheduled:<class>`,
+--          `deferred:<class>`, `newer`, `leases`, `expiring`, `sent`, `sent:<hour>`, `failed`,
+--          `cancelled`, `unknown`, `n`, `batches`, counters
 
 -- The creation time in the job's ULID, by the producer's clock.
 local DIGITS = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'

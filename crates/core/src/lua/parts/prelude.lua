@@ -143,6 +143,8 @@ local function write_later(command, place, word, more)
   write[#write + 1] = more
 end
 
+-- Keys of counters: `t:<ref>`, `b:<batch>`, `c:<batch>`, `n`, `m:<minute>`, `sweeping`, `notices`
+
 -- Counters are collected too. During an act on one job (`try_job`) the journal records its counts,
 -- so that they can be taken back.
 local deltas, journal = {}, nil
@@ -266,7 +268,7 @@ end
 local function flush_writes()
   for _, write in pairs(pending_writes) do redis.call(unpack(write)) end
   pending_writes = {}
-  local prefix = base .. ':b:'
+  local prefix = batch_key('')
   for where, fields in pairs(deltas) do
     local done = {}
     for field, by in pairs(fields) do

@@ -109,8 +109,8 @@ local SENT_PREFIX = VERSION .. ' sent '
 local function sent_record_line(id, finished, fence, attempt, tries, worker, message_id, terms)
   if message_id == '' then message_id = '-' end
   if string.find(message_id, id .. '@', 1, true) == 1 then message_id = string.sub(message_id, #id + 1) end
-  local counts = fence .. '.' .. attempt .. '.' .. tries
-  local line = SENT_PREFIX .. finished .. ' ' .. counts .. ' ' .. string.sub(worker, -4) .. ' ' .. message_id .. ' ' .. terms
+  local counts, holder = fence .. '.' .. attempt .. '.' .. tries, string.sub(worker, -4)
+  local line = SENT_PREFIX .. finished .. ' ' .. counts .. ' ' .. holder .. ' ' .. message_id .. ' ' .. terms
   return #line <= FIRST_LINE_BYTES and line or nil
 end
 
