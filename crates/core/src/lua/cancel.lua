@@ -30,7 +30,7 @@ end
 if job.state == 'cancelled' or job.cancelled_with_batch then return { 'already' } end
 if FINISHED[job.state] then return { 'finished', job.state } end
 if job.state == 'sending' and job.begun_ms then return { 'begun' } end
--- It is not known whether this mail was sent: a person decides with `resolve`.
+-- The outcome of this mail is unknown: a person decides with `resolve`.
 if job.state == 'unknown' then return { 'in_doubt' } end
 to_finished(job, 'cancelled', ARGV[3])
 flush_writes()

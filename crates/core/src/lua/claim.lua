@@ -61,7 +61,7 @@ local reply, ids, lease, leases = { 'claimed', -1, '0', int(now) }, {}, nil, {}
 -- rest of the queue is left to newer workers.
 local NEWER_MOST = 3
 local newer, newer_id, newer_in_a_row = nil, nil, newer_in_a_row_before
--- Those jobs were claimed or cancelled since.
+-- The jobs in `newer` were claimed or cancelled since.
 if newer_in_a_row_before > 0 and redis.call('EXISTS', key('newer')) == 0 then newer_in_a_row = 0 end
 local function note_newer(id, version)
   newer_in_a_row = newer_in_a_row + 1

@@ -32,8 +32,8 @@ local state, facts = {}, redis.call('HMGET', key('state'), unpack(NAMES))
 for index, name in ipairs(NAMES) do state[name] = TEXTS[name] and facts[index] or tonumber(facts[index]) end
 -- Damaged state is learned again.
 if state.learned and not (state.again_ms and state.again_pause_ms) then state.learned = nil end
-local is_wish_whole = state.wants_has and state.wants_until_ms and state.wants_from and state.wants_left
-if state.wants_who and not is_wish_whole then state.wants_who = nil end
+local is_request_valid = state.wants_has and state.wants_until_ms and state.wants_from and state.wants_left
+if state.wants_who and not is_request_valid then state.wants_who = nil end
 
 local function remove_lost_workers()
   if state.spoke_ms and math.abs(now - state.spoke_ms) > SILENCE_MS then state.lost_from_ms = now + LOST_MS end

@@ -21,8 +21,8 @@ local held = 0
 for _, counts in ipairs(redis.call('HVALS', key('held'))) do
   held = held + (tonumber(string.match(counts, '^%d+')) or 0)
 end
-local let_in = tonumber(redis.call('HGET', key('state'), 'learned')) or 0
+local server_limit = tonumber(redis.call('HGET', key('state'), 'learned')) or 0
 return {
   'limit', int(learned_us(state) or 0), int(server_spacing_us(state) or 0), int((pause or 0) / 1000), why or '',
-  int(used), int(restarts_in), int(held), int(let_in),
+  int(used), int(restarts_in), int(held), int(server_limit),
 }

@@ -74,8 +74,8 @@ local ahead = next_us - now_us
 -- A learned rate recovers only while it is what limits sending.
 if learned and learned == spacing then
   local since_last = math.max(now_us - (tonumber(facts[4]) or now_us), 0)
-  local grown = ahead > 0 and now_us > state.cut_us and math.min(since_last, 1000000) or 0
-  save_state('grown_us', int(state.grown_us + grown), 'taken_us', int(now_us))
+  local grown_us = ahead > 0 and now_us > state.cut_us and math.min(since_last, 1000000) or 0
+  save_state('grown_us', int(state.grown_us + grown_us), 'taken_us', int(now_us))
 end
 
 if waiting and waiting < class then return wait(math.max(spacing, 10000)) end

@@ -7,6 +7,7 @@ mod clocks;
 mod contents;
 mod damaged;
 mod durability;
+mod fast_paths;
 mod fixture;
 mod full;
 mod health;

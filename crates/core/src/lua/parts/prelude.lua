@@ -284,6 +284,6 @@ end
 -- Wakes one idle worker. A token for urgent jobs also wakes a worker that keeps its last slots for
 -- these. Each list holds at most one token.
 local function wake(priority)
-  local bell = key(priority and class_of(priority) == 'urgent' and 'wake:urgent' or 'wake')
-  if redis.call('LLEN', bell) == 0 then redis.call('RPUSH', bell, '1') end
+  local tokens = key(priority and class_of(priority) == 'urgent' and 'wake:urgent' or 'wake')
+  if redis.call('LLEN', tokens) == 0 then redis.call('RPUSH', tokens, '1') end
 end
