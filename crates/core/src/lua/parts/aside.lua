@@ -7,35 +7,32 @@
 --          `cancelled`, `unknown`, `n`, `batches`, counters
 
 -- The creation time in the job's ULID, by the producer's clock.
-local DIGITS = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 local function created_ms_of(id)
-  local ms = 0
-  for at = 1, 10 do ms = ms * 32 + string.find(DIGITS, string.sub(id, at - 27, at - 27), 1, true) - 1 end
+  local digits, ms = '0123456789ABCDEFGHJKMNPQRSTVWXYZ', 0
+  for at = 1, 10 do ms = ms * 32 + string.find(digits, string.sub(id, at - 27, at - 27), 1, true) - 1 end
   return ms
 end
 
 -- Raises an error if a job without a payload has not finished. Lists keep ids of finished jobs, and
 -- nothing is left of such a job after a day at the earliest. So an older id without a hash is an
--- error only if an index names it (`indexed`).
-local CLOCK_ERROR_MS = 60000
+-- error only if an index names it (`indexed`). The producer's clock may be a minute ahead.
 local function check_missing(id, indexed)
   local state = redis.call('HGET', hash_key(id), 'state')
   if FINISHED[state or ''] then return end
   local age = now - created_ms_of(id)
-  local is_new = age > -CLOCK_ERROR_MS and age < TOMBSTONE_MS
+  local is_new = age > -60000 and age < TOMBSTONE_MS
   if indexed or is_new or redis.call('EXISTS', hash_key(id)) == 1 then raise_damage('the payload is missing') end
 end
 
 -- Returns whether the hourly lists of sent jobs name the job. Checks the two hours after the id was
 -- created and the two latest hours, in a bounded number of lookups per script.
-local MAX_LISTED = 200000
 local lookups_left = 4
 local function is_indexed_sent(id)
   local first, latest, seen = math.floor(created_ms_of(id) / HOUR_MS), math.floor(now / HOUR_MS), {}
   for _, hour in ipairs({ first, first + 1, latest - 1, latest }) do
     if not seen[hour] and lookups_left > 0 then
       seen[hour], lookups_left = true, lookups_left - 1
-      if redis.call('LPOS', key('sent:' .. int(hour)), short_id(id), 'MAXLEN', MAX_LISTED) then return true end
+      if redis.call('LPOS', key('sent:' .. int(hour)), short_id(id), 'MAXLEN', 200000) then return true end
     end
   end
   return false
@@ -68,7 +65,7 @@ local function batch_of(id)
   local fine, job = pcall(parse_header, type(header) == 'string' and header or '')
   if fine and job then return job.batch end
   local flight = server.pcall('GET', flight_key(id))
-  local batch = type(flight) == 'string' and flight_batch(flight)
+  local _, batch = readable_fields(type(flight) == 'string' and flight or '')
   if batch then return batch end
   latest_batches = latest_batches or redis.call('ZREVRANGE', key('batches'), 0, 999)
   for _, name in ipairs(latest_batches) do
@@ -89,7 +86,7 @@ local function reset_record(id)
   if flight then
     redis.call('HSET', hash_key(id), 'flight', string.sub(flight, 1, 1000))
     -- The fence never falls, even if a person sends the job again.
-    local fence = flight_fence(flight)
+    local fence = readable_fields(flight)
     if fence and #fence <= 15 then redis.call('HSETNX', hash_key(id), 'fence', fence) end
   end
   redis.call('UNLINK', flight_key(id))
@@ -97,7 +94,6 @@ end
 
 -- Marks a job with a damaged record as failed, or as `state` if it is known. Removes it from every
 -- index of unfinished jobs, so that it is never sent again.
-local UNREADABLE_MS = 2592000000
 local function set_aside(id, why, state)
   state = state or 'failed'
   local from, batch = state_by_index(id), batch_of(id)
@@ -108,14 +104,14 @@ local function set_aside(id, why, state)
   redis.call('HSET', hash_key(id), 'state', state, 'reason', state == 'cancelled' and 'person' or 'unreadable',
     'finished_ms', int(now), 'error_code', 'damaged', 'error_message', why)
   redis.call('HDEL', hash_key(id), 'worker', 'begun_ms', 'due_ms')
-  redis.call('PEXPIRE', hash_key(id), UNREADABLE_MS)
-  redis.call('PEXPIRE', payload_key(id), UNREADABLE_MS)
+  redis.call('PEXPIRE', hash_key(id), DAMAGED_MS)
+  redis.call('PEXPIRE', payload_key(id), DAMAGED_MS)
   for _, index in ipairs({ 'leases', 'unknown', 'expiring' }) do redis.call('ZREM', key(index), id) end
   for _, class in ipairs(CLASSES) do
     redis.call('ZREM', key('scheduled:' .. class), id)
     redis.call('ZREM', key('deferred:' .. class), id)
   end
-  if state == 'sent' then index_sent(id, UNREADABLE_MS) else redis.call('ZADD', key(state), int(now), id) end
+  if state == 'sent' then index_sent(id, DAMAGED_MS) else redis.call('ZADD', key(state), int(now), id) end
   -- Cancelling a batch has already counted its waiting jobs as cancelled.
   move(batch, waits and batch_cancelled(batch) and 'cancelled' or from, state)
   count(key('n'), state .. '_total', 1)
@@ -124,11 +120,11 @@ end
 
 -- Returns what an error says about a record. Returns nil for an error of the server or the user,
 -- such as missing memory or rights; such an error must end the script.
-local NOT_DAMAGE = 'NOPERM,ACL failure,t run this command,t access at least one,OOM,READONLY,MISCONF,NOREPLICAS,'
-  .. 'MASTERDOWN,BUSY,not enough memory,nknown Redis'
 local function damage_in(error)
+  local others = 'NOPERM,ACL failure,t run this command,t access at least one,OOM,READONLY,MISCONF,NOREPLICAS,'
+    .. 'MASTERDOWN,BUSY,not enough memory,nknown Redis'
   local text = type(error) == 'table' and error.err or tostring(error)
-  for other in string.gmatch(NOT_DAMAGE, '[^,]+') do
+  for other in string.gmatch(others, '[^,]+') do
     if string.find(text, other, 1, true) then return nil end
   end
   return (string.gsub(text, '^damaged: ', ''))

@@ -3,7 +3,6 @@
 -- The job may begin before `until_ms`. Any other change replaces the flight by a hash
 -- (`flight_to_hash`).
 local FLIGHT = '^(%d+) (%S+) (%d+) (%d+) (%d+) (%S+)(.*)$'
-local BEGUN = '^ (%d+) (%-?%d+) (.*)$'
 
 -- Returns the flight of a job that this script claims.
 local function new_flight(fence, worker, lease_ms, until_ms, batch)
@@ -31,9 +30,10 @@ local function begun_by(flight, holder)
   return batch, batch and string.sub(flight, from)
 end
 
--- Single fields, for a flight that may be damaged otherwise.
-local function flight_fence(flight) return string.match(flight, '^(%d+) ') end
-local function flight_batch(flight) return string.match(flight, '^%d+ %S+ %d+ %d+ %d+ (%S+)') end
+-- Returns the fence and the batch of a flight that may be damaged otherwise; each may be nil.
+local function readable_fields(flight)
+  return string.match(flight, '^(%d+) '), string.match(flight, '^%d+ %S+ %d+ %d+ %d+ (%S+)')
+end
 
 local function flight_key(id) return base .. ':f:' .. string.sub(id, -26) end
 
@@ -49,7 +49,7 @@ end
 local function parse_flight(flight)
   local fence, worker, claimed, _, _, _, more = string.match(flight, FLIGHT)
   if not fence then return nil end
-  local begun, date, message_id = string.match(more, BEGUN)
+  local begun, date, message_id = string.match(more, '^ (%d+) (%-?%d+) (.*)$')
   return {
     state = 'sending', fence = fence, worker = worker, claimed_ms = claimed, begun_ms = begun, date_ms = date,
     message_id = message_id,

@@ -4,7 +4,6 @@
 --   <batch> <start_ms> <arguments of `enqueue` from priority to backoff_max_ms> <flags>
 -- <ref> is the last ten characters of the batch's id. Only this file writes and reads these texts.
 local ROW_PREFIX = VERSION .. ' @'
-local TERMS = '^(%S+) (%d+) (%d) (%d+) (%d+) (%d+) (%d+) ((%d+) (%d+) (%d+) (%l+) (%d+) (%d+) (%d+)) (%S+)$'
 
 local function is_row(payload) return string.sub(payload, 1, #ROW_PREFIX) == ROW_PREFIX end
 local function row_header(batch, since_ms)
@@ -23,4 +22,7 @@ local function terms_start_ms(text) return tonumber(string.match(text, '^%S+ (%d
 
 -- Returns: batch, start_ms, priority, delay, at, expires_in, expires_at, the rest as one string and
 -- as single fields (max_age, attempts, lease, on_unknown, retention, backoff, backoff_max), flags.
-local function parse_terms(text) return string.match(text, TERMS) end
+local function parse_terms(text)
+  local times = '^(%S+) (%d+) (%d) (%d+) (%d+) (%d+) (%d+) '
+  return string.match(text, times .. '((%d+) (%d+) (%d+) (%l+) (%d+) (%d+) (%d+)) (%S+)$')
+end

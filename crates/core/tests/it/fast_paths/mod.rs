@@ -1,7 +1,7 @@
 //! The fast paths of `claim`, `begin` and `finish` lead to the same data as the general paths.
 //!
-//! Each script runs in two variants on two queues: as it is, and with the condition of its fast path replaced by `false`. Redis's
-//! time is a value that the test sets.
+//! Each script runs in two variants on two queues: as it is, and with the condition of its fast
+//! path replaced by `false`. Redis's time is a value that the test sets.
 
 mod pair;
 mod random;

@@ -85,7 +85,8 @@ impl QueuePair {
         }
     }
 
-    /// Runs a script on both queues. Asserts that the replies and all stored keys are the same, and returns the reply.
+    /// Runs a script on both queues. Asserts that the replies and all stored keys are the same, and
+    /// returns the reply.
     pub(super) fn call(&self, script: &str, args: &[String]) -> String {
         let args = [&["1".to_owned()], args].concat();
         let reply = eval(&self.fast, &FAST[script], &args);
@@ -135,7 +136,8 @@ fn fields(flat: Value) -> Value {
     Value::Object(pairs.collect())
 }
 
-/// Returns the fields of a begun flight. The general path stores them as a hash, and so reads every script the flight.
+/// Returns the fields of a begun flight. The general path stores them as a hash, and so reads every
+/// script the flight.
 fn begun(flight: &Value) -> Option<Value> {
     let words: Vec<&str> = flight.as_str()?.split(' ').collect();
     let [fence, worker, claimed, _, _, _, begun, date, message_id] = words[..] else { return None };

@@ -1,10 +1,12 @@
 //! The `Keys:` line of each script's header names exactly the keys that the script may touch.
 //!
-//! Keys are compared by their form: `line:<name>:<priority>` and `key('line:' .. name .. ':' .. p)` are both `line:<>:<>`.
+//! Keys are compared by their form: `line:<name>:<priority>` and `key('line:' .. name .. ':' .. p)`
+//! are both `line:<>:<>`.
 
 use std::collections::{BTreeSet, HashMap};
 
-/// Key expressions without a literal: the function or script, how the expression begins, and the keys it may name.
+/// Key expressions without a literal: the function or script, how the expression begins, and the
+/// keys it may name.
 const DYNAMIC: [(&str, &str, &[&str]); 16] = [
     ("wait_until", "state ..", &["scheduled:<>", "deferred:<>"]),
     ("unindex", "job.state ..", &["scheduled:<>", "deferred:<>"]),
@@ -24,7 +26,8 @@ const DYNAMIC: [(&str, &str, &[&str]); 16] = [
     ("mend", "ARGV[at])", &[]),
 ];
 
-/// Functions that take keys of any name, most of them for repairs; the protocol describes these once for all scripts.
+/// Functions that take keys of any name, most of them for repairs; the protocol describes these
+/// once for all scripts.
 const ANY_KEY: [&str; 11] = [
     "key",
     "redis",
@@ -39,7 +42,8 @@ const ANY_KEY: [&str; 11] = [
     "apply_delta",
 ];
 
-/// Groups of keys that a header names by a word: the word, the functions that touch them, and the part that lists them.
+/// Groups of keys that a header names by a word: the word, the functions that touch them, and the
+/// part that lists them.
 const GROUPS: [(&str, &[&str], &str); 2] = [
     ("counters", &["flush_writes", "move", "minute_key", "queue_counters", "count"], "prelude"),
     ("damage", &["set_aside"], "job"),
@@ -83,7 +87,8 @@ fn words(text: &str) -> Vec<String> {
     words.map(str::to_owned).collect()
 }
 
-/// Returns the forms of the keys in a text. `place` is the function or script that the text belongs to.
+/// Returns the forms of the keys in a text. `place` is the function or script that the text belongs
+/// to.
 fn keys_in(text: &str, place: &str) -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     for line in text.lines() {
@@ -126,7 +131,8 @@ fn form(expression: &str) -> String {
     form
 }
 
-/// Returns the keys that code touches, with the functions that it reaches, and the groups among them. Groups in `within` count as keys.
+/// Returns the keys that code touches, with the functions that it reaches, and the groups among
+/// them. Groups in `within` count as keys.
 fn touched(parts: &[Item], code: &str, place: &str, within: &[&str]) -> (BTreeSet<String>, BTreeSet<&'static str>) {
     let by_name: HashMap<&str, &Item> =
         parts.iter().flat_map(|item| item.names.iter().map(move |name| (name.as_str(), item))).collect();

@@ -4,6 +4,8 @@ mod keys;
 
 use std::path::{Path, PathBuf};
 
+use postroom_testkit::PrivateRedis;
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lua")
 }
@@ -41,8 +43,22 @@ fn part_files(part: &str) -> Vec<String> {
     list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// Returns the whole text of a script, put together as the protocol describes.
+/// Returns the whole text of a script. Parts and script are in functions of their own, since Lua
+/// allows 200 local variables in one.
 pub(crate) fn whole(script: &str) -> String {
     let source = source(script);
-    format!("local allocates = false\n{}{source}", parts(&source).concat())
+    let parts = parts(&source);
+    let (prelude, others) = parts.split_first().expect("the prelude");
+    let inner = format!("{}return (function()\n{source}end)()\n", others.concat());
+    format!("local allocates = false\n{prelude}return (function()\n{inner}end)()\n")
+}
+
+#[test]
+fn scripts_for_producers_load_as_the_protocol_describes() {
+    for script in ["enqueue", "content_keep", "jobs", "batch_create", "batch_seal", "reserve"] {
+        let source = source(script);
+        let text = format!("local allocates = true\n{}{source}", parts(&source).concat());
+        let reply = PrivateRedis::shared().ask(&["SCRIPT", "LOAD", &text]);
+        assert_eq!(reply.len(), 40, "{script}: {reply}");
+    }
 }
