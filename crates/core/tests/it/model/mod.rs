@@ -15,7 +15,12 @@ use self::{operation::op, run::ModelRun};
 const WORKERS: usize = 3;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 120, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 120,
+        max_shrink_iters: 300,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn random_operations_keep_every_job_in_one_place(ops in prop::collection::vec(op(), 1..80)) {

@@ -63,15 +63,20 @@ pub(super) enum Op {
 pub(super) fn op() -> impl Strategy<Value = Op> {
     let index = any::<Index>;
     prop_oneof![
-        6 => (0..10_u8, prop::bool::weighted(0.3), any::<bool>(), 0..3_u8).prop_map(|(priority, later, in_batch, on_unknown)| Op::Enqueue { priority, later, in_batch, on_unknown }),
+        6 => (0..10_u8, prop::bool::weighted(0.3), any::<bool>(), 0..3_u8)
+            .prop_map(|(priority, later, in_batch, on_unknown)| Op::Enqueue { priority, later, in_batch, on_unknown }),
         4 => (1..6_u8).prop_map(Op::EnqueueRows),
         1 => index().prop_map(Op::EnqueueKnown),
         6 => (0..WORKERS, 1..7_usize).prop_map(|(worker, want)| Op::Claim { worker, want }),
-        2 => (0..WORKERS, 1..4_usize, 0..10_u8, any::<bool>(), 0..4_u8).prop_map(|(worker, want, priority, in_batch, behind)| Op::ClaimPastExpired { worker, want, priority, in_batch, behind }),
+        2 => (0..WORKERS, 1..4_usize, 0..10_u8, any::<bool>(), 0..4_u8)
+            .prop_map(|(worker, want, priority, in_batch, behind)| {
+                Op::ClaimPastExpired { worker, want, priority, in_batch, behind }
+            }),
         1 => (0..WORKERS).prop_map(|worker| Op::RepeatClaim { worker }),
         2 => (0..WORKERS, 1..6_u8, 1..7_usize).prop_map(|(worker, rows, want)| Op::SendRows { worker, rows, want }),
         6 => (index(), 1..6_usize).prop_map(|(claim, jobs)| Op::Begin(claim, jobs)),
-        6 => (index(), 1..6_usize, 0..5_u8, any::<bool>()).prop_map(|(claim, jobs, outcome, has_attempt)| Op::Finish { claim, jobs, outcome, has_attempt }),
+        6 => (index(), 1..6_usize, 0..5_u8, any::<bool>())
+            .prop_map(|(claim, jobs, outcome, has_attempt)| Op::Finish { claim, jobs, outcome, has_attempt }),
         3 => (index(), any::<bool>()).prop_map(|(claim, later)| Op::Defer(claim, later)),
         2 => index().prop_map(Op::Renew),
         3 => index().prop_map(Op::ExpireLease),
