@@ -14,7 +14,7 @@ const SCRIPTS: [&str; 10] =
     ["batch_create", "batch_steer", "batch_cancel", "enqueue", "claim", "begin", "finish", "defer", "cancel", "sweep"];
 
 /// Takes the time from a key of the queue, in seconds.
-const FIXED_TIME: super::Change =
+const FIXED_TIME: super::TextChange =
     ("local clock = redis.call('TIME')", "local clock = { redis.call('GET', KEYS[1] .. ':clock'), '250000' }");
 
 /// Returns each key of a queue without its base key, its lifetime in ms and its value, as JSON.
@@ -32,12 +32,12 @@ const DUMP: &str = "
     end
     return reply";
 
-type Texts = HashMap<&'static str, String>;
+type ScriptTexts = HashMap<&'static str, String>;
 
-static FAST: LazyLock<Texts> = LazyLock::new(|| texts(&[]));
-static GENERAL: LazyLock<Texts> = LazyLock::new(|| texts(&WITHOUT_FAST_PATH));
+static FAST: LazyLock<ScriptTexts> = LazyLock::new(|| texts(&[]));
+static GENERAL: LazyLock<ScriptTexts> = LazyLock::new(|| texts(&WITHOUT_FAST_PATH));
 
-fn texts(changes: &[(&str, super::Change)]) -> Texts {
+fn texts(changes: &[(&str, super::TextChange)]) -> ScriptTexts {
     SCRIPTS.iter().map(|script| (*script, changed(&variant(script, changes), FIXED_TIME))).collect()
 }
 
@@ -136,8 +136,8 @@ fn fields(flat: Value) -> Value {
     Value::Object(pairs.collect())
 }
 
-/// Returns the fields of a begun flight. The general path stores them as a hash, and so reads every
-/// script the flight.
+/// Returns the fields of a begun flight. The general path of `begin` stores them as a hash; scripts read
+/// both forms alike.
 fn begun(flight: &Value) -> Option<Value> {
     let words: Vec<&str> = flight.as_str()?.split(' ').collect();
     let [fence, worker, claimed, _, _, _, begun, date, message_id] = words[..] else { return None };

@@ -50,22 +50,22 @@ const GROUPS: [(&str, &[&str], &str); 2] = [
 ];
 
 /// A definition at the left margin of a part, with the lines below it that belong to it.
-struct Item {
+struct LuaItem {
     names: Vec<String>,
     text: String,
 }
 
-fn without_comments(text: &str) -> impl Iterator<Item = &str> {
+fn without_comments(text: &str) -> impl Iterator<LuaItem = &str> {
     text.lines().filter(|line| !line.is_empty() && !line.trim_start().starts_with("--"))
 }
 
-fn items(part: &str) -> Vec<Item> {
-    let mut items: Vec<Item> = Vec::new();
+fn items(part: &str) -> Vec<LuaItem> {
+    let mut items: Vec<LuaItem> = Vec::new();
     for line in without_comments(part) {
         let is_first = line.starts_with(|c: char| c.is_ascii_alphabetic()) && !line.starts_with("end");
         match items.last_mut() {
             Some(item) if !is_first => item.text.extend(["\n", line]),
-            _ => items.push(Item { names: declared(line), text: line.to_owned() }),
+            _ => items.push(LuaItem { names: declared(line), text: line.to_owned() }),
         }
     }
     items
@@ -107,7 +107,7 @@ fn keys_in(text: &str, place: &str) -> BTreeSet<String> {
     keys
 }
 
-fn dynamic(place: &str, expression: &str) -> impl Iterator<Item = String> {
+fn dynamic(place: &str, expression: &str) -> impl Iterator<LuaItem = String> {
     let known = DYNAMIC.iter().find(|(at, start, _)| *at == place && expression.starts_with(start));
     let (_, _, keys) = known.unwrap_or_else(|| panic!("{place}: which keys does key({expression} name?"));
     keys.iter().map(|key| (*key).to_owned())
@@ -133,8 +133,8 @@ fn form(expression: &str) -> String {
 
 /// Returns the keys that code touches, with the functions that it reaches, and the groups among
 /// them. Groups in `within` count as keys.
-fn touched(parts: &[Item], code: &str, place: &str, within: &[&str]) -> (BTreeSet<String>, BTreeSet<&'static str>) {
-    let by_name: HashMap<&str, &Item> =
+fn touched(parts: &[LuaItem], code: &str, place: &str, within: &[&str]) -> (BTreeSet<String>, BTreeSet<&'static str>) {
+    let by_name: HashMap<&str, &LuaItem> =
         parts.iter().flat_map(|item| item.names.iter().map(move |name| (name.as_str(), item))).collect();
     let (mut keys, mut groups, mut seen) = (keys_in(code, place), BTreeSet::new(), BTreeSet::new());
     let mut waiting = words(code);
@@ -173,7 +173,7 @@ fn named(text: &str, start: &str) -> (BTreeSet<String>, BTreeSet<String>) {
 fn headers_name_the_keys_that_scripts_touch() {
     for script in super::scripts() {
         let source = super::source(&script);
-        let parts: Vec<Item> = super::parts(&source).iter().flat_map(|part| items(part)).collect();
+        let parts: Vec<LuaItem> = super::parts(&source).iter().flat_map(|part| items(part)).collect();
         let body: String = without_comments(&source).flat_map(|line| [line, "\n"]).collect();
         let (keys, groups) = touched(&parts, &body, &script, &[]);
         let groups = groups.into_iter().map(str::to_owned).collect();
@@ -185,7 +185,7 @@ fn headers_name_the_keys_that_scripts_touch() {
 fn parts_name_the_keys_of_a_group() {
     for (group, functions, part) in GROUPS {
         let texts = super::parts(&format!("-- Includes: prelude {part}\n"));
-        let parts: Vec<Item> = texts.iter().flat_map(|part| items(part)).collect();
+        let parts: Vec<LuaItem> = texts.iter().flat_map(|part| items(part)).collect();
         let (keys, others) = touched(&parts, &functions.join(" "), group, &[group]);
         let others = others.into_iter().map(str::to_owned).collect();
         assert_eq!(named(&texts.concat(), &format!("Keys of {group}")), (keys, others), "keys of {group}");
