@@ -16,7 +16,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use postroom_core::HttpUrl;
-use postroom_smtp::{TimeLimits, TlsClient, Trouble, connect};
+use postroom_smtp::{ErrorKind, TimeLimits, TlsClient, connect};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::timeout,
@@ -181,9 +181,9 @@ impl Line {
 async fn within<T>(
     phase: &'static str,
     limit: Duration,
-    work: impl Future<Output = Result<T, Trouble>>,
+    work: impl Future<Output = Result<T, ErrorKind>>,
 ) -> Result<T, NoLine> {
-    let result = timeout(limit, work).await.unwrap_or(Err(Trouble::Timeout(limit)));
+    let result = timeout(limit, work).await.unwrap_or(Err(ErrorKind::Timeout(limit)));
     result.map_err(|trouble| NoLine { phase, words: trouble.to_string() })
 }
 

@@ -117,7 +117,7 @@ impl Transport {
     /// How many connections stand.
     #[must_use]
     pub fn connections(&self) -> usize {
-        if let Way::Smtp(smtp) = &self.way { smtp.pool().standing() } else { 0 }
+        if let Way::Smtp(smtp) = &self.way { smtp.pool().open_connections() } else { 0 }
     }
 
     /// Rung whenever another number of connections stands; `None` where there are none.
@@ -129,7 +129,7 @@ impl Transport {
     /// So many connections at the same time from now on; those beyond end as soon as they are idle.
     pub fn allow_connections(&self, number: usize) {
         if let Way::Smtp(smtp) = &self.way {
-            smtp.pool().allow(number);
+            smtp.pool().set_max_connections(number);
             smtp.pool().shrink();
         }
     }
@@ -137,7 +137,7 @@ impl Transport {
     /// Connections that have waited or lived too long are closed; call it now and then when there is little to send.
     pub fn retire_old(&self) {
         match &self.way {
-            Way::Smtp(smtp) => smtp.pool().retire_old(),
+            Way::Smtp(smtp) => smtp.pool().close_expired(),
             Way::Resend(resend) => resend.retire_old(),
             Way::File(_) | Way::Capture(_) | Way::Discard => {}
         }

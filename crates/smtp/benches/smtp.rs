@@ -1,5 +1,5 @@
-//! What a mail costs in a session that is kept, to a server that is there at once: a thread of this process that reads to the
-//! end of each flight and answers as if it had understood.
+//! Benchmark of one mail on an open session. The server is a thread of this process that reads each
+//! write and sends fixed replies.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -8,13 +8,13 @@ use std::{
 };
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use postroom_smtp::{Address, Commit, Endpoint, Envelope, Security, Session};
+use postroom_smtp::{Address, Commit, ConnectionSecurity, Endpoint, Envelope, Session};
 use tokio::runtime::Builder;
 
 fn session(criterion: &mut Criterion) {
     let port = serve();
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let endpoint = Endpoint::new("127.0.0.1", port, Security::None);
+    let endpoint = Endpoint::new("127.0.0.1", port, ConnectionSecurity::None);
     let mut session = runtime.block_on(Session::connect(&endpoint)).expect("a session");
     let address = |text: &str| Address::parse(text).expect("an address");
     let envelope =
@@ -28,33 +28,33 @@ fn session(criterion: &mut Criterion) {
     });
 }
 
-/// The port of a server for one connection.
+/// Starts a server for one connection and returns its port.
 fn serve() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    thread::spawn(move || converse(&listener.accept().expect("a connection").0));
+    thread::spawn(move || reply(&listener.accept().expect("a connection").0));
     port
 }
 
-fn converse(stream: &TcpStream) {
+fn reply(stream: &TcpStream) {
     stream.set_nodelay(true).expect("no delay");
     let (mut lines, mut out) = (BufReader::new(stream), stream);
-    let mut say = |words: &[u8]| out.write_all(words).is_ok();
+    let mut write = |bytes: &[u8]| out.write_all(bytes).is_ok();
     let (mut line, mut in_message) = (String::new(), false);
-    let mut goes_on = say(b"220 ready\r\n");
-    while goes_on {
+    let mut is_open = write(b"220 ready\r\n");
+    while is_open {
         line.clear();
-        goes_on = lines.read_line(&mut line).is_ok_and(|read| read > 0);
-        goes_on &= match (in_message, line.trim_end()) {
+        is_open = lines.read_line(&mut line).is_ok_and(|read| read > 0);
+        is_open &= match (in_message, line.trim_end()) {
             (true, ".") => {
                 in_message = false;
-                say(b"250 taken\r\n")
+                write(b"250 accepted\r\n")
             }
             (false, "DATA") => {
                 in_message = true;
-                say(b"250 ok\r\n250 ok\r\n354 go on\r\n")
+                write(b"250 ok\r\n250 ok\r\n354 go on\r\n")
             }
-            (false, text) if text.starts_with("EHLO") => say(b"250-here\r\n250 PIPELINING\r\n"),
+            (false, text) if text.starts_with("EHLO") => write(b"250-here\r\n250 PIPELINING\r\n"),
             _ => true,
         };
     }

@@ -1,21 +1,23 @@
-//! The two kinds of names that go into commands: parsed once, so that no command can be broken by one.
+//! Addresses and EHLO names: validated once, so that they cannot break a command.
 
 use std::fmt;
 
 use thiserror::Error;
 
-/// The longest address: a path of 256 octets less its angle brackets (RFC 5321 §4.5.3.1.3).
+/// Maximum length of an address: a path of 256 octets without its angle brackets (RFC 5321
+/// §4.5.3.1.3).
 const MAX_ADDRESS: usize = 254;
 const MAX_LOCAL_PART: usize = 64;
 const MAX_DOMAIN: usize = 255;
 
 /// An envelope address, `local@domain`, safe to write between angle brackets.
 ///
-/// Non-ASCII is kept as it is and makes SMTPUTF8 necessary: turn a non-ASCII domain into punycode before.
+/// An address with non-ASCII characters requires SMTPUTF8. Convert a non-ASCII domain to punycode
+/// first to avoid that.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address(String);
 
-/// Why a text is not an envelope address.
+/// Error: the text is not an envelope address.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{address:?} is not an e-mail address: {reason}")]
 pub struct BadAddress {
@@ -23,31 +25,36 @@ pub struct BadAddress {
     reason: &'static str,
 }
 
-/// The name that the client gives itself in EHLO: a domain or an address literal such as `[192.0.2.1]`.
+/// Client name in EHLO: a domain or an address literal such as `[192.0.2.1]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HelloName(String);
 
-/// A text that can't be an EHLO name.
+/// Error: the text is not an EHLO name.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{0:?} can't be an EHLO name: 1 to 255 visible ASCII characters, such as mail.example.org or [192.0.2.1]")]
+#[error(
+    "{0:?} is not an EHLO name: it must have 1 to 255 visible ASCII characters, such as mail.example.org or [192.0.2.1]"
+)]
 pub struct BadHelloName(String);
 
 impl Address {
     /// Parses `local@domain` without angle brackets or display name.
+    ///
+    /// # Errors
+    /// Returns an error with the reason if the text is not an address.
     pub fn parse(text: &str) -> Result<Self, BadAddress> {
-        match fault_of(text) {
+        match fault(text) {
             None => Ok(Self(text.to_owned())),
             Some(reason) => Err(BadAddress { address: text.to_owned(), reason }),
         }
     }
 
-    /// The address as it is written in commands.
+    /// Address as written in commands.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether a server must offer SMTPUTF8 to take it.
+    /// Whether the address requires a server with SMTPUTF8.
     #[must_use]
     pub fn needs_smtputf8(&self) -> bool {
         !self.0.is_ascii()
@@ -56,12 +63,15 @@ impl Address {
 
 impl HelloName {
     /// Parses a domain or an address literal.
+    ///
+    /// # Errors
+    /// Returns an error if the text is empty, longer than 255 bytes or not visible ASCII.
     pub fn parse(text: &str) -> Result<Self, BadHelloName> {
-        let sound = (1..=MAX_DOMAIN).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if sound { Ok(Self(text.to_owned())) } else { Err(BadHelloName(text.to_owned())) }
+        let is_valid = (1..=MAX_DOMAIN).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if is_valid { Ok(Self(text.to_owned())) } else { Err(BadHelloName(text.to_owned())) }
     }
 
-    /// The name as it is written in EHLO.
+    /// Name as written in EHLO.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -86,34 +96,35 @@ impl fmt::Display for HelloName {
     }
 }
 
-fn fault_of(text: &str) -> Option<&'static str> {
+fn fault(text: &str) -> Option<&'static str> {
     if text.chars().any(char::is_control) {
-        return Some("it has a control character in it");
+        return Some("it contains a control character");
     }
     if text.len() > MAX_ADDRESS {
         return Some("it is longer than 254 bytes");
     }
     let Some((local, domain)) = text.rsplit_once('@') else {
-        return Some("there is no @ in it");
+        return Some("it has no @");
     };
     local_fault(local).or_else(|| domain_fault(domain))
 }
 
 fn local_fault(local: &str) -> Option<&'static str> {
     if local.is_empty() {
-        return Some("nothing stands before the @");
+        return Some("the part before the @ is empty");
     }
     if local.len() > MAX_LOCAL_PART {
         return Some("the part before the @ is longer than 64 bytes");
     }
-    let sound = match local.strip_prefix('"') {
+    let is_valid = match local.strip_prefix('"') {
         Some(quoted) => is_quoted_rest(quoted),
         None => !local.chars().any(is_special),
     };
-    (!sound).then_some("the part before the @ has a character that must be quoted")
+    (!is_valid).then_some("the part before the @ has an unquoted special character")
 }
 
-/// Whether this, the text after an opening quote, ends with the closing quote and has none unescaped before.
+/// Whether the text after an opening quote ends with the closing quote and has no other unescaped
+/// quote.
 fn is_quoted_rest(text: &str) -> bool {
     let mut chars = text.chars();
     while let Some(char) = chars.next() {
@@ -134,11 +145,11 @@ fn domain_fault(domain: &str) -> Option<&'static str> {
     if domain.is_empty() || domain.len() > MAX_DOMAIN {
         return Some("the part after the @ is empty or longer than 255 bytes");
     }
-    let sound = match domain.strip_prefix('[') {
+    let is_valid = match domain.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']').is_some_and(is_literal),
         None => domain.split('.').all(is_label),
     };
-    (!sound).then_some("the part after the @ is not a domain")
+    (!is_valid).then_some("the part after the @ is not a domain")
 }
 
 fn is_literal(text: &str) -> bool {
@@ -149,7 +160,8 @@ fn is_label(label: &str) -> bool {
     !label.is_empty() && label.chars().all(|char| char.is_alphanumeric() || matches!(char, '-' | '_') || is_mark(char))
 }
 
-/// Combining marks are no letters, and scripts such as Devanagari can't be written without them.
+/// Whether the character may be a combining mark. Scripts such as Devanagari need them, and they
+/// are not alphanumeric.
 fn is_mark(char: char) -> bool {
     !char.is_ascii() && !char.is_whitespace()
 }
@@ -159,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_that_can_be_written_in_a_command() {
+    fn valid_addresses_are_accepted() {
         for text in [
             "ada@example.org",
             "o'brien+tag=1@example.org",
@@ -179,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_would_break_a_command() {
+    fn addresses_that_would_break_a_command_are_rejected() {
         for text in [
             "",
             "ada",
@@ -200,7 +212,7 @@ mod tests {
             "ada@[]",
             "ada@exam>ple.org",
         ] {
-            assert!(Address::parse(text).is_err(), "{text:?} was taken");
+            assert!(Address::parse(text).is_err(), "{text:?} was accepted");
         }
         let long = format!("{}@example.org", "a".repeat(65));
         let error = Address::parse(&long).expect_err("65 bytes before the @");
@@ -208,12 +220,12 @@ mod tests {
     }
 
     #[test]
-    fn hello_names() {
+    fn hello_names_are_validated() {
         for text in ["mail.example.org", "[192.0.2.1]", "localhost"] {
             assert!(HelloName::parse(text).is_ok(), "{text:?}");
         }
         for text in ["", "a b", "a\r\nMAIL FROM:<>", "a\n", "a\0", "ż.example"] {
-            assert!(HelloName::parse(text).is_err(), "{text:?} was taken");
+            assert!(HelloName::parse(text).is_err(), "{text:?} was accepted");
         }
     }
 }

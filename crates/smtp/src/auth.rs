@@ -1,4 +1,4 @@
-//! Login by AUTH PLAIN or LOGIN.
+//! Login with AUTH PLAIN or AUTH LOGIN (RFC 4954).
 
 use std::time::Duration;
 
@@ -7,19 +7,20 @@ use secrecy::ExposeSecret;
 
 use crate::{
     capabilities::Capabilities,
-    dial::expect_positive,
     endpoint::Credentials,
-    error::{Phase, SmtpError, Trouble},
+    error::{ErrorKind, Phase, SmtpError, expect_positive},
     redaction::{Redaction, plain_response},
     reply::Reply,
     wire::Wire,
 };
 
-/// "Go on with the login" (RFC 4954 §4).
+/// Reply that continues a login (RFC 4954 §4).
 const CHALLENGE: u16 = 334;
 
-/// Logs in by what the server offers, PLAIN first: it is one round trip, LOGIN three. From here on the server has the secret,
-/// and may echo it.
+/// Logs in with a mechanism that the server offers. PLAIN is preferred: one round trip instead of
+/// three.
+///
+/// Replies are redacted from here on, because the server may echo the secret.
 pub(crate) async fn log_in(
     wire: &mut Wire,
     credentials: &Credentials,
@@ -32,13 +33,13 @@ pub(crate) async fn log_in(
     } else if offered.auth_login {
         login(wire, credentials, limit).await?
     } else {
-        return Err(SmtpError::new(Phase::Auth, Trouble::AuthMissing));
+        return Err(SmtpError::new(Phase::Auth, ErrorKind::AuthMissing));
     };
     expect_positive(Phase::Auth, reply).map(drop)
 }
 
-/// Some servers ignore the initial response and ask for it with a challenge, as if there had been none (RFC 4954 §4). It is
-/// sent again once.
+/// Logs in with PLAIN. Some servers ignore the initial response and request it with a challenge
+/// (RFC 4954 §4); it is then sent once more.
 async fn plain(wire: &mut Wire, credentials: &Credentials, limit: Duration) -> Result<Reply, SmtpError> {
     let secret = credentials.secret.expose_secret();
     let response = STANDARD.encode(plain_response(&credentials.user, secret));
@@ -53,9 +54,9 @@ async fn login(wire: &mut Wire, credentials: &Credentials, limit: Duration) -> R
     let user = STANDARD.encode(&credentials.user);
     let secret = STANDARD.encode(credentials.secret.expose_secret());
     let mut reply = wire.command(Phase::Auth, limit, &["AUTH LOGIN"]).await?;
-    for answer in [user, secret] {
+    for response in [user, secret] {
         expect_challenge(reply)?;
-        reply = wire.command(Phase::Auth, limit, &[&answer]).await?;
+        reply = wire.command(Phase::Auth, limit, &[&response]).await?;
     }
     Ok(reply)
 }

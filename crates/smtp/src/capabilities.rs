@@ -1,34 +1,35 @@
-//! What a server offers in its reply to EHLO.
+//! Extensions that a server offers in its reply to EHLO.
 
 use crate::reply::Reply;
 
-/// The extensions that matter to a sender. A server that only knows HELO offers none.
+/// Extensions that a client uses. A server that only knows HELO offers none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Several commands in one write.
+    /// PIPELINING: several commands in one write (RFC 2920).
     pub pipelining: bool,
-    /// Bodies with bytes beyond ASCII. Without it, encode as quoted-printable or base64.
+    /// 8BITMIME: messages with 8-bit bytes (RFC 6152). Without it, encode as quoted-printable or
+    /// base64.
     pub eight_bit_mime: bool,
-    /// Addresses beyond ASCII.
+    /// SMTPUTF8: non-ASCII addresses (RFC 6531).
     pub smtputf8: bool,
-    /// TLS within the conversation.
+    /// STARTTLS (RFC 3207).
     pub starttls: bool,
-    /// Whether SIZE is understood.
+    /// SIZE: the size of a message in MAIL (RFC 1870).
     pub size: bool,
-    /// The largest message taken, where the server says so.
+    /// Maximum size of a message in bytes, if the server gives one.
     pub max_size: Option<u64>,
-    /// Login by AUTH PLAIN.
+    /// AUTH PLAIN (RFC 4616).
     pub auth_plain: bool,
-    /// Login by AUTH LOGIN.
+    /// AUTH LOGIN.
     pub auth_login: bool,
 }
 
 impl Capabilities {
-    /// Reads the keywords, in upper or lower case, of a positive reply to EHLO.
+    /// Parses the keywords of a positive reply to EHLO, in upper or lower case.
     pub(crate) fn parse(ehlo: &Reply) -> Self {
         let mut offered = Self::default();
         for line in ehlo.lines().skip(1) {
-            // AUTH=LOGIN is what servers wrote before the RFC, and some still do.
+            // AUTH=LOGIN is a form from before the RFC that some servers still send.
             let mut words = line.split([' ', '\t', '=']).filter(|word| !word.is_empty());
             if let Some(keyword) = words.next() {
                 offered.add(&keyword.to_ascii_uppercase(), words);
@@ -49,7 +50,7 @@ impl Capabilities {
         }
     }
 
-    /// `SIZE 0` and a bare `SIZE` mean: no fixed limit.
+    /// Reads the parameter of SIZE. `SIZE 0` and a bare `SIZE` mean no fixed limit.
     fn add_size(&mut self, number: Option<&str>) {
         self.size = true;
         self.max_size = number.and_then(|number| number.parse().ok()).filter(|&bytes| bytes > 0);
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn keywords_in_either_case() {
+    fn keywords_are_parsed_in_either_case() {
         let all = Capabilities {
             pipelining: true,
             eight_bit_mime: true,
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_lines() {
+    fn unusual_lines_are_parsed() {
         assert_eq!(parse(&["250 PIPELINING"]), Capabilities::default());
         assert!(parse(&["250-mx", "250 AUTH=LOGIN"]).auth_login);
         for line in ["250 SIZE", "250 SIZE 0", "250 SIZE many"] {

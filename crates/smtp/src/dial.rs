@@ -1,4 +1,4 @@
-//! From an endpoint to a connection that is ready for mail: connect, greet, TLS, login.
+//! Opening of a connection: TCP, TLS, greeting, EHLO, login.
 
 use std::{future::Future, io, net::SocketAddr, time::Duration};
 
@@ -10,19 +10,18 @@ use tokio::{
 use crate::{
     auth::log_in,
     capabilities::Capabilities,
-    endpoint::{Endpoint, Security},
-    error::{Phase, SmtpError, Trouble},
-    reply::Reply,
+    endpoint::{ConnectionSecurity, Endpoint},
+    error::{ErrorKind, Phase, SmtpError, expect_positive},
     stream::Stream,
     tls::TlsClient,
     wire::Wire,
 };
 
-/// Bytes that the kernel may hold unsent before a write waits.
+/// Maximum number of unsent bytes that the kernel buffers before a write blocks.
 #[cfg(any(target_os = "android", target_os = "linux"))]
-const UNSENT: u32 = 64 * 1024;
+const MAX_UNSENT: u32 = 64 * 1024;
 
-/// Opens a connection and goes through everything before the first MAIL.
+/// Opens a connection and completes all steps before the first MAIL.
 pub(crate) async fn dial(endpoint: &Endpoint) -> Result<(Wire, Capabilities), SmtpError> {
     let tcp = within(
         Phase::Connect,
@@ -31,15 +30,15 @@ pub(crate) async fn dial(endpoint: &Endpoint) -> Result<(Wire, Capabilities), Sm
     )
     .await?;
     let (mut wire, offered) = match &endpoint.security {
-        Security::ImplicitTls(tls) => {
+        ConnectionSecurity::ImplicitTls(tls) => {
             let stream = start_tls(endpoint, tls, tcp).await?;
             greet(endpoint, Wire::new(stream)).await?
         }
-        Security::StartTls(tls) => {
+        ConnectionSecurity::StartTls(tls) => {
             let (wire, offered) = greet(endpoint, Wire::new(Stream::Plain(tcp))).await?;
             upgrade(endpoint, tls, wire, &offered).await?
         }
-        Security::None => greet(endpoint, Wire::new(Stream::Plain(tcp))).await?,
+        ConnectionSecurity::None => greet(endpoint, Wire::new(Stream::Plain(tcp))).await?,
     };
     if let Some(credentials) = &endpoint.credentials {
         log_in(&mut wire, credentials, &offered, endpoint.limits.command).await?;
@@ -50,40 +49,45 @@ pub(crate) async fn dial(endpoint: &Endpoint) -> Result<(Wire, Capabilities), Sm
 async fn within<T>(
     phase: Phase,
     limit: Duration,
-    work: impl Future<Output = Result<T, Trouble>>,
+    work: impl Future<Output = Result<T, ErrorKind>>,
 ) -> Result<T, SmtpError> {
-    timeout(limit, work).await.unwrap_or(Err(Trouble::Timeout(limit))).map_err(|trouble| SmtpError::new(phase, trouble))
+    timeout(limit, work).await.unwrap_or(Err(ErrorKind::Timeout(limit))).map_err(|kind| SmtpError::new(phase, kind))
 }
 
-/// Opens a connection, without a word on it: for other protocols too.
+/// Opens a TCP connection. Other protocols use this too.
 ///
-/// Tries each address of the host; the time left is shared out, so that one that does not answer leaves some to the next.
-pub async fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream, Trouble> {
+/// Tries the addresses of the host one after another. The remaining time is divided between the
+/// remaining addresses, so that an unreachable one leaves time for the next.
+///
+/// # Errors
+/// Returns the error of the last address, or of the name lookup.
+pub async fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream, ErrorKind> {
     let end = Instant::now() + limit;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let addresses: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
-    let mut trouble = Trouble::Io(io::Error::other("the host has no address"));
+    let mut last_error = ErrorKind::Io(io::Error::other("the host has no address"));
     for (tried, &address) in addresses.iter().enumerate() {
         let left = end.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
-        trouble = match timeout(share, TcpStream::connect(address)).await {
+        last_error = match timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(tcp)) => {
                 tcp.set_nodelay(true)?;
-                hold_little(&tcp);
+                limit_unsent(&tcp);
                 return Ok(tcp);
             }
-            Ok(Err(error)) => Trouble::Io(error),
-            Err(_) => Trouble::Timeout(limit),
+            Ok(Err(error)) => ErrorKind::Io(error),
+            Err(_) => ErrorKind::Timeout(limit),
         };
     }
-    Err(trouble)
+    Err(last_error)
 }
 
-/// Lets the kernel hold at most about a block that has not left: else megabytes of a message would count as written, and
-/// the hook would run, long before the server has them. Without it everything else stays as it is.
-fn hold_little(tcp: &TcpStream) {
+/// Limits the unsent bytes in the kernel to about one block. Otherwise megabytes of a message count
+/// as written, and the hook runs, long before the server has them. A failure is ignored, because
+/// nothing else depends on the limit.
+fn limit_unsent(tcp: &TcpStream) {
     #[cfg(any(target_os = "android", target_os = "linux"))]
-    let _ = socket2::SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT);
+    let _ = socket2::SockRef::from(tcp).set_tcp_notsent_lowat(MAX_UNSENT);
     #[cfg(not(any(target_os = "android", target_os = "linux")))]
     let _ = tcp;
 }
@@ -94,7 +98,7 @@ async fn start_tls(endpoint: &Endpoint, tls: &TlsClient, tcp: TcpStream) -> Resu
     Ok(Stream::Tls(Box::new(stream)))
 }
 
-/// Waits for the greeting and says EHLO.
+/// Waits for the greeting and sends EHLO.
 async fn greet(endpoint: &Endpoint, mut wire: Wire) -> Result<(Wire, Capabilities), SmtpError> {
     let greeting = wire.reply(Phase::Greeting, endpoint.limits.greeting).await?;
     expect_positive(Phase::Greeting, greeting)?;
@@ -102,7 +106,7 @@ async fn greet(endpoint: &Endpoint, mut wire: Wire) -> Result<(Wire, Capabilitie
     Ok((wire, offered))
 }
 
-/// STARTTLS and EHLO again: nothing that was learnt or read before TLS counts after it.
+/// Sends STARTTLS, and EHLO again: nothing received before TLS counts after it (RFC 3207 §4.2).
 async fn upgrade(
     endpoint: &Endpoint,
     tls: &TlsClient,
@@ -111,22 +115,22 @@ async fn upgrade(
 ) -> Result<(Wire, Capabilities), SmtpError> {
     let phase = Phase::StartTls;
     if !offered.starttls {
-        return Err(SmtpError::new(phase, Trouble::StartTlsMissing));
+        return Err(SmtpError::new(phase, ErrorKind::StartTlsMissing));
     }
     let reply = wire.command(phase, endpoint.limits.command, &["STARTTLS"]).await?;
     expect_positive(phase, reply)?;
-    if !wire.is_quiet() {
-        return Err(SmtpError::new(phase, Trouble::PlainAfterStartTls));
+    if !wire.is_drained() {
+        return Err(SmtpError::new(phase, ErrorKind::PlainAfterStartTls));
     }
     let Stream::Plain(tcp) = wire.into_stream() else {
-        return Err(SmtpError::new(phase, Trouble::StartTlsMissing));
+        return Err(SmtpError::new(phase, ErrorKind::StartTlsMissing));
     };
     let mut wire = Wire::new(start_tls(endpoint, tls, tcp).await?);
     let offered = hello(endpoint, &mut wire).await?;
     Ok((wire, offered))
 }
 
-/// EHLO, and HELO with a server that does not know it.
+/// Sends EHLO, or HELO if the server does not know EHLO.
 async fn hello(endpoint: &Endpoint, wire: &mut Wire) -> Result<Capabilities, SmtpError> {
     const UNKNOWN: [u16; 2] = [500, 502];
     let name = endpoint.hello_name.as_str();
@@ -139,9 +143,4 @@ async fn hello(endpoint: &Endpoint, wire: &mut Wire) -> Result<Capabilities, Smt
     }
     let reply = expect_positive(Phase::Ehlo, reply)?;
     Ok(Capabilities::parse(&reply))
-}
-
-/// The reply, if it is positive (2yz).
-pub(crate) fn expect_positive(phase: Phase, reply: Reply) -> Result<Reply, SmtpError> {
-    if reply.is_positive() { Ok(reply) } else { Err(SmtpError::new(phase, reply)) }
 }

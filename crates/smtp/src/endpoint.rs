@@ -1,4 +1,4 @@
-//! A server to send through, and how.
+//! SMTP server and how to connect to it.
 
 use secrecy::SecretString;
 
@@ -7,44 +7,45 @@ use crate::{address::HelloName, limits::TimeLimits, tls::TlsClient};
 /// Everything needed to open a session.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// A name or an address, without a port.
+    /// Host name or IP address, without a port.
     pub host: String,
-    /// 465 for implicit TLS, 587 for STARTTLS, 25 between servers.
+    /// Port: usually 465 for implicit TLS, 587 for STARTTLS, 25 between servers.
     pub port: u16,
-    /// How the conversation is protected.
-    pub security: Security,
-    /// The login, if the server wants one.
+    /// Encryption of the connection.
+    pub security: ConnectionSecurity,
+    /// Login, if the server requires one.
     pub credentials: Option<Credentials>,
-    /// What we call ourselves.
+    /// Client name in EHLO.
     pub hello_name: HelloName,
-    /// How long each phase may take.
+    /// Time limit of each phase.
     pub limits: TimeLimits,
 }
 
-/// How a conversation is protected. There is no "TLS if offered": that protects from nobody.
+/// Encryption of a connection. There is no opportunistic TLS, because an active attacker can strip
+/// it.
 #[derive(Clone, Debug)]
-pub enum Security {
+pub enum ConnectionSecurity {
     /// TLS from the first byte, as on port 465.
     ImplicitTls(TlsClient),
-    /// STARTTLS, without which nothing is sent.
+    /// STARTTLS. Nothing is sent if the server does not offer it.
     StartTls(TlsClient),
-    /// Plain text, the login too: for a server on this machine or a private network.
+    /// No encryption, not even of the login. For a server on this machine or in a private network.
     None,
 }
 
-/// A user and a secret, which is never shown.
+/// User name and secret; `Debug` omits the secret.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// The user's name.
+    /// User name.
     pub user: String,
-    /// The password or key.
+    /// Password or key.
     pub secret: SecretString,
 }
 
 impl Endpoint {
-    /// No login, default limits; the fields are there to be set.
+    /// Creates an endpoint without a login and with default limits. Set the fields to change them.
     #[must_use]
-    pub fn new(host: impl Into<String>, port: u16, security: Security) -> Self {
+    pub fn new(host: impl Into<String>, port: u16, security: ConnectionSecurity) -> Self {
         Self {
             host: host.into(),
             port,
@@ -57,7 +58,7 @@ impl Endpoint {
 }
 
 impl Credentials {
-    /// A user and a secret.
+    /// Creates credentials from a user name and a secret.
     pub fn new(user: impl Into<String>, secret: impl Into<String>) -> Self {
         Self { user: user.into(), secret: SecretString::from(secret.into()) }
     }
@@ -68,8 +69,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_not_shown() {
-        let mut endpoint = Endpoint::new("localhost", 25, Security::None);
+    fn debug_output_omits_the_secret() {
+        let mut endpoint = Endpoint::new("localhost", 25, ConnectionSecurity::None);
         endpoint.credentials = Some(Credentials::new("ada", "hunter2"));
         let shown = format!("{endpoint:?}");
         assert!(shown.contains("ada") && !shown.contains("hunter2"), "{shown}");

@@ -1,4 +1,4 @@
-//! Errors one can ask questions.
+//! Errors of a session, with methods that classify them.
 
 use std::{fmt, io, time::Duration};
 
@@ -7,33 +7,32 @@ use thiserror::Error;
 use crate::{
     refusal::Refusal,
     reply::{BadReply, Reply},
-    wire::CLOSING,
 };
 
-/// Where in the conversation something happened.
+/// Step of an SMTP session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Name lookup and TCP connection.
     Connect,
-    /// The TLS handshake.
+    /// TLS handshake.
     Tls,
-    /// The server's greeting.
+    /// Greeting of the server.
     Greeting,
     /// EHLO or HELO.
     Ehlo,
-    /// The STARTTLS command.
+    /// STARTTLS.
     StartTls,
-    /// The login.
+    /// AUTH.
     Auth,
     /// MAIL FROM.
     Mail,
     /// RCPT TO.
     Rcpt,
-    /// DATA, until the server says go on.
+    /// DATA and the reply to it.
     Data,
-    /// The message itself.
+    /// Message text.
     Body,
-    /// The final dot and the reply to it.
+    /// Final dot and the reply to it.
     Dot,
     /// RSET.
     Rset,
@@ -41,77 +40,78 @@ pub enum Phase {
     Quit,
 }
 
-/// Trouble with a connection, and the phase it was in.
+/// Error of a session and the phase in which it occurred.
 ///
-/// Unless [`SmtpError::is_in_doubt`], nothing was sent: the mail may be tried again on another connection.
+/// Unless [`SmtpError::is_in_doubt`], nothing was sent, and the mail may be retried on another
+/// connection.
 #[derive(Debug)]
 pub struct SmtpError {
     phase: Phase,
-    trouble: Trouble,
+    kind: ErrorKind,
     in_doubt: bool,
 }
 
-/// What went wrong.
+/// Kind of an [`SmtpError`].
 #[derive(Debug, Error)]
-pub enum Trouble {
+pub enum ErrorKind {
     /// The network or TLS failed.
     #[error("{0}")]
     Io(#[from] io::Error),
     /// The server closed the connection.
     #[error("the server closed the connection")]
     Closed,
-    /// The phase's time limit ran out.
-    #[error("nothing within the limit of {0:?}")]
+    /// The time limit of the phase was exceeded.
+    #[error("timed out after {0:?}")]
     Timeout(Duration),
-    /// The server refused to go on, or said 421 and is closing.
-    #[error("the server said {0}")]
+    /// The server refused with a 4yz or 5yz reply, which includes 421 (closing).
+    #[error("the server replied {0}")]
     Refused(Refusal),
-    /// The server sent what is no reply, or a reply that does not answer the command.
+    /// The server sent a malformed reply, or one that does not fit the command.
     #[error("the server sent an unexpected reply: {0}")]
     Unexpected(String),
-    /// The server lost step with an envelope that had been said with the message before it.
-    #[error("the server did not take an envelope that was said ahead: {0}")]
-    OutOfStep(String),
-    /// A reply longer than any server has a reason for.
-    #[error("the server's reply does not end")]
+    /// The server rejected an envelope that was pipelined with the previous message.
+    #[error("the server rejected a pipelined envelope: {0}")]
+    PipeliningRejected(String),
+    /// A reply exceeded the maximum length.
+    #[error("the reply of the server is too long")]
     ReplyTooLong,
-    /// The host's name can't be checked against a certificate.
+    /// The host is not a name or address that a certificate can be checked against.
     #[error("{0:?} is not a host name or address")]
     BadHost(String),
     /// TLS is required, and the server does not offer it.
     #[error("TLS is required, and the server does not offer STARTTLS")]
     StartTlsMissing,
-    /// Plain bytes followed the reply to STARTTLS: somebody between us and the server is at work.
+    /// Plain bytes followed the reply to STARTTLS, a sign of an injection attack.
     #[error("the server sent plain text after STARTTLS")]
     PlainAfterStartTls,
-    /// There are credentials, and the server offers neither PLAIN nor LOGIN.
+    /// Credentials are set, and the server offers neither AUTH PLAIN nor AUTH LOGIN.
     #[error("a login is configured, and the server offers neither AUTH PLAIN nor LOGIN")]
     AuthMissing,
-    /// The message is larger than the server takes.
-    #[error("the message has {size} bytes, and the server takes {limit}")]
+    /// The message is larger than the limit of the server.
+    #[error("the message has {size} bytes, and the server accepts at most {limit}")]
     TooBig {
-        /// Bytes of the message.
+        /// Size of the message in bytes.
         size: u64,
-        /// The server's SIZE.
+        /// Limit of the server in bytes (SIZE).
         limit: u64,
     },
-    /// An address that only a server with SMTPUTF8 takes.
+    /// An address requires SMTPUTF8, and the server does not offer it.
     #[error("{0} is not ASCII, and the server does not offer SMTPUTF8")]
     SmtpUtf8Missing(String),
-    /// A message with 8-bit bytes that only a server with 8BITMIME takes.
+    /// The message has 8-bit bytes, and the server does not offer 8BITMIME.
     #[error("the message has bytes beyond ASCII, and the server does not offer 8BITMIME")]
     EightBitMissing,
-    /// The hook before the commit point said no; the connection was closed without the final dot.
-    #[error("given up before the final dot")]
+    /// The hook returned `Abort`. The connection was closed without the final dot.
+    #[error("aborted before the final dot")]
     Aborted,
-    /// An earlier conversation on this session did not end as it should.
-    #[error("this session can't be used again")]
+    /// An earlier transaction of this session did not end properly.
+    #[error("the session can't be used again")]
     NotReusable,
 }
 
 impl Phase {
-    /// One lower-case word, the same in every record: `connect`, `tls`, `greeting`, `ehlo`, `starttls`, `auth`, `mail`,
-    /// `rcpt`, `data`, `body`, `dot`, `rset`, `quit`.
+    /// Name of the phase in logs and records: `connect`, `tls`, `greeting`, `ehlo`, `starttls`,
+    /// `auth`, `mail`, `rcpt`, `data`, `body`, `dot`, `rset`, `quit`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -133,77 +133,83 @@ impl Phase {
 }
 
 impl SmtpError {
-    /// Trouble before the commit point, as sessions make it; open to tests of what is made of it.
+    /// Creates an error before the commit point. Public for tests of code that handles errors.
     #[must_use]
-    pub fn new(phase: Phase, trouble: impl Into<Trouble>) -> Self {
-        Self { phase, trouble: trouble.into(), in_doubt: false }
+    pub fn new(phase: Phase, kind: impl Into<ErrorKind>) -> Self {
+        Self { phase, kind: kind.into(), in_doubt: false }
     }
 
-    /// The same after the commit point.
+    /// Marks the error as one after the commit point: the mail is in doubt.
     #[must_use]
     pub fn after_commit(self) -> Self {
         Self { in_doubt: true, ..self }
     }
 
-    /// Where it happened.
+    /// Phase in which the error occurred.
     #[must_use]
     pub fn phase(&self) -> Phase {
         self.phase
     }
 
-    /// What went wrong.
+    /// Kind of the error.
     #[must_use]
-    pub fn trouble(&self) -> &Trouble {
-        &self.trouble
+    pub fn kind(&self) -> &ErrorKind {
+        &self.kind
     }
 
-    /// The reply by which the server refused, if it did.
+    /// Reply with which the server refused, if it did.
     #[must_use]
     pub fn reply(&self) -> Option<&Refusal> {
-        match &self.trouble {
-            Trouble::Refused(reply) => Some(reply),
+        match &self.kind {
+            ErrorKind::Refused(reply) => Some(reply),
             _ => None,
         }
     }
 
-    /// Whether a time limit ran out.
+    /// Whether a time limit was exceeded.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        matches!(self.trouble, Trouble::Timeout(_))
+        matches!(self.kind, ErrorKind::Timeout(_))
     }
 
-    /// Whether the connection ended or is of no use any more, or the server said 421 and is closing it. On a session that
-    /// had been idle this may mean no more than that it was idle for too long.
+    /// Whether the connection ended, is unusable, or is being closed by the server (421). On a
+    /// session that was idle, it may only mean that the server closed the idle connection.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        match &self.trouble {
-            Trouble::Io(_) | Trouble::Closed | Trouble::OutOfStep(_) => true,
-            Trouble::Refused(reply) => reply.code == CLOSING,
+        match &self.kind {
+            ErrorKind::Io(_) | ErrorKind::Closed | ErrorKind::PipeliningRejected(_) => true,
+            ErrorKind::Refused(reply) => reply.is_closing(),
             _ => false,
         }
     }
 
-    /// Whether the hook before the commit point said no.
+    /// Whether the hook before the commit point returned `Abort`.
     #[must_use]
     pub fn is_aborted(&self) -> bool {
-        matches!(self.trouble, Trouble::Aborted)
+        matches!(self.kind, ErrorKind::Aborted)
     }
 
-    /// Whether the message and its final dot had left, so that it can't be known if it was accepted.
+    /// Whether the final dot may have been sent, so that it is unknown whether the server accepted
+    /// the mail.
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {
         self.in_doubt
     }
 
-    /// Whether the mail surely did not go out.
+    /// Whether the mail was certainly not sent.
     #[must_use]
     pub fn nothing_sent(&self) -> bool {
         !self.in_doubt
     }
 }
 
-impl From<Reply> for Trouble {
-    /// A reply other than the one that was asked for.
+/// Returns the reply if it is positive (2yz), an error otherwise.
+pub(crate) fn expect_positive(phase: Phase, reply: Reply) -> Result<Reply, SmtpError> {
+    if reply.is_positive() { Ok(reply) } else { Err(SmtpError::new(phase, reply)) }
+}
+
+impl From<Reply> for ErrorKind {
+    /// Converts a reply other than the expected one.
     fn from(reply: Reply) -> Self {
         match Refusal::of(reply) {
             Ok(refusal) => Self::Refused(refusal),
@@ -212,13 +218,11 @@ impl From<Reply> for Trouble {
     }
 }
 
-impl From<BadReply> for Trouble {
+impl From<BadReply> for ErrorKind {
     fn from(bad: BadReply) -> Self {
         match bad {
             BadReply::Syntax(line) => Self::Unexpected(format!("{line:?}")),
-            BadReply::Mixed(refusal, code) => {
-                Self::Unexpected(format!("its lines have the codes {refusal} and {code}"))
-            }
+            BadReply::Mixed(refusal, code) => Self::Unexpected(format!("lines with the codes {refusal} and {code}")),
             BadReply::TooLong => Self::ReplyTooLong,
         }
     }
@@ -232,9 +236,9 @@ impl fmt::Display for Phase {
 
 impl fmt::Display for SmtpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.phase, self.trouble)?;
+        write!(f, "{}: {}", self.phase, self.kind)?;
         if self.in_doubt {
-            f.write_str("; it can't be known whether the mail was accepted")?;
+            f.write_str("; it is unknown whether the mail was accepted")?;
         }
         Ok(())
     }
@@ -242,8 +246,8 @@ impl fmt::Display for SmtpError {
 
 impl std::error::Error for SmtpError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.trouble {
-            Trouble::Io(error) => error.source(),
+        match &self.kind {
+            ErrorKind::Io(error) => error.source(),
             _ => None,
         }
     }

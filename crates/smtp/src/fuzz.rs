@@ -1,4 +1,4 @@
-//! What servers say, made by chance: replies and the keywords of EHLO.
+//! Fuzz tests of the parsers of replies and EHLO keywords.
 
 use postroom_testkit::fuzz::{Case, Fuzz};
 
@@ -24,23 +24,26 @@ const REPLIES: [&str; 12] = [
 ];
 
 const EHLOS: [&str; 6] = [
-    "250-mx\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-STARTTLS\r\n250-SIZE 1000\r\n250-AUTH PLAIN LOGIN\r\n250 HELP\r\n",
-    "250-smtp.example.org Hello [192.0.2.1]\r\n250-SIZE 52428800\r\n250-8BITMIME\r\n250-AUTH=LOGIN PLAIN\r\n250 CHUNKING\r\n",
+    "250-mx\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-STARTTLS\r\n250-SIZE 1000\r\n\
+     250-AUTH PLAIN LOGIN\r\n250 HELP\r\n",
+    "250-smtp.example.org Hello [192.0.2.1]\r\n250-SIZE 52428800\r\n250-8BITMIME\r\n\
+     250-AUTH=LOGIN PLAIN\r\n250 CHUNKING\r\n",
     "250 mx\r\n",
     "250-mx\r\n250-size\r\n250-starttls\r\n250 pipelining\r\n",
     "250-mx\r\n250-SIZE 0\r\n250 AUTH\tCRAM-MD5\tXOAUTH2\r\n",
     "250-mx\r\n250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n250 REQUIRETLS\r\n",
 ];
 
-/// How the bytes are understood when they arrive in pieces that `size` chooses: all replies, or those before the first fault.
+/// Parses bytes that arrive in pieces of sizes from `size`. Returns the replies before the first
+/// error, and the error.
 fn replies(bytes: &[u8], mut size: impl FnMut() -> usize) -> (Vec<Reply>, Option<BadReply>) {
     let (mut buffer, mut all, mut rest) = (ReplyBuffer::new(), Vec::new(), bytes);
     while !rest.is_empty() {
-        let room = buffer.room();
-        assert!(!room.is_empty(), "the buffer is full and asks for more");
-        let count = size().clamp(1, rest.len().min(room.len()));
-        room[..count].copy_from_slice(&rest[..count]);
-        buffer.filled(count);
+        let free = buffer.unfilled();
+        assert!(!free.is_empty(), "the buffer is full and needs more bytes");
+        let count = size().clamp(1, rest.len().min(free.len()));
+        free[..count].copy_from_slice(&rest[..count]);
+        buffer.advance(count);
         rest = &rest[count..];
         loop {
             match buffer.next() {
@@ -53,8 +56,8 @@ fn replies(bytes: &[u8], mut size: impl FnMut() -> usize) -> (Vec<Reply>, Option
     (all, None)
 }
 
-/// A reply as a server would say it.
-fn said(reply: &Reply) -> String {
+/// Formats a reply as a server writes it.
+fn as_written(reply: &Reply) -> String {
     let lines: Vec<&str> = reply.lines().collect();
     let line = |(number, line): (usize, &&str)| {
         let sign = if number + 1 < lines.len() { '-' } else { ' ' };
@@ -70,21 +73,21 @@ fn reply() {
         let bytes = case.bytes();
         let whole = replies(&bytes, || usize::MAX);
         let pieces = replies(&bytes, || 1 + case.below(97));
-        assert_eq!(whole, pieces, "the size of the pieces changes what is understood");
+        assert_eq!(whole, pieces, "the size of the pieces changes the result");
         whole.0.iter().for_each(check_reply);
     });
 }
 
 fn check_reply(reply: &Reply) {
     assert!((200..600).contains(&reply.code), "{reply:?}");
-    // A byte that is not UTF-8 is replaced by three; the line that goes beyond the limit is refused.
+    // Each invalid byte becomes three bytes. A line beyond the limit is rejected.
     let length: usize = reply.lines().map(|line| line.len() + 1).sum();
     assert!(length <= 4 * 32 * 1024, "a reply of {length} bytes");
     assert!(reply.enhanced.is_none_or(|enhanced| enhanced.class == reply.code / 100), "{reply:?}");
     let kinds = [reply.is_positive(), reply.is_intermediate(), reply.is_transient(), reply.is_permanent()];
     assert_eq!(kinds.iter().filter(|is_so| **is_so).count(), 1, "{reply:?}");
-    assert!(!reply.to_string().contains('\n'), "shown in more than one line: {reply}");
-    let again = said(reply);
+    assert!(!reply.to_string().contains('\n'), "displayed in more than one line: {reply}");
+    let again = as_written(reply);
     if length <= 16 * 1024 && again.lines().all(|line| line.len() < 4_000) {
         assert_eq!(replies(again.as_bytes(), || usize::MAX), (vec![reply.clone()], None), "{again:?}");
     }
@@ -125,14 +128,14 @@ fn check_capabilities(reply: &Reply) {
         (offered.auth_plain, "PLAIN"),
         (offered.auth_login, "LOGIN"),
     ] {
-        assert!(!offers || words.contains(word), "{word} is taken from {words:?}");
+        assert!(!offers || words.contains(word), "{word} is not in {words:?}");
     }
     assert!(offered.size || offered.max_size.is_none(), "{offered:?}");
     assert_ne!(offered.max_size, Some(0));
     assert_eq!(parsed(&printed(&offered)), offered);
 }
 
-/// The reply of a server that offers just that.
+/// EHLO reply of a server that offers exactly these extensions.
 fn printed(offered: &Capabilities) -> String {
     let size = offered.max_size.map_or_else(|| "SIZE".to_owned(), |bytes| format!("SIZE {bytes}"));
     let lines = [
@@ -151,5 +154,5 @@ fn printed(offered: &Capabilities) -> String {
 fn parsed(text: &str) -> Capabilities {
     let mut lines = ReplyLines::default();
     let reply = text.lines().find_map(|line| lines.push(line.as_bytes()).expect("a line"));
-    Capabilities::parse(&reply.expect("a whole reply"))
+    Capabilities::parse(&reply.expect("a complete reply"))
 }

@@ -1,4 +1,4 @@
-//! The caller's word before the commit point, run beside the conversation.
+//! Hook of the caller before the commit point, run concurrently with the transaction.
 
 use std::{
     future::{Future, poll_fn},
@@ -6,20 +6,20 @@ use std::{
     task::{Context, Poll},
 };
 
-/// What the hook says: send the final dot or don't.
+/// Decision of the hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Commit {
-    /// The mail may go out.
+    /// Send the final dot.
     Proceed,
-    /// Close the connection without the final dot; the mail does not go out.
+    /// Close the connection without the final dot. The mail is not sent.
     Abort,
 }
 
-/// A hook that may have started, and its decision.
+/// The hook and its decision.
 pub(crate) struct Hook<'a, F> {
     future: Pin<&'a mut F>,
     decision: Option<Commit>,
-    /// Whether it may run beside the conversation at all.
+    /// Whether the hook may run before the whole message was written.
     early: bool,
     started: bool,
 }
@@ -29,17 +29,17 @@ impl<'a, F: Future<Output = Commit>> Hook<'a, F> {
         Self { future, decision: None, early, started: false }
     }
 
-    /// From now on it runs beside the conversation, if it may.
+    /// Starts the hook if it may run early.
     pub(crate) fn start(&mut self) {
         self.started = self.early;
     }
 
-    /// Does this work, and lets the hook go on meanwhile.
-    pub(crate) async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
+    /// Awaits `work` and polls a started hook meanwhile.
+    pub(crate) async fn alongside<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         poll_fn(|context| {
             if self.started {
-                // Woken together: this task is polled again when either can go on.
+                // The result is stored. Both futures wake this task.
                 let _ = self.poll_decision(context);
             }
             work.as_mut().poll(context)
@@ -47,7 +47,7 @@ impl<'a, F: Future<Output = Commit>> Hook<'a, F> {
         .await
     }
 
-    /// Starts it if need be, and waits for its decision.
+    /// Waits for the decision; starts the hook if it was not started.
     pub(crate) async fn decide(&mut self) -> Commit {
         poll_fn(|context| self.poll_decision(context)).await
     }

@@ -1,29 +1,30 @@
-//! How long each phase may take.
+//! Time limits of the phases.
 
 use std::time::Duration;
 
 const MEGABYTE: f64 = 1_000_000.0;
 
-/// A time limit for each phase; running into one is an error of that phase.
+/// Time limit for each phase. Exceeding one is an error of that phase.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimeLimits {
     /// Name lookup and TCP connection, over all addresses of the host.
     pub connect: Duration,
-    /// The TLS handshake.
+    /// TLS handshake.
     pub tls: Duration,
-    /// The server's greeting.
+    /// Greeting of the server.
     pub greeting: Duration,
     /// Each reply to EHLO, STARTTLS, AUTH, MAIL, RCPT and RSET.
     pub command: Duration,
-    /// The reply to DATA, and each block of the body to be taken.
+    /// Reply to DATA, and the write of each block of the message.
     pub data: Duration,
-    /// The reply to the final dot. Too short makes duplicates: the server may be at work on the mail.
+    /// Reply to the final dot. A short limit causes duplicates: the server may still be processing
+    /// the mail.
     pub dot: Duration,
-    /// What is added to `dot` for each megabyte of the message.
+    /// Added to `dot` for each megabyte of the message.
     pub dot_per_megabyte: Duration,
-    /// The most that `dot` and its addition come to.
+    /// Maximum of `dot` plus its addition.
     pub dot_max: Duration,
-    /// The reply to QUIT, which nobody needs.
+    /// Reply to QUIT.
     pub quit: Duration,
 }
 
@@ -44,7 +45,7 @@ impl Default for TimeLimits {
 }
 
 impl TimeLimits {
-    /// The limit of the reply to the final dot of a message of so many bytes.
+    /// Limit for the reply to the final dot of a message of this size.
     #[must_use]
     pub fn after_dot(&self, bytes: usize) -> Duration {
         #[expect(clippy::cast_precision_loss, reason = "a rough share of a megabyte is enough")]
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_limit_after_the_dot_grows_with_the_message_up_to_its_end() {
+    fn the_limit_after_the_dot_grows_with_the_message_up_to_a_maximum() {
         let limits = TimeLimits::default();
         assert_eq!(limits.after_dot(0), Duration::from_secs(120));
         assert_eq!(limits.after_dot(2_000_000), Duration::from_secs(240));

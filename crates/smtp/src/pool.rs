@@ -1,4 +1,4 @@
-//! Idle sessions of one endpoint, kept for the next mail.
+//! Connection pool of one endpoint.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -10,61 +10,63 @@ use std::{
 use tokio::{runtime::Handle, sync::Notify, time::timeout};
 
 use crate::{
-    delivery::Delivery,
+    capabilities::Capabilities,
     endpoint::Endpoint,
     envelope::Envelope,
-    error::{Phase, SmtpError, Trouble},
+    error::{ErrorKind, Phase, SmtpError},
     hook::Commit,
-    lineup::{Ahead, Lineup, Soon, Waiting},
-    places::{Place, Places},
+    mail_parameters::MailSize,
+    pool_permits::{PoolPermit, PoolPermits},
+    send_report::SendReport,
     session::Session,
-    transaction::MailSize,
+    waiters::{WaitTicket, Waiter, Waiters, WaitingMail},
 };
 
-/// How long sessions are kept.
+/// Limits of a connection pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolLimits {
-    /// Mails on one connection.
+    /// Maximum number of mails on one connection.
     pub messages: u64,
-    /// Age of a connection.
+    /// Maximum age of a connection.
     pub age: Duration,
-    /// Time without a mail.
+    /// Maximum time that a connection is idle.
     pub idle: Duration,
-    /// Connections at the same time, from their dialling to their goodbye; whoever wants more waits. `None`: as many as are
-    /// asked for. See [`Pool::allow`].
+    /// Maximum number of connections at the same time, including those that are being opened or
+    /// closed. `None` means no limit. See [`Pool::set_max_connections`].
     pub connections: Option<usize>,
 }
 
-/// A mail that was taken along waits no longer for the verdict on the one before it; it goes another way.
-const TOO_LONG: Duration = Duration::from_secs(5);
+/// Maximum time that a mail whose envelope was pipelined waits for its session. After it, the mail
+/// takes another session.
+const MAX_PIPELINED_WAIT: Duration = Duration::from_secs(5);
 
-/// Sessions of one endpoint; clones share them.
+/// Pool of sessions to one endpoint; clones share them.
 #[derive(Clone, Debug)]
-pub struct Pool(Arc<Shared>);
+pub struct Pool(Arc<PoolState>);
 
 #[derive(Debug)]
-struct Shared {
+struct PoolState {
     endpoint: Endpoint,
     limits: PoolLimits,
-    lineup: Lineup,
-    places: Arc<Places>,
+    waiters: Waiters<PooledConnection, PooledSession>,
+    permits: Arc<PoolPermits>,
 }
 
-/// A session and its place among the connections.
+/// A session and its connection permit.
 #[derive(Debug)]
-pub(crate) struct Kept {
+struct PooledConnection {
     session: Session,
-    place: Place,
+    permit: PoolPermit,
 }
 
-/// A session on loan; dropped, it goes back to the pool if it can be used again.
+/// A session checked out of a pool. On drop it returns to the pool if it can be used again.
 #[derive(Debug)]
 pub struct PooledSession {
-    /// Gone only while it is dropped.
-    session: Option<Kept>,
-    /// The mail whose envelope was said with the last message: the session is its.
-    along: Option<Waiting>,
-    pool: Arc<Shared>,
+    /// `None` only during the drop.
+    session: Option<PooledConnection>,
+    /// Waiter whose envelope was pipelined with the last message. The session goes to this waiter.
+    next: Option<Waiter<PooledSession>>,
+    pool: Arc<PoolState>,
 }
 
 impl Default for PoolLimits {
@@ -74,159 +76,173 @@ impl Default for PoolLimits {
 }
 
 impl Pool {
-    /// An empty pool; nothing is connected before the first checkout.
+    /// Creates an empty pool. The first checkout opens the first connection.
     #[must_use]
     pub fn new(endpoint: Endpoint, limits: PoolLimits) -> Self {
-        let places = Arc::new(Places::new(limits.connections));
-        Self(Arc::new(Shared { endpoint, limits, lineup: Lineup::default(), places }))
+        let permits = Arc::new(PoolPermits::new(limits.connections));
+        Self(Arc::new(PoolState { endpoint, limits, waiters: Waiters::default(), permits }))
     }
 
-    /// So many connections at the same time from now on. Those beyond end when they come back. From the first call on, a
-    /// connection that failed while others stood is not tried again before the next call.
-    pub fn allow(&self, connections: usize) {
-        self.0.places.allow(connections);
+    /// Sets the maximum number of connections. Excess connections are closed when they return to
+    /// the pool.
+    ///
+    /// After the first call, if a connection cannot be opened while others are open, no more are
+    /// tried until the next call.
+    pub fn set_max_connections(&self, connections: usize) {
+        self.0.permits.set_max(connections);
     }
 
-    /// How many connections stand: greeted, encrypted, logged in, and not said goodbye to.
+    /// Number of open connections: ready for mail, or being closed.
     #[must_use]
-    pub fn standing(&self) -> usize {
-        self.0.places.standing()
+    pub fn open_connections(&self) -> usize {
+        self.0.permits.open()
     }
 
-    /// Rung whenever one more connection stands or has ended.
+    /// Notified when the number of open connections changes.
     #[must_use]
     pub fn changes(&self) -> Arc<Notify> {
-        Arc::clone(&self.0.places.changes)
+        Arc::clone(&self.0.permits.open_changes)
     }
 
-    /// The endpoint that sessions are opened to.
+    /// Endpoint of the sessions.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.0.endpoint
     }
 
-    /// A session that is ready: an idle one that the server has not closed, or a new one.
+    /// Checks out a session: an idle one that the server has not closed, or a new one. Waits if all
+    /// connections are in use.
+    ///
+    /// # Errors
+    /// Returns an error if a new connection cannot be opened.
     pub async fn checkout(&self) -> Result<PooledSession, SmtpError> {
         self.session_for(None).await
     }
 
-    /// The same for a mail. Where all connections that are allowed are in use, those who wait are served in their order, urgent ones
-    /// first, and its envelope may be said ahead, with the end of the message of a mail before it: nothing else is to be sent by this
-    /// session then.
+    /// Checks out a session for this mail.
+    ///
+    /// If all connections are in use, the mail waits: first in first out, urgent mails first. Its
+    /// envelope may be pipelined with the end of the message before it. The session must then send
+    /// this mail and no other.
+    ///
+    /// # Errors
+    /// Returns an error if a new connection cannot be opened.
     pub async fn checkout_for(
         &self,
         envelope: &Arc<Envelope>,
         message: &[u8],
         urgent: bool,
     ) -> Result<PooledSession, SmtpError> {
-        self.session_for(Some(Ahead { envelope: Arc::clone(envelope), size: MailSize::of(message), urgent })).await
+        self.session_for(Some(WaitingMail { envelope: Arc::clone(envelope), size: MailSize::of(message), urgent }))
+            .await
     }
 
-    async fn session_for(&self, ahead: Option<Ahead>) -> Result<PooledSession, SmtpError> {
-        let shared = &self.0;
+    async fn session_for(&self, mail: Option<WaitingMail>) -> Result<PooledSession, SmtpError> {
+        let state = &self.0;
         loop {
-            let mut freed = pin!(shared.places.freed.notified());
-            freed.as_mut().enable();
-            if let Some(kept) = shared.take_idle() {
-                return Ok(shared.lend(kept));
+            let mut released = pin!(state.permits.released.notified());
+            released.as_mut().enable();
+            if let Some(connection) = state.take_idle() {
+                return Ok(state.check_out(connection));
             }
-            if let Some(place) = shared.places.enter() {
-                return match Box::pin(Session::connect(&shared.endpoint)).await {
-                    Ok(session) => Ok(shared.lend(Kept { session, place: place.stands() })),
-                    Err(problem) => {
-                        place.failed();
-                        Err(problem)
+            if let Some(permit) = state.permits.try_acquire() {
+                return match Box::pin(Session::connect(&state.endpoint)).await {
+                    Ok(session) => Ok(state.check_out(PooledConnection { session, permit: permit.into_open() })),
+                    Err(error) => {
+                        permit.release_failed();
+                        Err(error)
                     }
                 };
             }
-            let mut soon = match shared.lineup.session_or_wait(ahead.clone()) {
-                Ok(kept) => {
-                    shared.put_back(kept);
+            let mut ticket = match state.waiters.take_idle_or_join(mail.clone()) {
+                Ok(connection) => {
+                    state.return_connection(connection);
                     continue;
                 }
-                Err(soon) => soon,
+                Err(ticket) => ticket,
             };
             tokio::select! {
                 biased;
-                handed = shared.handed(&mut soon) => if let Some(session) = handed { return Ok(session) },
-                () = freed => {}
+                session = state.wait_for_session(&mut ticket) => if let Some(session) = session { return Ok(session) },
+                () = released => {}
             }
-            shared.lineup.leave(soon);
+            state.waiters.leave(ticket);
         }
     }
 
-    /// How many sessions wait for a mail.
+    /// Number of idle sessions.
     #[must_use]
     pub fn idle(&self) -> usize {
-        self.0.lineup.idle()
+        self.0.waiters.idle_count()
     }
 
-    /// Says goodbye on sessions that have waited or lived too long; call it now and then when there is little to send.
-    pub fn retire_old(&self) {
-        let old = self.0.lineup.take_out(|kept| !self.0.may_wait(&kept.session));
-        old.into_iter().for_each(retire);
+    /// Closes idle sessions that exceed a limit. Call this periodically while there is little to
+    /// send.
+    pub fn close_expired(&self) {
+        let expired = self.0.waiters.extract_idle(|connection| !self.0.is_usable(&connection.session));
+        expired.into_iter().for_each(close_in_background);
     }
 
-    /// Says goodbye on every idle session, and waits for it.
+    /// Closes every idle session with QUIT and waits until they are closed.
     pub async fn close(&self) {
-        for kept in self.0.lineup.take_out(|_| true) {
-            kept.session.quit().await;
+        for connection in self.0.waiters.extract_idle(|_| true) {
+            connection.session.quit().await;
         }
     }
 
-    /// Says goodbye on idle sessions until no more connections are open than are allowed.
+    /// Closes idle sessions while there are more connections than the maximum.
     pub fn shrink(&self) {
-        while self.0.places.are_exceeded() {
-            let Some(kept) = self.0.lineup.session() else { return };
-            retire(kept);
+        while self.0.permits.is_exceeded() {
+            let Some(connection) = self.0.waiters.take_idle() else { return };
+            close_in_background(connection);
         }
     }
 }
 
-impl Shared {
-    fn take_idle(&self) -> Option<Kept> {
-        while let Some(kept) = self.lineup.session() {
-            if self.may_wait(&kept.session) && !kept.session.is_stale() {
-                return Some(kept);
+impl PoolState {
+    fn take_idle(&self) -> Option<PooledConnection> {
+        while let Some(connection) = self.waiters.take_idle() {
+            if self.is_usable(&connection.session) && !connection.session.is_stale() {
+                return Some(connection);
             }
-            retire(kept);
+            close_in_background(connection);
         }
         None
     }
 
-    fn put_back(self: &Arc<Self>, kept: Kept) {
-        if !self.may_wait(&kept.session) || self.places.are_exceeded() {
-            return retire(kept);
+    fn return_connection(self: &Arc<Self>, connection: PooledConnection) {
+        if !self.is_usable(&connection.session) || self.permits.is_exceeded() {
+            return close_in_background(connection);
         }
-        if let Some((waiting, kept)) = self.lineup.mail_or_wait(kept) {
-            waiting.hand(self.lend(kept));
+        if let Some((waiter, connection)) = self.waiters.next_or_store(connection) {
+            waiter.assign(self.check_out(connection));
         }
     }
 
-    /// The session that comes to this place; `None` where it has to be looked for anew.
-    async fn handed(&self, soon: &mut Soon) -> Option<PooledSession> {
+    /// Waits for the session of a queued mail; `None` if the caller must retry.
+    async fn wait_for_session(&self, ticket: &mut WaitTicket<PooledSession>) -> Option<PooledSession> {
         loop {
-            match timeout(TOO_LONG, &mut soon.session).await {
-                Ok(handed) => return handed.ok(),
-                Err(_) if self.lineup.waits(soon) => {}
+            match timeout(MAX_PIPELINED_WAIT, &mut ticket.session).await {
+                Ok(assigned) => return assigned.ok(),
+                Err(_) if self.waiters.is_queued(ticket) => {}
                 Err(_) => return None,
             }
         }
     }
 
-    fn lend(self: &Arc<Self>, kept: Kept) -> PooledSession {
-        PooledSession { session: Some(kept), along: None, pool: Arc::clone(self) }
+    fn check_out(self: &Arc<Self>, connection: PooledConnection) -> PooledSession {
+        PooledSession { session: Some(connection), next: None, pool: Arc::clone(self) }
     }
 
-    /// Whether a session that sends a mail may get another after it.
-    fn may_go_on(&self, session: &Session) -> bool {
+    /// Whether the next envelope may be pipelined on this session.
+    fn can_pipeline(&self, session: &Session) -> bool {
         session.is_quick()
             && session.messages() + 1 < self.limits.messages
             && session.age() < self.limits.age
-            && !self.places.are_exceeded()
+            && !self.permits.is_exceeded()
     }
 
-    fn may_wait(&self, session: &Session) -> bool {
+    fn is_usable(&self, session: &Session) -> bool {
         session.is_reusable()
             && session.messages() < self.limits.messages
             && session.age() < self.limits.age
@@ -235,62 +251,75 @@ impl Shared {
 }
 
 impl PooledSession {
-    /// Sends one mail: see [`Session::send`]. It is the one that the session was checked out for, if it was for one.
+    /// Sends one mail, as [`Session::send`] does. After [`Pool::checkout_for`] it must be the mail
+    /// of the checkout.
+    ///
+    /// # Errors
+    /// Returns an error if nothing was sent.
     pub async fn send<F>(
         &mut self,
         envelope: &Envelope,
         message: &[u8],
         before_commit: F,
-    ) -> Result<Delivery, SmtpError>
+    ) -> Result<SendReport, SmtpError>
     where
         F: Future<Output = Commit>,
     {
-        let kept = self.session.as_mut().expect("the session is taken out only while it is dropped");
-        let lineup = self.pool.may_go_on(&kept.session).then_some(&self.pool.lineup);
-        let was_opened = kept.session.is_opened();
-        let (result, along) = kept.session.send_before(envelope, message, before_commit, lineup).await;
-        if was_opened && result.as_ref().is_err_and(is_out_of_step) {
-            self.pool.lineup.leave_alone();
+        let connection = self.session.as_mut().expect("the session is present until the drop");
+        let can_pipeline = self.pool.can_pipeline(&connection.session);
+        let was_pipelined = connection.session.is_envelope_sent();
+        let mut next_waiter = None;
+        let next = |offered: &Capabilities| {
+            let (waiter, envelope) = can_pipeline.then(|| self.pool.waiters.take_next(offered)).flatten()?;
+            next_waiter = Some(waiter);
+            Some(envelope)
+        };
+        let result = connection.session.send_with_next(envelope, message, before_commit, next).await;
+        if was_pipelined && result.as_ref().is_err_and(rejects_pipelining) {
+            self.pool.waiters.pause_pipelining();
         }
-        self.along = along;
+        self.next = next_waiter.filter(|_| connection.session.is_envelope_sent());
         result
     }
 
-    /// Puts a new connection in the place of this one, which the server had closed while it was idle.
+    /// Replaces this connection, which the server closed while it was idle, by a new one.
+    ///
+    /// # Errors
+    /// Returns an error if the new connection cannot be opened.
     pub async fn renew(&mut self) -> Result<(), SmtpError> {
         let fresh = Box::pin(Session::connect(&self.pool.endpoint)).await?;
-        if let Some(kept) = &mut self.session {
-            kept.session = fresh;
+        if let Some(connection) = &mut self.session {
+            connection.session = fresh;
         }
         Ok(())
     }
 }
 
-/// Whether a server may not understand an envelope that is said ahead.
-fn is_out_of_step(error: &SmtpError) -> bool {
+/// Whether the error may mean that the server does not handle a pipelined envelope.
+fn rejects_pipelining(error: &SmtpError) -> bool {
     matches!(error.phase(), Phase::Mail | Phase::Rcpt | Phase::Data)
-        && !matches!(error.trouble(), Trouble::Refused(_) | Trouble::Aborted)
+        && !matches!(error.kind(), ErrorKind::Refused(_) | ErrorKind::Aborted)
 }
 
-/// QUIT in the background; outside a runtime the connection is just closed. Its place is free once the server has closed too:
-/// it counts connections.
-fn retire(Kept { session, place }: Kept) {
+/// Sends QUIT in the background, or only closes the connection if there is no runtime. The permit
+/// is released after the server has closed too, because the server counts connections.
+fn close_in_background(PooledConnection { session, permit }: PooledConnection) {
     if session.is_reusable()
         && let Ok(runtime) = Handle::try_current()
     {
         runtime.spawn(async move {
             session.quit().await;
-            drop(place);
+            drop(permit);
         });
     }
 }
 
 impl Drop for PooledSession {
     fn drop(&mut self) {
-        let Some(kept) = self.session.take() else { return };
-        match self.along.take() {
-            Some(waiting) => waiting.hand(self.pool.lend(kept)),
-            None => self.pool.put_back(kept),
+        let Some(connection) = self.session.take() else { return };
+        match self.next.take() {
+            Some(waiter) => waiter.assign(self.pool.check_out(connection)),
+            None => self.pool.return_connection(connection),
         }
     }
 }
@@ -299,14 +328,14 @@ impl Deref for PooledSession {
     type Target = Session;
 
     fn deref(&self) -> &Session {
-        let kept = self.session.as_ref();
-        &kept.expect("the session is taken out only while it is dropped").session
+        let connection = self.session.as_ref();
+        &connection.expect("the session is present until the drop").session
     }
 }
 
 impl DerefMut for PooledSession {
     fn deref_mut(&mut self) -> &mut Session {
-        let kept = self.session.as_mut();
-        &mut kept.expect("the session is taken out only while it is dropped").session
+        let connection = self.session.as_mut();
+        &mut connection.expect("the session is present until the drop").session
     }
 }

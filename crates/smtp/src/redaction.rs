@@ -1,4 +1,4 @@
-//! Secrets out of a server's words.
+//! Redaction of secrets in text from a server.
 
 use std::{borrow::Cow, fmt};
 
@@ -7,38 +7,38 @@ use base64::{
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
 
-/// What stands in place of a secret.
+/// Replacement of a secret.
 const MASK: &str = "***";
 
-/// Servers cut what they echo: the beginning of an encoded secret is masked from this length on. What is shorter is masked
-/// only as a word of its own, since `a` is part of most texts.
+/// Minimum length of a masked prefix, because servers may truncate an echo. A shorter secret is
+/// masked only as a separate word, since a secret such as `a` is part of most texts.
 const CUT: usize = 8;
 
-/// The secrets of a login or an account, as a server may echo them: as they are, and in base64.
+/// Secrets of a login or an account, in plain text and in base64, as a server may echo them.
 ///
-/// A server's words are redacted where they are read, so that no error, log or record can hold a secret.
+/// Text is redacted when it is read, so that no error, log line or record contains a secret.
 #[derive(Clone, Default)]
 pub struct Redaction {
     needles: Vec<Needle>,
-    /// The bytes that a needle begins with, in lower case.
+    /// Set of the first bytes of all needles, in lower case.
     first: [u64; 4],
 }
 
 #[derive(Clone)]
 struct Needle {
     bytes: Vec<u8>,
-    /// How many of the bytes must be there, from the first on.
+    /// Minimum number of leading bytes that must match.
     least: usize,
 }
 
 impl Redaction {
-    /// Masks a password, also within the response of AUTH PLAIN (RFC 4616).
+    /// Creates a redaction of a password, alone and in the response of AUTH PLAIN (RFC 4616).
     #[must_use]
     pub fn of_login(user: &str, password: &str) -> Self {
         Self::new(password, &[password, &plain_response(user, password)])
     }
 
-    /// Masks an API key.
+    /// Creates a redaction of an API key.
     #[must_use]
     pub fn of_key(key: &str) -> Self {
         Self::new(key, &[key])
@@ -55,7 +55,7 @@ impl Redaction {
         Self { needles, first }
     }
 
-    /// The text with each secret masked, in upper or lower case.
+    /// Masks each secret in the text, in upper or lower case.
     #[must_use]
     pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let (mut redacted, mut done, mut at) = (String::new(), 0, 0);
@@ -76,7 +76,7 @@ impl Redaction {
         Cow::Owned(redacted)
     }
 
-    /// Where the longest secret ends that begins here.
+    /// End of the longest secret that begins at `at`.
     fn end_of_match(&self, text: &str, at: usize) -> Option<usize> {
         let byte = text.as_bytes()[at].to_ascii_lowercase();
         if self.first[usize::from(byte >> 6)] & (1 << (byte & 63)) == 0 || !text.is_char_boundary(at) {
@@ -106,14 +106,14 @@ impl Needle {
     }
 }
 
-/// Whether no letter or digit stands on either side.
+/// Whether no letter or digit precedes or follows.
 fn is_word(text: &str, start: usize, end: usize) -> bool {
     let is_edge = |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric());
     let bytes = text.as_bytes();
     is_edge(start.checked_sub(1).and_then(|before| bytes.get(before))) && is_edge(bytes.get(end))
 }
 
-/// The response of AUTH PLAIN before it is encoded.
+/// Response of AUTH PLAIN before its base64 encoding.
 pub(crate) fn plain_response(user: &str, password: &str) -> String {
     format!("\0{user}\0{password}")
 }
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_form_of_a_password_is_masked() {
+    fn every_form_of_a_password_is_masked() {
         for password in ["hunter2", "correct horse battery", "żółw-żółw", "p\"\\'<>", "250", "x", "sesame seeds?>~"]
         {
             let redaction = Redaction::of_login("ada", password);
@@ -147,14 +147,14 @@ mod tests {
             ] {
                 assert_eq!(redaction.redact(&echo), shown, "{password:?}: {echo:?}");
             }
-            // The server cuts the line.
+            // The server truncates the line.
             let cut = format!("500 AUTH PLAIN {}", &response[..response.len().min(CUT + 1)]);
             assert_eq!(redaction.redact(&cut), "500 AUTH PLAIN ***", "{password:?}");
         }
     }
 
     #[test]
-    fn a_key_is_masked_and_a_part_of_it() {
+    fn a_key_and_a_truncated_key_are_masked() {
         let redaction = Redaction::of_key("re_AbCd1234_EfGh5678");
         for (text, shown) in [
             ("API key re_AbCd1234_EfGh5678 is invalid", "API key *** is invalid"),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_password_is_masked_as_a_word_only() {
+    fn a_short_password_is_masked_only_as_a_word() {
         let redaction = Redaction::of_login("ada", "mail");
         assert_eq!(redaction.redact("mailbox full, mail: mail"), "mailbox full, ***: ***");
     }
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn it_does_not_show_what_it_masks() {
+    fn debug_output_omits_the_secrets() {
         assert!(!format!("{:?}", Redaction::of_key("secret")).contains("secret"));
     }
 

@@ -1,4 +1,4 @@
-//! A reply by which a server refuses.
+//! Reply that refuses a command or a mail.
 
 use std::{fmt, ops::Deref};
 
@@ -9,10 +9,10 @@ use crate::reply::Reply;
 pub struct Refusal(Reply);
 
 impl Refusal {
-    /// Takes a reply that refuses.
+    /// Converts a reply of class 4yz or 5yz.
     ///
     /// # Errors
-    /// Returns a reply of another class as it is.
+    /// Returns a reply of another class unchanged.
     pub fn of(reply: Reply) -> Result<Self, Reply> {
         if reply.is_refusal() { Ok(Self(reply)) } else { Err(reply) }
     }

@@ -1,4 +1,4 @@
-//! The bytes read from a server, and the replies in them.
+//! Buffer of bytes read from a server, split into replies.
 
 use memchr::memchr;
 
@@ -7,10 +7,10 @@ use crate::{
     reply::{BadReply, Reply, ReplyLines},
 };
 
-/// The longest line taken; RFC 5321 allows a server 512.
+/// Maximum length of a line. RFC 5321 §4.5.3.1.5 allows 512 bytes.
 const MAX_LINE: usize = 4096;
 
-/// Holds what was read and not yet understood: at most a line, and the lines of one reply.
+/// Holds unparsed bytes, at most one line, and the parsed lines of an incomplete reply.
 #[derive(Debug)]
 pub(crate) struct ReplyBuffer {
     bytes: Box<[u8; MAX_LINE]>,
@@ -24,12 +24,15 @@ impl ReplyBuffer {
         Self { bytes: Box::new([0; MAX_LINE]), start: 0, end: 0, lines: ReplyLines::default() }
     }
 
-    /// Masks secrets in the replies that come from now on.
+    /// Masks secrets in all later replies.
     pub(crate) fn redact(&mut self, redaction: Redaction) {
         self.lines.redact(redaction);
     }
 
-    /// The next complete reply in the buffer.
+    /// Takes the next complete reply; `None` if more bytes are needed.
+    ///
+    /// # Errors
+    /// Returns an error if the bytes are not a reply.
     pub(crate) fn next(&mut self) -> Result<Option<Reply>, BadReply> {
         while let Some(length) = memchr(b'\n', &self.bytes[self.start..self.end]) {
             let line = &self.bytes[self.start..self.start + length];
@@ -45,8 +48,8 @@ impl ReplyBuffer {
         Ok(None)
     }
 
-    /// Room for more bytes, never empty after [`ReplyBuffer::next`] said that it needs more.
-    pub(crate) fn room(&mut self) -> &mut [u8] {
+    /// Free space for more bytes. Never empty after [`ReplyBuffer::next`] returned `None`.
+    pub(crate) fn unfilled(&mut self) -> &mut [u8] {
         if self.start > 0 {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
@@ -55,12 +58,12 @@ impl ReplyBuffer {
         &mut self.bytes[self.end..]
     }
 
-    /// So many bytes were written to the room.
-    pub(crate) fn filled(&mut self, count: usize) {
+    /// Marks this many bytes of [`ReplyBuffer::unfilled`] as filled.
+    pub(crate) fn advance(&mut self, count: usize) {
         self.end += count;
     }
 
-    /// Whether nothing is left that no command asked for.
+    /// Whether all bytes were parsed.
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end
     }
@@ -70,23 +73,23 @@ impl ReplyBuffer {
 mod tests {
     use super::*;
 
-    /// Every reply in these bytes when they arrive in pieces of this size.
+    /// Parses bytes that arrive in pieces of this size.
     fn replies(bytes: &[u8], piece: usize) -> Result<Vec<Reply>, BadReply> {
         let mut buffer = ReplyBuffer::new();
         let mut replies = Vec::new();
         for piece in bytes.chunks(piece) {
-            let room = buffer.room();
-            room[..piece.len()].copy_from_slice(piece);
-            buffer.filled(piece.len());
+            let free = buffer.unfilled();
+            free[..piece.len()].copy_from_slice(piece);
+            buffer.advance(piece.len());
             while let Some(reply) = buffer.next()? {
                 replies.push(reply);
             }
         }
-        assert!(buffer.is_empty(), "half a reply was left over");
+        assert!(buffer.is_empty(), "an incomplete reply remains");
         Ok(replies)
     }
 
-    fn shown(bytes: &[u8]) -> Vec<String> {
+    fn parse_in_pieces(bytes: &[u8]) -> Vec<String> {
         let whole = replies(bytes, MAX_LINE).expect("replies");
         for piece in [1, 2, 3, 7] {
             assert_eq!(replies(bytes, piece).as_ref(), Ok(&whole), "in pieces of {piece}");
@@ -95,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_of_every_form() {
+    fn replies_of_every_form_are_parsed() {
         let table: &[(&str, &[&str])] = &[
             ("250 ok\r\n", &["250 ok"]),
             ("250\r\n", &["250"]),
@@ -115,12 +118,12 @@ mod tests {
             ("250-mixed\r\n550 up\r\n", &["550 mixed up"]),
         ];
         for (bytes, expected) in table {
-            assert_eq!(shown(bytes.as_bytes()), *expected, "{bytes:?}");
+            assert_eq!(parse_in_pieces(bytes.as_bytes()), *expected, "{bytes:?}");
         }
     }
 
     #[test]
-    fn the_words_of_the_server_are_kept() {
+    fn the_text_of_a_reply_is_unchanged() {
         let bytes = b"550-5.1.1 The account\r\n550 5.1.1 does not exist\r\n";
         let reply = replies(bytes, 9).expect("a reply").remove(0);
         let lines: Vec<_> = reply.lines().collect();
@@ -131,14 +134,14 @@ mod tests {
     }
 
     #[test]
-    fn an_enhanced_code_of_another_class_is_not_believed() {
+    fn an_enhanced_code_of_another_class_is_ignored() {
         let reply = replies(b"450 5.1.1 greylisted\r\n", 64).expect("a reply").remove(0);
         assert_eq!(reply.enhanced, None);
         assert!(reply.is_transient());
     }
 
     #[test]
-    fn bytes_that_are_no_reply() {
+    fn malformed_replies_are_rejected() {
         for bytes in
             ["hello\r\n", "25 ok\r\n", "2500 ok\r\n", "+50 ok\r\n", "150 ok\r\n", "650 ok\r\n", "\r\n", "250_ok\r\n"]
         {
@@ -148,36 +151,38 @@ mod tests {
     }
 
     #[test]
-    fn a_yes_with_a_no_in_it_is_no_reply() {
+    fn a_positive_reply_with_a_refusal_in_it_is_rejected() {
         for bytes in [&b"550-no\r\n250 yes\r\n"[..], b"250-yes\r\n450-no\r\n250 yes\r\n", b"550-no\r\n354 go on\r\n"] {
             let result = replies(bytes, 64);
             assert!(matches!(result, Err(BadReply::Mixed(450 | 550, 250 | 354))), "{result:?}");
         }
-        assert_eq!(shown(b"250-yes\r\n550 no\r\n250 another\r\n"), ["550 yes no", "250 another"]);
+        assert_eq!(parse_in_pieces(b"250-yes\r\n550 no\r\n250 another\r\n"), ["550 yes no", "250 another"]);
     }
 
     #[test]
-    fn secrets_are_masked_in_replies_and_in_what_is_none() {
+    fn secrets_are_masked_in_replies_and_in_malformed_lines() {
         let mut buffer = ReplyBuffer::new();
         buffer.redact(Redaction::of_login("ada", "hunter2"));
         for (bytes, shown) in [
             ("535-5.7.8 hunter2\r\n535 5.7.8 is not for AGFkYQBodW50ZXIy\r\n", "535 5.7.8 *** is not for ***"),
             ("250 ok\r\n", "250 ok"),
         ] {
-            buffer.room()[..bytes.len()].copy_from_slice(bytes.as_bytes());
-            buffer.filled(bytes.len());
-            let reply = buffer.next().expect("a reply").expect("whole");
+            buffer.unfilled()[..bytes.len()].copy_from_slice(bytes.as_bytes());
+            buffer.advance(bytes.len());
+            let reply = buffer.next().expect("a reply").expect("a complete reply");
             assert_eq!(reply.to_string(), shown);
         }
         let line = format!("{}hunter2\r\n", " ".repeat(75));
-        buffer.room()[..line.len()].copy_from_slice(line.as_bytes());
-        buffer.filled(line.len());
-        let BadReply::Syntax(shown) = buffer.next().expect_err("no reply") else { panic!("a line") };
+        buffer.unfilled()[..line.len()].copy_from_slice(line.as_bytes());
+        buffer.advance(line.len());
+        let BadReply::Syntax(shown) = buffer.next().expect_err("a malformed line") else {
+            panic!("not a syntax error")
+        };
         assert_eq!(shown.trim(), "***");
     }
 
     #[test]
-    fn a_reply_without_end_is_cut_off() {
+    fn an_endless_reply_is_rejected() {
         let line = vec![b'2'; MAX_LINE * 2];
         assert_eq!(replies(&line, 64), Err(BadReply::TooLong));
         let lines = b"250-and on and on and on\r\n".repeat(2000);
@@ -186,6 +191,6 @@ mod tests {
 
     #[test]
     fn invalid_utf8_is_replaced() {
-        assert_eq!(shown(b"250 \xff\r\n"), ["250 \u{fffd}"]);
+        assert_eq!(parse_in_pieces(b"250 \xff\r\n"), ["250 \u{fffd}"]);
     }
 }

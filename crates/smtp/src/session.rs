@@ -1,4 +1,4 @@
-//! One connection to a server, used for one mail after the other.
+//! One connection to a server, used for one mail after another.
 
 use std::{future::Future, pin::pin};
 
@@ -6,22 +6,22 @@ use tokio::time::{Duration, Instant};
 
 use crate::{
     capabilities::Capabilities,
-    delivery::{Delivery, Outcome},
     dial::dial,
     endpoint::Endpoint,
     envelope::Envelope,
-    error::{Phase, SmtpError, Trouble},
+    error::{ErrorKind, Phase, SmtpError},
     hook::{Commit, Hook},
     limits::TimeLimits,
-    lineup::{Lineup, Waiting},
-    transaction::{MailParameters, MailSize, Start, Transaction, is_large},
+    mail_parameters::{MailParameters, MailSize, NextEnvelope},
+    send_report::{SendOutcome, SendReport},
+    transaction::{Start, Transaction, is_large},
     wire::Wire,
 };
 
-/// A verdict that comes within this is quick.
-const QUICK: Duration = Duration::from_secs(1);
+/// A server that replies to the final dot within this time is quick.
+const QUICK_REPLY: Duration = Duration::from_secs(1);
 
-/// A connection that is greeted, encrypted and logged in as its endpoint says.
+/// A connection that is ready for mail: greeted, encrypted and logged in as the endpoint requires.
 #[derive(Debug)]
 pub struct Session {
     wire: Wire,
@@ -31,23 +31,26 @@ pub struct Session {
     used_at: Instant,
     messages: u64,
     quick: bool,
-    state: State,
+    state: SessionState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum SessionState {
     Ready,
-    /// The next mail begins with RSET: the last one was refused with its transaction open.
+    /// The next mail begins with RSET, because the last one was refused with its transaction open.
     ResetDue,
-    /// The envelope of the next mail was said with the message of the last one.
-    Opened,
-    /// In the middle of a conversation; stays so if that was dropped.
+    /// The envelope of the next mail was pipelined with the last message.
+    EnvelopeSent,
+    /// A mail is being sent. The state remains if the future is dropped.
     Busy,
     Broken,
 }
 
 impl Session {
     /// Opens a session, up to and including the login.
+    ///
+    /// # Errors
+    /// Returns an error if a phase fails, with its [`Phase`] and [`ErrorKind`].
     pub async fn connect(endpoint: &Endpoint) -> Result<Self, SmtpError> {
         let (wire, offered) = dial(endpoint).await?;
         let now = Instant::now();
@@ -59,57 +62,64 @@ impl Session {
             used_at: now,
             messages: 0,
             quick: false,
-            state: State::Ready,
+            state: SessionState::Ready,
         })
     }
 
-    /// Sends one mail. `Err` means that nothing was sent.
+    /// Sends one mail.
     ///
-    /// `before_commit` runs at most once and ends before the final dot is written: only after [`Commit::Proceed`] is it.
-    /// For a message of up to 64 KiB it starts once DATA was written and a recipient is accepted, and runs beside the wait
-    /// for the server to say go on; for a larger one it starts when all of the message was written, so that its mark does
-    /// not stand during a long upload. It is not run for a mail refused at MAIL or at every RCPT: a crash while the server
-    /// thinks about those leaves no doubt. It has no time limit here, so it needs its own.
+    /// The hook `before_commit` runs at most once. The final dot is written only after the hook
+    /// returned [`Commit::Proceed`].
+    /// - For a message of up to 64 KiB, the hook starts when DATA was written and a recipient is
+    ///   accepted. It runs while the client waits for reply 354.
+    /// - For a larger message, the hook starts when the whole message was written, so that its mark
+    ///   is not set during a long upload.
+    /// - The hook does not run for a mail refused at MAIL or at every RCPT. A crash before these
+    ///   replies leaves no doubt.
+    /// - The hook has no time limit here and needs its own.
     ///
-    /// A message with 8-bit bytes needs a server with 8BITMIME, which is refused beforehand: see
-    /// [`Session::capabilities`].
+    /// If this future is dropped before its end, the session is unusable. The mail is then in doubt
+    /// if the hook had ended.
     ///
-    /// Dropped before its end, this leaves the session unusable. The mail is then in doubt if the hook had ended.
+    /// # Errors
+    /// Returns an error if nothing was sent. A message with 8-bit bytes requires a server with
+    /// 8BITMIME (see [`Session::capabilities`]); without it the error is returned before anything
+    /// is written.
     pub async fn send<F>(
         &mut self,
         envelope: &Envelope,
         message: &[u8],
         before_commit: F,
-    ) -> Result<Delivery, SmtpError>
+    ) -> Result<SendReport, SmtpError>
     where
         F: Future<Output = Commit>,
     {
-        self.send_before(envelope, message, before_commit, None).await.0
+        self.send_with_next(envelope, message, before_commit, |_| None).await
     }
 
-    /// The same; the mail that is next in the line-up may say its envelope at the end of this one. If it did, and the session is
-    /// good for it, it is told of here.
-    pub(crate) async fn send_before<F>(
+    /// Sends one mail. The transaction calls `next` at most once, before it writes the final dot.
+    /// The envelope that `next` returns is pipelined; see [`Session::is_envelope_sent`].
+    pub(crate) async fn send_with_next<F, N>(
         &mut self,
         envelope: &Envelope,
         message: &[u8],
         before_commit: F,
-        lineup: Option<&Lineup>,
-    ) -> (Result<Delivery, SmtpError>, Option<Waiting>)
+        next: N,
+    ) -> Result<SendReport, SmtpError>
     where
         F: Future<Output = Commit>,
+        N: FnOnce(&Capabilities) -> Option<NextEnvelope>,
     {
         let start = match self.state {
-            State::Ready => Start::Mail,
-            State::ResetDue => Start::Reset,
-            State::Opened => Start::Said,
-            State::Busy | State::Broken => return (Err(SmtpError::new(Phase::Mail, Trouble::NotReusable)), None),
+            SessionState::Ready => Start::Mail,
+            SessionState::ResetDue => Start::Reset,
+            SessionState::EnvelopeSent => Start::Pipelined,
+            SessionState::Busy | SessionState::Broken => {
+                return Err(SmtpError::new(Phase::Mail, ErrorKind::NotReusable));
+            }
         };
-        let parameters = match MailParameters::choose(&self.offered, envelope, MailSize::of(message)) {
-            Ok(parameters) => parameters,
-            Err(problem) => return (Err(problem), None),
-        };
-        self.state = State::Busy;
+        let parameters = MailParameters::choose(&self.offered, envelope, MailSize::of(message))?;
+        self.state = SessionState::Busy;
         self.messages += 1;
         let mut before_commit = pin!(before_commit);
         let mut transaction = Transaction {
@@ -120,64 +130,66 @@ impl Session {
             envelope,
             parameters,
             start,
-            lineup: lineup.filter(|_| self.offered.pipelining),
-            along: None,
-            verdict_took: None,
+            next: Some(next),
+            next_written: false,
+            reply_time: None,
         };
         let result = transaction.run(message).await;
-        let along = transaction.along.take();
-        self.quick = transaction.verdict_took.is_some_and(|took| took < QUICK);
-        self.end_of_mail(&result, along.is_some());
-        (result, along.filter(|_| self.state == State::Opened))
+        let next_written = transaction.next_written;
+        self.quick = transaction.reply_time.is_some_and(|time| time < QUICK_REPLY);
+        self.end_of_mail(&result, next_written);
+        result
     }
 
-    /// Whether another mail may be sent: the last conversation ended as it should.
+    /// Whether another mail can be sent: the last transaction ended properly.
     #[must_use]
     pub fn is_reusable(&self) -> bool {
-        matches!(self.state, State::Ready | State::ResetDue)
+        matches!(self.state, SessionState::Ready | SessionState::ResetDue)
     }
 
-    /// Whether the envelope of the next mail was said.
-    pub(crate) fn is_opened(&self) -> bool {
-        self.state == State::Opened
+    /// Whether the envelope of the next mail was pipelined.
+    pub(crate) fn is_envelope_sent(&self) -> bool {
+        self.state == SessionState::EnvelopeSent
     }
 
-    /// Whether the last verdict came soon: another mail may be bound to wait for the next one.
+    /// Whether the last reply to a final dot was quick. Only then may another envelope be
+    /// pipelined.
     pub(crate) fn is_quick(&self) -> bool {
         self.quick
     }
 
-    /// Whether the server has closed the connection, or said something, while it was idle. Cheap; ask before reuse.
+    /// Whether the server closed the idle connection or sent something on it. Cheap: check it
+    /// before each reuse.
     #[must_use]
     pub fn is_stale(&self) -> bool {
-        self.wire.has_news()
+        self.wire.has_input()
     }
 
-    /// Says goodbye, if there is anybody to say it to, and closes the connection.
+    /// Sends QUIT if the session is usable, and closes the connection.
     pub async fn quit(mut self) {
         if self.is_reusable() {
             let limit = self.limits.quit;
-            // Whatever the server answers, the connection ends here.
+            // The connection is closed whatever the reply is.
             if self.wire.command(Phase::Quit, limit, &["QUIT"]).await.is_ok() {
-                self.wire.end().await;
+                self.wire.wait_for_close().await;
             }
         }
         self.wire.close();
     }
 
-    /// What the server offers, after TLS.
+    /// Extensions that the server offers, after TLS if it is used.
     #[must_use]
     pub fn capabilities(&self) -> &Capabilities {
         &self.offered
     }
 
-    /// Whether the conversation is encrypted.
+    /// Whether the connection is encrypted.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
         self.wire.is_tls()
     }
 
-    /// How many mails were begun on this connection.
+    /// Number of mails begun on this connection.
     #[must_use]
     pub fn messages(&self) -> u64 {
         self.messages
@@ -189,34 +201,34 @@ impl Session {
         self.connected_at.elapsed()
     }
 
-    /// Time since it was last used.
+    /// Time since the connection was last used.
     #[must_use]
     pub fn idle(&self) -> Duration {
         self.used_at.elapsed()
     }
 
-    fn end_of_mail(&mut self, result: &Result<Delivery, SmtpError>, opened: bool) {
+    fn end_of_mail(&mut self, result: &Result<SendReport, SmtpError>, next_written: bool) {
         self.used_at = Instant::now();
         self.state = match result {
-            Ok(delivery) => after(&delivery.outcome),
-            Err(_) => State::Broken,
+            Ok(report) => after(&report.outcome),
+            Err(_) => SessionState::Broken,
         };
-        if opened && self.state != State::Broken {
-            self.state = State::Opened;
-        } else if !self.wire.is_quiet() {
-            self.state = State::Broken;
+        if next_written && self.state != SessionState::Broken {
+            self.state = SessionState::EnvelopeSent;
+        } else if !self.wire.is_drained() {
+            self.state = SessionState::Broken;
         }
-        if self.state == State::Broken {
+        if self.state == SessionState::Broken {
             self.wire.close();
         }
     }
 }
 
-fn after(outcome: &Outcome) -> State {
+fn after(outcome: &SendOutcome) -> SessionState {
     match outcome {
-        Outcome::Accepted { .. } => State::Ready,
-        Outcome::AllRefused | Outcome::Refused { .. } => State::ResetDue,
-        Outcome::InDoubt { .. } => State::Broken,
+        SendOutcome::Accepted { .. } => SessionState::Ready,
+        SendOutcome::AllRefused | SendOutcome::Refused { .. } => SessionState::ResetDue,
+        SendOutcome::InDoubt { .. } => SessionState::Broken,
     }
 }
 
@@ -227,7 +239,7 @@ mod tests {
     use socket2::SockRef;
 
     use super::*;
-    use crate::{address::Address, lineup::Ahead, stream::Stream};
+    use crate::{address::Address, stream::Stream};
 
     const OFFERED: Capabilities = Capabilities {
         pipelining: true,
@@ -246,14 +258,14 @@ mod tests {
         Envelope::new(None, (0..recipients).map(|number| address(number).expect("an address")).collect()).expect("some")
     }
 
-    /// A session with a server that takes no more than its buffers hold.
+    /// Opens a session whose socket buffers are small, so that a large write blocks.
     fn session(port: u16) -> Session {
         let tcp = std::net::TcpStream::connect(("127.0.0.1", port)).expect("a connection");
         SockRef::from(&tcp).set_send_buffer_size(4096).expect("a small buffer");
-        tcp.set_nonblocking(true).expect("for the runtime");
+        tcp.set_nonblocking(true).expect("a non-blocking socket");
         let tcp = tokio::net::TcpStream::from_std(tcp).expect("a stream");
-        let soon = Duration::from_millis(300);
-        let limits = TimeLimits { data: soon, dot: soon, dot_max: soon, ..TimeLimits::default() };
+        let short = Duration::from_millis(300);
+        let limits = TimeLimits { data: short, dot: short, dot_max: short, ..TimeLimits::default() };
         let now = Instant::now();
         Session {
             wire: Wire::new(Stream::Plain(tcp)),
@@ -263,13 +275,13 @@ mod tests {
             used_at: now,
             messages: 0,
             quick: true,
-            state: State::Ready,
+            state: SessionState::Ready,
         }
     }
 
-    /// The write fails with a part of the next envelope left: the server may have the final dot before it.
+    /// The write fails inside the pipelined envelope: the server may already have the final dot.
     #[tokio::test]
-    async fn a_dot_that_may_have_left_with_half_of_the_next_envelope_is_in_doubt() {
+    async fn a_mail_is_in_doubt_if_the_write_fails_after_its_final_dot() {
         for (size, in_doubt) in [(500, true), (60_000, false)] {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
             SockRef::from(&listener).set_recv_buffer_size(4096).expect("a small buffer");
@@ -280,15 +292,18 @@ mod tests {
                 std::io::Write::write_all(&mut tcp, b"250 ok\r\n250 ok\r\n354 go\r\n").expect("written");
                 (tcp, read)
             });
-            let (mut session, lineup) = (session(port), Lineup::default());
-            let ahead = Ahead { envelope: Arc::new(to(50)), size: MailSize::of(b"x"), urgent: false };
-            let _soon = lineup.session_or_wait(Some(ahead)).expect_err("no session is there");
+            let mut session = session(port);
+            let next = |offered: &Capabilities| {
+                let envelope = Arc::new(to(50));
+                let parameters = MailParameters::choose(offered, &envelope, MailSize::of(b"x")).ok()?;
+                Some(NextEnvelope { envelope, parameters })
+            };
             let message = [b"Subject: x\r\n\r\n".as_slice(), &b"x\r\n".repeat(size / 3)].concat();
-            let (result, along) = session.send_before(&to(1), &message, async { Commit::Proceed }, Some(&lineup)).await;
+            let result = session.send_with_next(&to(1), &message, async { Commit::Proceed }, next).await;
             drop(server.join().expect("it ends"));
-            assert!(along.is_none() && session.state == State::Broken);
+            assert_eq!(session.state, SessionState::Broken);
             match result {
-                Ok(Delivery { outcome: Outcome::InDoubt { error }, .. }) => {
+                Ok(SendReport { outcome: SendOutcome::InDoubt { error }, .. }) => {
                     assert!(in_doubt && error.phase() == Phase::Body, "{error}");
                 }
                 Ok(other) => panic!("{other:?}"),

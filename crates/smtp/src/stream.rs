@@ -1,4 +1,4 @@
-//! A connection, plain or TLS.
+//! Byte stream of a connection, plain or TLS.
 
 use std::{io, mem::MaybeUninit, net::Shutdown};
 
@@ -23,8 +23,8 @@ impl Stream {
         }
     }
 
-    /// Returns once the kernel has taken every byte. `taken` tells how many it has taken at most, also where this fails or is
-    /// dropped; encrypted, that may be all but the last.
+    /// Returns once the kernel has taken every byte. `taken` is set to the maximum number of bytes
+    /// taken, also on failure or drop. With TLS it is all but the last byte until the end.
     pub(crate) async fn write(&mut self, bytes: &[u8], taken: &mut usize) -> io::Result<()> {
         match self {
             Self::Plain(tcp) => {
@@ -51,9 +51,9 @@ impl Stream {
         matches!(self, Self::Tls(_))
     }
 
-    /// Whether the server has closed an idle connection or said something unasked, looked up without waiting.
-    /// Asks the socket itself: the runtime may not have heard yet.
-    pub(crate) fn has_news(&self) -> bool {
+    /// Whether the server closed the idle connection or sent something on it. Does not block. Peeks
+    /// at the socket itself, because the runtime may not have polled it yet.
+    pub(crate) fn has_input(&self) -> bool {
         let mut byte = [MaybeUninit::uninit()];
         match SockRef::from(self.tcp()).peek(&mut byte) {
             Ok(_) => true,
@@ -61,9 +61,9 @@ impl Stream {
         }
     }
 
-    /// Ends the connection at once, whatever the conversation is at.
+    /// Closes the connection at once.
     pub(crate) fn close(&self) {
-        // It may be gone already, and that is what is wanted.
+        // An error means that the connection is already closed.
         let _ = SockRef::from(self.tcp()).shutdown(Shutdown::Both);
     }
 

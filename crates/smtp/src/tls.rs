@@ -1,4 +1,4 @@
-//! TLS by rustls with ring, whatever provider the process has installed.
+//! TLS with rustls and ring, independent of the crypto provider that the process has installed.
 
 use std::sync::Arc;
 
@@ -12,37 +12,40 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::error::Trouble;
+use crate::error::ErrorKind;
 
-/// Whom to trust. Mozilla's roots always are.
+/// Certificate checks. Mozilla's root certificates are always trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsOptions {
-    /// More certificate authorities, in PEM.
+    /// Additional certificate authorities, in PEM.
     pub extra_ca_pem: Option<Vec<u8>>,
-    /// Takes any certificate: encrypted, but from anyone who stands in between. For tests.
+    /// Accepts any certificate, which allows a man in the middle. For tests only.
     pub accept_invalid_certs: bool,
 }
 
-/// Why TLS options can't be used.
+/// Error: the TLS options are unusable.
 #[derive(Debug, Error)]
 pub enum BadTlsOptions {
-    /// The PEM can't be read.
+    /// The PEM is malformed.
     #[error("the extra certificate authorities are not PEM: {0}")]
     Pem(String),
-    /// The PEM has no certificate.
-    #[error("the extra certificate authorities hold no certificate")]
+    /// The PEM contains no certificate.
+    #[error("the extra certificate authorities contain no certificate")]
     Empty,
-    /// A certificate or the TLS set-up was refused.
-    #[error("TLS can't be set up: {0}")]
+    /// rustls rejected a certificate or the configuration.
+    #[error("TLS can't be configured: {0}")]
     Rustls(#[from] Error),
 }
 
-/// TLS, ready for use: made once, cheap to clone, and sharing session tickets between connections.
+/// TLS configuration, cheap to clone. Clones share session tickets.
 #[derive(Clone)]
 pub struct TlsClient(Arc<ClientConfig>);
 
 impl TlsClient {
-    /// Reads the certificates.
+    /// Creates a client from options.
+    ///
+    /// # Errors
+    /// Returns an error if the extra certificate authorities are unusable.
     pub fn new(options: &TlsOptions) -> Result<Self, BadTlsOptions> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let roots = roots(options.extra_ca_pem.as_deref())?;
@@ -57,9 +60,13 @@ impl TlsClient {
         Ok(Self(Arc::new(config)))
     }
 
-    /// The handshake with a server that must have a certificate for this host.
-    pub async fn handshake(&self, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Trouble> {
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| Trouble::BadHost(host.to_owned()))?;
+    /// Performs the handshake with a server, which must have a certificate for this host.
+    ///
+    /// # Errors
+    /// Returns [`ErrorKind::BadHost`] if the host can't be checked, [`ErrorKind::Io`] if the
+    /// handshake fails.
+    pub async fn handshake(&self, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, ErrorKind> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| ErrorKind::BadHost(host.to_owned()))?;
         let connector = TlsConnector::from(Arc::clone(&self.0));
         Ok(connector.connect(name, tcp).await?)
     }
@@ -87,7 +94,7 @@ fn roots(extra_ca_pem: Option<&[u8]>) -> Result<RootCertStore, BadTlsOptions> {
     Ok(roots)
 }
 
-/// Checks that the server holds the key of its certificate, but not whose certificate it is.
+/// Verifier that checks the signature of the handshake but not the certificate itself.
 #[derive(Debug)]
 struct TrustAnyone(Arc<CryptoProvider>);
 
@@ -137,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn certificate_authorities_that_are_none() {
+    fn unusable_certificate_authorities_are_rejected() {
         assert!(matches!(client(""), Err(BadTlsOptions::Empty)));
         assert!(matches!(client("hello"), Err(BadTlsOptions::Empty)));
         let broken = "-----BEGIN CERTIFICATE-----\n????\n-----END CERTIFICATE-----\n";

@@ -1,4 +1,4 @@
-//! One mail: MAIL, RCPT, DATA, the message, the final dot.
+//! Transaction of one mail: MAIL, RCPT, DATA, message, final dot.
 
 use std::future::Future;
 
@@ -7,35 +7,33 @@ use tokio::time::{Duration, Instant};
 use crate::{
     acceptance::Acceptance,
     address::Address,
+    body_encoder::{BodyEncoder, FINAL_DOT},
     capabilities::Capabilities,
-    delivery::{Delivery, Outcome, RecipientResult},
-    dial::expect_positive,
-    envelope::Envelope,
-    error::{Phase, SmtpError, Trouble},
+    envelope::{Envelope, MAX_PIPELINED_RECIPIENTS},
+    error::{ErrorKind, Phase, SmtpError, expect_positive},
     hook::{Commit, Hook},
     limits::TimeLimits,
-    lineup::{Lineup, Waiting},
-    message::{Body, FINAL_DOT},
+    mail_parameters::{MailParameters, NextEnvelope},
     refusal::Refusal,
     reply::Reply,
-    wire::{CLOSING, Wire},
+    send_report::{RcptReply, SendOutcome, SendReport},
+    wire::Wire,
 };
 
-/// A message leaves in blocks of this size. One that fits into a block leaves with the final dot, after the hook.
+/// Messages are written in blocks of this size. A message that fits into one is written with the
+/// final dot, after the hook.
 const BLOCK: usize = 64 * 1024;
 
-/// So many recipients in a flight: with more, both sides could wait for the other to read.
-pub(crate) const RECIPIENTS_A_FLIGHT: usize = 50;
+/// Reply that requests the message (RFC 5321 §4.2.2).
+const START_MAIL_INPUT: u16 = 354;
 
-const GO_ON: u16 = 354;
-
-/// Whether the hook has to wait for the whole message to be written.
+/// Whether the hook runs only after the whole message was written.
 pub(crate) fn is_large(message: &[u8]) -> bool {
     message.len() > BLOCK
 }
 
-/// Everything one mail needs; gone when it is done.
-pub(crate) struct Transaction<'a, F> {
+/// State of one transaction.
+pub(crate) struct Transaction<'a, F, N> {
     pub(crate) wire: &'a mut Wire,
     pub(crate) limits: &'a TimeLimits,
     pub(crate) offered: &'a Capabilities,
@@ -43,118 +41,80 @@ pub(crate) struct Transaction<'a, F> {
     pub(crate) envelope: &'a Envelope,
     pub(crate) parameters: MailParameters,
     pub(crate) start: Start,
-    /// Whose next mail may go along with this one.
-    pub(crate) lineup: Option<&'a Lineup>,
-    /// Who does.
-    pub(crate) along: Option<Waiting>,
-    /// From the final dot to the reply.
-    pub(crate) verdict_took: Option<Duration>,
+    /// Returns the envelope to pipeline with this message, if there is one. Called at most once.
+    pub(crate) next: Option<N>,
+    /// Whether that envelope was added to the last write.
+    pub(crate) next_written: bool,
+    /// Time from the final dot to its reply.
+    pub(crate) reply_time: Option<Duration>,
 }
 
-/// How a mail begins.
+/// First command of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// With MAIL.
+    /// MAIL.
     Mail,
-    /// With RSET: the last mail was refused with its transaction open.
+    /// RSET, because the last mail was refused with its transaction open.
     Reset,
-    /// MAIL, RCPT and DATA were said with the message before.
-    Said,
+    /// No command: MAIL, RCPT and DATA were pipelined with the previous message.
+    Pipelined,
 }
 
-/// What of a message decides how it is announced.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct MailSize {
-    bytes: usize,
-    eight_bit: bool,
-}
+/// The expected reply, or a refusal. Any other reply is an error.
+type CommandReply = Result<Reply, Refusal>;
 
-impl MailSize {
-    pub(crate) fn of(message: &[u8]) -> Self {
-        Self { bytes: message.len(), eight_bit: !message.is_ascii() }
-    }
-}
-
-/// What is said after the address in MAIL.
-#[derive(Debug)]
-pub(crate) struct MailParameters {
-    size: Option<usize>,
-    eight_bit: bool,
-    smtputf8: bool,
-}
-
-/// The reply that was asked for, or a refusal: any other is an error.
-type Answer = Result<Reply, Refusal>;
-
-/// The replies before the message.
+/// Replies to the commands before the message.
 #[derive(Default)]
-struct Opening {
-    mail: Option<Answer>,
-    recipients: Vec<RecipientResult>,
-    data: Option<Answer>,
+struct EnvelopeReplies {
+    mail: Option<CommandReply>,
+    recipients: Vec<RcptReply>,
+    data: Option<CommandReply>,
 }
 
-impl MailParameters {
-    /// What this mail needs; an error if the server does not offer it.
-    pub(crate) fn choose(offered: &Capabilities, envelope: &Envelope, message: MailSize) -> Result<Self, SmtpError> {
-        let (size, eight_bit) = (message.bytes as u64, message.eight_bit);
-        let utf8_address = envelope.needs_smtputf8();
-        let trouble = match (offered.max_size, utf8_address) {
-            (Some(limit), _) if size > limit => Trouble::TooBig { size, limit },
-            (_, Some(address)) if !offered.smtputf8 => Trouble::SmtpUtf8Missing(address.to_string()),
-            _ if eight_bit && !offered.eight_bit_mime => Trouble::EightBitMissing,
-            _ => {
-                return Ok(Self {
-                    size: offered.size.then_some(message.bytes),
-                    eight_bit,
-                    smtputf8: utf8_address.is_some(),
-                });
-            }
-        };
-        Err(SmtpError::new(Phase::Mail, trouble))
-    }
-}
-
-impl<F: Future<Output = Commit>> Transaction<'_, F> {
-    pub(crate) async fn run(&mut self, message: &[u8]) -> Result<Delivery, SmtpError> {
-        let opening =
+impl<F, N> Transaction<'_, F, N>
+where
+    F: Future<Output = Commit>,
+    N: FnOnce(&Capabilities) -> Option<NextEnvelope>,
+{
+    pub(crate) async fn run(&mut self, message: &[u8]) -> Result<SendReport, SmtpError> {
+        let replies =
             if self.offered.pipelining { self.open_pipelined().await? } else { self.open_one_by_one().await? };
-        match opening.refusal() {
-            Some(outcome) => self.withdraw(opening, outcome).await,
-            None => self.commit(opening.recipients, message).await,
+        match replies.refusal() {
+            Some(outcome) => self.end_refused(replies, outcome).await,
+            None => self.commit(replies.recipients, message).await,
         }
     }
 
-    /// RSET if due, MAIL, RCPTs and DATA in one write; every reply is read and looked at.
-    async fn open_pipelined(&mut self) -> Result<Opening, SmtpError> {
-        let mut opening = Opening::default();
+    /// Writes RSET if due, MAIL, RCPT and DATA in one write, and reads every reply.
+    async fn open_pipelined(&mut self) -> Result<EnvelopeReplies, SmtpError> {
+        let mut replies = EnvelopeReplies::default();
         let envelope = self.envelope;
-        let mut groups = envelope.rcpt_to().chunks(RECIPIENTS_A_FLIGHT).peekable();
-        let said = self.start == Start::Said;
-        if !said {
+        let mut groups = envelope.rcpt_to().chunks(MAX_PIPELINED_RECIPIENTS).peekable();
+        let pipelined = self.start == Start::Pipelined;
+        if !pipelined {
             self.add_reset_and_mail();
         }
         while let Some(group) = groups.next() {
             let last = groups.peek().is_none();
-            if !said {
+            if !pipelined {
                 self.write_group(group, last).await?;
             }
-            if opening.mail.is_none() {
+            if replies.mail.is_none() {
                 let mail = self.read_reset_and_mail().await?;
                 if let Err(refusal) = &mail
-                    && said
-                    && is_out_of_step(refusal)
+                    && pipelined
+                    && rejects_pipelining(refusal)
                 {
-                    return Err(SmtpError::new(Phase::Mail, Trouble::OutOfStep(refusal.to_string())));
+                    return Err(SmtpError::new(Phase::Mail, ErrorKind::PipeliningRejected(refusal.to_string())));
                 }
-                opening.mail = Some(mail);
+                replies.mail = Some(mail);
             }
-            self.read_group(group, last, &mut opening).await?;
-            if !opening.mail_accepted() {
+            self.read_group(group, last, &mut replies).await?;
+            if !replies.mail_accepted() {
                 break;
             }
         }
-        Ok(opening)
+        Ok(replies)
     }
 
     async fn write_group(&mut self, group: &[Address], last: bool) -> Result<(), SmtpError> {
@@ -167,23 +127,29 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         self.wire.flush(Phase::Mail, self.limits.command).await
     }
 
-    async fn read_group(&mut self, group: &[Address], last: bool, opening: &mut Opening) -> Result<(), SmtpError> {
+    async fn read_group(
+        &mut self,
+        group: &[Address],
+        last: bool,
+        replies: &mut EnvelopeReplies,
+    ) -> Result<(), SmtpError> {
         for address in group {
             let result = self.read_rcpt(address).await?;
-            opening.recipients.push(result);
-            if last && opening.may_go_on() {
+            replies.recipients.push(result);
+            if last && replies.has_accepted_recipient() {
                 self.hook.start();
             }
         }
         if last {
-            opening.data = Some(self.read(Phase::Data).await?);
+            replies.data = Some(self.read(Phase::Data).await?);
         }
         Ok(())
     }
 
-    /// The same for a server without PIPELINING; DATA is not said in vain.
-    async fn open_one_by_one(&mut self) -> Result<Opening, SmtpError> {
-        let mut opening = Opening::default();
+    /// Writes the commands one by one, for a server without PIPELINING. DATA is written only if a
+    /// recipient is accepted.
+    async fn open_one_by_one(&mut self) -> Result<EnvelopeReplies, SmtpError> {
+        let mut replies = EnvelopeReplies::default();
         if self.start == Start::Reset {
             self.add_reset();
             self.wire.flush(Phase::Rset, self.limits.command).await?;
@@ -191,72 +157,76 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         }
         add_mail(self.wire, self.envelope, &self.parameters);
         self.wire.flush(Phase::Mail, self.limits.command).await?;
-        opening.mail = Some(self.read(Phase::Mail).await?);
-        if !opening.mail_accepted() {
-            return Ok(opening);
+        replies.mail = Some(self.read(Phase::Mail).await?);
+        if !replies.mail_accepted() {
+            return Ok(replies);
         }
         for address in self.envelope.rcpt_to() {
             add_rcpt(self.wire, address);
             self.wire.flush(Phase::Rcpt, self.limits.command).await?;
-            opening.recipients.push(self.read_rcpt(address).await?);
+            replies.recipients.push(self.read_rcpt(address).await?);
         }
-        if opening.may_go_on() {
+        if replies.has_accepted_recipient() {
             self.wire.add(&["DATA"]);
             self.wire.flush(Phase::Data, self.limits.command).await?;
             self.hook.start();
-            opening.data = Some(self.read(Phase::Data).await?);
+            replies.data = Some(self.read(Phase::Data).await?);
         }
-        Ok(opening)
+        Ok(replies)
     }
 
-    /// Ends a transaction that the server refused before the message.
-    async fn withdraw(&mut self, opening: Opening, outcome: Outcome) -> Result<Delivery, SmtpError> {
-        let waits_for_message = matches!(opening.data, Some(Ok(_)));
+    /// Ends a transaction that was refused before the message.
+    async fn end_refused(&mut self, replies: EnvelopeReplies, outcome: SendOutcome) -> Result<SendReport, SmtpError> {
+        let waits_for_message = matches!(replies.data, Some(Ok(_)));
         if waits_for_message {
-            // An empty message to nobody (RFC 2920 §3.1). To somebody it must not go.
-            if opening.recipients.iter().any(RecipientResult::is_accepted) {
-                let text = "354 after it had refused MAIL".to_owned();
-                return Err(SmtpError::new(Phase::Data, Trouble::Unexpected(text)));
+            // An empty message without recipients (RFC 2920 §3.1). A recipient must never get it.
+            if replies.recipients.iter().any(RcptReply::is_accepted) {
+                let text = "354 after refusing MAIL".to_owned();
+                return Err(SmtpError::new(Phase::Data, ErrorKind::Unexpected(text)));
             }
             self.wire.out.extend_from_slice(FINAL_DOT);
             self.wire.flush(Phase::Dot, self.limits.command).await?;
             self.wire.reply(Phase::Dot, self.limits.command).await?;
         }
         let recipients = match outcome {
-            // In a flight, recipients of a refused sender are answered by "MAIL first": no word about them.
-            Outcome::Refused { phase: Phase::Mail, .. } => Vec::new(),
-            _ => opening.recipients,
+            // After a refused pipelined MAIL, the replies to RCPT only report the missing MAIL.
+            SendOutcome::Refused { phase: Phase::Mail, .. } => Vec::new(),
+            _ => replies.recipients,
         };
-        Ok(Delivery { outcome, recipients })
+        Ok(SendReport { outcome, recipients })
     }
 
-    /// The message and, with the hook's consent, its final dot.
-    async fn commit(&mut self, recipients: Vec<RecipientResult>, message: &[u8]) -> Result<Delivery, SmtpError> {
+    /// Writes the message and, if the hook agrees, its final dot.
+    async fn commit(&mut self, recipients: Vec<RcptReply>, message: &[u8]) -> Result<SendReport, SmtpError> {
         self.write_body(message).await?;
         if self.hook.decide().await == Commit::Abort {
-            return Err(SmtpError::new(Phase::Dot, Trouble::Aborted));
+            return Err(SmtpError::new(Phase::Dot, ErrorKind::Aborted));
         }
-        // Who closed or said something before the end of the message has not taken it, and is not to get it.
-        self.wire.expect_silence(Phase::Body).await?;
+        // A server that closed or replied before the end of the message has not accepted it and
+        // must not get the dot.
+        self.wire.expect_no_input(Phase::Body).await?;
         let end = self.wire.out.len();
-        self.take_along();
-        // As long as the kernel has not taken the last byte of the dot, the server can't have it.
+        self.pipeline_next();
+        // The server can't have the dot before the kernel has taken its last byte.
         match self.wire.flush(Phase::Body, self.limits.data).await {
-            Err(error) if self.wire.may_have_left(end) => return Ok(Delivery { outcome: in_doubt(error), recipients }),
+            Err(error) if self.wire.may_have_sent(end) => {
+                return Ok(SendReport { outcome: in_doubt(error), recipients });
+            }
             flushed => flushed?,
         }
-        let asked = Instant::now();
-        let outcome = self.read_verdict(message.len()).await?;
-        self.verdict_took = Some(asked.elapsed());
-        Ok(Delivery { outcome, recipients })
+        let dot_sent_at = Instant::now();
+        let outcome = self.read_dot_reply(message.len()).await?;
+        self.reply_time = Some(dot_sent_at.elapsed());
+        Ok(SendReport { outcome, recipients })
     }
 
-    /// Leaves the final dot as the next flight, of a small message with the message before it.
+    /// Writes a large message. The final dot stays in the buffer, after the whole message if that
+    /// is small.
     async fn write_body(&mut self, message: &[u8]) -> Result<(), SmtpError> {
-        let mut body = Body::new(message);
+        let mut body = BodyEncoder::new(message);
         while body.fill(&mut self.wire.out, BLOCK) {
             let written = self.wire.flush(Phase::Body, self.limits.data);
-            self.hook.beside(written).await?;
+            self.hook.alongside(written).await?;
         }
         if is_large(message) {
             self.wire.flush(Phase::Body, self.limits.data).await?;
@@ -265,11 +235,11 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         Ok(())
     }
 
-    async fn read_verdict(&mut self, bytes: usize) -> Result<Outcome, SmtpError> {
+    async fn read_dot_reply(&mut self, bytes: usize) -> Result<SendOutcome, SmtpError> {
         let phase = Phase::Dot;
         match self.wire.reply(phase, self.limits.after_dot(bytes)).await {
-            Ok(reply) => Ok(verdict(reply)),
-            Err(error) if error.reply().is_some_and(|reply| reply.code == CLOSING) => Err(error),
+            Ok(reply) => Ok(dot_outcome(reply)),
+            Err(error) if error.reply().is_some_and(|reply| reply.is_closing()) => Err(error),
             Err(error) => Ok(in_doubt(error)),
         }
     }
@@ -281,7 +251,7 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         add_mail(self.wire, self.envelope, &self.parameters);
     }
 
-    async fn read_reset_and_mail(&mut self) -> Result<Answer, SmtpError> {
+    async fn read_reset_and_mail(&mut self) -> Result<CommandReply, SmtpError> {
         if self.start == Start::Reset {
             self.read_reset().await?;
         }
@@ -297,32 +267,29 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
         expect_positive(Phase::Rset, reply).map(drop)
     }
 
-    /// Adds the envelope of the next mail to the flight with the final dot, if one waits: it saves a round trip.
-    fn take_along(&mut self) {
-        let Some((waiting, parameters)) = self.lineup.and_then(|lineup| lineup.take_along(self.offered)) else {
-            return;
-        };
-        if let Some(envelope) = waiting.envelope() {
-            add_mail(self.wire, envelope, &parameters);
-            envelope.rcpt_to().iter().for_each(|address| add_rcpt(self.wire, address));
-            self.wire.add(&["DATA"]);
-        }
-        self.along = Some(waiting);
+    /// Adds the envelope of the next mail to the write of the final dot, which saves a round trip.
+    fn pipeline_next(&mut self) {
+        let next = self.next.take().filter(|_| self.offered.pipelining);
+        let Some(NextEnvelope { envelope, parameters }) = next.and_then(|next| next(self.offered)) else { return };
+        add_mail(self.wire, &envelope, &parameters);
+        envelope.rcpt_to().iter().for_each(|address| add_rcpt(self.wire, address));
+        self.wire.add(&["DATA"]);
+        self.next_written = true;
     }
 
-    async fn read_rcpt(&mut self, address: &Address) -> Result<RecipientResult, SmtpError> {
-        Ok(RecipientResult { address: address.clone(), reply: self.read(Phase::Rcpt).await? })
+    async fn read_rcpt(&mut self, address: &Address) -> Result<RcptReply, SmtpError> {
+        Ok(RcptReply { address: address.clone(), reply: self.read(Phase::Rcpt).await? })
     }
 
-    /// The reply to a command of the opening, which must fit it.
-    async fn read(&mut self, phase: Phase) -> Result<Answer, SmtpError> {
+    /// Reads the reply to a command before the message.
+    async fn read(&mut self, phase: Phase) -> Result<CommandReply, SmtpError> {
         let limit = match phase {
             Phase::Data => self.limits.data,
             _ => self.limits.command,
         };
-        let reply = self.hook.beside(self.wire.reply(phase, limit)).await?;
+        let reply = self.hook.alongside(self.wire.reply(phase, limit)).await?;
         let fits = match phase {
-            Phase::Data => reply.code == GO_ON,
+            Phase::Data => reply.code == START_MAIL_INPUT,
             _ => reply.is_positive(),
         };
         if fits {
@@ -332,33 +299,33 @@ impl<F: Future<Output = Commit>> Transaction<'_, F> {
     }
 }
 
-impl Opening {
+impl EnvelopeReplies {
     fn mail_accepted(&self) -> bool {
         matches!(self.mail, Some(Ok(_)))
     }
 
-    /// Whether the message has somebody to go to.
-    fn may_go_on(&self) -> bool {
-        self.mail_accepted() && self.recipients.iter().any(RecipientResult::is_accepted)
+    /// Whether a recipient is accepted.
+    fn has_accepted_recipient(&self) -> bool {
+        self.mail_accepted() && self.recipients.iter().any(RcptReply::is_accepted)
     }
 
-    /// What the mail came to, if it came to an end before the message.
-    fn refusal(&self) -> Option<Outcome> {
+    /// Outcome of the mail if it was refused before the message.
+    fn refusal(&self) -> Option<SendOutcome> {
         if let Some(Err(refusal)) = &self.mail {
             return Some(refused(Phase::Mail, refusal));
         }
-        if !self.may_go_on() {
-            return Some(Outcome::AllRefused);
+        if !self.has_accepted_recipient() {
+            return Some(SendOutcome::AllRefused);
         }
         let refusal = self.data.as_ref()?.as_ref().err()?;
         Some(refused(Phase::Data, refusal))
     }
 }
 
-/// Whether a server complains of the order of commands rather than of a mail (RFC 3463, X.5.X).
-fn is_out_of_step(reply: &Reply) -> bool {
-    let of_protocol = reply.enhanced.is_some_and(|enhanced| enhanced.subject == 5);
-    reply.code == 503 || (reply.code == 554 && of_protocol)
+/// Whether the reply rejects the order of commands, not the mail (RFC 3463, X.5.X).
+fn rejects_pipelining(reply: &Reply) -> bool {
+    let is_protocol_error = reply.enhanced.is_some_and(|enhanced| enhanced.subject == 5);
+    reply.code == 503 || (reply.code == 554 && is_protocol_error)
 }
 
 fn add_mail(wire: &mut Wire, envelope: &Envelope, parameters: &MailParameters) {
@@ -378,20 +345,21 @@ fn add_rcpt(wire: &mut Wire, address: &Address) {
     wire.add(&["RCPT TO:<", address.as_str(), ">"]);
 }
 
-fn refused(phase: Phase, reply: &Refusal) -> Outcome {
-    Outcome::Refused { phase, reply: reply.clone() }
+fn refused(phase: Phase, reply: &Refusal) -> SendOutcome {
+    SendOutcome::Refused { phase, reply: reply.clone() }
 }
 
-/// What the reply to the final dot means. A 3yz reply means nothing there, and the server has the whole message.
-fn verdict(reply: Reply) -> Outcome {
+/// Outcome by the reply to the final dot. After an unexpected reply the mail is in doubt: the
+/// server has the whole message.
+fn dot_outcome(reply: Reply) -> SendOutcome {
     let phase = Phase::Dot;
     match Acceptance::at_the_dot(reply).map_err(Refusal::of) {
-        Ok(reply) => Outcome::Accepted { reply },
-        Err(Ok(reply)) => Outcome::Refused { phase, reply },
+        Ok(reply) => SendOutcome::Accepted { reply },
+        Err(Ok(reply)) => SendOutcome::Refused { phase, reply },
         Err(Err(unexpected)) => in_doubt(SmtpError::new(phase, unexpected)),
     }
 }
 
-fn in_doubt(error: SmtpError) -> Outcome {
-    Outcome::InDoubt { error: error.after_commit() }
+fn in_doubt(error: SmtpError) -> SendOutcome {
+    SendOutcome::InDoubt { error: error.after_commit() }
 }

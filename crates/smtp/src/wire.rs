@@ -1,30 +1,27 @@
-//! Commands out, replies in, each within its limit.
+//! Commands and replies on a connection, each with a time limit.
 
 use std::{io, time::Duration};
 
 use tokio::time::timeout;
 
 use crate::{
-    error::{Phase, SmtpError, Trouble},
+    error::{ErrorKind, Phase, SmtpError},
     redaction::Redaction,
     reply::Reply,
     reply_buffer::ReplyBuffer,
     stream::Stream,
 };
 
-/// "Service not available, closing": may answer any command (RFC 5321 §3.8).
-pub(crate) const CLOSING: u16 = 421;
-
-/// How long to listen for the reason when a server stops taking our bytes, or speaks out of turn.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+/// Maximum wait for a reply that explains a failed write or unexpected input.
+const EXPLANATION_TIMEOUT: Duration = Duration::from_millis(200);
 
 #[derive(Debug)]
 pub(crate) struct Wire {
     stream: Stream,
     replies: ReplyBuffer,
-    /// What the next flight will be, reused from flight to flight.
+    /// Bytes of the next write; the buffer is reused.
     pub(crate) out: Vec<u8>,
-    /// How much of the last flight has left, at most.
+    /// Maximum number of bytes of the last write that the kernel has taken.
     taken: usize,
 }
 
@@ -33,12 +30,13 @@ impl Wire {
         Self { stream, replies: ReplyBuffer::new(), out: Vec::new(), taken: 0 }
     }
 
-    /// Redacts the replies that are read from now on.
+    /// Redacts all later replies.
     pub(crate) fn redact(&mut self, redaction: Redaction) {
         self.replies.redact(redaction);
     }
 
-    /// Adds a command to the flight. Its parts must not hold line ends, which their types see to.
+    /// Adds a command to the next write. Its parts must not contain line ends, which their types
+    /// guarantee.
     pub(crate) fn add(&mut self, parts: &[&str]) {
         for part in parts {
             self.out.extend_from_slice(part.as_bytes());
@@ -46,67 +44,68 @@ impl Wire {
         self.out.extend_from_slice(b"\r\n");
     }
 
-    /// Sends the flight in one write.
+    /// Writes the buffer.
     pub(crate) async fn flush(&mut self, phase: Phase, limit: Duration) -> Result<(), SmtpError> {
         let written = timeout(limit, self.stream.write(&self.out, &mut self.taken)).await;
         self.out.clear();
         match written {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(self.last_words(phase, error).await),
-            Err(_) => Err(SmtpError::new(phase, Trouble::Timeout(limit))),
+            Ok(Err(error)) => Err(self.write_error(phase, error).await),
+            Err(_) => Err(SmtpError::new(phase, ErrorKind::Timeout(limit))),
         }
     }
 
-    /// Whether this much of the last flight may have left, though it failed.
-    pub(crate) fn may_have_left(&self, bytes: usize) -> bool {
+    /// Whether this many bytes of the last write may have been sent, although the write failed.
+    pub(crate) fn may_have_sent(&self, bytes: usize) -> bool {
         self.taken >= bytes
     }
 
-    /// The next reply; 421 is an error in any phase, since the connection ends with it.
+    /// Reads the next reply. Reply 421 is an error in every phase, because the server closes the
+    /// connection.
     pub(crate) async fn reply(&mut self, phase: Phase, limit: Duration) -> Result<Reply, SmtpError> {
         let reply = match self.buffered_reply(phase)? {
             Some(reply) => reply,
             None => timeout(limit, self.read_reply(phase))
                 .await
-                .map_err(|_| SmtpError::new(phase, Trouble::Timeout(limit)))??,
+                .map_err(|_| SmtpError::new(phase, ErrorKind::Timeout(limit)))??,
         };
-        if reply.code == CLOSING {
+        if reply.is_closing() {
             return Err(SmtpError::new(phase, reply));
         }
         Ok(reply)
     }
 
-    /// One command and its reply.
+    /// Writes one command and reads its reply.
     pub(crate) async fn command(&mut self, phase: Phase, limit: Duration, parts: &[&str]) -> Result<Reply, SmtpError> {
         self.add(parts);
         self.flush(phase, limit).await?;
         self.reply(phase, limit).await
     }
 
-    /// An error if the server has closed the connection, or has said anything that was not asked for.
-    pub(crate) async fn expect_silence(&mut self, phase: Phase) -> Result<(), SmtpError> {
-        if !self.has_news() {
+    /// Returns an error if the server closed the connection or sent an unexpected reply.
+    pub(crate) async fn expect_no_input(&mut self, phase: Phase) -> Result<(), SmtpError> {
+        if !self.has_input() {
             return Ok(());
         }
-        let said = match self.buffered_reply(phase)? {
+        let unexpected = match self.buffered_reply(phase)? {
             Some(reply) => reply,
-            None => match timeout(LAST_WORDS, self.read_reply(phase)).await {
+            None => match timeout(EXPLANATION_TIMEOUT, self.read_reply(phase)).await {
                 Ok(reply) => reply?,
-                // Bytes of TLS itself, or half a reply that will be read as one.
+                // TLS records without data, or part of a reply that is read later.
                 Err(_) => return Ok(()),
             },
         };
-        Err(SmtpError::new(phase, said))
+        Err(SmtpError::new(phase, unexpected))
     }
 
-    /// Whether every byte received was the reply to something.
-    pub(crate) fn is_quiet(&self) -> bool {
+    /// Whether every received byte was parsed.
+    pub(crate) fn is_drained(&self) -> bool {
         self.replies.is_empty()
     }
 
-    /// See [`Stream::has_news`].
-    pub(crate) fn has_news(&self) -> bool {
-        !self.is_quiet() || self.stream.has_news()
+    /// See [`Stream::has_input`].
+    pub(crate) fn has_input(&self) -> bool {
+        !self.is_drained() || self.stream.has_input()
     }
 
     pub(crate) fn is_tls(&self) -> bool {
@@ -117,13 +116,13 @@ impl Wire {
         self.stream.close();
     }
 
-    /// Waits until the server has closed, if it does so soon: only then does it count one connection less.
-    pub(crate) async fn end(&mut self) {
-        const SOON: Duration = Duration::from_millis(300);
-        let _ = timeout(SOON, async { while self.read_reply(Phase::Quit).await.is_ok() {} }).await;
+    /// Waits a short time for the server to close: until then the server counts the connection.
+    pub(crate) async fn wait_for_close(&mut self) {
+        const CLOSE_TIMEOUT: Duration = Duration::from_millis(300);
+        let _ = timeout(CLOSE_TIMEOUT, async { while self.read_reply(Phase::Quit).await.is_ok() {} }).await;
     }
 
-    /// The bare connection, to begin TLS on; what was read is thrown away.
+    /// Returns the stream for a TLS handshake and discards buffered bytes.
     pub(crate) fn into_stream(self) -> Stream {
         self.stream
     }
@@ -134,10 +133,10 @@ impl Wire {
 
     async fn read_reply(&mut self, phase: Phase) -> Result<Reply, SmtpError> {
         loop {
-            let read = self.stream.read(self.replies.room()).await;
+            let read = self.stream.read(self.replies.unfilled()).await;
             match read.map_err(|error| SmtpError::new(phase, without_close_notify(error)))? {
-                0 => return Err(SmtpError::new(phase, Trouble::Closed)),
-                count => self.replies.filled(count),
+                0 => return Err(SmtpError::new(phase, ErrorKind::Closed)),
+                count => self.replies.advance(count),
             }
             if let Some(reply) = self.buffered_reply(phase)? {
                 return Ok(reply);
@@ -145,19 +144,19 @@ impl Wire {
         }
     }
 
-    /// A server that closes mostly says why first, and that tells more than "broken pipe".
-    async fn last_words(&mut self, phase: Phase, error: io::Error) -> SmtpError {
-        match timeout(LAST_WORDS, self.read_reply(phase)).await {
+    /// Error of a failed write: the reply that the server sent before it closed, if there is one.
+    async fn write_error(&mut self, phase: Phase, error: io::Error) -> SmtpError {
+        match timeout(EXPLANATION_TIMEOUT, self.read_reply(phase)).await {
             Ok(Ok(reply)) if reply.is_refusal() => SmtpError::new(phase, reply),
             _ => SmtpError::new(phase, error),
         }
     }
 }
 
-/// A TLS connection that ends without goodbye, as most do.
-fn without_close_notify(error: io::Error) -> Trouble {
+/// Treats a TLS connection that ended without `close_notify` as closed; many servers end it so.
+fn without_close_notify(error: io::Error) -> ErrorKind {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => Trouble::Closed,
-        _ => Trouble::Io(error),
+        io::ErrorKind::UnexpectedEof => ErrorKind::Closed,
+        _ => ErrorKind::Io(error),
     }
 }

@@ -1,7 +1,7 @@
--- Cancels whatever of a batch still waits, at once and at any size: one move of its counters. Its jobs are read
--- through the batch from now on, and freed by prune. What is being sent is finished.
+-- Cancels all waiting jobs of a batch at once, at any size: only counters change. From then on its
+-- waiting jobs read as cancelled; `prune` frees them. Jobs that are being sent finish.
 --
--- Keys:    batch `b:<id>`, `sweeping`, `lines`, `line:<batch>:<priority>`, counters
+-- Keys:    `b:<batch>`, `lines`, `line:<name>:<priority>`, `n`, `sweeping`, counters
 -- ARGV:    version, id
 -- Replies: cancelled <jobs> | already | missing
 -- States:  scheduled, queued, deferred -> cancelled
@@ -24,5 +24,5 @@ redis.call('HSET', record, 'cancelled_ms', int(now), 'sealed', '1')
 redis.call('ZADD', key('sweeping'), 0, ARGV[2])
 redis.call('ZREM', key('lines'), ARGV[2])
 for priority = 0, 9 do redis.call('UNLINK', key('line:' .. ARGV[2] .. ':' .. priority)) end
-settle()
+flush_writes()
 return { 'cancelled', moved }

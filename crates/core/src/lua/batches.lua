@@ -1,6 +1,6 @@
 -- Reads batches, the latest first.
 --
--- Keys:    `batches`, batch `b:<id>`
+-- Keys:    `b:<batch>`, `batches`
 -- ARGV:    version, offset, number (at most 200), or version, '', '', id
 -- Replies: <now_ms>, then for each batch: hash (field, value, …)
 -- States:  none
@@ -9,7 +9,7 @@ local ids = ARGV[4] and { ARGV[4] } or redis.call('ZREVRANGE', key('batches'), A
 local reply = { int(now) }
 for _, id in ipairs(ids) do
   local record = batch_key(id)
-  -- Without its id it is what workers restated of a batch that Redis has lost.
+  -- A record without an id comes from a resync after Redis lost the batch.
   if redis.call('HEXISTS', record, 'id') == 1 then reply[#reply + 1] = redis.call('HGETALL', record) end
 end
 return reply

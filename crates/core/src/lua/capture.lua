@@ -1,9 +1,10 @@
--- Keeps a mail of the `capture` transport with a summary for the list, and removes the oldest while there are too many, or too many
--- bytes. The bytes are counted anew from what is there once their sum is over the maximum: mail that expired or was trimmed by an
--- older version is still in it. The latest mail always stays.
+-- Stores a mail of the `capture` transport with a summary for the list. Removes the oldest mails
+-- beyond the maximum number or size. The total size is counted again when it exceeds the maximum,
+-- because it may include mails that have expired. The latest mail always stays.
 --
 -- Keys:    `captured`, `captured:<id>`, `captured:<id>:summary`, `captured_bytes`
--- ARGV:    version, id, mail (JSON), summary (JSON), lifetime in seconds, maximum of mails, maximum of bytes, maximum to remove now
+-- ARGV:    version, id, mail (JSON), summary (JSON), lifetime in seconds, maximum number of mails,
+--          maximum number of bytes, maximum number of mails to remove now
 -- Replies: kept
 -- States:  none
 -- Includes: prelude

@@ -1,34 +1,41 @@
--- A worker says how many connections to a server it has and how many it wants, and learns how many it may have: never more over all workers
--- than is set or than the server has let in. Beyond what has stood at once, one more (of many, a
--- sixteenth more) is opened only when none is being opened.
+-- Requests connections to a server for a worker, and records those that it has open. The number
+-- over all workers never exceeds the configured cap or what the server accepts. Beyond the highest
+-- number that was open at once, one more (or a sixteenth more) is opened at a time.
 --
--- Keys:    `held` (hash worker -> held and open), `heard` (zset worker -> when it is taken for lost), `state` of the limit
--- ARGV:    version, worker, want, open (connections that stand), cap (0: none is set), refused (1: one more was turned away at the door)
+-- Keys:    `state`, `held`, `heard`
+-- ARGV:    version, worker, want, open, cap (0: none), refused (1: the server refused a connection)
 -- Replies: held <number> <cap in force, 0: none>
 -- States:  none
--- Includes: prelude limit
-local worker, want, open, cap, refused = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1'
--- Not heard for so long, a worker is lost and its connections with it.
+-- Includes: prelude learned_rate
+local worker, want, open = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local cap, refused = tonumber(ARGV[5]), ARGV[6] == '1'
+-- A worker that is silent for this long is lost, with its connections.
 local LOST_MS = 10000
--- Not heard for so long while it opened one, it is not waited for: it may have been killed.
+-- A worker that is silent for this long while it opens a connection does not block others: it may
+-- have been killed.
 local OPENING_MS = 1000
--- After a silence of everybody, such as an outage of Redis, nobody is lost yet.
+-- After a silence of all workers, such as an outage of Redis, none counts as lost yet.
 local SILENCE_MS = 5000
 local MARK_MS = 3000
--- One more than the server let in is tried after a while, which doubles each time that was in vain.
+-- One connection more than the server accepted is tried after a pause that doubles with each
+-- refusal.
 local FIRST_AGAIN_MS = 300000
 local LONGEST_AGAIN_MS = 3600000
 local SHORTEST_AGAIN_MS = 10000
 
-local NAMES = { 'most', 'learned', 'again_ms', 'again_pause_ms', 'wants_who', 'wants_has', 'wants_until_ms', 'wants_from', 'wants_left', 'spoke_ms', 'lost_from_ms' }
+local NAMES = {
+  'most', 'learned', 'again_ms', 'again_pause_ms', 'wants_who', 'wants_has', 'wants_until_ms', 'wants_from',
+  'wants_left', 'spoke_ms', 'lost_from_ms',
+}
 local TEXTS = { wants_who = true, wants_from = true }
 local state, facts = {}, redis.call('HMGET', key('state'), unpack(NAMES))
 for index, name in ipairs(NAMES) do state[name] = TEXTS[name] and facts[index] or tonumber(facts[index]) end
--- What was damaged is learned again.
+-- Damaged state is learned again.
 if state.learned and not (state.again_ms and state.again_pause_ms) then state.learned = nil end
-if state.wants_who and not (state.wants_has and state.wants_until_ms and state.wants_from and state.wants_left) then state.wants_who = nil end
+local is_request_valid = state.wants_has and state.wants_until_ms and state.wants_from and state.wants_left
+if state.wants_who and not is_request_valid then state.wants_who = nil end
 
-local function forget_the_lost()
+local function remove_lost_workers()
   if state.spoke_ms and math.abs(now - state.spoke_ms) > SILENCE_MS then state.lost_from_ms = now + LOST_MS end
   state.spoke_ms = now
   if now < (state.lost_from_ms or 0) then return end
@@ -38,33 +45,34 @@ local function forget_the_lost()
   end
 end
 
--- What this worker holds, what all others hold, how many of those stand, and how many are being opened. There is an entry
--- for each live worker.
+-- Returns the connections held by this worker, held by all others, open at others, and being
+-- opened. There is one entry for each live worker.
 local function holdings()
-  local mine, others, stand, opening = 0, 0, 0, 0
+  local own, others, others_open, opening = 0, 0, 0, 0
   local all = redis.call('HGETALL', key('held'))
   for index = 1, #all, 2 do
-    local held, stands = string.match(all[index + 1], '^(%d+) (%d+)$')
-    held, stands = tonumber(held) or 0, tonumber(stands) or 0
+    local held, open_count = string.match(all[index + 1], '^(%d+) (%d+)$')
+    held, open_count = tonumber(held) or 0, tonumber(open_count) or 0
     if all[index] == worker then
-      mine = held
+      own = held
     else
-      others, stand = others + held, stand + stands
+      others, others_open = others + held, others_open + open_count
       local lost_at = tonumber(redis.call('ZSCORE', key('heard'), all[index])) or 0
-      if lost_at > now + LOST_MS - OPENING_MS then opening = opening + math.max(held - stands, 0) end
+      if lost_at > now + LOST_MS - OPENING_MS then opening = opening + math.max(held - open_count, 0) end
     end
   end
-  return mine, others, stand, opening + math.max(mine - open, 0)
+  return own, others, others_open, opening + math.max(own - open, 0)
 end
 
--- One was turned away while others stood: so many it is. Or more stand than were thought to be let in.
-local function learn(standing)
-  if refused and standing > 0 then
-    state.learned = math.min(standing, state.learned or standing)
+-- A refusal while others are open sets the server's limit to the open number. A higher open number
+-- raises it.
+local function learn_server_limit(open_total)
+  if refused and open_total > 0 then
+    state.learned = math.min(open_total, state.learned or open_total)
     state.most = state.learned
     state.again_pause_ms = math.max(math.min((state.again_pause_ms or 0) * 2, LONGEST_AGAIN_MS), FIRST_AGAIN_MS)
-  elseif state.learned and standing > state.learned then
-    state.learned, state.again_pause_ms = standing, math.max(state.again_pause_ms / 2, SHORTEST_AGAIN_MS)
+  elseif state.learned and open_total > state.learned then
+    state.learned, state.again_pause_ms = open_total, math.max(state.again_pause_ms / 2, SHORTEST_AGAIN_MS)
   else
     return
   end
@@ -77,25 +85,27 @@ local function limit_in_force()
   return learned and set and math.min(learned, set) or learned or set
 end
 
--- Who waits with fewer gets one from whom has more. The first that is met leaves one, and does not take it back while the other waits.
-local function shared(mine, granted, room)
+-- Shares connections fairly. A worker that waits with few gets one from a worker with more: the
+-- first to call gives one up, and does not take it back while the other waits.
+local function share_out(own, granted, room)
   local marked = state.wants_who and state.wants_until_ms > now and state.wants_until_ms <= now + MARK_MS
   if marked and state.wants_who ~= worker then
-    if state.wants_from == '-' and (mine > state.wants_has + 1 or (mine > 0 and state.wants_has == 0)) then
-      state.wants_from, state.wants_left = worker, mine - 1
+    if state.wants_from == '-' and (own > state.wants_has + 1 or (own > 0 and state.wants_has == 0)) then
+      state.wants_from, state.wants_left = worker, own - 1
     end
     if state.wants_from == worker then return math.min(granted, state.wants_left) end
   elseif marked and granted > state.wants_has then
     state.wants_until_ms = 0
   end
-  if room and granted < want and granted >= room and (not marked or state.wants_who == worker or granted < state.wants_has) then
+  local may_mark = not marked or state.wants_who == worker or granted < state.wants_has
+  if room and granted < want and granted >= room and may_mark then
     if not marked or state.wants_who ~= worker then state.wants_from, state.wants_left = '-', 0 end
     state.wants_who, state.wants_has, state.wants_until_ms = worker, granted, now + MARK_MS
   end
   return granted
 end
 
-local function keep(held)
+local function save(held)
   if held == 0 then
     redis.call('HDEL', key('held'), worker)
     redis.call('ZREM', key('heard'), worker)
@@ -112,23 +122,23 @@ local function keep(held)
       pairs_of[#pairs_of + 1] = TEXTS[name] and state[name] or int(state[name])
     end
   end
-  keep_state(unpack(pairs_of))
+  save_state(unpack(pairs_of))
 end
 
-forget_the_lost()
-local mine, others, stand, opening = holdings()
-local standing = stand + open
-state.most = math.max(state.most or 0, standing)
-learn(standing)
+remove_lost_workers()
+local own, others, others_open, opening = holdings()
+local open_total = others_open + open
+state.most = math.max(state.most or 0, open_total)
+learn_server_limit(open_total)
 local limit = limit_in_force()
 local room = limit and math.max(limit - others, 0)
 local granted = room and math.min(want, room) or want
-if granted > mine then
-  local step = opening == 0 and math.max(1, math.floor(standing / 16)) or 0
-  granted = math.min(granted, math.max(mine + step, state.most - others))
+if granted > own then
+  local step = opening == 0 and math.max(1, math.floor(open_total / 16)) or 0
+  granted = math.min(granted, math.max(own + step, state.most - others))
 end
-granted = shared(mine, granted, room)
-keep(math.max(granted, open))
--- Who is turned away while nobody has a connection has met no limit: the server is not there.
-if refused and standing == 0 then limit = nil end
+granted = share_out(own, granted, room)
+save(math.max(granted, open))
+-- A refusal while none is open shows no limit: the server is down.
+if refused and open_total == 0 then limit = nil end
 return { 'held', int(granted), int(limit or 0) }

@@ -1,11 +1,15 @@
--- Puts jobs in that share one header: one mail, or a chunk of a batch. An id that is known is left as it is.
+-- Enqueues jobs that share one header: one mail, or a chunk of a batch. A known id is left
+-- unchanged.
 --
--- Keys:    payload `<id>`, `ready:<priority>`, `lines`, `line:<batch>:<priority>`, `scheduled:<class>`, `expiring`, batch `b:<id>` and `t:<ref>`, content `a:<hash>`, counters `n`, `wake`
--- ARGV:    version, priority, delay_ms, at_ms, expires_in_ms, expires_at_ms, max_age_ms, attempts, lease_ms, on_unknown, retention_ms,
---          backoff_ms, backoff_max_ms, batch or -, flags (sensitive or -), then for each job: its id, followed by the hashes of its contents if it has
---          any (all behind a space), and its content
--- Replies: enqueued <added> <known> <due_ms> | cancelled | sealed | missing (the batch) | bad_id <id> | wants <hash>... (of contents that are not
---          kept: `content_keep` first)
+-- Keys:    `<id>`, `h:<id>`, `t:<ref>`, `b:<batch>`, `a:<hash>`, `ready:<priority>`, `lines`,
+--          `line:<name>:<priority>`, `scheduled:<class>`, `deferred:<class>`, `expiring`, `n`,
+--          `wake`, `wake:urgent`, counters
+-- ARGV:    version, priority, delay_ms, at_ms, expires_in_ms, expires_at_ms, max_age_ms, attempts,
+--          lease_ms, on_unknown, retention_ms, backoff_ms, backoff_max_ms, batch or -, flags
+--          (sensitive or -), then for each job: its id, followed by the hashes of its contents if
+--          it has any (each after a space), and its content
+-- Replies: enqueued <added> <known> <due_ms> | cancelled | sealed | missing (the batch) | bad_id
+--          <id> | wants <hash>... (contents that are not stored: call `content_keep` first)
 -- States:  none -> queued | scheduled
 -- Includes: prelude job
 local priority, batch = ARGV[2], ARGV[14]
@@ -20,42 +24,43 @@ if batch ~= '-' then
   sealed = facts[3] == '1'
 end
 
--- A job's files are named behind its id.
+-- Splits an id from the hashes of the job's contents.
 local files = {}
-local function with_files(told)
-  local id, hashes = string.match(told, '^(%S+) (.+)$')
+local function split_files(text)
+  local id, hashes = string.match(text, '^(%S+) (.+)$')
   if id then files[id] = hashes end
-  return id or told
+  return id or text
 end
 
--- Every reader takes an id apart: a canonical ULID behind the queue's name.
+-- Readers parse ids: a canonical ULID after the name of the queue.
 local ids = {}
 for index = 16, #ARGV, 2 do
   local id = ARGV[index]
-  if string.find(id, ' ', 1, true) then id = with_files(id) end
+  if string.find(id, ' ', 1, true) then id = split_files(id) end
   local ulid = string.match(id, '^[a-z0-9_-]+%-([0-7][0-9A-HJKMNP-TV-Z]+)$')
   if not ulid or #ulid ~= 26 then return { 'bad_id', ARGV[index] } end
   ids[#ids + 1] = id
 end
 
--- What stands before the content of each. The first chunk of a batch leaves its terms for the rows that share them.
+-- Returns the header line of these jobs. The first chunk of a batch stores its terms for all rows
+-- that share them.
 local function header()
   if batch == '-' then return full_header(terms, now) .. '\n' end
-  local told = table.concat(ARGV, ' ', 2, 13) .. ' ' .. ARGV[15]
+  local text = table.concat(ARGV, ' ', 2, 13) .. ' ' .. ARGV[15]
   local known = redis.call('GET', terms_key(batch))
-  local start = known and tonumber(string.match(known, '^%S+ (%d+) '))
-  -- What can't be read is written anew: rows that rely on it can be read again.
+  local start = known and terms_start_ms(known)
+  -- Terms that can't be read are written again, which also makes their rows readable.
   if not start then
-    known, start = batch .. ' ' .. now_text .. ' ' .. told, now
+    known, start = terms_text(batch, now, text), now
     redis.call('SET', terms_key(batch), known)
   end
-  if start > now or known ~= batch .. ' ' .. int(start) .. ' ' .. told then return full_header(terms, now) .. '\n' end
-  return VERSION .. ' @' .. string.sub(batch, -10) .. ' ' .. int(now - start) .. '\n'
+  if start > now or known ~= terms_text(batch, start, text) then return full_header(terms, now) .. '\n' end
+  return row_header(batch, now - start)
 end
 
 local function is_known(id) return redis.call('EXISTS', payload_key(id), hash_key(id)) > 0 end
 
--- Usually all are new, and that is told in one question.
+-- Usually all ids are new, which one command shows.
 local function any_is_known()
   local keys = {}
   for index, id in ipairs(ids) do
@@ -64,7 +69,7 @@ local function any_is_known()
   return #keys > 0 and redis.call('EXISTS', unpack(keys)) > 0
 end
 
--- A job comes with its files or not at all.
+-- A job is enqueued only if all its contents are stored.
 local wanted = { 'wants' }
 local function want(hashes)
   for hash in string.gmatch(hashes, '%x+') do
@@ -75,17 +80,17 @@ local function want(hashes)
   end
 end
 
-local function note_files(id)
+local function count_files(id)
   redis.call('HSET', hash_key(id), 'files', files[id])
-  refer(files[id], due + tonumber(ARGV[7]) + tonumber(ARGV[11]))
+  add_references(files[id], due + tonumber(ARGV[7]) + tonumber(ARGV[11]))
 end
 
 local state = due > now and 'scheduled' or 'queued'
-local new, contents, known, to_ask = {}, {}, 0, any_is_known()
+local new, contents, known, any_known = {}, {}, 0, any_is_known()
 for index, id in ipairs(ids) do
-  if contents[id] or (to_ask and is_known(id)) then
+  if contents[id] or (any_known and is_known(id)) then
     known = known + 1
-    -- A Redis that forgot its last second may have its job again, from a worker, but not its files.
+    -- After a lost second of writes, a resync may have restored the job without its contents.
     if files[id] then want(files[id]) end
   else
     new[#new + 1] = id
@@ -96,11 +101,11 @@ end
 if #new > 0 and sealed then return { 'sealed' } end
 if #wanted > 1 then return wanted end
 
-local function put_in()
+local function add_jobs()
   local first_line, payloads = header(), {}
   for index, id in ipairs(new) do
     payloads[2 * index - 1], payloads[2 * index] = payload_key(id), first_line .. contents[id]
-    if files[id] then note_files(id) end
+    if files[id] then count_files(id) end
     if state == 'scheduled' then wait_until({ id = id, priority = priority }, 'scheduled', due) end
     if expires > 0 then redis.call('ZADD', key('expiring'), int(expires), id) end
   end
@@ -113,9 +118,9 @@ local function put_in()
     count(batch_key(batch), state, #new)
     count(batch_key(batch), 'total', #new)
   end
-  settle()
+  flush_writes()
   if state == 'queued' then wake(priority) end
 end
 
-if #new > 0 then put_in() end
+if #new > 0 then add_jobs() end
 return { 'enqueued', #new, known, due == now and now_text or int(due) }

@@ -1,8 +1,9 @@
--- Leave that was not used goes back: to a rate unless somebody has taken more since (then its time is lost), to a quota always.
+-- Returns unused permits to a limit. A quota always gets them back. A rate gets them back only if
+-- no permit was taken since; otherwise their time is lost.
 --
--- Keys:    `state` of the limit, `used:<start>` of a quota's window
--- ARGV:    version, number given back, when the next mail after those that were granted might go (0: no rate), spacing (microseconds),
---          start of the quota's window (0: none)
+-- Keys:    `state`, `used:<start>`
+-- ARGV:    version, number of permits, when the next mail after the granted ones may go (0: no
+--          rate), spacing (microseconds), start of the quota's window (0: none)
 -- Replies: given | late
 -- States:  none
 -- Includes: prelude

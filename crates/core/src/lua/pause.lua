@@ -1,6 +1,6 @@
--- Stops or starts the handing out of a queue's jobs. Those under way are not touched.
+-- Pauses or resumes claims from a queue. Jobs that are being sent finish.
 --
--- Keys:    `n`, `wake`
+-- Keys:    `n`, `wake`, `wake:urgent`
 -- ARGV:    version, pause | resume
 -- Replies: paused | resumed | unchanged
 -- States:  none

@@ -1,8 +1,13 @@
--- Frees what nobody needs any more: index entries whose job's time is over, the waiting jobs of cancelled batches.
+-- Frees data that is no longer needed: index entries of jobs past their retention, waiting jobs of
+-- cancelled batches.
 --
--- Keys:    `sent`, `sent:<hour>`, `failed`, `cancelled`, `batches`, `sweeping`, job `<id>` and `h:<id>`, `scheduled:<class>`, `deferred:<class>`
--- ARGV:    version, budget (entries looked at), then for a cancelled batch that is being swept: id, cursor (as it was told) and the ids of its next jobs
--- Replies: pruned <entries> <batch to sweep or ''> <its cursor> <its total>
+-- Keys:    `<id>`, `h:<id>`, `f:<id>`, `t:<ref>`, `b:<batch>`, `c:<batch>`, `a:<hash>`,
+--          `scheduled:<class>`, `deferred:<class>`, `leases`, `expiring`, `sent`, `sent:<hour>`,
+--          `failed`, `cancelled`, `unknown`, `n`, `batches`, `sweeping`, `notices`, counters,
+--          damage
+-- ARGV:    version, budget (entries examined), then for a cancelled batch that is being freed: id,
+--          cursor (from the last reply) and the ids of its next jobs
+-- Replies: pruned <entries> <batch to free or ''> <its cursor> <its total>
 -- States:  none that is visible: a job of a cancelled batch reads as cancelled before and after
 -- Includes: prelude job
 local budget, pruned = tonumber(ARGV[2]), 0
@@ -16,12 +21,13 @@ local function prune_index(index, exists)
   end
 end
 
--- Of the first hour of which all that was sent may go. What was sent stays sent, so nothing else can have become of it.
+-- Frees jobs of the first hour in which all sent jobs are past their retention. A sent job never
+-- changes its state.
 local function prune_sent()
   local hour = redis.call('ZRANGEBYSCORE', key('sent'), '-inf', int(now), 'LIMIT', 0, 1)[1]
   if not hour then return end
   for _, id in ipairs(redis.call('LPOP', key('sent:' .. hour), budget) or {}) do
-    -- Anything else that stands there would lead to another key.
+    -- An entry that is not an id would lead to another key.
     if is_job_id(of_queue .. id) then redis.call('UNLINK', payload_key(id), hash_key(id)) end
     pruned = pruned + 1
   end
@@ -34,29 +40,29 @@ for _, state in ipairs({ 'failed', 'cancelled' }) do
 end
 prune_index(key('batches'), function(id) return redis.call('EXISTS', batch_key(id)) == 1 end)
 
--- Of several that sweep the same piece, one is heard: the others have an old cursor.
-local swept = ARGV[3]
-if swept and redis.call('ZSCORE', key('sweeping'), swept) == ARGV[4] then
-  local function free(id)
+-- If several workers free the same jobs, the cursor lets only one succeed.
+local batch = ARGV[3]
+if batch and redis.call('ZSCORE', key('sweeping'), batch) == ARGV[4] then
+  local function free_job(id)
     local job = load(id)
-    if job and job.swept then
+    if job and job.cancelled_with_batch then
       to_finished(job, 'cancelled', 'batch')
       pruned = pruned + 1
     end
   end
-  for index = 5, #ARGV do harmless(ARGV[index], free, ARGV[index]) end
-  settle()
-  local cursor = redis.call('ZINCRBY', key('sweeping'), #ARGV - 4, swept)
-  local total = tonumber(redis.call('HGET', batch_key(swept), 'total')) or 0
+  for index = 5, #ARGV do isolated(ARGV[index], free_job, ARGV[index]) end
+  flush_writes()
+  local cursor = redis.call('ZINCRBY', key('sweeping'), #ARGV - 4, batch)
+  local total = tonumber(redis.call('HGET', batch_key(batch), 'total')) or 0
   if tonumber(cursor) >= total then
-    redis.call('ZREM', key('sweeping'), swept)
-    settle_batch(batch_key(swept))
+    redis.call('ZREM', key('sweeping'), batch)
+    update_completion(batch_key(batch))
   end
 end
 
 local first = redis.call('ZRANGE', key('sweeping'), 0, 0, 'WITHSCORES')
 local total = first[1] and redis.call('HGET', batch_key(first[1]), 'total')
--- One whose record is gone can't be swept, and must not keep the others back.
+-- A batch without a record can't be freed, and must not block the others.
 if first[1] and not total then redis.call('ZREM', key('sweeping'), first[1]) end
 if not total then return { 'pruned', pruned, '', '0', '0' } end
 return { 'pruned', pruned, first[1], int(tonumber(first[2])), int(tonumber(total) or 0) }

@@ -1,5 +1,6 @@
--- Keeps the place of an idempotency key. KEYS[1] is the key's own base key, in a slot of its own.
+-- Reserves an idempotency key. KEYS[1] is the key's own base key, in a slot of its own.
 --
+-- Keys:    none of a queue
 -- ARGV:    version, id, fingerprint of the content, window_ms
 -- Replies: reserved <id> | known <id> | conflict <id>
 -- States:  none

@@ -1,13 +1,16 @@
--- A person says what became of a job in doubt.
+-- Records a person's decision on a job in doubt.
 --
--- Keys:    job `<id>` and `h:<id>`, `unknown`, `ready:<priority>`, counters, `wake`
+-- Keys:    `<id>`, `h:<id>`, `f:<id>`, `t:<ref>`, `b:<batch>`, `a:<hash>`, `ready:<priority>`,
+--          `lines`, `line:<name>:<priority>`, `scheduled:<class>`, `deferred:<class>`, `leases`,
+--          `expiring`, `sent`, `sent:<hour>`, `failed`, `cancelled`, `unknown`, `n`, `wake`,
+--          `wake:urgent`, counters, damage
 -- ARGV:    version, id, verdict (sent | resend | failed)
--- Replies: resolved | refused <state, or what else is against it> | missing
+-- Replies: resolved | refused <state, or another reason> | missing
 -- States:  unknown -> sent | queued | failed
 -- Includes: prelude job
-local job = harmless(ARGV[2], load, ARGV[2])
+local job = isolated(ARGV[2], load, ARGV[2])
 if not job then
-  settle()
+  flush_writes()
   local state = redis.call('HGET', hash_key(ARGV[2]), 'state')
   return state and { 'refused', state } or { 'missing' }
 end
@@ -20,5 +23,5 @@ if ARGV[3] == 'resend' then
 else
   to_finished(job, ARGV[3], 'person')
 end
-settle()
+flush_writes()
 return { 'resolved' }

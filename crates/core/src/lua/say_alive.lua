@@ -1,7 +1,7 @@
--- A process tells that it is alive and what it does; also when Redis is full.
+-- Records that a process is alive, with its report. Also works when Redis is full.
 --
 -- Keys:    `processes`
--- ARGV:    version, id, what it tells (JSON)
+-- ARGV:    version, id, report (JSON)
 -- Replies: told
 -- States:  none
 -- Includes: prelude

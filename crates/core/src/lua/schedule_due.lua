@@ -1,8 +1,9 @@
--- What the clock asks for: schedules whose time has come, and firings that are decided but not handed over yet.
+-- Reads schedules that are due, and firings that are decided but not enqueued yet.
 --
--- Keys:    `schedule_due`, `schedule:<name>`, `outbox`
+-- Keys:    `schedule:<name>`, `schedule_due`, `outbox`
 -- ARGV:    version, limit (of schedules, and of firings)
--- Replies: <now_ms> <later_ms (the first time still to come, or 0)> <schedules: hash (field, value, …)> <firings: id, fields>
+-- Replies: <now_ms> <later_ms (the next due time, or 0)> <schedules: hash (field, value, …)>
+--          <firings: id, fields>
 -- States:  none
 -- Includes: prelude
 local due = {}
@@ -10,5 +11,5 @@ for _, name in ipairs(redis.call('ZRANGEBYSCORE', key('schedule_due'), '-inf', i
   due[#due + 1] = redis.call('HGETALL', key('schedule:' .. name))
 end
 local later = redis.call('ZRANGEBYSCORE', key('schedule_due'), '(' .. int(now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-local later_ms = later[2] and int(tonumber(later[2])) or '0'
+local later_ms = later[2] and int(tonumber(pending_writes[2])) or '0'
 return { int(now), later_ms, due, redis.call('XRANGE', key('outbox'), '-', '+', 'COUNT', ARGV[2]) }

@@ -1,4 +1,5 @@
--- Forgets a schedule that its source no longer has. What it fired already is handed over all the same.
+-- Removes a schedule that its source no longer has. Firings that are already decided are still
+-- enqueued.
 --
 -- Keys:    `schedules`, `schedule:<name>`, `schedule_due`
 -- ARGV:    version, name, source

@@ -1,10 +1,12 @@
--- Moves a schedule's cursor over the times that have come, and in the same breath notes what fires for them: whichever
--- process is alive hands that over. Of any number of beats that say the same, one is heard.
+-- Moves a schedule's cursor past the times that have come, and writes their firings to the outbox
+-- in the same script. Any beat enqueues them from there. If several beats send the same tick, one
+-- succeeds.
 --
 -- Keys:    `schedule:<name>`, `schedule_due`, `outbox`
--- ARGV:    version, name, revision, cursor_ms (as it was read), cursor_ms (as it shall be), next_ms (or 0),
---          then for each firing: fire_ms, id (of its job or batch)
--- Replies: ticked | changed (by somebody else since it was read) | early (Redis's clock is not there yet)
+-- ARGV:    version, name, revision, cursor_ms (as read), cursor_ms (new), next_ms (or 0), then for
+--          each firing: fire_ms, id (of its job or batch)
+-- Replies: ticked | changed (by another process since it was read) | early (Redis's clock is before
+--          the fire time)
 -- States:  none
 -- Includes: prelude
 local name, cursor = ARGV[2], ARGV[5]
@@ -17,7 +19,8 @@ for index = 7, #ARGV, 2 do
 end
 for index = 7, #ARGV, 2 do
   local fire_ms, id = ARGV[index], ARGV[index + 1]
-  redis.call('XADD', key('outbox'), '*', 'name', name, 'fire_ms', fire_ms, 'at_ms', int(now), 'id', id, 'definition', facts[3])
+  redis.call('XADD', key('outbox'), '*', 'name', name, 'fire_ms', fire_ms, 'at_ms', int(now), 'id', id,
+    'definition', facts[3])
   redis.call('HSET', record, 'last_ms', fire_ms, 'last_id', id)
 end
 redis.call('HSET', record, 'cursor_ms', cursor)

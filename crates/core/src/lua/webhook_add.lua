@@ -1,4 +1,4 @@
--- Of a batch that is done a URL is to be told: from now on it is tried until that hears it.
+-- Starts the webhook calls for a batch that is done. They are retried until one succeeds.
 --
 -- Keys:    `notices`, `webhooks`
 -- ARGV:    version, id

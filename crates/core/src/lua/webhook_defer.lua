@@ -1,8 +1,8 @@
--- A URL did not hear of a batch: it is to be told again later.
+-- Schedules the next webhook call after a failed one.
 --
--- Keys:    `webhooks`, batch `b:<id>`
--- ARGV:    version, id, try (as it was told), delay_ms
--- Replies: deferred | lost (somebody else has tried since, or it was told)
+-- Keys:    `b:<batch>`, `webhooks`
+-- ARGV:    version, id, try (as returned by `webhook_take`), delay_ms
+-- Replies: deferred | lost (another caller has tried since, or a call has succeeded)
 -- States:  none
 -- Includes: prelude
 if redis.call('HGET', batch_key(ARGV[2]), 'notice_tries') ~= ARGV[3] then return 'lost' end

@@ -1,8 +1,10 @@
--- Hands out URLs that are to be told of a batch now, each to one caller: nobody else gets it before its lease runs out.
+-- Leases due webhook calls to the caller. No other caller gets them before the lease expires.
 --
--- Keys:    `webhooks`, batch `b:<id>`
--- ARGV:    version, number (at most 200), lease_ms, life_ms (for so long the batch stays at least, so that it can be told of)
--- Replies: <now_ms>, then for each: id, who (`notify`), its try (counts from 1), when the batch was done (ms)
+-- Keys:    `b:<batch>`, `webhooks`
+-- ARGV:    version, number (at most 200), lease_ms, life_ms (minimum remaining lifetime of the
+--          batch's record)
+-- Replies: <now_ms>, then for each: id, URL (`notify`), its try (counts from 1), when the batch was
+--          done (ms)
 -- States:  none
 -- Includes: prelude
 local reply = { int(now) }

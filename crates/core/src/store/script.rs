@@ -10,9 +10,10 @@ const PARTS: [(&str, &str); 6] = [
     (
         "job",
         concat!(
+            include_str!("../lua/parts/row.lua"),
             include_str!("../lua/parts/header.lua"),
             include_str!("../lua/parts/flight.lua"),
-            include_str!("../lua/parts/kept.lua"),
+            include_str!("../lua/parts/sent_record.lua"),
             include_str!("../lua/parts/contents.lua"),
             include_str!("../lua/parts/job.lua"),
             include_str!("../lua/parts/aside.lua")
@@ -20,8 +21,8 @@ const PARTS: [(&str, &str); 6] = [
     ),
     ("time", include_str!("../lua/parts/time.lua")),
     ("promote", include_str!("../lua/parts/promote.lua")),
-    ("limited", include_str!("../lua/parts/limited.lua")),
-    ("limit", include_str!("../lua/parts/limit.lua")),
+    ("claim_limits", include_str!("../lua/parts/claim_limits.lua")),
+    ("learned_rate", include_str!("../lua/parts/learned_rate.lua")),
 ];
 
 /// Name and source of each script.

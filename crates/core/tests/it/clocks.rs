@@ -1,4 +1,4 @@
-//! Redis's clock jumps.
+//! Jumps of Redis's clock.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ fn short_lease() -> JobTerms {
     terms
 }
 
-/// A worker that has begun a job, on a Redis whose clock is about to jump.
+/// Starts a worker that has begun a job, on a Redis whose clock can jump.
 async fn begun(clock: &FakeClock) -> (PrivateRedis, Fixture, WorkerId, Claimed) {
     let redis = PrivateRedis::builder().clock(clock).start().await;
     let fixture = Fixture::on(&redis).await;
@@ -38,10 +38,10 @@ async fn check_jump(from: &str, to: &str) {
     let before = fixture.sweep(&other).await.now_ms;
     clock.set(to);
     let started = Instant::now();
-    // Who works on is not disturbed by the jump, however often others sweep.
+    // A worker that renews keeps its lease, however often others sweep.
     eventually(LIMIT, "two leases after the jump", async || {
         let items = [(job.id.clone(), job.fence)];
-        let lost = fixture.store.renew(&fixture.queue, &worker, &items).await.expect("an answer");
+        let lost = fixture.store.renew(&fixture.queue, &worker, &items).await.expect("a reply");
         assert!(lost.is_empty(), "the lease is lost");
         let swept = fixture.sweep(&other).await;
         assert_eq!((swept.rescued, swept.in_doubt), (0, 0));
@@ -49,7 +49,7 @@ async fn check_jump(from: &str, to: &str) {
         (has_jumped && started.elapsed() > 2 * LEASE).then_some(())
     })
     .await;
-    // Who is silent has lost it, a lease or two later.
+    // A worker that does not renew loses it, a lease or two later.
     eventually(LIMIT, "the rescue", async || (fixture.sweep(&other).await.in_doubt == 1).then_some(())).await;
     assert_eq!(fixture.state(&job.id).await, JobState::Unknown);
     assert_eq!(fixture.finish(&worker, &job, Outcome::Sent).await, FinishReply::Late);
@@ -61,12 +61,12 @@ async fn an_hour_forward_rescues_nothing_by_mistake() {
 }
 
 #[tokio::test]
-async fn an_hour_back_rescues_nothing_by_mistake_and_all_that_is_lost() {
+async fn an_hour_back_rescues_only_lost_jobs() {
     check_jump("+2h", "+1h").await;
 }
 
 #[tokio::test]
-async fn after_a_jump_back_a_lost_workers_lease_is_not_waited_for() {
+async fn after_a_jump_back_a_lost_worker_is_rescued_within_a_lease() {
     let clock = FakeClock::new("+2h");
     let (_redis, fixture, _, job) = begun(&clock).await;
     clock.set("+1h");

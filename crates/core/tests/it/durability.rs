@@ -1,4 +1,4 @@
-//! What was waited for stays, whatever becomes of the server.
+//! Writes that were confirmed as durable survive a crash of the server.
 
 use std::time::{Duration, Instant};
 
@@ -12,29 +12,29 @@ const REPLICA: Durability = Durability { disk: false, replica: true };
 
 async fn has(fixture: &Fixture, batch: &BatchId) -> bool {
     let read = async || fixture.store.batch(batch).await.ok();
-    eventually(Duration::from_secs(30), "an answer", read).await.is_some()
+    eventually(Duration::from_secs(30), "a reply", read).await.is_some()
 }
 
 #[tokio::test]
-async fn what_is_on_disk_survives_a_lost_second() {
+async fn durable_writes_survive_a_lost_second() {
     let redis = PrivateRedis::builder().tcp().remembers().start().await;
     let fixture = Fixture::on(&redis).await;
     let run = fixture.store.present_run().await.expect("a run");
     let kept = fixture.create_batch().await;
     assert_eq!(fixture.store.make_durable(&run).await, Ok(DISK));
     if !redis.ask(&["WAITAOF", "0", "0", "0"]).contains("unknown command") {
-        // It knows when it has synced and says so earlier; the cut that comes knows nothing of syncs.
+        // WAITAOF replies before the sync is a second old, but the cut below drops a whole second.
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     let lost = fixture.create_batch().await;
     assert!(redis.kill_and_cut_back(Duration::from_secs(1)) > 0);
     redis.start_again().await;
     assert!(has(&fixture, &kept).await);
-    assert!(!has(&fixture, &lost).await, "it was not waited for");
+    assert!(!has(&fixture, &lost).await, "the write was not confirmed");
 }
 
 #[tokio::test]
-async fn another_run_promises_nothing_of_what_the_first_was_told() {
+async fn another_run_does_not_confirm_earlier_writes() {
     let redis = PrivateRedis::start_tcp().await;
     let fixture = Fixture::on(&redis).await;
     let run = fixture.store.present_run().await.expect("a run");
@@ -48,13 +48,13 @@ async fn another_run_promises_nothing_of_what_the_first_was_told() {
         (refused == Error::Unintroduced).then_some(())
     })
     .await;
-    eventually(Duration::from_secs(30), "an answer", async || fixture.store.ping().await.ok()).await;
+    eventually(Duration::from_secs(30), "a reply", async || fixture.store.ping().await.ok()).await;
     let now = fixture.store.present_run().await.expect("a run");
     assert_eq!(fixture.store.make_durable(&now).await, Ok(DISK));
 }
 
 #[tokio::test]
-async fn a_server_that_syncs_always_is_not_waited_for() {
+async fn a_server_that_always_syncs_confirms_at_once() {
     let redis = PrivateRedis::builder().tcp().config("appendfsync", "always").start().await;
     let fixture = Fixture::on(&redis).await;
     let run = fixture.store.present_run().await.expect("a run");
@@ -67,14 +67,14 @@ async fn a_server_that_syncs_always_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_server_that_keeps_nothing_says_so() {
+async fn a_server_without_persistence_is_an_error() {
     for (name, value, word) in
         [("appendonly", "no", "set appendonly yes"), ("appendfsync", "no", "set appendfsync everysec")]
     {
         let redis = PrivateRedis::builder().tcp().config(name, value).start().await;
         let fixture = Fixture::on(&redis).await;
         let run = fixture.store.present_run().await.expect("a run");
-        // Valkey and Redis since 7.2 wait for a sync that nobody asks for.
+        // Valkey and Redis since 7.2 wait for a sync that never happens.
         let refused = fixture.store.make_durable(&run).await.expect_err(name);
         assert!(refused.to_string().contains(word) || refused.is_transient(), "{refused}");
         if name == "appendonly" {
@@ -85,7 +85,7 @@ async fn a_server_that_keeps_nothing_says_so() {
 }
 
 #[tokio::test]
-async fn a_replica_keeps_what_the_server_does_not() {
+async fn a_replica_makes_writes_durable() {
     let redis = PrivateRedis::builder().tcp().config("appendonly", "no").start().await;
     let replica = redis.replica().await;
     eventually(Duration::from_secs(30), "the replica follows", async || {
@@ -101,7 +101,7 @@ async fn a_replica_keeps_what_the_server_does_not() {
 }
 
 #[tokio::test]
-async fn those_who_wait_wait_together() {
+async fn concurrent_callers_share_one_wait() {
     let redis = PrivateRedis::start_tcp().await;
     let fixture = Fixture::on(&redis).await;
     let run = fixture.store.present_run().await.expect("a run");
@@ -116,5 +116,5 @@ async fn those_who_wait_wait_together() {
         assert_eq!(one.await.expect("no panic"), Ok(DISK));
     }
     assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
-    fixture.store.ping().await.expect("nobody else is held up");
+    fixture.store.ping().await.expect("other calls are not delayed");
 }

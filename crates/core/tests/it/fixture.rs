@@ -1,4 +1,4 @@
-//! A store in a prefix of its own, and short ways to say the usual things.
+//! A store with its own prefix, and helpers for common calls.
 
 use postroom_core::{
     AttemptRecord, BatchId, JobId, JobState, Mail, Policy, Priority, QueueName, RecipientReport, RecipientResult,
@@ -39,7 +39,7 @@ impl Fixture {
         Self { store, prefix, queue: QueueName::emails() }
     }
 
-    /// The raw answer to a Redis command on one of the queue's keys.
+    /// Returns the raw reply to a Redis command on one of the queue's keys.
     pub(crate) fn raw(&self, command: &str, key: &str, args: &[&str]) -> String {
         let key = format!("{{{}:{}}}:{key}", self.prefix, self.queue);
         let mut words = vec![command, key.as_str()];
@@ -47,7 +47,7 @@ impl Fixture {
         PrivateRedis::shared().ask(&words)
     }
 
-    /// How often the lists of what was sent name the job.
+    /// Returns how often the lists of sent jobs name the job.
     pub(crate) fn times_sent(&self, id: &JobId) -> usize {
         let hours = self.raw("ZRANGE", "sent", &["0", "-1"]);
         let in_hour = |hour: &str| {
@@ -88,7 +88,7 @@ impl Fixture {
 
     pub(crate) async fn claim_as(&self, worker: &WorkerId, id: &ClaimId, want: usize) -> Vec<Claimed> {
         let claim = Claim::new(&self.queue, worker, id, want);
-        match self.store.claim(&claim).await.expect("an answer") {
+        match self.store.claim(&claim).await.expect("a reply") {
             ClaimReply::Jobs { jobs, .. } => jobs,
             ClaimReply::Paused | ClaimReply::Wait(_) => Vec::new(),
             ClaimReply::Newer { version, .. } => panic!("protocol {version}"),
@@ -102,7 +102,7 @@ impl Fixture {
     pub(crate) async fn begin_all(&self, worker: &WorkerId, jobs: &[Claimed]) -> Vec<BeginReply> {
         let mark = |job: &Claimed| (job.id.clone(), job.fence, "message@example.org".to_owned(), 1_700_000_000_000);
         let marks: Vec<_> = jobs.iter().map(mark).collect();
-        self.store.begin(&self.queue, worker, &marks).await.expect("an answer")
+        self.store.begin(&self.queue, worker, &marks).await.expect("a reply")
     }
 
     pub(crate) async fn finish(&self, worker: &WorkerId, job: &Claimed, outcome: Outcome) -> FinishReply {
@@ -114,11 +114,11 @@ impl Fixture {
         worker: &WorkerId,
         jobs: &[Claimed],
         outcome: Outcome,
-        left: &Settled,
+        settled: &Settled,
     ) -> Vec<FinishReply> {
-        let item = |job: &Claimed| Finish::new(&job.id, job.fence, outcome, "", left).expect("a statement");
+        let item = |job: &Claimed| Finish::new(&job.id, job.fence, outcome, "", settled).expect("a finish");
         let items: Vec<_> = jobs.iter().map(item).collect();
-        self.store.finish(&self.queue, worker, &items).await.expect("an answer")
+        self.store.finish(&self.queue, worker, &items).await.expect("a reply")
     }
 
     pub(crate) async fn sweep(&self, worker: &WorkerId) -> Swept {
@@ -126,7 +126,7 @@ impl Fixture {
     }
 
     pub(crate) async fn state(&self, id: &JobId) -> JobState {
-        self.store.job(id).await.expect("an answer").expect("a job").state
+        self.store.job(id).await.expect("a reply").expect("a job").state
     }
 }
 
@@ -145,7 +145,7 @@ pub(crate) fn terms() -> JobTerms {
     }
 }
 
-/// What is left of a first try that was accepted, with nothing more to tell.
+/// The result of a first attempt that was accepted, without unusual fields.
 pub(crate) fn accepted() -> Settled {
     let record = AttemptRecord {
         n: 1,

@@ -1,4 +1,4 @@
-//! A Redis without room: new mail is refused, what is there goes out.
+//! Redis at its memory limit: new mail is refused, stored mail is sent.
 
 use postroom_core::{
     Error, JobId, JobState,
@@ -9,7 +9,7 @@ use postroom_testkit::PrivateRedis;
 use crate::fixture::{Fixture, mail, terms};
 
 #[tokio::test]
-async fn a_full_redis_refuses_new_mail_and_lets_the_rest_drain() {
+async fn a_full_redis_refuses_new_mail_and_drains_stored_mail() {
     let redis = PrivateRedis::start().await;
     let fixture = Fixture::on(&redis).await;
     let id = fixture.enqueue(&terms()).await;

@@ -1,4 +1,4 @@
-//! Single steps in a job's life that the model does not tell apart.
+//! Steps in a job's life that the model does not distinguish.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::fixture::{Fixture, mail, terms};
 const LIMIT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn the_story_of_a_job_is_told_whole() {
+async fn a_jobs_history_is_complete() {
     let fixture = Fixture::new().await;
     let id = fixture.enqueue(&terms()).await;
     let worker = WorkerId::generate();
@@ -34,7 +34,7 @@ async fn the_story_of_a_job_is_told_whole() {
         verdict: "later".to_owned(),
         ms: 12,
     };
-    let left = Settled {
+    let settled = Settled {
         attempt: 1,
         error: Some(("later".to_owned(), "451 4.7.1 later".to_owned())),
         receipt: None,
@@ -45,18 +45,18 @@ async fn the_story_of_a_job_is_told_whole() {
         }],
         records: vec![record],
     };
-    let item = (id.clone(), job.fence, Duration::from_millis(1), left);
+    let item = (id.clone(), job.fence, Duration::from_millis(1), settled);
     fixture.store.defer(&fixture.queue, &worker, &[item]).await.expect("deferred");
 
-    let again = eventually(LIMIT, "the second claim", async || fixture.claim(&worker, 1).await.pop()).await;
-    assert_eq!((again.attempt, again.tries, again.fence), (1, 1, 2));
-    assert_eq!(again.message_id.as_deref(), Some("message@example.org"));
-    assert_eq!(again.date_ms, Some(1_700_000_000_000));
-    assert_eq!(again.recipients.len(), 1);
-    fixture.begin(&worker, &again).await;
-    fixture.finish(&worker, &again, Outcome::Sent).await;
+    let second = eventually(LIMIT, "the second claim", async || fixture.claim(&worker, 1).await.pop()).await;
+    assert_eq!((second.attempt, second.tries, second.fence), (1, 1, 2));
+    assert_eq!(second.message_id.as_deref(), Some("message@example.org"));
+    assert_eq!(second.date_ms, Some(1_700_000_000_000));
+    assert_eq!(second.recipients.len(), 1);
+    fixture.begin(&worker, &second).await;
+    fixture.finish(&worker, &second, Outcome::Sent).await;
 
-    let report = fixture.store.job(&id).await.expect("an answer").expect("a job");
+    let report = fixture.store.job(&id).await.expect("a reply").expect("a job");
     assert_eq!(report.state, JobState::Sent);
     assert_eq!(report.attempts.len(), 1);
     assert_eq!(report.attempts[0].reply, "451 4.7.1 later, \"please\"\nŻ");
@@ -65,7 +65,7 @@ async fn the_story_of_a_job_is_told_whole() {
 }
 
 #[tokio::test]
-async fn without_a_result_only_a_tombstone_is_kept() {
+async fn without_retention_only_a_tombstone_is_kept() {
     let fixture = Fixture::new().await;
     let mut terms = terms();
     terms.policy.retention = None;
@@ -74,17 +74,17 @@ async fn without_a_result_only_a_tombstone_is_kept() {
     let job = fixture.claim(&worker, 1).await.remove(0);
     fixture.begin(&worker, &job).await;
     fixture.finish(&worker, &job, Outcome::Sent).await;
-    assert_eq!(fixture.raw("EXISTS", &id.short(), &[]), "0", "the content is gone");
+    assert_eq!(fixture.raw("EXISTS", &id.short(), &[]), "0", "the payload is deleted");
     let ttl: i64 = fixture.raw("PTTL", &format!("h:{}", id.short()), &[]).parse().expect("a number");
     assert!((80_000_000..=86_400_000).contains(&ttl), "{ttl}");
     assert_eq!(fixture.state(&id).await, JobState::Sent);
-    let said_again = NewJob { id, mail: mail() };
-    let done = fixture.store.enqueue(&fixture.queue, None, &terms, &[said_again]).await.expect("an answer");
-    assert_eq!((done.added, done.known), (0, 1), "the tombstone keeps it from being sent again");
+    let known = NewJob { id, mail: mail() };
+    let done = fixture.store.enqueue(&fixture.queue, None, &terms, &[known]).await.expect("a reply");
+    assert_eq!((done.added, done.known), (0, 1), "the tombstone prevents a second enqueue");
 }
 
 #[tokio::test]
-async fn sensitive_variables_go_when_the_job_ends() {
+async fn sensitive_variables_are_dropped_when_the_job_finishes() {
     let fixture = Fixture::new().await;
     let mut terms = terms();
     terms.sensitive = true;
@@ -96,24 +96,24 @@ async fn sensitive_variables_go_when_the_job_ends() {
     let worker = WorkerId::generate();
     let claimed = fixture.claim(&worker, 1).await.remove(0);
     let (_, mail) = claimed.content.clone().expect("content");
-    assert_eq!(mail.vars["token"], "s3cret", "the worker needs them");
+    assert_eq!(mail.vars["token"], "s3cret", "the worker gets the variables");
     fixture.begin(&worker, &claimed).await;
     fixture.finish(&worker, &claimed, Outcome::Failed).await;
     assert!(!fixture.raw("GET", &id.short(), &[]).contains("s3cret"));
-    let report = fixture.store.job(&id).await.expect("an answer").expect("a job");
-    assert_eq!(report.to.len(), 1, "the rest of the story stays");
-    let retried = fixture.store.retry(&id).await.expect("an answer");
+    let report = fixture.store.job(&id).await.expect("a reply").expect("a job");
+    assert_eq!(report.to.len(), 1, "the other fields stay");
+    let retried = fixture.store.retry(&id).await.expect("a reply");
     assert!(matches!(retried, RetryReply::Refused { .. }), "{retried:?}");
 }
 
 #[tokio::test]
-async fn an_expired_mail_reads_as_cancelled_even_when_nobody_sweeps() {
+async fn an_expired_mail_reads_as_cancelled_without_a_sweep() {
     let fixture = Fixture::new().await;
     let mut terms = terms();
     terms.expires = Some(Expiry::In(Duration::from_millis(1)));
     let id = fixture.enqueue(&terms).await;
     let report = eventually(LIMIT, "the expiry", async || {
-        fixture.store.job(&id).await.expect("an answer").filter(|job| job.state == JobState::Cancelled)
+        fixture.store.job(&id).await.expect("a reply").filter(|job| job.state == JobState::Cancelled)
     })
     .await;
     assert_eq!(report.reason.as_deref(), Some("expired"));
@@ -121,112 +121,112 @@ async fn an_expired_mail_reads_as_cancelled_even_when_nobody_sweeps() {
 }
 
 #[tokio::test]
-async fn too_old_a_mail_is_given_up() {
+async fn a_mail_that_is_too_old_fails() {
     let fixture = Fixture::new().await;
     let mut terms = terms();
     terms.policy.max_age = Duration::from_millis(1);
     let id = fixture.enqueue(&terms).await;
     let start = redis_ms();
-    eventually(LIMIT, "the next millisecond but one", async || (redis_ms() > start + 1).then_some(())).await;
+    eventually(LIMIT, "two more milliseconds", async || (redis_ms() > start + 1).then_some(())).await;
     assert!(fixture.claim(&WorkerId::generate(), 1).await.is_empty());
     assert_eq!(fixture.state(&id).await, JobState::Failed);
-    let report = fixture.store.job(&id).await.expect("an answer").expect("a job");
+    let report = fixture.store.job(&id).await.expect("a reply").expect("a job");
     assert_eq!(report.reason.as_deref(), Some("too_old"));
 }
 
 #[tokio::test]
-async fn a_scheduled_mail_waits_for_its_time() {
+async fn a_scheduled_mail_waits_until_it_is_due() {
     let fixture = Fixture::new().await;
     let mut terms = terms();
     terms.due = Due::In(Duration::from_millis(300));
     let id = fixture.enqueue(&terms).await;
     assert_eq!(fixture.state(&id).await, JobState::Scheduled);
-    let report = fixture.store.job(&id).await.expect("an answer").expect("a job");
+    let report = fixture.store.job(&id).await.expect("a reply").expect("a job");
     let worker = WorkerId::generate();
-    let claimed = eventually(LIMIT, "its time", async || fixture.claim(&worker, 1).await.pop()).await;
+    let claimed = eventually(LIMIT, "the due time", async || fixture.claim(&worker, 1).await.pop()).await;
     assert_eq!(claimed.id, id);
     let (header, _) = claimed.content.expect("content");
     assert_eq!(header.due_ms - header.enqueued_ms, 300);
-    assert!(redis_ms() >= header.due_ms, "not before its time");
+    assert!(redis_ms() >= header.due_ms, "it is not claimed early");
     assert!(report.due_at > report.enqueued_at);
 }
 
 #[tokio::test]
-async fn the_bell_rings_for_new_mail_and_for_an_earlier_due_time() {
+async fn workers_are_woken_for_new_mail_and_for_an_earlier_due_time() {
     let fixture = Fixture::new().await;
     let mut bell = Bell::new(&fixture.store, std::slice::from_ref(&fixture.queue));
-    assert!(!bell.wait(Duration::from_millis(20)).await.expect("an answer"), "nothing to do");
+    assert!(!bell.wait(Duration::from_millis(20)).await.expect("a reply"), "no job is ready");
     fixture.enqueue(&terms()).await;
-    assert!(bell.wait(LIMIT).await.expect("an answer"));
-    assert!(!bell.wait(Duration::from_millis(20)).await.expect("an answer"), "one token");
+    assert!(bell.wait(LIMIT).await.expect("a reply"));
+    assert!(!bell.wait(Duration::from_millis(20)).await.expect("a reply"), "one token");
     let mut later = terms();
     later.due = Due::In(Duration::from_secs(100));
     fixture.enqueue(&later).await;
-    assert!(bell.wait(LIMIT).await.expect("an answer"), "the first of its class");
+    assert!(bell.wait(LIMIT).await.expect("a reply"), "it is the first of its class");
     later.due = Due::In(Duration::from_secs(200));
     fixture.enqueue(&later).await;
-    assert!(!bell.wait(Duration::from_millis(20)).await.expect("an answer"), "later than what is known");
+    assert!(!bell.wait(Duration::from_millis(20)).await.expect("a reply"), "it is later than the first");
     later.due = Due::In(Duration::from_secs(50));
     fixture.enqueue(&later).await;
-    assert!(bell.wait(LIMIT).await.expect("an answer"), "earlier than what is known");
+    assert!(bell.wait(LIMIT).await.expect("a reply"), "it is earlier than the first");
 }
 
 #[tokio::test]
-async fn an_idempotency_key_keeps_its_place() {
+async fn an_idempotency_key_is_reserved_once() {
     let fixture = Fixture::new().await;
     let store = &fixture.store;
     let first = store.reserve("order-7", "emails-1", "abc").await.expect("reserved");
     assert_eq!(first, Reservation::New("emails-1".to_owned()));
-    let again = store.reserve("order-7", "emails-2", "abc").await.expect("known");
-    assert_eq!(again, Reservation::Known("emails-1".to_owned()));
+    let second = store.reserve("order-7", "emails-2", "abc").await.expect("known");
+    assert_eq!(second, Reservation::Known("emails-1".to_owned()));
     let other = store.reserve("order-7", "emails-3", "xyz").await;
     assert!(matches!(other, Err(Error::Conflict(_))), "{other:?}");
 }
 
 #[tokio::test]
-async fn an_unreadable_job_is_set_aside_and_the_rest_goes_on() {
+async fn an_unreadable_job_is_set_aside_and_the_others_are_claimed() {
     let fixture = Fixture::new().await;
     let bad = fixture.enqueue(&terms()).await;
     let good = fixture.enqueue(&terms()).await;
-    fixture.raw("SET", &bad.short(), &["no header at all"]);
+    fixture.raw("SET", &bad.short(), &["not a header"]);
     let jobs = fixture.claim(&WorkerId::generate(), 5).await;
     assert_eq!(jobs.iter().map(|job| &job.id).collect::<Vec<_>>(), [&good]);
     assert_eq!(fixture.state(&bad).await, JobState::Failed);
-    assert_eq!(fixture.raw("GET", &bad.short(), &[]), "no header at all", "its bytes are kept");
+    assert_eq!(fixture.raw("GET", &bad.short(), &[]), "not a header", "the bytes stay");
     assert_eq!(fixture.store.queue(&fixture.queue).await.expect("a queue").queued, 0);
 }
 
 #[tokio::test]
-async fn a_newer_job_waits_apart_untouched() {
+async fn a_newer_job_waits_unchanged_in_newer() {
     let fixture = Fixture::new().await;
     let first = fixture.enqueue(&terms()).await;
     let newer = fixture.enqueue(&terms()).await;
     let payload = fixture.raw("GET", &newer.short(), &[]);
-    // Its header has a field more.
+    // The header of the newer version has one field more.
     let changed = format!("2{}", payload[1..].replacen('\n', " new\n", 1));
     fixture.raw("SET", &newer.short(), &[&changed]);
     let last = fixture.enqueue(&terms()).await;
     let worker = WorkerId::generate();
     let jobs = fixture.claim(&worker, 5).await;
-    assert_eq!(jobs.iter().map(|job| &job.id).collect::<Vec<_>>(), [&first, &last], "the others are handed out");
+    assert_eq!(jobs.iter().map(|job| &job.id).collect::<Vec<_>>(), [&first, &last], "the others are claimed");
     assert_eq!(fixture.raw("GET", &newer.short(), &[]), changed, "untouched");
     assert_eq!(fixture.raw("ZRANGE", "newer", &["0", "-1", "WITHSCORES"]), format!("queued {newer}\n2"));
-    let report = fixture.store.job(&newer).await.expect("an answer").expect("a job");
+    let report = fixture.store.job(&newer).await.expect("a reply").expect("a job");
     assert_eq!((report.state, report.error.expect("a reason").code.as_str()), (JobState::Queued, "newer"));
-    // One who can read it takes it.
+    // A worker that can read the job claims it.
     fixture.raw("SET", &newer.short(), &[&payload]);
     fixture.sweep(&worker).await;
     assert_eq!(fixture.claim(&worker, 5).await.remove(0).id, newer);
 }
 
-/// As in a rolling deploy: one in a row after the other.
+/// As in a rolling deploy: several in a row.
 #[tokio::test]
 async fn after_several_newer_jobs_in_a_row_the_queue_is_left_to_newer_workers() {
     let fixture = Fixture::new().await;
     let mut ids = Vec::new();
     for _ in 0..6 {
         let id = fixture.enqueue(&terms()).await;
-        fixture.raw("SET", &id.short(), &["2 what nobody knows yet\n{}"]);
+        fixture.raw("SET", &id.short(), &["2 a future header\n{}"]);
         ids.push(id);
     }
     let readable = fixture.enqueue(&terms()).await;
@@ -234,34 +234,34 @@ async fn after_several_newer_jobs_in_a_row_the_queue_is_left_to_newer_workers() 
     let id = postroom_core::store::ClaimId::generate();
     let claim = postroom_core::store::Claim::new(&fixture.queue, &worker, &id, 5);
     for _ in 0..2 {
-        let reply = fixture.store.claim(&claim).await.expect("an answer");
+        let reply = fixture.store.claim(&claim).await.expect("a reply");
         assert_eq!(reply, ClaimReply::Newer { version: 2, job: ids[3].to_string() });
     }
     assert_eq!(fixture.raw("LLEN", "ready:5", &[]), "4", "in their order: {readable}");
     assert_eq!(fixture.raw("LINDEX", "ready:5", &["0"]), ids[3].to_string());
-    assert_eq!(fixture.store.cancel(&ids[0], "person").await.expect("an answer"), CancelReply::Cancelled);
+    assert_eq!(fixture.store.cancel(&ids[0], "person").await.expect("a reply"), CancelReply::Cancelled);
     assert_eq!(fixture.state(&ids[0]).await, JobState::Cancelled);
-    // Once all of them are cancelled, nothing is in the way of the one behind them.
+    // Once these jobs are cancelled, the job behind them can be claimed.
     for id in &ids[1..] {
-        fixture.store.cancel(id, "person").await.expect("an answer");
+        fixture.store.cancel(id, "person").await.expect("a reply");
     }
     let jobs = fixture.claim(&worker, 5).await;
     assert_eq!(jobs.iter().map(|job| &job.id).collect::<Vec<_>>(), [&readable]);
 }
 
 #[tokio::test]
-async fn a_newer_scheduled_job_waits_apart_when_it_is_due() {
+async fn a_newer_scheduled_job_moves_to_newer_when_it_is_due() {
     let fixture = Fixture::new().await;
     let mut later = terms();
     later.due = Due::In(Duration::from_millis(1));
     let id = fixture.enqueue(&later).await;
     let payload = fixture.raw("GET", &id.short(), &[]);
-    fixture.raw("SET", &id.short(), &["2 what nobody knows yet\n{}"]);
+    fixture.raw("SET", &id.short(), &["2 a future header\n{}"]);
     let start = redis_ms();
-    eventually(LIMIT, "its time", async || (redis_ms() > start + 1).then_some(())).await;
+    eventually(LIMIT, "the due time", async || (redis_ms() > start + 1).then_some(())).await;
     fixture.sweep(&WorkerId::generate()).await;
     assert_eq!(fixture.raw("ZRANGE", "newer", &["0", "-1"]), format!("scheduled {id}"));
-    assert_eq!(fixture.state(&id).await, JobState::Scheduled, "nobody but a newer worker knows more");
+    assert_eq!(fixture.state(&id).await, JobState::Scheduled, "the state comes from the index");
     fixture.raw("SET", &id.short(), &[&payload]);
     fixture.sweep(&WorkerId::generate()).await;
     let queue = fixture.store.queue(&fixture.queue).await.expect("a queue");
@@ -269,7 +269,7 @@ async fn a_newer_scheduled_job_waits_apart_when_it_is_due() {
 }
 
 #[tokio::test]
-async fn two_that_sweep_a_cancelled_batch_skip_nothing() {
+async fn concurrent_prunes_of_a_cancelled_batch_skip_no_job() {
     let fixture = Fixture::new().await;
     let batch = fixture.create_batch().await;
     let mut later = terms();
@@ -287,13 +287,13 @@ async fn two_that_sweep_a_cancelled_batch_skip_nothing() {
     }
     assert_eq!(fixture.raw("ZCARD", "scheduled:normal", &[]), "0", "every job is freed");
     assert_eq!(fixture.raw("ZCARD", "sweeping", &[]), "0");
-    assert_ne!(fixture.raw("PTTL", &format!("b:{batch}"), &[]), "-1", "now its record may go");
-    let report = fixture.store.batch(&batch).await.expect("an answer").expect("a batch");
+    assert_ne!(fixture.raw("PTTL", &format!("b:{batch}"), &[]), "-1", "the record expires now");
+    let report = fixture.store.batch(&batch).await.expect("a reply").expect("a batch");
     assert_eq!((report.cancelled, report.done), (350, true));
 }
 
 #[tokio::test]
-async fn an_outage_is_not_told_a_thousand_times() {
+async fn an_outage_leaves_one_line_in_the_history() {
     let fixture = Fixture::new().await;
     let id = fixture.enqueue(&terms()).await;
     let worker = WorkerId::generate();
@@ -311,16 +311,20 @@ async fn an_outage_is_not_told_a_thousand_times() {
             verdict: "nothing_sent".to_owned(),
             ms: u64::from(n),
         };
-        let left = Settled { records: vec![record], ..Settled::default() };
-        let item = (id.clone(), job.fence, Duration::ZERO, left);
+        let settled = Settled { records: vec![record], ..Settled::default() };
+        let item = (id.clone(), job.fence, Duration::ZERO, settled);
         fixture.store.defer(&fixture.queue, &worker, &[item]).await.expect("deferred");
     }
-    let report = fixture.store.job(&id).await.expect("an answer").expect("a job");
-    assert_eq!(report.attempts.iter().map(|attempt| attempt.n).collect::<Vec<_>>(), [20], "the last of the same");
+    let report = fixture.store.job(&id).await.expect("a reply").expect("a job");
+    assert_eq!(
+        report.attempts.iter().map(|attempt| attempt.n).collect::<Vec<_>>(),
+        [20],
+        "the last of the equal lines"
+    );
 }
 
 #[tokio::test]
-async fn no_claim_looks_at_more_than_its_budget() {
+async fn a_claim_examines_no_more_jobs_than_its_budget() {
     let fixture = Fixture::new().await;
     let batch = fixture.create_batch().await;
     for chunk in 0..5_u64 {
@@ -330,7 +334,7 @@ async fn no_claim_looks_at_more_than_its_budget() {
     fixture.store.cancel_batch(&batch).await.expect("cancelled");
     let after = fixture.enqueue(&terms()).await;
     let worker = WorkerId::generate();
-    assert!(fixture.claim(&worker, 10).await.is_empty(), "the first claim is busy with what was cancelled");
+    assert!(fixture.claim(&worker, 10).await.is_empty(), "the first claim frees cancelled jobs");
     let found =
         eventually(LIMIT, "the mail behind the cancelled batch", async || fixture.claim(&worker, 10).await.pop()).await;
     assert_eq!(found.id, after);
@@ -343,29 +347,29 @@ async fn a_stalled_redis_does_not_turn_live_leases_into_doubt() {
     let worker = WorkerId::generate();
     let job = fixture.claim(&worker, 1).await.remove(0);
     fixture.begin(&worker, &job).await;
-    // As if nobody had been heard for a minute: the lease has run out, but so has everybody's.
+    // As after a minute without any call: the job's lease has expired, as have all others.
     fixture.raw("ZADD", "leases", &["1", &id.to_string()]);
     let last: i64 = fixture.raw("HGET", "n", &["last_ms"]).parse().expect("a time");
     fixture.raw("HSET", "n", &["last_ms", &(last - 60_000).to_string()]);
     let swept = fixture.sweep(&WorkerId::generate()).await;
     assert_eq!((swept.in_doubt, swept.rescued), (0, 0));
     assert_eq!(fixture.state(&id).await, JobState::Sending);
-    // The grace is over and the worker has not renewed.
+    // The grace period is over, and the worker has not renewed.
     fixture.raw("HSET", "n", &["no_rescue_before_ms", "0"]);
     let swept = fixture.sweep(&WorkerId::generate()).await;
     assert_eq!(swept.in_doubt, 1);
 }
 
-/// Redis's clock.
+/// Time by Redis's clock.
 fn redis_ms() -> i64 {
     let time = PrivateRedis::shared().ask(&["TIME"]);
     let numbers: Vec<i64> = time.split_whitespace().filter_map(|number| number.parse().ok()).collect();
     numbers[0] * 1_000 + numbers[1] / 1_000
 }
 
-/// One that is over leaves the others that were looked at with it as they are.
+/// A finished job does not affect the others that are examined in the same call.
 #[tokio::test]
-async fn what_is_over_keeps_nobody_behind_it_from_being_claimed() {
+async fn an_expired_job_does_not_block_the_jobs_behind_it() {
     let fixture = Fixture::new().await;
     let mut over = terms();
     over.expires = Some(Expiry::At(1));

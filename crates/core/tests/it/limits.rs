@@ -16,13 +16,13 @@ fn main_transport() -> LimitName {
     LimitName::Transport("main".to_owned())
 }
 
-async fn ask(fixture: &Fixture, class: u8, want: usize, spacing: Duration) -> Leave {
+async fn take(fixture: &Fixture, class: u8, want: usize, spacing: Duration) -> Leave {
     let measure = Measure { spacing: Some(spacing), quota: None };
-    fixture.store.take_leave(&main_transport(), class, want, &measure).await.expect("an answer")
+    fixture.store.take_leave(&main_transport(), class, want, &measure).await.expect("a reply")
 }
 
 async fn granted(fixture: &Fixture, class: u8, want: usize, spacing: Duration) -> (Given, Instant) {
-    eventually(LIMIT, "leave", async || match ask(fixture, class, want, spacing).await {
+    eventually(LIMIT, "leave", async || match take(fixture, class, want, spacing).await {
         Leave::Granted(given) => {
             let first = Instant::now() + given.first_in;
             Some((given, first))
@@ -34,7 +34,7 @@ async fn granted(fixture: &Fixture, class: u8, want: usize, spacing: Duration) -
 }
 
 #[tokio::test]
-async fn leave_is_given_at_the_limits_spacing_without_a_gap() {
+async fn permits_follow_the_spacing_without_a_gap() {
     let fixture = Fixture::new().await;
     let spacing = Duration::from_millis(20);
     let (given, first) = granted(&fixture, 0, 10, spacing).await;
@@ -49,56 +49,58 @@ async fn leave_is_given_at_the_limits_spacing_without_a_gap() {
 }
 
 #[tokio::test]
-async fn only_a_moment_ahead_is_given() {
+async fn permits_are_granted_only_a_moment_ahead() {
     let fixture = Fixture::new().await;
-    assert!(matches!(ask(&fixture, 0, 10, Duration::from_millis(500)).await, Leave::Granted(Given { number: 1, .. })));
-    let Leave::Wait(wait) = ask(&fixture, 0, 10, Duration::from_millis(500)).await else { panic!("too soon") };
+    assert!(matches!(take(&fixture, 0, 10, Duration::from_millis(500)).await, Leave::Granted(Given { number: 1, .. })));
+    let Leave::Wait(wait) = take(&fixture, 0, 10, Duration::from_millis(500)).await else {
+        panic!("the next permit is not due")
+    };
     assert!((Duration::from_millis(300)..=Duration::from_millis(450)).contains(&wait), "{wait:?}");
     let fast = Fixture::new().await;
-    let leave = ask(&fast, 0, 1_000, Duration::from_millis(1)).await;
+    let leave = take(&fast, 0, 1_000, Duration::from_millis(1)).await;
     assert!(matches!(leave, Leave::Granted(Given { number: 51, .. })), "{leave:?}");
 }
 
 #[tokio::test]
-async fn what_is_more_urgent_goes_first() {
+async fn more_urgent_callers_get_permits_first() {
     let fixture = Fixture::new().await;
     let spacing = Duration::from_millis(400);
     granted(&fixture, 5, 1, spacing).await;
-    assert!(matches!(ask(&fixture, 0, 1, spacing).await, Leave::Wait(_)));
-    // The turn comes, and who is less urgent asks in time and again.
+    assert!(matches!(take(&fixture, 0, 1, spacing).await, Leave::Wait(_)));
+    // Less urgent callers keep calling while the next permit becomes available.
     let turn = Instant::now() + Duration::from_millis(700);
-    eventually(LIMIT, "the turn to pass", async || {
-        assert!(matches!(ask(&fixture, 5, 1, spacing).await, Leave::Wait(_)), "somebody more urgent waits");
+    eventually(LIMIT, "the next permit", async || {
+        assert!(matches!(take(&fixture, 5, 1, spacing).await, Leave::Wait(_)), "a more urgent caller waits");
         (Instant::now() > turn).then_some(())
     })
     .await;
-    assert!(matches!(ask(&fixture, 0, 1, spacing).await, Leave::Granted(_)));
+    assert!(matches!(take(&fixture, 0, 1, spacing).await, Leave::Granted(_)));
     granted(&fixture, 5, 1, spacing).await;
 }
 
 #[tokio::test]
-async fn who_does_not_come_again_is_not_waited_for_long() {
+async fn an_urgent_caller_that_gives_up_blocks_others_briefly() {
     let fixture = Fixture::new().await;
     let spacing = Duration::from_millis(100);
     granted(&fixture, 5, 1, spacing).await;
-    assert!(matches!(ask(&fixture, 0, 1, spacing).await, Leave::Wait(_)));
+    assert!(matches!(take(&fixture, 0, 1, spacing).await, Leave::Wait(_)));
     granted(&fixture, 5, 1, spacing).await;
 }
 
 #[tokio::test]
-async fn what_is_given_back_can_be_taken_again() {
+async fn returned_permits_can_be_taken_again() {
     let fixture = Fixture::new().await;
     let (minute, limit) = (Duration::from_secs(60), main_transport());
     let (given, _) = granted(&fixture, 0, 1, minute).await;
-    assert!(matches!(ask(&fixture, 0, 1, minute).await, Leave::Wait(_)));
-    fixture.store.give_back_leave(&limit, &given, 1).await.expect("given back");
-    fixture.store.give_back_leave(&limit, &given, 1).await.expect("said again, it has no effect");
+    assert!(matches!(take(&fixture, 0, 1, minute).await, Leave::Wait(_)));
+    fixture.store.give_back_leave(&limit, &given, 1).await.expect("returned");
+    fixture.store.give_back_leave(&limit, &given, 1).await.expect("a repeated return has no effect");
     granted(&fixture, 0, 1, minute).await;
-    assert!(matches!(ask(&fixture, 0, 1, minute).await, Leave::Wait(_)));
+    assert!(matches!(take(&fixture, 0, 1, minute).await, Leave::Wait(_)));
 }
 
 #[tokio::test]
-async fn limits_are_set_and_lifted_while_it_runs() {
+async fn limits_are_set_and_removed_at_run_time() {
     let fixture = Fixture::new().await;
     let rate: Rate = "2/s".parse().expect("a rate");
     let queue = LimitName::Queue(fixture.queue.clone());
@@ -118,70 +120,71 @@ fn daily(number: u64) -> Measure {
 #[tokio::test]
 async fn a_quota_is_counted_to_the_last_mail() {
     let (fixture, limit) = (Fixture::new().await, main_transport());
-    let take = async |want| fixture.store.take_leave(&limit, 5, want, &daily(100)).await.expect("an answer");
-    let Leave::Granted(given) = take(60).await else { panic!("the first sixty") };
+    let take = async |want| fixture.store.take_leave(&limit, 5, want, &daily(100)).await.expect("a reply");
+    let Leave::Granted(given) = take(60).await else { panic!("the first sixty permits") };
     assert!(matches!(take(60).await, Leave::Granted(Given { number: 40, .. })));
-    let Leave::Shut(wait, why) = take(1).await else { panic!("it is used up") };
+    let Leave::Shut(wait, why) = take(1).await else { panic!("the quota is used up") };
     assert!(why == "quota" && wait <= Duration::from_secs(86_400), "{why} {wait:?}");
-    fixture.store.give_back_leave(&limit, &given, 2).await.expect("given back");
+    fixture.store.give_back_leave(&limit, &given, 2).await.expect("returned");
     assert!(matches!(take(60).await, Leave::Granted(Given { number: 2, .. })));
-    // What a server said goes before what is set.
+    // The server's feedback overrides the configured limit.
     let heard = Heard { pause: Some((Duration::from_secs(600), "daily")), ..Heard::default() };
-    fixture.store.limit_heard(&limit, &WorkerId::generate(), &heard).await.expect("heard");
+    fixture.store.limit_heard(&limit, &WorkerId::generate(), &heard).await.expect("recorded");
     let Leave::Shut(wait, why) = take(1).await else { panic!("the server's own quota is used up") };
     assert!(why == "daily" && (590..=600).contains(&wait.as_secs()), "{why} {wait:?}");
 }
 
 #[tokio::test]
-async fn no_limit_is_told_as_such() {
+async fn a_missing_limit_replies_free() {
     let fixture = Fixture::new().await;
-    let leave = fixture.store.take_leave(&main_transport(), 5, 7, &Measure::default()).await.expect("an answer");
+    let leave = fixture.store.take_leave(&main_transport(), 5, 7, &Measure::default()).await.expect("a reply");
     assert_eq!(leave, Leave::Free);
 }
 
-/// A server that takes 50 a second, and several workers that find out: virtual mails, real time.
+/// Several workers learn the rate of a server that accepts 50 mails a second; virtual mails, real
+/// time.
 #[tokio::test]
-async fn what_a_server_takes_is_learned_by_all() {
+async fn all_workers_learn_the_rate_of_a_server() {
     let (fixture, limit) = (Fixture::new().await, main_transport());
     let (one, other) = (WorkerId::generate(), WorkerId::generate());
     let refused = |number| Heard { refused: true, accepted_a_second: number, ..Heard::default() };
-    let first = fixture.store.limit_heard(&limit, &one, &refused(30.0)).await.expect("heard").expect("a spacing");
+    let first = fixture.store.limit_heard(&limit, &one, &refused(30.0)).await.expect("recorded").expect("a spacing");
     assert!((30..=36).contains(&first.as_millis()), "{first:?}");
-    let both = fixture.store.limit_heard(&limit, &other, &refused(20.0)).await.expect("heard").expect("a spacing");
-    assert!((18..=22).contains(&both.as_millis()), "what both saw adds up: {both:?}");
-    let again = fixture.store.limit_heard(&limit, &other, &refused(20.0)).await.expect("heard").expect("a spacing");
-    assert_eq!(again, both, "once in a window");
-    let leave = fixture.store.take_leave(&limit, 5, 10, &Measure::default()).await.expect("an answer");
-    assert!(matches!(leave, Leave::Wait(_)), "the server has had enough for this second: {leave:?}");
+    let both = fixture.store.limit_heard(&limit, &other, &refused(20.0)).await.expect("recorded").expect("a spacing");
+    assert!((18..=22).contains(&both.as_millis()), "the rates of both workers add up: {both:?}");
+    let again = fixture.store.limit_heard(&limit, &other, &refused(20.0)).await.expect("recorded").expect("a spacing");
+    assert_eq!(again, both, "one cut in a window");
+    let leave = fixture.store.take_leave(&limit, 5, 10, &Measure::default()).await.expect("a reply");
+    assert!(matches!(leave, Leave::Wait(_)), "the server accepts nothing more for a second: {leave:?}");
     let mut granted = 0;
-    eventually(LIMIT, "some turns", async || {
+    eventually(LIMIT, "enough permits", async || {
         if let Leave::Granted(given) =
-            fixture.store.take_leave(&limit, 5, 10, &Measure::default()).await.expect("an answer")
+            fixture.store.take_leave(&limit, 5, 10, &Measure::default()).await.expect("a reply")
         {
             granted += given.number;
             if granted > 20 {
-                fixture.store.limit_heard(&limit, &one, &refused(0.0)).await.expect("heard");
+                fixture.store.limit_heard(&limit, &one, &refused(0.0)).await.expect("recorded");
             }
         }
         (granted >= 120).then_some(())
     })
     .await;
-    let now = fixture.store.limit_heard(&limit, &one, &Heard::default()).await.expect("heard").expect("a spacing");
-    assert!(now > both, "it was cut: {now:?}");
+    let now = fixture.store.limit_heard(&limit, &one, &Heard::default()).await.expect("recorded").expect("a spacing");
+    assert!(now > both, "the rate was cut: {now:?}");
     let told = Heard { told: Some(Duration::from_millis(500)), ..Heard::default() };
-    let now = fixture.store.limit_heard(&limit, &one, &told).await.expect("heard");
+    let now = fixture.store.limit_heard(&limit, &one, &told).await.expect("recorded");
     assert!(now >= Some(Duration::from_millis(500)), "{now:?}");
 }
 
-struct Hands<'a> {
+struct ConnectionHolder<'a> {
     fixture: &'a Fixture,
     id: WorkerId,
 }
 
-impl Hands<'_> {
+impl ConnectionHolder<'_> {
     async fn hold(&self, want: usize, open: usize, cap: u32, refused: bool) -> Holdings {
         let holding = Holding { want, open, cap: Some(cap).filter(|cap| *cap > 0), refused };
-        self.fixture.store.hold_connections(&main_transport(), &self.id, holding).await.expect("an answer")
+        self.fixture.store.hold_connections(&main_transport(), &self.id, holding).await.expect("a reply")
     }
 
     async fn number(&self, want: usize, open: usize, cap: u32) -> usize {
@@ -192,26 +195,26 @@ impl Hands<'_> {
 #[tokio::test]
 async fn connections_are_counted_over_all_workers() {
     let fixture = Fixture::new().await;
-    let [ann, ben] = [(); 2].map(|()| Hands { fixture: &fixture, id: WorkerId::generate() });
-    assert_eq!(ann.number(5, 0, 3).await, 1, "one at a time where nobody knows what the server lets in");
-    assert_eq!(ann.number(5, 0, 3).await, 1, "it does not stand yet");
-    assert_eq!(ben.number(5, 0, 3).await, 0, "nor for anybody else");
+    let [ann, ben] = [(); 2].map(|()| ConnectionHolder { fixture: &fixture, id: WorkerId::generate() });
+    assert_eq!(ann.number(5, 0, 3).await, 1, "one at a time while the server's limit is unknown");
+    assert_eq!(ann.number(5, 0, 3).await, 1, "the first one is not open yet");
+    assert_eq!(ben.number(5, 0, 3).await, 0, "nor for another worker");
     assert_eq!(ann.number(5, 1, 3).await, 2);
     assert_eq!(ann.number(5, 2, 3).await, 3);
     assert_eq!(ann.number(5, 3, 3).await, 3, "the cap");
     assert_eq!(ben.number(5, 0, 3).await, 0);
-    assert_eq!(ann.number(3, 3, 3).await, 2, "who has none is given one");
-    assert_eq!(ann.number(5, 2, 3).await, 2, "it is not taken back");
+    assert_eq!(ann.number(3, 3, 3).await, 2, "a worker without a connection gets one");
+    assert_eq!(ann.number(5, 2, 3).await, 2, "the first worker does not take it back");
     assert_eq!(ann.number(2, 2, 3).await, 2);
     assert_eq!(ben.number(5, 0, 3).await, 1);
-    assert_eq!(ann.number(0, 0, 3).await, 0, "all given back");
-    assert_eq!(ben.number(5, 1, 3).await, 3, "as many as have stood at once");
+    assert_eq!(ann.number(0, 0, 3).await, 0, "all are returned");
+    assert_eq!(ben.number(5, 1, 3).await, 3, "as many as were open at once");
 }
 
 #[tokio::test]
-async fn what_a_server_lets_in_is_learned() {
+async fn the_connection_limit_of_a_server_is_learned() {
     let fixture = Fixture::new().await;
-    let [ann, ben] = [(); 2].map(|()| Hands { fixture: &fixture, id: WorkerId::generate() });
+    let [ann, ben] = [(); 2].map(|()| ConnectionHolder { fixture: &fixture, id: WorkerId::generate() });
     for open in 0..2 {
         assert_eq!(ann.number(2, open, 0).await, open + 1);
     }
@@ -221,19 +224,19 @@ async fn what_a_server_lets_in_is_learned() {
     let refused = ben.hold(4, 1, 0, true).await;
     assert_eq!((refused.number, refused.cap), (1, Some(3)));
     assert_eq!((ann.number(4, 2, 0).await, ben.number(4, 1, 0).await), (2, 1));
-    // Nobody stood: that is no crowd.
+    // No connection was open, so the refusal shows no limit.
     let fixture = Fixture::new().await;
-    let alone = Hands { fixture: &fixture, id: WorkerId::generate() };
+    let alone = ConnectionHolder { fixture: &fixture, id: WorkerId::generate() };
     assert_eq!(alone.number(4, 0, 0).await, 1);
     assert_eq!(alone.hold(4, 0, 0, true).await.cap, None);
 }
 
 #[tokio::test]
-async fn a_lost_workers_connections_come_back() {
+async fn connections_of_a_lost_worker_are_freed() {
     let fixture = Fixture::new().await;
-    let [ann, ben] = [(); 2].map(|()| Hands { fixture: &fixture, id: WorkerId::generate() });
+    let [ann, ben] = [(); 2].map(|()| ConnectionHolder { fixture: &fixture, id: WorkerId::generate() });
     assert_eq!(ann.number(1, 0, 1).await, 1);
     let started = Instant::now();
-    eventually(LIMIT, "the lost one's place", async || (ben.number(1, 0, 1).await == 1).then_some(())).await;
+    eventually(LIMIT, "the lost worker's connection", async || (ben.number(1, 0, 1).await == 1).then_some(())).await;
     assert!(started.elapsed() >= Duration::from_secs(8), "{:?}", started.elapsed());
 }

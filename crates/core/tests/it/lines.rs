@@ -1,4 +1,4 @@
-//! Batches that are paced or paused: they wait in their own line, and nobody waits for them.
+//! Paced and paused batches: their jobs wait in their own line and block no other job.
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ fn rate(text: &str) -> Pace {
 }
 
 #[tokio::test]
-async fn a_rate_keeps_mails_apart_whoever_claims() {
+async fn a_rate_applies_over_all_workers() {
     let fixture = Fixture::new().await;
     let (ann, ben) = (WorkerId::generate(), WorkerId::generate());
     batch(&fixture, Some(rate("5/s")), 6).await;
@@ -41,21 +41,22 @@ async fn a_rate_keeps_mails_apart_whoever_claims() {
     let mut last = first;
     for turn in 1..=5_u32 {
         let (_, at) = next(&fixture, if turn % 2 == 0 { &ann } else { &ben }).await;
-        // Late by as much as this test was; early never, but for the slack in catching up.
+        // A mail may be late by the delay of this test. It is never early, except for the slack in
+        // catching up.
         assert!(at - first >= Duration::from_millis(200) * turn - Duration::from_millis(60), "{turn}: {:?}", at - last);
         last = at;
     }
 }
 
 #[tokio::test]
-async fn a_delay_counts_from_the_begin_and_one_is_under_way() {
+async fn a_delay_counts_from_begin_with_one_mail_at_a_time() {
     let fixture = Fixture::new().await;
     let worker = WorkerId::generate();
     batch(&fixture, Some(Pace::Delay(Duration::from_millis(300))), 3).await;
     let (job, claimed) = next(&fixture, &worker).await;
-    eventually(LIMIT, "the delay to pass", async || (claimed.elapsed() > Duration::from_millis(400)).then_some(()))
+    eventually(LIMIT, "the end of the delay", async || (claimed.elapsed() > Duration::from_millis(400)).then_some(()))
         .await;
-    assert!(fixture.claim(&worker, 10).await.is_empty(), "one is under way");
+    assert!(fixture.claim(&worker, 10).await.is_empty(), "one mail is under way");
     fixture.begin(&worker, &job).await;
     let begun = Instant::now();
     fixture.finish(&worker, &job, Outcome::Sent).await;
@@ -65,7 +66,7 @@ async fn a_delay_counts_from_the_begin_and_one_is_under_way() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_a_line() {
+async fn a_line_blocks_no_other_job() {
     let fixture = Fixture::new().await;
     let worker = WorkerId::generate();
     batch(&fixture, Some(rate("1/h")), 3).await;
@@ -78,7 +79,7 @@ async fn nobody_waits_for_a_line() {
 }
 
 #[tokio::test]
-async fn the_claim_tells_when_the_line_is_due() {
+async fn a_sweep_returns_when_the_line_is_due() {
     let fixture = Fixture::new().await;
     let worker = WorkerId::generate();
     batch(&fixture, Some(rate("1/m")), 2).await;
@@ -90,18 +91,18 @@ async fn the_claim_tells_when_the_line_is_due() {
 }
 
 #[tokio::test]
-async fn a_pace_changes_while_it_runs() {
+async fn a_pace_changes_at_run_time() {
     let fixture = Fixture::new().await;
     let worker = WorkerId::generate();
     let id = batch(&fixture, Some(rate("1/h")), 4).await;
     assert_eq!(fixture.claim(&worker, 10).await.len(), 1);
     assert_eq!(fixture.claim(&worker, 10).await.len(), 0);
-    fixture.store.pace_batch(&id, None).await.expect("as fast as it goes");
+    fixture.store.pace_batch(&id, None).await.expect("the pace is removed");
     assert_eq!(fixture.claim(&worker, 10).await.len(), 3);
 }
 
 #[tokio::test]
-async fn what_waits_in_a_line_is_listed() {
+async fn jobs_in_a_line_are_listed() {
     let fixture = Fixture::new().await;
     let id = batch(&fixture, None, 3).await;
     fixture.store.pause_batch(&id).await.expect("paused");
@@ -109,7 +110,7 @@ async fn what_waits_in_a_line_is_listed() {
     let filter = JobFilter { queues: vec![fixture.queue.clone()], ..JobFilter::default() };
     let page = fixture.store.find_jobs(&filter, None, 10).await.expect("a page");
     assert_eq!(page.jobs.len(), 3);
-    assert!(fixture.store.batch(&id).await.expect("an answer").expect("a batch").paused);
+    assert!(fixture.store.batch(&id).await.expect("a reply").expect("a batch").paused);
 }
 
 #[tokio::test]

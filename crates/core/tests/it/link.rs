@@ -1,4 +1,5 @@
-//! The connection: lost, stalled, half-open, to another run of the server; the gate before strangers.
+//! The connection: lost, stalled, half-open, to another run of the server; and calls that need a
+//! resynchronised run.
 
 use std::time::{Duration, Instant};
 
@@ -10,22 +11,22 @@ use postroom_testkit::{PrivateRedis, Proxy, eventually, unique_prefix};
 
 use crate::fixture::{Fixture, mail, redis_settings};
 
-/// How long anything may take on a busy machine.
+/// Upper limit for any step on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
 
 async fn store_at(url: &str) -> Store {
     Store::connect(&redis_settings(url, &unique_prefix())).await.expect("a store")
 }
 
-/// The next run that was not introduced; it comes within the limit or never.
+/// Waits for the next run that is not resynchronised, within the limit.
 async fn stranger(store: &Store) -> RunId {
-    tokio::time::timeout(LIMIT, store.stranger()).await.expect("a stranger")
+    tokio::time::timeout(LIMIT, store.stranger()).await.expect("an unsynchronised run")
 }
 
-/// Says it again until it is heard; returns how long that took.
+/// Retries until there is a reply; returns how long that took.
 async fn until_heard(store: &Store) -> Duration {
     let start = Instant::now();
-    eventually(LIMIT, "an answer", async || store.ping().await.ok()).await;
+    eventually(LIMIT, "a reply", async || store.ping().await.ok()).await;
     start.elapsed()
 }
 
@@ -33,13 +34,13 @@ fn is_away(answer: &Result<()>) -> bool {
     matches!(answer, Err(Error::Away(_)))
 }
 
-/// The server's own name for its run.
+/// The server's name for its run.
 fn server_of(run: &RunId) -> &str {
     run.as_str().split('.').next().expect("a name")
 }
 
 #[tokio::test]
-async fn the_gate_opens_for_the_run_that_was_introduced() {
+async fn calls_pass_only_on_a_resynchronised_run() {
     let redis = PrivateRedis::start_tcp().await;
     let store = store_at(&redis.url()).await;
     let gated = store.gated();
@@ -48,7 +49,7 @@ async fn the_gate_opens_for_the_run_that_was_introduced() {
     assert_eq!(store.run_id().as_ref(), Some(&first));
     assert!(redis.ask(&["INFO", "server"]).contains(&format!("run_id:{}", server_of(&first))));
     gated.introduce(&first);
-    gated.ping().await.expect("the gate is open");
+    gated.ping().await.expect("the run is resynchronised");
 
     redis.kill();
     redis.start_again().await;
@@ -57,19 +58,19 @@ async fn the_gate_opens_for_the_run_that_was_introduced() {
         async move { store.stranger().await }
     });
     until_heard(&store).await;
-    assert_eq!(gated.ping().await, Err(Error::Unintroduced), "this run has heard nothing yet");
-    let second = tokio::time::timeout(LIMIT, waiting).await.expect("a stranger").expect("no panic");
+    assert_eq!(gated.ping().await, Err(Error::Unintroduced), "this run is not resynchronised yet");
+    let second = tokio::time::timeout(LIMIT, waiting).await.expect("an unsynchronised run").expect("no panic");
     assert_ne!(second, first);
     assert_eq!(store.run_id().as_ref(), Some(&second));
     gated.introduce(&first);
     assert_eq!(gated.ping().await, Err(Error::Unintroduced), "the first run is over");
-    gated.ungated().ping().await.expect("what comes before the gate goes through");
+    gated.ungated().ping().await.expect("unchecked calls pass");
     gated.introduce(&second);
-    gated.ping().await.expect("the gate is open again");
+    gated.ping().await.expect("the second run is resynchronised");
 }
 
 #[tokio::test]
-async fn no_call_slips_through_while_the_server_changes() {
+async fn no_call_passes_while_the_server_changes() {
     let redis = PrivateRedis::start_tcp().await;
     let proxy = Proxy::start(redis.addr());
     let other = PrivateRedis::start_tcp().await;
@@ -92,9 +93,9 @@ async fn no_call_slips_through_while_the_server_changes() {
     proxy.lead_to(other.addr());
     proxy.reset();
     for caller in callers {
-        tokio::time::timeout(LIMIT, caller).await.expect("the gate closes").expect("no panic");
+        tokio::time::timeout(LIMIT, caller).await.expect("the calls are refused").expect("no panic");
     }
-    assert_eq!(other.ask(&["DBSIZE"]), "0", "nothing was written to a run that was not introduced");
+    assert_eq!(other.ask(&["DBSIZE"]), "0", "no write reached a run that was not resynchronised");
 }
 
 #[tokio::test]
@@ -108,7 +109,7 @@ async fn a_stalled_server_is_the_same_run_afterwards() {
     let start = Instant::now();
     assert!(is_away(&gated.ping().await));
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
-    assert!(is_away(&gated.ping().await), "it can't be connected to either");
+    assert!(is_away(&gated.ping().await), "connecting fails too");
     redis.resume();
     let took = until_heard(&gated).await;
     assert!(took < Duration::from_secs(5), "{took:?}");
@@ -116,54 +117,57 @@ async fn a_stalled_server_is_the_same_run_afterwards() {
 }
 
 #[tokio::test]
-async fn a_half_open_connection_is_replaced_within_the_answer_limit() {
+async fn a_half_open_connection_is_replaced_within_the_reply_limit() {
     let redis = PrivateRedis::start_tcp().await;
     let proxy = Proxy::start(redis.addr());
     let store = store_at(&format!("redis://{}", proxy.addr())).await;
     let run = stranger(&store).await;
     store.introduce(&run);
     let mut bell = Bell::new(&store, &[QueueName::emails()]);
-    bell.wait(Duration::from_millis(1)).await.expect("an answer");
+    bell.wait(Duration::from_millis(1)).await.expect("a reply");
     let waiting = tokio::spawn(async move { bell.wait(Duration::from_secs(20)).await.is_err() });
     proxy.black_hole_existing();
     let start = Instant::now();
-    // All who wait on it are told together.
+    // All callers on the connection get the error at once.
     let answers = tokio::join!(store.ping(), store.ping(), store.ping());
     assert!(is_away(&answers.0) && is_away(&answers.1) && is_away(&answers.2));
-    assert!(waiting.await.expect("no panic"), "the bell's connection goes with it");
+    assert!(waiting.await.expect("no panic"), "the wake connection is closed too");
     assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
-    store.gated().ping().await.expect("the next call goes by a new connection");
+    store.gated().ping().await.expect("the next call uses a new connection");
     assert_eq!(store.run_id(), Some(run));
 }
 
 #[tokio::test]
-async fn a_bell_that_is_cut_off_alone_makes_the_store_look_after_its_own_connection() {
+async fn a_lost_wake_connection_makes_the_store_check_its_own() {
     let redis = PrivateRedis::start_tcp().await;
     let store = store_at(&redis.url()).await;
     let first = stranger(&store).await;
     store.introduce(&first);
     let mut bell = Bell::new(&store, &[QueueName::emails()]);
     let waiting = tokio::spawn(async move { bell.wait(Duration::from_secs(20)).await.is_err() });
-    eventually(LIMIT, "the bell waits", async || redis.ask(&["CLIENT", "LIST"]).contains("blpop").then_some(())).await;
+    eventually(LIMIT, "the wake connection waits", async || {
+        redis.ask(&["CLIENT", "LIST"]).contains("blpop").then_some(())
+    })
+    .await;
     redis.kill();
     redis.start_again().await;
     assert!(waiting.await.expect("no panic"));
-    // Nobody calls, and yet.
+    // The store reconnects without a call.
     assert_ne!(stranger(&store).await, first);
 }
 
 #[tokio::test]
-async fn a_connection_that_is_killed_is_opened_anew() {
+async fn a_killed_connection_is_reopened() {
     let redis = PrivateRedis::start_tcp().await;
     let store = store_at(&redis.url()).await;
     store.introduce(&stranger(&store).await);
     redis.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
-    assert!(is_away(&store.ping().await), "it is not known whether it was heard");
+    assert!(is_away(&store.ping().await), "the outcome of the call is not known");
     store.gated().ping().await.expect("a new connection to the same run");
 }
 
 #[tokio::test]
-async fn scripts_that_were_flushed_are_loaded_again() {
+async fn flushed_scripts_are_loaded_again() {
     let redis = PrivateRedis::start_tcp().await;
     let fixture = Fixture::on(&redis).await;
     for _ in 0..20 {
@@ -204,7 +208,7 @@ async fn a_replica_is_refused_and_a_new_master_found() {
     let store = store_at(&format!("redis://{}", proxy.addr())).await;
     let run = stranger(&store).await;
     store.introduce(&run);
-    // The address leads to the new master, and the old connection still to the old one.
+    // The address leads to the new master, while the old connection still leads to the old one.
     proxy.lead_to(replica.addr());
     replica.ask(&["REPLICAOF", "NO", "ONE"]);
     master.ask(&["REPLICAOF", "127.0.0.1", &replica.addr().port().to_string()]);
@@ -212,16 +216,16 @@ async fn a_replica_is_refused_and_a_new_master_found() {
     let announce = async || store.announce_queues(std::slice::from_ref(&queue)).await;
     let refused = announce().await.expect_err("read only");
     assert!(matches!(&refused, Error::Away(why) if why.contains("read only")), "{refused:?}");
-    announce().await.expect("the new master takes it");
+    announce().await.expect("the new master accepts the write");
     assert_ne!(store.run_id(), Some(run.clone()));
 
-    // Back at the first server, which never stopped: what it has is the other's.
+    // Back at the first server, which never stopped: it has the other's data.
     proxy.lead_to(master.addr());
     master.ask(&["REPLICAOF", "NO", "ONE"]);
     proxy.reset();
     until_heard(&store).await;
     let now = store.run_id().expect("a connection");
-    assert_eq!((server_of(&now), now == run), (server_of(&run), false), "the same server, with other data");
+    assert_eq!((server_of(&now), now == run), (server_of(&run), false), "it is the same server with other data");
     assert_eq!(store.gated().ping().await, Err(Error::Unintroduced));
 }
 
@@ -239,13 +243,13 @@ async fn many_callers_connect_once() {
         })
         .collect();
     for caller in callers {
-        caller.await.expect("no panic").expect("an answer");
+        caller.await.expect("no panic").expect("a reply");
     }
     assert_eq!(proxy.connections(), 2);
 }
 
 #[tokio::test]
-async fn a_server_that_is_gone_is_not_hammered() {
+async fn reconnects_to_a_dead_server_are_limited() {
     let redis = PrivateRedis::start_tcp().await;
     let proxy = Proxy::start(redis.addr());
     let store = store_at(&format!("redis://{}", proxy.addr())).await;

@@ -1,4 +1,4 @@
-//! URLs that are to be told of a batch: each by one caller at a time, until it was.
+//! Webhook calls for batches: one caller at a time, until a call succeeds.
 
 use std::time::Duration;
 
@@ -21,14 +21,14 @@ async fn done_batch(fixture: &Fixture) -> BatchId {
 }
 
 async fn take(fixture: &Fixture, lease: Duration) -> Vec<DueNotice> {
-    fixture.store.take_webhooks(&fixture.queue, 5, lease, LIFE).await.expect("an answer")
+    fixture.store.take_webhooks(&fixture.queue, 5, lease, LIFE).await.expect("a reply")
 }
 
 #[tokio::test]
-async fn one_caller_has_it_until_it_was_told_or_put_off() {
+async fn a_webhook_call_is_leased_to_one_caller_at_a_time() {
     let fixture = Fixture::new().await;
     let batch = done_batch(&fixture).await;
-    assert_eq!(take(&fixture, LIFE).await, [], "it is not taken up yet");
+    assert_eq!(take(&fixture, LIFE).await, [], "the call is not started yet");
     assert_eq!(fixture.store.notices(&fixture.queue).await.expect("notices").len(), 1);
     for _ in 0..2 {
         fixture.store.add_webhook(&batch).await.expect("added");
@@ -38,23 +38,23 @@ async fn one_caller_has_it_until_it_was_told_or_put_off() {
     let first = take(&fixture, LIFE).await.remove(0);
     assert_eq!((first.notice.batch.id.clone(), first.n), (batch.clone(), 1));
     assert!(first.notice.batch.done && first.notice.batch.done_at.is_some());
-    assert_eq!(take(&fixture, LIFE).await, [], "it is this caller's");
-    assert!(fixture.store.defer_webhook(&batch, 1, Duration::ZERO).await.expect("an answer"));
+    assert_eq!(take(&fixture, LIFE).await, [], "it is leased to the first caller");
+    assert!(fixture.store.defer_webhook(&batch, 1, Duration::ZERO).await.expect("a reply"));
 
-    // A lease that runs out gives it to the next, and what the first one says then is not heard.
+    // An expired lease gives the call to the next caller; a late report of the first has no effect.
     assert_eq!(take(&fixture, Duration::ZERO).await[0].n, 2);
-    let third = eventually(LIFE, "it is handed out again", async || take(&fixture, LIFE).await.pop()).await;
+    let third = eventually(LIFE, "the second lease expires", async || take(&fixture, LIFE).await.pop()).await;
     assert_eq!(third.n, 3);
-    assert!(!fixture.store.defer_webhook(&batch, 2, Duration::ZERO).await.expect("an answer"));
+    assert!(!fixture.store.defer_webhook(&batch, 2, Duration::ZERO).await.expect("a reply"));
     assert_eq!(take(&fixture, LIFE).await, []);
 
     fixture.store.drop_notice(&batch).await.expect("dropped");
-    assert!(!fixture.store.defer_webhook(&batch, 3, Duration::ZERO).await.expect("an answer"), "it was told");
+    assert!(!fixture.store.defer_webhook(&batch, 3, Duration::ZERO).await.expect("a reply"), "the call has succeeded");
     assert_eq!(fixture.raw("EXISTS", "webhooks", &[]), "0");
 }
 
 #[tokio::test]
-async fn a_batch_stays_while_it_is_told_of_and_one_that_is_gone_is_not() {
+async fn a_webhook_call_keeps_its_batch_and_skips_a_missing_one() {
     let fixture = Fixture::new().await;
     let (batch, gone) = (done_batch(&fixture).await, done_batch(&fixture).await);
     for id in [&batch, &gone] {

@@ -32,7 +32,7 @@ async fn jobs_are_found_page_by_page() {
             break;
         }
     }
-    assert_eq!(found.len(), 150, "nothing twice");
+    assert_eq!(found.len(), 150, "no job is listed twice");
     assert_eq!(found.into_iter().collect::<BTreeSet<JobId>>(), ids);
 }
 
@@ -66,7 +66,7 @@ async fn jobs_are_found_by_address_and_state() {
 }
 
 #[tokio::test]
-async fn a_batchs_jobs_are_told_with_what_they_share() {
+async fn jobs_of_a_batch_are_listed_with_the_shared_content() {
     let fixture = Fixture::new().await;
     let batch = fixture.create_batch().await;
     let own = serde_json::from_value(serde_json::json!({"to": "ann@example.org", "vars": {"a": 1}})).expect("a mail");
@@ -81,7 +81,7 @@ async fn a_batchs_jobs_are_told_with_what_they_share() {
 }
 
 #[tokio::test]
-async fn what_has_ended_is_told_latest_first_across_queues() {
+async fn finished_jobs_are_listed_latest_first_across_queues() {
     let fixture = Fixture::new().await;
     let queues = ["emails", "bulk", "emails", "default"].map(|name| name.parse::<QueueName>().expect("a queue"));
     let mut ended = Vec::new();
@@ -90,7 +90,7 @@ async fn what_has_ended_is_told_latest_first_across_queues() {
         let job = NewJob { id: id.clone(), mail: mail() };
         fixture.store.enqueue(queue, None, &terms(), &[job]).await.expect("enqueued");
         fixture.store.cancel(&id, "person").await.expect("cancelled");
-        // One more millisecond, so that the order is known.
+        // Distinct times, so that the order is known.
         let at = 1_000 + ended.len();
         let index = format!("{{{}:{queue}}}:cancelled", fixture.prefix);
         PrivateRedis::shared().ask(&["ZADD", &index, &at.to_string(), &id.to_string()]);

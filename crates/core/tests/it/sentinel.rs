@@ -1,4 +1,4 @@
-//! A master that Sentinels watch: it is found, and its successor too.
+//! A master behind Sentinels: the store finds it and its successor.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use crate::fixture::{Fixture, redis_settings};
 const LIMIT: Duration = Duration::from_secs(60);
 
 #[tokio::test]
-async fn a_replica_takes_over_and_the_store_goes_on() {
+async fn the_store_follows_a_failover() {
     let master = PrivateRedis::start_tcp().await;
     let replica = master.replica().await;
     let sentinel = Sentinel::over(&master, Duration::from_millis(500)).await;
-    // The first one of the list is nobody.
+    // The first address of the list is closed.
     let url = format!("redis+sentinel://127.0.0.1:1,{}/{}", sentinel.addr(), Sentinel::NAME);
     let fixture = Fixture::at(&url).await;
     let first = fixture.store.stranger().await;
     fixture.store.introduce(&first);
-    eventually(LIMIT, "the sentinel knows the replica", async || (sentinel.replicas() == 1).then_some(())).await;
+    eventually(LIMIT, "the Sentinel has found the replica", async || (sentinel.replicas() == 1).then_some(())).await;
 
     let batch = fixture.create_batch().await;
     let kept = fixture.store.make_durable(&first).await.expect("kept");
@@ -37,13 +37,13 @@ async fn a_replica_takes_over_and_the_store_goes_on() {
     assert_ne!(second, first);
     assert!(replica.ask(&["INFO", "server"]).contains(second.as_str().split('.').next().expect("a name")));
     fixture.store.introduce(&second);
-    fixture.store.gated().ping().await.expect("the gate is open");
-    assert!(fixture.store.batch(&batch).await.expect("an answer").is_some(), "what was kept is there");
+    fixture.store.gated().ping().await.expect("the run is resynchronised");
+    assert!(fixture.store.batch(&batch).await.expect("a reply").is_some(), "the durable batch exists");
     fixture.create_batch().await;
 }
 
 #[tokio::test]
-async fn a_master_that_no_sentinel_knows() {
+async fn a_master_unknown_to_the_sentinels() {
     let master = PrivateRedis::start_tcp().await;
     let sentinel = Sentinel::over(&master, Duration::from_secs(5)).await;
     let url = format!("redis+sentinel://{}/another", sentinel.addr());
@@ -52,16 +52,16 @@ async fn a_master_that_no_sentinel_knows() {
     assert!(refused.is_transient() && told.contains("knows no master another"), "{told}");
 }
 
-/// Waiting does not help: it is told by the setting.
+/// The error names the setting, since a retry does not help.
 #[tokio::test]
-async fn a_sentinel_that_wants_a_password_is_told_by_the_setting() {
+async fn a_sentinel_that_requires_a_password_is_a_wrong_setting() {
     let master = PrivateRedis::start_tcp().await;
     let sentinel = Sentinel::over(&master, Duration::from_millis(500)).await;
     let addr = sentinel.addr();
     assert_eq!(sentinel.ask(&["ACL", "SETUSER", "default", "resetpass", ">right"]).trim(), "OK");
     for user in ["", ":wrong@"] {
         let settings = redis_settings(&format!("redis+sentinel://{user}{addr}/{}", Sentinel::NAME), &unique_prefix());
-        let problem = Store::connect(&settings).await.expect_err("no password, no master");
+        let problem = Store::connect(&settings).await.expect_err("a Sentinel without the password");
         assert!(matches!(&problem, Error::Invalid(problem) if problem.field == "REDIS_URL"), "{problem:?}");
     }
 }

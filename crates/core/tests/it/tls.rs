@@ -1,4 +1,4 @@
-//! Redis over TLS: which certificates are accepted.
+//! Redis over TLS: accepted and refused certificates.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use postroom_core::{
 use postroom_testkit::{PrivateRedis, Sentinel, TlsProxy, unique_prefix};
 use tempfile::TempDir;
 
-/// A private Redis behind TLS, and the authority that signed its certificate in a file.
-struct Guarded {
+/// A private Redis behind TLS, and a file with the authority that signed its certificate.
+struct Fixture {
     _redis: PrivateRedis,
     proxy: TlsProxy,
     folder: TempDir,
 }
 
-impl Guarded {
+impl Fixture {
     async fn for_name(name: &str) -> Self {
-        // Once a process: an error only says that it is there already.
+        // An error only means that the provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let redis = PrivateRedis::start_tcp().await;
         let proxy = TlsProxy::start(redis.addr(), name);
@@ -57,36 +57,37 @@ fn refusal(answer: Result<Store, Error>) -> InvalidInput {
 }
 
 #[tokio::test]
-async fn a_private_authority_is_accepted_with_its_file_alone() {
-    let guarded = Guarded::for_name("localhost").await;
-    let (url, file) = (guarded.url(), guarded.ca_file());
+async fn a_private_authority_is_accepted_only_with_its_file() {
+    let fixture = Fixture::for_name("localhost").await;
+    let (url, file) = (fixture.url(), fixture.ca_file());
     connect(&[("REDIS_URL", &url), ("REDIS_CA_FILE", &file)]).await.expect("a connection");
-    connect(&[("REDIS_URL", &url), ("REDIS_TLS_INSECURE", "true")]).await.expect("any certificate");
+    connect(&[("REDIS_URL", &url), ("REDIS_TLS_INSECURE", "true")]).await.expect("any certificate is accepted");
 
     let problem = refusal(connect(&[("REDIS_URL", &url)]).await);
     assert_eq!(problem.field, "REDIS_CA_FILE");
     assert!(problem.problem.contains("UnknownIssuer") && problem.problem.contains("PEM"), "{problem}");
 
-    let other = Guarded::for_name("localhost").await;
+    let other = Fixture::for_name("localhost").await;
     let problem = refusal(connect(&[("REDIS_URL", &url), ("REDIS_CA_FILE", &other.ca_file())]).await);
     assert_eq!(problem.field, "REDIS_CA_FILE", "another authority: {problem}");
 }
 
 #[tokio::test]
 async fn a_certificate_for_another_host_is_refused() {
-    let guarded = Guarded::for_name("redis.example.org").await;
-    let problem = refusal(connect(&[("REDIS_URL", &guarded.url()), ("REDIS_CA_FILE", &guarded.ca_file())]).await);
+    let fixture = Fixture::for_name("redis.example.org").await;
+    let problem = refusal(connect(&[("REDIS_URL", &fixture.url()), ("REDIS_CA_FILE", &fixture.ca_file())]).await);
     assert_eq!(problem.field, "REDIS_URL");
     assert!(problem.problem.contains("redis.example.org") && problem.problem.contains("a host"), "{problem}");
 }
 
-/// The Sentinel names 127.0.0.1 and the port behind TLS, so the servers' certificate is for that address.
+/// The Sentinel returns 127.0.0.1 and the TLS port, so the servers' certificate is for that
+/// address.
 #[tokio::test]
-async fn servers_that_sentinels_name_are_checked_too() {
-    let guarded = Guarded::for_name("127.0.0.1").await;
-    let sentinel = Sentinel::naming(guarded.proxy.addr(), Duration::from_secs(60)).await;
+async fn servers_behind_sentinels_are_checked() {
+    let fixture = Fixture::for_name("127.0.0.1").await;
+    let sentinel = Sentinel::naming(fixture.proxy.addr(), Duration::from_secs(60)).await;
     let url = format!("rediss+sentinel://{}/{}", sentinel.addr(), Sentinel::NAME);
-    connect(&[("REDIS_URL", &url), ("REDIS_CA_FILE", &guarded.ca_file())]).await.expect("a connection");
+    connect(&[("REDIS_URL", &url), ("REDIS_CA_FILE", &fixture.ca_file())]).await.expect("a connection");
     let problem = refusal(connect(&[("REDIS_URL", &url)]).await);
     assert_eq!(problem.field, "REDIS_CA_FILE", "{problem}");
 }

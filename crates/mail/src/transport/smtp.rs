@@ -14,8 +14,8 @@ use postroom_core::{
     settings::{Security as SecuritySetting, SmtpSettings, SmtpTimeouts},
 };
 use postroom_smtp::{
-    Acceptance, Address, Commit, Credentials, Delivery, Endpoint, Envelope, HelloName, Outcome, Phase, Pool,
-    PoolLimits, Refusal, Security, SmtpError, TimeLimits, TlsClient,
+    Acceptance, Address, Commit, ConnectionSecurity, Credentials, Endpoint, Envelope, HelloName, Phase, Pool,
+    PoolLimits, Refusal, SendOutcome, SendReport, SmtpError, TimeLimits, TlsClient,
 };
 use secrecy::ExposeSecret;
 
@@ -75,7 +75,7 @@ impl SmtpTransport {
         bytes: &[u8],
         urgent: bool,
         commit: impl Future<Output = Commit>,
-    ) -> Result<Delivery, SmtpError> {
+    ) -> Result<SendReport, SmtpError> {
         let (mut commit, begun) = (pin!(commit), AtomicBool::new(false));
         let mut session = self.pool.checkout_for(envelope, bytes, urgent).await?;
         let was_used = session.messages() > 0;
@@ -95,10 +95,10 @@ async fn noting(commit: &mut Pin<&mut impl Future<Output = Commit>>, begun: &Ato
 }
 
 /// Whether a server ended the connection, and not because we send too fast.
-fn was_closed(result: &Result<Delivery, SmtpError>) -> bool {
+fn was_closed(result: &Result<SendReport, SmtpError>) -> bool {
     match result {
         Err(error) => error.is_closed() && NotAccepted::of_trouble(error) == NotAccepted::NothingSent,
-        Ok(Delivery { outcome: Outcome::Refused { phase: Phase::Mail, reply }, .. }) => {
+        Ok(SendReport { outcome: SendOutcome::Refused { phase: Phase::Mail, reply }, .. }) => {
             NotAccepted::of_refusal(Phase::Mail, reply) == NotAccepted::NothingSent
         }
         Ok(_) => false,
@@ -109,9 +109,9 @@ fn was_closed(result: &Result<Delivery, SmtpError>) -> bool {
 pub(super) fn endpoint(settings: &SmtpSettings) -> Result<Endpoint, BadTransport> {
     let bad = |field, problem: &dyn std::fmt::Display| BadTransport { field, problem: problem.to_string() };
     let security = match settings.security {
-        SecuritySetting::Tls => Security::ImplicitTls(tls(settings.ca_file.as_deref())?),
-        SecuritySetting::StartTls => Security::StartTls(tls(settings.ca_file.as_deref())?),
-        SecuritySetting::None => Security::None,
+        SecuritySetting::Tls => ConnectionSecurity::ImplicitTls(tls(settings.ca_file.as_deref())?),
+        SecuritySetting::StartTls => ConnectionSecurity::StartTls(tls(settings.ca_file.as_deref())?),
+        SecuritySetting::None => ConnectionSecurity::None,
     };
     let mut endpoint = Endpoint::new(&settings.host, settings.port, security);
     endpoint.hello_name = HelloName::parse(&settings.hello_name).map_err(|error| bad("hello_name", &error))?;
@@ -172,12 +172,12 @@ fn is_one_too_many(error: &SmtpError) -> bool {
 }
 
 /// What the server said of the mail, and of each recipient at RCPT.
-fn of_delivery(to: &[EmailAddress], delivery: &Delivery) -> Attempt {
+fn of_delivery(to: &[EmailAddress], delivery: &SendReport) -> Attempt {
     let whole = match &delivery.outcome {
-        Outcome::Accepted { reply } => of_acceptance(to, reply),
-        Outcome::Refused { phase, reply } => of_refusal(to, *phase, reply),
-        Outcome::InDoubt { error } => of_error(to, error),
-        Outcome::AllRefused => match delivery.refused().next() {
+        SendOutcome::Accepted { reply } => of_acceptance(to, reply),
+        SendOutcome::Refused { phase, reply } => of_refusal(to, *phase, reply),
+        SendOutcome::InDoubt { error } => of_error(to, error),
+        SendOutcome::AllRefused => match delivery.refused().next() {
             Some((_, first)) => in_vain(of_refusal(to, Phase::Rcpt, first)),
             None => Attempt::not_accepted(to, NotAccepted::NothingSent, "the server refused all recipients"),
         },
@@ -205,8 +205,8 @@ fn of_refusal(to: &[EmailAddress], phase: Phase, refusal: &Refusal) -> Attempt {
 }
 
 /// Those refused at RCPT keep that reply, whatever came of the others.
-fn with_refused(mut attempt: Attempt, delivery: &Delivery) -> Attempt {
-    let some_were_sent = matches!(delivery.outcome, Outcome::Accepted { .. });
+fn with_refused(mut attempt: Attempt, delivery: &SendReport) -> Attempt {
+    let some_were_sent = matches!(delivery.outcome, SendOutcome::Accepted { .. });
     for (address, refusal) in delivery.refused() {
         let own = attempt.recipients.iter_mut().find(|own| own.address.as_str() == address.as_str());
         if let Some(own) = own {

@@ -1,6 +1,6 @@
 //! What a try means that was not accepted.
 
-use postroom_smtp::{Phase, Refusal, SmtpError, Trouble};
+use postroom_smtp::{ErrorKind, Phase, Refusal, SmtpError};
 
 use super::{Verdict, table};
 
@@ -34,22 +34,22 @@ impl NotAccepted {
         if error.is_in_doubt() {
             return Self::Unknown;
         }
-        match error.trouble() {
-            Trouble::Refused(refusal) => Self::of_refusal(error.phase(), refusal),
-            Trouble::TooBig { .. } => Self::TooBig,
-            Trouble::SmtpUtf8Missing(_) | Trouble::EightBitMissing => Self::Invalid,
-            Trouble::AuthMissing => Self::Account,
-            Trouble::Aborted => Self::Aborted,
-            Trouble::Io(_)
-            | Trouble::Closed
-            | Trouble::Timeout(_)
-            | Trouble::Unexpected(_)
-            | Trouble::OutOfStep(_)
-            | Trouble::ReplyTooLong
-            | Trouble::BadHost(_)
-            | Trouble::StartTlsMissing
-            | Trouble::PlainAfterStartTls
-            | Trouble::NotReusable => Self::NothingSent,
+        match error.kind() {
+            ErrorKind::Refused(refusal) => Self::of_refusal(error.phase(), refusal),
+            ErrorKind::TooBig { .. } => Self::TooBig,
+            ErrorKind::SmtpUtf8Missing(_) | ErrorKind::EightBitMissing => Self::Invalid,
+            ErrorKind::AuthMissing => Self::Account,
+            ErrorKind::Aborted => Self::Aborted,
+            ErrorKind::Io(_)
+            | ErrorKind::Closed
+            | ErrorKind::Timeout(_)
+            | ErrorKind::Unexpected(_)
+            | ErrorKind::PipeliningRejected(_)
+            | ErrorKind::ReplyTooLong
+            | ErrorKind::BadHost(_)
+            | ErrorKind::StartTlsMissing
+            | ErrorKind::PlainAfterStartTls
+            | ErrorKind::NotReusable => Self::NothingSent,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Envelopes that are said ahead, with the message of the mail before (RFC 2920, 3.1).
+//! Tests of envelopes pipelined with the previous message (RFC 2920 §3.1).
 
 use std::{
     sync::{
@@ -8,19 +8,20 @@ use std::{
     time::Duration,
 };
 
-use postroom_smtp::{Commit, Delivery, Outcome, Pool, PoolLimits, SmtpError};
+use postroom_smtp::{Commit, Pool, PoolLimits, SendOutcome, SendReport, SmtpError};
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, eventually};
 use tokio::task::JoinSet;
 
-use crate::support::{MESSAGE, PATIENCE, plain, receipt, to};
+use crate::support::{MESSAGE, TEST_TIMEOUT, plain, receipt, to};
 
 fn one_connection(server: &FakeSmtp) -> Pool {
     Pool::new(plain(server), PoolLimits { connections: Some(1), ..PoolLimits::default() })
 }
 
-/// As a transport does: what a server ended before the hook began is said once more over a new connection.
-async fn send(pool: Pool, recipient: String, urgent: bool) -> Result<Delivery, SmtpError> {
-    let (envelope, begun) = (Arc::new(to(&[&recipient])), AtomicBool::new(false));
+/// Sends as a transport does: retries once over a new connection if the server closed before the
+/// hook began.
+async fn send(pool: Pool, to_address: String, urgent: bool) -> Result<SendReport, SmtpError> {
+    let (envelope, begun) = (Arc::new(to(&[&to_address])), AtomicBool::new(false));
     let hook = || async {
         begun.store(true, SeqCst);
         Commit::Proceed
@@ -35,27 +36,27 @@ async fn send(pool: Pool, recipient: String, urgent: bool) -> Result<Delivery, S
     }
 }
 
-fn person(number: usize) -> String {
+fn recipient(number: usize) -> String {
     format!("{number}@example.net")
 }
 
-/// Sends to so many at once, after one that makes the connection known as quick.
-async fn send_all(pool: &Pool, number: usize) -> Vec<Result<Delivery, SmtpError>> {
-    receipt(send(pool.clone(), person(0), false).await);
+/// Sends one mail, which shows that the connection is quick, and then the rest concurrently.
+async fn send_all(pool: &Pool, number: usize) -> Vec<Result<SendReport, SmtpError>> {
+    receipt(send(pool.clone(), recipient(0), false).await);
     let mut sending = JoinSet::new();
     for number in 1..number {
-        sending.spawn(send(pool.clone(), person(number), false));
+        sending.spawn(send(pool.clone(), recipient(number), false));
     }
     sending.join_all().await
 }
 
-/// Who got a mail, in the order of arrival.
+/// Recipients of the received mails, in the order of arrival.
 fn received(server: &FakeSmtp) -> Vec<String> {
     server.received().into_iter().map(|mail| mail.rcpt_to.join(" ")).collect()
 }
 
 #[tokio::test]
-async fn the_next_envelope_goes_with_this_message() {
+async fn the_next_envelope_is_pipelined_with_the_message() {
     let server = FakeSmtp::start().await;
     for result in send_all(&one_connection(&server), 20).await {
         receipt(result);
@@ -64,13 +65,14 @@ async fn the_next_envelope_goes_with_this_message() {
     all.sort();
     all.dedup();
     assert_eq!((all.len(), server.received_count(), server.connections()), (20, 20, 1));
-    // All but the first, the one that found the connection idle, and the one that was sent while nobody waited yet.
+    // Not pipelined: the first, the one that found an idle connection, and the one sent while no
+    // mail waited.
     assert!(server.ahead() >= 17, "{} of 20", server.ahead());
     assert!(server.violations().is_empty(), "{:?}", server.violations());
 }
 
 #[tokio::test]
-async fn without_pipelining_each_waits_for_its_turn() {
+async fn without_pipelining_no_envelope_is_sent_early() {
     let server = FakeSmtp::builder().pipelining(false).start().await;
     for result in send_all(&one_connection(&server), 10).await {
         receipt(result);
@@ -79,9 +81,9 @@ async fn without_pipelining_each_waits_for_its_turn() {
     assert!(server.violations().is_empty(), "{:?}", server.violations());
 }
 
-/// Each mail gets the verdict that was said on it, whatever became of those before and after.
+/// Each mail gets its own outcome, independent of the mails before and after it.
 #[tokio::test]
-async fn verdicts_are_not_mixed_up() {
+async fn outcomes_are_not_mixed_up() {
     for (at, reply, refused_at_rcpt) in [
         (At::Rcpt, Action::reply(550, "5.1.1 nobody"), true),
         (At::Dot, Action::reply(554, "5.6.0 no"), false),
@@ -89,21 +91,21 @@ async fn verdicts_are_not_mixed_up() {
     ] {
         let server = FakeSmtp::start().await;
         for number in [3, 4, 9] {
-            server.fault(Fault::at(at, reply.clone()).recipient(&person(number)));
+            server.fault(Fault::at(at, reply.clone()).recipient(&recipient(number)));
         }
         let pool = one_connection(&server);
-        receipt(send(pool.clone(), person(0), false).await);
+        receipt(send(pool.clone(), recipient(0), false).await);
         let mut sending = JoinSet::new();
         for number in 1..12 {
             let pool = pool.clone();
-            sending.spawn(async move { (number, send(pool, person(number), false).await) });
+            sending.spawn(async move { (number, send(pool, recipient(number), false).await) });
         }
         for (number, result) in sending.join_all().await {
-            let outcome = result.expect("a verdict").outcome;
+            let outcome = result.expect("an outcome").outcome;
             let expected = match (number, refused_at_rcpt) {
-                (3 | 4 | 9, true) => matches!(outcome, Outcome::AllRefused),
-                (3 | 4 | 9, false) => matches!(outcome, Outcome::Refused { .. }),
-                _ => matches!(outcome, Outcome::Accepted { .. }),
+                (3 | 4 | 9, true) => matches!(outcome, SendOutcome::AllRefused),
+                (3 | 4 | 9, false) => matches!(outcome, SendOutcome::Refused { .. }),
+                _ => matches!(outcome, SendOutcome::Accepted { .. }),
             };
             assert!(expected, "{at:?} {number}: {outcome:?}");
         }
@@ -112,26 +114,27 @@ async fn verdicts_are_not_mixed_up() {
     }
 }
 
-/// A connection that ends with somebody on board: nothing was sent for them, and they go on by another one, once.
+/// A mail whose envelope was pipelined when the connection ends was not sent. It is sent once over
+/// another connection.
 #[tokio::test]
-async fn who_was_taken_along_gets_off_a_connection_that_ends() {
+async fn a_pipelined_mail_survives_the_end_of_its_connection() {
     for action in [Action::Close, Action::Reset, Action::StoreThenClose, Action::reply_and_close(421, "4.3.2 bye")] {
         let server = FakeSmtp::start().await;
-        server.fault(Fault::at(At::Dot, action.clone()).recipient(&person(5)).times(1));
+        server.fault(Fault::at(At::Dot, action.clone()).recipient(&recipient(5)).times(1));
         let results = send_all(&one_connection(&server), 12).await;
         let stored = usize::from(matches!(action, Action::StoreThenClose));
         assert_eq!(server.received_count(), 11 + stored, "{action:?}");
         let accepted = results.iter().filter(|result| {
-            result.as_ref().is_ok_and(|delivery| matches!(delivery.outcome, Outcome::Accepted { .. }))
+            result.as_ref().is_ok_and(|report| matches!(report.outcome, SendOutcome::Accepted { .. }))
         });
         assert_eq!(accepted.count(), 10, "{action:?}");
         assert!(server.violations().is_empty(), "{:?}", server.violations());
     }
 }
 
-/// A server that loses step is spared from then on; nothing is lost by it.
+/// After a server rejects a pipelined envelope, pipelining stops. No mail is lost.
 #[tokio::test]
-async fn a_server_that_loses_step_is_left_alone() {
+async fn pipelining_stops_after_a_server_rejects_it() {
     let server = FakeSmtp::start().await;
     server.fault(Fault::at(At::Mail, Action::reply(503, "5.5.1 one at a time")).ahead());
     for result in send_all(&one_connection(&server), 12).await {
@@ -141,9 +144,9 @@ async fn a_server_that_loses_step_is_left_alone() {
     assert_eq!(server.ahead(), 1);
 }
 
-/// Nobody is bound to a server that takes its time.
+/// A mail is not bound to a slow server.
 #[tokio::test]
-async fn nothing_is_said_ahead_on_a_slow_connection() {
+async fn no_envelope_is_pipelined_on_a_slow_connection() {
     let server = FakeSmtp::start().await;
     server.fault(Fault::at(At::Dot, Action::Delay(Duration::from_millis(1_100))).times(3));
     for result in send_all(&one_connection(&server), 3).await {
@@ -153,35 +156,36 @@ async fn nothing_is_said_ahead_on_a_slow_connection() {
 }
 
 #[tokio::test]
-async fn urgent_mail_goes_first_and_the_others_in_their_order() {
+async fn urgent_mails_are_sent_first_and_others_in_order() {
     let server = FakeSmtp::start().await;
     let pool = one_connection(&server);
     let held = pool.checkout().await.expect("a session");
     let mut sending = JoinSet::new();
     for (number, urgent) in [(1, false), (2, false), (3, true), (4, false), (5, true)] {
-        sending.spawn(send(pool.clone(), person(number), urgent));
+        sending.spawn(send(pool.clone(), recipient(number), urgent));
         tokio::task::yield_now().await;
     }
     drop(held);
     for result in sending.join_all().await {
         receipt(result);
     }
-    assert_eq!(received(&server), [3, 5, 1, 2, 4].map(person));
+    assert_eq!(received(&server), [3, 5, 1, 2, 4].map(recipient));
 }
 
-/// Who gives up while its envelope is on its way is not sent, and nobody else is sent in its place.
+/// A mail that is cancelled while its envelope is pipelined is not sent, and no other mail is sent
+/// with that envelope.
 #[tokio::test]
-async fn who_gives_up_is_not_sent() {
+async fn a_cancelled_mail_is_not_sent() {
     let server = FakeSmtp::start().await;
-    server.fault(Fault::at(At::Dot, Action::Delay(Duration::from_millis(300))).recipient(&person(1)));
+    server.fault(Fault::at(At::Dot, Action::Delay(Duration::from_millis(300))).recipient(&recipient(1)));
     let pool = one_connection(&server);
-    receipt(send(pool.clone(), person(0), false).await);
+    receipt(send(pool.clone(), recipient(0), false).await);
     let begun = Arc::new(AtomicUsize::new(0));
-    let first = tokio::spawn(send(pool.clone(), person(1), false));
+    let first = tokio::spawn(send(pool.clone(), recipient(1), false));
     let second = tokio::spawn({
         let (pool, begun) = (pool.clone(), Arc::clone(&begun));
         async move {
-            let envelope = Arc::new(to(&[&person(2)]));
+            let envelope = Arc::new(to(&[&recipient(2)]));
             let mut session = pool.checkout_for(&envelope, MESSAGE, false).await?;
             let hook = async {
                 begun.fetch_add(1, SeqCst);
@@ -190,10 +194,10 @@ async fn who_gives_up_is_not_sent() {
             session.send(&envelope, MESSAGE, hook).await
         }
     });
-    eventually(PATIENCE, "an envelope is said ahead", async || (server.ahead() == 1).then_some(())).await;
+    eventually(TEST_TIMEOUT, "an envelope is pipelined", async || (server.ahead() == 1).then_some(())).await;
     second.abort();
     receipt(first.await.expect("it ends"));
     assert!(second.await.is_err_and(|error| error.is_cancelled()));
-    receipt(send(pool.clone(), person(3), false).await);
-    assert_eq!((received(&server), begun.load(SeqCst)), ([0, 1, 3].map(person).to_vec(), 0));
+    receipt(send(pool.clone(), recipient(3), false).await);
+    assert_eq!((received(&server), begun.load(SeqCst)), ([0, 1, 3].map(recipient).to_vec(), 0));
 }

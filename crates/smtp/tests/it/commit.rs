@@ -1,4 +1,4 @@
-//! The commit point: the hook before the final dot, and doubt after it.
+//! Tests of the commit point: the hook before the final dot, and mails in doubt after it.
 
 use std::{
     future::pending,
@@ -6,11 +6,11 @@ use std::{
     time::Duration,
 };
 
-use postroom_smtp::{Commit, Endpoint, Outcome, Phase, Session, SmtpError, Trouble};
+use postroom_smtp::{Commit, Endpoint, ErrorKind, Phase, SendOutcome, Session, SmtpError};
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, eventually};
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::support::{MESSAGE, PATIENCE, ada, connected, long_limits, plain, proceed, receipt, send};
+use crate::support::{MESSAGE, TEST_TIMEOUT, ada, connected, long_limits, plain, proceed, receipt, send};
 
 const SHORT: Duration = Duration::from_millis(150);
 
@@ -22,7 +22,7 @@ async fn the_hook_can_abort() {
             let mut session = connected(&server).await;
             let error = session.send(&ada(), &message, async { Commit::Abort }).await.expect_err("aborted");
             assert!(error.is_aborted() && error.nothing_sent() && !session.is_reusable(), "{error}");
-            // A second mail shows that the server has come past the first.
+            // A second mail shows that the server has finished with the first.
             receipt(send(&mut connected(&server).await).await);
             assert_eq!(server.received_count(), 1);
         }
@@ -30,7 +30,7 @@ async fn the_hook_can_abort() {
 }
 
 #[tokio::test]
-async fn nothing_is_committed_before_the_hook_has_agreed() {
+async fn nothing_is_committed_before_the_hook_agrees() {
     for pipelining in [true, false] {
         let server = FakeSmtp::builder().pipelining(pipelining).start().await;
         let mut session = connected(&server).await;
@@ -38,15 +38,15 @@ async fn nothing_is_committed_before_the_hook_has_agreed() {
         let runs = AtomicU32::new(0);
         let hook = async {
             runs.fetch_add(1, Ordering::Relaxed);
-            agreed.await.expect("an answer")
+            agreed.await.expect("a decision")
         };
         let envelope = ada();
         let sending = session.send(&envelope, MESSAGE, hook);
         let watching = async {
-            let said_data = async || server.commands(1).contains(&"DATA".to_owned()).then_some(());
-            eventually(PATIENCE, "DATA", said_data).await;
+            let has_data = async || server.commands(1).contains(&"DATA".to_owned()).then_some(());
+            eventually(TEST_TIMEOUT, "DATA", has_data).await;
             tokio::time::sleep(SHORT).await;
-            assert_eq!(server.received_count(), 0, "it left without the hook's consent");
+            assert_eq!(server.received_count(), 0, "the mail was sent before the hook agreed");
             agree.send(Commit::Proceed).expect("the hook waits");
         };
         let (result, ()) = tokio::join!(sending, watching);
@@ -55,14 +55,14 @@ async fn nothing_is_committed_before_the_hook_has_agreed() {
     }
 }
 
-/// Longer than what waits for its hook before it is written.
+/// Size of a message whose hook runs after the upload.
 const LARGE: usize = 1_000_000;
 
 fn of_length(bytes: usize) -> Vec<u8> {
     MESSAGE.iter().copied().cycle().take(bytes / MESSAGE.len() * MESSAGE.len()).collect()
 }
 
-/// How often the hook began while the server said nothing at a phase.
+/// Number of times that the hook began while the server stalled in a phase.
 async fn begun_while_stalled(pipelining: bool, fault: Fault, bytes: usize) -> u32 {
     let server = FakeSmtp::builder().pipelining(pipelining).start().await;
     server.fault(fault);
@@ -76,8 +76,8 @@ async fn begun_while_stalled(pipelining: bool, fault: Fault, bytes: usize) -> u3
         pending().await
     };
     let (envelope, message) = (ada(), of_length(bytes));
-    // A hook that runs in vain waits for ever.
-    if let Ok(result) = timeout(PATIENCE, session.send(&envelope, &message, hook)).await {
+    // A hook that has begun never ends.
+    if let Ok(result) = timeout(TEST_TIMEOUT, session.send(&envelope, &message, hook)).await {
         let error = result.expect_err("stalled");
         assert!(error.is_timeout() && error.nothing_sent(), "{error}");
     }
@@ -85,7 +85,7 @@ async fn begun_while_stalled(pipelining: bool, fault: Fault, bytes: usize) -> u3
 }
 
 #[tokio::test]
-async fn the_hook_runs_beside_the_wait_for_354_but_not_during_an_upload() {
+async fn the_hook_runs_while_354_is_awaited_but_not_during_an_upload() {
     let stalled = |at| Fault::at(at, Action::Stall);
     for pipelining in [true, false] {
         for (fault, bytes, begun) in [
@@ -103,24 +103,25 @@ async fn the_hook_runs_beside_the_wait_for_354_but_not_during_an_upload() {
     }
 }
 
-/// Who speaks or leaves before the end of the message must not get it: the server here would take it all the same.
+/// A server that replies or closes before the end of the message must not get the dot. This server
+/// would accept it.
 #[tokio::test]
-async fn a_server_that_speaks_before_the_dot_does_not_get_it() {
-    let gone = Action::reply_and_close(354, "go on");
-    let said = |pause| Action::Usual.then_says(pause, "421 4.3.2 shutting down\r\n");
-    for (act, code) in [(said(Duration::ZERO), Some(421)), (said(SHORT), Some(421)), (gone, None)] {
+async fn the_dot_is_not_sent_to_a_server_that_replied_early() {
+    let closed = Action::reply_and_close(354, "go on");
+    let early_reply = |pause| Action::Usual.then_says(pause, "421 4.3.2 shutting down\r\n");
+    for (action, code) in [(early_reply(Duration::ZERO), Some(421)), (early_reply(SHORT), Some(421)), (closed, None)] {
         let server = FakeSmtp::start().await;
-        server.fault(Fault::at(At::Data, act.clone()));
+        server.fault(Fault::at(At::Data, action.clone()));
         let mut session = connected(&server).await;
         let slow_hook = async {
             tokio::time::sleep(SHORT * 2).await;
             Commit::Proceed
         };
         let error = session.send(&ada(), MESSAGE, slow_hook).await.expect_err("interrupted");
-        assert_eq!((error.phase(), error.reply().map(|reply| reply.code)), (Phase::Body, code), "{act:?}");
+        assert_eq!((error.phase(), error.reply().map(|reply| reply.code)), (Phase::Body, code), "{action:?}");
         assert!(error.nothing_sent() && error.is_closed() && !session.is_reusable(), "{error}");
         receipt(send(&mut connected_without_faults(&server).await).await);
-        assert_eq!(server.received_count(), 1, "{act:?}");
+        assert_eq!(server.received_count(), 1, "{action:?}");
     }
 }
 
@@ -129,19 +130,19 @@ async fn connected_without_faults(server: &FakeSmtp) -> Session {
     connected(server).await
 }
 
-/// What a mail comes to when this happens at its final dot.
-async fn at_the_dot(server: &FakeSmtp, action: Action) -> (Session, Result<Outcome, SmtpError>) {
+/// Sends a mail with this action of the server at its final dot.
+async fn at_the_dot(server: &FakeSmtp, action: Action) -> (Session, Result<SendOutcome, SmtpError>) {
     server.fault(Fault::at(At::Dot, action));
     let mut limits = long_limits();
     limits.dot = SHORT;
     limits.dot_max = SHORT;
     let mut session = Session::connect(&Endpoint { limits, ..plain(server) }).await.expect("a session");
-    let result = send(&mut session).await.map(|delivery| delivery.outcome);
+    let result = send(&mut session).await.map(|report| report.outcome);
     (session, result)
 }
 
 #[tokio::test]
-async fn no_answer_to_the_dot_is_doubt() {
+async fn a_mail_without_a_reply_to_the_dot_is_in_doubt() {
     for (action, stored, timed_out) in [
         (Action::StoreThenClose, 1, false),
         (Action::StoreThenStall, 1, true),
@@ -154,7 +155,7 @@ async fn no_answer_to_the_dot_is_doubt() {
     ] {
         let server = FakeSmtp::start().await;
         let (session, result) = at_the_dot(&server, action.clone()).await;
-        let Ok(Outcome::InDoubt { error }) = result else { panic!("{action:?}: {result:?}") };
+        let Ok(SendOutcome::InDoubt { error }) = result else { panic!("{action:?}: {result:?}") };
         assert_eq!(error.phase(), Phase::Dot, "{action:?}");
         assert!(error.is_in_doubt() && !error.nothing_sent(), "{action:?}");
         assert_eq!(error.is_timeout(), timed_out, "{action:?}");
@@ -164,7 +165,7 @@ async fn no_answer_to_the_dot_is_doubt() {
 }
 
 #[tokio::test]
-async fn a_closing_server_that_answers_the_dot_leaves_no_doubt() {
+async fn reply_421_to_the_dot_leaves_no_doubt() {
     let server = FakeSmtp::start().await;
     let (session, result) = at_the_dot(&server, Action::reply_and_close(421, "4.3.2 shutting down")).await;
     let error = result.expect_err("not accepted");
@@ -173,11 +174,11 @@ async fn a_closing_server_that_answers_the_dot_leaves_no_doubt() {
 }
 
 #[tokio::test]
-async fn a_session_with_something_unasked_is_not_used_again() {
+async fn a_session_with_unexpected_input_is_not_reused() {
     let server = FakeSmtp::start().await;
     let two = b"250 2.0.0 Ok\r\n421 4.3.2 bye\r\n".to_vec();
     let (session, result) = at_the_dot(&server, Action::Raw(two)).await;
-    assert!(matches!(result, Ok(Outcome::Accepted { .. })), "{result:?}");
+    assert!(matches!(result, Ok(SendOutcome::Accepted { .. })), "{result:?}");
     assert!(!session.is_reusable());
 }
 
@@ -189,7 +190,7 @@ async fn a_dropped_send_leaves_the_session_unusable() {
     timeout(SHORT, send(&mut session)).await.expect_err("stalled");
     assert!(!session.is_reusable());
     let error = session.send(&ada(), MESSAGE, proceed()).await.expect_err("not reusable");
-    assert!(matches!(error.trouble(), Trouble::NotReusable), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::NotReusable), "{error}");
     session.quit().await;
-    assert!(!server.commands(1).contains(&"QUIT".to_owned()), "nothing is said in the middle of a conversation");
+    assert!(!server.commands(1).contains(&"QUIT".to_owned()), "no QUIT in the middle of a transaction");
 }

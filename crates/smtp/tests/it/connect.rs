@@ -1,9 +1,9 @@
-//! Up to the login: EHLO, TLS, AUTH.
+//! Tests of the opening of a session: greeting, EHLO, TLS, AUTH.
 
 use std::net::TcpListener;
 
 use postroom_smtp::{
-    Credentials, Endpoint, HelloName, Phase, Security, Session, SmtpError, TlsClient, TlsOptions, Trouble,
+    ConnectionSecurity, Credentials, Endpoint, ErrorKind, HelloName, Phase, Session, SmtpError, TlsClient, TlsOptions,
 };
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, TlsMode};
 
@@ -18,7 +18,7 @@ fn with_login(endpoint: Endpoint, secret: &str) -> Endpoint {
 }
 
 #[tokio::test]
-async fn what_the_server_offers_is_known() {
+async fn capabilities_are_read_from_ehlo() {
     for builder in [FakeSmtp::builder(), FakeSmtp::builder().lower_case()] {
         let server = builder.size(1000).start().await;
         let session = connected(&server).await;
@@ -30,7 +30,7 @@ async fn what_the_server_offers_is_known() {
 }
 
 #[tokio::test]
-async fn helo_with_a_server_that_does_not_know_ehlo() {
+async fn helo_is_used_if_the_server_does_not_know_ehlo() {
     let server = FakeSmtp::builder().pipelining(false).start().await;
     server.fault(Fault::at(At::Ehlo, Action::reply(502, "5.5.1 what?")).times(1));
     let mut endpoint = plain(&server);
@@ -39,26 +39,26 @@ async fn helo_with_a_server_that_does_not_know_ehlo() {
     receipt(send(&mut session).await);
     let commands = server.commands(1);
     assert_eq!(commands[..2], ["EHLO shop.example.org", "HELO shop.example.org"]);
-    assert_eq!(commands[2], "MAIL FROM:<shop@example.org>", "nothing was offered, so nothing is used");
+    assert_eq!(commands[2], "MAIL FROM:<shop@example.org>", "no extension is used");
     assert!(server.violations().is_empty(), "{:?}", server.violations());
 }
 
 #[tokio::test]
-async fn nobody_listens() {
+async fn a_closed_port_is_a_connect_error() {
     let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
-    let error = refused(&Endpoint::new("127.0.0.1", port, Security::None)).await;
+    let error = refused(&Endpoint::new("127.0.0.1", port, ConnectionSecurity::None)).await;
     assert_eq!(error.phase(), Phase::Connect);
     assert!(error.nothing_sent());
 }
 
 #[tokio::test]
-async fn a_server_that_takes_no_mail_says_so_in_its_greeting() {
+async fn a_refusal_in_the_greeting_is_reported() {
     let server = FakeSmtp::start().await;
     server.fault(Fault::at(At::Banner, Action::reply(554, "5.3.2 no mail here")));
     let error = refused(&plain(&server)).await;
     assert_eq!(error.phase(), Phase::Greeting);
     assert_eq!(error.reply().map(ToString::to_string).as_deref(), Some("554 5.3.2 no mail here"));
-    assert_eq!(error.to_string(), "greeting: the server said 554 5.3.2 no mail here");
+    assert_eq!(error.to_string(), "greeting: the server replied 554 5.3.2 no mail here");
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn starttls_protects_the_login_and_the_mail() {
     let server = FakeSmtp::builder().tls(TlsMode::StartTlsRequired).auth("ada", "secret").start().await;
     let mut session = Session::connect(&with_login(starttls(&server), "secret")).await.expect("a session");
     assert!(session.is_encrypted());
-    assert!(!session.capabilities().starttls, "what was offered before TLS is forgotten");
+    assert!(!session.capabilities().starttls, "capabilities from before TLS are discarded");
     receipt(send(&mut session).await);
     let mail = &server.received()[0];
     assert!(mail.tls);
@@ -79,7 +79,7 @@ async fn required_starttls_fails_closed() {
     let server = FakeSmtp::builder().auth("ada", "secret").start().await;
     let error = refused(&with_login(starttls(&server), "secret")).await;
     assert_eq!(error.phase(), Phase::StartTls);
-    assert!(matches!(error.trouble(), Trouble::StartTlsMissing), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::StartTlsMissing), "{error}");
     assert_eq!(server.commands(1), ["EHLO localhost"], "no AUTH, no MAIL");
 }
 
@@ -93,17 +93,17 @@ async fn starttls_refused_fails_closed() {
 }
 
 #[tokio::test]
-async fn plain_text_slipped_in_after_starttls_is_noticed() {
+async fn plain_text_injected_after_starttls_is_rejected() {
     let server = FakeSmtp::builder().tls(TlsMode::StartTls).start().await;
     let injected = b"220 go ahead\r\n250-mx\r\n250 PIPELINING\r\n".to_vec();
     server.fault(Fault::at(At::StartTls, Action::Raw(injected)));
     let error = refused(&starttls(&server)).await;
     assert_eq!(error.phase(), Phase::StartTls);
-    assert!(matches!(error.trouble(), Trouble::PlainAfterStartTls), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::PlainAfterStartTls), "{error}");
 }
 
 #[tokio::test]
-async fn tls_from_the_first_byte() {
+async fn implicit_tls_protects_the_connection() {
     let server = FakeSmtp::builder().tls(TlsMode::Implicit).start().await;
     let mut session = Session::connect(&implicit_tls(&server)).await.expect("a session");
     receipt(send(&mut session).await);
@@ -114,13 +114,14 @@ async fn tls_from_the_first_byte() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_nobody_we_trust_is_refused_unless_asked_for() {
+async fn an_untrusted_certificate_is_refused_unless_accepted_explicitly() {
     for mode in [TlsMode::Implicit, TlsMode::StartTls] {
         let server = FakeSmtp::builder().tls(mode).start().await;
-        let protect = if mode == TlsMode::Implicit { Security::ImplicitTls } else { Security::StartTls };
+        let security =
+            if mode == TlsMode::Implicit { ConnectionSecurity::ImplicitTls } else { ConnectionSecurity::StartTls };
         for accept_invalid_certs in [false, true] {
             let options = TlsOptions { extra_ca_pem: None, accept_invalid_certs };
-            let security = protect(TlsClient::new(&options).expect("a client"));
+            let security = security(TlsClient::new(&options).expect("a client"));
             let result = Session::connect(&Endpoint { security, ..plain(&server) }).await;
             if accept_invalid_certs {
                 assert!(result.expect("a session").is_encrypted());
@@ -140,7 +141,7 @@ async fn a_certificate_for_another_host_is_refused() {
 }
 
 #[tokio::test]
-async fn login_by_what_is_offered() {
+async fn the_login_uses_an_offered_mechanism() {
     for (mechanisms, first) in [
         (&["PLAIN", "LOGIN"][..], "AUTH PLAIN AGFkYQDFvMOzxYLEhw=="),
         (&["login"], "AUTH LOGIN"),
@@ -157,7 +158,7 @@ async fn login_by_what_is_offered() {
 }
 
 #[tokio::test]
-async fn a_login_that_is_refused_or_not_offered() {
+async fn a_refused_login_and_a_missing_mechanism_are_errors() {
     for mechanisms in [&["PLAIN"][..], &["LOGIN"]] {
         let server = FakeSmtp::builder().auth("ada", "secret").auth_mechanisms(mechanisms).start().await;
         let error = refused(&with_login(plain(&server), "wrong")).await;
@@ -167,7 +168,7 @@ async fn a_login_that_is_refused_or_not_offered() {
     for builder in [FakeSmtp::builder(), FakeSmtp::builder().auth("ada", "x").auth_mechanisms(&["CRAM-MD5"])] {
         let server = builder.start().await;
         let error = refused(&with_login(plain(&server), "x")).await;
-        assert!(matches!(error.trouble(), Trouble::AuthMissing), "{error}");
+        assert!(matches!(error.kind(), ErrorKind::AuthMissing), "{error}");
         assert_eq!(server.commands(1), ["EHLO localhost"]);
     }
 }

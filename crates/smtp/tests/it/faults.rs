@@ -1,18 +1,18 @@
-//! Servers that close, stall or babble, phase by phase.
+//! Tests against servers that close or send malformed replies, phase by phase.
 
-use postroom_smtp::{Credentials, Endpoint, Outcome, Phase, Session, SmtpError, Trouble};
+use postroom_smtp::{Credentials, Endpoint, ErrorKind, Phase, SendOutcome, Session, SmtpError};
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, TlsMode, eventually};
 
-use crate::support::{PATIENCE, connected, long_limits, plain, receipt, send, starttls};
+use crate::support::{TEST_TIMEOUT, connected, long_limits, plain, receipt, send, starttls};
 
-/// STARTTLS, a login and two mails, the first of which is refused: every phase there is.
-async fn whole_conversation(server: &FakeSmtp) -> Result<(), SmtpError> {
+/// Runs every phase: STARTTLS, login, and two mails of which the first is refused.
+async fn run_all_phases(server: &FakeSmtp) -> Result<(), SmtpError> {
     let credentials = Some(Credentials::new("ada", "secret"));
     let endpoint = Endpoint { credentials, limits: long_limits(), ..starttls(server) };
     let mut session = Session::connect(&endpoint).await?;
     let result = send(&mut session).await;
-    assert_eq!(session.is_reusable(), matches!(&result, Ok(delivery) if !doubtful(&delivery.outcome)));
-    if let Outcome::InDoubt { error } = result?.outcome {
+    assert_eq!(session.is_reusable(), matches!(&result, Ok(report) if !is_in_doubt(&report.outcome)));
+    if let SendOutcome::InDoubt { error } = result?.outcome {
         return Err(error);
     }
     let result = send(&mut session).await.map(drop);
@@ -20,8 +20,8 @@ async fn whole_conversation(server: &FakeSmtp) -> Result<(), SmtpError> {
     result
 }
 
-fn doubtful(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::InDoubt { .. })
+fn is_in_doubt(outcome: &SendOutcome) -> bool {
+    matches!(outcome, SendOutcome::InDoubt { .. })
 }
 
 async fn server(pipelining: bool, at: At, action: Action) -> FakeSmtp {
@@ -45,11 +45,11 @@ const PHASES: [(At, Phase); 9] = [
 ];
 
 #[tokio::test]
-async fn a_server_that_closes_at_each_phase() {
+async fn a_server_closes_with_421_in_each_phase() {
     for pipelining in [true, false] {
         for (at, phase) in PHASES {
             let server = server(pipelining, at, Action::reply_and_close(421, "4.3.2 bye")).await;
-            let error = whole_conversation(&server).await.expect_err("closed");
+            let error = run_all_phases(&server).await.expect_err("closed");
             assert_eq!(error.phase(), phase, "{error}");
             assert_eq!(error.reply().map(|reply| reply.code), Some(421), "{error}");
             assert!(error.nothing_sent());
@@ -59,29 +59,29 @@ async fn a_server_that_closes_at_each_phase() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_gone_at_each_phase() {
+async fn a_server_closes_silently_in_each_phase() {
     for (at, phase) in PHASES {
         let server = server(true, at, Action::Close).await;
-        let error = whole_conversation(&server).await.expect_err("closed");
+        let error = run_all_phases(&server).await.expect_err("closed");
         assert_eq!(error.phase(), phase, "{error}");
         assert_eq!(error.is_in_doubt(), phase == Phase::Dot, "{error}");
     }
 }
 
 #[tokio::test]
-async fn a_reply_without_end() {
+async fn an_endless_reply_is_an_error() {
     let endless = b"250-and on and on\r\n".repeat(10_000);
     for raw in [endless, vec![b'2'; 100_000]] {
         let server = FakeSmtp::start().await;
         server.fault(Fault::at(At::Ehlo, Action::Raw(raw)));
         let error = Session::connect(&plain(&server)).await.expect_err("no end");
         assert_eq!(error.phase(), Phase::Ehlo);
-        assert!(matches!(error.trouble(), Trouble::ReplyTooLong), "{error}");
+        assert!(matches!(error.kind(), ErrorKind::ReplyTooLong), "{error}");
     }
 }
 
 #[tokio::test]
-async fn a_server_of_another_protocol() {
+async fn a_server_of_another_protocol_is_an_error() {
     let server = FakeSmtp::start().await;
     server.fault(Fault::at(At::Banner, Action::Raw(b"SSH-2.0-OpenSSH_9.9\r\n".to_vec())));
     let error = Session::connect(&plain(&server)).await.expect_err("not SMTP");
@@ -90,12 +90,12 @@ async fn a_server_of_another_protocol() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_that_the_server_closed_is_stale() {
+async fn an_idle_connection_closed_by_the_server_is_stale() {
     let server = FakeSmtp::start().await;
     let mut session = connected(&server).await;
     receipt(send(&mut session).await);
     assert!(!session.is_stale());
     server.stop();
-    eventually(PATIENCE, "the session is stale", async || session.is_stale().then_some(())).await;
-    assert!(session.is_reusable(), "the conversation itself ended well");
+    eventually(TEST_TIMEOUT, "the session is stale", async || session.is_stale().then_some(())).await;
+    assert!(session.is_reusable(), "the last transaction ended properly");
 }

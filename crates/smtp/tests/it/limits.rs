@@ -1,22 +1,23 @@
-//! A server that stalls: each phase has a limit of its own, and what was in the middle of something is never used again.
+//! Tests of time limits: each phase has its own, and a session that exceeded one is never used
+//! again.
 
 use std::time::Duration;
 
 use postroom_smtp::{
-    Credentials, Endpoint, Outcome, Phase, Pool, PoolLimits, Security, Session, SmtpError, TimeLimits,
+    ConnectionSecurity, Credentials, Endpoint, Phase, Pool, PoolLimits, SendOutcome, Session, SmtpError, TimeLimits,
 };
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, TlsMode};
 use socket2::{Domain, Socket, Type};
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 
-use crate::support::{PATIENCE, ada, long_limits, plain, proceed, receipt, send, starttls};
+use crate::support::{TEST_TIMEOUT, ada, long_limits, plain, proceed, receipt, send, starttls};
 
 const SHORT: Duration = Duration::from_millis(150);
 
-/// More than the buffers on both sides hold.
+/// More bytes than the socket buffers of both sides hold.
 const LARGE: usize = 16_000_000;
 
-/// Limits of which only this phase's is short.
+/// Limits with a short one for this phase.
 fn short(phase: Phase) -> TimeLimits {
     let mut limits = long_limits();
     match phase {
@@ -31,7 +32,7 @@ fn short(phase: Phase) -> TimeLimits {
     limits
 }
 
-/// Where the server stalls, and where the client finds that out.
+/// Phase in which the server stalls, and the phase of the resulting error.
 const STALLS: [(At, Phase); 14] = [
     (At::Accept, Phase::Greeting),
     (At::Banner, Phase::Greeting),
@@ -50,7 +51,7 @@ const STALLS: [(At, Phase); 14] = [
 ];
 
 #[tokio::test]
-async fn each_phase_has_its_limit_and_no_session_survives_it() {
+async fn each_phase_has_its_own_limit() {
     let mut stalls = JoinSet::new();
     for pipelining in [true, false] {
         for (at, phase) in STALLS {
@@ -71,16 +72,16 @@ async fn stall(pipelining: bool, at: At, phase: Phase) {
     let endpoint = Endpoint { credentials, limits: short(phase), ..starttls(&server) };
     let pool = Pool::new(endpoint, PoolLimits::default());
     let message = b"Subject: x\r\n\r\nx\r\n".repeat(if phase == Phase::Body { LARGE / 20 } else { 1 });
-    let sending = timeout(PATIENCE, two_mails(&pool, &message)).await.expect("it gives up in time");
+    let sending = timeout(TEST_TIMEOUT, two_mails(&pool, &message)).await.expect("a result in time");
     if at == At::Quit {
         sending.expect("both are accepted");
-        timeout(PATIENCE, pool.close()).await.expect("nobody waits for a goodbye");
+        timeout(TEST_TIMEOUT, pool.close()).await.expect("a close in time");
         return;
     }
     let error = sending.expect_err("stalled");
     assert_eq!((error.phase(), error.is_timeout()), (phase, true), "{at:?}: {error}");
     assert_eq!(error.is_in_doubt(), phase == Phase::Dot, "{at:?}: {error}");
-    assert_eq!(pool.idle(), 0, "{at:?}: a session in the middle of something waits for the next mail");
+    assert_eq!(pool.idle(), 0, "{at:?}: an unusable session is in the pool");
     server.clear_faults();
     let mut session = pool.checkout().await.expect("a session");
     receipt(send(&mut session).await);
@@ -90,16 +91,16 @@ async fn stall(pipelining: bool, at: At, phase: Phase) {
 async fn two_mails(pool: &Pool, message: &[u8]) -> Result<(), SmtpError> {
     for _ in 0..2 {
         let mut session = pool.checkout().await?;
-        let delivery = session.send(&ada(), message, proceed()).await?;
-        if let Outcome::InDoubt { error } = delivery.outcome {
+        let report = session.send(&ada(), message, proceed()).await?;
+        if let SendOutcome::InDoubt { error } = report.outcome {
             return Err(error);
         }
     }
     Ok(())
 }
 
-/// A listener whose queue is full: the kernel answers nobody.
-async fn nobody_home() -> (Socket, u16, JoinSet<()>) {
+/// Opens a listener with a full queue, so that the kernel accepts no connection.
+async fn unresponsive_listener() -> (Socket, u16, JoinSet<()>) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     let any: std::net::SocketAddr = "127.0.0.1:0".parse().expect("an address");
     socket.bind(&any.into()).expect("a port");
@@ -118,16 +119,18 @@ async fn nobody_home() -> (Socket, u16, JoinSet<()>) {
 }
 
 #[tokio::test]
-async fn nobody_answers() {
-    let (_socket, port, _waiting) = nobody_home().await;
-    let endpoint = Endpoint { limits: short(Phase::Connect), ..Endpoint::new("127.0.0.1", port, Security::None) };
-    let error = timeout(PATIENCE, Session::connect(&endpoint)).await.expect("it gives up").expect_err("nobody");
+async fn an_unresponsive_host_is_a_connect_timeout() {
+    let (_socket, port, _waiting) = unresponsive_listener().await;
+    let endpoint =
+        Endpoint { limits: short(Phase::Connect), ..Endpoint::new("127.0.0.1", port, ConnectionSecurity::None) };
+    let error =
+        timeout(TEST_TIMEOUT, Session::connect(&endpoint)).await.expect("a result in time").expect_err("no connection");
     assert_eq!((error.phase(), error.is_timeout(), error.nothing_sent()), (Phase::Connect, true, true), "{error}");
 }
 
-/// A reply that drips in is one reply: its limit is not for each byte.
+/// The limit covers the whole reply, not each byte.
 #[tokio::test]
-async fn a_reply_that_drips_has_one_limit() {
+async fn a_slow_reply_exceeds_its_limit() {
     let server = FakeSmtp::start().await;
     let slow = Action::reply(250, &"x".repeat(2_000)).byte_by_byte();
     server.fault(Fault::at(At::Mail, slow));
@@ -137,16 +140,16 @@ async fn a_reply_that_drips_has_one_limit() {
     assert_eq!((error.phase(), error.is_timeout()), (Phase::Mail, true), "{error}");
 }
 
-/// Bytes that come when nobody asked belong to no mail.
+/// Bytes that arrive between mails are not treated as a reply to the next mail.
 #[tokio::test]
-async fn late_words_are_nobodys_reply() {
-    for (phase, act) in [
+async fn unexpected_input_between_mails_ends_the_session() {
+    for (phase, action) in [
         (At::Dot, Action::Usual.then_says(Duration::ZERO, "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 go\r\n")),
         (At::Dot, Action::Usual.then_says(SHORT, "421 4.4.2 idle\r\n")),
         (At::Idle, Action::reply_and_close(421, "4.4.2 idle")),
     ] {
         let server = FakeSmtp::start().await;
-        server.fault(Fault::at(phase, act.clone()).times(1));
+        server.fault(Fault::at(phase, action.clone()).times(1));
         let pool = Pool::new(plain(&server), PoolLimits::default());
         for _ in 0..2 {
             let mut session = pool.checkout().await.expect("a session");
@@ -154,12 +157,12 @@ async fn late_words_are_nobodys_reply() {
             drop(session);
             tokio::time::sleep(SHORT * 2).await;
         }
-        assert_eq!((server.received_count(), server.connections()), (2, 2), "{act:?}");
+        assert_eq!((server.received_count(), server.connections()), (2, 2), "{action:?}");
     }
 }
 
 #[tokio::test]
-async fn a_session_is_renewed_in_its_place() {
+async fn a_closed_session_is_replaced_under_the_same_permit() {
     let server = FakeSmtp::start().await;
     let pool = Pool::new(plain(&server), PoolLimits { connections: Some(1), ..PoolLimits::default() });
     receipt(send(&mut pool.checkout().await.expect("a session")).await);
@@ -168,7 +171,7 @@ async fn a_session_is_renewed_in_its_place() {
     assert_eq!(session.messages(), 1);
     let error = send(&mut session).await.expect_err("closed");
     assert!(error.is_closed() && error.nothing_sent(), "{error}");
-    session.renew().await.expect("a new one");
+    session.renew().await.expect("a new session");
     assert_eq!(session.messages(), 0);
     receipt(send(&mut session).await);
     drop(session);

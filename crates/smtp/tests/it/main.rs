@@ -1,4 +1,4 @@
-//! Sessions and pools against a server that fails on purpose.
+//! Tests of sessions and pools against a fake server with injected faults.
 
 mod ahead;
 mod commit;

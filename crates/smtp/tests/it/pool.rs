@@ -1,11 +1,11 @@
-//! Sessions kept for the next mail.
+//! Tests of the connection pool.
 
 use std::time::Duration;
 
 use postroom_smtp::{Pool, PoolLimits};
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, eventually};
 
-use crate::support::{PATIENCE, plain, receipt, send};
+use crate::support::{TEST_TIMEOUT, plain, receipt, send};
 
 fn pool(server: &FakeSmtp, limits: PoolLimits) -> Pool {
     Pool::new(plain(server), limits)
@@ -16,14 +16,14 @@ async fn send_one(pool: &Pool) {
     receipt(send(&mut session).await);
 }
 
-/// QUIT is said in the background.
-async fn goodbye(server: &FakeSmtp, connection: usize) {
-    let said = async || (server.commands(connection).last()? == "QUIT").then_some(());
-    eventually(PATIENCE, "QUIT", said).await;
+/// Waits for QUIT, which is sent in the background.
+async fn await_quit(server: &FakeSmtp, connection: usize) {
+    let has_quit = async || (server.commands(connection).last()? == "QUIT").then_some(());
+    eventually(TEST_TIMEOUT, "QUIT", has_quit).await;
 }
 
 #[tokio::test]
-async fn a_connection_is_used_again() {
+async fn a_connection_is_reused() {
     let server = FakeSmtp::start().await;
     let pool = pool(&server, PoolLimits::default());
     for _ in 0..5 {
@@ -32,23 +32,23 @@ async fn a_connection_is_used_again() {
     assert_eq!((server.connections(), pool.idle()), (1, 1));
     pool.close().await;
     assert_eq!(pool.idle(), 0);
-    goodbye(&server, 1).await;
+    await_quit(&server, 1).await;
 }
 
 #[tokio::test]
-async fn a_connection_has_a_last_mail() {
+async fn a_connection_is_closed_after_its_maximum_of_mails() {
     let server = FakeSmtp::start().await;
     let pool = pool(&server, PoolLimits { messages: 2, ..PoolLimits::default() });
     for _ in 0..5 {
         send_one(&pool).await;
     }
     assert_eq!(server.connections(), 3);
-    goodbye(&server, 1).await;
-    goodbye(&server, 2).await;
+    await_quit(&server, 1).await;
+    await_quit(&server, 2).await;
 }
 
 #[tokio::test]
-async fn old_and_idle_connections_are_retired() {
+async fn old_and_idle_connections_are_closed() {
     let server = FakeSmtp::start().await;
     let short = Duration::from_millis(50);
     for limits in
@@ -57,16 +57,16 @@ async fn old_and_idle_connections_are_retired() {
         let pool = pool(&server, limits);
         send_one(&pool).await;
         let gone = async || {
-            pool.retire_old();
+            pool.close_expired();
             (pool.idle() == 0).then_some(())
         };
-        eventually(PATIENCE, "the session is retired", gone).await;
-        goodbye(&server, server.connections()).await;
+        eventually(TEST_TIMEOUT, "the session is closed", gone).await;
+        await_quit(&server, server.connections()).await;
     }
 }
 
 #[tokio::test]
-async fn a_broken_connection_does_not_come_back() {
+async fn a_broken_connection_does_not_return_to_the_pool() {
     let server = FakeSmtp::start().await;
     server.fault(Fault::at(At::Mail, Action::reply_and_close(421, "4.3.2 bye")).times(1));
     let pool = pool(&server, PoolLimits::default());
@@ -79,7 +79,7 @@ async fn a_broken_connection_does_not_come_back() {
 }
 
 #[tokio::test]
-async fn a_connection_that_the_server_closed_is_not_handed_out() {
+async fn a_connection_closed_by_the_server_is_not_checked_out() {
     let server = FakeSmtp::start().await;
     let pool = pool(&server, PoolLimits::default());
     for _ in 0..3 {
@@ -91,7 +91,7 @@ async fn a_connection_that_the_server_closed_is_not_handed_out() {
 }
 
 #[tokio::test]
-async fn no_more_connections_than_allowed() {
+async fn the_maximum_number_of_connections_is_respected() {
     let server = FakeSmtp::builder().reply_delay(Duration::from_millis(5)).start().await;
     let pool = pool(&server, PoolLimits { connections: Some(2), ..PoolLimits::default() });
     let mut sending = tokio::task::JoinSet::new();
@@ -106,7 +106,7 @@ async fn no_more_connections_than_allowed() {
 }
 
 #[tokio::test]
-async fn a_failed_connect_gives_its_place_back() {
+async fn a_failed_connect_releases_its_permit() {
     let server = FakeSmtp::start().await;
     server.fault(Fault::at(At::Banner, Action::reply(554, "no")).times(1));
     let pool = pool(&server, PoolLimits { connections: Some(1), ..PoolLimits::default() });
@@ -114,9 +114,10 @@ async fn a_failed_connect_gives_its_place_back() {
     send_one(&pool).await;
 }
 
-/// A connection counts until the server has seen its end: one more before that would be one too many.
+/// A connection counts until the server has closed it too. A new one before that exceeds the
+/// maximum.
 #[tokio::test]
-async fn a_new_connection_waits_for_the_goodbye_of_the_old() {
+async fn a_new_connection_waits_for_the_end_of_the_old_one() {
     let server = FakeSmtp::builder().reply_delay(Duration::from_millis(5)).max_connections(1).start().await;
     let pool = pool(&server, PoolLimits { messages: 1, connections: Some(1), ..PoolLimits::default() });
     for _ in 0..5 {
@@ -126,37 +127,41 @@ async fn a_new_connection_waits_for_the_goodbye_of_the_old() {
 }
 
 #[tokio::test]
-async fn fewer_may_be_allowed_later() {
+async fn the_maximum_can_be_lowered() {
     let server = FakeSmtp::start().await;
     let pool = pool(&server, PoolLimits::default());
     let [one, other] = [pool.checkout().await.expect("a session"), pool.checkout().await.expect("a session")];
-    pool.allow(1);
-    assert_eq!(pool.standing(), 2);
+    pool.set_max_connections(1);
+    assert_eq!(pool.open_connections(), 2);
     drop(one);
-    postroom_testkit::eventually(Duration::from_secs(10), "one less", async || (pool.standing() == 1).then_some(()))
-        .await;
+    postroom_testkit::eventually(Duration::from_secs(10), "one connection is closed", async || {
+        (pool.open_connections() == 1).then_some(())
+    })
+    .await;
     drop(other);
-    assert_eq!((pool.idle(), pool.standing()), (1, 1));
-    pool.allow(0);
+    assert_eq!((pool.idle(), pool.open_connections()), (1, 1));
+    pool.set_max_connections(0);
     pool.shrink();
-    postroom_testkit::eventually(Duration::from_secs(10), "none left", async || (pool.standing() == 0).then_some(()))
-        .await;
+    postroom_testkit::eventually(Duration::from_secs(10), "all connections are closed", async || {
+        (pool.open_connections() == 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn a_connection_that_was_refused_is_not_tried_again_before_more_is_known() {
+async fn a_refused_connection_is_not_retried_before_the_maximum_is_set_again() {
     let server = FakeSmtp::builder().max_connections(1).start().await;
     let pool = pool(&server, PoolLimits::default());
-    pool.allow(3);
+    pool.set_max_connections(3);
     let one = pool.checkout().await.expect("a session");
     let refused = pool.checkout().await.expect_err("one too many");
     assert_eq!(refused.reply().map(|reply| reply.code), Some(421), "{refused}");
     let (waiting, ()) = tokio::join!(pool.checkout(), async { drop(one) });
-    drop(waiting.expect("the session that came back"));
+    drop(waiting.expect("the returned session"));
     assert_eq!(server.connections(), 2);
     let one = pool.checkout().await.expect("a session");
-    pool.allow(2);
-    pool.checkout().await.expect_err("one too many still");
+    pool.set_max_connections(2);
+    pool.checkout().await.expect_err("still one too many");
     assert_eq!(server.connections(), 3);
     drop(one);
 }

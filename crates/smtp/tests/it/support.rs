@@ -1,34 +1,34 @@
-//! What every test here needs.
+//! Helpers shared by the tests of this crate.
 
 use std::time::Duration;
 
 use postroom_smtp::{
-    Address, Commit, Delivery, Endpoint, Envelope, Outcome, Security, Session, SmtpError, TimeLimits, TlsClient,
-    TlsOptions,
+    Address, Commit, ConnectionSecurity, Endpoint, Envelope, SendOutcome, SendReport, Session, SmtpError, TimeLimits,
+    TlsClient, TlsOptions,
 };
 use postroom_testkit::FakeSmtp;
 
 pub(crate) const MESSAGE: &[u8] = b"Subject: hello\r\n\r\nHello\r\n";
 
-/// Longer than any test waits for something that should happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// Maximum time that a test waits for an expected event.
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) fn plain(server: &FakeSmtp) -> Endpoint {
-    Endpoint::new(server.host(), server.port(), Security::None)
+    Endpoint::new(server.host(), server.port(), ConnectionSecurity::None)
 }
 
-/// TLS that trusts this server's authority.
+/// TLS client that trusts the certificate authority of this server.
 pub(crate) fn trusting(server: &FakeSmtp) -> TlsClient {
     TlsClient::new(&TlsOptions { extra_ca_pem: Some(server.ca_pem().as_bytes().to_vec()), accept_invalid_certs: false })
-        .expect("a client for the server's authority")
+        .expect("a TLS client")
 }
 
 pub(crate) fn starttls(server: &FakeSmtp) -> Endpoint {
-    Endpoint { security: Security::StartTls(trusting(server)), ..plain(server) }
+    Endpoint { security: ConnectionSecurity::StartTls(trusting(server)), ..plain(server) }
 }
 
 pub(crate) fn implicit_tls(server: &FakeSmtp) -> Endpoint {
-    Endpoint { security: Security::ImplicitTls(trusting(server)), ..plain(server) }
+    Endpoint { security: ConnectionSecurity::ImplicitTls(trusting(server)), ..plain(server) }
 }
 
 pub(crate) async fn connected(server: &FakeSmtp) -> Session {
@@ -52,30 +52,30 @@ pub(crate) async fn proceed() -> Commit {
     Commit::Proceed
 }
 
-/// Sends the usual message to Ada.
-pub(crate) async fn send(session: &mut Session) -> Result<Delivery, SmtpError> {
+/// Sends the default message to Ada.
+pub(crate) async fn send(session: &mut Session) -> Result<SendReport, SmtpError> {
     session.send(&ada(), MESSAGE, proceed()).await
 }
 
 #[track_caller]
-pub(crate) fn receipt(result: Result<Delivery, SmtpError>) -> String {
-    match result.expect("a judgement").outcome {
-        Outcome::Accepted { reply } => reply.to_string(),
+pub(crate) fn receipt(result: Result<SendReport, SmtpError>) -> String {
+    match result.expect("a result").outcome {
+        SendOutcome::Accepted { reply } => reply.to_string(),
         other => panic!("not accepted: {other:?}"),
     }
 }
 
-/// Limits that no test runs into, for a test to shorten one of.
+/// Limits that no test reaches. A test shortens one of them.
 pub(crate) fn long_limits() -> TimeLimits {
     TimeLimits {
-        connect: PATIENCE,
-        tls: PATIENCE,
-        greeting: PATIENCE,
-        command: PATIENCE,
-        data: PATIENCE,
-        dot: PATIENCE,
+        connect: TEST_TIMEOUT,
+        tls: TEST_TIMEOUT,
+        greeting: TEST_TIMEOUT,
+        command: TEST_TIMEOUT,
+        data: TEST_TIMEOUT,
+        dot: TEST_TIMEOUT,
         dot_per_megabyte: Duration::ZERO,
-        dot_max: PATIENCE,
-        quit: PATIENCE,
+        dot_max: TEST_TIMEOUT,
+        quit: TEST_TIMEOUT,
     }
 }

@@ -1,12 +1,14 @@
--- A job: its payload (a header line, then a line of JSON that scripts never read; where the variables are
--- sensitive, they stand alone in a third) and, from its first change on, a small hash. What was sent is one string again (kept.lua).
+-- Job: a payload and, after its first change, a hash. The payload has a header line, a line of JSON
+-- that scripts do not read, and a third line with the variables if these are sensitive. A sent job
+-- is one string again (sent_record.lua).
 
--- What of a batch's record is asked about each of its jobs, read once in a script.
+-- Fields of a batch's record that each of its jobs needs, read once per script.
 local known_batches = {}
 local function batch_facts(batch)
   local known = known_batches[batch]
   if known == nil then
-    local facts = redis.call('HMGET', batch_key(batch), 'cancelled_ms', 'paused_ms', 'pace_us', 'one_at_a_time', 'next_us')
+    local facts = redis.call('HMGET', batch_key(batch), 'cancelled_ms', 'paused_ms', 'pace_us', 'one_at_a_time',
+      'next_us')
     known = {
       cancelled = facts[1] and true or false, paused = facts[2] and true or false, pace_us = tonumber(facts[3]),
       one_at_a_time = facts[4] == '1', next_us = tonumber(facts[5]) or 0,
@@ -17,92 +19,101 @@ local function batch_facts(batch)
 end
 local function batch_cancelled(batch) return batch ~= '-' and batch_facts(batch).cancelled end
 
--- Raises the error for a job whose record can't be worked with.
-local function broken(what) error('damaged: ' .. what, 0) end
+-- Raises the error for a job with a damaged record.
+local function raise_damage(what) error('damaged: ' .. what, 0) end
 
--- Ids that came from a list or a zset may be anything. One that is not an id of this queue would lead to keys that are no job's.
+-- Ids from a list or a zset are not trusted: an id of another form would lead to keys that belong
+-- to no job.
 local of_queue = (string.match(base, ':([a-z0-9_-]+)}$') or '') .. '-'
 local function is_job_id(id)
-  return #id == #of_queue + 26 and string.sub(id, 1, #of_queue) == of_queue and string.find(id, '^[0-7][0-9A-HJKMNP-TV-Z]+$', #of_queue + 1) ~= nil
+  return #id == #of_queue + 26 and string.sub(id, 1, #of_queue) == of_queue
+    and string.find(id, '^[0-7][0-9A-HJKMNP-TV-Z]+$', #of_queue + 1) ~= nil
 end
 
 local WORDS = ' ' .. table.concat(STATES, ' ') .. ' '
 local NUMBERS = {
-  'fence', 'claimed_ms', 'begun_ms', 'due_ms', 'attempt', 'tries', 'finished_ms', 'generation', 'resends', 'retried_ms', 'settled', 'stalls',
-  'stalls_in_crowd',
+  'fence', 'claimed_ms', 'begun_ms', 'due_ms', 'attempt', 'tries', 'finished_ms', 'generation', 'resends', 'retried_ms',
+  'settled', 'stalls', 'stalls_in_crowd',
 }
-local function check_facts(hash)
+local function check_fields(hash)
   for _, field in ipairs(NUMBERS) do
     local value = hash[field]
-    if value and not (#value <= 16 and string.find(value, '^%-?%d+$')) then broken('its field ' .. field .. ' is not a number') end
+    if value and not (#value <= 16 and string.find(value, '^%-?%d+$')) then
+      raise_damage('field ' .. field .. ' is not a number')
+    end
   end
   local state, recipients = hash.state, hash.recipients
-  if state and not string.find(WORDS, ' ' .. state .. ' ', 1, true) then broken('its state is not a state') end
-  if state == 'sending' and not hash.worker then broken('it is being sent by no worker') end
+  if state and not string.find(WORDS, ' ' .. state .. ' ', 1, true) then raise_damage('invalid state') end
+  if state == 'sending' and not hash.worker then raise_damage('state sending without a worker') end
   if recipients and recipients ~= '' then
     local fine, list = pcall(cjson.decode, recipients)
-    if not fine or type(list) ~= 'table' then broken('its recipients are not a JSON array') end
+    if not fine or type(list) ~= 'table' then raise_damage('recipients are not a JSON array') end
   end
   return hash
 end
 
--- What is known of the job beside its promises: the fields of its hash, and those that every script asks for by their own names.
-local function with_facts(job, id, hash)
+-- Adds the fields of the hash to the job, and copies those that most scripts use.
+local function attach_fields(job, id, hash)
   job.id, job.hash, job.fence = id, hash, tonumber(hash.fence or 0)
-  job.state, job.worker, job.begun_ms, job.attempt, job.tries = hash.state, hash.worker, hash.begun_ms, hash.attempt, hash.tries
+  job.state, job.worker, job.begun_ms = hash.state, hash.worker, hash.begun_ms
+  job.attempt, job.tries = hash.attempt, hash.tries
   job.resends, job.retried_ms, job.settled, job.files = hash.resends, hash.retried_ms, hash.settled, hash.files
   return job
 end
 
--- The fields of its hash, and whether it is in flight and has none.
-local function facts_of(id)
+-- Returns the fields of the hash or of the flight, and whether they are those of a flight.
+local function read_fields(id)
   local hash, flat = {}, redis.call('HGETALL', hash_key(id))
   for index = 1, #flat, 2 do hash[flat[index]] = flat[index + 1] end
-  if flat[1] then return check_facts(hash), false end
+  if flat[1] then return check_fields(hash), false end
   local flight = redis.call('GET', flight_key(id))
-  if flight then return parse_flight(flight) or broken('its flight can not be read'), true end
+  if flight then return parse_flight(flight) or raise_damage('the flight is malformed'), true end
   return hash, false
 end
 
--- One that was sent and is kept as one string. Without its batch's terms its time is over.
-local function load_kept(id, payload)
+-- Loads a sent job. If the terms of its batch are gone, its retention is over.
+local function load_sent_record(id, payload)
   local written = tonumber(string.match(payload, '^%d+'))
   if written > VERSION then return nil, 'newer', written end
-  local header, hash = parse_kept(id, payload)
-  if not header then return nil, string.find(payload, KEPT) and 'missing' or 'unreadable' end
-  local job = with_facts(parse_header(header .. '\n'), id, hash)
-  job.kept = true
+  local header, hash = parse_sent_record(id, payload)
+  if not header then return nil, string.find(payload, SENT_RECORD) and 'missing' or 'unreadable' end
+  local job = attach_fields(parse_header(header .. '\n'), id, hash)
+  job.is_sent_record = true
   return job
 end
 
--- Returns the job, or nil with 'missing', 'unreadable' (one that was sent: nothing is left to do for it), 'stranger' (no id of this queue), or
--- 'newer' and its version. Raises an error where its record is damaged. Of the payload, unless it is at hand, only the header is read: the
--- rest may be large. Where its facts are at hand too, and tell no state, it is known to be queued.
+-- Returns the job, or nil and a reason: 'missing'; 'unreadable' (a sent job, for which nothing is
+-- left to do); 'foreign' (not an id of this queue); 'newer' and its protocol version. Raises an
+-- error if the record is damaged.
+-- Reads only the header unless `payload` is given, since the rest may be large. With `facts` given
+-- and no state among them, the job is known to be queued.
 local function load(id, payload, facts, in_flight)
-  if not is_job_id(id) then return nil, 'stranger' end
+  if not is_job_id(id) then return nil, 'foreign' end
   local header = payload or redis.call('GETRANGE', payload_key(id), 0, 255)
   if header == '' then
-    if redis.call('EXISTS', flight_key(id)) == 1 then broken('its payload is gone') end
+    if redis.call('EXISTS', flight_key(id)) == 1 then raise_damage('the payload is missing') end
     return nil, 'missing'
   end
-  if is_kept(header) then return load_kept(id, header) end
+  if is_sent_record(header) then return load_sent_record(id, header) end
   local job, newer = parse_header(header)
   if newer then return nil, 'newer', newer end
-  if not job then broken('its header can not be read') end
+  if not job then raise_damage('the header is malformed') end
   local hash = facts
-  if not hash then hash, in_flight = facts_of(id) end
-  with_facts(job, id, hash)
+  if not hash then hash, in_flight = read_fields(id) end
+  attach_fields(job, id, hash)
   job.in_flight, job.payload = in_flight, payload
   if not job.state then
-    local waits = not facts and redis.call('ZSCORE', key('scheduled:' .. class_of(job.priority)), id)
-    job.state = waits and 'scheduled' or 'queued'
+    local scheduled = not facts and redis.call('ZSCORE', key('scheduled:' .. class_of(job.priority)), id)
+    job.state = scheduled and 'scheduled' or 'queued'
   end
-  -- A cancelled batch took its waiting jobs with it, counters and all, in one move.
-  job.swept = (job.state == 'scheduled' or job.state == 'queued' or job.state == 'deferred') and batch_cancelled(job.batch)
+  -- Cancelling a batch moves all its waiting jobs at once: the counters change, the jobs do not.
+  local waits = job.state == 'scheduled' or job.state == 'queued' or job.state == 'deferred'
+  job.cancelled_with_batch = waits and batch_cancelled(job.batch)
   return job
 end
 
--- Whether somebody else was handed the job since Redis was restarted: a fence from before tells nothing then.
+-- Returns whether another worker has claimed the job since Redis was restarted. A fence from before
+-- the restart is then void.
 local function has_new_holder(job, worker)
   if job.state ~= 'sending' or job.worker == worker then return false end
   local since = tonumber(redis.call('HGET', key('run'), 'since_ms'))
@@ -110,20 +121,21 @@ local function has_new_holder(job, worker)
   return since and claimed and claimed >= since
 end
 
--- How the one who speaks of a job stands to it: `holds` it; was its `last` holder; is `ahead` (Redis forgot the claim when it
--- lost its last second); or somebody else has had it since (`past`).
-local function standing(job, worker, fence)
-  if fence > job.fence then return has_new_holder(job, worker) and 'past' or 'ahead' end
-  -- Of the worker of a sent job only the last characters may have been kept.
-  if fence < job.fence or (job.worker and job.worker ~= string.sub(worker, -#job.worker)) then return 'past' end
-  return job.state == 'sending' and 'holds' or 'last'
+-- Returns the relation of the caller's claim to the job: 'holder'; 'last_holder'; 'forgotten'
+-- (Redis lost the claim with its last second of writes); 'superseded' (another worker has claimed
+-- the job since).
+local function claim_status(job, worker, fence)
+  if fence > job.fence then return has_new_holder(job, worker) and 'superseded' or 'forgotten' end
+  -- A sent record may keep only the last characters of the worker's id.
+  if fence < job.fence or (job.worker and job.worker ~= string.sub(worker, -#job.worker)) then return 'superseded' end
+  return job.state == 'sending' and 'holder' or 'last_holder'
 end
 
--- Whether what came of this claim was heard already.
+-- Returns whether the outcome of this claim is already recorded.
 local function is_settled(job, fence) return tonumber(job.settled) == fence end
 
--- Its hash takes the place of its flight.
-local function land(job)
+-- Replaces the job's flight by a hash.
+local function flight_to_hash(job)
   if not job.in_flight then return end
   local flat = {}
   for field, value in pairs(job.hash) do
@@ -136,19 +148,19 @@ local function land(job)
 end
 
 local function set(job, ...)
-  land(job)
+  flight_to_hash(job)
   redis.call('HSET', hash_key(job.id), ...)
   local flat = { ... }
   for index = 1, #flat, 2 do job.hash[flat[index]] = flat[index + 1] end
 end
 
 local function unset(job, ...)
-  land(job)
+  flight_to_hash(job)
   redis.call('HDEL', hash_key(job.id), ...)
   for _, field in ipairs({ ... }) do job.hash[field] = nil end
 end
 
--- What is to be set with whatever comes next, at once.
+-- Adds a field to the next write of the hash.
 local function note(job, field, value)
   job.notes = job.notes or {}
   job.notes[field] = value
@@ -164,9 +176,10 @@ local function set_notes(job)
   job.notes = nil
 end
 
-local function dies_ms(job) return (tonumber(job.retried_ms) or job.due_ms) + job.max_age_ms end
+local function too_old_at_ms(job) return (tonumber(job.retried_ms) or job.due_ms) + job.max_age_ms end
 
--- Takes the job out of whatever index its state keeps it in. Lists are left alone: claim skips what is not queued.
+-- Removes the job from the index of its state. Lists are left unchanged: claim skips jobs that are
+-- not queued.
 local leases_key = key('leases')
 local function unindex(job)
   if job.state == 'scheduled' or job.state == 'deferred' then
@@ -178,32 +191,34 @@ local function unindex(job)
   end
 end
 
--- The same but for its number and times. A line begins with them: n, + (counted) or -, at_ms, ms.
-local function told_again(line) return (string.gsub(line, '^%d+ ([+-]) %d+ %d+ ', '%1 ')) end
+-- Returns the attempt line without its number and times. It begins with: n, + (counted) or -,
+-- at_ms, ms.
+local function without_number_and_times(line) return (string.gsub(line, '^%d+ ([+-]) %d+ %d+ ', '%1 ')) end
 
--- Adds one line to the job's story. A try that did not count and says what the last one said takes its place: an outage
--- of a day is not told a thousand times. Of a story that is too long all the same, the oldest lines go.
-local STORY_BYTES = 16384
+-- Adds one line to the job's history. An attempt that did not count and repeats the last line
+-- replaces it, so that a long outage leaves one line. The oldest lines are dropped when the history
+-- is too long.
+local HISTORY_BYTES = 16384
 local function record_line(job, line)
-  local story = job.notes and job.notes.attempts or job.hash.attempts or ''
-  local last = string.match(story, '[^\n]*$')
-  if string.find(line, '^%d+ %-') and told_again(last) == told_again(line) then
-    story = string.sub(story, 1, #story - #last)
-  elseif story ~= '' then
-    story = story .. '\n'
+  local history = job.notes and job.notes.attempts or job.hash.attempts or ''
+  local last = string.match(history, '[^\n]*$')
+  if string.find(line, '^%d+ %-') and without_number_and_times(last) == without_number_and_times(line) then
+    history = string.sub(history, 1, #history - #last)
+  elseif history ~= '' then
+    history = history .. '\n'
   end
-  story = story .. line
-  while #story > STORY_BYTES do
-    local cut = string.find(story, '\n', 1, true)
+  history = history .. line
+  while #history > HISTORY_BYTES do
+    local cut = string.find(history, '\n', 1, true)
     if not cut then break end
-    story = string.sub(story, cut + 1)
+    history = string.sub(history, cut + 1)
   end
   job.tries = (tonumber(job.tries) or 0) + 1
-  note(job, 'attempts', story)
+  note(job, 'attempts', history)
   note(job, 'tries', job.tries)
 end
 
--- One line for each transport that was tried; noted only.
+-- Adds one line for each transport that was tried. The hash is written later.
 local function note_attempt(job, lines)
   for line in string.gmatch(lines, '[^\n]+') do record_line(job, line) end
 end
@@ -213,22 +228,23 @@ local function record_attempt(job, lines)
   set_notes(job)
 end
 
--- One that was being sent, or in doubt, is not among those that expire any more.
-local function watch_expiry(job)
+-- Jobs that are sending or in doubt are not in the index of expiries.
+local function index_expiry(job)
   if job.expires_ms > 0 then redis.call('ZADD', key('expiring'), int(job.expires_ms), job.id) end
 end
 
--- Lines: what may not go yet because of something that it shares with others (a batch that is paused or paced, a limit on its
--- domain or template) waits in that thing's own line, a list for each priority, and nothing else waits for it. `lines` tells
--- when each may be looked at. A line is named by its batch, or by the limits on it (`domain.example.org`), with spaces between.
+-- Line: a lane of its own for jobs that share a restriction: a batch that is paced or paused, or
+-- limits on a domain or template. A line has a list for each priority, so that no other job waits
+-- behind it. `lines` holds when each line is due. A line is named after its batch or its limits
+-- (`domain.example.org`), with spaces between several limits.
 local PAUSED = '+inf'
--- Whether this script has put anything off to another time.
-local puts_off = false
+-- Whether this script has added a job or a line that waits for a time.
+local added_waiting = false
 local function line_key(name, priority) return key('line:' .. name .. ':' .. priority) end
 
 local function is_of_batch(line) return string.sub(line, 1, 2) == 'b.' end
 
--- Whether the job stands in its batch's line and not with the others.
+-- Returns whether the job waits in the line of its batch.
 local function has_line(job)
   if job.batch == '-' then return false end
   local facts = batch_facts(job.batch)
@@ -239,10 +255,10 @@ local function open_line(batch)
   local facts = batch_facts(batch)
   local score = facts.paused and PAUSED or int(math.ceil(facts.next_us / 1000))
   redis.call('ZADD', key('lines'), 'NX', score, batch)
-  puts_off = true
+  added_waiting = true
 end
 
--- Puts ids where claim looks for them.
+-- Adds ids to the list that claim reads them from.
 local function make_ready(job, first, ...)
   local list = key('ready:' .. job.priority)
   if has_line(job) then
@@ -254,7 +270,7 @@ end
 
 local function to_queued(job, first)
   unindex(job)
-  watch_expiry(job)
+  index_expiry(job)
   set(job, 'state', 'queued')
   unset(job, 'worker', 'begun_ms', 'due_ms')
   make_ready(job, first, job.id)
@@ -263,15 +279,16 @@ local function to_queued(job, first)
   wake(job.priority)
 end
 
--- Puts the job where it waits for its time; whoever sleeps until the next one is told when this is the first.
+-- Adds the job to the index of its due time. Wakes a worker if it is the first one there, since
+-- workers sleep until the next due time.
 local function wait_until(job, state, due)
   local waiting = key(state .. ':' .. class_of(job.priority))
   redis.call('ZADD', waiting, int(due), job.id)
-  puts_off = true
+  added_waiting = true
   if redis.call('ZRANK', waiting, job.id) == 0 then wake(job.priority) end
 end
 
--- What is sensitive goes when the job ends, however it ends.
+-- Drops the sensitive variables when the job finishes.
 local function drop_sensitive(job)
   local payload = redis.call('GET', payload_key(job.id))
   local line = payload and string.find(payload, '\n', 1, true)
@@ -279,24 +296,25 @@ local function drop_sensitive(job)
   if cut then redis.call('SET', payload_key(job.id), string.sub(payload, 1, cut - 1)) end
 end
 
--- Of a job whose result is not kept: a tombstone.
-local function bury(job, reason)
+-- Replaces a job without retention by a tombstone.
+local function leave_tombstone(job, reason)
   local hash = hash_key(job.id)
   redis.call('UNLINK', payload_key(job.id), hash, flight_key(job.id))
   redis.call('HSET', hash, 'state', job.state, 'reason', reason, 'finished_ms', int(now), 'fence', job.fence)
   redis.call('PEXPIRE', hash, TOMBSTONE_MS)
 end
 
--- A job that ends needs its files no more, unless it may be sent again.
+-- Releases the contents of a finished job, unless it can be sent again.
 local function release_files(job, state)
   if not job.files or FINISHED[job.state] then return end
-  release(job.files, (state == 'sent' or job.swept) and 0 or job.retention_ms)
+  release_references(job.files, (state == 'sent' or job.cancelled_with_batch) and 0 or job.retention_ms)
 end
 
--- Ends the job: sent, failed or cancelled. A `swept` job was counted as cancelled together with its batch.
+-- Finishes the job as sent, failed or cancelled. A job that was cancelled with its batch is already
+-- counted.
 local function to_finished(job, state, reason)
   unindex(job)
-  local counted_as = job.swept and 'cancelled' or job.state
+  local counted_as = job.cancelled_with_batch and 'cancelled' or job.state
   if counted_as ~= state then
     move(job.batch, counted_as, state)
     count(key('n'), state .. '_total', 1)
@@ -305,10 +323,10 @@ local function to_finished(job, state, reason)
   release_files(job, state)
   job.state = state
   if job.expires_ms > 0 then redis.call('ZREM', key('expiring'), job.id) end
-  if job.retention_ms == 0 then return bury(job, reason) end
+  if job.retention_ms == 0 then return leave_tombstone(job, reason) end
   if state == 'sent' then
-    file_sent(job.id, job.retention_ms)
-    if reason == '' and job.retention_ms >= TOMBSTONE_MS and fold(job, now) then return end
+    index_sent(job.id, job.retention_ms)
+    if reason == '' and job.retention_ms >= TOMBSTONE_MS and store_sent_record(job, now) then return end
   end
   local hash = hash_key(job.id)
   note(job, 'state', state)
@@ -326,14 +344,14 @@ local function to_deferred(job, delay_ms)
   local due = now + delay_ms
   unindex(job)
   set(job, 'state', 'deferred', 'due_ms', int(due))
-  watch_expiry(job)
+  index_expiry(job)
   unset(job, 'worker', 'begun_ms')
   wait_until(job, 'deferred', due)
   move(job.batch, job.state, 'deferred')
   job.state = 'deferred'
 end
 
--- It can't be known whether the mail went out: its policy decides.
+-- Applies the job's policy: it is not known whether the mail was sent.
 local function to_unknown(job)
   local resends = tonumber(job.resends or 0)
   if job.on_unknown == 'resend' and resends < 1 and not batch_cancelled(job.batch) then
@@ -346,18 +364,19 @@ local function to_unknown(job)
   unset(job, 'worker', 'begun_ms')
   redis.call('ZADD', key('unknown'), int(now), job.id)
   redis.call('ZREM', key('expiring'), job.id)
-  if job.files then refer_longer(job.files) end
+  if job.files then extend_references(job.files) end
   move(job.batch, job.state, 'unknown')
   job.state = 'unknown'
 end
 
--- Whether a try may still change what becomes of the job.
-local function is_open(job) return not FINISHED[job.state] and not job.swept end
+-- Returns whether an attempt can still change the job's state.
+local function is_unfinished(job) return not FINISHED[job.state] and not job.cancelled_with_batch end
 
--- Ends a job that may not go out any more; returns the word for it, or nil when it may still go.
+-- Finishes a job that must not be sent any more. Returns the reply for it, or nil if it may be
+-- sent.
 local function end_if_overdue(job)
   if batch_cancelled(job.batch) then to_finished(job, 'cancelled', 'batch'); return 'cancelled' end
   if job.expires_ms > 0 and now >= job.expires_ms then to_finished(job, 'cancelled', 'expired'); return 'expired' end
-  if now >= dies_ms(job) then to_finished(job, 'failed', 'too_old'); return 'too_old' end
+  if now >= too_old_at_ms(job) then to_finished(job, 'failed', 'too_old'); return 'too_old' end
   return nil
 end

@@ -1,19 +1,21 @@
--- Shared by every script. KEYS[1] is the queue's base key, ARGV[1] the caller's protocol version.
--- All other keys of the queue are derived from the base key, under its one hash tag.
+-- Prelude of every script. KEYS[1] is the queue's base key, ARGV[1] the caller's protocol version.
+-- All other keys of the queue are derived from the base key, under its hash tag.
 local VERSION = 1
 local base = KEYS[1]
 
--- A write that frees and never allocates: after it Redis lets the script finish even when it is full.
--- Scripts that put something in must be refused then, and do without (`allocates` is set before this line).
+-- A write that frees memory and never allocates. After it, Redis lets the script finish even at its
+-- memory limit. Scripts that add data must be refused then, and omit it (`allocates` is set by the
+-- line before the prelude).
 if not allocates then redis.call('UNLINK', base .. ':none') end
 
 local function key(name) return base .. ':' .. name end
--- A job's keys end in the 26 characters of its id: the queue is named by the base key.
+-- A job's keys end in the 26 characters of its ULID; the base key names the queue.
 local function payload_key(id) return base .. ':' .. string.sub(id, -26) end
 local function hash_key(id) return base .. ':h:' .. string.sub(id, -26) end
 local function batch_key(batch) return base .. ':b:' .. batch end
+local function terms_key(batch) return base .. ':t:' .. string.sub(batch, -10) end
 
--- A whole number as Redis takes it; the same ones come again and again in a script.
+-- Formats a whole number for Redis. Cached, since a script formats the same numbers many times.
 local ints = {}
 local function int(number)
   local text = ints[number]
@@ -29,9 +31,10 @@ local now_us = clock[1] * 1000000 + clock[2]
 local now = math.floor(now_us / 1000)
 local now_text = int(now)
 
--- Damage: a key of another type than it should have, a counter that is not a number. It does not fail the script: the key is moved to
--- `damaged:<name>` and the script continues as if there had been none; the counter is worked out again or restarts. `damaged` lists
--- what was found. The record of a single job is not repaired here: the error is raised, and the job is set aside (aside.lua).
+-- Damage: a key of the wrong type, or a counter that is not a number. It does not fail the script.
+-- The key is moved to `damaged:<name>`, and the script continues as if the key were empty. The
+-- counter is calculated again or restarts. `damaged` lists the damage found. The record of a job is
+-- not repaired here: an error is raised, and the job is set aside (aside.lua).
 local server = redis
 local DAMAGED_MS, DAMAGED_MOST = 2592000000, 1000
 local function note_damage(what, why)
@@ -42,10 +45,11 @@ local function note_damage(what, why)
   server.call('PEXPIRE', list, DAMAGED_MS)
 end
 
--- The states of a job that has not come to its end.
+-- The states of an unfinished job.
 local UNFINISHED = { 'scheduled', 'queued', 'sending', 'deferred', 'unknown' }
 
--- The queue's counters as its indexes have them. `queued` may count ids that have moved on.
+-- Counts the queue's jobs of a state from its indexes. The lists of `queued` may name jobs in
+-- another state.
 local function lists_length(list)
   local sum = 0
   for priority = 0, 9 do
@@ -58,16 +62,18 @@ local function zset_size(name)
   local size = server.pcall('ZCARD', base .. ':' .. name)
   return type(size) == 'number' and size or 0
 end
-local function counted_anew(state)
+local function count_from_indexes(state)
   if state == 'sending' then return zset_size('leases') end
   if state == 'unknown' then return zset_size('unknown') end
-  if state ~= 'queued' then return zset_size(state .. ':urgent') + zset_size(state .. ':normal') + zset_size(state .. ':low') end
+  if state ~= 'queued' then
+    return zset_size(state .. ':urgent') + zset_size(state .. ':normal') + zset_size(state .. ':low')
+  end
   local sum, lines = lists_length('ready'), server.pcall('ZRANGE', base .. ':lines', 0, 99)
   for _, line in ipairs(lines.err and {} or lines) do sum = sum + lists_length('line:' .. line) end
   return sum
 end
 local function recount()
-  for _, state in ipairs(UNFINISHED) do server.call('HSET', base .. ':n', state, int(counted_anew(state))) end
+  for _, state in ipairs(UNFINISHED) do server.call('HSET', base .. ':n', state, int(count_from_indexes(state))) end
 end
 
 local function move_aside(where, why)
@@ -78,23 +84,26 @@ local function move_aside(where, why)
   if name == 'n' then recount() end
 end
 
--- Whether it is the payload, hash or flight of one job.
+-- Returns whether the key is the payload, hash or flight of a job.
 local function is_of_job(where)
   local name = string.sub(where, #base + 2)
   if #name == 28 then name = string.match(name, '^[hf]:(.*)$') or '' end
   return #name == 26 and not string.find(name, '[^0-9A-Z]')
 end
 
-local function is_no_number(why) return string.find(why, 'not an integer', 1, true) or string.find(why, 'would overflow', 1, true) end
+local function is_not_a_number(why)
+  return string.find(why, 'not an integer', 1, true) or string.find(why, 'would overflow', 1, true)
+end
 
--- A content whose count of jobs is lost is kept until the time of all of them is over.
+-- Repairs a key after a failed command. A content whose number of jobs is lost is kept until its
+-- expiry.
 local UNKNOWN_JOBS = 1000000
 local function repair(why, command, where, field)
   if type(where) ~= 'string' or string.sub(where, 1, #base + 1) ~= base .. ':' or is_of_job(where) then return end
   if string.find(why, 'WRONGTYPE', 1, true) then return move_aside(where, why) end
-  if not is_no_number(why) then return end
+  if not is_not_a_number(why) then return end
   if string.find(command, '^[ID][NE]CRBY$') then
-    -- Unless an argument is wrong.
+    -- The key is intact if the argument is what was wrong.
     if not tonumber(server.call('GET', where)) then move_aside(where, why) end
     return
   end
@@ -120,21 +129,24 @@ local function class_of(priority)
 end
 local CLASSES = { 'urgent', 'normal', 'low' }
 
--- Writes that many jobs of a script need alike: collected, and made at once by `settle`. What is read before sees nothing of them.
-local later = {}
+-- Writes of the same kind for many jobs: collected, and sent as one command by `flush_writes`.
+-- Reads before that do not see them.
+local pending_writes = {}
 local function write_later(command, place, word, more)
   local name = place or command
-  local write = later[name]
+  local write = pending_writes[name]
   if not write then
     write = { command, place }
-    later[name] = write
+    pending_writes[name] = write
   end
   write[#write + 1] = word
   write[#write + 1] = more
 end
 
--- Counters: collected as well. While one job is looked at by itself, what is counted for it is kept in the journal too, so that it
--- can be taken back.
+-- Keys of counters: `t:<ref>`, `b:<batch>`, `c:<batch>`, `n`, `m:<minute>`, `sweeping`, `notices`
+
+-- Counters are collected too. During an act on one job (`try_job`) the journal records its counts,
+-- so that they can be taken back.
 local deltas, journal = {}, nil
 local function count(where, field, by)
   local fields = deltas[where]
@@ -154,7 +166,8 @@ end
 
 local FINISHED = { sent = true, failed = true, cancelled = true }
 
--- One job, or so many, go from a state to another, in their batch's counters and, while they are unfinished, in their queue's.
+-- Counts a change of state of one or several jobs: in the counters of their batch and, for
+-- unfinished states, of their queue.
 local queue_counters = key('n')
 local function move(batch, from, to, jobs)
   local queue, by = queue_counters, jobs or 1
@@ -174,18 +187,20 @@ local function unfinished(record)
   return sum
 end
 
--- Once in its life: a batch is done, and somebody wants to be told.
-local function note_done(record, batch)
-  if redis.call('HEXISTS', record, 'notify') == 0 or redis.call('HSETNX', record, 'noticed_ms', int(now)) == 0 then return end
+-- Adds a notice for a batch that is done, once in its life, if a notification was requested.
+local function add_notice(record, batch)
+  if redis.call('HEXISTS', record, 'notify') == 0 then return end
+  if redis.call('HSETNX', record, 'noticed_ms', int(now)) == 0 then return end
   redis.call('ZADD', key('notices'), int(now), batch)
 end
 
--- A batch that is sealed with nothing unfinished is done; its record is then kept as long as results are. While the jobs of a
--- cancelled one are still being freed it is not let go: without it they would look alive.
-local function settle_batch(record)
+-- Marks a sealed batch without unfinished jobs as done, and sets the expiry of its record to its
+-- retention. The record stays while the jobs of a cancelled batch are being freed: without it they
+-- would read as waiting.
+local function update_completion(record)
   local facts, id = redis.call('HMGET', record, 'sealed', 'done_ms', 'retention_ms'), string.sub(record, #base + 4)
   if facts[1] ~= '1' then return end
-  local shared, terms = base .. ':c:' .. id, base .. ':t:' .. string.sub(id, -10)
+  local shared, terms = base .. ':c:' .. id, terms_key(id)
   if unfinished(record) > 0 then
     if not facts[2] then return end
     redis.call('HDEL', record, 'done_ms')
@@ -196,26 +211,27 @@ local function settle_batch(record)
   end
   if not facts[2] then
     redis.call('HSET', record, 'done_ms', int(now))
-    note_done(record, id)
+    add_notice(record, id)
   end
   if redis.call('ZSCORE', key('sweeping'), id) then return end
   local keep = int(math.max(tonumber(facts[3]) or 0, TOMBSTONE_MS))
   redis.call('PEXPIRE', record, keep)
   redis.call('PEXPIRE', shared, keep)
-  -- What was sent is let go by the hour.
+  -- The sent records that need the terms are freed by the hour.
   redis.call('PEXPIRE', terms, int(keep + 2 * 3600000))
 end
 
--- Whether a batch has as many unfinished jobs as before.
-local function keeps_its_number(fields)
+-- Returns whether the change leaves the batch's number of unfinished jobs as it was.
+local function keeps_unfinished(fields)
   local sum = 0
   for _, state in ipairs(UNFINISHED) do sum = sum + (fields[state] or 0) end
   return sum == 0
 end
 
--- A batch's counter that was lost: with the others it adds up to the total. `done` are the counters that this settling has changed already.
+-- Calculates a lost counter of a batch: the counters of the states add up to the total. `done`
+-- names the counters that this flush has already changed.
 local STATES = { 'scheduled', 'queued', 'sending', 'deferred', 'unknown', 'sent', 'failed', 'cancelled' }
-local function added_up(where, field, fields, done)
+local function derive_batch_counter(where, field, fields, done)
   local function before(name)
     local value = tonumber(redis.call('HGET', where, name)) or 0
     return done[name] and value - fields[name] or value
@@ -227,8 +243,9 @@ local function added_up(where, field, fields, done)
   return field == 'total' and sum or before('total') - sum
 end
 
--- What the counter is with the change. The indexes of the queue have changed by now, so counters taken from them are complete.
-local function changed(where, field, by, fields, done)
+-- Applies a change to a counter and returns its new value. The indexes are up to date by now, so
+-- counters calculated from them include the change.
+local function apply_delta(where, field, by, fields, done)
   local reply = server.pcall('HINCRBY', where, field, by)
   if type(reply) == 'number' then return reply end
   if where == queue_counters and string.find(reply.err, 'WRONGTYPE', 1, true) then
@@ -236,35 +253,37 @@ local function changed(where, field, by, fields, done)
     for _, state in ipairs(UNFINISHED) do done[state] = true end
     return done[field] and by or server.call('HINCRBY', where, field, by)
   end
-  if not is_no_number(reply.err) then return redis.call('HINCRBY', where, field, by) end
+  if not is_not_a_number(reply.err) then return redis.call('HINCRBY', where, field, by) end
   note_damage('counter ' .. field .. ' of ' .. string.sub(where, #base + 2), reply.err)
   local value = by
-  if where == queue_counters and not string.find(field, '_total$') then value = counted_anew(field) end
-  if string.sub(where, #base + 1, #base + 3) == ':b:' then value = math.max(added_up(where, field, fields, done) + by, 0) end
+  if where == queue_counters and not string.find(field, '_total$') then value = count_from_indexes(field) end
+  if string.sub(where, #base + 1, #base + 3) == ':b:' then
+    value = math.max(derive_batch_counter(where, field, fields, done) + by, 0)
+  end
   server.call('HSET', where, field, int(value))
   return value
 end
 
--- Makes what was collected.
-local function settle()
-  for _, write in pairs(later) do redis.call(unpack(write)) end
-  later = {}
-  local prefix = base .. ':b:'
+-- Sends the collected writes and counts.
+local function flush_writes()
+  for _, write in pairs(pending_writes) do redis.call(unpack(write)) end
+  pending_writes = {}
+  local prefix = batch_key('')
   for where, fields in pairs(deltas) do
     local done = {}
     for field, by in pairs(fields) do
-      local is_new = by ~= 0 and not done[field] and changed(where, field, by, fields, done) == by
+      local is_new = by ~= 0 and not done[field] and apply_delta(where, field, by, fields, done) == by
       done[field] = true
       if is_new and where == this_minute then redis.call('PEXPIRE', where, 90000000) end
     end
-    if string.sub(where, 1, #prefix) == prefix and not keeps_its_number(fields) then settle_batch(where) end
+    if string.sub(where, 1, #prefix) == prefix and not keeps_unfinished(fields) then update_completion(where) end
   end
   deltas = {}
 end
 
--- Tells one idle worker that there is something to claim; of what is urgent also one that keeps a slot for it. The lists never
--- hold more than one token.
+-- Wakes one idle worker. A token for urgent jobs also wakes a worker that keeps its last slots for
+-- these. Each list holds at most one token.
 local function wake(priority)
-  local bell = key(priority and class_of(priority) == 'urgent' and 'wake:urgent' or 'wake')
-  if redis.call('LLEN', bell) == 0 then redis.call('RPUSH', bell, '1') end
+  local tokens = key(priority and class_of(priority) == 'urgent' and 'wake:urgent' or 'wake')
+  if redis.call('LLEN', tokens) == 0 then redis.call('RPUSH', tokens, '1') end
 end

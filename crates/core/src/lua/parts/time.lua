@@ -1,10 +1,11 @@
--- Redis's own time, watched: after a stall or a jump of the clock no lease is believed to have run out
--- before a whole lease has passed, so that those who were kept from renewing can.
--- Answers before when nobody is rescued, the length of the latest lease, and, which stand beside it, whether the queue is paused and how many
--- jobs of a newer version were met in a row.
+-- Checks Redis's clock. After a stall or a jump, no lease counts as expired for a full lease, so
+-- that workers that could not renew have time to do so.
+-- Returns the time before which nothing is rescued, the length of the latest lease, whether the
+-- queue is paused, and the number of jobs of a newer version met in a row.
 local DEFAULT_LEASE_MS = 15000
-local function watch_time()
-  local facts = redis.call('HMGET', key('n'), 'last_ms', 'lease_ms', 'no_rescue_before_ms', 'paused_ms', 'newer_in_a_row')
+local function check_clock()
+  local facts = redis.call('HMGET', key('n'), 'last_ms', 'lease_ms', 'no_rescue_before_ms', 'paused_ms',
+    'newer_in_a_row')
   local last, lease = tonumber(facts[1]), tonumber(facts[2]) or DEFAULT_LEASE_MS
   redis.call('HSET', key('n'), 'last_ms', int(now))
   local grace = tonumber(facts[3]) or 0
@@ -19,8 +20,8 @@ local function watch_time()
   return grace, tonumber(facts[2]), facts[4] and true or false, tonumber(facts[5]) or 0
 end
 
--- The workers of the queue, each with when it was last heard and the run of the server that it then spoke to.
-local function heard(worker)
+-- Workers of the queue, each with the time of its last call and the server run at that call.
+local function record_alive(worker)
   redis.call('HSET', key('workers'), worker, int(now) .. ' ' .. (redis.call('HGET', key('run'), 'id') or '-'))
 end
 
@@ -33,14 +34,15 @@ local function all_workers()
   return all
 end
 
--- After a restart nobody claims until every worker that was alive before has said what it knows, or its time for that is over.
+-- Returns how long claims must wait after a restart: until every worker that was alive before it
+-- has resynchronised, or the time for that is over.
 local function claims_wait_ms()
   local facts = redis.call('HMGET', key('run'), 'claims_from_ms', 'awaited_since_ms', 'id')
   local from, since = tonumber(facts[1]), tonumber(facts[2])
   if not from then return 0 end
   if now < from and now >= from - 10000 then
-    for _, told in pairs(all_workers()) do
-      if told.run ~= facts[3] and told.at >= since then return from - now end
+    for _, entry in pairs(all_workers()) do
+      if entry.run ~= facts[3] and entry.at >= since then return from - now end
     end
   end
   redis.call('HDEL', key('run'), 'claims_from_ms', 'awaited_since_ms')

@@ -1,4 +1,4 @@
-//! Damage of what jobs share: keys of the wrong type, counters, members of lists and zsets.
+//! Damage to shared keys: wrong types, counters, members of lists and zsets.
 
 use postroom_core::{
     JobState,
@@ -9,7 +9,7 @@ use postroom_testkit::PrivateRedis;
 use super::{OF_FLIGHTS, Stage, harm, put_in, send, send_all};
 use crate::fixture::{Fixture, terms};
 
-/// Keys of the queue that hold no job that would be lost with them.
+/// Keys of the queue that can be replaced without losing a job.
 #[tokio::test]
 async fn a_key_of_the_wrong_type_is_moved_aside() {
     let minute = PrivateRedis::shared().ask(&["TIME"]).lines().next().expect("seconds").parse::<u64>().expect("s") / 60;
@@ -59,7 +59,7 @@ async fn check_key(name: &str, late: bool) {
     }
     fixture.raw("DEL", name, &[]);
     fixture.raw("SET", name, &["something else"]);
-    // What people look at, first of all: plain commands.
+    // Reads by plain commands come first.
     let filter = JobFilter { queues: vec![fixture.queue.clone()], ..JobFilter::default() };
     fixture.store.find_jobs(&filter, None, 100).await.expect("a page");
     fixture.store.queue(&fixture.queue).await.expect("a queue");
@@ -76,8 +76,8 @@ async fn check_key(name: &str, late: bool) {
     }
     let queue = fixture.store.queue(&fixture.queue).await.expect("a queue");
     assert_eq!((queue.queued, queue.sending), (0, 0), "{name} {late}: {queue:?}");
-    let found = fixture.store.damage(&fixture.queue).await.expect("an answer");
-    // Nobody has looked at it, such as at the minute that is over.
+    let found = fixture.store.damage(&fixture.queue).await.expect("a reply");
+    // The key was not used, such as the counters of a past minute.
     let is_unseen = fixture.raw("GET", name, &[]) == "something else";
     assert!(
         name == "damaged" || is_unseen || found.latest.iter().any(|entry| entry.starts_with(&format!("key {name}: "))),
@@ -85,9 +85,9 @@ async fn check_key(name: &str, late: bool) {
     );
 }
 
-/// Counters of the queue and of a batch: they add up again.
+/// Counters of the queue and of a batch add up again.
 #[tokio::test]
-async fn a_counter_that_is_not_a_number_is_worked_out_again() {
+async fn a_counter_that_is_not_a_number_is_calculated_again() {
     for field in ["queued", "sending", "sent", "total", "failed"] {
         for value in ["x", "", "99999999999999999999", "1.5"] {
             let fixture = Fixture::new().await;
@@ -104,24 +104,27 @@ async fn a_counter_that_is_not_a_number_is_worked_out_again() {
             }
             let queue = fixture.store.queue(&fixture.queue).await.expect("a queue");
             assert_eq!((queue.queued, queue.sending), (0, 0), "{field} {value:?}");
-            let told = fixture.store.batch(&batch).await.expect("an answer").expect("a batch");
-            assert!(told.done, "{field} {value:?}: {told:?}");
-            // A counter that this run did not touch stays as it is.
+            let report = fixture.store.batch(&batch).await.expect("a reply").expect("a batch");
+            assert!(report.done, "{field} {value:?}: {report:?}");
+            // A counter that this run does not change stays as it is.
             let touched = matches!(field, "queued" | "sending" | "sent");
-            assert!(!touched || (told.total, told.sent, told.queued) == (5, 5, 0), "{field} {value:?}: {told:?}");
+            assert!(
+                !touched || (report.total, report.sent, report.queued) == (5, 5, 0),
+                "{field} {value:?}: {report:?}"
+            );
         }
     }
 }
 
-/// Members that are not ids of the queue: nothing else is touched by way of them.
+/// Members that are not ids of the queue lead to no other key.
 #[tokio::test]
-async fn members_that_are_no_ids_are_dropped() {
+async fn members_that_are_not_ids_are_dropped() {
     let fixture = Fixture::new().await;
     let worker = WorkerId::generate();
     let (ids, _) = put_in(&fixture, Stage::Queued).await;
-    let stranger = format!("bulk-{}", ids[0].short());
+    let foreign = format!("bulk-{}", ids[0].short());
     let garbage =
-        ["", "x", "leases", "ready:5", "n", "emails-", &stranger, &ids[0].short(), "emails-01ARZ3NDEKTSV4RRFFQ69G5FAI"];
+        ["", "x", "leases", "ready:5", "n", "emails-", &foreign, &ids[0].short(), "emails-01ARZ3NDEKTSV4RRFFQ69G5FAI"];
     for member in garbage {
         fixture.raw("LPUSH", "ready:5", &[member]);
         for zset in ["scheduled:normal", "deferred:low", "leases", "expiring"] {
@@ -146,10 +149,10 @@ async fn members_that_are_no_ids_are_dropped() {
     for key in ["leases", "scheduled:normal", "deferred:low", "expiring", "sweeping", "failed"] {
         assert_eq!(fixture.raw("ZCARD", key, &[]), "0", "{key}");
     }
-    assert!(fixture.store.damage(&fixture.queue).await.expect("an answer").found > 0);
+    assert!(fixture.store.damage(&fixture.queue).await.expect("a reply").found > 0);
 }
 
-/// A good job that is named where it does not belong is sent once all the same.
+/// An intact job that is named in a wrong index is still sent once.
 #[tokio::test]
 async fn an_entry_in_the_wrong_index_sends_nothing_twice() {
     for zset in ["scheduled:urgent", "scheduled:normal", "deferred:normal", "deferred:low", "expiring", "failed"] {
@@ -169,27 +172,27 @@ async fn an_entry_in_the_wrong_index_sends_nothing_twice() {
     }
 }
 
-/// An entry in an index does not end a job.
+/// An entry in an index does not finish a job.
 #[tokio::test]
-async fn an_entry_in_the_wrong_index_ends_nothing() {
+async fn an_entry_in_the_wrong_index_finishes_no_job() {
     for zset in ["expiring", "failed", "cancelled", "scheduled:normal", "deferred:low"] {
         let (fixture, ann) = (Fixture::new().await, WorkerId::generate());
-        let (whole, damaged) = (fixture.enqueue(&terms()).await, fixture.enqueue(&terms()).await);
-        for id in [&whole, &damaged] {
+        let (intact, damaged) = (fixture.enqueue(&terms()).await, fixture.enqueue(&terms()).await);
+        for id in [&intact, &damaged] {
             fixture.raw("ZADD", zset, &["1", &id.to_string()]);
         }
         harm(&fixture, &damaged, OF_FLIGHTS[0]);
         send_all(&fixture, &ann).await;
-        assert_eq!(fixture.state(&whole).await, JobState::Sent, "{zset}");
+        assert_eq!(fixture.state(&intact).await, JobState::Sent, "{zset}");
         assert_eq!(fixture.state(&damaged).await, JobState::Failed, "{zset}");
         let queue = fixture.store.queue(&fixture.queue).await.expect("a queue");
         assert_eq!((queue.sent_total, queue.failed_total, queue.cancelled_total), (1, 1, 0), "{zset}");
     }
 }
 
-/// What all programs share: garbage in it hides nothing else.
+/// Keys of all programs: invalid members do not affect valid ones.
 #[tokio::test]
-async fn garbage_among_queues_processes_and_schedules_hides_nothing() {
+async fn invalid_queues_processes_and_schedules_do_not_affect_valid_ones() {
     let fixture = Fixture::new().await;
     fixture.store.announce_queues(std::slice::from_ref(&fixture.queue)).await.expect("announced");
     let system = |name: &str| format!("{{{}:system}}:{name}", fixture.prefix);
@@ -203,33 +206,33 @@ async fn garbage_among_queues_processes_and_schedules_hides_nothing() {
     assert!(fixture.store.known_queues().await.expect("queues").contains(&fixture.queue));
     assert_eq!(fixture.store.processes().await.expect("processes"), []);
     assert!(fixture.store.schedules().await.expect("schedules").is_empty());
-    let unreadable = fixture.store.unreadable_members().await.expect("an answer");
+    let unreadable = fixture.store.unreadable_members().await.expect("a reply");
     assert_eq!(unreadable, [(system("queues"), 4), (system("processes"), 4), (system("schedules"), 1)]);
     for name in ["queues", "processes", "schedules", "limits", "captured"] {
         redis.ask(&["DEL", &system(name)]);
         redis.ask(&["SET", &system(name), "something else"]);
     }
-    assert_eq!(fixture.store.known_queues().await.expect("queues").len(), 3, "the built-in ones");
+    assert_eq!(fixture.store.known_queues().await.expect("queues").len(), 3, "the built-in queues");
     assert_eq!(fixture.store.processes().await.expect("processes"), []);
     assert!(fixture.store.schedules().await.expect("schedules").is_empty());
     assert!(fixture.store.live_limits().await.expect("limits").is_empty());
     assert!(fixture.store.captured(0, 10).await.expect("mails").is_empty());
-    assert_eq!(fixture.store.system_damage().await.expect("an answer").found, 5);
+    assert_eq!(fixture.store.system_damage().await.expect("a reply").found, 5);
 }
 
-/// Lists keep the ids of jobs that have ended. Of an old one nothing is left, and nothing is wrong with that.
+/// Lists keep the ids of finished jobs. An old id without any data is normal.
 #[tokio::test]
-async fn an_id_of_which_nothing_is_left_is_no_damage() {
+async fn an_old_id_without_data_is_not_damage() {
     let fixture = Fixture::new().await;
     let id = "emails-01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().expect("an id of the year 2016");
     fixture.enqueue_as(&id, None, &terms()).await;
-    fixture.store.cancel(&id, "person").await.expect("an answer");
+    fixture.store.cancel(&id, "person").await.expect("a reply");
     fixture.raw("DEL", &id.short(), &[]);
     fixture.raw("DEL", &format!("h:{}", id.short()), &[]);
-    assert_eq!(fixture.raw("LLEN", "ready:5", &[]), "1", "it is still listed");
+    assert_eq!(fixture.raw("LLEN", "ready:5", &[]), "1", "the id is still listed");
     assert!(fixture.claim(&WorkerId::generate(), 5).await.is_empty());
     let queue = fixture.store.queue(&fixture.queue).await.expect("a queue");
     assert_eq!((queue.queued, queue.failed_total, queue.cancelled_total), (0, 0, 1));
     assert_eq!(fixture.raw("HGET", "n", &["queued"]), "0");
-    assert_eq!(fixture.store.damage(&fixture.queue).await.expect("an answer").found, 0);
+    assert_eq!(fixture.store.damage(&fixture.queue).await.expect("a reply").found, 0);
 }

@@ -1,4 +1,4 @@
-//! Damaged records: each kind of damage harms at most the job whose record it is.
+//! Damaged records: each kind of damage affects at most the job with that record.
 
 mod keys;
 
@@ -13,10 +13,10 @@ use postroom_testkit::eventually;
 use crate::fixture::{Fixture, accepted, mail, terms};
 
 const LIMIT: Duration = Duration::from_secs(20);
-/// The job that is damaged, of five.
+/// Index of the damaged job among five.
 const DAMAGED: usize = 2;
 
-/// How far the jobs are when the damage is done.
+/// Progress of the jobs when the damage happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Queued,
@@ -39,9 +39,9 @@ const WAITING: [Stage; 4] = [Stage::Queued, Stage::Row, Stage::Scheduled, Stage:
 const FLYING: [Stage; 4] = [Stage::Claimed, Stage::ClaimedRow, Stage::Begun, Stage::BegunRow];
 
 /// Commands on keys of the damaged job: its payload `%`, its hash `h:%` and its flight `f:%`.
-type Damage = &'static [&'static [&'static str]];
+type DamageCommands = &'static [&'static [&'static str]];
 
-const OF_PAYLOADS: [Damage; 7] = [
+const OF_PAYLOADS: [DamageCommands; 7] = [
     &[&["SET", "%", "garbage"]],
     &[&["SET", "%", "\n\n\n"]],
     &[&["SET", "%", "1 5 x y z\n{}"]],
@@ -51,7 +51,7 @@ const OF_PAYLOADS: [Damage; 7] = [
     &[&["DEL", "%"], &["HSET", "%", "a", "hash"]],
 ];
 
-const OF_HASHES: [Damage; 7] = [
+const OF_HASHES: [DamageCommands; 7] = [
     &[&["DEL", "h:%"], &["SET", "h:%", "a string"]],
     &[&["HSET", "h:%", "fence", "x"]],
     &[&["HSET", "h:%", "fence", "99999999999999999999999"]],
@@ -61,14 +61,14 @@ const OF_HASHES: [Damage; 7] = [
     &[&["HSET", "h:%", "state", "queued", "retried_ms", ""]],
 ];
 
-/// What a claim finds that is in no index.
-const OF_PLACES: [Damage; 3] = [
+/// States whose index does not name the job.
+const OF_PLACES: [DamageCommands; 3] = [
     &[&["HSET", "h:%", "state", "sending", "worker", "nobody", "fence", "1"]],
     &[&["HSET", "h:%", "state", "deferred"]],
     &[&["HSET", "h:%", "state", "unknown"]],
 ];
 
-const OF_FLIGHTS: [Damage; 4] = [
+const OF_FLIGHTS: [DamageCommands; 4] = [
     &[&["SET", "f:%", "garbage"]],
     &[&["SET", "f:%", "1"]],
     &[&["DEL", "f:%"], &["RPUSH", "f:%", "a", "list"]],
@@ -88,14 +88,14 @@ async fn put_in(fixture: &Fixture, stage: Stage) -> (Vec<JobId>, Option<BatchId>
     (jobs.into_iter().map(|job| job.id).collect(), batch)
 }
 
-fn harm(fixture: &Fixture, id: &JobId, damage: Damage) {
+fn harm(fixture: &Fixture, id: &JobId, damage: DamageCommands) {
     for words in damage {
         let key = words[1].replace('%', &id.short());
         fixture.raw(words[0], &key, &words[2..]);
     }
 }
 
-/// Claims, begins and finishes until nothing is left to claim; sweeps in between.
+/// Claims, begins and finishes until nothing is left to claim, with a sweep before each claim.
 async fn send_all(fixture: &Fixture, worker: &WorkerId) {
     for _ in 0..4 {
         fixture.sweep(worker).await;
@@ -116,7 +116,7 @@ async fn send(fixture: &Fixture, worker: &WorkerId, jobs: Vec<postroom_core::sto
     }
 }
 
-async fn check(stage: Stage, damage: Damage) {
+async fn check(stage: Stage, damage: DamageCommands) {
     let fixture = Fixture::new().await;
     let worker = WorkerId::generate();
     let (ids, batch) = put_in(&fixture, stage).await;
@@ -151,7 +151,7 @@ async fn check(stage: Stage, damage: Damage) {
         (queue.sent_total + queue.failed_total >= 5).then_some(())
     })
     .await;
-    // A worker that has begun, or needs nothing of what is damaged, reports that it was sent.
+    // A worker that has begun, or does not need the damaged part, reports that the mail was sent.
     let only_payload = damage.iter().all(|words| words[1] == "%");
     let is_sent = matches!(stage, Stage::Begun | Stage::BegunRow) || (FLYING.contains(&stage) && only_payload);
     check_end(&fixture, is_sent, &ids, batch.as_ref(), &case).await;
@@ -163,7 +163,7 @@ async fn check_end(fixture: &Fixture, is_sent: bool, ids: &[JobId], batch: Optio
         assert_eq!((fixture.state(id).await, fixture.times_sent(id)), (JobState::Sent, 1), "{case}: {index}");
     }
     let damaged = &ids[DAMAGED];
-    let report = fixture.store.job(damaged).await.expect("an answer").expect("a job");
+    let report = fixture.store.job(damaged).await.expect("a reply").expect("a job");
     let end = if is_sent { JobState::Sent } else { JobState::Failed };
     assert_eq!((report.state, report.reason.as_deref()), (end, Some("unreadable")), "{case}: {report:?}");
     assert_eq!(report.error.as_ref().expect("an error").code, "damaged", "{case}");
@@ -172,24 +172,24 @@ async fn check_end(fixture: &Fixture, is_sent: bool, ids: &[JobId], batch: Optio
     assert_eq!(left, (0, 0, 0, 0, 0), "{case}");
     assert_eq!(queue.sent_total + queue.failed_total, 5, "{case}");
     if let Some(batch) = batch {
-        let batch = fixture.store.batch(batch).await.expect("an answer").expect("a batch");
+        let batch = fixture.store.batch(batch).await.expect("a reply").expect("a batch");
         assert!(batch.done && batch.sent + batch.failed == 5, "{case}: {batch:?}");
     }
-    let found = fixture.store.damage(&fixture.queue).await.expect("an answer");
+    let found = fixture.store.damage(&fixture.queue).await.expect("a reply");
     assert!(found.latest.iter().any(|entry| entry.contains(&damaged.to_string())), "{case}: {found:?}");
     let filter = JobFilter { state: Some(end), queues: vec![fixture.queue.clone()], ..JobFilter::default() };
     let page = fixture.store.find_jobs(&filter, None, 10).await.expect("a page");
     assert!(page.jobs.iter().any(|job| job.id == *damaged), "{case}");
 }
 
-/// Nothing but a person's retry sends it, and that only where what is left of it can be read.
+/// Only a person's retry sends the job, and only if the rest of its record is readable.
 async fn check_steps(fixture: &Fixture, worker: &WorkerId, damaged: &JobId, end: JobState, case: &str) {
-    let cancelled = fixture.store.cancel(damaged, "person").await.expect("an answer");
+    let cancelled = fixture.store.cancel(damaged, "person").await.expect("a reply");
     assert_eq!(cancelled, CancelReply::Finished(end), "{case}");
     fixture.store.prune(&fixture.queue).await.expect("pruned");
     send_all(fixture, worker).await;
     assert_eq!(fixture.state(damaged).await, end, "{case}");
-    match fixture.store.retry(damaged).await.expect("an answer") {
+    match fixture.store.retry(damaged).await.expect("a reply") {
         RetryReply::Refused { .. } => assert_eq!(fixture.state(damaged).await, end, "{case}"),
         RetryReply::Queued => {
             assert_eq!(end, JobState::Failed, "{case}");
@@ -199,7 +199,7 @@ async fn check_steps(fixture: &Fixture, worker: &WorkerId, damaged: &JobId, end:
     }
 }
 
-async fn check_all(stages: &[Stage], damages: &[Damage]) {
+async fn check_all(stages: &[Stage], damages: &[DamageCommands]) {
     for stage in stages {
         for damage in damages {
             check(*stage, damage).await;
@@ -208,13 +208,13 @@ async fn check_all(stages: &[Stage], damages: &[Damage]) {
 }
 
 #[tokio::test]
-async fn a_damaged_payload_of_what_waits() {
+async fn a_damaged_payload_of_a_waiting_job() {
     check_all(&WAITING, &OF_PAYLOADS).await;
 }
 
 #[tokio::test]
-async fn a_damaged_payload_of_what_is_sent() {
-    // Before the mark it is not needed: what the worker has is whole.
+async fn a_damaged_payload_of_a_begun_job() {
+    // Before begin the payload is not needed: the worker has a copy.
     check_all(&[Stage::Begun, Stage::BegunRow], &OF_PAYLOADS).await;
 }
 
@@ -224,7 +224,7 @@ async fn a_damaged_hash() {
 }
 
 #[tokio::test]
-async fn a_state_that_no_index_has() {
+async fn a_state_without_its_index_entry() {
     check_all(&[Stage::Queued, Stage::Row], &OF_PLACES).await;
 }
 
@@ -234,13 +234,14 @@ async fn a_damaged_flight() {
 }
 
 #[tokio::test]
-async fn a_payload_that_is_gone() {
+async fn a_missing_payload() {
     check_all(&[Stage::Queued, Stage::Row, Stage::Claimed], &[&[&["DEL", "%"]], &[&["UNLINK", "%"]]]).await;
 }
 
-/// The flight is lost, and with it whether the mail was begun: the policy of its queue decides, as for a lost worker.
+/// Without the flight it is not known whether the mail was begun: the queue's policy decides, as
+/// for a lost worker.
 #[tokio::test]
-async fn a_flight_that_is_gone_is_a_doubt() {
+async fn a_missing_flight_leaves_the_job_in_doubt() {
     let fixture = Fixture::new().await;
     let mut held = terms();
     held.policy.on_unknown = postroom_core::OnUnknown::Hold;

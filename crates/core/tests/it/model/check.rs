@@ -1,11 +1,11 @@
-//! What must hold after every operation.
+//! Invariants that hold after every operation.
 
 use postroom_core::{JobId, JobState};
 
-use super::run::Run;
+use super::run::ModelRun;
 
-impl Run {
-    /// Every job is in its state, in exactly one place, and every counter adds up.
+impl ModelRun {
+    /// Checks that every job is in its state, in exactly one place, and that every counter adds up.
     pub(super) async fn check(&self) {
         self.check_states().await;
         self.check_places();
@@ -26,11 +26,12 @@ impl Run {
             let swept = job.state == JobState::Cancelled && job.in_batch && self.model.batch_cancelled;
             let fits = match job.state {
                 JobState::Queued => places.is_empty(),
-                // Its batch was cancelled: it stays where it was until prune or claim finds it.
+                // A job that was cancelled with its batch stays in place until prune or claim frees
+                // it.
                 JobState::Cancelled if swept => places.len() <= 1,
                 state => places == [place_of(state)],
             };
-            assert!(fits, "{id} is {} and stands in {places:?}", job.state);
+            assert!(fits, "{id} is {} and in {places:?}", job.state);
             if job.state == JobState::Queued {
                 let stands_in = |list: String| {
                     let place = self.fixture.raw("LPOS", &format!("{list}:{}", job.priority), &[&id.to_string()]);
@@ -42,7 +43,7 @@ impl Run {
         }
     }
 
-    /// The indexes that name the job, without the ready lists.
+    /// Returns the indexes that name the job, without the ready lists.
     fn places(&self, id: &JobId) -> Vec<&'static str> {
         let named = |key: &str| self.fixture.raw("ZSCORE", key, &[&id.to_string()]).parse::<f64>().is_ok();
         let mut places: Vec<&'static str> =
@@ -60,14 +61,14 @@ impl Run {
 
     async fn check_counters(&self) {
         let queue = self.fixture.store.queue(&self.fixture.queue).await.expect("a queue");
-        let batch = self.fixture.store.batch(&self.batch).await.expect("an answer").expect("a batch");
+        let batch = self.fixture.store.batch(&self.batch).await.expect("a reply").expect("a batch");
         let expected = |in_batch| JobState::ALL.map(|state| self.model.count(state, in_batch));
         let [scheduled, queued, sending, deferred, _, _, _, unknown] = expected(false);
         assert_eq!(
             [queue.scheduled, queue.queued, queue.sending, queue.deferred, queue.unknown],
             [scheduled, queued, sending, deferred, unknown]
         );
-        let told = [
+        let counters = [
             batch.scheduled,
             batch.queued,
             batch.sending,
@@ -77,8 +78,8 @@ impl Run {
             batch.cancelled,
             batch.unknown,
         ];
-        assert_eq!(told, expected(true), "the batch's counters");
-        assert_eq!(told.iter().sum::<u64>(), batch.total);
+        assert_eq!(counters, expected(true), "the batch's counters");
+        assert_eq!(counters.iter().sum::<u64>(), batch.total);
         let sealed = self.model.batch_sealed || self.model.batch_cancelled;
         assert_eq!(batch.done, sealed && batch.unfinished() == 0);
     }

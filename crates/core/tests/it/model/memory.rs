@@ -1,4 +1,4 @@
-//! The queue as it should be, in memory.
+//! The expected state of the queue, in memory.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,10 @@ pub(super) struct ModelJob {
     pub(super) state: JobState,
     pub(super) priority: u8,
     pub(super) fence: u64,
-    /// Who has it, or had it last when it ended.
+    /// The holder or, for a finished job, the last holder.
     pub(super) holder: Option<usize>,
     pub(super) begun: bool,
-    /// The fence of the last claim of which the outcome was heard.
+    /// The fence of the last claim holder outcome was recorded.
     pub(super) settled: Option<u64>,
     pub(super) resends: u32,
     pub(super) on_unknown: OnUnknown,
@@ -27,18 +27,18 @@ pub(super) struct ModelJob {
     pub(super) expired: bool,
 }
 
-/// How a worker with an old claim stands to the job.
+/// Relation of a worker's claim to the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
-    Holds,
-    Last,
-    Past,
+pub(super) enum ClaimStatus {
+    Holder,
+    LastHolder,
+    Superseded,
 }
 
 #[derive(Default)]
 pub(super) struct Model {
     pub(super) jobs: BTreeMap<JobId, ModelJob>,
-    /// Every claim ever made, the lost ones too: (worker, what it got).
+    /// Every claim ever made, including lost ones: (worker, claimed job).
     pub(super) claims: Vec<(usize, Claimed)>,
     pub(super) last_claim: [Option<ClaimId>; WORKERS],
     pub(super) paused: bool,
@@ -79,14 +79,14 @@ impl Model {
         (!self.claims.is_empty()).then(|| self.claims[index.index(self.claims.len())].clone())
     }
 
-    /// A claim, and those that its worker made after it, up to `most` in all.
+    /// Returns a claim and later ones of its worker, up to `most` in all.
     pub(super) fn pick_claims(&self, index: &Index, most: usize) -> (usize, Vec<Claimed>) {
         if self.claims.is_empty() {
             return (0, Vec::new());
         }
         let from = index.index(self.claims.len());
         let worker = self.claims[from].0;
-        let of_worker = self.claims[from..].iter().filter(|(whose, _)| *whose == worker);
+        let of_worker = self.claims[from..].iter().filter(|(holder, _)| *holder == worker);
         (worker, of_worker.take(most).map(|(_, claim)| claim.clone()).collect())
     }
 
@@ -95,39 +95,39 @@ impl Model {
         job.state == JobState::Sending && job.holder == Some(worker) && job.fence == claim.fence
     }
 
-    /// Whether a claim may get it.
+    /// Whether the job can be claimed.
     pub(super) fn is_ready(&self, job: &ModelJob) -> bool {
         job.state == JobState::Queued && !self.paused && !(job.in_batch && self.batch_paused)
     }
 
-    pub(super) fn standing(&self, worker: usize, claim: &Claimed) -> Standing {
+    pub(super) fn claim_status(&self, worker: usize, claim: &Claimed) -> ClaimStatus {
         let job = &self.jobs[&claim.id];
         if claim.fence < job.fence || job.holder.is_some_and(|holder| holder != worker) {
-            Standing::Past
+            ClaimStatus::Superseded
         } else if job.state == JobState::Sending {
-            Standing::Holds
+            ClaimStatus::Holder
         } else {
-            Standing::Last
+            ClaimStatus::LastHolder
         }
     }
 
-    /// Whether a try may still change what becomes of it.
-    pub(super) fn is_open(&self, id: &JobId) -> bool {
+    /// Whether an attempt can still change the job's state.
+    pub(super) fn is_unfinished(&self, id: &JobId) -> bool {
         !matches!(self.jobs[id].state, JobState::Sent | JobState::Failed | JobState::Cancelled)
     }
 
-    pub(super) fn answer_to_finish(&self, worker: usize, claim: &Claimed, outcome: Outcome) -> FinishReply {
+    pub(super) fn reply_to_finish(&self, worker: usize, claim: &Claimed, outcome: Outcome) -> FinishReply {
         let job = &self.jobs[&claim.id];
-        let standing = self.standing(worker, claim);
-        let past = standing == Standing::Past;
+        let claim_status = self.claim_status(worker, claim);
+        let is_superseded = claim_status == ClaimStatus::Superseded;
         match outcome {
             _ if !past && job.settled == Some(claim.fence) => FinishReply::Finished,
-            Outcome::Failed | Outcome::Unknown if past || !self.is_open(&claim.id) => FinishReply::Lost,
-            Outcome::Unknown if standing == Standing::Last => FinishReply::Finished,
+            Outcome::Failed | Outcome::Unknown if past || !self.is_unfinished(&claim.id) => FinishReply::Lost,
+            Outcome::Unknown if claim_status == ClaimStatus::LastHolder => FinishReply::Finished,
             Outcome::Sent if job.state == JobState::Sent && !past => FinishReply::Finished,
             Outcome::Sent if job.state == JobState::Sent => FinishReply::Twice,
             Outcome::Sent if past && job.state == JobState::Sending && job.begun => FinishReply::Twice,
-            _ if standing == Standing::Holds => FinishReply::Finished,
+            _ if claim_status == ClaimStatus::Holder => FinishReply::Finished,
             _ => FinishReply::Late,
         }
     }
@@ -136,7 +136,7 @@ impl Model {
         self.jobs.values().filter(|job| job.state == state && (!in_batch || job.in_batch)).count() as u64
     }
 
-    pub(super) fn doubt(&mut self, id: &JobId) {
+    pub(super) fn apply_on_unknown(&mut self, id: &JobId) {
         let batch_cancelled = self.batch_cancelled;
         let job = self.job(id);
         let cancelled = batch_cancelled && job.in_batch;
@@ -154,7 +154,7 @@ impl Model {
         }
     }
 
-    /// A job of a cancelled batch that comes back from a worker does not wait again.
+    /// Puts a job back, or cancels it if its batch is cancelled.
     pub(super) fn put_back(&mut self, id: &JobId, state: JobState) {
         let cancelled = self.batch_cancelled;
         let job = self.job(id);

@@ -1,4 +1,4 @@
-//! Each operation on the real queue and on the one in memory, with what must be answered.
+//! Each operation on the real queue and on the model, with the expected reply.
 
 use std::collections::BTreeSet;
 
@@ -13,19 +13,19 @@ use proptest::sample::Index;
 
 use super::{
     WORKERS,
-    memory::{Model, ModelJob, Standing},
+    memory::{ClaimStatus, Model, ModelJob},
     operation::Op,
 };
 use crate::fixture::{Fixture, accepted, terms};
 
-pub(super) struct Run {
+pub(super) struct ModelRun {
     pub(super) fixture: Fixture,
     pub(super) workers: Vec<WorkerId>,
     pub(super) batch: BatchId,
     pub(super) model: Model,
 }
 
-impl Run {
+impl ModelRun {
     pub(super) async fn new() -> Self {
         let fixture = Fixture::new().await;
         let batch = fixture.create_batch().await;
@@ -38,7 +38,7 @@ impl Run {
                 self.enqueue(*priority, *later, *in_batch, *on_unknown).await;
             }
             Op::EnqueueRows(rows) => self.enqueue_rows(*rows).await,
-            Op::EnqueueAgain(index) => self.enqueue_again(index).await,
+            Op::EnqueueKnown(index) => self.enqueue_known(index).await,
             Op::Claim { worker, want } => self.claim(*worker, *want).await,
             Op::ClaimPastExpired { worker, want, priority, in_batch, behind } => {
                 self.enqueue_expired(*priority, *in_batch).await;
@@ -47,7 +47,7 @@ impl Run {
                 }
                 self.claim(*worker, *want).await;
             }
-            Op::ClaimAgain { worker } => self.claim_again(*worker).await,
+            Op::RepeatClaim { worker } => self.repeat_claim(*worker).await,
             Op::SendRows { worker, rows, want } => {
                 self.enqueue_rows(*rows).await;
                 let known = self.model.claims.len();
@@ -60,21 +60,21 @@ impl Run {
                 let (worker, claims) = self.model.pick_claims(index, *jobs);
                 self.begin(worker, &claims).await;
             }
-            Op::Finish { claim, jobs, outcome, tried } => {
+            Op::Finish { claim, jobs, outcome, has_attempt } => {
                 let (worker, claims) = self.model.pick_claims(claim, *jobs);
                 let outcomes = [Outcome::Sent, Outcome::Failed, Outcome::Unknown];
                 let outcome = outcomes.get(usize::from(*outcome)).copied().unwrap_or(Outcome::Sent);
-                self.finish(worker, &claims, outcome, *tried).await;
+                self.finish(worker, &claims, outcome, *has_attempt).await;
             }
             Op::Defer(index, later) => self.defer(index, *later).await,
             Op::Renew(index) => self.renew(index).await,
-            Op::LeaseRunsOut(index) => self.lease_runs_out(index),
-            Op::TimeComes(index) => self.time_comes(index).await,
+            Op::ExpireLease(index) => self.expire_lease(index),
+            Op::MakeDue(index) => self.make_due(index).await,
             Op::Cancel(index) => self.cancel(index).await,
             Op::CancelBatch => self.cancel_batch().await,
             Op::SealBatch => self.seal_batch().await,
             Op::Retry(index) => self.retry(index).await,
-            Op::Resolve(index, how) => self.resolve(index, *how).await,
+            Op::Resolve(index, resolution) => self.resolve(index, *resolution).await,
             Op::Pause(pause) => self.pause(*pause).await,
             Op::PauseBatch(pause) => self.pause_batch(*pause).await,
             Op::Sweep => self.sweep().await,
@@ -84,7 +84,7 @@ impl Run {
         }
     }
 
-    /// It ends when a claim meets it, or at last when somebody looks at it.
+    /// Enqueues a job that has expired. It is cancelled by the claim or the read that finds it.
     async fn enqueue_expired(&mut self, priority: u8, in_batch: bool) {
         let (id, in_batch) = self.new_id(in_batch);
         let mut terms = terms();
@@ -95,7 +95,7 @@ impl Run {
         self.model.jobs.insert(id, ModelJob { expired: true, ..job });
     }
 
-    /// The id of a job that is put in, in the batch as long as that takes any.
+    /// Returns the id of a new job, in the batch while that accepts jobs.
     fn new_id(&mut self, in_batch: bool) -> (JobId, bool) {
         let in_batch = in_batch && !self.model.batch_cancelled && !self.model.batch_sealed;
         if !in_batch {
@@ -125,11 +125,11 @@ impl Run {
         }
     }
 
-    async fn enqueue_again(&mut self, index: &Index) {
+    async fn enqueue_known(&mut self, index: &Index) {
         let Some(id) = self.model.pick_job(index) else { return };
         let job = postroom_core::store::NewJob { id, mail: crate::fixture::mail() };
-        let done = self.fixture.store.enqueue(&self.fixture.queue, None, &terms(), &[job]).await.expect("an answer");
-        assert_eq!((done.added, done.known), (0, 1), "a known id is left as it is");
+        let done = self.fixture.store.enqueue(&self.fixture.queue, None, &terms(), &[job]).await.expect("a reply");
+        assert_eq!((done.added, done.known), (0, 1), "a known id is left unchanged");
     }
 
     async fn claim(&mut self, worker: usize, want: usize) {
@@ -141,10 +141,10 @@ impl Run {
         ready.sort_unstable();
         ready.truncate(want);
         let priorities: Vec<u8> = got.iter().map(|claim| self.model.jobs[&claim.id].priority).collect();
-        assert_eq!(priorities, ready, "a claim gets what is there, the most urgent first");
+        assert_eq!(priorities, ready, "a claim gets ready jobs, the most urgent first");
         for claim in got {
             let job = self.model.job(&claim.id);
-            assert_eq!(job.state, JobState::Queued, "only what is queued is handed out");
+            assert_eq!(job.state, JobState::Queued, "only queued jobs are claimed");
             assert_eq!(claim.fence, job.fence + 1, "the fence rises by one at each claim");
             (job.state, job.fence, job.holder, job.begun) = (JobState::Sending, claim.fence, Some(worker), false);
             job.lease_ran_out = false;
@@ -152,16 +152,16 @@ impl Run {
         }
     }
 
-    async fn claim_again(&mut self, worker: usize) {
+    async fn repeat_claim(&mut self, worker: usize) {
         let Some(id) = self.model.last_claim[worker].clone() else { return };
         let before: BTreeSet<(JobId, u64)> =
             self.model.claims.iter().map(|(_, claim)| (claim.id.clone(), claim.fence)).collect();
         for claim in self.fixture.claim_as(&self.workers[worker], &id, 3).await {
             if before.contains(&(claim.id.clone(), claim.fence)) {
-                assert!(self.model.holds(worker, &claim), "asked again, a claim tells only what is still held");
+                assert!(self.model.holds(worker, &claim), "a repeated claim returns only jobs that are still held");
                 continue;
             }
-            // The first time it got nothing, so there was nothing to remember: a claim like any other.
+            // The first call found no job, so there was no claim to repeat: this is a new claim.
             let job = self.model.job(&claim.id);
             assert_eq!((job.state, claim.fence), (JobState::Queued, job.fence + 1));
             (job.state, job.fence, job.holder, job.begun) = (JobState::Sending, claim.fence, Some(worker), false);
@@ -192,11 +192,11 @@ impl Run {
         }
     }
 
-    async fn finish(&mut self, worker: usize, claims: &[Claimed], outcome: Outcome, tried: bool) {
-        let left = if tried { accepted() } else { Settled::default() };
-        let replies = self.fixture.finish_all(&self.workers[worker], claims, outcome, &left).await;
+    async fn finish(&mut self, worker: usize, claims: &[Claimed], outcome: Outcome, has_attempt: bool) {
+        let settled = if has_attempt { accepted() } else { Settled::default() };
+        let replies = self.fixture.finish_all(&self.workers[worker], claims, outcome, &settled).await;
         for (claim, reply) in claims.iter().zip(replies) {
-            let expected = self.model.answer_to_finish(worker, claim, outcome);
+            let expected = self.model.reply_to_finish(worker, claim, outcome);
             assert_eq!(reply, expected, "{}", claim.id);
             let takes_effect = match reply {
                 FinishReply::Finished => self.model.jobs[&claim.id].state == JobState::Sending,
@@ -211,7 +211,7 @@ impl Run {
             match outcome {
                 Outcome::Sent => job.state = JobState::Sent,
                 Outcome::Failed => job.state = JobState::Failed,
-                Outcome::Unknown => self.model.doubt(&claim.id),
+                Outcome::Unknown => self.model.apply_on_unknown(&claim.id),
             }
         }
     }
@@ -221,14 +221,14 @@ impl Run {
         let delay = std::time::Duration::from_secs(if later { 3_600 } else { 0 });
         let item = (claim.id.clone(), claim.fence, delay, Settled::default());
         let reply =
-            self.fixture.store.defer(&self.fixture.queue, &self.workers[worker], &[item]).await.expect("an answer")[0];
+            self.fixture.store.defer(&self.fixture.queue, &self.workers[worker], &[item]).await.expect("a reply")[0];
         let job = &self.model.jobs[&claim.id];
-        let past = self.model.standing(worker, &claim) == Standing::Past;
+        let past = self.model.claim_status(worker, &claim) == ClaimStatus::Superseded;
         if !past && job.settled == Some(claim.fence) {
-            assert_eq!(reply, DeferReply::Deferred, "said again");
+            assert_eq!(reply, DeferReply::Deferred, "repeated");
             return;
         }
-        if past || !self.model.is_open(&claim.id) {
+        if past || !self.model.is_unfinished(&claim.id) {
             assert_eq!(reply, DeferReply::Lost);
             return;
         }
@@ -245,16 +245,15 @@ impl Run {
     async fn renew(&mut self, index: &Index) {
         let Some((worker, claim)) = self.model.pick_claim(index) else { return };
         let items = [(claim.id.clone(), claim.fence)];
-        let lost =
-            self.fixture.store.renew(&self.fixture.queue, &self.workers[worker], &items).await.expect("an answer");
+        let lost = self.fixture.store.renew(&self.fixture.queue, &self.workers[worker], &items).await.expect("a reply");
         let holds = self.model.holds(worker, &claim);
-        assert_eq!(lost.is_empty(), holds, "renew tells who has lost the job");
+        assert_eq!(lost.is_empty(), holds, "renew reports a lost job");
         if holds {
             self.model.job(&claim.id).lease_ran_out = false;
         }
     }
 
-    fn lease_runs_out(&mut self, index: &Index) {
+    fn expire_lease(&mut self, index: &Index) {
         let Some(id) = self.model.pick_job(index) else { return };
         let job = self.model.job(&id);
         if job.state == JobState::Sending {
@@ -263,8 +262,8 @@ impl Run {
         }
     }
 
-    /// The time of a waiting job comes, and somebody sweeps.
-    async fn time_comes(&mut self, index: &Index) {
+    /// Makes a waiting job due, then sweeps.
+    async fn make_due(&mut self, index: &Index) {
         let Some(id) = self.model.pick_job(index) else { return };
         let job = self.model.job(&id);
         let (state, priority) = (job.state, job.priority);
@@ -292,7 +291,7 @@ impl Run {
             .collect();
         for id in out {
             if self.model.jobs[&id].begun {
-                self.model.doubt(&id);
+                self.model.apply_on_unknown(&id);
             } else {
                 self.model.put_back(&id, JobState::Queued);
             }
@@ -301,7 +300,7 @@ impl Run {
 
     async fn cancel(&mut self, index: &Index) {
         let Some(id) = self.model.pick_job(index) else { return };
-        let reply = self.fixture.store.cancel(&id, "person").await.expect("an answer");
+        let reply = self.fixture.store.cancel(&id, "person").await.expect("a reply");
         let job = self.model.job(&id);
         let expected = match job.state {
             JobState::Cancelled => CancelReply::Already,
@@ -317,7 +316,7 @@ impl Run {
     }
 
     async fn cancel_batch(&mut self) {
-        let reply = self.fixture.store.cancel_batch(&self.batch).await.expect("an answer");
+        let reply = self.fixture.store.cancel_batch(&self.batch).await.expect("a reply");
         if self.model.batch_cancelled {
             assert_eq!(reply, None);
             return;
@@ -330,7 +329,7 @@ impl Run {
                 cancelled += 1;
             }
         }
-        assert_eq!(reply, Some(cancelled), "all that waits is cancelled at once");
+        assert_eq!(reply, Some(cancelled), "all waiting jobs are cancelled at once");
     }
 
     async fn seal_batch(&mut self) {
@@ -340,7 +339,7 @@ impl Run {
 
     async fn retry(&mut self, index: &Index) {
         let Some(id) = self.model.pick_job(index) else { return };
-        let reply = self.fixture.store.retry(&id).await.expect("an answer");
+        let reply = self.fixture.store.retry(&id).await.expect("a reply");
         let batch_cancelled = self.model.batch_cancelled;
         let job = self.model.job(&id);
         let may =
@@ -356,21 +355,21 @@ impl Run {
         }
     }
 
-    async fn resolve(&mut self, index: &Index, how: u8) {
+    async fn resolve(&mut self, index: &Index, resolution: u8) {
         let Some(id) = self.model.pick_job(index) else { return };
-        let how = [Resolution::Sent, Resolution::Resend, Resolution::Failed][usize::from(how)];
-        let done = self.fixture.store.resolve(&id, how).await;
+        let resolution = [Resolution::Sent, Resolution::Resend, Resolution::Failed][usize::from(resolution)];
+        let done = self.fixture.store.resolve(&id, resolution).await;
         if self.model.jobs[&id].state != JobState::Unknown {
-            assert!(done.is_err(), "only what is in doubt is resolved");
+            assert!(done.is_err(), "only jobs in apply_on_unknown are resolved");
             return;
         }
         let cancelled = self.model.batch_cancelled && self.model.jobs[&id].in_batch;
-        if cancelled && how == Resolution::Resend {
-            assert!(done.is_err(), "nothing of a cancelled batch is sent again");
+        if cancelled && resolution == Resolution::Resend {
+            assert!(done.is_err(), "a job of a cancelled batch is not sent again");
             return;
         }
         done.expect("resolved");
-        match how {
+        match resolution {
             Resolution::Sent => self.model.job(&id).state = JobState::Sent,
             Resolution::Failed => self.model.job(&id).state = JobState::Failed,
             Resolution::Resend => self.model.put_back(&id, JobState::Queued),
@@ -381,10 +380,10 @@ impl Run {
         let store = &self.fixture.store;
         let changed = if pause { store.pause_batch(&self.batch).await } else { store.resume_batch(&self.batch).await };
         if self.model.batch_cancelled {
-            assert!(changed.is_err(), "nothing of a cancelled batch is paused or resumed");
+            assert!(changed.is_err(), "a cancelled batch is not paused or resumed");
             return;
         }
-        assert_eq!(changed.expect("an answer"), self.model.batch_paused != pause);
+        assert_eq!(changed.expect("a reply"), self.model.batch_paused != pause);
         self.model.batch_paused = pause;
     }
 
@@ -392,7 +391,7 @@ impl Run {
         let store = &self.fixture.store;
         let changed =
             if pause { store.pause(&self.fixture.queue).await } else { store.resume(&self.fixture.queue).await };
-        assert_eq!(changed.expect("an answer"), self.model.paused != pause);
+        assert_eq!(changed.expect("a reply"), self.model.paused != pause);
         self.model.paused = pause;
     }
 }

@@ -3,8 +3,9 @@
 use std::{io, time::Duration};
 
 use postroom_smtp::{
+    ErrorKind,
     Phase::{Auth, Body, Connect, Data, Dot, Ehlo, Greeting, Mail, Quit, Rcpt, Rset, StartTls, Tls},
-    SmtpError, Trouble,
+    SmtpError,
 };
 
 use super::super::{
@@ -13,42 +14,44 @@ use super::super::{
 };
 
 /// Every kind of trouble there is; a kind that is new must be added here, or the match below does not compile.
-fn troubles() -> Vec<Trouble> {
+fn troubles() -> Vec<ErrorKind> {
     vec![
-        Trouble::Io(io::ErrorKind::ConnectionReset.into()),
-        Trouble::Io(io::Error::other("invalid peer certificate: UnknownIssuer")),
-        Trouble::Closed,
-        Trouble::Timeout(Duration::from_secs(1)),
-        Trouble::Unexpected("SSH-2.0-OpenSSH_9.9".to_owned()),
-        Trouble::OutOfStep("503 5.5.1 bad sequence of commands".to_owned()),
-        Trouble::ReplyTooLong,
-        Trouble::BadHost("a b".to_owned()),
-        Trouble::StartTlsMissing,
-        Trouble::PlainAfterStartTls,
-        Trouble::AuthMissing,
-        Trouble::TooBig { size: 2, limit: 1 },
-        Trouble::SmtpUtf8Missing("ż@example.org".to_owned()),
-        Trouble::EightBitMissing,
-        Trouble::Aborted,
-        Trouble::NotReusable,
+        ErrorKind::Io(io::ErrorKind::ConnectionReset.into()),
+        ErrorKind::Io(io::Error::other("invalid peer certificate: UnknownIssuer")),
+        ErrorKind::Closed,
+        ErrorKind::Timeout(Duration::from_secs(1)),
+        ErrorKind::Unexpected("SSH-2.0-OpenSSH_9.9".to_owned()),
+        ErrorKind::PipeliningRejected("503 5.5.1 bad sequence of commands".to_owned()),
+        ErrorKind::ReplyTooLong,
+        ErrorKind::BadHost("a b".to_owned()),
+        ErrorKind::StartTlsMissing,
+        ErrorKind::PlainAfterStartTls,
+        ErrorKind::AuthMissing,
+        ErrorKind::TooBig { size: 2, limit: 1 },
+        ErrorKind::SmtpUtf8Missing("ż@example.org".to_owned()),
+        ErrorKind::EightBitMissing,
+        ErrorKind::Aborted,
+        ErrorKind::NotReusable,
     ]
 }
 
-fn expected(trouble: &Trouble) -> NotAccepted {
+fn expected(trouble: &ErrorKind) -> NotAccepted {
     match trouble {
-        Trouble::Io(_) | Trouble::Closed | Trouble::Timeout(_) | Trouble::Unexpected(_) | Trouble::ReplyTooLong => {
-            NothingSent
-        }
-        Trouble::OutOfStep(_)
-        | Trouble::BadHost(_)
-        | Trouble::StartTlsMissing
-        | Trouble::PlainAfterStartTls
-        | Trouble::NotReusable => NothingSent,
-        Trouble::AuthMissing => Account,
-        Trouble::TooBig { .. } => TooBig,
-        Trouble::SmtpUtf8Missing(_) | Trouble::EightBitMissing => Invalid,
-        Trouble::Aborted => Aborted,
-        Trouble::Refused(_) => unreachable!("a reply is judged by the table of replies"),
+        ErrorKind::Io(_)
+        | ErrorKind::Closed
+        | ErrorKind::Timeout(_)
+        | ErrorKind::Unexpected(_)
+        | ErrorKind::ReplyTooLong => NothingSent,
+        ErrorKind::PipeliningRejected(_)
+        | ErrorKind::BadHost(_)
+        | ErrorKind::StartTlsMissing
+        | ErrorKind::PlainAfterStartTls
+        | ErrorKind::NotReusable => NothingSent,
+        ErrorKind::AuthMissing => Account,
+        ErrorKind::TooBig { .. } => TooBig,
+        ErrorKind::SmtpUtf8Missing(_) | ErrorKind::EightBitMissing => Invalid,
+        ErrorKind::Aborted => Aborted,
+        ErrorKind::Refused(_) => unreachable!("a reply is judged by the table of replies"),
     }
 }
 

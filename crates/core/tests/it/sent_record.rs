@@ -1,4 +1,4 @@
-//! What little is kept of a job: a row that names its batch's terms, what was sent as one string.
+//! Short forms of jobs: rows that refer to their batch's terms, and sent records.
 
 use std::time::Duration;
 
@@ -13,45 +13,48 @@ use postroom_testkit::PrivateRedis;
 
 use crate::fixture::{Fixture, accepted, mail, terms};
 
-/// Claims the next job, begins it under the usual Message-ID, and says what came of it.
-async fn send(fixture: &Fixture, worker: &WorkerId, left: Settled) -> Claimed {
+/// Claims the next job, begins it under the usual Message-ID, and finishes it.
+async fn send(fixture: &Fixture, worker: &WorkerId, settled: Settled) -> Claimed {
     let job = fixture.claim(worker, 1).await.remove(0);
     let mark = (job.id.clone(), job.fence, format!("{}@example.org", job.id), 1_700_000_000_000);
-    fixture.store.begin(&fixture.queue, worker, &[mark]).await.expect("an answer");
-    assert_eq!(finish(fixture, worker, &job, left).await, FinishReply::Finished);
+    fixture.store.begin(&fixture.queue, worker, &[mark]).await.expect("a reply");
+    assert_eq!(finish(fixture, worker, &job, settled).await, FinishReply::Finished);
     job
 }
 
-async fn finish(fixture: &Fixture, worker: &WorkerId, job: &Claimed, left: Settled) -> FinishReply {
-    fixture.finish_all(worker, std::slice::from_ref(job), Outcome::Sent, &left).await[0]
+async fn finish(fixture: &Fixture, worker: &WorkerId, job: &Claimed, settled: Settled) -> FinishReply {
+    fixture.finish_all(worker, std::slice::from_ref(job), Outcome::Sent, &settled).await[0]
 }
 
 async fn report(fixture: &Fixture, id: &JobId) -> JobReport {
-    fixture.store.job(id).await.expect("an answer").expect("a job")
+    fixture.store.job(id).await.expect("a reply").expect("a job")
 }
 
-/// What a person is told of it, but for when it was sent.
-fn check(told: &JobReport, before: &JobReport) {
-    assert_eq!(told.state, JobState::Sent);
-    assert_eq!((told.priority, &told.batch, told.max_attempts), (before.priority, &before.batch, before.max_attempts));
-    assert_eq!((&told.to, &told.mail, &told.template), (&before.to, &before.mail, &before.template));
+/// Compares a job's report with that of its sent record, except for the time of sending.
+fn check(reported: &JobReport, before: &JobReport) {
+    assert_eq!(reported.state, JobState::Sent);
     assert_eq!(
-        (&told.enqueued_at, &told.due_at, &told.expires_at),
+        (reported.priority, &reported.batch, reported.max_attempts),
+        (before.priority, &before.batch, before.max_attempts)
+    );
+    assert_eq!((&reported.to, &reported.mail, &reported.template), (&before.to, &before.mail, &before.template));
+    assert_eq!(
+        (&reported.enqueued_at, &reported.due_at, &reported.expires_at),
         (&before.enqueued_at, &before.due_at, &before.expires_at)
     );
-    assert_eq!((told.attempt, &told.receipt), (1, &accepted().receipt));
-    assert_eq!(told.message_id, Some(format!("{}@example.org", told.id)));
-    assert_eq!(told.recipients, accepted().recipients);
+    assert_eq!((reported.attempt, &reported.receipt), (1, &accepted().receipt));
+    assert_eq!(reported.message_id, Some(format!("{}@example.org", reported.id)));
+    assert_eq!(reported.recipients, accepted().recipients);
     assert_eq!(
-        told.attempts.iter().map(|attempt| attempt.reply.as_str()).collect::<Vec<_>>(),
+        reported.attempts.iter().map(|attempt| attempt.reply.as_str()).collect::<Vec<_>>(),
         ["250 2.0.0 Ok: queued as 4bX"]
     );
-    assert!(told.finished_at > told.enqueued_at);
-    assert_eq!((&told.reason, &told.error), (&None, &None));
+    assert!(reported.finished_at > reported.enqueued_at);
+    assert_eq!((&reported.reason, &reported.error), (&None, &None));
 }
 
 #[tokio::test]
-async fn what_was_sent_is_one_string_and_tells_all() {
+async fn a_sent_job_is_one_string_with_all_fields() {
     let fixture = Fixture::new().await;
     let mut terms = terms();
     terms.expires = Some(Expiry::In(Duration::from_secs(1_000)));
@@ -63,39 +66,39 @@ async fn what_was_sent_is_one_string_and_tells_all() {
     assert!(kept.len() < 200, "{kept}");
     check(&report(&fixture, &id).await, &before);
     let said_again = NewJob { id, mail: mail() };
-    let done = fixture.store.enqueue(&fixture.queue, None, &terms, &[said_again]).await.expect("an answer");
+    let done = fixture.store.enqueue(&fixture.queue, None, &terms, &[said_again]).await.expect("a reply");
     assert_eq!((done.added, done.known), (0, 1));
 }
 
 #[tokio::test]
-async fn what_is_kept_is_taken_apart_when_more_comes_to_light() {
+async fn a_sent_record_is_split_to_add_unusual_fields() {
     let fixture = Fixture::new().await;
     let (ann, ben) = (WorkerId::generate(), WorkerId::generate());
     let id = fixture.enqueue(&terms()).await;
     let before = report(&fixture, &id).await;
     let job = send(&fixture, &ann, accepted()).await;
-    assert_eq!(finish(&fixture, &ann, &job, accepted()).await, FinishReply::Finished, "said again");
+    assert_eq!(finish(&fixture, &ann, &job, accepted()).await, FinishReply::Finished, "repeated");
     check(&report(&fixture, &id).await, &before);
-    assert_eq!(finish(&fixture, &ben, &job, accepted()).await, FinishReply::Twice, "somebody else had sent it");
-    let told = report(&fixture, &id).await;
-    assert_eq!((told.state, told.attempts.len(), told.recipients.len()), (JobState::Sent, 2, 1));
+    assert_eq!(finish(&fixture, &ben, &job, accepted()).await, FinishReply::Twice, "another worker has sent it");
+    let reported = report(&fixture, &id).await;
+    assert_eq!((reported.state, reported.attempts.len(), reported.recipients.len()), (JobState::Sent, 2, 1));
     assert_eq!(fixture.times_sent(&id), 1);
 }
 
 #[tokio::test]
-async fn who_did_not_accept_it_is_told() {
+async fn recipients_that_did_not_accept_are_recorded() {
     let fixture = Fixture::new().await;
     let id = fixture.enqueue(&terms()).await;
-    let mut left = accepted();
-    left.recipients[0].result = RecipientResult::Refused;
-    left.recipients[0].reply = Some("550 no".to_owned());
-    send(&fixture, &WorkerId::generate(), left.clone()).await;
-    let told = report(&fixture, &id).await;
-    assert_eq!((told.state, &told.recipients), (JobState::Sent, &left.recipients));
+    let mut settled = accepted();
+    settled.recipients[0].result = RecipientResult::Refused;
+    settled.recipients[0].reply = Some("550 no".to_owned());
+    send(&fixture, &WorkerId::generate(), settled.clone()).await;
+    let reported = report(&fixture, &id).await;
+    assert_eq!((reported.state, &reported.recipients), (JobState::Sent, &settled.recipients));
 }
 
 #[tokio::test]
-async fn what_was_sent_is_let_go_by_the_hour() {
+async fn sent_jobs_are_freed_by_the_hour() {
     let fixture = Fixture::new().await;
     let worker = WorkerId::generate();
     let mut ids = Vec::new();
@@ -104,13 +107,13 @@ async fn what_was_sent_is_let_go_by_the_hour() {
         send(&fixture, &worker, accepted()).await;
     }
     fixture.store.prune(&fixture.queue).await.expect("pruned");
-    assert_eq!(report(&fixture, &ids[0]).await.state, JobState::Sent, "its time is not over");
+    assert_eq!(report(&fixture, &ids[0]).await.state, JobState::Sent, "the retention is not over");
     for hour in fixture.raw("ZRANGE", "sent", &["0", "-1"]).lines() {
         fixture.raw("ZADD", "sent", &["XX", "1", hour]);
     }
     while fixture.store.prune(&fixture.queue).await.expect("pruned") {}
     for id in &ids {
-        assert_eq!(fixture.store.job(id).await.expect("an answer"), None);
+        assert_eq!(fixture.store.job(id).await.expect("a reply"), None);
         assert_eq!(fixture.times_sent(id), 0);
     }
     assert_eq!(fixture.raw("EXISTS", "sent", &[]), "0");
@@ -130,7 +133,7 @@ async fn add(fixture: &Fixture, batch: &BatchId, index: u64, terms: &JobTerms) -
 }
 
 #[tokio::test]
-async fn a_row_is_promised_what_it_was_put_in_with() {
+async fn a_row_has_the_terms_it_was_enqueued_with() {
     let fixture = Fixture::new().await;
     let batch = batch(&fixture).await;
     let mut later = terms();
@@ -143,55 +146,56 @@ async fn a_row_is_promised_what_it_was_put_in_with() {
     for id in &shared {
         let payload = fixture.raw("GET", &id.short(), &[]);
         assert!(payload.starts_with("1 @"), "{payload}");
-        let told = report(&fixture, id).await;
+        let reported = report(&fixture, id).await;
         let ms = |time: &Option<String>| {
             chrono::DateTime::parse_from_rfc3339(time.as_deref().expect("a time")).expect("RFC 3339").timestamp_millis()
         };
-        assert_eq!(ms(&told.due_at) - ms(&told.enqueued_at), 100_000);
-        assert_eq!(ms(&told.expires_at) - ms(&told.enqueued_at), 200_000);
-        assert_eq!((told.state, told.batch), (JobState::Scheduled, Some(batch.to_string())));
+        assert_eq!(ms(&reported.due_at) - ms(&reported.enqueued_at), 100_000);
+        assert_eq!(ms(&reported.expires_at) - ms(&reported.enqueued_at), 200_000);
+        assert_eq!((reported.state, reported.batch), (JobState::Scheduled, Some(batch.to_string())));
     }
-    let told = report(&fixture, &own).await;
-    assert_eq!((told.state, told.max_attempts), (JobState::Queued, Some(2)));
+    let reported = report(&fixture, &own).await;
+    assert_eq!((reported.state, reported.max_attempts), (JobState::Queued, Some(2)));
     let claimed = fixture.claim(&WorkerId::generate(), 1).await.remove(0);
     assert_eq!(claimed.content.expect("content").0.policy.attempts, 2);
 }
 
 #[tokio::test]
-async fn a_row_that_was_sent_is_one_string_and_tells_all() {
+async fn a_sent_row_is_one_string_with_all_fields() {
     let fixture = Fixture::new().await;
     let batch = batch(&fixture).await;
     let id = add(&fixture, &batch, 0, &terms()).await;
     let before = report(&fixture, &id).await;
     let claimed = send(&fixture, &WorkerId::generate(), accepted()).await;
-    assert!(claimed.payload.contains(&batch.to_string()), "the worker has its header in full: {}", claimed.payload);
+    assert!(claimed.payload.contains(&batch.to_string()), "the worker gets the full header: {}", claimed.payload);
     let kept = fixture.raw("GET", &id.short(), &[]);
     assert!(kept.contains(&format!(" @{}", &batch.to_string()[batch.to_string().len() - 10..])), "{kept}");
     check(&report(&fixture, &id).await, &before);
 }
 
 #[tokio::test]
-async fn who_does_not_hold_a_row_neither_begins_nor_ends_it() {
+async fn only_the_holder_begins_and_finishes_a_row() {
     let fixture = Fixture::new().await;
     let batch = batch(&fixture).await;
     let id = add(&fixture, &batch, 0, &terms()).await;
     let (ann, ben) = (WorkerId::generate(), WorkerId::generate());
     let job = fixture.claim(&ann, 1).await.remove(0);
-    // As after a restart of Redis that lost its last second: the same fence in two hands.
+    // As after a restart of Redis that lost its last second of writes: two workers with the same
+    // fence.
     assert_eq!(fixture.begin(&ben, &job).await, BeginReply::Lost);
     assert_eq!(fixture.begin(&ann, &job).await, BeginReply::Begun);
-    let told = fixture.finish_all(&ben, std::slice::from_ref(&job), Outcome::Sent, &accepted()).await;
-    assert_eq!((told[0], fixture.state(&id).await), (FinishReply::Twice, JobState::Sending));
-    let again = [job.clone(), job];
-    let told = fixture.finish_all(&ann, &again, Outcome::Sent, &accepted()).await;
-    assert_eq!(told, [FinishReply::Finished; 2], "said twice at once");
-    assert_eq!(report(&fixture, &id).await.attempts.len(), 2, "what the other one told, and its own");
-    let told = fixture.store.batch(&batch).await.expect("an answer").expect("a batch");
-    assert_eq!((told.sending, told.sent), (0, 1));
+    let reported = fixture.finish_all(&ben, std::slice::from_ref(&job), Outcome::Sent, &accepted()).await;
+    assert_eq!((reported[0], fixture.state(&id).await), (FinishReply::Twice, JobState::Sending));
+    let twice = [job.clone(), job];
+    let reported = fixture.finish_all(&ann, &twice, Outcome::Sent, &accepted()).await;
+    assert_eq!(reported, [FinishReply::Finished; 2], "the call names the job twice");
+    assert_eq!(report(&fixture, &id).await.attempts.len(), 2, "one line from each worker");
+    let reported = fixture.store.batch(&batch).await.expect("a reply").expect("a batch");
+    assert_eq!((reported.sending, reported.sent), (0, 1));
 }
 
 #[tokio::test]
-async fn the_mark_renews_the_lease_of_a_row() {
+async fn begin_renews_the_lease_of_a_row() {
     let fixture = Fixture::new().await;
     let batch = batch(&fixture).await;
     let id = add(&fixture, &batch, 0, &terms()).await;
@@ -207,7 +211,7 @@ async fn the_mark_renews_the_lease_of_a_row() {
 }
 
 #[tokio::test]
-async fn what_was_sent_is_counted_whatever_becomes_of_the_others() {
+async fn sent_jobs_are_counted_when_another_record_is_damaged() {
     let fixture = Fixture::new().await;
     let batch = batch(&fixture).await;
     for index in 0..2 {
@@ -217,13 +221,13 @@ async fn what_was_sent_is_counted_whatever_becomes_of_the_others() {
     let jobs = fixture.claim(&ann, 2).await;
     fixture.begin_all(&ann, &jobs).await;
     fixture.raw("DEL", &format!("f:{}", jobs[1].id.short()), &[]);
-    fixture.raw("SET", &format!("h:{}", jobs[1].id.short()), &["no hash"]);
-    let said = [&jobs[0], &jobs[0], &jobs[1]]
-        .map(|job| Finish::new(&job.id, job.fence, Outcome::Sent, "", &accepted()).expect("a statement"));
-    let replies = fixture.store.finish(&fixture.queue, &ann, &said).await.expect("an answer");
+    fixture.raw("SET", &format!("h:{}", jobs[1].id.short()), &["not a hash"]);
+    let items = [&jobs[0], &jobs[0], &jobs[1]]
+        .map(|job| Finish::new(&job.id, job.fence, Outcome::Sent, "", &accepted()).expect("a finish"));
+    let replies = fixture.store.finish(&fixture.queue, &ann, &items).await.expect("a reply");
     assert_eq!(replies, [FinishReply::Finished; 3], "the record of the second is damaged");
-    let told = fixture.store.batch(&batch).await.expect("an answer").expect("a batch");
-    assert_eq!((told.sending, told.sent), (0, 2));
+    let reported = fixture.store.batch(&batch).await.expect("a reply").expect("a batch");
+    assert_eq!((reported.sending, reported.sent), (0, 2));
     let second = report(&fixture, &jobs[1].id).await;
     assert_eq!((second.state, second.reason.as_deref()), (JobState::Sent, Some("unreadable")));
 }

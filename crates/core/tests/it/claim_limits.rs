@@ -1,4 +1,5 @@
-//! Limits on domains and templates: mail that has no leave waits in a line of its own, and nobody waits for it.
+//! Limits on domains and templates: mail without a permit waits in a line of its own and blocks no
+//! other mail.
 
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ async fn put_in(fixture: &Fixture, terms: &JobTerms, mail: Mail) -> JobId {
 async fn claim_under(fixture: &Fixture, limited: &[&str], turns: &[Turn]) -> Vec<Claimed> {
     let (worker, id, limited) = (WorkerId::generate(), ClaimId::generate(), limits(limited));
     let claim = Claim { limited: &limited, turns, ..Claim::new(&fixture.queue, &worker, &id, 10) };
-    match fixture.store.claim(&claim).await.expect("an answer") {
+    match fixture.store.claim(&claim).await.expect("a reply") {
         ClaimReply::Jobs { jobs, .. } => jobs,
         other => panic!("{other:?}"),
     }
@@ -46,34 +47,34 @@ fn ids(jobs: &[Claimed]) -> Vec<JobId> {
 }
 
 async fn lines(fixture: &Fixture) -> (Option<u8>, Vec<(String, u8)>) {
-    match fixture.store.peek(&fixture.queue).await.expect("an answer") {
+    match fixture.store.peek(&fixture.queue).await.expect("a reply") {
         Peek::Waiting { free, lines } => (free, lines.into_iter().map(|line| (line.name, line.priority)).collect()),
         Peek::Nothing(_) => (None, Vec::new()),
     }
 }
 
 #[tokio::test]
-async fn what_has_no_leave_steps_aside_in_its_order() {
+async fn jobs_without_a_permit_move_to_a_line_in_order() {
     let fixture = Fixture::new().await;
     let mut held = Vec::new();
     for name in ["ann", "ben", "cid"] {
         held.push(put_in(&fixture, &terms(), mail(&format!("{name} <{name}@GMail.com>"), None)).await);
     }
     let other = put_in(&fixture, &terms(), mail("dan@example.org", None)).await;
-    assert_eq!(lines(&fixture).await, (Some(5), Vec::new()), "nobody has looked yet");
+    assert_eq!(lines(&fixture).await, (Some(5), Vec::new()), "no claim has examined the jobs yet");
     assert_eq!(ids(&claim_under(&fixture, &[GMAIL], &[]).await), [other]);
     assert_eq!(lines(&fixture).await, (None, vec![(GMAIL.to_owned(), 5)]));
     let first = claim_under(&fixture, &[GMAIL], &[turn(GMAIL, 2)]).await;
     assert_eq!(ids(&first), held[..2]);
     assert!(first.iter().all(|job| job.line.as_deref() == Some(GMAIL)));
     assert_eq!(ids(&claim_under(&fixture, &[GMAIL], &[]).await), []);
-    // The limit is lifted while one waits for it.
+    // The limit is removed while a job waits for it.
     assert_eq!(ids(&claim_under(&fixture, &[], &[]).await), held[2..]);
     assert_eq!(fixture.raw("ZCARD", "lines", &[]), "0");
 }
 
 #[tokio::test]
-async fn leave_serves_what_comes_fresh_too() {
+async fn a_permit_also_serves_a_job_from_the_ready_list() {
     let fixture = Fixture::new().await;
     let id = put_in(&fixture, &terms(), mail("ann@gmail.com", None)).await;
     let later = put_in(&fixture, &terms(), mail("ben@gmail.com", None)).await;
@@ -83,13 +84,13 @@ async fn leave_serves_what_comes_fresh_too() {
 }
 
 #[tokio::test]
-async fn under_two_limits_it_waits_for_both() {
+async fn a_job_under_two_limits_waits_for_both() {
     let fixture = Fixture::new().await;
     put_in(&fixture, &terms(), mail("ann@gmail.com", Some("news"))).await;
     put_in(&fixture, &terms(), mail("ben@example.org", Some("news"))).await;
     assert!(claim_under(&fixture, &[GMAIL, NEWS], &[]).await.is_empty());
-    let Peek::Waiting { free: None, lines } = fixture.store.peek(&fixture.queue).await.expect("an answer") else {
-        panic!("they wait for leave");
+    let Peek::Waiting { free: None, lines } = fixture.store.peek(&fixture.queue).await.expect("a reply") else {
+        panic!("the jobs wait for permits");
     };
     let mut under: Vec<Vec<LimitName>> = lines.into_iter().map(|line| line.limits).collect();
     under.sort();
@@ -97,20 +98,20 @@ async fn under_two_limits_it_waits_for_both() {
 }
 
 #[tokio::test]
-async fn a_line_that_has_to_wait_is_left_alone_meanwhile() {
+async fn a_refused_line_is_not_examined_before_its_time() {
     let fixture = Fixture::new().await;
     put_in(&fixture, &terms(), mail("ann@gmail.com", None)).await;
     claim_under(&fixture, &[GMAIL], &[]).await;
     let refused = Turn { again_in: Duration::from_secs(60), ..turn(GMAIL, 0) };
     claim_under(&fixture, &[GMAIL], &[refused]).await;
-    let Peek::Nothing(Some(due)) = fixture.store.peek(&fixture.queue).await.expect("an answer") else {
-        panic!("it waits");
+    let Peek::Nothing(Some(due)) = fixture.store.peek(&fixture.queue).await.expect("a reply") else {
+        panic!("the line waits");
     };
     assert!((Duration::from_secs(50)..=Duration::from_secs(60)).contains(&due), "{due:?}");
 }
 
 #[tokio::test]
-async fn the_most_urgent_of_a_line_goes_first() {
+async fn the_most_urgent_job_of_a_line_is_claimed_first() {
     let fixture = Fixture::new().await;
     put_in(&fixture, &terms(), mail("ann@gmail.com", None)).await;
     let mut urgent = terms();
@@ -134,26 +135,30 @@ async fn paced_batch(fixture: &Fixture, pace: Option<Pace>, jobs: u64) -> postro
     id
 }
 
-/// The template of a batch's mail is the batch's; a pace and a limit hold together.
+/// A batch's mail uses the batch's template. A pace and a limit apply together.
 #[tokio::test]
 async fn a_paced_batch_under_a_limit_keeps_its_pace() {
     let fixture = Fixture::new().await;
     let id = paced_batch(&fixture, Some(Pace::Delay(Duration::from_secs(3_600))), 3).await;
-    assert!(claim_under(&fixture, &[NEWS], &[]).await.is_empty(), "no leave");
+    assert!(claim_under(&fixture, &[NEWS], &[]).await.is_empty(), "no permit");
     assert_eq!(ids(&claim_under(&fixture, &[NEWS], &[turn(NEWS, 10)]).await), [id.job(0)]);
-    assert!(claim_under(&fixture, &[NEWS], &[turn(NEWS, 10)]).await.is_empty(), "not its turn");
-    fixture.store.pace_batch(&id, None).await.expect("as fast as it goes");
+    assert!(claim_under(&fixture, &[NEWS], &[turn(NEWS, 10)]).await.is_empty(), "the pace is not due");
+    fixture.store.pace_batch(&id, None).await.expect("the pace is removed");
     let rest = claim_under(&fixture, &[NEWS], &[turn(NEWS, 10)]).await;
     assert_eq!(rest.len(), 2);
 }
 
 #[tokio::test]
-async fn what_is_paused_or_cancelled_in_a_line_is_not_claimed() {
+async fn paused_and_cancelled_jobs_of_a_line_are_not_claimed() {
     let fixture = Fixture::new().await;
     let (paused, cancelled) = (paced_batch(&fixture, None, 2).await, paced_batch(&fixture, None, 2).await);
     assert!(claim_under(&fixture, &[GMAIL], &[]).await.is_empty());
     let filter = JobFilter { queues: vec![fixture.queue.clone()], ..JobFilter::default() };
-    assert_eq!(fixture.store.find_jobs(&filter, None, 10).await.expect("a page").jobs.len(), 4, "they are listed");
+    assert_eq!(
+        fixture.store.find_jobs(&filter, None, 10).await.expect("a page").jobs.len(),
+        4,
+        "jobs in lines are listed"
+    );
     fixture.store.pause_batch(&paused).await.expect("paused");
     fixture.store.cancel_batch(&cancelled).await.expect("cancelled");
     assert!(claim_under(&fixture, &[GMAIL], &[turn(GMAIL, 10)]).await.is_empty());
@@ -164,14 +169,14 @@ async fn what_is_paused_or_cancelled_in_a_line_is_not_claimed() {
 }
 
 #[tokio::test]
-async fn ordinary_mail_leaves_slots_to_what_is_urgent() {
+async fn ordinary_mail_leaves_slots_for_urgent_mail() {
     let fixture = Fixture::new().await;
     for _ in 0..3 {
         fixture.enqueue(&terms()).await;
     }
     let (worker, id) = (WorkerId::generate(), ClaimId::generate());
     let claim = Claim { ordinary: 1, ..Claim::new(&fixture.queue, &worker, &id, 3) };
-    let ClaimReply::Jobs { jobs, left, .. } = fixture.store.claim(&claim).await.expect("an answer") else {
+    let ClaimReply::Jobs { jobs, left, .. } = fixture.store.claim(&claim).await.expect("a reply") else {
         panic!("jobs")
     };
     assert_eq!((jobs.len(), left), (1, Some(5)));
@@ -180,6 +185,6 @@ async fn ordinary_mail_leaves_slots_to_what_is_urgent() {
     let urgent = fixture.enqueue(&urgent).await;
     let id = ClaimId::generate();
     let claim = Claim { ordinary: 0, ..Claim::new(&fixture.queue, &worker, &id, 3) };
-    let ClaimReply::Jobs { jobs, .. } = fixture.store.claim(&claim).await.expect("an answer") else { panic!("jobs") };
+    let ClaimReply::Jobs { jobs, .. } = fixture.store.claim(&claim).await.expect("a reply") else { panic!("jobs") };
     assert_eq!(ids(&jobs), [urgent]);
 }

@@ -1,4 +1,4 @@
-//! Anything by chance, a lost moment, and all is as it was.
+//! Random operations, a lost second of writes, and a resync that restores the former state.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,13 +8,13 @@ use postroom_core::{
 };
 use proptest::{prelude::*, sample::Index};
 
-use super::{forget, held_terms, remember};
+use super::{held_terms, lose_writes, save};
 use crate::fixture::{Fixture, terms};
 
 const WORKERS: usize = 3;
 
 #[derive(Debug, Clone)]
-enum Op {
+enum ResyncOp {
     Enqueue,
     Claim(usize, usize),
     Begin(Index),
@@ -22,102 +22,102 @@ enum Op {
     Defer(Index, bool),
 }
 
-fn op() -> impl Strategy<Value = Op> {
+fn op() -> impl Strategy<Value = ResyncOp> {
     prop_oneof![
-        3 => Just(Op::Enqueue),
-        4 => (0..WORKERS, 1..4_usize).prop_map(|(worker, want)| Op::Claim(worker, want)),
-        4 => any::<Index>().prop_map(Op::Begin),
-        3 => (any::<Index>(), 0..3_u8).prop_map(|(claim, outcome)| Op::Finish(claim, outcome)),
-        2 => (any::<Index>(), any::<bool>()).prop_map(|(claim, later)| Op::Defer(claim, later)),
+        3 => Just(ResyncOp::Enqueue),
+        4 => (0..WORKERS, 1..4_usize).prop_map(|(worker, want)| ResyncOp::Claim(worker, want)),
+        4 => any::<Index>().prop_map(ResyncOp::Begin),
+        3 => (any::<Index>(), 0..3_u8).prop_map(|(claim, outcome)| ResyncOp::Finish(claim, outcome)),
+        2 => (any::<Index>(), any::<bool>()).prop_map(|(claim, later)| ResyncOp::Defer(claim, later)),
     ]
 }
 
-/// A claim, and what its worker knows of it.
-struct Knowledge {
+/// A claim, and what its worker knows about it.
+struct KnownClaim {
     worker: usize,
     claim: Claimed,
     begun: bool,
-    said: Option<Said>,
+    reported: Option<KnownOutcome>,
 }
 
-enum Said {
+enum KnownOutcome {
     Finished(Outcome),
     Deferred(Duration),
 }
 
-struct Run {
+struct ResyncRun {
     fixture: Fixture,
     workers: Vec<WorkerId>,
     batch: BatchId,
     jobs: u64,
-    known: Vec<Knowledge>,
+    known: Vec<KnownClaim>,
 }
 
-impl Run {
+impl ResyncRun {
     async fn new() -> Self {
         let fixture = Fixture::new().await;
         let batch = BatchId::new(fixture.queue.clone());
         let workers = (0..WORKERS).map(|_| WorkerId::generate()).collect();
         let run = Self { fixture, workers, batch, jobs: 0, known: Vec::new() };
         for worker in 0..WORKERS {
-            run.speak(worker, &"run-1".into()).await;
+            run.end_resync(worker, &"run-1".into()).await;
         }
         run
     }
 
-    async fn apply(&mut self, op: &Op) {
+    async fn apply(&mut self, op: &ResyncOp) {
         match op {
-            Op::Enqueue => {
+            ResyncOp::Enqueue => {
                 self.jobs += 1;
-                self.put_in(self.jobs - 1).await;
+                self.enqueue(self.jobs - 1).await;
             }
-            Op::Claim(worker, want) => {
+            ResyncOp::Claim(worker, want) => {
                 for claim in self.fixture.claim(&self.workers[*worker], *want).await {
-                    self.known.push(Knowledge { worker: *worker, claim, begun: false, said: None });
+                    self.known.push(KnownClaim { worker: *worker, claim, begun: false, reported: None });
                 }
             }
-            Op::Begin(index) => {
+            ResyncOp::Begin(index) => {
                 let Some(at) = self.pick(index) else { return };
                 let known = &mut self.known[at];
                 let reply = self.fixture.begin(&self.workers[known.worker], &known.claim).await;
                 known.begun = reply == BeginReply::Begun;
             }
-            Op::Finish(index, outcome) => {
+            ResyncOp::Finish(index, outcome) => {
                 let outcome = [Outcome::Sent, Outcome::Failed, Outcome::Unknown][usize::from(*outcome)];
-                self.settle(index, Said::Finished(outcome)).await;
+                self.settle(index, KnownOutcome::Finished(outcome)).await;
             }
-            Op::Defer(index, later) => {
+            ResyncOp::Defer(index, later) => {
                 let delay = Duration::from_secs(if *later { 3_600 } else { 0 });
-                self.settle(index, Said::Deferred(delay)).await;
+                self.settle(index, KnownOutcome::Deferred(delay)).await;
             }
         }
     }
 
-    /// One of the claims of which nothing was said yet.
+    /// Returns one of the claims without an outcome.
     fn pick(&self, index: &Index) -> Option<usize> {
-        let open: Vec<usize> = (0..self.known.len()).filter(|at| self.known[*at].said.is_none()).collect();
+        let open: Vec<usize> = (0..self.known.len()).filter(|at| self.known[*at].reported.is_none()).collect();
         (!open.is_empty()).then(|| open[index.index(open.len())])
     }
 
-    async fn settle(&mut self, index: &Index, said: Said) {
+    async fn settle(&mut self, index: &Index, reported: KnownOutcome) {
         let Some(at) = self.pick(index) else { return };
-        self.known[at].said = Some(said);
-        self.say(at).await;
+        self.known[at].reported = Some(reported);
+        self.report(at).await;
     }
 
-    async fn say(&self, at: usize) {
+    async fn report(&self, at: usize) {
         let known = &self.known[at];
         let (worker, id) = (&self.workers[known.worker], known.claim.id.clone());
-        match known.said.as_ref().expect("something was said") {
-            Said::Finished(outcome) => drop(self.fixture.finish(worker, &known.claim, *outcome).await),
-            Said::Deferred(delay) => {
+        match known.reported.as_ref().expect("an outcome") {
+            KnownOutcome::Finished(outcome) => drop(self.fixture.finish(worker, &known.claim, *outcome).await),
+            KnownOutcome::Deferred(delay) => {
                 let item = (id, known.claim.fence, *delay, Settled::default());
-                self.fixture.store.defer(&self.fixture.queue, worker, &[item]).await.expect("an answer");
+                self.fixture.store.defer(&self.fixture.queue, worker, &[item]).await.expect("a reply");
             }
         }
     }
 
-    async fn put_in(&self, index: u64) {
+    async fn enqueue(&self, index: u64) {
         let shared = Mail { subject: Some("shared".to_owned()), ..Mail::default() };
         let batch = NewBatch {
             id: self.batch.clone(),
@@ -130,9 +130,9 @@ impl Run {
         self.fixture.enqueue_as(&self.batch.job(index), Some(&self.batch), &held_terms()).await;
     }
 
-    async fn put_all_in_again(&self) {
+    async fn enqueue_all_again(&self) {
         for index in 0..self.jobs {
-            self.put_in(index).await;
+            self.enqueue(index).await;
         }
     }
 
@@ -147,9 +147,9 @@ impl Run {
                 KnownJob {
                     id: &known.claim.id,
                     fence: known.claim.fence,
-                    known: match known.said {
+                    known: match known.reported {
                         None => Known::Held,
-                        Some(Said::Finished(Outcome::Sent)) => Known::Sent,
+                        Some(KnownOutcome::Finished(Outcome::Sent)) => Known::Sent,
                         Some(_) => Known::Settled,
                     },
                     begun: known.begun.then_some(("message@example.org", 1)),
@@ -160,28 +160,29 @@ impl Run {
         let store = &self.fixture.store;
         store.restate(&self.fixture.queue, &self.workers[worker], run, &jobs).await.expect("restated");
         for at in mine {
-            if self.known[at].said.is_some() {
-                self.say(at).await;
+            if self.known[at].reported.is_some() {
+                self.report(at).await;
             }
         }
-        self.speak(worker, run).await;
+        self.end_resync(worker, run).await;
     }
 
-    async fn speak(&self, worker: usize, run: &RunId) {
+    async fn end_resync(&self, worker: usize, run: &RunId) {
         let store = &self.fixture.store;
-        store.restated(&self.fixture.queue, &self.workers[worker], run).await.expect("spoken");
+        store.restated(&self.fixture.queue, &self.workers[worker], run).await.expect("resynchronised");
     }
 
     async fn states(&self) -> BTreeMap<JobId, JobState> {
         let ids: Vec<JobId> = (0..self.jobs).map(|index| self.batch.job(index)).collect();
-        let reports = self.fixture.store.jobs(&ids).await.expect("an answer");
+        let reports = self.fixture.store.jobs(&ids).await.expect("a reply");
         ids.into_iter().zip(reports).map(|(id, report)| (id, report.expect("a job").state)).collect()
     }
 
-    /// What is being sent keeps its mark: without it, a lost worker would be believed not to have begun.
+    /// Jobs that are being sent keep their mark: without it, a lost worker would count as not
+    /// begun.
     fn check_marks(&self, states: &BTreeMap<JobId, JobState>) {
         let held =
-            self.known.iter().filter(|known| known.said.is_none() && states[&known.claim.id] == JobState::Sending);
+            self.known.iter().filter(|known| known.reported.is_none() && states[&known.claim.id] == JobState::Sending);
         for known in held {
             let mark = self.fixture.raw("HEXISTS", &format!("h:{}", known.claim.id.short()), &["begun_ms"]);
             assert_eq!(mark == "1", known.begun, "{}", known.claim.id);
@@ -192,22 +193,22 @@ impl Run {
         let queue = self.fixture.store.queue(&self.fixture.queue).await.expect("a queue");
         let count = |state| states.values().filter(|other| **other == state).count() as u64;
         use JobState::{Cancelled, Deferred, Failed, Queued, Scheduled, Sending, Sent, Unknown};
-        let told = [queue.scheduled, queue.queued, queue.sending, queue.deferred, queue.unknown];
-        assert_eq!(told, [Scheduled, Queued, Sending, Deferred, Unknown].map(count));
+        let counters = [queue.scheduled, queue.queued, queue.sending, queue.deferred, queue.unknown];
+        assert_eq!(counters, [Scheduled, Queued, Sending, Deferred, Unknown].map(count));
         if self.jobs == 0 {
             return;
         }
-        let batch = self.fixture.store.batch(&self.batch).await.expect("an answer").expect("a batch");
-        let told = [batch.queued, batch.sending, batch.deferred, batch.sent, batch.failed, batch.cancelled];
-        assert_eq!(told, [Queued, Sending, Deferred, Sent, Failed, Cancelled].map(count));
+        let batch = self.fixture.store.batch(&self.batch).await.expect("a reply").expect("a batch");
+        let counters = [batch.queued, batch.sending, batch.deferred, batch.sent, batch.failed, batch.cancelled];
+        assert_eq!(counters, [Queued, Sending, Deferred, Sent, Failed, Cancelled].map(count));
         assert_eq!(batch.total, self.jobs);
     }
 }
 
-/// As a worker keeps it: of what was sent, the header alone.
-fn stored(known: &Knowledge) -> String {
-    match known.said {
-        Some(Said::Finished(Outcome::Sent)) => {
+/// Returns the payload that a worker keeps: for a sent job only the header.
+fn stored(known: &KnownClaim) -> String {
+    match known.reported {
+        Some(KnownOutcome::Finished(Outcome::Sent)) => {
             format!("{}\n{{}}", known.claim.payload.lines().next().expect("a header"))
         }
         _ => known.claim.payload.to_string(),
@@ -215,38 +216,43 @@ fn stored(known: &Knowledge) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 60,
+        max_shrink_iters: 300,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn a_lost_moment_is_made_good(
+    fn a_resync_restores_lost_writes(
         before in prop::collection::vec(op(), 0..25),
         after in prop::collection::vec(op(), 0..25),
         order in Just(vec![0, 1, 2, 3]).prop_shuffle(),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let mut run = Run::new().await;
+            let mut run = ResyncRun::new().await;
             for op in &before {
                 run.apply(op).await;
             }
-            remember(&run.fixture);
+            save(&run.fixture);
             for op in &after {
                 run.apply(op).await;
             }
             let states = run.states().await;
-            forget(&run.fixture);
-            for who in order {
-                match who {
+            lose_writes(&run.fixture);
+            for step in order {
+                match step {
                     worker if worker < WORKERS => run.restate(worker, &"run-2".into()).await,
-                    _ => run.put_all_in_again().await,
+                    _ => run.enqueue_all_again().await,
                 }
             }
-            assert_eq!(run.states().await, states, "all is as it was");
+            assert_eq!(run.states().await, states, "all states are restored");
             run.check_counters(&states).await;
             run.check_marks(&states);
             let next = WorkerId::generate();
             let waiting = states.values().filter(|state| **state == JobState::Queued).count();
-            assert_eq!(run.fixture.claim(&next, 200).await.len(), waiting, "what waits is handed out, once");
+            assert_eq!(run.fixture.claim(&next, 200).await.len(), waiting, "queued jobs are claimed once");
         });
     }
 }

@@ -1,26 +1,26 @@
-//! A message as it goes over the wire: CRLF lines, leading dots doubled.
+//! Encoding of a message for DATA: CRLF lines and dot stuffing (RFC 5321 §4.5.2).
 
 use memchr::memchr2;
 
-/// Writes a message block by block; a bare CR or LF becomes CRLF, so that no server can see an end where there is none.
+/// Encodes a message block by block. A bare CR or LF becomes CRLF, which prevents SMTP smuggling.
 #[derive(Debug)]
-pub(crate) struct Body<'a> {
+pub(crate) struct BodyEncoder<'a> {
     rest: &'a [u8],
     at_line_start: bool,
 }
 
-/// The final dot on a line of its own.
+/// End of the message: a line with a single dot.
 pub(crate) const FINAL_DOT: &[u8] = b".\r\n";
 
 const LINE_END: &[u8] = b"\r\n";
 
-impl<'a> Body<'a> {
+impl<'a> BodyEncoder<'a> {
     pub(crate) fn new(message: &'a [u8]) -> Self {
         Self { rest: message, at_line_start: true }
     }
 
-    /// Appends lines until the buffer has about so many bytes; false once nothing is left.
-    /// The last line is ended even where the message does not end it.
+    /// Appends lines until the buffer has about this many bytes. Returns false once nothing is
+    /// left. The last line always gets a line end.
     pub(crate) fn fill(&mut self, out: &mut Vec<u8>, about: usize) -> bool {
         out.reserve(about.min(self.rest.len() + self.rest.len() / 64 + 64));
         while !self.rest.is_empty() && out.len() < about {
@@ -35,7 +35,8 @@ impl<'a> Body<'a> {
         !self.rest.is_empty()
     }
 
-    /// Takes the longest run, up to about this length, that can be copied as it is: usually the whole message.
+    /// Takes the longest run, up to about this length, that needs no change: usually the whole
+    /// message.
     fn clean_run(&mut self, about: usize) -> &'a [u8] {
         let message = self.rest;
         let mut end = 0;
@@ -61,7 +62,7 @@ impl<'a> Body<'a> {
         run
     }
 
-    /// Writes what stopped a run in its corrected form.
+    /// Writes the correct form of the byte that ended a run.
     fn correct(&mut self, out: &mut Vec<u8>) {
         match self.rest {
             [b'.', rest @ ..] if self.at_line_start => {
@@ -86,7 +87,7 @@ mod tests {
     use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
     fn written(message: &[u8], block: usize) -> Vec<u8> {
-        let mut body = Body::new(message);
+        let mut body = BodyEncoder::new(message);
         let mut wire = Vec::new();
         loop {
             let mut out = Vec::new();
@@ -98,7 +99,7 @@ mod tests {
         }
     }
 
-    /// What a server does with it.
+    /// Removes the dot stuffing, as a server does.
     fn unstuffed(wire: &[u8]) -> Vec<u8> {
         let text = String::from_utf8(wire.to_vec()).expect("text");
         let mut message = String::new();
@@ -108,7 +109,7 @@ mod tests {
         message.into_bytes()
     }
 
-    /// The message with every kind of line end made CRLF, and one at its end.
+    /// Replaces each kind of line end by CRLF and ends the last line.
     fn normal(message: &str) -> String {
         let mut normal = message.replace("\r\n", "\n").replace('\r', "\n");
         if !normal.is_empty() && !normal.ends_with('\n') {
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_on_the_wire() {
+    fn lines_are_terminated_and_dots_doubled() {
         for (message, expected) in [
             ("", ""),
             ("a\r\n", "a\r\n"),
@@ -158,18 +159,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_server_reads_what_was_meant(message in pieces(), block in 1usize..50) {
+        fn a_server_decodes_the_original_message(message in pieces(), block in 1usize..50) {
             let wire = written(message.as_bytes(), block);
             prop_assert_eq!(String::from_utf8(unstuffed(&wire)).expect("text"), normal(&message));
         }
 
         #[test]
-        fn no_message_can_end_itself(message in prop::collection::vec(any::<u8>(), 0..200), block in 1usize..50) {
+        fn no_message_contains_its_end(message in prop::collection::vec(any::<u8>(), 0..200), block in 1usize..50) {
             let mut wire = b"\r\n".to_vec();
             wire.extend(written(&message, block));
-            prop_assert!(!wire.windows(3).any(|window| window == b"\n.\r" || window == b"\r.\r" || window == b"\n.\n"));
+            let ends: [&[u8]; 3] = [b"\n.\r", b"\r.\r", b"\n.\n"];
+            prop_assert!(!wire.windows(3).any(|window| ends.contains(&window)));
             let bare = wire.windows(2).any(|pair| (pair[0] == b'\r') != (pair[1] == b'\n'));
-            prop_assert!(!bare, "a bare CR or LF left");
+            prop_assert!(!bare, "a bare CR or LF was written");
         }
     }
 }

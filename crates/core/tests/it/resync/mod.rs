@@ -1,6 +1,6 @@
-//! Redis forgets its last moments; what workers and whoever put mail in say again makes it whole.
+//! Redis loses its last writes; workers and producers restore them with a resync.
 
-mod chance;
+mod random;
 mod steps;
 
 use postroom_core::{OnUnknown, store::JobTerms};
@@ -8,13 +8,13 @@ use postroom_testkit::PrivateRedis;
 
 use crate::fixture::{Fixture, terms};
 
-/// All of a fixture as it is now, kept aside.
-fn remember(fixture: &Fixture) {
+/// Copies all keys of a fixture to another database.
+fn save(fixture: &Fixture) {
     copy(fixture, "0", "1");
 }
 
-/// Redis forgets what happened since.
-fn forget(fixture: &Fixture) {
+/// Restores the keys from the copy: Redis loses the writes since.
+fn lose_writes(fixture: &Fixture) {
     copy(fixture, "1", "0");
 }
 
@@ -24,8 +24,8 @@ fn copy(fixture: &Fixture, from: &str, to: &str) {
         for _, key in ipairs(redis.call('KEYS', pattern)) do redis.call('DEL', key) end
         redis.call('SELECT', ARGV[1])
         for _, key in ipairs(redis.call('KEYS', pattern)) do redis.call('COPY', key, key, 'DB', ARGV[2]) end";
-    let told = PrivateRedis::shared().ask(&["EVAL", script, "0", from, to, &fixture.prefix]);
-    assert!(!told.starts_with('-'), "{told}");
+    let reply = PrivateRedis::shared().ask(&["EVAL", script, "0", from, to, &fixture.prefix]);
+    assert!(!reply.starts_with('-'), "{reply}");
 }
 
 fn held_terms() -> JobTerms {
