@@ -1,5 +1,5 @@
-//! What keeps this worker from working: told once when it begins and once when it is over, and meanwhile wherever workers
-//! are shown.
+//! Conditions that keep this worker from working. Each is logged when it begins and when it ends,
+//! and shown with the worker meanwhile.
 
 use std::{
     collections::BTreeMap,
@@ -12,10 +12,11 @@ use postroom_core::{QueueName, store::Alert};
 use tokio::sync::Notify;
 use tracing::{error, info};
 
-/// Longer than the longest pause between two tries.
+/// Time without failures after which a webhook alert ends; longer than the longest pause between
+/// two calls.
 const WEBHOOK_SILENCE: Duration = Duration::from_secs(2 * 3600);
 
-/// What an alert is about: there is one for each.
+/// Subject of an alert: at most one alert exists for each.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum About {
     /// A transport that is down.
@@ -26,11 +27,11 @@ pub(crate) enum About {
     Refused(QueueName),
     /// A queue in which damaged records were found.
     Damage(QueueName),
-    /// The templates' folder.
+    /// The templates folder.
     Templates,
-    /// A template that mail waits for.
+    /// A missing template.
     Template(String),
-    /// A URL's server that does not hear of batches.
+    /// A webhook server whose calls fail.
     Webhook(String),
 }
 
@@ -52,7 +53,7 @@ impl fmt::Display for About {
 #[derive(Debug, Default)]
 pub(crate) struct Alerts {
     raised: Mutex<BTreeMap<About, Raised>>,
-    /// Rung when there is something new to tell of this worker.
+    /// Notified when the set of alerts changes.
     news: Arc<Notify>,
 }
 
@@ -65,18 +66,19 @@ struct Raised {
 }
 
 impl Alerts {
-    /// None yet.
+    /// Creates an empty set.
     pub(crate) fn new(news: Arc<Notify>) -> Self {
         Self { news, ..Self::default() }
     }
 
-    /// Something is wrong. It is logged when it is new; later texts about the same replace the first.
+    /// Raises an alert. It is logged when it is new; later texts on the same subject replace the
+    /// first.
     pub(crate) fn raise(&self, about: About, text: String) {
         let now = Instant::now();
         let mut raised = self.lock();
-        if let Some(known) = raised.get_mut(&about) {
-            known.renewed = now;
-            known.text = text;
+        if let Some(active) = raised.get_mut(&about) {
+            active.renewed = now;
+            active.text = text;
             return;
         }
         error!("{text}");
@@ -84,7 +86,7 @@ impl Alerts {
         self.news.notify_one();
     }
 
-    /// It is over, as `now` says.
+    /// Ends an alert; `now` describes the present state.
     pub(crate) fn clear(&self, about: &About, now: &str) {
         if let Some(raised) = self.lock().remove(about) {
             info!("{now}, after {:.1} s", raised.since.elapsed().as_secs_f64());
@@ -92,20 +94,21 @@ impl Alerts {
         }
     }
 
-    /// Templates that are there now, and what nobody has met for a while.
-    pub(crate) fn clear_settled(&self, silence: Duration, there: &[String]) {
-        let over = |(about, raised): (&About, &Raised)| {
-            let silent = raised.renewed.elapsed() > silence;
+    /// Ends alerts of templates that exist now, and alerts whose condition was not seen for
+    /// `silence`.
+    pub(crate) fn clear_ended(&self, silence: Duration, existing: &[String]) {
+        let ended = |(about, raised): (&About, &Raised)| {
+            let is_silent = raised.renewed.elapsed() > silence;
             let now = match about {
-                About::Template(name) if there.contains(name) => format!("template {name} is there"),
-                About::Template(name) if silent => format!("no mail waits for template {name} any more"),
-                About::Protocol(queue) if silent => format!("{queue} is served again"),
-                // It is tried once an hour at least, and maybe by another worker.
+                About::Template(name) if existing.contains(name) => format!("template {name} exists"),
+                About::Template(name) if is_silent => format!("no mail waits for template {name}"),
+                About::Protocol(queue) if is_silent => format!("{queue} is served again"),
+                // Called once an hour at least, maybe by another worker.
                 About::Webhook(origin) if raised.renewed.elapsed() > WEBHOOK_SILENCE => {
-                    format!("{origin} was not met again")
+                    format!("webhook calls to {origin} no longer fail")
                 }
-                About::Refused(queue) if silent => format!("Redis runs the scripts of {queue} again"),
-                About::Damage(queue) if silent => format!("no damage was found in {queue} for an hour"),
+                About::Refused(queue) if is_silent => format!("Redis runs the scripts of {queue} again"),
+                About::Damage(queue) if is_silent => format!("no damaged records were found in {queue} for an hour"),
                 About::Template(_)
                 | About::Protocol(_)
                 | About::Refused(_)
@@ -116,18 +119,18 @@ impl Alerts {
             };
             Some((about.clone(), now))
         };
-        let all: Vec<(About, String)> = self.lock().iter().filter_map(over).collect();
+        let all: Vec<(About, String)> = self.lock().iter().filter_map(ended).collect();
         all.iter().for_each(|(about, now)| self.clear(about, now));
     }
 
-    /// All that is wrong now.
-    pub(crate) fn told(&self) -> Vec<Alert> {
-        let told = |(about, raised): (&About, &Raised)| Alert {
+    /// Returns all alerts.
+    pub(crate) fn list(&self) -> Vec<Alert> {
+        let alert = |(about, raised): (&About, &Raised)| Alert {
             about: about.to_string(),
             text: raised.text.clone(),
             since_ms: raised.since_ms,
         };
-        self.lock().iter().map(told).collect()
+        self.lock().iter().map(alert).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<About, Raised>> {
@@ -135,7 +138,7 @@ impl Alerts {
     }
 }
 
-/// This machine's clock.
+/// Returns the time by this machine's clock.
 pub(crate) fn unix_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
@@ -146,33 +149,33 @@ mod tests {
     use super::*;
 
     fn texts(alerts: &Alerts) -> Vec<(String, String)> {
-        alerts.told().into_iter().map(|alert| (alert.about, alert.text)).collect()
+        alerts.list().into_iter().map(|alert| (alert.about, alert.text)).collect()
     }
 
     #[test]
-    fn one_for_each_thing_until_it_is_over() {
+    fn each_subject_has_one_alert_until_it_ends() {
         let alerts = Alerts::default();
         let (main, news) = (About::Transport("main".to_owned()), About::Template("news".to_owned()));
         alerts.raise(main.clone(), "main is down".to_owned());
         alerts.raise(news.clone(), "news is missing".to_owned());
         alerts.raise(main.clone(), "main is still down".to_owned());
-        let told = |about: &str, text: &str| (about.to_owned(), text.to_owned());
-        let both = [told("transport:main", "main is still down"), told("template:news", "news is missing")];
+        let alert = |about: &str, text: &str| (about.to_owned(), text.to_owned());
+        let both = [alert("transport:main", "main is still down"), alert("template:news", "news is missing")];
         assert_eq!(texts(&alerts), both);
-        alerts.clear_settled(Duration::from_secs(60), &["other".to_owned()]);
+        alerts.clear_ended(Duration::from_secs(60), &["other".to_owned()]);
         assert_eq!(texts(&alerts), both);
         alerts.clear(&main, "main is up");
-        alerts.clear_settled(Duration::from_secs(60), &["news".to_owned()]);
+        alerts.clear_ended(Duration::from_secs(60), &["news".to_owned()]);
         assert_eq!(texts(&alerts), []);
     }
 
     #[test]
-    fn what_nobody_meets_any_more_is_no_alert() {
+    fn an_alert_ends_when_its_condition_is_not_seen_again() {
         let alerts = Alerts::default();
         alerts.raise(About::Template("news".to_owned()), "missing".to_owned());
         alerts.raise(About::Protocol(QueueName::bulk()), "newer".to_owned());
         alerts.raise(About::Templates, "broken".to_owned());
-        alerts.clear_settled(Duration::ZERO, &[]);
+        alerts.clear_ended(Duration::ZERO, &[]);
         assert_eq!(texts(&alerts), [("templates".to_owned(), "broken".to_owned())]);
     }
 }

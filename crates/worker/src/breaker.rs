@@ -1,38 +1,40 @@
-//! When no mail is handed to a transport any more, and when it is tried again. Pure: time and chance are given.
+//! Circuit breaker of a transport. Pure: time and chance are parameters.
 //!
 //! ```text
-//! closed --account; two seconds of throttling; three failures in a row--> open --its pause is over--> one mail tries
-//!   ^                                                      ^                              |
-//!   |                                                      +------- it failed: longer ----+
-//!   +------------------------------------------------------------- the server answered ---+
+//! closed --login refused; throttled for 2 s; 3 failures in a row--> open --pause ends--> half-open: one probe
+//!   ^                                                                ^                        |
+//!   |                                                                +---- probe fails: longer pause
+//!   +------------------------------------------------------------------- server answers ------+
 //! ```
 
 use std::time::Duration;
 
-/// So many failures in a row are no hiccup any more.
-const MISSES: u32 = 3;
-/// A server that throttles for so long and takes nothing between wants no less, it wants nothing for now. What it wants less of is the
-/// pace's to find.
-const THROTTLED: Duration = Duration::from_secs(2);
+/// Number of consecutive failures that open the circuit.
+const MAX_FAILURES: u32 = 3;
+/// Time of throttling without a success that opens the circuit. Shorter throttling lowers the send
+/// rate instead.
+const THROTTLE_LIMIT: Duration = Duration::from_secs(2);
+/// First pause; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause of a server that can't be reached, and of one that wants less.
+/// Longest pause for a server that cannot be reached or refuses the login.
 const LONGEST_DOWN: Duration = Duration::from_secs(30);
+/// Longest pause for a server that throttles.
 const LONGEST_THROTTLED: Duration = Duration::from_secs(60);
 
-/// Lets mail through, or does not.
+/// Circuit breaker: admits mail or refuses it.
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
     state: State,
-    /// Failures in a row while it is closed.
-    misses: u32,
-    /// Since when all that is heard is that it wants less.
+    /// Consecutive failures while closed.
+    failures: u32,
+    /// Start of throttling without a success between.
     throttled_since: Option<Duration>,
-    /// How often it opened since it was closed.
+    /// Number of openings since the circuit was last closed.
     rounds: u32,
-    /// Raised when it opens: what was under way then tells nothing new.
+    /// Raised when the circuit opens: outcomes of mail admitted before say nothing new.
     epoch: u64,
     /// Raised at each failure.
-    missed: u64,
+    failures_total: u64,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -43,71 +45,71 @@ enum State {
         cause: Cause,
         until: Duration,
     },
-    /// One mail tries it.
+    /// One mail probes the server.
     Probed {
         cause: Cause,
     },
 }
 
-/// Why it is open.
+/// Reason for an open circuit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// The server wants less.
+    /// The server throttles.
     Throttled,
-    /// No connection to it holds.
+    /// No connection is established or lasts.
     Unreachable,
-    /// Our login or account is refused.
+    /// The server refuses the login or the account.
     Account,
 }
 
-/// What a mail's try tells about its transport.
+/// Outcome of an attempt, as the breaker sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lesson {
-    /// The server spoke about the mail, whatever it said.
+    /// The server replied to the mail, whatever the reply.
     Works,
-    /// It wants less.
+    /// The server throttled the mail.
     Throttled,
-    /// No session came about.
+    /// No session was established.
     Unreachable,
-    /// A session that stood has broken. Many may break at the same moment, as when a server is started anew, so all that
-    /// were under way together tell this once.
+    /// An established session broke. Many may break at the same moment, as when a server restarts,
+    /// so all that were under way together count once.
     Broke,
-    /// Our login or account is refused.
+    /// The server refuses the login or the account.
     Account,
-    /// Nothing: it never came to that.
+    /// Nothing was learned about the server.
     Nothing,
 }
 
-/// What a mail that was let through shows when it is back.
+/// Permit of an admitted mail, handed back with its outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pass {
     epoch: u64,
-    missed: u64,
+    failures_total: u64,
 }
 
-/// Whether mail would be let through.
+/// State of the circuit at a given time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// All of it.
+    /// All mail is admitted.
     Clear,
-    /// One, to try.
+    /// One mail is admitted as a probe.
     ForOne,
-    /// None before that; unknown while one tries.
+    /// No mail is admitted before this time; `None` while a probe is under way.
     Shut(Option<Duration>),
 }
 
 impl Breaker {
-    /// Lets one mail through, if any may go.
+    /// Admits one mail if the circuit allows it.
     pub(crate) fn admit(&mut self, now: Duration) -> Option<Pass> {
         match self.way(now) {
             Way::Clear => {}
             Way::ForOne => self.state = self.cause().map_or(State::Closed, |cause| State::Probed { cause }),
             Way::Shut(_) => return None,
         }
-        Some(Pass { epoch: self.epoch, missed: self.missed })
+        Some(Pass { epoch: self.epoch, failures_total: self.failures_total })
     }
 
-    /// Whether a mail would be let through now.
+    /// Returns the state at this time.
     pub(crate) fn way(&self, now: Duration) -> Way {
         match self.state {
             State::Closed => Way::Clear,
@@ -117,7 +119,7 @@ impl Breaker {
         }
     }
 
-    /// Why it is open; `None` when it is closed.
+    /// Returns the reason for an open circuit; `None` if it is closed.
     pub(crate) fn cause(&self) -> Option<Cause> {
         match self.state {
             State::Closed => None,
@@ -125,17 +127,17 @@ impl Breaker {
         }
     }
 
-    /// Takes in what a mail that was let through has met; `chance` is 0.0 to 1.0.
-    pub(crate) fn learn(&mut self, pass: Pass, lesson: Lesson, now: Duration, chance: f64) {
+    /// Records the outcome of an admitted mail; `chance` is 0.0 to 1.0.
+    pub(crate) fn record(&mut self, pass: Pass, lesson: Lesson, now: Duration, chance: f64) {
         if pass.epoch != self.epoch {
             return;
         }
         match lesson {
-            Lesson::Works => *self = Self { epoch: self.epoch, missed: self.missed, ..Self::default() },
+            Lesson::Works => *self = Self { epoch: self.epoch, failures_total: self.failures_total, ..Self::default() },
             Lesson::Throttled => self.throttle(now, chance),
             Lesson::Account => self.open(Cause::Account, now, chance),
-            Lesson::Unreachable => self.miss(now, chance),
-            Lesson::Broke if pass.missed == self.missed => self.miss(now, chance),
+            Lesson::Unreachable => self.fail(now, chance),
+            Lesson::Broke if pass.failures_total == self.failures_total => self.fail(now, chance),
             Lesson::Broke => {}
             Lesson::Nothing => {
                 if let State::Probed { cause } = self.state {
@@ -147,15 +149,15 @@ impl Breaker {
 
     fn throttle(&mut self, now: Duration, chance: f64) {
         let since = *self.throttled_since.get_or_insert(now);
-        if now - since >= THROTTLED || self.state != State::Closed {
+        if now - since >= THROTTLE_LIMIT || self.state != State::Closed {
             self.open(Cause::Throttled, now, chance);
         }
     }
 
-    fn miss(&mut self, now: Duration, chance: f64) {
-        self.missed += 1;
-        self.misses += 1;
-        if self.misses >= MISSES || self.state != State::Closed {
+    fn fail(&mut self, now: Duration, chance: f64) {
+        self.failures_total += 1;
+        self.failures += 1;
+        if self.failures >= MAX_FAILURES || self.state != State::Closed {
             self.open(Cause::Unreachable, now, chance);
         }
     }
@@ -169,7 +171,7 @@ impl Breaker {
         self.state = State::Open { cause, until: now + pause.mul_f64(0.75 + chance / 2.0) };
         self.rounds += 1;
         self.epoch += 1;
-        self.misses = 0;
+        self.failures = 0;
     }
 }
 
@@ -181,7 +183,7 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// Mails one after another: when each comes, what it meets; what the way is like right after it.
+    /// Name, mails in sequence with their times and outcomes, and the state right after the last.
     type Row = (&'static str, &'static [(u64, Lesson)], Way);
 
     const fn shut(ms: u64) -> Way {
@@ -189,110 +191,114 @@ mod tests {
     }
 
     #[test]
-    fn one_mail_after_another() {
+    fn outcomes_in_sequence_lead_to_the_expected_state() {
         let rows: &[Row] = &[
-            ("nothing yet", &[], Way::Clear),
-            ("mail goes", &[(0, Works), (1, Works)], Way::Clear),
-            ("a hiccup", &[(0, Unreachable), (1, Broke)], Way::Clear),
-            ("with a success between", &[(0, Broke), (1, Unreachable), (2, Works), (3, Broke), (4, Broke)], Way::Clear),
-            ("what tells nothing is no success", &[(0, Broke), (1, Broke), (2, Nothing), (3, Broke)], shut(1_003)),
-            ("three in a row", &[(0, Unreachable), (1, Unreachable), (2, Unreachable)], shut(1_002)),
-            ("the account, at once", &[(5, Account)], shut(1_005)),
-            ("throttled, the pace drops", &[(5, Throttled), (2_004, Throttled)], Way::Clear),
-            ("throttled for long", &[(5, Throttled), (500, Throttled), (2_005, Throttled)], shut(3_005)),
-            ("throttled now and then", &[(5, Throttled), (500, Works), (2_005, Throttled)], Way::Clear),
-            ("the way for one", &[(0, Account), (1_000, Nothing)], Way::ForOne),
-            ("a probe that works", &[(0, Account), (1_000, Works)], Way::Clear),
-            ("a probe that fails", &[(0, Account), (1_000, Account)], shut(3_000)),
-            ("and again", &[(0, Account), (1_000, Unreachable), (3_000, Broke)], shut(7_000)),
-            ("another reason", &[(0, Account), (1_000, Throttled)], shut(3_000)),
-            ("from the start after a success", &[(0, Account), (1_000, Works), (1_001, Account)], shut(2_001)),
+            ("no mail yet", &[], Way::Clear),
+            ("mail is sent", &[(0, Works), (1, Works)], Way::Clear),
+            ("two failures", &[(0, Unreachable), (1, Broke)], Way::Clear),
             (
-                "three again after a success",
+                "a success between failures",
+                &[(0, Broke), (1, Unreachable), (2, Works), (3, Broke), (4, Broke)],
+                Way::Clear,
+            ),
+            ("no outcome is no success", &[(0, Broke), (1, Broke), (2, Nothing), (3, Broke)], shut(1_003)),
+            ("three failures in a row", &[(0, Unreachable), (1, Unreachable), (2, Unreachable)], shut(1_002)),
+            ("a refused login opens at once", &[(5, Account)], shut(1_005)),
+            ("throttled for less than two seconds", &[(5, Throttled), (2_004, Throttled)], Way::Clear),
+            ("throttled for two seconds", &[(5, Throttled), (500, Throttled), (2_005, Throttled)], shut(3_005)),
+            ("a success between throttled mails", &[(5, Throttled), (500, Works), (2_005, Throttled)], Way::Clear),
+            ("half-open", &[(0, Account), (1_000, Nothing)], Way::ForOne),
+            ("a successful probe", &[(0, Account), (1_000, Works)], Way::Clear),
+            ("a failed probe", &[(0, Account), (1_000, Account)], shut(3_000)),
+            ("a second failed probe", &[(0, Account), (1_000, Unreachable), (3_000, Broke)], shut(7_000)),
+            ("a probe with another failure", &[(0, Account), (1_000, Throttled)], shut(3_000)),
+            ("the pause starts over after a success", &[(0, Account), (1_000, Works), (1_001, Account)], shut(2_001)),
+            (
+                "the failures start over after a success",
                 &[(0, Account), (1_000, Works), (1_001, Broke), (1_002, Broke)],
                 Way::Clear,
             ),
         ];
-        for (what, mails, way) in rows {
+        for (name, mails, expected) in rows {
             let mut breaker = Breaker::default();
             let mut last = 0;
             for (ms, lesson) in *mails {
-                let pass = breaker.admit(at(*ms)).unwrap_or_else(|| panic!("{what}: let through at {ms}"));
-                breaker.learn(pass, *lesson, at(*ms), 0.5);
+                let pass = breaker.admit(at(*ms)).unwrap_or_else(|| panic!("{name}: not admitted at {ms}"));
+                breaker.record(pass, *lesson, at(*ms), 0.5);
                 last = *ms;
             }
-            assert_eq!(breaker.way(at(last)), *way, "{what}");
-            assert_eq!(breaker.cause().is_none(), *way == Way::Clear, "{what}");
+            assert_eq!(breaker.way(at(last)), *expected, "{name}");
+            assert_eq!(breaker.cause().is_none(), *expected == Way::Clear, "{name}");
         }
     }
 
     #[test]
-    fn one_at_a_time_tries() {
+    fn a_half_open_circuit_admits_one_probe_at_a_time() {
         let mut breaker = Breaker::default();
         let pass = breaker.admit(at(0)).expect("closed");
-        breaker.learn(pass, Account, at(0), 0.5);
+        breaker.record(pass, Account, at(0), 0.5);
         assert_eq!(breaker.admit(at(999)), None, "open");
         let probe = breaker.admit(at(1_000)).expect("half open");
-        assert_eq!((breaker.admit(at(9_000)), breaker.way(at(9_000))), (None, Way::Shut(None)), "one tries already");
-        breaker.learn(probe, Nothing, at(9_000), 0.5);
-        assert!(breaker.admit(at(9_000)).is_some(), "the next one tries, with no pause lost");
+        assert_eq!((breaker.admit(at(9_000)), breaker.way(at(9_000))), (None, Way::Shut(None)), "a probe is under way");
+        breaker.record(probe, Nothing, at(9_000), 0.5);
+        assert!(breaker.admit(at(9_000)).is_some(), "the next probe is admitted without a pause");
     }
 
     #[test]
-    fn what_was_under_way_when_it_opened_tells_nothing_new() {
+    fn outcomes_of_mail_admitted_before_the_opening_are_ignored() {
         let mut breaker = Breaker::default();
         let passes: Vec<Pass> = (0..10).filter_map(|_| breaker.admit(at(0))).collect();
-        breaker.learn(passes[0], Account, at(10), 0.5);
+        breaker.record(passes[0], Account, at(10), 0.5);
         for pass in &passes[1..] {
-            breaker.learn(*pass, Account, at(20), 0.5);
+            breaker.record(*pass, Account, at(20), 0.5);
         }
         assert_eq!(breaker.way(at(20)), shut(1_010), "one opening, one pause");
-        breaker.learn(passes[1], Works, at(30), 0.5);
-        assert_eq!(breaker.way(at(30)), shut(1_010), "an old session says nothing of a new one");
+        breaker.record(passes[1], Works, at(30), 0.5);
+        assert_eq!(breaker.way(at(30)), shut(1_010), "an old session proves nothing");
         let probe = breaker.admit(at(2_000)).expect("half open");
-        breaker.learn(passes[2], Account, at(2_000), 0.5);
-        breaker.learn(probe, Works, at(2_001), 0.5);
-        breaker.learn(passes[3], Account, at(2_002), 0.5);
+        breaker.record(passes[2], Account, at(2_000), 0.5);
+        breaker.record(probe, Works, at(2_001), 0.5);
+        breaker.record(passes[3], Account, at(2_002), 0.5);
         assert_eq!(breaker.way(at(2_002)), Way::Clear);
     }
 
     #[test]
-    fn sessions_that_break_together_are_one_hiccup() {
+    fn sessions_that_break_together_count_once() {
         let mut breaker = Breaker::default();
-        for round in 1..=MISSES {
+        for round in 1..=MAX_FAILURES {
             assert_eq!(breaker.way(at(0)), Way::Clear, "round {round}");
             let passes: Vec<Pass> = (0..10).filter_map(|_| breaker.admit(at(0))).collect();
             for pass in passes {
-                breaker.learn(pass, Broke, at(0), 0.5);
+                breaker.record(pass, Broke, at(0), 0.5);
             }
         }
         assert_eq!(breaker.cause(), Some(Cause::Unreachable));
     }
 
-    /// An hour without a server costs few tries, and none of them comes sooner than a second after the one before.
+    /// An hour of outage costs few probes, and at least 750 ms lie between two.
     #[test]
-    fn an_hour_of_outage() {
+    fn an_hour_of_outage_costs_few_probes() {
         for (lesson, longest, most) in [(Unreachable, 30, 165), (Throttled, 60, 90)] {
             let mut breaker = Breaker::default();
             let (mut now, mut tries) = (Duration::ZERO, 0_u32);
             while now < Duration::from_secs(3_600) {
                 tries += 1;
-                let pass = breaker.admit(now).expect("its time has come");
+                let pass = breaker.admit(now).expect("half-open");
                 let chance = f64::from(tries % 11) / 10.0;
-                breaker.learn(pass, lesson, now, chance);
+                breaker.record(pass, lesson, now, chance);
                 match breaker.way(now) {
                     Way::Shut(Some(until)) => {
                         let pause = until - now;
                         assert!((at(750)..=Duration::from_secs(longest).mul_f64(1.25)).contains(&pause), "{pause:?}");
                         now = until;
                     }
-                    // It does not open at the first.
+                    // The first failures do not open the circuit.
                     _ => now += Duration::from_secs(1),
                 }
             }
             assert!((3_600 / longest / 2..most).contains(&u64::from(tries)), "{tries} tries");
-            let pass = breaker.admit(now).expect("its time has come");
-            breaker.learn(pass, Works, now, 0.0);
+            let pass = breaker.admit(now).expect("half-open");
+            breaker.record(pass, Works, now, 0.0);
             assert_eq!(breaker.way(now), Way::Clear);
         }
     }

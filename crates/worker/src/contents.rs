@@ -1,4 +1,4 @@
-//! Files and large bodies of mails, read once and kept for a while, and room for the mails that are made of them.
+//! Files and large bodies of mails, cached for a while, and the memory that large mails may take.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -6,27 +6,27 @@ use postroom_core::{Content, ContentHash, Error, Mail, QueueName, Result, Store}
 use postroom_mail::Message;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
-/// So much of them is kept at hand, but always the last one.
-const MOST_BYTES: usize = 32 << 20;
-/// And so many of them.
-const MOST: usize = 500;
-/// What large mails take at a time, in KiB, while they are made and sent.
-const ROOM: u32 = 64 << 10;
-/// A smaller mail needs no room, and is made in no time.
-pub(crate) const SMALL: usize = 256 << 10;
+/// Maximum size of the cache in bytes; the latest content is always kept.
+const MAX_BYTES: usize = 32 << 20;
+/// Maximum number of cached contents.
+const MAX_CONTENTS: usize = 500;
+/// Memory for large mails that are made and sent at the same time, in KiB.
+const LARGE_MAIL_KIB: u32 = 64 << 10;
+/// Size from which a mail needs a share of that memory. A smaller mail is made quickly.
+pub(crate) const LARGE_FROM: usize = 256 << 10;
 
-/// Those that were used last.
+/// Cache of the contents used last.
 #[derive(Debug)]
 pub(crate) struct Contents {
-    /// The latest last.
+    /// Ordered by use, the latest last.
     latest: Mutex<Vec<(ContentHash, Place)>>,
     room: Arc<Semaphore>,
 }
 
-/// Where a content comes, so that ten mails that need it read it once.
+/// A cached content; ten mails that need it read it once.
 type Place = Arc<OnceCell<Content>>;
 
-/// Why there is none.
+/// Reason for a missing content.
 enum Missing {
     Gone,
     Unread(Error),
@@ -34,12 +34,13 @@ enum Missing {
 
 impl Default for Contents {
     fn default() -> Self {
-        Self { latest: Mutex::default(), room: Arc::new(Semaphore::new(ROOM as usize)) }
+        Self { latest: Mutex::default(), room: Arc::new(Semaphore::new(LARGE_MAIL_KIB as usize)) }
     }
 }
 
 impl Contents {
-    /// Puts into a mail what is kept apart from it; what is gone, if something is.
+    /// Reads the contents that are stored apart from a mail into it. Returns the name of the first
+    /// one that is gone.
     pub(crate) async fn fill(&self, store: &Store, queue: &QueueName, mail: &mut Mail) -> Result<Option<String>> {
         mail.fill(|hash| self.of(store, queue, hash)).await
     }
@@ -52,14 +53,14 @@ impl Contents {
         match found {
             Ok(content) => Ok(Some(content)),
             Err(Missing::Gone) => Ok(None),
-            Err(Missing::Unread(problem)) => Err(problem),
+            Err(Missing::Unread(error)) => Err(error),
         }
     }
 
     fn place_of(&self, hash: ContentHash) -> Place {
         let mut latest = self.lock();
-        let known = latest.iter().position(|(known, _)| *known == hash).map(|at| latest.remove(at).1);
-        let place = known.unwrap_or_default();
+        let cached = latest.iter().position(|(cached, _)| *cached == hash).map(|at| latest.remove(at).1);
+        let place = cached.unwrap_or_default();
         latest.push((hash, Arc::clone(&place)));
         place
     }
@@ -68,32 +69,32 @@ impl Contents {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until there is room for a mail with such content. However many mails are sent at a time, a
-    /// worker takes no more memory than it has room.
+    /// Waits for memory for a mail with this much content. The memory of a worker is limited,
+    /// however many mails it sends at a time.
     pub(crate) async fn room_for(&self, mail: &Mail) -> Option<OwnedSemaphorePermit> {
         self.room(mail.content_bytes()).await
     }
 
-    /// The same for a message that was made of few bytes and has many.
+    /// Like [`Self::room_for`], for a large message made of little content.
     pub(crate) async fn room_of(&self, message: &Message) -> Option<OwnedSemaphorePermit> {
         let mut room = self.room(message.bytes.len()).await;
-        made(&mut room);
+        release_copies(&mut room);
         room
     }
 
     async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        if bytes < SMALL {
+        if bytes < LARGE_FROM {
             return None;
         }
-        // While it is made there are about three copies of it, and base64 takes a third more.
-        let wanted = u32::try_from(bytes / 1024 * 4).unwrap_or(ROOM).min(ROOM);
+        // Making a message holds about three copies of it, and base64 adds a third.
+        let kib = u32::try_from(bytes / 1024 * 4).unwrap_or(LARGE_MAIL_KIB).min(LARGE_MAIL_KIB);
         // The semaphore is never closed.
-        Arc::clone(&self.room).acquire_many_owned(wanted).await.ok()
+        Arc::clone(&self.room).acquire_many_owned(kib).await.ok()
     }
 }
 
-/// The message is made: its copies are gone, and what it takes now is a third of it.
-pub(crate) fn made(room: &mut Option<OwnedSemaphorePermit>) {
+/// Releases two thirds of the memory: the message is made and its copies are gone.
+pub(crate) fn release_copies(room: &mut Option<OwnedSemaphorePermit>) {
     if let Some(room) = room {
         drop(room.split(room.num_permits() / 3 * 2));
     }
@@ -102,7 +103,7 @@ pub(crate) fn made(room: &mut Option<OwnedSemaphorePermit>) {
 fn forget_the_oldest(latest: &mut Vec<(ContentHash, Place)>) {
     let size = |place: &Place| place.get().map_or(0, Content::size);
     let mut bytes: usize = latest.iter().map(|(_, place)| size(place)).sum();
-    while (bytes > MOST_BYTES || latest.len() > MOST) && latest.len() > 1 {
+    while (bytes > MAX_BYTES || latest.len() > MAX_CONTENTS) && latest.len() > 1 {
         bytes -= size(&latest.remove(0).1);
     }
 }
@@ -111,23 +112,23 @@ fn forget_the_oldest(latest: &mut Vec<(ContentHash, Place)>) {
 mod tests {
     use super::*;
 
-    fn known(bytes: Vec<u8>) -> (ContentHash, Place) {
+    fn cached(bytes: Vec<u8>) -> (ContentHash, Place) {
         let content = Content::from(bytes);
         (content.hash(), Arc::new(OnceCell::new_with(Some(content))))
     }
 
     #[test]
-    fn the_oldest_go_when_it_is_too_much() {
-        let mut latest: Vec<_> = (0..4).map(|byte| known(vec![byte; MOST_BYTES / 3])).collect();
+    fn the_oldest_contents_are_dropped_beyond_the_limits() {
+        let mut latest: Vec<_> = (0..4).map(|byte| cached(vec![byte; MAX_BYTES / 3])).collect();
         let last = latest[3].0;
         forget_the_oldest(&mut latest);
         assert_eq!((latest.len(), latest[2].0), (3, last));
-        let huge = known(vec![0; MOST_BYTES + 1]);
+        let huge = cached(vec![0; MAX_BYTES + 1]);
         latest.push(huge.clone());
         forget_the_oldest(&mut latest);
         assert_eq!(latest, [huge]);
-        latest.extend((0..MOST + 5).map(|n| known(n.to_be_bytes().to_vec())));
+        latest.extend((0..MAX_CONTENTS + 5).map(|n| cached(n.to_be_bytes().to_vec())));
         forget_the_oldest(&mut latest);
-        assert_eq!(latest.len(), MOST);
+        assert_eq!(latest.len(), MAX_CONTENTS);
     }
 }

@@ -1,4 +1,4 @@
-//! Where a queue's mail leaves and is settled.
+//! A queue's outlets and its settler.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,21 +9,21 @@ use crate::{
     settler::Settler,
 };
 
-/// A queue's ways out, in their order, and its settler.
+/// The outlets of a queue, in order of preference, and its settler.
 #[derive(Debug)]
 pub(crate) struct Counter {
     outlets: Vec<Arc<Outlet>>,
     pub(crate) settler: Settler,
 }
 
-/// Whether there is any use in claiming from a queue.
+/// Whether mail of a queue can leave now.
 #[derive(Debug)]
 pub(crate) enum Room {
-    /// As much as there are slots for, by this way.
+    /// As many mails as there are slots, by this outlet.
     Enough(Arc<Outlet>),
-    /// One mail, to try a transport that was down.
+    /// One mail, to probe a transport that was down.
     ForOne(Admission),
-    /// Nothing before that long; unknown while a mail tries.
+    /// None before this time has passed; `None` while a probe is under way.
     None(Option<Duration>),
 }
 
@@ -32,31 +32,32 @@ impl Counter {
         Self { outlets, settler }
     }
 
-    /// The first way out that is open to a mail and was not `tried` by it.
+    /// Admits a mail to the first open outlet that is not in `tried`.
     pub(crate) fn admit(&self, tried: &[String]) -> Option<Admission> {
         let untried = |outlet: &&Arc<Outlet>| tried.iter().all(|name| name != outlet.transport.name());
-        self.ways().filter(untried).find_map(Outlet::admit)
+        self.usable().filter(untried).find_map(Outlet::admit)
     }
 
-    /// Whether mail of this queue can leave now. What could not would only be claimed to be put back.
+    /// Returns whether mail of this queue can leave now. Mail that cannot leave would only be
+    /// claimed to be put back.
     pub(crate) fn room(&self) -> Room {
-        if let Some(outlet) = self.ways().find(|outlet| outlet.way() == Way::Clear) {
+        if let Some(outlet) = self.usable().find(|outlet| outlet.way() == Way::Clear) {
             return Room::Enough(Arc::clone(outlet));
         }
-        if let Some(admission) = self.ways().find_map(Outlet::reserve) {
+        if let Some(admission) = self.usable().find_map(Outlet::reserve) {
             return Room::ForOne(admission);
         }
         let waited_for = self.outlets.iter().find(|outlet| outlet.is_waited_for());
-        let soonest = self.ways().chain(waited_for).filter_map(|outlet| match outlet.way() {
+        let soonest = self.usable().chain(waited_for).filter_map(|outlet| match outlet.way() {
             Way::Shut(until) => until,
-            // It has opened this moment.
+            // Opened since the check above.
             Way::Clear | Way::ForOne => Some(Duration::ZERO),
         });
         Room::None(soonest.min().map(|until| until.saturating_sub(lease_clock::now()).max(Duration::from_millis(1))))
     }
 
-    /// The ways out in their order, up to one that mail waits for.
-    fn ways(&self) -> impl Iterator<Item = &Arc<Outlet>> {
+    /// Returns the outlets in order, up to one that mail waits for.
+    fn usable(&self) -> impl Iterator<Item = &Arc<Outlet>> {
         self.outlets.iter().take_while(|outlet| !outlet.is_waited_for())
     }
 }

@@ -1,4 +1,4 @@
-//! What a worker does beside sending, each at its interval.
+//! Background duties of a worker, each with its interval.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -14,38 +14,37 @@ use tracing::{info, warn};
 
 use crate::{alerts::About, notices, office::Office, outlet::Outlet, restating};
 
-/// A duty: what it is called, how often it is due, one round of it.
+/// Starts all duties and returns the task that reports on this worker. It is ended before the worker
+/// deregisters.
 ///
-/// | duty | every | does |
+/// | duty | interval | does |
 /// | --- | --- | --- |
-/// | restate | at each new run of Redis | says what this worker knows, before it claims again |
-/// | renew | a fifth of the shortest lease under way, at most 3 s | says that this worker still works on its jobs |
-/// | sweep | a fifth of a lease with leases out, at most 3 s; 4 s without | promotes, rescues, expires; tells of batches that are done (or begins to) |
-/// | prune | 60 s | frees what nobody needs any more |
-/// | tell | 5 s, and when there is news | tells of this worker |
-/// | limits | 1 s with mail under way, else 5 s | learns of limits that were set, and of servers that want less |
-/// | seats | 2 s | says which connections this worker has |
-/// | templates | 2 s | takes in changed templates |
-/// | connections | 10 s | closes idle connections |
-///
-/// Returns the one that tells, to be ended before the worker takes its leave.
+/// | resync | each new run of Redis | restates the jobs of this worker before it claims again |
+/// | renew | 1/5 of the shortest lease held, at most 3 s | renews the leases of the jobs under way |
+/// | sweep | 1/5 of a lease, at most 3 s; 4 s without leases | promotes, rescues, expires; sends notices |
+/// | prune | 60 s | deletes records past their retention |
+/// | report | 5 s, and at each change | reports the state of this worker |
+/// | limits | 1 s with mail under way, else 5 s | reads limits set at run time and learned from servers |
+/// | connections | 2 s, and at each change | renews the connection permits of this worker |
+/// | templates | 2 s | reloads changed templates |
+/// | idle connections | 10 s | closes idle connections |
 pub(crate) fn start(office: &Arc<Office>, info: ProcessInfo, shutdown: &Shutdown) -> JoinHandle<()> {
-    tokio::spawn(restating::keep_introduced(Arc::clone(office)));
+    tokio::spawn(restating::keep_synced(Arc::clone(office)));
     tokio::spawn(renew(Arc::clone(office)));
     for queue in office.queues() {
         tokio::spawn(sweep(Arc::clone(office), queue.clone(), shutdown.child()));
         tokio::spawn(prune(Arc::clone(office), queue, shutdown.child()));
     }
     tokio::spawn(templates(Arc::clone(office), shutdown.child()));
-    tokio::spawn(connections(Arc::clone(office), shutdown.child()));
+    tokio::spawn(idle_connections(Arc::clone(office), shutdown.child()));
     for outlet in office.outlets() {
-        tokio::spawn(seats(Arc::clone(office), Arc::clone(outlet)));
+        tokio::spawn(connection_permits(Arc::clone(office), Arc::clone(outlet)));
     }
     tokio::spawn(limits(Arc::clone(office), shutdown.child()));
-    tokio::spawn(tell(Arc::clone(office), info, shutdown.child()))
+    tokio::spawn(report(Arc::clone(office), info, shutdown.child()))
 }
 
-/// Goes on while this worker drains: what is under way is still its.
+/// Renews leases. Continues while the worker drains, because jobs are still under way.
 async fn renew(office: Arc<Office>) {
     loop {
         let Some(lease) = office.in_flight.shortest_lease() else {
@@ -54,14 +53,14 @@ async fn renew(office: Arc<Office>) {
         };
         tokio::select! {
             () = tokio::time::sleep((lease / 5).min(Duration::from_secs(3))) => {}
-            // Sooner than that, then.
+            // The interval is shorter now.
             () = office.in_flight.shorter_lease() => continue,
         }
         for queue in office.queues() {
             for jobs in office.in_flight.of_queue(&queue).chunks(200) {
                 let lost = office.outage.watch(office.jobs.renew(&queue, &office.id, jobs).await);
                 for id in lost.unwrap_or_default() {
-                    warn!(job = %id, "the lease on {id} is lost");
+                    warn!(job = %id, "lost the lease of {id}; another worker may send it");
                 }
             }
         }
@@ -69,18 +68,18 @@ async fn renew(office: Arc<Office>) {
 }
 
 async fn sweep(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
-    // Workers started together do not all sweep together.
+    // Random, so that workers started together sweep at different times.
     let mut pause = Duration::from_millis(fastrand::u64(200..2_000));
-    while rest(pause, &shutdown).await {
+    while pause_for(pause, &shutdown).await {
         if let Ok(swept) = office.outage.watch(office.jobs.sweep(&queue, &office.id).await) {
             pause = sweep_again_after(&swept);
-            // Redis has just answered: what it was told long ago, it knows.
+            // Redis has just answered, so it has not lost settlements past the retention.
             office.counter(&queue).settler.memory().forget(Instant::now());
             if swept.ready {
                 office.bells.ready.notify_one();
             }
             if swept.notices > 0 {
-                let _ = office.outage.watch(notices::hand_over(&office, &queue).await);
+                let _ = office.outage.watch(notices::dispatch(&office, &queue).await);
             }
             if swept.rescued + swept.in_doubt > 0 {
                 warn!(
@@ -96,24 +95,25 @@ async fn sweep(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
     }
 }
 
-/// Alerts about jobs that nobody here can read, and about damaged records.
+/// Raises alerts for jobs of a newer protocol and for damaged records.
 fn raise_damage(office: &Office, queue: &QueueName, swept: &Swept) {
     let (newer, job) = &swept.newer;
     if *newer > 0 {
         let text = format!(
-            "{queue}: jobs that a newer version of postroom wrote wait for a worker that can read them: {newer}, such as \
-             {job}; upgrade a worker, or cancel them"
+            "{queue}: {newer} jobs of a newer postroom version wait for a worker that can read them, such as {job}; \
+             upgrade a worker or cancel them"
         );
         office.alerts.raise(About::Protocol(queue.clone()), text);
     }
     let (damaged, latest) = &swept.damaged;
     if *damaged > 0 {
-        let text = format!("{queue}: damaged records found in the last hour: {damaged}; the latest: {latest}");
+        let text = format!("{queue}: {damaged} damaged records were found in the last hour; the latest: {latest}");
         office.alerts.raise(About::Damage(queue.clone()), text);
     }
 }
 
-/// With leases out, often enough that the pauses between sweeps are not taken for a stall of Redis.
+/// Returns the pause before the next sweep. With leases out, sweeps must be frequent: a longer
+/// pause between them counts as a stall of Redis.
 fn sweep_again_after(swept: &Swept) -> Duration {
     match swept.leases {
         0 => Duration::from_secs(4),
@@ -123,17 +123,18 @@ fn sweep_again_after(swept: &Swept) -> Duration {
 
 async fn prune(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
     let mut pause = Duration::from_secs(fastrand::u64(5..60));
-    while rest(pause, &shutdown).await {
+    while pause_for(pause, &shutdown).await {
         let more = office.outage.watch(office.store.prune(&queue).await).unwrap_or(false);
         pause = if more { Duration::from_millis(100) } else { Duration::from_secs(60) };
     }
 }
 
-/// Goes on while this worker drains, so that it is shown as stopping and not as dead.
-async fn tell(office: Arc<Office>, info: ProcessInfo, shutdown: Shutdown) {
+/// Reports the state of this worker. Continues while it drains, so that it is shown as stopping and
+/// not as dead.
+async fn report(office: Arc<Office>, info: ProcessInfo, shutdown: Shutdown) {
     loop {
         let state = if shutdown.is_requested() { "stopping" } else { "running" };
-        let _ = office.outage.watch(office.store.say_alive(&told(&office, &info, state)).await);
+        let _ = office.outage.watch(office.store.say_alive(&current(&office, &info, state)).await);
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(5)) => {}
             () = office.bells.news.notified() => {}
@@ -141,21 +142,21 @@ async fn tell(office: Arc<Office>, info: ProcessInfo, shutdown: Shutdown) {
     }
 }
 
-/// What there is to tell about this worker now.
-fn told(office: &Office, info: &ProcessInfo, state: &str) -> ProcessInfo {
+/// Returns the present report.
+fn current(office: &Office, info: &ProcessInfo, state: &str) -> ProcessInfo {
     ProcessInfo {
         state: state.to_owned(),
-        sending: office.in_flight.told(),
+        sending: office.in_flight.busy_jobs(),
         sent: office.sent.load(Ordering::Relaxed),
         failed: office.failed.load(Ordering::Relaxed),
-        alerts: office.alerts.told(),
+        alerts: office.alerts.list(),
         transports: office.outlets().iter().map(|outlet| outlet.report()).collect(),
         ..info.clone()
     }
 }
 
-/// What never changes of it.
-pub(crate) fn introduction(office: &Office) -> ProcessInfo {
+/// Returns the constant part of the report.
+pub(crate) fn registration(office: &Office) -> ProcessInfo {
     ProcessInfo {
         queues: office.queues(),
         concurrency: usize::try_from(office.settings.concurrency.max).unwrap_or(usize::MAX),
@@ -168,14 +169,15 @@ async fn limits(office: Arc<Office>, shutdown: Shutdown) {
         let transports = office.outlets().iter().map(|outlet| outlet.limit.clone());
         let _ = office.outage.watch(office.limits.refresh(&office.store, transports).await);
         let pause = if office.in_flight.len() > 0 { 1 } else { 5 };
-        if !rest(Duration::from_secs(pause), &shutdown).await {
+        if !pause_for(Duration::from_secs(pause), &shutdown).await {
             return;
         }
     }
 }
 
-/// Goes on while this worker drains: what stands is still its.
-async fn seats(office: Arc<Office>, outlet: Arc<Outlet>) {
+/// Renews connection permits. Continues while the worker drains, because connections are still
+/// open.
+async fn connection_permits(office: Arc<Office>, outlet: Arc<Outlet>) {
     let Some(changes) = outlet.transport.connections_change() else { return };
     let mut due = tokio::time::interval(Duration::from_secs(2));
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -188,21 +190,21 @@ async fn seats(office: Arc<Office>, outlet: Arc<Outlet>) {
 }
 
 async fn templates(office: Arc<Office>, shutdown: Shutdown) {
-    while rest(Duration::from_secs(2), &shutdown).await {
+    while pause_for(Duration::from_secs(2), &shutdown).await {
         let office = Arc::clone(&office);
-        // It reads files.
+        // Blocking: reads files.
         let _ = tokio::task::spawn_blocking(move || office.reload_templates()).await;
     }
 }
 
-async fn connections(office: Arc<Office>, shutdown: Shutdown) {
-    while rest(Duration::from_secs(10), &shutdown).await {
+async fn idle_connections(office: Arc<Office>, shutdown: Shutdown) {
+    while pause_for(Duration::from_secs(10), &shutdown).await {
         office.outlets().iter().for_each(|outlet| outlet.transport.retire_old());
     }
 }
 
-/// Whether to go on after the pause.
-async fn rest(pause: Duration, shutdown: &Shutdown) -> bool {
+/// Pauses. Returns whether to continue; false after a stop request.
+async fn pause_for(pause: Duration, shutdown: &Shutdown) -> bool {
     tokio::select! {
         () = shutdown.requested() => false,
         () = tokio::time::sleep(pause) => true,

@@ -1,4 +1,5 @@
-//! How many mails at once: between a minimum and a maximum, by what waits and by how the servers do. Pure: one step a second.
+//! Adaptive concurrency: the number of mails sent at once, between a minimum and a maximum, from
+//! what waits and how the servers respond. Pure: one step a second.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,21 +7,22 @@ use postroom_core::{Shutdown, settings::Concurrency};
 
 use crate::{office::Office, pulse::Beat, slots::Slots};
 
-/// A server that takes so many times as long as at its best has too much to do.
+/// A server is overloaded if it takes this many times its best response time.
 const SLOW: f64 = 3.0;
-/// What is known of its best fades, so that a server that became slower for good is not blamed for ever.
-const FADING: f64 = 1.01;
-/// Steps without a try after one that brought nothing, and after a server wanted less.
-const REST: u32 = 10;
-/// So many steps with room to spare, and it is one less.
-const IDLE: u32 = 10;
+/// Factor by which the best response time rises each step, so that a permanently slower server is
+/// not taken for overloaded.
+const BEST_DECAY: f64 = 1.01;
+/// Steps without an increase after one that brought nothing, and after throttling.
+const REST_STEPS: u32 = 10;
+/// Idle steps after which the number shrinks by one.
+const IDLE_STEPS: u32 = 10;
 
-/// The number, and what it follows from.
+/// The number of concurrent mails and the state behind it.
 #[derive(Debug)]
 pub(crate) struct Following {
     bounds: Concurrency,
     now: u32,
-    /// A greater number is tried: what was before it.
+    /// The state before an increase under evaluation.
     trial: Option<Trial>,
     best_ms: Option<f64>,
     rest: u32,
@@ -38,61 +40,61 @@ impl Following {
         Self { bounds, now: bounds.min, trial: None, best_ms: None, rest: 0, idle: 0 }
     }
 
-    /// How many now.
+    /// Returns the current number.
     pub(crate) fn number(&self) -> u32 {
         self.now
     }
 
-    /// One step, with what was seen since the last.
-    pub(crate) fn step(&mut self, seen: &Beat) {
-        let is_slow = self.is_slow(seen.mean_ms);
+    /// Makes one step from the sample of the last second.
+    pub(crate) fn step(&mut self, sample: &Beat) {
+        let is_slow = self.is_slow(sample.mean_ms);
         self.rest = self.rest.saturating_sub(1);
-        if seen.wants_less || (is_slow && seen.was_full) {
+        if sample.is_throttled || (is_slow && sample.was_full) {
             self.shrink();
-        } else if !seen.was_full {
+        } else if !sample.was_full {
             self.relax();
         } else {
             self.idle = 0;
-            self.judge_trial(seen.tries);
-            self.grow(seen.tries);
+            self.judge_trial(sample.attempts);
+            self.grow(sample.attempts);
         }
     }
 
     fn is_slow(&mut self, mean_ms: Option<f64>) -> bool {
         let Some(mean) = mean_ms.map(|mean| mean.max(1.0)) else { return false };
-        let best = self.best_ms.map_or(mean, |best| mean.min(best * FADING));
+        let best = self.best_ms.map_or(mean, |best| mean.min(best * BEST_DECAY));
         self.best_ms = Some(best);
         mean > best * SLOW
     }
 
-    /// A quarter less.
+    /// Shrinks by a quarter.
     fn shrink(&mut self) {
         self.now = (self.now - self.now.div_ceil(4)).max(self.bounds.min);
         self.trial = None;
-        self.rest = REST;
+        self.rest = REST_STEPS;
     }
 
-    /// With room to spare it becomes less, slowly.
+    /// Shrinks slowly while not all slots are in use.
     fn relax(&mut self) {
         self.trial = None;
         self.idle += 1;
-        if self.idle >= IDLE {
+        if self.idle >= IDLE_STEPS {
             self.now = (self.now - 1).max(self.bounds.min);
         }
     }
 
-    /// A greater number that did not bring a quarter of what it might have is taken back.
+    /// Reverts an increase that brought less than a quarter of the expected throughput.
     fn judge_trial(&mut self, tries: u64) {
         let Some(before) = self.trial.take() else { return };
         let brought = tries.saturating_sub(before.tries) * u64::from(before.number);
         let promised = before.tries * u64::from(self.now - before.number);
         if brought * 4 < promised {
             self.now = before.number;
-            self.rest = REST;
+            self.rest = REST_STEPS;
         }
     }
 
-    /// A quarter more.
+    /// Grows by a quarter.
     fn grow(&mut self, tries: u64) {
         if self.rest == 0 && self.now < self.bounds.max {
             self.trial = Some(Trial { number: self.now, tries });
@@ -101,7 +103,7 @@ impl Following {
     }
 }
 
-/// Opens as many slots as are to be used now.
+/// Opens slots as the adaptive concurrency decides, until shutdown.
 pub(crate) async fn follow(office: Arc<Office>, slots: Arc<Slots>, shutdown: Shutdown) {
     let mut following = Following::new(office.settings.concurrency);
     loop {
@@ -117,11 +119,12 @@ pub(crate) async fn follow(office: Arc<Office>, slots: Arc<Slots>, shutdown: Shu
 mod tests {
     use super::*;
 
-    fn beat(tries: u64, mean_ms: f64) -> Beat {
-        Beat { tries, mean_ms: Some(mean_ms), wants_less: false, was_full: true }
+    fn beat(attempts: u64, mean_ms: f64) -> Beat {
+        Beat { attempts, mean_ms: Some(mean_ms), is_throttled: false, was_full: true }
     }
 
-    /// A server that takes `ms` for each of up to `width` mails at once; more at once only wait for each other.
+    /// Runs seconds against a server that takes `ms` for each of up to `width` mails at once. Mails
+    /// beyond the width wait for each other.
     fn seconds(following: &mut Following, number: u32, ms: f64, width: u32) {
         for _ in 0..number {
             let at_once = f64::from(following.number());
@@ -131,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn it_grows_while_that_brings_more() {
+    fn the_number_grows_while_throughput_grows() {
         let mut following = Following::new(Concurrency { min: 3, max: 10 });
         assert_eq!(following.number(), 3);
         seconds(&mut following, 20, 50.0, 100);
@@ -139,14 +142,14 @@ mod tests {
     }
 
     #[test]
-    fn it_stays_where_more_brings_nothing() {
+    fn the_number_stays_where_more_brings_nothing() {
         let mut following = Following::new(Concurrency { min: 3, max: 100 });
         seconds(&mut following, 300, 50.0, 12);
         assert!((10..=18).contains(&following.number()), "{}", following.number());
     }
 
     #[test]
-    fn it_falls_when_a_server_wants_less_or_gets_slow_or_nothing_waits() {
+    fn the_number_falls_when_a_server_throttles_or_slows_down_or_nothing_waits() {
         let full = || {
             let mut following = Following::new(Concurrency { min: 3, max: 16 });
             seconds(&mut following, 30, 50.0, 100);
@@ -154,7 +157,7 @@ mod tests {
             following
         };
         let mut following = full();
-        following.step(&Beat { wants_less: true, ..beat(100, 50.0) });
+        following.step(&Beat { is_throttled: true, ..beat(100, 50.0) });
         assert_eq!(following.number(), 12);
         let mut following = full();
         following.step(&beat(100, 500.0));
@@ -170,7 +173,7 @@ mod tests {
     fn a_fixed_number_stays() {
         let mut following = Following::new(Concurrency { min: 4, max: 4 });
         seconds(&mut following, 20, 50.0, 100);
-        following.step(&Beat { wants_less: true, ..beat(1, 9_999.0) });
+        following.step(&Beat { is_throttled: true, ..beat(1, 9_999.0) });
         assert_eq!(following.number(), 4);
     }
 }

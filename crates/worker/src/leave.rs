@@ -1,5 +1,5 @@
-//! What a claim needs before it: seats on the way out, and leave under the limits on that way, on the queue, and on the domains and
-//! templates of its mail.
+//! What a claim may use: connection permits of the outlet, and grants of the limits on that outlet,
+//! on the queue, and on the domains and templates of its mail.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,26 +16,27 @@ use crate::{
     slots::SlotRoom,
 };
 
-/// What was given to one claim.
+/// Permits and grants of one claim.
 #[derive(Debug)]
 pub(crate) struct Leave {
-    /// How many jobs may be claimed.
+    /// Maximum number of jobs to claim.
     pub(crate) want: usize,
     outlet: Arc<Outlet>,
     seats: Vec<Seat>,
-    /// Whether seats were asked for: those that turn out to be too many go back at once, since others may wait for them.
-    asked: bool,
-    way: Option<Used>,
+    /// Whether connection permits are requested for this claim. Spare ones are released at once,
+    /// since other workers may wait for them.
+    requests_connections: bool,
+    outlet_grant: Option<Used>,
     lines: Vec<(String, Given)>,
 }
 
-/// The answer to a request for leave.
+/// Result of a request for an allowance.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Given(Leave),
-    /// Nothing waits, or not for that long.
+    /// Nothing waits; a job is due after this time, if one is known.
     Nothing(Option<Duration>),
-    /// The way out has none to give.
+    /// A limit or the connections allow nothing before this time.
     Wait(Duration),
 }
 
@@ -45,40 +46,41 @@ struct Used {
     mails: usize,
 }
 
-/// What a line was given.
+/// Grant for the mail of one line.
 #[derive(Debug)]
 enum Given {
     Leave(Used),
     Wait(Duration),
 }
 
-/// A quota of a queue is looked at again at least so often.
-const LONGEST: Duration = Duration::from_secs(30);
+/// Longest time until a quota of a queue is checked again.
+const RECHECK_QUEUE_QUOTA: Duration = Duration::from_secs(30);
 
-/// How urgent a queue's mail is among all that share a limit: as its most urgent one, but bulk mail comes last.
+/// Returns the priority class of a queue's mail among all that share a limit: its most urgent
+/// priority, but bulk mail comes last.
 fn class_of(queue: &QueueName, priority: u8) -> u8 {
     const BULK: u8 = 7;
     if *queue == QueueName::bulk() { priority.max(BULK) } else { priority }
 }
 
 impl Leave {
-    /// Asks for leave to send mails of a queue by that way, as many as there is room for. Only when there is something to send:
-    /// what nobody uses is lost to others.
-    pub(crate) async fn ask(
+    /// Requests an allowance for mail of a queue by this outlet, for as many mails as there are
+    /// free slots. Requests grants only if mail waits: an unused grant is lost to others.
+    pub(crate) async fn request(
         office: &Office,
         queue: &QueueName,
         outlet: &Arc<Outlet>,
         room: SlotRoom,
     ) -> Result<Answer> {
-        let mut leave = Self::seated(outlet, room.any);
-        // With one seat that is free it is seen first whether there is more to send.
-        leave.asked = leave.want == 0 && outlet.may_have_more();
-        if leave.want == 0 && !leave.asked {
+        let mut leave = Self::with_permits(outlet, room.any);
+        // While a permit is free, first finds out whether there is more to send.
+        leave.requests_connections = leave.want == 0 && outlet.may_have_more();
+        if leave.want == 0 && !leave.requests_connections {
             outlet.miss_seats();
             return Ok(Answer::Wait(outlet.ask_again_in()));
         }
         let limits = office.limits_on(queue, outlet);
-        if limits.is_empty() && office.limits.on_mail().is_empty() && !leave.asked {
+        if limits.is_empty() && office.limits.on_mail().is_empty() && !leave.requests_connections {
             return Ok(Answer::Given(leave));
         }
         let (free, lines) = match office.jobs.peek(queue).await? {
@@ -90,26 +92,33 @@ impl Leave {
         if want == 0 {
             return Ok(Answer::Nothing(None));
         }
-        let most = if leave.asked { want } else { want.min(leave.want) };
+        let limit = if leave.requests_connections { want } else { want.min(leave.want) };
         for line in lines {
-            leave.add_line(office, queue, line, most).await?;
+            leave.add_line(office, queue, line, limit).await?;
         }
-        leave.want = if free.is_some() { most } else { leave.of_lines().min(most) };
+        leave.want = if free.is_some() { limit } else { leave.line_mails().min(limit) };
         if leave.want == 0 {
-            // So that it is told to leave these lines alone.
+            // The claim tells Redis to leave these lines alone.
             return Ok(Answer::Given(leave));
         }
-        leave.under(office, queue, &limits, class_of(queue, most_urgent)).await
+        leave.within(office, queue, &limits, class_of(queue, most_urgent)).await
     }
 
-    /// For a claim that takes nothing new.
+    /// Returns an allowance for a claim that takes nothing new.
     pub(crate) fn none(outlet: &Arc<Outlet>) -> Self {
-        Self::seated(outlet, 0)
+        Self::with_permits(outlet, 0)
     }
 
-    fn seated(outlet: &Arc<Outlet>, want: usize) -> Self {
+    fn with_permits(outlet: &Arc<Outlet>, want: usize) -> Self {
         let seats = outlet.seats(want);
-        Self { want: seats.len(), outlet: Arc::clone(outlet), seats, asked: false, way: None, lines: Vec::new() }
+        Self {
+            want: seats.len(),
+            outlet: Arc::clone(outlet),
+            seats,
+            requests_connections: false,
+            outlet_grant: None,
+            lines: Vec::new(),
+        }
     }
 
     async fn add_line(&mut self, office: &Office, queue: &QueueName, line: LimitedLine, want: usize) -> Result<()> {
@@ -122,8 +131,8 @@ impl Leave {
         Ok(())
     }
 
-    /// Leave under what all of the queue and of the way are under, and the seats.
-    async fn under(
+    /// Requests grants of the limits on queue and outlet, and then connection permits.
+    async fn within(
         mut self,
         office: &Office,
         queue: &QueueName,
@@ -133,42 +142,46 @@ impl Leave {
         match office.limits.take(&office.store, limits, class, self.want).await? {
             Taken::Leave(permit) => {
                 self.want = permit.number;
-                self.way = Some(Used { permit, mails: 0 });
+                self.outlet_grant = Some(Used { permit, mails: 0 });
             }
-            Taken::Wait(wait) => return self.without(office, wait).await,
+            Taken::Wait(wait) => return self.refused(office, wait).await,
             Taken::Shut(limit, wait, why) => {
-                office.shut(&limit, wait, &why);
-                // Where another way is open, it is looked at again at once.
-                let again = if limit == LimitName::Queue(queue.clone()) { wait.min(LONGEST) } else { Duration::ZERO };
-                return self.without(office, again).await;
+                office.hold(&limit, wait, &why);
+                // If another outlet is open, it is tried at once.
+                let again = if limit == LimitName::Queue(queue.clone()) {
+                    wait.min(RECHECK_QUEUE_QUOTA)
+                } else {
+                    Duration::ZERO
+                };
+                return self.refused(office, again).await;
             }
         }
-        if self.asked {
-            let answer = self.outlet.ask_for_seats(office, self.want).await;
+        if self.requests_connections {
+            let reply = self.outlet.ask_for_seats(office, self.want).await;
             self.seats = self.outlet.seats(self.want);
             if self.seats.is_empty() {
                 self.outlet.miss_seats();
                 let again = self.outlet.ask_again_in();
-                answer?;
-                return self.without(office, again).await;
+                reply?;
+                return self.refused(office, again).await;
             }
         }
-        self.outlet.let_go();
+        self.outlet.end_hold();
         self.want = self.want.min(self.seats.len());
         Ok(Answer::Given(self))
     }
 
-    async fn without(self, office: &Office, wait: Duration) -> Result<Answer> {
+    async fn refused(self, office: &Office, wait: Duration) -> Result<Answer> {
         self.give_back(&office.store).await?;
         Ok(Answer::Wait(wait))
     }
 
-    fn of_lines(&self) -> usize {
+    fn line_mails(&self) -> usize {
         self.lines.iter().map(|(_, given)| given.mails()).sum()
     }
 
-    /// What the claim is to be told.
-    pub(crate) fn turns(&self) -> Vec<LineTurn> {
+    /// Returns the grants of the lines, as the claim passes them to Redis.
+    pub(crate) fn line_grants(&self) -> Vec<LineTurn> {
         let turn = |(line, given): &(String, Given)| {
             let again_in = if let Given::Wait(wait) = given { *wait } else { Duration::ZERO };
             LineTurn { line: line.clone(), mails: given.mails(), again_in }
@@ -176,24 +189,25 @@ impl Leave {
         self.lines.iter().map(turn).collect()
     }
 
-    /// The seat of a job that was claimed with it, and when it may go.
-    pub(crate) fn take_up(&mut self, job: &Claimed) -> (Option<Seat>, Option<Turn>) {
+    /// Returns the connection permit and the reservation of one claimed job.
+    pub(crate) fn use_one(&mut self, job: &Claimed) -> (Option<Seat>, Option<Turn>) {
         let line = self.lines.iter_mut().find(|(name, _)| Some(name) == job.line.as_ref());
-        let own = line.and_then(|(_, given)| if let Given::Leave(used) = given { Some(used.take_up()) } else { None });
-        let of_way = self.way.as_mut().map(Used::take_up);
-        let turn = match (own, of_way) {
-            (Some(own), Some(of_way)) => Some(own.and(of_way)),
-            (own, of_way) => own.or(of_way),
+        let of_line =
+            line.and_then(|(_, given)| if let Given::Leave(used) = given { Some(used.use_one()) } else { None });
+        let of_outlet = self.outlet_grant.as_mut().map(Used::use_one);
+        let turn = match (of_line, of_outlet) {
+            (Some(of_line), Some(of_outlet)) => Some(of_line.and(of_outlet)),
+            (of_line, of_outlet) => of_line.or(of_outlet),
         };
         (self.seats.pop(), turn)
     }
 
-    /// What was not taken up goes back; `left` tells whether there is more mail than it was given for.
+    /// Returns what was not used; `left` states whether more mail waits.
     pub(crate) async fn settle(mut self, office: &Office, left: bool) -> Result<()> {
         if left && self.seats.is_empty() {
             self.outlet.miss_seats();
         }
-        let is_spare = self.asked && !self.seats.is_empty();
+        let is_spare = self.requests_connections && !self.seats.is_empty();
         self.seats.clear();
         if is_spare {
             self.outlet.keep_seats(office).await?;
@@ -206,7 +220,7 @@ impl Leave {
             Given::Leave(used) => Some(used),
             Given::Wait(_) => None,
         });
-        for used in self.way.into_iter().chain(of_lines) {
+        for used in self.outlet_grant.into_iter().chain(of_lines) {
             used.permit.give_back(store, used.mails).await?;
         }
         Ok(())
@@ -223,7 +237,7 @@ impl Given {
 }
 
 impl Used {
-    fn take_up(&mut self) -> Turn {
+    fn use_one(&mut self) -> Turn {
         self.mails += 1;
         self.permit.turn(self.mails - 1)
     }

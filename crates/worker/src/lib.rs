@@ -1,10 +1,11 @@
-//! The worker: claims mail, renders it, delivers it and settles what became of it.
+//! The worker claims mail, renders it, sends it and settles its job.
 //!
-//! One loop ([`claimer`](crate)) takes as many jobs as there are free slots. Each runs as a task of its own through the
-//! steps of a delivery: render, compose, begin, send, judge, settle. Begin, finish and defer go through one settler for
-//! each queue, which puts what has gathered into one script call.
+//! The claimer takes as many jobs as there are free slots. Each job runs as a task of its own
+//! through the steps of a delivery: render, compose, begin, send, judge, settle. Begin, finish and
+//! defer go through one settler per queue, which sends what has gathered in one script call.
 //!
-//! Mail leaves by outlets: a transport and its breaker. Where none of a queue's is open, nothing is claimed from it.
+//! Mail leaves by an outlet: a transport and its circuit breaker. While all outlets of a queue are
+//! closed, nothing is claimed from it.
 
 mod alerts;
 mod args;

@@ -1,4 +1,4 @@
-//! When mails are made ready: rendering and composing, the longest that a worker computes in one piece.
+//! Share of the CPU that rendering and composing may take, the longest computations of a worker.
 
 use std::sync::{
     Arc,
@@ -12,56 +12,55 @@ use tokio::{
     task::yield_now,
 };
 
-/// So many are made before all else has its turn.
+/// Number of mails made before other tasks run.
 const IN_A_ROW: usize = 4;
 
-/// A claim brings many mails at once. Made in one go, they would hold up those that have a connection already, and server,
-/// Redis and worker would wait for each other by turns.
+/// Limits rendering. A claim brings many mails at once. Made in one go, they would delay mails that
+/// already have a connection, and server, Redis and worker would wait for each other.
 #[derive(Debug)]
 pub(crate) struct Making {
-    /// As many at the same time as there are threads.
-    turns: Semaphore,
+    /// One permit per runtime thread.
+    permits: Semaphore,
     made: AtomicUsize,
-    /// One at a time of those that take long, since each may take much memory.
+    /// One permit for messages that take long, since each may take much memory.
     long: Arc<Semaphore>,
 }
 
-/// The leave to make one that takes long; while it is held, no other is made.
+/// Permit to make a message that takes long; while it is held, no other is made.
 pub(crate) type Leave = Arc<Option<OwnedSemaphorePermit>>;
 
 impl Making {
-    /// For the runtime that this is called on.
+    /// Creates the limiter for the current runtime.
     pub(crate) fn new() -> Self {
-        let turns = Semaphore::new(Handle::current().metrics().num_workers());
-        Self { turns, made: AtomicUsize::new(0), long: Arc::new(Semaphore::new(1)) }
+        let permits = Semaphore::new(Handle::current().metrics().num_workers());
+        Self { permits, made: AtomicUsize::new(0), long: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Makes one when its turn has come; an urgent one at once.
+    /// Runs `make` under a permit; for an urgent mail at once.
     pub(crate) async fn make<T>(&self, urgent: bool, make: impl FnOnce() -> T) -> T {
         if urgent {
             return make();
         }
-        // Never closed.
-        let _turn = self.turns.acquire().await;
+        // The semaphore is never closed.
+        let _permit = self.permits.acquire().await;
         if self.made.fetch_add(1, Relaxed).is_multiple_of(IN_A_ROW) {
             yield_now().await;
         }
         make()
     }
-}
 
-impl Making {
-    /// Makes one that may take long on a thread of its own, when its turn has come. The turn ends when neither the caller nor the
-    /// thread has its leave any more: what was given up is still computed for a moment.
+    /// Runs a long `make` under a permit, on a thread for blocking work. The permit is released
+    /// when both the caller and the thread have dropped it: an abandoned computation still runs for
+    /// a moment.
     pub(crate) async fn make_long<T: Send + 'static>(&self, make: impl FnOnce() -> T + Send + 'static) -> (T, Leave) {
-        // Never closed.
-        let leave = Arc::new(Arc::clone(&self.long).acquire_owned().await.ok());
-        let own = Arc::clone(&leave);
+        // The semaphore is never closed.
+        let permit = Arc::new(Arc::clone(&self.long).acquire_owned().await.ok());
+        let own = Arc::clone(&permit);
         let made = apart(move || {
             let _own = own;
             make()
         });
-        (made.await, leave)
+        (made.await, permit)
     }
 }
 
@@ -71,7 +70,8 @@ mod tests {
 
     use super::*;
 
-    /// What was done, in its order: mails made, urgent ones, and steps of a task that is under way beside them.
+    /// Returns the order of events: mails made (`m`), urgent mails (`u`) and steps of a concurrent
+    /// task (`.`).
     async fn done(mails: usize) -> String {
         let (making, done) = (Arc::new(Making::new()), Arc::new(Mutex::new(String::new())));
         let note = |what: char| {
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_under_way_goes_on_between_and_urgent_mail_goes_first() {
+    async fn other_tasks_run_between_mails_and_urgent_mail_comes_first() {
         let done = done(40).await;
         assert_eq!(done.matches('m').count(), 40, "{done}");
         assert!(!done.contains(&"m".repeat(2 * IN_A_ROW)), "{done}");

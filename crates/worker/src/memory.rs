@@ -1,4 +1,4 @@
-//! What was said of jobs a moment ago, kept for a Redis that may forget its last moments.
+//! Replay log: recent settlements, kept for a Redis server that may lose its last moments.
 
 use std::{
     collections::VecDeque,
@@ -11,44 +11,44 @@ use postroom_core::{
     store::{Finish, Outcome, Settled},
 };
 
-/// For how long it is remembered what Redis has heard, while it answers: what it heard right before it went away must be there
-/// when it is back. Its append-only file is at most two seconds behind, a replica seldom
-/// more than a few.
-const REMEMBERED: Duration = Duration::from_secs(10);
+/// Time for which acknowledged settlements are kept while Redis answers. What Redis acknowledged
+/// right before an outage must be there after it. An append-only file is at most two seconds
+/// behind, a replica seldom more than a few.
+const RETENTION: Duration = Duration::from_secs(10);
 
-/// So much is remembered at most of what Redis has heard: at a thousand mails a second, ten seconds.
-const MOST_HEARD: usize = 10_000;
+/// Maximum number of acknowledged settlements: ten seconds at a thousand mails a second.
+const MAX_ACKNOWLEDGED: usize = 10_000;
 
-/// And no more bytes of jobs' content.
-const MOST_BYTES: usize = 16 << 20;
+/// Maximum size of the job payloads in them, in bytes.
+const MAX_BYTES: usize = 16 << 20;
 
-/// What became of a claimed job.
+/// How a claimed job is settled.
 #[derive(Debug)]
 pub(crate) enum Said {
-    /// It was settled so.
+    /// Finished with this outcome.
     Finish(Outcome, Finish),
-    /// It is to be tried again after that long; and what the try left.
+    /// Deferred for this time, with the result of the attempt.
     Defer(Duration, Box<Settled>),
 }
 
-/// One thing said.
+/// One settlement of a job.
 #[derive(Debug)]
 pub(crate) struct Statement {
     pub(crate) id: JobId,
     pub(crate) fence: u64,
-    pub(crate) said: Said,
-    /// The stored form of the job; of what was sent, the header alone.
+    pub(crate) kind: Said,
+    /// Stored form of the job; for a sent mail, the header only.
     pub(crate) payload: Box<str>,
 }
 
-/// What was said, the oldest first.
+/// Settlements, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    unheard: Mutex<Vec<Arc<Statement>>>,
-    heard: Mutex<Heard>,
+    pending: Mutex<Vec<Arc<Statement>>>,
+    acknowledged: Mutex<Heard>,
 }
 
-/// What Redis has heard, and when.
+/// Settlements that Redis has acknowledged, with the time.
 #[derive(Debug, Default)]
 struct Heard {
     statements: VecDeque<(Instant, Arc<Statement>)>,
@@ -62,11 +62,11 @@ impl Heard {
     }
 
     fn is_too_much(&self) -> bool {
-        self.statements.len() > MOST_HEARD || (self.bytes > MOST_BYTES && self.statements.len() > 1)
+        self.statements.len() > MAX_ACKNOWLEDGED || (self.bytes > MAX_BYTES && self.statements.len() > 1)
     }
 
     fn is_old(&self, now: Instant) -> bool {
-        self.statements.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) > REMEMBERED)
+        self.statements.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) > RETENTION)
     }
 
     fn pop(&mut self) {
@@ -77,61 +77,63 @@ impl Heard {
 }
 
 impl Statement {
-    /// `payload` is what is known of the job's stored form.
-    pub(crate) fn new(id: JobId, fence: u64, said: Said, payload: Option<&str>) -> Self {
+    /// Creates a settlement; `payload` is the stored form of the job, if known.
+    pub(crate) fn new(id: JobId, fence: u64, kind: Said, payload: Option<&str>) -> Self {
         let payload = payload.unwrap_or_default();
-        let kept = match (&said, payload.split_once('\n')) {
-            // Nobody needs the content of what was sent: without it, it can only be told.
+        let stored = match (&kind, payload.split_once('\n')) {
+            // A sent mail needs no content. Without it, the job can only be reported.
             (Said::Finish(Outcome::Sent, _), Some((header, _))) => format!("{header}\n{{}}"),
             _ => payload.to_owned(),
         };
-        Self { id, fence, said, payload: kept.into() }
+        Self { id, fence, kind, payload: stored.into() }
     }
 }
 
 impl Memory {
-    /// This is about to be said.
+    /// Records settlements that are about to be sent.
     pub(crate) fn note(&self, statements: &[Arc<Statement>]) {
-        lock(&self.unheard).extend_from_slice(statements);
+        lock(&self.pending).extend_from_slice(statements);
     }
 
-    /// Redis has heard it.
-    pub(crate) fn heard(&self, statements: &[Arc<Statement>]) {
+    /// Marks settlements as acknowledged by Redis.
+    pub(crate) fn acknowledge(&self, statements: &[Arc<Statement>]) {
         let now = Instant::now();
-        // First, so that none is missed by who asks for all meanwhile.
-        statements.iter().for_each(|statement| lock(&self.heard).push(now, statement));
-        lock(&self.unheard).retain(|known| !statements.iter().any(|heard| Arc::ptr_eq(known, heard)));
+        // Pushed before the removal below, so that a concurrent `all` misses none.
+        statements.iter().for_each(|statement| lock(&self.acknowledged).push(now, statement));
+        lock(&self.pending).retain(|known| !statements.iter().any(|done| Arc::ptr_eq(known, done)));
         self.forget(now);
     }
 
-    /// All that Redis has not heard, or may have forgotten.
+    /// Returns all settlements that Redis has not acknowledged or may have lost.
     pub(crate) fn all(&self) -> Vec<Arc<Statement>> {
-        let unheard = lock(&self.unheard).clone();
-        let mut all: Vec<_> = lock(&self.heard).statements.iter().map(|(_, statement)| Arc::clone(statement)).collect();
-        all.extend(unheard);
+        let pending = lock(&self.pending).clone();
+        let mut all: Vec<_> =
+            lock(&self.acknowledged).statements.iter().map(|(_, statement)| Arc::clone(statement)).collect();
+        all.extend(pending);
         all
     }
 
-    /// All of it was said again to another run of the server, which may forget it as well.
-    pub(crate) fn said_again(&self) {
+    /// Restarts the retention: all settlements were sent to another run of the server, which may
+    /// lose them as well.
+    pub(crate) fn replayed(&self) {
         let now = Instant::now();
-        lock(&self.heard).statements.iter_mut().for_each(|(at, _)| *at = now);
+        lock(&self.acknowledged).statements.iter_mut().for_each(|(at, _)| *at = now);
     }
 
-    /// Lets go what is old. To be called when Redis has just answered.
+    /// Drops settlements past the retention. To be called when Redis has just answered.
     pub(crate) fn forget(&self, now: Instant) {
-        let mut heard = lock(&self.heard);
-        while heard.is_too_much() || heard.is_old(now) {
-            heard.pop();
+        let mut acknowledged = lock(&self.acknowledged);
+        while acknowledged.is_too_much() || acknowledged.is_old(now) {
+            acknowledged.pop();
         }
-        if heard.statements.is_empty() {
-            heard.statements.shrink_to_fit();
+        if acknowledged.statements.is_empty() {
+            acknowledged.statements.shrink_to_fit();
         }
     }
 }
 
-fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
-    what.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -151,30 +153,31 @@ mod tests {
         statement(Said::Finish(outcome, finish))
     }
 
-    fn statement(said: Said) -> Arc<Statement> {
-        Arc::new(Statement::new(id(), 1, said, Some("1 header\n{\"to\":[]}")))
+    fn statement(kind: Said) -> Arc<Statement> {
+        Arc::new(Statement::new(id(), 1, kind, Some("1 header\n{\"to\":[]}")))
     }
 
     #[test]
-    fn what_was_heard_is_remembered_for_a_while_and_what_was_not_without_limit() {
+    fn acknowledged_settlements_expire_and_pending_ones_do_not() {
         let memory = Memory::default();
-        let (heard, unheard) = (deferred(), deferred());
-        memory.note(&[Arc::clone(&heard), Arc::clone(&unheard)]);
-        memory.heard(&[Arc::clone(&heard)]);
+        let (acknowledged, pending) = (deferred(), deferred());
+        memory.note(&[Arc::clone(&acknowledged), Arc::clone(&pending)]);
+        memory.acknowledge(&[Arc::clone(&acknowledged)]);
         assert_eq!(memory.all().len(), 2);
-        memory.forget(Instant::now() + REMEMBERED + Duration::from_secs(1));
+        memory.forget(Instant::now() + RETENTION + Duration::from_secs(1));
         let left = memory.all();
-        assert!(left.len() == 1 && Arc::ptr_eq(&left[0], &unheard));
+        assert!(left.len() == 1 && Arc::ptr_eq(&left[0], &pending));
     }
 
     #[test]
-    fn what_was_said_again_is_as_fresh_as_new() {
+    fn a_replay_restarts_the_retention() {
         let memory = Memory::default();
-        let heard = deferred();
-        memory.heard(&[Arc::clone(&heard)]);
-        let later = Instant::now() + REMEMBERED + Duration::from_secs(1);
-        lock(&memory.heard).statements[0].0 = Instant::now().checked_sub(REMEMBERED).expect("the machine is up");
-        memory.said_again();
+        let acknowledged = deferred();
+        memory.acknowledge(&[Arc::clone(&acknowledged)]);
+        let later = Instant::now() + RETENTION + Duration::from_secs(1);
+        lock(&memory.acknowledged).statements[0].0 =
+            Instant::now().checked_sub(RETENTION).expect("uptime exceeds the retention");
+        memory.replayed();
         memory.forget(Instant::now());
         assert_eq!(memory.all().len(), 1);
         memory.forget(later);
@@ -182,15 +185,15 @@ mod tests {
     }
 
     #[test]
-    fn there_is_an_end_to_what_is_remembered() {
+    fn the_number_of_acknowledged_settlements_is_limited() {
         let memory = Memory::default();
-        let many = vec![deferred(); MOST_HEARD + 5];
-        memory.heard(&many);
-        assert_eq!(memory.all().len(), MOST_HEARD);
+        let many = vec![deferred(); MAX_ACKNOWLEDGED + 5];
+        memory.acknowledge(&many);
+        assert_eq!(memory.all().len(), MAX_ACKNOWLEDGED);
     }
 
     #[test]
-    fn of_what_was_sent_only_the_header_is_kept() {
+    fn a_sent_mail_keeps_its_header_only() {
         assert_eq!(&*finished(Outcome::Sent).payload, "1 header\n{}");
         assert_eq!(&*finished(Outcome::Unknown).payload, "1 header\n{\"to\":[]}");
     }

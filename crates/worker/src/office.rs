@@ -1,4 +1,4 @@
-//! What every delivery of this worker shares.
+//! The state that all tasks of one worker share.
 
 use std::{
     collections::HashMap,
@@ -33,12 +33,13 @@ use crate::{
     webhooks::Webhooks,
 };
 
-/// The worker's means and memory.
+/// Shared state of the worker.
 #[derive(Debug)]
 pub(crate) struct Office {
-    /// For all that does not touch a job's state.
+    /// Store handle for calls that do not change the state of a job.
     pub(crate) store: Store,
-    /// For what does: closed to every new run of the server until that knows what this worker knows.
+    /// Store handle for calls that change the state of a job. Refuses all calls to a new run of the
+    /// server until that run is resynchronised.
     pub(crate) jobs: Store,
     pub(crate) settings: Settings,
     pub(crate) id: WorkerId,
@@ -49,24 +50,29 @@ pub(crate) struct Office {
     pub(crate) making: Making,
     pub(crate) webhooks: Webhooks,
     pub(crate) outage: Outage,
-    /// `ready` is also rung when a sweep finds jobs: the ring in Redis may have been lost.
+    /// `ready` is also notified when a sweep finds jobs: the wake token in Redis may have been
+    /// lost.
     pub(crate) bells: Bells,
     pub(crate) alerts: Arc<Alerts>,
     pub(crate) limits: Limits,
     pub(crate) pulse: Pulse,
     pub(crate) sent: AtomicU64,
     pub(crate) failed: AtomicU64,
-    /// Since when this worker knows that it lacks a template.
+    /// Templates that this worker lacks, with the time of the first mail that needed them.
     missing: Mutex<HashMap<String, Instant>>,
     outlets: Vec<Arc<Outlet>>,
     counters: HashMap<QueueName, Counter>,
 }
 
-/// What is met again at least every 20 s, and was not for that long, is over.
-const SILENCE: Duration = Duration::from_secs(45);
+/// An alert is cleared when its condition was not seen for this long (it is rechecked every 20 s).
+const ALERT_SILENCE: Duration = Duration::from_secs(45);
 
 impl Office {
-    /// Opens for the queues of the settings.
+    /// Builds the state for the queues of the settings.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a transport, the webhook CA file or the templates cannot be read.
     pub(crate) fn open(store: Store, settings: Settings, outage: Outage) -> anyhow::Result<Self> {
         let id = WorkerId::generate();
         let bells = Bells::default();
@@ -88,7 +94,7 @@ impl Office {
         }
         let limits = Limits::new(&settings);
         let webhooks = postroom_mail::Webhooks::from_settings(&settings.notify)
-            .map_err(|problem| InvalidInput::new(variables::NOTIFY_WEBHOOK_CA_FILE.name, problem))?;
+            .map_err(|error| InvalidInput::new(variables::NOTIFY_WEBHOOK_CA_FILE.name, error))?;
         let templates = Templates::load(&settings.templates_dir).context("reading the templates")?;
         Ok(Self {
             store,
@@ -114,36 +120,37 @@ impl Office {
         })
     }
 
-    /// The counter of a queue that this worker serves.
+    /// Returns the route of a queue that this worker serves.
     pub(crate) fn counter(&self, queue: &QueueName) -> &Counter {
         &self.counters[queue]
     }
 
-    /// The queues that this worker serves.
+    /// Returns the queues that this worker serves.
     pub(crate) fn queues(&self) -> Vec<QueueName> {
         self.settings.serve.iter().map(|(queue, _)| queue.clone()).collect()
     }
 
-    /// Every transport in use, once.
+    /// Returns each outlet in use once.
     pub(crate) fn outlets(&self) -> &[Arc<Outlet>] {
         &self.outlets
     }
 
-    /// The limits in force on a queue's mail that leaves by this transport.
+    /// Returns the limits in force for mail of this queue through this outlet.
     pub(crate) fn limits_on(&self, queue: &QueueName, outlet: &Outlet) -> Vec<(LimitName, Measure)> {
         self.limits.among(&[LimitName::Queue(queue.clone()), outlet.limit.clone()])
     }
 
-    /// A limit gives no leave for longer.
-    pub(crate) fn shut(&self, limit: &LimitName, wait: Duration, why: &str) {
-        let told = self.limits.told(limit, why);
+    /// Records that a limit grants nothing for `wait`. A limit of a transport puts its outlet on
+    /// hold.
+    pub(crate) fn hold(&self, limit: &LimitName, wait: Duration, why: &str) {
+        let reason = self.limits.describe(limit, why);
         match self.outlets.iter().find(|outlet| outlet.limit == *limit) {
-            Some(outlet) => outlet.shut_for(wait, &told, self.limits.over(limit)),
-            None => debug!("{limit} waits for {} s: {told}", wait.as_secs()),
+            Some(outlet) => outlet.hold_for(wait, &reason, self.limits.over(limit)),
+            None => debug!("limit {limit} grants nothing for {} s: {reason}", wait.as_secs()),
         }
     }
 
-    /// One more was sent, or has failed.
+    /// Counts a job that was sent or has failed.
     pub(crate) fn tally(&self, outcome: Outcome) {
         match outcome {
             Outcome::Sent => drop(self.sent.fetch_add(1, Ordering::Relaxed)),
@@ -152,32 +159,34 @@ impl Office {
         }
     }
 
-    /// For how long this worker has lacked a template, from the first mail that asked for it.
+    /// Returns how long this worker has lacked a template, counted from the first mail that needed
+    /// it.
     pub(crate) fn lacks_template(&self, name: &str) -> Duration {
         let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
         missing.entry(name.to_owned()).or_insert_with(Instant::now).elapsed()
     }
 
-    /// Takes in templates that have changed on disk.
+    /// Reloads the templates if they have changed on disk, and clears alerts that no longer apply.
     pub(crate) fn reload_templates(&self) {
         match self.templates.reload_if_changed() {
             Ok(true) => {
                 self.missing.lock().unwrap_or_else(PoisonError::into_inner).clear();
-                self.alerts.clear(&About::Templates, "the changed templates can be used");
-                info!("templates have changed and are loaded anew");
+                self.alerts.clear(&About::Templates, "the changed templates are valid");
+                info!("reloaded the changed templates");
             }
             Ok(false) => {}
-            Err(problem) => self.alerts.raise(About::Templates, told(&problem)),
+            Err(error) => self.alerts.raise(About::Templates, reload_failed(&error)),
         }
-        self.alerts.clear_settled(SILENCE, &self.templates.names());
+        self.alerts.clear_ended(ALERT_SILENCE, &self.templates.names());
     }
 }
 
-fn told(problem: &LoadError) -> String {
-    format!("changed templates can't be used, the old ones stay: {problem}")
+fn reload_failed(error: &LoadError) -> String {
+    format!("cannot load the changed templates, the old ones stay in use: {error}")
 }
 
-/// Only what the served queues use, so that one queue's missing password does not stop another's worker.
+/// Builds the transports of the served queues only, so that a missing password of another queue's
+/// transport does not stop this worker.
 fn transports(store: &Store, settings: &Settings) -> anyhow::Result<Vec<Transport>> {
     let mut all: Vec<Transport> = Vec::new();
     for (queue, _) in &settings.serve {

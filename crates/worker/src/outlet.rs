@@ -1,4 +1,4 @@
-//! A transport and whether mail may leave by it now; shared by all queues that use it.
+//! A transport with its circuit breaker, shared by all queues that use it.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -22,20 +22,21 @@ use crate::{
     seats::Seats,
 };
 
-/// After a mail was refused because it came too fast, the transport is shown as paused for so long.
-const SLOWED: Duration = Duration::from_secs(3);
-/// It is said again only after a time without.
-const SAID_AGAIN: Duration = Duration::from_secs(60);
-/// A quota that is used up is looked at so often: somebody may have given some of it back.
-const LOOKED_AT: Duration = Duration::from_secs(30);
+/// Time for which a transport is shown as paused after its server throttled a mail.
+const SHOWN_AS_PAUSED: Duration = Duration::from_secs(3);
+/// Throttling is logged again only after this long without any.
+const LOG_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// Longest time until an exhausted quota is checked again: a person may have raised it or mails may
+/// have been returned to it.
+const RECHECK_QUOTA: Duration = Duration::from_secs(30);
 
-/// A transport with its breaker.
+/// A transport with its circuit breaker.
 #[derive(Debug)]
 pub(crate) struct Outlet {
     pub(crate) transport: Transport,
-    /// What limits on it are called.
+    /// Name of the limits on this transport.
     pub(crate) limit: LimitName,
-    /// The most connections over all workers, where that is set.
+    /// Maximum number of connections over all workers, where one is set.
     pub(crate) cap: Option<u32>,
     pub(crate) seats: Seats,
     pub(crate) bells: Bells,
@@ -44,12 +45,12 @@ pub(crate) struct Outlet {
     alerts: Arc<Alerts>,
 }
 
-/// Whom an outlet wakes.
+/// Signals from outlets to other tasks of this worker.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Bells {
-    /// The claimer, when mail may leave again, or may try to, or may not.
+    /// Wakes the claimer: a circuit has opened or closed, or a permit is free.
     pub(crate) ready: Arc<Notify>,
-    /// Whoever tells of this worker, when there is something new to tell.
+    /// Wakes the duty that reports on this worker: its state has changed.
     pub(crate) news: Arc<Notify>,
 }
 
@@ -60,13 +61,13 @@ struct Standing {
     since_ms: i64,
     why: Option<String>,
     hold: Option<Hold>,
-    /// When a mail was last refused because it came too fast, and in what words.
-    slowed: Option<(Duration, String)>,
-    /// What its server told last, and when.
-    told_limit: Option<(u32, Duration)>,
+    /// Time and reply of the last throttled mail.
+    throttled: Option<(Duration, String)>,
+    /// Last rate that the server stated, and when.
+    stated_rate: Option<(u32, Duration)>,
 }
 
-/// A time in which nothing goes by it, since a quota is used up or its server asked for that.
+/// A period without mail: a quota is exhausted, or the server asked for a pause.
 #[derive(Debug)]
 struct Hold {
     until: Duration,
@@ -75,17 +76,17 @@ struct Hold {
     over: Over,
 }
 
-/// A mail's leave to go by an outlet. Dropped, it tells that nothing was learned.
+/// A mail's permission to leave by an outlet. Dropping it reports that nothing was learned.
 #[derive(Debug)]
 pub(crate) struct Admission {
     outlet: Arc<Outlet>,
     pass: Option<Pass>,
-    /// Whether the claimer is told when it comes back unused.
-    rings: bool,
+    /// Whether the claimer is woken when this is returned unused.
+    wakes_claimer: bool,
 }
 
 impl Outlet {
-    /// Nothing is known against it.
+    /// Creates an outlet with a closed circuit.
     pub(crate) fn new(transport: Transport, cap: Option<u32>, alerts: Arc<Alerts>, bells: Bells) -> Self {
         let standing = Standing {
             breaker: Breaker::default(),
@@ -93,8 +94,8 @@ impl Outlet {
             since_ms: unix_ms(),
             why: None,
             hold: None,
-            slowed: None,
-            told_limit: None,
+            throttled: None,
+            stated_rate: None,
         };
         transport.allow_connections(0);
         Self {
@@ -109,7 +110,7 @@ impl Outlet {
         }
     }
 
-    /// Lets a mail go by it, if one may.
+    /// Admits a mail if the circuit allows one.
     pub(crate) fn admit(self: &Arc<Self>) -> Option<Admission> {
         let now = lease_clock::now();
         let mut standing = self.lock();
@@ -118,17 +119,17 @@ impl Outlet {
         }
         let pass = standing.breaker.admit(now)?;
         drop(standing);
-        Some(Admission { outlet: Arc::clone(self), pass: Some(pass), rings: true })
+        Some(Admission { outlet: Arc::clone(self), pass: Some(pass), wakes_claimer: true })
     }
 
-    /// The same for the claimer, who does not know yet whether there is a mail.
+    /// Like [`Self::admit`], for the claimer, which does not know yet whether a mail waits.
     pub(crate) fn reserve(self: &Arc<Self>) -> Option<Admission> {
         let mut admission = self.admit()?;
-        admission.rings = false;
+        admission.wakes_claimer = false;
         Some(admission)
     }
 
-    /// Whether mail may go by it, and when.
+    /// Returns whether mail is admitted, and when.
     pub(crate) fn way(&self) -> Way {
         let (standing, now) = (self.lock(), lease_clock::now());
         match standing.held(now) {
@@ -137,65 +138,70 @@ impl Outlet {
         }
     }
 
-    /// Whether mail waits for it and goes by no other.
+    /// Whether mail waits for this outlet and uses no other.
     pub(crate) fn is_waited_for(&self) -> bool {
         self.lock().held(lease_clock::now()).is_some_and(|hold| hold.over == Over::Wait)
     }
 
-    /// Nothing goes by it for so long.
-    pub(crate) fn shut_for(&self, wait: Duration, why: &str, over: Over) {
+    /// Holds all mail for `wait`.
+    pub(crate) fn hold_for(&self, wait: Duration, why: &str, over: Over) {
         let (mut standing, now) = (self.lock(), lease_clock::now());
         let is_new = standing.hold.as_ref().is_none_or(|hold| hold.why != why);
-        let (until, look_at) = (now + wait, now + wait.min(LOOKED_AT));
+        let (until, look_at) = (now + wait, now + wait.min(RECHECK_QUOTA));
         standing.hold = Some(Hold { until, look_at, why: why.to_owned(), over });
         if is_new {
             standing.since_ms = unix_ms();
-            info!("transport {} pauses for {} s: {why}", self.transport.name(), wait.as_secs());
+            info!("transport {} is on hold for {} s: {why}", self.transport.name(), wait.as_secs());
             self.bells.news.notify_one();
         }
     }
 
-    /// There was leave to go by it.
-    pub(crate) fn let_go(&self) {
+    /// Ends a hold: a limit has granted mail again.
+    pub(crate) fn end_hold(&self) {
         if self.lock().hold.take().is_some() {
-            info!("mail leaves by transport {} again", self.transport.name());
+            info!("transport {} is in use again", self.transport.name());
             self.bells.news.notify_one();
         }
     }
 
-    /// A mail was refused because it came too fast; answers how many were accepted lately, a second.
-    pub(crate) fn slowed(&self, words: &str) -> f64 {
+    /// Records a throttled mail. Returns how many mails a second were accepted recently.
+    pub(crate) fn throttled(&self, reply: &str) -> f64 {
         let (mut standing, now) = (self.lock(), lease_clock::now());
-        let last = standing.slowed.replace((now, masked(words))).map(|(last, _)| now.saturating_sub(last));
-        if last.is_none_or(|last| last > SAID_AGAIN) {
-            info!("transport {} goes slower, its server wants less: {}", self.transport.name(), masked(words));
+        let last = standing.throttled.replace((now, masked(reply))).map(|(last, _)| now.saturating_sub(last));
+        if last.is_none_or(|last| last > LOG_AGAIN_AFTER) {
+            info!(
+                "the server of transport {} throttles mail; sending slows down: {}",
+                self.transport.name(),
+                masked(reply)
+            );
         }
-        if last.is_none_or(|last| last > SLOWED) {
+        if last.is_none_or(|last| last > SHOWN_AS_PAUSED) {
             self.bells.news.notify_one();
         }
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).a_second(now)
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).per_second(now)
     }
 
-    /// The server tells how many a second it takes; answers it when it says so for the first time in a while.
-    pub(crate) fn is_news(&self, limit: u32) -> Option<u32> {
-        const HOLDS: Duration = Duration::from_secs(600);
+    /// Returns the rate that the server states, unless the same rate was reported in the last ten
+    /// minutes.
+    pub(crate) fn new_rate(&self, limit: u32) -> Option<u32> {
+        const VALID_FOR: Duration = Duration::from_secs(600);
         let (mut standing, now) = (self.lock(), lease_clock::now());
-        let is_known = standing.told_limit.is_some_and(|(known, at)| known == limit && now < at + HOLDS);
+        let is_known = standing.stated_rate.is_some_and(|(known, at)| known == limit && now < at + VALID_FOR);
         (!is_known).then(|| {
-            standing.told_limit = Some((limit, now));
+            standing.stated_rate = Some((limit, now));
             limit
         })
     }
 
-    /// A mail was accepted.
+    /// Counts an accepted mail.
     pub(crate) fn accepted(&self) {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).note(lease_clock::now());
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).count(lease_clock::now());
     }
 
-    /// What there is to tell about it.
+    /// Returns the state of the transport as it is shown.
     pub(crate) fn report(&self) -> TransportReport {
         let (standing, now) = (self.lock(), lease_clock::now());
-        let (state, why, next_try) = standing.told(now);
+        let (state, why, next_try) = standing.shown(now);
         let ms = |wait: Duration| unix_ms() + i64::try_from(wait.as_millis()).unwrap_or(0);
         TransportReport {
             name: self.transport.name().to_owned(),
@@ -206,21 +212,22 @@ impl Outlet {
         }
     }
 
-    /// Answers whether it has changed what may go by it.
-    fn learn(&self, pass: Pass, lesson: Lesson, words: Option<&str>) -> bool {
+    /// Reports an outcome to the breaker. Returns whether this has changed what it admits.
+    fn record(&self, pass: Pass, lesson: Lesson, reply: Option<&str>) -> bool {
         let now = lease_clock::now();
         let mut standing = self.lock();
         let before = standing.breaker.way(now);
-        standing.breaker.learn(pass, lesson, now, fastrand::f64());
+        standing.breaker.record(pass, lesson, now, fastrand::f64());
         let changed = standing.breaker.way(now) != before;
         if changed {
-            self.tell(&mut standing, words);
+            self.log_change(&mut standing, reply);
         }
         changed
     }
 
-    /// Each change of its state is said once. Without words nobody has tried it: what was said before still holds.
-    fn tell(&self, standing: &mut Standing, words: Option<&str>) {
+    /// Logs each change of state once. Without a reply no mail has tried the transport, so the last
+    /// reason stays valid.
+    fn log_change(&self, standing: &mut Standing, reply: Option<&str>) {
         let (name, cause, before) = (self.transport.name(), standing.breaker.cause(), standing.state);
         standing.state = state_of(cause);
         if standing.state != before {
@@ -228,31 +235,34 @@ impl Outlet {
             self.bells.news.notify_one();
         }
         if standing.state != TransportState::Down {
-            self.alerts.clear(&self.about(), &format!("transport {name} is not down any more"));
+            self.alerts.clear(&self.about(), &format!("transport {name} is no longer down"));
         }
-        match (cause, words) {
+        match (cause, reply) {
             (None, _) => {
                 standing.why = None;
-                info!("mail leaves by transport {name} again");
+                info!("transport {name} is in use again");
             }
             (Some(_), None) => {}
-            (Some(cause), Some(words)) => {
-                let why = masked(words);
-                self.tell_trouble(cause, before, &why);
+            (Some(cause), Some(reply)) => {
+                let why = masked(reply);
+                self.log_cause(cause, before, &why);
                 standing.why = Some(why);
             }
         }
     }
 
-    fn tell_trouble(&self, cause: Cause, before: TransportState, why: &str) {
+    fn log_cause(&self, cause: Cause, before: TransportState, why: &str) {
         let name = self.transport.name();
         match cause {
             Cause::Throttled if before == TransportState::Paused => {}
-            Cause::Throttled => info!("transport {name} pauses, its server wants less: {why}"),
+            Cause::Throttled => info!("transport {name} pauses: its server throttles mail: {why}"),
             Cause::Unreachable => self.alerts.raise(self.about(), format!("transport {name} is down: {why}")),
             Cause::Account => {
-                let check = "check its user name and password, and the account";
-                self.alerts.raise(self.about(), format!("transport {name} is down, we are refused: {why}; {check}"));
+                let check = "check its user name, its password and the account";
+                self.alerts.raise(
+                    self.about(),
+                    format!("transport {name} is down: the server refuses the login: {why}; {check}"),
+                );
             }
         }
     }
@@ -271,8 +281,8 @@ impl Standing {
         self.hold.as_ref().filter(|hold| now < hold.look_at)
     }
 
-    /// Its state, why, and how long until mail may try it.
-    fn told(&self, now: Duration) -> (TransportState, Option<String>, Option<Duration>) {
+    /// Returns the state, its reason, and the time until mail may try the transport.
+    fn shown(&self, now: Duration) -> (TransportState, Option<String>, Option<Duration>) {
         if let Some(hold) = self.hold.as_ref().filter(|hold| now < hold.until) {
             return (TransportState::Paused, Some(hold.why.clone()), Some(hold.until - now));
         }
@@ -281,9 +291,9 @@ impl Standing {
             Way::ForOne | Way::Shut(None) => Some(Duration::ZERO),
             Way::Shut(Some(until)) => Some(until.saturating_sub(now)),
         };
-        match &self.slowed {
-            Some((at, words)) if next_try.is_none() && now < *at + SLOWED => {
-                (TransportState::Paused, Some(words.clone()), Some(Duration::ZERO))
+        match &self.throttled {
+            Some((at, reply)) if next_try.is_none() && now < *at + SHOWN_AS_PAUSED => {
+                (TransportState::Paused, Some(reply.clone()), Some(Duration::ZERO))
             }
             _ => (self.state, self.why.clone(), next_try),
         }
@@ -299,38 +309,38 @@ fn state_of(cause: Option<Cause>) -> TransportState {
 }
 
 impl Admission {
-    /// The way to go.
+    /// Returns the transport.
     pub(crate) fn transport(&self) -> &Transport {
         &self.outlet.transport
     }
 
-    /// The way itself.
+    /// Returns the outlet.
     pub(crate) fn outlet(&self) -> &Arc<Outlet> {
         &self.outlet
     }
 
-    /// The transport's name.
+    /// Returns the transport's name.
     pub(crate) fn name(&self) -> &str {
         self.outlet.transport.name()
     }
 
-    /// There is a mail for it.
-    pub(crate) fn taken_up(mut self) -> Self {
-        self.rings = true;
+    /// Marks that a mail uses this admission.
+    pub(crate) fn used(mut self) -> Self {
+        self.wakes_claimer = true;
         self
     }
 
-    /// Tells what came of the mail; answers whether others may still go the same way. That there were too many connections at once
-    /// tells nothing else.
-    pub(crate) fn learn(mut self, attempt: &Attempt, is_crowded: bool) -> bool {
+    /// Reports the result of an attempt. Returns whether the circuit is closed afterwards. A
+    /// refused connection (`is_crowded`) says nothing about the transport.
+    pub(crate) fn record(mut self, attempt: &Attempt, is_crowded: bool) -> bool {
         let lesson = if is_crowded { Lesson::Nothing } else { lesson_of(attempt) };
-        self.give_back(lesson, Some(&attempt.reply));
+        self.report_outcome(lesson, Some(&attempt.reply));
         self.outlet.way() == Way::Clear
     }
 
-    fn give_back(&mut self, lesson: Lesson, words: Option<&str>) {
+    fn report_outcome(&mut self, lesson: Lesson, reply: Option<&str>) {
         let Some(pass) = self.pass.take() else { return };
-        if self.outlet.learn(pass, lesson, words) && self.rings {
+        if self.outlet.record(pass, lesson, reply) && self.wakes_claimer {
             self.outlet.bells.ready.notify_one();
         }
     }
@@ -338,7 +348,7 @@ impl Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.give_back(Lesson::Nothing, None);
+        self.report_outcome(Lesson::Nothing, None);
     }
 }
 
@@ -360,7 +370,8 @@ fn lesson_of(attempt: &Attempt) -> Lesson {
     }
 }
 
-/// Whether it ended before the session stood. What knows no phases has nothing that could break.
+/// Whether the attempt ended before an SMTP session was established. A transport without phases has
+/// no session that could break.
 fn is_before_mail(phase: Option<&str>) -> bool {
     !matches!(phase, Some("mail" | "rcpt" | "data" | "body" | "dot" | "rset" | "quit" | "request" | "answer"))
 }

@@ -1,54 +1,54 @@
-//! How a worker's sending goes, from one second to the next.
+//! Statistics of sending for the adaptive concurrency, from one second to the next.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use postroom_mail::{Attempt, Verdict};
 
-/// Counts what happens until somebody looks.
+/// Counters since the last sample.
 #[derive(Debug, Default)]
 pub(crate) struct Pulse {
-    tries: AtomicU64,
+    attempts: AtomicU64,
     ms: AtomicU64,
-    wants_less: AtomicBool,
+    is_throttled: AtomicBool,
     was_full: AtomicBool,
 }
 
-/// What was seen since the last look.
+/// Counters of one period.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Beat {
-    /// How many tries came to an end.
-    pub(crate) tries: u64,
-    /// How long they took, in the mean.
+    /// Number of attempts that ended.
+    pub(crate) attempts: u64,
+    /// Mean duration of an attempt in milliseconds.
     pub(crate) mean_ms: Option<f64>,
-    /// A server wants less.
-    pub(crate) wants_less: bool,
-    /// All slots were in use, and more waited.
+    /// Whether a server throttled.
+    pub(crate) is_throttled: bool,
+    /// Whether all slots were in use while more mail waited.
     pub(crate) was_full: bool,
 }
 
 impl Pulse {
-    /// A try has ended.
+    /// Counts an attempt.
     pub(crate) fn note(&self, attempt: &Attempt) {
-        self.tries.fetch_add(1, Relaxed);
+        self.attempts.fetch_add(1, Relaxed);
         self.ms.fetch_add(attempt.ms, Relaxed);
         if attempt.verdict == Verdict::Throttled {
-            self.wants_less.store(true, Relaxed);
+            self.is_throttled.store(true, Relaxed);
         }
     }
 
-    /// All slots are in use, and more waits.
+    /// Records that all slots are in use while more mail waits.
     pub(crate) fn full(&self) {
         self.was_full.store(true, Relaxed);
     }
 
-    /// What was seen since the last look.
+    /// Returns the counters and resets them.
     #[expect(clippy::cast_precision_loss, reason = "a second's milliseconds are exact")]
     pub(crate) fn take(&self) -> Beat {
-        let (tries, ms) = (self.tries.swap(0, Relaxed), self.ms.swap(0, Relaxed));
+        let (attempts, ms) = (self.attempts.swap(0, Relaxed), self.ms.swap(0, Relaxed));
         Beat {
-            tries,
-            mean_ms: (tries > 0).then(|| ms as f64 / tries as f64),
-            wants_less: self.wants_less.swap(false, Relaxed),
+            attempts,
+            mean_ms: (attempts > 0).then(|| ms as f64 / attempts as f64),
+            is_throttled: self.is_throttled.swap(false, Relaxed),
             was_full: self.was_full.swap(false, Relaxed),
         }
     }

@@ -1,4 +1,4 @@
-//! After Redis was restarted, or another server took its place, a worker says what it knows before it claims again.
+//! Resync: after a restart or failover of Redis, a worker restates its jobs before it claims again.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,23 +11,23 @@ use tracing::info;
 use crate::{
     memory::{Said, Statement},
     office::Office,
-    settler::{MOST, defers, finishes},
+    settler::{MAX_JOBS, defers, finishes},
 };
 
-/// Between two attempts to say it.
+/// Pause between two attempts to resynchronise; each is twice as long, up to the maximum.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Opens the gate to each run of the server, once it knows what this worker knows.
-pub(crate) async fn keep_introduced(office: Arc<Office>) {
+/// Resynchronises each new run of the server and then permits this worker's calls to it.
+pub(crate) async fn keep_synced(office: Arc<Office>) {
     let mut before: Option<RunId> = None;
     let mut pause = FIRST_PAUSE;
     loop {
         let run = office.jobs.stranger().await;
         if before.as_ref().is_some_and(|before| *before != run) {
-            info!("this is another run of Redis: it is told what this worker knows");
+            info!("Redis has restarted or failed over; restating the jobs of this worker");
         }
-        match office.outage.watch(speak(&office, &run).await) {
+        match office.outage.watch(resync(&office, &run).await) {
             Ok(()) => {
                 office.jobs.introduce(&run);
                 before = Some(run);
@@ -41,19 +41,20 @@ pub(crate) async fn keep_introduced(office: Arc<Office>) {
     }
 }
 
-async fn speak(office: &Office, run: &RunId) -> Result<()> {
+async fn resync(office: &Office, run: &RunId) -> Result<()> {
     for queue in office.queues() {
-        speak_of(office, &queue, run).await?;
+        resync_queue(office, &queue, run).await?;
     }
     Ok(())
 }
 
-/// Which jobs there are, then what became of those that were settled.
-async fn speak_of(office: &Office, queue: &QueueName, run: &RunId) -> Result<()> {
-    // The memory first: what is settled meanwhile is then told as held at worst, and said again by its settler.
-    let said = office.counter(queue).settler.memory().all();
-    let held = office.in_flight.known_of_queue(queue);
-    let is_said = |known: &KnownJob<'_>| said.iter().any(|said| said.id == *known.id && said.fence == known.fence);
+/// Restates the jobs that this worker holds, then repeats its recent settlements.
+async fn resync_queue(office: &Office, queue: &QueueName, run: &RunId) -> Result<()> {
+    // Reads the replay log first. A job that is settled meanwhile is then restated as held at
+    // worst, and its settler repeats the settlement.
+    let settled = office.counter(queue).settler.memory().all();
+    let held = office.in_flight.data_of_queue(queue);
+    let is_settled = |held: &KnownJob<'_>| settled.iter().any(|job| job.id == *held.id && job.fence == held.fence);
     let held = held.iter().map(|(id, held)| KnownJob {
         id,
         fence: held.fence,
@@ -62,23 +63,23 @@ async fn speak_of(office: &Office, queue: &QueueName, run: &RunId) -> Result<()>
         payload: &held.payload,
     });
     let jobs: Vec<KnownJob<'_>> =
-        held.filter(|known| !is_said(known)).chain(said.iter().map(|said| known(said))).collect();
+        held.filter(|job| !is_settled(job)).chain(settled.iter().map(|job| restatement(job))).collect();
     let store = office.jobs.ungated();
     store.restate(queue, &office.id, run, &jobs).await?;
-    for chunk in said.chunks(MOST) {
+    for chunk in settled.chunks(MAX_JOBS) {
         store.finish(queue, &office.id, finishes(chunk)).await?;
         store.defer(queue, &office.id, &defers(chunk)).await?;
     }
     store.restated(queue, &office.id, run).await?;
-    office.counter(queue).settler.memory().said_again();
+    office.counter(queue).settler.memory().replayed();
     Ok(())
 }
 
-/// A job of which it is known what became of it.
-fn known(said: &Statement) -> KnownJob<'_> {
-    let known = match said.said {
+/// Returns the restatement of a settled job.
+fn restatement(job: &Statement) -> KnownJob<'_> {
+    let known = match job.kind {
         Said::Finish(Outcome::Sent, _) => Known::Sent,
         Said::Finish(..) | Said::Defer(..) => Known::Settled,
     };
-    KnownJob { id: &said.id, fence: said.fence, known, begun: None, payload: &said.payload }
+    KnownJob { id: &job.id, fence: job.fence, known, begun: None, payload: &job.payload }
 }

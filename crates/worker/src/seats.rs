@@ -1,6 +1,9 @@
-//! Seats: how many mails of this worker may be under way by a transport whose server counts connections. One for each that it may
-//! have, and, while there are no more to be had, one more that is next: its envelope can go ahead. All workers together have no more
-//! connections than are set, or than the server lets in.
+//! Connection permits: how many mails of this worker may be under way by a transport whose server
+//! counts connections.
+//!
+//! Each permitted connection gives one permit. While Redis grants no more connections, each gives a
+//! second permit: the envelope of that mail is pipelined behind the message before it. All workers
+//! together never have more connections than the cap allows, or than the server accepts.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -15,14 +18,15 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use crate::{lease_clock, office::Office, outlet::Outlet};
 
-/// When there are none to be had, it is asked again after so long, unless something changes before.
+/// Pause before Redis is asked for more connections after it granted too few, unless something
+/// changes before.
 const ASK_AGAIN: Duration = Duration::from_millis(300);
 
-/// The seats of an outlet.
+/// The connection permits of an outlet.
 #[derive(Debug, Default)]
 pub(crate) struct Seats {
     count: Mutex<Count>,
-    /// One question at a time, so that answers are heard in their order.
+    /// Allows one request at a time, so that replies are applied in order.
     asking: AsyncMutex<()>,
 }
 
@@ -30,22 +34,22 @@ pub(crate) struct Seats {
 struct Count {
     held: usize,
     taken: usize,
-    /// What Redis was told last.
+    /// Number of connections in the last report to Redis.
     told: usize,
-    /// Nobody needs to ask before that.
+    /// Time from which a request for more is useful.
     ask_at: Duration,
-    /// The number is limited, and not only because more have to be opened first.
+    /// Whether a cap limits the number, not only the time that opening connections takes.
     capped: bool,
-    /// Mail waits for one.
+    /// Whether mail waits for a permit.
     missed: bool,
 }
 
-/// One of them, until it is dropped.
+/// Permission to use a connection; returned when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Seat(Arc<Outlet>);
 
 impl Count {
-    /// How many seats there are now.
+    /// Returns the current number of permits.
     fn seats(&self) -> usize {
         let has_next = self.capped && lease_clock::now() < self.ask_at;
         if has_next { self.held * 2 } else { self.held }
@@ -53,7 +57,7 @@ impl Count {
 }
 
 impl Outlet {
-    /// So many seats, or as many as are free.
+    /// Acquires `want` permits, or as many as are free.
     pub(crate) fn seats(self: &Arc<Self>, want: usize) -> Vec<Seat> {
         let mut count = self.count();
         let free = if self.transport.has_connections() { count.seats().saturating_sub(count.taken) } else { want };
@@ -62,35 +66,35 @@ impl Outlet {
         (0..number).map(|_| Seat(Arc::clone(self))).collect()
     }
 
-    /// Mail waits for a seat: who serves the queue is told when one is free.
+    /// Records that mail waits: the claimer is woken when a permit is free.
     pub(crate) fn miss_seats(&self) {
         self.count().missed = true;
     }
 
-    /// Whether there may be more than are free: asking is of use.
+    /// Whether a request for more permits is useful now.
     pub(crate) fn may_have_more(&self) -> bool {
         self.transport.has_connections() && self.count().ask_at <= lease_clock::now()
     }
 
-    /// Asks for so many more.
+    /// Requests `more` further connections from Redis.
     pub(crate) async fn ask_for_seats(&self, office: &Office, more: usize) -> Result<()> {
         let _one = self.seats.asking.lock().await;
         let (want, stood) = (self.count().taken + more, self.transport.connections());
         let holdings = self.hold(office, want, false).await?;
         let mut count = self.count();
-        // Where another number stands by now, the answer may be another too.
+        // If the number of open connections has changed meanwhile, the next reply may differ.
         if holdings.number < want && self.transport.connections() == stood {
             count.ask_at = lease_clock::now() + ASK_AGAIN;
         }
         Ok(())
     }
 
-    /// How long until asking is of use.
+    /// Returns the time until a request for more is useful.
     pub(crate) fn ask_again_in(&self) -> Duration {
         self.count().ask_at.saturating_sub(lease_clock::now()).max(Duration::from_millis(1))
     }
 
-    /// Says that this worker still has what it has; what is not needed goes back.
+    /// Renews the permits that are in use and releases the others.
     pub(crate) async fn keep_seats(&self, office: &Office) -> Result<()> {
         let _one = self.seats.asking.lock().await;
         let want = {
@@ -105,14 +109,15 @@ impl Outlet {
         self.hold(office, want, false).await.map(drop)
     }
 
-    /// One more connection was turned away at the door; answers whether there is a limit for them now.
+    /// Reports that the server refused a connection. Returns whether a limit on connections exists
+    /// now.
     pub(crate) async fn turned_away(&self, office: &Office) -> Result<bool> {
         let _one = self.seats.asking.lock().await;
         let want = self.count().held.saturating_sub(1);
         Ok(self.hold(office, want, true).await?.cap.is_some())
     }
 
-    /// Gives all back, before a process ends.
+    /// Releases all permits before the process ends.
     pub(crate) async fn leave_seats(&self, office: &Office) -> Result<()> {
         if self.count().told == 0 { Ok(()) } else { self.hold(office, 0, false).await.map(drop) }
     }
@@ -129,7 +134,8 @@ impl Outlet {
         Ok(holdings)
     }
 
-    /// Another number of connections stands: there may be seats for who waits, here or at another worker.
+    /// Handles a change of the number of open connections: there may be permits for mail that waits
+    /// here or at another worker.
     pub(crate) async fn connections_changed(&self, office: &Office) -> Result<()> {
         let (missed, owes) = {
             let mut count = self.count();
@@ -148,7 +154,7 @@ impl Outlet {
 }
 
 impl Seat {
-    /// Whether it is one of this outlet.
+    /// Whether this permit belongs to the outlet.
     pub(crate) fn is_of(&self, outlet: &Arc<Outlet>) -> bool {
         Arc::ptr_eq(&self.0, outlet)
     }

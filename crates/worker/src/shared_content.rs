@@ -1,4 +1,4 @@
-//! What batches share, read once and kept for a while.
+//! Cache of the content that the mails of a batch share.
 
 use std::{
     collections::HashMap,
@@ -8,21 +8,21 @@ use std::{
 use postroom_core::{BatchId, Mail, Result, Store};
 use postroom_mail::{Variables, apart};
 
-/// Contents at hand at a time; a worker seldom sends more batches at once.
-const KEPT: usize = 32;
-/// And so many bytes of their variables, but always those of the last one.
-const MOST_BYTES: usize = 32 << 20;
+/// Maximum number of cached contents; a worker seldom sends more batches at once.
+const MAX_CONTENTS: usize = 32;
+/// Maximum size of their variables in bytes; those of the last content are always cached.
+const MAX_BYTES: usize = 32 << 20;
 
-/// The shared contents of the batches that are being sent.
+/// Shared contents of the batches that are being sent.
 #[derive(Debug, Default)]
 pub(crate) struct SharedContent(Mutex<HashMap<BatchId, Arc<Shared>>>);
 
-/// What the mails of a batch share.
+/// Content that the mails of a batch share.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    /// All but the variables.
+    /// Everything except the variables.
     pub(crate) mail: Mail,
-    /// The variables, which are the same for each of them and need be made ready only once.
+    /// The shared variables, prepared for rendering once.
     pub(crate) vars: Variables,
 }
 
@@ -34,10 +34,10 @@ impl From<Mail> for Shared {
 }
 
 impl SharedContent {
-    /// What the batch's mails share; `None` when the batch is gone.
+    /// Returns the shared content of a batch; `None` if the batch is gone.
     pub(crate) async fn of(&self, store: &Store, batch: &BatchId) -> Result<Option<Arc<Shared>>> {
-        if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(batch) {
-            return Ok(Some(Arc::clone(known)));
+        if let Some(cached) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(batch) {
+            return Ok(Some(Arc::clone(cached)));
         }
         let Some(mail) = store.batch_content(batch).await? else { return Ok(None) };
         let shared = match Variables::default().are_few_with(&mail.vars) {
@@ -45,12 +45,12 @@ impl SharedContent {
             false => apart(move || Shared::from(mail)).await,
         };
         let shared = Arc::new(shared);
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes: usize = kept.values().chain([&shared]).map(|shared| shared.vars.bytes()).sum();
-        if kept.len() >= KEPT || bytes > MOST_BYTES {
-            kept.clear();
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes: usize = cached.values().chain([&shared]).map(|shared| shared.vars.bytes()).sum();
+        if cached.len() >= MAX_CONTENTS || bytes > MAX_BYTES {
+            cached.clear();
         }
-        kept.insert(batch.clone(), Arc::clone(&shared));
+        cached.insert(batch.clone(), Arc::clone(&shared));
         Ok(Some(shared))
     }
 }

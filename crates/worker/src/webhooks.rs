@@ -1,4 +1,4 @@
-//! Telling URLs that batches are done, each until it hears, beside everything else that this worker does.
+//! Webhook calls for batches that are done. Each is retried in the background until it succeeds.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,19 +17,19 @@ use crate::{
     office::Office,
 };
 
-/// How many URLs are told at a time, so that one that does not answer holds up few others.
-const AT_A_TIME: usize = 16;
-/// Longer than a try takes: nobody else tries meanwhile.
-const LEASE: Duration = Duration::from_secs(30);
-/// The pause after the first try; each is twice the one before, up to the longest.
+/// Maximum number of concurrent calls, so that a URL that does not answer delays few others.
+const MAX_CONCURRENT: usize = 16;
+/// Time for which a due call is reserved for one worker; longer than a call takes.
+const CALL_LEASE: Duration = Duration::from_secs(30);
+/// Pause after the first call. Each further pause is twice as long, up to the maximum.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
-/// From the end of the batch on, a URL is told for so long.
-const PATIENCE: Duration = Duration::from_secs(72 * 3600);
-/// One or two tries that fail are no reason to call anybody.
+/// Webhook calls are retried for this long after the batch is done.
+const RETRY_FOR: Duration = Duration::from_secs(72 * 3600);
+/// Number of failed calls from which an alert is raised.
 const ALERT_FROM: u32 = 3;
 
-/// What tells URLs, and how many more it may tell now.
+/// The HTTP client for webhooks and the permits for concurrent calls.
 #[derive(Debug)]
 pub(crate) struct Webhooks {
     client: postroom_mail::Webhooks,
@@ -38,28 +38,29 @@ pub(crate) struct Webhooks {
 
 impl Webhooks {
     pub(crate) fn new(client: postroom_mail::Webhooks) -> Self {
-        Self { client, free: Arc::new(Semaphore::new(AT_A_TIME)) }
+        Self { client, free: Arc::new(Semaphore::new(MAX_CONCURRENT)) }
     }
 
-    /// The right to tell several, as many as there are.
-    fn rights(&self) -> Vec<OwnedSemaphorePermit> {
-        std::iter::from_fn(|| Arc::clone(&self.free).try_acquire_owned().ok()).take(AT_A_TIME).collect()
+    /// Acquires as many permits as are free.
+    fn acquire(&self) -> Vec<OwnedSemaphorePermit> {
+        std::iter::from_fn(|| Arc::clone(&self.free).try_acquire_owned().ok()).take(MAX_CONCURRENT).collect()
     }
 }
 
-/// Begins to tell those that are to be told now. Returns at once: nothing waits for somebody else's server.
+/// Starts the calls that are due. Returns at once, so that no other duty waits for a foreign
+/// server.
 pub(crate) async fn call_due(office: &Arc<Office>, queue: &QueueName) -> Result<()> {
-    let rights = office.webhooks.rights();
-    if rights.is_empty() {
+    let permits = office.webhooks.acquire();
+    if permits.is_empty() {
         return Ok(());
     }
-    // A batch may be told of for as long as it is tried, and for one more pause.
-    let due = office.store.take_webhooks(queue, rights.len(), LEASE, LONGEST_PAUSE * 2).await?;
-    for (due, right) in due.into_iter().zip(rights) {
+    // The call stays reserved for the time of all retries and one more pause.
+    let due = office.store.take_webhooks(queue, permits.len(), CALL_LEASE, LONGEST_PAUSE * 2).await?;
+    for (due, permit) in due.into_iter().zip(permits) {
         let office = Arc::clone(office);
         tokio::spawn(async move {
             let _ = office.outage.watch(call(&office, &due).await);
-            drop(right);
+            drop(permit);
         });
     }
     Ok(())
@@ -70,38 +71,39 @@ async fn call(office: &Office, due: &DueNotice) -> Result<()> {
     let id = &notice.batch.id;
     let url = match &notice.to {
         Addressee::Url(url) => url,
-        // Somebody else was named meanwhile.
+        // The notice was redirected to an address meanwhile.
         Addressee::Mail(to) => return notices::mail(office, &notice.batch, to).await,
     };
-    let place = url.origin();
-    let Err(why) = tell(office, notice, url).await else {
+    let origin = url.origin();
+    let Err(why) = post(office, notice, url).await else {
         office.store.drop_notice(id).await?;
-        office.alerts.clear(&About::Webhook(place.clone()), &format!("{place} was told of a batch that is done"));
-        info!(batch = %id, "{id} is done: {place} was told of it at try {n}");
+        office.alerts.clear(&About::Webhook(origin.clone()), &format!("the webhook at {origin} succeeds"));
+        info!(batch = %id, "webhook succeeded at try {n} ({origin}, batch {id})");
         return Ok(());
     };
     let pause = pause_after(*n);
-    if *age + pause > PATIENCE {
-        error!(batch = %id, "{id} is done, and {place} did not hear of it in {n} tries; it is told no more: {why}");
+    if *age + pause > RETRY_FOR {
+        error!(batch = %id, "gave up the webhook after {n} tries: {why} ({origin}, batch {id})");
         return office.store.drop_notice(id).await;
     }
     let s = pause.as_secs_f64();
-    warn!(batch = %id, "{id} is done, and {place} did not hear of it at try {n}: {why}; again in {s:.0} s");
+    warn!(batch = %id, "webhook failed at try {n}: {why}; next try in {s:.0} s ({origin}, batch {id})");
     if *n >= ALERT_FROM {
-        let text = format!("{place} does not hear of batches that are done: {why}");
-        office.alerts.raise(About::Webhook(place), text);
+        let text = format!("webhook calls to {origin} fail: {why}");
+        office.alerts.raise(About::Webhook(origin), text);
     }
     office.store.defer_webhook(id, *n, pause).await.map(drop)
 }
 
-async fn tell(office: &Office, notice: &Notice, url: &HttpUrl) -> Result<(), String> {
+async fn post(office: &Office, notice: &Notice, url: &HttpUrl) -> Result<(), String> {
     let batch = &notice.batch;
     let body = json!({ "type": "batch.done", "timestamp": batch.done_at, "data": batch }).to_string();
     let id = format!("{}-done", batch.id.to_string().replace('.', "-"));
     office.webhooks.client.post(url, Webhook { id: &id, at_s: unix_ms() / 1000, body: &body }).await
 }
 
-/// Not to the second, so that those that failed together do not come again together.
+/// Returns the pause before the next call, with jitter, so that calls that failed together spread
+/// out.
 fn pause_after(n: u32) -> Duration {
     let doubled = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(n.saturating_sub(1)));
     doubled.min(LONGEST_PAUSE).mul_f64(0.8 + 0.2 * fastrand::f64())
@@ -112,13 +114,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_to_an_hour_and_tries_go_on_for_days() {
+    fn pauses_grow_to_an_hour_and_calls_are_retried_for_days() {
         for (n, s) in [(1, 2.0), (2, 4.0), (5, 32.0), (11, 2048.0), (12, 3600.0), (400, 3600.0)] {
             let pause = pause_after(n).as_secs_f64();
             assert!((s * 0.79..=s).contains(&pause), "{n}: {pause}");
         }
         let (mut age, mut tries) = (Duration::ZERO, 1);
-        while age + pause_after(tries) <= PATIENCE {
+        while age + pause_after(tries) <= RETRY_FOR {
             age += pause_after(tries);
             tries += 1;
         }

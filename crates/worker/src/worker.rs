@@ -8,9 +8,13 @@ use tracing::{info, warn};
 
 use crate::{claimer::Claimer, duties, office::Office};
 
-/// Runs a worker until it is told to stop.
+/// Runs a worker until shutdown is requested.
+///
+/// # Errors
+///
+/// Returns an error if the settings are wrong, or if Redis refuses a command that the worker needs.
 pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
-    // A second call finds the provider installed, which is as well.
+    // Fails only if a provider is installed already.
     drop(rustls::crypto::ring::default_provider().install_default());
     check_transports(&settings)?;
     settings.warnings().iter().for_each(|warning| warn!("{warning}"));
@@ -22,31 +26,31 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
         store = Store::connect_patiently(&settings.redis, &outage) => store.context("connecting to Redis")?,
     };
     let office = Arc::new(Office::open(store, settings, outage)?);
-    let info = duties::introduction(&office);
-    // A right that is missing in Redis is a wrong setting; an outage is waited out.
+    let info = duties::registration(&office);
+    // A missing right in Redis is a wrong setting and stops the start. An outage is waited out.
     if let Err(error @ Error::Invalid(_)) = office.store.ungated().say_alive(&info).await {
         return Err(error.into());
     }
-    greet(&office).await;
-    let telling = duties::start(&office, info.clone(), &shutdown);
+    log_start(&office).await;
+    let reporting = duties::start(&office, info.clone(), &shutdown);
     Claimer::new(&office).run(&shutdown).await;
-    telling.abort();
-    // Unsaid, it is forgotten after a while.
+    reporting.abort();
+    // Without this the entry expires by itself.
     drop(tokio::time::timeout(Duration::from_secs(1), office.store.say_gone(&info.id)).await);
-    let goodbye = async {
+    let close = async {
         for outlet in office.outlets() {
             outlet.transport.close().await;
-            // Unsaid, they are given to others after a while.
+            // Without this Redis releases the permits after a timeout.
             let _ = outlet.leave_seats(&office).await;
         }
     };
-    // Servers that do not answer are left without one.
-    drop(tokio::time::timeout(Duration::from_secs(2), goodbye).await);
+    // Does not wait for servers that do not answer.
+    drop(tokio::time::timeout(Duration::from_secs(2), close).await);
     info!("stopped");
     Ok(())
 }
 
-/// Wrong settings are told before Redis is asked for anything.
+/// Checks the transports of all served queues before the first call to Redis.
 fn check_transports(settings: &Settings) -> anyhow::Result<()> {
     for (queue, _) in &settings.serve {
         settings.transports_of(queue)?;
@@ -54,8 +58,8 @@ fn check_transports(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says what this worker serves and by what, and what about the server endangers mail.
-async fn greet(office: &Office) {
+/// Logs the served queues, the transports and settings of the Redis server that endanger mail.
+async fn log_start(office: &Office) {
     let queues: Vec<String> = office.queues().iter().map(ToString::to_string).collect();
     let transports: Vec<&str> = office.outlets().iter().map(|outlet| outlet.transport.name()).collect();
     info!(
@@ -66,10 +70,7 @@ async fn greet(office: &Office) {
         office.settings.concurrency.max
     );
     if office.templates.names().is_empty() {
-        info!(
-            "there are no templates in {}: only mail without a template can be sent",
-            office.templates.folder().display()
-        );
+        info!("no templates in {}: only mail without a template can be sent", office.templates.folder().display());
     }
     let _ = office.outage.watch(office.store.announce_queues(&office.queues()).await);
     office.store.warn_of_server().await;

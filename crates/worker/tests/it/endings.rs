@@ -1,4 +1,4 @@
-//! Workers that stop, are killed, and lose their Redis.
+//! Workers that stop, are killed, or lose their Redis.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -14,7 +14,7 @@ async fn slow(bench: &Bench, ms: u64) {
 }
 
 async fn settled(bench: &Bench, batch: &BatchId) -> BatchReport {
-    eventually(LIMIT * 2, "nothing of the batch is under way", async || {
+    eventually(LIMIT * 2, "no job of the batch is under way", async || {
         // Redis may be away for a moment.
         let report = bench.store.batch(batch).await.ok()?.expect("a batch");
         (report.unfinished() == report.unknown).then_some(report)
@@ -23,7 +23,7 @@ async fn settled(bench: &Bench, batch: &BatchId) -> BatchReport {
 }
 
 #[tokio::test]
-async fn sigterm_under_load_loses_and_doubles_nothing() {
+async fn sigterm_under_load_loses_no_mail_and_sends_none_twice() {
     let bench = Bench::new().await;
     slow(&bench, 20).await;
     let mut terms = terms();
@@ -35,9 +35,9 @@ async fn sigterm_under_load_loses_and_doubles_nothing() {
         worker.terminate();
         let status = worker.wait(LIMIT).await;
         assert_eq!(status.code(), Some(0), "{}", worker.stderr());
-        let report = bench.store.batch(&batch).await.expect("an answer").expect("a batch");
-        assert_eq!((report.sending, report.unknown), (0, 0), "nothing is left in its hands");
-        assert_eq!(report.sent, bench.smtp.received_count() as u64, "what arrived is known to be sent");
+        let report = bench.store.batch(&batch).await.expect("a reply").expect("a batch");
+        assert_eq!((report.sending, report.unknown), (0, 0), "no job is left under way");
+        assert_eq!(report.sent, bench.smtp.received_count() as u64, "each mail that arrived is recorded as sent");
     }
     let _worker = bench.worker(&["--concurrency", "20"]).await;
     let report = settled(&bench, &batch).await;
@@ -48,7 +48,7 @@ async fn sigterm_under_load_loses_and_doubles_nothing() {
 }
 
 #[tokio::test]
-async fn what_hangs_at_sigterm_is_put_back_before_the_dot_and_in_doubt_after_it() {
+async fn a_stalled_mail_is_handed_back_before_the_dot_and_in_doubt_after_it() {
     for (phase, state) in [(Phase::Rcpt, JobState::Queued), (Phase::Dot, JobState::Unknown)] {
         let bench = Bench::new().await;
         bench.smtp.fault(Fault::at(phase, Action::Stall));
@@ -75,7 +75,7 @@ async fn what_hangs_at_sigterm_is_put_back_before_the_dot_and_in_doubt_after_it(
 }
 
 #[tokio::test]
-async fn kill_9_under_load_loses_nothing() {
+async fn kill_9_under_load_loses_no_mail() {
     let bench = Bench::new().await;
     slow(&bench, 20).await;
     let mut terms = terms();
@@ -92,16 +92,16 @@ async fn kill_9_under_load_loses_nothing() {
     }
     let _worker = bench.worker(&["--concurrency", "10"]).await;
     let report = settled(&bench, &batch).await;
-    assert_eq!(report.sent + report.unknown, MAILS, "nothing is lost: {report:?}");
-    assert!(report.unknown <= kills * 10, "in doubt only what was under way: {report:?}");
+    assert_eq!(report.sent + report.unknown, MAILS, "a mail is lost: {report:?}");
+    assert!(report.unknown <= kills * 10, "more in doubt than were under way: {report:?}");
     let arrived = bench.arrived();
     let distinct = arrived.iter().collect::<BTreeSet<_>>().len();
-    assert_eq!(arrived.len(), distinct, "held, not doubled");
-    assert!(distinct as u64 >= report.sent, "what is called sent has arrived");
+    assert_eq!(arrived.len(), distinct, "a mail in doubt was sent twice");
+    assert!(distinct as u64 >= report.sent, "a mail recorded as sent has not arrived");
 }
 
 #[tokio::test]
-async fn redis_killed_and_started_again() {
+async fn a_killed_redis_loses_no_mail() {
     let redis = PrivateRedis::start_tcp().await;
     let bench = Bench::on(&redis, FakeSmtp::start().await).await;
     slow(&bench, 20).await;
@@ -110,7 +110,7 @@ async fn redis_killed_and_started_again() {
     let batch = bench.enqueue_batch(&bench.queue, &terms, plain(), MAILS).await;
     let mut worker = bench.worker(&["--concurrency", "10"]).await;
     bench.smtp.wait_for(100, LIMIT).await;
-    // What was put in is on disk: the append-only file is written every second.
+    // The enqueued jobs are on disk: the append-only file is synced every second.
     redis.stop();
     worker.wait_for_line("Redis is away", LIMIT).await;
     redis.start_again().await;
@@ -118,8 +118,8 @@ async fn redis_killed_and_started_again() {
     assert_eq!((report.sent, report.unknown), (MAILS, 0), "{}", worker.stderr());
     let arrived = bench.arrived();
     assert_eq!(arrived.iter().collect::<BTreeSet<_>>().len(), arrived.len());
-    for said in ["Redis is away", "Redis is back"] {
-        assert_eq!(worker.stderr().matches(said).count(), 1, "said once: {}", worker.stderr());
+    for line in ["Redis is away", "Redis is back"] {
+        assert_eq!(worker.stderr().matches(line).count(), 1, "logged once: {}", worker.stderr());
     }
     worker.terminate();
     assert_eq!(worker.wait(LIMIT).await.code(), Some(0));

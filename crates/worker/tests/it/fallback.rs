@@ -1,4 +1,4 @@
-//! A second transport for when the first one is down.
+//! A second transport takes over while the first one is down.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::bench::{Bench, LIMIT, mail_to, recipients_at, terms};
 
-/// A bench whose mail goes by `main`, its own server, and where that is down by `spare`.
+/// Returns a fixture whose mail leaves by `main`, and by `spare` while `main` is down.
 async fn with_spare(main: FakeSmtp, login: &str) -> (Bench, FakeSmtp) {
     let bench = Bench::on(postroom_testkit::PrivateRedis::shared(), main).await;
     let spare = FakeSmtp::start().await;
@@ -17,13 +17,13 @@ async fn with_spare(main: FakeSmtp, login: &str) -> (Bench, FakeSmtp) {
     (bench, spare)
 }
 
-/// Number, transport and verdict of each try.
-fn story(report: &JobReport) -> Vec<(u32, &str, &str)> {
-    report.attempts.iter().map(|try_| (try_.n, try_.transport.as_str(), try_.verdict.as_str())).collect()
+/// Returns number, transport and verdict of each attempt.
+fn attempts(report: &JobReport) -> Vec<(u32, &str, &str)> {
+    report.attempts.iter().map(|attempt| (attempt.n, attempt.transport.as_str(), attempt.verdict.as_str())).collect()
 }
 
 #[tokio::test]
-async fn while_main_is_down_spare_takes_it_and_then_main_again() {
+async fn spare_takes_over_while_main_is_down() {
     let (bench, spare) = with_spare(FakeSmtp::start().await, "").await;
     bench.smtp.stop();
     let _worker = bench.worker(&["--concurrency", "4"]).await;
@@ -34,52 +34,52 @@ async fn while_main_is_down_spare_takes_it_and_then_main_again() {
     }
     for id in &reports {
         let report = bench.reaches(id, JobState::Sent).await;
-        assert_eq!(report.attempt, 0, "nothing counts: {report:?}");
+        assert_eq!(report.attempt, 0, "an attempt was counted: {report:?}");
     }
     let arrived = recipients_at(&spare);
     assert_eq!(arrived.len(), 30);
-    assert_eq!(arrived.iter().collect::<std::collections::BTreeSet<_>>().len(), 30, "each once");
-    let info = bench.told("main is down", |info| info.transports[0].state == TransportState::Down).await;
+    assert_eq!(arrived.iter().collect::<std::collections::BTreeSet<_>>().len(), 30, "each mail once");
+    let info = bench.reports("main is down", |info| info.transports[0].state == TransportState::Down).await;
     assert_eq!((info.transports[1].name.as_str(), info.transports[1].state), ("spare", TransportState::Up));
     bench.smtp.start_again();
     eventually(LIMIT, "mail by main again", async || {
         let id = bench.enqueue(mail_to("back@example.org")).await;
         let report = bench.reaches(&id, JobState::Sent).await;
-        (story(&report) == [(1, "main", "accepted")]).then_some(())
+        (attempts(&report) == [(1, "main", "accepted")]).then_some(())
     })
     .await;
-    bench.told("main is up", |info| info.alerts.is_empty() && info.transports[0].state == TransportState::Up).await;
+    bench.reports("main is up", |info| info.alerts.is_empty() && info.transports[0].state == TransportState::Up).await;
 }
 
 #[tokio::test]
-async fn a_refused_login_at_main_is_spares_work_and_somebody_is_told() {
+async fn a_refused_login_at_main_falls_back_to_spare_and_raises_an_alert() {
     let main = FakeSmtp::builder().auth("ada", "right").start().await;
     main.fault(Fault::at(Phase::Auth, Action::reply(535, "5.7.8 bad credentials for ada@example.org")));
     let (bench, spare) = with_spare(main, "username = 'ada'\npassword = 'wrong'").await;
     let worker = bench.worker(&["--concurrency", "1"]).await;
     let first = bench.enqueue(mail_to("ann@example.org")).await;
     let report = bench.reaches(&first, JobState::Sent).await;
-    assert_eq!(story(&report), [(1, "main", "account"), (2, "spare", "accepted")], "the same delivery went on");
+    assert_eq!(attempts(&report), [(1, "main", "account"), (2, "spare", "accepted")], "the same delivery falls back");
     assert_eq!((report.attempt, report.error.clone()), (0, None), "{report:?}");
     for number in 0..9 {
         let id = bench.enqueue(mail_to(&format!("user{number}@example.org"))).await;
         bench.reaches(&id, JobState::Sent).await;
     }
     assert_eq!((spare.received_count(), bench.smtp.received_count()), (10, 0));
-    let info = bench.told("an alert", |info| !info.alerts.is_empty()).await;
+    let info = bench.reports("an alert", |info| !info.alerts.is_empty()).await;
     let (alert, main) = (&info.alerts[0], &info.transports[0]);
     assert_eq!((alert.about.as_str(), main.state), ("transport:main", TransportState::Down));
     for text in [alert.text.as_str(), main.why.as_deref().unwrap_or_default(), &worker.stderr()] {
         assert!(text.contains("535") && !text.contains("ada@"), "{text}");
     }
-    assert!(alert.text.contains("password"), "what to do: {}", alert.text);
+    assert!(alert.text.contains("password"), "no advice: {}", alert.text);
     assert!(main.next_try_ms.is_some());
-    assert_eq!(worker.stderr().matches("transport main is down").count(), 1, "said once: {}", worker.stderr());
+    assert_eq!(worker.stderr().matches("transport main is down").count(), 1, "logged once: {}", worker.stderr());
 }
 
-/// What may have gone out is nobody else's to send.
+/// A mail that may have been sent is not sent by another transport.
 #[tokio::test]
-async fn never_from_doubt() {
+async fn a_mail_in_doubt_does_not_fall_back() {
     let (bench, spare) = with_spare(FakeSmtp::start().await, "").await;
     bench.smtp.fault(Fault::at(Phase::Dot, Action::StoreThenClose));
     let _worker = bench.worker(&["--concurrency", "1"]).await;
@@ -88,16 +88,16 @@ async fn never_from_doubt() {
     for number in 0..3 {
         let id = bench.enqueue_on(&terms, mail_to(&format!("user{number}@example.org"))).await;
         let report = bench.reaches(&id, JobState::Unknown).await;
-        assert_eq!(story(&report), [(1, "main", "unknown")]);
+        assert_eq!(attempts(&report), [(1, "main", "unknown")]);
     }
     assert_eq!((bench.smtp.received_count(), spare.received_count()), (3, 0));
-    // A server that loses every reply gets no more mail to lose.
+    // A server that loses every reply gets no more mail.
     let id = bench.enqueue_on(&terms, mail_to("ann@example.org")).await;
     let report = bench.reaches(&id, JobState::Sent).await;
-    assert_eq!(story(&report), [(1, "spare", "accepted")]);
+    assert_eq!(attempts(&report), [(1, "spare", "accepted")]);
 }
 
-/// Asked to send it again, it is the same message by whatever way it goes.
+/// A mail that is sent again is the same message on every transport.
 #[tokio::test]
 async fn both_transports_send_the_same_bytes() {
     let (bench, spare) = with_spare(FakeSmtp::start().await, "").await;
@@ -109,14 +109,14 @@ async fn both_transports_send_the_same_bytes() {
     let mail = json!({"to": "ann@example.org", "subject": "Hi", "text": "Hello", "html": "<p>Hello</p>"});
     let id = bench.enqueue_on(&terms, serde_json::from_value(mail).expect("a mail")).await;
     let report = bench.reaches(&id, JobState::Sent).await;
-    assert_eq!(story(&report), [(1, "main", "unknown"), (2, "main", "account"), (3, "spare", "accepted")]);
+    assert_eq!(attempts(&report), [(1, "main", "unknown"), (2, "main", "account"), (3, "spare", "accepted")]);
     let (first, second) = (bench.smtp.received().remove(0), spare.wait_for(1, LIMIT).await.remove(0));
     assert!(first.header("Message-ID").is_some() && first.header("Date").is_some());
     assert_eq!(first.data, second.data);
 }
 
 #[tokio::test]
-async fn nobody_who_was_accepted_gets_it_again() {
+async fn accepted_recipients_are_not_sent_the_mail_again() {
     let (bench, spare) = with_spare(FakeSmtp::start().await, "").await;
     let slow_down = Action::reply(450, "4.7.28 rate limit exceeded");
     bench.smtp.fault(Fault::at(Phase::Rcpt, slow_down).recipient("ben@example.org"));
@@ -133,7 +133,7 @@ async fn nobody_who_was_accepted_gets_it_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_wants_less_gets_a_pause() {
+async fn a_throttling_server_gets_a_pause() {
     let bench = Bench::new().await;
     let closing = Action::reply_and_close(421, "4.7.0 too many messages, ann@example.org");
     bench.smtp.fault(Fault::at(Phase::Mail, closing).times(2));
@@ -142,15 +142,15 @@ async fn a_server_that_wants_less_gets_a_pause() {
     for number in 0..10 {
         ids.push(bench.enqueue(mail_to(&format!("user{number}@example.org"))).await);
     }
-    let info = bench.told("a pause", |info| info.transports[0].state == TransportState::Paused).await;
-    assert_eq!(info.alerts, [], "a pause is no alarm");
+    let info = bench.reports("a pause", |info| info.transports[0].state == TransportState::Paused).await;
+    assert_eq!(info.alerts, [], "a pause is no alert");
     for id in ids {
         let report = bench.reaches(&id, JobState::Sent).await;
         assert_eq!(report.attempt, 0);
     }
     assert_eq!(bench.smtp.received_count(), 10);
     assert!(!worker.stderr().contains("ann@"), "{}", worker.stderr());
-    bench.told("it is up", |info| info.transports[0].state == TransportState::Up).await;
+    bench.reports("main is up", |info| info.transports[0].state == TransportState::Up).await;
 }
 
 #[tokio::test]

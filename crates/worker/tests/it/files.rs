@@ -1,4 +1,4 @@
-//! Attachments and large bodies: kept once, sent whole, in little memory.
+//! Attachments and large bodies: stored once, sent complete, in little memory.
 
 use postroom_core::{Attachment, Body, Content, JobState, Mail};
 use postroom_testkit::eventually;
@@ -16,7 +16,7 @@ fn with_file(mail: Mail, content: &Content) -> Mail {
 }
 
 #[tokio::test]
-async fn a_file_arrives_as_it_was() {
+async fn a_file_arrives_unchanged() {
     let bench = Bench::new().await;
     let content = Content::from((0..100_000_u32).map(|n| (n % 65_521 * 31 % 251) as u8).collect::<Vec<u8>>());
     let one = bench.enqueue(with_file(mail_to("ann@example.org"), &content)).await;
@@ -36,7 +36,7 @@ async fn a_file_arrives_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_gone_fails_its_mail() {
+async fn a_missing_file_fails_its_mail() {
     let bench = Bench::new().await;
     let content = Content::from(vec![1; 10_000]);
     let id = bench.enqueue(with_file(mail_to("ann@example.org"), &content)).await;
@@ -49,7 +49,7 @@ async fn a_file_that_is_gone_fails_its_mail() {
 }
 
 #[tokio::test]
-async fn a_large_body_arrives_as_it_was() {
+async fn a_large_body_arrives_unchanged() {
     let bench = Bench::new().await;
     let body = Body::from("All of it, to the end.\n".repeat(8_000));
     let redis = postroom_testkit::PrivateRedis::shared();
@@ -70,7 +70,7 @@ async fn a_large_body_arrives_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_gone_fails_its_mail() {
+async fn a_missing_body_fails_its_mail() {
     let bench = Bench::new().await;
     let body = Body::from("x".repeat(20_000));
     let id = bench.enqueue(Mail { text: Some(body.clone()), ..mail_to("ann@example.org") }).await;
@@ -78,10 +78,11 @@ async fn a_body_that_is_gone_fails_its_mail() {
     let _worker = bench.worker(&[]).await;
     let error = bench.reaches(&id, JobState::Failed).await.error.expect("an error");
     assert!(error.message.contains("the content of its text is gone"), "{error:?}");
-    assert_eq!(bench.smtp.received().len(), 0, "an empty mail is no mail");
+    assert_eq!(bench.smtp.received().len(), 0, "an empty mail was sent");
 }
 
-/// However many mails with a large file are sent at a time, from Redis, where it is kept once, to the message.
+/// The file is stored once in Redis, and the memory of the worker is limited however many mails it
+/// sends.
 #[tokio::test]
 async fn many_mails_with_a_large_file_take_little_memory() {
     const FILE: usize = 5 << 20;
@@ -95,8 +96,8 @@ async fn many_mails_with_a_large_file_take_little_memory() {
         ids.push(bench.enqueue(mail).await);
     }
     let redis = postroom_testkit::PrivateRedis::shared();
-    let kept = redis.ask(&["MEMORY", "USAGE", &bench.key(&format!("a:{}", content.hash()))]);
-    assert!((FILE..FILE * 2).contains(&kept.parse().expect("a number")), "{kept}");
+    let size = redis.ask(&["MEMORY", "USAGE", &bench.key(&format!("a:{}", content.hash()))]);
+    assert!((FILE..FILE * 2).contains(&size.parse().expect("a number")), "{size}");
     for id in &ids {
         let payload = redis.ask(&["STRLEN", &bench.payload_key(id)]);
         assert!(payload.parse::<u64>().expect("a number") < 1_000, "{payload}");

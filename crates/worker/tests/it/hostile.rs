@@ -1,4 +1,4 @@
-//! Content that is made to take for ever or all memory: other mail goes on, and the worker ends when it is told to.
+//! Content made to use endless time or memory: other mail is sent, and the worker stops on request.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::bench::{Bench, LIMIT, mail_to, terms};
 
 const ROUNDS: usize = 3;
-/// Four loops, each over a thousand numbers: a day's work.
+/// Four nested loops over a thousand numbers each: days of work.
 const ENDLESS: &str = "{% for a in xs %}{% for b in xs %}{% for c in xs %}{% for d in xs %}{% if d in xs %}{% endif %}\
     {% endfor %}{% endfor %}{% endfor %}{% endfor %}";
 
@@ -36,7 +36,7 @@ fn of_html(html: &str) -> Mail {
     mail(json!({"to": "hostile@example.org", "subject": "s", "html": html}))
 }
 
-/// What each mail is, what its error says, or nothing where it is sent.
+/// Returns the mails with the expected error of each; empty if the mail is sent.
 fn hostile(bench: &Bench) -> Vec<(Mail, &'static str)> {
     let templates = [
         ("endless", ENDLESS, "it takes more than 5 s|its loops have more than 1000000 turns"),
@@ -70,15 +70,15 @@ fn urgent() -> JobTerms {
     JobTerms { priority: Priority::try_from(0).expect("the most urgent"), ..terms() }
 }
 
-/// So that a lease that is not renewed while a mail is being made is seen.
+/// Short, so that a lease that is not renewed during rendering is noticed.
 fn with_short_leases() -> JobTerms {
     JobTerms { policy: Policy { lease: Duration::from_secs(5), ..Policy::of_queue("emails") }, ..terms() }
 }
 
 #[tokio::test]
-async fn urgent_mail_goes_out_beside_hostile_mail_and_each_ends_with_a_reason() {
+async fn urgent_mail_is_sent_beside_hostile_mail_and_each_job_ends_with_a_reason() {
     let bench = Bench::new().await;
-    // So few that hostile mail has them all, unless it lets go of them while it is made.
+    // So few that hostile mail holds all of them unless it releases them during rendering.
     bench.configure(&[("default", &bench.smtp, "connections = 2")], "");
     let hostile = hostile(&bench);
     let worker = bench.worker(&[]).await;
@@ -97,8 +97,8 @@ async fn urgent_mail_goes_out_beside_hostile_mail_and_each_ends_with_a_reason() 
         eventually(LIMIT, "urgent mail is sent", async || bench.arrived().contains(&to).then_some(())).await;
         waited += usize::from(finished(&bench, &jobs).await > before);
     }
-    // One that is slow may be the machine's doing.
-    assert!(waited < ROUNDS, "each urgent mail waited until another one was over");
+    // A single slow one may be caused by the machine.
+    assert!(waited < ROUNDS, "each urgent mail waited for a hostile one");
     for (id, problem) in &jobs {
         let state = if problem.is_empty() { JobState::Sent } else { JobState::Failed };
         let report = eventually(2 * LIMIT, &format!("{problem} is {state}"), async || {
@@ -109,12 +109,12 @@ async fn urgent_mail_goes_out_beside_hostile_mail_and_each_ends_with_a_reason() 
         let is_expected = problem.split('|').any(|problem| error.contains(problem));
         assert!(report.state == state && is_expected, "{problem}: {:?} {error}\n{}", report.state, worker.stderr());
     }
-    let said = worker.stderr();
-    assert!(!said.contains("of lost workers") && !said.contains("no longer this worker's"), "{said}");
+    let log = worker.stderr();
+    assert!(!log.contains("of lost workers") && !log.contains("no longer this worker's"), "{log}");
 }
 
 #[tokio::test]
-async fn a_worker_ends_in_time_while_endless_mail_is_being_made() {
+async fn a_worker_stops_in_time_while_endless_mail_is_rendered() {
     let mut bench = Bench::new().await;
     bench.env.push(("SHUTDOWN_TIMEOUT".to_owned(), "1s".to_owned()));
     template(&bench, "endless", ENDLESS);
@@ -129,12 +129,16 @@ async fn a_worker_ends_in_time_while_endless_mail_is_being_made() {
     worker.terminate();
     let start = Instant::now();
     assert_eq!(worker.wait(LIMIT).await.code(), Some(0), "{}", worker.stderr());
-    assert!(start.elapsed() < Duration::from_secs(30), "8 of 5 s each were waited for: {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(30),
+        "the worker waited for 8 renderings of 5 s: {:?}",
+        start.elapsed()
+    );
     let mut waiting = 0;
     for id in &ids {
         let report = bench.job(id).await;
         assert!([JobState::Queued, JobState::Failed].contains(&report.state), "{:?}\n{}", report, worker.stderr());
         waiting += usize::from(report.state == JobState::Queued);
     }
-    assert!(waiting > 0, "some were handed back\n{}", worker.stderr());
+    assert!(waiting > 0, "no job was handed back\n{}", worker.stderr());
 }

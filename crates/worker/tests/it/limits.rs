@@ -1,4 +1,4 @@
-//! Limits that several workers hold together.
+//! Limits that several workers share.
 
 use std::time::{Duration, Instant};
 
@@ -14,18 +14,18 @@ async fn limited(rate: &str) -> Bench {
     bench
 }
 
-/// Of all stretches from one mail to another, none holds more than its length allows, but for `slack`: on a machine with much to do,
-/// a mail may come late and the next in time.
+/// Checks that no mail comes earlier than its spacing allows, except for `slack`: on a busy machine
+/// a mail may be late and the next on time.
 fn keeps_to(received: &[Received], spacing: Duration, slack: Duration) {
     let at: Vec<Instant> = received.iter().map(|mail| mail.at).collect();
-    for (place, at_) in at.iter().enumerate() {
-        let due = at[0] + spacing * u32::try_from(place).expect("few");
-        assert!(*at_ + slack >= due, "mail {place} is {:?} too early", due - *at_);
+    for (index, time) in at.iter().enumerate() {
+        let due = at[0] + spacing * u32::try_from(index).expect("few");
+        assert!(*time + slack >= due, "mail {index} is {:?} too early", due - *time);
     }
 }
 
 #[tokio::test]
-async fn a_rate_holds_across_workers_that_come_and_go() {
+async fn a_rate_holds_across_workers_that_start_and_stop() {
     let bench = limited("40/s").await;
     let mut terms = terms();
     terms.policy.lease = Duration::from_secs(2);
@@ -54,23 +54,23 @@ async fn an_urgent_mail_does_not_wait_behind_a_limited_newsletter() {
     let before = bench.smtp.received_count();
     bench.reaches(&id, JobState::Sent).await;
     let others = bench.smtp.received_count() - before - 1;
-    assert!(others <= 2, "{others} of the newsletter went before it");
+    assert!(others <= 2, "{others} mails of the newsletter were sent first");
 }
 
 #[tokio::test]
-async fn a_limit_is_lifted_while_it_holds() {
+async fn a_limit_can_be_removed_while_it_holds_mail() {
     let bench = limited("1/h").await;
     let limit = LimitName::Transport("default".to_owned());
     let _worker: Process = bench.worker(&[]).await;
     let ids = [bench.enqueue(mail_to("ann@example.org")).await, bench.enqueue(mail_to("ben@example.org")).await];
     bench.smtp.wait_for(1, LIMIT).await;
-    bench.store.set_live_limit(&limit, None).await.expect("lifted");
+    bench.store.set_live_limit(&limit, None).await.expect("removed");
     for id in &ids {
         bench.reaches(id, JobState::Sent).await;
     }
 }
 
-/// The server's answer takes a random time, which must not bunch what follows.
+/// The replies take 30 ms, which must not bunch the following mails.
 #[tokio::test]
 async fn a_slow_server_does_not_bunch_mails() {
     let bench = Bench::on(postroom_testkit::PrivateRedis::shared(), FakeSmtp::start().await).await;
@@ -79,7 +79,7 @@ async fn a_slow_server_does_not_bunch_mails() {
     bench.smtp.fault(Fault::at(Phase::Dot, Action::Delay(Duration::from_millis(30))));
     bench.enqueue_batch(&bench.queue, &terms(), plain(), 60).await;
     let _worker = bench.worker(&["--concurrency", "8"]).await;
-    let received = eventually(LIMIT, "all of them", async || {
+    let received = eventually(LIMIT, "all mails", async || {
         let received = bench.smtp.received();
         (received.len() == 60).then_some(received)
     })
@@ -87,9 +87,9 @@ async fn a_slow_server_does_not_bunch_mails() {
     keeps_to(&received, Duration::from_millis(50), Duration::from_millis(300));
 }
 
-/// A hundred mails to each of two domains, of which one may take one an hour.
+/// A hundred mails to each of two domains; one of the domains may get one mail an hour.
 #[tokio::test]
-async fn a_limited_domain_keeps_no_other_waiting() {
+async fn a_limited_domain_does_not_delay_others() {
     let bench = Bench::new().await;
     bench.configure(&[], "[domain.\"slow.example\"]\nrate = \"1/h\"\n");
     for index in 0..100 {
@@ -101,12 +101,12 @@ async fn a_limited_domain_keeps_no_other_waiting() {
     let arrived = bench.arrived();
     assert_eq!(arrived.iter().filter(|to| to.ends_with("@fast.example")).count(), 100, "{arrived:?}");
     let limit: LimitName = "domain.slow.example".parse().expect("a limit");
-    bench.store.set_live_limit(&limit, None).await.expect("lifted");
+    bench.store.set_live_limit(&limit, None).await.expect("removed");
     bench.smtp.wait_for(200, LIMIT).await;
 }
 
 #[tokio::test]
-async fn a_templates_limit_holds_across_workers() {
+async fn a_limit_of_a_template_holds_across_workers() {
     let bench = Bench::new().await;
     std::fs::create_dir_all(bench.folder().join("templates/news")).expect("a folder");
     std::fs::write(bench.folder().join("templates/news/subject.txt"), "News").expect("a file");
@@ -123,15 +123,15 @@ async fn a_templates_limit_holds_across_workers() {
     assert!(took >= Duration::from_millis(1_800), "{took:?} for 40 mails at 20 a second");
 }
 
-/// Every slot that bulk may have waits for a server that answers nobody for long.
+/// Each slot that bulk may use waits for a server that does not reply for long.
 #[tokio::test]
-async fn slots_are_left_to_urgent_mail() {
+async fn slots_are_reserved_for_urgent_mail() {
     let bench = Bench::new().await;
     bench.smtp.fault(Fault::at(Phase::Dot, Action::Delay(Duration::from_secs(600))).sender("news@example.org"));
     let shared = Mail { from: Some(mailbox("news@example.org")), ..plain() };
     bench.enqueue_batch(&QueueName::bulk(), &terms(), shared, 50).await;
     let _worker = bench.worker(&["--concurrency", "5", "--queues", "bulk,emails"]).await;
-    bench.told("bulk to fill its slots", |info| info.sending.len() == 3).await;
+    bench.reports("bulk fills its slots", |info| info.sending.len() == 3).await;
     let id = bench.enqueue(mail_to("ann@example.org")).await;
     bench.reaches(&id, JobState::Sent).await;
     let mut urgent = terms();

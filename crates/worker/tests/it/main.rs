@@ -1,4 +1,4 @@
-//! The worker as a process, between a real Redis and a server that fails on purpose.
+//! Tests of the worker as a process, between a real Redis and a server that fails on purpose.
 
 #![expect(clippy::expect_used, reason = "a test may fail loudly")]
 

@@ -1,4 +1,4 @@
-//! Redis cut off, stalled, or gone for a moment.
+//! Outages of Redis: cut off, stalled, or gone for a moment.
 
 use std::{
     collections::BTreeSet,
@@ -13,8 +13,8 @@ use crate::bench::{Bench, LIMIT, mail_to};
 const AWAY: &str = "Redis is away";
 const BACK: &str = "Redis is back";
 
-/// A bench whose workers reach Redis by the proxy, and the test directly.
-async fn bench_behind(proxy: &Proxy, redis: &PrivateRedis) -> Bench {
+/// Returns a fixture whose workers reach Redis through the proxy; the test connects directly.
+async fn fixture_behind(proxy: &Proxy, redis: &PrivateRedis) -> Bench {
     let mut bench = Bench::on(redis, FakeSmtp::start().await).await;
     for (name, value) in &mut bench.env {
         if name == "REDIS_URL" {
@@ -24,8 +24,8 @@ async fn bench_behind(proxy: &Proxy, redis: &PrivateRedis) -> Bench {
     bench
 }
 
-fn said(worker: &Process, what: &str) -> usize {
-    worker.stderr().lines().filter(|line| line.contains(what)).count()
+fn count_lines(worker: &Process, text: &str) -> usize {
+    worker.stderr().lines().filter(|line| line.contains(text)).count()
 }
 
 async fn a_mail_is_sent(bench: &Bench) -> Duration {
@@ -36,10 +36,10 @@ async fn a_mail_is_sent(bench: &Bench) -> Duration {
 }
 
 #[tokio::test]
-async fn behind_dead_connections_the_next_mail_goes_out_soon_and_a_stop_is_heard() {
+async fn behind_dead_connections_mail_is_sent_soon_and_a_stop_works() {
     let redis = PrivateRedis::start_tcp().await;
     let proxy = Proxy::start(redis.addr());
-    let bench = bench_behind(&proxy, &redis).await;
+    let bench = fixture_behind(&proxy, &redis).await;
     let mut worker = bench.worker(&[]).await;
     a_mail_is_sent(&bench).await;
     proxy.black_hole_existing();
@@ -54,15 +54,16 @@ async fn behind_dead_connections_the_next_mail_goes_out_soon_and_a_stop_is_heard
 }
 
 #[tokio::test]
-async fn a_stop_is_heard_when_the_network_is_dead() {
+async fn a_stop_works_while_the_network_is_dead() {
     let redis = PrivateRedis::start_tcp().await;
     let proxy = Proxy::start(redis.addr());
-    let bench = bench_behind(&proxy, &redis).await;
+    let bench = fixture_behind(&proxy, &redis).await;
     for is_noticed in [false, true] {
         proxy.pass();
         let mut worker = bench.worker(&[]).await;
         a_mail_is_sent(&bench).await;
-        // What became of a mail is said for as long as a stop may take; this is about a worker that has nothing to say.
+        // A stopping worker repeats settlements for as long as a stop may take. Here it has none
+        // left.
         tokio::time::sleep(Duration::from_secs(1)).await;
         proxy.black_hole_all();
         if is_noticed {
@@ -76,7 +77,7 @@ async fn a_stop_is_heard_when_the_network_is_dead() {
 }
 
 #[tokio::test]
-async fn a_stalled_redis_is_told_once_and_work_goes_on() {
+async fn a_stalled_redis_is_logged_once_and_work_continues() {
     let redis = PrivateRedis::start_tcp().await;
     let bench = Bench::on(&redis, FakeSmtp::start().await).await;
     let worker = bench.worker(&[]).await;
@@ -87,26 +88,27 @@ async fn a_stalled_redis_is_told_once_and_work_goes_on() {
     eventually(LIMIT, "the test's own connection", async || bench.store.ping().await.ok()).await;
     let took = a_mail_is_sent(&bench).await;
     assert!(took < Duration::from_secs(10), "{took:?}");
-    assert_eq!((said(&worker, AWAY), said(&worker, BACK)), (1, 1), "{}", worker.stderr());
+    assert_eq!((count_lines(&worker, AWAY), count_lines(&worker, BACK)), (1, 1), "{}", worker.stderr());
 }
 
 #[tokio::test]
-async fn a_connection_lost_is_no_outage() {
+async fn a_lost_connection_is_no_outage() {
     let redis = PrivateRedis::start_tcp().await;
     let proxy = Proxy::start(redis.addr());
-    let bench = bench_behind(&proxy, &redis).await;
+    let bench = fixture_behind(&proxy, &redis).await;
     let worker = bench.worker(&[]).await;
     for _ in 0..3 {
         proxy.reset();
         let took = a_mail_is_sent(&bench).await;
         assert!(took < Duration::from_secs(10), "{took:?}");
     }
-    assert_eq!((said(&worker, AWAY), said(&worker, "ERROR")), (0, 0), "{}", worker.stderr());
+    assert_eq!((count_lines(&worker, AWAY), count_lines(&worker, "ERROR")), (0, 0), "{}", worker.stderr());
 }
 
-/// Redis forgets that mails were sent, and is away for longer than its workers remember anything while it answers.
+/// Redis loses the settlements of sent mails and is away for longer than the retention of the
+/// replay log.
 #[tokio::test]
-async fn what_was_sent_before_a_long_absence_is_not_sent_again() {
+async fn mail_sent_before_a_long_outage_is_not_sent_again() {
     let redis = PrivateRedis::builder().tcp().remembers().start().await;
     let bench = Bench::on(&redis, FakeSmtp::start().await).await;
     let _worker = bench.worker(&[]).await;
@@ -115,7 +117,7 @@ async fn what_was_sent_before_a_long_absence_is_not_sent_again() {
     for number in 0..10 {
         ids.push(bench.enqueue(mail_to(&format!("user{number}@example.org"))).await);
     }
-    // All of that is on disk before the second that is lost.
+    // The jobs are on disk before the second that is lost.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     bench.store.resume(&bench.queue).await.expect("resumed");
     for id in &ids {
@@ -134,5 +136,5 @@ async fn what_was_sent_before_a_long_absence_is_not_sent_again() {
         bench.reaches(id, JobState::Sent).await;
     }
     let arrived = bench.arrived();
-    assert_eq!(arrived.iter().collect::<BTreeSet<_>>().len(), arrived.len(), "none twice: {arrived:?}");
+    assert_eq!(arrived.iter().collect::<BTreeSet<_>>().len(), arrived.len(), "a mail was sent twice: {arrived:?}");
 }

@@ -1,4 +1,4 @@
-//! What becomes of mail, as the server answers.
+//! Results of mails for each reply of the server.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::bench::{Bench, LIMIT, mail_to, terms};
 
 #[tokio::test]
-async fn a_mail_arrives_and_is_told_as_sent() {
+async fn a_mail_arrives_and_is_recorded_as_sent() {
     let bench = Bench::new().await;
     let _worker = bench.worker(&[]).await;
     let id = bench.enqueue(mail_to("Ann <ann@example.org>")).await;
@@ -26,7 +26,7 @@ async fn a_mail_arrives_and_is_told_as_sent() {
 }
 
 #[tokio::test]
-async fn a_refusal_fails_at_once_with_the_servers_words() {
+async fn a_refusal_fails_at_once_with_the_reply_of_the_server() {
     let bench = Bench::new().await;
     bench
         .smtp
@@ -43,7 +43,7 @@ async fn a_refusal_fails_at_once_with_the_servers_words() {
 }
 
 #[tokio::test]
-async fn of_several_recipients_each_has_its_own_result() {
+async fn each_recipient_has_its_own_result() {
     let bench = Bench::new().await;
     bench.smtp.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 gone")).recipient("gone@example.org"));
     bench.smtp.fault(Fault::at(Phase::Rcpt, Action::reply(451, "4.2.1 later")).recipient("later@example.org").times(1));
@@ -54,7 +54,7 @@ async fn of_several_recipients_each_has_its_own_result() {
     terms.policy.backoff = postroom_core::Backoff::Fixed(Duration::from_millis(100));
     let id = bench.enqueue_on(&terms, serde_json::from_value(mail).expect("a mail")).await;
     let report = bench.reaches(&id, JobState::Sent).await;
-    assert_eq!(bench.arrived(), ["ann@example.org", "later@example.org"], "nobody gets it twice");
+    assert_eq!(bench.arrived(), ["ann@example.org", "later@example.org"], "a recipient got the mail twice");
     let results: Vec<_> =
         report.recipients.iter().map(|recipient| (recipient.address.as_str(), recipient.result)).collect();
     assert_eq!(
@@ -67,7 +67,7 @@ async fn of_several_recipients_each_has_its_own_result() {
     );
     let mails = bench.smtp.received();
     assert_eq!(mails[0].data, mails[1].data, "the same bytes on every attempt");
-    assert!(!mails[0].text().contains("later@example.org"), "bcc is not told");
+    assert!(!mails[0].text().contains("later@example.org"), "the message names a bcc recipient");
 }
 
 #[tokio::test]
@@ -92,12 +92,12 @@ async fn a_lost_reply_is_settled_by_the_policy() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_costs_no_attempt() {
+async fn a_server_that_is_down_costs_no_attempt() {
     let bench = Bench::new().await;
     bench.smtp.stop();
     let _worker = bench.worker(&[]).await;
     let id = bench.enqueue(mail_to("ann@example.org")).await;
-    let report = eventually(LIMIT, "two tries", async || {
+    let report = eventually(LIMIT, "two attempts", async || {
         Some(bench.job(&id).await).filter(|job| job.attempts.last().is_some_and(|attempt| attempt.n >= 2))
     })
     .await;

@@ -1,4 +1,5 @@
-//! A script that Redis refuses to run, and records that are damaged: reported once, with a pause, and nothing is lost.
+//! Scripts that Redis refuses and records that are damaged: reported once, with a pause, and no
+//! mail is lost.
 
 use std::process::Command;
 
@@ -16,19 +17,19 @@ async fn doctor(bench: &Bench) -> (i32, String) {
 }
 
 #[tokio::test]
-async fn a_refused_script_is_logged_once_and_tried_again_after_a_pause() {
+async fn a_refused_script_is_logged_once_and_retried_after_a_pause() {
     let redis = PrivateRedis::start().await;
     let bench = Bench::on(&redis, FakeSmtp::start().await).await;
     let worker = bench.worker(&["--queues", "emails,bulk"]).await;
     assert_eq!(redis.ask(&["ACL", "SETUSER", "default", "-zadd"]), "OK");
     let id = bench.enqueue(mail_to("ann@example.org")).await;
-    let info = bench.told("an alert", |info| !info.alerts.is_empty()).await;
+    let info = bench.reports("an alert", |info| !info.alerts.is_empty()).await;
     assert_eq!(info.alerts[0].about, "refused:emails", "{info:?}");
-    let (code, said) = doctor(&bench).await;
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains("FAIL workers") && said.contains("emails is not served"), "{said}");
-    // It is tried again, and does not fill the log.
-    eventually(LIMIT, "another try", async || {
+    let (code, output) = doctor(&bench).await;
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains("FAIL workers") && output.contains("emails is not served"), "{output}");
+    // The script is retried without filling the log.
+    eventually(LIMIT, "another attempt", async || {
         let refused = redis.ask(&["ACL", "LOG"]).matches("zadd").count();
         (refused > 0).then_some(())
     })
@@ -37,7 +38,7 @@ async fn a_refused_script_is_logged_once_and_tried_again_after_a_pause() {
     assert!(lines <= 4, "{}", worker.stderr());
     assert_eq!(redis.ask(&["ACL", "SETUSER", "default", "+zadd"]), "OK");
     bench.reaches(&id, JobState::Sent).await;
-    assert_eq!(bench.arrived(), ["ann@example.org"], "once");
+    assert_eq!(bench.arrived(), ["ann@example.org"], "the mail was not sent once");
 }
 
 #[tokio::test]
@@ -59,12 +60,12 @@ async fn a_damaged_record_is_reported_and_all_other_mail_is_sent() {
         assert_eq!(job.error.is_some_and(|error| error.code == "damaged"), damaged, "{number}");
     }
     assert_eq!(bench.arrived().len(), 27);
-    let info = bench.told("an alert", |info| !info.alerts.is_empty()).await;
+    let info = bench.reports("an alert", |info| !info.alerts.is_empty()).await;
     assert_eq!(info.alerts[0].about, "damage:emails");
-    let (code, said) = doctor(&bench).await;
-    assert_eq!(code, 0, "nothing keeps mail back: {said}");
+    let (code, output) = doctor(&bench).await;
+    assert_eq!(code, 0, "doctor reports a failure: {output}");
     for number in [7, 15, 20] {
-        assert!(said.contains(&format!("job {}: ", ids[number])), "{number}: {said}");
+        assert!(output.contains(&format!("job {}: ", ids[number])), "{number}: {output}");
     }
     let lines = worker.stderr().lines().filter(|line| line.contains("ERROR")).count();
     assert!(lines <= 2, "{}", worker.stderr());

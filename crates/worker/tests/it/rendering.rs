@@ -1,4 +1,4 @@
-//! Templates, batches, and mail that can't be rendered.
+//! Templates, batches, and mail that cannot be rendered.
 
 use std::fs;
 
@@ -21,38 +21,38 @@ fn mail(value: serde_json::Value) -> Mail {
 }
 
 #[tokio::test]
-async fn a_batch_is_rendered_for_each() {
+async fn a_batch_is_rendered_for_each_recipient() {
     let bench = Bench::new().await;
     template(&bench, "news", "News for {{ name }}", "Hello {{ name }}, {{ title }}");
     let _worker = bench.worker(&[]).await;
     let shared = mail(json!({"template": "news", "vars": {"title": "T", "name": "you"}}));
     let batch = bench.enqueue_batch(&bench.queue, &terms(), shared, 300).await;
     let report = eventually(LIMIT, "the batch is done", async || {
-        bench.store.batch(&batch).await.expect("an answer").filter(|batch| batch.done)
+        bench.store.batch(&batch).await.expect("a reply").filter(|batch| batch.done)
     })
     .await;
     assert_eq!((report.total, report.sent), (300, 300));
     let arrived = bench.arrived();
     assert_eq!(arrived.len(), 300);
-    assert_eq!(arrived.iter().collect::<std::collections::BTreeSet<_>>().len(), 300, "each once");
+    assert_eq!(arrived.iter().collect::<std::collections::BTreeSet<_>>().len(), 300, "each mail once");
     assert_eq!(bench.smtp.received()[0].header("Subject").as_deref(), Some("News for you"));
     assert_eq!(bench.smtp.violations(), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn a_missing_variable_fails_with_its_place() {
+async fn a_missing_variable_fails_with_its_name_and_template() {
     let bench = Bench::new().await;
-    template(&bench, "news", "News", "one\n{{ nobody_said }}");
+    template(&bench, "news", "News", "one\n{{ not_defined }}");
     let _worker = bench.worker(&[]).await;
     let id = bench.enqueue(mail(json!({"to": "ann@example.org", "template": "news"}))).await;
     let report = bench.reaches(&id, JobState::Failed).await;
     let error = report.error.expect("an error");
     assert_eq!(error.code, "invalid");
-    assert!(error.message.contains("nobody_said") && error.message.contains("news"), "{error:?}");
+    assert!(error.message.contains("not_defined") && error.message.contains("news"), "{error:?}");
 }
 
 #[tokio::test]
-async fn a_template_that_is_not_there_yet_is_waited_for() {
+async fn mail_waits_for_a_missing_template() {
     let bench = Bench::new().await;
     let _worker = bench.worker(&[]).await;
     let id = bench.enqueue(mail(json!({"to": "ann@example.org", "template": "late"}))).await;
@@ -69,6 +69,6 @@ async fn a_template_that_is_not_there_yet_is_waited_for() {
         Some(bench.job(&news).await).filter(|job| job.state == JobState::Sent)
     })
     .await;
-    bench.store.retry(&id).await.expect("sent now");
+    bench.store.retry(&id).await.expect("retried");
     bench.reaches(&id, JobState::Sent).await;
 }

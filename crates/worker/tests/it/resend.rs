@@ -1,4 +1,4 @@
-//! Mail that leaves by a provider that takes two requests a second.
+//! Mail that leaves by a provider that accepts two requests a second.
 
 use std::collections::HashSet;
 
@@ -20,7 +20,7 @@ async fn with_provider(server: &FakeResend, more: &str) -> Bench {
 }
 
 #[tokio::test]
-async fn two_a_second_are_held_and_none_is_sent_twice() {
+async fn a_rate_of_two_a_second_is_kept_and_no_mail_is_sent_twice() {
     const MAILS: usize = 12;
     let server = FakeResend::builder().rate(2).start();
     let bench = with_provider(&server, "rate = '110/m'").await;
@@ -35,21 +35,22 @@ async fn two_a_second_are_held_and_none_is_sent_twice() {
     assert_eq!((report.failed, report.unknown), (0, 0));
     let to: HashSet<String> = server.mails().iter().flat_map(Mailed::recipients).collect();
     assert_eq!((to.len(), server.mails().len()), (MAILS, MAILS));
-    // On a busy machine a mail may leave a moment late, and the next in time; what is refused for that costs nothing.
+    // On a busy machine a mail may leave a moment late and the next on time. A refusal for that
+    // costs nothing.
     let refused = server.asked().iter().filter(|asked| asked.status == Some(429)).count();
     assert!(server.most_in_a_second() <= 3 && refused <= 3, "{refused} refused: {:?}", server.asked());
     assert!(!worker.stderr().contains(FakeResend::API_KEY));
 }
 
 #[tokio::test]
-async fn a_person_s_retry_is_another_mail_and_a_lost_answer_is_not() {
+async fn a_manual_retry_is_a_new_mail_and_a_lost_reply_is_not() {
     let server = FakeResend::start();
     let bench = with_provider(&server, "").await;
     server.trouble(Trouble::KeepThenCut, 1);
     let _worker = bench.worker(&[]).await;
     let id = bench.enqueue(mail_to("ann@example.org")).await;
     let report = bench.reaches(&id, JobState::Sent).await;
-    assert_eq!(server.mails().len(), 1, "asked twice, taken once");
+    assert_eq!(server.mails().len(), 1, "the provider accepted two mails");
     assert_eq!((report.receipt.as_ref(), report.attempts.len()), (Some(&server.mails()[0].id), 1));
 
     server.trouble(Trouble::saying(422, "validation_error", "Invalid `to` field."), 1);
@@ -69,7 +70,7 @@ async fn a_refused_key_fails_no_mail() {
     bench.env.push(("RESEND_API_KEY".to_owned(), "re_wrong".to_owned()));
     let _worker = bench.worker(&[]).await;
     let id = bench.enqueue(mail_to("ann@example.org")).await;
-    let info = bench.told("it is down", |info| info.transports.iter().any(|one| one.why.is_some())).await;
+    let info = bench.reports("the transport is down", |info| info.transports.iter().any(|one| one.why.is_some())).await;
     let why = info.transports[0].why.clone().unwrap_or_default();
     assert!(why.contains("403 invalid_api_key") && !why.contains("re_wrong"), "{why}");
     let state = bench.job(&id).await.state;

@@ -1,4 +1,4 @@
-//! When mail is tried: retries, due times, priorities.
+//! When mail is attempted: retries, due times, priorities.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use postroom_testkit::{Action, Fault, Phase};
 use crate::bench::{Bench, LIMIT, mail_to, plain, terms};
 
 #[tokio::test]
-async fn twice_451_then_250() {
+async fn a_mail_is_sent_after_two_451_replies() {
     let bench = Bench::new().await;
     bench.smtp.fault(Fault::at(Phase::Dot, Action::reply(451, "4.3.0 try again")).times(2));
     let _worker = bench.worker(&[]).await;
@@ -19,24 +19,24 @@ async fn twice_451_then_250() {
     terms.policy.backoff = Backoff::Fixed(Duration::from_millis(700));
     let id = bench.enqueue_on(&terms, mail_to("ann@example.org")).await;
     let report = bench.reaches(&id, JobState::Sent).await;
-    assert_eq!(bench.arrived(), ["ann@example.org"], "once");
-    let story: Vec<_> = report.attempts.iter().map(|attempt| (attempt.n, attempt.counted, attempt.code)).collect();
-    assert_eq!(story, [(1, true, Some(451)), (2, true, Some(451)), (3, false, Some(250))]);
+    assert_eq!(bench.arrived(), ["ann@example.org"], "the mail arrives once");
+    let attempts: Vec<_> = report.attempts.iter().map(|attempt| (attempt.n, attempt.counted, attempt.code)).collect();
+    assert_eq!(attempts, [(1, true, Some(451)), (2, true, Some(451)), (3, false, Some(250))]);
     assert_eq!(report.attempt, 2);
-    let times: Vec<_> = report.attempts.iter().map(|attempt| chrono_ms(&attempt.at)).collect();
+    let times: Vec<_> = report.attempts.iter().map(|attempt| time_ms(&attempt.at)).collect();
     for pair in times.windows(2) {
-        assert!(pair[1] - pair[0] >= 700, "not before its delay: {times:?}");
+        assert!(pair[1] - pair[0] >= 700, "an attempt came before its delay: {times:?}");
     }
 }
 
-fn chrono_ms(text: &str) -> i64 {
-    // 2026-01-02T03:04:05.678Z: within one test the clock of the day is enough.
+fn time_ms(text: &str) -> i64 {
+    // 2026-01-02T03:04:05.678Z: a test takes less than a month, so day and time are enough.
     let number = |range: std::ops::Range<usize>| text[range].parse::<i64>().expect("digits");
     ((number(8..10) * 24 + number(11..13)) * 60 + number(14..16)) * 60_000 + number(17..19) * 1_000 + number(20..23)
 }
 
 #[tokio::test]
-async fn attempts_come_to_an_end() {
+async fn a_mail_fails_when_its_attempts_are_spent() {
     let bench = Bench::new().await;
     bench.smtp.fault(Fault::at(Phase::Rcpt, Action::reply(451, "4.3.0 never")));
     let _worker = bench.worker(&[]).await;
@@ -58,8 +58,8 @@ async fn a_scheduled_mail_leaves_at_its_time() {
     terms.due = Due::In(Duration::from_secs(2));
     let id = bench.enqueue_on(&terms, mail_to("ann@example.org")).await;
     let report = bench.reaches(&id, JobState::Sent).await;
-    let (handed_over, tried) = (report.enqueued_at.expect("a time"), &report.attempts[0].at);
-    let waited = chrono_ms(tried) - chrono_ms(&handed_over);
+    let (enqueued, attempted) = (report.enqueued_at.expect("a time"), &report.attempts[0].at);
+    let waited = time_ms(attempted) - time_ms(&enqueued);
     assert!((2_000..12_000).contains(&waited), "{waited} ms");
 }
 
@@ -77,7 +77,7 @@ async fn an_expired_mail_is_not_sent() {
     assert_eq!(bench.arrived(), ["ann@example.org"]);
 }
 
-/// With thousands of bulk mails waiting an urgent one is the next to leave.
+/// While thousands of bulk mails wait, an urgent mail is the next to leave.
 #[tokio::test]
 async fn an_urgent_mail_overtakes_a_newsletter() {
     let bench = Bench::new().await;
@@ -95,7 +95,7 @@ async fn an_urgent_mail_overtakes_a_newsletter() {
     let id = bench.enqueue_on(&urgent, mail_to("urgent@example.org")).await;
     bench.reaches(&id, JobState::Sent).await;
     let arrived = bench.smtp.received();
-    let place = arrived.iter().position(|mail| mail.rcpt_to == ["urgent@example.org"]).expect("it arrived");
-    // Those under way, and what was claimed between our counting and the enqueue.
-    assert!(place < before + 60, "{before} had arrived before, it came as number {place}");
+    let index = arrived.iter().position(|mail| mail.rcpt_to == ["urgent@example.org"]).expect("arrived");
+    // Allows for mails under way, and for those claimed between the count and the enqueue.
+    assert!(index < before + 60, "{before} mails had arrived, the urgent one is number {index}");
 }

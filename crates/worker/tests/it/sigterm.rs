@@ -1,4 +1,4 @@
-//! A stop with many sends under way, each at another point.
+//! A stop with many deliveries under way, each at another phase.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -13,8 +13,9 @@ fn recipient(number: usize) -> String {
     format!("user{number}@example.org")
 }
 
-/// A third ends within the time to shut down; a third hangs before the mark, a third between mark and reply.
-fn hang(bench: &Bench) {
+/// A third of the mails ends within the shutdown timeout. A third stalls before the mark, a third
+/// between mark and reply.
+fn stall(bench: &Bench) {
     for number in 0..SENDS {
         let (phase, action) = match number % 3 {
             0 => (Phase::Dot, Action::Delay(Duration::from_millis(1_000 + number as u64 * 10))),
@@ -26,10 +27,10 @@ fn hang(bench: &Bench) {
 }
 
 #[tokio::test]
-async fn two_hundred_sends_under_way() {
+async fn a_stop_settles_two_hundred_deliveries_under_way() {
     let mut bench = Bench::new().await;
     bench.env.push(("SHUTDOWN_TIMEOUT".to_owned(), "8s".to_owned()));
-    hang(&bench);
+    stall(&bench);
     let mut terms = terms();
     terms.policy.on_unknown = OnUnknown::Hold;
     let mut ids: Vec<JobId> = Vec::new();
@@ -38,7 +39,7 @@ async fn two_hundred_sends_under_way() {
     }
     let mut worker = bench.worker(&["--queues", "emails", "--concurrency", "201"]).await;
     let stored = SENDS / 3;
-    eventually(LIMIT, "all are under way, a third of them stored and not answered", async || {
+    eventually(LIMIT, "all mails are under way, a third of them stored without a reply", async || {
         (bench.smtp.peak_connections() >= SENDS && bench.smtp.received_count() >= stored).then_some(())
     })
     .await;
@@ -53,12 +54,12 @@ async fn two_hundred_sends_under_way() {
         counts[number % 3] += 1;
     }
     assert_eq!(counts, [67, 67, 66]);
-    // The next worker sends what was put back, and nothing else.
+    // The next worker sends the mails that were handed back, and no others.
     let _worker = bench.worker(&[]).await;
     for id in ids.iter().skip(1).step_by(3) {
         bench.reaches(id, JobState::Sent).await;
     }
     let arrived = bench.arrived();
     assert_eq!(arrived.len(), SENDS);
-    assert_eq!(arrived.iter().collect::<BTreeSet<_>>().len(), SENDS, "each once");
+    assert_eq!(arrived.iter().collect::<BTreeSet<_>>().len(), SENDS, "each mail once");
 }
