@@ -16,10 +16,10 @@ use crate::{
     following::follow,
     lease_clock,
     leave::{Answer, Leave},
-    office::Office,
     outlet::Admission,
     panics::watched,
     slots::{SlotRoom, Slots},
+    worker::Worker,
 };
 
 /// An idle worker claims at least this often. It seldom matters: a sweep makes up for a lost wake
@@ -42,7 +42,7 @@ const OUT_OF_ORDER: f64 = 0.05;
 
 /// Claims jobs and starts their deliveries.
 pub(crate) struct Claimer {
-    office: Arc<Office>,
+    worker: Arc<Worker>,
     slots: Arc<Slots>,
     bell: Bell,
     /// Claims without a reply.
@@ -77,13 +77,13 @@ impl Look {
 }
 
 impl Claimer {
-    pub(crate) fn new(office: &Arc<Office>) -> Self {
-        let slots = usize::try_from(office.settings.concurrency.max).unwrap_or(usize::MAX);
-        let slots = Slots::new(slots, office.queues().len());
+    pub(crate) fn new(worker: &Arc<Worker>) -> Self {
+        let slots = usize::try_from(worker.settings.concurrency.max).unwrap_or(usize::MAX);
+        let slots = Slots::new(slots, worker.queues().len());
         Self {
-            office: Arc::clone(office),
+            worker: Arc::clone(worker),
             slots,
-            bell: Bell::new(&office.store, &office.queues()),
+            bell: Bell::new(&worker.store, &worker.queues()),
             unanswered: HashMap::new(),
             shut: HashMap::new(),
             deliveries: TaskTracker::new(),
@@ -94,9 +94,9 @@ impl Claimer {
 
     /// Runs until shutdown. Deliveries under way then end within the shutdown timeout.
     pub(crate) async fn run(mut self, shutdown: &Shutdown) {
-        let concurrency = self.office.settings.concurrency;
+        let concurrency = self.worker.settings.concurrency;
         if concurrency.min < concurrency.max {
-            tokio::spawn(follow(Arc::clone(&self.office), Arc::clone(&self.slots), shutdown.child()));
+            tokio::spawn(follow(Arc::clone(&self.worker), Arc::clone(&self.slots), shutdown.child()));
         }
         while !shutdown.is_requested() {
             self.run_round(shutdown).await;
@@ -155,16 +155,16 @@ impl Claimer {
 
     async fn wait_for_work(&mut self, look: &Look) {
         let limit = look.next_due.map_or(IDLE_CLAIM_EVERY, |due| due.min(IDLE_CLAIM_EVERY));
-        let mut open = self.office.queues();
+        let mut open = self.worker.queues();
         open.retain(|queue| !look.closed.contains(queue));
         let (open, full): (Vec<_>, Vec<_>) = open.into_iter().partition(|queue| self.slots.free(queue).ordinary > 0);
         self.bell.listen_to(&open, &full);
         let woken = tokio::select! {
             woken = self.bell.wait(limit) => woken,
-            () = self.office.bells.ready.notified() => return,
+            () = self.worker.bells.ready.notified() => return,
             () = self.slots.freed(), if !full.is_empty() => return self.gather().await,
         };
-        if self.office.outage.watch(woken).is_err() {
+        if self.worker.outage.watch(woken).is_err() {
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
     }
@@ -173,7 +173,7 @@ impl Claimer {
     async fn wait_for_redis(&self, error: &Error) {
         const PAUSE: Duration = Duration::from_millis(300);
         match error {
-            Error::Unintroduced => drop(tokio::time::timeout(PAUSE, self.office.jobs.introduction()).await),
+            Error::Unintroduced => drop(tokio::time::timeout(PAUSE, self.worker.jobs.introduction()).await),
             _ => tokio::time::sleep(PAUSE).await,
         }
     }
@@ -199,7 +199,7 @@ impl Claimer {
             found.closed.extend(look.closed);
         }
         if found.left {
-            self.office.pulse.full();
+            self.worker.pulse.full();
         }
         Ok(found)
     }
@@ -207,7 +207,7 @@ impl Claimer {
     /// Closes a queue for a while: Redis refused a script and would refuse it again.
     fn refused(&mut self, queue: &QueueName, error: &Error) -> Look {
         let text = format!("{queue} is not served: {error}; retried every {} s", REFUSED_PAUSE.as_secs());
-        self.office.alerts.raise(About::Refused(queue.clone()), text);
+        self.worker.alerts.raise(About::Refused(queue.clone()), text);
         self.shut.insert(queue.clone(), lease_clock::now() + REFUSED_PAUSE);
         Look::closed(queue, Some(REFUSED_PAUSE))
     }
@@ -216,7 +216,7 @@ impl Claimer {
     /// random queue first. With weights a random order in which a queue comes first as often as its
     /// weight says.
     fn order(&self) -> Vec<QueueName> {
-        let mut serve = self.office.settings.serve.clone();
+        let mut serve = self.worker.settings.serve.clone();
         let mut ordered = Vec::with_capacity(serve.len());
         if serve.iter().all(|(_, weight)| *weight == 0) && fastrand::f64() < OUT_OF_ORDER {
             ordered.push(serve.remove(fastrand::usize(..serve.len())).0);
@@ -237,10 +237,10 @@ impl Claimer {
         if self.unanswered.contains_key(queue) {
             // The first attempt of this claim acquired permits and started the leases of its jobs.
             // It is repeated at once and claims nothing new.
-            let again = Leave::none(&self.office.outlets()[0]);
+            let again = Leave::none(&self.worker.outlets()[0]);
             return self.claim_with(queue, 0, again, None).await;
         }
-        let (outlet, room, reserved) = match self.office.counter(queue).room() {
+        let (outlet, room, reserved) = match self.worker.counter(queue).room() {
             Room::Enough(outlet) => (outlet, room, None),
             Room::ForOne(admission) => {
                 let room = SlotRoom { any: 1, ordinary: room.ordinary.min(1) };
@@ -249,8 +249,8 @@ impl Claimer {
             Room::None(again_in) => return Ok(Look::closed(queue, again_in)),
         };
         // A success may not have called Redis, so only an error is reported to the outage.
-        let answer = Leave::request(&self.office, queue, &outlet, room).await;
-        match answer.or_else(|error| self.office.outage.watch(Err(error)))? {
+        let answer = Leave::request(&self.worker, queue, &outlet, room).await;
+        match answer.or_else(|error| self.worker.outage.watch(Err(error)))? {
             Answer::Given(leave) => self.claim_with(queue, room.ordinary, leave, reserved).await,
             Answer::Nothing(next_due) => Ok(Look { next_due, ..Look::default() }),
             Answer::Wait(wait) => Ok(Look::closed(queue, Some(wait))),
@@ -286,14 +286,14 @@ impl Claimer {
             ClaimReply::Newer { version, job } => {
                 let error = Error::NewerProtocol { theirs: version, ours: postroom_core::store::PROTOCOL_VERSION };
                 let text = format!("{queue} is not served: {error} (next jobs: {job} and others)");
-                self.office.alerts.raise(About::Protocol(queue.clone()), text);
+                self.worker.alerts.raise(About::Protocol(queue.clone()), text);
                 self.shut.insert(queue.clone(), sent_at + IDLE_CLAIM_EVERY);
                 Look::closed(queue, Some(IDLE_CLAIM_EVERY))
             }
         };
         // A permit that cannot be returned only slows down the limit's rate.
-        let settled = leave.settle(&self.office, left).await;
-        let _ = settled.or_else(|error| self.office.outage.watch(Err(error)));
+        let settled = leave.settle(&self.worker, left).await;
+        let _ = settled.or_else(|error| self.worker.outage.watch(Err(error)));
         Ok(look)
     }
 
@@ -308,10 +308,10 @@ impl Claimer {
     /// jobs.
     async fn send_claim(&mut self, queue: &QueueName, ordinary: usize, leave: &Leave) -> Result<ClaimReply, Error> {
         let id = self.unanswered.remove(queue).unwrap_or_else(ClaimId::generate);
-        let (limited, turns) = (self.office.limits.on_mail(), leave.line_grants());
+        let (limited, turns) = (self.worker.limits.on_mail(), leave.line_grants());
         let claim =
-            Claim { ordinary, limited: &limited, turns: &turns, ..Claim::new(queue, &self.office.id, &id, leave.want) };
-        let reply = self.office.outage.watch(self.office.jobs.claim(&claim).await);
+            Claim { ordinary, limited: &limited, turns: &turns, ..Claim::new(queue, &self.worker.id, &id, leave.want) };
+        let reply = self.worker.outage.watch(self.worker.jobs.claim(&claim).await);
         if reply.is_err() {
             self.unanswered.insert(queue.clone(), id);
         }
@@ -323,26 +323,26 @@ impl Claimer {
         // slots by now.
         let urgent = job.content.as_ref().is_ok_and(|(header, _)| header.priority <= Priority::LAST_URGENT);
         let Some(slot) = self.slots.take(job.id.queue(), urgent) else {
-            let settler = self.office.counter(job.id.queue()).settler.clone();
+            let settler = self.worker.counter(job.id.queue()).settler.clone();
             let left = Settled { attempt: job.attempt, ..Settled::default() };
             self.deliveries.spawn(async move { drop(settler.defer((job.id, job.fence, Duration::ZERO, left)).await) });
             return;
         };
-        let (office, give_up, begun) = (Arc::clone(&self.office), self.give_up.clone(), Arc::default());
-        let delivery = Box::new(Delivery { office, job, now_ms, claimed_at, give_up, begun, provided });
+        let (worker, give_up, begun) = (Arc::clone(&self.worker), self.give_up.clone(), Arc::default());
+        let delivery = Box::new(Delivery { worker, job, now_ms, claimed_at, give_up, begun, provided });
         self.deliveries.spawn(watched(slot, delivery.in_case(), Box::pin(delivery.run())));
     }
 
     async fn drain(self) {
         self.deliveries.close();
-        let limit = self.office.settings.shutdown_timeout;
+        let limit = self.worker.settings.shutdown_timeout;
         if tokio::time::timeout(limit, self.deliveries.wait()).await.is_err() {
-            warn!("{} mails are still under way after {limit:?}; handing them back", self.office.in_flight.len());
+            warn!("{} mails are still under way after {limit:?}; handing them back", self.worker.in_flight.len());
             self.give_up.cancel();
             // Settlements must reach Redis now. Otherwise the leases run out.
             let last_settlements = tokio::time::timeout(Duration::from_secs(3), self.deliveries.wait());
             if last_settlements.await.is_err() {
-                warn!("could not settle {} mails in Redis; their leases run out", self.office.in_flight.len());
+                warn!("could not settle {} mails in Redis; their leases run out", self.worker.in_flight.len());
             }
         }
     }

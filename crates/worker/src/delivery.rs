@@ -25,16 +25,16 @@ use crate::{
     judge::{Before, Judgement, all_open, judge},
     lease_clock,
     limits::Turn,
-    office::Office,
     outlet::Admission,
     panics::InCase,
     seats::Seat,
     shared_content::Shared,
+    worker::Worker,
 };
 
 /// The delivery of one claimed job.
 pub(crate) struct Delivery {
-    pub(crate) office: Arc<Office>,
+    pub(crate) worker: Arc<Worker>,
     pub(crate) job: Claimed,
     /// Time of the claim by Redis's clock.
     pub(crate) now_ms: i64,
@@ -93,7 +93,7 @@ impl Delivery {
     /// Returns what is needed to settle the job if the delivery panics.
     pub(crate) fn in_case(&self) -> InCase {
         InCase {
-            office: Arc::clone(&self.office),
+            worker: Arc::clone(&self.worker),
             id: self.job.id.clone(),
             fence: self.job.fence,
             attempt: self.job.attempt,
@@ -110,13 +110,13 @@ impl Delivery {
         }
         // Still there, so the mail was never sent.
         if let Some(turn) = provided.turn {
-            turn.give_back(&self.office.store).await;
+            turn.give_back(&self.worker.store).await;
         }
     }
 
     async fn deliver(&self, header: &Header, mail: Box<Mail>, provided: &mut Provided) {
-        let office = Arc::clone(&self.office);
-        let _ticket = office.in_flight.enter(&self.job, header.policy.lease, self.now_ms);
+        let worker = Arc::clone(&self.worker);
+        let _ticket = worker.in_flight.enter(&self.job, header.policy.lease, self.now_ms);
         if let Some((before, prepared)) = self.prepare_message(header, mail, provided).await {
             self.send(before, &prepared, provided).await;
         }
@@ -161,7 +161,7 @@ impl Delivery {
         if mail.content_bytes() >= contents::LARGE_FROM {
             provided.release();
         }
-        let room = self.office.contents.room_for(&mail).await;
+        let room = self.worker.contents.room_for(&mail).await;
         let filled = self.fill(&mut mail).await;
         let mail = Arc::new(*mail);
         let made = match filled {
@@ -180,7 +180,7 @@ impl Delivery {
         provided: &mut Provided,
     ) -> Result<Prepared, Unprepared> {
         let urgent = header.priority <= Priority::LAST_URGENT;
-        let (making, draft) = (&self.office.making, self.draft(mail, shared));
+        let (making, draft) = (&self.worker.making, self.draft(mail, shared));
         let quick = match mail.content_bytes() < contents::LARGE_FROM {
             true => making.make(urgent, || draft.make_quickly()).await,
             false => None,
@@ -193,7 +193,7 @@ impl Delivery {
                 let message = made?;
                 match room {
                     Some(_) => contents::release_copies(&mut room),
-                    None => room = self.office.contents.room_of(&message).await,
+                    None => room = self.worker.contents.room_of(&message).await,
                 }
                 drop(permit);
                 message
@@ -207,7 +207,7 @@ impl Delivery {
     async fn merge_shared(&self, header: &Header, mail: Box<Mail>) -> Result<(Box<Mail>, Arc<Shared>), Unprepared> {
         let Some(batch) = &header.batch else { return Ok((mail, Arc::default())) };
         let batch: BatchId = batch.parse().map_err(|error: InvalidInput| Unprepared::Invalid(error.to_string()))?;
-        match self.office.outage.watch(self.office.shared.of(&self.office.store, &batch).await) {
+        match self.worker.outage.watch(self.worker.shared.of(&self.worker.store, &batch).await) {
             Ok(Some(shared)) => Ok((Box::new(mail.over(&shared.mail)), shared)),
             Ok(None) => Err(Unprepared::Invalid(format!("the content of its batch {batch} is gone"))),
             Err(_) => Err(Unprepared::Away),
@@ -216,10 +216,10 @@ impl Delivery {
 
     /// Reads the contents that are stored apart from the mail.
     async fn fill(&self, mail: &mut Mail) -> Result<(), Unprepared> {
-        let office = &self.office;
-        let filled = office.contents.fill(&office.store, self.job.id.queue(), mail).await;
+        let worker = &self.worker;
+        let filled = worker.contents.fill(&worker.store, self.job.id.queue(), mail).await;
         // A success may not have called Redis, so only an error is reported to the outage.
-        match filled.or_else(|error| office.outage.watch(Err(error))).map_err(|_| Unprepared::Away)? {
+        match filled.or_else(|error| worker.outage.watch(Err(error))).map_err(|_| Unprepared::Away)? {
             None => Ok(()),
             Some(name) => Err(Unprepared::Invalid(format!("the content of its {name} is gone"))),
         }
@@ -232,7 +232,7 @@ impl Delivery {
             boundary_seed: self.job.id.to_string(),
             generation: self.job.generation,
         };
-        Draft { office: Arc::clone(&self.office), mail: Arc::clone(mail), shared: Arc::clone(shared), identity }
+        Draft { worker: Arc::clone(&self.worker), mail: Arc::clone(mail), shared: Arc::clone(shared), identity }
     }
 
     fn date_ms(&self) -> i64 {
@@ -241,7 +241,7 @@ impl Delivery {
 
     /// Returns the Message-ID of the first begin; before that, the job's id at the sender's domain.
     fn message_id(&self, mail: &Mail) -> String {
-        let sender = mail.from.as_ref().or(self.office.settings.sender.as_ref());
+        let sender = mail.from.as_ref().or(self.worker.settings.sender.as_ref());
         let domain = sender.map_or("postroom.invalid", |sender| sender.address.domain());
         self.job.message_id.clone().unwrap_or_else(|| format!("{}@{domain}", self.job.id))
     }
@@ -284,11 +284,11 @@ impl Delivery {
 
     /// Defers the mail: the template may reach this machine in a moment.
     async fn wait_for_template(&self, header: &Header, mail: &Mail, error: &str) {
-        if self.office.lacks_template(mail.template.as_deref().unwrap_or_default()) >= TEMPLATE_WAIT {
+        if self.worker.lacks_template(mail.template.as_deref().unwrap_or_default()) >= TEMPLATE_WAIT {
             return self.refuse(header, mail, error).await;
         }
         let about = About::Template(mail.template.clone().unwrap_or_default());
-        self.office.alerts.raise(about, format!("mail waits for a template: {error}"));
+        self.worker.alerts.raise(about, format!("mail waits for a template: {error}"));
         let record = AttemptRecord {
             n: self.job.tries + 1,
             counted: false,
@@ -329,7 +329,7 @@ impl Delivery {
 
     async fn finish(&self, outcome: Outcome, reason: &str, left: &Settled) {
         match self.counter().settler.finish(&self.job.id, self.job.fence, outcome, reason, left).await {
-            Ok(FinishReply::Finished | FinishReply::Late) => self.office.tally(outcome),
+            Ok(FinishReply::Finished | FinishReply::Late) => self.worker.tally(outcome),
             Ok(FinishReply::Twice) => warn!(job = %self.job.id, "{} was also sent by another worker", self.job.id),
             Ok(FinishReply::Lost) => warn!(job = %self.job.id, "{} was no longer this worker's to settle", self.job.id),
             Err(error) => warn!(job = %self.job.id, "cannot settle {}: {error}", self.job.id),
@@ -344,7 +344,7 @@ impl Delivery {
     }
 
     fn counter(&self) -> &Counter {
-        self.office.counter(self.job.id.queue())
+        self.worker.counter(self.job.id.queue())
     }
 
     /// Returns the present by Redis's clock, as far as this process can tell.

@@ -12,7 +12,7 @@ use postroom_core::{
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tracing::{info, warn};
 
-use crate::{alerts::About, notices, office::Office, outlet::Outlet, restating};
+use crate::{alerts::About, notices, outlet::Outlet, restating, worker::Worker};
 
 /// Starts all duties and returns the task that reports on this worker. It is ended before the worker
 /// deregisters.
@@ -28,37 +28,37 @@ use crate::{alerts::About, notices, office::Office, outlet::Outlet, restating};
 /// | connections | 2 s, and at each change | renews the connection permits of this worker |
 /// | templates | 2 s | reloads changed templates |
 /// | idle connections | 10 s | closes idle connections |
-pub(crate) fn start(office: &Arc<Office>, info: ProcessInfo, shutdown: &Shutdown) -> JoinHandle<()> {
-    tokio::spawn(restating::keep_synced(Arc::clone(office)));
-    tokio::spawn(renew(Arc::clone(office)));
-    for queue in office.queues() {
-        tokio::spawn(sweep(Arc::clone(office), queue.clone(), shutdown.child()));
-        tokio::spawn(prune(Arc::clone(office), queue, shutdown.child()));
+pub(crate) fn start(worker: &Arc<Worker>, info: ProcessInfo, shutdown: &Shutdown) -> JoinHandle<()> {
+    tokio::spawn(restating::keep_synced(Arc::clone(worker)));
+    tokio::spawn(renew(Arc::clone(worker)));
+    for queue in worker.queues() {
+        tokio::spawn(sweep(Arc::clone(worker), queue.clone(), shutdown.child()));
+        tokio::spawn(prune(Arc::clone(worker), queue, shutdown.child()));
     }
-    tokio::spawn(templates(Arc::clone(office), shutdown.child()));
-    tokio::spawn(idle_connections(Arc::clone(office), shutdown.child()));
-    for outlet in office.outlets() {
-        tokio::spawn(connection_permits(Arc::clone(office), Arc::clone(outlet)));
+    tokio::spawn(templates(Arc::clone(worker), shutdown.child()));
+    tokio::spawn(idle_connections(Arc::clone(worker), shutdown.child()));
+    for outlet in worker.outlets() {
+        tokio::spawn(connection_permits(Arc::clone(worker), Arc::clone(outlet)));
     }
-    tokio::spawn(limits(Arc::clone(office), shutdown.child()));
-    tokio::spawn(report(Arc::clone(office), info, shutdown.child()))
+    tokio::spawn(limits(Arc::clone(worker), shutdown.child()));
+    tokio::spawn(report(Arc::clone(worker), info, shutdown.child()))
 }
 
 /// Renews leases. Continues while the worker drains, because jobs are still under way.
-async fn renew(office: Arc<Office>) {
+async fn renew(worker: Arc<Worker>) {
     loop {
-        let Some(lease) = office.in_flight.shortest_lease() else {
-            office.in_flight.shorter_lease().await;
+        let Some(lease) = worker.in_flight.shortest_lease() else {
+            worker.in_flight.shorter_lease().await;
             continue;
         };
         tokio::select! {
             () = tokio::time::sleep((lease / 5).min(Duration::from_secs(3))) => {}
             // The interval is shorter now.
-            () = office.in_flight.shorter_lease() => continue,
+            () = worker.in_flight.shorter_lease() => continue,
         }
-        for queue in office.queues() {
-            for jobs in office.in_flight.of_queue(&queue).chunks(200) {
-                let lost = office.outage.watch(office.jobs.renew(&queue, &office.id, jobs).await);
+        for queue in worker.queues() {
+            for jobs in worker.in_flight.of_queue(&queue).chunks(200) {
+                let lost = worker.outage.watch(worker.jobs.renew(&queue, &worker.id, jobs).await);
                 for id in lost.unwrap_or_default() {
                     warn!(job = %id, "lost the lease of {id}; another worker may send it");
                 }
@@ -67,19 +67,19 @@ async fn renew(office: Arc<Office>) {
     }
 }
 
-async fn sweep(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
+async fn sweep(worker: Arc<Worker>, queue: QueueName, shutdown: Shutdown) {
     // Random, so that workers started together sweep at different times.
     let mut pause = Duration::from_millis(fastrand::u64(200..2_000));
     while pause_for(pause, &shutdown).await {
-        if let Ok(swept) = office.outage.watch(office.jobs.sweep(&queue, &office.id).await) {
+        if let Ok(swept) = worker.outage.watch(worker.jobs.sweep(&queue, &worker.id).await) {
             pause = sweep_again_after(&swept);
             // Redis has just answered, so it has not lost settlements past the retention.
-            office.counter(&queue).settler.memory().forget(Instant::now());
+            worker.counter(&queue).settler.memory().forget(Instant::now());
             if swept.ready {
-                office.bells.ready.notify_one();
+                worker.bells.ready.notify_one();
             }
             if swept.notices > 0 {
-                let _ = office.outage.watch(notices::dispatch(&office, &queue).await);
+                let _ = worker.outage.watch(notices::dispatch(&worker, &queue).await);
             }
             if swept.rescued + swept.in_doubt > 0 {
                 warn!(
@@ -87,7 +87,7 @@ async fn sweep(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
                     swept.rescued, swept.in_doubt
                 );
             }
-            raise_damage(&office, &queue, &swept);
+            raise_damage(&worker, &queue, &swept);
             if swept.expired > 0 {
                 info!("{queue}: {} mails expired before they were sent", swept.expired);
             }
@@ -96,19 +96,19 @@ async fn sweep(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
 }
 
 /// Raises alerts for jobs of a newer protocol and for damaged records.
-fn raise_damage(office: &Office, queue: &QueueName, swept: &Swept) {
+fn raise_damage(worker: &Worker, queue: &QueueName, swept: &Swept) {
     let (newer, job) = &swept.newer;
     if *newer > 0 {
         let text = format!(
             "{queue}: {newer} jobs of a newer postroom version wait for a worker that can read them, such as {job}; \
              upgrade a worker or cancel them"
         );
-        office.alerts.raise(About::Protocol(queue.clone()), text);
+        worker.alerts.raise(About::Protocol(queue.clone()), text);
     }
     let (damaged, latest) = &swept.damaged;
     if *damaged > 0 {
         let text = format!("{queue}: {damaged} damaged records were found in the last hour; the latest: {latest}");
-        office.alerts.raise(About::Damage(queue.clone()), text);
+        worker.alerts.raise(About::Damage(queue.clone()), text);
     }
 }
 
@@ -121,54 +121,54 @@ fn sweep_again_after(swept: &Swept) -> Duration {
     }
 }
 
-async fn prune(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
+async fn prune(worker: Arc<Worker>, queue: QueueName, shutdown: Shutdown) {
     let mut pause = Duration::from_secs(fastrand::u64(5..60));
     while pause_for(pause, &shutdown).await {
-        let more = office.outage.watch(office.store.prune(&queue).await).unwrap_or(false);
+        let more = worker.outage.watch(worker.store.prune(&queue).await).unwrap_or(false);
         pause = if more { Duration::from_millis(100) } else { Duration::from_secs(60) };
     }
 }
 
 /// Reports the state of this worker. Continues while it drains, so that it is shown as stopping and
 /// not as dead.
-async fn report(office: Arc<Office>, info: ProcessInfo, shutdown: Shutdown) {
+async fn report(worker: Arc<Worker>, info: ProcessInfo, shutdown: Shutdown) {
     loop {
         let state = if shutdown.is_requested() { "stopping" } else { "running" };
-        let _ = office.outage.watch(office.store.say_alive(&current(&office, &info, state)).await);
+        let _ = worker.outage.watch(worker.store.say_alive(&current(&worker, &info, state)).await);
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(5)) => {}
-            () = office.bells.news.notified() => {}
+            () = worker.bells.news.notified() => {}
         }
     }
 }
 
 /// Returns the present report.
-fn current(office: &Office, info: &ProcessInfo, state: &str) -> ProcessInfo {
+fn current(worker: &Worker, info: &ProcessInfo, state: &str) -> ProcessInfo {
     ProcessInfo {
         state: state.to_owned(),
-        sending: office.in_flight.busy_jobs(),
-        sent: office.sent.load(Ordering::Relaxed),
-        failed: office.failed.load(Ordering::Relaxed),
-        alerts: office.alerts.list(),
-        transports: office.outlets().iter().map(|outlet| outlet.report()).collect(),
+        sending: worker.in_flight.busy_jobs(),
+        sent: worker.sent.load(Ordering::Relaxed),
+        failed: worker.failed.load(Ordering::Relaxed),
+        alerts: worker.alerts.list(),
+        transports: worker.outlets().iter().map(|outlet| outlet.report()).collect(),
         ..info.clone()
     }
 }
 
 /// Returns the constant part of the report.
-pub(crate) fn registration(office: &Office) -> ProcessInfo {
+pub(crate) fn registration(worker: &Worker) -> ProcessInfo {
     ProcessInfo {
-        queues: office.queues(),
-        concurrency: usize::try_from(office.settings.concurrency.max).unwrap_or(usize::MAX),
-        ..ProcessInfo::of_this_process(ProcessKind::Worker, office.id.to_string())
+        queues: worker.queues(),
+        concurrency: usize::try_from(worker.settings.concurrency.max).unwrap_or(usize::MAX),
+        ..ProcessInfo::of_this_process(ProcessKind::Worker, worker.id.to_string())
     }
 }
 
-async fn limits(office: Arc<Office>, shutdown: Shutdown) {
+async fn limits(worker: Arc<Worker>, shutdown: Shutdown) {
     loop {
-        let transports = office.outlets().iter().map(|outlet| outlet.limit.clone());
-        let _ = office.outage.watch(office.limits.refresh(&office.store, transports).await);
-        let pause = if office.in_flight.len() > 0 { 1 } else { 5 };
+        let transports = worker.outlets().iter().map(|outlet| outlet.limit.clone());
+        let _ = worker.outage.watch(worker.limits.refresh(&worker.store, transports).await);
+        let pause = if worker.in_flight.len() > 0 { 1 } else { 5 };
         if !pause_for(Duration::from_secs(pause), &shutdown).await {
             return;
         }
@@ -177,29 +177,29 @@ async fn limits(office: Arc<Office>, shutdown: Shutdown) {
 
 /// Renews connection permits. Continues while the worker drains, because connections are still
 /// open.
-async fn connection_permits(office: Arc<Office>, outlet: Arc<Outlet>) {
+async fn connection_permits(worker: Arc<Worker>, outlet: Arc<Outlet>) {
     let Some(changes) = outlet.transport.connections_change() else { return };
     let mut due = tokio::time::interval(Duration::from_secs(2));
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = changes.notified() => drop(office.outage.watch(outlet.connections_changed(&office).await)),
-            _ = due.tick() => drop(office.outage.watch(outlet.keep_seats(&office).await)),
+            () = changes.notified() => drop(worker.outage.watch(outlet.connections_changed(&worker).await)),
+            _ = due.tick() => drop(worker.outage.watch(outlet.keep_seats(&worker).await)),
         }
     }
 }
 
-async fn templates(office: Arc<Office>, shutdown: Shutdown) {
+async fn templates(worker: Arc<Worker>, shutdown: Shutdown) {
     while pause_for(Duration::from_secs(2), &shutdown).await {
-        let office = Arc::clone(&office);
+        let worker = Arc::clone(&worker);
         // Blocking: reads files.
-        let _ = tokio::task::spawn_blocking(move || office.reload_templates()).await;
+        let _ = tokio::task::spawn_blocking(move || worker.reload_templates()).await;
     }
 }
 
-async fn idle_connections(office: Arc<Office>, shutdown: Shutdown) {
+async fn idle_connections(worker: Arc<Worker>, shutdown: Shutdown) {
     while pause_for(Duration::from_secs(10), &shutdown).await {
-        office.outlets().iter().for_each(|outlet| outlet.transport.retire_old());
+        worker.outlets().iter().for_each(|outlet| outlet.transport.retire_old());
     }
 }
 

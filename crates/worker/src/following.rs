@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use postroom_core::{Shutdown, settings::Concurrency};
 
-use crate::{office::Office, pulse::Beat, slots::Slots};
+use crate::{pulse::Beat, slots::Slots, worker::Worker};
 
 /// A server is overloaded if it takes this many times its best response time.
 const SLOW: f64 = 3.0;
@@ -104,13 +104,13 @@ impl Following {
 }
 
 /// Opens slots as the adaptive concurrency decides, until shutdown.
-pub(crate) async fn follow(office: Arc<Office>, slots: Arc<Slots>, shutdown: Shutdown) {
-    let mut following = Following::new(office.settings.concurrency);
+pub(crate) async fn follow(worker: Arc<Worker>, slots: Arc<Slots>, shutdown: Shutdown) {
+    let mut following = Following::new(worker.settings.concurrency);
     loop {
         slots.open(usize::try_from(following.number()).unwrap_or(usize::MAX));
         tokio::select! {
             () = shutdown.requested() => return,
-            () = tokio::time::sleep(Duration::from_secs(1)) => following.step(&office.pulse.take()),
+            () = tokio::time::sleep(Duration::from_secs(1)) => following.step(&worker.pulse.take()),
         }
     }
 }

@@ -10,10 +10,10 @@ use postroom_core::{
 
 use crate::{
     limits::{Permit, Taken, Turn},
-    office::Office,
     outlet::Outlet,
     seats::Seat,
     slots::SlotRoom,
+    worker::Worker,
 };
 
 /// Permits and grants of one claim.
@@ -67,7 +67,7 @@ impl Leave {
     /// Requests an allowance for mail of a queue by this outlet, for as many mails as there are
     /// free slots. Requests grants only if mail waits: an unused grant is lost to others.
     pub(crate) async fn request(
-        office: &Office,
+        worker: &Worker,
         queue: &QueueName,
         outlet: &Arc<Outlet>,
         room: SlotRoom,
@@ -79,11 +79,11 @@ impl Leave {
             outlet.miss_seats();
             return Ok(Answer::Wait(outlet.ask_again_in()));
         }
-        let limits = office.limits_on(queue, outlet);
-        if limits.is_empty() && office.limits.on_mail().is_empty() && !leave.requests_connections {
+        let limits = worker.limits_on(queue, outlet);
+        if limits.is_empty() && worker.limits.on_mail().is_empty() && !leave.requests_connections {
             return Ok(Answer::Given(leave));
         }
-        let (free, lines) = match office.jobs.peek(queue).await? {
+        let (free, lines) = match worker.jobs.peek(queue).await? {
             Peek::Nothing(next_due) => return Ok(Answer::Nothing(next_due)),
             Peek::Waiting { free, lines } => (free, lines),
         };
@@ -94,14 +94,14 @@ impl Leave {
         }
         let limit = if leave.requests_connections { want } else { want.min(leave.want) };
         for line in lines {
-            leave.add_line(office, queue, line, limit).await?;
+            leave.add_line(worker, queue, line, limit).await?;
         }
         leave.want = if free.is_some() { limit } else { leave.line_mails().min(limit) };
         if leave.want == 0 {
             // The claim tells Redis to leave these lines alone.
             return Ok(Answer::Given(leave));
         }
-        leave.within(office, queue, &limits, class_of(queue, most_urgent)).await
+        leave.within(worker, queue, &limits, class_of(queue, most_urgent)).await
     }
 
     /// Returns an allowance for a claim that takes nothing new.
@@ -121,9 +121,9 @@ impl Leave {
         }
     }
 
-    async fn add_line(&mut self, office: &Office, queue: &QueueName, line: LimitedLine, want: usize) -> Result<()> {
-        let limits = office.limits.among(&line.limits);
-        let given = match office.limits.take(&office.store, &limits, class_of(queue, line.priority), want).await? {
+    async fn add_line(&mut self, worker: &Worker, queue: &QueueName, line: LimitedLine, want: usize) -> Result<()> {
+        let limits = worker.limits.among(&line.limits);
+        let given = match worker.limits.take(&worker.store, &limits, class_of(queue, line.priority), want).await? {
             Taken::Leave(permit) => Given::Leave(Used { permit, mails: 0 }),
             Taken::Wait(wait) | Taken::Shut(_, wait, _) => Given::Wait(wait),
         };
@@ -134,36 +134,36 @@ impl Leave {
     /// Requests grants of the limits on queue and outlet, and then connection permits.
     async fn within(
         mut self,
-        office: &Office,
+        worker: &Worker,
         queue: &QueueName,
         limits: &[(LimitName, Measure)],
         class: u8,
     ) -> Result<Answer> {
-        match office.limits.take(&office.store, limits, class, self.want).await? {
+        match worker.limits.take(&worker.store, limits, class, self.want).await? {
             Taken::Leave(permit) => {
                 self.want = permit.number;
                 self.outlet_grant = Some(Used { permit, mails: 0 });
             }
-            Taken::Wait(wait) => return self.refused(office, wait).await,
+            Taken::Wait(wait) => return self.refused(worker, wait).await,
             Taken::Shut(limit, wait, why) => {
-                office.hold(&limit, wait, &why);
+                worker.hold(&limit, wait, &why);
                 // If another outlet is open, it is tried at once.
                 let again = if limit == LimitName::Queue(queue.clone()) {
                     wait.min(RECHECK_QUEUE_QUOTA)
                 } else {
                     Duration::ZERO
                 };
-                return self.refused(office, again).await;
+                return self.refused(worker, again).await;
             }
         }
         if self.requests_connections {
-            let reply = self.outlet.ask_for_seats(office, self.want).await;
+            let reply = self.outlet.ask_for_seats(worker, self.want).await;
             self.seats = self.outlet.seats(self.want);
             if self.seats.is_empty() {
                 self.outlet.miss_seats();
                 let again = self.outlet.ask_again_in();
                 reply?;
-                return self.refused(office, again).await;
+                return self.refused(worker, again).await;
             }
         }
         self.outlet.end_hold();
@@ -171,8 +171,8 @@ impl Leave {
         Ok(Answer::Given(self))
     }
 
-    async fn refused(self, office: &Office, wait: Duration) -> Result<Answer> {
-        self.give_back(&office.store).await?;
+    async fn refused(self, worker: &Worker, wait: Duration) -> Result<Answer> {
+        self.give_back(&worker.store).await?;
         Ok(Answer::Wait(wait))
     }
 
@@ -203,16 +203,16 @@ impl Leave {
     }
 
     /// Returns what was not used; `left` states whether more mail waits.
-    pub(crate) async fn settle(mut self, office: &Office, left: bool) -> Result<()> {
+    pub(crate) async fn settle(mut self, worker: &Worker, left: bool) -> Result<()> {
         if left && self.seats.is_empty() {
             self.outlet.miss_seats();
         }
         let is_spare = self.requests_connections && !self.seats.is_empty();
         self.seats.clear();
         if is_spare {
-            self.outlet.keep_seats(office).await?;
+            self.outlet.keep_seats(worker).await?;
         }
-        self.give_back(&office.store).await
+        self.give_back(&worker.store).await
     }
 
     async fn give_back(self, store: &Store) -> Result<()> {

@@ -8,34 +8,34 @@ use postroom_core::{
 };
 use tracing::info;
 
-use crate::{office::Office, webhooks};
+use crate::{webhooks, worker::Worker};
 
 /// Sends all notices of a queue that are due.
-pub(crate) async fn dispatch(office: &Arc<Office>, queue: &QueueName) -> Result<()> {
-    for Notice { batch, to } in office.store.notices(queue).await? {
+pub(crate) async fn dispatch(worker: &Arc<Worker>, queue: &QueueName) -> Result<()> {
+    for Notice { batch, to } in worker.store.notices(queue).await? {
         match to {
-            Addressee::Mail(to) => mail(office, &batch, &to).await?,
-            Addressee::Url(_) => office.store.add_webhook(&batch.id).await?,
+            Addressee::Mail(to) => mail(worker, &batch, &to).await?,
+            Addressee::Url(_) => worker.store.add_webhook(&batch.id).await?,
         }
     }
-    webhooks::call_due(office, queue).await
+    webhooks::call_due(worker, queue).await
 }
 
 /// Enqueues the notice as a mail. Its job id is derived from the batch's id, so several workers, or
 /// a worker that dies, enqueue it once.
-pub(crate) async fn mail(office: &Office, batch: &BatchReport, to: &Mailbox) -> Result<()> {
+pub(crate) async fn mail(worker: &Worker, batch: &BatchReport, to: &Mailbox) -> Result<()> {
     let emails = QueueName::emails();
     let terms = JobTerms {
         priority: Priority::NORMAL,
         due: Due::Now,
         expires: None,
-        policy: office.settings.policy_for(&emails, None),
+        policy: worker.settings.policy_for(&emails, None),
         sensitive: false,
     };
     let id = JobId::derived(emails.clone(), &format!("the notice of {}", batch.id));
     let mail = Mail { to: vec![to.clone()], ..compose(batch) };
-    office.store.enqueue(&emails, None, &terms, &[NewJob { id: id.clone(), mail }]).await?;
-    office.store.drop_notice(&batch.id).await?;
+    worker.store.enqueue(&emails, None, &terms, &[NewJob { id: id.clone(), mail }]).await?;
+    worker.store.drop_notice(&batch.id).await?;
     info!(job = %id, "batch {} is done; enqueued the notice {id}", batch.id);
     Ok(())
 }

@@ -18,12 +18,12 @@ use postroom_core::{
 };
 use tracing::warn;
 
-use crate::{office::Office, slots::Slot};
+use crate::{slots::Slot, worker::Worker};
 
 /// Data for settling a job whose delivery panicked.
 #[derive(Debug)]
 pub(crate) struct InCase {
-    pub(crate) office: Arc<Office>,
+    pub(crate) worker: Arc<Worker>,
     pub(crate) id: JobId,
     pub(crate) fence: u64,
     pub(crate) attempt: u32,
@@ -53,9 +53,9 @@ impl InCase {
         let outcome = if self.begun.load(Ordering::Relaxed) { Outcome::Unknown } else { Outcome::Failed };
         let left =
             Settled { attempt: self.attempt + 1, error: Some(("panic".to_owned(), message)), ..Settled::default() };
-        let settler = &self.office.counter(id.queue()).settler;
+        let settler = &self.worker.counter(id.queue()).settler;
         match settler.finish(&id, self.fence, outcome, "panic", &left).await {
-            Ok(_) => self.office.tally(outcome),
+            Ok(_) => self.worker.tally(outcome),
             Err(error) => warn!(job = %id, "cannot settle {id}: {error}"),
         }
     }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
     use crate::slots::Slots;
 
-    async fn office() -> Arc<Office> {
+    async fn worker() -> Arc<Worker> {
         let env = [
             ("REDIS_URL", PrivateRedis::shared().url()),
             ("POSTROOM_PREFIX", unique_prefix()),
@@ -87,13 +87,13 @@ mod tests {
         let env = env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let settings = Settings::from_sources(&Sources { env, ..Sources::default() }).expect("settings");
         let store = Store::connect(&settings.redis).await.expect("a store");
-        let office = Arc::new(Office::open(store, settings, Outage::default()).expect("a worker"));
-        office.jobs.introduce(&office.jobs.stranger().await);
-        office
+        let worker = Arc::new(Worker::open(store, settings, Outage::default()).expect("a worker"));
+        worker.jobs.introduce(&worker.jobs.stranger().await);
+        worker
     }
 
     /// Claims new jobs and returns the data for settling each.
-    async fn claimed(office: &Arc<Office>, number: usize) -> Vec<InCase> {
+    async fn claimed(worker: &Arc<Worker>, number: usize) -> Vec<InCase> {
         let queue = QueueName::emails();
         let terms = JobTerms {
             priority: Priority::NORMAL,
@@ -104,14 +104,14 @@ mod tests {
         };
         let new = |_| NewJob { id: JobId::new(QueueName::emails()), mail: Mail::default() };
         let jobs: Vec<NewJob> = (0..number).map(new).collect();
-        office.store.enqueue(&queue, None, &terms, &jobs).await.expect("enqueued");
+        worker.store.enqueue(&queue, None, &terms, &jobs).await.expect("enqueued");
         let id = ClaimId::generate();
-        let claim = Claim::new(&queue, &office.id, &id, number);
-        let ClaimReply::Jobs { jobs, .. } = office.store.claim(&claim).await.expect("an answer") else {
+        let claim = Claim::new(&queue, &worker.id, &id, number);
+        let ClaimReply::Jobs { jobs, .. } = worker.store.claim(&claim).await.expect("an answer") else {
             panic!("no jobs");
         };
         let in_case = |job: postroom_core::store::Claimed| InCase {
-            office: Arc::clone(office),
+            worker: Arc::clone(worker),
             id: job.id,
             fence: job.fence,
             attempt: job.attempt,
@@ -122,8 +122,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_fails_its_own_job_or_leaves_it_in_doubt_after_the_mark() {
-        let office = office().await;
-        let mut all = claimed(&office, 3).await;
+        let worker = worker().await;
+        let mut all = claimed(&worker, 3).await;
         all[1].begun.store(true, Ordering::Relaxed);
         let ids: Vec<JobId> = all.iter().map(|case| case.id.clone()).collect();
         let (slots, queue) = (Slots::new(3, 1), QueueName::emails());
@@ -134,13 +134,13 @@ mod tests {
         assert_eq!(slots.free(&queue).any, 3, "all slots are free");
         let mut results = Vec::new();
         for id in &ids {
-            let report = office.store.job(id).await.expect("an answer").expect("a job");
+            let report = worker.store.job(id).await.expect("an answer").expect("a job");
             results.push((report.state, report.reason, report.error.map(|error| error.message)));
         }
         let text = |text: &str| Some(text.to_owned());
         assert_eq!(results[0], (JobState::Failed, text("panic"), text("boom 1")));
         assert_eq!((results[1].0, &results[1].2), (JobState::Unknown, &text("after the mark")));
         assert_eq!(results[2], (JobState::Sending, None, None), "other jobs are not touched");
-        assert_eq!(office.failed.load(Ordering::Relaxed), 1);
+        assert_eq!(worker.failed.load(Ordering::Relaxed), 1);
     }
 }

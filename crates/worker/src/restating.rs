@@ -10,8 +10,8 @@ use tracing::info;
 
 use crate::{
     memory::{Said, Statement},
-    office::Office,
     settler::{MAX_JOBS, defers, finishes},
+    worker::Worker,
 };
 
 /// Pause between two attempts to resynchronise; each is twice as long, up to the maximum.
@@ -19,17 +19,17 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Resynchronises each new run of the server and then permits this worker's calls to it.
-pub(crate) async fn keep_synced(office: Arc<Office>) {
+pub(crate) async fn keep_synced(worker: Arc<Worker>) {
     let mut before: Option<RunId> = None;
     let mut pause = FIRST_PAUSE;
     loop {
-        let run = office.jobs.stranger().await;
+        let run = worker.jobs.stranger().await;
         if before.as_ref().is_some_and(|before| *before != run) {
             info!("Redis has restarted or failed over; restating the jobs of this worker");
         }
-        match office.outage.watch(resync(&office, &run).await) {
+        match worker.outage.watch(resync(&worker, &run).await) {
             Ok(()) => {
-                office.jobs.introduce(&run);
+                worker.jobs.introduce(&run);
                 before = Some(run);
                 pause = FIRST_PAUSE;
             }
@@ -41,19 +41,19 @@ pub(crate) async fn keep_synced(office: Arc<Office>) {
     }
 }
 
-async fn resync(office: &Office, run: &RunId) -> Result<()> {
-    for queue in office.queues() {
-        resync_queue(office, &queue, run).await?;
+async fn resync(worker: &Worker, run: &RunId) -> Result<()> {
+    for queue in worker.queues() {
+        resync_queue(worker, &queue, run).await?;
     }
     Ok(())
 }
 
 /// Restates the jobs that this worker holds, then repeats its recent settlements.
-async fn resync_queue(office: &Office, queue: &QueueName, run: &RunId) -> Result<()> {
+async fn resync_queue(worker: &Worker, queue: &QueueName, run: &RunId) -> Result<()> {
     // Reads the replay log first. A job that is settled meanwhile is then restated as held at
     // worst, and its settler repeats the settlement.
-    let settled = office.counter(queue).settler.memory().all();
-    let held = office.in_flight.data_of_queue(queue);
+    let settled = worker.counter(queue).settler.memory().all();
+    let held = worker.in_flight.data_of_queue(queue);
     let is_settled = |held: &KnownJob<'_>| settled.iter().any(|job| job.id == *held.id && job.fence == held.fence);
     let held = held.iter().map(|(id, held)| KnownJob {
         id,
@@ -64,14 +64,14 @@ async fn resync_queue(office: &Office, queue: &QueueName, run: &RunId) -> Result
     });
     let jobs: Vec<KnownJob<'_>> =
         held.filter(|job| !is_settled(job)).chain(settled.iter().map(|job| restatement(job))).collect();
-    let store = office.jobs.ungated();
-    store.restate(queue, &office.id, run, &jobs).await?;
+    let store = worker.jobs.ungated();
+    store.restate(queue, &worker.id, run, &jobs).await?;
     for chunk in settled.chunks(MAX_JOBS) {
-        store.finish(queue, &office.id, finishes(chunk)).await?;
-        store.defer(queue, &office.id, &defers(chunk)).await?;
+        store.finish(queue, &worker.id, finishes(chunk)).await?;
+        store.defer(queue, &worker.id, &defers(chunk)).await?;
     }
-    store.restated(queue, &office.id, run).await?;
-    office.counter(queue).settler.memory().replayed();
+    store.restated(queue, &worker.id, run).await?;
+    worker.counter(queue).settler.memory().replayed();
     Ok(())
 }
 

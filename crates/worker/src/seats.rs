@@ -16,7 +16,7 @@ use postroom_core::{
 };
 use tokio::sync::Mutex as AsyncMutex;
 
-use crate::{lease_clock, office::Office, outlet::Outlet};
+use crate::{lease_clock, outlet::Outlet, worker::Worker};
 
 /// Pause before Redis is asked for more connections after it granted too few, unless something
 /// changes before.
@@ -77,10 +77,10 @@ impl Outlet {
     }
 
     /// Requests `more` further connections from Redis.
-    pub(crate) async fn ask_for_seats(&self, office: &Office, more: usize) -> Result<()> {
+    pub(crate) async fn ask_for_seats(&self, worker: &Worker, more: usize) -> Result<()> {
         let _one = self.seats.asking.lock().await;
         let (want, stood) = (self.count().taken + more, self.transport.connections());
-        let holdings = self.hold(office, want, false).await?;
+        let holdings = self.hold(worker, want, false).await?;
         let mut count = self.count();
         // If the number of open connections has changed meanwhile, the next reply may differ.
         if holdings.number < want && self.transport.connections() == stood {
@@ -95,7 +95,7 @@ impl Outlet {
     }
 
     /// Renews the permits that are in use and releases the others.
-    pub(crate) async fn keep_seats(&self, office: &Office) -> Result<()> {
+    pub(crate) async fn keep_seats(&self, worker: &Worker) -> Result<()> {
         let _one = self.seats.asking.lock().await;
         let want = {
             let mut count = self.count();
@@ -106,25 +106,25 @@ impl Outlet {
             count.held = count.held.min(needed);
             count.held.max(usize::from(count.taken > 0))
         };
-        self.hold(office, want, false).await.map(drop)
+        self.hold(worker, want, false).await.map(drop)
     }
 
     /// Reports that the server refused a connection. Returns whether a limit on connections exists
     /// now.
-    pub(crate) async fn turned_away(&self, office: &Office) -> Result<bool> {
+    pub(crate) async fn turned_away(&self, worker: &Worker) -> Result<bool> {
         let _one = self.seats.asking.lock().await;
         let want = self.count().held.saturating_sub(1);
-        Ok(self.hold(office, want, true).await?.cap.is_some())
+        Ok(self.hold(worker, want, true).await?.cap.is_some())
     }
 
     /// Releases all permits before the process ends.
-    pub(crate) async fn leave_seats(&self, office: &Office) -> Result<()> {
-        if self.count().told == 0 { Ok(()) } else { self.hold(office, 0, false).await.map(drop) }
+    pub(crate) async fn leave_seats(&self, worker: &Worker) -> Result<()> {
+        if self.count().told == 0 { Ok(()) } else { self.hold(worker, 0, false).await.map(drop) }
     }
 
-    async fn hold(&self, office: &Office, want: usize, refused: bool) -> Result<Holdings> {
+    async fn hold(&self, worker: &Worker, want: usize, refused: bool) -> Result<Holdings> {
         let holding = Holding { want, open: self.transport.connections(), cap: self.cap, refused };
-        let holdings = office.store.hold_connections(&self.limit, &office.id, holding).await?;
+        let holdings = worker.store.hold_connections(&self.limit, &worker.id, holding).await?;
         {
             let mut count = self.count();
             (count.held, count.told) = (holdings.number, holding.open.max(holdings.number));
@@ -136,7 +136,7 @@ impl Outlet {
 
     /// Handles a change of the number of open connections: there may be permits for mail that waits
     /// here or at another worker.
-    pub(crate) async fn connections_changed(&self, office: &Office) -> Result<()> {
+    pub(crate) async fn connections_changed(&self, worker: &Worker) -> Result<()> {
         let (missed, owes) = {
             let mut count = self.count();
             count.ask_at = Duration::ZERO;
@@ -145,7 +145,7 @@ impl Outlet {
         if missed {
             self.bells.ready.notify_one();
         }
-        if owes { self.keep_seats(office).await } else { Ok(()) }
+        if owes { self.keep_seats(worker).await } else { Ok(()) }
     }
 
     fn count(&self) -> MutexGuard<'_, Count> {

@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 use crate::{
     alerts::{About, unix_ms},
     notices,
-    office::Office,
+    worker::Worker,
 };
 
 /// Maximum number of concurrent calls, so that a URL that does not answer delays few others.
@@ -49,57 +49,57 @@ impl Webhooks {
 
 /// Starts the calls that are due. Returns at once, so that no other duty waits for a foreign
 /// server.
-pub(crate) async fn call_due(office: &Arc<Office>, queue: &QueueName) -> Result<()> {
-    let permits = office.webhooks.acquire();
+pub(crate) async fn call_due(worker: &Arc<Worker>, queue: &QueueName) -> Result<()> {
+    let permits = worker.webhooks.acquire();
     if permits.is_empty() {
         return Ok(());
     }
     // The call stays reserved for the time of all retries and one more pause.
-    let due = office.store.take_webhooks(queue, permits.len(), CALL_LEASE, LONGEST_PAUSE * 2).await?;
+    let due = worker.store.take_webhooks(queue, permits.len(), CALL_LEASE, LONGEST_PAUSE * 2).await?;
     for (due, permit) in due.into_iter().zip(permits) {
-        let office = Arc::clone(office);
+        let worker = Arc::clone(worker);
         tokio::spawn(async move {
-            let _ = office.outage.watch(call(&office, &due).await);
+            let _ = worker.outage.watch(call(&worker, &due).await);
             drop(permit);
         });
     }
     Ok(())
 }
 
-async fn call(office: &Office, due: &DueNotice) -> Result<()> {
+async fn call(worker: &Worker, due: &DueNotice) -> Result<()> {
     let DueNotice { notice, n, age } = due;
     let id = &notice.batch.id;
     let url = match &notice.to {
         Addressee::Url(url) => url,
         // The notice was redirected to an address meanwhile.
-        Addressee::Mail(to) => return notices::mail(office, &notice.batch, to).await,
+        Addressee::Mail(to) => return notices::mail(worker, &notice.batch, to).await,
     };
     let origin = url.origin();
-    let Err(why) = post(office, notice, url).await else {
-        office.store.drop_notice(id).await?;
-        office.alerts.clear(&About::Webhook(origin.clone()), &format!("the webhook at {origin} succeeds"));
+    let Err(why) = post(worker, notice, url).await else {
+        worker.store.drop_notice(id).await?;
+        worker.alerts.clear(&About::Webhook(origin.clone()), &format!("the webhook at {origin} succeeds"));
         info!(batch = %id, "webhook succeeded at try {n} ({origin}, batch {id})");
         return Ok(());
     };
     let pause = pause_after(*n);
     if *age + pause > RETRY_FOR {
         error!(batch = %id, "gave up the webhook after {n} tries: {why} ({origin}, batch {id})");
-        return office.store.drop_notice(id).await;
+        return worker.store.drop_notice(id).await;
     }
     let s = pause.as_secs_f64();
     warn!(batch = %id, "webhook failed at try {n}: {why}; next try in {s:.0} s ({origin}, batch {id})");
     if *n >= ALERT_FROM {
         let text = format!("webhook calls to {origin} fail: {why}");
-        office.alerts.raise(About::Webhook(origin), text);
+        worker.alerts.raise(About::Webhook(origin), text);
     }
-    office.store.defer_webhook(id, *n, pause).await.map(drop)
+    worker.store.defer_webhook(id, *n, pause).await.map(drop)
 }
 
-async fn post(office: &Office, notice: &Notice, url: &HttpUrl) -> Result<(), String> {
+async fn post(worker: &Worker, notice: &Notice, url: &HttpUrl) -> Result<(), String> {
     let batch = &notice.batch;
     let body = json!({ "type": "batch.done", "timestamp": batch.done_at, "data": batch }).to_string();
     let id = format!("{}-done", batch.id.to_string().replace('.', "-"));
-    office.webhooks.client.post(url, Webhook { id: &id, at_s: unix_ms() / 1000, body: &body }).await
+    worker.webhooks.client.post(url, Webhook { id: &id, at_s: unix_ms() / 1000, body: &body }).await
 }
 
 /// Returns the pause before the next call, with jitter, so that calls that failed together spread

@@ -1,77 +1,204 @@
-//! The process from start to end.
+//! The state that all tasks of one worker share.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
-use postroom_core::{Error, Outage, Shutdown, Store, health::serve_health, settings::Settings};
-use tracing::{info, warn};
+use postroom_core::{
+    InvalidInput, Outage, QueueName, Store,
+    settings::{Settings, variables},
+    store::{LimitName, Measure, Outcome, WorkerId},
+};
+use postroom_mail::{LoadError, Templates, Transport};
+use tracing::{debug, info};
 
-use crate::{claimer::Claimer, duties, office::Office};
+use crate::{
+    alerts::{About, Alerts},
+    capture::StoreSink,
+    contents::Contents,
+    counter::Counter,
+    in_flight::InFlight,
+    limits::Limits,
+    making::Making,
+    outlet::{Bells, Outlet},
+    pulse::Pulse,
+    settler::Settler,
+    shared_content::SharedContent,
+    webhooks::Webhooks,
+};
 
-/// Runs a worker until shutdown is requested.
-///
-/// # Errors
-///
-/// Returns an error if the settings are wrong, or if Redis refuses a command that the worker needs.
-pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
-    // Fails only if a provider is installed already.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    check_transports(&settings)?;
-    settings.warnings().iter().for_each(|warning| warn!("{warning}"));
-    settings.redis.warn();
-    let outage = Outage::default();
-    serve_health(&settings, &outage).await?;
-    let store = tokio::select! {
-        () = shutdown.requested() => return Ok(()),
-        store = Store::connect_patiently(&settings.redis, &outage) => store.context("connecting to Redis")?,
-    };
-    let office = Arc::new(Office::open(store, settings, outage)?);
-    let info = duties::registration(&office);
-    // A missing right in Redis is a wrong setting and stops the start. An outage is waited out.
-    if let Err(error @ Error::Invalid(_)) = office.store.ungated().say_alive(&info).await {
-        return Err(error.into());
-    }
-    log_start(&office).await;
-    let reporting = duties::start(&office, info.clone(), &shutdown);
-    Claimer::new(&office).run(&shutdown).await;
-    reporting.abort();
-    // Without this the entry expires by itself.
-    drop(tokio::time::timeout(Duration::from_secs(1), office.store.say_gone(&info.id)).await);
-    let close = async {
-        for outlet in office.outlets() {
-            outlet.transport.close().await;
-            // Without this Redis releases the permits after a timeout.
-            let _ = outlet.leave_seats(&office).await;
+/// Shared state of the worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    /// Store handle for calls that do not change the state of a job.
+    pub(crate) store: Store,
+    /// Store handle for calls that change the state of a job. Refuses all calls to a new run of the
+    /// server until that run is resynchronised.
+    pub(crate) jobs: Store,
+    pub(crate) settings: Settings,
+    pub(crate) id: WorkerId,
+    pub(crate) templates: Templates,
+    pub(crate) in_flight: Arc<InFlight>,
+    pub(crate) shared: SharedContent,
+    pub(crate) contents: Contents,
+    pub(crate) making: Making,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) outage: Outage,
+    /// `ready` is also notified when a sweep finds jobs: the wake token in Redis may have been
+    /// lost.
+    pub(crate) bells: Bells,
+    pub(crate) alerts: Arc<Alerts>,
+    pub(crate) limits: Limits,
+    pub(crate) pulse: Pulse,
+    pub(crate) sent: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    /// Templates that this worker lacks, with the time of the first mail that needed them.
+    missing: Mutex<HashMap<String, Instant>>,
+    outlets: Vec<Arc<Outlet>>,
+    counters: HashMap<QueueName, Counter>,
+}
+
+/// An alert is cleared when its condition was not seen for this long (it is rechecked every 20 s).
+const ALERT_SILENCE: Duration = Duration::from_secs(45);
+
+impl Worker {
+    /// Builds the state for the queues of the settings.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a transport, the webhook CA file or the templates cannot be read.
+    pub(crate) fn open(store: Store, settings: Settings, outage: Outage) -> anyhow::Result<Self> {
+        let id = WorkerId::generate();
+        let bells = Bells::default();
+        let alerts = Arc::new(Alerts::new(Arc::clone(&bells.news)));
+        let outlets: Vec<Arc<Outlet>> = transports(&store, &settings)?
+            .into_iter()
+            .map(|transport| {
+                let cap = settings.connections.get(transport.name()).copied();
+                Arc::new(Outlet::new(transport, cap, Arc::clone(&alerts), bells.clone()))
+            })
+            .collect();
+        let (jobs, in_flight) = (store.gated(), Arc::new(InFlight::default()));
+        let mut counters = HashMap::new();
+        for (queue, _) in &settings.serve {
+            let named = |name: &str| outlets.iter().find(|outlet| outlet.transport.name() == name).cloned();
+            let own = settings.transports_of(queue)?.into_iter().filter_map(|(name, _)| named(name)).collect();
+            let settler = Settler::start(&jobs, queue, &id, &outage, &in_flight);
+            counters.insert(queue.clone(), Counter::new(own, settler));
         }
-    };
-    // Does not wait for servers that do not answer.
-    drop(tokio::time::timeout(Duration::from_secs(2), close).await);
-    info!("stopped");
-    Ok(())
+        let limits = Limits::new(&settings);
+        let webhooks = postroom_mail::Webhooks::from_settings(&settings.notify)
+            .map_err(|error| InvalidInput::new(variables::NOTIFY_WEBHOOK_CA_FILE.name, error))?;
+        let templates = Templates::load(&settings.templates_dir).context("reading the templates")?;
+        Ok(Self {
+            store,
+            jobs,
+            settings,
+            id,
+            templates,
+            in_flight,
+            shared: SharedContent::default(),
+            contents: Contents::default(),
+            making: Making::new(),
+            webhooks: Webhooks::new(webhooks),
+            outage,
+            bells,
+            limits,
+            pulse: Pulse::default(),
+            alerts,
+            outlets,
+            missing: Mutex::default(),
+            sent: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            counters,
+        })
+    }
+
+    /// Returns the route of a queue that this worker serves.
+    pub(crate) fn counter(&self, queue: &QueueName) -> &Counter {
+        &self.counters[queue]
+    }
+
+    /// Returns the queues that this worker serves.
+    pub(crate) fn queues(&self) -> Vec<QueueName> {
+        self.settings.serve.iter().map(|(queue, _)| queue.clone()).collect()
+    }
+
+    /// Returns each outlet in use once.
+    pub(crate) fn outlets(&self) -> &[Arc<Outlet>] {
+        &self.outlets
+    }
+
+    /// Returns the limits in force for mail of this queue through this outlet.
+    pub(crate) fn limits_on(&self, queue: &QueueName, outlet: &Outlet) -> Vec<(LimitName, Measure)> {
+        self.limits.among(&[LimitName::Queue(queue.clone()), outlet.limit.clone()])
+    }
+
+    /// Records that a limit grants nothing for `wait`. A limit of a transport puts its outlet on
+    /// hold.
+    pub(crate) fn hold(&self, limit: &LimitName, wait: Duration, why: &str) {
+        let reason = self.limits.describe(limit, why);
+        match self.outlets.iter().find(|outlet| outlet.limit == *limit) {
+            Some(outlet) => outlet.hold_for(wait, &reason, self.limits.over(limit)),
+            None => debug!("limit {limit} grants nothing for {} s: {reason}", wait.as_secs()),
+        }
+    }
+
+    /// Counts a job that was sent or has failed.
+    pub(crate) fn tally(&self, outcome: Outcome) {
+        match outcome {
+            Outcome::Sent => drop(self.sent.fetch_add(1, Ordering::Relaxed)),
+            Outcome::Failed => drop(self.failed.fetch_add(1, Ordering::Relaxed)),
+            Outcome::Unknown => {}
+        }
+    }
+
+    /// Returns how long this worker has lacked a template, counted from the first mail that needed
+    /// it.
+    pub(crate) fn lacks_template(&self, name: &str) -> Duration {
+        let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        missing.entry(name.to_owned()).or_insert_with(Instant::now).elapsed()
+    }
+
+    /// Reloads the templates if they have changed on disk, and clears alerts that no longer apply.
+    pub(crate) fn reload_templates(&self) {
+        match self.templates.reload_if_changed() {
+            Ok(true) => {
+                self.missing.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                self.alerts.clear(&About::Templates, "the changed templates are valid");
+                info!("reloaded the changed templates");
+            }
+            Ok(false) => {}
+            Err(error) => self.alerts.raise(About::Templates, reload_failed(&error)),
+        }
+        self.alerts.clear_ended(ALERT_SILENCE, &self.templates.names());
+    }
 }
 
-/// Checks the transports of all served queues before the first call to Redis.
-fn check_transports(settings: &Settings) -> anyhow::Result<()> {
+fn reload_failed(error: &LoadError) -> String {
+    format!("cannot load the changed templates, the old ones stay in use: {error}")
+}
+
+/// Builds the transports of the served queues only, so that a missing password of another queue's
+/// transport does not stop this worker.
+fn transports(store: &Store, settings: &Settings) -> anyhow::Result<Vec<Transport>> {
+    let mut all: Vec<Transport> = Vec::new();
     for (queue, _) in &settings.serve {
-        settings.transports_of(queue)?;
+        for (name, transport) in settings.transports_of(queue)? {
+            if all.iter().any(|known| known.name() == name) {
+                continue;
+            }
+            let sink = Arc::new(StoreSink(store.clone()));
+            let transport = Transport::from_settings(name, transport, sink)
+                .with_context(|| format!("setting up the transport {name}"))?;
+            all.push(transport);
+        }
     }
-    Ok(())
-}
-
-/// Logs the served queues, the transports and settings of the Redis server that endanger mail.
-async fn log_start(office: &Office) {
-    let queues: Vec<String> = office.queues().iter().map(ToString::to_string).collect();
-    let transports: Vec<&str> = office.outlets().iter().map(|outlet| outlet.transport.name()).collect();
-    info!(
-        "worker {} serves {} by {}, {} mails at a time",
-        office.id,
-        queues.join(", "),
-        transports.join(", "),
-        office.settings.concurrency.max
-    );
-    if office.templates.names().is_empty() {
-        info!("no templates in {}: only mail without a template can be sent", office.templates.folder().display());
-    }
-    let _ = office.outage.watch(office.store.announce_queues(&office.queues()).await);
-    office.store.warn_of_server().await;
+    Ok(all)
 }

@@ -44,7 +44,7 @@ impl Delivery {
             let Some(attempt) = self.attempt(&admission, permits, &before, prepared).await else {
                 return self.stop(before, admission.name()).await;
             };
-            self.office.pulse.note(&attempt);
+            self.worker.pulse.note(&attempt);
             let is_crowded = self.report_hints(admission.outlet(), &attempt).await;
             let stays_open = admission.record(&attempt, is_crowded);
             let is_throttled = attempt.verdict == Verdict::Throttled || is_crowded;
@@ -78,7 +78,7 @@ impl Delivery {
         }
         drop(provided.seat.take());
         if let Some(turn) = provided.turn.take() {
-            turn.give_back(&self.office.store).await;
+            turn.give_back(&self.worker.store).await;
         }
         tokio::select! {
             permits = tokio::time::timeout(PERMIT_WAIT, self.acquire_permits(admission.outlet())) => permits.ok().flatten(),
@@ -87,27 +87,27 @@ impl Delivery {
     }
 
     async fn acquire_permits(&self, outlet: &Arc<Outlet>) -> Option<Leave> {
-        let office = &self.office;
+        let worker = &self.worker;
         let seat = loop {
             if let Some(seat) = outlet.seats(1).pop() {
                 break seat;
             }
-            outlet.ask_for_seats(office, 1).await.ok()?;
+            outlet.ask_for_seats(worker, 1).await.ok()?;
             if let Some(seat) = outlet.seats(1).pop() {
                 break seat;
             }
             tokio::time::sleep(outlet.ask_again_in()).await;
         };
-        let Some(measure) = office.limits.measure(&outlet.limit) else {
+        let Some(measure) = worker.limits.measure(&outlet.limit) else {
             return Some(Leave { _seat: Some(seat), turn: None });
         };
         let limits = [(outlet.limit.clone(), measure)];
         loop {
-            match office.limits.take(&office.store, &limits, FALLBACK_CLASS, 1).await.ok()? {
+            match worker.limits.take(&worker.store, &limits, FALLBACK_CLASS, 1).await.ok()? {
                 Taken::Leave(permit) => return Some(Leave { _seat: Some(seat), turn: Some(permit.turn(0)) }),
                 Taken::Wait(wait) => tokio::time::sleep(wait).await,
                 Taken::Shut(limit, wait, why) => {
-                    office.hold(&limit, wait, &why);
+                    worker.hold(&limit, wait, &why);
                     return None;
                 }
             }
@@ -117,12 +117,12 @@ impl Delivery {
     /// Reports the server's hints on its limits to Redis, for all workers. Returns whether the
     /// server refused a connection although others are open.
     async fn report_hints(&self, outlet: &Outlet, attempt: &Attempt) -> bool {
-        let (office, hint) = (&self.office, attempt.hint);
+        let (worker, hint) = (&self.worker, attempt.hint);
         if attempt.verdict == Verdict::Accepted {
             outlet.accepted();
         }
         let blames_us = matches!(attempt.verdict, Verdict::Throttled | Verdict::NothingSent);
-        if blames_us && hint.scope == Scope::Connections && outlet.turned_away(office).await.unwrap_or(false) {
+        if blames_us && hint.scope == Scope::Connections && outlet.turned_away(worker).await.unwrap_or(false) {
             return true;
         }
         let refused = attempt.verdict == Verdict::Throttled;
@@ -132,10 +132,10 @@ impl Delivery {
         }
         let is_of_rate = refused && hint.scope == Scope::Rate;
         let accepted_a_second = if is_of_rate { outlet.throttled(&attempt.reply) } else { 0.0 };
-        let spacing = office.limits.measure(&outlet.limit).and_then(|measure| measure.spacing);
+        let spacing = worker.limits.measure(&outlet.limit).and_then(|measure| measure.spacing);
         let feedback = Heard { refused: is_of_rate, accepted_a_second, spacing, pause: pause_of(&hint), told: stated };
-        if office.store.limit_heard(&outlet.limit, &office.id, &feedback).await.is_ok() {
-            office.limits.server_limits(outlet.limit.clone());
+        if worker.store.limit_heard(&outlet.limit, &worker.id, &feedback).await.is_ok() {
+            worker.limits.server_limits(outlet.limit.clone());
         }
         false
     }
@@ -177,7 +177,7 @@ impl Delivery {
             attempt.verdict == Verdict::Unknown || attempt.recipients.iter().any(accepted)
         };
         if let Some(turn) = permits.turn.filter(|_| attempt.as_ref().is_some_and(|attempt| !may_be_sent(attempt))) {
-            turn.give_back(&self.office.store).await;
+            turn.give_back(&self.worker.store).await;
         }
         attempt
     }
