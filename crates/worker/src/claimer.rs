@@ -11,13 +11,13 @@ use tracing::warn;
 
 use crate::{
     alerts::About,
-    counter::Room,
     delivery::{Delivery, Provided},
     following::follow,
     lease_clock,
     leave::{Answer, Leave},
     outlet::Admission,
     panics::watched,
+    route::Availability,
     slots::{SlotRoom, Slots},
     worker::Worker,
 };
@@ -240,13 +240,13 @@ impl Claimer {
             let again = Leave::none(&self.worker.outlets()[0]);
             return self.claim_with(queue, 0, again, None).await;
         }
-        let (outlet, room, reserved) = match self.worker.counter(queue).room() {
-            Room::Enough(outlet) => (outlet, room, None),
-            Room::ForOne(admission) => {
+        let (outlet, room, reserved) = match self.worker.route(queue).availability() {
+            Availability::Open(outlet) => (outlet, room, None),
+            Availability::Probe(admission) => {
                 let room = SlotRoom { any: 1, ordinary: room.ordinary.min(1) };
                 (Arc::clone(admission.outlet()), room, Some(admission))
             }
-            Room::None(again_in) => return Ok(Look::closed(queue, again_in)),
+            Availability::Closed(again_in) => return Ok(Look::closed(queue, again_in)),
         };
         // A success may not have called Redis, so only an error is reported to the outage.
         let answer = Leave::request(&self.worker, queue, &outlet, room).await;
@@ -323,7 +323,7 @@ impl Claimer {
         // slots by now.
         let urgent = job.content.as_ref().is_ok_and(|(header, _)| header.priority <= Priority::LAST_URGENT);
         let Some(slot) = self.slots.take(job.id.queue(), urgent) else {
-            let settler = self.worker.counter(job.id.queue()).settler.clone();
+            let settler = self.worker.route(job.id.queue()).settler.clone();
             let left = Settled { attempt: job.attempt, ..Settled::default() };
             self.deliveries.spawn(async move { drop(settler.defer((job.id, job.fence, Duration::ZERO, left)).await) });
             return;

@@ -21,12 +21,12 @@ use self::draft::Draft;
 use crate::{
     alerts::About,
     contents,
-    counter::Counter,
     judge::{Before, Judgement, all_open, judge},
     lease_clock,
     limits::Turn,
     outlet::Admission,
     panics::InCase,
+    route::Route,
     seats::Seat,
     shared_content::Shared,
     worker::Worker,
@@ -328,7 +328,7 @@ impl Delivery {
     }
 
     async fn finish(&self, outcome: Outcome, reason: &str, left: &Settled) {
-        match self.counter().settler.finish(&self.job.id, self.job.fence, outcome, reason, left).await {
+        match self.route().settler.finish(&self.job.id, self.job.fence, outcome, reason, left).await {
             Ok(FinishReply::Finished | FinishReply::Late) => self.worker.tally(outcome),
             Ok(FinishReply::Twice) => warn!(job = %self.job.id, "{} was also sent by another worker", self.job.id),
             Ok(FinishReply::Lost) => warn!(job = %self.job.id, "{} was no longer this worker's to settle", self.job.id),
@@ -338,13 +338,13 @@ impl Delivery {
 
     async fn defer(&self, delay: Duration, left: Settled) {
         let item = (self.job.id.clone(), self.job.fence, delay, left);
-        if let Err(error) = self.counter().settler.defer(item).await {
+        if let Err(error) = self.route().settler.defer(item).await {
             warn!(job = %self.job.id, "cannot hand back {}: {error}", self.job.id);
         }
     }
 
-    fn counter(&self) -> &Counter {
-        self.worker.counter(self.job.id.queue())
+    fn route(&self) -> &Route {
+        self.worker.route(self.job.id.queue())
     }
 
     /// Returns the present by Redis's clock, as far as this process can tell.

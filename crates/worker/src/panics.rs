@@ -53,7 +53,7 @@ impl InCase {
         let outcome = if self.begun.load(Ordering::Relaxed) { Outcome::Unknown } else { Outcome::Failed };
         let left =
             Settled { attempt: self.attempt + 1, error: Some(("panic".to_owned(), message)), ..Settled::default() };
-        let settler = &self.worker.counter(id.queue()).settler;
+        let settler = &self.worker.route(id.queue()).settler;
         match settler.finish(&id, self.fence, outcome, "panic", &left).await {
             Ok(_) => self.worker.tally(outcome),
             Err(error) => warn!(job = %id, "cannot settle {id}: {error}"),

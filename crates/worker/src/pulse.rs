@@ -41,7 +41,7 @@ impl Pulse {
         self.was_full.store(true, Relaxed);
     }
 
-    /// Returns the counters and resets them.
+    /// Returns the routes and resets them.
     #[expect(clippy::cast_precision_loss, reason = "a second's milliseconds are exact")]
     pub(crate) fn take(&self) -> Beat {
         let (attempts, ms) = (self.attempts.swap(0, Relaxed), self.ms.swap(0, Relaxed));

@@ -52,7 +52,7 @@ async fn resync(worker: &Worker, run: &RunId) -> Result<()> {
 async fn resync_queue(worker: &Worker, queue: &QueueName, run: &RunId) -> Result<()> {
     // Reads the replay log first. A job that is settled meanwhile is then restated as held at
     // worst, and its settler repeats the settlement.
-    let settled = worker.counter(queue).settler.memory().all();
+    let settled = worker.route(queue).settler.memory().all();
     let held = worker.in_flight.data_of_queue(queue);
     let is_settled = |held: &KnownJob<'_>| settled.iter().any(|job| job.id == *held.id && job.fence == held.fence);
     let held = held.iter().map(|(id, held)| KnownJob {
@@ -71,7 +71,7 @@ async fn resync_queue(worker: &Worker, queue: &QueueName, run: &RunId) -> Result
         store.defer(queue, &worker.id, &defers(chunk)).await?;
     }
     store.restated(queue, &worker.id, run).await?;
-    worker.counter(queue).settler.memory().replayed();
+    worker.route(queue).settler.memory().replayed();
     Ok(())
 }
 

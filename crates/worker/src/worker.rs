@@ -22,12 +22,12 @@ use crate::{
     alerts::{About, Alerts},
     capture::StoreSink,
     contents::Contents,
-    counter::Counter,
     in_flight::InFlight,
     limits::Limits,
     making::Making,
     outlet::{Bells, Outlet},
     pulse::Pulse,
+    route::Route,
     settler::Settler,
     shared_content::SharedContent,
     webhooks::Webhooks,
@@ -61,7 +61,7 @@ pub(crate) struct Worker {
     /// Templates that this worker lacks, with the time of the first mail that needed them.
     missing: Mutex<HashMap<String, Instant>>,
     outlets: Vec<Arc<Outlet>>,
-    counters: HashMap<QueueName, Counter>,
+    routes: HashMap<QueueName, Route>,
 }
 
 /// An alert is cleared when its condition was not seen for this long (it is rechecked every 20 s).
@@ -85,12 +85,12 @@ impl Worker {
             })
             .collect();
         let (jobs, in_flight) = (store.gated(), Arc::new(InFlight::default()));
-        let mut counters = HashMap::new();
+        let mut routes = HashMap::new();
         for (queue, _) in &settings.serve {
             let named = |name: &str| outlets.iter().find(|outlet| outlet.transport.name() == name).cloned();
             let own = settings.transports_of(queue)?.into_iter().filter_map(|(name, _)| named(name)).collect();
             let settler = Settler::start(&jobs, queue, &id, &outage, &in_flight);
-            counters.insert(queue.clone(), Counter::new(own, settler));
+            routes.insert(queue.clone(), Route::new(own, settler));
         }
         let limits = Limits::new(&settings);
         let webhooks = postroom_mail::Webhooks::from_settings(&settings.notify)
@@ -116,13 +116,13 @@ impl Worker {
             missing: Mutex::default(),
             sent: AtomicU64::new(0),
             failed: AtomicU64::new(0),
-            counters,
+            routes,
         })
     }
 
     /// Returns the route of a queue that this worker serves.
-    pub(crate) fn counter(&self, queue: &QueueName) -> &Counter {
-        &self.counters[queue]
+    pub(crate) fn route(&self, queue: &QueueName) -> &Route {
+        &self.routes[queue]
     }
 
     /// Returns the queues that this worker serves.

@@ -36,7 +36,7 @@ impl Delivery {
     /// throttles, the next one takes over.
     pub(super) async fn send(&self, mut before: Before<'_>, prepared: &Prepared, provided: &mut Provided) {
         let mut tried = Vec::new();
-        let mut next = provided.reserved.take().or_else(|| self.counter().admit(&tried));
+        let mut next = provided.reserved.take().or_else(|| self.route().admit(&tried));
         while let Some(admission) = next.take() {
             let Some(permits) = self.permits_for(&admission, provided).await else { break };
             tried.push(admission.name().to_owned());
@@ -49,7 +49,7 @@ impl Delivery {
             let stays_open = admission.record(&attempt, is_crowded);
             let is_throttled = attempt.verdict == Verdict::Throttled || is_crowded;
             if (!stays_open || is_throttled) && attempt.nothing_was_sent() {
-                next = self.counter().admit(&tried);
+                next = self.route().admit(&tried);
             }
             let Some(fallback) = &next else {
                 let judgement = judge(before, &attempt, at_ms, fastrand::f64());
@@ -186,7 +186,7 @@ impl Delivery {
     async fn commit(&self, before: &Before<'_>, prepared: &Prepared) -> Commit {
         let (sent_at, lease) = (lease_clock::now(), before.header.policy.lease);
         let mark = (self.job.id.clone(), self.job.fence, prepared.message.message_id.clone(), prepared.date_ms);
-        match self.counter().settler.begin(mark).await {
+        match self.route().settler.begin(mark).await {
             Ok(BeginReply::Begun) if lease_clock::now() < lease_clock::usable_until(sent_at, lease) => Commit::Proceed,
             Ok(BeginReply::Begun) => {
                 warn!(job = %self.job.id, "{} is not sent: this worker stalled for most of its lease", self.job.id);

@@ -11,23 +11,23 @@ use crate::{
 
 /// The outlets of a queue, in order of preference, and its settler.
 #[derive(Debug)]
-pub(crate) struct Counter {
+pub(crate) struct Route {
     outlets: Vec<Arc<Outlet>>,
     pub(crate) settler: Settler,
 }
 
 /// Whether mail of a queue can leave now.
 #[derive(Debug)]
-pub(crate) enum Room {
+pub(crate) enum Availability {
     /// As many mails as there are slots, by this outlet.
-    Enough(Arc<Outlet>),
+    Open(Arc<Outlet>),
     /// One mail, to probe a transport that was down.
-    ForOne(Admission),
+    Probe(Admission),
     /// None before this time has passed; `None` while a probe is under way.
-    None(Option<Duration>),
+    Closed(Option<Duration>),
 }
 
-impl Counter {
+impl Route {
     pub(crate) fn new(outlets: Vec<Arc<Outlet>>, settler: Settler) -> Self {
         Self { outlets, settler }
     }
@@ -40,12 +40,12 @@ impl Counter {
 
     /// Returns whether mail of this queue can leave now. Mail that cannot leave would only be
     /// claimed to be put back.
-    pub(crate) fn room(&self) -> Room {
+    pub(crate) fn availability(&self) -> Availability {
         if let Some(outlet) = self.usable().find(|outlet| outlet.way() == Way::Clear) {
-            return Room::Enough(Arc::clone(outlet));
+            return Availability::Open(Arc::clone(outlet));
         }
         if let Some(admission) = self.usable().find_map(Outlet::reserve) {
-            return Room::ForOne(admission);
+            return Availability::Probe(admission);
         }
         let waited_for = self.outlets.iter().find(|outlet| outlet.is_waited_for());
         let soonest = self.usable().chain(waited_for).filter_map(|outlet| match outlet.way() {
@@ -53,7 +53,9 @@ impl Counter {
             // Opened since the check above.
             Way::Clear | Way::ForOne => Some(Duration::ZERO),
         });
-        Room::None(soonest.min().map(|until| until.saturating_sub(lease_clock::now()).max(Duration::from_millis(1))))
+        Availability::Closed(
+            soonest.min().map(|until| until.saturating_sub(lease_clock::now()).max(Duration::from_millis(1))),
+        )
     }
 
     /// Returns the outlets in order, up to one that mail waits for.
