@@ -15,7 +15,7 @@ use tracing::info;
 
 use crate::{
     alerts::{About, Alerts, unix_ms},
-    breaker::{Breaker, Cause, Lesson, Pass, Way},
+    breaker::{Breaker, BreakerOutcome, BreakerPermit, BreakerState, Cause},
     lease_clock,
     masked::masked,
     recent::Recent,
@@ -80,7 +80,7 @@ struct Hold {
 #[derive(Debug)]
 pub(crate) struct Admission {
     outlet: Arc<Outlet>,
-    pass: Option<Pass>,
+    permit: Option<BreakerPermit>,
     /// Whether the claimer is woken when this is returned unused.
     wakes_claimer: bool,
 }
@@ -117,9 +117,9 @@ impl Outlet {
         if standing.held(now).is_some() {
             return None;
         }
-        let pass = standing.breaker.admit(now)?;
+        let permit = standing.breaker.admit(now)?;
         drop(standing);
-        Some(Admission { outlet: Arc::clone(self), pass: Some(pass), wakes_claimer: true })
+        Some(Admission { outlet: Arc::clone(self), permit: Some(permit), wakes_claimer: true })
     }
 
     /// Like [`Self::admit`], for the claimer, which does not know yet whether a mail waits.
@@ -130,11 +130,11 @@ impl Outlet {
     }
 
     /// Returns whether mail is admitted, and when.
-    pub(crate) fn way(&self) -> Way {
+    pub(crate) fn state(&self) -> BreakerState {
         let (standing, now) = (self.lock(), lease_clock::now());
         match standing.held(now) {
-            Some(hold) => Way::Shut(Some(hold.look_at)),
-            None => standing.breaker.way(now),
+            Some(hold) => BreakerState::Open(Some(hold.look_at)),
+            None => standing.breaker.state(now),
         }
     }
 
@@ -213,12 +213,12 @@ impl Outlet {
     }
 
     /// Reports an outcome to the breaker. Returns whether this has changed what it admits.
-    fn record(&self, pass: Pass, lesson: Lesson, reply: Option<&str>) -> bool {
+    fn record(&self, permit: BreakerPermit, outcome: BreakerOutcome, reply: Option<&str>) -> bool {
         let now = lease_clock::now();
         let mut standing = self.lock();
-        let before = standing.breaker.way(now);
-        standing.breaker.record(pass, lesson, now, fastrand::f64());
-        let changed = standing.breaker.way(now) != before;
+        let before = standing.breaker.state(now);
+        standing.breaker.record(permit, outcome, now, fastrand::f64());
+        let changed = standing.breaker.state(now) != before;
         if changed {
             self.log_change(&mut standing, reply);
         }
@@ -286,10 +286,10 @@ impl Standing {
         if let Some(hold) = self.hold.as_ref().filter(|hold| now < hold.until) {
             return (TransportState::Paused, Some(hold.why.clone()), Some(hold.until - now));
         }
-        let next_try = match self.breaker.way(now) {
-            Way::Clear => None,
-            Way::ForOne | Way::Shut(None) => Some(Duration::ZERO),
-            Way::Shut(Some(until)) => Some(until.saturating_sub(now)),
+        let next_try = match self.breaker.state(now) {
+            BreakerState::Closed => None,
+            BreakerState::HalfOpen | BreakerState::Open(None) => Some(Duration::ZERO),
+            BreakerState::Open(Some(until)) => Some(until.saturating_sub(now)),
         };
         match &self.throttled {
             Some((at, reply)) if next_try.is_none() && now < *at + SHOWN_AS_PAUSED => {
@@ -333,14 +333,14 @@ impl Admission {
     /// Reports the result of an attempt. Returns whether the circuit is closed afterwards. A
     /// refused connection (`is_crowded`) says nothing about the transport.
     pub(crate) fn record(mut self, attempt: &Attempt, is_crowded: bool) -> bool {
-        let lesson = if is_crowded { Lesson::Nothing } else { lesson_of(attempt) };
-        self.report_outcome(lesson, Some(&attempt.reply));
-        self.outlet.way() == Way::Clear
+        let outcome = if is_crowded { BreakerOutcome::Nothing } else { outcome_of(attempt) };
+        self.report_outcome(outcome, Some(&attempt.reply));
+        self.outlet.state() == BreakerState::Closed
     }
 
-    fn report_outcome(&mut self, lesson: Lesson, reply: Option<&str>) {
-        let Some(pass) = self.pass.take() else { return };
-        if self.outlet.record(pass, lesson, reply) && self.wakes_claimer {
+    fn report_outcome(&mut self, outcome: BreakerOutcome, reply: Option<&str>) {
+        let Some(permit) = self.permit.take() else { return };
+        if self.outlet.record(permit, outcome, reply) && self.wakes_claimer {
             self.outlet.bells.ready.notify_one();
         }
     }
@@ -348,11 +348,11 @@ impl Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.report_outcome(Lesson::Nothing, None);
+        self.report_outcome(BreakerOutcome::Nothing, None);
     }
 }
 
-fn lesson_of(attempt: &Attempt) -> Lesson {
+fn outcome_of(attempt: &Attempt) -> BreakerOutcome {
     match attempt.verdict {
         Verdict::Accepted
         | Verdict::Later
@@ -361,12 +361,12 @@ fn lesson_of(attempt: &Attempt) -> Lesson {
         | Verdict::RecipientRefused
         | Verdict::ContentRefused
         | Verdict::PolicyRefused
-        | Verdict::TooBig => Lesson::Works,
-        Verdict::Throttled => Lesson::Throttled,
-        Verdict::Account => Lesson::Account,
-        Verdict::NothingSent if is_before_mail(attempt.phase) => Lesson::Unreachable,
-        Verdict::NothingSent | Verdict::Unknown => Lesson::Broke,
-        Verdict::Invalid | Verdict::Aborted => Lesson::Nothing,
+        | Verdict::TooBig => BreakerOutcome::Works,
+        Verdict::Throttled => BreakerOutcome::Throttled,
+        Verdict::Account => BreakerOutcome::Account,
+        Verdict::NothingSent if is_before_mail(attempt.phase) => BreakerOutcome::Unreachable,
+        Verdict::NothingSent | Verdict::Unknown => BreakerOutcome::Broke,
+        Verdict::Invalid | Verdict::Aborted => BreakerOutcome::Nothing,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    breaker::Way,
+    breaker::BreakerState,
     lease_clock,
     outlet::{Admission, Outlet},
     settler::Settler,
@@ -41,17 +41,17 @@ impl Route {
     /// Returns whether mail of this queue can leave now. Mail that cannot leave would only be
     /// claimed to be put back.
     pub(crate) fn availability(&self) -> Availability {
-        if let Some(outlet) = self.usable().find(|outlet| outlet.way() == Way::Clear) {
+        if let Some(outlet) = self.usable().find(|outlet| outlet.state() == BreakerState::Closed) {
             return Availability::Open(Arc::clone(outlet));
         }
         if let Some(admission) = self.usable().find_map(Outlet::reserve) {
             return Availability::Probe(admission);
         }
         let waited_for = self.outlets.iter().find(|outlet| outlet.is_waited_for());
-        let soonest = self.usable().chain(waited_for).filter_map(|outlet| match outlet.way() {
-            Way::Shut(until) => until,
+        let soonest = self.usable().chain(waited_for).filter_map(|outlet| match outlet.state() {
+            BreakerState::Open(until) => until,
             // Opened since the check above.
-            Way::Clear | Way::ForOne => Some(Duration::ZERO),
+            BreakerState::Closed | BreakerState::HalfOpen => Some(Duration::ZERO),
         });
         Availability::Closed(
             soonest.min().map(|until| until.saturating_sub(lease_clock::now()).max(Duration::from_millis(1))),
