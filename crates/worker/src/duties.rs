@@ -74,7 +74,7 @@ async fn sweep(worker: Arc<Worker>, queue: QueueName, shutdown: Shutdown) {
         if let Ok(swept) = worker.outage.watch(worker.jobs.sweep(&queue, &worker.id).await) {
             pause = sweep_again_after(&swept);
             // Redis has just answered, so it has not lost settlements past the retention.
-            worker.route(&queue).settler.memory().forget(Instant::now());
+            worker.route(&queue).settler.replay_log().forget(Instant::now());
             if swept.ready {
                 worker.bells.ready.notify_one();
             }

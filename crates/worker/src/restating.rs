@@ -9,7 +9,7 @@ use postroom_core::{
 use tracing::info;
 
 use crate::{
-    memory::{Said, Statement},
+    replay_log::{Settlement, SettlementKind},
     settler::{MAX_JOBS, defers, finishes},
     worker::Worker,
 };
@@ -52,7 +52,7 @@ async fn resync(worker: &Worker, run: &RunId) -> Result<()> {
 async fn resync_queue(worker: &Worker, queue: &QueueName, run: &RunId) -> Result<()> {
     // Reads the replay log first. A job that is settled meanwhile is then restated as held at
     // worst, and its settler repeats the settlement.
-    let settled = worker.route(queue).settler.memory().all();
+    let settled = worker.route(queue).settler.replay_log().all();
     let held = worker.in_flight.data_of_queue(queue);
     let is_settled = |held: &KnownJob<'_>| settled.iter().any(|job| job.id == *held.id && job.fence == held.fence);
     let held = held.iter().map(|(id, held)| KnownJob {
@@ -71,15 +71,15 @@ async fn resync_queue(worker: &Worker, queue: &QueueName, run: &RunId) -> Result
         store.defer(queue, &worker.id, &defers(chunk)).await?;
     }
     store.restated(queue, &worker.id, run).await?;
-    worker.route(queue).settler.memory().replayed();
+    worker.route(queue).settler.replay_log().replayed();
     Ok(())
 }
 
 /// Returns the restatement of a settled job.
-fn restatement(job: &Statement) -> KnownJob<'_> {
+fn restatement(job: &Settlement) -> KnownJob<'_> {
     let known = match job.kind {
-        Said::Finish(Outcome::Sent, _) => Known::Sent,
-        Said::Finish(..) | Said::Defer(..) => Known::Settled,
+        SettlementKind::Finish(Outcome::Sent, _) => Known::Sent,
+        SettlementKind::Finish(..) | SettlementKind::Defer(..) => Known::Settled,
     };
     KnownJob { id: &job.id, fence: job.fence, known, begun: None, payload: &job.payload }
 }

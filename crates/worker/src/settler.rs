@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     in_flight::InFlight,
-    memory::{Memory, Said, Statement},
+    replay_log::{ReplayLog, Settlement, SettlementKind},
 };
 
 /// Maximum number of jobs in one script call.
@@ -29,10 +29,10 @@ type Asked<Q, A> = (Q, oneshot::Sender<Result<A>>);
 #[derive(Debug, Clone)]
 pub(crate) struct Settler {
     begin: mpsc::UnboundedSender<Asked<Begin, BeginReply>>,
-    finish: mpsc::UnboundedSender<Asked<Arc<Statement>, FinishReply>>,
-    defer: mpsc::UnboundedSender<Asked<Arc<Statement>, DeferReply>>,
+    finish: mpsc::UnboundedSender<Asked<Arc<Settlement>, FinishReply>>,
+    defer: mpsc::UnboundedSender<Asked<Arc<Settlement>, DeferReply>>,
     in_flight: Arc<InFlight>,
-    memory: Arc<Memory>,
+    replay_log: Arc<ReplayLog>,
 }
 
 impl Settler {
@@ -44,14 +44,14 @@ impl Settler {
         outage: &Outage,
         in_flight: &Arc<InFlight>,
     ) -> Self {
-        let memory = Arc::new(Memory::default());
+        let replay_log = Arc::new(ReplayLog::default());
         let desk = Arc::new(Desk {
             store: store.clone(),
             queue: queue.clone(),
             worker: worker.clone(),
             outage: outage.clone(),
             in_flight: Arc::clone(in_flight),
-            memory: Arc::clone(&memory),
+            replay_log: Arc::clone(&replay_log),
         });
         let (begin, begins) = mpsc::unbounded_channel();
         let (finish, finishes) = mpsc::unbounded_channel();
@@ -59,7 +59,7 @@ impl Settler {
         tokio::spawn(Arc::clone(&desk).serve_begins(begins));
         tokio::spawn(Arc::clone(&desk).serve_finishes(finishes));
         tokio::spawn(desk.serve_defers(defers));
-        Self { begin, finish, defer, in_flight: Arc::clone(in_flight), memory }
+        Self { begin, finish, defer, in_flight: Arc::clone(in_flight), replay_log }
     }
 
     /// Writes the mark.
@@ -85,7 +85,7 @@ impl Settler {
         left: &Settled,
     ) -> Result<FinishReply> {
         let finish = Finish::new(id, fence, outcome, reason, left)?;
-        request(&self.finish, self.statement(id.clone(), fence, Said::Finish(outcome, finish))).await
+        request(&self.finish, self.settlement(id.clone(), fence, SettlementKind::Finish(outcome, finish))).await
     }
 
     /// Defers a job. Waits while Redis is away.
@@ -94,17 +94,17 @@ impl Settler {
     ///
     /// Returns an error if Redis refuses the settlement.
     pub(crate) async fn defer(&self, (id, fence, delay, left): Defer) -> Result<DeferReply> {
-        request(&self.defer, self.statement(id, fence, Said::Defer(delay, Box::new(left)))).await
+        request(&self.defer, self.settlement(id, fence, SettlementKind::Defer(delay, Box::new(left)))).await
     }
 
     /// Returns the replay log.
-    pub(crate) fn memory(&self) -> &Memory {
-        &self.memory
+    pub(crate) fn replay_log(&self) -> &ReplayLog {
+        &self.replay_log
     }
 
-    fn statement(&self, id: JobId, fence: u64, kind: Said) -> Arc<Statement> {
+    fn settlement(&self, id: JobId, fence: u64, kind: SettlementKind) -> Arc<Settlement> {
         let payload = self.in_flight.payload(&id, fence);
-        Arc::new(Statement::new(id, fence, kind, payload.as_deref()))
+        Arc::new(Settlement::new(id, fence, kind, payload.as_deref()))
     }
 }
 
@@ -121,7 +121,7 @@ struct Desk {
     worker: WorkerId,
     outage: Outage,
     in_flight: Arc<InFlight>,
-    memory: Arc<Memory>,
+    replay_log: Arc<ReplayLog>,
 }
 
 impl Desk {
@@ -142,7 +142,7 @@ impl Desk {
 
     async fn serve_finishes(
         self: Arc<Self>,
-        mut requests: mpsc::UnboundedReceiver<Asked<Arc<Statement>, FinishReply>>,
+        mut requests: mpsc::UnboundedReceiver<Asked<Arc<Settlement>, FinishReply>>,
     ) {
         while let Some((jobs, answers)) = gather(&mut requests).await {
             let crowded = jobs.len() > 1;
@@ -153,17 +153,17 @@ impl Desk {
         }
     }
 
-    async fn serve_defers(self: Arc<Self>, mut requests: mpsc::UnboundedReceiver<Asked<Arc<Statement>, DeferReply>>) {
+    async fn serve_defers(self: Arc<Self>, mut requests: mpsc::UnboundedReceiver<Asked<Arc<Settlement>, DeferReply>>) {
         while let Some((jobs, answers)) = gather(&mut requests).await {
             self.persist(jobs, answers, |desk, jobs| Box::pin(async move { desk.send_defers(&jobs).await })).await;
         }
     }
 
-    async fn send_finishes(&self, jobs: &[Arc<Statement>]) -> Result<Vec<FinishReply>> {
+    async fn send_finishes(&self, jobs: &[Arc<Settlement>]) -> Result<Vec<FinishReply>> {
         self.store.finish(&self.queue, &self.worker, finishes(jobs)).await
     }
 
-    async fn send_defers(&self, jobs: &[Arc<Statement>]) -> Result<Vec<DeferReply>> {
+    async fn send_defers(&self, jobs: &[Arc<Settlement>]) -> Result<Vec<DeferReply>> {
         self.store.defer(&self.queue, &self.worker, &defers(jobs)).await
     }
 
@@ -171,13 +171,13 @@ impl Desk {
     /// Redis refuses the call, each job is sent alone, so that one job does not block the others.
     async fn persist<A>(
         self: &Arc<Self>,
-        jobs: Vec<Arc<Statement>>,
+        jobs: Vec<Arc<Settlement>>,
         answers: Vec<oneshot::Sender<Result<A>>>,
-        send: impl Fn(Arc<Self>, Vec<Arc<Statement>>) -> Saying<A>,
+        send: impl Fn(Arc<Self>, Vec<Arc<Settlement>>) -> Saying<A>,
     ) {
-        self.memory.note(&jobs);
+        self.replay_log.note(&jobs);
         let replies = self.until_answered(|| send(Arc::clone(self), jobs.clone())).await;
-        self.memory.acknowledge(&jobs);
+        self.replay_log.acknowledge(&jobs);
         if replies.is_ok() || jobs.len() == 1 {
             return answer(answers, replies);
         }
@@ -226,18 +226,18 @@ fn answer<A>(answers: Vec<oneshot::Sender<Result<A>>>, replies: Result<Vec<A>>) 
 }
 
 /// Returns the settlements that finish their jobs.
-pub(crate) fn finishes(jobs: &[Arc<Statement>]) -> impl Iterator<Item = &Finish> {
+pub(crate) fn finishes(jobs: &[Arc<Settlement>]) -> impl Iterator<Item = &Finish> {
     jobs.iter().filter_map(|job| match &job.kind {
-        Said::Finish(_, finish) => Some(finish),
-        Said::Defer(..) => None,
+        SettlementKind::Finish(_, finish) => Some(finish),
+        SettlementKind::Defer(..) => None,
     })
 }
 
 /// Returns the settlements that defer their jobs.
-pub(crate) fn defers(jobs: &[Arc<Statement>]) -> Vec<Defer> {
-    let defer = |job: &Arc<Statement>| match &job.kind {
-        Said::Defer(delay, left) => Some((job.id.clone(), job.fence, *delay, Settled::clone(left))),
-        Said::Finish(..) => None,
+pub(crate) fn defers(jobs: &[Arc<Settlement>]) -> Vec<Defer> {
+    let defer = |job: &Arc<Settlement>| match &job.kind {
+        SettlementKind::Defer(delay, left) => Some((job.id.clone(), job.fence, *delay, Settled::clone(left))),
+        SettlementKind::Finish(..) => None,
     };
     jobs.iter().filter_map(defer).collect()
 }

@@ -24,7 +24,7 @@ const MAX_BYTES: usize = 16 << 20;
 
 /// How a claimed job is settled.
 #[derive(Debug)]
-pub(crate) enum Said {
+pub(crate) enum SettlementKind {
     /// Finished with this outcome.
     Finish(Outcome, Finish),
     /// Deferred for this time, with the result of the attempt.
@@ -33,82 +33,82 @@ pub(crate) enum Said {
 
 /// One settlement of a job.
 #[derive(Debug)]
-pub(crate) struct Statement {
+pub(crate) struct Settlement {
     pub(crate) id: JobId,
     pub(crate) fence: u64,
-    pub(crate) kind: Said,
+    pub(crate) kind: SettlementKind,
     /// Stored form of the job; for a sent mail, the header only.
     pub(crate) payload: Box<str>,
 }
 
 /// Settlements, oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct Memory {
-    pending: Mutex<Vec<Arc<Statement>>>,
-    acknowledged: Mutex<Heard>,
+pub(crate) struct ReplayLog {
+    pending: Mutex<Vec<Arc<Settlement>>>,
+    acknowledged: Mutex<Acknowledged>,
 }
 
 /// Settlements that Redis has acknowledged, with the time.
 #[derive(Debug, Default)]
-struct Heard {
-    statements: VecDeque<(Instant, Arc<Statement>)>,
+struct Acknowledged {
+    settlements: VecDeque<(Instant, Arc<Settlement>)>,
     bytes: usize,
 }
 
-impl Heard {
-    fn push(&mut self, at: Instant, statement: &Arc<Statement>) {
-        self.bytes += statement.payload.len();
-        self.statements.push_back((at, Arc::clone(statement)));
+impl Acknowledged {
+    fn push(&mut self, at: Instant, settlement: &Arc<Settlement>) {
+        self.bytes += settlement.payload.len();
+        self.settlements.push_back((at, Arc::clone(settlement)));
     }
 
     fn is_too_much(&self) -> bool {
-        self.statements.len() > MAX_ACKNOWLEDGED || (self.bytes > MAX_BYTES && self.statements.len() > 1)
+        self.settlements.len() > MAX_ACKNOWLEDGED || (self.bytes > MAX_BYTES && self.settlements.len() > 1)
     }
 
     fn is_old(&self, now: Instant) -> bool {
-        self.statements.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) > RETENTION)
+        self.settlements.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) > RETENTION)
     }
 
     fn pop(&mut self) {
-        if let Some((_, statement)) = self.statements.pop_front() {
-            self.bytes -= statement.payload.len();
+        if let Some((_, settlement)) = self.settlements.pop_front() {
+            self.bytes -= settlement.payload.len();
         }
     }
 }
 
-impl Statement {
+impl Settlement {
     /// Creates a settlement; `payload` is the stored form of the job, if known.
-    pub(crate) fn new(id: JobId, fence: u64, kind: Said, payload: Option<&str>) -> Self {
+    pub(crate) fn new(id: JobId, fence: u64, kind: SettlementKind, payload: Option<&str>) -> Self {
         let payload = payload.unwrap_or_default();
         let stored = match (&kind, payload.split_once('\n')) {
             // A sent mail needs no content. Without it, the job can only be reported.
-            (Said::Finish(Outcome::Sent, _), Some((header, _))) => format!("{header}\n{{}}"),
+            (SettlementKind::Finish(Outcome::Sent, _), Some((header, _))) => format!("{header}\n{{}}"),
             _ => payload.to_owned(),
         };
         Self { id, fence, kind, payload: stored.into() }
     }
 }
 
-impl Memory {
+impl ReplayLog {
     /// Records settlements that are about to be sent.
-    pub(crate) fn note(&self, statements: &[Arc<Statement>]) {
-        lock(&self.pending).extend_from_slice(statements);
+    pub(crate) fn note(&self, settlements: &[Arc<Settlement>]) {
+        lock(&self.pending).extend_from_slice(settlements);
     }
 
     /// Marks settlements as acknowledged by Redis.
-    pub(crate) fn acknowledge(&self, statements: &[Arc<Statement>]) {
+    pub(crate) fn acknowledge(&self, settlements: &[Arc<Settlement>]) {
         let now = Instant::now();
         // Pushed before the removal below, so that a concurrent `all` misses none.
-        statements.iter().for_each(|statement| lock(&self.acknowledged).push(now, statement));
-        lock(&self.pending).retain(|known| !statements.iter().any(|done| Arc::ptr_eq(known, done)));
+        settlements.iter().for_each(|settlement| lock(&self.acknowledged).push(now, settlement));
+        lock(&self.pending).retain(|known| !settlements.iter().any(|done| Arc::ptr_eq(known, done)));
         self.forget(now);
     }
 
     /// Returns all settlements that Redis has not acknowledged or may have lost.
-    pub(crate) fn all(&self) -> Vec<Arc<Statement>> {
+    pub(crate) fn all(&self) -> Vec<Arc<Settlement>> {
         let pending = lock(&self.pending).clone();
         let mut all: Vec<_> =
-            lock(&self.acknowledged).statements.iter().map(|(_, statement)| Arc::clone(statement)).collect();
+            lock(&self.acknowledged).settlements.iter().map(|(_, settlement)| Arc::clone(settlement)).collect();
         all.extend(pending);
         all
     }
@@ -117,7 +117,7 @@ impl Memory {
     /// lose them as well.
     pub(crate) fn replayed(&self) {
         let now = Instant::now();
-        lock(&self.acknowledged).statements.iter_mut().for_each(|(at, _)| *at = now);
+        lock(&self.acknowledged).settlements.iter_mut().for_each(|(at, _)| *at = now);
     }
 
     /// Drops settlements past the retention. To be called when Redis has just answered.
@@ -126,8 +126,8 @@ impl Memory {
         while acknowledged.is_too_much() || acknowledged.is_old(now) {
             acknowledged.pop();
         }
-        if acknowledged.statements.is_empty() {
-            acknowledged.statements.shrink_to_fit();
+        if acknowledged.settlements.is_empty() {
+            acknowledged.settlements.shrink_to_fit();
         }
     }
 }
@@ -144,52 +144,52 @@ mod tests {
         "emails-01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().expect("an id")
     }
 
-    fn deferred() -> Arc<Statement> {
-        statement(Said::Defer(Duration::ZERO, Box::default()))
+    fn deferred() -> Arc<Settlement> {
+        settlement(SettlementKind::Defer(Duration::ZERO, Box::default()))
     }
 
-    fn finished(outcome: Outcome) -> Arc<Statement> {
-        let finish = Finish::new(&id(), 1, outcome, "", &Settled::default()).expect("a statement");
-        statement(Said::Finish(outcome, finish))
+    fn finished(outcome: Outcome) -> Arc<Settlement> {
+        let finish = Finish::new(&id(), 1, outcome, "", &Settled::default()).expect("a settlement");
+        settlement(SettlementKind::Finish(outcome, finish))
     }
 
-    fn statement(kind: Said) -> Arc<Statement> {
-        Arc::new(Statement::new(id(), 1, kind, Some("1 header\n{\"to\":[]}")))
+    fn settlement(kind: SettlementKind) -> Arc<Settlement> {
+        Arc::new(Settlement::new(id(), 1, kind, Some("1 header\n{\"to\":[]}")))
     }
 
     #[test]
     fn acknowledged_settlements_expire_and_pending_ones_do_not() {
-        let memory = Memory::default();
+        let replay_log = ReplayLog::default();
         let (acknowledged, pending) = (deferred(), deferred());
-        memory.note(&[Arc::clone(&acknowledged), Arc::clone(&pending)]);
-        memory.acknowledge(&[Arc::clone(&acknowledged)]);
-        assert_eq!(memory.all().len(), 2);
-        memory.forget(Instant::now() + RETENTION + Duration::from_secs(1));
-        let left = memory.all();
+        replay_log.note(&[Arc::clone(&acknowledged), Arc::clone(&pending)]);
+        replay_log.acknowledge(&[Arc::clone(&acknowledged)]);
+        assert_eq!(replay_log.all().len(), 2);
+        replay_log.forget(Instant::now() + RETENTION + Duration::from_secs(1));
+        let left = replay_log.all();
         assert!(left.len() == 1 && Arc::ptr_eq(&left[0], &pending));
     }
 
     #[test]
     fn a_replay_restarts_the_retention() {
-        let memory = Memory::default();
+        let replay_log = ReplayLog::default();
         let acknowledged = deferred();
-        memory.acknowledge(&[Arc::clone(&acknowledged)]);
+        replay_log.acknowledge(&[Arc::clone(&acknowledged)]);
         let later = Instant::now() + RETENTION + Duration::from_secs(1);
-        lock(&memory.acknowledged).statements[0].0 =
+        lock(&replay_log.acknowledged).settlements[0].0 =
             Instant::now().checked_sub(RETENTION).expect("uptime exceeds the retention");
-        memory.replayed();
-        memory.forget(Instant::now());
-        assert_eq!(memory.all().len(), 1);
-        memory.forget(later);
-        assert!(memory.all().is_empty());
+        replay_log.replayed();
+        replay_log.forget(Instant::now());
+        assert_eq!(replay_log.all().len(), 1);
+        replay_log.forget(later);
+        assert!(replay_log.all().is_empty());
     }
 
     #[test]
     fn the_number_of_acknowledged_settlements_is_limited() {
-        let memory = Memory::default();
+        let replay_log = ReplayLog::default();
         let many = vec![deferred(); MAX_ACKNOWLEDGED + 5];
-        memory.acknowledge(&many);
-        assert_eq!(memory.all().len(), MAX_ACKNOWLEDGED);
+        replay_log.acknowledge(&many);
+        assert_eq!(replay_log.all().len(), MAX_ACKNOWLEDGED);
     }
 
     #[test]
