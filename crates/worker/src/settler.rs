@@ -23,14 +23,14 @@ const GATHER_FINISHES: Duration = Duration::from_millis(1);
 
 type Begin = (JobId, u64, String, i64);
 type Defer = (JobId, u64, Duration, Settled);
-type Asked<Q, A> = (Q, oneshot::Sender<Result<A>>);
+type PendingRequest<Q, A> = (Q, oneshot::Sender<Result<A>>);
 
 /// Handle of the settler of one queue.
 #[derive(Debug, Clone)]
 pub(crate) struct Settler {
-    begin: mpsc::UnboundedSender<Asked<Begin, BeginReply>>,
-    finish: mpsc::UnboundedSender<Asked<Arc<Settlement>, FinishReply>>,
-    defer: mpsc::UnboundedSender<Asked<Arc<Settlement>, DeferReply>>,
+    begin: mpsc::UnboundedSender<PendingRequest<Begin, BeginReply>>,
+    finish: mpsc::UnboundedSender<PendingRequest<Arc<Settlement>, FinishReply>>,
+    defer: mpsc::UnboundedSender<PendingRequest<Arc<Settlement>, DeferReply>>,
     in_flight: Arc<InFlight>,
     replay_log: Arc<ReplayLog>,
 }
@@ -45,7 +45,7 @@ impl Settler {
         in_flight: &Arc<InFlight>,
     ) -> Self {
         let replay_log = Arc::new(ReplayLog::default());
-        let desk = Arc::new(Desk {
+        let task = Arc::new(SettlerTask {
             store: store.clone(),
             queue: queue.clone(),
             worker: worker.clone(),
@@ -56,9 +56,9 @@ impl Settler {
         let (begin, begins) = mpsc::unbounded_channel();
         let (finish, finishes) = mpsc::unbounded_channel();
         let (defer, defers) = mpsc::unbounded_channel();
-        tokio::spawn(Arc::clone(&desk).serve_begins(begins));
-        tokio::spawn(Arc::clone(&desk).serve_finishes(finishes));
-        tokio::spawn(desk.serve_defers(defers));
+        tokio::spawn(Arc::clone(&task).serve_begins(begins));
+        tokio::spawn(Arc::clone(&task).serve_finishes(finishes));
+        tokio::spawn(task.serve_defers(defers));
         Self { begin, finish, defer, in_flight: Arc::clone(in_flight), replay_log }
     }
 
@@ -108,14 +108,14 @@ impl Settler {
     }
 }
 
-async fn request<Q, A>(queue: &mpsc::UnboundedSender<Asked<Q, A>>, message: Q) -> Result<A> {
+async fn request<Q, A>(queue: &mpsc::UnboundedSender<PendingRequest<Q, A>>, message: Q) -> Result<A> {
     let gone = || Error::Away("the settler has ended".to_owned());
     let (reply, replied) = oneshot::channel();
     queue.send((message, reply)).map_err(|_| gone())?;
     replied.await.map_err(|_| gone())?
 }
 
-struct Desk {
+struct SettlerTask {
     store: Store,
     queue: QueueName,
     worker: WorkerId,
@@ -124,8 +124,8 @@ struct Desk {
     replay_log: Arc<ReplayLog>,
 }
 
-impl Desk {
-    async fn serve_begins(self: Arc<Self>, mut requests: mpsc::UnboundedReceiver<Asked<Begin, BeginReply>>) {
+impl SettlerTask {
+    async fn serve_begins(self: Arc<Self>, mut requests: mpsc::UnboundedReceiver<PendingRequest<Begin, BeginReply>>) {
         while let Some((jobs, answers)) = gather(&mut requests).await {
             let replies = self.store.begin(&self.queue, &self.worker, &jobs).await;
             if let Ok(replies) = &replies {
@@ -142,20 +142,23 @@ impl Desk {
 
     async fn serve_finishes(
         self: Arc<Self>,
-        mut requests: mpsc::UnboundedReceiver<Asked<Arc<Settlement>, FinishReply>>,
+        mut requests: mpsc::UnboundedReceiver<PendingRequest<Arc<Settlement>, FinishReply>>,
     ) {
         while let Some((jobs, answers)) = gather(&mut requests).await {
             let crowded = jobs.len() > 1;
-            self.persist(jobs, answers, |desk, jobs| Box::pin(async move { desk.send_finishes(&jobs).await })).await;
+            self.persist(jobs, answers, |task, jobs| Box::pin(async move { task.send_finishes(&jobs).await })).await;
             if crowded {
                 tokio::time::sleep(GATHER_FINISHES).await;
             }
         }
     }
 
-    async fn serve_defers(self: Arc<Self>, mut requests: mpsc::UnboundedReceiver<Asked<Arc<Settlement>, DeferReply>>) {
+    async fn serve_defers(
+        self: Arc<Self>,
+        mut requests: mpsc::UnboundedReceiver<PendingRequest<Arc<Settlement>, DeferReply>>,
+    ) {
         while let Some((jobs, answers)) = gather(&mut requests).await {
-            self.persist(jobs, answers, |desk, jobs| Box::pin(async move { desk.send_defers(&jobs).await })).await;
+            self.persist(jobs, answers, |task, jobs| Box::pin(async move { task.send_defers(&jobs).await })).await;
         }
     }
 
@@ -173,7 +176,7 @@ impl Desk {
         self: &Arc<Self>,
         jobs: Vec<Arc<Settlement>>,
         answers: Vec<oneshot::Sender<Result<A>>>,
-        send: impl Fn(Arc<Self>, Vec<Arc<Settlement>>) -> Saying<A>,
+        send: impl Fn(Arc<Self>, Vec<Arc<Settlement>>) -> StoreCall<A>,
     ) {
         self.replay_log.note(&jobs);
         let replies = self.until_answered(|| send(Arc::clone(self), jobs.clone())).await;
@@ -187,7 +190,7 @@ impl Desk {
         }
     }
 
-    async fn until_answered<A>(&self, send: impl Fn() -> Saying<A>) -> Result<Vec<A>> {
+    async fn until_answered<A>(&self, send: impl Fn() -> StoreCall<A>) -> Result<Vec<A>> {
         loop {
             match self.outage.watch(send().await) {
                 Err(error) if error.is_transient() => tokio::time::sleep(Duration::from_millis(200)).await,
@@ -197,12 +200,12 @@ impl Desk {
     }
 }
 
-type Saying<A> = Pin<Box<dyn Future<Output = Result<Vec<A>>> + Send>>;
-type Gathered<Q, A> = (Vec<Q>, Vec<oneshot::Sender<Result<A>>>);
+type StoreCall<A> = Pin<Box<dyn Future<Output = Result<Vec<A>>> + Send>>;
+type GatheredRequests<Q, A> = (Vec<Q>, Vec<oneshot::Sender<Result<A>>>);
 
 /// Waits for the first request and takes all that have arrived meanwhile. Returns `None` when all
 /// handles are gone.
-async fn gather<Q, A>(requests: &mut mpsc::UnboundedReceiver<Asked<Q, A>>) -> Option<Gathered<Q, A>> {
+async fn gather<Q, A>(requests: &mut mpsc::UnboundedReceiver<PendingRequest<Q, A>>) -> Option<GatheredRequests<Q, A>> {
     let mut gathered = vec![requests.recv().await?];
     // Lets tasks that are ready send their requests first.
     tokio::task::yield_now().await;
