@@ -180,16 +180,16 @@ impl Delivery {
         provided: &mut Provided,
     ) -> Result<Prepared, Unprepared> {
         let urgent = header.priority <= Priority::LAST_URGENT;
-        let (making, draft) = (&self.worker.making, self.draft(mail, shared));
+        let (cpu, draft) = (&self.worker.cpu, self.draft(mail, shared));
         let quick = match mail.content_bytes() < contents::LARGE_FROM {
-            true => making.make(urgent, || draft.make_quickly()).await,
+            true => cpu.make(urgent, || draft.make_quickly()).await,
             false => None,
         };
         let mut message = match quick {
             Some(made) => made?,
             None => {
                 provided.release();
-                let (made, permit) = making.make_long(move || draft.make()).await;
+                let (made, permit) = cpu.make_long(move || draft.make()).await;
                 let message = made?;
                 match room {
                     Some(_) => contents::release_copies(&mut room),

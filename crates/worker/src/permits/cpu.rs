@@ -18,7 +18,7 @@ const IN_A_ROW: usize = 4;
 /// Limits rendering. A claim brings many mails at once. Made in one go, they would delay mails that
 /// already have a connection, and server, Redis and worker would wait for each other.
 #[derive(Debug)]
-pub(crate) struct Making {
+pub(crate) struct CpuLimiter {
     /// One permit per runtime thread.
     permits: Semaphore,
     made: AtomicUsize,
@@ -27,9 +27,9 @@ pub(crate) struct Making {
 }
 
 /// Permit to make a message that takes long; while it is held, no other is made.
-pub(crate) type Leave = Arc<Option<OwnedSemaphorePermit>>;
+pub(crate) type CpuPermit = Arc<Option<OwnedSemaphorePermit>>;
 
-impl Making {
+impl CpuLimiter {
     /// Creates the limiter for the current runtime.
     pub(crate) fn new() -> Self {
         let permits = Semaphore::new(Handle::current().metrics().num_workers());
@@ -52,7 +52,10 @@ impl Making {
     /// Runs a long `make` under a permit, on a thread for blocking work. The permit is released
     /// when both the caller and the thread have dropped it: an abandoned computation still runs for
     /// a moment.
-    pub(crate) async fn make_long<T: Send + 'static>(&self, make: impl FnOnce() -> T + Send + 'static) -> (T, Leave) {
+    pub(crate) async fn make_long<T: Send + 'static>(
+        &self,
+        make: impl FnOnce() -> T + Send + 'static,
+    ) -> (T, CpuPermit) {
         // The semaphore is never closed.
         let permit = Arc::new(Arc::clone(&self.long).acquire_owned().await.ok());
         let own = Arc::clone(&permit);
@@ -73,19 +76,19 @@ mod tests {
     /// Returns the order of events: mails made (`m`), urgent mails (`u`) and steps of a concurrent
     /// task (`.`).
     async fn done(mails: usize) -> String {
-        let (making, done) = (Arc::new(Making::new()), Arc::new(Mutex::new(String::new())));
+        let (limiter, done) = (Arc::new(CpuLimiter::new()), Arc::new(Mutex::new(String::new())));
         let note = |what: char| {
             let done = Arc::clone(&done);
             move || done.lock().expect("no panic").push(what)
         };
         let mut tasks: Vec<_> = (0..mails)
             .map(|_| {
-                let (making, made) = (Arc::clone(&making), note('m'));
-                tokio::spawn(async move { making.make(false, made).await })
+                let (limiter, made) = (Arc::clone(&limiter), note('m'));
+                tokio::spawn(async move { limiter.make(false, made).await })
             })
             .collect();
-        let (urgent_making, urgent) = (Arc::clone(&making), note('u'));
-        tasks.push(tokio::spawn(async move { urgent_making.make(true, urgent).await }));
+        let (urgent_limiter, urgent) = (Arc::clone(&limiter), note('u'));
+        tasks.push(tokio::spawn(async move { urgent_limiter.make(true, urgent).await }));
         let step = note('.');
         tasks.push(tokio::spawn(async move {
             for _ in 0..mails {

@@ -1,0 +1,3 @@
+//! Permits.
+
+pub(crate) mod cpu;
