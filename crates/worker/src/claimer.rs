@@ -199,7 +199,7 @@ impl Claimer {
             found.closed.extend(look.closed);
         }
         if found.left {
-            self.worker.pulse.full();
+            self.worker.stats.full();
         }
         Ok(found)
     }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use postroom_core::{Shutdown, settings::Concurrency};
 
-use crate::{pulse::Beat, slots::Slots, worker::Worker};
+use crate::{send_stats::Sample, slots::Slots, worker::Worker};
 
 /// A server is overloaded if it takes this many times its best response time.
 const SLOW: f64 = 3.0;
@@ -46,7 +46,7 @@ impl Following {
     }
 
     /// Makes one step from the sample of the last second.
-    pub(crate) fn step(&mut self, sample: &Beat) {
+    pub(crate) fn step(&mut self, sample: &Sample) {
         let is_slow = self.is_slow(sample.mean_ms);
         self.rest = self.rest.saturating_sub(1);
         if sample.is_throttled || (is_slow && sample.was_full) {
@@ -110,7 +110,7 @@ pub(crate) async fn follow(worker: Arc<Worker>, slots: Arc<Slots>, shutdown: Shu
         slots.open(usize::try_from(following.number()).unwrap_or(usize::MAX));
         tokio::select! {
             () = shutdown.requested() => return,
-            () = tokio::time::sleep(Duration::from_secs(1)) => following.step(&worker.pulse.take()),
+            () = tokio::time::sleep(Duration::from_secs(1)) => following.step(&worker.stats.take()),
         }
     }
 }
@@ -119,8 +119,8 @@ pub(crate) async fn follow(worker: Arc<Worker>, slots: Arc<Slots>, shutdown: Shu
 mod tests {
     use super::*;
 
-    fn beat(attempts: u64, mean_ms: f64) -> Beat {
-        Beat { attempts, mean_ms: Some(mean_ms), is_throttled: false, was_full: true }
+    fn sample(attempts: u64, mean_ms: f64) -> Sample {
+        Sample { attempts, mean_ms: Some(mean_ms), is_throttled: false, was_full: true }
     }
 
     /// Runs seconds against a server that takes `ms` for each of up to `width` mails at once. Mails
@@ -129,7 +129,7 @@ mod tests {
         for _ in 0..number {
             let at_once = f64::from(following.number());
             let mean = ms * (at_once / f64::from(width)).max(1.0);
-            following.step(&beat((1_000.0 * at_once / mean) as u64, mean));
+            following.step(&sample((1_000.0 * at_once / mean) as u64, mean));
         }
     }
 
@@ -157,14 +157,14 @@ mod tests {
             following
         };
         let mut following = full();
-        following.step(&Beat { is_throttled: true, ..beat(100, 50.0) });
+        following.step(&Sample { is_throttled: true, ..sample(100, 50.0) });
         assert_eq!(following.number(), 12);
         let mut following = full();
-        following.step(&beat(100, 500.0));
+        following.step(&sample(100, 500.0));
         assert_eq!(following.number(), 12);
         let mut following = full();
         for _ in 0..200 {
-            following.step(&Beat { was_full: false, ..beat(3, 50.0) });
+            following.step(&Sample { was_full: false, ..sample(3, 50.0) });
         }
         assert_eq!(following.number(), 3);
     }
@@ -173,7 +173,7 @@ mod tests {
     fn a_fixed_number_stays() {
         let mut following = Following::new(Concurrency { min: 4, max: 4 });
         seconds(&mut following, 20, 50.0, 100);
-        following.step(&Beat { is_throttled: true, ..beat(1, 9_999.0) });
+        following.step(&Sample { is_throttled: true, ..sample(1, 9_999.0) });
         assert_eq!(following.number(), 4);
     }
 }

@@ -44,7 +44,7 @@ impl Delivery {
             let Some(attempt) = self.attempt(&admission, permits, &before, prepared).await else {
                 return self.stop(before, admission.name()).await;
             };
-            self.worker.pulse.note(&attempt);
+            self.worker.stats.note(&attempt);
             let is_crowded = self.report_hints(admission.outlet(), &attempt).await;
             let stays_open = admission.record(&attempt, is_crowded);
             let is_throttled = attempt.verdict == Verdict::Throttled || is_crowded;

@@ -6,7 +6,7 @@ use postroom_mail::{Attempt, Verdict};
 
 /// Counters since the last sample.
 #[derive(Debug, Default)]
-pub(crate) struct Pulse {
+pub(crate) struct SendStats {
     attempts: AtomicU64,
     ms: AtomicU64,
     is_throttled: AtomicBool,
@@ -15,7 +15,7 @@ pub(crate) struct Pulse {
 
 /// Counters of one period.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Beat {
+pub(crate) struct Sample {
     /// Number of attempts that ended.
     pub(crate) attempts: u64,
     /// Mean duration of an attempt in milliseconds.
@@ -26,7 +26,7 @@ pub(crate) struct Beat {
     pub(crate) was_full: bool,
 }
 
-impl Pulse {
+impl SendStats {
     /// Counts an attempt.
     pub(crate) fn note(&self, attempt: &Attempt) {
         self.attempts.fetch_add(1, Relaxed);
@@ -43,9 +43,9 @@ impl Pulse {
 
     /// Returns the routes and resets them.
     #[expect(clippy::cast_precision_loss, reason = "a second's milliseconds are exact")]
-    pub(crate) fn take(&self) -> Beat {
+    pub(crate) fn take(&self) -> Sample {
         let (attempts, ms) = (self.attempts.swap(0, Relaxed), self.ms.swap(0, Relaxed));
-        Beat {
+        Sample {
             attempts,
             mean_ms: (attempts > 0).then(|| ms as f64 / attempts as f64),
             is_throttled: self.is_throttled.swap(false, Relaxed),
