@@ -10,9 +10,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
 use crate::{
+    adaptive_concurrency::adapt_slots,
     alerts::About,
     delivery::{Delivery, Provided},
-    following::follow,
     lease_clock,
     leave::{Answer, Leave},
     outlet::Admission,
@@ -96,7 +96,7 @@ impl Claimer {
     pub(crate) async fn run(mut self, shutdown: &Shutdown) {
         let concurrency = self.worker.settings.concurrency;
         if concurrency.min < concurrency.max {
-            tokio::spawn(follow(Arc::clone(&self.worker), Arc::clone(&self.slots), shutdown.child()));
+            tokio::spawn(adapt_slots(Arc::clone(&self.worker), Arc::clone(&self.slots), shutdown.child()));
         }
         while !shutdown.is_requested() {
             self.run_round(shutdown).await;

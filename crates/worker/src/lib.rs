@@ -7,6 +7,7 @@
 //! Mail leaves by an outlet: a transport and its circuit breaker. While all outlets of a queue are
 //! closed, nothing is claimed from it.
 
+mod adaptive_concurrency;
 mod alerts;
 mod args;
 mod breaker;
@@ -15,7 +16,6 @@ mod claimer;
 mod contents;
 mod delivery;
 mod duties;
-mod following;
 mod in_flight;
 mod judge;
 mod lease_clock;
@@ -26,7 +26,7 @@ mod notices;
 mod outlet;
 mod panics;
 mod permits;
-mod recent;
+mod rate_window;
 mod replay_log;
 mod restating;
 mod route;

@@ -18,7 +18,7 @@ use crate::{
     breaker::{Breaker, BreakerOutcome, BreakerPermit, BreakerState, Cause},
     lease_clock,
     masked::masked,
-    recent::Recent,
+    rate_window::RateWindow,
     seats::Seats,
 };
 
@@ -41,7 +41,7 @@ pub(crate) struct Outlet {
     pub(crate) seats: Seats,
     pub(crate) bells: Bells,
     standing: Mutex<Standing>,
-    recent: Mutex<Recent>,
+    accepted_rate: Mutex<RateWindow>,
     alerts: Arc<Alerts>,
 }
 
@@ -105,7 +105,7 @@ impl Outlet {
             seats: Seats::default(),
             bells,
             standing: Mutex::new(standing),
-            recent: Mutex::default(),
+            accepted_rate: Mutex::default(),
             alerts,
         }
     }
@@ -178,7 +178,7 @@ impl Outlet {
         if last.is_none_or(|last| last > SHOWN_AS_PAUSED) {
             self.bells.news.notify_one();
         }
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).per_second(now)
+        self.accepted_rate.lock().unwrap_or_else(PoisonError::into_inner).per_second(now)
     }
 
     /// Returns the rate that the server states, unless the same rate was reported in the last ten
@@ -195,7 +195,7 @@ impl Outlet {
 
     /// Counts an accepted mail.
     pub(crate) fn accepted(&self) {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).count(lease_clock::now());
+        self.accepted_rate.lock().unwrap_or_else(PoisonError::into_inner).count(lease_clock::now());
     }
 
     /// Returns the state of the transport as it is shown.

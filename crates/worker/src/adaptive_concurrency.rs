@@ -19,7 +19,7 @@ const IDLE_STEPS: u32 = 10;
 
 /// The number of concurrent mails and the state behind it.
 #[derive(Debug)]
-pub(crate) struct Following {
+pub(crate) struct AdaptiveConcurrency {
     bounds: Concurrency,
     now: u32,
     /// The state before an increase under evaluation.
@@ -35,7 +35,7 @@ struct Trial {
     tries: u64,
 }
 
-impl Following {
+impl AdaptiveConcurrency {
     pub(crate) fn new(bounds: Concurrency) -> Self {
         Self { bounds, now: bounds.min, trial: None, best_ms: None, rest: 0, idle: 0 }
     }
@@ -104,13 +104,13 @@ impl Following {
 }
 
 /// Opens slots as the adaptive concurrency decides, until shutdown.
-pub(crate) async fn follow(worker: Arc<Worker>, slots: Arc<Slots>, shutdown: Shutdown) {
-    let mut following = Following::new(worker.settings.concurrency);
+pub(crate) async fn adapt_slots(worker: Arc<Worker>, slots: Arc<Slots>, shutdown: Shutdown) {
+    let mut concurrency = AdaptiveConcurrency::new(worker.settings.concurrency);
     loop {
-        slots.open(usize::try_from(following.number()).unwrap_or(usize::MAX));
+        slots.open(usize::try_from(concurrency.number()).unwrap_or(usize::MAX));
         tokio::select! {
             () = shutdown.requested() => return,
-            () = tokio::time::sleep(Duration::from_secs(1)) => following.step(&worker.stats.take()),
+            () = tokio::time::sleep(Duration::from_secs(1)) => concurrency.step(&worker.stats.take()),
         }
     }
 }
@@ -125,55 +125,55 @@ mod tests {
 
     /// Runs seconds against a server that takes `ms` for each of up to `width` mails at once. Mails
     /// beyond the width wait for each other.
-    fn seconds(following: &mut Following, number: u32, ms: f64, width: u32) {
+    fn seconds(concurrency: &mut AdaptiveConcurrency, number: u32, ms: f64, width: u32) {
         for _ in 0..number {
-            let at_once = f64::from(following.number());
+            let at_once = f64::from(concurrency.number());
             let mean = ms * (at_once / f64::from(width)).max(1.0);
-            following.step(&sample((1_000.0 * at_once / mean) as u64, mean));
+            concurrency.step(&sample((1_000.0 * at_once / mean) as u64, mean));
         }
     }
 
     #[test]
     fn the_number_grows_while_throughput_grows() {
-        let mut following = Following::new(Concurrency { min: 3, max: 10 });
-        assert_eq!(following.number(), 3);
-        seconds(&mut following, 20, 50.0, 100);
-        assert_eq!(following.number(), 10);
+        let mut concurrency = AdaptiveConcurrency::new(Concurrency { min: 3, max: 10 });
+        assert_eq!(concurrency.number(), 3);
+        seconds(&mut concurrency, 20, 50.0, 100);
+        assert_eq!(concurrency.number(), 10);
     }
 
     #[test]
     fn the_number_stays_where_more_brings_nothing() {
-        let mut following = Following::new(Concurrency { min: 3, max: 100 });
-        seconds(&mut following, 300, 50.0, 12);
-        assert!((10..=18).contains(&following.number()), "{}", following.number());
+        let mut concurrency = AdaptiveConcurrency::new(Concurrency { min: 3, max: 100 });
+        seconds(&mut concurrency, 300, 50.0, 12);
+        assert!((10..=18).contains(&concurrency.number()), "{}", concurrency.number());
     }
 
     #[test]
     fn the_number_falls_when_a_server_throttles_or_slows_down_or_nothing_waits() {
         let full = || {
-            let mut following = Following::new(Concurrency { min: 3, max: 16 });
-            seconds(&mut following, 30, 50.0, 100);
-            assert_eq!(following.number(), 16);
-            following
+            let mut concurrency = AdaptiveConcurrency::new(Concurrency { min: 3, max: 16 });
+            seconds(&mut concurrency, 30, 50.0, 100);
+            assert_eq!(concurrency.number(), 16);
+            concurrency
         };
-        let mut following = full();
-        following.step(&Sample { is_throttled: true, ..sample(100, 50.0) });
-        assert_eq!(following.number(), 12);
-        let mut following = full();
-        following.step(&sample(100, 500.0));
-        assert_eq!(following.number(), 12);
-        let mut following = full();
+        let mut concurrency = full();
+        concurrency.step(&Sample { is_throttled: true, ..sample(100, 50.0) });
+        assert_eq!(concurrency.number(), 12);
+        let mut concurrency = full();
+        concurrency.step(&sample(100, 500.0));
+        assert_eq!(concurrency.number(), 12);
+        let mut concurrency = full();
         for _ in 0..200 {
-            following.step(&Sample { was_full: false, ..sample(3, 50.0) });
+            concurrency.step(&Sample { was_full: false, ..sample(3, 50.0) });
         }
-        assert_eq!(following.number(), 3);
+        assert_eq!(concurrency.number(), 3);
     }
 
     #[test]
     fn a_fixed_number_stays() {
-        let mut following = Following::new(Concurrency { min: 4, max: 4 });
-        seconds(&mut following, 20, 50.0, 100);
-        following.step(&Sample { is_throttled: true, ..sample(1, 9_999.0) });
-        assert_eq!(following.number(), 4);
+        let mut concurrency = AdaptiveConcurrency::new(Concurrency { min: 4, max: 4 });
+        seconds(&mut concurrency, 20, 50.0, 100);
+        concurrency.step(&Sample { is_throttled: true, ..sample(1, 9_999.0) });
+        assert_eq!(concurrency.number(), 4);
     }
 }

@@ -8,19 +8,19 @@ const SECOND: usize = 10;
 
 /// Counts of the last ten seconds, in tenths of a second.
 #[derive(Debug)]
-pub(crate) struct Recent {
+pub(crate) struct RateWindow {
     counts: [u32; BUCKETS],
     /// Index of the latest bucket, from the clock's beginning.
     latest: usize,
 }
 
-impl Default for Recent {
+impl Default for RateWindow {
     fn default() -> Self {
         Self { counts: [0; BUCKETS], latest: 0 }
     }
 }
 
-impl Recent {
+impl RateWindow {
     /// Counts one mail.
     pub(crate) fn count(&mut self, now: Duration) {
         self.advance(now);
@@ -49,15 +49,15 @@ mod tests {
 
     #[test]
     fn only_the_last_seconds_count() {
-        let mut recent = Recent::default();
+        let mut window = RateWindow::default();
         let at = Duration::from_millis;
         for number in 0..50 {
-            recent.count(at(5_000 + number));
+            window.count(at(5_000 + number));
         }
         for (ms, expected) in [(5_100, 50.0), (5_950, 50.0), (6_100, 5.0), (14_900, 5.0), (15_100, 0.0)] {
-            assert!((recent.per_second(at(ms)) - expected).abs() < 0.01, "{ms}: {}", recent.per_second(at(ms)));
+            assert!((window.per_second(at(ms)) - expected).abs() < 0.01, "{ms}: {}", window.per_second(at(ms)));
         }
-        recent.count(at(99_999_999));
-        assert!((recent.per_second(at(99_999_999)) - 1.0).abs() < 0.01);
+        window.count(at(99_999_999));
+        assert!((window.per_second(at(99_999_999)) - 1.0).abs() < 0.01);
     }
 }
