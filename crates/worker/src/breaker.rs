@@ -1,10 +1,13 @@
 //! Circuit breaker of a transport. Pure: time and chance are parameters.
 //!
 //! ```text
-//! closed --login refused; throttled for 2 s; 3 failures in a row--> open --pause ends--> half-open: one probe
-//!   ^                                                                ^                        |
-//!   |                                                                +---- probe fails: longer pause
-//!   +------------------------------------------------------------------- server answers ------+
+//!                    login refused,
+//!                  throttled for 2 s,
+//!                   3 failures in a row            pause ends
+//!         closed ------------------------> open ---------------> half-open (one probe)
+//!           ^                               ^                      |          |
+//!           |                               +--- probe fails ------+          |
+//!           +------------------- server answers ------------------------------+
 //! ```
 
 use std::time::Duration;
@@ -87,7 +90,7 @@ pub(crate) struct BreakerPermit {
     failures_total: u64,
 }
 
-/// Circuit of the circuit at a given time.
+/// State of the circuit at a given time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BreakerState {
     /// All mail is admitted.

@@ -272,9 +272,9 @@ impl Claimer {
         let look = match reply {
             ClaimReply::Jobs { jobs, left: waiting, next_due_ms, now_ms } => {
                 for job in jobs {
-                    let (seat, turn) = leave.use_one(&job);
+                    let (seat, reservation) = leave.use_one(&job);
                     let reserved = reserved.take().map(Admission::used);
-                    self.start(job, now_ms, sent_at, Provided { reserved, seat, turn });
+                    self.start(job, now_ms, sent_at, Provided { reserved, seat, reservation });
                 }
                 left = waiting.is_some();
                 let due = |ms: i64| Duration::from_millis(u64::try_from(ms - now_ms).unwrap_or(0).max(1));

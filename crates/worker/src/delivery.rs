@@ -23,9 +23,9 @@ use crate::{
     contents,
     judge::{Before, Judgement, all_open, judge},
     lease_clock,
-    limits::Turn,
     outlet::Admission,
     panics::InCase,
+    permits::limits::SendReservation,
     route::Route,
     seats::Seat,
     shared_content::Shared,
@@ -56,7 +56,7 @@ pub(crate) struct Provided {
     /// Connection permit for the outlet that was first at the time of the claim.
     pub(crate) seat: Option<Seat>,
     /// Send time under limits, where there are any.
-    pub(crate) turn: Option<Turn>,
+    pub(crate) reservation: Option<SendReservation>,
 }
 
 impl Provided {
@@ -109,8 +109,8 @@ impl Delivery {
             Err(error) => self.fail_unreadable(&error).await,
         }
         // Still there, so the mail was never sent.
-        if let Some(turn) = provided.turn {
-            turn.give_back(&self.worker.store).await;
+        if let Some(reservation) = provided.reservation {
+            reservation.release(&self.worker.store).await;
         }
     }
 

@@ -9,8 +9,8 @@ use postroom_core::{
 };
 
 use crate::{
-    limits::{Permit, Taken, Turn},
     outlet::Outlet,
+    permits::limits::{CombinedGrant, SendReservation, TakeOutcome},
     seats::Seat,
     slots::SlotRoom,
     worker::Worker,
@@ -42,7 +42,7 @@ pub(crate) enum Answer {
 
 #[derive(Debug)]
 struct Used {
-    permit: Permit,
+    grant: CombinedGrant,
     mails: usize,
 }
 
@@ -73,7 +73,7 @@ impl Leave {
         room: SlotRoom,
     ) -> Result<Answer> {
         let mut leave = Self::with_permits(outlet, room.any);
-        // While a permit is free, first finds out whether there is more to send.
+        // While a grant is free, first finds out whether there is more to send.
         leave.requests_connections = leave.want == 0 && outlet.may_have_more();
         if leave.want == 0 && !leave.requests_connections {
             outlet.miss_seats();
@@ -124,8 +124,8 @@ impl Leave {
     async fn add_line(&mut self, worker: &Worker, queue: &QueueName, line: LimitedLine, want: usize) -> Result<()> {
         let limits = worker.limits.among(&line.limits);
         let given = match worker.limits.take(&worker.store, &limits, class_of(queue, line.priority), want).await? {
-            Taken::Leave(permit) => Given::Leave(Used { permit, mails: 0 }),
-            Taken::Wait(wait) | Taken::Shut(_, wait, _) => Given::Wait(wait),
+            TakeOutcome::Granted(grant) => Given::Leave(Used { grant, mails: 0 }),
+            TakeOutcome::Wait(wait) | TakeOutcome::Shut(_, wait, _) => Given::Wait(wait),
         };
         self.lines.push((line.name, given));
         Ok(())
@@ -140,12 +140,12 @@ impl Leave {
         class: u8,
     ) -> Result<Answer> {
         match worker.limits.take(&worker.store, limits, class, self.want).await? {
-            Taken::Leave(permit) => {
-                self.want = permit.number;
-                self.outlet_grant = Some(Used { permit, mails: 0 });
+            TakeOutcome::Granted(grant) => {
+                self.want = grant.number;
+                self.outlet_grant = Some(Used { grant, mails: 0 });
             }
-            Taken::Wait(wait) => return self.refused(worker, wait).await,
-            Taken::Shut(limit, wait, why) => {
+            TakeOutcome::Wait(wait) => return self.refused(worker, wait).await,
+            TakeOutcome::Shut(limit, wait, why) => {
                 worker.hold(&limit, wait, &why);
                 // If another outlet is open, it is tried at once.
                 let again = if limit == LimitName::Queue(queue.clone()) {
@@ -189,8 +189,8 @@ impl Leave {
         self.lines.iter().map(turn).collect()
     }
 
-    /// Returns the connection permit and the reservation of one claimed job.
-    pub(crate) fn use_one(&mut self, job: &Claimed) -> (Option<Seat>, Option<Turn>) {
+    /// Returns the connection grant and the reservation of one claimed job.
+    pub(crate) fn use_one(&mut self, job: &Claimed) -> (Option<Seat>, Option<SendReservation>) {
         let line = self.lines.iter_mut().find(|(name, _)| Some(name) == job.line.as_ref());
         let of_line =
             line.and_then(|(_, given)| if let Given::Leave(used) = given { Some(used.use_one()) } else { None });
@@ -221,7 +221,7 @@ impl Leave {
             Given::Wait(_) => None,
         });
         for used in self.outlet_grant.into_iter().chain(of_lines) {
-            used.permit.give_back(store, used.mails).await?;
+            used.grant.return_unused(store, used.mails).await?;
         }
         Ok(())
     }
@@ -230,15 +230,15 @@ impl Leave {
 impl Given {
     fn mails(&self) -> usize {
         match self {
-            Self::Leave(used) => used.permit.number,
+            Self::Leave(used) => used.grant.number,
             Self::Wait(_) => 0,
         }
     }
 }
 
 impl Used {
-    fn use_one(&mut self) -> Turn {
+    fn use_one(&mut self) -> SendReservation {
         self.mails += 1;
-        self.permit.turn(self.mails - 1)
+        self.grant.reservation(self.mails - 1)
     }
 }

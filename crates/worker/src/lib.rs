@@ -20,7 +20,6 @@ mod in_flight;
 mod judge;
 mod lease_clock;
 mod leave;
-mod limits;
 mod masked;
 mod notices;
 mod outlet;

@@ -13,8 +13,8 @@ use super::{Delivery, Prepared, Provided};
 use crate::{
     judge::{Before, judge},
     lease_clock,
-    limits::{Taken, Turn},
     outlet::{Admission, Outlet},
+    permits::limits::{SendReservation, TakeOutcome},
     seats::Seat,
 };
 
@@ -25,7 +25,7 @@ const FALLBACK_CLASS: u8 = 5;
 struct Leave {
     /// Held for the duration of the attempt.
     _seat: Option<Seat>,
-    turn: Option<Turn>,
+    reservation: Option<SendReservation>,
 }
 
 /// Longest time that a mail under a lease waits for permits of another transport.
@@ -74,11 +74,11 @@ impl Delivery {
     /// takes too long, since the lease runs, or if the worker stops.
     async fn permits_for(&self, admission: &Admission, provided: &mut Provided) -> Option<Leave> {
         if provided.seat.as_ref().is_some_and(|seat| seat.is_of(admission.outlet())) {
-            return Some(Leave { _seat: provided.seat.take(), turn: provided.turn.take() });
+            return Some(Leave { _seat: provided.seat.take(), reservation: provided.reservation.take() });
         }
         drop(provided.seat.take());
-        if let Some(turn) = provided.turn.take() {
-            turn.give_back(&self.worker.store).await;
+        if let Some(reservation) = provided.reservation.take() {
+            reservation.release(&self.worker.store).await;
         }
         tokio::select! {
             permits = tokio::time::timeout(PERMIT_WAIT, self.acquire_permits(admission.outlet())) => permits.ok().flatten(),
@@ -99,14 +99,16 @@ impl Delivery {
             tokio::time::sleep(outlet.ask_again_in()).await;
         };
         let Some(measure) = worker.limits.measure(&outlet.limit) else {
-            return Some(Leave { _seat: Some(seat), turn: None });
+            return Some(Leave { _seat: Some(seat), reservation: None });
         };
         let limits = [(outlet.limit.clone(), measure)];
         loop {
             match worker.limits.take(&worker.store, &limits, FALLBACK_CLASS, 1).await.ok()? {
-                Taken::Leave(permit) => return Some(Leave { _seat: Some(seat), turn: Some(permit.turn(0)) }),
-                Taken::Wait(wait) => tokio::time::sleep(wait).await,
-                Taken::Shut(limit, wait, why) => {
+                TakeOutcome::Granted(grant) => {
+                    return Some(Leave { _seat: Some(seat), reservation: Some(grant.reservation(0)) });
+                }
+                TakeOutcome::Wait(wait) => tokio::time::sleep(wait).await,
+                TakeOutcome::Shut(limit, wait, why) => {
                     worker.hold(&limit, wait, &why);
                     return None;
                 }
@@ -155,15 +157,15 @@ impl Delivery {
             self.begun.store(committed == Commit::Proceed, Ordering::Relaxed);
             committed
         };
-        let (to, turn) = (before.open(), permits.turn.as_ref());
+        let (to, reservation) = (before.open(), permits.reservation.as_ref());
         let sent = async {
-            if let Some(turn) = turn {
+            if let Some(reservation) = reservation {
                 // Opens the connection before the reserved time, so that the jitter of connecting
                 // does not bunch mails.
                 if let Err(refused) = admission.transport().warm(&to).await {
                     return *refused;
                 }
-                tokio::time::sleep(turn.at.saturating_sub(lease_clock::now())).await;
+                tokio::time::sleep(reservation.at.saturating_sub(lease_clock::now())).await;
             }
             admission.transport().send(&prepared.message, &to, commit).await
         };
@@ -176,8 +178,10 @@ impl Delivery {
             let accepted = |recipient: &RecipientOutcome| recipient.verdict == Verdict::Accepted;
             attempt.verdict == Verdict::Unknown || attempt.recipients.iter().any(accepted)
         };
-        if let Some(turn) = permits.turn.filter(|_| attempt.as_ref().is_some_and(|attempt| !may_be_sent(attempt))) {
-            turn.give_back(&self.worker.store).await;
+        if let Some(reservation) =
+            permits.reservation.filter(|_| attempt.as_ref().is_some_and(|attempt| !may_be_sent(attempt)))
+        {
+            reservation.release(&self.worker.store).await;
         }
         attempt
     }

@@ -1,3 +1,4 @@
 //! Permits.
 
 pub(crate) mod cpu;
+pub(crate) mod limits;

@@ -27,9 +27,9 @@ pub(crate) struct Limits {
 
 /// Result of a request for grants.
 #[derive(Debug)]
-pub(crate) enum Taken {
+pub(crate) enum TakeOutcome {
     /// Granted.
-    Leave(Permit),
+    Granted(CombinedGrant),
     /// Nothing before this time.
     Wait(Duration),
     /// This limit grants nothing for longer, and why.
@@ -38,7 +38,7 @@ pub(crate) enum Taken {
 
 /// A grant for several mails, each at its time.
 #[derive(Debug)]
-pub(crate) struct Permit {
+pub(crate) struct CombinedGrant {
     pub(crate) number: usize,
     /// Time of the first mail, by the lease clock.
     first_at: Duration,
@@ -48,7 +48,7 @@ pub(crate) struct Permit {
 
 /// A mail's reserved send time. Its share of quotas is returned unless it is sent.
 #[derive(Debug, Clone)]
-pub(crate) struct Turn {
+pub(crate) struct SendReservation {
     pub(crate) at: Duration,
     quotas: Vec<(LimitName, Given)>,
 }
@@ -130,30 +130,30 @@ impl Limits {
         limits: &[(LimitName, Measure)],
         class: u8,
         want: usize,
-    ) -> Result<Taken> {
-        let mut permit =
-            Permit { number: want, first_at: lease_clock::now(), spacing: Duration::ZERO, given: Vec::new() };
+    ) -> Result<TakeOutcome> {
+        let mut grant =
+            CombinedGrant { number: want, first_at: lease_clock::now(), spacing: Duration::ZERO, given: Vec::new() };
         for (limit, measure) in limits {
-            let refused = match store.take_leave(limit, class, permit.number, measure).await? {
+            let refused = match store.take_leave(limit, class, grant.number, measure).await? {
                 Leave::Granted(given) => {
-                    permit.add(limit, given);
+                    grant.add(limit, given);
                     continue;
                 }
                 Leave::Free => {
                     self.server_unlimited(limit);
                     continue;
                 }
-                Leave::Wait(wait) => Taken::Wait(wait),
-                Leave::Shut(wait, why) => Taken::Shut(limit.clone(), wait, why),
+                Leave::Wait(wait) => TakeOutcome::Wait(wait),
+                Leave::Shut(wait, why) => TakeOutcome::Shut(limit.clone(), wait, why),
             };
-            permit.give_back(store, 0).await?;
+            grant.return_unused(store, 0).await?;
             return Ok(refused);
         }
-        Ok(Taken::Leave(permit))
+        Ok(TakeOutcome::Granted(grant))
     }
 }
 
-impl Permit {
+impl CombinedGrant {
     fn add(&mut self, limit: &LimitName, given: Given) {
         self.number = given.number;
         self.first_at = self.first_at.max(lease_clock::now() + given.first_in);
@@ -162,14 +162,14 @@ impl Permit {
     }
 
     /// Returns the reservation of the mail at this index.
-    pub(crate) fn turn(&self, place: usize) -> Turn {
+    pub(crate) fn reservation(&self, place: usize) -> SendReservation {
         let quota_part = |(limit, given): &(LimitName, Given)| Some((limit.clone(), given.of_quota()?));
         let at = self.first_at + self.spacing * u32::try_from(place).unwrap_or(u32::MAX);
-        Turn { at, quotas: self.given.iter().filter_map(quota_part).collect() }
+        SendReservation { at, quotas: self.given.iter().filter_map(quota_part).collect() }
     }
 
     /// Returns the unused part of each grant; `used` mails were sent.
-    pub(crate) async fn give_back(self, store: &Store, used: usize) -> Result<()> {
+    pub(crate) async fn return_unused(self, store: &Store, used: usize) -> Result<()> {
         for (limit, given) in self.given {
             let unused = given.number.saturating_sub(used);
             if unused > 0 {
@@ -180,7 +180,7 @@ impl Permit {
     }
 }
 
-impl Turn {
+impl SendReservation {
     /// Combines two reservations: the later time and all quotas.
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.quotas.extend(other.quotas);
@@ -188,7 +188,7 @@ impl Turn {
     }
 
     /// Returns the share of quotas of a mail that was not sent.
-    pub(crate) async fn give_back(self, store: &Store) {
+    pub(crate) async fn release(self, store: &Store) {
         for (limit, given) in &self.quotas {
             // On an error the window allows one mail less.
             let _ = store.give_back_leave(limit, given, 1).await;
