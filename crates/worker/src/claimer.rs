@@ -12,9 +12,9 @@ use tracing::warn;
 use crate::{
     adaptive_concurrency::adapt_slots,
     alerts::About,
+    allowance::{Allowance, AllowanceReply},
     delivery::{Delivery, Provided},
     lease_clock,
-    leave::{Answer, Leave},
     outlet::Admission,
     panics::watched,
     route::Availability,
@@ -228,7 +228,7 @@ impl Claimer {
         ordered
     }
 
-    /// Claims the jobs that can leave; none while all outlets of the queue are closed.
+    /// Claims the jobs that can allowance; none while all outlets of the queue are closed.
     async fn claim(&mut self, queue: &QueueName, room: SlotRoom) -> Result<Look, Error> {
         let sent_at = lease_clock::now();
         if let Some(again_at) = self.shut.get(queue).filter(|again_at| **again_at > sent_at) {
@@ -237,7 +237,7 @@ impl Claimer {
         if self.unanswered.contains_key(queue) {
             // The first attempt of this claim acquired permits and started the leases of its jobs.
             // It is repeated at once and claims nothing new.
-            let again = Leave::none(&self.worker.outlets()[0]);
+            let again = Allowance::none(&self.worker.outlets()[0]);
             return self.claim_with(queue, 0, again, None).await;
         }
         let (outlet, room, reserved) = match self.worker.route(queue).availability() {
@@ -249,11 +249,11 @@ impl Claimer {
             Availability::Closed(again_in) => return Ok(Look::closed(queue, again_in)),
         };
         // A success may not have called Redis, so only an error is reported to the outage.
-        let answer = Leave::request(&self.worker, queue, &outlet, room).await;
+        let answer = Allowance::request(&self.worker, queue, &outlet, room).await;
         match answer.or_else(|error| self.worker.outage.watch(Err(error)))? {
-            Answer::Given(leave) => self.claim_with(queue, room.ordinary, leave, reserved).await,
-            Answer::Nothing(next_due) => Ok(Look { next_due, ..Look::default() }),
-            Answer::Wait(wait) => Ok(Look::closed(queue, Some(wait))),
+            AllowanceReply::Granted(allowance) => self.claim_with(queue, room.ordinary, allowance, reserved).await,
+            AllowanceReply::Nothing(next_due) => Ok(Look { next_due, ..Look::default() }),
+            AllowanceReply::Wait(wait) => Ok(Look::closed(queue, Some(wait))),
         }
     }
 
@@ -261,18 +261,18 @@ impl Claimer {
         &mut self,
         queue: &QueueName,
         ordinary: usize,
-        mut leave: Leave,
+        mut allowance: Allowance,
         mut reserved: Option<Admission>,
     ) -> Result<Look, Error> {
         let sent_at = lease_clock::now();
         // Without a reply the permits are not returned: the claim is repeated, and its jobs use
         // them.
-        let reply = self.send_claim(queue, ordinary, &leave).await?;
+        let reply = self.send_claim(queue, ordinary, &allowance).await?;
         let mut left = false;
         let look = match reply {
             ClaimReply::Jobs { jobs, left: waiting, next_due_ms, now_ms } => {
                 for job in jobs {
-                    let (seat, reservation) = leave.use_one(&job);
+                    let (seat, reservation) = allowance.use_one(&job);
                     let reserved = reserved.take().map(Admission::used);
                     self.start(job, now_ms, sent_at, Provided { reserved, seat, reservation });
                 }
@@ -292,7 +292,7 @@ impl Claimer {
             }
         };
         // A permit that cannot be returned only slows down the limit's rate.
-        let settled = leave.settle(&self.worker, left).await;
+        let settled = allowance.settle(&self.worker, left).await;
         let _ = settled.or_else(|error| self.worker.outage.watch(Err(error)));
         Ok(look)
     }
@@ -306,11 +306,20 @@ impl Claimer {
 
     /// Sends the claim. Without a reply it is repeated under the same id, and returns the same
     /// jobs.
-    async fn send_claim(&mut self, queue: &QueueName, ordinary: usize, leave: &Leave) -> Result<ClaimReply, Error> {
+    async fn send_claim(
+        &mut self,
+        queue: &QueueName,
+        ordinary: usize,
+        allowance: &Allowance,
+    ) -> Result<ClaimReply, Error> {
         let id = self.unanswered.remove(queue).unwrap_or_else(ClaimId::generate);
-        let (limited, turns) = (self.worker.limits.on_mail(), leave.line_grants());
-        let claim =
-            Claim { ordinary, limited: &limited, turns: &turns, ..Claim::new(queue, &self.worker.id, &id, leave.want) };
+        let (limited, turns) = (self.worker.limits.on_mail(), allowance.line_grants());
+        let claim = Claim {
+            ordinary,
+            limited: &limited,
+            turns: &turns,
+            ..Claim::new(queue, &self.worker.id, &id, allowance.want)
+        };
         let reply = self.worker.outage.watch(self.worker.jobs.claim(&claim).await);
         if reply.is_err() {
             self.unanswered.insert(queue.clone(), id);

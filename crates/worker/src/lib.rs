@@ -9,6 +9,7 @@
 
 mod adaptive_concurrency;
 mod alerts;
+mod allowance;
 mod args;
 mod breaker;
 mod capture;
@@ -19,7 +20,6 @@ mod duties;
 mod in_flight;
 mod judge;
 mod lease_clock;
-mod leave;
 mod masked;
 mod notices;
 mod outlet;

@@ -22,7 +22,7 @@ use crate::{
 const FALLBACK_CLASS: u8 = 5;
 
 /// Permits that a mail holds during one attempt.
-struct Leave {
+struct TryPermits {
     /// Held for the duration of the attempt.
     _seat: Option<Seat>,
     reservation: Option<SendReservation>,
@@ -72,9 +72,9 @@ impl Delivery {
     /// Returns the connection permit and the reservation for this outlet. Those of the claim are
     /// used if they are for this outlet. Otherwise they are acquired now. Returns `None` if that
     /// takes too long, since the lease runs, or if the worker stops.
-    async fn permits_for(&self, admission: &Admission, provided: &mut Provided) -> Option<Leave> {
+    async fn permits_for(&self, admission: &Admission, provided: &mut Provided) -> Option<TryPermits> {
         if provided.seat.as_ref().is_some_and(|seat| seat.is_of(admission.outlet())) {
-            return Some(Leave { _seat: provided.seat.take(), reservation: provided.reservation.take() });
+            return Some(TryPermits { _seat: provided.seat.take(), reservation: provided.reservation.take() });
         }
         drop(provided.seat.take());
         if let Some(reservation) = provided.reservation.take() {
@@ -86,7 +86,7 @@ impl Delivery {
         }
     }
 
-    async fn acquire_permits(&self, outlet: &Arc<Outlet>) -> Option<Leave> {
+    async fn acquire_permits(&self, outlet: &Arc<Outlet>) -> Option<TryPermits> {
         let worker = &self.worker;
         let seat = loop {
             if let Some(seat) = outlet.seats(1).pop() {
@@ -99,13 +99,13 @@ impl Delivery {
             tokio::time::sleep(outlet.ask_again_in()).await;
         };
         let Some(measure) = worker.limits.measure(&outlet.limit) else {
-            return Some(Leave { _seat: Some(seat), reservation: None });
+            return Some(TryPermits { _seat: Some(seat), reservation: None });
         };
         let limits = [(outlet.limit.clone(), measure)];
         loop {
             match worker.limits.take(&worker.store, &limits, FALLBACK_CLASS, 1).await.ok()? {
                 TakeOutcome::Granted(grant) => {
-                    return Some(Leave { _seat: Some(seat), reservation: Some(grant.reservation(0)) });
+                    return Some(TryPermits { _seat: Some(seat), reservation: Some(grant.reservation(0)) });
                 }
                 TakeOutcome::Wait(wait) => tokio::time::sleep(wait).await,
                 TakeOutcome::Shut(limit, wait, why) => {
@@ -146,7 +146,7 @@ impl Delivery {
     async fn attempt(
         &self,
         admission: &Admission,
-        permits: Leave,
+        permits: TryPermits,
         before: &Before<'_>,
         prepared: &Prepared,
     ) -> Option<Attempt> {

@@ -18,7 +18,7 @@ use crate::{
 
 /// Permits and grants of one claim.
 #[derive(Debug)]
-pub(crate) struct Leave {
+pub(crate) struct Allowance {
     /// Maximum number of jobs to claim.
     pub(crate) want: usize,
     outlet: Arc<Outlet>,
@@ -26,14 +26,14 @@ pub(crate) struct Leave {
     /// Whether connection permits are requested for this claim. Spare ones are released at once,
     /// since other workers may wait for them.
     requests_connections: bool,
-    outlet_grant: Option<Used>,
-    lines: Vec<(String, Given)>,
+    outlet_grant: Option<GrantInUse>,
+    lines: Vec<(String, LineShare)>,
 }
 
 /// Result of a request for an allowance.
 #[derive(Debug)]
-pub(crate) enum Answer {
-    Given(Leave),
+pub(crate) enum AllowanceReply {
+    Granted(Allowance),
     /// Nothing waits; a job is due after this time, if one is known.
     Nothing(Option<Duration>),
     /// A limit or the connections allow nothing before this time.
@@ -41,15 +41,15 @@ pub(crate) enum Answer {
 }
 
 #[derive(Debug)]
-struct Used {
+struct GrantInUse {
     grant: CombinedGrant,
     mails: usize,
 }
 
 /// Grant for the mail of one line.
 #[derive(Debug)]
-enum Given {
-    Leave(Used),
+enum LineShare {
+    Granted(GrantInUse),
     Wait(Duration),
 }
 
@@ -63,7 +63,7 @@ fn class_of(queue: &QueueName, priority: u8) -> u8 {
     if *queue == QueueName::bulk() { priority.max(BULK) } else { priority }
 }
 
-impl Leave {
+impl Allowance {
     /// Requests an allowance for mail of a queue by this outlet, for as many mails as there are
     /// free slots. Requests grants only if mail waits: an unused grant is lost to others.
     pub(crate) async fn request(
@@ -71,37 +71,37 @@ impl Leave {
         queue: &QueueName,
         outlet: &Arc<Outlet>,
         room: SlotRoom,
-    ) -> Result<Answer> {
-        let mut leave = Self::with_permits(outlet, room.any);
+    ) -> Result<AllowanceReply> {
+        let mut allowance = Self::with_permits(outlet, room.any);
         // While a grant is free, first finds out whether there is more to send.
-        leave.requests_connections = leave.want == 0 && outlet.may_have_more();
-        if leave.want == 0 && !leave.requests_connections {
+        allowance.requests_connections = allowance.want == 0 && outlet.may_have_more();
+        if allowance.want == 0 && !allowance.requests_connections {
             outlet.miss_seats();
-            return Ok(Answer::Wait(outlet.ask_again_in()));
+            return Ok(AllowanceReply::Wait(outlet.ask_again_in()));
         }
         let limits = worker.limits_on(queue, outlet);
-        if limits.is_empty() && worker.limits.on_mail().is_empty() && !leave.requests_connections {
-            return Ok(Answer::Given(leave));
+        if limits.is_empty() && worker.limits.on_mail().is_empty() && !allowance.requests_connections {
+            return Ok(AllowanceReply::Granted(allowance));
         }
         let (free, lines) = match worker.jobs.peek(queue).await? {
-            Peek::Nothing(next_due) => return Ok(Answer::Nothing(next_due)),
+            Peek::Nothing(next_due) => return Ok(AllowanceReply::Nothing(next_due)),
             Peek::Waiting { free, lines } => (free, lines),
         };
         let most_urgent = lines.iter().map(|line| line.priority).chain(free).min().unwrap_or(u8::MAX);
         let want = if most_urgent <= Priority::LAST_URGENT.get() { room.any } else { room.ordinary };
         if want == 0 {
-            return Ok(Answer::Nothing(None));
+            return Ok(AllowanceReply::Nothing(None));
         }
-        let limit = if leave.requests_connections { want } else { want.min(leave.want) };
+        let limit = if allowance.requests_connections { want } else { want.min(allowance.want) };
         for line in lines {
-            leave.add_line(worker, queue, line, limit).await?;
+            allowance.add_line(worker, queue, line, limit).await?;
         }
-        leave.want = if free.is_some() { limit } else { leave.line_mails().min(limit) };
-        if leave.want == 0 {
-            // The claim tells Redis to leave these lines alone.
-            return Ok(Answer::Given(leave));
+        allowance.want = if free.is_some() { limit } else { allowance.line_mails().min(limit) };
+        if allowance.want == 0 {
+            // The claim tells Redis to allowance these lines alone.
+            return Ok(AllowanceReply::Granted(allowance));
         }
-        leave.within(worker, queue, &limits, class_of(queue, most_urgent)).await
+        allowance.within(worker, queue, &limits, class_of(queue, most_urgent)).await
     }
 
     /// Returns an allowance for a claim that takes nothing new.
@@ -123,11 +123,11 @@ impl Leave {
 
     async fn add_line(&mut self, worker: &Worker, queue: &QueueName, line: LimitedLine, want: usize) -> Result<()> {
         let limits = worker.limits.among(&line.limits);
-        let given = match worker.limits.take(&worker.store, &limits, class_of(queue, line.priority), want).await? {
-            TakeOutcome::Granted(grant) => Given::Leave(Used { grant, mails: 0 }),
-            TakeOutcome::Wait(wait) | TakeOutcome::Shut(_, wait, _) => Given::Wait(wait),
+        let share = match worker.limits.take(&worker.store, &limits, class_of(queue, line.priority), want).await? {
+            TakeOutcome::Granted(grant) => LineShare::Granted(GrantInUse { grant, mails: 0 }),
+            TakeOutcome::Wait(wait) | TakeOutcome::Shut(_, wait, _) => LineShare::Wait(wait),
         };
-        self.lines.push((line.name, given));
+        self.lines.push((line.name, share));
         Ok(())
     }
 
@@ -138,11 +138,11 @@ impl Leave {
         queue: &QueueName,
         limits: &[(LimitName, Measure)],
         class: u8,
-    ) -> Result<Answer> {
+    ) -> Result<AllowanceReply> {
         match worker.limits.take(&worker.store, limits, class, self.want).await? {
             TakeOutcome::Granted(grant) => {
                 self.want = grant.number;
-                self.outlet_grant = Some(Used { grant, mails: 0 });
+                self.outlet_grant = Some(GrantInUse { grant, mails: 0 });
             }
             TakeOutcome::Wait(wait) => return self.refused(worker, wait).await,
             TakeOutcome::Shut(limit, wait, why) => {
@@ -168,23 +168,23 @@ impl Leave {
         }
         self.outlet.end_hold();
         self.want = self.want.min(self.seats.len());
-        Ok(Answer::Given(self))
+        Ok(AllowanceReply::Granted(self))
     }
 
-    async fn refused(self, worker: &Worker, wait: Duration) -> Result<Answer> {
-        self.give_back(&worker.store).await?;
-        Ok(Answer::Wait(wait))
+    async fn refused(self, worker: &Worker, wait: Duration) -> Result<AllowanceReply> {
+        self.return_unused(&worker.store).await?;
+        Ok(AllowanceReply::Wait(wait))
     }
 
     fn line_mails(&self) -> usize {
-        self.lines.iter().map(|(_, given)| given.mails()).sum()
+        self.lines.iter().map(|(_, share)| share.mails()).sum()
     }
 
     /// Returns the grants of the lines, as the claim passes them to Redis.
     pub(crate) fn line_grants(&self) -> Vec<LineTurn> {
-        let turn = |(line, given): &(String, Given)| {
-            let again_in = if let Given::Wait(wait) = given { *wait } else { Duration::ZERO };
-            LineTurn { line: line.clone(), mails: given.mails(), again_in }
+        let turn = |(line, share): &(String, LineShare)| {
+            let again_in = if let LineShare::Wait(wait) = share { *wait } else { Duration::ZERO };
+            LineTurn { line: line.clone(), mails: share.mails(), again_in }
         };
         self.lines.iter().map(turn).collect()
     }
@@ -193,8 +193,8 @@ impl Leave {
     pub(crate) fn use_one(&mut self, job: &Claimed) -> (Option<Seat>, Option<SendReservation>) {
         let line = self.lines.iter_mut().find(|(name, _)| Some(name) == job.line.as_ref());
         let of_line =
-            line.and_then(|(_, given)| if let Given::Leave(used) = given { Some(used.use_one()) } else { None });
-        let of_outlet = self.outlet_grant.as_mut().map(Used::use_one);
+            line.and_then(|(_, share)| if let LineShare::Granted(used) = share { Some(used.use_one()) } else { None });
+        let of_outlet = self.outlet_grant.as_mut().map(GrantInUse::use_one);
         let turn = match (of_line, of_outlet) {
             (Some(of_line), Some(of_outlet)) => Some(of_line.and(of_outlet)),
             (of_line, of_outlet) => of_line.or(of_outlet),
@@ -212,13 +212,13 @@ impl Leave {
         if is_spare {
             self.outlet.keep_seats(worker).await?;
         }
-        self.give_back(&worker.store).await
+        self.return_unused(&worker.store).await
     }
 
-    async fn give_back(self, store: &Store) -> Result<()> {
-        let of_lines = self.lines.into_iter().filter_map(|(_, given)| match given {
-            Given::Leave(used) => Some(used),
-            Given::Wait(_) => None,
+    async fn return_unused(self, store: &Store) -> Result<()> {
+        let of_lines = self.lines.into_iter().filter_map(|(_, share)| match share {
+            LineShare::Granted(used) => Some(used),
+            LineShare::Wait(_) => None,
         });
         for used in self.outlet_grant.into_iter().chain(of_lines) {
             used.grant.return_unused(store, used.mails).await?;
@@ -227,16 +227,16 @@ impl Leave {
     }
 }
 
-impl Given {
+impl LineShare {
     fn mails(&self) -> usize {
         match self {
-            Self::Leave(used) => used.grant.number,
+            Self::Granted(used) => used.grant.number,
             Self::Wait(_) => 0,
         }
     }
 }
 
-impl Used {
+impl GrantInUse {
     fn use_one(&mut self) -> SendReservation {
         self.mails += 1;
         self.grant.reservation(self.mails - 1)
