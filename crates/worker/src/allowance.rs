@@ -9,9 +9,9 @@ use postroom_core::{
 };
 
 use crate::{
+    connections::ConnectionPermit,
     outlet::Outlet,
     permits::limits::{CombinedGrant, SendReservation, TakeOutcome},
-    seats::Seat,
     slots::SlotRoom,
     worker::Worker,
 };
@@ -22,7 +22,7 @@ pub(crate) struct Allowance {
     /// Maximum number of jobs to claim.
     pub(crate) want: usize,
     outlet: Arc<Outlet>,
-    seats: Vec<Seat>,
+    permits: Vec<ConnectionPermit>,
     /// Whether connection permits are requested for this claim. Spare ones are released at once,
     /// since other workers may wait for them.
     requests_connections: bool,
@@ -74,10 +74,10 @@ impl Allowance {
     ) -> Result<AllowanceReply> {
         let mut allowance = Self::with_permits(outlet, room.any);
         // While a grant is free, first finds out whether there is more to send.
-        allowance.requests_connections = allowance.want == 0 && outlet.may_have_more();
+        allowance.requests_connections = allowance.want == 0 && outlet.can_request();
         if allowance.want == 0 && !allowance.requests_connections {
-            outlet.miss_seats();
-            return Ok(AllowanceReply::Wait(outlet.ask_again_in()));
+            outlet.wake_when_free();
+            return Ok(AllowanceReply::Wait(outlet.retry_in()));
         }
         let limits = worker.limits_on(queue, outlet);
         if limits.is_empty() && worker.limits.on_mail().is_empty() && !allowance.requests_connections {
@@ -110,11 +110,11 @@ impl Allowance {
     }
 
     fn with_permits(outlet: &Arc<Outlet>, want: usize) -> Self {
-        let seats = outlet.seats(want);
+        let permits = outlet.acquire(want);
         Self {
-            want: seats.len(),
+            want: permits.len(),
             outlet: Arc::clone(outlet),
-            seats,
+            permits,
             requests_connections: false,
             outlet_grant: None,
             lines: Vec::new(),
@@ -157,17 +157,17 @@ impl Allowance {
             }
         }
         if self.requests_connections {
-            let reply = self.outlet.ask_for_seats(worker, self.want).await;
-            self.seats = self.outlet.seats(self.want);
-            if self.seats.is_empty() {
-                self.outlet.miss_seats();
-                let again = self.outlet.ask_again_in();
+            let reply = self.outlet.request_more(worker, self.want).await;
+            self.permits = self.outlet.acquire(self.want);
+            if self.permits.is_empty() {
+                self.outlet.wake_when_free();
+                let again = self.outlet.retry_in();
                 reply?;
                 return self.refused(worker, again).await;
             }
         }
         self.outlet.end_hold();
-        self.want = self.want.min(self.seats.len());
+        self.want = self.want.min(self.permits.len());
         Ok(AllowanceReply::Granted(self))
     }
 
@@ -190,7 +190,7 @@ impl Allowance {
     }
 
     /// Returns the connection grant and the reservation of one claimed job.
-    pub(crate) fn use_one(&mut self, job: &Claimed) -> (Option<Seat>, Option<SendReservation>) {
+    pub(crate) fn use_one(&mut self, job: &Claimed) -> (Option<ConnectionPermit>, Option<SendReservation>) {
         let line = self.lines.iter_mut().find(|(name, _)| Some(name) == job.line.as_ref());
         let of_line =
             line.and_then(|(_, share)| if let LineShare::Granted(used) = share { Some(used.use_one()) } else { None });
@@ -199,18 +199,18 @@ impl Allowance {
             (Some(of_line), Some(of_outlet)) => Some(of_line.and(of_outlet)),
             (of_line, of_outlet) => of_line.or(of_outlet),
         };
-        (self.seats.pop(), turn)
+        (self.permits.pop(), turn)
     }
 
     /// Returns what was not used; `left` states whether more mail waits.
     pub(crate) async fn settle(mut self, worker: &Worker, left: bool) -> Result<()> {
-        if left && self.seats.is_empty() {
-            self.outlet.miss_seats();
+        if left && self.permits.is_empty() {
+            self.outlet.wake_when_free();
         }
-        let is_spare = self.requests_connections && !self.seats.is_empty();
-        self.seats.clear();
-        if is_spare {
-            self.outlet.keep_seats(worker).await?;
+        let has_spare = self.requests_connections && !self.permits.is_empty();
+        self.permits.clear();
+        if has_spare {
+            self.outlet.renew(worker).await?;
         }
         self.return_unused(&worker.store).await
     }

@@ -272,9 +272,9 @@ impl Claimer {
         let look = match reply {
             ClaimReply::Jobs { jobs, left: waiting, next_due_ms, now_ms } => {
                 for job in jobs {
-                    let (seat, reservation) = allowance.use_one(&job);
+                    let (connection, reservation) = allowance.use_one(&job);
                     let reserved = reserved.take().map(Admission::used);
-                    self.start(job, now_ms, sent_at, Provided { reserved, seat, reservation });
+                    self.start(job, now_ms, sent_at, Provided { reserved, connection, reservation });
                 }
                 left = waiting.is_some();
                 let due = |ms: i64| Duration::from_millis(u64::try_from(ms - now_ms).unwrap_or(0).max(1));

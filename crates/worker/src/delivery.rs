@@ -20,6 +20,7 @@ use tracing::{debug, info, warn};
 use self::draft::Draft;
 use crate::{
     alerts::About,
+    connections::ConnectionPermit,
     contents,
     judge::{Before, Judgement, all_open, judge},
     lease_clock,
@@ -27,7 +28,6 @@ use crate::{
     panics::InCase,
     permits::limits::SendReservation,
     route::Route,
-    seats::Seat,
     shared_content::Shared,
     worker::Worker,
 };
@@ -54,7 +54,7 @@ pub(crate) struct Provided {
     /// Admission to a transport that was down, if the mail was claimed to probe it.
     pub(crate) reserved: Option<Admission>,
     /// Connection permit for the outlet that was first at the time of the claim.
-    pub(crate) seat: Option<Seat>,
+    pub(crate) connection: Option<ConnectionPermit>,
     /// Send time under limits, where there are any.
     pub(crate) reservation: Option<SendReservation>,
 }
@@ -63,7 +63,7 @@ impl Provided {
     /// Releases the admission and the connection permit while a message takes long to make. They
     /// are acquired again when it is made.
     fn release(&mut self) {
-        (self.reserved, self.seat) = (None, None);
+        (self.reserved, self.connection) = (None, None);
     }
 }
 

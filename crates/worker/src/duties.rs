@@ -184,7 +184,7 @@ async fn connection_permits(worker: Arc<Worker>, outlet: Arc<Outlet>) {
     loop {
         tokio::select! {
             () = changes.notified() => drop(worker.outage.watch(outlet.connections_changed(&worker).await)),
-            _ = due.tick() => drop(worker.outage.watch(outlet.keep_seats(&worker).await)),
+            _ = due.tick() => drop(worker.outage.watch(outlet.renew(&worker).await)),
         }
     }
 }

@@ -16,10 +16,10 @@ use tracing::info;
 use crate::{
     alerts::{About, Alerts, unix_ms},
     breaker::{Breaker, BreakerOutcome, BreakerPermit, BreakerState, Cause},
+    connections::ConnectionPermits,
     lease_clock,
     masked::masked,
     rate_window::RateWindow,
-    seats::Seats,
 };
 
 /// Time for which a transport is shown as paused after its server throttled a mail.
@@ -38,7 +38,7 @@ pub(crate) struct Outlet {
     pub(crate) limit: LimitName,
     /// Maximum number of connections over all workers, where one is set.
     pub(crate) cap: Option<u32>,
-    pub(crate) seats: Seats,
+    pub(crate) permits: ConnectionPermits,
     pub(crate) bells: Bells,
     standing: Mutex<Standing>,
     accepted_rate: Mutex<RateWindow>,
@@ -102,7 +102,7 @@ impl Outlet {
             limit: LimitName::Transport(transport.name().to_owned()),
             transport,
             cap,
-            seats: Seats::default(),
+            permits: ConnectionPermits::default(),
             bells,
             standing: Mutex::new(standing),
             accepted_rate: Mutex::default(),

@@ -41,7 +41,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
         for outlet in worker.outlets() {
             outlet.transport.close().await;
             // Without this Redis releases the permits after a timeout.
-            let _ = outlet.leave_seats(&worker).await;
+            let _ = outlet.release_all(&worker).await;
         }
     };
     // Does not wait for servers that do not answer.

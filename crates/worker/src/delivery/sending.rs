@@ -11,11 +11,11 @@ use tracing::{info, warn};
 
 use super::{Delivery, Prepared, Provided};
 use crate::{
+    connections::ConnectionPermit,
     judge::{Before, judge},
     lease_clock,
     outlet::{Admission, Outlet},
     permits::limits::{SendReservation, TakeOutcome},
-    seats::Seat,
 };
 
 /// Priority class of mail that falls back to another transport.
@@ -24,7 +24,7 @@ const FALLBACK_CLASS: u8 = 5;
 /// Permits that a mail holds during one attempt.
 struct TryPermits {
     /// Held for the duration of the attempt.
-    _seat: Option<Seat>,
+    _connection: Option<ConnectionPermit>,
     reservation: Option<SendReservation>,
 }
 
@@ -73,10 +73,13 @@ impl Delivery {
     /// used if they are for this outlet. Otherwise they are acquired now. Returns `None` if that
     /// takes too long, since the lease runs, or if the worker stops.
     async fn permits_for(&self, admission: &Admission, provided: &mut Provided) -> Option<TryPermits> {
-        if provided.seat.as_ref().is_some_and(|seat| seat.is_of(admission.outlet())) {
-            return Some(TryPermits { _seat: provided.seat.take(), reservation: provided.reservation.take() });
+        if provided.connection.as_ref().is_some_and(|connection| connection.is_of(admission.outlet())) {
+            return Some(TryPermits {
+                _connection: provided.connection.take(),
+                reservation: provided.reservation.take(),
+            });
         }
-        drop(provided.seat.take());
+        drop(provided.connection.take());
         if let Some(reservation) = provided.reservation.take() {
             reservation.release(&self.worker.store).await;
         }
@@ -88,24 +91,24 @@ impl Delivery {
 
     async fn acquire_permits(&self, outlet: &Arc<Outlet>) -> Option<TryPermits> {
         let worker = &self.worker;
-        let seat = loop {
-            if let Some(seat) = outlet.seats(1).pop() {
-                break seat;
+        let connection = loop {
+            if let Some(connection) = outlet.acquire(1).pop() {
+                break connection;
             }
-            outlet.ask_for_seats(worker, 1).await.ok()?;
-            if let Some(seat) = outlet.seats(1).pop() {
-                break seat;
+            outlet.request_more(worker, 1).await.ok()?;
+            if let Some(connection) = outlet.acquire(1).pop() {
+                break connection;
             }
-            tokio::time::sleep(outlet.ask_again_in()).await;
+            tokio::time::sleep(outlet.retry_in()).await;
         };
         let Some(measure) = worker.limits.measure(&outlet.limit) else {
-            return Some(TryPermits { _seat: Some(seat), reservation: None });
+            return Some(TryPermits { _connection: Some(connection), reservation: None });
         };
         let limits = [(outlet.limit.clone(), measure)];
         loop {
             match worker.limits.take(&worker.store, &limits, FALLBACK_CLASS, 1).await.ok()? {
                 TakeOutcome::Granted(grant) => {
-                    return Some(TryPermits { _seat: Some(seat), reservation: Some(grant.reservation(0)) });
+                    return Some(TryPermits { _connection: Some(connection), reservation: Some(grant.reservation(0)) });
                 }
                 TakeOutcome::Wait(wait) => tokio::time::sleep(wait).await,
                 TakeOutcome::Shut(limit, wait, why) => {
@@ -124,7 +127,7 @@ impl Delivery {
             outlet.accepted();
         }
         let blames_us = matches!(attempt.verdict, Verdict::Throttled | Verdict::NothingSent);
-        if blames_us && hint.scope == Scope::Connections && outlet.turned_away(worker).await.unwrap_or(false) {
+        if blames_us && hint.scope == Scope::Connections && outlet.connection_refused(worker).await.unwrap_or(false) {
             return true;
         }
         let refused = attempt.verdict == Verdict::Throttled;
@@ -135,7 +138,8 @@ impl Delivery {
         let is_of_rate = refused && hint.scope == Scope::Rate;
         let accepted_a_second = if is_of_rate { outlet.throttled(&attempt.reply) } else { 0.0 };
         let spacing = worker.limits.measure(&outlet.limit).and_then(|measure| measure.spacing);
-        let feedback = Heard { refused: is_of_rate, accepted_a_second, spacing, pause: pause_of(&hint), told: stated };
+        let feedback =
+            Heard { refused: is_of_rate, accepted_a_second, spacing, pause: pause_of(&hint), reported: stated };
         if worker.store.limit_heard(&outlet.limit, &worker.id, &feedback).await.is_ok() {
             worker.limits.server_limits(outlet.limit.clone());
         }
