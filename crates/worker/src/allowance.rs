@@ -12,7 +12,7 @@ use crate::{
     connections::ConnectionPermit,
     outlet::Outlet,
     permits::limits::{CombinedGrant, SendReservation, TakeOutcome},
-    slots::SlotRoom,
+    slots::FreeSlots,
     worker::Worker,
 };
 
@@ -70,10 +70,10 @@ impl Allowance {
         worker: &Worker,
         queue: &QueueName,
         outlet: &Arc<Outlet>,
-        room: SlotRoom,
+        slots: FreeSlots,
     ) -> Result<AllowanceReply> {
-        let mut allowance = Self::with_permits(outlet, room.any);
-        // While a grant is free, first finds out whether there is more to send.
+        let mut allowance = Self::with_permits(outlet, slots.any);
+        // While a permit is free, first finds out whether there is more to send.
         allowance.requests_connections = allowance.want == 0 && outlet.can_request();
         if allowance.want == 0 && !allowance.requests_connections {
             outlet.wake_when_free();
@@ -88,7 +88,7 @@ impl Allowance {
             Peek::Waiting { free, lines } => (free, lines),
         };
         let most_urgent = lines.iter().map(|line| line.priority).chain(free).min().unwrap_or(u8::MAX);
-        let want = if most_urgent <= Priority::LAST_URGENT.get() { room.any } else { room.ordinary };
+        let want = if most_urgent <= Priority::LAST_URGENT.get() { slots.any } else { slots.ordinary };
         if want == 0 {
             return Ok(AllowanceReply::Nothing(None));
         }
@@ -98,7 +98,7 @@ impl Allowance {
         }
         allowance.want = if free.is_some() { limit } else { allowance.line_mails().min(limit) };
         if allowance.want == 0 {
-            // The claim tells Redis to allowance these lines alone.
+            // The claim tells Redis to leave these lines alone.
             return Ok(AllowanceReply::Granted(allowance));
         }
         allowance.within(worker, queue, &limits, class_of(queue, most_urgent)).await
@@ -182,24 +182,24 @@ impl Allowance {
 
     /// Returns the grants of the lines, as the claim passes them to Redis.
     pub(crate) fn line_grants(&self) -> Vec<LineTurn> {
-        let turn = |(line, share): &(String, LineShare)| {
+        let grant = |(line, share): &(String, LineShare)| {
             let again_in = if let LineShare::Wait(wait) = share { *wait } else { Duration::ZERO };
             LineTurn { line: line.clone(), mails: share.mails(), again_in }
         };
-        self.lines.iter().map(turn).collect()
+        self.lines.iter().map(grant).collect()
     }
 
-    /// Returns the connection grant and the reservation of one claimed job.
+    /// Returns the connection permit and the reservation of one claimed job.
     pub(crate) fn use_one(&mut self, job: &Claimed) -> (Option<ConnectionPermit>, Option<SendReservation>) {
         let line = self.lines.iter_mut().find(|(name, _)| Some(name) == job.line.as_ref());
         let of_line =
             line.and_then(|(_, share)| if let LineShare::Granted(used) = share { Some(used.use_one()) } else { None });
         let of_outlet = self.outlet_grant.as_mut().map(GrantInUse::use_one);
-        let turn = match (of_line, of_outlet) {
+        let reservation = match (of_line, of_outlet) {
             (Some(of_line), Some(of_outlet)) => Some(of_line.and(of_outlet)),
             (of_line, of_outlet) => of_line.or(of_outlet),
         };
-        (self.permits.pop(), turn)
+        (self.permits.pop(), reservation)
     }
 
     /// Returns what was not used; `left` states whether more mail waits.

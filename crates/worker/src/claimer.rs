@@ -18,7 +18,7 @@ use crate::{
     outlet::Admission,
     panics::watched,
     route::Availability,
-    slots::{SlotRoom, Slots},
+    slots::{FreeSlots, Slots},
     worker::Worker,
 };
 
@@ -182,12 +182,12 @@ impl Claimer {
     async fn claim_round(&mut self) -> Result<Look, Error> {
         let mut found = Look::default();
         for queue in self.order() {
-            let room = self.slots.free(&queue);
-            if room.any == 0 {
+            let free = self.slots.free(&queue);
+            if free.any == 0 {
                 (found.left, found.more) = (true, true);
                 break;
             }
-            let look = match self.claim(&queue, room).await {
+            let look = match self.claim(&queue, free).await {
                 Ok(look) => look,
                 Err(error) if error.is_transient() => return Err(error),
                 // Concerns this queue only: the others are served.
@@ -228,8 +228,8 @@ impl Claimer {
         ordered
     }
 
-    /// Claims the jobs that can allowance; none while all outlets of the queue are closed.
-    async fn claim(&mut self, queue: &QueueName, room: SlotRoom) -> Result<Look, Error> {
+    /// Claims the jobs that can leave; none while all outlets of the queue are closed.
+    async fn claim(&mut self, queue: &QueueName, free: FreeSlots) -> Result<Look, Error> {
         let sent_at = lease_clock::now();
         if let Some(again_at) = self.shut.get(queue).filter(|again_at| **again_at > sent_at) {
             return Ok(Look::closed(queue, Some(*again_at - sent_at)));
@@ -240,18 +240,18 @@ impl Claimer {
             let again = Allowance::none(&self.worker.outlets()[0]);
             return self.claim_with(queue, 0, again, None).await;
         }
-        let (outlet, room, reserved) = match self.worker.route(queue).availability() {
-            Availability::Open(outlet) => (outlet, room, None),
+        let (outlet, free, admission) = match self.worker.route(queue).availability() {
+            Availability::Open(outlet) => (outlet, free, None),
             Availability::Probe(admission) => {
-                let room = SlotRoom { any: 1, ordinary: room.ordinary.min(1) };
-                (Arc::clone(admission.outlet()), room, Some(admission))
+                let free = FreeSlots { any: 1, ordinary: free.ordinary.min(1) };
+                (Arc::clone(admission.outlet()), free, Some(admission))
             }
             Availability::Closed(again_in) => return Ok(Look::closed(queue, again_in)),
         };
         // A success may not have called Redis, so only an error is reported to the outage.
-        let answer = Allowance::request(&self.worker, queue, &outlet, room).await;
+        let answer = Allowance::request(&self.worker, queue, &outlet, free).await;
         match answer.or_else(|error| self.worker.outage.watch(Err(error)))? {
-            AllowanceReply::Granted(allowance) => self.claim_with(queue, room.ordinary, allowance, reserved).await,
+            AllowanceReply::Granted(allowance) => self.claim_with(queue, free.ordinary, allowance, admission).await,
             AllowanceReply::Nothing(next_due) => Ok(Look { next_due, ..Look::default() }),
             AllowanceReply::Wait(wait) => Ok(Look::closed(queue, Some(wait))),
         }
@@ -262,7 +262,7 @@ impl Claimer {
         queue: &QueueName,
         ordinary: usize,
         mut allowance: Allowance,
-        mut reserved: Option<Admission>,
+        mut admission: Option<Admission>,
     ) -> Result<Look, Error> {
         let sent_at = lease_clock::now();
         // Without a reply the permits are not returned: the claim is repeated, and its jobs use
@@ -273,8 +273,8 @@ impl Claimer {
             ClaimReply::Jobs { jobs, left: waiting, next_due_ms, now_ms } => {
                 for job in jobs {
                     let (connection, reservation) = allowance.use_one(&job);
-                    let reserved = reserved.take().map(Admission::used);
-                    self.start(job, now_ms, sent_at, Provided { reserved, connection, reservation });
+                    let admission = admission.take().map(Admission::used);
+                    self.start(job, now_ms, sent_at, Provided { admission, connection, reservation });
                 }
                 left = waiting.is_some();
                 let due = |ms: i64| Duration::from_millis(u64::try_from(ms - now_ms).unwrap_or(0).max(1));
@@ -300,8 +300,8 @@ impl Claimer {
     /// Whether a job of this priority could start at once. If all slots are taken, the next round
     /// waits for one.
     fn has_room_for(&self, queue: &QueueName, priority: u8) -> bool {
-        let room = self.slots.free(queue);
-        room.any == 0 || room.ordinary > 0 || priority <= Priority::LAST_URGENT.get()
+        let free = self.slots.free(queue);
+        free.any == 0 || free.ordinary > 0 || priority <= Priority::LAST_URGENT.get()
     }
 
     /// Sends the claim. Without a reply it is repeated under the same id, and returns the same

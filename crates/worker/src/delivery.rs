@@ -52,7 +52,7 @@ pub(crate) struct Delivery {
 #[derive(Debug, Default)]
 pub(crate) struct Provided {
     /// Admission to a transport that was down, if the mail was claimed to probe it.
-    pub(crate) reserved: Option<Admission>,
+    pub(crate) admission: Option<Admission>,
     /// Connection permit for the outlet that was first at the time of the claim.
     pub(crate) connection: Option<ConnectionPermit>,
     /// Send time under limits, where there are any.
@@ -63,7 +63,7 @@ impl Provided {
     /// Releases the admission and the connection permit while a message takes long to make. They
     /// are acquired again when it is made.
     fn release(&mut self) {
-        (self.reserved, self.connection) = (None, None);
+        (self.admission, self.connection) = (None, None);
     }
 }
 

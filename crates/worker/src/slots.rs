@@ -17,19 +17,19 @@ pub(crate) struct Slots {
     open: AtomicUsize,
     /// Number of queues that share the slots.
     queues: usize,
-    held: Mutex<Held>,
+    used: Mutex<SlotUse>,
     freed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct SlotUse {
     urgent: usize,
     ordinary: HashMap<QueueName, usize>,
 }
 
 /// Free slots for mail of one queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SlotRoom {
+pub(crate) struct FreeSlots {
     /// For any mail.
     pub(crate) any: usize,
     /// Of these, for mail that is not urgent.
@@ -50,7 +50,7 @@ const RESERVE_FROM: usize = 3;
 impl Slots {
     /// Creates this many slots for a number of queues.
     pub(crate) fn new(all: usize, queues: usize) -> Arc<Self> {
-        Arc::new(Self { open: AtomicUsize::new(all), queues, held: Mutex::default(), freed: Notify::new() })
+        Arc::new(Self { open: AtomicUsize::new(all), queues, used: Mutex::default(), freed: Notify::new() })
     }
 
     /// Changes the number of slots. Mail under way beyond it comes to its end.
@@ -75,23 +75,23 @@ impl Slots {
     }
 
     /// Returns how many more mails of this queue may be sent now.
-    pub(crate) fn free(&self, queue: &QueueName) -> SlotRoom {
-        let held = self.lock();
-        let any = self.all().saturating_sub(held.all());
-        let here = held.ordinary.get(queue).copied().unwrap_or(0);
-        let ordinary = self.ordinary().saturating_sub(held.all_ordinary()).min(self.share().saturating_sub(here));
-        SlotRoom { any, ordinary: ordinary.min(any) }
+    pub(crate) fn free(&self, queue: &QueueName) -> FreeSlots {
+        let used = self.lock();
+        let any = self.all().saturating_sub(used.all());
+        let here = used.ordinary.get(queue).copied().unwrap_or(0);
+        let ordinary = self.ordinary().saturating_sub(used.all_ordinary()).min(self.share().saturating_sub(here));
+        FreeSlots { any, ordinary: ordinary.min(any) }
     }
 
     /// Takes a slot if one is free, regardless of reservations.
     pub(crate) fn take(self: &Arc<Self>, queue: &QueueName, urgent: bool) -> Option<Slot> {
-        let mut held = self.lock();
-        if held.all() >= self.all() {
+        let mut used = self.lock();
+        if used.all() >= self.all() {
             return None;
         }
         match urgent {
-            true => held.urgent += 1,
-            false => *held.ordinary.entry(queue.clone()).or_default() += 1,
+            true => used.urgent += 1,
+            false => *used.ordinary.entry(queue.clone()).or_default() += 1,
         }
         Some(Slot { slots: Arc::clone(self), queue: queue.clone(), urgent })
     }
@@ -125,12 +125,12 @@ impl Slots {
         self.freed.notified().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, SlotUse> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
+impl SlotUse {
     fn all_ordinary(&self) -> usize {
         self.ordinary.values().sum()
     }
@@ -142,13 +142,13 @@ impl Held {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut held = self.slots.lock();
+        let mut used = self.slots.lock();
         if self.urgent {
-            held.urgent -= 1;
-        } else if let Some(number) = held.ordinary.get_mut(&self.queue) {
+            used.urgent -= 1;
+        } else if let Some(number) = used.ordinary.get_mut(&self.queue) {
             *number -= 1;
         }
-        drop(held);
+        drop(used);
         self.slots.freed.notify_one();
     }
 }
@@ -174,7 +174,7 @@ mod tests {
             assert_eq!(emails_held.len(), of_emails, "{all} slots, {queues} queues");
             let urgent_held: Vec<Slot> = (0..all).filter_map(|_| slots.take(&emails, true)).collect();
             assert_eq!(urgent_held.len(), urgent, "{all} slots, {queues} queues");
-            assert_eq!(slots.free(&bulk), SlotRoom { any: 0, ordinary: 0 });
+            assert_eq!(slots.free(&bulk), FreeSlots { any: 0, ordinary: 0 });
             drop((bulk_held, emails_held, urgent_held));
             assert_eq!(slots.free(&bulk).any, all);
         }

@@ -36,7 +36,7 @@ impl Delivery {
     /// throttles, the next one takes over.
     pub(super) async fn send(&self, mut before: Before<'_>, prepared: &Prepared, provided: &mut Provided) {
         let mut tried = Vec::new();
-        let mut next = provided.reserved.take().or_else(|| self.route().admit(&tried));
+        let mut next = provided.admission.take().or_else(|| self.route().admit(&tried));
         while let Some(admission) = next.take() {
             let Some(permits) = self.permits_for(&admission, provided).await else { break };
             tried.push(admission.name().to_owned());
@@ -138,15 +138,14 @@ impl Delivery {
         let is_of_rate = refused && hint.scope == Scope::Rate;
         let accepted_a_second = if is_of_rate { outlet.throttled(&attempt.reply) } else { 0.0 };
         let spacing = worker.limits.measure(&outlet.limit).and_then(|measure| measure.spacing);
-        let feedback =
-            Heard { refused: is_of_rate, accepted_a_second, spacing, pause: pause_of(&hint), reported: stated };
+        let feedback = Heard { refused: is_of_rate, accepted_a_second, spacing, pause: pause_of(&hint), told: stated };
         if worker.store.limit_heard(&outlet.limit, &worker.id, &feedback).await.is_ok() {
             worker.limits.server_limits(outlet.limit.clone());
         }
         false
     }
 
-    /// Makes one attempt at its reserved time. Returns `None` if the worker stops during it.
+    /// Makes one attempt at its admission time. Returns `None` if the worker stops during it.
     async fn attempt(
         &self,
         admission: &Admission,
@@ -164,7 +163,7 @@ impl Delivery {
         let (to, reservation) = (before.open(), permits.reservation.as_ref());
         let sent = async {
             if let Some(reservation) = reservation {
-                // Opens the connection before the reserved time, so that the jitter of connecting
+                // Opens the connection before the admission time, so that the jitter of connecting
                 // does not bunch mails.
                 if let Err(refused) = admission.transport().warm(&to).await {
                     return *refused;
