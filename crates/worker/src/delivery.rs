@@ -116,7 +116,7 @@ impl Delivery {
 
     async fn deliver(&self, header: &Header, mail: Box<Mail>, provided: &mut Provided) {
         let worker = Arc::clone(&self.worker);
-        let _ticket = worker.in_flight.enter(&self.job, header.policy.lease, self.now_ms);
+        let _in_flight = worker.in_flight.enter(&self.job, header.policy.lease, self.now_ms);
         if let Some((before, prepared)) = self.prepare_message(header, mail, provided).await {
             self.send(before, &prepared, provided).await;
         }

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 /// A job under way.
 #[derive(Debug, Clone)]
-pub(crate) struct Held {
+pub(crate) struct HeldJob {
     pub(crate) fence: u64,
     /// Stored form of the job.
     pub(crate) payload: Arc<str>,
@@ -28,22 +28,23 @@ pub(crate) struct Held {
 /// All jobs under way.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
-    held: Mutex<AllHeld>,
+    held: Mutex<HeldJobs>,
     /// Notified when a job with a shorter lease than all others is entered.
     shorter: Notify,
 }
 
 #[derive(Debug, Default)]
-struct AllHeld {
-    jobs: HashMap<JobId, Held>,
+struct HeldJobs {
+    jobs: HashMap<JobId, HeldJob>,
     /// Number of jobs for each lease.
     leases: BTreeMap<Duration, usize>,
 }
 
 impl InFlight {
     /// Enters a job until the guard is dropped.
-    pub(crate) fn enter(&self, job: &Claimed, lease: Duration, now_ms: i64) -> Ticket<'_> {
-        let held = Held { fence: job.fence, payload: Arc::clone(&job.payload), begun: None, since_ms: now_ms, lease };
+    pub(crate) fn enter(&self, job: &Claimed, lease: Duration, now_ms: i64) -> InFlightGuard<'_> {
+        let held =
+            HeldJob { fence: job.fence, payload: Arc::clone(&job.payload), begun: None, since_ms: now_ms, lease };
         let shortest = {
             let mut all = self.lock();
             let shortest = all.shortest_lease();
@@ -53,7 +54,7 @@ impl InFlight {
         if shortest.is_none_or(|shortest| lease < shortest) {
             self.shorter.notify_one();
         }
-        Ticket { all: self, id: job.id.clone(), fence: job.fence }
+        InFlightGuard { all: self, id: job.id.clone(), fence: job.fence }
     }
 
     /// Returns the jobs of a queue with their fences.
@@ -63,7 +64,7 @@ impl InFlight {
     }
 
     /// Returns the jobs of a queue with their data.
-    pub(crate) fn data_of_queue(&self, queue: &QueueName) -> Vec<(JobId, Held)> {
+    pub(crate) fn data_of_queue(&self, queue: &QueueName) -> Vec<(JobId, HeldJob)> {
         let all = self.lock();
         all.jobs.iter().filter(|(id, _)| id.queue() == queue).map(|(id, held)| (id.clone(), held.clone())).collect()
     }
@@ -105,17 +106,17 @@ impl InFlight {
             .collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, AllHeld> {
+    fn lock(&self) -> MutexGuard<'_, HeldJobs> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl AllHeld {
+impl HeldJobs {
     fn shortest_lease(&self) -> Option<Duration> {
         self.leases.first_key_value().map(|(lease, _)| *lease)
     }
 
-    fn insert(&mut self, id: JobId, held: Held) {
+    fn insert(&mut self, id: JobId, held: HeldJob) {
         *self.leases.entry(held.lease).or_default() += 1;
         if let Some(before) = self.jobs.insert(id, held) {
             self.count_off(before.lease);
@@ -140,13 +141,13 @@ impl AllHeld {
 
 /// Keeps a job entered until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Ticket<'a> {
+pub(crate) struct InFlightGuard<'a> {
     all: &'a InFlight,
     id: JobId,
     fence: u64,
 }
 
-impl Drop for Ticket<'_> {
+impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
         let mut all = self.all.lock();
         // The same job may have been claimed again meanwhile.
