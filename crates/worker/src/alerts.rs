@@ -54,7 +54,7 @@ impl fmt::Display for About {
 pub(crate) struct Alerts {
     raised: Mutex<BTreeMap<About, Raised>>,
     /// Notified when the set of alerts changes.
-    news: Arc<Notify>,
+    report: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -67,8 +67,8 @@ struct Raised {
 
 impl Alerts {
     /// Creates an empty set.
-    pub(crate) fn new(news: Arc<Notify>) -> Self {
-        Self { news, ..Self::default() }
+    pub(crate) fn new(report: Arc<Notify>) -> Self {
+        Self { report, ..Self::default() }
     }
 
     /// Raises an alert. It is logged when it is new; later texts on the same subject replace the
@@ -83,14 +83,14 @@ impl Alerts {
         }
         error!("{text}");
         raised.insert(about, Raised { text, since_ms: unix_ms(), since: now, renewed: now });
-        self.news.notify_one();
+        self.report.notify_one();
     }
 
     /// Ends an alert; `now` describes the present state.
     pub(crate) fn clear(&self, about: &About, now: &str) {
         if let Some(raised) = self.lock().remove(about) {
             info!("{now}, after {:.1} s", raised.since.elapsed().as_secs_f64());
-            self.news.notify_one();
+            self.report.notify_one();
         }
     }
 

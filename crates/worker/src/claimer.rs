@@ -161,7 +161,7 @@ impl Claimer {
         self.bell.listen_to(&open, &full);
         let woken = tokio::select! {
             woken = self.bell.wait(limit) => woken,
-            () = self.worker.bells.ready.notified() => return,
+            () = self.worker.signals.claim.notified() => return,
             () = self.slots.freed(), if !full.is_empty() => return self.gather().await,
         };
         if self.worker.outage.watch(woken).is_err() {

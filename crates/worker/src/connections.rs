@@ -143,7 +143,7 @@ impl Outlet {
             (std::mem::take(&mut count.waited_for), count.reported > count.held.max(self.transport.connections()))
         };
         if waited_for {
-            self.bells.ready.notify_one();
+            self.signals.claim.notify_one();
         }
         if has_surplus { self.renew(worker).await } else { Ok(()) }
     }
@@ -168,7 +168,7 @@ impl Drop for ConnectionPermit {
             count.taken < count.available() && std::mem::take(&mut count.waited_for)
         };
         if waited_for {
-            self.0.bells.ready.notify_one();
+            self.0.signals.claim.notify_one();
         }
     }
 }

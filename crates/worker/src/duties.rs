@@ -76,7 +76,7 @@ async fn sweep(worker: Arc<Worker>, queue: QueueName, shutdown: Shutdown) {
             // Redis has just answered, so it has not lost settlements past the retention.
             worker.route(&queue).settler.replay_log().forget(Instant::now());
             if swept.ready {
-                worker.bells.ready.notify_one();
+                worker.signals.claim.notify_one();
             }
             if swept.notices > 0 {
                 let _ = worker.outage.watch(notices::dispatch(&worker, &queue).await);
@@ -137,7 +137,7 @@ async fn report(worker: Arc<Worker>, info: ProcessInfo, shutdown: Shutdown) {
         let _ = worker.outage.watch(worker.store.say_alive(&current(&worker, &info, state)).await);
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(5)) => {}
-            () = worker.bells.news.notified() => {}
+            () = worker.signals.report.notified() => {}
         }
     }
 }

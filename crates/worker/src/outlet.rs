@@ -39,23 +39,23 @@ pub(crate) struct Outlet {
     /// Maximum number of connections over all workers, where one is set.
     pub(crate) cap: Option<u32>,
     pub(crate) permits: ConnectionPermits,
-    pub(crate) bells: Bells,
-    standing: Mutex<Standing>,
+    pub(crate) signals: Signals,
+    state: Mutex<OutletState>,
     accepted_rate: Mutex<RateWindow>,
     alerts: Arc<Alerts>,
 }
 
 /// Signals from outlets to other tasks of this worker.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Bells {
+pub(crate) struct Signals {
     /// Wakes the claimer: a circuit has opened or closed, or a permit is free.
-    pub(crate) ready: Arc<Notify>,
+    pub(crate) claim: Arc<Notify>,
     /// Wakes the duty that reports on this worker: its state has changed.
-    pub(crate) news: Arc<Notify>,
+    pub(crate) report: Arc<Notify>,
 }
 
 #[derive(Debug)]
-struct Standing {
+struct OutletState {
     breaker: Breaker,
     state: TransportState,
     since_ms: i64,
@@ -87,8 +87,8 @@ pub(crate) struct Admission {
 
 impl Outlet {
     /// Creates an outlet with a closed circuit.
-    pub(crate) fn new(transport: Transport, cap: Option<u32>, alerts: Arc<Alerts>, bells: Bells) -> Self {
-        let standing = Standing {
+    pub(crate) fn new(transport: Transport, cap: Option<u32>, alerts: Arc<Alerts>, signals: Signals) -> Self {
+        let state = OutletState {
             breaker: Breaker::default(),
             state: TransportState::Up,
             since_ms: unix_ms(),
@@ -103,8 +103,8 @@ impl Outlet {
             transport,
             cap,
             permits: ConnectionPermits::default(),
-            bells,
-            standing: Mutex::new(standing),
+            signals,
+            state: Mutex::new(state),
             accepted_rate: Mutex::default(),
             alerts,
         }
@@ -113,12 +113,12 @@ impl Outlet {
     /// Admits a mail if the circuit allows one.
     pub(crate) fn admit(self: &Arc<Self>) -> Option<Admission> {
         let now = lease_clock::now();
-        let mut standing = self.lock();
-        if standing.held(now).is_some() {
+        let mut state = self.lock();
+        if state.held(now).is_some() {
             return None;
         }
-        let permit = standing.breaker.admit(now)?;
-        drop(standing);
+        let permit = state.breaker.admit(now)?;
+        drop(state);
         Some(Admission { outlet: Arc::clone(self), permit: Some(permit), wakes_claimer: true })
     }
 
@@ -131,10 +131,10 @@ impl Outlet {
 
     /// Returns whether mail is admitted, and when.
     pub(crate) fn state(&self) -> BreakerState {
-        let (standing, now) = (self.lock(), lease_clock::now());
-        match standing.held(now) {
+        let (state, now) = (self.lock(), lease_clock::now());
+        match state.held(now) {
             Some(hold) => BreakerState::Open(Some(hold.look_at)),
-            None => standing.breaker.state(now),
+            None => state.breaker.state(now),
         }
     }
 
@@ -145,14 +145,14 @@ impl Outlet {
 
     /// Holds all mail for `wait`.
     pub(crate) fn hold_for(&self, wait: Duration, why: &str, over: Over) {
-        let (mut standing, now) = (self.lock(), lease_clock::now());
-        let is_new = standing.hold.as_ref().is_none_or(|hold| hold.why != why);
+        let (mut state, now) = (self.lock(), lease_clock::now());
+        let is_new = state.hold.as_ref().is_none_or(|hold| hold.why != why);
         let (until, look_at) = (now + wait, now + wait.min(RECHECK_QUOTA));
-        standing.hold = Some(Hold { until, look_at, why: why.to_owned(), over });
+        state.hold = Some(Hold { until, look_at, why: why.to_owned(), over });
         if is_new {
-            standing.since_ms = unix_ms();
+            state.since_ms = unix_ms();
             info!("transport {} is on hold for {} s: {why}", self.transport.name(), wait.as_secs());
-            self.bells.news.notify_one();
+            self.signals.report.notify_one();
         }
     }
 
@@ -160,14 +160,14 @@ impl Outlet {
     pub(crate) fn end_hold(&self) {
         if self.lock().hold.take().is_some() {
             info!("transport {} is in use again", self.transport.name());
-            self.bells.news.notify_one();
+            self.signals.report.notify_one();
         }
     }
 
     /// Records a throttled mail. Returns how many mails a second were accepted recently.
     pub(crate) fn throttled(&self, reply: &str) -> f64 {
-        let (mut standing, now) = (self.lock(), lease_clock::now());
-        let last = standing.throttled.replace((now, masked(reply))).map(|(last, _)| now.saturating_sub(last));
+        let (mut state, now) = (self.lock(), lease_clock::now());
+        let last = state.throttled.replace((now, masked(reply))).map(|(last, _)| now.saturating_sub(last));
         if last.is_none_or(|last| last > LOG_AGAIN_AFTER) {
             info!(
                 "the server of transport {} throttles mail; sending slows down: {}",
@@ -176,7 +176,7 @@ impl Outlet {
             );
         }
         if last.is_none_or(|last| last > SHOWN_AS_PAUSED) {
-            self.bells.news.notify_one();
+            self.signals.report.notify_one();
         }
         self.accepted_rate.lock().unwrap_or_else(PoisonError::into_inner).per_second(now)
     }
@@ -185,10 +185,10 @@ impl Outlet {
     /// minutes.
     pub(crate) fn new_rate(&self, limit: u32) -> Option<u32> {
         const VALID_FOR: Duration = Duration::from_secs(600);
-        let (mut standing, now) = (self.lock(), lease_clock::now());
-        let is_known = standing.stated_rate.is_some_and(|(known, at)| known == limit && now < at + VALID_FOR);
+        let (mut state, now) = (self.lock(), lease_clock::now());
+        let is_known = state.stated_rate.is_some_and(|(known, at)| known == limit && now < at + VALID_FOR);
         (!is_known).then(|| {
-            standing.stated_rate = Some((limit, now));
+            state.stated_rate = Some((limit, now));
             limit
         })
     }
@@ -200,13 +200,13 @@ impl Outlet {
 
     /// Returns the state of the transport as it is shown.
     pub(crate) fn report(&self) -> TransportReport {
-        let (standing, now) = (self.lock(), lease_clock::now());
-        let (state, why, next_try) = standing.shown(now);
+        let (state, now) = (self.lock(), lease_clock::now());
+        let (state, why, next_try) = state.shown(now);
         let ms = |wait: Duration| unix_ms() + i64::try_from(wait.as_millis()).unwrap_or(0);
         TransportReport {
             name: self.transport.name().to_owned(),
             state,
-            since_ms: standing.since_ms,
+            since_ms: state.since_ms,
             why,
             next_try_ms: next_try.map(ms),
         }
@@ -215,38 +215,38 @@ impl Outlet {
     /// Reports an outcome to the breaker. Returns whether this has changed what it admits.
     fn record(&self, permit: BreakerPermit, outcome: BreakerOutcome, reply: Option<&str>) -> bool {
         let now = lease_clock::now();
-        let mut standing = self.lock();
-        let before = standing.breaker.state(now);
-        standing.breaker.record(permit, outcome, now, fastrand::f64());
-        let changed = standing.breaker.state(now) != before;
+        let mut state = self.lock();
+        let before = state.breaker.state(now);
+        state.breaker.record(permit, outcome, now, fastrand::f64());
+        let changed = state.breaker.state(now) != before;
         if changed {
-            self.log_change(&mut standing, reply);
+            self.log_change(&mut state, reply);
         }
         changed
     }
 
     /// Logs each change of state once. Without a reply no mail has tried the transport, so the last
     /// reason stays valid.
-    fn log_change(&self, standing: &mut Standing, reply: Option<&str>) {
-        let (name, cause, before) = (self.transport.name(), standing.breaker.cause(), standing.state);
-        standing.state = state_of(cause);
-        if standing.state != before {
-            standing.since_ms = unix_ms();
-            self.bells.news.notify_one();
+    fn log_change(&self, state: &mut OutletState, reply: Option<&str>) {
+        let (name, cause, before) = (self.transport.name(), state.breaker.cause(), state.state);
+        state.state = state_of(cause);
+        if state.state != before {
+            state.since_ms = unix_ms();
+            self.signals.report.notify_one();
         }
-        if standing.state != TransportState::Down {
+        if state.state != TransportState::Down {
             self.alerts.clear(&self.about(), &format!("transport {name} is no longer down"));
         }
         match (cause, reply) {
             (None, _) => {
-                standing.why = None;
+                state.why = None;
                 info!("transport {name} is in use again");
             }
             (Some(_), None) => {}
             (Some(cause), Some(reply)) => {
                 let why = masked(reply);
                 self.log_cause(cause, before, &why);
-                standing.why = Some(why);
+                state.why = Some(why);
             }
         }
     }
@@ -271,12 +271,12 @@ impl Outlet {
         About::Transport(self.transport.name().to_owned())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, OutletState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Standing {
+impl OutletState {
     fn held(&self, now: Duration) -> Option<&Hold> {
         self.hold.as_ref().filter(|hold| now < hold.look_at)
     }
@@ -341,7 +341,7 @@ impl Admission {
     fn report_outcome(&mut self, outcome: BreakerOutcome, reply: Option<&str>) {
         let Some(permit) = self.permit.take() else { return };
         if self.outlet.record(permit, outcome, reply) && self.wakes_claimer {
-            self.outlet.bells.ready.notify_one();
+            self.outlet.signals.claim.notify_one();
         }
     }
 }

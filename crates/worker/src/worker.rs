@@ -23,7 +23,7 @@ use crate::{
     capture::StoreSink,
     contents::Contents,
     in_flight::InFlight,
-    outlet::{Bells, Outlet},
+    outlet::{Outlet, Signals},
     permits::cpu::CpuLimiter,
     permits::limits::Limits,
     route::Route,
@@ -50,9 +50,9 @@ pub(crate) struct Worker {
     pub(crate) cpu: CpuLimiter,
     pub(crate) webhooks: Webhooks,
     pub(crate) outage: Outage,
-    /// `ready` is also notified when a sweep finds jobs: the wake token in Redis may have been
+    /// `claim` is also notified when a sweep finds jobs: the wake token in Redis may have been
     /// lost.
-    pub(crate) bells: Bells,
+    pub(crate) signals: Signals,
     pub(crate) alerts: Arc<Alerts>,
     pub(crate) limits: Limits,
     pub(crate) stats: SendStats,
@@ -75,13 +75,13 @@ impl Worker {
     /// Returns an error if a transport, the webhook CA file or the templates cannot be read.
     pub(crate) fn open(store: Store, settings: Settings, outage: Outage) -> anyhow::Result<Self> {
         let id = WorkerId::generate();
-        let bells = Bells::default();
-        let alerts = Arc::new(Alerts::new(Arc::clone(&bells.news)));
+        let signals = Signals::default();
+        let alerts = Arc::new(Alerts::new(Arc::clone(&signals.report)));
         let outlets: Vec<Arc<Outlet>> = transports(&store, &settings)?
             .into_iter()
             .map(|transport| {
                 let cap = settings.connections.get(transport.name()).copied();
-                Arc::new(Outlet::new(transport, cap, Arc::clone(&alerts), bells.clone()))
+                Arc::new(Outlet::new(transport, cap, Arc::clone(&alerts), signals.clone()))
             })
             .collect();
         let (jobs, in_flight) = (store.gated(), Arc::new(InFlight::default()));
@@ -108,7 +108,7 @@ impl Worker {
             cpu: CpuLimiter::new(),
             webhooks: Webhooks::new(webhooks),
             outage,
-            bells,
+            signals,
             limits,
             stats: SendStats::default(),
             alerts,
