@@ -18,7 +18,7 @@ const WEBHOOK_SILENCE: Duration = Duration::from_secs(2 * 3600);
 
 /// Subject of an alert: at most one alert exists for each.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum About {
+pub(crate) enum AlertSubject {
     /// A transport that is down.
     Transport(String),
     /// A queue with jobs of a newer protocol.
@@ -35,7 +35,7 @@ pub(crate) enum About {
     Webhook(String),
 }
 
-impl fmt::Display for About {
+impl fmt::Display for AlertSubject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Transport(name) => write!(f, "transport:{name}"),
@@ -52,13 +52,13 @@ impl fmt::Display for About {
 /// All alerts of this worker.
 #[derive(Debug, Default)]
 pub(crate) struct Alerts {
-    raised: Mutex<BTreeMap<About, Raised>>,
+    raised: Mutex<BTreeMap<AlertSubject, ActiveAlert>>,
     /// Notified when the set of alerts changes.
     report: Arc<Notify>,
 }
 
 #[derive(Debug)]
-struct Raised {
+struct ActiveAlert {
     text: String,
     since_ms: i64,
     since: Instant,
@@ -73,22 +73,22 @@ impl Alerts {
 
     /// Raises an alert. It is logged when it is new; later texts on the same subject replace the
     /// first.
-    pub(crate) fn raise(&self, about: About, text: String) {
+    pub(crate) fn raise(&self, subject: AlertSubject, text: String) {
         let now = Instant::now();
         let mut raised = self.lock();
-        if let Some(active) = raised.get_mut(&about) {
+        if let Some(active) = raised.get_mut(&subject) {
             active.renewed = now;
             active.text = text;
             return;
         }
         error!("{text}");
-        raised.insert(about, Raised { text, since_ms: unix_ms(), since: now, renewed: now });
+        raised.insert(subject, ActiveAlert { text, since_ms: unix_ms(), since: now, renewed: now });
         self.report.notify_one();
     }
 
     /// Ends an alert; `now` describes the present state.
-    pub(crate) fn clear(&self, about: &About, now: &str) {
-        if let Some(raised) = self.lock().remove(about) {
+    pub(crate) fn clear(&self, subject: &AlertSubject, now: &str) {
+        if let Some(raised) = self.lock().remove(subject) {
             info!("{now}, after {:.1} s", raised.since.elapsed().as_secs_f64());
             self.report.notify_one();
         }
@@ -97,43 +97,45 @@ impl Alerts {
     /// Ends alerts of templates that exist now, and alerts whose condition was not seen for
     /// `silence`.
     pub(crate) fn clear_ended(&self, silence: Duration, existing: &[String]) {
-        let ended = |(about, raised): (&About, &Raised)| {
-            let is_silent = raised.renewed.elapsed() > silence;
-            let now = match about {
-                About::Template(name) if existing.contains(name) => format!("template {name} exists"),
-                About::Template(name) if is_silent => format!("no mail waits for template {name}"),
-                About::Protocol(queue) if is_silent => format!("{queue} is served again"),
+        let ended = |(subject, active): (&AlertSubject, &ActiveAlert)| {
+            let is_silent = active.renewed.elapsed() > silence;
+            let now = match subject {
+                AlertSubject::Template(name) if existing.contains(name) => format!("template {name} exists"),
+                AlertSubject::Template(name) if is_silent => format!("no mail waits for template {name}"),
+                AlertSubject::Protocol(queue) if is_silent => format!("{queue} is served again"),
                 // Called once an hour at least, maybe by another worker.
-                About::Webhook(origin) if raised.renewed.elapsed() > WEBHOOK_SILENCE => {
+                AlertSubject::Webhook(origin) if active.renewed.elapsed() > WEBHOOK_SILENCE => {
                     format!("webhook calls to {origin} no longer fail")
                 }
-                About::Refused(queue) if is_silent => format!("Redis runs the scripts of {queue} again"),
-                About::Damage(queue) if is_silent => format!("no damaged records were found in {queue} for an hour"),
-                About::Template(_)
-                | About::Protocol(_)
-                | About::Refused(_)
-                | About::Damage(_)
-                | About::Webhook(_)
-                | About::Transport(_)
-                | About::Templates => return None,
+                AlertSubject::Refused(queue) if is_silent => format!("Redis runs the scripts of {queue} again"),
+                AlertSubject::Damage(queue) if is_silent => {
+                    format!("no damaged records were found in {queue} for an hour")
+                }
+                AlertSubject::Template(_)
+                | AlertSubject::Protocol(_)
+                | AlertSubject::Refused(_)
+                | AlertSubject::Damage(_)
+                | AlertSubject::Webhook(_)
+                | AlertSubject::Transport(_)
+                | AlertSubject::Templates => return None,
             };
-            Some((about.clone(), now))
+            Some((subject.clone(), now))
         };
-        let all: Vec<(About, String)> = self.lock().iter().filter_map(ended).collect();
-        all.iter().for_each(|(about, now)| self.clear(about, now));
+        let all: Vec<(AlertSubject, String)> = self.lock().iter().filter_map(ended).collect();
+        all.iter().for_each(|(subject, now)| self.clear(subject, now));
     }
 
     /// Returns all alerts.
     pub(crate) fn list(&self) -> Vec<Alert> {
-        let alert = |(about, raised): (&About, &Raised)| Alert {
-            about: about.to_string(),
-            text: raised.text.clone(),
-            since_ms: raised.since_ms,
+        let alert = |(subject, active): (&AlertSubject, &ActiveAlert)| Alert {
+            about: subject.to_string(),
+            text: active.text.clone(),
+            since_ms: active.since_ms,
         };
         self.lock().iter().map(alert).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<About, Raised>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<AlertSubject, ActiveAlert>> {
         self.raised.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -155,7 +157,7 @@ mod tests {
     #[test]
     fn each_subject_has_one_alert_until_it_ends() {
         let alerts = Alerts::default();
-        let (main, news) = (About::Transport("main".to_owned()), About::Template("news".to_owned()));
+        let (main, news) = (AlertSubject::Transport("main".to_owned()), AlertSubject::Template("news".to_owned()));
         alerts.raise(main.clone(), "main is down".to_owned());
         alerts.raise(news.clone(), "news is missing".to_owned());
         alerts.raise(main.clone(), "main is still down".to_owned());
@@ -172,9 +174,9 @@ mod tests {
     #[test]
     fn an_alert_ends_when_its_condition_is_not_seen_again() {
         let alerts = Alerts::default();
-        alerts.raise(About::Template("news".to_owned()), "missing".to_owned());
-        alerts.raise(About::Protocol(QueueName::bulk()), "newer".to_owned());
-        alerts.raise(About::Templates, "broken".to_owned());
+        alerts.raise(AlertSubject::Template("news".to_owned()), "missing".to_owned());
+        alerts.raise(AlertSubject::Protocol(QueueName::bulk()), "newer".to_owned());
+        alerts.raise(AlertSubject::Templates, "broken".to_owned());
         alerts.clear_ended(Duration::ZERO, &[]);
         assert_eq!(texts(&alerts), [("templates".to_owned(), "broken".to_owned())]);
     }

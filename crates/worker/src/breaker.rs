@@ -34,9 +34,9 @@ pub(crate) struct Breaker {
     throttled_since: Option<Duration>,
     /// Number of openings since the circuit was last closed.
     rounds: u32,
-    /// Raised when the circuit opens: outcomes of mail admitted before say nothing new.
+    /// ActiveAlert when the circuit opens: outcomes of mail admitted before say nothing new.
     epoch: u64,
-    /// Raised at each failure.
+    /// ActiveAlert at each failure.
     failures_total: u64,
 }
 

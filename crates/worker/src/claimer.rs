@@ -11,7 +11,7 @@ use tracing::warn;
 
 use crate::{
     adaptive_concurrency::adapt_slots,
-    alerts::About,
+    alerts::AlertSubject,
     allowance::{Allowance, AllowanceReply},
     delivery::{Delivery, Provided},
     lease_clock,
@@ -207,7 +207,7 @@ impl Claimer {
     /// Closes a queue for a while: Redis refused a script and would refuse it again.
     fn refused(&mut self, queue: &QueueName, error: &Error) -> Look {
         let text = format!("{queue} is not served: {error}; retried every {} s", REFUSED_PAUSE.as_secs());
-        self.worker.alerts.raise(About::Refused(queue.clone()), text);
+        self.worker.alerts.raise(AlertSubject::Refused(queue.clone()), text);
         self.shut.insert(queue.clone(), lease_clock::now() + REFUSED_PAUSE);
         Look::closed(queue, Some(REFUSED_PAUSE))
     }
@@ -286,7 +286,7 @@ impl Claimer {
             ClaimReply::Newer { version, job } => {
                 let error = Error::NewerProtocol { theirs: version, ours: postroom_core::store::PROTOCOL_VERSION };
                 let text = format!("{queue} is not served: {error} (next jobs: {job} and others)");
-                self.worker.alerts.raise(About::Protocol(queue.clone()), text);
+                self.worker.alerts.raise(AlertSubject::Protocol(queue.clone()), text);
                 self.shut.insert(queue.clone(), sent_at + IDLE_CLAIM_EVERY);
                 Look::closed(queue, Some(IDLE_CLAIM_EVERY))
             }

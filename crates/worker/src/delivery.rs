@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 
 use self::draft::Draft;
 use crate::{
-    alerts::About,
+    alerts::AlertSubject,
     connections::ConnectionPermit,
     contents,
     judge::{Before, Judgement, all_open, judge},
@@ -287,7 +287,7 @@ impl Delivery {
         if self.worker.lacks_template(mail.template.as_deref().unwrap_or_default()) >= TEMPLATE_WAIT {
             return self.refuse(header, mail, error).await;
         }
-        let about = About::Template(mail.template.clone().unwrap_or_default());
+        let about = AlertSubject::Template(mail.template.clone().unwrap_or_default());
         self.worker.alerts.raise(about, format!("mail waits for a template: {error}"));
         let record = AttemptRecord {
             n: self.job.tries + 1,

@@ -12,7 +12,7 @@ use postroom_core::{
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tracing::{info, warn};
 
-use crate::{alerts::About, notices, outlet::Outlet, restating, worker::Worker};
+use crate::{alerts::AlertSubject, notices, outlet::Outlet, restating, worker::Worker};
 
 /// Starts all duties and returns the task that reports on this worker. It is ended before the worker
 /// deregisters.
@@ -103,12 +103,12 @@ fn raise_damage(worker: &Worker, queue: &QueueName, swept: &Swept) {
             "{queue}: {newer} jobs of a newer postroom version wait for a worker that can read them, such as {job}; \
              upgrade a worker or cancel them"
         );
-        worker.alerts.raise(About::Protocol(queue.clone()), text);
+        worker.alerts.raise(AlertSubject::Protocol(queue.clone()), text);
     }
     let (damaged, latest) = &swept.damaged;
     if *damaged > 0 {
         let text = format!("{queue}: {damaged} damaged records were found in the last hour; the latest: {latest}");
-        worker.alerts.raise(About::Damage(queue.clone()), text);
+        worker.alerts.raise(AlertSubject::Damage(queue.clone()), text);
     }
 }
 

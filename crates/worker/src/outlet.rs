@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tracing::info;
 
 use crate::{
-    alerts::{About, Alerts, unix_ms},
+    alerts::{AlertSubject, Alerts, unix_ms},
     breaker::{Breaker, BreakerOutcome, BreakerPermit, BreakerState, Cause},
     connections::ConnectionPermits,
     lease_clock,
@@ -267,8 +267,8 @@ impl Outlet {
         }
     }
 
-    fn about(&self) -> About {
-        About::Transport(self.transport.name().to_owned())
+    fn about(&self) -> AlertSubject {
+        AlertSubject::Transport(self.transport.name().to_owned())
     }
 
     fn lock(&self) -> MutexGuard<'_, OutletState> {

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{error, info, warn};
 
 use crate::{
-    alerts::{About, unix_ms},
+    alerts::{AlertSubject, unix_ms},
     notices,
     worker::Worker,
 };
@@ -77,7 +77,7 @@ async fn call(worker: &Worker, due: &DueNotice) -> Result<()> {
     let origin = url.origin();
     let Err(why) = post(worker, notice, url).await else {
         worker.store.drop_notice(id).await?;
-        worker.alerts.clear(&About::Webhook(origin.clone()), &format!("the webhook at {origin} succeeds"));
+        worker.alerts.clear(&AlertSubject::Webhook(origin.clone()), &format!("the webhook at {origin} succeeds"));
         info!(batch = %id, "webhook succeeded at try {n} ({origin}, batch {id})");
         return Ok(());
     };
@@ -90,7 +90,7 @@ async fn call(worker: &Worker, due: &DueNotice) -> Result<()> {
     warn!(batch = %id, "webhook failed at try {n}: {why}; next try in {s:.0} s ({origin}, batch {id})");
     if *n >= ALERT_FROM {
         let text = format!("webhook calls to {origin} fail: {why}");
-        worker.alerts.raise(About::Webhook(origin), text);
+        worker.alerts.raise(AlertSubject::Webhook(origin), text);
     }
     worker.store.defer_webhook(id, *n, pause).await.map(drop)
 }

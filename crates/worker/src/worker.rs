@@ -19,7 +19,7 @@ use postroom_mail::{LoadError, Templates, Transport};
 use tracing::{debug, info};
 
 use crate::{
-    alerts::{About, Alerts},
+    alerts::{AlertSubject, Alerts},
     capture::StoreSink,
     contents::Contents,
     in_flight::InFlight,
@@ -171,11 +171,11 @@ impl Worker {
         match self.templates.reload_if_changed() {
             Ok(true) => {
                 self.missing.lock().unwrap_or_else(PoisonError::into_inner).clear();
-                self.alerts.clear(&About::Templates, "the changed templates are valid");
+                self.alerts.clear(&AlertSubject::Templates, "the changed templates are valid");
                 info!("reloaded the changed templates");
             }
             Ok(false) => {}
-            Err(error) => self.alerts.raise(About::Templates, reload_failed(&error)),
+            Err(error) => self.alerts.raise(AlertSubject::Templates, reload_failed(&error)),
         }
         self.alerts.clear_ended(ALERT_SILENCE, &self.templates.names());
     }
