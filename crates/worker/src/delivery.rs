@@ -20,6 +20,7 @@ use tracing::{debug, info, warn};
 use self::draft::Draft;
 use crate::{
     alerts::AlertSubject,
+    batch_content::BatchContent,
     connections::ConnectionPermit,
     contents,
     judge::{Before, Judgement, all_open, judge},
@@ -28,7 +29,6 @@ use crate::{
     panics::InCase,
     permits::limits::SendReservation,
     route::Route,
-    shared_content::Shared,
     worker::Worker,
 };
 
@@ -155,7 +155,7 @@ impl Delivery {
         &self,
         header: &Header,
         mut mail: Box<Mail>,
-        shared: &Arc<Shared>,
+        shared: &Arc<BatchContent>,
         provided: &mut Provided,
     ) -> (Arc<Mail>, Result<Prepared, Unprepared>) {
         if mail.content_bytes() >= contents::LARGE_FROM {
@@ -175,7 +175,7 @@ impl Delivery {
         &self,
         header: &Header,
         mail: &Arc<Mail>,
-        shared: &Arc<Shared>,
+        shared: &Arc<BatchContent>,
         mut room: Option<OwnedSemaphorePermit>,
         provided: &mut Provided,
     ) -> Result<Prepared, Unprepared> {
@@ -204,10 +204,14 @@ impl Delivery {
     }
 
     /// Merges the mail with its batch's shared content. The shared variables stay separate.
-    async fn merge_shared(&self, header: &Header, mail: Box<Mail>) -> Result<(Box<Mail>, Arc<Shared>), Unprepared> {
+    async fn merge_shared(
+        &self,
+        header: &Header,
+        mail: Box<Mail>,
+    ) -> Result<(Box<Mail>, Arc<BatchContent>), Unprepared> {
         let Some(batch) = &header.batch else { return Ok((mail, Arc::default())) };
         let batch: BatchId = batch.parse().map_err(|error: InvalidInput| Unprepared::Invalid(error.to_string()))?;
-        match self.worker.outage.watch(self.worker.shared.of(&self.worker.store, &batch).await) {
+        match self.worker.outage.watch(self.worker.batches.of(&self.worker.store, &batch).await) {
             Ok(Some(shared)) => Ok((Box::new(mail.over(&shared.mail)), shared)),
             Ok(None) => Err(Unprepared::Invalid(format!("the content of its batch {batch} is gone"))),
             Err(_) => Err(Unprepared::Away),
@@ -225,7 +229,7 @@ impl Delivery {
         }
     }
 
-    fn draft(&self, mail: &Arc<Mail>, shared: &Arc<Shared>) -> Draft {
+    fn draft(&self, mail: &Arc<Mail>, shared: &Arc<BatchContent>) -> Draft {
         let identity = Identity {
             message_id: self.message_id(mail),
             date_ms: self.date_ms(),

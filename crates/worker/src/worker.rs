@@ -20,6 +20,7 @@ use tracing::{debug, info};
 
 use crate::{
     alerts::{AlertSubject, Alerts},
+    batch_content::BatchContents,
     capture::StoreSink,
     contents::Contents,
     in_flight::InFlight,
@@ -29,11 +30,10 @@ use crate::{
     route::Route,
     send_stats::SendStats,
     settler::Settler,
-    shared_content::SharedContent,
     webhooks::Webhooks,
 };
 
-/// Shared state of the worker.
+/// BatchContent state of the worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
     /// Store handle for calls that do not change the state of a job.
@@ -45,7 +45,7 @@ pub(crate) struct Worker {
     pub(crate) id: WorkerId,
     pub(crate) templates: Templates,
     pub(crate) in_flight: Arc<InFlight>,
-    pub(crate) shared: SharedContent,
+    pub(crate) batches: BatchContents,
     pub(crate) contents: Contents,
     pub(crate) cpu: CpuLimiter,
     pub(crate) webhooks: Webhooks,
@@ -103,7 +103,7 @@ impl Worker {
             id,
             templates,
             in_flight,
-            shared: SharedContent::default(),
+            batches: BatchContents::default(),
             contents: Contents::default(),
             cpu: CpuLimiter::new(),
             webhooks: Webhooks::new(webhooks),

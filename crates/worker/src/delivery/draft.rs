@@ -6,13 +6,13 @@ use postroom_core::Mail;
 use postroom_mail::{Identity, Message, RenderError, Rendered, compose};
 
 use super::Unprepared;
-use crate::{shared_content::Shared, worker::Worker};
+use crate::{batch_content::BatchContent, worker::Worker};
 
 /// A mail with everything that its message is made of. Usable on any thread.
 pub(super) struct Draft {
     pub(super) worker: Arc<Worker>,
     pub(super) mail: Arc<Mail>,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<BatchContent>,
     pub(super) identity: Identity,
 }
 

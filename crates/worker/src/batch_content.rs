@@ -13,36 +13,36 @@ const MAX_CONTENTS: usize = 32;
 /// Maximum size of their variables in bytes; those of the last content are always cached.
 const MAX_BYTES: usize = 32 << 20;
 
-/// Shared contents of the batches that are being sent.
+/// BatchContent contents of the batches that are being sent.
 #[derive(Debug, Default)]
-pub(crate) struct SharedContent(Mutex<HashMap<BatchId, Arc<Shared>>>);
+pub(crate) struct BatchContents(Mutex<HashMap<BatchId, Arc<BatchContent>>>);
 
 /// Content that the mails of a batch share.
 #[derive(Debug, Default)]
-pub(crate) struct Shared {
+pub(crate) struct BatchContent {
     /// Everything except the variables.
     pub(crate) mail: Mail,
     /// The shared variables, prepared for rendering once.
     pub(crate) vars: Variables,
 }
 
-impl From<Mail> for Shared {
+impl From<Mail> for BatchContent {
     fn from(mut mail: Mail) -> Self {
         let vars = Variables::of(&std::mem::take(&mut mail.vars));
         Self { mail, vars }
     }
 }
 
-impl SharedContent {
+impl BatchContents {
     /// Returns the shared content of a batch; `None` if the batch is gone.
-    pub(crate) async fn of(&self, store: &Store, batch: &BatchId) -> Result<Option<Arc<Shared>>> {
+    pub(crate) async fn of(&self, store: &Store, batch: &BatchId) -> Result<Option<Arc<BatchContent>>> {
         if let Some(cached) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(batch) {
             return Ok(Some(Arc::clone(cached)));
         }
         let Some(mail) = store.batch_content(batch).await? else { return Ok(None) };
         let shared = match Variables::default().are_few_with(&mail.vars) {
-            true => Shared::from(mail),
-            false => apart(move || Shared::from(mail)).await,
+            true => BatchContent::from(mail),
+            false => apart(move || BatchContent::from(mail)).await,
         };
         let shared = Arc::new(shared);
         let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
