@@ -13,7 +13,7 @@ use crate::{
     adaptive_concurrency::adapt_slots,
     alerts::AlertSubject,
     allowance::{Allowance, AllowanceReply},
-    delivery::{Delivery, Provided},
+    delivery::{ClaimPermits, Delivery},
     lease_clock,
     outlet::Admission,
     panics::watched,
@@ -58,7 +58,7 @@ pub(crate) struct Claimer {
 
 /// Result of one round over the queues.
 #[derive(Default)]
-struct Look {
+struct ClaimRound {
     /// Whether jobs are left that wait for a slot.
     left: bool,
     /// Whether some of these could be claimed at once.
@@ -69,7 +69,7 @@ struct Look {
     closed: Vec<QueueName>,
 }
 
-impl Look {
+impl ClaimRound {
     /// Returns a result for a queue that is closed for `again_in`; `None` if a signal will end it.
     fn closed(queue: &QueueName, again_in: Option<Duration>) -> Self {
         Self { next_due: again_in, closed: vec![queue.clone()], ..Self::default() }
@@ -116,17 +116,17 @@ impl Claimer {
             shutdown.requested().await;
             tokio::time::sleep(LAST_CLAIM_LIMIT).await;
         };
-        let look = tokio::select! {
-            look = self.claim_round() => look,
+        let round = tokio::select! {
+            round = self.claim_round() => round,
             () = too_late => return,
         };
-        self.busy = look.as_ref().is_ok_and(|look| look.left);
+        self.busy = round.as_ref().is_ok_and(|round| round.left);
         let idle = async {
-            match look {
+            match round {
                 // The next round waits for a slot. A token wakes one worker only, so no token is
                 // taken without a free slot.
-                Ok(look) if look.more => {}
-                Ok(look) => self.wait_for_work(&look).await,
+                Ok(round) if round.more => {}
+                Ok(round) => self.wait_for_work(&round).await,
                 Err(error) => self.wait_for_redis(&error).await,
             }
         };
@@ -153,10 +153,10 @@ impl Claimer {
         }
     }
 
-    async fn wait_for_work(&mut self, look: &Look) {
-        let limit = look.next_due.map_or(IDLE_CLAIM_EVERY, |due| due.min(IDLE_CLAIM_EVERY));
+    async fn wait_for_work(&mut self, round: &ClaimRound) {
+        let limit = round.next_due.map_or(IDLE_CLAIM_EVERY, |due| due.min(IDLE_CLAIM_EVERY));
         let mut open = self.worker.queues();
-        open.retain(|queue| !look.closed.contains(queue));
+        open.retain(|queue| !round.closed.contains(queue));
         let (open, full): (Vec<_>, Vec<_>) = open.into_iter().partition(|queue| self.slots.free(queue).ordinary > 0);
         self.bell.listen_to(&open, &full);
         let woken = tokio::select! {
@@ -179,24 +179,24 @@ impl Claimer {
     }
 
     /// Runs one round: claims from the queues in their order until the slots are full.
-    async fn claim_round(&mut self) -> Result<Look, Error> {
-        let mut found = Look::default();
+    async fn claim_round(&mut self) -> Result<ClaimRound, Error> {
+        let mut found = ClaimRound::default();
         for queue in self.order() {
             let free = self.slots.free(&queue);
             if free.any == 0 {
                 (found.left, found.more) = (true, true);
                 break;
             }
-            let look = match self.claim(&queue, free).await {
-                Ok(look) => look,
+            let round = match self.claim(&queue, free).await {
+                Ok(round) => round,
                 Err(error) if error.is_transient() => return Err(error),
                 // Concerns this queue only: the others are served.
                 Err(error) => self.refused(&queue, &error),
             };
-            found.left |= look.left;
-            found.more |= look.more;
-            found.next_due = [found.next_due, look.next_due].into_iter().flatten().min();
-            found.closed.extend(look.closed);
+            found.left |= round.left;
+            found.more |= round.more;
+            found.next_due = [found.next_due, round.next_due].into_iter().flatten().min();
+            found.closed.extend(round.closed);
         }
         if found.left {
             self.worker.stats.full();
@@ -205,11 +205,11 @@ impl Claimer {
     }
 
     /// Closes a queue for a while: Redis refused a script and would refuse it again.
-    fn refused(&mut self, queue: &QueueName, error: &Error) -> Look {
+    fn refused(&mut self, queue: &QueueName, error: &Error) -> ClaimRound {
         let text = format!("{queue} is not served: {error}; retried every {} s", REFUSED_PAUSE.as_secs());
         self.worker.alerts.raise(AlertSubject::Refused(queue.clone()), text);
         self.shut.insert(queue.clone(), lease_clock::now() + REFUSED_PAUSE);
-        Look::closed(queue, Some(REFUSED_PAUSE))
+        ClaimRound::closed(queue, Some(REFUSED_PAUSE))
     }
 
     /// Returns the order of the queues. Without weights the listed order, now and then with a
@@ -229,10 +229,10 @@ impl Claimer {
     }
 
     /// Claims the jobs that can leave; none while all outlets of the queue are closed.
-    async fn claim(&mut self, queue: &QueueName, free: FreeSlots) -> Result<Look, Error> {
+    async fn claim(&mut self, queue: &QueueName, free: FreeSlots) -> Result<ClaimRound, Error> {
         let sent_at = lease_clock::now();
         if let Some(again_at) = self.shut.get(queue).filter(|again_at| **again_at > sent_at) {
-            return Ok(Look::closed(queue, Some(*again_at - sent_at)));
+            return Ok(ClaimRound::closed(queue, Some(*again_at - sent_at)));
         }
         if self.unanswered.contains_key(queue) {
             // The first attempt of this claim acquired permits and started the leases of its jobs.
@@ -246,14 +246,14 @@ impl Claimer {
                 let free = FreeSlots { any: 1, ordinary: free.ordinary.min(1) };
                 (Arc::clone(admission.outlet()), free, Some(admission))
             }
-            Availability::Closed(again_in) => return Ok(Look::closed(queue, again_in)),
+            Availability::Closed(again_in) => return Ok(ClaimRound::closed(queue, again_in)),
         };
         // A success may not have called Redis, so only an error is reported to the outage.
         let answer = Allowance::request(&self.worker, queue, &outlet, free).await;
         match answer.or_else(|error| self.worker.outage.watch(Err(error)))? {
             AllowanceReply::Granted(allowance) => self.claim_with(queue, free.ordinary, allowance, admission).await,
-            AllowanceReply::Nothing(next_due) => Ok(Look { next_due, ..Look::default() }),
-            AllowanceReply::Wait(wait) => Ok(Look::closed(queue, Some(wait))),
+            AllowanceReply::Nothing(next_due) => Ok(ClaimRound { next_due, ..ClaimRound::default() }),
+            AllowanceReply::Wait(wait) => Ok(ClaimRound::closed(queue, Some(wait))),
         }
     }
 
@@ -263,38 +263,38 @@ impl Claimer {
         ordinary: usize,
         mut allowance: Allowance,
         mut admission: Option<Admission>,
-    ) -> Result<Look, Error> {
+    ) -> Result<ClaimRound, Error> {
         let sent_at = lease_clock::now();
         // Without a reply the permits are not returned: the claim is repeated, and its jobs use
         // them.
         let reply = self.send_claim(queue, ordinary, &allowance).await?;
         let mut left = false;
-        let look = match reply {
+        let round = match reply {
             ClaimReply::Jobs { jobs, left: waiting, next_due_ms, now_ms } => {
                 for job in jobs {
                     let (connection, reservation) = allowance.use_one(&job);
                     let admission = admission.take().map(Admission::used);
-                    self.start(job, now_ms, sent_at, Provided { admission, connection, reservation });
+                    self.start(job, now_ms, sent_at, ClaimPermits { admission, connection, reservation });
                 }
                 left = waiting.is_some();
                 let due = |ms: i64| Duration::from_millis(u64::try_from(ms - now_ms).unwrap_or(0).max(1));
                 let more = waiting.is_some_and(|priority| self.has_room_for(queue, priority));
-                Look { left, more, next_due: next_due_ms.map(due), ..Look::default() }
+                ClaimRound { left, more, next_due: next_due_ms.map(due), ..ClaimRound::default() }
             }
-            ClaimReply::Paused => Look::default(),
-            ClaimReply::Wait(wait) => Look { next_due: Some(wait.min(RESYNC_CHECK)), ..Look::default() },
+            ClaimReply::Paused => ClaimRound::default(),
+            ClaimReply::Wait(wait) => ClaimRound { next_due: Some(wait.min(RESYNC_CHECK)), ..ClaimRound::default() },
             ClaimReply::Newer { version, job } => {
                 let error = Error::NewerProtocol { theirs: version, ours: postroom_core::store::PROTOCOL_VERSION };
                 let text = format!("{queue} is not served: {error} (next jobs: {job} and others)");
                 self.worker.alerts.raise(AlertSubject::Protocol(queue.clone()), text);
                 self.shut.insert(queue.clone(), sent_at + IDLE_CLAIM_EVERY);
-                Look::closed(queue, Some(IDLE_CLAIM_EVERY))
+                ClaimRound::closed(queue, Some(IDLE_CLAIM_EVERY))
             }
         };
         // A permit that cannot be returned only slows down the limit's rate.
         let settled = allowance.settle(&self.worker, left).await;
         let _ = settled.or_else(|error| self.worker.outage.watch(Err(error)));
-        Ok(look)
+        Ok(round)
     }
 
     /// Whether a job of this priority could start at once. If all slots are taken, the next round
@@ -327,7 +327,7 @@ impl Claimer {
         reply
     }
 
-    fn start(&self, job: Claimed, now_ms: i64, claimed_at: Duration, provided: Provided) {
+    fn start(&self, job: Claimed, now_ms: i64, claimed_at: Duration, permits: ClaimPermits) {
         // A repeated claim returns as many jobs as its first attempt wanted. There may be fewer
         // slots by now.
         let urgent = job.content.as_ref().is_ok_and(|(header, _)| header.priority <= Priority::LAST_URGENT);
@@ -338,8 +338,8 @@ impl Claimer {
             return;
         };
         let (worker, give_up, begun) = (Arc::clone(&self.worker), self.give_up.clone(), Arc::default());
-        let delivery = Box::new(Delivery { worker, job, now_ms, claimed_at, give_up, begun, provided });
-        self.deliveries.spawn(watched(slot, delivery.in_case(), Box::pin(delivery.run())));
+        let delivery = Box::new(Delivery { worker, job, now_ms, claimed_at, give_up, begun, permits });
+        self.deliveries.spawn(watched(slot, delivery.recovery(), Box::pin(delivery.run())));
     }
 
     async fn drain(self) {

@@ -19,12 +19,12 @@ pub(crate) const LARGE_FROM: usize = 256 << 10;
 #[derive(Debug)]
 pub(crate) struct Contents {
     /// Ordered by use, the latest last.
-    latest: Mutex<Vec<(ContentHash, Place)>>,
+    latest: Mutex<Vec<(ContentHash, ContentCell)>>,
     room: Arc<Semaphore>,
 }
 
 /// A cached content; ten mails that need it read it once.
-type Place = Arc<OnceCell<Content>>;
+type ContentCell = Arc<OnceCell<Content>>;
 
 /// Reason for a missing content.
 enum Missing {
@@ -46,9 +46,9 @@ impl Contents {
     }
 
     async fn of(&self, store: &Store, queue: &QueueName, hash: ContentHash) -> Result<Option<Content>> {
-        let place = self.place_of(hash);
+        let cell = self.cell_of(hash);
         let read = || async { store.content(queue, hash).await.map_err(Missing::Unread)?.ok_or(Missing::Gone) };
-        let found = place.get_or_try_init(read).await.cloned();
+        let found = cell.get_or_try_init(read).await.cloned();
         forget_the_oldest(&mut self.lock());
         match found {
             Ok(content) => Ok(Some(content)),
@@ -57,15 +57,15 @@ impl Contents {
         }
     }
 
-    fn place_of(&self, hash: ContentHash) -> Place {
+    fn cell_of(&self, hash: ContentHash) -> ContentCell {
         let mut latest = self.lock();
         let cached = latest.iter().position(|(cached, _)| *cached == hash).map(|at| latest.remove(at).1);
-        let place = cached.unwrap_or_default();
-        latest.push((hash, Arc::clone(&place)));
-        place
+        let cell = cached.unwrap_or_default();
+        latest.push((hash, Arc::clone(&cell)));
+        cell
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(ContentHash, Place)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<(ContentHash, ContentCell)>> {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -100,9 +100,9 @@ pub(crate) fn release_copies(room: &mut Option<OwnedSemaphorePermit>) {
     }
 }
 
-fn forget_the_oldest(latest: &mut Vec<(ContentHash, Place)>) {
-    let size = |place: &Place| place.get().map_or(0, Content::size);
-    let mut bytes: usize = latest.iter().map(|(_, place)| size(place)).sum();
+fn forget_the_oldest(latest: &mut Vec<(ContentHash, ContentCell)>) {
+    let size = |cell: &ContentCell| cell.get().map_or(0, Content::size);
+    let mut bytes: usize = latest.iter().map(|(_, cell)| size(cell)).sum();
     while (bytes > MAX_BYTES || latest.len() > MAX_CONTENTS) && latest.len() > 1 {
         bytes -= size(&latest.remove(0).1);
     }
@@ -112,7 +112,7 @@ fn forget_the_oldest(latest: &mut Vec<(ContentHash, Place)>) {
 mod tests {
     use super::*;
 
-    fn cached(bytes: Vec<u8>) -> (ContentHash, Place) {
+    fn cached(bytes: Vec<u8>) -> (ContentHash, ContentCell) {
         let content = Content::from(bytes);
         (content.hash(), Arc::new(OnceCell::new_with(Some(content))))
     }

@@ -23,10 +23,10 @@ use crate::{
     batch_content::BatchContent,
     connections::ConnectionPermit,
     contents,
-    judge::{Before, Judgement, all_open, judge},
+    judge::{JobProgress, Judgement, all_open, judge},
     lease_clock,
     outlet::Admission,
-    panics::InCase,
+    panics::PanicRecovery,
     permits::limits::SendReservation,
     route::Route,
     worker::Worker,
@@ -45,12 +45,12 @@ pub(crate) struct Delivery {
     /// Whether the mark was written and the committing bytes may have left.
     pub(crate) begun: Arc<AtomicBool>,
     /// Permits acquired before the claim.
-    pub(crate) provided: Provided,
+    pub(crate) permits: ClaimPermits,
 }
 
 /// Permits acquired for one mail before its claim.
 #[derive(Debug, Default)]
-pub(crate) struct Provided {
+pub(crate) struct ClaimPermits {
     /// Admission to a transport that was down, if the mail was claimed to probe it.
     pub(crate) admission: Option<Admission>,
     /// Connection permit for the outlet that was first at the time of the claim.
@@ -59,7 +59,7 @@ pub(crate) struct Provided {
     pub(crate) reservation: Option<SendReservation>,
 }
 
-impl Provided {
+impl ClaimPermits {
     /// Releases the admission and the connection permit while a message takes long to make. They
     /// are acquired again when it is made.
     fn release(&mut self) {
@@ -91,8 +91,8 @@ const TEMPLATE_RETRY: Duration = Duration::from_secs(20);
 
 impl Delivery {
     /// Returns what is needed to settle the job if the delivery panics.
-    pub(crate) fn in_case(&self) -> InCase {
-        InCase {
+    pub(crate) fn recovery(&self) -> PanicRecovery {
+        PanicRecovery {
             worker: Arc::clone(&self.worker),
             id: self.job.id.clone(),
             fence: self.job.fence,
@@ -103,22 +103,22 @@ impl Delivery {
 
     /// Runs the delivery to its end.
     pub(crate) async fn run(mut self: Box<Self>) {
-        let mut provided = std::mem::take(&mut self.provided);
+        let mut permits = std::mem::take(&mut self.permits);
         match std::mem::replace(&mut self.job.content, Err(String::new())) {
-            Ok((header, mail)) => self.deliver(&header, Box::new(mail), &mut provided).await,
+            Ok((header, mail)) => self.deliver(&header, Box::new(mail), &mut permits).await,
             Err(error) => self.fail_unreadable(&error).await,
         }
         // Still there, so the mail was never sent.
-        if let Some(reservation) = provided.reservation {
+        if let Some(reservation) = permits.reservation {
             reservation.release(&self.worker.store).await;
         }
     }
 
-    async fn deliver(&self, header: &Header, mail: Box<Mail>, provided: &mut Provided) {
+    async fn deliver(&self, header: &Header, mail: Box<Mail>, permits: &mut ClaimPermits) {
         let worker = Arc::clone(&self.worker);
         let _in_flight = worker.in_flight.enter(&self.job, header.policy.lease, self.now_ms);
-        if let Some((before, prepared)) = self.prepare_message(header, mail, provided).await {
-            self.send(before, &prepared, provided).await;
+        if let Some((before, prepared)) = self.prepare_message(header, mail, permits).await {
+            self.send(before, &prepared, permits).await;
         }
     }
 
@@ -127,8 +127,8 @@ impl Delivery {
         &self,
         header: &'a Header,
         mail: Box<Mail>,
-        provided: &mut Provided,
-    ) -> Option<(Before<'a>, Prepared)> {
+        permits: &mut ClaimPermits,
+    ) -> Option<(JobProgress<'a>, Prepared)> {
         let (mail, shared) = match self.merge_shared(header, mail).await {
             Ok(merged) => merged,
             Err(unprepared) => {
@@ -138,7 +138,7 @@ impl Delivery {
         };
         // Rendering may take long, and a stopping worker does not wait for it.
         let (mail, made) = tokio::select! {
-            made = self.make(header, mail, &shared, provided) => made,
+            made = self.make(header, mail, &shared, permits) => made,
             () = self.give_up.cancelled() => (Arc::default(), Err(Unprepared::Away)),
         };
         match made {
@@ -156,16 +156,16 @@ impl Delivery {
         header: &Header,
         mut mail: Box<Mail>,
         shared: &Arc<BatchContent>,
-        provided: &mut Provided,
+        permits: &mut ClaimPermits,
     ) -> (Arc<Mail>, Result<Prepared, Unprepared>) {
         if mail.content_bytes() >= contents::LARGE_FROM {
-            provided.release();
+            permits.release();
         }
         let room = self.worker.contents.room_for(&mail).await;
         let filled = self.fill(&mut mail).await;
         let mail = Arc::new(*mail);
         let made = match filled {
-            Ok(()) => self.prepare(header, &mail, shared, room, provided).await,
+            Ok(()) => self.prepare(header, &mail, shared, room, permits).await,
             Err(unprepared) => Err(unprepared),
         };
         (mail, made)
@@ -177,7 +177,7 @@ impl Delivery {
         mail: &Arc<Mail>,
         shared: &Arc<BatchContent>,
         mut room: Option<OwnedSemaphorePermit>,
-        provided: &mut Provided,
+        permits: &mut ClaimPermits,
     ) -> Result<Prepared, Unprepared> {
         let urgent = header.priority <= Priority::LAST_URGENT;
         let (cpu, draft) = (&self.worker.cpu, self.draft(mail, shared));
@@ -188,7 +188,7 @@ impl Delivery {
         let mut message = match quick {
             Some(made) => made?,
             None => {
-                provided.release();
+                permits.release();
                 let (made, permit) = cpu.make_long(move || draft.make()).await;
                 let message = made?;
                 match room {
@@ -250,10 +250,10 @@ impl Delivery {
         self.job.message_id.clone().unwrap_or_else(|| format!("{}@{domain}", self.job.id))
     }
 
-    fn before<'a>(&self, header: &'a Header, mail: &Mail) -> Before<'a> {
+    fn before<'a>(&self, header: &'a Header, mail: &Mail) -> JobProgress<'a> {
         let stored = self.job.recipients.clone();
         let recipients = if stored.is_empty() { all_open(&mail.recipients()) } else { stored };
-        Before { header, attempt: self.job.attempt, tries: self.job.tries, recipients, records: Vec::new() }
+        JobProgress { header, attempt: self.job.attempt, tries: self.job.tries, recipients, records: Vec::new() }
     }
 
     async fn settle(&self, judgement: Judgement, attempt: &Attempt) {

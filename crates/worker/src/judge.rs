@@ -40,7 +40,7 @@ impl Judgement {
 
 /// State of the job before the attempt.
 #[derive(Debug, Clone)]
-pub(crate) struct Before<'a> {
+pub(crate) struct JobProgress<'a> {
     /// Header of the job.
     pub(crate) header: &'a Header,
     /// Counted attempts before this try.
@@ -53,7 +53,7 @@ pub(crate) struct Before<'a> {
     pub(crate) records: Vec<AttemptRecord>,
 }
 
-impl Before<'_> {
+impl JobProgress<'_> {
     /// Returns the recipients without a final result.
     pub(crate) fn open(&self) -> Vec<EmailAddress> {
         let open = self.recipients.iter().filter(|recipient| recipient.result == RecipientResult::Open);
@@ -85,7 +85,7 @@ pub(crate) fn all_open(recipients: &[&EmailAddress]) -> Vec<RecipientReport> {
 }
 
 /// Judges an attempt that began at `at_ms`; `jitter` is 0.0 to 1.0.
-pub(crate) fn judge(before: Before<'_>, attempt: &Attempt, at_ms: i64, jitter: f64) -> Judgement {
+pub(crate) fn judge(before: JobProgress<'_>, attempt: &Attempt, at_ms: i64, jitter: f64) -> Judgement {
     let counted = attempt.verdict.counts();
     let number = before.attempt + u32::from(counted);
     let try_number = before.number();
@@ -239,7 +239,8 @@ mod tests {
             })
             .collect();
         let header = header();
-        let before = Before { header: &header, attempt: attempts, tries: attempts, recipients, records: Vec::new() };
+        let before =
+            JobProgress { header: &header, attempt: attempts, tries: attempts, recipients, records: Vec::new() };
         judge(before, &attempt(verdicts), 0, 1.0)
     }
 
@@ -319,7 +320,7 @@ mod tests {
         let header = header();
         let to: Vec<EmailAddress> = ["a", "b"].map(address).to_vec();
         let recipients = all_open(&to.iter().collect::<Vec<_>>());
-        let before = Before { header: &header, attempt: 1, tries: 4, recipients, records: Vec::new() };
+        let before = JobProgress { header: &header, attempt: 1, tries: 4, recipients, records: Vec::new() };
         let first =
             Attempt { transport: "main".to_owned(), ..attempt(&[Verdict::RecipientRefused, Verdict::Throttled]) };
         let before = before.after(&first, 7);

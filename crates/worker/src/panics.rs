@@ -22,7 +22,7 @@ use crate::{slots::Slot, worker::Worker};
 
 /// Data for settling a job whose delivery panicked.
 #[derive(Debug)]
-pub(crate) struct InCase {
+pub(crate) struct PanicRecovery {
     pub(crate) worker: Arc<Worker>,
     pub(crate) id: JobId,
     pub(crate) fence: u64,
@@ -33,19 +33,23 @@ pub(crate) struct InCase {
 
 /// Runs a delivery and holds its slot until it ends or panics. The future is boxed because it is
 /// large and moved.
-pub(crate) async fn watched(slot: Slot, in_case: InCase, mut delivery: Pin<Box<impl Future<Output = ()> + Send>>) {
+pub(crate) async fn watched(
+    slot: Slot,
+    recovery: PanicRecovery,
+    mut delivery: Pin<Box<impl Future<Output = ()> + Send>>,
+) {
     // A future that panicked is not polled again, so its inconsistent state is never seen.
     let ended = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| delivery.as_mut().poll(context))) {
         Ok(poll) => poll.map(Ok),
         Err(panic) => Poll::Ready(Err(panic)),
     });
     if let Err(panic) = ended.await {
-        in_case.settle(text(panic.as_ref())).await;
+        recovery.settle(text(panic.as_ref())).await;
     }
     drop(slot);
 }
 
-impl InCase {
+impl PanicRecovery {
     /// Fails the job; after its mark the job is in doubt. No other job is touched.
     async fn settle(self, message: String) {
         let id = self.id;
@@ -93,7 +97,7 @@ mod tests {
     }
 
     /// Claims new jobs and returns the data for settling each.
-    async fn claimed(worker: &Arc<Worker>, number: usize) -> Vec<InCase> {
+    async fn claimed(worker: &Arc<Worker>, number: usize) -> Vec<PanicRecovery> {
         let queue = QueueName::emails();
         let terms = JobTerms {
             priority: Priority::NORMAL,
@@ -110,14 +114,14 @@ mod tests {
         let ClaimReply::Jobs { jobs, .. } = worker.store.claim(&claim).await.expect("an answer") else {
             panic!("no jobs");
         };
-        let in_case = |job: postroom_core::store::Claimed| InCase {
+        let recovery = |job: postroom_core::store::Claimed| PanicRecovery {
             worker: Arc::clone(worker),
             id: job.id,
             fence: job.fence,
             attempt: job.attempt,
             begun: Arc::default(),
         };
-        jobs.into_iter().map(in_case).collect()
+        jobs.into_iter().map(recovery).collect()
     }
 
     #[tokio::test]

@@ -9,10 +9,10 @@ use postroom_core::store::{BeginReply, Heard, Settled};
 use postroom_mail::{Attempt, Commit, Hint, RecipientOutcome, Scope, Verdict};
 use tracing::{info, warn};
 
-use super::{Delivery, Prepared, Provided};
+use super::{ClaimPermits, Delivery, Prepared};
 use crate::{
     connections::ConnectionPermit,
-    judge::{Before, judge},
+    judge::{JobProgress, judge},
     lease_clock,
     outlet::{Admission, Outlet},
     permits::limits::{SendReservation, TakeOutcome},
@@ -34,11 +34,11 @@ const PERMIT_WAIT: Duration = Duration::from_secs(5);
 impl Delivery {
     /// Sends through the first open outlet. If nothing was sent and the outlet is closed now or
     /// throttles, the next one takes over.
-    pub(super) async fn send(&self, mut before: Before<'_>, prepared: &Prepared, provided: &mut Provided) {
+    pub(super) async fn send(&self, mut before: JobProgress<'_>, prepared: &Prepared, claimed: &mut ClaimPermits) {
         let mut tried = Vec::new();
-        let mut next = provided.admission.take().or_else(|| self.route().admit(&tried));
+        let mut next = claimed.admission.take().or_else(|| self.route().admit(&tried));
         while let Some(admission) = next.take() {
-            let Some(permits) = self.permits_for(&admission, provided).await else { break };
+            let Some(permits) = self.permits_for(&admission, claimed).await else { break };
             tried.push(admission.name().to_owned());
             let at_ms = self.at_ms();
             let Some(attempt) = self.attempt(&admission, permits, &before, prepared).await else {
@@ -72,15 +72,15 @@ impl Delivery {
     /// Returns the connection permit and the reservation for this outlet. Those of the claim are
     /// used if they are for this outlet. Otherwise they are acquired now. Returns `None` if that
     /// takes too long, since the lease runs, or if the worker stops.
-    async fn permits_for(&self, admission: &Admission, provided: &mut Provided) -> Option<TryPermits> {
-        if provided.connection.as_ref().is_some_and(|connection| connection.is_of(admission.outlet())) {
+    async fn permits_for(&self, admission: &Admission, claimed: &mut ClaimPermits) -> Option<TryPermits> {
+        if claimed.connection.as_ref().is_some_and(|connection| connection.is_of(admission.outlet())) {
             return Some(TryPermits {
-                _connection: provided.connection.take(),
-                reservation: provided.reservation.take(),
+                _connection: claimed.connection.take(),
+                reservation: claimed.reservation.take(),
             });
         }
-        drop(provided.connection.take());
-        if let Some(reservation) = provided.reservation.take() {
+        drop(claimed.connection.take());
+        if let Some(reservation) = claimed.reservation.take() {
             reservation.release(&self.worker.store).await;
         }
         tokio::select! {
@@ -150,7 +150,7 @@ impl Delivery {
         &self,
         admission: &Admission,
         permits: TryPermits,
-        before: &Before<'_>,
+        before: &JobProgress<'_>,
         prepared: &Prepared,
     ) -> Option<Attempt> {
         // The mark of the previous attempt is void: its server has stated that nothing was sent.
@@ -190,7 +190,7 @@ impl Delivery {
     }
 
     /// Writes the mark before the committing bytes and checks the lease once more.
-    async fn commit(&self, before: &Before<'_>, prepared: &Prepared) -> Commit {
+    async fn commit(&self, before: &JobProgress<'_>, prepared: &Prepared) -> Commit {
         let (sent_at, lease) = (lease_clock::now(), before.header.policy.lease);
         let mark = (self.job.id.clone(), self.job.fence, prepared.message.message_id.clone(), prepared.date_ms);
         match self.route().settler.begin(mark).await {
@@ -205,7 +205,7 @@ impl Delivery {
 
     /// Ends the delivery of a stopping worker: before the mark the job is handed back, after it the
     /// job is in doubt.
-    async fn stop(&self, before: Before<'_>, transport: &str) {
+    async fn stop(&self, before: JobProgress<'_>, transport: &str) {
         if self.begun.load(Ordering::Relaxed) {
             let attempt = Attempt {
                 transport: transport.to_owned(),
