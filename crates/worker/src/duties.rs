@@ -12,7 +12,7 @@ use postroom_core::{
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tracing::{info, warn};
 
-use crate::{alerts::AlertSubject, notices, outlet::Outlet, restating, worker::Worker};
+use crate::{alerts::AlertSubject, notices, outlet::Outlet, resync, worker::Worker};
 
 /// Starts all duties and returns the task that reports on this worker. It is ended before the worker
 /// deregisters.
@@ -29,7 +29,7 @@ use crate::{alerts::AlertSubject, notices, outlet::Outlet, restating, worker::Wo
 /// | templates | 2 s | reloads changed templates |
 /// | idle connections | 10 s | closes idle connections |
 pub(crate) fn start(worker: &Arc<Worker>, info: ProcessInfo, shutdown: &Shutdown) -> JoinHandle<()> {
-    tokio::spawn(restating::keep_synced(Arc::clone(worker)));
+    tokio::spawn(resync::keep_synced(Arc::clone(worker)));
     tokio::spawn(renew(Arc::clone(worker)));
     for queue in worker.queues() {
         tokio::spawn(sweep(Arc::clone(worker), queue.clone(), shutdown.child()));

@@ -29,7 +29,7 @@ mod panics;
 mod permits;
 mod rate_window;
 mod replay_log;
-mod restating;
+mod resync;
 mod route;
 mod run;
 mod send_stats;

@@ -27,7 +27,7 @@ pub(crate) async fn keep_synced(worker: Arc<Worker>) {
         if before.as_ref().is_some_and(|before| *before != run) {
             info!("Redis has restarted or failed over; restating the jobs of this worker");
         }
-        match worker.outage.watch(resync(&worker, &run).await) {
+        match worker.outage.watch(resync_all(&worker, &run).await) {
             Ok(()) => {
                 worker.jobs.introduce(&run);
                 before = Some(run);
@@ -41,7 +41,7 @@ pub(crate) async fn keep_synced(worker: Arc<Worker>) {
     }
 }
 
-async fn resync(worker: &Worker, run: &RunId) -> Result<()> {
+async fn resync_all(worker: &Worker, run: &RunId) -> Result<()> {
     for queue in worker.queues() {
         resync_queue(worker, &queue, run).await?;
     }
