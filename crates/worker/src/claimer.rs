@@ -212,8 +212,8 @@ impl Claimer {
         ClaimRound::closed(queue, Some(REFUSED_PAUSE))
     }
 
-    /// Returns the order of the queues. Without weights the listed order, now and then with a
-    /// random queue first. With weights a random order in which a queue comes first as often as its
+    /// Returns the order of the queues. Without weights, this is the listed order, and now and then with a
+    /// random queue first. With weights the order is random, and a queue comes first as often as its
     /// weight says.
     fn order(&self) -> Vec<QueueName> {
         let mut serve = self.worker.settings.serve.clone();

@@ -6,7 +6,7 @@ use postroom_core::{Backoff, JobId, JobState};
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase, PrivateRedis};
 use serde_json::json;
 
-use crate::bench::{Bench, LIMIT, terms};
+use crate::fixture::{Fixture, LIMIT, terms};
 
 const PASSWORD: &str = "pw-tr0ub4dor";
 const SECRET: &str = "token-93hf7sk2";
@@ -17,20 +17,20 @@ const NAME: &str = "recognisable.person";
 /// Allowed in logs, in addresses that are masked.
 const DOMAIN: &str = "example.org";
 
-async fn bench(level: &str, format: &str) -> Bench {
+async fn fixture(level: &str, format: &str) -> Fixture {
     let smtp = FakeSmtp::builder().auth("ada-login", PASSWORD).start().await;
-    let mut bench = Bench::on(PrivateRedis::shared(), smtp).await;
-    bench.env.retain(|(name, _)| name != "LOG_LEVEL");
+    let mut fixture = Fixture::on(PrivateRedis::shared(), smtp).await;
+    fixture.env.retain(|(name, _)| name != "LOG_LEVEL");
     let more =
         [("SMTP_USERNAME", "ada-login"), ("SMTP_PASSWORD", PASSWORD), ("LOG_LEVEL", level), ("LOG_FORMAT", format)];
-    bench.env.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    let folder = bench.folder().join("templates");
+    fixture.env.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let folder = fixture.folder().join("templates");
     for (name, body) in [("good", "{{ secret }}"), ("broken", "{{ secret }} {{ secret.not.defined }}")] {
         std::fs::create_dir_all(folder.join(name)).expect("a folder");
         std::fs::write(folder.join(name).join("subject.txt"), SUBJECT).expect("a file");
         std::fs::write(folder.join(name).join("body.txt"), format!("{BODY} {body}")).expect("a file");
     }
-    bench
+    fixture
 }
 
 fn recipient(number: u32) -> String {
@@ -54,35 +54,35 @@ fn faults(smtp: &FakeSmtp) {
 #[tokio::test]
 async fn no_log_line_contains_an_address_or_content() {
     for (level, format) in [("debug", "text"), ("trace", "json")] {
-        let bench = bench(level, format).await;
-        faults(&bench.smtp);
+        let fixture = fixture(level, format).await;
+        faults(&fixture.smtp);
         let mut terms = terms();
         terms.policy.backoff = Backoff::Fixed(Duration::from_millis(50));
         terms.sensitive = true;
         let send = async |number: u32, template: &str| {
             let name = format!("Recognisable <{}>", recipient(number));
             let mail = json!({"to": name, "template": template, "vars": {"secret": SECRET}});
-            bench.enqueue_on(&terms, serde_json::from_value(mail).expect("a mail")).await
+            fixture.enqueue_on(&terms, serde_json::from_value(mail).expect("a mail")).await
         };
         let (unreadable, unreadable_by_all) = (send(90, "good").await, send(91, "good").await);
-        spoil(&bench, &unreadable, |payload| {
+        spoil(&fixture, &unreadable, |payload| {
             let header = payload.lines().next().expect("a header");
             format!("{header}\n{{\"to\": [\"{}\"], {SECRET}", recipient(90))
         });
-        spoil(&bench, &unreadable_by_all, |_| format!("1 {} {SECRET}\n{BODY}", recipient(91)));
-        let worker = bench.worker(&["--concurrency", "1"]).await;
+        spoil(&fixture, &unreadable_by_all, |_| format!("1 {} {SECRET}\n{BODY}", recipient(91)));
+        let worker = fixture.worker(&["--concurrency", "1"]).await;
         let (broken, late) = (send(92, "broken").await, send(93, "not-there-yet").await);
         let mut ids = Vec::new();
         for number in 0..8 {
             ids.push(send(number, "good").await);
         }
         for (number, id) in ids.iter().enumerate() {
-            bench.reaches(id, if number == 2 { JobState::Failed } else { JobState::Sent }).await;
+            fixture.reaches(id, if number == 2 { JobState::Failed } else { JobState::Sent }).await;
         }
         for id in [&unreadable, &unreadable_by_all, &broken] {
-            bench.reaches(id, JobState::Failed).await;
+            fixture.reaches(id, JobState::Failed).await;
         }
-        bench.reaches(&late, JobState::Deferred).await;
+        fixture.reaches(&late, JobState::Deferred).await;
         let log = worker.stderr();
         assert!(
             log.contains(&ids[2].to_string()) && log.contains("***@example.org"),
@@ -92,13 +92,13 @@ async fn no_log_line_contains_an_address_or_content() {
             let line = log.lines().find(|line| line.contains(word));
             assert_eq!(line, None, "{level} {format}: {word}");
         }
-        bench.smtp.wait_for(8, LIMIT).await;
+        fixture.smtp.wait_for(8, LIMIT).await;
     }
 }
 
 /// Overwrites the payload of a job.
-fn spoil(bench: &Bench, id: &JobId, change: impl Fn(&str) -> String) {
-    let key = bench.payload_key(id);
+fn spoil(fixture: &Fixture, id: &JobId, change: impl Fn(&str) -> String) {
+    let key = fixture.payload_key(id);
     let redis = PrivateRedis::shared();
     let spoiled = change(&redis.ask(&["GET", &key]));
     assert_eq!(redis.ask(&["SET", &key, &spoiled]), "OK");

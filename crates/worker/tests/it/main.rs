@@ -2,10 +2,10 @@
 
 #![expect(clippy::expect_used, reason = "a test may fail loudly")]
 
-mod bench;
 mod endings;
 mod fallback;
 mod files;
+mod fixture;
 mod hostile;
 mod limits;
 mod logs;

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs, time::Duration};
 use postroom_core::{JobId, JobReport, JobState, Mail, OnUnknown, QueueName, store::NewJob};
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase, PrivateRedis, TlsMode, eventually};
 
-use crate::bench::{Bench, LIMIT, mail_to, terms};
+use crate::fixture::{Fixture, LIMIT, mail_to, terms};
 
 /// A server that stalls once, and the expected attempt of the mail concerned.
 struct Stall {
@@ -65,12 +65,12 @@ impl Stall {
         mail
     }
 
-    async fn enqueue(&self, bench: &Bench, number: usize) -> JobId {
+    async fn enqueue(&self, fixture: &Fixture, number: usize) -> JobId {
         let mut terms = terms();
         terms.policy.on_unknown = OnUnknown::Hold;
         let id = JobId::new(self.queue.clone());
         let job = NewJob { id: id.clone(), mail: self.mail(number) };
-        bench.store.enqueue(&self.queue, None, &terms, &[job]).await.expect("enqueued");
+        fixture.store.enqueue(&self.queue, None, &terms, &[job]).await.expect("enqueued");
         id
     }
 
@@ -108,15 +108,15 @@ impl Stall {
 
 #[tokio::test]
 async fn a_stall_at_each_of_twelve_phases_ends_at_its_timeout() {
-    let bench = Bench::on(PrivateRedis::shared(), FakeSmtp::start().await).await;
+    let fixture = Fixture::on(PrivateRedis::shared(), FakeSmtp::start().await).await;
     let mut stalls = Vec::new();
     for row in STALLS {
         stalls.push(Stall::start(row).await);
     }
-    let toml: String = stalls.iter().map(|stall| stall.describe(bench.folder())).collect();
-    fs::write(bench.folder().join("postroom.toml"), toml).expect("written");
+    let toml: String = stalls.iter().map(|stall| stall.describe(fixture.folder())).collect();
+    fs::write(fixture.folder().join("postroom.toml"), toml).expect("written");
     let queues: Vec<_> = stalls.iter().map(|stall| stall.queue.to_string()).collect();
-    let _worker = bench.worker(&["--queues", &queues.join(","), "--concurrency", "60"]).await;
+    let _worker = fixture.worker(&["--queues", &queues.join(","), "--concurrency", "60"]).await;
 
     // The connection that stalls while idle must exist first.
     let idle = stalls.iter().find(|stall| stall.at == Phase::Idle).expect("a row");
@@ -124,30 +124,30 @@ async fn a_stall_at_each_of_twelve_phases_ends_at_its_timeout() {
     warm.to = mail_to("warm@example.org").to;
     let id = JobId::new(idle.queue.clone());
     let job = NewJob { id: id.clone(), mail: warm };
-    bench.store.enqueue(&idle.queue, None, &terms(), &[job]).await.expect("enqueued");
-    bench.reaches(&id, JobState::Sent).await;
+    fixture.store.enqueue(&idle.queue, None, &terms(), &[job]).await.expect("enqueued");
+    fixture.reaches(&id, JobState::Sent).await;
 
     let mut ids = Vec::new();
     for stall in &stalls {
         let mut own = Vec::new();
         for number in 0..MAILS {
-            own.push(stall.enqueue(&bench, number).await);
+            own.push(stall.enqueue(&fixture, number).await);
         }
         ids.push(own);
     }
     for (stall, ids) in stalls.iter().zip(&ids) {
         let mut jobs = Vec::new();
         for id in ids {
-            jobs.push(settled(&bench, id).await);
+            jobs.push(settled(&fixture, id).await);
         }
         stall.check(&jobs);
     }
 }
 
-async fn settled(bench: &Bench, id: &JobId) -> JobReport {
+async fn settled(fixture: &Fixture, id: &JobId) -> JobReport {
     eventually(LIMIT, &format!("{id} is settled"), async || {
         tokio::time::sleep(Duration::from_millis(20)).await;
-        Some(bench.job(id).await).filter(|job| matches!(job.state, JobState::Sent | JobState::Unknown))
+        Some(fixture.job(id).await).filter(|job| matches!(job.state, JobState::Sent | JobState::Unknown))
     })
     .await
 }

@@ -8,7 +8,7 @@ use std::{
 
 use postroom_testkit::{Process, eventually, target_bin};
 
-use crate::bench::{Bench, LIMIT};
+use crate::fixture::{Fixture, LIMIT};
 
 async fn refusal(env: &[(&str, &str)], args: &[&str]) -> String {
     let folder = tempfile::tempdir().expect("a folder");
@@ -45,13 +45,13 @@ async fn wrong_settings_are_named_in_the_error() {
 
 #[tokio::test]
 async fn dangerous_settings_are_logged_as_warnings() {
-    let mut bench = Bench::new().await;
+    let mut fixture = Fixture::new().await;
     // Not a loopback address, as far as the settings show.
     let more = [("SMTP_HOST", "0.0.0.0"), ("SMTP_USERNAME", "ada"), ("SMTP_PASSWORD", "correct horse")];
-    bench.env.retain(|(name, _)| name != "SMTP_HOST");
-    bench.env.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    bench.env.push(("NOTIFY_WEBHOOK_SECRET".to_owned(), "short".to_owned()));
-    let worker = bench.worker(&[]).await;
+    fixture.env.retain(|(name, _)| name != "SMTP_HOST");
+    fixture.env.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    fixture.env.push(("NOTIFY_WEBHOOK_SECRET".to_owned(), "short".to_owned()));
+    let worker = fixture.worker(&[]).await;
     let log = worker.stderr();
     for warning in ["transport default sends its password to 0.0.0.0 without TLS", "NOTIFY_WEBHOOK_SECRET has 5 bytes"]
     {
@@ -59,14 +59,14 @@ async fn dangerous_settings_are_logged_as_warnings() {
         assert!(line.is_some_and(|line| line.contains("WARN")), "{warning}: {log}");
     }
     assert!(!log.contains("correct horse"), "{log}");
-    assert!(!Bench::new().await.worker(&[]).await.stderr().contains("without TLS"));
+    assert!(!Fixture::new().await.worker(&[]).await.stderr().contains("without TLS"));
 }
 
 #[tokio::test]
 async fn a_worker_reports_its_health_and_state() {
-    let mut bench = Bench::new().await;
-    bench.env.push(("HEALTH_PORT".to_owned(), "0".to_owned()));
-    let worker = bench.worker(&["--queues", "emails"]).await;
+    let mut fixture = Fixture::new().await;
+    fixture.env.push(("HEALTH_PORT".to_owned(), "0".to_owned()));
+    let worker = fixture.worker(&["--queues", "emails"]).await;
     let log = worker.stderr();
     let address = log.split("health at http://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
     let mut stream = TcpStream::connect(address).expect("a connection");
@@ -74,16 +74,16 @@ async fn a_worker_reports_its_health_and_state() {
     let mut response = String::new();
     stream.read_to_string(&mut response).expect("a response");
     assert!(response.starts_with("HTTP/1.1 200"), "{response}");
-    let info = eventually(LIMIT, "the worker reports", async || bench.store.workers().await.ok()?.pop()).await;
-    assert_eq!((info.state.as_str(), info.queues), ("running", vec![bench.queue.clone()]));
+    let info = eventually(LIMIT, "the worker reports", async || fixture.store.workers().await.ok()?.pop()).await;
+    assert_eq!((info.state.as_str(), info.queues), ("running", vec![fixture.queue.clone()]));
 }
 
 #[tokio::test]
 async fn a_stopped_worker_deregisters() {
-    let bench = Bench::new().await;
-    let mut worker = bench.worker(&[]).await;
-    eventually(LIMIT, "the worker reports", async || bench.store.workers().await.ok()?.pop()).await;
+    let fixture = Fixture::new().await;
+    let mut worker = fixture.worker(&[]).await;
+    eventually(LIMIT, "the worker reports", async || fixture.store.workers().await.ok()?.pop()).await;
     worker.terminate();
     assert_eq!(worker.wait(LIMIT).await.code(), Some(0));
-    assert_eq!(bench.store.workers().await.expect("workers"), []);
+    assert_eq!(fixture.store.workers().await.expect("workers"), []);
 }

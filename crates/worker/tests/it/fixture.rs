@@ -11,7 +11,7 @@ use postroom_testkit::{FakeSmtp, PrivateRedis, Process, eventually, target_bin, 
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-pub(crate) struct Bench {
+pub(crate) struct Fixture {
     pub(crate) store: Store,
     pub(crate) smtp: FakeSmtp,
     pub(crate) queue: QueueName,
@@ -19,7 +19,7 @@ pub(crate) struct Bench {
     folder: Arc<tempfile::TempDir>,
 }
 
-impl Bench {
+impl Fixture {
     pub(crate) async fn new() -> Self {
         Self::on(PrivateRedis::shared(), FakeSmtp::start().await).await
     }
