@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 
 use postroom_core::{Shutdown, settings::Concurrency};
 
-use crate::{send_stats::Sample, slots::Slots, worker::Worker};
+use crate::{
+    permits::Slots,
+    send_stats::{Sample, SendStats},
+};
 
 /// A server is overloaded if it takes this many times its best response time.
 const SLOW: f64 = 3.0;
@@ -104,13 +107,13 @@ impl AdaptiveConcurrency {
 }
 
 /// Opens slots as the adaptive concurrency decides, until shutdown.
-pub(crate) async fn adapt_slots(worker: Arc<Worker>, slots: Arc<Slots>, shutdown: Shutdown) {
-    let mut concurrency = AdaptiveConcurrency::new(worker.settings.concurrency);
+pub(crate) async fn adapt_slots(bounds: Concurrency, stats: Arc<SendStats>, slots: Arc<Slots>, shutdown: Shutdown) {
+    let mut concurrency = AdaptiveConcurrency::new(bounds);
     loop {
         slots.open(usize::try_from(concurrency.number()).unwrap_or(usize::MAX));
         tokio::select! {
             () = shutdown.requested() => return,
-            () = tokio::time::sleep(Duration::from_secs(1)) => concurrency.step(&worker.stats.take()),
+            () = tokio::time::sleep(Duration::from_secs(1)) => concurrency.step(&stats.take_sample()),
         }
     }
 }

@@ -9,7 +9,10 @@ use postroom_core::settings::{Variable, variables};
 #[command(
     name = "postroom-worker",
     version,
-    after_help = "Examples:\n  SMTP_HOST=mail.example.org postroom-worker\n  MAIL_TRANSPORT=capture postroom-worker --queues emails\n  postroom-worker --queues emails:5,bulk:1 --concurrency 16"
+    after_help = "Examples:\n  \
+        SMTP_HOST=mail.example.org postroom-worker\n  \
+        MAIL_TRANSPORT=capture postroom-worker --queues emails\n  \
+        postroom-worker --queues emails:5,bulk:1 --concurrency 16"
 )]
 pub struct Args {
     /// Queues to serve, in order: `emails,bulk`; with weights they share the slots:

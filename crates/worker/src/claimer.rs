@@ -1,24 +1,24 @@
 //! The claim loop: claims as many jobs as there are free slots, from the queues in their order.
 
+mod claim_order;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use postroom_core::{
     Error, Priority, QueueName, Shutdown,
-    store::{Bell, Claim, ClaimId, ClaimReply, Claimed, Settled},
+    store::{Bell, Claim, ClaimId, ClaimReply, Claimed, LimitName, Settled},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
+use self::claim_order::claim_order;
 use crate::{
     adaptive_concurrency::adapt_slots,
     alerts::AlertSubject,
-    allowance::{Allowance, AllowanceReply},
-    delivery::{ClaimPermits, Delivery},
+    delivery::{ClaimPermits, Delivery, fail_unreadable, watched},
     lease_clock,
-    outlet::Admission,
-    panics::watched,
-    route::Availability,
-    slots::{FreeSlots, Slots},
+    permits::{Allowance, AllowanceReply, AllowanceRequest, FreeSlots, Slots},
+    transports::{Admission, Availability},
     worker::Worker,
 };
 
@@ -28,17 +28,14 @@ const IDLE_CLAIM_EVERY: Duration = Duration::from_secs(20);
 /// Time for which a claim under way is awaited after a stop request. Behind a dead connection it
 /// never ends.
 const LAST_CLAIM_LIMIT: Duration = Duration::from_secs(3);
-
 /// Longest time that free slots wait for more to come free before a claim is made for them.
 const GATHER_SLOTS: Duration = Duration::from_millis(1);
-
 /// Longest pause between claims while the workers resynchronise a restarted Redis.
 const RESYNC_CHECK: Duration = Duration::from_millis(100);
 /// Time for which a queue is not claimed from after Redis refused a script for it.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5);
-/// Share of rounds in which another queue than the first comes first, so that a first queue that
-/// never empties does not starve the others.
-const OUT_OF_ORDER: f64 = 0.05;
+/// Longest time until an exhausted quota of a queue is checked again.
+const RECHECK_QUEUE_QUOTA: Duration = Duration::from_secs(30);
 
 /// Claims jobs and starts their deliveries.
 pub(crate) struct Claimer {
@@ -83,7 +80,7 @@ impl Claimer {
         Self {
             worker: Arc::clone(worker),
             slots,
-            bell: Bell::new(&worker.store, &worker.queues()),
+            bell: Bell::new(&worker.redis.store, &worker.queues()),
             unanswered: HashMap::new(),
             shut: HashMap::new(),
             deliveries: TaskTracker::new(),
@@ -96,7 +93,8 @@ impl Claimer {
     pub(crate) async fn run(mut self, shutdown: &Shutdown) {
         let concurrency = self.worker.settings.concurrency;
         if concurrency.min < concurrency.max {
-            tokio::spawn(adapt_slots(Arc::clone(&self.worker), Arc::clone(&self.slots), shutdown.child()));
+            let (stats, slots) = (Arc::clone(&self.worker.stats), Arc::clone(&self.slots));
+            tokio::spawn(adapt_slots(concurrency, stats, slots, shutdown.child()));
         }
         while !shutdown.is_requested() {
             self.run_round(shutdown).await;
@@ -164,7 +162,7 @@ impl Claimer {
             () = self.worker.signals.claim.notified() => return,
             () = self.slots.freed(), if !full.is_empty() => return self.gather().await,
         };
-        if self.worker.outage.watch(woken).is_err() {
+        if self.worker.redis.watch(woken).is_err() {
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
     }
@@ -173,7 +171,7 @@ impl Claimer {
     async fn wait_for_redis(&self, error: &Error) {
         const PAUSE: Duration = Duration::from_millis(300);
         match error {
-            Error::Unintroduced => drop(tokio::time::timeout(PAUSE, self.worker.jobs.introduction()).await),
+            Error::Unintroduced => drop(tokio::time::timeout(PAUSE, self.worker.redis.jobs.introduction()).await),
             _ => tokio::time::sleep(PAUSE).await,
         }
     }
@@ -181,7 +179,7 @@ impl Claimer {
     /// Runs one round: claims from the queues in their order until the slots are full.
     async fn claim_round(&mut self) -> Result<ClaimRound, Error> {
         let mut found = ClaimRound::default();
-        for queue in self.order() {
+        for queue in claim_order(&self.worker.settings.serve) {
             let free = self.slots.free(&queue);
             if free.any == 0 {
                 (found.left, found.more) = (true, true);
@@ -199,7 +197,7 @@ impl Claimer {
             found.closed.extend(round.closed);
         }
         if found.left {
-            self.worker.stats.full();
+            self.worker.stats.mark_full();
         }
         Ok(found)
     }
@@ -212,22 +210,6 @@ impl Claimer {
         ClaimRound::closed(queue, Some(REFUSED_PAUSE))
     }
 
-    /// Returns the order of the queues. Without weights, this is the listed order, and now and then with a
-    /// random queue first. With weights the order is random, and a queue comes first as often as its
-    /// weight says.
-    fn order(&self) -> Vec<QueueName> {
-        let mut serve = self.worker.settings.serve.clone();
-        let mut ordered = Vec::with_capacity(serve.len());
-        if serve.iter().all(|(_, weight)| *weight == 0) && fastrand::f64() < OUT_OF_ORDER {
-            ordered.push(serve.remove(fastrand::usize(..serve.len())).0);
-        }
-        while !serve.is_empty() {
-            let first = chosen(&serve, fastrand::f64());
-            ordered.push(serve.remove(first).0);
-        }
-        ordered
-    }
-
     /// Claims the jobs that can leave; none while all outlets of the queue are closed.
     async fn claim(&mut self, queue: &QueueName, free: FreeSlots) -> Result<ClaimRound, Error> {
         let sent_at = lease_clock::now();
@@ -237,10 +219,10 @@ impl Claimer {
         if self.unanswered.contains_key(queue) {
             // The first attempt of this claim acquired permits and started the leases of its jobs.
             // It is repeated at once and claims nothing new.
-            let again = Allowance::none(&self.worker.outlets()[0]);
+            let again = Allowance::none(&self.worker.transports.outlets()[0].connections);
             return self.claim_with(queue, 0, again, None).await;
         }
-        let (outlet, free, admission) = match self.worker.route(queue).availability() {
+        let (outlet, free, admission) = match self.worker.transports.route(queue).availability() {
             Availability::Open(outlet) => (outlet, free, None),
             Availability::Probe(admission) => {
                 let free = FreeSlots { any: 1, ordinary: free.ordinary.min(1) };
@@ -248,12 +230,31 @@ impl Claimer {
             }
             Availability::Closed(again_in) => return Ok(ClaimRound::closed(queue, again_in)),
         };
-        // A success may not have called Redis, so only an error is reported to the outage.
-        let answer = Allowance::request(&self.worker, queue, &outlet, free).await;
-        match answer.or_else(|error| self.worker.outage.watch(Err(error)))? {
-            AllowanceReply::Granted(allowance) => self.claim_with(queue, free.ordinary, allowance, admission).await,
+        let (redis, transports) = (&self.worker.redis, &self.worker.transports);
+        let request = AllowanceRequest {
+            redis,
+            queue,
+            connections: &outlet.connections,
+            limits: &transports.limits,
+            shared_limits: &transports.limits_on(queue, &outlet),
+            slots: free,
+        };
+        match redis.watch_error(Allowance::request(request).await)? {
+            AllowanceReply::Granted(allowance) => {
+                if allowance.is_within_limits() {
+                    outlet.end_hold();
+                }
+                self.claim_with(queue, free.ordinary, allowance, admission).await
+            }
             AllowanceReply::Nothing(next_due) => Ok(ClaimRound { next_due, ..ClaimRound::default() }),
             AllowanceReply::Wait(wait) => Ok(ClaimRound::closed(queue, Some(wait))),
+            AllowanceReply::Shut(limit, wait, why) => {
+                transports.hold(&limit, wait, &why);
+                // If another outlet is open, it is tried at once.
+                let is_of_queue = limit == LimitName::Queue(queue.clone());
+                let again_in = if is_of_queue { wait.min(RECHECK_QUEUE_QUOTA) } else { Duration::ZERO };
+                Ok(ClaimRound::closed(queue, Some(again_in)))
+            }
         }
     }
 
@@ -292,8 +293,8 @@ impl Claimer {
             }
         };
         // A permit that cannot be returned only slows down the limit's rate.
-        let settled = allowance.settle(&self.worker, left).await;
-        let _ = settled.or_else(|error| self.worker.outage.watch(Err(error)));
+        let redis = &self.worker.redis;
+        let _ = redis.watch_error(allowance.settle(&redis.store, left).await);
         Ok(round)
     }
 
@@ -313,32 +314,48 @@ impl Claimer {
         allowance: &Allowance,
     ) -> Result<ClaimReply, Error> {
         let id = self.unanswered.remove(queue).unwrap_or_else(ClaimId::generate);
-        let (limited, turns) = (self.worker.limits.on_mail(), allowance.line_grants());
+        let (limited, turns) = (self.worker.transports.limits.on_mail(), allowance.line_grants());
         let claim = Claim {
             ordinary,
             limited: &limited,
             turns: &turns,
-            ..Claim::new(queue, &self.worker.id, &id, allowance.want)
+            ..Claim::new(queue, &self.worker.redis.worker_id, &id, allowance.want)
         };
-        let reply = self.worker.outage.watch(self.worker.jobs.claim(&claim).await);
+        let reply = self.worker.redis.watch(self.worker.redis.jobs.claim(&claim).await);
         if reply.is_err() {
             self.unanswered.insert(queue.clone(), id);
         }
         reply
     }
 
-    fn start(&self, job: Claimed, now_ms: i64, claimed_at: Duration, permits: ClaimPermits) {
+    /// Starts the delivery of a claimed job. A job whose content cannot be read fails.
+    fn start(&self, mut job: Claimed, now_ms: i64, claimed_at: Duration, permits: ClaimPermits) {
+        let route = Arc::clone(self.worker.transports.route(job.id.queue()));
+        let content = std::mem::replace(&mut job.content, Err(String::new()));
         // A repeated claim returns as many jobs as its first attempt wanted. There may be fewer
         // slots by now.
-        let urgent = job.content.as_ref().is_ok_and(|(header, _)| header.priority <= Priority::LAST_URGENT);
+        let urgent = content.as_ref().is_ok_and(|(header, _)| header.priority <= Priority::LAST_URGENT);
         let Some(slot) = self.slots.take(job.id.queue(), urgent) else {
-            let settler = self.worker.route(job.id.queue()).settler.clone();
             let left = Settled { attempt: job.attempt, ..Settled::default() };
-            self.deliveries.spawn(async move { drop(settler.defer((job.id, job.fence, Duration::ZERO, left)).await) });
+            self.deliveries.spawn(async move {
+                drop(route.settler.defer((job.id, job.fence, Duration::ZERO, left)).await);
+            });
             return;
         };
-        let (worker, give_up, begun) = (Arc::clone(&self.worker), self.give_up.clone(), Arc::default());
-        let delivery = Box::new(Delivery { worker, job, now_ms, claimed_at, give_up, begun, permits });
+        let worker = Arc::clone(&self.worker);
+        let (header, mail) = match content {
+            Ok((header, mail)) => (header, Box::new(mail)),
+            Err(error) => {
+                self.deliveries.spawn(async move {
+                    fail_unreadable(&worker, &route, &job, error, permits).await;
+                    drop(slot);
+                });
+                return;
+            }
+        };
+        let (give_up, begun) = (self.give_up.clone(), Arc::default());
+        let delivery =
+            Box::new(Delivery { worker, route, job, header, mail, now_ms, claimed_at, give_up, begun, permits });
         self.deliveries.spawn(watched(slot, delivery.recovery(), Box::pin(delivery.run())));
     }
 
@@ -355,15 +372,4 @@ impl Claimer {
             }
         }
     }
-}
-
-/// Returns the index of the queue that comes first; 0 if none has a weight.
-fn chosen(serve: &[(QueueName, u32)], chance: f64) -> usize {
-    let all: u32 = serve.iter().map(|(_, weight)| weight).sum();
-    let mut at = f64::from(all) * chance;
-    let here = |(_, weight): &(QueueName, u32)| {
-        at -= f64::from(*weight);
-        at < 0.0
-    };
-    serve.iter().position(here).unwrap_or(0)
 }

@@ -1,7 +1,7 @@
 //! Background duties of a worker, each with its interval.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,19 +12,19 @@ use postroom_core::{
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tracing::{info, warn};
 
-use crate::{alerts::AlertSubject, notices, outlet::Outlet, resync, worker::Worker};
+use crate::{alerts::AlertSubject, resync, transports::Outlet, worker::Worker};
 
-/// Starts all duties and returns the task that reports on this worker. It is ended before the worker
-/// deregisters.
+/// Starts all duties and returns the task that reports on this worker. It is ended before the
+/// worker deregisters.
 ///
 /// | duty | interval | does |
 /// | --- | --- | --- |
 /// | resync | each new run of Redis | restates the jobs of this worker before it claims again |
-/// | renew | 1/5 of the shortest lease held, at most 3 s | renews the leases of the jobs under way |
-/// | sweep | 1/5 of a lease, at most 3 s; 4 s without leases | promotes, rescues, expires; sends notices |
+/// | renew | 1/5 of the shortest lease, at most 3 s | renews the leases of jobs under way |
+/// | sweep | 1/5 of a lease, at most 3 s; else 4 s | promotes, rescues, expires, sends notices |
 /// | prune | 60 s | deletes records past their retention |
 /// | report | 5 s, and at each change | reports the state of this worker |
-/// | limits | 1 s with mail under way, else 5 s | reads limits set at run time and learned from servers |
+/// | limits | 1 s with mail under way, else 5 s | reads limits set at run time or learned |
 /// | connections | 2 s, and at each change | renews the connection permits of this worker |
 /// | templates | 2 s | reloads changed templates |
 /// | idle connections | 10 s | closes idle connections |
@@ -37,7 +37,7 @@ pub(crate) fn start(worker: &Arc<Worker>, info: ProcessInfo, shutdown: &Shutdown
     }
     tokio::spawn(templates(Arc::clone(worker), shutdown.child()));
     tokio::spawn(idle_connections(Arc::clone(worker), shutdown.child()));
-    for outlet in worker.outlets() {
+    for outlet in worker.transports.outlets() {
         tokio::spawn(connection_permits(Arc::clone(worker), Arc::clone(outlet)));
     }
     tokio::spawn(limits(Arc::clone(worker), shutdown.child()));
@@ -58,7 +58,7 @@ async fn renew(worker: Arc<Worker>) {
         }
         for queue in worker.queues() {
             for jobs in worker.in_flight.of_queue(&queue).chunks(200) {
-                let lost = worker.outage.watch(worker.jobs.renew(&queue, &worker.id, jobs).await);
+                let lost = worker.redis.watch(worker.redis.jobs.renew(&queue, &worker.redis.worker_id, jobs).await);
                 for id in lost.unwrap_or_default() {
                     warn!(job = %id, "lost the lease of {id}; another worker may send it");
                 }
@@ -71,15 +71,15 @@ async fn sweep(worker: Arc<Worker>, queue: QueueName, shutdown: Shutdown) {
     // Random, so that workers started together sweep at different times.
     let mut pause = Duration::from_millis(fastrand::u64(200..2_000));
     while pause_for(pause, &shutdown).await {
-        if let Ok(swept) = worker.outage.watch(worker.jobs.sweep(&queue, &worker.id).await) {
+        if let Ok(swept) = worker.redis.watch(worker.redis.jobs.sweep(&queue, &worker.redis.worker_id).await) {
             pause = sweep_again_after(&swept);
             // Redis has just answered, so it has not lost settlements past the retention.
-            worker.route(&queue).settler.replay_log().forget(Instant::now());
+            worker.transports.route(&queue).settler.replay_log().forget(Instant::now());
             if swept.ready {
                 worker.signals.claim.notify_one();
             }
             if swept.notices > 0 {
-                let _ = worker.outage.watch(notices::dispatch(&worker, &queue).await);
+                let _ = worker.redis.watch(worker.notices.dispatch(&queue).await);
             }
             if swept.rescued + swept.in_doubt > 0 {
                 warn!(
@@ -124,7 +124,7 @@ fn sweep_again_after(swept: &Swept) -> Duration {
 async fn prune(worker: Arc<Worker>, queue: QueueName, shutdown: Shutdown) {
     let mut pause = Duration::from_secs(fastrand::u64(5..60));
     while pause_for(pause, &shutdown).await {
-        let more = worker.outage.watch(worker.store.prune(&queue).await).unwrap_or(false);
+        let more = worker.redis.watch(worker.redis.store.prune(&queue).await).unwrap_or(false);
         pause = if more { Duration::from_millis(100) } else { Duration::from_secs(60) };
     }
 }
@@ -134,7 +134,7 @@ async fn prune(worker: Arc<Worker>, queue: QueueName, shutdown: Shutdown) {
 async fn report(worker: Arc<Worker>, info: ProcessInfo, shutdown: Shutdown) {
     loop {
         let state = if shutdown.is_requested() { "stopping" } else { "running" };
-        let _ = worker.outage.watch(worker.store.say_alive(&current(&worker, &info, state)).await);
+        let _ = worker.redis.watch(worker.redis.store.say_alive(&current(&worker, &info, state)).await);
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(5)) => {}
             () = worker.signals.report.notified() => {}
@@ -144,13 +144,14 @@ async fn report(worker: Arc<Worker>, info: ProcessInfo, shutdown: Shutdown) {
 
 /// Returns the present report.
 fn current(worker: &Worker, info: &ProcessInfo, state: &str) -> ProcessInfo {
+    let (sent, failed) = worker.stats.totals();
     ProcessInfo {
         state: state.to_owned(),
         sending: worker.in_flight.busy_jobs(),
-        sent: worker.sent.load(Ordering::Relaxed),
-        failed: worker.failed.load(Ordering::Relaxed),
+        sent,
+        failed,
         alerts: worker.alerts.list(),
-        transports: worker.outlets().iter().map(|outlet| outlet.report()).collect(),
+        transports: worker.transports.outlets().iter().map(|outlet| outlet.report()).collect(),
         ..info.clone()
     }
 }
@@ -160,14 +161,14 @@ pub(crate) fn registration(worker: &Worker) -> ProcessInfo {
     ProcessInfo {
         queues: worker.queues(),
         concurrency: usize::try_from(worker.settings.concurrency.max).unwrap_or(usize::MAX),
-        ..ProcessInfo::of_this_process(ProcessKind::Worker, worker.id.to_string())
+        ..ProcessInfo::of_this_process(ProcessKind::Worker, worker.redis.worker_id.to_string())
     }
 }
 
 async fn limits(worker: Arc<Worker>, shutdown: Shutdown) {
     loop {
-        let transports = worker.outlets().iter().map(|outlet| outlet.limit.clone());
-        let _ = worker.outage.watch(worker.limits.refresh(&worker.store, transports).await);
+        let transports = worker.transports.outlets().iter().map(|outlet| outlet.limit.clone());
+        let _ = worker.redis.watch(worker.transports.limits.refresh(&worker.redis.store, transports).await);
         let pause = if worker.in_flight.len() > 0 { 1 } else { 5 };
         if !pause_for(Duration::from_secs(pause), &shutdown).await {
             return;
@@ -183,8 +184,8 @@ async fn connection_permits(worker: Arc<Worker>, outlet: Arc<Outlet>) {
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = changes.notified() => drop(worker.outage.watch(outlet.connections_changed(&worker).await)),
-            _ = due.tick() => drop(worker.outage.watch(outlet.renew(&worker).await)),
+            () = changes.notified() => drop(worker.redis.watch(outlet.connections.handle_change().await)),
+            _ = due.tick() => drop(worker.redis.watch(outlet.connections.renew().await)),
         }
     }
 }
@@ -199,7 +200,7 @@ async fn templates(worker: Arc<Worker>, shutdown: Shutdown) {
 
 async fn idle_connections(worker: Arc<Worker>, shutdown: Shutdown) {
     while pause_for(Duration::from_secs(10), &shutdown).await {
-        worker.outlets().iter().for_each(|outlet| outlet.transport.retire_old());
+        worker.transports.outlets().iter().for_each(|outlet| outlet.transport.retire_old());
     }
 }
 

@@ -9,33 +9,22 @@
 
 mod adaptive_concurrency;
 mod alerts;
-mod allowance;
 mod args;
-mod batch_content;
-mod breaker;
-mod capture;
 mod claimer;
-mod connections;
-mod contents;
 mod delivery;
 mod duties;
 mod in_flight;
-mod judge;
 mod lease_clock;
-mod masked;
 mod notices;
-mod outlet;
-mod panics;
 mod permits;
-mod rate_window;
-mod replay_log;
+mod redis_access;
+mod rendering;
 mod resync;
-mod route;
 mod run;
 mod send_stats;
 mod settler;
-mod slots;
-mod webhooks;
+mod signals;
+mod transports;
 mod worker;
 
 pub use args::Args;

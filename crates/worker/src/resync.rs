@@ -9,8 +9,7 @@ use postroom_core::{
 use tracing::info;
 
 use crate::{
-    replay_log::{Settlement, SettlementKind},
-    settler::{MAX_JOBS, defers, finishes},
+    settler::{MAX_JOBS, Settlement, SettlementKind, defers, finishes},
     worker::Worker,
 };
 
@@ -23,13 +22,13 @@ pub(crate) async fn keep_synced(worker: Arc<Worker>) {
     let mut before: Option<RunId> = None;
     let mut pause = FIRST_PAUSE;
     loop {
-        let run = worker.jobs.stranger().await;
+        let run = worker.redis.jobs.stranger().await;
         if before.as_ref().is_some_and(|before| *before != run) {
             info!("Redis has restarted or failed over; restating the jobs of this worker");
         }
-        match worker.outage.watch(resync_all(&worker, &run).await) {
+        match worker.redis.watch(resync_all(&worker, &run).await) {
             Ok(()) => {
-                worker.jobs.introduce(&run);
+                worker.redis.jobs.introduce(&run);
                 before = Some(run);
                 pause = FIRST_PAUSE;
             }
@@ -52,7 +51,7 @@ async fn resync_all(worker: &Worker, run: &RunId) -> Result<()> {
 async fn resync_queue(worker: &Worker, queue: &QueueName, run: &RunId) -> Result<()> {
     // Reads the replay log first. A job that is settled meanwhile is then restated as held at
     // worst, and its settler repeats the settlement.
-    let settled = worker.route(queue).settler.replay_log().all();
+    let settled = worker.transports.route(queue).settler.replay_log().all();
     let held = worker.in_flight.data_of_queue(queue);
     let is_settled = |held: &KnownJob<'_>| settled.iter().any(|job| job.id == *held.id && job.fence == held.fence);
     let held = held.iter().map(|(id, held)| KnownJob {
@@ -64,14 +63,14 @@ async fn resync_queue(worker: &Worker, queue: &QueueName, run: &RunId) -> Result
     });
     let jobs: Vec<KnownJob<'_>> =
         held.filter(|job| !is_settled(job)).chain(settled.iter().map(|job| restatement(job))).collect();
-    let store = worker.jobs.ungated();
-    store.restate(queue, &worker.id, run, &jobs).await?;
+    let store = worker.redis.jobs.ungated();
+    store.restate(queue, &worker.redis.worker_id, run, &jobs).await?;
     for chunk in settled.chunks(MAX_JOBS) {
-        store.finish(queue, &worker.id, finishes(chunk)).await?;
-        store.defer(queue, &worker.id, &defers(chunk)).await?;
+        store.finish(queue, &worker.redis.worker_id, finishes(chunk)).await?;
+        store.defer(queue, &worker.redis.worker_id, &defers(chunk)).await?;
     }
-    store.restated(queue, &worker.id, run).await?;
-    worker.route(queue).settler.replay_log().replayed();
+    store.restated(queue, &worker.redis.worker_id, run).await?;
+    worker.transports.route(queue).settler.replay_log().replayed();
     Ok(())
 }
 

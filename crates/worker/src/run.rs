@@ -25,10 +25,10 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
         () = shutdown.requested() => return Ok(()),
         store = Store::connect_patiently(&settings.redis, &outage) => store.context("connecting to Redis")?,
     };
-    let worker = Arc::new(Worker::open(store, settings, outage)?);
+    let worker = Arc::new(Worker::new(store, settings, outage)?);
     let info = duties::registration(&worker);
     // A missing right in Redis is a wrong setting and stops the start. An outage is waited out.
-    if let Err(error @ Error::Invalid(_)) = worker.store.ungated().say_alive(&info).await {
+    if let Err(error @ Error::Invalid(_)) = worker.redis.store.ungated().say_alive(&info).await {
         return Err(error.into());
     }
     log_start(&worker).await;
@@ -36,12 +36,12 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     Claimer::new(&worker).run(&shutdown).await;
     reporting.abort();
     // Without this the entry expires by itself.
-    drop(tokio::time::timeout(Duration::from_secs(1), worker.store.say_gone(&info.id)).await);
+    drop(tokio::time::timeout(Duration::from_secs(1), worker.redis.store.say_gone(&info.id)).await);
     let close = async {
-        for outlet in worker.outlets() {
+        for outlet in worker.transports.outlets() {
             outlet.transport.close().await;
             // Without this Redis releases the permits after a timeout.
-            let _ = outlet.release_all(&worker).await;
+            let _ = outlet.connections.release_all().await;
         }
     };
     // Does not wait for servers that do not answer.
@@ -61,17 +61,20 @@ fn check_transports(settings: &Settings) -> anyhow::Result<()> {
 /// Logs the served queues, the transports and settings of the Redis server that endanger mail.
 async fn log_start(worker: &Worker) {
     let queues: Vec<String> = worker.queues().iter().map(ToString::to_string).collect();
-    let transports: Vec<&str> = worker.outlets().iter().map(|outlet| outlet.transport.name()).collect();
+    let transports: Vec<&str> = worker.transports.outlets().iter().map(|outlet| outlet.transport.name()).collect();
     info!(
         "worker {} serves {} by {}, {} mails at a time",
-        worker.id,
+        worker.redis.worker_id,
         queues.join(", "),
         transports.join(", "),
         worker.settings.concurrency.max
     );
-    if worker.templates.names().is_empty() {
-        info!("no templates in {}: only mail without a template can be sent", worker.templates.folder().display());
+    if worker.rendering.templates.names().is_empty() {
+        info!(
+            "no templates in {}: only mail without a template can be sent",
+            worker.rendering.templates.folder().display()
+        );
     }
-    let _ = worker.outage.watch(worker.store.announce_queues(&worker.queues()).await);
-    worker.store.warn_of_server().await;
+    let _ = worker.redis.watch(worker.redis.store.announce_queues(&worker.queues()).await);
+    worker.redis.store.warn_of_server().await;
 }

@@ -1,12 +1,16 @@
-//! Statistics of sending for the adaptive concurrency, from one second to the next.
+//! Statistics of sending: totals for the report, and samples for the adaptive concurrency.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
+use postroom_core::store::Outcome;
 use postroom_mail::{Attempt, Verdict};
 
-/// Counters since the last sample.
+/// Counters of this worker.
 #[derive(Debug, Default)]
 pub(crate) struct SendStats {
+    sent: AtomicU64,
+    failed: AtomicU64,
+    /// Since the last sample, like the following ones.
     attempts: AtomicU64,
     ms: AtomicU64,
     is_throttled: AtomicBool,
@@ -27,8 +31,22 @@ pub(crate) struct Sample {
 }
 
 impl SendStats {
+    /// Counts a job that was sent or has failed.
+    pub(crate) fn count_outcome(&self, outcome: Outcome) {
+        match outcome {
+            Outcome::Sent => drop(self.sent.fetch_add(1, Relaxed)),
+            Outcome::Failed => drop(self.failed.fetch_add(1, Relaxed)),
+            Outcome::Unknown => {}
+        }
+    }
+
+    /// Returns the numbers of sent and failed jobs since the start.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        (self.sent.load(Relaxed), self.failed.load(Relaxed))
+    }
+
     /// Counts an attempt.
-    pub(crate) fn note(&self, attempt: &Attempt) {
+    pub(crate) fn count_attempt(&self, attempt: &Attempt) {
         self.attempts.fetch_add(1, Relaxed);
         self.ms.fetch_add(attempt.ms, Relaxed);
         if attempt.verdict == Verdict::Throttled {
@@ -37,13 +55,13 @@ impl SendStats {
     }
 
     /// Records that all slots are in use while more mail waits.
-    pub(crate) fn full(&self) {
+    pub(crate) fn mark_full(&self) {
         self.was_full.store(true, Relaxed);
     }
 
-    /// Returns the routes and resets them.
+    /// Returns the counters of the period and resets them.
     #[expect(clippy::cast_precision_loss, reason = "a second's milliseconds are exact")]
-    pub(crate) fn take(&self) -> Sample {
+    pub(crate) fn take_sample(&self) -> Sample {
         let (attempts, ms) = (self.attempts.swap(0, Relaxed), self.ms.swap(0, Relaxed));
         Sample {
             attempts,

@@ -1,18 +1,19 @@
 //! Begin, finish and defer for one queue. Requests that arrive during a script call go into the
 //! next one, so calls are few under load and immediate otherwise.
 
+mod replay_log;
+
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use postroom_core::{
-    Error, JobId, Outage, QueueName, Result, Store,
-    store::{BeginReply, DeferReply, Finish, FinishReply, Outcome, Settled, WorkerId},
+    Error, JobId, QueueName, Result,
+    store::{BeginReply, DeferReply, Finish, FinishReply, Outcome, Settled},
 };
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{
-    in_flight::InFlight,
-    replay_log::{ReplayLog, Settlement, SettlementKind},
-};
+use self::replay_log::ReplayLog;
+pub(crate) use self::replay_log::{Settlement, SettlementKind};
+use crate::{in_flight::InFlight, redis_access::RedisAccess};
 
 /// Maximum number of jobs in one script call.
 pub(crate) const MAX_JOBS: usize = 100;
@@ -37,19 +38,11 @@ pub(crate) struct Settler {
 
 impl Settler {
     /// Starts the settler of a queue. It ends with its last handle.
-    pub(crate) fn start(
-        store: &Store,
-        queue: &QueueName,
-        worker: &WorkerId,
-        outage: &Outage,
-        in_flight: &Arc<InFlight>,
-    ) -> Self {
+    pub(crate) fn start(redis: &RedisAccess, queue: &QueueName, in_flight: &Arc<InFlight>) -> Self {
         let replay_log = Arc::new(ReplayLog::default());
         let task = Arc::new(SettlerTask {
-            store: store.clone(),
+            redis: redis.clone(),
             queue: queue.clone(),
-            worker: worker.clone(),
-            outage: outage.clone(),
             in_flight: Arc::clone(in_flight),
             replay_log: Arc::clone(&replay_log),
         });
@@ -116,10 +109,8 @@ async fn request<Q, A>(queue: &mpsc::UnboundedSender<PendingRequest<Q, A>>, mess
 }
 
 struct SettlerTask {
-    store: Store,
+    redis: RedisAccess,
     queue: QueueName,
-    worker: WorkerId,
-    outage: Outage,
     in_flight: Arc<InFlight>,
     replay_log: Arc<ReplayLog>,
 }
@@ -127,11 +118,11 @@ struct SettlerTask {
 impl SettlerTask {
     async fn serve_begins(self: Arc<Self>, mut requests: mpsc::UnboundedReceiver<PendingRequest<Begin, BeginReply>>) {
         while let Some((jobs, answers)) = gather(&mut requests).await {
-            let replies = self.store.begin(&self.queue, &self.worker, &jobs).await;
+            let replies = self.redis.jobs.begin(&self.queue, &self.redis.worker_id, &jobs).await;
             if let Ok(replies) = &replies {
                 self.note_begun(jobs, replies);
             }
-            answer(answers, self.outage.watch(replies));
+            answer(answers, self.redis.watch(replies));
         }
     }
 
@@ -163,11 +154,11 @@ impl SettlerTask {
     }
 
     async fn send_finishes(&self, jobs: &[Arc<Settlement>]) -> Result<Vec<FinishReply>> {
-        self.store.finish(&self.queue, &self.worker, finishes(jobs)).await
+        self.redis.jobs.finish(&self.queue, &self.redis.worker_id, finishes(jobs)).await
     }
 
     async fn send_defers(&self, jobs: &[Arc<Settlement>]) -> Result<Vec<DeferReply>> {
-        self.store.defer(&self.queue, &self.worker, &defers(jobs)).await
+        self.redis.jobs.defer(&self.queue, &self.redis.worker_id, &defers(jobs)).await
     }
 
     /// Repeats a call until Redis has answered: settlements are idempotent and must not be lost. If
@@ -192,7 +183,7 @@ impl SettlerTask {
 
     async fn until_answered<A>(&self, send: impl Fn() -> StoreCall<A>) -> Result<Vec<A>> {
         loop {
-            match self.outage.watch(send().await) {
+            match self.redis.watch(send().await) {
                 Err(error) if error.is_transient() => tokio::time::sleep(Duration::from_millis(200)).await,
                 replies => return replies,
             }
@@ -221,10 +212,7 @@ fn answer<A>(answers: Vec<oneshot::Sender<Result<A>>>, replies: Result<Vec<A>>) 
     match replies {
         // The receiver is gone if the delivery was given up meanwhile.
         Ok(replies) => answers.into_iter().zip(replies).for_each(|(answer, reply)| drop(answer.send(Ok(reply)))),
-        Err(error) => {
-            let text = error.to_string();
-            answers.into_iter().for_each(|answer| drop(answer.send(Err(Error::Away(text.clone())))));
-        }
+        Err(error) => answers.into_iter().for_each(|answer| drop(answer.send(Err(error.clone())))),
     }
 }
 

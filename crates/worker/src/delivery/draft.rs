@@ -6,11 +6,11 @@ use postroom_core::Mail;
 use postroom_mail::{Identity, Message, RenderError, Rendered, compose};
 
 use super::Unprepared;
-use crate::{batch_content::BatchContent, worker::Worker};
+use crate::rendering::{BatchContent, Rendering};
 
 /// A mail with everything that its message is made of. Usable on any thread.
 pub(super) struct Draft {
-    pub(super) worker: Arc<Worker>,
+    pub(super) rendering: Arc<Rendering>,
     pub(super) mail: Arc<Mail>,
     pub(super) shared: Arc<BatchContent>,
     pub(super) identity: Identity,
@@ -19,13 +19,13 @@ pub(super) struct Draft {
 impl Draft {
     /// Makes the message within some milliseconds. Returns `None` if that takes longer.
     pub(super) fn make_quickly(&self) -> Option<Result<Message, Unprepared>> {
-        let rendered = self.worker.templates.render_quickly(&self.shared.vars, &self.mail)?;
+        let rendered = self.rendering.templates.render_quickly(&self.shared.vars, &self.mail)?;
         Some(self.compose(rendered))
     }
 
     /// Makes the message, however long that takes within the limits of rendering.
     pub(super) fn make(&self) -> Result<Message, Unprepared> {
-        self.compose(self.worker.templates.render_mail_over(&self.shared.vars, &self.mail))
+        self.compose(self.rendering.templates.render_mail_over(&self.shared.vars, &self.mail))
     }
 
     fn compose(&self, rendered: Result<Rendered, RenderError>) -> Result<Message, Unprepared> {
@@ -34,15 +34,15 @@ impl Draft {
             if error.is_missing_template() { Unprepared::TemplateMissing(text) } else { Unprepared::Invalid(text) }
         })?;
         self.check_size(rendered.text.len() + rendered.html.as_ref().map_or(0, String::len))?;
-        let sender = self.worker.settings.sender.as_ref();
-        let limit = self.worker.settings.max_message_size;
+        let sender = self.rendering.sender.as_ref();
+        let limit = self.rendering.max_message_size;
         let message = compose(&self.mail, rendered, &self.identity, sender).and_then(|message| message.within(limit));
         message.map_err(|error| Unprepared::Invalid(error.to_string()))
     }
 
     /// Checks the size before composing, which needs several times as much memory.
     fn check_size(&self, size: usize) -> Result<(), Unprepared> {
-        let limit = self.worker.settings.max_message_size;
+        let limit = self.rendering.max_message_size;
         if size as u64 <= limit {
             return Ok(());
         }

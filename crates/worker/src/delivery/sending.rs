@@ -9,13 +9,14 @@ use postroom_core::store::{BeginReply, Heard, Settled};
 use postroom_mail::{Attempt, Commit, Hint, RecipientOutcome, Scope, Verdict};
 use tracing::{info, warn};
 
-use super::{ClaimPermits, Delivery, Prepared};
-use crate::{
-    connections::ConnectionPermit,
+use super::{
+    ClaimPermits, Delivery, Prepared,
     judge::{JobProgress, judge},
+};
+use crate::{
     lease_clock,
-    outlet::{Admission, Outlet},
-    permits::limits::{SendReservation, TakeOutcome},
+    permits::{ConnectionPermit, SendReservation, TakeOutcome},
+    transports::{Admission, Outlet},
 };
 
 /// Priority class of mail that falls back to another transport.
@@ -36,7 +37,7 @@ impl Delivery {
     /// throttles, the next one takes over.
     pub(super) async fn send(&self, mut before: JobProgress<'_>, prepared: &Prepared, claimed: &mut ClaimPermits) {
         let mut tried = Vec::new();
-        let mut next = claimed.admission.take().or_else(|| self.route().admit(&tried));
+        let mut next = claimed.admission.take().or_else(|| self.route.admit(&tried));
         while let Some(admission) = next.take() {
             let Some(permits) = self.permits_for(&admission, claimed).await else { break };
             tried.push(admission.name().to_owned());
@@ -44,12 +45,12 @@ impl Delivery {
             let Some(attempt) = self.attempt(&admission, permits, &before, prepared).await else {
                 return self.stop(before, admission.name()).await;
             };
-            self.worker.stats.note(&attempt);
+            self.worker.stats.count_attempt(&attempt);
             let is_crowded = self.report_hints(admission.outlet(), &attempt).await;
             let stays_open = admission.record(&attempt, is_crowded);
             let is_throttled = attempt.verdict == Verdict::Throttled || is_crowded;
             if (!stays_open || is_throttled) && attempt.nothing_was_sent() {
-                next = self.route().admit(&tried);
+                next = self.route.admit(&tried);
             }
             let Some(fallback) = &next else {
                 let judgement = judge(before, &attempt, at_ms, fastrand::f64());
@@ -73,7 +74,7 @@ impl Delivery {
     /// used if they are for this outlet. Otherwise they are acquired now. Returns `None` if that
     /// takes too long, since the lease runs, or if the worker stops.
     async fn permits_for(&self, admission: &Admission, claimed: &mut ClaimPermits) -> Option<TryPermits> {
-        if claimed.connection.as_ref().is_some_and(|connection| connection.is_of(admission.outlet())) {
+        if claimed.connection.as_ref().is_some_and(|connection| connection.is_of(&admission.outlet().connections)) {
             return Some(TryPermits {
                 _connection: claimed.connection.take(),
                 reservation: claimed.reservation.take(),
@@ -81,38 +82,40 @@ impl Delivery {
         }
         drop(claimed.connection.take());
         if let Some(reservation) = claimed.reservation.take() {
-            reservation.release(&self.worker.store).await;
+            reservation.release(&self.worker.redis.store).await;
         }
+        let acquired = tokio::time::timeout(PERMIT_WAIT, self.acquire_permits(admission.outlet()));
         tokio::select! {
-            permits = tokio::time::timeout(PERMIT_WAIT, self.acquire_permits(admission.outlet())) => permits.ok().flatten(),
+            permits = acquired => permits.ok().flatten(),
             () = self.give_up.cancelled() => None,
         }
     }
 
     async fn acquire_permits(&self, outlet: &Arc<Outlet>) -> Option<TryPermits> {
-        let worker = &self.worker;
+        let (store, transports) = (&self.worker.redis.store, &self.worker.transports);
+        let connections = &outlet.connections;
         let connection = loop {
-            if let Some(connection) = outlet.acquire(1).pop() {
+            if let Some(connection) = connections.acquire(1).pop() {
                 break connection;
             }
-            outlet.request_more(worker, 1).await.ok()?;
-            if let Some(connection) = outlet.acquire(1).pop() {
+            connections.request_more(1).await.ok()?;
+            if let Some(connection) = connections.acquire(1).pop() {
                 break connection;
             }
-            tokio::time::sleep(outlet.retry_in()).await;
+            tokio::time::sleep(connections.retry_in()).await;
         };
-        let Some(measure) = worker.limits.measure(&outlet.limit) else {
+        let Some(measure) = transports.limits.measure(&outlet.limit) else {
             return Some(TryPermits { _connection: Some(connection), reservation: None });
         };
         let limits = [(outlet.limit.clone(), measure)];
         loop {
-            match worker.limits.take(&worker.store, &limits, FALLBACK_CLASS, 1).await.ok()? {
+            match transports.limits.take(store, &limits, FALLBACK_CLASS, 1).await.ok()? {
                 TakeOutcome::Granted(grant) => {
                     return Some(TryPermits { _connection: Some(connection), reservation: Some(grant.reservation(0)) });
                 }
                 TakeOutcome::Wait(wait) => tokio::time::sleep(wait).await,
                 TakeOutcome::Shut(limit, wait, why) => {
-                    worker.hold(&limit, wait, &why);
+                    transports.hold(&limit, wait, &why);
                     return None;
                 }
             }
@@ -122,12 +125,13 @@ impl Delivery {
     /// Reports the server's hints on its limits to Redis, for all workers. Returns whether the
     /// server refused a connection although others are open.
     async fn report_hints(&self, outlet: &Outlet, attempt: &Attempt) -> bool {
-        let (worker, hint) = (&self.worker, attempt.hint);
+        let (redis, limits, hint) = (&self.worker.redis, &self.worker.transports.limits, attempt.hint);
         if attempt.verdict == Verdict::Accepted {
             outlet.accepted();
         }
         let blames_us = matches!(attempt.verdict, Verdict::Throttled | Verdict::NothingSent);
-        if blames_us && hint.scope == Scope::Connections && outlet.connection_refused(worker).await.unwrap_or(false) {
+        let is_of_connections = blames_us && hint.scope == Scope::Connections;
+        if is_of_connections && outlet.connections.report_refusal().await.unwrap_or(false) {
             return true;
         }
         let refused = attempt.verdict == Verdict::Throttled;
@@ -137,10 +141,10 @@ impl Delivery {
         }
         let is_of_rate = refused && hint.scope == Scope::Rate;
         let accepted_a_second = if is_of_rate { outlet.throttled(&attempt.reply) } else { 0.0 };
-        let spacing = worker.limits.measure(&outlet.limit).and_then(|measure| measure.spacing);
+        let spacing = limits.measure(&outlet.limit).and_then(|measure| measure.spacing);
         let feedback = Heard { refused: is_of_rate, accepted_a_second, spacing, pause: pause_of(&hint), told: stated };
-        if worker.store.limit_heard(&outlet.limit, &worker.id, &feedback).await.is_ok() {
-            worker.limits.server_limits(outlet.limit.clone());
+        if redis.store.limit_heard(&outlet.limit, &redis.worker_id, &feedback).await.is_ok() {
+            limits.server_limits(outlet.limit.clone());
         }
         false
     }
@@ -156,7 +160,7 @@ impl Delivery {
         // The mark of the previous attempt is void: its server has stated that nothing was sent.
         self.begun.store(false, Ordering::Relaxed);
         let commit = async {
-            let committed = self.commit(before, prepared).await;
+            let committed = self.commit(prepared).await;
             self.begun.store(committed == Commit::Proceed, Ordering::Relaxed);
             committed
         };
@@ -184,16 +188,16 @@ impl Delivery {
         if let Some(reservation) =
             permits.reservation.filter(|_| attempt.as_ref().is_some_and(|attempt| !may_be_sent(attempt)))
         {
-            reservation.release(&self.worker.store).await;
+            reservation.release(&self.worker.redis.store).await;
         }
         attempt
     }
 
     /// Writes the mark before the committing bytes and checks the lease once more.
-    async fn commit(&self, before: &JobProgress<'_>, prepared: &Prepared) -> Commit {
-        let (sent_at, lease) = (lease_clock::now(), before.header.policy.lease);
+    async fn commit(&self, prepared: &Prepared) -> Commit {
+        let (sent_at, lease) = (lease_clock::now(), self.header.policy.lease);
         let mark = (self.job.id.clone(), self.job.fence, prepared.message.message_id.clone(), prepared.date_ms);
-        match self.route().settler.begin(mark).await {
+        match self.route.settler.begin(mark).await {
             Ok(BeginReply::Begun) if lease_clock::now() < lease_clock::usable_until(sent_at, lease) => Commit::Proceed,
             Ok(BeginReply::Begun) => {
                 warn!(job = %self.job.id, "{} is not sent: this worker stalled for most of its lease", self.job.id);

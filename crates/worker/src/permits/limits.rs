@@ -28,7 +28,6 @@ pub(crate) struct Limits {
 /// Result of a request for grants.
 #[derive(Debug)]
 pub(crate) enum TakeOutcome {
-    /// Granted.
     Granted(CombinedGrant),
     /// Nothing before this time.
     Wait(Duration),
@@ -162,9 +161,9 @@ impl CombinedGrant {
     }
 
     /// Returns the reservation of the mail at this index.
-    pub(crate) fn reservation(&self, place: usize) -> SendReservation {
+    pub(crate) fn reservation(&self, index: usize) -> SendReservation {
         let quota_part = |(limit, given): &(LimitName, Given)| Some((limit.clone(), given.of_quota()?));
-        let at = self.first_at + self.spacing * u32::try_from(place).unwrap_or(u32::MAX);
+        let at = self.first_at + self.spacing * u32::try_from(index).unwrap_or(u32::MAX);
         SendReservation { at, quotas: self.given.iter().filter_map(quota_part).collect() }
     }
 

@@ -153,7 +153,8 @@ async fn mail_over_the_quota_of_a_transport_uses_the_next() {
 async fn mail_over_the_quota_waits_for_the_next_window() {
     let fixture = Fixture::new().await;
     let spare = FakeSmtp::start().await;
-    let queues = "[queue.emails]\ntransports = ['main', 'spare']\n[queue.bulk]\ntransports = ['spare']\nquota = 5\nper = 'month'\n";
+    let queues = "[queue.emails]\ntransports = ['main', 'spare']\n\
+        [queue.bulk]\ntransports = ['spare']\nquota = 5\nper = 'month'\n";
     fixture.configure(&[("main", &fixture.smtp, "quota = 20\nper = 'month'"), ("spare", &spare, "")], queues);
     // A refused mail does not count against a quota.
     fixture.smtp.fault(Fault::at(Phase::Mail, Action::reply(550, "5.1.8 no")).times(4));

@@ -2,12 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{
+use super::{
     breaker::BreakerState,
-    lease_clock,
     outlet::{Admission, Outlet},
-    settler::Settler,
 };
+use crate::{lease_clock, settler::Settler};
 
 /// The outlets of a queue, in order of preference, and its settler.
 #[derive(Debug)]

@@ -18,12 +18,13 @@ use postroom_core::{
 };
 use tracing::warn;
 
-use crate::{slots::Slot, worker::Worker};
+use crate::{permits::Slot, send_stats::SendStats, transports::Route};
 
 /// Data for settling a job whose delivery panicked.
 #[derive(Debug)]
 pub(crate) struct PanicRecovery {
-    pub(crate) worker: Arc<Worker>,
+    pub(crate) route: Arc<Route>,
+    pub(crate) stats: Arc<SendStats>,
     pub(crate) id: JobId,
     pub(crate) fence: u64,
     pub(crate) attempt: u32,
@@ -57,9 +58,8 @@ impl PanicRecovery {
         let outcome = if self.begun.load(Ordering::Relaxed) { Outcome::Unknown } else { Outcome::Failed };
         let left =
             Settled { attempt: self.attempt + 1, error: Some(("panic".to_owned(), message)), ..Settled::default() };
-        let settler = &self.worker.route(id.queue()).settler;
-        match settler.finish(&id, self.fence, outcome, "panic", &left).await {
-            Ok(_) => self.worker.tally(outcome),
+        match self.route.settler.finish(&id, self.fence, outcome, "panic", &left).await {
+            Ok(_) => self.stats.count_outcome(outcome),
             Err(error) => warn!(job = %id, "cannot settle {id}: {error}"),
         }
     }
@@ -80,7 +80,7 @@ mod tests {
     use postroom_testkit::{PrivateRedis, unique_prefix};
 
     use super::*;
-    use crate::slots::Slots;
+    use crate::{permits::Slots, worker::Worker};
 
     async fn worker() -> Arc<Worker> {
         let env = [
@@ -91,8 +91,8 @@ mod tests {
         let env = env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let settings = Settings::from_sources(&Sources { env, ..Sources::default() }).expect("settings");
         let store = Store::connect(&settings.redis).await.expect("a store");
-        let worker = Arc::new(Worker::open(store, settings, Outage::default()).expect("a worker"));
-        worker.jobs.introduce(&worker.jobs.stranger().await);
+        let worker = Arc::new(Worker::new(store, settings, Outage::default()).expect("a worker"));
+        worker.redis.jobs.introduce(&worker.redis.jobs.stranger().await);
         worker
     }
 
@@ -108,14 +108,15 @@ mod tests {
         };
         let new = |_| NewJob { id: JobId::new(QueueName::emails()), mail: Mail::default() };
         let jobs: Vec<NewJob> = (0..number).map(new).collect();
-        worker.store.enqueue(&queue, None, &terms, &jobs).await.expect("enqueued");
+        worker.redis.store.enqueue(&queue, None, &terms, &jobs).await.expect("enqueued");
         let id = ClaimId::generate();
-        let claim = Claim::new(&queue, &worker.id, &id, number);
-        let ClaimReply::Jobs { jobs, .. } = worker.store.claim(&claim).await.expect("an answer") else {
+        let claim = Claim::new(&queue, &worker.redis.worker_id, &id, number);
+        let ClaimReply::Jobs { jobs, .. } = worker.redis.store.claim(&claim).await.expect("an answer") else {
             panic!("no jobs");
         };
         let recovery = |job: postroom_core::store::Claimed| PanicRecovery {
-            worker: Arc::clone(worker),
+            route: Arc::clone(worker.transports.route(&queue)),
+            stats: Arc::clone(&worker.stats),
             id: job.id,
             fence: job.fence,
             attempt: job.attempt,
@@ -138,13 +139,13 @@ mod tests {
         assert_eq!(slots.free(&queue).any, 3, "all slots are free");
         let mut results = Vec::new();
         for id in &ids {
-            let report = worker.store.job(id).await.expect("an answer").expect("a job");
+            let report = worker.redis.store.job(id).await.expect("an answer").expect("a job");
             results.push((report.state, report.reason, report.error.map(|error| error.message)));
         }
         let text = |text: &str| Some(text.to_owned());
         assert_eq!(results[0], (JobState::Failed, text("panic"), text("boom 1")));
         assert_eq!((results[1].0, &results[1].2), (JobState::Unknown, &text("after the mark")));
         assert_eq!(results[2], (JobState::Sending, None, None), "other jobs are not touched");
-        assert_eq!(worker.failed.load(Ordering::Relaxed), 1);
+        assert_eq!(worker.stats.totals(), (0, 1));
     }
 }

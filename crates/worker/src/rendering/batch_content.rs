@@ -13,7 +13,7 @@ const MAX_CONTENTS: usize = 32;
 /// Maximum size of their variables in bytes; those of the last content are always cached.
 const MAX_BYTES: usize = 32 << 20;
 
-/// BatchContent contents of the batches that are being sent.
+/// Shared contents of the batches that are being sent.
 #[derive(Debug, Default)]
 pub(crate) struct BatchContents(Mutex<HashMap<BatchId, Arc<BatchContent>>>);
 

@@ -11,20 +11,30 @@ use std::{
 };
 
 use postroom_core::{
-    Result,
-    store::{Holding, Holdings},
+    Result, Store,
+    store::{Holding, Holdings, LimitName, WorkerId},
 };
-use tokio::sync::Mutex as AsyncMutex;
+use postroom_mail::Transport;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 
-use crate::{lease_clock, outlet::Outlet, worker::Worker};
+use crate::{lease_clock, redis_access::RedisAccess};
 
-/// Pause before Redis is asked for more connections after it granted too few, unless something
-/// changes before.
+/// Pause between two requests for connections when Redis granted too few, unless the number of open
+/// connections changes before.
 const RETRY_AFTER: Duration = Duration::from_millis(300);
 
-/// The connection permits of an outlet.
-#[derive(Debug, Default)]
+/// The connection permits of one transport.
+#[derive(Debug)]
 pub(crate) struct ConnectionPermits {
+    store: Store,
+    worker_id: WorkerId,
+    limit: LimitName,
+    /// Maximum number of connections over all workers, where one is set.
+    cap: Option<u32>,
+    /// Owner of the connection pool.
+    transport: Arc<Transport>,
+    /// Wakes the claimer.
+    wake: Arc<Notify>,
     count: Mutex<ConnectionCount>,
     /// Allows one request at a time, so that replies are applied in order.
     requesting: AsyncMutex<()>,
@@ -32,7 +42,9 @@ pub(crate) struct ConnectionPermits {
 
 #[derive(Debug, Default)]
 struct ConnectionCount {
+    /// Connections that Redis grants this worker.
     held: usize,
+    /// Permits in use.
     taken: usize,
     /// Number of connections in the last report to Redis.
     reported: usize,
@@ -46,7 +58,7 @@ struct ConnectionCount {
 
 /// Permission to use a connection; returned when it is dropped.
 #[derive(Debug)]
-pub(crate) struct ConnectionPermit(Arc<Outlet>);
+pub(crate) struct ConnectionPermit(Arc<ConnectionPermits>);
 
 impl ConnectionCount {
     /// Returns the current number of permits.
@@ -56,10 +68,24 @@ impl ConnectionCount {
     }
 }
 
-impl Outlet {
+impl ConnectionPermits {
+    /// Creates the permits of one transport, whose pool may open no connection yet.
+    pub(crate) fn new(
+        redis: &RedisAccess,
+        limit: LimitName,
+        cap: Option<u32>,
+        transport: Arc<Transport>,
+        wake: Arc<Notify>,
+    ) -> Self {
+        transport.allow_connections(0);
+        let (store, worker_id) = (redis.store.clone(), redis.worker_id.clone());
+        let (count, requesting) = (Mutex::default(), AsyncMutex::default());
+        Self { store, worker_id, limit, cap, transport, wake, count, requesting }
+    }
+
     /// Acquires `want` permits, or as many as are free.
     pub(crate) fn acquire(self: &Arc<Self>, want: usize) -> Vec<ConnectionPermit> {
-        let mut count = self.count();
+        let mut count = self.lock();
         let free = if self.transport.has_connections() { count.available().saturating_sub(count.taken) } else { want };
         let number = want.min(free);
         count.taken += number;
@@ -68,20 +94,20 @@ impl Outlet {
 
     /// Records that mail waits: the claimer is woken when a permit is free.
     pub(crate) fn wake_when_free(&self) {
-        self.count().waited_for = true;
+        self.lock().waited_for = true;
     }
 
     /// Whether a request for more permits is useful now.
     pub(crate) fn can_request(&self) -> bool {
-        self.transport.has_connections() && self.count().retry_at <= lease_clock::now()
+        self.transport.has_connections() && self.lock().retry_at <= lease_clock::now()
     }
 
     /// Requests `more` further connections from Redis.
-    pub(crate) async fn request_more(&self, worker: &Worker, more: usize) -> Result<()> {
-        let _one = self.permits.requesting.lock().await;
-        let (want, open) = (self.count().taken + more, self.transport.connections());
-        let holdings = self.hold(worker, want, false).await?;
-        let mut count = self.count();
+    pub(crate) async fn request_more(&self, more: usize) -> Result<()> {
+        let _one = self.requesting.lock().await;
+        let (want, open) = (self.lock().taken + more, self.transport.connections());
+        let holdings = self.hold(want, false).await?;
+        let mut count = self.lock();
         // If the number of open connections has changed meanwhile, the next reply may differ.
         if holdings.number < want && self.transport.connections() == open {
             count.retry_at = lease_clock::now() + RETRY_AFTER;
@@ -91,14 +117,14 @@ impl Outlet {
 
     /// Returns the time until a request for more is useful.
     pub(crate) fn retry_in(&self) -> Duration {
-        self.count().retry_at.saturating_sub(lease_clock::now()).max(Duration::from_millis(1))
+        self.lock().retry_at.saturating_sub(lease_clock::now()).max(Duration::from_millis(1))
     }
 
     /// Renews the permits that are in use and releases the others.
-    pub(crate) async fn renew(&self, worker: &Worker) -> Result<()> {
-        let _one = self.permits.requesting.lock().await;
+    pub(crate) async fn renew(&self) -> Result<()> {
+        let _one = self.requesting.lock().await;
         let want = {
-            let mut count = self.count();
+            let mut count = self.lock();
             if count.held == 0 && count.taken == 0 && count.reported == 0 {
                 return Ok(());
             }
@@ -106,27 +132,27 @@ impl Outlet {
             count.held = count.held.min(needed);
             count.held.max(usize::from(count.taken > 0))
         };
-        self.hold(worker, want, false).await.map(drop)
+        self.hold(want, false).await.map(drop)
     }
 
     /// Reports that the server refused a connection. Returns whether a limit on connections exists
     /// now.
-    pub(crate) async fn connection_refused(&self, worker: &Worker) -> Result<bool> {
-        let _one = self.permits.requesting.lock().await;
-        let want = self.count().held.saturating_sub(1);
-        Ok(self.hold(worker, want, true).await?.cap.is_some())
+    pub(crate) async fn report_refusal(&self) -> Result<bool> {
+        let _one = self.requesting.lock().await;
+        let want = self.lock().held.saturating_sub(1);
+        Ok(self.hold(want, true).await?.cap.is_some())
     }
 
     /// Releases all permits before the process ends.
-    pub(crate) async fn release_all(&self, worker: &Worker) -> Result<()> {
-        if self.count().reported == 0 { Ok(()) } else { self.hold(worker, 0, false).await.map(drop) }
+    pub(crate) async fn release_all(&self) -> Result<()> {
+        if self.lock().reported == 0 { Ok(()) } else { self.hold(0, false).await.map(drop) }
     }
 
-    async fn hold(&self, worker: &Worker, want: usize, refused: bool) -> Result<Holdings> {
+    async fn hold(&self, want: usize, refused: bool) -> Result<Holdings> {
         let holding = Holding { want, open: self.transport.connections(), cap: self.cap, refused };
-        let holdings = worker.store.hold_connections(&self.limit, &worker.id, holding).await?;
+        let holdings = self.store.hold_connections(&self.limit, &self.worker_id, holding).await?;
         {
-            let mut count = self.count();
+            let mut count = self.lock();
             (count.held, count.reported) = (holdings.number, holding.open.max(holdings.number));
             count.capped = holdings.cap.is_some();
         }
@@ -136,39 +162,39 @@ impl Outlet {
 
     /// Handles a change of the number of open connections: there may be permits for mail that waits
     /// here or at another worker.
-    pub(crate) async fn connections_changed(&self, worker: &Worker) -> Result<()> {
+    pub(crate) async fn handle_change(&self) -> Result<()> {
         let (waited_for, has_surplus) = {
-            let mut count = self.count();
+            let mut count = self.lock();
             count.retry_at = Duration::ZERO;
             (std::mem::take(&mut count.waited_for), count.reported > count.held.max(self.transport.connections()))
         };
         if waited_for {
-            self.signals.claim.notify_one();
+            self.wake.notify_one();
         }
-        if has_surplus { self.renew(worker).await } else { Ok(()) }
+        if has_surplus { self.renew().await } else { Ok(()) }
     }
 
-    fn count(&self) -> MutexGuard<'_, ConnectionCount> {
-        self.permits.count.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, ConnectionCount> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl ConnectionPermit {
-    /// Whether this permit belongs to the outlet.
-    pub(crate) fn is_of(&self, outlet: &Arc<Outlet>) -> bool {
-        Arc::ptr_eq(&self.0, outlet)
+    /// Whether this is one of these permits.
+    pub(crate) fn is_of(&self, permits: &Arc<ConnectionPermits>) -> bool {
+        Arc::ptr_eq(&self.0, permits)
     }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let waited_for = {
-            let mut count = self.0.count();
+            let mut count = self.0.lock();
             count.taken -= 1;
             count.taken < count.available() && std::mem::take(&mut count.waited_for)
         };
         if waited_for {
-            self.0.signals.claim.notify_one();
+            self.0.wake.notify_one();
         }
     }
 }

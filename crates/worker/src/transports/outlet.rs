@@ -10,16 +10,19 @@ use postroom_core::{
     store::{LimitName, TransportReport, TransportState},
 };
 use postroom_mail::{Attempt, Transport, Verdict};
-use tokio::sync::Notify;
 use tracing::info;
 
-use crate::{
-    alerts::{AlertSubject, Alerts, unix_ms},
+use super::{
     breaker::{Breaker, BreakerOutcome, BreakerPermit, BreakerState, Cause},
-    connections::ConnectionPermits,
-    lease_clock,
     masked::masked,
     rate_window::RateWindow,
+};
+use crate::{
+    alerts::{AlertSubject, Alerts, unix_ms},
+    lease_clock,
+    permits::ConnectionPermits,
+    redis_access::RedisAccess,
+    signals::Signals,
 };
 
 /// Time for which a transport is shown as paused after its server throttled a mail.
@@ -33,25 +36,14 @@ const RECHECK_QUOTA: Duration = Duration::from_secs(30);
 /// A transport with its circuit breaker.
 #[derive(Debug)]
 pub(crate) struct Outlet {
-    pub(crate) transport: Transport,
+    pub(crate) transport: Arc<Transport>,
     /// Name of the limits on this transport.
     pub(crate) limit: LimitName,
-    /// Maximum number of connections over all workers, where one is set.
-    pub(crate) cap: Option<u32>,
-    pub(crate) permits: ConnectionPermits,
-    pub(crate) signals: Signals,
+    pub(crate) connections: Arc<ConnectionPermits>,
+    signals: Signals,
     state: Mutex<OutletState>,
     accepted_rate: Mutex<RateWindow>,
     alerts: Arc<Alerts>,
-}
-
-/// Signals from outlets to other tasks of this worker.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Signals {
-    /// Wakes the claimer: a circuit has opened or closed, or a permit is free.
-    pub(crate) claim: Arc<Notify>,
-    /// Wakes the duty that reports on this worker: its state has changed.
-    pub(crate) report: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -71,7 +63,7 @@ struct OutletState {
 #[derive(Debug)]
 struct Hold {
     until: Duration,
-    look_at: Duration,
+    recheck_at: Duration,
     why: String,
     over: Over,
 }
@@ -86,8 +78,15 @@ pub(crate) struct Admission {
 }
 
 impl Outlet {
-    /// Creates an outlet with a closed circuit.
-    pub(crate) fn new(transport: Transport, cap: Option<u32>, alerts: Arc<Alerts>, signals: Signals) -> Self {
+    /// Creates an outlet with a closed circuit. `cap` is the maximum number of connections over all
+    /// workers, where one is set.
+    pub(crate) fn new(
+        transport: Transport,
+        cap: Option<u32>,
+        redis: &RedisAccess,
+        alerts: &Arc<Alerts>,
+        signals: &Signals,
+    ) -> Self {
         let state = OutletState {
             breaker: Breaker::default(),
             state: TransportState::Up,
@@ -97,16 +96,17 @@ impl Outlet {
             throttled: None,
             stated_rate: None,
         };
-        transport.allow_connections(0);
+        let limit = LimitName::Transport(transport.name().to_owned());
+        let (transport, wake) = (Arc::new(transport), Arc::clone(&signals.claim));
+        let connections = ConnectionPermits::new(redis, limit.clone(), cap, Arc::clone(&transport), wake);
         Self {
-            limit: LimitName::Transport(transport.name().to_owned()),
             transport,
-            cap,
-            permits: ConnectionPermits::default(),
-            signals,
+            limit,
+            connections: Arc::new(connections),
+            signals: signals.clone(),
             state: Mutex::new(state),
             accepted_rate: Mutex::default(),
-            alerts,
+            alerts: Arc::clone(alerts),
         }
     }
 
@@ -133,7 +133,7 @@ impl Outlet {
     pub(crate) fn state(&self) -> BreakerState {
         let (state, now) = (self.lock(), lease_clock::now());
         match state.held(now) {
-            Some(hold) => BreakerState::Open(Some(hold.look_at)),
+            Some(hold) => BreakerState::Open(Some(hold.recheck_at)),
             None => state.breaker.state(now),
         }
     }
@@ -147,8 +147,8 @@ impl Outlet {
     pub(crate) fn hold_for(&self, wait: Duration, why: &str, over: Over) {
         let (mut state, now) = (self.lock(), lease_clock::now());
         let is_new = state.hold.as_ref().is_none_or(|hold| hold.why != why);
-        let (until, look_at) = (now + wait, now + wait.min(RECHECK_QUOTA));
-        state.hold = Some(Hold { until, look_at, why: why.to_owned(), over });
+        let (until, recheck_at) = (now + wait, now + wait.min(RECHECK_QUOTA));
+        state.hold = Some(Hold { until, recheck_at, why: why.to_owned(), over });
         if is_new {
             state.since_ms = unix_ms();
             info!("transport {} is on hold for {} s: {why}", self.transport.name(), wait.as_secs());
@@ -201,11 +201,11 @@ impl Outlet {
     /// Returns the state of the transport as it is shown.
     pub(crate) fn report(&self) -> TransportReport {
         let (state, now) = (self.lock(), lease_clock::now());
-        let (state, why, next_try) = state.shown(now);
+        let (shown, why, next_try) = state.shown(now);
         let ms = |wait: Duration| unix_ms() + i64::try_from(wait.as_millis()).unwrap_or(0);
         TransportReport {
             name: self.transport.name().to_owned(),
-            state,
+            state: shown,
             since_ms: state.since_ms,
             why,
             next_try_ms: next_try.map(ms),
@@ -278,7 +278,7 @@ impl Outlet {
 
 impl OutletState {
     fn held(&self, now: Duration) -> Option<&Hold> {
-        self.hold.as_ref().filter(|hold| now < hold.look_at)
+        self.hold.as_ref().filter(|hold| now < hold.recheck_at)
     }
 
     /// Returns the state, its reason, and the time until mail may try the transport.

@@ -8,20 +8,19 @@ use postroom_core::{
     store::{Claimed, LimitName, LimitedLine, Measure, Peek, Turn as LineTurn},
 };
 
-use crate::{
-    connections::ConnectionPermit,
-    outlet::Outlet,
-    permits::limits::{CombinedGrant, SendReservation, TakeOutcome},
+use super::{
+    connections::{ConnectionPermit, ConnectionPermits},
+    limits::{CombinedGrant, Limits, SendReservation, TakeOutcome},
     slots::FreeSlots,
-    worker::Worker,
 };
+use crate::redis_access::RedisAccess;
 
 /// Permits and grants of one claim.
 #[derive(Debug)]
 pub(crate) struct Allowance {
     /// Maximum number of jobs to claim.
     pub(crate) want: usize,
-    outlet: Arc<Outlet>,
+    connections: Arc<ConnectionPermits>,
     permits: Vec<ConnectionPermit>,
     /// Whether connection permits are requested for this claim. Spare ones are released at once,
     /// since other workers may wait for them.
@@ -38,6 +37,8 @@ pub(crate) enum AllowanceReply {
     Nothing(Option<Duration>),
     /// A limit or the connections allow nothing before this time.
     Wait(Duration),
+    /// This limit grants nothing for longer, and why.
+    Shut(LimitName, Duration, String),
 }
 
 #[derive(Debug)]
@@ -53,9 +54,6 @@ enum LineShare {
     Wait(Duration),
 }
 
-/// Longest time until a quota of a queue is checked again.
-const RECHECK_QUEUE_QUOTA: Duration = Duration::from_secs(30);
-
 /// Returns the priority class of a queue's mail among all that share a limit: its most urgent
 /// priority, but bulk mail comes last.
 fn class_of(queue: &QueueName, priority: u8) -> u8 {
@@ -63,27 +61,36 @@ fn class_of(queue: &QueueName, priority: u8) -> u8 {
     if *queue == QueueName::bulk() { priority.max(BULK) } else { priority }
 }
 
+/// Source of the permits and grants of a claim.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AllowanceRequest<'a> {
+    pub(crate) redis: &'a RedisAccess,
+    pub(crate) queue: &'a QueueName,
+    /// Connection permits of the outlet.
+    pub(crate) connections: &'a Arc<ConnectionPermits>,
+    /// All limits of this worker.
+    pub(crate) limits: &'a Limits,
+    /// Limits in force on the queue and the outlet.
+    pub(crate) shared_limits: &'a [(LimitName, Measure)],
+    pub(crate) slots: FreeSlots,
+}
+
 impl Allowance {
-    /// Requests an allowance for mail of a queue by this outlet, for as many mails as there are
-    /// free slots. Requests grants only if mail waits: an unused grant is lost to others.
-    pub(crate) async fn request(
-        worker: &Worker,
-        queue: &QueueName,
-        outlet: &Arc<Outlet>,
-        slots: FreeSlots,
-    ) -> Result<AllowanceReply> {
-        let mut allowance = Self::with_permits(outlet, slots.any);
+    /// Requests an allowance for mail of a queue by one outlet, for as many mails as there are free
+    /// slots. Requests grants only if mail waits: an unused grant is lost to others.
+    pub(crate) async fn request(request: AllowanceRequest<'_>) -> Result<AllowanceReply> {
+        let AllowanceRequest { redis, queue, connections, limits, shared_limits, slots } = request;
+        let mut allowance = Self::with_permits(connections, slots.any);
         // While a permit is free, first finds out whether there is more to send.
-        allowance.requests_connections = allowance.want == 0 && outlet.can_request();
+        allowance.requests_connections = allowance.want == 0 && connections.can_request();
         if allowance.want == 0 && !allowance.requests_connections {
-            outlet.wake_when_free();
-            return Ok(AllowanceReply::Wait(outlet.retry_in()));
+            connections.wake_when_free();
+            return Ok(AllowanceReply::Wait(connections.retry_in()));
         }
-        let limits = worker.limits_on(queue, outlet);
-        if limits.is_empty() && worker.limits.on_mail().is_empty() && !allowance.requests_connections {
+        if shared_limits.is_empty() && limits.on_mail().is_empty() && !allowance.requests_connections {
             return Ok(AllowanceReply::Granted(allowance));
         }
-        let (free, lines) = match worker.jobs.peek(queue).await? {
+        let (free, lines) = match redis.jobs.peek(queue).await? {
             Peek::Nothing(next_due) => return Ok(AllowanceReply::Nothing(next_due)),
             Peek::Waiting { free, lines } => (free, lines),
         };
@@ -92,28 +99,28 @@ impl Allowance {
         if want == 0 {
             return Ok(AllowanceReply::Nothing(None));
         }
-        let limit = if allowance.requests_connections { want } else { want.min(allowance.want) };
+        let most = if allowance.requests_connections { want } else { want.min(allowance.want) };
         for line in lines {
-            allowance.add_line(worker, queue, line, limit).await?;
+            allowance.add_line(&request, line, most).await?;
         }
-        allowance.want = if free.is_some() { limit } else { allowance.line_mails().min(limit) };
+        allowance.want = if free.is_some() { most } else { allowance.line_mails().min(most) };
         if allowance.want == 0 {
-            // The claim tells Redis to leave these lines alone.
+            // The claim makes Redis skip these lines.
             return Ok(AllowanceReply::Granted(allowance));
         }
-        allowance.within(worker, queue, &limits, class_of(queue, most_urgent)).await
+        allowance.within(&request, class_of(queue, most_urgent)).await
     }
 
     /// Returns an allowance for a claim that takes nothing new.
-    pub(crate) fn none(outlet: &Arc<Outlet>) -> Self {
-        Self::with_permits(outlet, 0)
+    pub(crate) fn none(connections: &Arc<ConnectionPermits>) -> Self {
+        Self::with_permits(connections, 0)
     }
 
-    fn with_permits(outlet: &Arc<Outlet>, want: usize) -> Self {
-        let permits = outlet.acquire(want);
+    fn with_permits(connections: &Arc<ConnectionPermits>, want: usize) -> Self {
+        let permits = connections.acquire(want);
         Self {
             want: permits.len(),
-            outlet: Arc::clone(outlet),
+            connections: Arc::clone(connections),
             permits,
             requests_connections: false,
             outlet_grant: None,
@@ -121,9 +128,10 @@ impl Allowance {
         }
     }
 
-    async fn add_line(&mut self, worker: &Worker, queue: &QueueName, line: LimitedLine, want: usize) -> Result<()> {
-        let limits = worker.limits.among(&line.limits);
-        let share = match worker.limits.take(&worker.store, &limits, class_of(queue, line.priority), want).await? {
+    async fn add_line(&mut self, request: &AllowanceRequest<'_>, line: LimitedLine, want: usize) -> Result<()> {
+        let limits = request.limits.among(&line.limits);
+        let class = class_of(request.queue, line.priority);
+        let share = match request.limits.take(&request.redis.store, &limits, class, want).await? {
             TakeOutcome::Granted(grant) => LineShare::Granted(GrantInUse { grant, mails: 0 }),
             TakeOutcome::Wait(wait) | TakeOutcome::Shut(_, wait, _) => LineShare::Wait(wait),
         };
@@ -132,48 +140,40 @@ impl Allowance {
     }
 
     /// Requests grants of the limits on queue and outlet, and then connection permits.
-    async fn within(
-        mut self,
-        worker: &Worker,
-        queue: &QueueName,
-        limits: &[(LimitName, Measure)],
-        class: u8,
-    ) -> Result<AllowanceReply> {
-        match worker.limits.take(&worker.store, limits, class, self.want).await? {
+    async fn within(mut self, request: &AllowanceRequest<'_>, class: u8) -> Result<AllowanceReply> {
+        let store = &request.redis.store;
+        match request.limits.take(store, request.shared_limits, class, self.want).await? {
             TakeOutcome::Granted(grant) => {
                 self.want = grant.number;
                 self.outlet_grant = Some(GrantInUse { grant, mails: 0 });
             }
-            TakeOutcome::Wait(wait) => return self.refused(worker, wait).await,
+            TakeOutcome::Wait(wait) => {
+                self.return_unused(store).await?;
+                return Ok(AllowanceReply::Wait(wait));
+            }
             TakeOutcome::Shut(limit, wait, why) => {
-                worker.hold(&limit, wait, &why);
-                // If another outlet is open, it is tried at once.
-                let again = if limit == LimitName::Queue(queue.clone()) {
-                    wait.min(RECHECK_QUEUE_QUOTA)
-                } else {
-                    Duration::ZERO
-                };
-                return self.refused(worker, again).await;
+                self.return_unused(store).await?;
+                return Ok(AllowanceReply::Shut(limit, wait, why));
             }
         }
         if self.requests_connections {
-            let reply = self.outlet.request_more(worker, self.want).await;
-            self.permits = self.outlet.acquire(self.want);
+            let reply = self.connections.request_more(self.want).await;
+            self.permits = self.connections.acquire(self.want);
             if self.permits.is_empty() {
-                self.outlet.wake_when_free();
-                let again = self.outlet.retry_in();
+                self.connections.wake_when_free();
+                let again_in = self.connections.retry_in();
                 reply?;
-                return self.refused(worker, again).await;
+                self.return_unused(store).await?;
+                return Ok(AllowanceReply::Wait(again_in));
             }
         }
-        self.outlet.end_hold();
         self.want = self.want.min(self.permits.len());
         Ok(AllowanceReply::Granted(self))
     }
 
-    async fn refused(self, worker: &Worker, wait: Duration) -> Result<AllowanceReply> {
-        self.return_unused(&worker.store).await?;
-        Ok(AllowanceReply::Wait(wait))
+    /// Whether the limits on queue and outlet have granted mail.
+    pub(crate) fn is_within_limits(&self) -> bool {
+        self.outlet_grant.is_some()
     }
 
     fn line_mails(&self) -> usize {
@@ -203,16 +203,16 @@ impl Allowance {
     }
 
     /// Returns what was not used; `left` states whether more mail waits.
-    pub(crate) async fn settle(mut self, worker: &Worker, left: bool) -> Result<()> {
+    pub(crate) async fn settle(mut self, store: &Store, left: bool) -> Result<()> {
         if left && self.permits.is_empty() {
-            self.outlet.wake_when_free();
+            self.connections.wake_when_free();
         }
         let has_spare = self.requests_connections && !self.permits.is_empty();
         self.permits.clear();
         if has_spare {
-            self.outlet.renew(worker).await?;
+            self.connections.renew().await?;
         }
-        self.return_unused(&worker.store).await
+        self.return_unused(store).await
     }
 
     async fn return_unused(self, store: &Store) -> Result<()> {

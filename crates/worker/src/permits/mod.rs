@@ -1,4 +1,0 @@
-//! Permits.
-
-pub(crate) mod cpu;
-pub(crate) mod limits;
