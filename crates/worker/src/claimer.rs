@@ -41,7 +41,7 @@ const RECHECK_QUEUE_QUOTA: Duration = Duration::from_secs(30);
 pub(crate) struct Claimer {
     worker: Arc<Worker>,
     slots: Arc<Slots>,
-    bell: Bell,
+    wake: Bell,
     /// Claims without a reply.
     unanswered: HashMap<QueueName, ClaimId>,
     /// Queues that cannot be served for now, because of jobs of a newer protocol or a refused
@@ -80,7 +80,7 @@ impl Claimer {
         Self {
             worker: Arc::clone(worker),
             slots,
-            bell: Bell::new(&worker.redis.store, &worker.queues()),
+            wake: Bell::new(&worker.redis.store, &worker.queues()),
             unanswered: HashMap::new(),
             shut: HashMap::new(),
             deliveries: TaskTracker::new(),
@@ -138,7 +138,7 @@ impl Claimer {
     /// claims are few and large.
     async fn free_slots(&mut self) {
         if !self.slots.has_free() {
-            self.bell.hush();
+            self.wake.hush();
             self.slots.any_free().await;
         }
         self.gather().await;
@@ -156,9 +156,9 @@ impl Claimer {
         let mut open = self.worker.queues();
         open.retain(|queue| !round.closed.contains(queue));
         let (open, full): (Vec<_>, Vec<_>) = open.into_iter().partition(|queue| self.slots.free(queue).ordinary > 0);
-        self.bell.listen_to(&open, &full);
+        self.wake.listen_to(&open, &full);
         let woken = tokio::select! {
-            woken = self.bell.wait(limit) => woken,
+            woken = self.wake.wait(limit) => woken,
             () = self.worker.signals.claim.notified() => return,
             () = self.slots.freed(), if !full.is_empty() => return self.gather().await,
         };
