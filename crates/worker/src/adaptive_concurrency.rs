@@ -110,7 +110,7 @@ impl AdaptiveConcurrency {
 pub(crate) async fn adapt_slots(bounds: Concurrency, stats: Arc<SendStats>, slots: Arc<Slots>, shutdown: Shutdown) {
     let mut concurrency = AdaptiveConcurrency::new(bounds);
     loop {
-        slots.open(usize::try_from(concurrency.number()).unwrap_or(usize::MAX));
+        slots.resize(usize::try_from(concurrency.number()).unwrap_or(usize::MAX));
         tokio::select! {
             () = shutdown.requested() => return,
             () = tokio::time::sleep(Duration::from_secs(1)) => concurrency.step(&stats.take_sample()),

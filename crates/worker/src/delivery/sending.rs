@@ -149,7 +149,7 @@ impl Delivery {
         false
     }
 
-    /// Makes one attempt at its admission time. Returns `None` if the worker stops during it.
+    /// Makes one attempt at its reserved time. Returns `None` if the worker stops during it.
     async fn attempt(
         &self,
         admission: &Admission,
@@ -167,7 +167,7 @@ impl Delivery {
         let (to, reservation) = (before.open(), permits.reservation.as_ref());
         let sent = async {
             if let Some(reservation) = reservation {
-                // Opens the connection before the admission time, so that the jitter of connecting
+                // Opens the connection before the reserved time, so that the jitter of connecting
                 // does not bunch mails.
                 if let Err(refused) = admission.transport().warm(&to).await {
                     return *refused;

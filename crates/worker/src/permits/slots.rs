@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 /// The slots of a worker.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    open: AtomicUsize,
+    count: AtomicUsize,
     /// Number of queues that share the slots.
     queues: usize,
     used: Mutex<SlotUse>,
@@ -50,12 +50,12 @@ const RESERVE_FROM: usize = 3;
 impl Slots {
     /// Creates this many slots for a number of queues.
     pub(crate) fn new(all: usize, queues: usize) -> Arc<Self> {
-        Arc::new(Self { open: AtomicUsize::new(all), queues, used: Mutex::default(), freed: Notify::new() })
+        Arc::new(Self { count: AtomicUsize::new(all), queues, used: Mutex::default(), freed: Notify::new() })
     }
 
-    /// Changes the number of slots. Mail under way beyond it comes to its end.
-    pub(crate) fn open(&self, all: usize) {
-        if self.open.swap(all, Relaxed) < all {
+    /// Changes the number of slots. Mail under way beyond it finishes normally.
+    pub(crate) fn resize(&self, all: usize) {
+        if self.count.swap(all, Relaxed) < all {
             self.freed.notify_one();
         }
     }
@@ -98,7 +98,7 @@ impl Slots {
 
     /// Returns the number of slots.
     pub(crate) fn all(&self) -> usize {
-        self.open.load(Relaxed)
+        self.count.load(Relaxed)
     }
 
     /// Whether a slot is free.
