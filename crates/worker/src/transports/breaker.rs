@@ -107,7 +107,7 @@ impl Breaker {
         match self.state(now) {
             BreakerState::Closed => {}
             BreakerState::HalfOpen => {
-                self.circuit = self.cause().map_or(Circuit::Closed, |cause| Circuit::Probing { cause })
+                self.circuit = self.cause().map_or(Circuit::Closed, |cause| Circuit::Probing { cause });
             }
             BreakerState::Open(_) => return None,
         }
