@@ -1,5 +1,5 @@
-//! What keeps this worker from working: told once when it begins and once when it is over, and meanwhile wherever workers
-//! are shown.
+//! Conditions that keep this worker from working. Each is logged when it begins and when it ends,
+//! and shown with the worker meanwhile.
 
 use std::{
     collections::BTreeMap,
@@ -12,12 +12,13 @@ use postroom_core::{QueueName, store::Alert};
 use tokio::sync::Notify;
 use tracing::{error, info};
 
-/// Longer than the longest pause between two tries.
+/// Time without failures after which a webhook alert ends; longer than the longest pause between
+/// two calls.
 const WEBHOOK_SILENCE: Duration = Duration::from_secs(2 * 3600);
 
-/// What an alert is about: there is one for each.
+/// Subject of an alert: at most one alert exists for each.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum About {
+pub(crate) enum AlertSubject {
     /// A transport that is down.
     Transport(String),
     /// A queue with jobs of a newer protocol.
@@ -26,15 +27,15 @@ pub(crate) enum About {
     Refused(QueueName),
     /// A queue in which damaged records were found.
     Damage(QueueName),
-    /// The templates' folder.
+    /// The templates folder.
     Templates,
-    /// A template that mail waits for.
+    /// A missing template.
     Template(String),
-    /// A URL's server that does not hear of batches.
+    /// A webhook server whose calls fail.
     Webhook(String),
 }
 
-impl fmt::Display for About {
+impl fmt::Display for AlertSubject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Transport(name) => write!(f, "transport:{name}"),
@@ -51,13 +52,13 @@ impl fmt::Display for About {
 /// All alerts of this worker.
 #[derive(Debug, Default)]
 pub(crate) struct Alerts {
-    raised: Mutex<BTreeMap<About, Raised>>,
-    /// Rung when there is something new to tell of this worker.
-    news: Arc<Notify>,
+    raised: Mutex<BTreeMap<AlertSubject, ActiveAlert>>,
+    /// Notified when the set of alerts changes.
+    report: Arc<Notify>,
 }
 
 #[derive(Debug)]
-struct Raised {
+struct ActiveAlert {
     text: String,
     since_ms: i64,
     since: Instant,
@@ -65,77 +66,81 @@ struct Raised {
 }
 
 impl Alerts {
-    /// None yet.
-    pub(crate) fn new(news: Arc<Notify>) -> Self {
-        Self { news, ..Self::default() }
+    /// Creates an empty set.
+    pub(crate) fn new(report: Arc<Notify>) -> Self {
+        Self { report, ..Self::default() }
     }
 
-    /// Something is wrong. It is logged when it is new; later texts about the same replace the first.
-    pub(crate) fn raise(&self, about: About, text: String) {
+    /// Raises an alert. It is logged when it is new; later texts on the same subject replace the
+    /// first.
+    pub(crate) fn raise(&self, subject: AlertSubject, text: String) {
         let now = Instant::now();
         let mut raised = self.lock();
-        if let Some(known) = raised.get_mut(&about) {
-            known.renewed = now;
-            known.text = text;
+        if let Some(active) = raised.get_mut(&subject) {
+            active.renewed = now;
+            active.text = text;
             return;
         }
         error!("{text}");
-        raised.insert(about, Raised { text, since_ms: unix_ms(), since: now, renewed: now });
-        self.news.notify_one();
+        raised.insert(subject, ActiveAlert { text, since_ms: unix_ms(), since: now, renewed: now });
+        self.report.notify_one();
     }
 
-    /// It is over, as `now` says.
-    pub(crate) fn clear(&self, about: &About, now: &str) {
-        if let Some(raised) = self.lock().remove(about) {
+    /// Ends an alert; `now` describes the present state.
+    pub(crate) fn clear(&self, subject: &AlertSubject, now: &str) {
+        if let Some(raised) = self.lock().remove(subject) {
             info!("{now}, after {:.1} s", raised.since.elapsed().as_secs_f64());
-            self.news.notify_one();
+            self.report.notify_one();
         }
     }
 
-    /// Templates that are there now, and what nobody has met for a while.
-    pub(crate) fn clear_settled(&self, silence: Duration, there: &[String]) {
-        let over = |(about, raised): (&About, &Raised)| {
-            let silent = raised.renewed.elapsed() > silence;
-            let now = match about {
-                About::Template(name) if there.contains(name) => format!("template {name} is there"),
-                About::Template(name) if silent => format!("no mail waits for template {name} any more"),
-                About::Protocol(queue) if silent => format!("{queue} is served again"),
-                // It is tried once an hour at least, and maybe by another worker.
-                About::Webhook(origin) if raised.renewed.elapsed() > WEBHOOK_SILENCE => {
-                    format!("{origin} was not met again")
+    /// Ends alerts of templates that exist now, and alerts whose condition was not seen for
+    /// `silence`.
+    pub(crate) fn clear_ended(&self, silence: Duration, existing: &[String]) {
+        let ended = |(subject, active): (&AlertSubject, &ActiveAlert)| {
+            let is_silent = active.renewed.elapsed() > silence;
+            let now = match subject {
+                AlertSubject::Template(name) if existing.contains(name) => format!("template {name} exists"),
+                AlertSubject::Template(name) if is_silent => format!("no mail waits for template {name}"),
+                AlertSubject::Protocol(queue) if is_silent => format!("{queue} is served again"),
+                // Called once an hour at least, maybe by another worker.
+                AlertSubject::Webhook(origin) if active.renewed.elapsed() > WEBHOOK_SILENCE => {
+                    format!("webhook calls to {origin} no longer fail")
                 }
-                About::Refused(queue) if silent => format!("Redis runs the scripts of {queue} again"),
-                About::Damage(queue) if silent => format!("no damage was found in {queue} for an hour"),
-                About::Template(_)
-                | About::Protocol(_)
-                | About::Refused(_)
-                | About::Damage(_)
-                | About::Webhook(_)
-                | About::Transport(_)
-                | About::Templates => return None,
+                AlertSubject::Refused(queue) if is_silent => format!("Redis runs the scripts of {queue} again"),
+                AlertSubject::Damage(queue) if is_silent => {
+                    format!("no damaged records were found in {queue} for an hour")
+                }
+                AlertSubject::Template(_)
+                | AlertSubject::Protocol(_)
+                | AlertSubject::Refused(_)
+                | AlertSubject::Damage(_)
+                | AlertSubject::Webhook(_)
+                | AlertSubject::Transport(_)
+                | AlertSubject::Templates => return None,
             };
-            Some((about.clone(), now))
+            Some((subject.clone(), now))
         };
-        let all: Vec<(About, String)> = self.lock().iter().filter_map(over).collect();
-        all.iter().for_each(|(about, now)| self.clear(about, now));
+        let all: Vec<(AlertSubject, String)> = self.lock().iter().filter_map(ended).collect();
+        all.iter().for_each(|(subject, now)| self.clear(subject, now));
     }
 
-    /// All that is wrong now.
-    pub(crate) fn told(&self) -> Vec<Alert> {
-        let told = |(about, raised): (&About, &Raised)| Alert {
-            about: about.to_string(),
-            text: raised.text.clone(),
-            since_ms: raised.since_ms,
+    /// Returns all alerts.
+    pub(crate) fn list(&self) -> Vec<Alert> {
+        let alert = |(subject, active): (&AlertSubject, &ActiveAlert)| Alert {
+            about: subject.to_string(),
+            text: active.text.clone(),
+            since_ms: active.since_ms,
         };
-        self.lock().iter().map(told).collect()
+        self.lock().iter().map(alert).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<About, Raised>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<AlertSubject, ActiveAlert>> {
         self.raised.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// This machine's clock.
+/// Returns the time by this machine's clock.
 pub(crate) fn unix_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
@@ -146,33 +151,33 @@ mod tests {
     use super::*;
 
     fn texts(alerts: &Alerts) -> Vec<(String, String)> {
-        alerts.told().into_iter().map(|alert| (alert.about, alert.text)).collect()
+        alerts.list().into_iter().map(|alert| (alert.about, alert.text)).collect()
     }
 
     #[test]
-    fn one_for_each_thing_until_it_is_over() {
+    fn each_subject_has_one_alert_until_it_ends() {
         let alerts = Alerts::default();
-        let (main, news) = (About::Transport("main".to_owned()), About::Template("news".to_owned()));
+        let (main, news) = (AlertSubject::Transport("main".to_owned()), AlertSubject::Template("news".to_owned()));
         alerts.raise(main.clone(), "main is down".to_owned());
         alerts.raise(news.clone(), "news is missing".to_owned());
         alerts.raise(main.clone(), "main is still down".to_owned());
-        let told = |about: &str, text: &str| (about.to_owned(), text.to_owned());
-        let both = [told("transport:main", "main is still down"), told("template:news", "news is missing")];
+        let alert = |about: &str, text: &str| (about.to_owned(), text.to_owned());
+        let both = [alert("transport:main", "main is still down"), alert("template:news", "news is missing")];
         assert_eq!(texts(&alerts), both);
-        alerts.clear_settled(Duration::from_secs(60), &["other".to_owned()]);
+        alerts.clear_ended(Duration::from_secs(60), &["other".to_owned()]);
         assert_eq!(texts(&alerts), both);
         alerts.clear(&main, "main is up");
-        alerts.clear_settled(Duration::from_secs(60), &["news".to_owned()]);
+        alerts.clear_ended(Duration::from_secs(60), &["news".to_owned()]);
         assert_eq!(texts(&alerts), []);
     }
 
     #[test]
-    fn what_nobody_meets_any_more_is_no_alert() {
+    fn an_alert_ends_when_its_condition_is_not_seen_again() {
         let alerts = Alerts::default();
-        alerts.raise(About::Template("news".to_owned()), "missing".to_owned());
-        alerts.raise(About::Protocol(QueueName::bulk()), "newer".to_owned());
-        alerts.raise(About::Templates, "broken".to_owned());
-        alerts.clear_settled(Duration::ZERO, &[]);
+        alerts.raise(AlertSubject::Template("news".to_owned()), "missing".to_owned());
+        alerts.raise(AlertSubject::Protocol(QueueName::bulk()), "newer".to_owned());
+        alerts.raise(AlertSubject::Templates, "broken".to_owned());
+        alerts.clear_ended(Duration::ZERO, &[]);
         assert_eq!(texts(&alerts), [("templates".to_owned(), "broken".to_owned())]);
     }
 }

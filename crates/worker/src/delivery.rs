@@ -1,7 +1,10 @@
-//! One claimed job, from its content to its end: render, compose, begin, send, judge, settle.
+//! One claimed job from its content to its end: render, compose, begin, send, judge, settle.
 
 mod draft;
+mod judge;
+mod panics;
 mod sending;
+mod unreadable;
 
 use std::{
     sync::{Arc, atomic::AtomicBool},
@@ -17,82 +20,91 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use self::draft::Draft;
+use self::{
+    draft::Draft,
+    judge::{JobProgress, Judgement, all_open, judge},
+    panics::PanicRecovery,
+};
+pub(crate) use self::{panics::watched, unreadable::fail_unreadable};
 use crate::{
-    alerts::About,
-    contents,
-    counter::Counter,
-    judge::{Before, Judgement, all_open, judge},
+    alerts::AlertSubject,
     lease_clock,
-    limits::Turn,
-    office::Office,
-    outlet::Admission,
-    panics::InCase,
-    seats::Seat,
-    shared_content::Shared,
+    permits::{ConnectionPermit, SendReservation},
+    rendering::{self, BatchContent},
+    send_stats::SendStats,
+    settler::Settler,
+    transports::{Admission, Route},
+    worker::Worker,
 };
 
-/// One job in the hands of this worker.
+/// The delivery of one claimed job.
 pub(crate) struct Delivery {
-    pub(crate) office: Arc<Office>,
+    pub(crate) worker: Arc<Worker>,
+    /// Outlets and settler of the job's queue.
+    pub(crate) route: Arc<Route>,
+    /// The job without its content.
     pub(crate) job: Claimed,
-    /// Redis's clock when the job was claimed.
+    pub(crate) header: Header,
+    pub(crate) mail: Box<Mail>,
+    /// Time of the claim by Redis's clock.
     pub(crate) now_ms: i64,
-    /// When it was claimed, by the lease clock.
+    /// Time of the claim by the lease clock.
     pub(crate) claimed_at: Duration,
-    /// Ends what is under way.
+    /// Ends the delivery when the worker stops.
     pub(crate) give_up: CancellationToken,
     /// Whether the mark was written and the committing bytes may have left.
     pub(crate) begun: Arc<AtomicBool>,
-    /// What was got for it before it was claimed.
-    pub(crate) provided: Provided,
+    /// Permits acquired before the claim.
+    pub(crate) permits: ClaimPermits,
 }
 
-/// What a mail needs to leave.
+/// Permits acquired for one mail before its claim.
 #[derive(Debug, Default)]
-pub(crate) struct Provided {
-    /// Its leave to try a transport that was down, if it was claimed for that.
-    pub(crate) reserved: Option<Admission>,
-    /// Its seat on the way that was the first when it was claimed.
-    pub(crate) seat: Option<Seat>,
-    /// When it may go, where there are limits.
-    pub(crate) turn: Option<Turn>,
+pub(crate) struct ClaimPermits {
+    /// Admission to a transport that was down, if the mail was claimed to probe it.
+    pub(crate) admission: Option<Admission>,
+    /// Connection permit for the outlet that was first at the time of the claim.
+    pub(crate) connection: Option<ConnectionPermit>,
+    /// Send time under limits, where there are any.
+    pub(crate) reservation: Option<SendReservation>,
 }
 
-impl Provided {
-    /// Others go by the way that this mail was claimed for: making it takes long. It asks again when it is made.
-    fn let_go(&mut self) {
-        (self.reserved, self.seat) = (None, None);
+impl ClaimPermits {
+    /// Releases the admission and the connection permit while a message takes long to make. They
+    /// are acquired again when it is made.
+    fn release(&mut self) {
+        (self.admission, self.connection) = (None, None);
     }
 }
 
-/// What a delivery needs before it can send.
+/// A message that is ready to be sent.
 struct Prepared {
     message: Message,
     date_ms: i64,
-    /// What it takes of the room for large contents, until it is gone.
+    /// Share of the memory for large contents, held until this is dropped.
     _room: Option<OwnedSemaphorePermit>,
 }
 
-/// Why a mail can't be prepared now.
+/// Why a mail cannot be prepared.
 enum Unprepared {
-    /// It never can be.
+    /// Never possible.
     Invalid(String),
-    /// Perhaps later: its template has not reached this machine yet.
+    /// Not now: its template has not reached this machine yet.
     TemplateMissing(String),
-    /// Redis is away.
+    /// Redis is away, or the worker stops.
     Away,
 }
 
-/// For how long a mail whose template is missing is put off before it fails: deploys are not atomic.
-const TEMPLATE_PATIENCE: Duration = Duration::from_secs(600);
-const TEMPLATE_PAUSE: Duration = Duration::from_secs(20);
+/// Time for which mail with a missing template is deferred before it fails: deploys are not atomic.
+const TEMPLATE_WAIT: Duration = Duration::from_secs(600);
+const TEMPLATE_RETRY: Duration = Duration::from_secs(20);
 
 impl Delivery {
-    /// What is to be known when it panics.
-    pub(crate) fn in_case(&self) -> InCase {
-        InCase {
-            office: Arc::clone(&self.office),
+    /// Returns what is needed to settle the job if the delivery panics.
+    pub(crate) fn recovery(&self) -> PanicRecovery {
+        PanicRecovery {
+            route: Arc::clone(&self.route),
+            stats: Arc::clone(&self.worker.stats),
             id: self.job.id.clone(),
             fence: self.job.fence,
             attempt: self.job.attempt,
@@ -100,71 +112,66 @@ impl Delivery {
         }
     }
 
-    /// Runs the whole delivery.
+    /// Runs the delivery to its end.
     pub(crate) async fn run(mut self: Box<Self>) {
-        let mut provided = std::mem::take(&mut self.provided);
-        match std::mem::replace(&mut self.job.content, Err(String::new())) {
-            Ok((header, mail)) => self.deliver(&header, Box::new(mail), &mut provided).await,
-            Err(problem) => self.set_aside(&problem).await,
-        }
-        // It was never sent.
-        if let Some(turn) = provided.turn {
-            turn.give_back(&self.office.store).await;
+        let (mail, mut permits) = (std::mem::take(&mut self.mail), std::mem::take(&mut self.permits));
+        self.deliver(mail, &mut permits).await;
+        // Still there, so the mail was never sent.
+        if let Some(reservation) = permits.reservation {
+            reservation.release(&self.worker.redis.store).await;
         }
     }
 
-    async fn deliver(&self, header: &Header, mail: Box<Mail>, provided: &mut Provided) {
-        let office = Arc::clone(&self.office);
-        let _ticket = office.in_flight.enter(&self.job, header.policy.lease, self.now_ms);
-        if let Some((before, prepared)) = self.ready(header, mail, provided).await {
-            self.send(before, &prepared, provided).await;
+    async fn deliver(&self, mail: Box<Mail>, permits: &mut ClaimPermits) {
+        let worker = Arc::clone(&self.worker);
+        let _in_flight = worker.in_flight.enter(&self.job, self.header.policy.lease, self.now_ms);
+        if let Some((before, prepared)) = self.prepare_message(mail, permits).await {
+            self.send(before, &prepared, permits).await;
         }
     }
 
-    /// The mail as it is to be sent; `None` where it was settled otherwise.
-    async fn ready<'a>(
+    /// Prepares the message. Returns `None` if the job was settled instead.
+    async fn prepare_message(
         &self,
-        header: &'a Header,
         mail: Box<Mail>,
-        provided: &mut Provided,
-    ) -> Option<(Before<'a>, Prepared)> {
-        let (mail, shared) = match self.whole(header, mail).await {
-            Ok(whole) => whole,
+        permits: &mut ClaimPermits,
+    ) -> Option<(JobProgress<'_>, Prepared)> {
+        let (mail, shared) = match self.merge_shared(mail).await {
+            Ok(merged) => merged,
             Err(unprepared) => {
-                self.settle_unprepared(header, &Mail::default(), unprepared).await;
+                self.settle_unprepared(&Mail::default(), unprepared).await;
                 return None;
             }
         };
-        // Making may take long; a worker that ends does not wait for it.
+        // Rendering may take long, and a stopping worker does not wait for it.
         let (mail, made) = tokio::select! {
-            made = self.made(header, mail, &shared, provided) => made,
+            made = self.make(mail, &shared, permits) => made,
             () = self.give_up.cancelled() => (Arc::default(), Err(Unprepared::Away)),
         };
         match made {
-            Ok(prepared) => Some((self.before(header, &mail), prepared)),
+            Ok(prepared) => Some((self.before(&mail), prepared)),
             Err(unprepared) => {
-                self.settle_unprepared(header, &mail, unprepared).await;
+                self.settle_unprepared(&mail, unprepared).await;
                 None
             }
         }
     }
 
-    /// The mail, filled with what is kept apart from it, and what was made of it.
-    async fn made(
+    /// Reads the contents that are stored apart and makes the message.
+    async fn make(
         &self,
-        header: &Header,
         mut mail: Box<Mail>,
-        shared: &Arc<Shared>,
-        provided: &mut Provided,
+        shared: &Arc<BatchContent>,
+        permits: &mut ClaimPermits,
     ) -> (Arc<Mail>, Result<Prepared, Unprepared>) {
-        if mail.content_bytes() >= contents::SMALL {
-            provided.let_go();
+        if mail.content_bytes() >= rendering::LARGE_FROM {
+            permits.release();
         }
-        let room = self.office.contents.room_for(&mail).await;
+        let room = self.worker.rendering.contents.room_for(&mail).await;
         let filled = self.fill(&mut mail).await;
         let mail = Arc::new(*mail);
         let made = match filled {
-            Ok(()) => self.prepare(header, &mail, shared, room, provided).await,
+            Ok(()) => self.prepare(&mail, shared, room, permits).await,
             Err(unprepared) => Err(unprepared),
         };
         (mail, made)
@@ -172,29 +179,28 @@ impl Delivery {
 
     async fn prepare(
         &self,
-        header: &Header,
         mail: &Arc<Mail>,
-        shared: &Arc<Shared>,
+        shared: &Arc<BatchContent>,
         mut room: Option<OwnedSemaphorePermit>,
-        provided: &mut Provided,
+        permits: &mut ClaimPermits,
     ) -> Result<Prepared, Unprepared> {
-        let urgent = header.priority <= Priority::LAST_URGENT;
-        let (making, draft) = (&self.office.making, self.draft(mail, shared));
-        let quick = match mail.content_bytes() < contents::SMALL {
-            true => making.make(urgent, || draft.make_quickly()).await,
+        let urgent = self.header.priority <= Priority::LAST_URGENT;
+        let (cpu, draft) = (&self.worker.rendering.cpu, self.draft(mail, shared));
+        let quick = match mail.content_bytes() < rendering::LARGE_FROM {
+            true => cpu.make(urgent, || draft.make_quickly()).await,
             false => None,
         };
         let mut message = match quick {
             Some(made) => made?,
             None => {
-                provided.let_go();
-                let (made, leave) = making.make_long(move || draft.make()).await;
+                permits.release();
+                let (made, permit) = cpu.make_long(move || draft.make()).await;
                 let message = made?;
                 match room {
-                    Some(_) => contents::made(&mut room),
-                    None => room = self.office.contents.room_of(&message).await,
+                    Some(_) => rendering::release_copies(&mut room),
+                    None => room = self.worker.rendering.contents.room_of(&message).await,
                 }
-                drop(leave);
+                drop(permit);
                 message
             }
         };
@@ -202,92 +208,98 @@ impl Delivery {
         Ok(Prepared { message, date_ms: self.date_ms(), _room: room })
     }
 
-    /// The mail with what its batch shares; the shared variables stand beside it.
-    async fn whole(&self, header: &Header, mail: Box<Mail>) -> Result<(Box<Mail>, Arc<Shared>), Unprepared> {
-        let Some(batch) = &header.batch else { return Ok((mail, Arc::default())) };
+    /// Merges the mail with its batch's shared content. The shared variables stay separate.
+    async fn merge_shared(&self, mail: Box<Mail>) -> Result<(Box<Mail>, Arc<BatchContent>), Unprepared> {
+        let Some(batch) = &self.header.batch else { return Ok((mail, Arc::default())) };
         let batch: BatchId = batch.parse().map_err(|error: InvalidInput| Unprepared::Invalid(error.to_string()))?;
-        match self.office.outage.watch(self.office.shared.of(&self.office.store, &batch).await) {
+        let (redis, batches) = (&self.worker.redis, &self.worker.rendering.batches);
+        match redis.watch(batches.of(&redis.store, &batch).await) {
             Ok(Some(shared)) => Ok((Box::new(mail.over(&shared.mail)), shared)),
             Ok(None) => Err(Unprepared::Invalid(format!("the content of its batch {batch} is gone"))),
             Err(_) => Err(Unprepared::Away),
         }
     }
 
-    /// What is kept apart from it.
+    /// Reads the contents that are stored apart from the mail.
     async fn fill(&self, mail: &mut Mail) -> Result<(), Unprepared> {
-        let office = &self.office;
-        let filled = office.contents.fill(&office.store, self.job.id.queue(), mail).await;
-        // That nothing was asked of Redis tells nothing of it.
-        match filled.or_else(|problem| office.outage.watch(Err(problem))).map_err(|_| Unprepared::Away)? {
+        let (redis, contents) = (&self.worker.redis, &self.worker.rendering.contents);
+        let filled = contents.fill(&redis.store, self.job.id.queue(), mail).await;
+        match redis.watch_error(filled).map_err(|_| Unprepared::Away)? {
             None => Ok(()),
             Some(name) => Err(Unprepared::Invalid(format!("the content of its {name} is gone"))),
         }
     }
 
-    fn draft(&self, mail: &Arc<Mail>, shared: &Arc<Shared>) -> Draft {
+    fn draft(&self, mail: &Arc<Mail>, shared: &Arc<BatchContent>) -> Draft {
         let identity = Identity {
             message_id: self.message_id(mail),
             date_ms: self.date_ms(),
             boundary_seed: self.job.id.to_string(),
             generation: self.job.generation,
         };
-        Draft { office: Arc::clone(&self.office), mail: Arc::clone(mail), shared: Arc::clone(shared), identity }
+        Draft {
+            rendering: Arc::clone(&self.worker.rendering),
+            mail: Arc::clone(mail),
+            shared: Arc::clone(shared),
+            identity,
+        }
     }
 
     fn date_ms(&self) -> i64 {
         self.job.date_ms.unwrap_or(self.now_ms)
     }
 
-    /// The one of its first begin; before that, the job's id at the sender's domain.
+    /// Returns the Message-ID of the first begin; before that, the job's id at the sender's domain.
     fn message_id(&self, mail: &Mail) -> String {
-        let sender = mail.from.as_ref().or(self.office.settings.sender.as_ref());
+        let sender = mail.from.as_ref().or(self.worker.rendering.sender.as_ref());
         let domain = sender.map_or("postroom.invalid", |sender| sender.address.domain());
         self.job.message_id.clone().unwrap_or_else(|| format!("{}@{domain}", self.job.id))
     }
 
-    fn before<'a>(&self, header: &'a Header, mail: &Mail) -> Before<'a> {
-        let known = self.job.recipients.clone();
-        let recipients = if known.is_empty() { all_open(&mail.recipients()) } else { known };
-        Before { header, attempt: self.job.attempt, tries: self.job.tries, recipients, records: Vec::new() }
+    fn before(&self, mail: &Mail) -> JobProgress<'_> {
+        let stored = self.job.recipients.clone();
+        let recipients = if stored.is_empty() { all_open(&mail.recipients()) } else { stored };
+        let (attempt, tries) = (self.job.attempt, self.job.tries);
+        JobProgress { header: &self.header, attempt, tries, recipients, records: Vec::new() }
     }
 
     async fn settle(&self, judgement: Judgement, attempt: &Attempt) {
         match judgement {
             Judgement::Finish(outcome, reason, left) => {
                 match outcome {
-                    Outcome::Sent => debug!("{}", self.story(attempt)),
-                    Outcome::Failed | Outcome::Unknown => warn!("{}", self.story(attempt)),
+                    Outcome::Sent => debug!("{}", self.describe(attempt)),
+                    Outcome::Failed | Outcome::Unknown => warn!("{}", self.describe(attempt)),
                 }
                 self.finish(outcome, reason, &left).await;
             }
             Judgement::Defer(delay, left) => {
-                info!("{}; again in {:.1} s", self.story(attempt), delay.as_secs_f64());
+                info!("{}; next try in {:.1} s", self.describe(attempt), delay.as_secs_f64());
                 self.defer(delay, left).await;
             }
         }
     }
 
-    /// For logs: without addresses and content.
-    fn story(&self, attempt: &Attempt) -> String {
+    /// Describes an attempt for logs, without addresses and content.
+    fn describe(&self, attempt: &Attempt) -> String {
         let phase = attempt.phase.map(|phase| format!(" at {phase}")).unwrap_or_default();
         format!("{}: {}{phase} by {} after {} ms", self.job.id, attempt.verdict, attempt.transport, attempt.ms)
     }
 
-    async fn settle_unprepared(&self, header: &Header, mail: &Mail, unprepared: Unprepared) {
+    async fn settle_unprepared(&self, mail: &Mail, unprepared: Unprepared) {
         match unprepared {
             Unprepared::Away => self.hand_back().await,
-            Unprepared::TemplateMissing(problem) => self.wait_for_template(header, mail, &problem).await,
-            Unprepared::Invalid(problem) => self.refuse(header, mail, &problem).await,
+            Unprepared::TemplateMissing(error) => self.wait_for_template(mail, &error).await,
+            Unprepared::Invalid(error) => self.refuse(mail, &error).await,
         }
     }
 
-    /// Deploys are not atomic: the template may reach this machine in a moment.
-    async fn wait_for_template(&self, header: &Header, mail: &Mail, problem: &str) {
-        if self.office.lacks_template(mail.template.as_deref().unwrap_or_default()) >= TEMPLATE_PATIENCE {
-            return self.refuse(header, mail, problem).await;
+    /// Defers the mail: the template may reach this machine in a moment.
+    async fn wait_for_template(&self, mail: &Mail, error: &str) {
+        if self.worker.rendering.lacks_template(mail.template.as_deref().unwrap_or_default()) >= TEMPLATE_WAIT {
+            return self.refuse(mail, error).await;
         }
-        let about = About::Template(mail.template.clone().unwrap_or_default());
-        self.office.alerts.raise(about, format!("mail waits for a template: {problem}"));
+        let subject = AlertSubject::Template(mail.template.clone().unwrap_or_default());
+        self.worker.alerts.raise(subject, format!("mail waits for a template: {error}"));
         let record = AttemptRecord {
             n: self.job.tries + 1,
             counted: false,
@@ -296,59 +308,53 @@ impl Delivery {
             phase: None,
             code: None,
             enhanced: None,
-            reply: problem.to_owned(),
+            reply: error.to_owned(),
             verdict: "template_missing".to_owned(),
             ms: 0,
         };
-        let error = Some((record.verdict.clone(), problem.to_owned()));
-        let recipients = self.before(header, mail).recipients;
+        let error = Some((record.verdict.clone(), error.to_owned()));
+        let recipients = self.before(mail).recipients;
         let left = Settled { attempt: self.job.attempt, error, recipients, records: vec![record], receipt: None };
-        self.defer(TEMPLATE_PAUSE, left).await;
+        self.defer(TEMPLATE_RETRY, left).await;
     }
 
-    /// Ours, and no attempt will mend it.
-    async fn refuse(&self, header: &Header, mail: &Mail, problem: &str) {
-        let before = self.before(header, mail);
+    /// Fails the mail: its content is invalid, and no attempt helps.
+    async fn refuse(&self, mail: &Mail, error: &str) {
+        let before = self.before(mail);
         let to: Vec<EmailAddress> = before.recipients.iter().map(|recipient| recipient.address.clone()).collect();
-        let attempt = Attempt::invalid(&to, problem);
+        let attempt = Attempt::invalid(&to, error);
         self.settle(judge(before, &attempt, self.at_ms(), 0.0), &attempt).await;
     }
 
-    async fn set_aside(&self, problem: &str) {
-        warn!(job = %self.job.id, "{} can't be read and is set aside", self.job.id);
-        let error = Some(("unreadable".to_owned(), problem.to_owned()));
-        let left = Settled { attempt: self.job.attempt, error, ..Settled::default() };
-        self.finish(Outcome::Failed, "unreadable", &left).await;
-    }
-
-    /// Back at once, nothing was tried.
+    /// Hands the job back; nothing was tried.
     async fn hand_back(&self) {
         self.defer(Duration::ZERO, Settled { attempt: self.job.attempt, ..Settled::default() }).await;
     }
 
     async fn finish(&self, outcome: Outcome, reason: &str, left: &Settled) {
-        match self.counter().settler.finish(&self.job.id, self.job.fence, outcome, reason, left).await {
-            Ok(FinishReply::Finished | FinishReply::Late) => self.office.tally(outcome),
-            Ok(FinishReply::Twice) => warn!(job = %self.job.id, "{} was sent by another worker too", self.job.id),
-            Ok(FinishReply::Lost) => warn!(job = %self.job.id, "{} was no longer this worker's to settle", self.job.id),
-            Err(problem) => warn!(job = %self.job.id, "{} could not be settled: {problem}", self.job.id),
-        }
+        finish(&self.route.settler, &self.worker.stats, &self.job, outcome, reason, left).await;
     }
 
     async fn defer(&self, delay: Duration, left: Settled) {
         let item = (self.job.id.clone(), self.job.fence, delay, left);
-        if let Err(problem) = self.counter().settler.defer(item).await {
-            warn!(job = %self.job.id, "{} could not be put back: {problem}", self.job.id);
+        if let Err(error) = self.route.settler.defer(item).await {
+            warn!(job = %self.job.id, "cannot hand back {}: {error}", self.job.id);
         }
     }
 
-    fn counter(&self) -> &Counter {
-        self.office.counter(self.job.id.queue())
-    }
-
-    /// Redis's clock now, as far as this process can tell.
+    /// Returns the present by Redis's clock, as far as this process can tell.
     fn at_ms(&self) -> i64 {
         let since = lease_clock::now().saturating_sub(self.claimed_at);
         self.now_ms + i64::try_from(since.as_millis()).unwrap_or(0)
+    }
+}
+
+async fn finish(settler: &Settler, stats: &SendStats, job: &Claimed, outcome: Outcome, reason: &str, left: &Settled) {
+    let id = &job.id;
+    match settler.finish(id, job.fence, outcome, reason, left).await {
+        Ok(FinishReply::Finished | FinishReply::Late) => stats.count_outcome(outcome),
+        Ok(FinishReply::Twice) => warn!(job = %id, "{id} was also sent by another worker"),
+        Ok(FinishReply::Lost) => warn!(job = %id, "{id} was no longer this worker's to settle"),
+        Err(error) => warn!(job = %id, "cannot settle {id}: {error}"),
     }
 }

@@ -1,4 +1,4 @@
-//! The jobs that this worker holds, for renewing their leases and for telling what it does.
+//! The jobs that this worker holds, for lease renewal, resync and reports.
 
 use std::{
     collections::{BTreeMap, HashMap, btree_map::Entry},
@@ -13,13 +13,13 @@ use postroom_core::{
 
 use tokio::sync::Notify;
 
-/// What is known of a job under way.
+/// A job under way.
 #[derive(Debug, Clone)]
-pub(crate) struct Held {
+pub(crate) struct HeldJob {
     pub(crate) fence: u64,
-    /// The stored form of the job.
+    /// Stored form of the job.
     pub(crate) payload: Arc<str>,
-    /// Message-ID and `Date`, once its mark was written.
+    /// Message-ID and `Date`, once the mark is written.
     pub(crate) begun: Option<(String, i64)>,
     since_ms: i64,
     lease: Duration,
@@ -28,22 +28,23 @@ pub(crate) struct Held {
 /// All jobs under way.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
-    held: Mutex<AllHeld>,
-    /// Rung when a lease is shorter than all before it.
+    held: Mutex<HeldJobs>,
+    /// Notified when a job with a shorter lease than all others is entered.
     shorter: Notify,
 }
 
 #[derive(Debug, Default)]
-struct AllHeld {
-    jobs: HashMap<JobId, Held>,
-    /// How many have each lease.
+struct HeldJobs {
+    jobs: HashMap<JobId, HeldJob>,
+    /// Number of jobs for each lease.
     leases: BTreeMap<Duration, usize>,
 }
 
 impl InFlight {
-    /// Enters a job until the ticket is dropped.
-    pub(crate) fn enter(&self, job: &Claimed, lease: Duration, now_ms: i64) -> Ticket<'_> {
-        let held = Held { fence: job.fence, payload: Arc::clone(&job.payload), begun: None, since_ms: now_ms, lease };
+    /// Enters a job until the guard is dropped.
+    pub(crate) fn enter(&self, job: &Claimed, lease: Duration, now_ms: i64) -> InFlightGuard<'_> {
+        let held =
+            HeldJob { fence: job.fence, payload: Arc::clone(&job.payload), begun: None, since_ms: now_ms, lease };
         let shortest = {
             let mut all = self.lock();
             let shortest = all.shortest_lease();
@@ -53,50 +54,50 @@ impl InFlight {
         if shortest.is_none_or(|shortest| lease < shortest) {
             self.shorter.notify_one();
         }
-        Ticket { all: self, id: job.id.clone(), fence: job.fence }
+        InFlightGuard { all: self, id: job.id.clone(), fence: job.fence }
     }
 
-    /// The jobs of a queue with their fences.
+    /// Returns the jobs of a queue with their fences.
     pub(crate) fn of_queue(&self, queue: &QueueName) -> Vec<(JobId, u64)> {
         let all = self.lock();
         all.jobs.iter().filter(|(id, _)| id.queue() == queue).map(|(id, held)| (id.clone(), held.fence)).collect()
     }
 
-    /// The jobs of a queue with all that is known of them.
-    pub(crate) fn known_of_queue(&self, queue: &QueueName) -> Vec<(JobId, Held)> {
+    /// Returns the jobs of a queue with their data.
+    pub(crate) fn data_of_queue(&self, queue: &QueueName) -> Vec<(JobId, HeldJob)> {
         let all = self.lock();
         all.jobs.iter().filter(|(id, _)| id.queue() == queue).map(|(id, held)| (id.clone(), held.clone())).collect()
     }
 
-    /// The stored form of a job under way.
+    /// Returns the stored form of a job under way.
     pub(crate) fn payload(&self, id: &JobId, fence: u64) -> Option<Arc<str>> {
         self.lock().jobs.get(id).filter(|held| held.fence == fence).map(|held| Arc::clone(&held.payload))
     }
 
-    /// Its mark was written.
+    /// Records that the mark of a job was written.
     pub(crate) fn begun(&self, id: &JobId, fence: u64, message_id: String, date_ms: i64) {
         if let Some(held) = self.lock().jobs.get_mut(id).filter(|held| held.fence == fence) {
             held.begun = Some((message_id, date_ms));
         }
     }
 
-    /// The shortest lease among them.
+    /// Returns the shortest lease.
     pub(crate) fn shortest_lease(&self) -> Option<Duration> {
         self.lock().shortest_lease()
     }
 
-    /// Waits until a lease comes in that is shorter than all there are, the first one included.
+    /// Waits until a job with a shorter lease than all others is entered, the first job included.
     pub(crate) async fn shorter_lease(&self) {
         self.shorter.notified().await;
     }
 
-    /// How many there are.
+    /// Returns the number of jobs.
     pub(crate) fn len(&self) -> usize {
         self.lock().jobs.len()
     }
 
-    /// What to tell about them: at most a hundred.
-    pub(crate) fn told(&self) -> Vec<BusyJob> {
+    /// Returns the jobs for the report of this worker: at most a hundred.
+    pub(crate) fn busy_jobs(&self) -> Vec<BusyJob> {
         self.lock()
             .jobs
             .iter()
@@ -105,30 +106,30 @@ impl InFlight {
             .collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, AllHeld> {
+    fn lock(&self) -> MutexGuard<'_, HeldJobs> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl AllHeld {
+impl HeldJobs {
     fn shortest_lease(&self) -> Option<Duration> {
         self.leases.first_key_value().map(|(lease, _)| *lease)
     }
 
-    fn insert(&mut self, id: JobId, held: Held) {
+    fn insert(&mut self, id: JobId, held: HeldJob) {
         *self.leases.entry(held.lease).or_default() += 1;
         if let Some(before) = self.jobs.insert(id, held) {
-            self.let_go(before.lease);
+            self.count_off(before.lease);
         }
     }
 
     fn remove(&mut self, id: &JobId) {
         if let Some(held) = self.jobs.remove(id) {
-            self.let_go(held.lease);
+            self.count_off(held.lease);
         }
     }
 
-    fn let_go(&mut self, lease: Duration) {
+    fn count_off(&mut self, lease: Duration) {
         if let Entry::Occupied(mut number) = self.leases.entry(lease) {
             *number.get_mut() -= 1;
             if *number.get() == 0 {
@@ -138,18 +139,18 @@ impl AllHeld {
     }
 }
 
-/// A job's place among those under way.
+/// Keeps a job entered until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Ticket<'a> {
+pub(crate) struct InFlightGuard<'a> {
     all: &'a InFlight,
     id: JobId,
     fence: u64,
 }
 
-impl Drop for Ticket<'_> {
+impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
         let mut all = self.all.lock();
-        // The same job may have been claimed anew meanwhile.
+        // The same job may have been claimed again meanwhile.
         if all.jobs.get(&self.id).is_some_and(|held| held.fence == self.fence) {
             all.remove(&self.id);
         }

@@ -1,42 +1,31 @@
-//! The worker: claims mail, renders it, delivers it and settles what became of it.
+//! The worker claims mail, renders it, sends it and settles its job.
 //!
-//! One loop ([`claimer`](crate)) takes as many jobs as there are free slots. Each runs as a task of its own through the
-//! steps of a delivery: render, compose, begin, send, judge, settle. Begin, finish and defer go through one settler for
-//! each queue, which puts what has gathered into one script call.
+//! The claimer takes as many jobs as there are free slots. Each job runs as a task of its own
+//! through the steps of a delivery: render, compose, begin, send, judge, settle. Begin, finish and
+//! defer go through one settler per queue, which sends what has gathered in one script call.
 //!
-//! Mail leaves by outlets: a transport and its breaker. Where none of a queue's is open, nothing is claimed from it.
+//! Mail leaves by an outlet: a transport and its circuit breaker. While all outlets of a queue are
+//! closed, nothing is claimed from it.
 
+mod adaptive_concurrency;
 mod alerts;
 mod args;
-mod breaker;
-mod capture;
 mod claimer;
-mod contents;
-mod counter;
 mod delivery;
 mod duties;
-mod following;
 mod in_flight;
-mod judge;
 mod lease_clock;
-mod leave;
-mod limits;
-mod making;
-mod masked;
-mod memory;
 mod notices;
-mod office;
-mod outlet;
-mod panics;
-mod pulse;
-mod recent;
-mod restating;
-mod seats;
+mod permits;
+mod redis_access;
+mod rendering;
+mod resync;
+mod run;
+mod send_stats;
 mod settler;
-mod shared_content;
-mod slots;
-mod webhooks;
+mod signals;
+mod transports;
 mod worker;
 
 pub use args::Args;
-pub use worker::run;
+pub use run::run;

@@ -7,14 +7,15 @@ use mimalloc::MiMalloc;
 use postroom_core::{EscapedLines, Shutdown, settings::Settings, telemetry};
 use postroom_worker::{Args, run};
 
-/// A mail is many small allocations; this one takes a third less time for them than the system's.
+/// A mail makes many small allocations. mimalloc spends a third less time on them than the system
+/// allocator.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let settings = match Settings::load(&Args::parse().flags()) {
         Ok(settings) => settings,
-        Err(problem) => return refuse(&problem),
+        Err(error) => return refuse(&error),
     };
     telemetry::init(&settings.log);
     match start(settings) {
@@ -25,21 +26,21 @@ fn main() -> ExitCode {
 
 fn start(settings: Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads()).enable_all().build()?;
-    // As a task, so that the claimer runs on the threads that the deliveries run on.
+    // Spawned as a task, so that the claimer shares the threads of the deliveries.
     let outcome = runtime.block_on(async { tokio::spawn(run(settings, Shutdown::on_signals()?)).await? });
-    // What is still being rendered was handed back: it is not waited for.
+    // Does not wait for renderings that still run: their jobs were handed back.
     runtime.shutdown_background();
     outcome
 }
 
-/// Half the cores: the other half is for Redis and the kernel. Deliveries wait more than they compute, and the fewer threads
-/// they share the less they wake each other.
+/// Number of runtime threads: half the cores. Redis and the kernel need the other half. Deliveries
+/// mostly wait, and fewer threads wake each other less.
 fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
 }
 
-/// Nothing was started: wrong settings.
-fn refuse(problem: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("error: {}", EscapedLines(problem));
+/// Reports wrong settings. Nothing was started.
+fn refuse(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("error: {}", EscapedLines(error));
     ExitCode::from(2)
 }

@@ -1,72 +1,74 @@
-//! Begin, finish and defer for one queue. What gathers while a script call is under way goes into the next one, so calls
-//! are few under load and immediate otherwise.
+//! Begin, finish and defer for one queue. Requests that arrive during a script call go into the
+//! next one, so calls are few under load and immediate otherwise.
+
+mod replay_log;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use postroom_core::{
-    Error, JobId, Outage, QueueName, Result, Store,
-    store::{BeginReply, DeferReply, Finish, FinishReply, Outcome, Settled, WorkerId},
+    Error, JobId, QueueName, Result,
+    store::{BeginReply, DeferReply, Finish, FinishReply, Outcome, Settled},
 };
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{
-    in_flight::InFlight,
-    memory::{Memory, Said, Statement},
-};
+use self::replay_log::ReplayLog;
+pub(crate) use self::replay_log::{Settlement, SettlementKind};
+use crate::{in_flight::InFlight, redis_access::RedisAccess};
 
-/// How many jobs one script call settles.
-pub(crate) const MOST: usize = 100;
+/// Maximum number of jobs in one script call.
+pub(crate) const MAX_JOBS: usize = 100;
 
-/// How long finishes gather where they come in crowds: their mails have left, and one call for many costs Redis much less.
-const GATHERING: Duration = Duration::from_millis(1);
+/// Time that finishes gather after a call for several: their mails have left, and one call for many
+/// costs Redis much less.
+const GATHER_FINISHES: Duration = Duration::from_millis(1);
 
 type Begin = (JobId, u64, String, i64);
 type Defer = (JobId, u64, Duration, Settled);
-type Asked<Q, A> = (Q, oneshot::Sender<Result<A>>);
+type PendingRequest<Q, A> = (Q, oneshot::Sender<Result<A>>);
 
-/// The way to the settler of one queue.
+/// Handle of the settler of one queue.
 #[derive(Debug, Clone)]
 pub(crate) struct Settler {
-    begin: mpsc::UnboundedSender<Asked<Begin, BeginReply>>,
-    finish: mpsc::UnboundedSender<Asked<Arc<Statement>, FinishReply>>,
-    defer: mpsc::UnboundedSender<Asked<Arc<Statement>, DeferReply>>,
+    begin: mpsc::UnboundedSender<PendingRequest<Begin, BeginReply>>,
+    finish: mpsc::UnboundedSender<PendingRequest<Arc<Settlement>, FinishReply>>,
+    defer: mpsc::UnboundedSender<PendingRequest<Arc<Settlement>, DeferReply>>,
     in_flight: Arc<InFlight>,
-    memory: Arc<Memory>,
+    replay_log: Arc<ReplayLog>,
 }
 
 impl Settler {
-    /// Starts a queue's settler; it ends with its last handle.
-    pub(crate) fn start(
-        store: &Store,
-        queue: &QueueName,
-        worker: &WorkerId,
-        outage: &Outage,
-        in_flight: &Arc<InFlight>,
-    ) -> Self {
-        let memory = Arc::new(Memory::default());
-        let desk = Arc::new(Desk {
-            store: store.clone(),
+    /// Starts the settler of a queue. It ends with its last handle.
+    pub(crate) fn start(redis: &RedisAccess, queue: &QueueName, in_flight: &Arc<InFlight>) -> Self {
+        let replay_log = Arc::new(ReplayLog::default());
+        let task = Arc::new(SettlerTask {
+            redis: redis.clone(),
             queue: queue.clone(),
-            worker: worker.clone(),
-            outage: outage.clone(),
             in_flight: Arc::clone(in_flight),
-            memory: Arc::clone(&memory),
+            replay_log: Arc::clone(&replay_log),
         });
         let (begin, begins) = mpsc::unbounded_channel();
         let (finish, finishes) = mpsc::unbounded_channel();
         let (defer, defers) = mpsc::unbounded_channel();
-        tokio::spawn(Arc::clone(&desk).serve_begins(begins));
-        tokio::spawn(Arc::clone(&desk).serve_finishes(finishes));
-        tokio::spawn(desk.serve_defers(defers));
-        Self { begin, finish, defer, in_flight: Arc::clone(in_flight), memory }
+        tokio::spawn(Arc::clone(&task).serve_begins(begins));
+        tokio::spawn(Arc::clone(&task).serve_finishes(finishes));
+        tokio::spawn(task.serve_defers(defers));
+        Self { begin, finish, defer, in_flight: Arc::clone(in_flight), replay_log }
     }
 
-    /// Writes the mark. An error means that it is not known to be written: do not send.
+    /// Writes the mark.
+    ///
+    /// # Errors
+    ///
+    /// After an error the mark may not be written, so the mail must not be sent.
     pub(crate) async fn begin(&self, mark: Begin) -> Result<BeginReply> {
-        ask(&self.begin, mark).await
+        request(&self.begin, mark).await
     }
 
-    /// Settles a job, however long Redis is away.
+    /// Settles a job. Waits while Redis is away.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if Redis refuses the settlement.
     pub(crate) async fn finish(
         &self,
         id: &JobId,
@@ -76,49 +78,51 @@ impl Settler {
         left: &Settled,
     ) -> Result<FinishReply> {
         let finish = Finish::new(id, fence, outcome, reason, left)?;
-        ask(&self.finish, self.statement(id.clone(), fence, Said::Finish(outcome, finish))).await
+        request(&self.finish, self.settlement(id.clone(), fence, SettlementKind::Finish(outcome, finish))).await
     }
 
-    /// Puts a job back, however long Redis is away.
+    /// Defers a job. Waits while Redis is away.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if Redis refuses the settlement.
     pub(crate) async fn defer(&self, (id, fence, delay, left): Defer) -> Result<DeferReply> {
-        ask(&self.defer, self.statement(id, fence, Said::Defer(delay, Box::new(left)))).await
+        request(&self.defer, self.settlement(id, fence, SettlementKind::Defer(delay, Box::new(left)))).await
     }
 
-    /// What was said lately.
-    pub(crate) fn memory(&self) -> &Memory {
-        &self.memory
+    /// Returns the replay log.
+    pub(crate) fn replay_log(&self) -> &ReplayLog {
+        &self.replay_log
     }
 
-    fn statement(&self, id: JobId, fence: u64, said: Said) -> Arc<Statement> {
+    fn settlement(&self, id: JobId, fence: u64, kind: SettlementKind) -> Arc<Settlement> {
         let payload = self.in_flight.payload(&id, fence);
-        Arc::new(Statement::new(id, fence, said, payload.as_deref()))
+        Arc::new(Settlement::new(id, fence, kind, payload.as_deref()))
     }
 }
 
-async fn ask<Q, A>(desk: &mpsc::UnboundedSender<Asked<Q, A>>, question: Q) -> Result<A> {
+async fn request<Q, A>(queue: &mpsc::UnboundedSender<PendingRequest<Q, A>>, message: Q) -> Result<A> {
     let gone = || Error::Away("the settler has ended".to_owned());
-    let (answer, answered) = oneshot::channel();
-    desk.send((question, answer)).map_err(|_| gone())?;
-    answered.await.map_err(|_| gone())?
+    let (reply, replied) = oneshot::channel();
+    queue.send((message, reply)).map_err(|_| gone())?;
+    replied.await.map_err(|_| gone())?
 }
 
-struct Desk {
-    store: Store,
+struct SettlerTask {
+    redis: RedisAccess,
     queue: QueueName,
-    worker: WorkerId,
-    outage: Outage,
     in_flight: Arc<InFlight>,
-    memory: Arc<Memory>,
+    replay_log: Arc<ReplayLog>,
 }
 
-impl Desk {
-    async fn serve_begins(self: Arc<Self>, mut asked: mpsc::UnboundedReceiver<Asked<Begin, BeginReply>>) {
-        while let Some((jobs, answers)) = gather(&mut asked).await {
-            let replies = self.store.begin(&self.queue, &self.worker, &jobs).await;
+impl SettlerTask {
+    async fn serve_begins(self: Arc<Self>, mut requests: mpsc::UnboundedReceiver<PendingRequest<Begin, BeginReply>>) {
+        while let Some((jobs, answers)) = gather(&mut requests).await {
+            let replies = self.redis.jobs.begin(&self.queue, &self.redis.worker_id, &jobs).await;
             if let Ok(replies) = &replies {
                 self.note_begun(jobs, replies);
             }
-            answer(answers, self.outage.watch(replies));
+            answer(answers, self.redis.watch(replies));
         }
     }
 
@@ -127,100 +131,104 @@ impl Desk {
         begun.for_each(|((id, fence, message_id, date_ms), _)| self.in_flight.begun(&id, fence, message_id, date_ms));
     }
 
-    async fn serve_finishes(self: Arc<Self>, mut asked: mpsc::UnboundedReceiver<Asked<Arc<Statement>, FinishReply>>) {
-        while let Some((jobs, answers)) = gather(&mut asked).await {
+    async fn serve_finishes(
+        self: Arc<Self>,
+        mut requests: mpsc::UnboundedReceiver<PendingRequest<Arc<Settlement>, FinishReply>>,
+    ) {
+        while let Some((jobs, answers)) = gather(&mut requests).await {
             let crowded = jobs.len() > 1;
-            self.persist(jobs, answers, |desk, jobs| Box::pin(async move { desk.say_finished(&jobs).await })).await;
+            self.persist(jobs, answers, |task, jobs| Box::pin(async move { task.send_finishes(&jobs).await })).await;
             if crowded {
-                tokio::time::sleep(GATHERING).await;
+                tokio::time::sleep(GATHER_FINISHES).await;
             }
         }
     }
 
-    async fn serve_defers(self: Arc<Self>, mut asked: mpsc::UnboundedReceiver<Asked<Arc<Statement>, DeferReply>>) {
-        while let Some((jobs, answers)) = gather(&mut asked).await {
-            self.persist(jobs, answers, |desk, jobs| Box::pin(async move { desk.say_deferred(&jobs).await })).await;
+    async fn serve_defers(
+        self: Arc<Self>,
+        mut requests: mpsc::UnboundedReceiver<PendingRequest<Arc<Settlement>, DeferReply>>,
+    ) {
+        while let Some((jobs, answers)) = gather(&mut requests).await {
+            self.persist(jobs, answers, |task, jobs| Box::pin(async move { task.send_defers(&jobs).await })).await;
         }
     }
 
-    async fn say_finished(&self, jobs: &[Arc<Statement>]) -> Result<Vec<FinishReply>> {
-        self.store.finish(&self.queue, &self.worker, finishes(jobs)).await
+    async fn send_finishes(&self, jobs: &[Arc<Settlement>]) -> Result<Vec<FinishReply>> {
+        self.redis.jobs.finish(&self.queue, &self.redis.worker_id, finishes(jobs)).await
     }
 
-    async fn say_deferred(&self, jobs: &[Arc<Statement>]) -> Result<Vec<DeferReply>> {
-        self.store.defer(&self.queue, &self.worker, &defers(jobs)).await
+    async fn send_defers(&self, jobs: &[Arc<Settlement>]) -> Result<Vec<DeferReply>> {
+        self.redis.jobs.defer(&self.queue, &self.redis.worker_id, &defers(jobs)).await
     }
 
-    /// Says it again until Redis has heard it: it may be said twice, and what is known must not be lost. What is refused for
-    /// another reason is said one by one, so that one job does not take the others with it.
+    /// Repeats a call until Redis has answered: settlements are idempotent and must not be lost. If
+    /// Redis refuses the call, each job is sent alone, so that one job does not block the others.
     async fn persist<A>(
         self: &Arc<Self>,
-        jobs: Vec<Arc<Statement>>,
+        jobs: Vec<Arc<Settlement>>,
         answers: Vec<oneshot::Sender<Result<A>>>,
-        say: impl Fn(Arc<Self>, Vec<Arc<Statement>>) -> Saying<A>,
+        send: impl Fn(Arc<Self>, Vec<Arc<Settlement>>) -> StoreCall<A>,
     ) {
-        self.memory.note(&jobs);
-        let said = self.until_heard(|| say(Arc::clone(self), jobs.clone())).await;
-        self.memory.heard(&jobs);
-        if said.is_ok() || jobs.len() == 1 {
-            return answer(answers, said);
+        self.replay_log.note(&jobs);
+        let replies = self.until_answered(|| send(Arc::clone(self), jobs.clone())).await;
+        self.replay_log.acknowledge(&jobs);
+        if replies.is_ok() || jobs.len() == 1 {
+            return answer(answers, replies);
         }
         for (job, one) in jobs.into_iter().zip(answers) {
-            let said = self.until_heard(|| say(Arc::clone(self), vec![Arc::clone(&job)])).await;
-            answer(vec![one], said);
+            let replies = self.until_answered(|| send(Arc::clone(self), vec![Arc::clone(&job)])).await;
+            answer(vec![one], replies);
         }
     }
 
-    async fn until_heard<A>(&self, say: impl Fn() -> Saying<A>) -> Result<Vec<A>> {
+    async fn until_answered<A>(&self, send: impl Fn() -> StoreCall<A>) -> Result<Vec<A>> {
         loop {
-            match self.outage.watch(say().await) {
-                Err(problem) if problem.is_transient() => tokio::time::sleep(Duration::from_millis(200)).await,
-                said => return said,
+            match self.redis.watch(send().await) {
+                Err(error) if error.is_transient() => tokio::time::sleep(Duration::from_millis(200)).await,
+                replies => return replies,
             }
         }
     }
 }
 
-type Saying<A> = Pin<Box<dyn Future<Output = Result<Vec<A>>> + Send>>;
-type Gathered<Q, A> = (Vec<Q>, Vec<oneshot::Sender<Result<A>>>);
+type StoreCall<A> = Pin<Box<dyn Future<Output = Result<Vec<A>>> + Send>>;
+type GatheredRequests<Q, A> = (Vec<Q>, Vec<oneshot::Sender<Result<A>>>);
 
-/// Waits for the first question and takes what has come meanwhile; `None` when nobody is left to ask.
-async fn gather<Q, A>(asked: &mut mpsc::UnboundedReceiver<Asked<Q, A>>) -> Option<Gathered<Q, A>> {
-    let mut gathered = vec![asked.recv().await?];
-    // Whoever is about to ask goes first.
+/// Waits for the first request and takes all that have arrived meanwhile. Returns `None` when all
+/// handles are gone.
+async fn gather<Q, A>(requests: &mut mpsc::UnboundedReceiver<PendingRequest<Q, A>>) -> Option<GatheredRequests<Q, A>> {
+    let mut gathered = vec![requests.recv().await?];
+    // Lets tasks that are ready send their requests first.
     tokio::task::yield_now().await;
-    while gathered.len() < MOST
-        && let Ok(question) = asked.try_recv()
+    while gathered.len() < MAX_JOBS
+        && let Ok(request) = requests.try_recv()
     {
-        gathered.push(question);
+        gathered.push(request);
     }
     Some(gathered.into_iter().unzip())
 }
 
 fn answer<A>(answers: Vec<oneshot::Sender<Result<A>>>, replies: Result<Vec<A>>) {
     match replies {
-        // Nobody listens any more when the job was given up meanwhile.
+        // The receiver is gone if the delivery was given up meanwhile.
         Ok(replies) => answers.into_iter().zip(replies).for_each(|(answer, reply)| drop(answer.send(Ok(reply)))),
-        Err(problem) => {
-            let said = problem.to_string();
-            answers.into_iter().for_each(|answer| drop(answer.send(Err(Error::Away(said.clone())))));
-        }
+        Err(error) => answers.into_iter().for_each(|answer| drop(answer.send(Err(error.clone())))),
     }
 }
 
-/// Those of the statements that settle their jobs, as the store takes them.
-pub(crate) fn finishes(jobs: &[Arc<Statement>]) -> impl Iterator<Item = &Finish> {
-    jobs.iter().filter_map(|job| match &job.said {
-        Said::Finish(_, finish) => Some(finish),
-        Said::Defer(..) => None,
+/// Returns the settlements that finish their jobs.
+pub(crate) fn finishes(jobs: &[Arc<Settlement>]) -> impl Iterator<Item = &Finish> {
+    jobs.iter().filter_map(|job| match &job.kind {
+        SettlementKind::Finish(_, finish) => Some(finish),
+        SettlementKind::Defer(..) => None,
     })
 }
 
-/// Those that put their jobs back.
-pub(crate) fn defers(jobs: &[Arc<Statement>]) -> Vec<Defer> {
-    let defer = |job: &Arc<Statement>| match &job.said {
-        Said::Defer(delay, left) => Some((job.id.clone(), job.fence, *delay, Settled::clone(left))),
-        Said::Finish(..) => None,
+/// Returns the settlements that defer their jobs.
+pub(crate) fn defers(jobs: &[Arc<Settlement>]) -> Vec<Defer> {
+    let defer = |job: &Arc<Settlement>| match &job.kind {
+        SettlementKind::Defer(delay, left) => Some((job.id.clone(), job.fence, *delay, Settled::clone(left))),
+        SettlementKind::Finish(..) => None,
     };
     jobs.iter().filter_map(defer).collect()
 }

@@ -1,76 +1,60 @@
-//! The process from start to end.
+//! The state that the tasks of one worker share, in parts. A task takes the parts that it needs.
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Context;
-use postroom_core::{Error, Outage, Shutdown, Store, health::serve_health, settings::Settings};
-use tracing::{info, warn};
+use postroom_core::{InvalidInput, Outage, QueueName, Store, settings::Settings, settings::variables};
 
-use crate::{claimer::Claimer, duties, office::Office};
+use crate::{
+    alerts::Alerts, in_flight::InFlight, notices::Notices, redis_access::RedisAccess, rendering::Rendering,
+    send_stats::SendStats, signals::Signals, transports::Transports,
+};
 
-/// Runs a worker until it is told to stop.
-pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
-    // A second call finds the provider installed, which is as well.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    check_transports(&settings)?;
-    settings.warnings().iter().for_each(|warning| warn!("{warning}"));
-    settings.redis.warn();
-    let outage = Outage::default();
-    serve_health(&settings, &outage).await?;
-    let store = tokio::select! {
-        () = shutdown.requested() => return Ok(()),
-        store = Store::connect_patiently(&settings.redis, &outage) => store.context("connecting to Redis")?,
-    };
-    let office = Arc::new(Office::open(store, settings, outage)?);
-    let info = duties::introduction(&office);
-    // A right that is missing in Redis is a wrong setting; an outage is waited out.
-    if let Err(error @ Error::Invalid(_)) = office.store.ungated().say_alive(&info).await {
-        return Err(error.into());
-    }
-    greet(&office).await;
-    let telling = duties::start(&office, info.clone(), &shutdown);
-    Claimer::new(&office).run(&shutdown).await;
-    telling.abort();
-    // Unsaid, it is forgotten after a while.
-    drop(tokio::time::timeout(Duration::from_secs(1), office.store.say_gone(&info.id)).await);
-    let goodbye = async {
-        for outlet in office.outlets() {
-            outlet.transport.close().await;
-            // Unsaid, they are given to others after a while.
-            let _ = outlet.leave_seats(&office).await;
-        }
-    };
-    // Servers that do not answer are left without one.
-    drop(tokio::time::timeout(Duration::from_secs(2), goodbye).await);
-    info!("stopped");
-    Ok(())
+/// Shared state of one worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) settings: Settings,
+    pub(crate) redis: RedisAccess,
+    pub(crate) rendering: Arc<Rendering>,
+    pub(crate) transports: Transports,
+    pub(crate) notices: Arc<Notices>,
+    pub(crate) in_flight: Arc<InFlight>,
+    pub(crate) alerts: Arc<Alerts>,
+    pub(crate) signals: Signals,
+    pub(crate) stats: Arc<SendStats>,
 }
 
-/// Wrong settings are told before Redis is asked for anything.
-fn check_transports(settings: &Settings) -> anyhow::Result<()> {
-    for (queue, _) in &settings.serve {
-        settings.transports_of(queue)?;
-    }
-    Ok(())
-}
+/// An alert is cleared when its condition was not seen for this long (it is rechecked every 20 s).
+const ALERT_SILENCE: Duration = Duration::from_secs(45);
 
-/// Says what this worker serves and by what, and what about the server endangers mail.
-async fn greet(office: &Office) {
-    let queues: Vec<String> = office.queues().iter().map(ToString::to_string).collect();
-    let transports: Vec<&str> = office.outlets().iter().map(|outlet| outlet.transport.name()).collect();
-    info!(
-        "worker {} serves {} by {}, {} mails at a time",
-        office.id,
-        queues.join(", "),
-        transports.join(", "),
-        office.settings.concurrency.max
-    );
-    if office.templates.names().is_empty() {
-        info!(
-            "there are no templates in {}: only mail without a template can be sent",
-            office.templates.folder().display()
-        );
+impl Worker {
+    /// Builds the state for the queues of the settings.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a transport, the webhook CA file or the templates cannot be read.
+    pub(crate) fn new(store: Store, settings: Settings, outage: Outage) -> anyhow::Result<Self> {
+        let redis = RedisAccess::new(store, outage);
+        let signals = Signals::default();
+        let alerts = Arc::new(Alerts::new(Arc::clone(&signals.report)));
+        let in_flight = Arc::new(InFlight::default());
+        let transports = Transports::new(&settings, &redis, &in_flight, &alerts, &signals)?;
+        let client = postroom_mail::Webhooks::from_settings(&settings.notify)
+            .map_err(|error| InvalidInput::new(variables::NOTIFY_WEBHOOK_CA_FILE.name, error))?;
+        let policy = settings.policy_for(&QueueName::emails(), None);
+        let notices = Arc::new(Notices::new(&redis, &alerts, client, policy));
+        let rendering = Arc::new(Rendering::new(&settings)?);
+        let stats = Arc::default();
+        Ok(Self { settings, redis, rendering, transports, notices, in_flight, alerts, signals, stats })
     }
-    let _ = office.outage.watch(office.store.announce_queues(&office.queues()).await);
-    office.store.warn_of_server().await;
+
+    /// Returns the queues that this worker serves.
+    pub(crate) fn queues(&self) -> Vec<QueueName> {
+        self.settings.serve.iter().map(|(queue, _)| queue.clone()).collect()
+    }
+
+    /// Reloads the templates if they have changed on disk, and clears alerts that no longer apply.
+    pub(crate) fn reload_templates(&self) {
+        self.rendering.reload_templates(&self.alerts);
+        self.alerts.clear_ended(ALERT_SILENCE, &self.rendering.templates.names());
+    }
 }

@@ -1,4 +1,4 @@
-//! From one way out to the next: the tries of one delivery.
+//! The attempts of one delivery, from one outlet to the next.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -9,187 +9,207 @@ use postroom_core::store::{BeginReply, Heard, Settled};
 use postroom_mail::{Attempt, Commit, Hint, RecipientOutcome, Scope, Verdict};
 use tracing::{info, warn};
 
-use super::{Delivery, Prepared, Provided};
+use super::{
+    ClaimPermits, Delivery, Prepared,
+    judge::{JobProgress, judge},
+};
 use crate::{
-    judge::{Before, judge},
     lease_clock,
-    limits::{Taken, Turn},
-    outlet::{Admission, Outlet},
-    seats::Seat,
+    permits::{ConnectionPermit, SendReservation, TakeOutcome},
+    transports::{Admission, Outlet},
 };
 
-/// Mail that came from another transport asks for leave like any other.
-const SPARE: u8 = 5;
+/// Priority class of mail that falls back to another transport.
+const FALLBACK_CLASS: u8 = 5;
 
-/// What a mail holds while it is tried by one way.
-struct Leave {
-    /// For as long as the try takes.
-    _seat: Option<Seat>,
-    turn: Option<Turn>,
+/// Permits that a mail holds during one attempt.
+struct TryPermits {
+    /// Held for the duration of the attempt.
+    _connection: Option<ConnectionPermit>,
+    reservation: Option<SendReservation>,
 }
 
-/// For so long a mail under its lease waits for leave to go by another transport.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest time that a mail under a lease waits for permits of another transport.
+const PERMIT_WAIT: Duration = Duration::from_secs(5);
 
 impl Delivery {
-    /// Sends by the first way out that is open. Where nothing was sent and that way is shut now or wants less, the next one takes
-    /// over.
-    pub(super) async fn send(&self, mut before: Before<'_>, prepared: &Prepared, provided: &mut Provided) {
+    /// Sends through the first open outlet. If nothing was sent and the outlet is closed now or
+    /// throttles, the next one takes over.
+    pub(super) async fn send(&self, mut before: JobProgress<'_>, prepared: &Prepared, claimed: &mut ClaimPermits) {
         let mut tried = Vec::new();
-        let mut way = provided.reserved.take().or_else(|| self.counter().admit(&tried));
-        while let Some(admission) = way.take() {
-            let Some(leave) = self.leave_by(&admission, provided).await else { break };
+        let mut next = claimed.admission.take().or_else(|| self.route.admit(&tried));
+        while let Some(admission) = next.take() {
+            let Some(permits) = self.permits_for(&admission, claimed).await else { break };
             tried.push(admission.name().to_owned());
             let at_ms = self.at_ms();
-            let Some(attempt) = self.try_by(&admission, leave, &before, prepared).await else {
-                return self.break_off(before, admission.name()).await;
+            let Some(attempt) = self.attempt(&admission, permits, &before, prepared).await else {
+                return self.stop(before, admission.name()).await;
             };
-            self.office.pulse.note(&attempt);
-            let is_crowded = self.heard(admission.outlet(), &attempt).await;
-            let stays_open = admission.learn(&attempt, is_crowded);
-            let wants_less = attempt.verdict == Verdict::Throttled || is_crowded;
-            if (!stays_open || wants_less) && attempt.nothing_was_sent() {
-                way = self.counter().admit(&tried);
+            self.worker.stats.count_attempt(&attempt);
+            let is_crowded = self.report_hints(admission.outlet(), &attempt).await;
+            let stays_open = admission.record(&attempt, is_crowded);
+            let is_throttled = attempt.verdict == Verdict::Throttled || is_crowded;
+            if (!stays_open || is_throttled) && attempt.nothing_was_sent() {
+                next = self.route.admit(&tried);
             }
-            let Some(next) = &way else {
+            let Some(fallback) = &next else {
                 let judgement = judge(before, &attempt, at_ms, fastrand::f64());
-                let judgement = if wants_less {
-                    judgement.before_a_slow_way()
+                let judgement = if is_throttled {
+                    judgement.before_throttled_outlet()
                 } else if !stays_open && attempt.nothing_was_sent() {
-                    judgement.before_a_shut_way()
+                    judgement.before_closed_outlet()
                 } else {
                     judgement
                 };
                 return self.settle(judgement, &attempt).await;
             };
-            info!("{}; it goes by {}", self.story(&attempt), next.name());
+            info!("{}; falling back to {}", self.describe(&attempt), fallback.name());
             before = before.after(&attempt, at_ms);
         }
-        // Every way was shut after the job had been claimed, or the worker stops.
-        self.break_off(before, "").await;
+        // All outlets closed after the claim, or the worker stops.
+        self.stop(before, "").await;
     }
 
-    /// A seat on this way and a turn under the limits: what was got for the mail if that was for this way, else it asks like any
-    /// other. `None` when that does not come soon, since nobody waits long under a lease, or the worker stops meanwhile.
-    async fn leave_by(&self, way: &Admission, provided: &mut Provided) -> Option<Leave> {
-        if provided.seat.as_ref().is_some_and(|seat| seat.is_of(way.outlet())) {
-            return Some(Leave { _seat: provided.seat.take(), turn: provided.turn.take() });
+    /// Returns the connection permit and the reservation for this outlet. Those of the claim are
+    /// used if they are for this outlet. Otherwise they are acquired now. Returns `None` if that
+    /// takes too long, since the lease runs, or if the worker stops.
+    async fn permits_for(&self, admission: &Admission, claimed: &mut ClaimPermits) -> Option<TryPermits> {
+        if claimed.connection.as_ref().is_some_and(|connection| connection.is_of(&admission.outlet().connections)) {
+            return Some(TryPermits {
+                _connection: claimed.connection.take(),
+                reservation: claimed.reservation.take(),
+            });
         }
-        drop(provided.seat.take());
-        if let Some(turn) = provided.turn.take() {
-            turn.give_back(&self.office.store).await;
+        drop(claimed.connection.take());
+        if let Some(reservation) = claimed.reservation.take() {
+            reservation.release(&self.worker.redis.store).await;
         }
+        let acquired = tokio::time::timeout(PERMIT_WAIT, self.acquire_permits(admission.outlet()));
         tokio::select! {
-            leave = tokio::time::timeout(PATIENCE, self.leave_asked_for(way.outlet())) => leave.ok().flatten(),
+            permits = acquired => permits.ok().flatten(),
             () = self.give_up.cancelled() => None,
         }
     }
 
-    async fn leave_asked_for(&self, outlet: &Arc<Outlet>) -> Option<Leave> {
-        let office = &self.office;
-        let seat = loop {
-            if let Some(seat) = outlet.seats(1).pop() {
-                break seat;
+    async fn acquire_permits(&self, outlet: &Arc<Outlet>) -> Option<TryPermits> {
+        let (store, transports) = (&self.worker.redis.store, &self.worker.transports);
+        let connections = &outlet.connections;
+        let connection = loop {
+            if let Some(connection) = connections.acquire(1).pop() {
+                break connection;
             }
-            outlet.ask_for_seats(office, 1).await.ok()?;
-            if let Some(seat) = outlet.seats(1).pop() {
-                break seat;
+            connections.request_more(1).await.ok()?;
+            if let Some(connection) = connections.acquire(1).pop() {
+                break connection;
             }
-            tokio::time::sleep(outlet.ask_again_in()).await;
+            tokio::time::sleep(connections.retry_in()).await;
         };
-        let Some(measure) = office.limits.measure(&outlet.limit) else {
-            return Some(Leave { _seat: Some(seat), turn: None });
+        let Some(measure) = transports.limits.measure(&outlet.limit) else {
+            return Some(TryPermits { _connection: Some(connection), reservation: None });
         };
         let limits = [(outlet.limit.clone(), measure)];
         loop {
-            match office.limits.take(&office.store, &limits, SPARE, 1).await.ok()? {
-                Taken::Leave(permit) => return Some(Leave { _seat: Some(seat), turn: Some(permit.turn(0)) }),
-                Taken::Wait(wait) => tokio::time::sleep(wait).await,
-                Taken::Shut(limit, wait, why) => {
-                    office.shut(&limit, wait, &why);
+            match transports.limits.take(store, &limits, FALLBACK_CLASS, 1).await.ok()? {
+                TakeOutcome::Granted(grant) => {
+                    return Some(TryPermits { _connection: Some(connection), reservation: Some(grant.reservation(0)) });
+                }
+                TakeOutcome::Wait(wait) => tokio::time::sleep(wait).await,
+                TakeOutcome::Shut(limit, wait, why) => {
+                    transports.hold(&limit, wait, &why);
                     return None;
                 }
             }
         }
     }
 
-    /// Tells all workers what the server said of how much it takes; answers whether it has turned a connection away since there were
-    /// others.
-    async fn heard(&self, outlet: &Outlet, attempt: &Attempt) -> bool {
-        let (office, hint) = (&self.office, attempt.hint);
+    /// Reports the server's hints on its limits to Redis, for all workers. Returns whether the
+    /// server refused a connection although others are open.
+    async fn report_hints(&self, outlet: &Outlet, attempt: &Attempt) -> bool {
+        let (redis, limits, hint) = (&self.worker.redis, &self.worker.transports.limits, attempt.hint);
         if attempt.verdict == Verdict::Accepted {
             outlet.accepted();
         }
         let blames_us = matches!(attempt.verdict, Verdict::Throttled | Verdict::NothingSent);
-        if blames_us && hint.scope == Scope::Connections && outlet.turned_away(office).await.unwrap_or(false) {
+        let is_of_connections = blames_us && hint.scope == Scope::Connections;
+        if is_of_connections && outlet.connections.report_refusal().await.unwrap_or(false) {
             return true;
         }
         let refused = attempt.verdict == Verdict::Throttled;
-        let told = hint.limit.and_then(|limit| outlet.is_news(limit)).map(spacing_of);
-        if !refused && told.is_none() {
+        let stated = hint.limit.and_then(|limit| outlet.new_rate(limit)).map(spacing_of);
+        if !refused && stated.is_none() {
             return false;
         }
         let is_of_rate = refused && hint.scope == Scope::Rate;
-        let accepted_a_second = if is_of_rate { outlet.slowed(&attempt.reply) } else { 0.0 };
-        let spacing = office.limits.measure(&outlet.limit).and_then(|measure| measure.spacing);
-        let heard = Heard { refused: is_of_rate, accepted_a_second, spacing, pause: pause_of(&hint), told };
-        if office.store.limit_heard(&outlet.limit, &office.id, &heard).await.is_ok() {
-            office.limits.asked_by(outlet.limit.clone());
+        let accepted_a_second = if is_of_rate { outlet.throttled(&attempt.reply) } else { 0.0 };
+        let spacing = limits.measure(&outlet.limit).and_then(|measure| measure.spacing);
+        let feedback = Heard { refused: is_of_rate, accepted_a_second, spacing, pause: pause_of(&hint), told: stated };
+        if redis.store.limit_heard(&outlet.limit, &redis.worker_id, &feedback).await.is_ok() {
+            limits.server_limits(outlet.limit.clone());
         }
         false
     }
 
-    /// One try, when its turn has come; `None` when the worker stops in its middle.
-    async fn try_by(&self, way: &Admission, leave: Leave, before: &Before<'_>, prepared: &Prepared) -> Option<Attempt> {
-        // The mark of a try from which this one takes over is void: its server has said that nothing was sent.
+    /// Makes one attempt at its reserved time. Returns `None` if the worker stops during it.
+    async fn attempt(
+        &self,
+        admission: &Admission,
+        permits: TryPermits,
+        before: &JobProgress<'_>,
+        prepared: &Prepared,
+    ) -> Option<Attempt> {
+        // The mark of the previous attempt is void: its server has stated that nothing was sent.
         self.begun.store(false, Ordering::Relaxed);
         let commit = async {
-            let committed = self.commit(before, prepared).await;
+            let committed = self.commit(prepared).await;
             self.begun.store(committed == Commit::Proceed, Ordering::Relaxed);
             committed
         };
-        let (to, turn) = (before.open(), leave.turn.as_ref());
+        let (to, reservation) = (before.open(), permits.reservation.as_ref());
         let sent = async {
-            if let Some(turn) = turn {
-                // A connection is ready before its turn comes: jitter of connecting must not bunch mails.
-                if let Err(refused) = way.transport().warm(&to).await {
+            if let Some(reservation) = reservation {
+                // Opens the connection before the reserved time, so that the jitter of connecting
+                // does not bunch mails.
+                if let Err(refused) = admission.transport().warm(&to).await {
                     return *refused;
                 }
-                tokio::time::sleep(turn.at.saturating_sub(lease_clock::now())).await;
+                tokio::time::sleep(reservation.at.saturating_sub(lease_clock::now())).await;
             }
-            way.transport().send(&prepared.message, &to, commit).await
+            admission.transport().send(&prepared.message, &to, commit).await
         };
         let attempt = tokio::select! {
-            biased; // an answer that is there is not thrown away
+            biased; // do not discard a reply that has arrived
             attempt = sent => Some(attempt),
             () = self.give_up.cancelled() => None,
         };
         let may_be_sent = |attempt: &Attempt| {
-            let taken = |recipient: &RecipientOutcome| recipient.verdict == Verdict::Accepted;
-            attempt.verdict == Verdict::Unknown || attempt.recipients.iter().any(taken)
+            let accepted = |recipient: &RecipientOutcome| recipient.verdict == Verdict::Accepted;
+            attempt.verdict == Verdict::Unknown || attempt.recipients.iter().any(accepted)
         };
-        if let Some(turn) = leave.turn.filter(|_| attempt.as_ref().is_some_and(|attempt| !may_be_sent(attempt))) {
-            turn.give_back(&self.office.store).await;
+        if let Some(reservation) =
+            permits.reservation.filter(|_| attempt.as_ref().is_some_and(|attempt| !may_be_sent(attempt)))
+        {
+            reservation.release(&self.worker.redis.store).await;
         }
         attempt
     }
 
-    /// The mark before the committing bytes, and a last look at the lease.
-    async fn commit(&self, before: &Before<'_>, prepared: &Prepared) -> Commit {
-        let (asked, lease) = (lease_clock::now(), before.header.policy.lease);
+    /// Writes the mark before the committing bytes and checks the lease once more.
+    async fn commit(&self, prepared: &Prepared) -> Commit {
+        let (sent_at, lease) = (lease_clock::now(), self.header.policy.lease);
         let mark = (self.job.id.clone(), self.job.fence, prepared.message.message_id.clone(), prepared.date_ms);
-        match self.counter().settler.begin(mark).await {
-            Ok(BeginReply::Begun) if lease_clock::now() < lease_clock::usable_until(asked, lease) => Commit::Proceed,
+        match self.route.settler.begin(mark).await {
+            Ok(BeginReply::Begun) if lease_clock::now() < lease_clock::usable_until(sent_at, lease) => Commit::Proceed,
             Ok(BeginReply::Begun) => {
-                warn!(job = %self.job.id, "{} is not sent: this worker was held up for most of its lease", self.job.id);
+                warn!(job = %self.job.id, "{} is not sent: this worker stalled for most of its lease", self.job.id);
                 Commit::Abort
             }
             Ok(BeginReply::Lost | BeginReply::Ended) | Err(_) => Commit::Abort,
         }
     }
 
-    /// The worker stops: before the mark the job goes back, after it it is in doubt.
-    async fn break_off(&self, before: Before<'_>, transport: &str) {
+    /// Ends the delivery of a stopping worker: before the mark the job is handed back, after it the
+    /// job is in doubt.
+    async fn stop(&self, before: JobProgress<'_>, transport: &str) {
         if self.begun.load(Ordering::Relaxed) {
             let attempt = Attempt {
                 transport: transport.to_owned(),
@@ -204,7 +224,7 @@ impl Delivery {
     }
 }
 
-/// A quota whose end the server did not tell is tried again after so long.
+/// Pause for an exhausted quota when the server does not state its end.
 const QUOTA_PAUSE: Duration = Duration::from_secs(15 * 60);
 
 fn pause_of(hint: &Hint) -> Option<(Duration, &'static str)> {
@@ -214,7 +234,8 @@ fn pause_of(hint: &Hint) -> Option<(Duration, &'static str)> {
     }
 }
 
-/// A little wider than what is told: on its way, a mail catches up with the one before.
+/// Returns the spacing for a stated rate, slightly wider: in transit a mail can catch up with the
+/// one before.
 fn spacing_of(limit: u32) -> Duration {
     Duration::from_secs(1).mul_f64(1.05) / limit.max(1)
 }

@@ -1,4 +1,4 @@
-//! A second transport for when the first one is down.
+//! A second transport takes over while the first one is down.
 
 use std::time::Duration;
 
@@ -6,159 +6,161 @@ use postroom_core::{JobReport, JobState, OnUnknown, RecipientResult, store::Tran
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase, eventually};
 use serde_json::json;
 
-use crate::bench::{Bench, LIMIT, mail_to, recipients_at, terms};
+use crate::fixture::{Fixture, LIMIT, mail_to, recipients_at, terms};
 
-/// A bench whose mail goes by `main`, its own server, and where that is down by `spare`.
-async fn with_spare(main: FakeSmtp, login: &str) -> (Bench, FakeSmtp) {
-    let bench = Bench::on(postroom_testkit::PrivateRedis::shared(), main).await;
+/// Returns a fixture whose mail leaves by `main`, and by `spare` while `main` is down.
+async fn with_spare(main: FakeSmtp, login: &str) -> (Fixture, FakeSmtp) {
+    let fixture = Fixture::on(postroom_testkit::PrivateRedis::shared(), main).await;
     let spare = FakeSmtp::start().await;
     let queues = "[queue.emails]\ntransports = ['main', 'spare']\n";
-    bench.configure(&[("main", &bench.smtp, login), ("spare", &spare, "")], queues);
-    (bench, spare)
+    fixture.configure(&[("main", &fixture.smtp, login), ("spare", &spare, "")], queues);
+    (fixture, spare)
 }
 
-/// Number, transport and verdict of each try.
-fn story(report: &JobReport) -> Vec<(u32, &str, &str)> {
-    report.attempts.iter().map(|try_| (try_.n, try_.transport.as_str(), try_.verdict.as_str())).collect()
+/// Returns number, transport and verdict of each attempt.
+fn attempts(report: &JobReport) -> Vec<(u32, &str, &str)> {
+    report.attempts.iter().map(|attempt| (attempt.n, attempt.transport.as_str(), attempt.verdict.as_str())).collect()
 }
 
 #[tokio::test]
-async fn while_main_is_down_spare_takes_it_and_then_main_again() {
-    let (bench, spare) = with_spare(FakeSmtp::start().await, "").await;
-    bench.smtp.stop();
-    let _worker = bench.worker(&["--concurrency", "4"]).await;
+async fn spare_takes_over_while_main_is_down() {
+    let (fixture, spare) = with_spare(FakeSmtp::start().await, "").await;
+    fixture.smtp.stop();
+    let _worker = fixture.worker(&["--concurrency", "4"]).await;
     let mut reports = Vec::new();
     for number in 0..30 {
-        let id = bench.enqueue(mail_to(&format!("user{number}@example.org"))).await;
+        let id = fixture.enqueue(mail_to(&format!("user{number}@example.org"))).await;
         reports.push(id);
     }
     for id in &reports {
-        let report = bench.reaches(id, JobState::Sent).await;
-        assert_eq!(report.attempt, 0, "nothing counts: {report:?}");
+        let report = fixture.reaches(id, JobState::Sent).await;
+        assert_eq!(report.attempt, 0, "an attempt was counted: {report:?}");
     }
     let arrived = recipients_at(&spare);
     assert_eq!(arrived.len(), 30);
-    assert_eq!(arrived.iter().collect::<std::collections::BTreeSet<_>>().len(), 30, "each once");
-    let info = bench.told("main is down", |info| info.transports[0].state == TransportState::Down).await;
+    assert_eq!(arrived.iter().collect::<std::collections::BTreeSet<_>>().len(), 30, "each mail once");
+    let info = fixture.reports("main is down", |info| info.transports[0].state == TransportState::Down).await;
     assert_eq!((info.transports[1].name.as_str(), info.transports[1].state), ("spare", TransportState::Up));
-    bench.smtp.start_again();
+    fixture.smtp.start_again();
     eventually(LIMIT, "mail by main again", async || {
-        let id = bench.enqueue(mail_to("back@example.org")).await;
-        let report = bench.reaches(&id, JobState::Sent).await;
-        (story(&report) == [(1, "main", "accepted")]).then_some(())
+        let id = fixture.enqueue(mail_to("back@example.org")).await;
+        let report = fixture.reaches(&id, JobState::Sent).await;
+        (attempts(&report) == [(1, "main", "accepted")]).then_some(())
     })
     .await;
-    bench.told("main is up", |info| info.alerts.is_empty() && info.transports[0].state == TransportState::Up).await;
+    fixture
+        .reports("main is up", |info| info.alerts.is_empty() && info.transports[0].state == TransportState::Up)
+        .await;
 }
 
 #[tokio::test]
-async fn a_refused_login_at_main_is_spares_work_and_somebody_is_told() {
+async fn a_refused_login_at_main_falls_back_to_spare_and_raises_an_alert() {
     let main = FakeSmtp::builder().auth("ada", "right").start().await;
     main.fault(Fault::at(Phase::Auth, Action::reply(535, "5.7.8 bad credentials for ada@example.org")));
-    let (bench, spare) = with_spare(main, "username = 'ada'\npassword = 'wrong'").await;
-    let worker = bench.worker(&["--concurrency", "1"]).await;
-    let first = bench.enqueue(mail_to("ann@example.org")).await;
-    let report = bench.reaches(&first, JobState::Sent).await;
-    assert_eq!(story(&report), [(1, "main", "account"), (2, "spare", "accepted")], "the same delivery went on");
+    let (fixture, spare) = with_spare(main, "username = 'ada'\npassword = 'wrong'").await;
+    let worker = fixture.worker(&["--concurrency", "1"]).await;
+    let first = fixture.enqueue(mail_to("ann@example.org")).await;
+    let report = fixture.reaches(&first, JobState::Sent).await;
+    assert_eq!(attempts(&report), [(1, "main", "account"), (2, "spare", "accepted")], "the same delivery falls back");
     assert_eq!((report.attempt, report.error.clone()), (0, None), "{report:?}");
     for number in 0..9 {
-        let id = bench.enqueue(mail_to(&format!("user{number}@example.org"))).await;
-        bench.reaches(&id, JobState::Sent).await;
+        let id = fixture.enqueue(mail_to(&format!("user{number}@example.org"))).await;
+        fixture.reaches(&id, JobState::Sent).await;
     }
-    assert_eq!((spare.received_count(), bench.smtp.received_count()), (10, 0));
-    let info = bench.told("an alert", |info| !info.alerts.is_empty()).await;
+    assert_eq!((spare.received_count(), fixture.smtp.received_count()), (10, 0));
+    let info = fixture.reports("an alert", |info| !info.alerts.is_empty()).await;
     let (alert, main) = (&info.alerts[0], &info.transports[0]);
     assert_eq!((alert.about.as_str(), main.state), ("transport:main", TransportState::Down));
     for text in [alert.text.as_str(), main.why.as_deref().unwrap_or_default(), &worker.stderr()] {
         assert!(text.contains("535") && !text.contains("ada@"), "{text}");
     }
-    assert!(alert.text.contains("password"), "what to do: {}", alert.text);
+    assert!(alert.text.contains("password"), "no advice: {}", alert.text);
     assert!(main.next_try_ms.is_some());
-    assert_eq!(worker.stderr().matches("transport main is down").count(), 1, "said once: {}", worker.stderr());
+    assert_eq!(worker.stderr().matches("transport main is down").count(), 1, "logged once: {}", worker.stderr());
 }
 
-/// What may have gone out is nobody else's to send.
+/// A mail that may have been sent is not sent by another transport.
 #[tokio::test]
-async fn never_from_doubt() {
-    let (bench, spare) = with_spare(FakeSmtp::start().await, "").await;
-    bench.smtp.fault(Fault::at(Phase::Dot, Action::StoreThenClose));
-    let _worker = bench.worker(&["--concurrency", "1"]).await;
+async fn a_mail_in_doubt_does_not_fall_back() {
+    let (fixture, spare) = with_spare(FakeSmtp::start().await, "").await;
+    fixture.smtp.fault(Fault::at(Phase::Dot, Action::StoreThenClose));
+    let _worker = fixture.worker(&["--concurrency", "1"]).await;
     let mut terms = terms();
     terms.policy.on_unknown = OnUnknown::Hold;
     for number in 0..3 {
-        let id = bench.enqueue_on(&terms, mail_to(&format!("user{number}@example.org"))).await;
-        let report = bench.reaches(&id, JobState::Unknown).await;
-        assert_eq!(story(&report), [(1, "main", "unknown")]);
+        let id = fixture.enqueue_on(&terms, mail_to(&format!("user{number}@example.org"))).await;
+        let report = fixture.reaches(&id, JobState::Unknown).await;
+        assert_eq!(attempts(&report), [(1, "main", "unknown")]);
     }
-    assert_eq!((bench.smtp.received_count(), spare.received_count()), (3, 0));
-    // A server that loses every reply gets no more mail to lose.
-    let id = bench.enqueue_on(&terms, mail_to("ann@example.org")).await;
-    let report = bench.reaches(&id, JobState::Sent).await;
-    assert_eq!(story(&report), [(1, "spare", "accepted")]);
+    assert_eq!((fixture.smtp.received_count(), spare.received_count()), (3, 0));
+    // A server that loses every reply gets no more mail.
+    let id = fixture.enqueue_on(&terms, mail_to("ann@example.org")).await;
+    let report = fixture.reaches(&id, JobState::Sent).await;
+    assert_eq!(attempts(&report), [(1, "spare", "accepted")]);
 }
 
-/// Asked to send it again, it is the same message by whatever way it goes.
+/// A mail that is sent again is the same message on every transport.
 #[tokio::test]
 async fn both_transports_send_the_same_bytes() {
-    let (bench, spare) = with_spare(FakeSmtp::start().await, "").await;
-    bench.smtp.fault(Fault::at(Phase::Dot, Action::StoreThenClose).times(1));
-    bench.smtp.fault(Fault::at(Phase::Mail, Action::reply(530, "5.7.0 Authentication required")).message(2));
-    let _worker = bench.worker(&[]).await;
+    let (fixture, spare) = with_spare(FakeSmtp::start().await, "").await;
+    fixture.smtp.fault(Fault::at(Phase::Dot, Action::StoreThenClose).times(1));
+    fixture.smtp.fault(Fault::at(Phase::Mail, Action::reply(530, "5.7.0 Authentication required")).message(2));
+    let _worker = fixture.worker(&[]).await;
     let mut terms = terms();
     terms.policy.on_unknown = OnUnknown::Resend;
     let mail = json!({"to": "ann@example.org", "subject": "Hi", "text": "Hello", "html": "<p>Hello</p>"});
-    let id = bench.enqueue_on(&terms, serde_json::from_value(mail).expect("a mail")).await;
-    let report = bench.reaches(&id, JobState::Sent).await;
-    assert_eq!(story(&report), [(1, "main", "unknown"), (2, "main", "account"), (3, "spare", "accepted")]);
-    let (first, second) = (bench.smtp.received().remove(0), spare.wait_for(1, LIMIT).await.remove(0));
+    let id = fixture.enqueue_on(&terms, serde_json::from_value(mail).expect("a mail")).await;
+    let report = fixture.reaches(&id, JobState::Sent).await;
+    assert_eq!(attempts(&report), [(1, "main", "unknown"), (2, "main", "account"), (3, "spare", "accepted")]);
+    let (first, second) = (fixture.smtp.received().remove(0), spare.wait_for(1, LIMIT).await.remove(0));
     assert!(first.header("Message-ID").is_some() && first.header("Date").is_some());
     assert_eq!(first.data, second.data);
 }
 
 #[tokio::test]
-async fn nobody_who_was_accepted_gets_it_again() {
-    let (bench, spare) = with_spare(FakeSmtp::start().await, "").await;
+async fn accepted_recipients_are_not_sent_the_mail_again() {
+    let (fixture, spare) = with_spare(FakeSmtp::start().await, "").await;
     let slow_down = Action::reply(450, "4.7.28 rate limit exceeded");
-    bench.smtp.fault(Fault::at(Phase::Rcpt, slow_down).recipient("ben@example.org"));
-    bench.smtp.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 gone")).recipient("gone@example.org"));
-    let _worker = bench.worker(&[]).await;
+    fixture.smtp.fault(Fault::at(Phase::Rcpt, slow_down).recipient("ben@example.org"));
+    fixture.smtp.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 gone")).recipient("gone@example.org"));
+    let _worker = fixture.worker(&[]).await;
     let mail = json!({"to": ["ann@example.org", "ben@example.org", "gone@example.org"], "subject": "s", "text": "t"});
-    let id = bench.enqueue(serde_json::from_value(mail).expect("a mail")).await;
-    let report = bench.reaches(&id, JobState::Sent).await;
-    assert_eq!(recipients_at(&bench.smtp), ["ann@example.org"]);
+    let id = fixture.enqueue(serde_json::from_value(mail).expect("a mail")).await;
+    let report = fixture.reaches(&id, JobState::Sent).await;
+    assert_eq!(recipients_at(&fixture.smtp), ["ann@example.org"]);
     assert_eq!(recipients_at(&spare), ["ben@example.org"]);
     let results: Vec<_> = report.recipients.iter().map(|recipient| recipient.result).collect();
     assert_eq!(results, [RecipientResult::Accepted, RecipientResult::Accepted, RecipientResult::Refused]);
-    assert_eq!(bench.smtp.violations(), Vec::<String>::new());
+    assert_eq!(fixture.smtp.violations(), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn a_server_that_wants_less_gets_a_pause() {
-    let bench = Bench::new().await;
+async fn a_throttling_server_gets_a_pause() {
+    let fixture = Fixture::new().await;
     let closing = Action::reply_and_close(421, "4.7.0 too many messages, ann@example.org");
-    bench.smtp.fault(Fault::at(Phase::Mail, closing).times(2));
-    let worker = bench.worker(&["--concurrency", "1"]).await;
+    fixture.smtp.fault(Fault::at(Phase::Mail, closing).times(2));
+    let worker = fixture.worker(&["--concurrency", "1"]).await;
     let mut ids = Vec::new();
     for number in 0..10 {
-        ids.push(bench.enqueue(mail_to(&format!("user{number}@example.org"))).await);
+        ids.push(fixture.enqueue(mail_to(&format!("user{number}@example.org"))).await);
     }
-    let info = bench.told("a pause", |info| info.transports[0].state == TransportState::Paused).await;
-    assert_eq!(info.alerts, [], "a pause is no alarm");
+    let info = fixture.reports("a pause", |info| info.transports[0].state == TransportState::Paused).await;
+    assert_eq!(info.alerts, [], "a pause is no alert");
     for id in ids {
-        let report = bench.reaches(&id, JobState::Sent).await;
+        let report = fixture.reaches(&id, JobState::Sent).await;
         assert_eq!(report.attempt, 0);
     }
-    assert_eq!(bench.smtp.received_count(), 10);
+    assert_eq!(fixture.smtp.received_count(), 10);
     assert!(!worker.stderr().contains("ann@"), "{}", worker.stderr());
-    bench.told("it is up", |info| info.transports[0].state == TransportState::Up).await;
+    fixture.reports("main is up", |info| info.transports[0].state == TransportState::Up).await;
 }
 
 #[tokio::test]
 async fn an_unknown_transport_stops_the_start() {
-    let bench = Bench::new().await;
-    bench.configure(&[("main", &bench.smtp, "")], "[queue.emails]\ntransports = ['main', 'spair']\n");
+    let fixture = Fixture::new().await;
+    fixture.configure(&[("main", &fixture.smtp, "")], "[queue.emails]\ntransports = ['main', 'spair']\n");
     let mut command = std::process::Command::new(postroom_testkit::target_bin("postroom-worker"));
-    command.current_dir(bench.folder()).env_clear().envs(bench.env.iter().cloned());
+    command.current_dir(fixture.folder()).env_clear().envs(fixture.env.iter().cloned());
     let mut worker = postroom_testkit::Process::run(command);
     assert_eq!(worker.wait(Duration::from_secs(20)).await.code(), Some(2));
     for word in ["[queue.emails] transports", "spair", "default, main"] {

@@ -1,4 +1,4 @@
-//! Content that is made to take for ever or all memory: other mail goes on, and the worker ends when it is told to.
+//! Content made to use endless time or memory: other mail is sent, and the worker stops on request.
 
 use std::{
     fs,
@@ -9,15 +9,15 @@ use postroom_core::{JobId, JobState, Mail, Policy, Priority, store::JobTerms};
 use postroom_testkit::eventually;
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, LIMIT, mail_to, terms};
+use crate::fixture::{Fixture, LIMIT, mail_to, terms};
 
 const ROUNDS: usize = 3;
-/// Four loops, each over a thousand numbers: a day's work.
+/// Four nested loops over a thousand numbers each: days of work.
 const ENDLESS: &str = "{% for a in xs %}{% for b in xs %}{% for c in xs %}{% for d in xs %}{% if d in xs %}{% endif %}\
     {% endfor %}{% endfor %}{% endfor %}{% endfor %}";
 
-fn template(bench: &Bench, name: &str, html: &str) {
-    let folder = bench.folder().join("templates").join(name);
+fn template(fixture: &Fixture, name: &str, html: &str) {
+    let folder = fixture.folder().join("templates").join(name);
     fs::create_dir_all(&folder).expect("a folder");
     fs::write(folder.join("subject.txt"), name).expect("written");
     fs::write(folder.join("body.html"), html).expect("written");
@@ -36,8 +36,8 @@ fn of_html(html: &str) -> Mail {
     mail(json!({"to": "hostile@example.org", "subject": "s", "html": html}))
 }
 
-/// What each mail is, what its error says, or nothing where it is sent.
-fn hostile(bench: &Bench) -> Vec<(Mail, &'static str)> {
+/// Returns the mails with the expected error of each; empty if the mail is sent.
+fn hostile(fixture: &Fixture) -> Vec<(Mail, &'static str)> {
     let templates = [
         ("endless", ENDLESS, "it takes more than 5 s|its loops have more than 1000000 turns"),
         ("endless-too", ENDLESS, "it takes more than 5 s|its loops have more than 1000000 turns"),
@@ -50,7 +50,7 @@ fn hostile(bench: &Bench) -> Vec<(Mail, &'static str)> {
         ("amplified", "{{ text | replace(from='a', to=text) }}", "may be made of values of"),
     ];
     let of_template = |(name, html, problem): (&'static str, &str, &'static str)| {
-        template(bench, name, html);
+        template(fixture, name, html);
         (of_template(name), problem)
     };
     let nested = |open: &str, close: &str| format!("{}x{}", open.repeat(40_000), close.repeat(40_000));
@@ -58,10 +58,10 @@ fn hostile(bench: &Bench) -> Vec<(Mail, &'static str)> {
     templates.into_iter().map(of_template).chain(html.map(|html| (of_html(&html), ""))).collect()
 }
 
-async fn finished(bench: &Bench, jobs: &[(JobId, &str)]) -> usize {
+async fn finished(fixture: &Fixture, jobs: &[(JobId, &str)]) -> usize {
     let mut finished = 0;
     for (id, _) in jobs {
-        finished += usize::from(bench.job(id).await.state.is_finished());
+        finished += usize::from(fixture.job(id).await.state.is_finished());
     }
     finished
 }
@@ -70,71 +70,75 @@ fn urgent() -> JobTerms {
     JobTerms { priority: Priority::try_from(0).expect("the most urgent"), ..terms() }
 }
 
-/// So that a lease that is not renewed while a mail is being made is seen.
+/// Short, so that a lease that is not renewed during rendering is noticed.
 fn with_short_leases() -> JobTerms {
     JobTerms { policy: Policy { lease: Duration::from_secs(5), ..Policy::of_queue("emails") }, ..terms() }
 }
 
 #[tokio::test]
-async fn urgent_mail_goes_out_beside_hostile_mail_and_each_ends_with_a_reason() {
-    let bench = Bench::new().await;
-    // So few that hostile mail has them all, unless it lets go of them while it is made.
-    bench.configure(&[("default", &bench.smtp, "connections = 2")], "");
-    let hostile = hostile(&bench);
-    let worker = bench.worker(&[]).await;
+async fn urgent_mail_is_sent_beside_hostile_mail_and_each_job_ends_with_a_reason() {
+    let fixture = Fixture::new().await;
+    // So few that hostile mail holds all of them unless it releases them during rendering.
+    fixture.configure(&[("default", &fixture.smtp, "connections = 2")], "");
+    let hostile = hostile(&fixture);
+    let worker = fixture.worker(&[]).await;
     let mut jobs: Vec<(JobId, &str)> = Vec::new();
     let endless: Vec<(Mail, &str)> = (0..6).map(|_| (of_template("endless"), hostile[0].1)).collect();
     for (mail, problem) in endless.into_iter().chain(hostile) {
-        jobs.push((bench.enqueue_on(&with_short_leases(), mail).await, problem));
+        jobs.push((fixture.enqueue_on(&with_short_leases(), mail).await, problem));
     }
     let (first, _) = &jobs[0];
-    bench.reaches(first, JobState::Sending).await;
+    fixture.reaches(first, JobState::Sending).await;
     let mut waited = 0;
     for number in 0..ROUNDS {
-        let before = finished(&bench, &jobs).await;
+        let before = finished(&fixture, &jobs).await;
         let to = format!("urgent{number}@example.org");
-        bench.enqueue_on(&urgent(), mail_to(&to)).await;
-        eventually(LIMIT, "urgent mail is sent", async || bench.arrived().contains(&to).then_some(())).await;
-        waited += usize::from(finished(&bench, &jobs).await > before);
+        fixture.enqueue_on(&urgent(), mail_to(&to)).await;
+        eventually(LIMIT, "urgent mail is sent", async || fixture.arrived().contains(&to).then_some(())).await;
+        waited += usize::from(finished(&fixture, &jobs).await > before);
     }
-    // One that is slow may be the machine's doing.
-    assert!(waited < ROUNDS, "each urgent mail waited until another one was over");
+    // A single slow one may be caused by the machine.
+    assert!(waited < ROUNDS, "each urgent mail waited for a hostile one");
     for (id, problem) in &jobs {
         let state = if problem.is_empty() { JobState::Sent } else { JobState::Failed };
         let report = eventually(2 * LIMIT, &format!("{problem} is {state}"), async || {
-            Some(bench.job(id).await).filter(|job| job.state.is_finished())
+            Some(fixture.job(id).await).filter(|job| job.state.is_finished())
         })
         .await;
         let error = report.error.map(|error| error.message).unwrap_or_default();
         let is_expected = problem.split('|').any(|problem| error.contains(problem));
         assert!(report.state == state && is_expected, "{problem}: {:?} {error}\n{}", report.state, worker.stderr());
     }
-    let said = worker.stderr();
-    assert!(!said.contains("of lost workers") && !said.contains("no longer this worker's"), "{said}");
+    let log = worker.stderr();
+    assert!(!log.contains("of lost workers") && !log.contains("no longer this worker's"), "{log}");
 }
 
 #[tokio::test]
-async fn a_worker_ends_in_time_while_endless_mail_is_being_made() {
-    let mut bench = Bench::new().await;
-    bench.env.push(("SHUTDOWN_TIMEOUT".to_owned(), "1s".to_owned()));
-    template(&bench, "endless", ENDLESS);
-    let mut worker = bench.worker(&[]).await;
+async fn a_worker_stops_in_time_while_endless_mail_is_rendered() {
+    let mut fixture = Fixture::new().await;
+    fixture.env.push(("SHUTDOWN_TIMEOUT".to_owned(), "1s".to_owned()));
+    template(&fixture, "endless", ENDLESS);
+    let mut worker = fixture.worker(&[]).await;
     let mut ids = Vec::new();
     for _ in 0..8 {
-        ids.push(bench.enqueue(of_template("endless")).await);
+        ids.push(fixture.enqueue(of_template("endless")).await);
     }
     for id in &ids {
-        bench.reaches(id, JobState::Sending).await;
+        fixture.reaches(id, JobState::Sending).await;
     }
     worker.terminate();
     let start = Instant::now();
     assert_eq!(worker.wait(LIMIT).await.code(), Some(0), "{}", worker.stderr());
-    assert!(start.elapsed() < Duration::from_secs(30), "8 of 5 s each were waited for: {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(30),
+        "the worker waited for 8 renderings of 5 s: {:?}",
+        start.elapsed()
+    );
     let mut waiting = 0;
     for id in &ids {
-        let report = bench.job(id).await;
+        let report = fixture.job(id).await;
         assert!([JobState::Queued, JobState::Failed].contains(&report.state), "{:?}\n{}", report, worker.stderr());
         waiting += usize::from(report.state == JobState::Queued);
     }
-    assert!(waiting > 0, "some were handed back\n{}", worker.stderr());
+    assert!(waiting > 0, "no job was handed back\n{}", worker.stderr());
 }

@@ -1,11 +1,11 @@
-//! The worker as a process, between a real Redis and a server that fails on purpose.
+//! Tests of the worker as a process, between a real Redis and a server that fails on purpose.
 
 #![expect(clippy::expect_used, reason = "a test may fail loudly")]
 
-mod bench;
 mod endings;
 mod fallback;
 mod files;
+mod fixture;
 mod hostile;
 mod limits;
 mod logs;
@@ -16,11 +16,11 @@ mod refused;
 mod rendering;
 mod resend;
 mod retries;
+mod server_faults;
 mod sigterm;
 mod stalls;
 mod start;
 mod throttling;
 mod transport_down;
-mod trouble;
 mod versions;
 mod webhooks;

@@ -1,4 +1,4 @@
-//! Redis cut off, stalled, or gone for a moment.
+//! Outages of Redis: cut off, stalled, or gone for a moment.
 
 use std::{
     collections::BTreeSet,
@@ -8,42 +8,42 @@ use std::{
 use postroom_core::JobState;
 use postroom_testkit::{FakeSmtp, PrivateRedis, Process, Proxy, eventually};
 
-use crate::bench::{Bench, LIMIT, mail_to};
+use crate::fixture::{Fixture, LIMIT, mail_to};
 
 const AWAY: &str = "Redis is away";
 const BACK: &str = "Redis is back";
 
-/// A bench whose workers reach Redis by the proxy, and the test directly.
-async fn bench_behind(proxy: &Proxy, redis: &PrivateRedis) -> Bench {
-    let mut bench = Bench::on(redis, FakeSmtp::start().await).await;
-    for (name, value) in &mut bench.env {
+/// Returns a fixture whose workers reach Redis through the proxy; the test connects directly.
+async fn fixture_behind(proxy: &Proxy, redis: &PrivateRedis) -> Fixture {
+    let mut fixture = Fixture::on(redis, FakeSmtp::start().await).await;
+    for (name, value) in &mut fixture.env {
         if name == "REDIS_URL" {
             *value = format!("redis://{}", proxy.addr());
         }
     }
-    bench
+    fixture
 }
 
-fn said(worker: &Process, what: &str) -> usize {
-    worker.stderr().lines().filter(|line| line.contains(what)).count()
+fn count_lines(worker: &Process, text: &str) -> usize {
+    worker.stderr().lines().filter(|line| line.contains(text)).count()
 }
 
-async fn a_mail_is_sent(bench: &Bench) -> Duration {
+async fn a_mail_is_sent(fixture: &Fixture) -> Duration {
     let start = Instant::now();
-    let id = bench.enqueue(mail_to("ann@example.org")).await;
-    bench.reaches(&id, JobState::Sent).await;
+    let id = fixture.enqueue(mail_to("ann@example.org")).await;
+    fixture.reaches(&id, JobState::Sent).await;
     start.elapsed()
 }
 
 #[tokio::test]
-async fn behind_dead_connections_the_next_mail_goes_out_soon_and_a_stop_is_heard() {
+async fn behind_dead_connections_mail_is_sent_soon_and_a_stop_works() {
     let redis = PrivateRedis::start_tcp().await;
     let proxy = Proxy::start(redis.addr());
-    let bench = bench_behind(&proxy, &redis).await;
-    let mut worker = bench.worker(&[]).await;
-    a_mail_is_sent(&bench).await;
+    let fixture = fixture_behind(&proxy, &redis).await;
+    let mut worker = fixture.worker(&[]).await;
+    a_mail_is_sent(&fixture).await;
     proxy.black_hole_existing();
-    let took = a_mail_is_sent(&bench).await;
+    let took = a_mail_is_sent(&fixture).await;
     assert!(took < Duration::from_secs(15), "{took:?} {}", worker.stderr());
 
     proxy.black_hole_existing();
@@ -54,15 +54,16 @@ async fn behind_dead_connections_the_next_mail_goes_out_soon_and_a_stop_is_heard
 }
 
 #[tokio::test]
-async fn a_stop_is_heard_when_the_network_is_dead() {
+async fn a_stop_works_while_the_network_is_dead() {
     let redis = PrivateRedis::start_tcp().await;
     let proxy = Proxy::start(redis.addr());
-    let bench = bench_behind(&proxy, &redis).await;
+    let fixture = fixture_behind(&proxy, &redis).await;
     for is_noticed in [false, true] {
         proxy.pass();
-        let mut worker = bench.worker(&[]).await;
-        a_mail_is_sent(&bench).await;
-        // What became of a mail is said for as long as a stop may take; this is about a worker that has nothing to say.
+        let mut worker = fixture.worker(&[]).await;
+        a_mail_is_sent(&fixture).await;
+        // A stopping worker repeats settlements for as long as a stop may take. Here it has none
+        // left.
         tokio::time::sleep(Duration::from_secs(1)).await;
         proxy.black_hole_all();
         if is_noticed {
@@ -76,63 +77,64 @@ async fn a_stop_is_heard_when_the_network_is_dead() {
 }
 
 #[tokio::test]
-async fn a_stalled_redis_is_told_once_and_work_goes_on() {
+async fn a_stalled_redis_is_logged_once_and_work_continues() {
     let redis = PrivateRedis::start_tcp().await;
-    let bench = Bench::on(&redis, FakeSmtp::start().await).await;
-    let worker = bench.worker(&[]).await;
-    a_mail_is_sent(&bench).await;
+    let fixture = Fixture::on(&redis, FakeSmtp::start().await).await;
+    let worker = fixture.worker(&[]).await;
+    a_mail_is_sent(&fixture).await;
     redis.ask(&["CLIENT", "PAUSE", "14000", "ALL"]);
     worker.wait_for_line(AWAY, LIMIT).await;
     worker.wait_for_line(BACK, LIMIT).await;
-    eventually(LIMIT, "the test's own connection", async || bench.store.ping().await.ok()).await;
-    let took = a_mail_is_sent(&bench).await;
+    eventually(LIMIT, "the test's own connection", async || fixture.store.ping().await.ok()).await;
+    let took = a_mail_is_sent(&fixture).await;
     assert!(took < Duration::from_secs(10), "{took:?}");
-    assert_eq!((said(&worker, AWAY), said(&worker, BACK)), (1, 1), "{}", worker.stderr());
+    assert_eq!((count_lines(&worker, AWAY), count_lines(&worker, BACK)), (1, 1), "{}", worker.stderr());
 }
 
 #[tokio::test]
-async fn a_connection_lost_is_no_outage() {
+async fn a_lost_connection_is_no_outage() {
     let redis = PrivateRedis::start_tcp().await;
     let proxy = Proxy::start(redis.addr());
-    let bench = bench_behind(&proxy, &redis).await;
-    let worker = bench.worker(&[]).await;
+    let fixture = fixture_behind(&proxy, &redis).await;
+    let worker = fixture.worker(&[]).await;
     for _ in 0..3 {
         proxy.reset();
-        let took = a_mail_is_sent(&bench).await;
+        let took = a_mail_is_sent(&fixture).await;
         assert!(took < Duration::from_secs(10), "{took:?}");
     }
-    assert_eq!((said(&worker, AWAY), said(&worker, "ERROR")), (0, 0), "{}", worker.stderr());
+    assert_eq!((count_lines(&worker, AWAY), count_lines(&worker, "ERROR")), (0, 0), "{}", worker.stderr());
 }
 
-/// Redis forgets that mails were sent, and is away for longer than its workers remember anything while it answers.
+/// Redis loses the settlements of sent mails and is away for longer than the retention of the
+/// replay log.
 #[tokio::test]
-async fn what_was_sent_before_a_long_absence_is_not_sent_again() {
+async fn mail_sent_before_a_long_outage_is_not_sent_again() {
     let redis = PrivateRedis::builder().tcp().remembers().start().await;
-    let bench = Bench::on(&redis, FakeSmtp::start().await).await;
-    let _worker = bench.worker(&[]).await;
-    bench.store.pause(&bench.queue).await.expect("paused");
+    let fixture = Fixture::on(&redis, FakeSmtp::start().await).await;
+    let _worker = fixture.worker(&[]).await;
+    fixture.store.pause(&fixture.queue).await.expect("paused");
     let mut ids = Vec::new();
     for number in 0..10 {
-        ids.push(bench.enqueue(mail_to(&format!("user{number}@example.org"))).await);
+        ids.push(fixture.enqueue(mail_to(&format!("user{number}@example.org"))).await);
     }
-    // All of that is on disk before the second that is lost.
+    // The jobs are on disk before the second that is lost.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    bench.store.resume(&bench.queue).await.expect("resumed");
+    fixture.store.resume(&fixture.queue).await.expect("resumed");
     for id in &ids {
-        bench.reaches(id, JobState::Sent).await;
+        fixture.reaches(id, JobState::Sent).await;
     }
     redis.kill_and_cut_back(Duration::from_secs(1));
     tokio::time::sleep(Duration::from_secs(12)).await;
     redis.start_again().await;
     let after = eventually(LIMIT, "Redis is back", async || {
-        bench.store.resume(&bench.queue).await.ok()?;
-        Some(bench.enqueue(mail_to("after@example.org")).await)
+        fixture.store.resume(&fixture.queue).await.ok()?;
+        Some(fixture.enqueue(mail_to("after@example.org")).await)
     })
     .await;
-    bench.reaches(&after, JobState::Sent).await;
+    fixture.reaches(&after, JobState::Sent).await;
     for id in &ids {
-        bench.reaches(id, JobState::Sent).await;
+        fixture.reaches(id, JobState::Sent).await;
     }
-    let arrived = bench.arrived();
-    assert_eq!(arrived.iter().collect::<BTreeSet<_>>().len(), arrived.len(), "none twice: {arrived:?}");
+    let arrived = fixture.arrived();
+    assert_eq!(arrived.iter().collect::<BTreeSet<_>>().len(), arrived.len(), "a mail was sent twice: {arrived:?}");
 }

@@ -1,4 +1,4 @@
-//! What becomes of mail, as the server answers.
+//! Results of mails for each reply of the server.
 
 use std::time::Duration;
 
@@ -6,19 +6,19 @@ use postroom_core::{JobState, OnUnknown, RecipientResult};
 use postroom_testkit::{Action, Fault, Phase, eventually};
 use serde_json::json;
 
-use crate::bench::{Bench, LIMIT, mail_to, terms};
+use crate::fixture::{Fixture, LIMIT, mail_to, terms};
 
 #[tokio::test]
-async fn a_mail_arrives_and_is_told_as_sent() {
-    let bench = Bench::new().await;
-    let _worker = bench.worker(&[]).await;
-    let id = bench.enqueue(mail_to("Ann <ann@example.org>")).await;
-    let report = bench.reaches(&id, JobState::Sent).await;
-    let mails = bench.smtp.wait_for(1, LIMIT).await;
+async fn a_mail_arrives_and_is_recorded_as_sent() {
+    let fixture = Fixture::new().await;
+    let _worker = fixture.worker(&[]).await;
+    let id = fixture.enqueue(mail_to("Ann <ann@example.org>")).await;
+    let report = fixture.reaches(&id, JobState::Sent).await;
+    let mails = fixture.smtp.wait_for(1, LIMIT).await;
     assert_eq!(mails[0].rcpt_to, ["ann@example.org"]);
     assert_eq!(mails[0].mail_from, "post@example.org");
     assert_eq!(mails[0].header("Message-ID"), report.message_id.map(|id| format!("<{id}>")));
-    assert_eq!(bench.smtp.violations(), Vec::<String>::new());
+    assert_eq!(fixture.smtp.violations(), Vec::<String>::new());
     assert_eq!(report.attempts.len(), 1);
     assert_eq!((report.attempts[0].verdict.as_str(), report.attempts[0].code), ("accepted", Some(250)));
     assert_eq!((report.attempt, report.error), (0, None));
@@ -26,14 +26,14 @@ async fn a_mail_arrives_and_is_told_as_sent() {
 }
 
 #[tokio::test]
-async fn a_refusal_fails_at_once_with_the_servers_words() {
-    let bench = Bench::new().await;
-    bench
+async fn a_refusal_fails_at_once_with_the_reply_of_the_server() {
+    let fixture = Fixture::new().await;
+    fixture
         .smtp
         .fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 No such user here")).recipient("gone@example.org"));
-    let _worker = bench.worker(&[]).await;
-    let id = bench.enqueue(mail_to("gone@example.org")).await;
-    let report = bench.reaches(&id, JobState::Failed).await;
+    let _worker = fixture.worker(&[]).await;
+    let id = fixture.enqueue(mail_to("gone@example.org")).await;
+    let report = fixture.reaches(&id, JobState::Failed).await;
     let error = report.error.expect("an error");
     assert!(error.message.contains("No such user here"), "{error:?}");
     assert_eq!(report.reason.as_deref(), Some("refused"));
@@ -43,18 +43,20 @@ async fn a_refusal_fails_at_once_with_the_servers_words() {
 }
 
 #[tokio::test]
-async fn of_several_recipients_each_has_its_own_result() {
-    let bench = Bench::new().await;
-    bench.smtp.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 gone")).recipient("gone@example.org"));
-    bench.smtp.fault(Fault::at(Phase::Rcpt, Action::reply(451, "4.2.1 later")).recipient("later@example.org").times(1));
-    let _worker = bench.worker(&[]).await;
+async fn each_recipient_has_its_own_result() {
+    let fixture = Fixture::new().await;
+    fixture.smtp.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 gone")).recipient("gone@example.org"));
+    fixture
+        .smtp
+        .fault(Fault::at(Phase::Rcpt, Action::reply(451, "4.2.1 later")).recipient("later@example.org").times(1));
+    let _worker = fixture.worker(&[]).await;
     let mail =
         json!({"to": ["ann@example.org", "gone@example.org"], "bcc": "later@example.org", "subject": "s", "text": "t"});
     let mut terms = terms();
     terms.policy.backoff = postroom_core::Backoff::Fixed(Duration::from_millis(100));
-    let id = bench.enqueue_on(&terms, serde_json::from_value(mail).expect("a mail")).await;
-    let report = bench.reaches(&id, JobState::Sent).await;
-    assert_eq!(bench.arrived(), ["ann@example.org", "later@example.org"], "nobody gets it twice");
+    let id = fixture.enqueue_on(&terms, serde_json::from_value(mail).expect("a mail")).await;
+    let report = fixture.reaches(&id, JobState::Sent).await;
+    assert_eq!(fixture.arrived(), ["ann@example.org", "later@example.org"], "a recipient got the mail twice");
     let results: Vec<_> =
         report.recipients.iter().map(|recipient| (recipient.address.as_str(), recipient.result)).collect();
     assert_eq!(
@@ -65,9 +67,9 @@ async fn of_several_recipients_each_has_its_own_result() {
             ("later@example.org", RecipientResult::Accepted)
         ]
     );
-    let mails = bench.smtp.received();
+    let mails = fixture.smtp.received();
     assert_eq!(mails[0].data, mails[1].data, "the same bytes on every attempt");
-    assert!(!mails[0].text().contains("later@example.org"), "bcc is not told");
+    assert!(!mails[0].text().contains("later@example.org"), "the message names a bcc recipient");
 }
 
 #[tokio::test]
@@ -77,44 +79,44 @@ async fn a_lost_reply_is_settled_by_the_policy() {
         (OnUnknown::Fail, JobState::Failed, 1),
         (OnUnknown::Resend, JobState::Sent, 2),
     ] {
-        let bench = Bench::new().await;
-        bench.smtp.fault(Fault::at(Phase::Dot, Action::StoreThenClose).times(1));
-        let _worker = bench.worker(&[]).await;
+        let fixture = Fixture::new().await;
+        fixture.smtp.fault(Fault::at(Phase::Dot, Action::StoreThenClose).times(1));
+        let _worker = fixture.worker(&[]).await;
         let mut terms = terms();
         terms.policy.on_unknown = policy;
-        let id = bench.enqueue_on(&terms, mail_to("ann@example.org")).await;
-        let report = bench.reaches(&id, state).await;
+        let id = fixture.enqueue_on(&terms, mail_to("ann@example.org")).await;
+        let report = fixture.reaches(&id, state).await;
         assert_eq!(report.attempts[0].verdict, "unknown", "{policy:?}");
-        let mails = bench.smtp.received();
+        let mails = fixture.smtp.received();
         assert_eq!(mails.len(), copies, "{policy:?}");
         assert!(mails.iter().all(|mail| mail.data == mails[0].data), "a second copy is the same message");
     }
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_costs_no_attempt() {
-    let bench = Bench::new().await;
-    bench.smtp.stop();
-    let _worker = bench.worker(&[]).await;
-    let id = bench.enqueue(mail_to("ann@example.org")).await;
-    let report = eventually(LIMIT, "two tries", async || {
-        Some(bench.job(&id).await).filter(|job| job.attempts.last().is_some_and(|attempt| attempt.n >= 2))
+async fn a_server_that_is_down_costs_no_attempt() {
+    let fixture = Fixture::new().await;
+    fixture.smtp.stop();
+    let _worker = fixture.worker(&[]).await;
+    let id = fixture.enqueue(mail_to("ann@example.org")).await;
+    let report = eventually(LIMIT, "two attempts", async || {
+        Some(fixture.job(&id).await).filter(|job| job.attempts.last().is_some_and(|attempt| attempt.n >= 2))
     })
     .await;
     assert_eq!(report.attempt, 0);
     assert!(report.attempts.iter().all(|attempt| !attempt.counted && attempt.verdict == "nothing_sent"), "{report:?}");
-    bench.smtp.start_again();
-    bench.reaches(&id, JobState::Sent).await;
-    assert_eq!(bench.arrived(), ["ann@example.org"]);
+    fixture.smtp.start_again();
+    fixture.reaches(&id, JobState::Sent).await;
+    assert_eq!(fixture.arrived(), ["ann@example.org"]);
 }
 
 #[tokio::test]
 async fn a_wrong_password_fails_no_mail() {
-    let bench = Bench::new().await;
-    bench.smtp.fault(Fault::at(Phase::Mail, Action::reply(530, "5.7.0 Authentication required")).times(1));
-    let _worker = bench.worker(&[]).await;
-    let id = bench.enqueue(mail_to("ann@example.org")).await;
-    let report = bench.reaches(&id, JobState::Sent).await;
+    let fixture = Fixture::new().await;
+    fixture.smtp.fault(Fault::at(Phase::Mail, Action::reply(530, "5.7.0 Authentication required")).times(1));
+    let _worker = fixture.worker(&[]).await;
+    let id = fixture.enqueue(mail_to("ann@example.org")).await;
+    let report = fixture.reaches(&id, JobState::Sent).await;
     assert_eq!(report.attempts[0].verdict, "account");
     assert_eq!(report.attempt, 0);
 }

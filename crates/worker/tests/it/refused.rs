@@ -1,34 +1,35 @@
-//! A script that Redis refuses to run, and records that are damaged: reported once, with a pause, and nothing is lost.
+//! Scripts that Redis refuses and records that are damaged: reported once, with a pause, and no
+//! mail is lost.
 
 use std::process::Command;
 
 use postroom_core::JobState;
 use postroom_testkit::{FakeSmtp, PrivateRedis, Process, eventually, target_bin};
 
-use crate::bench::{Bench, LIMIT, mail_to};
+use crate::fixture::{Fixture, LIMIT, mail_to};
 
-async fn doctor(bench: &Bench) -> (i32, String) {
+async fn doctor(fixture: &Fixture) -> (i32, String) {
     let mut command = Command::new(target_bin("postroom"));
-    command.arg("doctor").current_dir(bench.folder()).env_clear().envs(bench.env.iter().cloned());
+    command.arg("doctor").current_dir(fixture.folder()).env_clear().envs(fixture.env.iter().cloned());
     let mut process = Process::run(command);
     let status = process.wait(LIMIT).await;
     (status.code().expect("an exit code"), format!("{}{}", process.stdout(), process.stderr()))
 }
 
 #[tokio::test]
-async fn a_refused_script_is_logged_once_and_tried_again_after_a_pause() {
+async fn a_refused_script_is_logged_once_and_retried_after_a_pause() {
     let redis = PrivateRedis::start().await;
-    let bench = Bench::on(&redis, FakeSmtp::start().await).await;
-    let worker = bench.worker(&["--queues", "emails,bulk"]).await;
+    let fixture = Fixture::on(&redis, FakeSmtp::start().await).await;
+    let worker = fixture.worker(&["--queues", "emails,bulk"]).await;
     assert_eq!(redis.ask(&["ACL", "SETUSER", "default", "-zadd"]), "OK");
-    let id = bench.enqueue(mail_to("ann@example.org")).await;
-    let info = bench.told("an alert", |info| !info.alerts.is_empty()).await;
+    let id = fixture.enqueue(mail_to("ann@example.org")).await;
+    let info = fixture.reports("an alert", |info| !info.alerts.is_empty()).await;
     assert_eq!(info.alerts[0].about, "refused:emails", "{info:?}");
-    let (code, said) = doctor(&bench).await;
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains("FAIL workers") && said.contains("emails is not served"), "{said}");
-    // It is tried again, and does not fill the log.
-    eventually(LIMIT, "another try", async || {
+    let (code, output) = doctor(&fixture).await;
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains("FAIL workers") && output.contains("emails is not served"), "{output}");
+    // The script is retried without filling the log.
+    eventually(LIMIT, "another attempt", async || {
         let refused = redis.ask(&["ACL", "LOG"]).matches("zadd").count();
         (refused > 0).then_some(())
     })
@@ -36,35 +37,35 @@ async fn a_refused_script_is_logged_once_and_tried_again_after_a_pause() {
     let lines = worker.stderr().lines().filter(|line| line.contains("ERROR")).count();
     assert!(lines <= 4, "{}", worker.stderr());
     assert_eq!(redis.ask(&["ACL", "SETUSER", "default", "+zadd"]), "OK");
-    bench.reaches(&id, JobState::Sent).await;
-    assert_eq!(bench.arrived(), ["ann@example.org"], "once");
+    fixture.reaches(&id, JobState::Sent).await;
+    assert_eq!(fixture.arrived(), ["ann@example.org"], "the mail was not sent once");
 }
 
 #[tokio::test]
 async fn a_damaged_record_is_reported_and_all_other_mail_is_sent() {
-    let bench = Bench::new().await;
+    let fixture = Fixture::new().await;
     let mut ids = Vec::new();
     for number in 0..30 {
-        ids.push(bench.enqueue(mail_to(&format!("user{number:02}@example.org"))).await);
+        ids.push(fixture.enqueue(mail_to(&format!("user{number:02}@example.org"))).await);
     }
     let redis = PrivateRedis::shared();
-    redis.ask(&["SET", &bench.key(&format!("f:{}", ids[7].short())), "garbage"]);
-    redis.ask(&["HSET", &bench.key(&format!("h:{}", ids[15].short())), "fence", "garbage"]);
-    redis.ask(&["DEL", &bench.payload_key(&ids[20])]);
-    redis.ask(&["RPUSH", &bench.payload_key(&ids[20]), "garbage"]);
-    let worker = bench.worker(&["--queues", "emails"]).await;
+    redis.ask(&["SET", &fixture.key(&format!("f:{}", ids[7].short())), "garbage"]);
+    redis.ask(&["HSET", &fixture.key(&format!("h:{}", ids[15].short())), "fence", "garbage"]);
+    redis.ask(&["DEL", &fixture.payload_key(&ids[20])]);
+    redis.ask(&["RPUSH", &fixture.payload_key(&ids[20]), "garbage"]);
+    let worker = fixture.worker(&["--queues", "emails"]).await;
     for (number, id) in ids.iter().enumerate() {
         let damaged = [7, 15, 20].contains(&number);
-        let job = bench.reaches(id, if damaged { JobState::Failed } else { JobState::Sent }).await;
+        let job = fixture.reaches(id, if damaged { JobState::Failed } else { JobState::Sent }).await;
         assert_eq!(job.error.is_some_and(|error| error.code == "damaged"), damaged, "{number}");
     }
-    assert_eq!(bench.arrived().len(), 27);
-    let info = bench.told("an alert", |info| !info.alerts.is_empty()).await;
+    assert_eq!(fixture.arrived().len(), 27);
+    let info = fixture.reports("an alert", |info| !info.alerts.is_empty()).await;
     assert_eq!(info.alerts[0].about, "damage:emails");
-    let (code, said) = doctor(&bench).await;
-    assert_eq!(code, 0, "nothing keeps mail back: {said}");
+    let (code, output) = doctor(&fixture).await;
+    assert_eq!(code, 0, "doctor reports a failure: {output}");
     for number in [7, 15, 20] {
-        assert!(said.contains(&format!("job {}: ", ids[number])), "{number}: {said}");
+        assert!(output.contains(&format!("job {}: ", ids[number])), "{number}: {output}");
     }
     let lines = worker.stderr().lines().filter(|line| line.contains("ERROR")).count();
     assert!(lines <= 2, "{}", worker.stderr());

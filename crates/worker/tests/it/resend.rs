@@ -1,4 +1,4 @@
-//! Mail that leaves by a provider that takes two requests a second.
+//! Mail that leaves by a provider that accepts two requests a second.
 
 use std::collections::HashSet;
 
@@ -8,70 +8,72 @@ use postroom_testkit::{
     resend::{Mailed, Trouble},
 };
 
-use crate::bench::{Bench, LIMIT, mail_to, plain, terms};
+use crate::fixture::{Fixture, LIMIT, mail_to, plain, terms};
 
-async fn with_provider(server: &FakeResend, more: &str) -> Bench {
-    let mut bench = Bench::new().await;
-    bench.env.retain(|(name, _)| !name.starts_with("SMTP_HOST"));
-    bench.env.push(("RESEND_API_KEY".to_owned(), FakeResend::API_KEY.to_owned()));
-    let (url, folder) = (server.url(), bench.folder().join("postroom.toml"));
+async fn with_provider(server: &FakeResend, more: &str) -> Fixture {
+    let mut fixture = Fixture::new().await;
+    fixture.env.retain(|(name, _)| !name.starts_with("SMTP_HOST"));
+    fixture.env.push(("RESEND_API_KEY".to_owned(), FakeResend::API_KEY.to_owned()));
+    let (url, folder) = (server.url(), fixture.folder().join("postroom.toml"));
     std::fs::write(folder, format!("[transport.default]\nkind = 'resend'\nurl = '{url}'\n{more}\n")).expect("a file");
-    bench
+    fixture
 }
 
 #[tokio::test]
-async fn two_a_second_are_held_and_none_is_sent_twice() {
+async fn a_rate_of_two_a_second_is_kept_and_no_mail_is_sent_twice() {
     const MAILS: usize = 12;
     let server = FakeResend::builder().rate(2).start();
-    let bench = with_provider(&server, "rate = '110/m'").await;
-    let batch = bench.enqueue_batch(&bench.queue, &terms(), plain(), MAILS as u64).await;
-    let worker = bench.worker(&["--concurrency", "4"]).await;
+    let fixture = with_provider(&server, "rate = '110/m'").await;
+    let batch = fixture.enqueue_batch(&fixture.queue, &terms(), plain(), MAILS as u64).await;
+    let worker = fixture.worker(&["--concurrency", "4"]).await;
     server.wait_for(MAILS, LIMIT).await;
     let report = eventually(LIMIT, "all are sent", async || {
-        let report = bench.store.batch(&batch).await.ok()??;
+        let report = fixture.store.batch(&batch).await.ok()??;
         (report.sent == MAILS as u64).then_some(report)
     })
     .await;
     assert_eq!((report.failed, report.unknown), (0, 0));
     let to: HashSet<String> = server.mails().iter().flat_map(Mailed::recipients).collect();
     assert_eq!((to.len(), server.mails().len()), (MAILS, MAILS));
-    // On a busy machine a mail may leave a moment late, and the next in time; what is refused for that costs nothing.
+    // On a busy machine a mail may leave a moment late and the next on time. A refusal for that
+    // costs nothing.
     let refused = server.asked().iter().filter(|asked| asked.status == Some(429)).count();
     assert!(server.most_in_a_second() <= 3 && refused <= 3, "{refused} refused: {:?}", server.asked());
     assert!(!worker.stderr().contains(FakeResend::API_KEY));
 }
 
 #[tokio::test]
-async fn a_person_s_retry_is_another_mail_and_a_lost_answer_is_not() {
+async fn a_manual_retry_is_a_new_mail_and_a_lost_reply_is_not() {
     let server = FakeResend::start();
-    let bench = with_provider(&server, "").await;
+    let fixture = with_provider(&server, "").await;
     server.trouble(Trouble::KeepThenCut, 1);
-    let _worker = bench.worker(&[]).await;
-    let id = bench.enqueue(mail_to("ann@example.org")).await;
-    let report = bench.reaches(&id, JobState::Sent).await;
-    assert_eq!(server.mails().len(), 1, "asked twice, taken once");
+    let _worker = fixture.worker(&[]).await;
+    let id = fixture.enqueue(mail_to("ann@example.org")).await;
+    let report = fixture.reaches(&id, JobState::Sent).await;
+    assert_eq!(server.mails().len(), 1, "the provider accepted two mails");
     assert_eq!((report.receipt.as_ref(), report.attempts.len()), (Some(&server.mails()[0].id), 1));
 
     server.trouble(Trouble::saying(422, "validation_error", "Invalid `to` field."), 1);
-    let refused = bench.enqueue(mail_to("ben@example.org")).await;
-    let report = bench.reaches(&refused, JobState::Failed).await;
+    let refused = fixture.enqueue(mail_to("ben@example.org")).await;
+    let report = fixture.reaches(&refused, JobState::Failed).await;
     assert_eq!((report.attempts[0].verdict.as_str(), report.attempts[0].code), ("recipient_refused", Some(422)));
-    bench.store.retry(&refused).await.expect("retried");
-    bench.reaches(&refused, JobState::Sent).await;
+    fixture.store.retry(&refused).await.expect("retried");
+    fixture.reaches(&refused, JobState::Sent).await;
     assert_eq!(server.mails()[1].key, Some(format!("{refused}/1")));
 }
 
 #[tokio::test]
 async fn a_refused_key_fails_no_mail() {
     let server = FakeResend::start();
-    let mut bench = with_provider(&server, "").await;
-    bench.env.retain(|(name, _)| name != "RESEND_API_KEY");
-    bench.env.push(("RESEND_API_KEY".to_owned(), "re_wrong".to_owned()));
-    let _worker = bench.worker(&[]).await;
-    let id = bench.enqueue(mail_to("ann@example.org")).await;
-    let info = bench.told("it is down", |info| info.transports.iter().any(|one| one.why.is_some())).await;
+    let mut fixture = with_provider(&server, "").await;
+    fixture.env.retain(|(name, _)| name != "RESEND_API_KEY");
+    fixture.env.push(("RESEND_API_KEY".to_owned(), "re_wrong".to_owned()));
+    let _worker = fixture.worker(&[]).await;
+    let id = fixture.enqueue(mail_to("ann@example.org")).await;
+    let info =
+        fixture.reports("the transport is down", |info| info.transports.iter().any(|one| one.why.is_some())).await;
     let why = info.transports[0].why.clone().unwrap_or_default();
     assert!(why.contains("403 invalid_api_key") && !why.contains("re_wrong"), "{why}");
-    let state = bench.job(&id).await.state;
+    let state = fixture.job(&id).await.state;
     assert!(matches!(state, JobState::Queued | JobState::Deferred | JobState::Sending), "{state}");
 }

@@ -1,17 +1,17 @@
-//! Servers that fall silent: each phase ends in its own limit and class, and other mail goes on.
+//! Servers that stall: each phase ends at its own timeout with its verdict, and other mail is sent.
 
 use std::{fmt::Write as _, fs, time::Duration};
 
 use postroom_core::{JobId, JobReport, JobState, Mail, OnUnknown, QueueName, store::NewJob};
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase, PrivateRedis, TlsMode, eventually};
 
-use crate::bench::{Bench, LIMIT, mail_to, terms};
+use crate::fixture::{Fixture, LIMIT, mail_to, terms};
 
-/// One server that falls silent once, and what the mail that meets it is told.
+/// A server that stalls once, and the expected attempt of the mail concerned.
 struct Stall {
     at: Phase,
-    /// The phase, the limit that ran out, and the verdict of the attempt.
-    told: (&'static str, &'static str, &'static str),
+    /// Phase, timeout and verdict of the attempt.
+    expected: (&'static str, &'static str, &'static str),
     server: FakeSmtp,
     queue: QueueName,
 }
@@ -29,7 +29,7 @@ const STALLS: [(Phase, &str, &str, &str); 12] = [
     (Phase::Rcpt, "rcpt", "3.2s", "nothing_sent"),
     (Phase::Data, "data", "3.6s", "nothing_sent"),
     (Phase::Body, "body", "3.6s", "nothing_sent"),
-    // And a little for the length of the mail.
+    // Plus some time for the length of the mail.
     (Phase::Dot, "dot", "3.8", "unknown"),
     (Phase::Idle, "mail", "3.2s", "nothing_sent"),
 ];
@@ -41,10 +41,10 @@ impl Stall {
         let server = FakeSmtp::builder().tls(TlsMode::StartTlsRequired).auth("ada", "secret").start().await;
         server.fault(Fault::at(at, Action::Stall).times(1));
         let queue = format!("{at:?}").to_lowercase().parse().expect("a queue's name");
-        Self { at, told: (phase, limit, verdict), server, queue }
+        Self { at, expected: (phase, limit, verdict), server, queue }
     }
 
-    /// Its transport and its queue, in the toml.
+    /// Returns the transport and the queue as toml.
     fn describe(&self, folder: &std::path::Path) -> String {
         let (name, port) = (&self.queue, self.server.port());
         let ca = folder.join(format!("{name}.pem"));
@@ -59,35 +59,39 @@ impl Stall {
     fn mail(&self, number: usize) -> Mail {
         let mut mail = mail_to(&format!("{}{number}@example.org", self.queue));
         if self.at == Phase::Body {
-            // More than waits in the buffers of both sides.
+            // More than the socket buffers of both sides hold.
             mail.text = Some("A line of a long letter.\n".repeat(60_000).into());
         }
         mail
     }
 
-    async fn enqueue(&self, bench: &Bench, number: usize) -> JobId {
+    async fn enqueue(&self, fixture: &Fixture, number: usize) -> JobId {
         let mut terms = terms();
         terms.policy.on_unknown = OnUnknown::Hold;
         let id = JobId::new(self.queue.clone());
         let job = NewJob { id: id.clone(), mail: self.mail(number) };
-        bench.store.enqueue(&self.queue, None, &terms, &[job]).await.expect("enqueued");
+        fixture.store.enqueue(&self.queue, None, &terms, &[job]).await.expect("enqueued");
         id
     }
 
-    /// The mail that met the stall was told so and is not lost; the others went by.
+    /// Checks that one mail met the stall and is not lost, and that the others were sent.
     fn check(&self, jobs: &[JobReport]) {
         let name = &self.queue;
-        let (phase, limit, verdict) = self.told;
+        let (phase, limit, verdict) = self.expected;
         let (late, others): (Vec<_>, Vec<_>) = jobs.iter().partition(|job| job.attempts[0].verdict != "accepted");
-        assert_eq!(late.len(), 1, "{name}: one meets the stall, which happens once: {jobs:?}");
-        let met = &late[0].attempts[0];
-        assert_eq!((met.phase.as_deref(), met.verdict.as_str(), met.counted), (Some(phase), verdict, false), "{met:?}");
-        assert!(met.reply.contains(&format!("within the limit of {limit}")), "{name}: {met:?}");
-        assert_eq!(late[0].attempt, 0, "{name}: it costs no attempt");
+        assert_eq!(late.len(), 1, "{name}: not one mail met the stall: {jobs:?}");
+        let stalled = &late[0].attempts[0];
+        assert_eq!(
+            (stalled.phase.as_deref(), stalled.verdict.as_str(), stalled.counted),
+            (Some(phase), verdict, false),
+            "{stalled:?}"
+        );
+        assert!(stalled.reply.contains(&format!("within the limit of {limit}")), "{name}: {stalled:?}");
+        assert_eq!(late[0].attempt, 0, "{name}: the stall costs an attempt");
         for other in others {
             assert_eq!((other.state, other.attempts.len()), (JobState::Sent, 1), "{name}: {other:?}");
-            assert!(other.attempts[0].ms < met.ms, "{name}: another mail waited for the stalled one: {other:?}");
-            // Both are RFC 3339 in UTC.
+            assert!(other.attempts[0].ms < stalled.ms, "{name}: another mail waited for the stalled one: {other:?}");
+            // Both times are RFC 3339 in UTC.
             let retried = late[0].attempts.get(1).map(|attempt| attempt.at.clone());
             assert!(retried.is_none_or(|at| other.finished_at.as_ref() < Some(&at)), "{name}: {other:?}");
         }
@@ -97,53 +101,53 @@ impl Stall {
         let in_doubt = late[0].to[0].address.as_str();
         let expected: Vec<_> = all.filter(|to| verdict != "unknown" || to != in_doubt).collect();
         arrived.retain(|to| !to.starts_with("warm"));
-        assert_eq!(arrived, expected, "{name}: each once");
+        assert_eq!(arrived, expected, "{name}: not each mail once");
         assert_eq!(self.server.violations(), [""; 0], "{name}");
     }
 }
 
 #[tokio::test]
-async fn a_server_that_stalls_at_each_of_twelve_phases() {
-    let bench = Bench::on(PrivateRedis::shared(), FakeSmtp::start().await).await;
+async fn a_stall_at_each_of_twelve_phases_ends_at_its_timeout() {
+    let fixture = Fixture::on(PrivateRedis::shared(), FakeSmtp::start().await).await;
     let mut stalls = Vec::new();
     for row in STALLS {
         stalls.push(Stall::start(row).await);
     }
-    let toml: String = stalls.iter().map(|stall| stall.describe(bench.folder())).collect();
-    fs::write(bench.folder().join("postroom.toml"), toml).expect("written");
+    let toml: String = stalls.iter().map(|stall| stall.describe(fixture.folder())).collect();
+    fs::write(fixture.folder().join("postroom.toml"), toml).expect("written");
     let queues: Vec<_> = stalls.iter().map(|stall| stall.queue.to_string()).collect();
-    let _worker = bench.worker(&["--queues", &queues.join(","), "--concurrency", "60"]).await;
+    let _worker = fixture.worker(&["--queues", &queues.join(","), "--concurrency", "60"]).await;
 
-    // The connection that goes silent while idle must be there first.
+    // The connection that stalls while idle must exist first.
     let idle = stalls.iter().find(|stall| stall.at == Phase::Idle).expect("a row");
     let mut warm = idle.mail(0);
     warm.to = mail_to("warm@example.org").to;
     let id = JobId::new(idle.queue.clone());
     let job = NewJob { id: id.clone(), mail: warm };
-    bench.store.enqueue(&idle.queue, None, &terms(), &[job]).await.expect("enqueued");
-    bench.reaches(&id, JobState::Sent).await;
+    fixture.store.enqueue(&idle.queue, None, &terms(), &[job]).await.expect("enqueued");
+    fixture.reaches(&id, JobState::Sent).await;
 
     let mut ids = Vec::new();
     for stall in &stalls {
         let mut own = Vec::new();
         for number in 0..MAILS {
-            own.push(stall.enqueue(&bench, number).await);
+            own.push(stall.enqueue(&fixture, number).await);
         }
         ids.push(own);
     }
     for (stall, ids) in stalls.iter().zip(&ids) {
         let mut jobs = Vec::new();
         for id in ids {
-            jobs.push(settled(&bench, id).await);
+            jobs.push(settled(&fixture, id).await);
         }
         stall.check(&jobs);
     }
 }
 
-async fn settled(bench: &Bench, id: &JobId) -> JobReport {
+async fn settled(fixture: &Fixture, id: &JobId) -> JobReport {
     eventually(LIMIT, &format!("{id} is settled"), async || {
         tokio::time::sleep(Duration::from_millis(20)).await;
-        Some(bench.job(id).await).filter(|job| matches!(job.state, JobState::Sent | JobState::Unknown))
+        Some(fixture.job(id).await).filter(|job| matches!(job.state, JobState::Sent | JobState::Unknown))
     })
     .await
 }

@@ -1,4 +1,4 @@
-//! What a worker needs to start, and what it says when that is missing.
+//! Requirements for a start, and the errors when they are missing.
 
 use std::{
     io::{Read, Write},
@@ -8,7 +8,7 @@ use std::{
 
 use postroom_testkit::{Process, eventually, target_bin};
 
-use crate::bench::{Bench, LIMIT};
+use crate::fixture::{Fixture, LIMIT};
 
 async fn refusal(env: &[(&str, &str)], args: &[&str]) -> String {
     let folder = tempfile::tempdir().expect("a folder");
@@ -21,69 +21,69 @@ async fn refusal(env: &[(&str, &str)], args: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn it_refuses_to_swallow_mail() {
-    let told = refusal(&[], &[]).await;
+async fn a_worker_without_a_transport_does_not_start() {
+    let error = refusal(&[], &[]).await;
     for word in ["SMTP_HOST", "MAIL_TRANSPORT", "[transport"] {
-        assert!(told.contains(word), "{told}");
+        assert!(error.contains(word), "{error}");
     }
 }
 
 #[tokio::test]
-async fn wrong_settings_are_named() {
+async fn wrong_settings_are_named_in_the_error() {
     for (env, word) in [
         (("QUEUES", "Bad Queue"), "QUEUES"),
         (("CONCURRENCY", "many"), "CONCURRENCY"),
         (("POSTROOM_PREFIXX", "x"), "POSTROOM_PREFIXX"),
         (("SHUTDOWN_TIMEOUT", "25"), "SHUTDOWN_TIMEOUT"),
     ] {
-        let told = refusal(&[("MAIL_TRANSPORT", "discard"), env], &[]).await;
-        assert!(told.contains(word), "{told}");
+        let error = refusal(&[("MAIL_TRANSPORT", "discard"), env], &[]).await;
+        assert!(error.contains(word), "{error}");
     }
-    let told = refusal(&[("MAIL_TRANSPORT", "discard")], &["--queues", "no spaces"]).await;
-    assert!(told.contains("no spaces"), "{told}");
+    let error = refusal(&[("MAIL_TRANSPORT", "discard")], &["--queues", "no spaces"]).await;
+    assert!(error.contains("no spaces"), "{error}");
 }
 
 #[tokio::test]
-async fn dangerous_settings_are_warned_of() {
-    let mut bench = Bench::new().await;
-    // Beyond loopback as far as settings can tell.
+async fn dangerous_settings_are_logged_as_warnings() {
+    let mut fixture = Fixture::new().await;
+    // Not a loopback address, as far as the settings show.
     let more = [("SMTP_HOST", "0.0.0.0"), ("SMTP_USERNAME", "ada"), ("SMTP_PASSWORD", "correct horse")];
-    bench.env.retain(|(name, _)| name != "SMTP_HOST");
-    bench.env.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    bench.env.push(("NOTIFY_WEBHOOK_SECRET".to_owned(), "short".to_owned()));
-    let worker = bench.worker(&[]).await;
-    let told = worker.stderr();
+    fixture.env.retain(|(name, _)| name != "SMTP_HOST");
+    fixture.env.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    fixture.env.push(("NOTIFY_WEBHOOK_SECRET".to_owned(), "short".to_owned()));
+    let worker = fixture.worker(&[]).await;
+    let log = worker.stderr();
     for warning in ["transport default sends its password to 0.0.0.0 without TLS", "NOTIFY_WEBHOOK_SECRET has 5 bytes"]
     {
-        let line = told.lines().find(|line| line.contains(warning));
-        assert!(line.is_some_and(|line| line.contains("WARN")), "{warning}: {told}");
+        let line = log.lines().find(|line| line.contains(warning));
+        assert!(line.is_some_and(|line| line.contains("WARN")), "{warning}: {log}");
     }
-    assert!(!told.contains("correct horse"), "{told}");
-    assert!(!Bench::new().await.worker(&[]).await.stderr().contains("without TLS"));
+    assert!(!log.contains("correct horse"), "{log}");
+    assert!(!Fixture::new().await.worker(&[]).await.stderr().contains("without TLS"));
 }
 
 #[tokio::test]
-async fn it_tells_how_it_is() {
-    let mut bench = Bench::new().await;
-    bench.env.push(("HEALTH_PORT".to_owned(), "0".to_owned()));
-    let worker = bench.worker(&["--queues", "emails"]).await;
-    let told = worker.stderr();
-    let address = told.split("health at http://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
+async fn a_worker_reports_its_health_and_state() {
+    let mut fixture = Fixture::new().await;
+    fixture.env.push(("HEALTH_PORT".to_owned(), "0".to_owned()));
+    let worker = fixture.worker(&["--queues", "emails"]).await;
+    let log = worker.stderr();
+    let address = log.split("health at http://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
     let mut stream = TcpStream::connect(address).expect("a connection");
     stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("written");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    let info = eventually(LIMIT, "it tells of itself", async || bench.store.workers().await.ok()?.pop()).await;
-    assert_eq!((info.state.as_str(), info.queues), ("running", vec![bench.queue.clone()]));
+    let mut response = String::new();
+    stream.read_to_string(&mut response).expect("a response");
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+    let info = eventually(LIMIT, "the worker reports", async || fixture.store.workers().await.ok()?.pop()).await;
+    assert_eq!((info.state.as_str(), info.queues), ("running", vec![fixture.queue.clone()]));
 }
 
 #[tokio::test]
-async fn a_stopped_worker_takes_its_leave() {
-    let bench = Bench::new().await;
-    let mut worker = bench.worker(&[]).await;
-    eventually(LIMIT, "it tells of itself", async || bench.store.workers().await.ok()?.pop()).await;
+async fn a_stopped_worker_deregisters() {
+    let fixture = Fixture::new().await;
+    let mut worker = fixture.worker(&[]).await;
+    eventually(LIMIT, "the worker reports", async || fixture.store.workers().await.ok()?.pop()).await;
     worker.terminate();
     assert_eq!(worker.wait(LIMIT).await.code(), Some(0));
-    assert_eq!(bench.store.workers().await.expect("workers"), []);
+    assert_eq!(fixture.store.workers().await.expect("workers"), []);
 }

@@ -1,15 +1,15 @@
-//! A URL that wants to know of a batch's end is told until it hears.
+//! Webhooks for batches that are done are called until they succeed.
 
 use postroom_core::{BatchId, JobState, Mail};
 use postroom_testkit::{FakeClock, FakeReceiver, FakeSmtp, PrivateRedis, Told, eventually};
 
-use crate::bench::{Bench, LIMIT, mail_to, plain, terms};
+use crate::fixture::{Fixture, LIMIT, mail_to, plain, terms};
 
-/// A batch of so many mails of whose end the URL wants to know.
-async fn batch_for(bench: &Bench, mails: u64, url: &str) -> BatchId {
+/// Enqueues a batch of `mails` mails with a webhook at this URL.
+async fn batch_for(fixture: &Fixture, mails: u64, url: &str) -> BatchId {
     let shared = Mail { subject: Some("News".to_owned()), ..plain() };
-    let batch = bench.enqueue_batch(&bench.queue, &terms(), shared, mails).await;
-    bench.store.notify_of_batch(&batch, &url.parse().expect("a URL")).await.expect("noted");
+    let batch = fixture.enqueue_batch(&fixture.queue, &terms(), shared, mails).await;
+    fixture.store.notify_of_batch(&batch, &url.parse().expect("a URL")).await.expect("noted");
     batch
 }
 
@@ -18,11 +18,11 @@ fn ids(told: &[Told]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn it_is_told_once_and_all_of_it() {
-    let (mut bench, receiver) = (Bench::new().await, FakeReceiver::start());
-    bench.env.push(("NOTIFY_WEBHOOK_SECRET".to_owned(), "whsec_c29tZSAyNCByYW5kb20gYnl0ZXMuLi4=".to_owned()));
-    let batch = batch_for(&bench, 5, &receiver.url("/hook?token=hidden")).await;
-    let workers = [bench.worker(&[]).await, bench.worker(&[]).await];
+async fn a_webhook_is_called_once_with_the_whole_batch() {
+    let (mut fixture, receiver) = (Fixture::new().await, FakeReceiver::start());
+    fixture.env.push(("NOTIFY_WEBHOOK_SECRET".to_owned(), "whsec_c29tZSAyNCByYW5kb20gYnl0ZXMuLi4=".to_owned()));
+    let batch = batch_for(&fixture, 5, &receiver.url("/hook?token=hidden")).await;
+    let workers = [fixture.worker(&[]).await, fixture.worker(&[]).await];
     let told = receiver.wait_for(1, LIMIT).await.remove(0);
     assert_eq!(told.line, "POST /hook?token=hidden");
     assert_eq!(told.headers["content-type"], "application/json");
@@ -32,29 +32,29 @@ async fn it_is_told_once_and_all_of_it() {
     assert!(told.headers["webhook-signature"].starts_with("v1,"));
     let event = told.json();
     assert_eq!((&event["type"], &event["timestamp"]), (&"batch.done".into(), &event["data"]["done_at"]));
-    let report = bench.store.batch(&batch).await.expect("an answer").expect("a batch");
+    let report = fixture.store.batch(&batch).await.expect("a reply").expect("a batch");
     assert_eq!(event["data"], serde_json::to_value(&report).expect("JSON"));
     assert_eq!((event["data"]["sent"].as_u64(), event["data"]["done"].as_bool()), (Some(5), Some(true)));
 
-    // Asked for again, and done again, it is told no more.
-    let logged = || workers.iter().any(|worker| worker.stderr().contains("was told of it at try 1"));
-    eventually(LIMIT, "the telling is over", async || logged().then_some(())).await;
-    bench.store.notify_of_batch(&batch, &receiver.url("/other").parse().expect("a URL")).await.expect("noted");
-    let later = batch_for(&bench, 1, &receiver.url("/later")).await;
+    // A webhook that is requested again is not called again.
+    let logged = || workers.iter().any(|worker| worker.stderr().contains("webhook succeeded at try 1"));
+    eventually(LIMIT, "the call is logged", async || logged().then_some(())).await;
+    fixture.store.notify_of_batch(&batch, &receiver.url("/other").parse().expect("a URL")).await.expect("noted");
+    let later = batch_for(&fixture, 1, &receiver.url("/later")).await;
     receiver.wait_for(2, LIMIT).await;
     assert_eq!(receiver.told()[1].json()["data"]["id"], later.to_string());
-    assert!(!workers.iter().any(|worker| worker.stderr().contains("hidden")), "the path is nobody's business");
+    assert!(!workers.iter().any(|worker| worker.stderr().contains("hidden")), "the log contains the path");
 }
 
 #[tokio::test]
-async fn what_refuses_is_told_again_and_is_the_same() {
-    let (bench, receiver) = (Bench::new().await, FakeReceiver::start());
+async fn a_refused_call_is_repeated_unchanged() {
+    let (fixture, receiver) = (Fixture::new().await, FakeReceiver::start());
     receiver.answer(500, 1);
     receiver.redirect(&receiver.url("/elsewhere"));
-    batch_for(&bench, 2, &receiver.url("/hook")).await;
-    let worker = bench.worker(&[]).await;
+    batch_for(&fixture, 2, &receiver.url("/hook")).await;
+    let worker = fixture.worker(&[]).await;
     let told = receiver.wait_for(3, LIMIT).await;
-    worker.wait_for_line("was told of it at try 3", LIMIT).await;
+    worker.wait_for_line("webhook succeeded at try 3", LIMIT).await;
     assert_eq!(receiver.told().len(), 3);
     assert!(told.iter().all(|told| told.line == "POST /hook"), "{told:?}");
     assert!(ids(&told).windows(2).all(|pair| pair[0] == pair[1]), "{told:?}");
@@ -64,59 +64,59 @@ async fn what_refuses_is_told_again_and_is_the_same() {
     assert!(logs.contains("try 1: 500;") && logs.contains("try 2: 302, and redirects"), "{logs}");
 }
 
-/// A server that is down, and one that never answers, hold up no mail and nobody else's news.
+/// Servers that are down or never reply delay neither mail nor the webhooks of others.
 #[tokio::test]
-async fn who_is_down_is_told_later_and_holds_nobody_up() {
-    let (bench, receiver, silent) = (Bench::new().await, FakeReceiver::start(), FakeReceiver::start());
+async fn a_server_that_is_down_is_called_later_and_delays_nothing() {
+    let (fixture, receiver, silent) = (Fixture::new().await, FakeReceiver::start(), FakeReceiver::start());
     receiver.stop();
     silent.ignore(usize::from(u8::MAX));
     for _ in 0..3 {
-        batch_for(&bench, 1, &silent.url("/")).await;
+        batch_for(&fixture, 1, &silent.url("/")).await;
     }
-    batch_for(&bench, 1, &receiver.url("/hook")).await;
-    let worker = bench.worker(&["--concurrency", "2"]).await;
-    worker.wait_for_line("did not hear of it at try 2: connect", LIMIT).await;
+    batch_for(&fixture, 1, &receiver.url("/hook")).await;
+    let worker = fixture.worker(&["--concurrency", "2"]).await;
+    worker.wait_for_line("webhook failed at try 2: connect", LIMIT).await;
     let about = format!("webhook:{}", receiver.url(""));
-    bench.told("it is alarmed", |info| info.alerts.iter().any(|alert| alert.about == about)).await;
+    fixture.reports("an alert", |info| info.alerts.iter().any(|alert| alert.about == about)).await;
     silent.wait_for(3, LIMIT).await;
-    let mail = bench.enqueue(mail_to("ann@example.org")).await;
-    bench.reaches(&mail, JobState::Sent).await;
+    let mail = fixture.enqueue(mail_to("ann@example.org")).await;
+    fixture.reaches(&mail, JobState::Sent).await;
     receiver.start_again();
     receiver.wait_for(1, LIMIT).await;
-    bench.told("it is over", |info| info.alerts.iter().all(|alert| alert.about != about)).await;
+    fixture.reports("the alert ended", |info| info.alerts.iter().all(|alert| alert.about != about)).await;
 }
 
 #[tokio::test]
-async fn another_worker_goes_on_when_one_is_lost() {
-    let (bench, receiver) = (Bench::new().await, FakeReceiver::start());
+async fn another_worker_continues_when_one_is_lost() {
+    let (fixture, receiver) = (Fixture::new().await, FakeReceiver::start());
     receiver.ignore(1);
-    batch_for(&bench, 1, &receiver.url("/hook")).await;
-    let mut first = bench.worker(&[]).await;
+    batch_for(&fixture, 1, &receiver.url("/hook")).await;
+    let mut first = fixture.worker(&[]).await;
     receiver.wait_for(1, LIMIT).await;
     first.kill();
-    let second = bench.worker(&[]).await;
+    let second = fixture.worker(&[]).await;
     let told = receiver.wait_for(2, LIMIT * 2).await;
-    second.wait_for_line("was told of it at try 2", LIMIT).await;
+    second.wait_for_line("webhook succeeded at try 2", LIMIT).await;
     assert_eq!(ids(&told)[0], ids(&told)[1]);
     assert_eq!(told[0].json(), told[1].json());
 }
 
 #[tokio::test]
-async fn who_is_down_for_days_is_given_up() {
+async fn a_webhook_is_given_up_after_days() {
     let clock = FakeClock::new("+0s");
     let redis = PrivateRedis::builder().clock(&clock).start().await;
-    let (bench, receiver) = (Bench::on(&redis, FakeSmtp::start().await).await, FakeReceiver::start());
+    let (fixture, receiver) = (Fixture::on(&redis, FakeSmtp::start().await).await, FakeReceiver::start());
     receiver.stop();
-    let batch = batch_for(&bench, 1, &receiver.url("/hook")).await;
-    let worker = bench.worker(&[]).await;
-    worker.wait_for_line("did not hear of it at try 1: connect", LIMIT).await;
+    let batch = batch_for(&fixture, 1, &receiver.url("/hook")).await;
+    let worker = fixture.worker(&[]).await;
+    worker.wait_for_line("webhook failed at try 1: connect", LIMIT).await;
     clock.set("+71h");
-    worker.wait_for_line("did not hear of it at try 2: connect", LIMIT).await;
+    worker.wait_for_line("webhook failed at try 2: connect", LIMIT).await;
     clock.set("+73h");
-    let last = worker.wait_for_line("it is told no more: connect", LIMIT).await;
-    assert!(last.contains(&batch.to_string()) && last.contains("in 3 tries"), "{last}");
-    eventually(LIMIT, "nobody is to be told", async || {
-        (redis.ask(&["EXISTS", &bench.key("webhooks")]) == "0").then_some(())
+    let last = worker.wait_for_line("gave up the webhook", LIMIT).await;
+    assert!(last.contains(&batch.to_string()) && last.contains("after 3 tries: connect"), "{last}");
+    eventually(LIMIT, "no webhook is left", async || {
+        (redis.ask(&["EXISTS", &fixture.key("webhooks")]) == "0").then_some(())
     })
     .await;
 }

@@ -1,4 +1,4 @@
-//! A worker's surroundings: a prefix on a Redis, a fake server, and short ways to say the usual things.
+//! Test surroundings of a worker: a key prefix on a private Redis, a fake SMTP server, and helpers.
 
 use std::{path::Path, process::Command, sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use postroom_testkit::{FakeSmtp, PrivateRedis, Process, eventually, target_bin, 
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-pub(crate) struct Bench {
+pub(crate) struct Fixture {
     pub(crate) store: Store,
     pub(crate) smtp: FakeSmtp,
     pub(crate) queue: QueueName,
@@ -19,7 +19,7 @@ pub(crate) struct Bench {
     folder: Arc<tempfile::TempDir>,
 }
 
-impl Bench {
+impl Fixture {
     pub(crate) async fn new() -> Self {
         Self::on(PrivateRedis::shared(), FakeSmtp::start().await).await
     }
@@ -44,7 +44,8 @@ impl Bench {
         Self { store, smtp, queue: QueueName::emails(), env, folder }
     }
 
-    /// Writes its `postroom.toml`: these transports, each with its server and further settings, and what else it says.
+    /// Writes `postroom.toml`: these transports, each with its server and further settings, and
+    /// `more`.
     pub(crate) fn configure(&self, transports: &[(&str, &FakeSmtp, &str)], more: &str) {
         let table = |(name, server, more): &(&str, &FakeSmtp, &str)| {
             let (host, port) = (server.host(), server.port());
@@ -54,23 +55,23 @@ impl Bench {
         std::fs::write(self.folder().join("postroom.toml"), tables + more).expect("a file");
     }
 
-    /// What the one worker tells of itself, once it is as expected.
-    pub(crate) async fn told(&self, what: &str, expected: impl Fn(&ProcessInfo) -> bool) -> ProcessInfo {
+    /// Waits until the worker's report is as expected.
+    pub(crate) async fn reports(&self, what: &str, expected: impl Fn(&ProcessInfo) -> bool) -> ProcessInfo {
         eventually(LIMIT, what, async || self.store.workers().await.ok()?.pop().filter(|info| expected(info))).await
     }
 
-    /// The key in Redis that holds a job's payload.
+    /// Returns the Redis key of a job's payload.
     pub(crate) fn payload_key(&self, id: &JobId) -> String {
         self.key(&id.short())
     }
 
-    /// A key of its queue.
+    /// Returns a Redis key of the queue.
     pub(crate) fn key(&self, name: &str) -> String {
         let prefix = self.env.iter().find(|(name, _)| name == "POSTROOM_PREFIX").map(|(_, prefix)| prefix.as_str());
         format!("{{{}:{}}}:{name}", prefix.unwrap_or_default(), self.queue)
     }
 
-    /// Its settings, with what its `postroom.toml` says.
+    /// Returns the settings, `postroom.toml` included.
     pub(crate) fn settings(&self) -> Settings {
         let file = std::fs::read_to_string(self.folder().join("postroom.toml")).ok();
         let sources = Sources {
@@ -105,7 +106,7 @@ impl Bench {
         id
     }
 
-    /// A batch of so many mails, to `user0@example.org` and so on.
+    /// Enqueues a batch of `number` mails to `user0@example.org` and so on.
     pub(crate) async fn enqueue_batch(
         &self,
         queue: &QueueName,
@@ -131,10 +132,10 @@ impl Bench {
     }
 
     pub(crate) async fn job(&self, id: &JobId) -> JobReport {
-        self.store.job(id).await.expect("an answer").expect("a job")
+        self.store.job(id).await.expect("a reply").expect("a job")
     }
 
-    /// Waits until the job is in that state.
+    /// Waits until the job is in this state.
     pub(crate) async fn reaches(&self, id: &JobId, state: JobState) -> JobReport {
         eventually(LIMIT, &format!("{id} is {state}"), async || {
             Some(self.job(id).await).filter(|job| job.state == state)
@@ -142,13 +143,13 @@ impl Bench {
         .await
     }
 
-    /// Every recipient that the server accepted, each as often as it did.
+    /// Returns each recipient as often as the server accepted it.
     pub(crate) fn arrived(&self) -> Vec<String> {
         recipients_at(&self.smtp)
     }
 }
 
-/// Every recipient that a server accepted, each as often as it did.
+/// Returns each recipient as often as a server accepted it.
 pub(crate) fn recipients_at(server: &FakeSmtp) -> Vec<String> {
     let mut all: Vec<String> = server.received().into_iter().flat_map(|mail| mail.rcpt_to).collect();
     all.sort();

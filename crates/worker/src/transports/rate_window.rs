@@ -1,4 +1,4 @@
-//! How many mails were accepted lately. Pure: time is given.
+//! Sliding window over the rate of accepted mails. Pure: time is a parameter.
 
 use std::time::Duration;
 
@@ -6,29 +6,29 @@ const BUCKET: Duration = Duration::from_millis(100);
 const BUCKETS: usize = 100;
 const SECOND: usize = 10;
 
-/// The last ten seconds, by tenths of a second.
+/// Counts of the last ten seconds, in tenths of a second.
 #[derive(Debug)]
-pub(crate) struct Recent {
+pub(crate) struct RateWindow {
     counts: [u32; BUCKETS],
-    /// The number of the latest bucket, from the clock's beginning.
+    /// Index of the latest bucket, from the clock's beginning.
     latest: usize,
 }
 
-impl Default for Recent {
+impl Default for RateWindow {
     fn default() -> Self {
         Self { counts: [0; BUCKETS], latest: 0 }
     }
 }
 
-impl Recent {
-    /// One more.
-    pub(crate) fn note(&mut self, now: Duration) {
+impl RateWindow {
+    /// Counts one mail.
+    pub(crate) fn count(&mut self, now: Duration) {
         self.advance(now);
         self.counts[self.latest % BUCKETS] += 1;
     }
 
-    /// How many a second: in the last second, or in the mean of the last ten if that is more.
-    pub(crate) fn a_second(&mut self, now: Duration) -> f64 {
+    /// Returns the mails a second: of the last second, or the mean of the last ten if that is more.
+    pub(crate) fn per_second(&mut self, now: Duration) -> f64 {
         self.advance(now);
         let last: u32 = (0..SECOND).map(|back| self.counts[(self.latest + BUCKETS - back) % BUCKETS]).sum();
         f64::from(last).max(f64::from(self.counts.iter().sum::<u32>()) / 10.0)
@@ -49,15 +49,15 @@ mod tests {
 
     #[test]
     fn only_the_last_seconds_count() {
-        let mut recent = Recent::default();
+        let mut window = RateWindow::default();
         let at = Duration::from_millis;
         for number in 0..50 {
-            recent.note(at(5_000 + number));
+            window.count(at(5_000 + number));
         }
         for (ms, expected) in [(5_100, 50.0), (5_950, 50.0), (6_100, 5.0), (14_900, 5.0), (15_100, 0.0)] {
-            assert!((recent.a_second(at(ms)) - expected).abs() < 0.01, "{ms}: {}", recent.a_second(at(ms)));
+            assert!((window.per_second(at(ms)) - expected).abs() < 0.01, "{ms}: {}", window.per_second(at(ms)));
         }
-        recent.note(at(99_999_999));
-        assert!((recent.a_second(at(99_999_999)) - 1.0).abs() < 0.01);
+        window.count(at(99_999_999));
+        assert!((window.per_second(at(99_999_999)) - 1.0).abs() < 0.01);
     }
 }

@@ -1,4 +1,4 @@
-//! How fast mail may go: rates and quotas that all workers hold together, and leave to send under them.
+//! Rates and quotas that all workers share, and the grants under them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,40 +14,40 @@ use postroom_core::{
 
 use crate::lease_clock;
 
-/// The limits in force: what is configured, unless something else was set while it runs, and what servers ask for.
+/// The limits in force: as configured, unless a person has set another one at run time, and those
+/// learned from servers.
 #[derive(Debug)]
 pub(crate) struct Limits {
     rates: BTreeMap<LimitName, Rate>,
     quotas: BTreeMap<LimitName, Quota>,
     live: RwLock<BTreeMap<LimitName, Option<Rate>>>,
-    /// The transports whose servers ask for less, as far as this worker knows.
-    asked: RwLock<BTreeSet<LimitName>>,
+    /// Transports whose servers limit the rate, as far as this worker knows.
+    learned: RwLock<BTreeSet<LimitName>>,
 }
 
-/// What came of asking for leave.
+/// Result of a request for grants.
 #[derive(Debug)]
-pub(crate) enum Taken {
-    /// There is some.
-    Leave(Permit),
-    /// Not yet.
+pub(crate) enum TakeOutcome {
+    Granted(CombinedGrant),
+    /// Nothing before this time.
     Wait(Duration),
-    /// This limit gives none for longer, and why.
+    /// This limit grants nothing for longer, and why.
     Shut(LimitName, Duration, String),
 }
 
-/// Leave for some mails, each at its time.
+/// A grant for several mails, each at its time.
 #[derive(Debug)]
-pub(crate) struct Permit {
+pub(crate) struct CombinedGrant {
     pub(crate) number: usize,
-    /// When the first may go, and how far the others lie apart, by the lease clock.
+    /// Time of the first mail, by the lease clock.
     first_at: Duration,
     spacing: Duration,
     given: Vec<(LimitName, Given)>,
 }
 
-/// A mail's leave to go at its time. What it takes of quotas goes back unless it is sent.
+/// A mail's reserved send time. Its share of quotas is returned unless it is sent.
 #[derive(Debug, Clone)]
-pub(crate) struct Turn {
+pub(crate) struct SendReservation {
     pub(crate) at: Duration,
     quotas: Vec<(LimitName, Given)>,
 }
@@ -58,46 +58,47 @@ impl Limits {
             rates: settings.limits.clone(),
             quotas: settings.quotas.clone(),
             live: RwLock::default(),
-            asked: RwLock::default(),
+            learned: RwLock::default(),
         }
     }
 
-    /// Learns what was set, and what the servers of these transports ask for.
+    /// Reads the limits set at run time, and the limits learned from the servers of these
+    /// transports.
     pub(crate) async fn refresh(&self, store: &Store, transports: impl Iterator<Item = LimitName>) -> Result<()> {
         let live = store.live_limits().await?;
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = live;
         for transport in transports {
             if store.is_limited(&transport).await? {
-                self.asked_by(transport);
+                self.server_limits(transport);
             }
         }
         Ok(())
     }
 
-    /// The server of this transport asks for less.
-    pub(crate) fn asked_by(&self, transport: LimitName) {
-        self.asked.write().unwrap_or_else(PoisonError::into_inner).insert(transport);
+    /// Records that the server of this transport limits the rate.
+    pub(crate) fn server_limits(&self, transport: LimitName) {
+        self.learned.write().unwrap_or_else(PoisonError::into_inner).insert(transport);
     }
 
-    fn asks_no_more(&self, transport: &LimitName) {
-        self.asked.write().unwrap_or_else(PoisonError::into_inner).remove(transport);
+    fn server_unlimited(&self, transport: &LimitName) {
+        self.learned.write().unwrap_or_else(PoisonError::into_inner).remove(transport);
     }
 
-    /// What there is to ask leave for, if anything.
+    /// Returns what this limit allows; `None` if it is not in force.
     pub(crate) fn measure(&self, limit: &LimitName) -> Option<Measure> {
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
         let rate = live.get(limit).copied().unwrap_or_else(|| self.rates.get(limit).copied());
         let measure = Measure { spacing: rate.map(Rate::spacing), quota: self.quotas.get(limit).copied() };
-        let is_asked = || self.asked.read().unwrap_or_else(PoisonError::into_inner).contains(limit);
-        (measure != Measure::default() || is_asked()).then_some(measure)
+        let is_learned = || self.learned.read().unwrap_or_else(PoisonError::into_inner).contains(limit);
+        (measure != Measure::default() || is_learned()).then_some(measure)
     }
 
-    /// Those of these limits that are in force.
+    /// Returns those of the limits that are in force.
     pub(crate) fn among(&self, names: &[LimitName]) -> Vec<(LimitName, Measure)> {
         names.iter().filter_map(|name| self.measure(name).map(|measure| (name.clone(), measure))).collect()
     }
 
-    /// Those in force that are on single mails.
+    /// Returns the limits in force on domains and templates.
     pub(crate) fn on_mail(&self) -> Vec<LimitName> {
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
         let configured = self.rates.keys().filter(|name| !live.contains_key(name));
@@ -105,51 +106,53 @@ impl Limits {
         configured.chain(set).filter(|name| name.is_on_mail()).cloned().collect()
     }
 
-    /// What becomes of mail beyond a transport's quota. Beyond one that only its server knows of, the next transport is tried.
+    /// Returns what happens to mail beyond a transport's quota. Beyond a quota that only its server
+    /// knows, the next transport is tried.
     pub(crate) fn over(&self, limit: &LimitName) -> Over {
         self.quotas.get(limit).map_or(Over::Next, |quota| quota.over)
     }
 
-    /// What is used up, in words.
-    pub(crate) fn told(&self, limit: &LimitName, why: &str) -> String {
+    /// Describes why a limit grants nothing.
+    pub(crate) fn describe(&self, limit: &LimitName, why: &str) -> String {
         match (why, self.quotas.get(limit)) {
             ("quota", Some(quota)) => format!("{} quota of {} used up", quota.per.adjective(), quota.number),
             ("pace", _) => "the server asks for a pause".to_owned(),
-            (name, _) => format!("{name} quota used up, says the server"),
+            (name, _) => format!("{name} quota used up, according to the server"),
         }
     }
 
-    /// Leave under all these limits for up to `want` mails.
+    /// Requests grants of all these limits for up to `want` mails. If one refuses, the others are
+    /// returned.
     pub(crate) async fn take(
         &self,
         store: &Store,
         limits: &[(LimitName, Measure)],
         class: u8,
         want: usize,
-    ) -> Result<Taken> {
-        let mut permit =
-            Permit { number: want, first_at: lease_clock::now(), spacing: Duration::ZERO, given: Vec::new() };
+    ) -> Result<TakeOutcome> {
+        let mut grant =
+            CombinedGrant { number: want, first_at: lease_clock::now(), spacing: Duration::ZERO, given: Vec::new() };
         for (limit, measure) in limits {
-            let refused = match store.take_leave(limit, class, permit.number, measure).await? {
+            let refused = match store.take_leave(limit, class, grant.number, measure).await? {
                 Leave::Granted(given) => {
-                    permit.add(limit, given);
+                    grant.add(limit, given);
                     continue;
                 }
                 Leave::Free => {
-                    self.asks_no_more(limit);
+                    self.server_unlimited(limit);
                     continue;
                 }
-                Leave::Wait(wait) => Taken::Wait(wait),
-                Leave::Shut(wait, why) => Taken::Shut(limit.clone(), wait, why),
+                Leave::Wait(wait) => TakeOutcome::Wait(wait),
+                Leave::Shut(wait, why) => TakeOutcome::Shut(limit.clone(), wait, why),
             };
-            permit.give_back(store, 0).await?;
+            grant.return_unused(store, 0).await?;
             return Ok(refused);
         }
-        Ok(Taken::Leave(permit))
+        Ok(TakeOutcome::Granted(grant))
     }
 }
 
-impl Permit {
+impl CombinedGrant {
     fn add(&mut self, limit: &LimitName, given: Given) {
         self.number = given.number;
         self.first_at = self.first_at.max(lease_clock::now() + given.first_in);
@@ -157,15 +160,15 @@ impl Permit {
         self.given.push((limit.clone(), given));
     }
 
-    /// The turn of the mail at this place.
-    pub(crate) fn turn(&self, place: usize) -> Turn {
-        let of_quota = |(limit, given): &(LimitName, Given)| Some((limit.clone(), given.of_quota()?));
-        let at = self.first_at + self.spacing * u32::try_from(place).unwrap_or(u32::MAX);
-        Turn { at, quotas: self.given.iter().filter_map(of_quota).collect() }
+    /// Returns the reservation of the mail at this index.
+    pub(crate) fn reservation(&self, index: usize) -> SendReservation {
+        let quota_part = |(limit, given): &(LimitName, Given)| Some((limit.clone(), given.of_quota()?));
+        let at = self.first_at + self.spacing * u32::try_from(index).unwrap_or(u32::MAX);
+        SendReservation { at, quotas: self.given.iter().filter_map(quota_part).collect() }
     }
 
-    /// So many mails were there to use it; the rest of what each limit gave goes back.
-    pub(crate) async fn give_back(self, store: &Store, used: usize) -> Result<()> {
+    /// Returns the unused part of each grant; `used` mails were sent.
+    pub(crate) async fn return_unused(self, store: &Store, used: usize) -> Result<()> {
         for (limit, given) in self.given {
             let unused = given.number.saturating_sub(used);
             if unused > 0 {
@@ -176,17 +179,17 @@ impl Permit {
     }
 }
 
-impl Turn {
-    /// Its turn under both.
+impl SendReservation {
+    /// Combines two reservations: the later time and all quotas.
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.quotas.extend(other.quotas);
         Self { at: self.at.max(other.at), ..self }
     }
 
-    /// The mail was not sent: quotas are not touched by it.
-    pub(crate) async fn give_back(self, store: &Store) {
+    /// Returns the share of quotas of a mail that was not sent.
+    pub(crate) async fn release(self, store: &Store) {
         for (limit, given) in &self.quotas {
-            // Unheard, it is one less to send in this window.
+            // On an error the window allows one mail less.
             let _ = store.give_back_leave(limit, given, 1).await;
         }
     }

@@ -1,4 +1,4 @@
-//! How many mails this worker sends at once, and for whom the last of its slots are kept.
+//! Slots: how many mails this worker sends at once, and which mail the last slots are reserved for.
 
 use std::{
     collections::HashMap,
@@ -14,29 +14,29 @@ use tokio::sync::Notify;
 /// The slots of a worker.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    open: AtomicUsize,
-    /// How many queues share them.
+    count: AtomicUsize,
+    /// Number of queues that share the slots.
     queues: usize,
-    held: Mutex<Held>,
+    used: Mutex<SlotUse>,
     freed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct SlotUse {
     urgent: usize,
     ordinary: HashMap<QueueName, usize>,
 }
 
-/// How many mails of a queue there is room for.
+/// Free slots for mail of one queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SlotRoom {
-    /// Whatever their priority.
+pub(crate) struct FreeSlots {
+    /// For any mail.
     pub(crate) any: usize,
-    /// Of these, so many that are not urgent.
+    /// Of these, for mail that is not urgent.
     pub(crate) ordinary: usize,
 }
 
-/// One mail's slot; free again when it is dropped.
+/// The slot of one mail; free again when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Slot {
     slots: Arc<Slots>,
@@ -44,91 +44,93 @@ pub(crate) struct Slot {
     urgent: bool,
 }
 
-/// With fewer slots none is kept.
-const FEW: usize = 3;
+/// Number of slots from which some are reserved.
+const RESERVE_FROM: usize = 3;
 
 impl Slots {
-    /// So many, for this number of queues.
+    /// Creates this many slots for a number of queues.
     pub(crate) fn new(all: usize, queues: usize) -> Arc<Self> {
-        Arc::new(Self { open: AtomicUsize::new(all), queues, held: Mutex::default(), freed: Notify::new() })
+        Arc::new(Self { count: AtomicUsize::new(all), queues, used: Mutex::default(), freed: Notify::new() })
     }
 
-    /// So many from now on; what is under way beyond that comes to its end.
-    pub(crate) fn open(&self, all: usize) {
-        if self.open.swap(all, Relaxed) < all {
+    /// Changes the number of slots. Mail under way beyond it finishes normally.
+    pub(crate) fn resize(&self, all: usize) {
+        if self.count.swap(all, Relaxed) < all {
             self.freed.notify_one();
         }
     }
 
-    /// So many ordinary mails at most, of all queues: what is left is kept for urgent ones.
+    /// Returns the maximum number of ordinary mails over all queues. The rest is reserved for
+    /// urgent mail.
     fn ordinary(&self) -> usize {
         let all = self.all();
-        if all < FEW { all } else { all - 1 }
+        if all < RESERVE_FROM { all } else { all - 1 }
     }
 
-    /// So many ordinary mails of one queue at most: others are served beside it.
+    /// Returns the maximum number of ordinary mails of one queue, so that others are served beside
+    /// it.
     fn share(&self) -> usize {
         let ordinary = self.ordinary();
-        if self.queues > 1 && ordinary >= FEW { ordinary - 1 } else { ordinary }
+        if self.queues > 1 && ordinary >= RESERVE_FROM { ordinary - 1 } else { ordinary }
     }
 
-    /// How many more mails of this queue may be sent now.
-    pub(crate) fn room(&self, queue: &QueueName) -> SlotRoom {
-        let held = self.lock();
-        let any = self.all().saturating_sub(held.all());
-        let here = held.ordinary.get(queue).copied().unwrap_or(0);
-        let ordinary = self.ordinary().saturating_sub(held.all_ordinary()).min(self.share().saturating_sub(here));
-        SlotRoom { any, ordinary: ordinary.min(any) }
+    /// Returns how many more mails of this queue may be sent now.
+    pub(crate) fn free(&self, queue: &QueueName) -> FreeSlots {
+        let used = self.lock();
+        let any = self.all().saturating_sub(used.all());
+        let here = used.ordinary.get(queue).copied().unwrap_or(0);
+        let ordinary = self.ordinary().saturating_sub(used.all_ordinary()).min(self.share().saturating_sub(here));
+        FreeSlots { any, ordinary: ordinary.min(any) }
     }
 
-    /// Takes one. It is given however the slots are shared, as long as there is one.
+    /// Takes a slot if one is free, regardless of reservations.
     pub(crate) fn take(self: &Arc<Self>, queue: &QueueName, urgent: bool) -> Option<Slot> {
-        let mut held = self.lock();
-        if held.all() >= self.all() {
+        let mut used = self.lock();
+        if used.all() >= self.all() {
             return None;
         }
         match urgent {
-            true => held.urgent += 1,
-            false => *held.ordinary.entry(queue.clone()).or_default() += 1,
+            true => used.urgent += 1,
+            false => *used.ordinary.entry(queue.clone()).or_default() += 1,
         }
         Some(Slot { slots: Arc::clone(self), queue: queue.clone(), urgent })
     }
 
-    /// How many there are.
+    /// Returns the number of slots.
     pub(crate) fn all(&self) -> usize {
-        self.open.load(Relaxed)
+        self.count.load(Relaxed)
     }
 
-    /// Whether there is a free one.
+    /// Whether a slot is free.
     pub(crate) fn has_free(&self) -> bool {
         self.lock().all() < self.all()
     }
 
-    /// Returns when there is a free one.
+    /// Waits for a free slot.
     pub(crate) async fn any_free(&self) {
         while !self.has_free() {
             self.freed().await;
         }
     }
 
-    /// Returns when so many are free for ordinary mail, or all of those.
+    /// Waits until this many slots are free for ordinary mail, or all of them.
     pub(crate) async fn several_free(&self, number: usize) {
         while self.ordinary().saturating_sub(self.lock().all_ordinary()) < number.min(self.ordinary()) {
             self.freed().await;
         }
     }
 
-    /// Returns when one was freed since this was asked last.
+    /// Waits until a slot was freed since the last call.
     pub(crate) async fn freed(&self) {
         self.freed.notified().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, SlotUse> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
+impl SlotUse {
     fn all_ordinary(&self) -> usize {
         self.ordinary.values().sum()
     }
@@ -140,13 +142,13 @@ impl Held {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut held = self.slots.lock();
+        let mut used = self.slots.lock();
         if self.urgent {
-            held.urgent -= 1;
-        } else if let Some(number) = held.ordinary.get_mut(&self.queue) {
+            used.urgent -= 1;
+        } else if let Some(number) = used.ordinary.get_mut(&self.queue) {
             *number -= 1;
         }
-        drop(held);
+        drop(used);
         self.slots.freed.notify_one();
     }
 }
@@ -156,11 +158,11 @@ mod tests {
     use super::*;
 
     fn fill(slots: &Arc<Slots>, queue: &QueueName) -> Vec<Slot> {
-        (0..slots.room(queue).ordinary).filter_map(|_| slots.take(queue, false)).collect()
+        (0..slots.free(queue).ordinary).filter_map(|_| slots.take(queue, false)).collect()
     }
 
     #[test]
-    fn bulk_leaves_a_slot_to_others_and_one_to_urgent_mail() {
+    fn a_slot_is_reserved_for_other_queues_and_one_for_urgent_mail() {
         let (emails, bulk) = (QueueName::emails(), QueueName::bulk());
         for (all, queues, of_bulk, of_emails, urgent) in
             [(1, 2, 1, 0, 0), (2, 2, 2, 0, 0), (3, 2, 2, 0, 1), (4, 2, 2, 1, 1), (10, 2, 8, 1, 1), (10, 1, 9, 0, 1)]
@@ -172,14 +174,14 @@ mod tests {
             assert_eq!(emails_held.len(), of_emails, "{all} slots, {queues} queues");
             let urgent_held: Vec<Slot> = (0..all).filter_map(|_| slots.take(&emails, true)).collect();
             assert_eq!(urgent_held.len(), urgent, "{all} slots, {queues} queues");
-            assert_eq!(slots.room(&bulk), SlotRoom { any: 0, ordinary: 0 });
+            assert_eq!(slots.free(&bulk), FreeSlots { any: 0, ordinary: 0 });
             drop((bulk_held, emails_held, urgent_held));
-            assert_eq!(slots.room(&bulk).any, all);
+            assert_eq!(slots.free(&bulk).any, all);
         }
     }
 
     #[tokio::test]
-    async fn who_waits_hears_of_a_free_slot() {
+    async fn a_waiting_task_is_woken_by_a_free_slot() {
         let slots = Slots::new(1, 1);
         let slot = slots.take(&QueueName::bulk(), false).expect("free");
         let waiting = tokio::spawn({

@@ -1,4 +1,5 @@
-//! Servers that refuse, close and lose their words in the middle of many mails: who gets how many copies, and what is told.
+//! Servers that refuse, close connections and lose replies among many mails: how many copies each
+//! recipient gets, and what is recorded.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,7 +10,7 @@ use postroom_core::{Backoff, BatchId, BatchReport, JobId, JobState, OnUnknown, R
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase, PrivateRedis, eventually};
 use serde_json::json;
 
-use crate::bench::{Bench, LIMIT, plain, terms};
+use crate::fixture::{Fixture, LIMIT, plain, terms};
 
 fn user(number: u64) -> String {
     format!("user{number}@example.org")
@@ -22,18 +23,18 @@ fn terms_with(on_unknown: OnUnknown) -> JobTerms {
     terms
 }
 
-async fn ended(bench: &Bench, batch: &BatchId) -> BatchReport {
-    eventually(LIMIT * 2, "nothing of the batch is under way", async || {
-        let report = bench.store.batch(batch).await.ok()?.expect("a batch");
+async fn ended(fixture: &Fixture, batch: &BatchId) -> BatchReport {
+    eventually(LIMIT * 2, "no job of the batch is under way", async || {
+        let report = fixture.store.batch(batch).await.ok()?.expect("a batch");
         (report.unfinished() == report.unknown).then_some(report)
     })
     .await
 }
 
-/// How many copies each recipient got.
-fn copies(bench: &Bench) -> BTreeMap<String, usize> {
+/// Returns the number of copies of each recipient.
+fn copies(fixture: &Fixture) -> BTreeMap<String, usize> {
     let mut copies = BTreeMap::new();
-    for to in bench.arrived() {
+    for to in fixture.arrived() {
         *copies.entry(to).or_default() += 1;
     }
     copies
@@ -41,20 +42,20 @@ fn copies(bench: &Bench) -> BTreeMap<String, usize> {
 
 const MIXED: u64 = 300;
 
-/// Told 451 once at the end of the mail: one of twenty.
-fn is_put_off(number: u64) -> bool {
+/// Whether the server replies 451 once to the dot: one mail of twenty.
+fn is_deferred(number: u64) -> bool {
     number % 20 == 3
 }
 
-/// Never taken: one of a hundred.
+/// Whether the server always refuses: one mail of a hundred.
 fn is_refused(number: u64) -> bool {
     number % 100 == 7
 }
 
 #[tokio::test]
-async fn closing_refusing_and_putting_off_at_once() {
+async fn closed_connections_refusals_and_deferrals_together() {
     let smtp = FakeSmtp::builder().max_messages(25).start().await;
-    for number in (0..MIXED).filter(|number| is_put_off(*number)) {
+    for number in (0..MIXED).filter(|number| is_deferred(*number)) {
         smtp.fault(Fault::at(Phase::Dot, Action::reply(451, "4.3.0 try again")).recipient(&user(number)).times(1));
     }
     for number in (0..MIXED).filter(|number| is_refused(*number)) {
@@ -66,121 +67,123 @@ async fn closing_refusing_and_putting_off_at_once() {
         smtp.fault(at_rcpt(550, "5.1.1 moved away", "gone"));
         smtp.fault(at_rcpt(451, "4.2.1 mailbox busy", "later").times(1));
     }
-    let bench = Bench::on(PrivateRedis::shared(), smtp).await;
+    let fixture = Fixture::on(PrivateRedis::shared(), smtp).await;
     let terms = terms_with(OnUnknown::Hold);
-    let batch = bench.enqueue_batch(&bench.queue, &terms, plain(), MIXED).await;
+    let batch = fixture.enqueue_batch(&fixture.queue, &terms, plain(), MIXED).await;
     let mut threes = Vec::new();
     for number in 0..10 {
         let to = ["here", "gone", "later"].map(|name| three(name, number));
         let mail = serde_json::from_value(json!({"to": to, "subject": "s", "text": "t"})).expect("a mail");
-        threes.push(bench.enqueue_on(&terms, mail).await);
+        threes.push(fixture.enqueue_on(&terms, mail).await);
     }
-    let _worker = bench.worker(&["--concurrency", "8"]).await;
-    let report = ended(&bench, &batch).await;
+    let _worker = fixture.worker(&["--concurrency", "8"]).await;
+    let report = ended(&fixture, &batch).await;
     assert_eq!((report.sent, report.failed, report.unknown), (MIXED - 3, 3, 0), "{report:?}");
     for number in 0..MIXED {
-        check_one(&bench, &batch.job(number), number).await;
+        check_one(&fixture, &batch.job(number), number).await;
     }
     for (number, id) in threes.iter().enumerate() {
-        check_three(&bench, id, number).await;
+        check_three(&fixture, id, number).await;
     }
-    let copies = copies(&bench);
-    assert!(copies.values().all(|copies| *copies == 1), "nobody gets it twice: {copies:?}");
+    let copies = copies(&fixture);
+    assert!(copies.values().all(|copies| *copies == 1), "a recipient got two copies: {copies:?}");
     assert_eq!(copies.len() as u64, MIXED - 3 + 20);
-    assert!(bench.smtp.received().iter().all(|mail| mail.nth_on_connection <= 25));
-    assert_eq!(bench.smtp.violations(), [""; 0]);
+    assert!(fixture.smtp.received().iter().all(|mail| mail.nth_on_connection <= 25));
+    assert_eq!(fixture.smtp.violations(), [""; 0]);
 }
 
 fn three(name: &str, number: usize) -> String {
     format!("{name}{number}@example.net")
 }
 
-/// That a connection had come to its last mail is nowhere to be seen.
-async fn check_one(bench: &Bench, id: &JobId, number: u64) {
-    let job = bench.job(id).await;
+/// Checks one mail. The end of a connection after its last mail leaves no trace.
+async fn check_one(fixture: &Fixture, id: &JobId, number: u64) {
+    let job = fixture.job(id).await;
     let codes: Vec<_> = job.attempts.iter().map(|attempt| (attempt.code, attempt.counted)).collect();
     if is_refused(number) {
         assert_eq!((job.state, codes), (JobState::Failed, vec![(Some(554), true)]), "{job:?}");
         assert!(job.error.expect("an error").message.contains("not like this"));
-    } else if is_put_off(number) {
+    } else if is_deferred(number) {
         assert_eq!((job.state, codes), (JobState::Sent, vec![(Some(451), true), (Some(250), false)]), "{job:?}");
     } else {
         assert_eq!((job.state, codes), (JobState::Sent, vec![(Some(250), false)]), "{job:?}");
     }
 }
 
-async fn check_three(bench: &Bench, id: &JobId, number: usize) {
-    let job = bench.reaches(id, JobState::Sent).await;
-    let told: Vec<_> = job.recipients.iter().map(|own| (own.address.as_str(), own.result)).collect();
+async fn check_three(fixture: &Fixture, id: &JobId, number: usize) {
+    let job = fixture.reaches(id, JobState::Sent).await;
+    let results: Vec<_> = job.recipients.iter().map(|own| (own.address.as_str(), own.result)).collect();
     let [here, gone, later] = ["here", "gone", "later"].map(|name| three(name, number));
     let (accepted, refused) = (RecipientResult::Accepted, RecipientResult::Refused);
-    assert_eq!(told, [(&*here, accepted), (&*gone, refused), (&*later, accepted)], "{job:?}");
-    let words = job.recipients[1].reply.as_deref().unwrap_or_default();
-    assert!(words.contains("moved away"), "{words}");
+    assert_eq!(results, [(&*here, accepted), (&*gone, refused), (&*later, accepted)], "{job:?}");
+    let reply = job.recipients[1].reply.as_deref().unwrap_or_default();
+    assert!(reply.contains("moved away"), "{reply}");
     assert_eq!(job.attempts.len(), 2, "{job:?}");
 }
 
 const LOST: u64 = 2_000;
 
-/// The one whose reply is always lost.
-const NEVER_TOLD: u64 = 1_234;
+/// The mail whose reply is always lost.
+const NEVER_REPLIED: u64 = 1_234;
 
-/// Of 2,000 mails the reply to every twentieth is lost once, though the mail was taken; to one always.
-async fn replies_lost(on_unknown: OnUnknown) -> (Bench, BatchReport) {
+/// Sends 2,000 mails. The reply to every twentieth is lost once although the mail was accepted; to
+/// one mail always.
+async fn replies_lost(on_unknown: OnUnknown) -> (Fixture, BatchReport) {
     let smtp = FakeSmtp::start().await;
-    smtp.fault(Fault::at(Phase::Dot, Action::StoreThenClose).recipient(&user(NEVER_TOLD)));
+    smtp.fault(Fault::at(Phase::Dot, Action::StoreThenClose).recipient(&user(NEVER_REPLIED)));
     for number in (0..LOST).step_by(20) {
         smtp.fault(Fault::at(Phase::Dot, Action::StoreThenClose).recipient(&user(number)).times(1));
     }
-    let bench = Bench::on(PrivateRedis::shared(), smtp).await;
-    let batch = bench.enqueue_batch(&bench.queue, &terms_with(on_unknown), plain(), LOST).await;
-    let _worker = bench.worker(&["--concurrency", "20"]).await;
-    let report = ended(&bench, &batch).await;
-    let never = bench.job(&batch.job(NEVER_TOLD)).await;
+    let fixture = Fixture::on(PrivateRedis::shared(), smtp).await;
+    let batch = fixture.enqueue_batch(&fixture.queue, &terms_with(on_unknown), plain(), LOST).await;
+    let _worker = fixture.worker(&["--concurrency", "20"]).await;
+    let report = ended(&fixture, &batch).await;
+    let never = fixture.job(&batch.job(NEVER_REPLIED)).await;
     assert_eq!(never.state, JobState::Unknown, "{never:?}");
-    assert_eq!(never.attempt, 0, "doubt is no failure: {never:?}");
-    (bench, report)
+    assert_eq!(never.attempt, 0, "a mail in doubt counts as failed: {never:?}");
+    (fixture, report)
 }
 
 #[tokio::test]
-async fn lost_replies_are_held_and_nobody_gets_two() {
-    let (bench, report) = replies_lost(OnUnknown::Hold).await;
+async fn mails_with_lost_replies_are_held_and_sent_once() {
+    let (fixture, report) = replies_lost(OnUnknown::Hold).await;
     assert_eq!((report.sent, report.unknown, report.failed), (LOST - 101, 101, 0), "{report:?}");
-    let copies = copies(&bench);
+    let copies = copies(&fixture);
     assert_eq!(copies.len() as u64, LOST);
     assert!(copies.values().all(|copies| *copies == 1), "{copies:?}");
 }
 
 #[tokio::test]
-async fn lost_replies_are_resent_once_under_the_same_message_id() {
-    let (bench, report) = replies_lost(OnUnknown::Resend).await;
+async fn mails_with_lost_replies_are_resent_once_under_the_same_message_id() {
+    let (fixture, report) = replies_lost(OnUnknown::Resend).await;
     assert_eq!((report.sent, report.unknown, report.failed), (LOST - 1, 1, 0), "{report:?}");
-    let twice: BTreeSet<_> = (0..LOST).step_by(20).chain([NEVER_TOLD]).map(user).collect();
-    let copies = copies(&bench);
+    let twice: BTreeSet<_> = (0..LOST).step_by(20).chain([NEVER_REPLIED]).map(user).collect();
+    let copies = copies(&fixture);
     assert_eq!(copies.len() as u64, LOST);
     for (to, copies) in &copies {
         assert_eq!(*copies, if twice.contains(to) { 2 } else { 1 }, "{to}");
     }
-    let ids: BTreeSet<_> = bench.smtp.received().iter().map(|mail| (mail.rcpt_to.clone(), mail.message_id())).collect();
+    let ids: BTreeSet<_> =
+        fixture.smtp.received().iter().map(|mail| (mail.rcpt_to.clone(), mail.message_id())).collect();
     assert_eq!(ids.len() as u64, LOST, "one Message-ID for each recipient");
 }
 
 #[tokio::test]
-async fn a_hundred_recipients_where_thirty_are_taken_at_once() {
+async fn a_hundred_recipients_where_thirty_are_accepted_at_once() {
     let smtp = FakeSmtp::builder().max_recipients(30).start().await;
-    let bench = Bench::on(PrivateRedis::shared(), smtp).await;
-    let _worker = bench.worker(&[]).await;
+    let fixture = Fixture::on(PrivateRedis::shared(), smtp).await;
+    let _worker = fixture.worker(&[]).await;
     let to: Vec<_> = (0..100).map(user).collect();
     let mail = serde_json::from_value(json!({"to": to, "subject": "s", "text": "t"})).expect("a mail");
-    let id = bench.enqueue_on(&terms_with(OnUnknown::Hold), mail).await;
-    let job = bench.reaches(&id, JobState::Sent).await;
-    // Tries that went alike are told as one.
-    let story: Vec<_> =
+    let id = fixture.enqueue_on(&terms_with(OnUnknown::Hold), mail).await;
+    let job = fixture.reaches(&id, JobState::Sent).await;
+    // Attempts with the same result are recorded as one.
+    let attempts: Vec<_> =
         job.attempts.iter().map(|attempt| (attempt.n, attempt.verdict.as_str(), attempt.counted)).collect();
-    assert_eq!(story, [(3, "too_many_recipients", false), (4, "accepted", false)]);
+    assert_eq!(attempts, [(3, "too_many_recipients", false), (4, "accepted", false)]);
     assert_eq!((job.attempt, job.error), (0, None));
     assert!(job.recipients.iter().all(|own| own.result == RecipientResult::Accepted));
-    let copies = copies(&bench);
+    let copies = copies(&fixture);
     assert_eq!((copies.len(), copies.values().max()), (100, Some(&1)));
-    assert_eq!(bench.smtp.received_count(), 4);
+    assert_eq!(fixture.smtp.received_count(), 4);
 }

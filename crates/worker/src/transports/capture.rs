@@ -1,9 +1,9 @@
-//! Where the `capture` transport's mail goes: into the store, for the monitor to show.
+//! Sink of the `capture` transport: stores captured mail, for the monitor to show.
 
 use postroom_core::{Store, store::CapturedMail};
 use postroom_mail::{CaptureSink, Captured, Kept};
 
-/// Keeps captured mail in the store.
+/// Stores captured mail.
 #[derive(Debug)]
 pub(crate) struct StoreSink(pub(crate) Store);
 

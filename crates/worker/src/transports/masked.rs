@@ -1,19 +1,19 @@
-//! Servers' words for logs and alerts: without addresses.
+//! Masks addresses in servers' replies for logs and alerts.
 
 use postroom_core::EmailAddress;
 
-/// The text with every address in it masked.
+/// Returns the text with every address in it masked.
 pub(crate) fn masked(text: &str) -> String {
-    let mut told = String::with_capacity(text.len());
+    let mut masked = String::with_capacity(text.len());
     for word in text.split_inclusive(ends_a_word) {
         let end = word.trim_end_matches(ends_a_word);
         match end.contains('@') {
-            true => told.push_str(&masked_word(end)),
-            false => told.push_str(end),
+            true => masked.push_str(&masked_word(end)),
+            false => masked.push_str(end),
         }
-        told.push_str(&word[end.len()..]);
+        masked.push_str(&word[end.len()..]);
     }
-    told
+    masked
 }
 
 fn ends_a_word(c: char) -> bool {
@@ -29,8 +29,8 @@ mod tests {
     use super::masked;
 
     #[test]
-    fn addresses_are_masked_wherever_they_stand() {
-        for (text, told) in [
+    fn addresses_are_masked_anywhere_in_a_text() {
+        for (text, expected) in [
             ("421 4.7.0 try again", "421 4.7.0 try again"),
             ("<ann@example.org>: too fast", "<a***@example.org>: too fast"),
             ("for ann.smith@example.org.", "for a***@example.org"),
@@ -39,7 +39,7 @@ mod tests {
             ("odd a@@b", "odd ***"),
             ("", ""),
         ] {
-            assert_eq!(masked(text), told);
+            assert_eq!(masked(text), expected);
         }
     }
 }

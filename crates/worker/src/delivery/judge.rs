@@ -1,4 +1,4 @@
-//! From what came of a try to what becomes of its job. Pure: time and chance are given.
+//! Decides what becomes of a job after an attempt. Pure: time and chance are parameters.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -8,25 +8,26 @@ use postroom_core::{
 };
 use postroom_mail::{Attempt, RecipientOutcome, Verdict};
 
-/// What becomes of the job.
+/// Decision about a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Judgement {
-    /// It is settled, for this reason where the outcome alone does not say it.
+    /// The job is finished; the reason is empty if the outcome alone is clear.
     Finish(Outcome, &'static str, Settled),
-    /// It is tried again after that long.
+    /// The job is tried again after this time.
     Defer(Duration, Settled),
 }
 
 impl Judgement {
-    /// The same when the transport takes no mail now. Its breaker decides when it is asked again, so the mail need not wait
-    /// longer the more often it was tried: after a moment it stands in line, behind others that may try too.
-    pub(crate) fn before_a_shut_way(self) -> Self {
+    /// Shortens the delay while the transport is closed. Its breaker decides about probes, so the
+    /// delay need not grow with the attempts: after a moment the job is queued behind others.
+    pub(crate) fn before_closed_outlet(self) -> Self {
         self.within(FIRST_UNCOUNTED)
     }
 
-    /// The same when the transport wants less: the pace that all keep to decides when it goes.
-    pub(crate) fn before_a_slow_way(self) -> Self {
-        self.within(AT_A_PACE)
+    /// Shortens the delay while the transport throttles: the learned rate decides about the send
+    /// time.
+    pub(crate) fn before_throttled_outlet(self) -> Self {
+        self.within(LONGEST_THROTTLED)
     }
 
     fn within(self, limit: Duration) -> Self {
@@ -37,34 +38,34 @@ impl Judgement {
     }
 }
 
-/// What is known of the job beside the try.
+/// State of the job before the attempt.
 #[derive(Debug, Clone)]
-pub(crate) struct Before<'a> {
-    /// Its terms.
+pub(crate) struct JobProgress<'a> {
+    /// Header of the job.
     pub(crate) header: &'a Header,
     /// Counted attempts before this try.
     pub(crate) attempt: u32,
-    /// Tries before this one.
+    /// Tries before this one, counted or not.
     pub(crate) tries: u32,
-    /// What became of its recipients before this try.
+    /// Results of the recipients before this attempt.
     pub(crate) recipients: Vec<RecipientReport>,
-    /// The tries of this very delivery that were by other transports.
+    /// Attempts of this delivery by other transports.
     pub(crate) records: Vec<AttemptRecord>,
 }
 
-impl Before<'_> {
-    /// To whom it still has to go.
+impl JobProgress<'_> {
+    /// Returns the recipients without a final result.
     pub(crate) fn open(&self) -> Vec<EmailAddress> {
         let open = self.recipients.iter().filter(|recipient| recipient.result == RecipientResult::Open);
         open.map(|recipient| recipient.address.clone()).collect()
     }
 
-    /// The number of the next try.
+    /// Returns the number of the next attempt.
     fn number(&self) -> u32 {
         self.tries + u32::try_from(self.records.len()).unwrap_or(0) + 1
     }
 
-    /// The same after a try from which another transport takes over.
+    /// Returns the state after an attempt from which another transport takes over.
     pub(crate) fn after(mut self, attempt: &Attempt, at_ms: i64) -> Self {
         self.recipients = after(self.recipients, &attempt.recipients);
         let number = self.number();
@@ -73,7 +74,7 @@ impl Before<'_> {
     }
 }
 
-/// Where every recipient stands before the first try.
+/// Returns the recipients before the first attempt, all open.
 pub(crate) fn all_open(recipients: &[&EmailAddress]) -> Vec<RecipientReport> {
     let open = |address: &&EmailAddress| RecipientReport {
         address: (*address).clone(),
@@ -83,14 +84,14 @@ pub(crate) fn all_open(recipients: &[&EmailAddress]) -> Vec<RecipientReport> {
     recipients.iter().map(open).collect()
 }
 
-/// Judges a try that began at `at_ms`; `jitter` is 0.0 to 1.0.
-pub(crate) fn judge(before: Before<'_>, attempt: &Attempt, at_ms: i64, jitter: f64) -> Judgement {
+/// Judges an attempt that began at `at_ms`; `jitter` is 0.0 to 1.0.
+pub(crate) fn judge(before: JobProgress<'_>, attempt: &Attempt, at_ms: i64, jitter: f64) -> Judgement {
     let counted = attempt.verdict.counts();
     let number = before.attempt + u32::from(counted);
-    let number_of_try = before.number();
+    let try_number = before.number();
     let recipients = after(before.recipients, &attempt.recipients);
     let mut records = before.records;
-    records.push(record(attempt, number_of_try, counted, at_ms));
+    records.push(record(attempt, try_number, counted, at_ms));
     let mut left = Settled {
         attempt: number,
         error: (attempt.verdict != Verdict::Accepted)
@@ -120,44 +121,46 @@ fn settled(mut left: Settled, reason: &'static str) -> Judgement {
     Judgement::Finish(Outcome::Failed, reason, left)
 }
 
-/// Those that are still open have had their attempts.
+/// Marks open recipients as refused: all attempts are used up.
 fn give_up(recipients: &mut [RecipientReport]) {
     for recipient in recipients.iter_mut().filter(|recipient| recipient.result == RecipientResult::Open) {
         recipient.result = RecipientResult::Refused;
     }
 }
 
-/// How long to wait after the first try that did not count.
+/// First delay after an attempt that did not count.
 const FIRST_UNCOUNTED: Duration = Duration::from_secs(1);
-/// Soon, since it waits for its leave anyway; not at once, so that others have the next turn.
-const AT_A_PACE: Duration = Duration::from_millis(200);
+/// Longest delay for a throttled transport: short, because the rate limiter delays the mail anyway;
+/// not zero, so that other mail comes next.
+const LONGEST_THROTTLED: Duration = Duration::from_millis(200);
 
-/// Nothing that did not count is waited for longer than this: it is not the mail's fault.
+/// Longest delay after an attempt that did not count: the failure is not the mail's.
 const LONGEST_UNCOUNTED: Duration = Duration::from_secs(30);
 
-/// Greylisting lets a mail pass after minutes, rarely an hour; who comes too early begins anew with some.
-const GREYLISTED: Duration = Duration::from_secs(60);
-const GREYLISTED_LONGEST: Duration = Duration::from_secs(15 * 60);
+/// First delay for greylisting, which ends after minutes, rarely an hour. Some servers restart the
+/// wait when a mail comes too early.
+const FIRST_GREYLISTED: Duration = Duration::from_secs(60);
+const LONGEST_GREYLISTED: Duration = Duration::from_secs(15 * 60);
 
-/// How long to wait. What counts follows the job's backoff. What does not grows with the tries, never from nothing:
-/// a server that is down is not to be asked in a circle.
+/// Returns the delay. After a counted attempt it follows the backoff of the job. Otherwise it grows
+/// with the attempts, so that a server that is down is not tried in a loop.
 fn delay(header: &Header, verdict: Verdict, attempt: u32, tries: u32, jitter: f64) -> Duration {
     if matches!(verdict, Verdict::Aborted | Verdict::TooManyRecipients) {
         return Duration::ZERO;
     }
     if verdict.counts() {
-        // A delay of nothing would mean "at once" to the store.
+        // The store treats a delay of zero as "at once".
         return header.policy.backoff.delay(attempt, jitter).max(Duration::from_millis(1));
     }
     let (first, longest) = match verdict {
-        Verdict::Greylisted => (GREYLISTED, GREYLISTED_LONGEST),
+        Verdict::Greylisted => (FIRST_GREYLISTED, LONGEST_GREYLISTED),
         _ => (FIRST_UNCOUNTED, LONGEST_UNCOUNTED),
     };
     let grown = first.saturating_mul(1 << tries.min(5)).min(longest);
     grown.mul_f64(0.5 + jitter / 2.0)
 }
 
-/// The recipients after the try: the refused and the accepted stay what they are.
+/// Returns the recipients after an attempt. Accepted and refused ones keep their result.
 fn after(mut recipients: Vec<RecipientReport>, tried: &[RecipientOutcome]) -> Vec<RecipientReport> {
     let outcomes: HashMap<_, _> = tried.iter().map(|outcome| (&outcome.address, outcome)).collect();
     for recipient in recipients.iter_mut().filter(|recipient| recipient.result == RecipientResult::Open) {
@@ -210,7 +213,7 @@ mod tests {
         format!("{name}@example.org").parse().expect("an address")
     }
 
-    /// A try in which the recipients a, b, … got these verdicts.
+    /// Returns an attempt in which the recipients a, b, … have these verdicts.
     fn attempt(verdicts: &[Verdict]) -> Attempt {
         let outcome = |(index, verdict): (usize, &Verdict)| RecipientOutcome {
             address: address(["a", "b", "c"][index]),
@@ -221,8 +224,8 @@ mod tests {
             suppress: false,
         };
         let recipients: Vec<_> = verdicts.iter().enumerate().map(outcome).collect();
-        let whole = Verdict::of_mail(verdicts.iter().copied());
-        Attempt { verdict: whole, reply: whole.to_string(), recipients, ..Attempt::invalid(&[], "") }
+        let verdict = Verdict::of_mail(verdicts.iter().copied());
+        Attempt { verdict, reply: verdict.to_string(), recipients, ..Attempt::invalid(&[], "") }
     }
 
     fn judged(before: &[RecipientResult], attempts: u32, verdicts: &[Verdict]) -> Judgement {
@@ -236,15 +239,16 @@ mod tests {
             })
             .collect();
         let header = header();
-        let before = Before { header: &header, attempt: attempts, tries: attempts, recipients, records: Vec::new() };
+        let before =
+            JobProgress { header: &header, attempt: attempts, tries: attempts, recipients, records: Vec::new() };
         judge(before, &attempt(verdicts), 0, 1.0)
     }
 
-    /// Where the recipients stood, counted attempts, verdicts; what is expected, with counted attempts.
+    /// Recipients before, counted attempts, verdicts; expected judgement and counted attempts.
     type Row = (&'static [RecipientResult], u32, &'static [Verdict], &'static str, u32);
 
     #[test]
-    fn what_becomes_of_a_job() {
+    fn each_attempt_leads_to_the_expected_judgement() {
         let rows: &[Row] = &[
             (&[Open], 0, &[Verdict::Accepted], "sent", 0),
             (&[Open], 2, &[Verdict::Accepted], "sent", 2),
@@ -258,7 +262,7 @@ mod tests {
             (&[Open], 0, &[Verdict::Throttled], "deferred 1000", 0),
             (&[Open], 0, &[Verdict::Greylisted], "deferred 60000", 0),
             (&[Open], 2, &[Verdict::Greylisted], "deferred 240000", 2),
-            // Many more tries than attempts: only its age ends it.
+            // Uncounted attempts have no maximum: only the age of the job ends them.
             (&[Open], 5, &[Verdict::Greylisted], "deferred 900000", 5),
             (&[Open, Open], 5, &[Verdict::Accepted, Verdict::TooManyRecipients], "deferred 0", 5),
             (&[Open, Open, Open], 0, &[Verdict::Accepted, Verdict::Later, Verdict::TooManyRecipients], "deferred 0", 0),
@@ -272,23 +276,23 @@ mod tests {
             (&[Refused, Refused], 1, &[], "failed refused", 2),
         ];
         for (before, attempts, verdicts, expected, number) in rows {
-            let (told, left) = match judged(before, *attempts, verdicts) {
+            let (result, left) = match judged(before, *attempts, verdicts) {
                 Judgement::Finish(Outcome::Sent, _, left) => ("sent".to_owned(), left),
                 Judgement::Finish(Outcome::Failed, reason, left) => (format!("failed {reason}"), left),
                 Judgement::Finish(Outcome::Unknown, _, left) => ("unknown".to_owned(), left),
                 Judgement::Defer(delay, left) => (format!("deferred {}", delay.as_millis()), left),
             };
-            assert_eq!((told.as_str(), left.attempt), (*expected, *number), "{before:?} {attempts} {verdicts:?}");
-            assert_eq!(told == "sent", left.error.is_none(), "{told}: {:?}", left.error);
+            assert_eq!((result.as_str(), left.attempt), (*expected, *number), "{before:?} {attempts} {verdicts:?}");
+            assert_eq!(result == "sent", left.error.is_none(), "{result}: {:?}", left.error);
         }
     }
 
     #[test]
-    fn the_accepted_are_not_tried_again() {
+    fn accepted_recipients_are_not_tried_again() {
         let Judgement::Defer(_, left) =
             judged(&[Open, Open, Open], 0, &[Verdict::Accepted, Verdict::RecipientRefused, Verdict::Later])
         else {
-            panic!("one is open");
+            panic!("one recipient is open");
         };
         assert_eq!(left.recipients.iter().map(|r| r.result).collect::<Vec<_>>(), [Accepted, Refused, Open]);
     }
@@ -312,11 +316,11 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_over_goes_to_the_open_ones_and_tells_both_tries() {
+    fn a_fallback_sends_to_open_recipients_and_records_both_attempts() {
         let header = header();
         let to: Vec<EmailAddress> = ["a", "b"].map(address).to_vec();
         let recipients = all_open(&to.iter().collect::<Vec<_>>());
-        let before = Before { header: &header, attempt: 1, tries: 4, recipients, records: Vec::new() };
+        let before = JobProgress { header: &header, attempt: 1, tries: 4, recipients, records: Vec::new() };
         let first =
             Attempt { transport: "main".to_owned(), ..attempt(&[Verdict::RecipientRefused, Verdict::Throttled]) };
         let before = before.after(&first, 7);
@@ -326,11 +330,11 @@ mod tests {
             recipients: vec![RecipientOutcome { address: address("b"), ..second.recipients[0].clone() }],
             ..second
         };
-        let Judgement::Finish(Outcome::Sent, _, left) = judge(before, &second, 8, 0.0) else { panic!("it is sent") };
+        let Judgement::Finish(Outcome::Sent, _, left) = judge(before, &second, 8, 0.0) else { panic!("expected sent") };
         assert_eq!(left.recipients.iter().map(|r| r.result).collect::<Vec<_>>(), [Refused, Accepted]);
-        let told: Vec<_> =
+        let records: Vec<_> =
             left.records.iter().map(|r| (r.n, r.counted, r.at_ms, r.transport.as_str(), r.verdict.as_str())).collect();
-        assert_eq!(told, [(5, false, 7, "main", "throttled"), (6, false, 8, "spare", "accepted")]);
+        assert_eq!(records, [(5, false, 7, "main", "throttled"), (6, false, 8, "spare", "accepted")]);
         assert_eq!(left.attempt, 1);
     }
 }
