@@ -1,4 +1,4 @@
-//! The loop: looks whenever something is due, survives Redis being away, takes new settings on the way.
+//! Main loop: runs a pass whenever something is due, retries during outages, and reloads settings.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use crate::{Beat, Turn};
 
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
-/// A beat that goes by itself.
+/// A beat with its loop.
 pub(crate) struct Clock<L> {
     beat: Beat,
     outage: Outage,
     load: L,
-    /// The run of Redis that knows what the file says: another one may have forgotten.
+    /// Redis run that has the file's schedules; another run may have lost them.
     adopted: Option<RunId>,
 }
 
@@ -23,13 +23,13 @@ impl<L: Fn() -> Result<Settings, InvalidInput>> Clock<L> {
         Self { beat, outage, load, adopted: None }
     }
 
-    /// Goes until it is asked to stop, and then stops at once: whatever it leaves undone, another one does.
+    /// Runs until shutdown is requested, then stops at once. Other beats complete unfinished work.
     pub(crate) async fn run(mut self, mut hang_up: Signal, shutdown: Shutdown) {
         let mut next = Instant::now();
         loop {
-            let round = async {
+            let pass = async {
                 tokio::time::sleep_until(next).await;
-                self.round().await
+                self.pass().await
             };
             tokio::select! {
                 () = shutdown.requested() => return,
@@ -37,14 +37,14 @@ impl<L: Fn() -> Result<Settings, InvalidInput>> Clock<L> {
                     self.reload();
                     next = Instant::now();
                 }
-                soon = round => next = soon,
+                at = pass => next = at,
             }
         }
     }
 
-    /// Returns when to look again.
-    async fn round(&mut self) -> Instant {
-        match self.look().await {
+    /// Runs a pass and returns the time of the next one.
+    async fn pass(&mut self) -> Instant {
+        match self.try_pass().await {
             Ok(turn) => {
                 self.outage.end();
                 turn.next
@@ -56,7 +56,7 @@ impl<L: Fn() -> Result<Settings, InvalidInput>> Clock<L> {
         }
     }
 
-    async fn look(&mut self) -> Result<Turn> {
+    async fn try_pass(&mut self) -> Result<Turn> {
         let run = self.beat.run().await?;
         if self.adopted.as_ref() != Some(&run) {
             self.beat.adopt().await?;
@@ -68,11 +68,11 @@ impl<L: Fn() -> Result<Settings, InvalidInput>> Clock<L> {
     fn reload(&mut self) {
         match (self.load)() {
             Ok(settings) => {
-                tracing::info!(schedules = settings.schedules.len(), "the settings were read again");
+                tracing::info!(schedules = settings.schedules.len(), "settings reloaded");
                 self.beat.change(settings);
                 self.adopted = None;
             }
-            Err(problem) => tracing::error!("the new settings are refused and the old ones stay: {problem}"),
+            Err(problem) => tracing::error!("the new settings are refused, the old ones stay in effect: {problem}"),
         }
     }
 }

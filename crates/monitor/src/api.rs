@@ -1,4 +1,4 @@
-//! The JSON for programs: read only, and the same words as `postroom … --json`.
+//! JSON API for programs: read-only, with the fields of `postroom … --json`.
 
 use axum::{
     Json,

@@ -1,4 +1,4 @@
-//! What all requests share.
+//! State shared by all requests.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,10 +7,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{guard::Gate, link::Link, moment::Clock, preview::Previews};
 
-/// For how long a page may ask Redis before it says that Redis is away.
+/// Time limit of a page's queries to Redis.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(4);
 
-/// What all requests share. Cheap to clone.
+/// State shared by all requests. Clones are cheap.
 #[derive(Debug, Clone)]
 pub(crate) struct App(Arc<Parts>);
 
@@ -34,7 +34,7 @@ impl App {
         &self.0.settings
     }
 
-    /// The store; [`Error::Away`] until the first connection.
+    /// Returns the store; [`Error::Away`] before the first connection.
     pub(crate) fn store(&self) -> Result<&Store, Error> {
         self.0.link.store()
     }
@@ -51,12 +51,12 @@ impl App {
         &self.0.previews
     }
 
-    /// Waits until no other captured mail is being taken apart.
+    /// Waits until no other captured mail is being parsed.
     pub(crate) async fn opening(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.0.opening).acquire_owned().await.ok()
     }
 
-    /// Now, told in the zone of the settings.
+    /// Returns the current time, to be formatted in the time zone of the settings.
     pub(crate) fn clock(&self) -> Clock {
         Clock::now(self.0.settings.timezone)
     }

@@ -1,4 +1,5 @@
-//! A captured message, taken apart to be shown, within bounds: whoever sends mail to a test system decides what is in it.
+//! Parsing of captured messages within bounds, because senders to a test system control their
+//! content.
 
 use std::collections::HashMap;
 
@@ -6,34 +7,34 @@ use mail_parser::{Address, HeaderName, Message, MessageParser, MessagePart, Mime
 
 use crate::inert::MOST_READ;
 
-/// Bounds of a message that is taken apart. A line may become a header or a part, a `;` or `<` a parameter or an id of one:
-/// each takes much more memory than it has bytes.
+/// Bounds of a message that is parsed. A line may become a header or a part, and a `;` or `<` a
+/// parameter or an id. Each needs much more memory than its bytes.
 const MOST_BYTES: usize = 40_000_000;
 const MOST_LINES: usize = 600_000;
 const MOST_MARKS: usize = 2_000_000;
-/// Bounds of what a page shows.
+/// Bounds of the content of a page.
 const TEXT: usize = 200_000;
 const FIELD: usize = 2_000;
 const HEADERS: usize = 200;
 const FILES: usize = 200;
-/// Maximum of an image that is shown.
+/// Maximum size of an image that is shown, in bytes.
 const IMAGE_BYTES: usize = 10_000_000;
-/// Kinds of images that are shown: those that hold nothing but an image.
+/// Image types that are shown: those that contain nothing but an image.
 const IMAGES: [&str; 9] = ["png", "jpeg", "jpg", "pjpeg", "gif", "webp", "bmp", "avif", "x-icon"];
 
-/// A message's parts for the eye.
+/// Parts of a message for display.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Opened {
     pub(crate) from: String,
     pub(crate) to: String,
     pub(crate) cc: String,
     pub(crate) reply_to: String,
-    /// The headers as they stand in the message, in order.
+    /// Headers as written in the message, in order.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) text: Option<String>,
     pub(crate) has_html: bool,
     pub(crate) files: Vec<File>,
-    /// What of the message is not shown, if so.
+    /// Note about content that is not shown, if any.
     pub(crate) cut: Option<&'static str>,
 }
 
@@ -45,14 +46,14 @@ pub(crate) struct File {
     pub(crate) bytes: u64,
 }
 
-/// A message's HTML, and the numbers of the images that it brings along by their Content-ID.
+/// HTML of a message, and the numbers of its embedded images by Content-ID.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct HtmlBody {
     pub(crate) html: String,
     pub(crate) images: HashMap<String, usize>,
 }
 
-/// An image of a message.
+/// An embedded image.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Image {
     pub(crate) kind: String,
@@ -60,10 +61,11 @@ pub(crate) struct Image {
 }
 
 impl Opened {
-    /// What can't be parsed has no parts; the raw message is always there.
+    /// Parses a message. Content that can't be parsed has no parts; the raw message stays
+    /// available.
     pub(crate) fn parse(bytes: &[u8]) -> Self {
         if is_too_large(bytes) {
-            return Self { cut: Some("This message is too large to be taken apart here."), ..Self::default() };
+            return Self { cut: Some("This message is too large to be shown here."), ..Self::default() };
         }
         let Some(message) = parsed(bytes) else { return Self::default() };
         let headers = message.headers_raw().take(HEADERS);
@@ -71,7 +73,7 @@ impl Opened {
         let html = own_body(&message, true).map_or(0, str::len);
         let cut = match text.map_or(0, str::len) {
             _ if html > MOST_READ => Some("The HTML is too large to be shown here."),
-            length if length > TEXT => Some("The text is longer than what is shown here."),
+            length if length > TEXT => Some("The text is too long and is shortened here."),
             _ => None,
         };
         Self {
@@ -89,7 +91,7 @@ impl Opened {
 }
 
 impl HtmlBody {
-    /// The first HTML of a message.
+    /// Returns the first HTML body of a message.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let message = parsed(bytes)?;
         let html = own_body(&message, true)?.to_owned();
@@ -100,7 +102,7 @@ impl HtmlBody {
 }
 
 impl Image {
-    /// The image that is the attachment of that number.
+    /// Returns the image that is the attachment with this number.
     pub(crate) fn parse(bytes: &[u8], number: usize) -> Option<Self> {
         let message = parsed(bytes)?;
         let part = message.attachment(u32::try_from(number).ok()?).filter(|part| is_image(part))?;
@@ -113,7 +115,7 @@ fn parsed(bytes: &[u8]) -> Option<Message<'_>> {
     if is_too_large(bytes) {
         return None;
     }
-    // Addresses and the like are read where they are shown, as far as they are shown.
+    // Addresses and similar headers are parsed only where they are shown.
     MessageParser::new().with_mime_headers().default_header_ignore().parse(bytes)
 }
 
@@ -122,7 +124,7 @@ fn is_too_large(bytes: &[u8]) -> bool {
     bytes.len() > MOST_BYTES || more_than(MOST_LINES, b"\n") || more_than(MOST_MARKS, b";<")
 }
 
-/// A body that is in the message, not one that the parser would make from the other kind.
+/// Returns a body that the message contains. The parser would also convert one from the other type.
 fn own_body<'a>(message: &'a Message<'_>, html: bool) -> Option<&'a str> {
     let bodies: Vec<&MessagePart<'_>> =
         if html { message.html_bodies().collect() } else { message.text_bodies().collect() };
@@ -148,7 +150,7 @@ fn kind(part: &MessagePart<'_>) -> String {
     kind.map_or_else(String::new, |kind| format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or("*")))
 }
 
-/// The addresses of a header, as far as they are shown.
+/// Returns the addresses of a header, within the bound of a field.
 fn people(message: &Message<'_>, header: &HeaderName<'_>) -> String {
     let mut raw = message.headers_raw().filter(|(name, _)| name.eq_ignore_ascii_case(header.as_str()));
     let Some((_, value)) = raw.next() else { return String::new() };
@@ -186,7 +188,7 @@ mod tests {
         Content-Disposition: inline; filename=\"p.png\"\r\n\r\nAAAA\r\n--m--\r\n";
 
     #[test]
-    fn parts_of_a_message() {
+    fn a_message_is_parsed_into_its_parts() {
         let opened = Opened::parse(MESSAGE.as_bytes());
         assert_eq!(opened.from, "Żółć <z@example.org>");
         assert_eq!(opened.to, "a@example.org, b@example.org");
@@ -197,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn images_that_are_nothing_but_images() {
+    fn only_plain_image_types_are_shown() {
         let html = HtmlBody::parse(MESSAGE.as_bytes()).expect("HTML");
         assert_eq!((html.html.trim(), html.images), ("<img src=\"cid:pic\">", [("pic".to_owned(), 1)].into()));
         let image = Image::parse(MESSAGE.as_bytes(), 1).expect("an image");
@@ -213,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_is_bounded() {
+    fn displayed_content_is_bounded() {
         let long =
             format!("To: {}\r\n{}\r\n{}", "a@example.org,".repeat(10_000), "X: y\r\n".repeat(1_000), "ż".repeat(TEXT));
         let opened = Opened::parse(long.as_bytes());

@@ -1,4 +1,4 @@
-//! What goes wrong with a request: told as a page to people, as JSON to programs.
+//! Errors of requests: shown as pages to people, as JSON to programs.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::{
     page::{self, Shell},
 };
 
-/// What goes wrong with a request.
+/// An error of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub(crate) status: StatusCode,
@@ -38,10 +38,10 @@ impl Failure {
         Self::new(StatusCode::NOT_FOUND, "not_found", format!("{what} was not found"))
     }
 
-    /// A form that no page of ours made for this visitor, or one that is too old.
+    /// A form without a valid token: expired, or from another site.
     pub(crate) fn forged() -> Self {
-        let why =
-            "This page is too old, or was not made here: go back, load it again and try once more. Nothing was done.";
+        let why = "This page has expired, or the request did not come from it. Go back, reload the page and try again. \
+             Nothing was changed.";
         Self::new(StatusCode::FORBIDDEN, "forged", why)
     }
 
@@ -54,19 +54,19 @@ impl Failure {
         Self { retry_after: Some(wait), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries", why) }
     }
 
-    /// Something of a mail that is too large to be shown.
+    /// Part of a mail that is too large to be shown.
     pub(crate) fn too_large(what: impl std::fmt::Display) -> Self {
-        let why = format!("{what} is too large to be shown; download the mail to look inside");
+        let why = format!("{what} is too large to be shown; download the mail to see it");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", why)
     }
 
-    /// A page of ours that can't be made.
+    /// A page that can't be rendered.
     pub(crate) fn defect(error: impl std::fmt::Display) -> Self {
-        tracing::error!("a page can't be made: {error}");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "defect", format!("this page can't be made: {error}"))
+        tracing::error!("a page can't be rendered: {error}");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "defect", format!("this page can't be rendered: {error}"))
     }
 
-    /// The answer to a request that nobody was let in with.
+    /// Returns the response to a request without access.
     pub(crate) fn respond(&self, app: &App, parts: &Parts) -> Response {
         if is_for_programs(parts.uri.path()) {
             return self.as_json();
@@ -74,13 +74,13 @@ impl Failure {
         self.as_page(Shell::new(app, &Visitor::of_session(app.gate(), ""), &parts.headers))
     }
 
-    /// The form for programs.
+    /// Returns the error as JSON.
     pub(crate) fn as_json(&self) -> Response {
         let body = json!({ "error": { "code": self.code, "message": self.message, "field": self.field } });
         self.with_retry_after((self.status, Json(body)).into_response())
     }
 
-    /// The form for people.
+    /// Returns the error as a page.
     fn as_page(&self, shell: Shell) -> Response {
         let page = page::failure(shell, self).unwrap_or_else(|_| self.message.clone().into_response());
         self.with_retry_after((self.status, page).into_response())
@@ -95,14 +95,14 @@ impl Failure {
 
     pub(crate) fn title(&self) -> &'static str {
         match self.status {
-            StatusCode::SERVICE_UNAVAILABLE => "Redis is away",
+            StatusCode::SERVICE_UNAVAILABLE => "Redis is unavailable",
             StatusCode::NOT_FOUND => "Not found",
             StatusCode::PAYLOAD_TOO_LARGE => "Too large",
-            StatusCode::BAD_REQUEST => "That does not fit",
-            StatusCode::FORBIDDEN => "Not done",
+            StatusCode::BAD_REQUEST => "Invalid request",
+            StatusCode::FORBIDDEN => "Refused",
             StatusCode::CONFLICT => "Too late",
-            StatusCode::TOO_MANY_REQUESTS => "Too many tries",
-            _ => "Something is wrong",
+            StatusCode::TOO_MANY_REQUESTS => "Too many attempts",
+            _ => "Error",
         }
     }
 }
@@ -132,7 +132,7 @@ impl From<InvalidInput> for Failure {
 }
 
 impl IntoResponse for Failure {
-    /// A note for [`dress`], which knows who asked.
+    /// Attaches the error to the response. [`dress`] renders it, because it knows the visitor.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);
@@ -140,7 +140,7 @@ impl IntoResponse for Failure {
     }
 }
 
-/// Gives each request its time, and each failure its form.
+/// Limits the time of each request, and renders errors.
 pub(crate) async fn dress(State(app): State<App>, request: Request, next: Next) -> Response {
     let for_programs = is_for_programs(request.uri().path());
     let shell = request.extensions().get::<Visitor>().map(|visitor| Shell::new(&app, visitor, request.headers()));
@@ -163,7 +163,8 @@ fn is_for_programs(path: &str) -> bool {
     path.starts_with("/api/") || path == "/metrics"
 }
 
-/// HTML of our own: frames with a mail in them bring their own policy.
+/// Whether the response is a page of the dashboard. A mail's frame has its own content security
+/// policy.
 fn is_page(headers: &HeaderMap) -> bool {
     let html = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     html && !headers.contains_key(header::CONTENT_SECURITY_POLICY)

@@ -1,4 +1,4 @@
-//! Which path leads where.
+//! Routes of all paths.
 
 use axum::{
     Router,
@@ -39,7 +39,7 @@ fn pages() -> Router<App> {
         .route("/static/{name}", get(assets::show))
 }
 
-/// What the frame of a mail loads: such a frame has no cookie, so each address brings its own proof.
+/// Resources of a mail's frame. The frame sends no cookie, so each address contains a proof.
 fn for_frames() -> Router<App> {
     Router::new().route("/captured/{id}/image/{number}", get(page::captured::image))
 }

@@ -1,4 +1,4 @@
-//! The places that settings come from, as raw text.
+//! Sources of settings, as raw text.
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 
@@ -8,21 +8,25 @@ use super::{
 };
 use crate::{InvalidInput, SETTINGS_FILE, read_file};
 
-/// Raw settings, the strongest source first. It holds secrets, so it can't be printed.
+/// Raw settings, the source with the highest precedence first. They contain secrets, so the type
+/// can't be printed.
 #[derive(Clone, Default)]
 pub struct Sources {
-    /// What the command line said.
+    /// Flags of the command line.
     pub flags: Vec<(Variable, String)>,
-    /// The environment.
+    /// Environment variables.
     pub env: BTreeMap<String, String>,
-    /// The text of `.env`.
+    /// Text of `.env`.
     pub dotenv: Option<String>,
-    /// The name and the text of the toml file.
+    /// Name and text of the toml file.
     pub file: Option<(String, String)>,
 }
 
 impl Sources {
-    /// What this process was started with: its environment and the files of its working directory.
+    /// Reads the sources of this process: its environment and the files of its working directory.
+    ///
+    /// # Errors
+    /// Returns an error if a file can't be read, or a variable of Postroom is not UTF-8.
     pub fn of_process(flags: &[(Variable, String)]) -> Result<Self, InvalidInput> {
         let mut sources = Self { flags: flags.to_vec(), env: environment()?, dotenv: optional(".env")?, file: None };
         sources.file = match Layers::new(&sources)?.find(&POSTROOM_CONFIG)? {
@@ -36,7 +40,7 @@ impl Sources {
     }
 }
 
-/// Reads a text file; the problem names it.
+/// Reads a text file; errors name the path.
 pub(super) fn read_text(path: impl AsRef<Path>) -> Result<String, InvalidInput> {
     let path = path.as_ref();
     let shown = path.display().to_string();
@@ -52,7 +56,7 @@ fn optional(path: &str) -> Result<Option<String>, InvalidInput> {
     }
 }
 
-/// Variables of others may hold any bytes; ours have to be text.
+/// Reads the environment. Variables of Postroom must be UTF-8; others are ignored if they are not.
 fn environment() -> Result<BTreeMap<String, String>, InvalidInput> {
     let mut env = BTreeMap::new();
     for (name, value) in std::env::vars_os() {

@@ -68,7 +68,7 @@ async fn a_file_is_kept_once_for_all_jobs_and_let_go_after_the_last() {
     let worker = WorkerId::generate();
     let jobs = fixture.claim(&worker, 3).await;
     let (_, told) = jobs[0].content.clone().expect("content");
-    assert!(!told.attachments[0].content.is_at_hand() && told.attachments[0].content.size() == 50_000);
+    assert!(!told.attachments[0].content.is_inline() && told.attachments[0].content.size() == 50_000);
     let read = fixture.store.content(&fixture.queue, shared.hash()).await.expect("an answer");
     assert_eq!(read, Some(shared.clone()));
     for job in &jobs {
@@ -170,7 +170,7 @@ async fn a_large_body_is_kept_apart_and_filled_in() {
     }
     // Whoever reads the job sees that something is elsewhere, and gets it.
     let shown = fixture.store.job(&id).await.expect("an answer").expect("a job").mail.expect("a mail");
-    assert!(!shown.html.as_ref().is_some_and(Body::is_at_hand) && shown.content_bytes() == whole.content_bytes());
+    assert!(!shown.html.as_ref().is_some_and(Body::is_inline) && shown.content_bytes() == whole.content_bytes());
     assert_eq!(filled(&fixture, shown).await, (whole.clone(), None));
 
     let worker = WorkerId::generate();

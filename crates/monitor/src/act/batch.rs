@@ -1,4 +1,4 @@
-//! Cancelling what of a batch still waits, pausing it, letting it go on.
+//! Actions on a batch: cancel, pause, resume.
 
 use axum::{
     extract::{Path, State},
@@ -18,10 +18,10 @@ pub(crate) async fn act(
     let store = app.store()?;
     let text = match act.as_str() {
         "cancel" => cancelled(store, &id).await?,
-        "pause" if store.pause_batch(&id).await? => "It is paused: what is being sent goes on.".to_owned(),
-        "resume" if store.resume_batch(&id).await? => "It goes on.".to_owned(),
-        "pause" | "resume" => "Nothing to do: it is so already.".to_owned(),
-        other => return Err(Failure::not_found(format!("the act {other:?}"))),
+        "pause" if store.pause_batch(&id).await? => "The batch is paused. Mails being sent are completed.".to_owned(),
+        "resume" if store.resume_batch(&id).await? => "The batch is resumed.".to_owned(),
+        "pause" | "resume" => "Nothing was changed: the batch is in this state already.".to_owned(),
+        other => return Err(Failure::not_found(format!("the action {other:?}"))),
     };
     let flash = Flash::done(text);
     tracing::info!(batch = %id, act, "{}", flash.text);
@@ -30,7 +30,7 @@ pub(crate) async fn act(
 
 async fn cancelled(store: &Store, id: &BatchId) -> Result<String> {
     Ok(match store.cancel_batch(id).await? {
-        Some(number) => format!("{} waiting mails are cancelled; what was being sent goes on.", grouped(number)),
-        None => "It was cancelled before.".to_owned(),
+        Some(number) => format!("{} waiting mails are cancelled. Mails being sent are completed.", grouped(number)),
+        None => "The batch was cancelled before.".to_owned(),
     })
 }

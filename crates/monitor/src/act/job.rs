@@ -1,4 +1,4 @@
-//! Retry, cancel, resolve.
+//! Actions on a job: retry, cancel, resolve.
 
 use axum::{
     extract::{Path, State},
@@ -22,10 +22,13 @@ pub(crate) async fn act(
     let flash = match act.as_str() {
         "retry" => retry(store, &id).await?,
         "cancel" => cancel(store, &id).await?,
-        "sent" => resolve(store, &id, Resolution::Sent, "Noted: it was sent.").await?,
-        "resend" => resolve(store, &id, Resolution::Resend, "It is queued and will be sent again.").await?,
-        "failed" => resolve(store, &id, Resolution::Failed, "Noted: it was not sent, and will not be.").await?,
-        other => return Err(Failure::not_found(format!("the act {other:?}"))),
+        "sent" => resolve(store, &id, Resolution::Sent, "The mail is recorded as sent.").await?,
+        "resend" => resolve(store, &id, Resolution::Resend, "The mail is queued and will be sent again.").await?,
+        "failed" => {
+            resolve(store, &id, Resolution::Failed, "The mail is recorded as failed and will not be sent again.")
+                .await?
+        }
+        other => return Err(Failure::not_found(format!("the action {other:?}"))),
     };
     tracing::info!(job = %id, act, "{}", flash.text);
     Ok(back(&format!("/jobs/{id}"), &flash))
@@ -33,21 +36,23 @@ pub(crate) async fn act(
 
 async fn retry(store: &Store, id: &JobId) -> Result<Flash> {
     Ok(match store.retry(id).await? {
-        RetryReply::Queued => Flash::done("It is queued and will be tried at once."),
+        RetryReply::Queued => Flash::done("The mail is queued for an immediate attempt."),
         RetryReply::Refused { state, why } if why.is_empty() => {
-            Flash::refused(format!("It can't be tried again: it is {state} by now."))
+            Flash::refused(format!("The mail can't be retried: its state is {state}."))
         }
-        RetryReply::Refused { why, .. } => Flash::refused(format!("It can't be tried again: {why}.")),
+        RetryReply::Refused { why, .. } => Flash::refused(format!("The mail can't be retried: {why}.")),
     })
 }
 
 async fn cancel(store: &Store, id: &JobId) -> Result<Flash> {
     Ok(match store.cancel(id, "person").await? {
-        CancelReply::Cancelled => Flash::done("It is cancelled and will not be sent."),
-        CancelReply::Already => Flash::done("It was cancelled before."),
-        CancelReply::Begun => Flash::refused("Too late to cancel: it is being sent right now."),
-        CancelReply::InDoubt => Flash::refused("It is in doubt: it may have been sent. Say below what became of it."),
-        CancelReply::Finished(state) => Flash::refused(format!("Too late to cancel: it is {state} already.")),
+        CancelReply::Cancelled => Flash::done("The mail is cancelled and will not be sent."),
+        CancelReply::Already => Flash::done("The mail was cancelled before."),
+        CancelReply::Begun => Flash::refused("Too late to cancel: the mail is being sent."),
+        CancelReply::InDoubt => {
+            Flash::refused("The mail may have been sent, so it can't be cancelled. Choose below what happened to it.")
+        }
+        CancelReply::Finished(state) => Flash::refused(format!("Too late to cancel: the mail is {state} already.")),
     })
 }
 

@@ -1,4 +1,4 @@
-//! In and out.
+//! Login and logout.
 
 use axum::{
     Extension,
@@ -12,7 +12,7 @@ use crate::{
     failure::Failure,
     guard::{
         PasswordFrom, Refused, SESSION, Signed, Visitor, cookie,
-        session::{LASTS, new_session},
+        session::{LIFETIME, new_session},
     },
     page::{self, Shell},
 };
@@ -24,7 +24,7 @@ pub(crate) async fn enter(State(app): State<App>, shell: Shell, request: Request
     match app.gate().try_password(form.field("password"), PasswordFrom::Form, &parts).await {
         Ok(()) => welcome(&app, next, &parts).await,
         Err(Refused::Wrong) => {
-            let page = page::login::render(&app, shell, next, "That is not the password.")?;
+            let page = page::login::render(&app, shell, next, "The password is wrong.")?;
             Ok((StatusCode::UNAUTHORIZED, page).into_response())
         }
         Err(Refused::TooMany(wait)) => Err(Failure::too_many_tries(wait)),
@@ -42,18 +42,19 @@ pub(crate) async fn leave(
     Ok((AppendHeaders([(header::SET_COOKIE, gone)]), Redirect::to("/login")).into_response())
 }
 
-/// A session of its own for each login; the one before ends.
+/// Creates a new session at each login and ends the previous one.
 async fn welcome(app: &App, next: &str, parts: &Parts) -> Result<Response, Failure> {
     let (store, sealer, session) = (app.store()?, app.gate().sealer(), new_session());
-    store.open_session(&sealer.hash(&session), LASTS).await?;
+    store.open_session(&sealer.hash(&session), LIFETIME).await?;
     if let Some(old) = cookie::read(&parts.headers, SESSION) {
         store.end_session(&sealer.hash(old)).await?;
     }
-    let cookie = cookie::set(SESSION, &session, LASTS.as_secs(), app.gate().client(parts).is_https);
+    let cookie = cookie::set(SESSION, &session, LIFETIME.as_secs(), app.gate().client(parts).is_https);
     Ok((AppendHeaders([(header::SET_COOKIE, cookie)]), Redirect::to(next)).into_response())
 }
 
-/// Only to a place of ours: `//elsewhere` and `/\elsewhere` lead away.
+/// Returns `next` if it is a path of this site, otherwise `/`. Browsers read `//host` and `/\host`
+/// as other sites.
 fn local(next: &str) -> &str {
     let fits = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n', '\t']);
     if fits { next } else { "/" }
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_to_places_of_ours() {
+    fn a_login_returns_only_to_this_site() {
         assert_eq!(local("/jobs?state=failed"), "/jobs?state=failed");
         for bad in ["", "jobs", "//evil.example", "/\\evil.example", "https://evil.example", "/\n/evil"] {
             assert_eq!(local(bad), "/", "{bad:?}");

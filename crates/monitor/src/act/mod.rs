@@ -1,4 +1,4 @@
-//! What a person may do. Each act leads back to a page that says what became of it.
+//! Actions of a person. Each redirects to a page that shows the result.
 
 pub(crate) mod batch;
 pub(crate) mod job;
@@ -12,7 +12,7 @@ use axum::{
 
 use crate::flash::Flash;
 
-/// Back to a page, with a word on it.
-fn back(place: &str, flash: &Flash) -> Response {
-    (AppendHeaders([(header::SET_COOKIE, flash.header())]), Redirect::to(place)).into_response()
+/// Redirects to a page that shows the message.
+fn back(path: &str, flash: &Flash) -> Response {
+    (AppendHeaders([(header::SET_COOKIE, flash.header())]), Redirect::to(path)).into_response()
 }

@@ -1,4 +1,4 @@
-//! Pause and resume.
+//! Actions on a queue: pause, resume.
 
 use axum::{
     extract::{Path, State},
@@ -17,14 +17,14 @@ pub(crate) async fn act(
     let queue: QueueName = queue.parse().map_err(|_| Failure::not_found(format!("the queue {queue:?}")))?;
     let store = app.store()?;
     let (changed, word) = match act.as_str() {
-        "pause" => (store.pause(&queue).await?, "paused: what is being sent goes on, nothing new is taken"),
+        "pause" => (store.pause(&queue).await?, "paused: mails being sent are completed, no others are claimed"),
         "resume" => (store.resume(&queue).await?, "running"),
-        other => return Err(Failure::not_found(format!("the act {other:?}"))),
+        other => return Err(Failure::not_found(format!("the action {other:?}"))),
     };
     let text = if changed {
         format!("Queue {queue} is {word}.")
     } else {
-        format!("Nothing to do: queue {queue} is so already.")
+        format!("Nothing was changed: queue {queue} is in this state already.")
     };
     tracing::info!(%queue, act, "{text}");
     Ok(back("/queues", &Flash::done(text)))

@@ -1,4 +1,4 @@
-//! Who may ask for what: every request comes through here first.
+//! Access control: every request passes through this module first.
 
 pub(crate) mod cookie;
 mod headers;
@@ -39,26 +39,26 @@ use crate::{
     failure::Failure,
 };
 
-/// The cookie that holds a session.
+/// Name of the session cookie.
 pub(crate) const SESSION: &str = "postroom_session";
-/// The longest address that a login leads back to.
-const LONGEST_WANTED: usize = 1_000;
+/// Maximum length of an address that a login returns to.
+const RETURN_BYTES: usize = 1_000;
 
-/// Judges who asks.
+/// Access control of the dashboard.
 #[derive(Debug)]
 pub(crate) struct Gate {
     password: Option<Password>,
     sealer: Sealer,
-    /// Wrong passwords from the login page, and those from programs: neither slows down the other.
+    /// Limiters of the login page and of programs, separate so that neither slows down the other.
     by_form: Tries,
     by_program: Tries,
     log: WrongPasswordLog,
     trusted_proxies: Vec<Network>,
-    /// Whether the log names the missing setting already.
-    is_proxy_named: AtomicBool,
+    /// Whether the log has named the missing setting.
+    is_proxy_logged: AtomicBool,
 }
 
-/// By which way a password came.
+/// Source of a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PasswordFrom {
     /// The login page.
@@ -67,7 +67,7 @@ pub(crate) enum PasswordFrom {
     Program,
 }
 
-/// Why a password was not taken.
+/// Reason for refusing a password.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     Wrong,
@@ -83,12 +83,12 @@ impl Gate {
             by_program: Tries::default(),
             log: WrongPasswordLog::default(),
             trusted_proxies: settings.trusted_proxies.clone(),
-            is_proxy_named: AtomicBool::new(false),
+            is_proxy_logged: AtomicBool::new(false),
             password: password.map(Password::new),
         }
     }
 
-    /// Whether there is a password.
+    /// Whether a password is set.
     pub(crate) fn is_locked(&self) -> bool {
         self.password.is_some()
     }
@@ -97,19 +97,20 @@ impl Gate {
         &self.sealer
     }
 
-    /// The client of a request, behind proxies that are trusted.
+    /// Returns the client of a request, considering trusted proxies.
     pub(crate) fn client(&self, parts: &Parts) -> ClientInfo {
         let connection = parts.extensions.get::<ClientConnection>();
         let peer = connection.map_or(Ipv4Addr::UNSPECIFIED.into(), |connection| connection.peer().ip());
         let client = proxy::client(&self.trusted_proxies, peer, &parts.headers);
         if client.address == peer.to_canonical() {
-            self.name_proxy(peer, &parts.headers);
+            self.log_proxy(peer, &parts.headers);
         }
         client
     }
 
-    /// Judges a password; a wrong one takes its time, in which the connection counts as waiting for its client.
-    pub(crate) async fn try_password(&self, given: &str, by: PasswordFrom, parts: &Parts) -> Result<(), Refused> {
+    /// Checks a password. A wrong one causes a delay, during which the connection counts as waiting
+    /// for its client.
+    pub(crate) async fn try_password(&self, text: &str, by: PasswordFrom, parts: &Parts) -> Result<(), Refused> {
         let Some(password) = &self.password else { return Ok(()) };
         let from = self.client(parts).address;
         let tries = match by {
@@ -117,8 +118,8 @@ impl Gate {
             PasswordFrom::Program => &self.by_program,
         };
         tries.take(from, Instant::now()).map_err(Refused::TooMany)?;
-        if password.is(given) {
-            tries.give_back(from);
+        if password.is(text) {
+            tries.refund(from);
             return Ok(());
         }
         self.log.note(from);
@@ -129,7 +130,7 @@ impl Gate {
         Err(Refused::Wrong)
     }
 
-    /// The session of a request: empty where none is needed.
+    /// Returns the session of a request; empty if no password is set.
     async fn session(&self, app: &App, headers: &HeaderMap) -> Result<Option<String>, Error> {
         if !self.is_locked() {
             return Ok(Some(String::new()));
@@ -143,19 +144,19 @@ impl Gate {
         Ok(known.then(|| session.to_owned()))
     }
 
-    /// Logs once that clients can't be told apart.
-    fn name_proxy(&self, peer: IpAddr, headers: &HeaderMap) {
+    /// Logs once that all clients of a proxy count as one.
+    fn log_proxy(&self, peer: IpAddr, headers: &HeaderMap) {
         let is_proxied = headers.contains_key("x-forwarded-for") || headers.contains_key("forwarded");
-        if is_proxied && !self.is_proxy_named.swap(true, Ordering::Relaxed) {
+        if is_proxied && !self.is_proxy_logged.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "requests come through a proxy at {peer}, and all its clients count as one: if it is yours, set \
+                "requests come through a proxy at {peer}, and all its clients count as one: to trust it, set \
                  TRUSTED_PROXIES={peer}"
             );
         }
     }
 }
 
-/// Lets a request through, with its [`Visitor`], or answers it.
+/// Admits a request with its [`Visitor`], or returns an error response.
 pub(crate) async fn watch(State(app): State<App>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     match admit(&app, &parts).await {
@@ -163,13 +164,13 @@ pub(crate) async fn watch(State(app): State<App>, request: Request, next: Next) 
             parts.extensions.insert(visitor);
             next.run(Request::from_parts(parts, body)).await
         }
-        Err(answer) => *answer,
+        Err(response) => *response,
     }
 }
 
 async fn admit(app: &App, parts: &Parts) -> Result<Visitor, Box<Response>> {
     let (gate, path) = (app.gate(), parts.uri.path());
-    check_way(gate, parts)?;
+    check_origin(gate, parts)?;
     check_site(parts)?;
     if path.starts_with("/static/") {
         return Ok(Visitor::of_session(gate, ""));
@@ -186,21 +187,21 @@ async fn admit(app: &App, parts: &Parts) -> Result<Visitor, Box<Response>> {
     if path == "/metrics" || path.starts_with("/api/") {
         return admit_program(gate, parts).await;
     }
-    let wanted = parts.uri.path_and_query().map_or("/", |wanted| wanted.as_str());
-    let may_return = parts.method == Method::GET && wanted.len() <= LONGEST_WANTED;
-    let query = crate::query::encode(&[("next", if may_return { wanted } else { "/" })]);
+    let address = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let may_return = parts.method == Method::GET && address.len() <= RETURN_BYTES;
+    let query = crate::query::encode(&[("next", if may_return { address } else { "/" })]);
     Err(Box::new(Redirect::to(&format!("/login{query}")).into_response()))
 }
 
-/// Without a password only this machine is answered: by a loopback name, so that no other page can rebind its own name
-/// to here, and without a proxy, behind which anybody may be.
-fn check_way(gate: &Gate, parts: &Parts) -> Result<(), Box<Response>> {
+/// Without a password, accepts only direct requests with a loopback name. Another name may be DNS
+/// rebinding, and a proxy may serve anyone.
+fn check_origin(gate: &Gate, parts: &Parts) -> Result<(), Box<Response>> {
     if gate.is_locked() {
         return Ok(());
     }
-    if let Some(header) = proxy::trace(&parts.headers) {
+    if let Some(header) = proxy::proxy_header(&parts.headers) {
         let text = format!(
-            "This request came through a proxy (it has the header {header}), and this dashboard has no password: set \
+            "This request came through a proxy (it has the header {header}), but no password is set: set \
              MONITOR_PASSWORD to use it behind a proxy.\n"
         );
         return Err(Box::new((StatusCode::FORBIDDEN, text).into_response()));
@@ -213,34 +214,35 @@ fn check_way(gate: &Gate, parts: &Parts) -> Result<(), Box<Response>> {
     }
     refuse(
         StatusCode::MISDIRECTED_REQUEST,
-        "This dashboard has no password, so it answers to localhost, 127.0.0.1 and [::1] only; \
-         set MONITOR_PASSWORD to call it by another name.\n",
+        "Without a password, this dashboard serves only the hosts localhost, 127.0.0.1 and [::1]; \
+         set MONITOR_PASSWORD to use another name.\n",
     )
 }
 
-/// The browser's own word that another site made it ask; a form's token says the same again.
+/// Refuses requests that another site initiated, by Fetch Metadata. Form tokens are a second check.
 fn check_site(parts: &Parts) -> Result<(), Box<Response>> {
-    if site::may_ask(&parts.method, &parts.headers) {
+    if site::is_allowed(&parts.method, &parts.headers) {
         return Ok(());
     }
-    refuse(StatusCode::FORBIDDEN, "Another site asked for this; nothing was done.\n")
+    refuse(StatusCode::FORBIDDEN, "Another site sent this request; nothing was changed.\n")
 }
 
 fn refuse<T>(status: StatusCode, text: &'static str) -> Result<T, Box<Response>> {
     Err(Box::new((status, text).into_response()))
 }
 
-/// Scrapers and scripts send the password with each request (HTTP Basic, any user name).
+/// Admits scrapers and scripts, which send the password with each request (HTTP Basic, any user
+/// name).
 async fn admit_program(gate: &Gate, parts: &Parts) -> Result<Visitor, Box<Response>> {
-    let Some(given) = basic_password(&parts.headers) else { return Err(Box::new(ask_for_password())) };
-    match gate.try_password(&given, PasswordFrom::Program, parts).await {
+    let Some(password) = basic_password(&parts.headers) else { return Err(Box::new(password_required())) };
+    match gate.try_password(&password, PasswordFrom::Program, parts).await {
         Ok(()) => Ok(Visitor::of_session(gate, "")),
-        Err(Refused::Wrong) => Err(Box::new(ask_for_password())),
+        Err(Refused::Wrong) => Err(Box::new(password_required())),
         Err(Refused::TooMany(wait)) => Err(Box::new(Failure::too_many_tries(wait).as_json())),
     }
 }
 
-fn ask_for_password() -> Response {
+fn password_required() -> Response {
     let mut response = Failure::no_password().as_json();
     let challenge = HeaderValue::from_static(r#"Basic realm="Postroom", charset="UTF-8""#);
     response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);

@@ -1,4 +1,4 @@
-//! Wrong passwords: slow, and ever slower from one place.
+//! Rate limiter of wrong passwords, per address.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -7,27 +7,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a wrong password costs.
+/// Delay of the response to a wrong password.
 pub(super) const DELAY: Duration = Duration::from_millis(300);
 
-/// So many wrong ones are judged without a pause; a person mistypes.
+/// Number of wrong passwords without a pause, for typing errors.
 const FREE: u32 = 10;
-/// The first pause after that; each further one is twice as long.
+/// First pause after that; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// A place without wrong passwords for this long starts anew.
+/// An address without wrong passwords for this long starts again from zero.
 const FORGET: Duration = Duration::from_secs(600);
-/// Beyond so many places the one whose last wrong password is the oldest is forgotten: memory has an end.
-const MOST_PLACES: usize = 10_000;
+/// Maximum number of addresses. Beyond it, the address with the oldest wrong password is forgotten.
+const MAX_ADDRESSES: usize = 10_000;
 
-/// How many wrong passwords came from where. No place has to wait for what others do.
+/// Numbers of wrong passwords by address. No address waits for the attempts of others.
 #[derive(Debug, Default)]
 pub(super) struct Tries(Mutex<Places>);
 
 #[derive(Debug, Default)]
 struct Places {
     all: HashMap<IpAddr, Wrong>,
-    /// The places by their last try, the oldest first.
+    /// Addresses by their last attempt, the oldest first.
     order: BTreeMap<u64, IpAddr>,
     next: u64,
 }
@@ -40,28 +40,31 @@ struct Wrong {
 }
 
 impl Tries {
-    /// Counts one try before it is judged, so that many at once are counted too; how long to wait if it came too soon.
+    /// Counts an attempt before it is checked, so that parallel ones count too.
+    ///
+    /// # Errors
+    /// Returns the remaining pause if the attempt is too early.
     pub(super) fn take(&self, from: IpAddr, now: Instant) -> Result<(), Duration> {
-        let (mut places, place) = (self.lock(), place(from));
-        let known = places.all.get(&place).copied().filter(|known| now.duration_since(known.last) < FORGET);
+        let (mut table, address) = (self.lock(), network_of(from));
+        let known = table.all.get(&address).copied().filter(|known| now.duration_since(known.last) < FORGET);
         let number = known.map_or(0, |known| known.number);
         let since = known.map_or(FORGET, |known| now.duration_since(known.last));
         match pause(number).checked_sub(since).filter(|left| !left.is_zero()) {
             Some(left) => Err(left),
             None => {
-                places.note(place, number + 1, now);
+                table.note(address, number + 1, now);
                 Ok(())
             }
         }
     }
 
-    /// Takes a try back: it was right.
-    pub(super) fn give_back(&self, from: IpAddr) {
-        let (mut places, place) = (self.lock(), place(from));
-        let Some(wrong) = places.all.get_mut(&place) else { return };
+    /// Takes back an attempt, because the password was right.
+    pub(super) fn refund(&self, from: IpAddr) {
+        let (mut table, address) = (self.lock(), network_of(from));
+        let Some(wrong) = table.all.get_mut(&address) else { return };
         wrong.number = wrong.number.saturating_sub(1);
         if wrong.number == 0 {
-            places.forget(place);
+            table.forget(address);
         }
     }
 
@@ -71,25 +74,25 @@ impl Tries {
 }
 
 impl Places {
-    fn note(&mut self, place: IpAddr, number: u32, now: Instant) {
-        self.forget(place);
-        while self.all.len() >= MOST_PLACES {
+    fn note(&mut self, address: IpAddr, number: u32, now: Instant) {
+        self.forget(address);
+        while self.all.len() >= MAX_ADDRESSES {
             let Some((_, oldest)) = self.order.pop_first() else { break };
             self.all.remove(&oldest);
         }
-        self.all.insert(place, Wrong { number, last: now, order: self.next });
-        self.order.insert(self.next, place);
+        self.all.insert(address, Wrong { number, last: now, order: self.next });
+        self.order.insert(self.next, address);
         self.next += 1;
     }
 
-    fn forget(&mut self, place: IpAddr) {
-        if let Some(known) = self.all.remove(&place) {
+    fn forget(&mut self, address: IpAddr) {
+        if let Some(known) = self.all.remove(&address) {
             self.order.remove(&known.order);
         }
     }
 }
 
-/// What has to pass after so many wrong ones.
+/// Returns the pause after a number of wrong passwords.
 fn pause(number: u32) -> Duration {
     match number.checked_sub(FREE) {
         None => Duration::ZERO,
@@ -97,8 +100,8 @@ fn pause(number: u32) -> Duration {
     }
 }
 
-/// Who has one IPv6 address has the whole /64.
-fn place(from: IpAddr) -> IpAddr {
+/// Returns the address, or the /64 network of an IPv6 address, which usually belongs to one host.
+fn network_of(from: IpAddr) -> IpAddr {
     match from.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => {
@@ -113,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ever_slower_from_one_place() {
+    fn wrong_passwords_from_one_address_are_slowed_down() {
         let (tries, mut now) = (Tries::default(), Instant::now());
         let (here, there): (IpAddr, IpAddr) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
         for _ in 0..FREE {
@@ -122,33 +125,33 @@ mod tests {
         for seconds in [2, 4, 8, 16, 30, 30] {
             assert_eq!(tries.take(here, now), Err(Duration::from_secs(seconds)));
             now += Duration::from_secs(seconds);
-            assert_eq!(tries.take(here, now), Ok(()), "after its pause");
+            assert_eq!(tries.take(here, now), Ok(()), "after the pause");
         }
-        assert_eq!(tries.take(there, now), Ok(()), "others may");
+        assert_eq!(tries.take(there, now), Ok(()), "other addresses");
         assert_eq!(tries.take(here, now + FORGET), Ok(()));
-        assert_eq!(tries.take(here, now + FORGET), Ok(()), "it starts anew");
+        assert_eq!(tries.take(here, now + FORGET), Ok(()), "the count starts again");
     }
 
     #[test]
-    fn right_ones_do_not_count() {
+    fn right_passwords_do_not_count() {
         let (tries, now) = (Tries::default(), Instant::now());
         let here: IpAddr = "2001:db8::1".parse().expect("an address");
         for _ in 0..100 {
             assert_eq!(tries.take(here, now), Ok(()));
-            tries.give_back("2001:db8::2".parse().expect("of the same /64"));
+            tries.refund("2001:db8::2".parse().expect("an address of the same /64"));
         }
         assert!(tries.lock().all.is_empty() && tries.lock().order.is_empty());
     }
 
     #[test]
-    fn the_oldest_is_forgotten_when_there_are_too_many() {
+    fn the_oldest_address_is_forgotten_at_the_limit() {
         let (tries, now) = (Tries::default(), Instant::now());
         let address = |number: u32| IpAddr::from(number.to_be_bytes());
-        for number in 0..MOST_PLACES as u32 + 5 {
+        for number in 0..MAX_ADDRESSES as u32 + 5 {
             assert_eq!(tries.take(address(number), now), Ok(()));
         }
-        let places = tries.lock();
-        assert_eq!((places.all.len(), places.order.len()), (MOST_PLACES, MOST_PLACES));
-        assert!(!places.all.contains_key(&address(4)) && places.all.contains_key(&address(5)));
+        let table = tries.lock();
+        assert_eq!((table.all.len(), table.order.len()), (MAX_ADDRESSES, MAX_ADDRESSES));
+        assert!(!table.all.contains_key(&address(4)) && table.all.contains_key(&address(5)));
     }
 }

@@ -1,4 +1,4 @@
-//! Who asks, and that what they send is from a page of ours.
+//! Visitors, and forms signed for them.
 
 use std::collections::HashMap;
 
@@ -10,12 +10,12 @@ use axum::{
 use super::Gate;
 use crate::{app::App, failure::Failure};
 
-/// Somebody who was let in.
+/// A visitor who was admitted.
 #[derive(Debug, Clone)]
 pub(crate) struct Visitor {
     session: String,
     pub(super) hash: String,
-    /// What the forms of their pages hold.
+    /// Token of the forms on the visitor's pages.
     pub(crate) form_token: String,
 }
 
@@ -25,13 +25,13 @@ impl Visitor {
         Self { session: session.to_owned(), hash, form_token }
     }
 
-    /// The name of the session in the store.
+    /// Returns the name of the session in the store.
     pub(crate) fn hash(&self) -> &str {
         &self.hash
     }
 }
 
-/// The fields of a form that one of our pages made for this visitor; any other form is refused before it is read further.
+/// Fields of a form with a valid token of this visitor. Other forms are refused.
 #[derive(Debug)]
 pub(crate) struct Signed(HashMap<String, String>);
 

@@ -1,15 +1,15 @@
-//! How far a batch has come.
+//! Progress bar of a batch.
 
 use askama::Template;
 use postroom_core::BatchReport;
 
-/// A bar with a piece for each fate.
+/// A progress bar with a segment per state.
 #[derive(Debug, Template)]
 #[template(path = "bar.html")]
 pub(super) struct Bar {
     pieces: Vec<Piece>,
     percent: u64,
-    told: String,
+    label: String,
 }
 
 #[derive(Debug)]
@@ -31,11 +31,11 @@ impl Bar {
         ];
         let settled = batch.total.saturating_sub(batch.unfinished());
         let percent = (settled * 100).checked_div(batch.total).unwrap_or(0);
-        Self { pieces: pieces(&counts, batch.total), percent, told: format!("{settled} of {} settled", batch.total) }
+        Self { pieces: pieces(&counts, batch.total), percent, label: format!("{settled} of {} settled", batch.total) }
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "shares of a bar")]
+#[expect(clippy::cast_precision_loss, reason = "percentages for display")]
 fn pieces(counts: &[(&'static str, u64)], total: u64) -> Vec<Piece> {
     let share = |number: u64| 100.0 * number as f64 / total.max(1) as f64;
     let mut before = 0;

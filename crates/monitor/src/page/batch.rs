@@ -1,4 +1,4 @@
-//! One batch: its counters, its pace, its jobs.
+//! Page of a batch: its counters, its pace, its jobs.
 
 use askama::Template;
 use axum::extract::{Path, State};
@@ -18,7 +18,7 @@ struct BatchPage {
     shell: Shell,
     line: Line,
     counters: Vec<Counter>,
-    /// How many would be cancelled.
+    /// Number of jobs that a cancel would affect.
     waiting: String,
     can_cancel: bool,
     rows: Vec<Row>,
@@ -26,7 +26,7 @@ struct BatchPage {
     next: Option<String>,
 }
 
-/// One state's number, and the way to its jobs.
+/// Number of jobs in one state, with a link to them.
 struct Counter {
     word: &'static str,
     figure: String,
@@ -39,7 +39,7 @@ pub(crate) async fn show(
     Path(id): Path<String>,
     Asked(query): Asked<JobQuery>,
 ) -> Page {
-    // The next page of its jobs is one of all jobs, narrowed to this batch.
+    // The next page is the list of all jobs, filtered by this batch.
     let query = JobQuery { batch: id.clone(), queue: String::new(), ..query };
     let (store, clock) = (app.store()?, app.clock());
     let id: BatchId = id.parse().map_err(|_| Failure::not_found(format!("the batch {id:?}")))?;

@@ -1,4 +1,4 @@
-//! The list of batches, the latest first.
+//! List of batches, the latest first.
 
 use askama::Template;
 use axum::extract::State;
@@ -22,14 +22,14 @@ struct BatchesPage {
     later: Option<String>,
 }
 
-/// A batch as a line.
+/// A batch as a row of the list.
 pub(super) struct Line {
     pub(super) report: BatchReport,
     pub(super) bar: Bar,
     pub(super) created: Option<Moment>,
     pub(super) settled: String,
     pub(super) total: String,
-    /// What it is about in one word, which is a colour's name too.
+    /// State in one word, also used as a CSS class.
     pub(super) state: &'static str,
     pub(super) left: Option<String>,
 }
@@ -64,8 +64,8 @@ pub(crate) async fn show(State(app): State<App>, shell: Shell, Asked(query): Ask
     })
 }
 
-/// A page of the latest batches, of one queue or of all together, and whether there are more. All together go only as
-/// far back as one reading of each queue does.
+/// Returns a page of the latest batches, of one queue or of all, and whether there are more. For
+/// all queues, each one is read up to the end of the page.
 pub(crate) async fn latest(
     store: &Store,
     queue: Option<QueueName>,

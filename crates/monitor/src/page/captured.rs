@@ -1,4 +1,4 @@
-//! Captured mail, as an inbox.
+//! Captured mail, shown as an inbox.
 
 use std::collections::HashMap;
 
@@ -29,9 +29,9 @@ use crate::{
     query::{PAGE, page_number},
 };
 
-/// The envelope's recipients that are shown.
+/// Maximum number of envelope recipients that are shown.
 const RECIPIENTS: usize = 10;
-/// An image is of no use but as an image.
+/// Policy of an image: it may only be displayed as such.
 const IMAGE_POLICY: &str = "sandbox; default-src 'none'; frame-ancestors 'none'";
 
 #[derive(Template)]
@@ -43,7 +43,7 @@ struct InboxPage {
     later: Option<usize>,
 }
 
-/// A mail as a line of the inbox.
+/// A captured mail as a row of the inbox.
 struct Line {
     id: String,
     subject: String,
@@ -78,7 +78,7 @@ impl Line {
     }
 }
 
-/// The first of so many addresses.
+/// Returns the first of `number` addresses, and the number of the others.
 fn addresses(first: &[EmailAddress], number: usize) -> String {
     let shown: Vec<String> = first.iter().take(RECIPIENTS).map(ToString::to_string).collect();
     match number.saturating_sub(shown.len()) {
@@ -96,7 +96,7 @@ struct MailPage {
     files: Vec<(String, String)>,
 }
 
-/// Which part of the inbox to show.
+/// Position in the inbox.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct InboxQuery {
@@ -123,7 +123,7 @@ pub(crate) async fn show_mail(State(app): State<App>, shell: Shell, Path(id): Pa
     html(&MailPage { shell: shell.at("captured"), line, files, opened })
 }
 
-/// The mail's HTML alone, for the frame.
+/// Responds with the HTML of a mail, for its frame.
 pub(crate) async fn frame(
     State(app): State<App>,
     Extension(visitor): Extension<Visitor>,
@@ -133,10 +133,10 @@ pub(crate) async fn frame(
     let HtmlBody { html, images } = body.ok_or_else(|| Failure::not_found(format!("the HTML of {id}")))?;
     let address = |(content_id, number)| (content_id, app.gate().image_address(&visitor, &id, number));
     let images: HashMap<String, String> = images.into_iter().map(address).collect();
-    shut_away(html, Images::At(images)).await
+    sandboxed(html, Images::At(images)).await
 }
 
-/// An image that the mail brings along.
+/// Responds with an embedded image of a mail.
 pub(crate) async fn image(
     State(app): State<App>,
     Path((id, number)): Path<(String, usize)>,
@@ -148,13 +148,13 @@ pub(crate) async fn image(
     let headers: [(HeaderName, String); 3] = [
         (header::CONTENT_TYPE, kind),
         (header::CONTENT_SECURITY_POLICY, IMAGE_POLICY.to_owned()),
-        // The frame that shows it belongs to no site.
+        // The sandboxed frame of the mail has an opaque origin.
         (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin".to_owned()),
     ];
     Ok((headers, bytes).into_response())
 }
 
-/// The message as it would have gone out, for a mail program.
+/// Responds with the raw message, for a mail program.
 pub(crate) async fn raw(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Failure> {
     let message = open(&app, &id, |captured| captured.mail.message).await?;
     let name = format!("attachment; filename=\"{id}.eml\"");
@@ -162,7 +162,8 @@ pub(crate) async fn raw(State(app): State<App>, Path(id): Path<String>) -> Resul
     Ok((headers, message).into_response())
 }
 
-/// Reads one mail and works on it, one at a time: each may take several times its size in memory.
+/// Reads a mail and processes it, one at a time, because each may need several times its size in
+/// memory.
 async fn open<T: Send + 'static>(
     app: &App,
     id: &str,
@@ -171,16 +172,16 @@ async fn open<T: Send + 'static>(
     let permit = app.opening().await;
     let captured = find(app, id).await?;
     let work = tokio::task::spawn_blocking(move || {
-        let done = work(captured);
+        let result = work(captured);
         drop(permit);
-        done
+        result
     });
     work.await.map_err(Failure::defect)
 }
 
 async fn find(app: &App, id: &str) -> Result<Captured, Failure> {
     let missing = || Failure::not_found(format!("the captured mail {id:?}"));
-    // It becomes part of a key and of a file's name.
+    // The id becomes part of a key and of a file name.
     if id.len() > 64 || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err(missing());
     }

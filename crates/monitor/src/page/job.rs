@@ -1,4 +1,4 @@
-//! One job: all that is known of it.
+//! Page of a job.
 
 use askama::Template;
 use axum::{
@@ -9,7 +9,7 @@ use postroom_core::{JobId, JobReport, JobState, RecipientReport, RecipientResult
 
 use super::{
     Page, Shell,
-    frame::{Images, shut_away},
+    frame::{Images, sandboxed},
     html,
 };
 use crate::{
@@ -29,7 +29,7 @@ struct JobPage {
     recipients: Vec<RecipientLine>,
     attempts: Vec<AttemptLine>,
     preview: Preview,
-    /// The template's variables as JSON, unless they are not to be shown.
+    /// Variables of the template as JSON, unless they are sensitive.
     variables: Option<String>,
     acts: Vec<Act>,
 }
@@ -43,19 +43,19 @@ struct AttemptLine {
     report: AttemptReport,
     at: Option<Moment>,
     took: String,
-    /// The reply code and the enhanced one, as far as they are known.
+    /// Reply code and enhanced status code, as far as known.
     codes: String,
 }
 
-/// What the mail says.
+/// Content of the mail.
 enum Preview {
     Shown { subject: String, text: String, has_html: bool },
     Hidden,
-    NotKept,
-    Impossible(String),
+    NotStored,
+    Failed(String),
 }
 
-/// What a person may do with a job in this state.
+/// An action that a job's state allows.
 #[derive(Debug, PartialEq, Eq)]
 struct Act {
     path: &'static str,
@@ -81,17 +81,17 @@ pub(crate) async fn show(State(app): State<App>, shell: Shell, Path(id): Path<St
     })
 }
 
-/// The mail's HTML alone, for the frame.
+/// Responds with the HTML of a mail, for its frame.
 pub(crate) async fn frame(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Failure> {
     let job = find(&app, &id).await?;
     let missing = || Failure::not_found(format!("the HTML of {id}"));
     let mail = job.mail.filter(|_| !job.sensitive).ok_or_else(missing)?;
     let rendered = app.previews().render(app.store()?, &job.queue, mail).await.map_err(|_| missing())?;
-    shut_away(rendered.html.ok_or_else(missing)?, Images::None).await
+    sandboxed(rendered.html.ok_or_else(missing)?, Images::None).await
 }
 
 async fn find(app: &App, id: &str) -> Result<JobReport, Failure> {
-    // What is no id names no job.
+    // A text that is not an id names no job.
     let id: JobId = id.parse().map_err(|_| Failure::not_found(format!("the job {id:?}")))?;
     app.store()?.job(&id).await?.ok_or_else(|| Failure::not_found(format!("the job {id}")))
 }
@@ -100,30 +100,30 @@ async fn preview(app: &App, job: &JobReport) -> Result<Preview, Failure> {
     if job.sensitive {
         return Ok(Preview::Hidden);
     }
-    let Some(mail) = job.mail.clone() else { return Ok(Preview::NotKept) };
+    let Some(mail) = job.mail.clone() else { return Ok(Preview::NotStored) };
     Ok(match app.previews().render(app.store()?, &job.queue, mail).await {
-        Ok(words) => Preview::Shown { subject: words.subject, text: words.text, has_html: words.html.is_some() },
-        Err(problem) => Preview::Impossible(problem),
+        Ok(mail) => Preview::Shown { subject: mail.subject, text: mail.text, has_html: mail.html.is_some() },
+        Err(problem) => Preview::Failed(problem),
     })
 }
 
 fn title(job: &JobReport, preview: &Preview) -> String {
     match preview {
         Preview::Shown { subject, .. } if !subject.is_empty() => subject.clone(),
-        Preview::Shown { .. } | Preview::Hidden | Preview::NotKept | Preview::Impossible(_) => {
+        Preview::Shown { .. } | Preview::Hidden | Preview::NotStored | Preview::Failed(_) => {
             job.template.clone().unwrap_or_else(|| job.id.to_string())
         }
     }
 }
 
 fn times(job: &JobReport, clock: Clock) -> Vec<(&'static str, Moment)> {
-    let told = [
+    let times = [
         ("Enqueued", &job.enqueued_at),
         (if job.state.is_finished() { "Was due" } else { "Due" }, &job.due_at),
         ("Expires", &job.expires_at),
         ("Ended", &job.finished_at),
     ];
-    told.into_iter().filter_map(|(label, at)| Some((label, clock.at(at.as_deref())?))).collect()
+    times.into_iter().filter_map(|(label, at)| Some((label, clock.at(at.as_deref())?))).collect()
 }
 
 fn facts(job: &JobReport) -> Vec<(&'static str, String)> {
@@ -131,7 +131,7 @@ fn facts(job: &JobReport) -> Vec<(&'static str, String)> {
     let addresses = |list: &[postroom_core::Mailbox]| {
         Some(list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")).filter(|text| !text.is_empty())
     };
-    let told = [
+    let facts = [
         ("Priority", job.priority.map(|priority| priority.to_string())),
         ("Attempts", job.max_attempts.map(|most| format!("{} of {most}", job.attempt))),
         ("Reason", job.reason.clone()),
@@ -145,7 +145,7 @@ fn facts(job: &JobReport) -> Vec<(&'static str, String)> {
         ("Message-ID", job.message_id.clone()),
         ("Receipt", job.receipt.clone()),
     ];
-    told.into_iter().filter_map(|(label, text)| Some((label, text?))).collect()
+    facts.into_iter().filter_map(|(label, text)| Some((label, text?))).collect()
 }
 
 fn files(mail: &postroom_core::Mail) -> Option<String> {
@@ -161,13 +161,13 @@ fn variables(job: &JobReport) -> Option<String> {
 fn acts(job: &JobReport) -> Vec<Act> {
     let act = |path, label, kind| Act { path, label, kind };
     let cancel = || act("cancel", "Cancel", "danger");
-    let kept = job.mail.is_some() && !job.sensitive;
+    let is_stored = job.mail.is_some() && !job.sensitive;
     match job.state {
         JobState::Scheduled => vec![act("retry", "Send now", "primary"), cancel()],
-        JobState::Deferred => vec![act("retry", "Try again now", "primary"), cancel()],
+        JobState::Deferred => vec![act("retry", "Retry now", "primary"), cancel()],
         JobState::Queued | JobState::Sending => vec![cancel()],
-        JobState::Failed if kept => vec![act("retry", "Try again", "primary")],
-        JobState::Cancelled if kept => vec![act("retry", "Send after all", "")],
+        JobState::Failed if is_stored => vec![act("retry", "Retry", "primary")],
+        JobState::Cancelled if is_stored => vec![act("retry", "Send anyway", "")],
         JobState::Unknown => vec![
             act("sent", "It was sent", "primary"),
             act("resend", "Send it again", ""),

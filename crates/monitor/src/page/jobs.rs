@@ -1,4 +1,4 @@
-//! The list of jobs, narrowed and page by page.
+//! List of jobs, filtered and in pages.
 
 use askama::Template;
 use axum::{extract::State, http::StatusCode, response::Html};
@@ -20,11 +20,11 @@ struct JobsPage {
     queues: Vec<String>,
     rows: Vec<Row>,
     next: Option<String>,
-    /// What of the query can't be understood.
+    /// Problem of the query, if it is invalid.
     problem: Option<String>,
 }
 
-/// The way to the same list in one state.
+/// Link to the same list in one state.
 struct StateLink {
     word: &'static str,
     link: String,

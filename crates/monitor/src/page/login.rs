@@ -1,4 +1,4 @@
-//! The way in.
+//! Login page.
 
 use askama::Template;
 use axum::extract::State;
@@ -16,7 +16,7 @@ struct LoginPage {
     locked: bool,
 }
 
-/// Where somebody wanted to go.
+/// Address to return to after the login.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Wanted {
@@ -27,7 +27,7 @@ pub(crate) async fn show(State(app): State<App>, shell: Shell, Asked(Wanted { ne
     render(&app, shell, &next, "")
 }
 
-/// The page, after a try that went wrong with the reason why.
+/// Renders the page, with the problem of the last attempt if there is one.
 pub(crate) fn render(app: &App, shell: Shell, next: &str, problem: &str) -> Page {
     let (next, problem) = (next.to_owned(), problem.to_owned());
     html(&LoginPage { shell, next, problem, locked: app.gate().is_locked() })

@@ -1,4 +1,4 @@
-//! The pages, and what they have in common.
+//! Pages of the dashboard, and their common parts.
 
 mod bar;
 pub(crate) mod batch;
@@ -25,20 +25,20 @@ use serde::Deserialize;
 pub(crate) use crate::asked::Asked;
 use crate::{app::App, assets, failure::Failure, flash::Flash, guard::Visitor, query::encode};
 
-/// A page, or why there is none.
+/// A page, or an error.
 pub(crate) type Page = Result<Html<String>, Failure>;
 
-/// What surrounds every page.
+/// Common parts of every page.
 #[derive(Debug)]
 pub(crate) struct Shell {
-    /// Which part of the site it is.
+    /// Current section of the site.
     here: &'static str,
-    /// What its forms hold.
+    /// Token of the page's forms.
     token: String,
     flash: Option<Flash>,
-    /// Whether there is a password, so that one can log out.
+    /// Whether a password is set, so that the page offers a logout.
     locked: bool,
-    /// Part of the addresses of style and script.
+    /// Version in the addresses of style sheet and script.
     version: &'static str,
 }
 
@@ -53,12 +53,12 @@ impl Shell {
         }
     }
 
-    /// The same on this part of the site.
+    /// Sets the section of the site.
     fn at(self, here: &'static str) -> Self {
         Self { here, ..self }
     }
 
-    /// The mark of the link to where we are.
+    /// Returns the `aria-current` value of a section's link.
     fn mark(&self, part: &str) -> &'static str {
         if self.here == part { "page" } else { "false" }
     }
@@ -83,30 +83,30 @@ struct FailurePage<'a> {
     shell: Shell,
     title: &'a str,
     message: &'a str,
-    /// Whether it may be over soon.
-    passing: bool,
+    /// Whether the error may be temporary.
+    is_temporary: bool,
 }
 
-/// What a failure looks like to a person.
+/// Renders an error as a page.
 pub(crate) fn failure(shell: Shell, failure: &Failure) -> Result<Response, askama::Error> {
-    let passing = failure.status.as_u16() == 503;
-    let page = FailurePage { shell, title: failure.title(), message: &failure.message, passing };
+    let is_temporary = failure.status.as_u16() == 503;
+    let page = FailurePage { shell, title: failure.title(), message: &failure.message, is_temporary };
     page.render().map(|text| Html(text).into_response())
 }
 
-/// Every path that leads nowhere.
+/// Responds to unknown paths.
 pub(crate) async fn not_found(uri: Uri) -> Failure {
     Failure::not_found(uri.path())
 }
 
-/// What was typed into the search field.
+/// Text of the search field.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Find {
     q: String,
 }
 
-/// Leads to the job, the batch, the address or the template of that name.
+/// Redirects to the job, the batch, the address or the template with this name.
 pub(crate) async fn find(Asked(Find { q }): Asked<Find>) -> Redirect {
     let q = q.trim();
     let place = if q.parse::<BatchId>().is_ok() {

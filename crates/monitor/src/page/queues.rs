@@ -1,4 +1,4 @@
-//! The queues: what waits in each, and the switch to pause it.
+//! Page of the queues: their counters, and buttons to pause and resume.
 
 use askama::Template;
 use axum::extract::State;

@@ -1,4 +1,4 @@
-//! The schedules: when each fired, and when it will.
+//! Page of the schedules, with their last and next times.
 
 use askama::Template;
 use axum::extract::State;
@@ -15,17 +15,17 @@ use crate::{
 struct SchedulesPage {
     shell: Shell,
     lines: Vec<Line>,
-    /// How many beats are alive: without one nothing fires.
+    /// Number of running beats; without one no schedule fires.
     beats: usize,
 }
 
-/// A schedule as a line.
+/// A schedule as a row.
 struct Line {
     report: ScheduleReport,
     about: String,
     to: String,
     last: Option<Moment>,
-    /// The way to what its last firing became.
+    /// Link to the job or batch of the last firing.
     last_link: String,
     next: Vec<Moment>,
 }
