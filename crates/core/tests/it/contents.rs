@@ -120,7 +120,7 @@ async fn what_is_small_stays_with_its_mail_and_what_is_not_at_hand_is_refused() 
     assert_eq!(fixture.raw("EXISTS", &key(small.hash()), &[]), "0");
 
     let named = serde_json::from_str(&format!("\"sha256:{}:50000\"", file(4).hash())).expect("a content");
-    assert!(with(&[&named]).check().expect_err("refused").problem.contains("not at hand"));
+    assert!(with(&[&named]).check().expect_err("refused").problem.contains("without its content"));
     let job = NewJob { id: JobId::new(fixture.queue.clone()), mail: with(&[&named]) };
     let refused = fixture.store.enqueue(&fixture.queue, None, &terms(), &[job]).await.expect_err("refused");
     assert!(refused.to_string().contains("not at hand"), "{refused}");
@@ -128,7 +128,7 @@ async fn what_is_small_stays_with_its_mail_and_what_is_not_at_hand_is_refused() 
     let named = format!("{{\"content\":\"sha256:{}:50000\"}}", file(4).hash());
     let named = Mail { html: Some(serde_json::from_str(&named).expect("a body")), ..mail() };
     let refused = named.check().expect_err("refused");
-    assert_eq!((refused.field.as_str(), refused.problem.contains("not at hand")), ("html", true));
+    assert_eq!((refused.field.as_str(), refused.problem.contains("without its content")), ("html", true));
 }
 
 #[tokio::test]

@@ -112,13 +112,13 @@ async fn redis_killed_and_started_again() {
     bench.smtp.wait_for(100, LIMIT).await;
     // What was put in is on disk: the append-only file is written every second.
     redis.stop();
-    worker.wait_for_line("Redis is away", LIMIT).await;
+    worker.wait_for_line("Redis is unavailable", LIMIT).await;
     redis.start_again().await;
     let report = settled(&bench, &batch).await;
     assert_eq!((report.sent, report.unknown), (MAILS, 0), "{}", worker.stderr());
     let arrived = bench.arrived();
     assert_eq!(arrived.iter().collect::<BTreeSet<_>>().len(), arrived.len());
-    for said in ["Redis is away", "Redis is back"] {
+    for said in ["Redis is unavailable", "Redis is available again"] {
         assert_eq!(worker.stderr().matches(said).count(), 1, "said once: {}", worker.stderr());
     }
     worker.terminate();

@@ -10,8 +10,8 @@ use postroom_testkit::{FakeSmtp, PrivateRedis, Process, Proxy, eventually};
 
 use crate::bench::{Bench, LIMIT, mail_to};
 
-const AWAY: &str = "Redis is away";
-const BACK: &str = "Redis is back";
+const AWAY: &str = "Redis is unavailable";
+const BACK: &str = "Redis is available again";
 
 /// A bench whose workers reach Redis by the proxy, and the test directly.
 async fn bench_behind(proxy: &Proxy, redis: &PrivateRedis) -> Bench {
