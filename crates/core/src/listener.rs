@@ -16,7 +16,7 @@ use tokio::{
 };
 
 pub use self::connection::ClientConnection;
-use self::{accept_errors::AcceptErrors, table::Table};
+use self::{accept_errors::AcceptErrors, table::ConnectionTable};
 use crate::open_files::raise_open_files;
 
 /// Accept backlog of the kernel.
@@ -43,7 +43,7 @@ pub struct ListenerLimits {
 #[derive(Debug)]
 pub struct BoundedListener {
     socket: TcpListener,
-    table: Table,
+    table: ConnectionTable,
 }
 
 impl BoundedListener {
@@ -62,7 +62,7 @@ impl BoundedListener {
         let files = usize::try_from(raise_open_files() / 4 * 3).unwrap_or(usize::MAX);
         Self {
             socket,
-            table: Table::new(ListenerLimits { connections: limits.connections.min(files).max(1), ..limits }),
+            table: ConnectionTable::new(ListenerLimits { connections: limits.connections.min(files).max(1), ..limits }),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// Outage state of Redis, as this process observed it. Clones share the state.
 #[derive(Debug, Clone, Default)]
 pub struct Outage {
-    absence: Arc<Mutex<Option<Absence>>>,
+    absence: Arc<Mutex<Option<OngoingOutage>>>,
     refusals: Arc<Mutex<Refusals>>,
 }
 
@@ -20,7 +20,7 @@ pub struct Outage {
 type Refusals = HashMap<String, Instant>;
 
 #[derive(Debug)]
-struct Absence {
+struct OngoingOutage {
     since: Instant,
     is_logged: bool,
     problem: String,
@@ -61,7 +61,7 @@ impl Outage {
             return;
         }
         let mut absence = self.lock();
-        let new = || Absence { since: Instant::now(), is_logged: false, problem: error.to_string() };
+        let new = || OngoingOutage { since: Instant::now(), is_logged: false, problem: error.to_string() };
         let absence = absence.get_or_insert_with(new);
         if !absence.is_logged && absence.since.elapsed() >= LEAST_LOGGED {
             absence.is_logged = true;
@@ -93,7 +93,7 @@ impl Outage {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Absence>> {
+    fn lock(&self) -> MutexGuard<'_, Option<OngoingOutage>> {
         self.absence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -33,10 +33,10 @@ pub const TOLERANCE: Duration = Duration::from_secs(60);
 /// An interval fires at its multiples since 1970-01-01 00:00 UTC, so all processes agree after a
 /// restart. `15m` fires at minutes 0, 15, 30 and 45, `24h` at midnight UTC.
 #[derive(Clone)]
-pub struct Timetable(Kind);
+pub struct Timetable(TimetableKind);
 
 #[derive(Clone)]
-enum Kind {
+enum TimetableKind {
     Cron { cron: Box<Cron>, timezone: Tz },
     Every { ms: i64 },
 }
@@ -59,9 +59,9 @@ impl Timetable {
     /// Returns an error if the cron expression is invalid or never fires.
     pub fn of(timing: &Timing) -> Result<Self, InvalidInput> {
         match timing {
-            Timing::Every(span) => Ok(Self(Kind::Every { ms: millis(*span).max(1) })),
+            Timing::Every(span) => Ok(Self(TimetableKind::Every { ms: millis(*span).max(1) })),
             Timing::Cron { expression, timezone } => {
-                let table = Self(Kind::Cron { cron: Box::new(parse(expression)?), timezone: *timezone });
+                let table = Self(TimetableKind::Cron { cron: Box::new(parse(expression)?), timezone: *timezone });
                 // The calendar repeats, so the search may start on any day.
                 match table.next(0) {
                     Some(_) => Ok(table),
@@ -75,8 +75,8 @@ impl Timetable {
     #[must_use]
     pub fn next(&self, ms: i64) -> Option<i64> {
         match &self.0 {
-            Kind::Every { ms: every } => ms.div_euclid(*every).checked_add(1)?.checked_mul(*every),
-            Kind::Cron { cron, timezone } => {
+            TimetableKind::Every { ms: every } => ms.div_euclid(*every).checked_add(1)?.checked_mul(*every),
+            TimetableKind::Cron { cron, timezone } => {
                 let found = cron.find_next_occurrence(&local(ms, *timezone)?, false).ok()?;
                 Some(found.timestamp_millis())
             }
@@ -92,8 +92,8 @@ impl Timetable {
     #[must_use]
     pub fn latest(&self, ms: i64) -> Option<i64> {
         match &self.0 {
-            Kind::Every { ms: every } => Some(ms.div_euclid(*every) * every),
-            Kind::Cron { cron, timezone } => {
+            TimetableKind::Every { ms: every } => Some(ms.div_euclid(*every) * every),
+            TimetableKind::Cron { cron, timezone } => {
                 let found = cron.find_previous_occurrence(&local(ms, *timezone)?, true).ok()?;
                 Some(found.timestamp_millis())
             }
@@ -139,8 +139,8 @@ fn made_up(missed: Missed, latest_ms: i64, now_ms: i64) -> Vec<i64> {
 impl fmt::Debug for Timetable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Cron { cron, timezone } => write!(f, "Timetable({} {timezone})", cron.as_str()),
-            Kind::Every { ms } => write!(f, "Timetable(every {ms}ms)"),
+            TimetableKind::Cron { cron, timezone } => write!(f, "Timetable({} {timezone})", cron.as_str()),
+            TimetableKind::Every { ms } => write!(f, "Timetable(every {ms}ms)"),
         }
     }
 }

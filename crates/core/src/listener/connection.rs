@@ -7,12 +7,12 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::table::Table;
+use super::table::ConnectionTable;
 
 /// A client's connection. Its task reports what it is waiting for.
 #[derive(Debug, Clone)]
 pub struct ClientConnection {
-    pub(super) table: Table,
+    pub(super) table: ConnectionTable,
     pub(super) id: u64,
     pub(super) peer: SocketAddr,
 }
@@ -45,7 +45,7 @@ impl ClientConnection {
 /// out. Dropping it removes the connection from the table.
 #[derive(Debug)]
 pub(super) struct Lifetime {
-    pub(super) table: Table,
+    pub(super) table: ConnectionTable,
     pub(super) id: u64,
     /// Deadline of the current wait; `None` while the server is working.
     pub(super) deadline: watch::Receiver<Option<Instant>>,

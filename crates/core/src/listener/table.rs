@@ -25,10 +25,10 @@ const LEAST_CONGESTION: Duration = Duration::from_secs(10);
 
 /// Connections of a port. Clones share them.
 #[derive(Debug, Clone)]
-pub(super) struct Table(Arc<Shared>);
+pub(super) struct ConnectionTable(Arc<SharedConnections>);
 
 #[derive(Debug)]
-struct Shared {
+struct SharedConnections {
     limits: ListenerLimits,
     connections: Mutex<Connections>,
     changed: Notify,
@@ -61,9 +61,9 @@ struct Congestion {
     closed: u64,
 }
 
-impl Table {
+impl ConnectionTable {
     pub(super) fn new(limits: ListenerLimits) -> Self {
-        Self(Arc::new(Shared { limits, connections: Mutex::default(), changed: Notify::new() }))
+        Self(Arc::new(SharedConnections { limits, connections: Mutex::default(), changed: Notify::new() }))
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -233,20 +233,20 @@ mod tests {
     const LIMITS: ListenerLimits =
         ListenerLimits { name: "test", connections: 4, wait: Duration::from_secs(60), unread_bytes: 100 };
 
-    fn table(number: usize) -> (Table, Vec<(ClientConnection, Lifetime)>) {
-        let table = Table::new(LIMITS);
+    fn table(number: usize) -> (ConnectionTable, Vec<(ClientConnection, Lifetime)>) {
+        let table = ConnectionTable::new(LIMITS);
         let all = (0..number).map(|_| table.admit(([127, 0, 0, 1], 1).into())).collect();
         (table, all)
     }
 
-    fn remaining(table: &Table) -> Vec<u64> {
+    fn remaining(table: &ConnectionTable) -> Vec<u64> {
         let mut ids: Vec<u64> = table.lock().all.keys().copied().collect();
         ids.sort_unstable();
         ids
     }
 
     /// Returns the connections that remain after `number` evictions, each completed by its task.
-    fn evicted(table: &Table, number: usize) -> Vec<u64> {
+    fn evicted(table: &ConnectionTable, number: usize) -> Vec<u64> {
         for _ in 0..number {
             table.evict(Instant::now());
             table.lock().closing = 0;
@@ -308,7 +308,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_wait_times_out_and_work_does_not() {
-        let table = Table::new(ListenerLimits { wait: Duration::ZERO, ..LIMITS });
+        let table = ConnectionTable::new(ListenerLimits { wait: Duration::ZERO, ..LIMITS });
         let (_, lifetime) = table.admit(([127, 0, 0, 1], 1).into());
         lifetime.ended().await;
         assert!(remaining(&table).is_empty());

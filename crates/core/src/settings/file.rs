@@ -141,7 +141,7 @@ pub(super) struct RawSchedule {
 /// Parses the tables of the toml file, if there is one.
 pub(super) fn tables(sources: &Sources) -> Result<RawTables, InvalidInput> {
     let Some((name, text)) = &sources.file else { return Ok(RawTables::default()) };
-    let source = Source { name, text };
+    let source = TomlFile { name, text };
     let file = source.parse()?;
     let span = file.span();
     let tables: DeTable<'_> =
@@ -151,7 +151,7 @@ pub(super) fn tables(sources: &Sources) -> Result<RawTables, InvalidInput> {
 
 /// Parses the top-level values, by the name of the corresponding variable.
 pub(super) fn scalars(name: &str, text: &str) -> Result<Layer, InvalidInput> {
-    let source = Source { name, text };
+    let source = TomlFile { name, text };
     let mut layer = Layer::new();
     for (key, value) in source.parse()?.into_inner() {
         if TABLES.contains(&key.get_ref().as_ref()) {
@@ -167,12 +167,12 @@ pub(super) fn scalars(name: &str, text: &str) -> Result<Layer, InvalidInput> {
     Ok(layer)
 }
 
-struct Source<'a> {
+struct TomlFile<'a> {
     name: &'a str,
     text: &'a str,
 }
 
-impl<'a> Source<'a> {
+impl<'a> TomlFile<'a> {
     fn parse(&self) -> Result<Spanned<DeTable<'a>>, InvalidInput> {
         DeTable::parse(self.text).map_err(|error| self.refuse(&error))
     }
