@@ -35,7 +35,7 @@ pub enum Error {
     /// Redis was restarted, and this process has not resynchronised with the new instance. Nothing
     /// was sent.
     #[error("Redis was restarted, and this process has not resynchronised yet")]
-    Unintroduced,
+    NotSynced,
     /// Redis reached its memory limit. New mail is refused, while stored mail is still sent.
     #[error("Redis is full (maxmemory reached): new mail is refused until memory is available")]
     Full,
@@ -65,7 +65,7 @@ impl Error {
     /// Whether a retry may help: Redis is unavailable, full, or waits for a resync of this process.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Away(_) | Self::Unintroduced | Self::Full)
+        matches!(self, Self::Away(_) | Self::NotSynced | Self::Full)
     }
 }
 

@@ -57,7 +57,7 @@ impl Outage {
 
     /// Records that the store could not be used. A pending resync is not an outage.
     pub fn note(&self, error: &Error) {
-        if matches!(error, Error::Unintroduced) {
+        if matches!(error, Error::NotSynced) {
             return;
         }
         let mut absence = self.lock();

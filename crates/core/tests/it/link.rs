@@ -43,7 +43,7 @@ async fn the_gate_opens_for_the_run_that_was_introduced() {
     let redis = PrivateRedis::start_tcp().await;
     let store = store_at(&redis.url()).await;
     let gated = store.gated();
-    assert_eq!(gated.ping().await, Err(Error::Unintroduced));
+    assert_eq!(gated.ping().await, Err(Error::NotSynced));
     let first = stranger(&gated).await;
     assert_eq!(store.run_id().as_ref(), Some(&first));
     assert!(redis.ask(&["INFO", "server"]).contains(&format!("run_id:{}", server_of(&first))));
@@ -57,12 +57,12 @@ async fn the_gate_opens_for_the_run_that_was_introduced() {
         async move { store.stranger().await }
     });
     until_heard(&store).await;
-    assert_eq!(gated.ping().await, Err(Error::Unintroduced), "this run has heard nothing yet");
+    assert_eq!(gated.ping().await, Err(Error::NotSynced), "this run has heard nothing yet");
     let second = tokio::time::timeout(LIMIT, waiting).await.expect("a stranger").expect("no panic");
     assert_ne!(second, first);
     assert_eq!(store.run_id().as_ref(), Some(&second));
     gated.introduce(&first);
-    assert_eq!(gated.ping().await, Err(Error::Unintroduced), "the first run is over");
+    assert_eq!(gated.ping().await, Err(Error::NotSynced), "the first run is over");
     gated.ungated().ping().await.expect("what comes before the gate goes through");
     gated.introduce(&second);
     gated.ping().await.expect("the gate is open again");
@@ -82,7 +82,7 @@ async fn no_call_slips_through_while_the_server_changes() {
             let (gated, queue) = (gated.clone(), queue.clone());
             tokio::spawn(async move {
                 loop {
-                    if gated.announce_queues(std::slice::from_ref(&queue)).await == Err(Error::Unintroduced) {
+                    if gated.announce_queues(std::slice::from_ref(&queue)).await == Err(Error::NotSynced) {
                         return;
                     }
                 }
@@ -222,7 +222,7 @@ async fn a_replica_is_refused_and_a_new_master_found() {
     until_heard(&store).await;
     let now = store.run_id().expect("a connection");
     assert_eq!((server_of(&now), now == run), (server_of(&run), false), "the same server, with other data");
-    assert_eq!(store.gated().ping().await, Err(Error::Unintroduced));
+    assert_eq!(store.gated().ping().await, Err(Error::NotSynced));
 }
 
 #[tokio::test]
