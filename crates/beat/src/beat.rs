@@ -24,11 +24,11 @@ pub struct Beat {
 
 /// Result of one pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Turn {
+pub struct BeatReport {
     /// Number of firings that this pass decided.
     pub fired: usize,
     /// Number of firings that this pass enqueued, of any beat.
-    pub handed_over: usize,
+    pub enqueued: usize,
     /// Time of the next pass.
     pub next: Instant,
 }
@@ -49,7 +49,7 @@ impl Beat {
     ///
     /// # Errors
     /// Returns an error if Redis is unavailable.
-    pub async fn run(&self) -> Result<RunId> {
+    pub async fn redis_run(&self) -> Result<RunId> {
         self.store.present_run().await
     }
 
@@ -78,13 +78,13 @@ impl Beat {
     ///
     /// # Errors
     /// Returns an error if Redis is unavailable or replies unexpectedly.
-    pub async fn turn(&mut self) -> Result<Turn> {
+    pub async fn run_once(&mut self) -> Result<BeatReport> {
         let due = self.store.due_schedules().await?;
         let read_at = Instant::now();
-        let (mut problems, mut handed_over) = (due.unreadable.clone(), 0);
+        let (mut problems, mut enqueued) = (due.unreadable.clone(), 0);
         for firing in &due.outbox {
-            match self.hand_over(firing).await {
-                Ok(()) => handed_over += 1,
+            match self.enqueue(firing).await {
+                Ok(()) => enqueued += 1,
                 Err(error) if error.is_transient() => return Err(error),
                 Err(error) => {
                     problems.push(format!("schedule {}: {} is retried: {error}", firing.schedule.name, firing.id))
@@ -93,9 +93,9 @@ impl Beat {
         }
         let decided = self.decide(&due).await?;
         self.report_once(problems);
-        let again = decided.fired > 0 || due.more && decided.ticked + handed_over > 0;
+        let again = decided.fired > 0 || due.more && decided.ticked + enqueued > 0;
         let wait = if again { Duration::ZERO } else { until(decided.next_ms, due.now_ms) };
-        Ok(Turn { fired: decided.fired, handed_over, next: read_at + wait })
+        Ok(BeatReport { fired: decided.fired, enqueued, next: read_at + wait })
     }
 
     async fn decide(&self, due: &DueSchedules) -> Result<Decided> {
@@ -113,7 +113,7 @@ impl Beat {
     }
 
     /// Enqueues the mail before deleting the firing. Enqueueing a firing twice has no effect.
-    async fn hand_over(&self, firing: &Firing) -> Result<()> {
+    async fn enqueue(&self, firing: &Firing) -> Result<()> {
         let (name, id) = (&firing.schedule.name, &firing.id);
         match self.store.hand_over(firing, &self.settings).await {
             Ok(()) => tracing::debug!(schedule = name, %id, "schedule {name}: {id} is enqueued"),

@@ -6,10 +6,10 @@
 
 mod args;
 mod beat;
-mod clock;
+mod beat_loop;
 mod presence;
 mod run;
 
 pub use args::Args;
-pub use beat::{Beat, Turn};
+pub use beat::{Beat, BeatReport};
 pub use run::run;

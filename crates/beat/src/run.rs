@@ -4,7 +4,7 @@ use anyhow::Context;
 use postroom_core::{InvalidInput, Outage, Result, Settings, Shutdown, Store, health::serve_health};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{Beat, clock::Clock, presence::Presence};
+use crate::{Beat, beat_loop::BeatLoop, presence::Presence};
 
 /// Runs a beat until shutdown is requested. SIGHUP reloads the settings: schedules, queues and
 /// templates.
@@ -30,7 +30,7 @@ pub async fn run(
     let presence = Presence::new(store.clone());
     presence.check_rights().await?;
     let presence = tokio::spawn(presence.run(shutdown.clone()));
-    Clock::new(Beat::new(store, settings), outage, load).run(hang_up, shutdown).await;
+    BeatLoop::new(Beat::new(store, settings), outage, load).run(hang_up, shutdown).await;
     presence.await.context("removing this process from the list")?;
     tracing::info!("stopped");
     Ok(())

@@ -43,11 +43,11 @@ async fn firings_of_a_dead_beat_are_enqueued_once() {
     let outbox = decide(&fixture, "tick").await;
     assert!(outbox.len() >= 3);
     // One firing was enqueued before the beat died, and was cancelled since.
-    fixture.store.hand_over(&outbox[0], &fixture.settings("")).await.expect("handed over");
+    fixture.store.hand_over(&outbox[0], &fixture.settings("")).await.expect("enqueued");
     fixture.store.cancel(&job(&outbox[0].id), "person").await.expect("cancelled");
 
-    let turn = beat.turn().await.expect("a turn");
-    assert_eq!(turn.handed_over, outbox.len());
+    let report = beat.run_once().await.expect("a pass");
+    assert_eq!(report.enqueued, outbox.len());
     assert_eq!(fixture.store.job(&job(&outbox[0].id)).await.expect("read").expect("a job").state, JobState::Cancelled);
     fixture.assert_each_time_once(Some(from_ms)).await;
     assert_eq!(fixture.store.due_schedules().await.expect("read").outbox, []);
@@ -60,7 +60,7 @@ async fn decided_firings_are_sent_after_their_schedule_is_removed() {
     fixture.set_back("tick", Duration::from_secs(2));
     let outbox = decide(&fixture, "tick").await;
     let mut beat = fixture.beat("").await;
-    assert_eq!(beat.turn().await.expect("a turn").handed_over, outbox.len());
+    assert_eq!(beat.run_once().await.expect("a pass").enqueued, outbox.len());
     let job = fixture.store.job(&job(&outbox[0].id)).await.expect("read").expect("a job");
     assert_eq!(job.mail.expect("content").subject.as_deref(), Some("Tick"));
 }
@@ -117,10 +117,10 @@ async fn a_batch_is_enqueued_once() {
     fixture.set_back("news", Duration::from_secs(2));
     let outbox = decide(&fixture, "news").await;
     // The first batch was enqueued; the second was enqueued and cancelled.
-    fixture.store.hand_over(&outbox[0], &fixture.settings(toml)).await.expect("handed over");
-    fixture.store.hand_over(&outbox[1], &fixture.settings(toml)).await.expect("handed over");
+    fixture.store.hand_over(&outbox[0], &fixture.settings(toml)).await.expect("enqueued");
+    fixture.store.hand_over(&outbox[1], &fixture.settings(toml)).await.expect("enqueued");
     fixture.store.cancel_batch(&batch(&outbox[1].id)).await.expect("cancelled");
-    assert_eq!(beat.turn().await.expect("a turn").handed_over, outbox.len());
+    assert_eq!(beat.run_once().await.expect("a pass").enqueued, outbox.len());
     let report = async |at: usize| fixture.store.batch(&batch(&outbox[at].id)).await.expect("read").expect("a batch");
     let (first, second) = (report(0).await, report(1).await);
     assert_eq!((first.total, first.queued, first.sealed), (2, 2, true));

@@ -90,8 +90,8 @@ async fn missed_times_fire_within_their_grace_period() {
         let before = fixture.enqueued(&QueueName::emails()).await;
         let mut beat = fixture.beat(&format!("{hourly}{missed}")).await;
         fixture.set_back("tick", Duration::from_secs(86_400));
-        beat.turn().await.expect("a turn");
-        beat.turn().await.expect("a turn");
+        beat.run_once().await.expect("a pass");
+        beat.run_once().await.expect("a pass");
         assert_eq!(fixture.enqueued(&QueueName::emails()).await - before, mails, "{missed}");
         assert!(fixture.schedule("tick").await.cursor_ms > fixture.now_ms() - 70 * 60_000, "{missed}");
     }
@@ -102,8 +102,8 @@ async fn a_disabled_schedule_does_not_fire() {
     let fixture = Fixture::new().await;
     let mut beat = fixture.beat(&format!("{EACH_SECOND}enabled = false")).await;
     fixture.set_field("tick", "cursor_ms", "1000");
-    let turn = beat.turn().await.expect("a turn");
-    assert_eq!((turn.fired, turn.handed_over), (0, 0));
+    let report = beat.run_once().await.expect("a pass");
+    assert_eq!((report.fired, report.enqueued), (0, 0));
     assert_eq!(fixture.store.schedules().await.expect("read")[0].next, Vec::<String>::new());
 }
 
@@ -112,7 +112,7 @@ async fn schedules_are_listed_with_their_next_times() {
     let fixture = Fixture::new().await;
     let mut beat = fixture.beat(&format!("{EACH_SECOND}{DAILY}")).await;
     fixture.set_back("tick", Duration::from_secs(1));
-    while beat.turn().await.expect("a turn").fired == 0 {}
+    while beat.run_once().await.expect("a pass").fired == 0 {}
     let reports = fixture.store.schedules().await.expect("read");
     assert_eq!(reports.len(), 2);
     let named = |name: &str| reports.iter().find(|report| report.name == name).expect("a schedule");
@@ -146,7 +146,7 @@ async fn unreadable_schedules_do_not_block_others() {
         &fixture.field("tick-9", "definition").replace("every_ms\":1000", "x\":1"),
     );
     while fixture.enqueued(&QueueName::emails()).await < 128 {
-        beat.turn().await.expect("a turn");
+        beat.run_once().await.expect("a pass");
     }
     let due = fixture.store.due_schedules().await.expect("read");
     assert_eq!(due.unreadable.len(), 2, "{:?}", due.unreadable);

@@ -5,12 +5,12 @@ use std::time::Duration;
 use postroom_core::{InvalidInput, Outage, Result, Settings, Shutdown, store::RunId};
 use tokio::{signal::unix::Signal, time::Instant};
 
-use crate::{Beat, Turn};
+use crate::{Beat, BeatReport};
 
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 /// A beat with its loop.
-pub(crate) struct Clock<L> {
+pub(crate) struct BeatLoop<L> {
     beat: Beat,
     outage: Outage,
     load: L,
@@ -18,7 +18,7 @@ pub(crate) struct Clock<L> {
     adopted: Option<RunId>,
 }
 
-impl<L: Fn() -> Result<Settings, InvalidInput>> Clock<L> {
+impl<L: Fn() -> Result<Settings, InvalidInput>> BeatLoop<L> {
     pub(crate) fn new(beat: Beat, outage: Outage, load: L) -> Self {
         Self { beat, outage, load, adopted: None }
     }
@@ -45,9 +45,9 @@ impl<L: Fn() -> Result<Settings, InvalidInput>> Clock<L> {
     /// Runs a pass and returns the time of the next one.
     async fn pass(&mut self) -> Instant {
         match self.try_pass().await {
-            Ok(turn) => {
+            Ok(report) => {
                 self.outage.end();
-                turn.next
+                report.next
             }
             Err(error) => {
                 self.outage.note(&error);
@@ -56,13 +56,13 @@ impl<L: Fn() -> Result<Settings, InvalidInput>> Clock<L> {
         }
     }
 
-    async fn try_pass(&mut self) -> Result<Turn> {
-        let run = self.beat.run().await?;
+    async fn try_pass(&mut self) -> Result<BeatReport> {
+        let run = self.beat.redis_run().await?;
         if self.adopted.as_ref() != Some(&run) {
             self.beat.adopt().await?;
             self.adopted = Some(run);
         }
-        self.beat.turn().await
+        self.beat.run_once().await
     }
 
     fn reload(&mut self) {
