@@ -5,29 +5,35 @@ use std::{sync::Arc, time::Duration};
 use postroom_core::{Error, Settings, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{guard::Gate, link::Link, moment::Clock, preview::Previews};
+use crate::{guard::AccessGuard, link::Link, moment::TimeFormatter, preview::Previews};
 
 /// Time limit of a page's queries to Redis.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(4);
 
 /// State shared by all requests. Clones are cheap.
 #[derive(Debug, Clone)]
-pub(crate) struct App(Arc<Parts>);
+pub(crate) struct App(Arc<SharedState>);
 
 #[derive(Debug)]
-struct Parts {
+struct SharedState {
     settings: Settings,
     link: Link,
-    gate: Gate,
+    guard: AccessGuard,
     previews: Previews,
     opening: Arc<Semaphore>,
 }
 
 impl App {
     pub(crate) fn new(settings: Settings) -> Self {
-        let gate = Gate::new(&settings);
+        let guard = AccessGuard::new(&settings);
         let previews = Previews::new(settings.templates_dir.clone());
-        Self(Arc::new(Parts { link: Link::default(), gate, previews, opening: Arc::new(Semaphore::new(1)), settings }))
+        Self(Arc::new(SharedState {
+            link: Link::default(),
+            guard,
+            previews,
+            opening: Arc::new(Semaphore::new(1)),
+            settings,
+        }))
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -43,8 +49,8 @@ impl App {
         &self.0.link
     }
 
-    pub(crate) fn gate(&self) -> &Gate {
-        &self.0.gate
+    pub(crate) fn guard(&self) -> &AccessGuard {
+        &self.0.guard
     }
 
     pub(crate) fn previews(&self) -> &Previews {
@@ -57,7 +63,7 @@ impl App {
     }
 
     /// Returns the current time, to be formatted in the time zone of the settings.
-    pub(crate) fn clock(&self) -> Clock {
-        Clock::now(self.0.settings.timezone)
+    pub(crate) fn clock(&self) -> TimeFormatter {
+        TimeFormatter::now(self.0.settings.timezone)
     }
 }

@@ -24,7 +24,7 @@ const IMAGES: [&str; 9] = ["png", "jpeg", "jpg", "pjpeg", "gif", "webp", "bmp", 
 
 /// Parts of a message for display.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Opened {
+pub(crate) struct ParsedMail {
     pub(crate) from: String,
     pub(crate) to: String,
     pub(crate) cc: String,
@@ -33,14 +33,14 @@ pub(crate) struct Opened {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) text: Option<String>,
     pub(crate) has_html: bool,
-    pub(crate) files: Vec<File>,
+    pub(crate) files: Vec<AttachedFile>,
     /// Note about content that is not shown, if any.
     pub(crate) cut: Option<&'static str>,
 }
 
 /// An attached file.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct File {
+pub(crate) struct AttachedFile {
     pub(crate) name: String,
     pub(crate) kind: String,
     pub(crate) bytes: u64,
@@ -60,7 +60,7 @@ pub(crate) struct Image {
     pub(crate) bytes: Vec<u8>,
 }
 
-impl Opened {
+impl ParsedMail {
     /// Parses a message. Content that can't be parsed has no parts; the raw message stays
     /// available.
     pub(crate) fn parse(bytes: &[u8]) -> Self {
@@ -135,9 +135,9 @@ fn own_body<'a>(message: &'a Message<'_>, html: bool) -> Option<&'a str> {
     })
 }
 
-fn file(part: &MessagePart<'_>) -> File {
+fn file(part: &MessagePart<'_>) -> AttachedFile {
     let name = shortened(part.attachment_name().unwrap_or("unnamed"), FIELD);
-    File { name, kind: shortened(&kind(part), FIELD), bytes: part.contents().len() as u64 }
+    AttachedFile { name, kind: shortened(&kind(part), FIELD), bytes: part.contents().len() as u64 }
 }
 
 fn is_image(part: &MessagePart<'_>) -> bool {
@@ -189,12 +189,12 @@ mod tests {
 
     #[test]
     fn a_message_is_parsed_into_its_parts() {
-        let opened = Opened::parse(MESSAGE.as_bytes());
+        let opened = ParsedMail::parse(MESSAGE.as_bytes());
         assert_eq!(opened.from, "Żółć <z@example.org>");
         assert_eq!(opened.to, "a@example.org, b@example.org");
         assert_eq!(opened.text.as_deref().map(str::trim), Some("hello"));
         assert!(opened.has_html && opened.cut.is_none());
-        assert_eq!(opened.files[1], File { name: "p.png".into(), kind: "image/png".into(), bytes: 3 });
+        assert_eq!(opened.files[1], AttachedFile { name: "p.png".into(), kind: "image/png".into(), bytes: 3 });
         assert!(opened.headers.contains(&("To".into(), "a@example.org, b@example.org".into())));
     }
 
@@ -209,20 +209,20 @@ mod tests {
 
     #[test]
     fn a_plain_text_has_no_html() {
-        let opened = Opened::parse(b"Subject: x\r\n\r\n<b>hello</b>\r\n");
+        let opened = ParsedMail::parse(b"Subject: x\r\n\r\n<b>hello</b>\r\n");
         assert_eq!((opened.text.as_deref().map(str::trim), opened.has_html), (Some("<b>hello</b>"), false));
-        assert_eq!(Opened::parse(b""), Opened::default());
+        assert_eq!(ParsedMail::parse(b""), ParsedMail::default());
     }
 
     #[test]
     fn displayed_content_is_bounded() {
         let long =
             format!("To: {}\r\n{}\r\n{}", "a@example.org,".repeat(10_000), "X: y\r\n".repeat(1_000), "ż".repeat(TEXT));
-        let opened = Opened::parse(long.as_bytes());
+        let opened = ParsedMail::parse(long.as_bytes());
         assert!(opened.to.len() <= FIELD + 5 && opened.headers.len() == HEADERS);
         assert!(opened.text.is_some_and(|text| text.len() <= TEXT + 5) && opened.cut.is_some());
         let lines = "a:\r\n".repeat(MOST_LINES + 1);
-        assert!(Opened::parse(lines.as_bytes()).cut.is_some_and(|cut| cut.contains("too large")));
+        assert!(ParsedMail::parse(lines.as_bytes()).cut.is_some_and(|cut| cut.contains("too large")));
         assert_eq!(HtmlBody::parse(lines.as_bytes()), None);
         assert_eq!(HtmlBody::parse(format!("Content-Type: a/b{}", ";a=b".repeat(MOST_MARKS + 1)).as_bytes()), None);
     }

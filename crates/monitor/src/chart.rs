@@ -3,7 +3,7 @@
 use askama::Template;
 use postroom_core::store::Minute;
 
-use crate::moment::{Clock, grouped};
+use crate::time_format::{TimeFormatter, grouped};
 
 /// Height of the drawing; its width follows from the number of bars.
 const HEIGHT: f64 = 100.0;
@@ -22,13 +22,13 @@ pub(crate) struct Chart {
     middle: String,
     peak: String,
     width: usize,
-    bars: Vec<Bar>,
+    bars: Vec<ChartBar>,
     from: String,
     until: String,
 }
 
 #[derive(Debug)]
-struct Bar {
+struct ChartBar {
     x: usize,
     y: String,
     height: String,
@@ -40,7 +40,7 @@ impl Chart {
         kind: &'static str,
         title: &'static str,
         minutes: &[Minute],
-        clock: Clock,
+        clock: TimeFormatter,
         count: impl Fn(&Minute) -> u64,
     ) -> Self {
         let counts: Vec<u64> = minutes.iter().map(count).collect();
@@ -57,7 +57,7 @@ impl Chart {
             peak: grouped(peak),
             width: minutes.len() * STEP,
             bars: bars
-                .map(|(index, (minute, count))| Bar::new(index, *count, top, &clock.minute(minute.at_ms)))
+                .map(|(index, (minute, count))| ChartBar::new(index, *count, top, &clock.minute(minute.at_ms)))
                 .collect(),
             from: time(minutes.first()),
             until: time(minutes.last()),
@@ -65,7 +65,7 @@ impl Chart {
     }
 }
 
-impl Bar {
+impl ChartBar {
     #[expect(clippy::cast_precision_loss, reason = "counts of mails in a minute")]
     fn new(index: usize, count: u64, top: u64, time: &str) -> Self {
         let exact = HEIGHT * count as f64 / top as f64;
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn bars_fit_the_chart() {
         let minutes = [0, 1, 1_000].map(|sent| Minute { sent, ..Minute::default() });
-        let chart = Chart::new("sent", "Sent", &minutes, Clock::now(chrono_tz::UTC), |minute| minute.sent);
+        let chart = Chart::new("sent", "Sent", &minutes, TimeFormatter::now(chrono_tz::UTC), |minute| minute.sent);
         let heights: Vec<&str> = chart.bars.iter().map(|bar| bar.height.as_str()).collect();
         assert_eq!(heights, ["0.0", "2.0", "100.0"]);
         let svg = chart.render().expect("a chart");

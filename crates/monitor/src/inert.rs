@@ -57,7 +57,7 @@ pub(crate) fn inert(html: &str, image: impl Fn(&str) -> Option<String>) -> Resul
     if html.len() > INPUT_BYTES {
         return Err(TooLarge);
     }
-    let sink = Sink { image, state: RefCell::default() };
+    let sink = Sanitizer { image, state: RefCell::default() };
     let (tokenizer, input, end) =
         (Tokenizer::new(sink, TokenizerOpts::default()), BufferQueue::default(), Instant::now() + LIMIT);
     let mut rest = html;
@@ -75,20 +75,20 @@ pub(crate) fn inert(html: &str, image: impl Fn(&str) -> Option<String>) -> Resul
     if output.len() <= OUTPUT_BYTES { Ok(output) } else { Err(TooLarge) }
 }
 
-struct Sink<F> {
+struct Sanitizer<F> {
     image: F,
-    state: RefCell<State>,
+    state: RefCell<SanitizerState>,
 }
 
 #[derive(Default)]
-struct State {
+struct SanitizerState {
     output: String,
-    inside: Inside,
+    inside: TextContext,
 }
 
 /// Element that contains the current text.
 #[derive(Default, PartialEq, Eq)]
-enum Inside {
+enum TextContext {
     #[default]
     Text,
     /// A style sheet, copied unchanged.
@@ -97,7 +97,7 @@ enum Inside {
     Removed,
 }
 
-impl<F: Fn(&str) -> Option<String>> TokenSink for Sink<F> {
+impl<F: Fn(&str) -> Option<String>> TokenSink for Sanitizer<F> {
     type Handle = ();
 
     fn process_token(&self, token: Token, _line: u64) -> TokenSinkResult<()> {
@@ -113,14 +113,14 @@ impl<F: Fn(&str) -> Option<String>> TokenSink for Sink<F> {
     }
 }
 
-impl<F: Fn(&str) -> Option<String>> Sink<F> {
-    fn open(&self, tag: &Tag, state: &mut State) -> TokenSinkResult<()> {
+impl<F: Fn(&str) -> Option<String>> Sanitizer<F> {
+    fn open(&self, tag: &Tag, state: &mut SanitizerState) -> TokenSinkResult<()> {
         let name: &str = &tag.name;
         if REMOVED.contains(&name) {
-            state.inside = Inside::Removed;
+            state.inside = TextContext::Removed;
         } else if !UNWRAPPED.contains(&name) && is_name(name) {
             if name == "style" {
-                state.inside = Inside::Style;
+                state.inside = TextContext::Style;
             }
             state.output.push('<');
             state.output.push_str(name);
@@ -148,11 +148,11 @@ impl<F: Fn(&str) -> Option<String>> Sink<F> {
         output.push('"');
     }
 
-    fn write(&self, text: &str, state: &mut State) {
+    fn write(&self, text: &str, state: &mut SanitizerState) {
         match state.inside {
-            Inside::Text => escape(text, &mut state.output),
-            Inside::Style => state.output.push_str(&self.with_images(text)),
-            Inside::Removed => {}
+            TextContext::Text => escape(text, &mut state.output),
+            TextContext::Style => state.output.push_str(&self.with_images(text)),
+            TextContext::Removed => {}
         }
     }
 
@@ -176,9 +176,9 @@ impl<F: Fn(&str) -> Option<String>> Sink<F> {
     }
 }
 
-fn close(tag: &Tag, state: &mut State) {
+fn close(tag: &Tag, state: &mut SanitizerState) {
     let name: &str = &tag.name;
-    state.inside = Inside::Text;
+    state.inside = TextContext::Text;
     if !REMOVED.contains(&name) && !UNWRAPPED.contains(&name) && is_name(name) {
         state.output.push_str("</");
         state.output.push_str(name);

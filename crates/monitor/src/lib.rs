@@ -21,15 +21,14 @@
 //! Without a password, requests through a proxy are refused, and requests whose host is not a
 //! loopback name.
 
-mod act;
+mod action;
 mod api;
 mod app;
-mod asked;
 mod assets;
+mod bounded_query;
 mod captured_mail;
 mod chart;
 mod connection;
-mod failure;
 mod flags;
 mod flash;
 mod guard;
@@ -38,14 +37,15 @@ mod inert;
 mod link;
 mod listen;
 mod metrics;
-mod moment;
 mod page;
 mod presence;
 mod preview;
 mod query;
+mod request_error;
 mod router;
 mod serve;
 mod snapshot;
+mod time_format;
 mod warning;
 
 pub use flags::Flags;

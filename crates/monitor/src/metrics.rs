@@ -32,7 +32,7 @@ use prometheus_client::{
 
 use crate::{
     app::App,
-    failure::Failure,
+    request_error::RequestError,
     snapshot::{queues, workers_of},
 };
 
@@ -40,18 +40,18 @@ const KIND: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 type Labels = Vec<(&'static str, String)>;
 
-pub(crate) async fn show(State(app): State<App>) -> Result<Response, Failure> {
+pub(crate) async fn show(State(app): State<App>) -> Result<Response, RequestError> {
     let text = scrape(app.store()?).await?;
     Ok(([(header::CONTENT_TYPE, KIND)], text).into_response())
 }
 
-async fn scrape(store: &Store) -> Result<String, Failure> {
+async fn scrape(store: &Store) -> Result<String, RequestError> {
     let (queues, processes) = (queues(store).await?, store.processes().await?);
     let metrics = Metrics::default();
     queues.iter().for_each(|queue| metrics.add_queue(queue, &processes));
     metrics.add_processes(&processes);
     let mut text = String::new();
-    encode(&mut text, &metrics.registry()).map_err(Failure::defect)?;
+    encode(&mut text, &metrics.registry()).map_err(RequestError::defect)?;
     Ok(text)
 }
 

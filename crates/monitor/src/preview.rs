@@ -17,20 +17,20 @@ const RENDER_LIMIT: Duration = Duration::from_secs(3);
 /// Templates, loaded with the first preview: the monitor may run where there are none.
 #[derive(Debug)]
 pub(crate) struct Previews {
-    cache: Arc<Shelf>,
+    cache: Arc<TemplateCache>,
     /// Permit of slow renderings, one at a time, because each may need much memory.
     permit: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
-struct Shelf {
+struct TemplateCache {
     folder: PathBuf,
     templates: Mutex<Option<Arc<Templates>>>,
 }
 
 impl Previews {
     pub(crate) fn new(folder: PathBuf) -> Self {
-        let cache = Arc::new(Shelf { folder, templates: Mutex::new(None) });
+        let cache = Arc::new(TemplateCache { folder, templates: Mutex::new(None) });
         Self { cache, permit: Arc::new(Semaphore::new(1)) }
     }
 
@@ -73,7 +73,7 @@ fn caught<T>(render: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(render)).map_err(|_| "the mail can't be rendered: rendering panicked".to_owned())
 }
 
-impl Shelf {
+impl TemplateCache {
     fn render(&self, mail: &Mail) -> Result<Rendered, String> {
         match mail.template {
             Some(_) => self.templates()?.render_mail(mail).map_err(|error| error.to_string()),

@@ -6,11 +6,11 @@ use axum::{
     routing::{get, post},
 };
 
-use crate::{act, api, app::App, assets, failure, guard, health, metrics, page};
+use crate::{action, api, app::App, assets, failure, guard, health, metrics, page};
 
 pub(crate) fn router(app: App) -> Router {
     pages()
-        .merge(acts())
+        .merge(actions())
         .merge(for_programs())
         .fallback(page::not_found)
         .layer(from_fn_with_state(app.clone(), failure::dress))
@@ -44,13 +44,13 @@ fn for_frames() -> Router<App> {
     Router::new().route("/captured/{id}/image/{number}", get(page::captured::image))
 }
 
-fn acts() -> Router<App> {
+fn actions() -> Router<App> {
     Router::new()
-        .route("/login", get(page::login::show).post(act::login::enter))
-        .route("/logout", post(act::login::leave))
-        .route("/jobs/{id}/{act}", post(act::job::act))
-        .route("/batches/{id}/{act}", post(act::batch::act))
-        .route("/queues/{queue}/{act}", post(act::queue::act))
+        .route("/login", get(page::login::show).post(action::login::enter))
+        .route("/logout", post(action::login::leave))
+        .route("/jobs/{id}/{action}", post(action::job::run))
+        .route("/batches/{id}/{action}", post(action::batch::run))
+        .route("/queues/{queue}/{action}", post(action::queue::run))
 }
 
 fn for_programs() -> Router<App> {

@@ -6,8 +6,8 @@
 
 use serde::Deserialize;
 
-use super::{Gate, Visitor};
-use crate::{app::App, failure::Failure};
+use super::{AccessGuard, Visitor};
+use crate::{app::App, failure::RequestError};
 
 /// Proof in the address of an image.
 #[derive(Debug, Default, Deserialize)]
@@ -18,11 +18,11 @@ pub(crate) struct ImageProof {
     proof: String,
 }
 
-impl Gate {
+impl AccessGuard {
     /// Returns the address of an image, relative to that of the frame.
     pub(crate) fn image_address(&self, visitor: &Visitor, mail: &str, number: usize) -> String {
         let by = &visitor.hash;
-        format!("image/{number}?by={by}&proof={}", self.sealer.image_proof(by, mail, number))
+        format!("image/{number}?by={by}&proof={}", self.session_key.image_proof(by, mail, number))
     }
 }
 
@@ -31,10 +31,10 @@ impl ImageProof {
     ///
     /// # Errors
     /// Returns an error if the proof is wrong, or the session has ended.
-    pub(crate) async fn check(&self, app: &App, mail: &str, number: usize) -> Result<(), Failure> {
-        let gate = app.gate();
-        let is_valid = gate.sealer.is_image_proof(&self.by, mail, number, &self.proof)
-            && (!gate.is_locked() || app.store()?.has_session(&self.by).await?);
-        if is_valid { Ok(()) } else { Err(Failure::no_password()) }
+    pub(crate) async fn check(&self, app: &App, mail: &str, number: usize) -> Result<(), RequestError> {
+        let guard = app.guard();
+        let is_valid = guard.session_key.is_image_proof(&self.by, mail, number, &self.proof)
+            && (!guard.requires_password() || app.store()?.has_session(&self.by).await?);
+        if is_valid { Ok(()) } else { Err(RequestError::no_password()) }
     }
 }

@@ -6,10 +6,10 @@ mod host;
 mod image;
 mod log;
 mod password;
+mod password_limiter;
 mod proxy;
 pub(crate) mod session;
 mod site;
-mod tries;
 mod visitor;
 
 use std::{
@@ -31,12 +31,12 @@ pub(crate) use self::{
     headers::{add_headers, set_headers},
     image::ImageProof,
     proxy::ClientInfo,
-    visitor::{Signed, Visitor},
+    visitor::{SignedForm, Visitor},
 };
-use self::{log::WrongPasswordLog, password::Password, session::Sealer, tries::Tries};
+use self::{log::WrongPasswordLog, password::Password, password_limiter::PasswordLimiter, session::SessionKey};
 use crate::{
     app::{ANSWER_LIMIT, App},
-    failure::Failure,
+    request_error::RequestError,
 };
 
 /// Name of the session cookie.
@@ -46,12 +46,12 @@ const RETURN_BYTES: usize = 1_000;
 
 /// Access control of the dashboard.
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub(crate) struct AccessGuard {
     password: Option<Password>,
-    sealer: Sealer,
+    session_key: SessionKey,
     /// Limiters of the login page and of programs, separate so that neither slows down the other.
-    by_form: Tries,
-    by_program: Tries,
+    by_form: PasswordLimiter,
+    by_program: PasswordLimiter,
     log: WrongPasswordLog,
     trusted_proxies: Vec<Network>,
     /// Whether the log has named the missing setting.
@@ -69,18 +69,18 @@ pub(crate) enum PasswordFrom {
 
 /// Reason for refusing a password.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub(crate) enum PasswordRefusal {
     Wrong,
     TooMany(Duration),
 }
 
-impl Gate {
+impl AccessGuard {
     pub(crate) fn new(settings: &Settings) -> Self {
         let password = settings.monitor_password.as_ref();
         Self {
-            sealer: Sealer::new(password),
-            by_form: Tries::default(),
-            by_program: Tries::default(),
+            session_key: SessionKey::new(password),
+            by_form: PasswordLimiter::default(),
+            by_program: PasswordLimiter::default(),
             log: WrongPasswordLog::default(),
             trusted_proxies: settings.trusted_proxies.clone(),
             is_proxy_logged: AtomicBool::new(false),
@@ -89,12 +89,12 @@ impl Gate {
     }
 
     /// Whether a password is set.
-    pub(crate) fn is_locked(&self) -> bool {
+    pub(crate) fn requires_password(&self) -> bool {
         self.password.is_some()
     }
 
-    pub(crate) fn sealer(&self) -> &Sealer {
-        &self.sealer
+    pub(crate) fn session_key(&self) -> &SessionKey {
+        &self.session_key
     }
 
     /// Returns the client of a request, considering trusted proxies.
@@ -110,35 +110,40 @@ impl Gate {
 
     /// Checks a password. A wrong one causes a delay, during which the connection counts as waiting
     /// for its client.
-    pub(crate) async fn try_password(&self, text: &str, by: PasswordFrom, parts: &Parts) -> Result<(), Refused> {
+    pub(crate) async fn try_password(
+        &self,
+        text: &str,
+        by: PasswordFrom,
+        parts: &Parts,
+    ) -> Result<(), PasswordRefusal> {
         let Some(password) = &self.password else { return Ok(()) };
         let from = self.client(parts).address;
-        let tries = match by {
+        let limiter = match by {
             PasswordFrom::Form => &self.by_form,
             PasswordFrom::Program => &self.by_program,
         };
-        tries.take(from, Instant::now()).map_err(Refused::TooMany)?;
+        limiter.take(from, Instant::now()).map_err(PasswordRefusal::TooMany)?;
         if password.is(text) {
-            tries.refund(from);
+            limiter.refund(from);
             return Ok(());
         }
         self.log.note(from);
         if let Some(connection) = parts.extensions.get::<ClientConnection>() {
             connection.waits();
         }
-        tokio::time::sleep(tries::DELAY).await;
-        Err(Refused::Wrong)
+        tokio::time::sleep(password_limiter::DELAY).await;
+        Err(PasswordRefusal::Wrong)
     }
 
     /// Returns the session of a request; empty if no password is set.
     async fn session(&self, app: &App, headers: &HeaderMap) -> Result<Option<String>, Error> {
-        if !self.is_locked() {
+        if !self.requires_password() {
             return Ok(Some(String::new()));
         }
         let Some(session) = cookie::read(headers, SESSION).filter(|session| !session.is_empty()) else {
             return Ok(None);
         };
-        let hash = self.sealer.hash(session);
+        let hash = self.session_key.hash(session);
         let known = tokio::time::timeout(ANSWER_LIMIT, app.store()?.has_session(&hash)).await;
         let known = known.unwrap_or_else(|_| Err(Error::Away("no answer in time".to_owned())))?;
         Ok(known.then(|| session.to_owned()))
@@ -169,23 +174,23 @@ pub(crate) async fn watch(State(app): State<App>, request: Request, next: Next) 
 }
 
 async fn admit(app: &App, parts: &Parts) -> Result<Visitor, Box<Response>> {
-    let (gate, path) = (app.gate(), parts.uri.path());
-    check_origin(gate, parts)?;
+    let (guard, path) = (app.guard(), parts.uri.path());
+    check_origin(guard, parts)?;
     check_site(parts)?;
     if path.starts_with("/static/") {
-        return Ok(Visitor::of_session(gate, ""));
+        return Ok(Visitor::of_session(guard, ""));
     }
     let is_open = path == "/login";
-    match gate.session(app, &parts.headers).await {
-        Ok(Some(session)) => return Ok(Visitor::of_session(gate, &session)),
-        Err(error) if !is_open => return Err(Box::new(Failure::from(error).respond(app, parts))),
+    match guard.session(app, &parts.headers).await {
+        Ok(Some(session)) => return Ok(Visitor::of_session(guard, &session)),
+        Err(error) if !is_open => return Err(Box::new(RequestError::from(error).respond(app, parts))),
         Ok(None) | Err(_) => {}
     }
     if is_open {
-        return Ok(Visitor::of_session(gate, ""));
+        return Ok(Visitor::of_session(guard, ""));
     }
     if path == "/metrics" || path.starts_with("/api/") {
-        return admit_program(gate, parts).await;
+        return admit_program(guard, parts).await;
     }
     let address = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     let may_return = parts.method == Method::GET && address.len() <= RETURN_BYTES;
@@ -195,8 +200,8 @@ async fn admit(app: &App, parts: &Parts) -> Result<Visitor, Box<Response>> {
 
 /// Without a password, accepts only direct requests with a loopback name. Another name may be DNS
 /// rebinding, and a proxy may serve anyone.
-fn check_origin(gate: &Gate, parts: &Parts) -> Result<(), Box<Response>> {
-    if gate.is_locked() {
+fn check_origin(guard: &AccessGuard, parts: &Parts) -> Result<(), Box<Response>> {
+    if guard.requires_password() {
         return Ok(());
     }
     if let Some(header) = proxy::proxy_header(&parts.headers) {
@@ -233,17 +238,17 @@ fn refuse<T>(status: StatusCode, text: &'static str) -> Result<T, Box<Response>>
 
 /// Admits scrapers and scripts, which send the password with each request (HTTP Basic, any user
 /// name).
-async fn admit_program(gate: &Gate, parts: &Parts) -> Result<Visitor, Box<Response>> {
+async fn admit_program(guard: &AccessGuard, parts: &Parts) -> Result<Visitor, Box<Response>> {
     let Some(password) = basic_password(&parts.headers) else { return Err(Box::new(password_required())) };
-    match gate.try_password(&password, PasswordFrom::Program, parts).await {
-        Ok(()) => Ok(Visitor::of_session(gate, "")),
-        Err(Refused::Wrong) => Err(Box::new(password_required())),
-        Err(Refused::TooMany(wait)) => Err(Box::new(Failure::too_many_tries(wait).as_json())),
+    match guard.try_password(&password, PasswordFrom::Program, parts).await {
+        Ok(()) => Ok(Visitor::of_session(guard, "")),
+        Err(PasswordRefusal::Wrong) => Err(Box::new(password_required())),
+        Err(PasswordRefusal::TooMany(wait)) => Err(Box::new(RequestError::too_many_attempts(wait).as_json())),
     }
 }
 
 fn password_required() -> Response {
-    let mut response = Failure::no_password().as_json();
+    let mut response = RequestError::no_password().as_json();
     let challenge = HeaderValue::from_static(r#"Basic realm="Postroom", charset="UTF-8""#);
     response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     response

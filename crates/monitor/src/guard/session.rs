@@ -23,9 +23,9 @@ const ROUNDS: NonZeroU32 = NonZeroU32::new(200_000).expect("a number above 0");
 
 /// Computes hashes of sessions, and HMACs of values that belong to a session.
 #[derive(Debug)]
-pub(crate) struct Sealer(hmac::Key);
+pub(crate) struct SessionKey(hmac::Key);
 
-impl Sealer {
+impl SessionKey {
     pub(super) fn new(password: Option<&SecretString>) -> Self {
         Self(password.map_or_else(random_key, derived_key))
     }
@@ -88,26 +88,26 @@ mod tests {
 
     #[test]
     fn the_hash_of_a_session_depends_on_the_password() {
-        let (sealer, other) = (Sealer::new(Some(&"one".into())), Sealer::new(Some(&"two".into())));
+        let (session_key, other) = (SessionKey::new(Some(&"one".into())), SessionKey::new(Some(&"two".into())));
         let session = new_session();
-        assert_eq!(sealer.hash(&session), Sealer::new(Some(&"one".into())).hash(&session), "after a restart");
-        assert_ne!(sealer.hash(&session), other.hash(&session), "another password");
+        assert_eq!(session_key.hash(&session), SessionKey::new(Some(&"one".into())).hash(&session), "after a restart");
+        assert_ne!(session_key.hash(&session), other.hash(&session), "another password");
         assert!(session.len() == 43 && session != new_session());
     }
 
     #[test]
     fn a_seal_is_valid_for_one_purpose_of_one_session() {
-        let sealer = Sealer::new(None);
-        let token = sealer.form_token("a");
-        assert!(sealer.is_form_token("a", &token));
-        for (session, token) in [("b", token.as_str()), ("a", ""), ("a", "AAAA"), ("a", &sealer.hash("a"))] {
-            assert!(!sealer.is_form_token(session, token));
+        let session_key = SessionKey::new(None);
+        let token = session_key.form_token("a");
+        assert!(session_key.is_form_token("a", &token));
+        for (session, token) in [("b", token.as_str()), ("a", ""), ("a", "AAAA"), ("a", &session_key.hash("a"))] {
+            assert!(!session_key.is_form_token(session, token));
         }
-        assert!(!Sealer::new(None).is_form_token("a", &token), "another key");
-        let proof = sealer.image_proof("hash", "mail", 1);
-        assert!(sealer.is_image_proof("hash", "mail", 1, &proof));
+        assert!(!SessionKey::new(None).is_form_token("a", &token), "another key");
+        let proof = session_key.image_proof("hash", "mail", 1);
+        assert!(session_key.is_image_proof("hash", "mail", 1, &proof));
         for (hash, mail, number) in [("other", "mail", 1), ("hash", "other", 1), ("hash", "mail", 2)] {
-            assert!(!sealer.is_image_proof(hash, mail, number, &proof));
+            assert!(!session_key.is_image_proof(hash, mail, number, &proof));
         }
     }
 }

@@ -7,8 +7,8 @@ use axum::{
     extract::{FromRequest, Request},
 };
 
-use super::Gate;
-use crate::{app::App, failure::Failure};
+use super::AccessGuard;
+use crate::{app::App, failure::RequestError};
 
 /// A visitor who was admitted.
 #[derive(Debug, Clone)]
@@ -20,8 +20,8 @@ pub(crate) struct Visitor {
 }
 
 impl Visitor {
-    pub(crate) fn of_session(gate: &Gate, session: &str) -> Self {
-        let (hash, form_token) = (gate.sealer().hash(session), gate.sealer().form_token(session));
+    pub(crate) fn of_session(guard: &AccessGuard, session: &str) -> Self {
+        let (hash, form_token) = (guard.session_key().hash(session), guard.session_key().form_token(session));
         Self { session: session.to_owned(), hash, form_token }
     }
 
@@ -33,25 +33,25 @@ impl Visitor {
 
 /// Fields of a form with a valid token of this visitor. Other forms are refused.
 #[derive(Debug)]
-pub(crate) struct Signed(HashMap<String, String>);
+pub(crate) struct SignedForm(HashMap<String, String>);
 
-impl Signed {
+impl SignedForm {
     pub(crate) fn field(&self, name: &str) -> &str {
         self.0.get(name).map(String::as_str).unwrap_or_default()
     }
 }
 
-impl FromRequest<App> for Signed {
-    type Rejection = Failure;
+impl FromRequest<App> for SignedForm {
+    type Rejection = RequestError;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
-        let visitor = request.extensions().get::<Visitor>().cloned().ok_or_else(Failure::forged)?;
+    async fn from_request(request: Request, app: &App) -> Result<Self, RequestError> {
+        let visitor = request.extensions().get::<Visitor>().cloned().ok_or_else(RequestError::forged)?;
         let form = Form::<HashMap<String, String>>::from_request(request, app).await;
-        let Form(fields) = form.map_err(|_| Failure::forged())?;
+        let Form(fields) = form.map_err(|_| RequestError::forged())?;
         let token = fields.get("token").map(String::as_str).unwrap_or_default();
-        if app.gate().sealer().is_form_token(&visitor.session, token) {
+        if app.guard().session_key().is_form_token(&visitor.session, token) {
             return Ok(Self(fields));
         }
-        Err(Failure::forged())
+        Err(RequestError::forged())
     }
 }

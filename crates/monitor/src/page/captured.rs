@@ -16,17 +16,17 @@ use postroom_core::{
 use serde::Deserialize;
 
 use super::{
-    Asked, Page, Shell,
+    BoundedQuery, PageResult, Shell,
     frame::{Images, shut_away},
     html,
 };
 use crate::{
     app::App,
-    captured_mail::{HtmlBody, Image, Opened},
-    failure::Failure,
+    captured_mail::{HtmlBody, Image, ParsedMail},
     guard::{ImageProof, Visitor},
-    moment::{Clock, Moment, grouped},
     query::{PAGE, page_number},
+    request_error::RequestError,
+    time_format::{FormattedTime, TimeFormatter, grouped},
 };
 
 /// Maximum number of envelope recipients that are shown.
@@ -38,23 +38,23 @@ const IMAGE_POLICY: &str = "sandbox; default-src 'none'; frame-ancestors 'none'"
 #[template(path = "captured.html")]
 struct InboxPage {
     shell: Shell,
-    mails: Vec<Line>,
+    mails: Vec<CapturedRow>,
     earlier: Option<usize>,
     later: Option<usize>,
 }
 
 /// A captured mail as a row of the inbox.
-struct Line {
+struct CapturedRow {
     id: String,
     subject: String,
     to: String,
     from: String,
-    at: Moment,
+    at: FormattedTime,
     size: String,
 }
 
-impl Line {
-    fn new(summary: &CapturedSummary, clock: Clock) -> Self {
+impl CapturedRow {
+    fn new(summary: &CapturedSummary, clock: TimeFormatter) -> Self {
         Self {
             id: summary.id.clone(),
             subject: summary.subject.clone(),
@@ -65,7 +65,7 @@ impl Line {
         }
     }
 
-    fn of_mail(captured: &Captured, clock: Clock) -> Self {
+    fn of_mail(captured: &Captured, clock: TimeFormatter) -> Self {
         let mail = &captured.mail;
         Self {
             id: captured.id.clone(),
@@ -91,8 +91,8 @@ fn addresses(first: &[EmailAddress], number: usize) -> String {
 #[template(path = "captured_mail.html")]
 struct MailPage {
     shell: Shell,
-    line: Line,
-    opened: Opened,
+    row: CapturedRow,
+    opened: ParsedMail,
     files: Vec<(String, String)>,
 }
 
@@ -103,24 +103,29 @@ pub(crate) struct InboxQuery {
     page: String,
 }
 
-pub(crate) async fn show(State(app): State<App>, shell: Shell, Asked(query): Asked<InboxQuery>) -> Page {
+pub(crate) async fn show(
+    State(app): State<App>,
+    shell: Shell,
+    BoundedQuery(query): BoundedQuery<InboxQuery>,
+) -> PageResult {
     let (page, clock) = (page_number(&query.page)?, app.clock());
     let found = app.store()?.captured(page * PAGE, PAGE + 1).await?;
     html(&InboxPage {
         shell: shell.at("captured"),
-        mails: found.iter().take(PAGE).map(|mail| Line::new(mail, clock)).collect(),
+        mails: found.iter().take(PAGE).map(|mail| CapturedRow::new(mail, clock)).collect(),
         earlier: (found.len() > PAGE).then_some(page + 1),
         later: page.checked_sub(1),
     })
 }
 
-pub(crate) async fn show_mail(State(app): State<App>, shell: Shell, Path(id): Path<String>) -> Page {
+pub(crate) async fn show_mail(State(app): State<App>, shell: Shell, Path(id): Path<String>) -> PageResult {
     let clock = app.clock();
-    let parts = move |captured: Captured| (Line::of_mail(&captured, clock), Opened::parse(&captured.mail.message));
-    let (line, opened) = open(&app, &id, parts).await?;
+    let parts =
+        move |captured: Captured| (CapturedRow::of_mail(&captured, clock), ParsedMail::parse(&captured.mail.message));
+    let (row, opened) = open(&app, &id, parts).await?;
     let files = opened.files.iter().map(|file| (file.name.clone(), format!("{}, {}", file.kind, size(file.bytes))));
     let files = files.collect();
-    html(&MailPage { shell: shell.at("captured"), line, files, opened })
+    html(&MailPage { shell: shell.at("captured"), row, files, opened })
 }
 
 /// Responds with the HTML of a mail, for its frame.
@@ -128,10 +133,10 @@ pub(crate) async fn frame(
     State(app): State<App>,
     Extension(visitor): Extension<Visitor>,
     Path(id): Path<String>,
-) -> Result<Response, Failure> {
+) -> Result<Response, RequestError> {
     let body = open(&app, &id, |captured| HtmlBody::parse(&captured.mail.message)).await?;
-    let HtmlBody { html, images } = body.ok_or_else(|| Failure::not_found(format!("the HTML of {id}")))?;
-    let address = |(content_id, number)| (content_id, app.gate().image_address(&visitor, &id, number));
+    let HtmlBody { html, images } = body.ok_or_else(|| RequestError::not_found(format!("the HTML of {id}")))?;
+    let address = |(content_id, number)| (content_id, app.guard().image_address(&visitor, &id, number));
     let images: HashMap<String, String> = images.into_iter().map(address).collect();
     sandboxed(html, Images::At(images)).await
 }
@@ -140,11 +145,11 @@ pub(crate) async fn frame(
 pub(crate) async fn image(
     State(app): State<App>,
     Path((id, number)): Path<(String, usize)>,
-    Asked(proof): Asked<ImageProof>,
-) -> Result<Response, Failure> {
+    BoundedQuery(proof): BoundedQuery<ImageProof>,
+) -> Result<Response, RequestError> {
     proof.check(&app, &id, number).await?;
     let image = open(&app, &id, move |captured| Image::parse(&captured.mail.message, number)).await?;
-    let Image { kind, bytes } = image.ok_or_else(|| Failure::not_found(format!("image {number} of {id}")))?;
+    let Image { kind, bytes } = image.ok_or_else(|| RequestError::not_found(format!("image {number} of {id}")))?;
     let headers: [(HeaderName, String); 3] = [
         (header::CONTENT_TYPE, kind),
         (header::CONTENT_SECURITY_POLICY, IMAGE_POLICY.to_owned()),
@@ -155,7 +160,7 @@ pub(crate) async fn image(
 }
 
 /// Responds with the raw message, for a mail program.
-pub(crate) async fn raw(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Failure> {
+pub(crate) async fn raw(State(app): State<App>, Path(id): Path<String>) -> Result<Response, RequestError> {
     let message = open(&app, &id, |captured| captured.mail.message).await?;
     let name = format!("attachment; filename=\"{id}.eml\"");
     let headers = [(header::CONTENT_TYPE, "message/rfc822".to_owned()), (header::CONTENT_DISPOSITION, name)];
@@ -168,7 +173,7 @@ async fn open<T: Send + 'static>(
     app: &App,
     id: &str,
     work: impl FnOnce(Captured) -> T + Send + 'static,
-) -> Result<T, Failure> {
+) -> Result<T, RequestError> {
     let permit = app.opening().await;
     let captured = find(app, id).await?;
     let work = tokio::task::spawn_blocking(move || {
@@ -176,11 +181,11 @@ async fn open<T: Send + 'static>(
         drop(permit);
         result
     });
-    work.await.map_err(Failure::defect)
+    work.await.map_err(RequestError::defect)
 }
 
-async fn find(app: &App, id: &str) -> Result<Captured, Failure> {
-    let missing = || Failure::not_found(format!("the captured mail {id:?}"));
+async fn find(app: &App, id: &str) -> Result<Captured, RequestError> {
+    let missing = || RequestError::not_found(format!("the captured mail {id:?}"));
     // The id becomes part of a key and of a file name.
     if id.len() > 64 || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err(missing());

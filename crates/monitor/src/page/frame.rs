@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{failure::Failure, inert::inert};
+use crate::{failure::RequestError, inert::inert};
 
 /// Forbids loading, scripts and forms, and gives the content an opaque origin. Inline styles are
 /// allowed, because mails use them.
@@ -41,10 +41,11 @@ impl Images {
 }
 
 /// Sanitizes the HTML of a mail, and responds with it under a sandbox policy.
-pub(super) async fn sandboxed(html: String, images: Images) -> Result<Response, Failure> {
+pub(super) async fn sandboxed(html: String, images: Images) -> Result<Response, RequestError> {
     let policy = images.policy();
     let sanitized = tokio::task::spawn_blocking(move || inert(&html, |content_id| images.address(content_id)));
-    let html = sanitized.await.map_err(Failure::defect)?.map_err(|_| Failure::too_large("the HTML of this mail"))?;
+    let html =
+        sanitized.await.map_err(RequestError::defect)?.map_err(|_| RequestError::too_large("the HTML of this mail"))?;
     let headers: [(HeaderName, &str); 4] = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CONTENT_SECURITY_POLICY, policy),

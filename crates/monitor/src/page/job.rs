@@ -8,40 +8,40 @@ use axum::{
 use postroom_core::{JobId, JobReport, JobState, RecipientReport, RecipientResult, store::AttemptReport};
 
 use super::{
-    Page, Shell,
+    PageResult, Shell,
     frame::{Images, sandboxed},
     html,
 };
 use crate::{
     app::App,
-    failure::Failure,
-    moment::{Clock, Moment, millis},
+    request_error::RequestError,
+    time_format::{FormattedTime, TimeFormatter, millis},
 };
 
 #[derive(Template)]
 #[template(path = "job.html")]
-struct JobPage {
+struct JobDetailPage {
     shell: Shell,
     job: JobReport,
     title: String,
-    times: Vec<(&'static str, Moment)>,
+    times: Vec<(&'static str, FormattedTime)>,
     facts: Vec<(&'static str, String)>,
-    recipients: Vec<RecipientLine>,
-    attempts: Vec<AttemptLine>,
+    recipients: Vec<RecipientRow>,
+    attempts: Vec<AttemptRow>,
     preview: Preview,
     /// Variables of the template as JSON, unless they are sensitive.
     variables: Option<String>,
-    acts: Vec<Act>,
+    actions: Vec<JobAction>,
 }
 
-struct RecipientLine {
+struct RecipientRow {
     report: RecipientReport,
     result: &'static str,
 }
 
-struct AttemptLine {
+struct AttemptRow {
     report: AttemptReport,
-    at: Option<Moment>,
+    at: Option<FormattedTime>,
     took: String,
     /// Reply code and enhanced status code, as far as known.
     codes: String,
@@ -57,46 +57,46 @@ enum Preview {
 
 /// An action that a job's state allows.
 #[derive(Debug, PartialEq, Eq)]
-struct Act {
+struct JobAction {
     path: &'static str,
     label: &'static str,
     kind: &'static str,
 }
 
-pub(crate) async fn show(State(app): State<App>, shell: Shell, Path(id): Path<String>) -> Page {
+pub(crate) async fn show(State(app): State<App>, shell: Shell, Path(id): Path<String>) -> PageResult {
     let job = find(&app, &id).await?;
     let clock = app.clock();
     let preview = preview(&app, &job).await?;
-    html(&JobPage {
+    html(&JobDetailPage {
         shell: shell.at("jobs"),
         title: title(&job, &preview),
         times: times(&job, clock),
         facts: facts(&job),
-        recipients: job.recipients.iter().map(RecipientLine::new).collect(),
-        attempts: job.attempts.iter().rev().map(|attempt| AttemptLine::new(attempt, clock)).collect(),
+        recipients: job.recipients.iter().map(RecipientRow::new).collect(),
+        attempts: job.attempts.iter().rev().map(|attempt| AttemptRow::new(attempt, clock)).collect(),
         preview,
         variables: variables(&job),
-        acts: acts(&job),
+        actions: actions(&job),
         job,
     })
 }
 
 /// Responds with the HTML of a mail, for its frame.
-pub(crate) async fn frame(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Failure> {
+pub(crate) async fn frame(State(app): State<App>, Path(id): Path<String>) -> Result<Response, RequestError> {
     let job = find(&app, &id).await?;
-    let missing = || Failure::not_found(format!("the HTML of {id}"));
+    let missing = || RequestError::not_found(format!("the HTML of {id}"));
     let mail = job.mail.filter(|_| !job.sensitive).ok_or_else(missing)?;
     let rendered = app.previews().render(app.store()?, &job.queue, mail).await.map_err(|_| missing())?;
     sandboxed(rendered.html.ok_or_else(missing)?, Images::None).await
 }
 
-async fn find(app: &App, id: &str) -> Result<JobReport, Failure> {
+async fn find(app: &App, id: &str) -> Result<JobReport, RequestError> {
     // A text that is not an id names no job.
-    let id: JobId = id.parse().map_err(|_| Failure::not_found(format!("the job {id:?}")))?;
-    app.store()?.job(&id).await?.ok_or_else(|| Failure::not_found(format!("the job {id}")))
+    let id: JobId = id.parse().map_err(|_| RequestError::not_found(format!("the job {id:?}")))?;
+    app.store()?.job(&id).await?.ok_or_else(|| RequestError::not_found(format!("the job {id}")))
 }
 
-async fn preview(app: &App, job: &JobReport) -> Result<Preview, Failure> {
+async fn preview(app: &App, job: &JobReport) -> Result<Preview, RequestError> {
     if job.sensitive {
         return Ok(Preview::Hidden);
     }
@@ -116,7 +116,7 @@ fn title(job: &JobReport, preview: &Preview) -> String {
     }
 }
 
-fn times(job: &JobReport, clock: Clock) -> Vec<(&'static str, Moment)> {
+fn times(job: &JobReport, clock: TimeFormatter) -> Vec<(&'static str, FormattedTime)> {
     let times = [
         ("Enqueued", &job.enqueued_at),
         (if job.state.is_finished() { "Was due" } else { "Due" }, &job.due_at),
@@ -158,26 +158,26 @@ fn variables(job: &JobReport) -> Option<String> {
     serde_json::to_string_pretty(vars).ok()
 }
 
-fn acts(job: &JobReport) -> Vec<Act> {
-    let act = |path, label, kind| Act { path, label, kind };
-    let cancel = || act("cancel", "Cancel", "danger");
+fn actions(job: &JobReport) -> Vec<JobAction> {
+    let action = |path, label, kind| JobAction { path, label, kind };
+    let cancel = || action("cancel", "Cancel", "danger");
     let is_stored = job.mail.is_some() && !job.sensitive;
     match job.state {
-        JobState::Scheduled => vec![act("retry", "Send now", "primary"), cancel()],
-        JobState::Deferred => vec![act("retry", "Retry now", "primary"), cancel()],
+        JobState::Scheduled => vec![action("retry", "Send now", "primary"), cancel()],
+        JobState::Deferred => vec![action("retry", "Retry now", "primary"), cancel()],
         JobState::Queued | JobState::Sending => vec![cancel()],
-        JobState::Failed if is_stored => vec![act("retry", "Retry", "primary")],
-        JobState::Cancelled if is_stored => vec![act("retry", "Send anyway", "")],
+        JobState::Failed if is_stored => vec![action("retry", "Retry", "primary")],
+        JobState::Cancelled if is_stored => vec![action("retry", "Send anyway", "")],
         JobState::Unknown => vec![
-            act("sent", "It was sent", "primary"),
-            act("resend", "Send it again", ""),
-            act("failed", "It was not sent", "danger"),
+            action("sent", "It was sent", "primary"),
+            action("resend", "Send it again", ""),
+            action("failed", "It was not sent", "danger"),
         ],
         JobState::Failed | JobState::Cancelled | JobState::Sent => Vec::new(),
     }
 }
 
-impl RecipientLine {
+impl RecipientRow {
     fn new(report: &RecipientReport) -> Self {
         let result = match report.result {
             RecipientResult::Open => "open",
@@ -188,8 +188,8 @@ impl RecipientLine {
     }
 }
 
-impl AttemptLine {
-    fn new(report: &AttemptReport, clock: Clock) -> Self {
+impl AttemptRow {
+    fn new(report: &AttemptReport, clock: TimeFormatter) -> Self {
         let code = report.code.map(|code| code.to_string());
         let codes: Vec<String> = code.into_iter().chain(report.enhanced.clone()).collect();
         Self { at: clock.at(Some(&report.at)), took: millis(report.ms), codes: codes.join(" "), report: report.clone() }

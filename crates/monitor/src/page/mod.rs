@@ -22,11 +22,11 @@ use axum::{
 use postroom_core::{BatchId, JobId};
 use serde::Deserialize;
 
-pub(crate) use crate::asked::Asked;
-use crate::{app::App, assets, failure::Failure, flash::Flash, guard::Visitor, query::encode};
+pub(crate) use crate::bounded_query::BoundedQuery;
+use crate::{app::App, assets, failure::RequestError, flash::Flash, guard::Visitor, query::encode};
 
 /// A page, or an error.
-pub(crate) type Page = Result<Html<String>, Failure>;
+pub(crate) type PageResult = Result<Html<String>, RequestError>;
 
 /// Common parts of every page.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Shell {
             here: "",
             token: visitor.form_token.clone(),
             flash: Flash::of(headers),
-            locked: app.gate().is_locked(),
+            locked: app.guard().requires_password(),
             version: &assets::VERSION,
         }
     }
@@ -65,21 +65,21 @@ impl Shell {
 }
 
 impl FromRequestParts<App> for Shell {
-    type Rejection = Failure;
+    type Rejection = RequestError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
-        let visitor = parts.extensions.get::<Visitor>().ok_or_else(Failure::no_password)?;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, RequestError> {
+        let visitor = parts.extensions.get::<Visitor>().ok_or_else(RequestError::no_password)?;
         Ok(Self::new(app, visitor, &parts.headers))
     }
 }
 
-fn html(template: &impl Template) -> Page {
-    template.render().map(Html).map_err(Failure::defect)
+fn html(template: &impl Template) -> PageResult {
+    template.render().map(Html).map_err(RequestError::defect)
 }
 
 #[derive(Template)]
 #[template(path = "failure.html")]
-struct FailurePage<'a> {
+struct ErrorPage<'a> {
     shell: Shell,
     title: &'a str,
     message: &'a str,
@@ -88,26 +88,26 @@ struct FailurePage<'a> {
 }
 
 /// Renders an error as a page.
-pub(crate) fn failure(shell: Shell, failure: &Failure) -> Result<Response, askama::Error> {
+pub(crate) fn failure(shell: Shell, failure: &RequestError) -> Result<Response, askama::Error> {
     let is_temporary = failure.status.as_u16() == 503;
-    let page = FailurePage { shell, title: failure.title(), message: &failure.message, is_temporary };
+    let page = ErrorPage { shell, title: failure.title(), message: &failure.message, is_temporary };
     page.render().map(|text| Html(text).into_response())
 }
 
 /// Responds to unknown paths.
-pub(crate) async fn not_found(uri: Uri) -> Failure {
-    Failure::not_found(uri.path())
+pub(crate) async fn not_found(uri: Uri) -> RequestError {
+    RequestError::not_found(uri.path())
 }
 
 /// Text of the search field.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Find {
+pub(crate) struct SearchQuery {
     q: String,
 }
 
 /// Redirects to the job, the batch, the address or the template with this name.
-pub(crate) async fn find(Asked(Find { q }): Asked<Find>) -> Redirect {
+pub(crate) async fn find(BoundedQuery(SearchQuery { q }): BoundedQuery<SearchQuery>) -> Redirect {
     let q = q.trim();
     let place = if q.parse::<BatchId>().is_ok() {
         format!("/batches/{q}")

@@ -7,12 +7,12 @@ use postroom_core::{
     store::{JobFilter, ProcessInfo, ProcessKind, TransportReport},
 };
 
-use super::{Page, Shell, html, row::Row};
+use super::{PageResult, Shell, html, row::JobRow};
 use crate::{
     app::App,
     chart::Chart,
-    moment::{Clock, Moment, grouped, millis, span},
     snapshot::{Snapshot, workers_of},
+    time_format::{FormattedTime, TimeFormatter, grouped, millis, span},
 };
 
 /// Maximum number of recent failures.
@@ -24,9 +24,9 @@ struct OverviewPage {
     shell: Shell,
     tiles: Vec<Tile>,
     charts: Vec<Chart>,
-    queues: Vec<QueueLine>,
-    processes: Vec<ProcessLine>,
-    failures: Vec<Row>,
+    queues: Vec<QueueRow>,
+    processes: Vec<ProcessRow>,
+    failures: Vec<JobRow>,
     snapshot: Snapshot,
 }
 
@@ -40,13 +40,13 @@ struct Tile {
 }
 
 /// A queue as a row.
-pub(super) struct QueueLine {
+pub(super) struct QueueRow {
     pub(super) report: QueueReport,
     pub(super) workers: usize,
     pub(super) oldest: Option<String>,
 }
 
-impl QueueLine {
+impl QueueRow {
     pub(super) fn new(report: &QueueReport, processes: &[ProcessInfo]) -> Self {
         Self {
             workers: workers_of(report, processes).count(),
@@ -74,38 +74,38 @@ impl QueueLine {
 }
 
 /// A process as a row.
-struct ProcessLine {
+struct ProcessRow {
     kind: &'static str,
     info: ProcessInfo,
-    started: Moment,
+    started: FormattedTime,
     queues: String,
-    transports: Vec<WayLine>,
+    transports: Vec<TransportRow>,
     busy: usize,
 }
 
 /// A transport of a worker as a row.
-struct WayLine {
+struct TransportRow {
     name: String,
     state: &'static str,
-    since: Moment,
+    since: FormattedTime,
     why: String,
 }
 
-impl ProcessLine {
-    fn new(info: &ProcessInfo, clock: Clock) -> Self {
+impl ProcessRow {
+    fn new(info: &ProcessInfo, clock: TimeFormatter) -> Self {
         Self {
             kind: kind(info.kind),
             started: clock.at_ms(info.started_ms),
             queues: info.queues.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-            transports: info.transports.iter().map(|report| WayLine::new(report, clock)).collect(),
+            transports: info.transports.iter().map(|report| TransportRow::new(report, clock)).collect(),
             busy: info.sending.len(),
             info: info.clone(),
         }
     }
 }
 
-impl WayLine {
-    fn new(report: &TransportReport, clock: Clock) -> Self {
+impl TransportRow {
+    fn new(report: &TransportReport, clock: TimeFormatter) -> Self {
         Self {
             name: report.name.clone(),
             state: report.state.as_str(),
@@ -115,7 +115,7 @@ impl WayLine {
     }
 }
 
-pub(crate) async fn show(State(app): State<App>, shell: Shell) -> Page {
+pub(crate) async fn show(State(app): State<App>, shell: Shell) -> PageResult {
     let (store, clock) = (app.store()?, app.clock());
     let snapshot = Snapshot::take(store).await?;
     let failed = JobFilter { state: Some(JobState::Failed), ..JobFilter::default() };
@@ -124,14 +124,14 @@ pub(crate) async fn show(State(app): State<App>, shell: Shell) -> Page {
         shell: shell.at("overview"),
         tiles: tiles(&snapshot),
         charts: charts(&snapshot, clock),
-        queues: snapshot.queues.iter().map(|queue| QueueLine::new(queue, &snapshot.processes)).collect(),
-        processes: snapshot.processes.iter().map(|info| ProcessLine::new(info, clock)).collect(),
-        failures: failures.iter().map(|job| Row::new(job, clock)).collect(),
+        queues: snapshot.queues.iter().map(|queue| QueueRow::new(queue, &snapshot.processes)).collect(),
+        processes: snapshot.processes.iter().map(|info| ProcessRow::new(info, clock)).collect(),
+        failures: failures.iter().map(|job| JobRow::new(job, clock)).collect(),
         snapshot,
     })
 }
 
-fn charts(snapshot: &Snapshot, clock: Clock) -> Vec<Chart> {
+fn charts(snapshot: &Snapshot, clock: TimeFormatter) -> Vec<Chart> {
     let minutes = &snapshot.minutes;
     vec![
         Chart::new("sent", "Sent per minute", minutes, clock, |minute| minute.sent),

@@ -3,19 +3,19 @@
 use askama::Template;
 use axum::extract::State;
 
-use super::{Page, Shell, html, overview::QueueLine};
+use super::{PageResult, Shell, html, overview::QueueRow};
 use crate::{app::App, snapshot};
 
 #[derive(Template)]
 #[template(path = "queues.html")]
 struct QueuesPage {
     shell: Shell,
-    queues: Vec<QueueLine>,
+    queues: Vec<QueueRow>,
 }
 
-pub(crate) async fn show(State(app): State<App>, shell: Shell) -> Page {
+pub(crate) async fn show(State(app): State<App>, shell: Shell) -> PageResult {
     let store = app.store()?;
     let (queues, processes) = (snapshot::queues(store).await?, store.processes().await?);
-    let queues = queues.iter().map(|queue| QueueLine::new(queue, &processes)).collect();
+    let queues = queues.iter().map(|queue| QueueRow::new(queue, &processes)).collect();
     html(&QueuesPage { shell: shell.at("queues"), queues })
 }

@@ -2,11 +2,11 @@
 
 use postroom_core::{JobReport, JobState};
 
-use crate::moment::{Clock, Moment};
+use crate::time_format::{FormattedTime, TimeFormatter};
 
 /// A job as a row of a list.
 #[derive(Debug)]
-pub(super) struct Row {
+pub(super) struct JobRow {
     pub(super) id: String,
     pub(super) state: &'static str,
     pub(super) queue: String,
@@ -18,13 +18,13 @@ pub(super) struct Row {
     pub(super) about: String,
     pub(super) attempts: String,
     /// Time of the end or the due time, and its label.
-    pub(super) when: Option<Moment>,
+    pub(super) when: Option<FormattedTime>,
     pub(super) when_word: &'static str,
     pub(super) note: Option<String>,
 }
 
-impl Row {
-    pub(super) fn new(job: &JobReport, clock: Clock) -> Self {
+impl JobRow {
+    pub(super) fn new(job: &JobReport, clock: TimeFormatter) -> Self {
         let (when_word, when) = when(job);
         Self {
             id: job.id.to_string(),

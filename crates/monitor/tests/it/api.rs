@@ -6,17 +6,17 @@ use postroom_core::{
 };
 
 use crate::{
-    site::Site,
-    worker::{Hands, batch, emails, enqueue, mail},
+    fixture::Fixture,
+    worker::{FakeWorker, batch, emails, enqueue, mail},
 };
 
 #[tokio::test]
 async fn the_api_has_the_fields_of_the_command_line() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let id = enqueue(&site.store, &emails(), mail("ann@example.org", "Hello")).await;
     let waiting = enqueue(&site.store, &emails(), mail("ben@example.org", "Hello")).await;
     let batch = batch(&site.store, "May", 2).await;
-    Hands::new(&site.store, emails()).settle_next(Outcome::Sent, "250 OK").await;
+    FakeWorker::new(&site.store, emails()).settle_next(Outcome::Sent, "250 OK").await;
     let report = |job| serde_json::to_value(job).unwrap();
     let response = site.get(&format!("/api/jobs/{id}")).await;
     assert_eq!(response.header("content-type"), Some("application/json"));
@@ -39,7 +39,7 @@ async fn the_api_has_the_fields_of_the_command_line() {
 
 #[tokio::test]
 async fn the_monitor_is_listed_as_a_process() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let processes = site.processes().await;
     assert_eq!(processes[0]["kind"], "monitor");
     assert_eq!(processes[0]["pid"], std::process::id());
@@ -47,7 +47,7 @@ async fn the_monitor_is_listed_as_a_process() {
 
 #[tokio::test]
 async fn errors_have_a_code() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     for (path, status, code, field) in [
         ("/api/jobs?state=gone", 400, "invalid", Some("state")),
         ("/api/jobs?limit=0", 400, "invalid", Some("limit")),
@@ -71,7 +71,7 @@ async fn errors_have_a_code() {
 
 #[tokio::test]
 async fn a_page_refuses_an_invalid_query() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let long = "x".repeat(500);
     for (path, name) in [
         ("/jobs?state=gone", "state"),
@@ -96,11 +96,11 @@ async fn a_page_refuses_an_invalid_query() {
 
 #[tokio::test]
 async fn metrics_are_read_from_redis() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     for _ in 0..3 {
         enqueue(&site.store, &emails(), mail("ann@example.org", "Hello")).await;
     }
-    let worker = Hands::new(&site.store, emails());
+    let worker = FakeWorker::new(&site.store, emails());
     worker.settle_next(Outcome::Sent, "250 OK").await;
     worker.settle_next(Outcome::Failed, "550 no").await;
     site.store.pause(&QueueName::bulk()).await.unwrap();

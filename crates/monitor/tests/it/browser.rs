@@ -9,13 +9,13 @@ use tokio::{
 
 /// A response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct BrowserResponse {
     pub(crate) status: u16,
     head: String,
     pub(crate) body: String,
 }
 
-impl Answer {
+impl BrowserResponse {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let pairs = self.head.lines().filter_map(|line| line.split_once(": "));
         pairs.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
@@ -50,7 +50,13 @@ impl Answer {
 }
 
 /// Sends a request with additional headers and reads the response.
-pub(crate) async fn ask(at: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub(crate) async fn ask(
+    at: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> BrowserResponse {
     let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
     if !headers.iter().any(|(name, _)| *name == "Host") {
         request += &format!("Host: {at}\r\n");
@@ -67,12 +73,12 @@ pub(crate) async fn ask(at: SocketAddr, method: &str, path: &str, headers: &[(&s
     parse(&bytes)
 }
 
-fn parse(bytes: &[u8]) -> Answer {
+fn parse(bytes: &[u8]) -> BrowserResponse {
     let split = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
     let head = String::from_utf8(bytes[..split].to_vec()).unwrap();
     let body = String::from_utf8_lossy(&bytes[split + 4..]).into_owned();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     let head = head.replace("\r\n", "\n");
     assert!(!head.contains("transfer-encoding"), "responses have a content length");
-    Answer { status, head, body }
+    BrowserResponse { status, head, body }
 }

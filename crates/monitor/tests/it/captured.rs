@@ -7,7 +7,7 @@ use postroom_testkit::{PrivateRedis, Process, eventually};
 
 use crate::{
     browser::ask,
-    site::{Site, settings},
+    fixture::{Fixture, settings},
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -30,7 +30,7 @@ async fn capture(store: &Store, subject: &str, message: &str) -> String {
 
 #[tokio::test]
 async fn the_inbox_has_pages() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     site.get("/captured").await.shows("No mail is captured");
     for n in 0..51 {
         capture(&site.store, &format!("subject {n}."), MESSAGE).await;
@@ -47,7 +47,7 @@ async fn the_inbox_has_pages() {
 
 #[tokio::test]
 async fn a_mail_is_shown_with_its_parts() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let id = capture(&site.store, "Grüße <script>", MESSAGE).await;
     let page = site.get(&format!("/captured/{id}")).await;
     page.shows("Grüße &#60;script&#62;");
@@ -68,7 +68,7 @@ async fn a_mail_is_shown_with_its_parts() {
 
 #[tokio::test]
 async fn malformed_messages_are_shown() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     for message in
         ["", "no header at all", "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n", "\0\0\r\n\r\n\u{1}"]
     {
@@ -99,7 +99,7 @@ fn image_of(frame: &str) -> String {
 
 #[tokio::test]
 async fn images_have_separate_addresses_with_a_proof() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let id = capture(&site.store, "x", &with_picture("<img src='cid:pic@x'>", "image/png")).await;
     let frame = site.get(&format!("/captured/{id}/preview")).await;
     frame.lacks("data:image");
@@ -125,7 +125,7 @@ async fn images_have_separate_addresses_with_a_proof() {
 
 #[tokio::test]
 async fn a_preview_loads_nothing_and_can_not_navigate() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let html = "<link rel=dns-prefetch href=//tracker.example><base href=//x.example><p>rich</p>\
         <meta http-equiv=refresh content='0;url=//x.example'><form action=//x.example><input></form>\
         <img src=x onerror=alert(1)><<link>script>alert(1)</script><svg><style><img src=y onerror=alert(1)></style>";
@@ -141,7 +141,7 @@ async fn a_preview_loads_nothing_and_can_not_navigate() {
 
 #[tokio::test]
 async fn mail_without_a_summary_is_listed() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let id = capture(&site.store, "From before", MESSAGE).await;
     let pattern = format!("*:captured:{id}:summary");
     let keys = PrivateRedis::shared().ask(&["KEYS", &pattern]);

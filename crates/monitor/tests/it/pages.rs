@@ -11,20 +11,20 @@ use postroom_testkit::PrivateRedis;
 use serde_json::json;
 
 use crate::{
-    site::Site,
-    worker::{Hands, batch, emails, enqueue, enqueue_with, mail, terms},
+    fixture::Fixture,
+    worker::{FakeWorker, batch, emails, enqueue, enqueue_with, mail, terms},
 };
 
 #[tokio::test]
 async fn the_overview_counts_and_warns() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let empty = site.get("/").await;
     assert_eq!(empty.status, 200, "{}", empty.body);
     empty.lacks("class=\"warnings\"");
     for n in 0..4 {
         enqueue(&site.store, &emails(), mail(&format!("r{n}@example.org"), "Hello")).await;
     }
-    let worker = Hands::new(&site.store, emails());
+    let worker = FakeWorker::new(&site.store, emails());
     worker.settle_next(Outcome::Sent, "250 OK").await;
     worker.settle_next(Outcome::Failed, "550 no such <user>").await;
     worker.defer_next("451 later").await;
@@ -65,10 +65,10 @@ async fn the_overview_counts_and_warns() {
 
 #[tokio::test]
 async fn an_unknown_job_causes_a_warning() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let bulk = QueueName::bulk();
     let id = enqueue(&site.store, &bulk, mail("a@example.org", "Hello")).await;
-    Hands::new(&site.store, bulk).settle_next(Outcome::Unknown, "no reply").await;
+    FakeWorker::new(&site.store, bulk).settle_next(Outcome::Unknown, "no reply").await;
     site.get("/").await.shows("The outcome of 1 mail in queue bulk is unknown");
     let list = site.get("/jobs?state=unknown&queue=bulk").await;
     list.shows(&id.to_string());
@@ -76,7 +76,7 @@ async fn an_unknown_job_causes_a_warning() {
 
 #[tokio::test]
 async fn jobs_are_filtered() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let here = enqueue(&site.store, &emails(), mail("ann@example.org", "One")).await;
     let there = enqueue(&site.store, &QueueName::bulk(), mail("ben@example.org", "Two")).await;
     let named = serde_json::from_value(json!({ "to": "cid@example.org", "template": "newsletter" })).unwrap();
@@ -105,7 +105,7 @@ async fn jobs_are_filtered() {
 
 #[tokio::test]
 async fn the_list_of_jobs_has_pages() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     for n in 0..60 {
         enqueue(&site.store, &emails(), mail(&format!("r{n}@example.org"), "Hello")).await;
     }
@@ -124,7 +124,7 @@ async fn the_list_of_jobs_has_pages() {
 
 #[tokio::test]
 async fn invalid_queries_and_unknown_paths_are_reported() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     for (query, problem) in [
         ("state=gone", "is not a state"),
         ("queue=A%20b", "is not a queue name"),
@@ -145,9 +145,9 @@ async fn invalid_queries_and_unknown_paths_are_reported() {
 
 #[tokio::test]
 async fn a_job_shows_its_history() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let id = enqueue(&site.store, &emails(), mail("ann@example.org", "Hello")).await;
-    let worker = Hands::new(&site.store, emails());
+    let worker = FakeWorker::new(&site.store, emails());
     worker.defer_next("451 4.2.1 come back later").await;
     let page = site.get(&format!("/jobs/{id}")).await;
     page.shows("451 4.2.1 come back later");
@@ -165,7 +165,7 @@ async fn a_job_shows_its_history() {
 
 #[tokio::test]
 async fn html_is_shown_in_a_sandboxed_frame() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let vars =
         json!({ "title": "May", "name": "<b>Żółć</b>", "intro": "Hi", "items": [], "unsubscribe_url": "https://x" });
     let named = json!({ "to": "ann@example.org", "template": "newsletter", "vars": vars });
@@ -187,7 +187,7 @@ async fn html_is_shown_in_a_sandboxed_frame() {
 
 #[tokio::test]
 async fn a_large_body_is_shown_while_it_is_stored() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let mut mail = mail("ann@example.org", "Hello");
     let html = format!("<p>{}</p>", "All of it. ".repeat(3_000));
     mail.html = Some(html.as_str().into());
@@ -206,7 +206,7 @@ async fn a_large_body_is_shown_while_it_is_stored() {
 
 #[tokio::test]
 async fn a_missing_template_is_reported() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let named = json!({ "to": "ann@example.org", "template": "no<where" });
     let id = enqueue(&site.store, &emails(), serde_json::from_value(named).unwrap()).await;
     let page = site.get(&format!("/jobs/{id}")).await;
@@ -218,7 +218,7 @@ async fn a_missing_template_is_reported() {
 
 #[tokio::test]
 async fn a_sensitive_job_shows_no_content() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let vars = json!({ "reset_url": "https://example.org/SECRET", "name": "Ann" });
     let named = json!({ "to": "ann@example.org", "template": "password_reset", "vars": vars });
     let terms = JobTerms { sensitive: true, ..terms(&emails()) };
@@ -234,13 +234,13 @@ async fn a_sensitive_job_shows_no_content() {
 
 #[tokio::test]
 async fn hostile_text_is_escaped() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let evil = "<script>alert(1)</script>";
     let hostile = json!({ "to": format!("\"{evil}\" <ann@example.org>"), "subject": evil, "text": evil,
         "headers": { "X-Evil": evil }, "reply_to": [format!("\"{evil}\" <x@example.org>")] });
     let id = enqueue(&site.store, &emails(), serde_json::from_value(hostile).unwrap()).await;
     let batch = batch(&site.store, evil, 1).await;
-    Hands::new(&site.store, emails()).settle_next(Outcome::Failed, evil).await;
+    FakeWorker::new(&site.store, emails()).settle_next(Outcome::Failed, evil).await;
     let paths = [
         "/",
         "/jobs",
@@ -262,9 +262,9 @@ async fn hostile_text_is_escaped() {
 
 #[tokio::test]
 async fn batches_show_their_progress() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let id = batch(&site.store, "May news", 4).await;
-    let worker = Hands::new(&site.store, QueueName::bulk());
+    let worker = FakeWorker::new(&site.store, QueueName::bulk());
     worker.settle_next(Outcome::Sent, "250 OK").await;
     worker.settle_next(Outcome::Failed, "550 no").await;
     let list = site.get("/batches").await;
@@ -283,7 +283,7 @@ async fn batches_show_their_progress() {
 
 #[tokio::test]
 async fn the_jobs_of_a_large_batch_continue_in_the_list_of_jobs() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let id = batch(&site.store, "May", 60).await;
     enqueue(&site.store, &QueueName::bulk(), mail("other@example.org", "Hello")).await;
     let page = site.get(&format!("/batches/{id}?state=queued")).await;
@@ -297,7 +297,7 @@ async fn the_jobs_of_a_large_batch_continue_in_the_list_of_jobs() {
 
 #[tokio::test]
 async fn a_scheduled_job_shows_its_due_time() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let terms = JobTerms { due: Due::In(Duration::from_secs(7_230)), ..terms(&emails()) };
     let id = enqueue_with(&site.store, &emails(), &terms, mail("ann@example.org", "Later")).await;
     let page = site.get(&format!("/jobs/{id}")).await;
@@ -308,7 +308,7 @@ async fn a_scheduled_job_shows_its_due_time() {
 
 #[tokio::test]
 async fn schedules_show_their_times() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     site.get("/schedules").await.shows("No schedules");
     let toml = "[[schedule]]\nname = \"daily\"\ncron = \"0 8 * * *\"\ntimezone = \"Europe/Warsaw\"\n\
                 subject = \"<b>News</b>\"\ntext = \"x\"\nto = [\"ann@example.org\"]\n";
@@ -329,7 +329,7 @@ async fn schedules_show_their_times() {
 
 #[tokio::test]
 async fn the_search_field_finds_jobs_batches_addresses_and_templates() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     for (q, place) in [
         ("emails-01ARZ3NDEKTSV4RRFFQ69G5FAV", "/jobs/emails-01ARZ3NDEKTSV4RRFFQ69G5FAV"),
         ("b.bulk.01ARZ3NDEKTSV4RRFFQ69G5FAV", "/batches/b.bulk.01ARZ3NDEKTSV4RRFFQ69G5FAV"),
@@ -342,7 +342,7 @@ async fn the_search_field_finds_jobs_batches_addresses_and_templates() {
 
 #[tokio::test]
 async fn every_response_has_security_headers() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     for path in ["/", "/jobs", "/nowhere", "/api/overview", "/healthz"] {
         let answer = site.get(path).await;
         let policy = answer.header("content-security-policy").unwrap();
@@ -364,7 +364,7 @@ async fn every_response_has_security_headers() {
 
 #[tokio::test]
 async fn hosts_other_than_loopback_are_refused() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let port = site.at.port();
     for local in ["localhost", "127.0.0.1:1", &format!("localhost:{port}"), "[::1]:5555"] {
         assert_eq!(site.get_with("/", &[("Host", local)]).await.status, 200, "{local}");

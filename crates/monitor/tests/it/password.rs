@@ -16,8 +16,8 @@ use tokio::{
 };
 
 use crate::{
-    browser::Answer,
-    site::{Site, settings},
+    browser::BrowserResponse,
+    fixture::{Fixture, settings},
     worker::{emails, enqueue, mail},
 };
 
@@ -26,11 +26,11 @@ const TYPED: &str = "correct+horse+%26+battery";
 /// `any:correct horse & battery`
 const BASIC: &str = "Basic YW55OmNvcnJlY3QgaG9yc2UgJiBiYXR0ZXJ5";
 
-async fn site() -> Site {
-    Site::with(&[("MONITOR_PASSWORD", PASSWORD)]).await
+async fn site() -> Fixture {
+    Fixture::with(&[("MONITOR_PASSWORD", PASSWORD)]).await
 }
 
-async fn log_in(site: &Site, password: &str, next: &str) -> Answer {
+async fn log_in(site: &Fixture, password: &str, next: &str) -> BrowserResponse {
     let token = site.get("/login").await.token().to_owned();
     site.post("/login", &[], &format!("token={token}&next={next}&password={password}")).await
 }
@@ -58,20 +58,20 @@ async fn pages_require_a_login() {
 #[tokio::test]
 async fn a_session_is_valid_at_every_monitor_with_its_password() {
     let redis = PrivateRedis::shared().url();
-    let one = Site::start(settings(&redis, &[("MONITOR_PASSWORD", PASSWORD)])).await;
+    let one = Fixture::start(settings(&redis, &[("MONITOR_PASSWORD", PASSWORD)])).await;
     let session = log_in(&one, TYPED, "/").await.cookie("postroom_session").unwrap();
     let mut same = settings(&redis, &[("MONITOR_PASSWORD", PASSWORD)]);
     same.redis.prefix = one.prefix.clone();
     let mut changed = settings(&redis, &[("MONITOR_PASSWORD", "another one")]);
     changed.redis.prefix = one.prefix.clone();
-    let (other, changed) = (Site::start(same).await, Site::start(changed).await);
+    let (other, changed) = (Fixture::start(same).await, Fixture::start(changed).await);
     assert_eq!(other.get_with("/", &[("Cookie", &session)]).await.status, 200);
     assert_eq!(changed.get_with("/", &[("Cookie", &session)]).await.status, 303);
     log_out(&other, &session).await;
     assert_eq!(one.get_with("/", &[("Cookie", &session)]).await.status, 303, "the session ended everywhere");
 }
 
-async fn log_out(site: &Site, session: &str) -> Answer {
+async fn log_out(site: &Fixture, session: &str) -> BrowserResponse {
     let token = site.get_with("/queues", &[("Cookie", session)]).await.token().to_owned();
     site.post("/logout", &[("Cookie", session)], &format!("token={token}")).await
 }
@@ -234,8 +234,8 @@ async fn wrong_passwords_from_many_addresses_do_not_slow_down_others() {
 
 #[tokio::test]
 async fn only_a_trusted_proxy_names_the_client() {
-    let proxied = Site::with(&[("MONITOR_PASSWORD", PASSWORD), ("TRUSTED_PROXIES", "127.0.0.0/8")]).await;
-    let attempt = async |site: &Site, client: &str, password: &str| {
+    let proxied = Fixture::with(&[("MONITOR_PASSWORD", PASSWORD), ("TRUSTED_PROXIES", "127.0.0.0/8")]).await;
+    let attempt = async |site: &Fixture, client: &str, password: &str| {
         let token = site.get("/login").await.token().to_owned();
         let headers = [("X-Forwarded-For", client), ("X-Forwarded-Proto", "https")];
         site.post("/login", &headers, &format!("token={token}&password={password}")).await
@@ -269,7 +269,7 @@ async fn only_a_trusted_proxy_names_the_client() {
 
 #[tokio::test]
 async fn other_sites_may_only_link_here() {
-    for site in [Site::open().await, site().await] {
+    for site in [Fixture::open().await, site().await] {
         let headers =
             |mode, dest| [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", mode), ("Sec-Fetch-Dest", dest)];
         for path in ["/", "/jobs", "/login", "/static/style.css", "/captured", "/api/jobs"] {
@@ -285,7 +285,7 @@ async fn other_sites_may_only_link_here() {
 
 #[tokio::test]
 async fn without_a_password_requests_through_proxies_are_refused() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     for header in [
         "Forwarded",
         "X-Forwarded-For",
@@ -311,7 +311,7 @@ async fn without_a_password_requests_through_proxies_are_refused() {
 #[tokio::test]
 async fn an_outage_of_redis_ends_no_session() {
     let redis = PrivateRedis::start_tcp().await;
-    let site = Site::start(settings(&redis.url(), &[("MONITOR_PASSWORD", PASSWORD)])).await;
+    let site = Fixture::start(settings(&redis.url(), &[("MONITOR_PASSWORD", PASSWORD)])).await;
     let session = log_in(&site, TYPED, "/").await.cookie("postroom_session").unwrap();
     redis.kill();
     let page = site.get_with("/jobs", &[("Cookie", &session)]).await;

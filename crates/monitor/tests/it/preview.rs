@@ -10,7 +10,7 @@ use postroom_testkit::eventually;
 use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use crate::site::Site;
+use crate::fixture::Fixture;
 
 /// Each iteration is slow: rendering reaches its limit of 5 s.
 const ENDLESS: &str = "{% for a in xs %}{% for b in xs %}{% if 'x' in xs %}{% endif %}{% if 'y' in xs %}{% endif %}{% endfor %}{% endfor %}";
@@ -23,7 +23,7 @@ fn template(folder: &Path, name: &str, html: &str) {
     fs::write(folder.join(name).join("body.html"), html).unwrap();
 }
 
-async fn job(site: &Site, template: &str) -> JobId {
+async fn job(site: &Fixture, template: &str) -> JobId {
     let numbers: Vec<usize> = (0..50_000).collect();
     let mail: Mail =
         serde_json::from_value(json!({"to": "a@example.org", "template": template, "vars": {"xs": numbers}})).unwrap();
@@ -46,7 +46,7 @@ async fn an_endless_preview_is_reported_and_does_not_block_others() {
     template(folder.path(), "endless", ENDLESS);
     // Too many iterations for the quick path, so that rendering needs the permit.
     template(folder.path(), "long", "{% for x in xs %}{% endfor %}<p>long</p>");
-    let site = Site::with(&[("TEMPLATES_DIR", folder.path().to_str().unwrap())]).await;
+    let site = Fixture::with(&[("TEMPLATES_DIR", folder.path().to_str().unwrap())]).await;
     let (endless, long) = (job(&site, "endless").await, job(&site, "long").await);
     let page = site.get(&format!("/jobs/{endless}")).await;
     assert_eq!(page.status, 200, "{}", page.body);

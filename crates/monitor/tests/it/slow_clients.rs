@@ -9,7 +9,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{browser::ask, site::settings};
+use crate::{browser::ask, fixture::settings};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_postroom-monitor");

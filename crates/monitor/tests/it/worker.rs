@@ -61,13 +61,13 @@ pub(crate) async fn batch(store: &Store, name: &str, size: u64) -> BatchId {
 }
 
 /// A worker that settles jobs without sending them.
-pub(crate) struct Hands<'a> {
+pub(crate) struct FakeWorker<'a> {
     store: &'a Store,
     queue: QueueName,
     worker: WorkerId,
 }
 
-impl<'a> Hands<'a> {
+impl<'a> FakeWorker<'a> {
     pub(crate) fn new(store: &'a Store, queue: QueueName) -> Self {
         Self { store, queue, worker: WorkerId::generate() }
     }

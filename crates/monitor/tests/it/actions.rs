@@ -3,17 +3,17 @@
 use postroom_core::{JobState, QueueName, store::Outcome};
 
 use crate::{
-    site::Site,
-    worker::{Hands, batch, emails, enqueue, mail},
+    fixture::Fixture,
+    worker::{FakeWorker, batch, emails, enqueue, mail},
 };
 
-async fn state(site: &Site, id: &postroom_core::JobId) -> JobState {
+async fn state(site: &Fixture, id: &postroom_core::JobId) -> JobState {
     site.store.job(id).await.unwrap().unwrap().state
 }
 
 #[tokio::test]
 async fn a_job_is_cancelled_and_retried() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let id = enqueue(&site.store, &emails(), mail("ann@example.org", "Hello")).await;
     let page = format!("/jobs/{id}");
     site.press(&page, &format!("{page}/cancel")).await.shows("The mail is cancelled and will not be sent.");
@@ -21,7 +21,7 @@ async fn a_job_is_cancelled_and_retried() {
     site.get(&page).await.lacks("The mail is cancelled and");
     site.press(&page, &format!("{page}/retry")).await.shows("The mail is queued for an immediate attempt.");
     assert_eq!(state(&site, &id).await, JobState::Queued);
-    let worker = Hands::new(&site.store, emails());
+    let worker = FakeWorker::new(&site.store, emails());
     let job = worker.claim(1).await.remove(0);
     worker.begin(&job).await;
     site.press(&page, &format!("{page}/cancel")).await.shows("Too late to cancel: the mail is being sent.");
@@ -30,7 +30,7 @@ async fn a_job_is_cancelled_and_retried() {
 
 #[tokio::test]
 async fn a_flash_is_shown_once() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let id = enqueue(&site.store, &emails(), mail("ann@example.org", "Hello")).await;
     let page = format!("/jobs/{id}");
     let token = site.get(&page).await.token().to_owned();
@@ -42,11 +42,11 @@ async fn a_flash_is_shown_once() {
 
 #[tokio::test]
 async fn an_unknown_job_is_resolved() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let bulk = QueueName::bulk();
     for (action, expected) in [("sent", JobState::Sent), ("failed", JobState::Failed), ("resend", JobState::Queued)] {
         enqueue(&site.store, &bulk, mail("a@example.org", "Hello")).await;
-        let id = Hands::new(&site.store, bulk.clone()).settle_next(Outcome::Unknown, "no reply").await;
+        let id = FakeWorker::new(&site.store, bulk.clone()).settle_next(Outcome::Unknown, "no reply").await;
         let page = format!("/jobs/{id}");
         site.get(&page).await.shows("It was not sent");
         let token = site.get(&page).await.token().to_owned();
@@ -60,9 +60,9 @@ async fn an_unknown_job_is_resolved() {
 
 #[tokio::test]
 async fn a_batch_is_cancelled() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let id = batch(&site.store, "May", 3).await;
-    Hands::new(&site.store, QueueName::bulk()).settle_next(Outcome::Sent, "250 OK").await;
+    FakeWorker::new(&site.store, QueueName::bulk()).settle_next(Outcome::Sent, "250 OK").await;
     let page = format!("/batches/{id}");
     site.press(&page, &format!("{page}/cancel")).await.shows("2 waiting mails are cancelled");
     assert_eq!(site.store.batch(&id).await.unwrap().unwrap().cancelled, 2);
@@ -70,9 +70,9 @@ async fn a_batch_is_cancelled() {
 
 #[tokio::test]
 async fn a_batch_is_paused_and_resumed() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let id = batch(&site.store, "May", 3).await;
-    Hands::new(&site.store, QueueName::bulk()).settle_next(Outcome::Sent, "250 OK").await;
+    FakeWorker::new(&site.store, QueueName::bulk()).settle_next(Outcome::Sent, "250 OK").await;
     let page = format!("/batches/{id}");
     site.press(&page, &format!("{page}/pause")).await.shows("The batch is paused");
     assert!(site.store.batch(&id).await.unwrap().unwrap().paused);
@@ -83,7 +83,7 @@ async fn a_batch_is_paused_and_resumed() {
 
 #[tokio::test]
 async fn a_queue_is_paused_and_resumed() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     site.press("/queues", "/queues/bulk/pause").await.shows("Queue bulk is paused");
     assert!(site.store.is_paused(&QueueName::bulk()).await.unwrap());
     assert!(!site.store.is_paused(&emails()).await.unwrap());
@@ -93,7 +93,7 @@ async fn a_queue_is_paused_and_resumed() {
 
 #[tokio::test]
 async fn foreign_forms_have_no_effect() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let id = enqueue(&site.store, &emails(), mail("ann@example.org", "Hello")).await;
     let action = format!("/jobs/{id}/cancel");
     let valid = format!("token={}", site.get(&format!("/jobs/{id}")).await.token());

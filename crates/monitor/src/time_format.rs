@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 
 /// A formatted time: exact for programs, in the time zone of the settings, and relative to now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Moment {
+pub(crate) struct FormattedTime {
     pub(crate) iso: String,
     pub(crate) full: String,
     pub(crate) ago: String,
@@ -15,22 +15,22 @@ pub(crate) struct Moment {
 
 /// Formatter of times, with the current time and the time zone.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Clock {
+pub(crate) struct TimeFormatter {
     now: DateTime<Utc>,
     zone: Tz,
 }
 
-impl Clock {
+impl TimeFormatter {
     pub(crate) fn now(zone: Tz) -> Self {
         Self { now: Utc::now(), zone }
     }
 
-    pub(crate) fn at_ms(&self, ms: i64) -> Moment {
+    pub(crate) fn at_ms(&self, ms: i64) -> FormattedTime {
         self.moment(DateTime::from_timestamp_millis(ms).unwrap_or_default())
     }
 
     /// Formats the time of a report, if it has one.
-    pub(crate) fn at(&self, rfc3339: Option<&str>) -> Option<Moment> {
+    pub(crate) fn at(&self, rfc3339: Option<&str>) -> Option<FormattedTime> {
         let time = DateTime::parse_from_rfc3339(rfc3339?).ok()?;
         Some(self.moment(time.to_utc()))
     }
@@ -41,7 +41,7 @@ impl Clock {
         time.with_timezone(&self.zone).format("%H:%M").to_string()
     }
 
-    fn moment(&self, time: DateTime<Utc>) -> Moment {
+    fn moment(&self, time: DateTime<Utc>) -> FormattedTime {
         let seconds = ((self.now - time).num_milliseconds() + 500).div_euclid(1_000);
         let ago = match seconds {
             // Clocks of different machines differ slightly.
@@ -49,7 +49,7 @@ impl Clock {
             3.. => format!("{} ago", span(seconds.unsigned_abs())),
             _ => format!("in {}", span(seconds.unsigned_abs())),
         };
-        Moment {
+        FormattedTime {
             iso: time.to_rfc3339_opts(SecondsFormat::Millis, true),
             full: time.with_timezone(&self.zone).format("%Y-%m-%d %H:%M:%S %Z").to_string(),
             ago,
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn times_are_formatted_relative_to_now() {
-        let clock = Clock::now(Tz::Europe__Warsaw);
+        let clock = TimeFormatter::now(Tz::Europe__Warsaw);
         let now = clock.now.timestamp_millis();
         assert_eq!(clock.at_ms(now).ago, "just now");
         assert_eq!(clock.at_ms(now - 120_000).ago, "2 min ago");

@@ -10,16 +10,16 @@ use postroom_core::{
 };
 
 use super::back;
-use crate::{app::App, failure::Failure, flash::Flash, guard::Signed};
+use crate::{app::App, failure::RequestError, flash::Flash, guard::SignedForm};
 
-pub(crate) async fn act(
+pub(crate) async fn run(
     State(app): State<App>,
-    Path((id, act)): Path<(String, String)>,
-    _form: Signed,
-) -> Result<Response, Failure> {
-    let id: JobId = id.parse().map_err(|_| Failure::not_found(format!("the job {id:?}")))?;
+    Path((id, action)): Path<(String, String)>,
+    _form: SignedForm,
+) -> Result<Response, RequestError> {
+    let id: JobId = id.parse().map_err(|_| RequestError::not_found(format!("the job {id:?}")))?;
     let store = app.store()?;
-    let flash = match act.as_str() {
+    let flash = match action.as_str() {
         "retry" => retry(store, &id).await?,
         "cancel" => cancel(store, &id).await?,
         "sent" => resolve(store, &id, Resolution::Sent, "The mail is recorded as sent.").await?,
@@ -28,9 +28,9 @@ pub(crate) async fn act(
             resolve(store, &id, Resolution::Failed, "The mail is recorded as failed and will not be sent again.")
                 .await?
         }
-        other => return Err(Failure::not_found(format!("the action {other:?}"))),
+        other => return Err(RequestError::not_found(format!("the action {other:?}"))),
     };
-    tracing::info!(job = %id, act, "{}", flash.text);
+    tracing::info!(job = %id, action, "{}", flash.text);
     Ok(back(&format!("/jobs/{id}"), &flash))
 }
 

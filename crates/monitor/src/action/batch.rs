@@ -7,24 +7,24 @@ use axum::{
 use postroom_core::{BatchId, Result, Store};
 
 use super::back;
-use crate::{app::App, failure::Failure, flash::Flash, guard::Signed, moment::grouped};
+use crate::{app::App, failure::RequestError, flash::Flash, guard::SignedForm, moment::grouped};
 
-pub(crate) async fn act(
+pub(crate) async fn run(
     State(app): State<App>,
-    Path((id, act)): Path<(String, String)>,
-    _form: Signed,
-) -> Result<Response, Failure> {
-    let id: BatchId = id.parse().map_err(|_| Failure::not_found(format!("the batch {id:?}")))?;
+    Path((id, action)): Path<(String, String)>,
+    _form: SignedForm,
+) -> Result<Response, RequestError> {
+    let id: BatchId = id.parse().map_err(|_| RequestError::not_found(format!("the batch {id:?}")))?;
     let store = app.store()?;
-    let text = match act.as_str() {
+    let text = match action.as_str() {
         "cancel" => cancelled(store, &id).await?,
         "pause" if store.pause_batch(&id).await? => "The batch is paused. Mails being sent are completed.".to_owned(),
         "resume" if store.resume_batch(&id).await? => "The batch is resumed.".to_owned(),
         "pause" | "resume" => "Nothing was changed: the batch is in this state already.".to_owned(),
-        other => return Err(Failure::not_found(format!("the action {other:?}"))),
+        other => return Err(RequestError::not_found(format!("the action {other:?}"))),
     };
     let flash = Flash::done(text);
-    tracing::info!(batch = %id, act, "{}", flash.text);
+    tracing::info!(batch = %id, action, "{}", flash.text);
     Ok(back(&format!("/batches/{id}"), &flash))
 }
 

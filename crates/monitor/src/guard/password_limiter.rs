@@ -22,24 +22,24 @@ const MAX_ADDRESSES: usize = 10_000;
 
 /// Numbers of wrong passwords by address. No address waits for the attempts of others.
 #[derive(Debug, Default)]
-pub(super) struct Tries(Mutex<Places>);
+pub(super) struct PasswordLimiter(Mutex<AddressTable>);
 
 #[derive(Debug, Default)]
-struct Places {
-    all: HashMap<IpAddr, Wrong>,
+struct AddressTable {
+    all: HashMap<IpAddr, WrongPasswords>,
     /// Addresses by their last attempt, the oldest first.
     order: BTreeMap<u64, IpAddr>,
     next: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Wrong {
+struct WrongPasswords {
     number: u32,
     last: Instant,
     order: u64,
 }
 
-impl Tries {
+impl PasswordLimiter {
     /// Counts an attempt before it is checked, so that parallel ones count too.
     ///
     /// # Errors
@@ -68,19 +68,19 @@ impl Tries {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Places> {
+    fn lock(&self) -> MutexGuard<'_, AddressTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Places {
+impl AddressTable {
     fn note(&mut self, address: IpAddr, number: u32, now: Instant) {
         self.forget(address);
         while self.all.len() >= MAX_ADDRESSES {
             let Some((_, oldest)) = self.order.pop_first() else { break };
             self.all.remove(&oldest);
         }
-        self.all.insert(address, Wrong { number, last: now, order: self.next });
+        self.all.insert(address, WrongPasswords { number, last: now, order: self.next });
         self.order.insert(self.next, address);
         self.next += 1;
     }
@@ -117,40 +117,40 @@ mod tests {
 
     #[test]
     fn wrong_passwords_from_one_address_are_slowed_down() {
-        let (tries, mut now) = (Tries::default(), Instant::now());
+        let (limiter, mut now) = (PasswordLimiter::default(), Instant::now());
         let (here, there): (IpAddr, IpAddr) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
         for _ in 0..FREE {
-            assert_eq!(tries.take(here, now), Ok(()));
+            assert_eq!(limiter.take(here, now), Ok(()));
         }
         for seconds in [2, 4, 8, 16, 30, 30] {
-            assert_eq!(tries.take(here, now), Err(Duration::from_secs(seconds)));
+            assert_eq!(limiter.take(here, now), Err(Duration::from_secs(seconds)));
             now += Duration::from_secs(seconds);
-            assert_eq!(tries.take(here, now), Ok(()), "after the pause");
+            assert_eq!(limiter.take(here, now), Ok(()), "after the pause");
         }
-        assert_eq!(tries.take(there, now), Ok(()), "other addresses");
-        assert_eq!(tries.take(here, now + FORGET), Ok(()));
-        assert_eq!(tries.take(here, now + FORGET), Ok(()), "the count starts again");
+        assert_eq!(limiter.take(there, now), Ok(()), "other addresses");
+        assert_eq!(limiter.take(here, now + FORGET), Ok(()));
+        assert_eq!(limiter.take(here, now + FORGET), Ok(()), "the count starts again");
     }
 
     #[test]
     fn right_passwords_do_not_count() {
-        let (tries, now) = (Tries::default(), Instant::now());
+        let (limiter, now) = (PasswordLimiter::default(), Instant::now());
         let here: IpAddr = "2001:db8::1".parse().expect("an address");
         for _ in 0..100 {
-            assert_eq!(tries.take(here, now), Ok(()));
-            tries.refund("2001:db8::2".parse().expect("an address of the same /64"));
+            assert_eq!(limiter.take(here, now), Ok(()));
+            limiter.refund("2001:db8::2".parse().expect("an address of the same /64"));
         }
-        assert!(tries.lock().all.is_empty() && tries.lock().order.is_empty());
+        assert!(limiter.lock().all.is_empty() && limiter.lock().order.is_empty());
     }
 
     #[test]
     fn the_oldest_address_is_forgotten_at_the_limit() {
-        let (tries, now) = (Tries::default(), Instant::now());
+        let (limiter, now) = (PasswordLimiter::default(), Instant::now());
         let address = |number: u32| IpAddr::from(number.to_be_bytes());
         for number in 0..MAX_ADDRESSES as u32 + 5 {
-            assert_eq!(tries.take(address(number), now), Ok(()));
+            assert_eq!(limiter.take(address(number), now), Ok(()));
         }
-        let table = tries.lock();
+        let table = limiter.lock();
         assert_eq!((table.all.len(), table.order.len()), (MAX_ADDRESSES, MAX_ADDRESSES));
         assert!(!table.all.contains_key(&address(4)) && table.all.contains_key(&address(5)));
     }

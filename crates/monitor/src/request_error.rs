@@ -21,7 +21,7 @@ use crate::{
 
 /// An error of a request.
 #[derive(Debug, Clone)]
-pub(crate) struct Failure {
+pub(crate) struct RequestError {
     pub(crate) status: StatusCode,
     code: &'static str,
     pub(crate) message: String,
@@ -29,7 +29,7 @@ pub(crate) struct Failure {
     retry_after: Option<Duration>,
 }
 
-impl Failure {
+impl RequestError {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into(), field: None, retry_after: None }
     }
@@ -49,7 +49,7 @@ impl Failure {
         Self::new(StatusCode::UNAUTHORIZED, "no_password", "the password is missing or wrong")
     }
 
-    pub(crate) fn too_many_tries(wait: Duration) -> Self {
+    pub(crate) fn too_many_attempts(wait: Duration) -> Self {
         let why = format!("too many wrong passwords; try again in {} s", wait.as_secs() + 1);
         Self { retry_after: Some(wait), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries", why) }
     }
@@ -71,7 +71,7 @@ impl Failure {
         if is_for_programs(parts.uri.path()) {
             return self.as_json();
         }
-        self.as_page(Shell::new(app, &Visitor::of_session(app.gate(), ""), &parts.headers))
+        self.as_page(Shell::new(app, &Visitor::of_session(app.guard(), ""), &parts.headers))
     }
 
     /// Returns the error as JSON.
@@ -107,7 +107,7 @@ impl Failure {
     }
 }
 
-impl From<Error> for Failure {
+impl From<Error> for RequestError {
     fn from(error: Error) -> Self {
         let message = error.to_string();
         match error {
@@ -124,14 +124,14 @@ impl From<Error> for Failure {
     }
 }
 
-impl From<InvalidInput> for Failure {
+impl From<InvalidInput> for RequestError {
     fn from(problem: InvalidInput) -> Self {
         let failure = Self::new(StatusCode::BAD_REQUEST, "invalid", problem.to_string());
         Self { field: Some(problem.field), ..failure }
     }
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for RequestError {
     /// Attaches the error to the response. [`dress`] renders it, because it knows the visitor.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
@@ -145,9 +145,9 @@ pub(crate) async fn dress(State(app): State<App>, request: Request, next: Next) 
     let for_programs = is_for_programs(request.uri().path());
     let shell = request.extensions().get::<Visitor>().map(|visitor| Shell::new(&app, visitor, request.headers()));
     let had_flash = Flash::of(request.headers()).is_some();
-    let late = || Failure::from(Error::Away("no answer in time".to_owned())).into_response();
+    let late = || RequestError::from(Error::Away("no answer in time".to_owned())).into_response();
     let mut response = tokio::time::timeout(ANSWER_LIMIT, next.run(request)).await.unwrap_or_else(|_| late());
-    if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+    if let Some(failure) = response.extensions_mut().remove::<RequestError>() {
         response = match shell {
             Some(shell) if !for_programs => failure.as_page(shell),
             _ => failure.as_json(),

@@ -7,25 +7,25 @@ use axum::{
 use postroom_core::QueueName;
 
 use super::back;
-use crate::{app::App, failure::Failure, flash::Flash, guard::Signed};
+use crate::{app::App, failure::RequestError, flash::Flash, guard::SignedForm};
 
-pub(crate) async fn act(
+pub(crate) async fn run(
     State(app): State<App>,
-    Path((queue, act)): Path<(String, String)>,
-    _form: Signed,
-) -> Result<Response, Failure> {
-    let queue: QueueName = queue.parse().map_err(|_| Failure::not_found(format!("the queue {queue:?}")))?;
+    Path((queue, action)): Path<(String, String)>,
+    _form: SignedForm,
+) -> Result<Response, RequestError> {
+    let queue: QueueName = queue.parse().map_err(|_| RequestError::not_found(format!("the queue {queue:?}")))?;
     let store = app.store()?;
-    let (changed, word) = match act.as_str() {
+    let (changed, word) = match action.as_str() {
         "pause" => (store.pause(&queue).await?, "paused: mails being sent are completed, no others are claimed"),
         "resume" => (store.resume(&queue).await?, "running"),
-        other => return Err(Failure::not_found(format!("the action {other:?}"))),
+        other => return Err(RequestError::not_found(format!("the action {other:?}"))),
     };
     let text = if changed {
         format!("Queue {queue} is {word}.")
     } else {
         format!("Nothing was changed: queue {queue} is in this state already.")
     };
-    tracing::info!(%queue, act, "{text}");
+    tracing::info!(%queue, action, "{text}");
     Ok(back("/queues", &Flash::done(text)))
 }

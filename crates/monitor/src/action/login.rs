@@ -9,25 +9,25 @@ use axum::{
 
 use crate::{
     app::App,
-    failure::Failure,
     guard::{
-        PasswordFrom, Refused, SESSION, Signed, Visitor, cookie,
+        PasswordFrom, PasswordRefusal, SESSION, SignedForm, Visitor, cookie,
         session::{LIFETIME, new_session},
     },
     page::{self, Shell},
+    request_error::RequestError,
 };
 
-pub(crate) async fn enter(State(app): State<App>, shell: Shell, request: Request) -> Result<Response, Failure> {
+pub(crate) async fn enter(State(app): State<App>, shell: Shell, request: Request) -> Result<Response, RequestError> {
     let (parts, body) = request.into_parts();
-    let form = Signed::from_request(Request::from_parts(parts.clone(), body), &app).await?;
+    let form = SignedForm::from_request(Request::from_parts(parts.clone(), body), &app).await?;
     let next = local(form.field("next"));
-    match app.gate().try_password(form.field("password"), PasswordFrom::Form, &parts).await {
+    match app.guard().try_password(form.field("password"), PasswordFrom::Form, &parts).await {
         Ok(()) => welcome(&app, next, &parts).await,
-        Err(Refused::Wrong) => {
+        Err(PasswordRefusal::Wrong) => {
             let page = page::login::render(&app, shell, next, "The password is wrong.")?;
             Ok((StatusCode::UNAUTHORIZED, page).into_response())
         }
-        Err(Refused::TooMany(wait)) => Err(Failure::too_many_tries(wait)),
+        Err(PasswordRefusal::TooMany(wait)) => Err(RequestError::too_many_attempts(wait)),
     }
 }
 
@@ -35,21 +35,21 @@ pub(crate) async fn leave(
     State(app): State<App>,
     Extension(visitor): Extension<Visitor>,
     parts: Parts,
-    _form: Signed,
-) -> Result<Response, Failure> {
+    _form: SignedForm,
+) -> Result<Response, RequestError> {
     app.store()?.end_session(visitor.hash()).await?;
-    let gone = cookie::set(SESSION, "", 0, app.gate().client(&parts).is_https);
+    let gone = cookie::set(SESSION, "", 0, app.guard().client(&parts).is_https);
     Ok((AppendHeaders([(header::SET_COOKIE, gone)]), Redirect::to("/login")).into_response())
 }
 
 /// Creates a new session at each login and ends the previous one.
-async fn welcome(app: &App, next: &str, parts: &Parts) -> Result<Response, Failure> {
-    let (store, sealer, session) = (app.store()?, app.gate().sealer(), new_session());
-    store.open_session(&sealer.hash(&session), LIFETIME).await?;
+async fn welcome(app: &App, next: &str, parts: &Parts) -> Result<Response, RequestError> {
+    let (store, session_key, session) = (app.store()?, app.guard().session_key(), new_session());
+    store.open_session(&session_key.hash(&session), LIFETIME).await?;
     if let Some(old) = cookie::read(&parts.headers, SESSION) {
-        store.end_session(&sealer.hash(old)).await?;
+        store.end_session(&session_key.hash(old)).await?;
     }
-    let cookie = cookie::set(SESSION, &session, LIFETIME.as_secs(), app.gate().client(parts).is_https);
+    let cookie = cookie::set(SESSION, &session, LIFETIME.as_secs(), app.guard().client(parts).is_https);
     Ok((AppendHeaders([(header::SET_COOKIE, cookie)]), Redirect::to(next)).into_response())
 }
 

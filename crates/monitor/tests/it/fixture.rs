@@ -7,17 +7,17 @@ use postroom_monitor::serve;
 use postroom_testkit::{PrivateRedis, unique_prefix};
 use tokio::net::TcpListener;
 
-use crate::browser::{Answer, ask};
+use crate::browser::{BrowserResponse, ask};
 
 /// A monitor and its store.
-pub(crate) struct Site {
+pub(crate) struct Fixture {
     pub(crate) store: Store,
     pub(crate) at: SocketAddr,
     pub(crate) prefix: String,
     shutdown: Shutdown,
 }
 
-impl Site {
+impl Fixture {
     /// Starts a monitor without a password, on the shared Redis.
     pub(crate) async fn open() -> Self {
         Self::with(&[]).await
@@ -56,23 +56,23 @@ impl Site {
         .await
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> BrowserResponse {
         ask(self.at, "GET", path, &[], "").await
     }
 
-    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> BrowserResponse {
         ask(self.at, "GET", path, headers, "").await
     }
 
     /// Submits a form.
-    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> BrowserResponse {
         let mut all = vec![("Content-Type", "application/x-www-form-urlencoded")];
         all.extend(headers);
         ask(self.at, "POST", path, &all, body).await
     }
 
     /// Submits the form of a page's button, and follows the redirect.
-    pub(crate) async fn press(&self, page: &str, action: &str) -> Answer {
+    pub(crate) async fn press(&self, page: &str, action: &str) -> BrowserResponse {
         let token = self.get(page).await.token().to_owned();
         let answer = self.post(action, &[], &format!("token={token}")).await;
         assert_eq!(answer.status, 303, "{}", answer.body);
@@ -82,7 +82,7 @@ impl Site {
     }
 }
 
-impl Drop for Site {
+impl Drop for Fixture {
     fn drop(&mut self) {
         self.shutdown.request();
     }

@@ -7,7 +7,7 @@ use axum::{
 use postroom_core::InvalidInput;
 use serde::Deserialize;
 
-use crate::{app::App, failure::Failure};
+use crate::{app::App, failure::RequestError};
 
 /// Maximum number of parameters, and of bytes in one.
 const PARAMETERS: usize = 32;
@@ -18,12 +18,12 @@ const ADDRESS_BYTES: usize = 1_100;
 /// A parsed query string. A parameter that is too long, contains a control character, or occurs
 /// twice is refused by name.
 #[derive(Debug)]
-pub(crate) struct Asked<T>(pub(crate) T);
+pub(crate) struct BoundedQuery<T>(pub(crate) T);
 
-impl<T: for<'de> Deserialize<'de>> FromRequestParts<App> for Asked<T> {
-    type Rejection = Failure;
+impl<T: for<'de> Deserialize<'de>> FromRequestParts<App> for BoundedQuery<T> {
+    type Rejection = RequestError;
 
-    async fn from_request_parts(parts: &mut Parts, _app: &App) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, _app: &App) -> Result<Self, RequestError> {
         let unreadable =
             |error: &dyn std::fmt::Display| InvalidInput::new("query", format!("the query can't be parsed: {error}"));
         let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(|error| unreadable(&error))?;
