@@ -26,7 +26,7 @@ pub async fn run(
         store = Store::connect_patiently(&settings.redis, &outage) => store.context("connecting to Redis")?,
     };
     store.warn_of_server().await;
-    tracing::info!(redis = settings.redis.place(), schedules = settings.schedules.len(), "beat started");
+    tracing::info!(redis = settings.redis.redacted_url(), schedules = settings.schedules.len(), "beat started");
     let presence = Presence::new(store.clone());
     presence.check_rights().await?;
     let presence = tokio::spawn(presence.run(shutdown.clone()));

@@ -1,8 +1,11 @@
 //! URLs of HTTP services.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{fmt, str::FromStr};
 
-use crate::{InvalidInput, settings::value};
+use crate::{
+    InvalidInput,
+    host::{self, is_on_this_machine},
+};
 
 /// An `http://` or `https://` URL without user or fragment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,12 +40,6 @@ impl HttpUrl {
     }
 }
 
-/// Whether a host is this machine by its name (RFC 6761 §6.3) or address. Names are not resolved.
-pub(crate) fn is_on_this_machine(host: &str) -> bool {
-    let name = host.trim_end_matches('.').to_ascii_lowercase();
-    name == "localhost" || name.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
 fn usual_port(secure: bool) -> u16 {
     if secure { 443 } else { 80 }
 }
@@ -62,9 +59,8 @@ impl FromStr for HttpUrl {
             return Err(unfit("it contains a user, which is not supported"));
         }
         let (host, port) = split(authority).ok_or_else(|| unfit("an address in brackets must end with ]"))?;
-        let host = value::host(host).map_err(|_| unfit("its host is missing or not valid"))?;
-        let port =
-            port.map_or(Ok(usual_port(secure)), value::port).map_err(|_| unfit("its port must be 1 to 65535"))?;
+        let host = host::check(host).map_err(|_| unfit("its host is missing or not valid"))?;
+        let port = port.map_or(Ok(usual_port(secure)), host::port).map_err(|_| unfit("its port must be 1 to 65535"))?;
         Ok(Self { secure, host, port, path: checked_path(path)? })
     }
 }

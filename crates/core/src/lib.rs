@@ -15,6 +15,7 @@ mod escape;
 #[cfg(test)]
 mod fuzz;
 pub mod health;
+mod host;
 mod http_url;
 mod id;
 mod limited_file;

@@ -6,6 +6,7 @@
 
 mod accept_errors;
 mod connection;
+mod limits;
 mod table;
 
 use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
@@ -15,8 +16,8 @@ use tokio::{
     time::Instant,
 };
 
-pub use self::connection::ClientConnection;
-use self::{accept_errors::AcceptErrors, table::ConnectionTable};
+use self::{accept_errors::AcceptErrors, connection::admit, table::ConnectionTable};
+pub use self::{connection::ClientConnection, limits::ListenerLimits};
 use crate::open_files::raise_open_files;
 
 /// Accept backlog of the kernel.
@@ -25,19 +26,6 @@ const BACKLOG: u32 = 4_096;
 const LEAST_STAY: Duration = Duration::from_millis(20);
 /// Pause after an error of `accept`, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// Bounds of a listening port.
-#[derive(Debug, Clone, Copy)]
-pub struct ListenerLimits {
-    /// Name of the port in the log.
-    pub name: &'static str,
-    /// Maximum number of connections; fewer if the process may not open enough files.
-    pub connections: usize,
-    /// Time limit of each wait for a client.
-    pub wait: Duration,
-    /// Maximum number of response bytes that clients have not read.
-    pub unread_bytes: u64,
-}
 
 /// A listening port with a bounded number of connections.
 #[derive(Debug)]
@@ -83,7 +71,7 @@ impl BoundedListener {
         loop {
             let (stream, peer) = self.accept(&mut errors).await;
             self.make_room().await;
-            let (connection, lifetime) = self.table.admit(peer);
+            let (connection, lifetime) = admit(&self.table, peer);
             let answering = answer(stream, connection);
             tokio::spawn(async move {
                 tokio::select! {

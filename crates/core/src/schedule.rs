@@ -11,16 +11,39 @@ use croner::{
     parser::{CronParser, Seconds, Year},
 };
 
-use crate::{
-    InvalidInput, format_span,
-    settings::{Missed, Timing},
-};
+use crate::{InvalidInput, format_span};
 
 /// Maximum delay after which a firing still counts as on time. A beat that is slow or restarting
 /// misses nothing.
 pub const TOLERANCE: Duration = Duration::from_secs(60);
 
 /// Firing times of a schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Timing {
+    /// By a cron expression, in a time zone.
+    Cron {
+        /// Five fields, or a nickname such as `@daily`; see [`Timetable`].
+        expression: String,
+        /// Time zone of the hours and days.
+        timezone: Tz,
+    },
+    /// At a fixed interval.
+    Every(Duration),
+}
+
+/// Handling of times that passed while no beat was running; see [`Timetable::plan`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missed {
+    /// Skip them.
+    Skip,
+    /// Fire for the latest one, within a grace period.
+    Run {
+        /// Maximum delay.
+        grace: Duration,
+    },
+}
+
+/// Computed firing times of a [`Timing`].
 ///
 /// A cron expression has five fields, or is `@hourly`, `@daily`, `@weekly`, `@monthly` or
 /// `@yearly`. It is read as in Vixie cron: weekdays are 0 to 7 with Sunday as both. If day of month
@@ -163,9 +186,9 @@ fn refuse(expression: &str, why: &str) -> InvalidInput {
     InvalidInput::new(
         "cron",
         format!(
-            "{expression:?} {why}; it may be five fields, as in \"0 8 * * 1-5\": minute (0-59), hour (0-23), day of the \
-             month (1-31), month (1-12 or JAN-DEC) and day of the week (0-7 or SUN-SAT), each *, a value, a range, a \
-             list or a step such as */5; or @hourly, @daily, @weekly, @monthly or @yearly"
+            "{expression:?} {why}; it may be five fields, as in \"0 8 * * 1-5\": minute (0-59), hour (0-23), \
+             day of the month (1-31), month (1-12 or JAN-DEC) and day of the week (0-7 or SUN-SAT), each *, a value, \
+             a range, a list or a step such as */5; or @hourly, @daily, @weekly, @monthly or @yearly"
         ),
     )
 }

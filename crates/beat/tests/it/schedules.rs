@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postroom_core::{QueueName, settings::Timing, store::Kept};
+use postroom_core::{QueueName, schedule::Timing, store::Kept};
 
 use crate::fixture::{EACH_SECOND, Fixture, only};
 

@@ -9,12 +9,19 @@ use tokio::{
 
 use super::table::ConnectionTable;
 
+/// Adds a connection to the table. Returns its handle and its lifetime.
+pub(super) fn admit(table: &ConnectionTable, peer: SocketAddr) -> (ClientConnection, Lifetime) {
+    let (id, deadline) = table.add();
+    let connection = ClientConnection { table: table.clone(), id, peer };
+    (connection, Lifetime { table: table.clone(), id, deadline })
+}
+
 /// A client's connection. Its task reports what it is waiting for.
 #[derive(Debug, Clone)]
 pub struct ClientConnection {
-    pub(super) table: ConnectionTable,
-    pub(super) id: u64,
-    pub(super) peer: SocketAddr,
+    table: ConnectionTable,
+    id: u64,
+    peer: SocketAddr,
 }
 
 impl ClientConnection {
@@ -45,10 +52,10 @@ impl ClientConnection {
 /// out. Dropping it removes the connection from the table.
 #[derive(Debug)]
 pub(super) struct Lifetime {
-    pub(super) table: ConnectionTable,
-    pub(super) id: u64,
+    table: ConnectionTable,
+    id: u64,
     /// Deadline of the current wait; `None` while the server is working.
-    pub(super) deadline: watch::Receiver<Option<Instant>>,
+    deadline: watch::Receiver<Option<Instant>>,
 }
 
 impl Lifetime {

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -12,10 +11,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{
-    ListenerLimits,
-    connection::{ClientConnection, Lifetime},
-};
+use super::limits::ListenerLimits;
 
 /// Assumed minimum rate at which a client reads a response, in bytes per second. It extends the
 /// usual time limit.
@@ -83,15 +79,15 @@ impl ConnectionTable {
         self.0.changed.notified()
     }
 
-    pub(super) fn admit(&self, peer: SocketAddr) -> (ClientConnection, Lifetime) {
+    /// Adds a connection. Returns its id and the deadline of its current wait.
+    pub(super) fn add(&self) -> (u64, watch::Receiver<Option<Instant>>) {
         let mut connections = self.lock();
         let (id, now) = (connections.next_id, Instant::now());
         let (deadline, receiver) = watch::channel(Some(now + self.0.limits.wait));
         let new = Connection { waits_since: Some(now), is_established: false, unread_bytes: 0, deadline };
         connections.next_id += 1;
         connections.all.insert(id, new);
-        let connection = ClientConnection { table: self.clone(), id, peer };
-        (connection, Lifetime { table: self.clone(), id, deadline: receiver })
+        (id, receiver)
     }
 
     pub(super) fn is_answering(&self, id: u64) {
@@ -229,13 +225,14 @@ impl Connections {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listener::connection::{ClientConnection, Lifetime, admit};
 
     const LIMITS: ListenerLimits =
         ListenerLimits { name: "test", connections: 4, wait: Duration::from_secs(60), unread_bytes: 100 };
 
     fn table(number: usize) -> (ConnectionTable, Vec<(ClientConnection, Lifetime)>) {
         let table = ConnectionTable::new(LIMITS);
-        let all = (0..number).map(|_| table.admit(([127, 0, 0, 1], 1).into())).collect();
+        let all = (0..number).map(|_| admit(&table, ([127, 0, 0, 1], 1).into())).collect();
         (table, all)
     }
 
@@ -309,10 +306,10 @@ mod tests {
     #[tokio::test]
     async fn a_wait_times_out_and_work_does_not() {
         let table = ConnectionTable::new(ListenerLimits { wait: Duration::ZERO, ..LIMITS });
-        let (_, lifetime) = table.admit(([127, 0, 0, 1], 1).into());
+        let (_, lifetime) = admit(&table, ([127, 0, 0, 1], 1).into());
         lifetime.ended().await;
         assert!(remaining(&table).is_empty());
-        let (connection, lifetime) = table.admit(([127, 0, 0, 1], 1).into());
+        let (connection, lifetime) = admit(&table, ([127, 0, 0, 1], 1).into());
         connection.is_answering();
         let ended = tokio::spawn(lifetime.ended());
         tokio::time::sleep(Duration::from_millis(50)).await;

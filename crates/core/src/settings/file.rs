@@ -10,7 +10,7 @@ use toml::{
 };
 
 use super::{
-    layers::{Found, Layer, line_of},
+    layer::{Found, Layer, line_of},
     nearest::nearest,
     sources::Sources,
     variables,

@@ -1,24 +1,17 @@
 //! Precedence of settings: flag before environment before `.env` before toml.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use secrecy::SecretString;
 
 use super::{
     file,
-    sources::{Sources, read_text},
+    layer::{Found, Layer, line_of},
+    sources::Sources,
+    text_file::read_text,
     variables::{self, Variable},
 };
 use crate::InvalidInput;
-
-/// A value, and the name of its source.
-pub(super) struct Found {
-    pub(super) text: String,
-    pub(super) field: String,
-}
-
-/// Values of one source, by the variable's name.
-pub(super) type Layer = BTreeMap<String, Found>;
 
 /// All sources, the one with the highest precedence first.
 pub(super) struct Layers(Vec<Layer>);
@@ -154,11 +147,6 @@ fn bad_line(text: &str, error: &dotenvy::Error) -> InvalidInput {
         field,
         "the line can't be parsed; it may be NAME=value, with quotes around a value that has spaces or #",
     )
-}
-
-/// Returns the number of the line at a byte offset.
-pub(super) fn line_of(text: &str, at: usize) -> usize {
-    1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
 }
 
 /// Selects the variables of Postroom, and refuses unknown ones with its prefix.

@@ -4,12 +4,14 @@ mod base_url;
 mod ca_file;
 mod concurrency;
 mod file;
+mod layer;
 mod layers;
 mod limits;
 mod log;
 mod nearest;
 mod network;
 mod notify;
+mod process;
 mod queue;
 mod redis;
 mod resend;
@@ -19,7 +21,9 @@ mod sources;
 mod template;
 #[cfg(test)]
 mod tests;
+mod text_file;
 mod transport;
+mod trust;
 pub(crate) mod value;
 pub mod variables;
 mod warnings;
@@ -37,14 +41,14 @@ pub use self::{
     queue::QueueSettings,
     redis::RedisSettings,
     resend::ResendSettings,
-    schedule::{Missed, ScheduleSettings, Timing},
+    schedule::ScheduleSettings,
     sources::Sources,
     template::TemplateSettings,
     transport::{Security, SmtpSettings, SmtpTimeouts, TransportSettings},
     variables::Variable,
 };
 use self::{file::RawTables, layers::Layers};
-pub(crate) use self::{redis::RedisPlace, sentinel::WatchedPlace};
+pub(crate) use self::{redis::RedisLocation, sentinel::WatchedRedis};
 use crate::{InvalidInput, Mailbox, Policy, QueueName, Quota, Rate, bounds::check_name, store::LimitName};
 
 /// Validated settings of a process.

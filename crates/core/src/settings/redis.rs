@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsCertificates};
+use redis::{ConnectionInfo, IntoConnectionInfo};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     ca_file,
     layers::Layers,
-    sentinel::WatchedPlace,
+    sentinel::WatchedRedis,
+    trust::Trust,
     value,
     variables::{POSTROOM_PREFIX, REDIS_CA_FILE, REDIS_TLS_INSECURE, REDIS_URL},
 };
@@ -16,15 +17,15 @@ use crate::InvalidInput;
 
 const SCHEMES: [&str; 5] = ["redis", "rediss", "redis+unix", "redis+sentinel", "rediss+sentinel"];
 
-const CONTRADICTION: &str = "REDIS_TLS_INSECURE (or #insecure in REDIS_URL) accepts any certificate, so this file would \
-                             be ignored; remove one of them";
+const CONTRADICTION: &str = "REDIS_TLS_INSECURE (or #insecure in REDIS_URL) accepts any certificate, \
+                             so this file would be ignored; remove one of them"; remove one of them";
 
 /// Location of the server that accepts writes.
-pub(crate) enum RedisPlace {
+pub(crate) enum RedisLocation {
     /// A fixed server.
     Fixed(ConnectionInfo),
     /// A server that Sentinels name.
-    Watched(WatchedPlace),
+    Watched(WatchedRedis),
 }
 
 /// Location of Redis, and the prefix of the keys.
@@ -61,7 +62,7 @@ impl RedisSettings {
     }
 
     /// Returns the location of the server that accepts writes.
-    pub(crate) fn server(&self) -> Result<RedisPlace, InvalidInput> {
+    pub(crate) fn server(&self) -> Result<RedisLocation, InvalidInput> {
         let url = self.url.expose_secret();
         let trust = Trust { insecure: self.insecure_tls, ca_pem: self.ca_pem.clone() };
         place(url, trust).map_err(|problem| InvalidInput::new("REDIS_URL", problem))
@@ -71,8 +72,9 @@ impl RedisSettings {
     #[must_use]
     pub fn warnings(&self) -> Vec<&'static str> {
         let tls = has_tls(&self.url);
-        let insecure = "REDIS_TLS_INSECURE: the certificate of Redis is not checked, so the network between this process \
-                        and Redis can read and change mail; to trust a private certificate authority, set REDIS_CA_FILE";
+        let insecure = "REDIS_TLS_INSECURE: the certificate of Redis is not checked, so the network between \
+                        this process and Redis can read and change mail; to trust a private certificate authority, \
+                        set REDIS_CA_FILE";
         let unused = "REDIS_CA_FILE is ignored, because REDIS_URL does not use TLS (rediss:// or rediss+sentinel://)";
         let all = [(tls && self.insecure_tls, insecure), (!tls && self.ca_file.is_some(), unused)];
         all.into_iter().filter_map(|(is_so, warning)| is_so.then_some(warning)).collect()
@@ -87,7 +89,7 @@ impl RedisSettings {
 
     /// Returns the URL without user, password and parameters, for messages.
     #[must_use]
-    pub fn place(&self) -> String {
+    pub fn redacted_url(&self) -> String {
         let url = self.url.expose_secret();
         let (scheme, rest) = url.split_once("://").unwrap_or(("redis", url));
         let rest = rest.split(['?', '#']).next().unwrap_or_default();
@@ -123,31 +125,13 @@ fn has_tls(url: &SecretString) -> bool {
     url.expose_secret().starts_with("rediss")
 }
 
-/// Certificates that are accepted.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Trust {
-    insecure: bool,
-    ca_pem: Option<Vec<u8>>,
-}
-
-impl Trust {
-    /// Applies this trust to a server that uses TLS.
-    pub(super) fn applied_to(&self, mut info: ConnectionInfo) -> Result<ConnectionInfo, String> {
-        let ConnectionAddr::TcpTls { host, port, .. } = info.addr().clone() else { return Ok(info) };
-        info = info.set_addr(ConnectionAddr::TcpTls { host, port, insecure: self.insecure, tls_params: None });
-        let certificates = TlsCertificates { client_tls: None, root_cert: self.ca_pem.clone() };
-        let client = Client::build_with_tls(info, certificates).map_err(|error| error.to_string())?;
-        Ok(client.get_connection_info().clone())
-    }
-}
-
 /// Parses a URL. The error describes the problem without the URL.
-fn place(url: &str, trust: Trust) -> Result<RedisPlace, String> {
+fn place(url: &str, trust: Trust) -> Result<RedisLocation, String> {
     if url.split_once("://").is_some_and(|(scheme, _)| scheme.ends_with("+sentinel")) {
-        return WatchedPlace::parse(url, trust).map(RedisPlace::Watched);
+        return WatchedRedis::parse(url, trust).map(RedisLocation::Watched);
     }
     let info = url.into_connection_info().map_err(|error| error.to_string())?;
-    trust.applied_to(info).map(RedisPlace::Fixed)
+    trust.applied_to(info).map(RedisLocation::Fixed)
 }
 
 fn prefix(text: &str) -> Result<String, InvalidInput> {

@@ -9,7 +9,10 @@ use chrono_tz::Tz;
 use serde_json::{Map, Value};
 
 use super::{file::RawSchedule, template::TemplateSettings, value};
-use crate::{InvalidInput, Mail, Mailbox, Priority, QueueName, schedule::Timetable};
+use crate::{
+    InvalidInput, Mail, Mailbox, Priority, QueueName,
+    schedule::{Missed, Timetable, Timing},
+};
 
 const DEFAULT_GRACE: Duration = Duration::from_secs(3_600);
 
@@ -34,32 +37,6 @@ pub struct ScheduleSettings {
     pub enabled: bool,
     /// Handling of times that passed while no beat was running.
     pub missed: Missed,
-}
-
-/// Firing times of a schedule.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Timing {
-    /// By a cron expression, in a time zone.
-    Cron {
-        /// Five fields, or a nickname such as `@daily`; see [`Timetable`].
-        expression: String,
-        /// Time zone of the hours and days.
-        timezone: Tz,
-    },
-    /// At a fixed interval.
-    Every(Duration),
-}
-
-/// Handling of times that passed while no beat was running; see [`Timetable::plan`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Missed {
-    /// Skip them.
-    Skip,
-    /// Fire for the latest one, within a grace period.
-    Run {
-        /// Maximum delay.
-        grace: Duration,
-    },
 }
 
 /// Reads all schedules, in the file's order.

@@ -2,13 +2,13 @@
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 
-use super::redis::Trust;
+use super::trust::Trust;
 use crate::{Error, InvalidInput, Result};
 
 const PORT: u16 = 26_379;
 
 /// Sentinels, the name of the master, and how to connect to it.
-pub(crate) struct WatchedPlace {
+pub(crate) struct WatchedRedis {
     /// Host and port of each Sentinel.
     pub(crate) sentinels: Vec<(String, u16)>,
     /// Name of the master.
@@ -19,7 +19,7 @@ pub(crate) struct WatchedPlace {
     trust: Trust,
 }
 
-impl WatchedPlace {
+impl WatchedRedis {
     /// Parses `redis+sentinel://[user:password@]host[:port],…/master[/database]`. The error never
     /// contains the URL.
     pub(super) fn parse(url: &str, trust: Trust) -> Result<Self, String> {
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn sentinel_urls_are_parsed() {
         let read = |url| {
-            let place = WatchedPlace::parse(url, Trust::default()).expect(url);
+            let place = WatchedRedis::parse(url, Trust::default()).expect(url);
             let server = place.server_at("10.0.0.1", 6380).expect("a server");
             let user = place.user;
             let (name, password) = (user.username().map(str::to_owned), user.password().map(str::to_owned));
@@ -122,7 +122,7 @@ mod tests {
             ("redis+sentinel://one,,two/mail", "not the address of a sentinel"),
             ("redis+sentinel://one/mail/zero", "database"),
         ] {
-            let Err(problem) = WatchedPlace::parse(url, Trust::default()) else { panic!("{url} was accepted") };
+            let Err(problem) = WatchedRedis::parse(url, Trust::default()) else { panic!("{url} was accepted") };
             assert!(problem.to_lowercase().contains(word), "{url}: {problem}");
         }
     }

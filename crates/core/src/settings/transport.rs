@@ -14,7 +14,7 @@ use super::{
         SMTP_USERNAME,
     },
 };
-use crate::{InvalidInput, Mailbox};
+use crate::{InvalidInput, Mailbox, host};
 
 /// Name of the transport that the environment describes.
 pub(super) const DEFAULT: &str = "default";
@@ -148,8 +148,8 @@ fn from_environment(layers: &Layers, hello: &str) -> Result<Option<TransportSett
 
 fn smtp_of_environment(layers: &Layers, hello: &str) -> Result<Option<SmtpSettings>, InvalidInput> {
     let parts = SmtpParts {
-        host: layers.read(&SMTP_HOST, value::host)?,
-        port: layers.read(&SMTP_PORT, value::port)?,
+        host: layers.read(&SMTP_HOST, host::check)?,
+        port: layers.read(&SMTP_PORT, host::port)?,
         security: layers.read(&SMTP_SECURITY, str::parse)?,
         username: layers.text(&SMTP_USERNAME)?,
         password: layers.secret(&SMTP_PASSWORD)?,
@@ -186,8 +186,8 @@ fn smtp_of_table(raw: RawTransport, hello: &str) -> Result<SmtpSettings, Invalid
     let password = secret_or_file("password", raw.password, raw.password_file.as_deref())?;
     let hello_name = raw.hello_name.map_or_else(|| Ok(hello.to_owned()), |name| value::hello_name(&name));
     let parts = SmtpParts {
-        host: raw.host.map(|host| value::host(&host)).transpose().map_err(|problem| problem.at("host"))?,
-        port: raw.port.map(|port| value::port(&port.to_string())).transpose().map_err(|problem| problem.at("port"))?,
+        host: raw.host.map(|host| host::check(&host)).transpose().map_err(|problem| problem.at("host"))?,
+        port: raw.port.map(|port| host::port(&port.to_string())).transpose().map_err(|problem| problem.at("port"))?,
         security: raw.security.map(|word| word.parse()).transpose()?,
         username: raw.username,
         password,

@@ -3,7 +3,7 @@
 use secrecy::ExposeSecret;
 
 use super::{Security, Settings, SmtpSettings, TransportSettings};
-use crate::http_url::is_on_this_machine;
+use crate::host::is_on_this_machine;
 
 /// Minimum length of a key in the Standard Webhooks specification, in bytes.
 const SHORTEST_SECRET: usize = 24;
@@ -26,8 +26,8 @@ impl Settings {
         let length = self.notify.signing_key.as_ref()?.expose_secret().len();
         (length < SHORTEST_SECRET).then(|| {
             format!(
-                "NOTIFY_WEBHOOK_SECRET has {length} bytes, so it can be guessed: use at least {SHORTEST_SECRET}, such as \
-                 whsec_$(openssl rand -base64 32)"
+                "NOTIFY_WEBHOOK_SECRET has {length} bytes, so it can be guessed: use at least {SHORTEST_SECRET}, \
+                 such as whsec_$(openssl rand -base64 32)"
             )
         })
     }

@@ -133,7 +133,7 @@ fn the_location_of_redis_is_shown_without_secrets() {
         ("redis+sentinel://ann:secret@one:1,two/mail/2", "redis+sentinel://one:1,two/mail/2"),
     ] {
         let settings = from_env(&[("REDIS_URL", url)]).expect(url);
-        assert_eq!(settings.redis.place(), place);
+        assert_eq!(settings.redis.redacted_url(), place);
         assert!(!format!("{settings:?}").contains("secret"), "{settings:?}");
     }
 }

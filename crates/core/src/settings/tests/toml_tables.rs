@@ -7,7 +7,8 @@ use serde_json::json;
 use super::{assert_says, from_toml, refusal};
 use crate::{
     Backoff, OnUnknown, Policy, Priority, QueueName,
-    settings::{Missed, Security, Timing, TransportSettings},
+    schedule::{Missed, Timing},
+    settings::{Security, TransportSettings},
 };
 
 fn seconds(n: u64) -> Duration {
