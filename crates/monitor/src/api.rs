@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 use crate::{
     app::App,
     bounded_query::BoundedQuery,
+    inventory,
     page::batches::latest,
     query::{BatchQuery, JobQuery, page_number},
     request_error::RequestError,
-    snapshot::{self, Snapshot},
+    snapshot::Snapshot,
 };
 
 type JsonResult<T = Value> = Result<Json<T>, RequestError>;
@@ -45,7 +46,7 @@ pub(crate) async fn batch(State(app): State<App>, Path(id): Path<String>) -> Jso
 }
 
 pub(crate) async fn queues(State(app): State<App>) -> JsonResult {
-    Ok(Json(json!({ "queues": snapshot::queues(app.store()?).await? })))
+    Ok(Json(json!({ "queues": inventory::queues(app.store()?).await? })))
 }
 
 pub(crate) async fn workers(State(app): State<App>) -> JsonResult {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use postroom_core::{Error, Settings, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{guard::AccessGuard, link::Link, moment::TimeFormatter, preview::Previews};
+use crate::{guard::AccessGuard, link::Link, preview::Previews, time_format::TimeFormatter};
 
 /// Time limit of a page's queries to Redis.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(4);

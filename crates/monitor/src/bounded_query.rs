@@ -7,7 +7,7 @@ use axum::{
 use postroom_core::InvalidInput;
 use serde::Deserialize;
 
-use crate::{app::App, failure::RequestError};
+use crate::request_error::RequestError;
 
 /// Maximum number of parameters, and of bytes in one.
 const PARAMETERS: usize = 32;
@@ -20,10 +20,14 @@ const ADDRESS_BYTES: usize = 1_100;
 #[derive(Debug)]
 pub(crate) struct BoundedQuery<T>(pub(crate) T);
 
-impl<T: for<'de> Deserialize<'de>> FromRequestParts<App> for BoundedQuery<T> {
+impl<T, S> FromRequestParts<S> for BoundedQuery<T>
+where
+    T: for<'de> Deserialize<'de>,
+    S: Send + Sync,
+{
     type Rejection = RequestError;
 
-    async fn from_request_parts(parts: &mut Parts, _app: &App) -> Result<Self, RequestError> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, RequestError> {
         let unreadable =
             |error: &dyn std::fmt::Display| InvalidInput::new("query", format!("the query can't be parsed: {error}"));
         let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(|error| unreadable(&error))?;

@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, HeaderValue, header};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use crate::guard::cookie;
+use crate::cookie;
 
 const NAME: &str = "postroom_flash";
 

@@ -22,6 +22,7 @@
 //! loopback name.
 
 mod action;
+mod admission;
 mod api;
 mod app;
 mod assets;
@@ -29,11 +30,14 @@ mod bounded_query;
 mod captured_mail;
 mod chart;
 mod connection;
+mod cookie;
+mod error_pages;
 mod flags;
 mod flash;
 mod guard;
 mod health;
 mod inert;
+mod inventory;
 mod link;
 mod listen;
 mod metrics;
@@ -44,6 +48,7 @@ mod query;
 mod request_error;
 mod router;
 mod serve;
+mod signed_form;
 mod snapshot;
 mod time_format;
 mod warning;

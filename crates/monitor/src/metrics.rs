@@ -32,8 +32,8 @@ use prometheus_client::{
 
 use crate::{
     app::App,
+    inventory::{queues, workers_of},
     request_error::RequestError,
-    snapshot::{queues, workers_of},
 };
 
 const KIND: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

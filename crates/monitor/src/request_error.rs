@@ -1,23 +1,14 @@
-//! Errors of requests: shown as pages to people, as JSON to programs.
+//! Errors of requests.
 
 use std::time::Duration;
 
 use axum::{
     Json,
-    extract::{Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
-    middleware::Next,
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use postroom_core::{Error, InvalidInput};
 use serde_json::json;
-
-use crate::{
-    app::{ANSWER_LIMIT, App},
-    flash::Flash,
-    guard::Visitor,
-    page::{self, Shell},
-};
 
 /// An error of a request.
 #[derive(Debug, Clone)]
@@ -66,27 +57,14 @@ impl RequestError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "defect", format!("this page can't be rendered: {error}"))
     }
 
-    /// Returns the response to a request without access.
-    pub(crate) fn respond(&self, app: &App, parts: &Parts) -> Response {
-        if is_for_programs(parts.uri.path()) {
-            return self.as_json();
-        }
-        self.as_page(Shell::new(app, &Visitor::of_session(app.guard(), ""), &parts.headers))
-    }
-
     /// Returns the error as JSON.
     pub(crate) fn as_json(&self) -> Response {
         let body = json!({ "error": { "code": self.code, "message": self.message, "field": self.field } });
         self.with_retry_after((self.status, Json(body)).into_response())
     }
 
-    /// Returns the error as a page.
-    fn as_page(&self, shell: Shell) -> Response {
-        let page = page::failure(shell, self).unwrap_or_else(|_| self.message.clone().into_response());
-        self.with_retry_after((self.status, page).into_response())
-    }
-
-    fn with_retry_after(&self, mut response: Response) -> Response {
+    /// Adds the `Retry-After` header, if there is a pause.
+    pub(crate) fn with_retry_after(&self, mut response: Response) -> Response {
         if let Some(wait) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         }
@@ -126,13 +104,14 @@ impl From<Error> for RequestError {
 
 impl From<InvalidInput> for RequestError {
     fn from(problem: InvalidInput) -> Self {
-        let failure = Self::new(StatusCode::BAD_REQUEST, "invalid", problem.to_string());
-        Self { field: Some(problem.field), ..failure }
+        let error = Self::new(StatusCode::BAD_REQUEST, "invalid", problem.to_string());
+        Self { field: Some(problem.field), ..error }
     }
 }
 
 impl IntoResponse for RequestError {
-    /// Attaches the error to the response. [`dress`] renders it, because it knows the visitor.
+    /// Attaches the error to the response. The middleware in `error_pages.rs` renders it, because it
+    /// knows the visitor.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);
@@ -140,32 +119,7 @@ impl IntoResponse for RequestError {
     }
 }
 
-/// Limits the time of each request, and renders errors.
-pub(crate) async fn dress(State(app): State<App>, request: Request, next: Next) -> Response {
-    let for_programs = is_for_programs(request.uri().path());
-    let shell = request.extensions().get::<Visitor>().map(|visitor| Shell::new(&app, visitor, request.headers()));
-    let had_flash = Flash::of(request.headers()).is_some();
-    let late = || RequestError::from(Error::Away("no answer in time".to_owned())).into_response();
-    let mut response = tokio::time::timeout(ANSWER_LIMIT, next.run(request)).await.unwrap_or_else(|_| late());
-    if let Some(failure) = response.extensions_mut().remove::<RequestError>() {
-        response = match shell {
-            Some(shell) if !for_programs => failure.as_page(shell),
-            _ => failure.as_json(),
-        };
-    }
-    if had_flash && is_page(response.headers()) {
-        Flash::forget(response.headers_mut());
-    }
-    response
-}
-
-fn is_for_programs(path: &str) -> bool {
+/// Whether a path is for programs, which get errors as JSON.
+pub(crate) fn is_for_programs(path: &str) -> bool {
     path.starts_with("/api/") || path == "/metrics"
-}
-
-/// Whether the response is a page of the dashboard. A mail's frame has its own content security
-/// policy.
-fn is_page(headers: &HeaderMap) -> bool {
-    let html = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-    html && !headers.contains_key(header::CONTENT_SECURITY_POLICY)
 }

@@ -6,16 +6,17 @@ use axum::{
     routing::{get, post},
 };
 
-use crate::{action, api, app::App, assets, failure, guard, health, metrics, page};
+use crate::{action, admission, api, app::App, assets, error_pages, guard, health, metrics, page};
 
 pub(crate) fn router(app: App) -> Router {
     pages()
         .merge(actions())
         .merge(for_programs())
         .fallback(page::not_found)
-        .layer(from_fn_with_state(app.clone(), failure::dress))
-        .layer(from_fn_with_state(app.clone(), guard::watch))
-        .merge(for_frames().layer(from_fn_with_state(app.clone(), failure::dress)))
+        .layer(from_fn(error_pages::limit_time))
+        .layer(from_fn_with_state(app.clone(), admission::admit_request))
+        .merge(for_frames().layer(from_fn(error_pages::limit_time)))
+        .layer(from_fn_with_state(app.clone(), error_pages::render))
         .route("/healthz", get(health::show))
         .layer(from_fn(guard::add_headers))
         .with_state(app)

@@ -2,11 +2,14 @@
 
 use postroom_core::{
     QueueReport, Result, Store,
-    store::{Minute, ProcessInfo, ProcessKind, ServerFacts},
+    store::{Minute, ProcessInfo, ServerFacts},
 };
 use serde::Serialize;
 
-use crate::warning::{self, Warning};
+use crate::{
+    inventory::queues,
+    warning::{self, Warning},
+};
 
 /// Number of minutes in the charts.
 const MINUTES: u32 = 60;
@@ -65,23 +68,6 @@ impl Snapshot {
     pub(crate) fn in_last_hour(&self, count: impl Fn(&Minute) -> u64) -> u64 {
         self.minutes.iter().map(count).sum()
     }
-}
-
-/// Returns all queues.
-pub(crate) async fn queues(store: &Store) -> Result<Vec<QueueReport>> {
-    let mut reports = Vec::new();
-    for queue in store.known_queues().await? {
-        reports.push(store.queue(&queue).await?);
-    }
-    Ok(reports)
-}
-
-/// Returns the workers that serve a queue.
-pub(crate) fn workers_of<'a>(
-    queue: &'a QueueReport,
-    processes: &'a [ProcessInfo],
-) -> impl Iterator<Item = &'a ProcessInfo> {
-    processes.iter().filter(|process| process.kind == ProcessKind::Worker && process.queues.contains(&queue.queue))
 }
 
 /// Adds minutes of equal time, because a minute may end between two readings.

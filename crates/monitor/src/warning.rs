@@ -6,7 +6,7 @@ use postroom_core::{
 };
 use serde::Serialize;
 
-use crate::{moment::grouped, snapshot::workers_of};
+use crate::{inventory::workers_of, time_format::grouped};
 
 /// A problem that needs attention.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

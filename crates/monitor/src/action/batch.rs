@@ -7,7 +7,7 @@ use axum::{
 use postroom_core::{BatchId, Result, Store};
 
 use super::back;
-use crate::{app::App, failure::RequestError, flash::Flash, guard::SignedForm, moment::grouped};
+use crate::{app::App, flash::Flash, request_error::RequestError, signed_form::SignedForm, time_format::grouped};
 
 pub(crate) async fn run(
     State(app): State<App>,

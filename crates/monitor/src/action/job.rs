@@ -10,7 +10,7 @@ use postroom_core::{
 };
 
 use super::back;
-use crate::{app::App, failure::RequestError, flash::Flash, guard::SignedForm};
+use crate::{app::App, flash::Flash, request_error::RequestError, signed_form::SignedForm};
 
 pub(crate) async fn run(
     State(app): State<App>,

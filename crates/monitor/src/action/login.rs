@@ -9,12 +9,14 @@ use axum::{
 
 use crate::{
     app::App,
+    cookie,
     guard::{
-        PasswordFrom, PasswordRefusal, SESSION, SignedForm, Visitor, cookie,
+        PasswordFrom, PasswordRefusal, SESSION, Visitor,
         session::{LIFETIME, new_session},
     },
     page::{self, Shell},
     request_error::RequestError,
+    signed_form::SignedForm,
 };
 
 pub(crate) async fn enter(State(app): State<App>, shell: Shell, request: Request) -> Result<Response, RequestError> {

@@ -7,7 +7,7 @@ use axum::{
 use postroom_core::QueueName;
 
 use super::back;
-use crate::{app::App, failure::RequestError, flash::Flash, guard::SignedForm};
+use crate::{app::App, flash::Flash, request_error::RequestError, signed_form::SignedForm};
 
 pub(crate) async fn run(
     State(app): State<App>,

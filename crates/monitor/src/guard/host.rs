@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 /// Whether a `Host` header names this machine. Otherwise a foreign page whose name resolves to
 /// 127.0.0.1 (DNS rebinding) could read a dashboard without a password.
-pub(super) fn is_local(host: &str) -> bool {
+pub(crate) fn is_local(host: &str) -> bool {
     let name = without_port(host);
     if name.eq_ignore_ascii_case("localhost") {
         return true;

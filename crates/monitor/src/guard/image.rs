@@ -4,10 +4,11 @@
 //! that it was created for a session with access to the mail. The proof is valid as long as the
 //! session.
 
+use postroom_core::Store;
 use serde::Deserialize;
 
-use super::{AccessGuard, Visitor};
-use crate::{app::App, failure::RequestError};
+use super::{access::AccessGuard, visitor::Visitor};
+use crate::request_error::RequestError;
 
 /// Proof in the address of an image.
 #[derive(Debug, Default, Deserialize)]
@@ -22,7 +23,7 @@ impl AccessGuard {
     /// Returns the address of an image, relative to that of the frame.
     pub(crate) fn image_address(&self, visitor: &Visitor, mail: &str, number: usize) -> String {
         let by = &visitor.hash;
-        format!("image/{number}?by={by}&proof={}", self.session_key.image_proof(by, mail, number))
+        format!("image/{number}?by={by}&proof={}", self.session_key().image_proof(by, mail, number))
     }
 }
 
@@ -31,10 +32,15 @@ impl ImageProof {
     ///
     /// # Errors
     /// Returns an error if the proof is wrong, or the session has ended.
-    pub(crate) async fn check(&self, app: &App, mail: &str, number: usize) -> Result<(), RequestError> {
-        let guard = app.guard();
-        let is_valid = guard.session_key.is_image_proof(&self.by, mail, number, &self.proof)
-            && (!guard.requires_password() || app.store()?.has_session(&self.by).await?);
+    pub(crate) async fn check(
+        &self,
+        guard: &AccessGuard,
+        store: &Store,
+        mail: &str,
+        number: usize,
+    ) -> Result<(), RequestError> {
+        let is_valid = guard.session_key().is_image_proof(&self.by, mail, number, &self.proof)
+            && (!guard.requires_password() || store.has_session(&self.by).await?);
         if is_valid { Ok(()) } else { Err(RequestError::no_password()) }
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn client(trusted: &[Network], peer: IpAddr, headers: &HeaderMap) -> 
 }
 
 /// Returns a header that shows that the request came through a proxy, if there is one.
-pub(super) fn proxy_header(headers: &HeaderMap) -> Option<&HeaderName> {
+pub(crate) fn proxy_header(headers: &HeaderMap) -> Option<&HeaderName> {
     headers.keys().find(|name| name.as_str().starts_with("x-forwarded") || OTHERS.contains(&name.as_str()))
 }
 

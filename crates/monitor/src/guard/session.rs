@@ -16,6 +16,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::password::random_key;
 
+/// Name of the session cookie.
+pub(crate) const SESSION: &str = "postroom_session";
 /// Lifetime of a session.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(12 * 3_600);
 
@@ -40,7 +42,7 @@ impl SessionKey {
         self.seal("form", session)
     }
 
-    pub(super) fn is_form_token(&self, session: &str, token: &str) -> bool {
+    pub(crate) fn is_form_token(&self, session: &str, token: &str) -> bool {
         self.is_seal("form", session, token)
     }
 

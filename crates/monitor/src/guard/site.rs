@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, Method};
 
 /// Whether the origin of a request is acceptable. Programs send none of these headers. Another site
 /// may only link here: a navigation of a whole tab.
-pub(super) fn is_allowed(method: &Method, headers: &HeaderMap) -> bool {
+pub(crate) fn is_allowed(method: &Method, headers: &HeaderMap) -> bool {
     let word = |name: &str| headers.get(name).map(|word| word.to_str().unwrap_or("unreadable"));
     match word("sec-fetch-site") {
         None | Some("none" | "same-origin") => true,

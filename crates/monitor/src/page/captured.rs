@@ -147,7 +147,7 @@ pub(crate) async fn image(
     Path((id, number)): Path<(String, usize)>,
     BoundedQuery(proof): BoundedQuery<ImageProof>,
 ) -> Result<Response, RequestError> {
-    proof.check(&app, &id, number).await?;
+    proof.check(app.guard(), app.store()?, &id, number).await?;
     let image = open(&app, &id, move |captured| Image::parse(&captured.mail.message, number)).await?;
     let Image { kind, bytes } = image.ok_or_else(|| RequestError::not_found(format!("image {number} of {id}")))?;
     let headers: [(HeaderName, String); 3] = [

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{failure::RequestError, inert::inert};
+use crate::{inert::inert, request_error::RequestError};
 
 /// Forbids loading, scripts and forms, and gives the content an opaque origin. Inline styles are
 /// allowed, because mails use them.

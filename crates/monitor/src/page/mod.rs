@@ -16,14 +16,14 @@ pub(crate) mod schedules;
 use askama::Template;
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, Uri, request::Parts},
+    http::{Uri, request::Parts},
     response::{Html, IntoResponse, Redirect, Response},
 };
 use postroom_core::{BatchId, JobId};
 use serde::Deserialize;
 
 pub(crate) use crate::bounded_query::BoundedQuery;
-use crate::{app::App, assets, failure::RequestError, flash::Flash, guard::Visitor, query::encode};
+use crate::{app::App, assets, flash::Flash, guard::Visitor, query::encode, request_error::RequestError};
 
 /// A page, or an error.
 pub(crate) type PageResult = Result<Html<String>, RequestError>;
@@ -43,11 +43,11 @@ pub(crate) struct Shell {
 }
 
 impl Shell {
-    pub(crate) fn new(app: &App, visitor: &Visitor, headers: &HeaderMap) -> Self {
+    pub(crate) fn new(app: &App, visitor: &Visitor, flash: Option<Flash>) -> Self {
         Self {
             here: "",
             token: visitor.form_token.clone(),
-            flash: Flash::of(headers),
+            flash,
             locked: app.guard().requires_password(),
             version: &assets::VERSION,
         }
@@ -69,7 +69,7 @@ impl FromRequestParts<App> for Shell {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, RequestError> {
         let visitor = parts.extensions.get::<Visitor>().ok_or_else(RequestError::no_password)?;
-        Ok(Self::new(app, visitor, &parts.headers))
+        Ok(Self::new(app, visitor, Flash::of(&parts.headers)))
     }
 }
 
@@ -78,7 +78,7 @@ fn html(template: &impl Template) -> PageResult {
 }
 
 #[derive(Template)]
-#[template(path = "failure.html")]
+#[template(path = "error.html")]
 struct ErrorPage<'a> {
     shell: Shell,
     title: &'a str,
@@ -88,10 +88,11 @@ struct ErrorPage<'a> {
 }
 
 /// Renders an error as a page.
-pub(crate) fn failure(shell: Shell, failure: &RequestError) -> Result<Response, askama::Error> {
-    let is_temporary = failure.status.as_u16() == 503;
-    let page = ErrorPage { shell, title: failure.title(), message: &failure.message, is_temporary };
-    page.render().map(|text| Html(text).into_response())
+pub(crate) fn error(shell: Shell, error: &RequestError) -> Response {
+    let is_temporary = error.status.as_u16() == 503;
+    let page = ErrorPage { shell, title: error.title(), message: &error.message, is_temporary };
+    let body = page.render().map_or_else(|_| error.message.clone().into_response(), |text| Html(text).into_response());
+    error.with_retry_after((error.status, body).into_response())
 }
 
 /// Responds to unknown paths.
@@ -109,7 +110,7 @@ pub(crate) struct SearchQuery {
 /// Redirects to the job, the batch, the address or the template with this name.
 pub(crate) async fn find(BoundedQuery(SearchQuery { q }): BoundedQuery<SearchQuery>) -> Redirect {
     let q = q.trim();
-    let place = if q.parse::<BatchId>().is_ok() {
+    let path = if q.parse::<BatchId>().is_ok() {
         format!("/batches/{q}")
     } else if q.parse::<JobId>().is_ok() {
         format!("/jobs/{q}")
@@ -118,5 +119,5 @@ pub(crate) async fn find(BoundedQuery(SearchQuery { q }): BoundedQuery<SearchQue
     } else {
         format!("/jobs{}", encode(&[("template", q)]))
     };
-    Redirect::to(&place)
+    Redirect::to(&path)
 }

@@ -11,7 +11,8 @@ use super::{PageResult, Shell, html, row::JobRow};
 use crate::{
     app::App,
     chart::Chart,
-    snapshot::{Snapshot, workers_of},
+    inventory::workers_of,
+    snapshot::Snapshot,
     time_format::{FormattedTime, TimeFormatter, grouped, millis, span},
 };
 
