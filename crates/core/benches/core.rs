@@ -69,7 +69,7 @@ impl Fixture {
     async fn send_some(&self, want: usize) -> usize {
         let id = ClaimId::generate();
         let claim = Claim::new(&self.queue, &self.worker, &id, want);
-        let ClaimReply::Jobs { jobs, .. } = self.store.claim(&claim).await.expect("an answer") else {
+        let ClaimReply::Jobs { jobs, .. } = self.store.claim(&claim).await.expect("a reply") else {
             panic!("no jobs");
         };
         let mark = |job: &Claimed| (job.id.clone(), job.fence, format!("{}@example.org", job.id), 1);

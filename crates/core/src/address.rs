@@ -55,12 +55,12 @@ impl FromStr for EmailAddress {
         let (local, domain) = normal.rsplit_once('@').ok_or_else(|| refuse("it has no @"))?;
         check_local(local).map_err(&refuse)?;
         let domain = ascii_domain(domain).map_err(&refuse)?;
-        let whole = format!("{local}@{domain}");
+        let full = format!("{local}@{domain}");
         // RFC 5321, 4.5.3.1.3: a path has at most 256 octets with its angle brackets.
-        if whole.len() > 254 {
+        if full.len() > 254 {
             return Err(refuse("it is longer than 254 characters"));
         }
-        Ok(Self(whole))
+        Ok(Self(full))
     }
 }
 

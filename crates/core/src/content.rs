@@ -125,8 +125,8 @@ impl FromStr for ContentHash {
             return Err(unfit());
         }
         let mut hash = [0; 32];
-        for (byte, place) in hash.iter_mut().zip((0..64).step_by(2)) {
-            *byte = u8::from_str_radix(&text[place..place + 2], 16).map_err(|_| unfit())?;
+        for (byte, start) in hash.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(&text[start..start + 2], 16).map_err(|_| unfit())?;
         }
         Ok(Self(hash))
     }

@@ -42,7 +42,7 @@ impl Health {
             .serve(|stream, connection| {
                 let state = Arc::clone(&state);
                 // An error ends this connection only.
-                async move { drop(answer(stream, connection, state.as_ref()).await) }
+                async move { drop(respond(stream, connection, state.as_ref()).await) }
             })
             .await;
     }
@@ -64,13 +64,13 @@ pub async fn serve_health(settings: &Settings, outage: &Outage) -> Result<(), In
     Ok(())
 }
 
-async fn answer(
+async fn respond(
     mut stream: TcpStream,
     connection: ClientConnection,
     state: &(impl Fn() -> Result<(), String> + Sync),
 ) -> io::Result<()> {
     let head = read_head(&mut stream).await?;
-    connection.answered(0);
+    connection.end_response(0);
     let (status, body) = reply(head.lines().next().unwrap_or_default(), state);
     let length = body.len();
     let head = format!(
@@ -115,9 +115,9 @@ mod tests {
     async fn request(address: SocketAddr, text: &str) -> String {
         let mut stream = TcpStream::connect(address).await.expect("a connection");
         stream.write_all(text.as_bytes()).await.expect("a request");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("an answer");
-        answer
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.expect("a response");
+        response
     }
 
     #[tokio::test]

@@ -62,8 +62,8 @@ impl BoundedListener {
         self.socket.local_addr()
     }
 
-    /// Accepts connections until dropped, and runs `answer` for each in its own task.
-    pub async fn serve<F>(&self, answer: impl Fn(TcpStream, ClientConnection) -> F) -> Infallible
+    /// Accepts connections until dropped, and runs `respond` for each in its own task.
+    pub async fn serve<F>(&self, respond: impl Fn(TcpStream, ClientConnection) -> F) -> Infallible
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -72,10 +72,10 @@ impl BoundedListener {
             let (stream, peer) = self.accept(&mut errors).await;
             self.make_room().await;
             let (connection, lifetime) = admit(&self.table, peer);
-            let answering = answer(stream, connection);
+            let response = respond(stream, connection);
             tokio::spawn(async move {
                 tokio::select! {
-                    () = answering => {}
+                    () = response => {}
                     () = lifetime.ended() => {}
                 }
             });

@@ -83,7 +83,7 @@ mod tests {
             tracing::info!(target: "postroom_worker::claim", queue = "emails", "claimed");
             tracing::debug!(target: "postroom_core", "detail");
             tracing::info!(target: "hyper", "noise");
-            tracing::warn!(target: "rustls", "trouble");
+            tracing::warn!(target: "rustls", "failure");
         });
         let bytes = lines.0.lock().expect("the lines").clone();
         String::from_utf8(bytes).expect("text")
@@ -92,14 +92,14 @@ mod tests {
     #[test]
     fn our_crates_log_at_the_level_and_others_at_warnings() {
         for (level, expected) in [
-            (Level::TRACE, vec!["claimed", "detail", "trouble"]),
-            (Level::INFO, vec!["claimed", "trouble"]),
-            (Level::WARN, vec!["trouble"]),
+            (Level::TRACE, vec!["claimed", "detail", "failure"]),
+            (Level::INFO, vec!["claimed", "failure"]),
+            (Level::WARN, vec!["failure"]),
             (Level::ERROR, vec![]),
         ] {
             let text = logged(level, LogFormat::Text);
             let seen: Vec<_> =
-                ["claimed", "detail", "noise", "trouble"].into_iter().filter(|word| text.contains(word)).collect();
+                ["claimed", "detail", "noise", "failure"].into_iter().filter(|word| text.contains(word)).collect();
             assert_eq!(seen, expected, "{level}: {text}");
         }
     }

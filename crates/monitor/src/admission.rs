@@ -70,7 +70,7 @@ async fn session(app: &App, headers: &HeaderMap) -> Result<Option<String>, Error
     };
     let hash = app.guard().session_key().hash(session);
     let known = tokio::time::timeout(ANSWER_LIMIT, app.store()?.has_session(&hash)).await;
-    let known = known.unwrap_or_else(|_| Err(Error::Away("no answer in time".to_owned())))?;
+    let known = known.unwrap_or_else(|_| Err(Error::Away("no reply in time".to_owned())))?;
     Ok(known.then(|| session.to_owned()))
 }
 

@@ -40,7 +40,7 @@ const DISCARDED_BYTES: usize = 1 << 20;
 
 /// Serves the requests of one connection until it ends, or until `shutdown` is requested and no
 /// request is in progress.
-pub(crate) async fn answer(
+pub(crate) async fn serve(
     stream: TcpStream,
     client: ClientConnection,
     router: TowerToHyperService<Router>,
@@ -67,17 +67,17 @@ async fn exchange(
     client: &ClientConnection,
     router: &TowerToHyperService<Router>,
 ) -> Result<Response, Infallible> {
-    client.waits();
+    client.begin_wait();
     let (mut parts, body) = request.into_parts();
     let response = match read_body(body).await {
         Ok(body) => {
-            client.is_answering();
+            client.begin_response();
             parts.extensions.insert(client.clone());
             router.call(Request::from_parts(parts, Body::from(body))).await?
         }
         Err(status) => refusal(status),
     };
-    client.answered(response.body().size_hint().lower());
+    client.end_response(response.body().size_hint().lower());
     Ok(response)
 }
 

@@ -19,7 +19,7 @@ use crate::{
 
 /// Limits the time of a request.
 pub(crate) async fn limit_time(request: Request, next: Next) -> Response {
-    let late = |_| RequestError::from(Error::Away("no answer in time".to_owned())).into_response();
+    let late = |_| RequestError::from(Error::Away("no reply in time".to_owned())).into_response();
     tokio::time::timeout(ANSWER_LIMIT, next.run(request)).await.unwrap_or_else(late)
 }
 

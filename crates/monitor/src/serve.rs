@@ -30,9 +30,9 @@ pub async fn serve(settings: Settings, listener: TcpListener, shutdown: Shutdown
     let address = listener.address().context("reading the port")?;
     tracing::info!("listening on http://{address}");
     let router = TowerToHyperService::new(router(app));
-    let answer = |stream, client| connection::answer(stream, client, router.clone(), shutdown.clone());
+    let respond = |stream, client| connection::serve(stream, client, router.clone(), shutdown.clone());
     tokio::select! {
-        never = listener.serve(answer) => match never {},
+        never = listener.serve(respond) => match never {},
         () = shutdown.requested() => {}
     }
     // Responses that are not read by then are dropped.

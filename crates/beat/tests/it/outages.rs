@@ -89,9 +89,9 @@ async fn request_health(address: &str) -> String {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut stream = tokio::net::TcpStream::connect(&address).await.ok()?;
         stream.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").await.ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.ok()?;
-        Some(answer)
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.ok()?;
+        Some(response)
     };
     eventually(LIMIT, "a response of the health port", curl).await
 }

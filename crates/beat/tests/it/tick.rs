@@ -45,7 +45,7 @@ impl Tickers {
             }
             TickerStep::Tick { ticker } => {
                 let Some((schedule, plan)) = &self.0[*ticker] else { return Ok(()) };
-                let reply = fixture.store.tick(schedule, plan).await.expect("an answer");
+                let reply = fixture.store.tick(schedule, plan).await.expect("a reply");
                 let ahead = plan.cursor_ms > fixture.now_ms();
                 prop_assert!(!ahead || reply != TickReply::Ticked, "ticked ahead of Redis's clock: {:?}", plan);
             }
@@ -97,10 +97,10 @@ async fn a_tick_ahead_of_the_clock_is_refused() {
     let schedule = fixture.schedule("tick").await;
     let ahead = fixture.now_ms() + 30_000;
     let plan = schedule.plan(ahead);
-    assert_eq!(fixture.store.tick(&schedule, &plan).await.expect("an answer"), TickReply::Early);
+    assert_eq!(fixture.store.tick(&schedule, &plan).await.expect("a reply"), TickReply::Early);
     // A firing ahead of a correct cursor is refused too.
     let firing_ahead = Plan { fire_ms: vec![ahead], cursor_ms: schedule.cursor_ms, next_ms: None };
-    assert_eq!(fixture.store.tick(&schedule, &firing_ahead).await.expect("an answer"), TickReply::Early);
+    assert_eq!(fixture.store.tick(&schedule, &firing_ahead).await.expect("a reply"), TickReply::Early);
     assert_eq!(fixture.store.due_schedules().await.expect("read").outbox, []);
 }
 
@@ -112,7 +112,7 @@ async fn a_tick_of_a_changed_schedule_is_refused() {
     let schedule = fixture.schedule("tick").await;
     let plan = schedule.plan(fixture.now_ms());
     fixture.beat(&EACH_SECOND.replace("Tock", "Tack")).await;
-    assert_eq!(fixture.store.tick(&schedule, &plan).await.expect("an answer"), TickReply::Changed);
+    assert_eq!(fixture.store.tick(&schedule, &plan).await.expect("a reply"), TickReply::Changed);
     fixture.beat("").await;
-    assert_eq!(fixture.store.tick(&schedule, &plan).await.expect("an answer"), TickReply::Changed);
+    assert_eq!(fixture.store.tick(&schedule, &plan).await.expect("a reply"), TickReply::Changed);
 }

@@ -33,18 +33,18 @@ impl ClientConnection {
 
     /// Reports that a request is complete. The client is not expected to act until the response is
     /// ready.
-    pub fn is_answering(&self) {
-        self.table.is_answering(self.id);
+    pub fn begin_response(&self) {
+        self.table.begin_response(self.id);
     }
 
     /// Reports that the client has to send something. Its time limit starts now.
-    pub fn waits(&self) {
-        self.table.waits(self.id);
+    pub fn begin_wait(&self) {
+        self.table.begin_wait(self.id);
     }
 
     /// Reports a response of `bytes` bytes. The client has to read it, or to send the next request.
-    pub fn answered(&self, bytes: u64) {
-        self.table.answered(self.id, bytes);
+    pub fn end_response(&self, bytes: u64) {
+        self.table.end_response(self.id, bytes);
     }
 }
 

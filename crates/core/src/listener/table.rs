@@ -90,7 +90,7 @@ impl ConnectionTable {
         (id, receiver)
     }
 
-    pub(super) fn is_answering(&self, id: u64) {
+    pub(super) fn begin_response(&self, id: u64) {
         self.update(id, |connection| {
             connection.is_established = true;
             connection.waits_since = None;
@@ -99,7 +99,7 @@ impl ConnectionTable {
         });
     }
 
-    pub(super) fn waits(&self, id: u64) {
+    pub(super) fn begin_wait(&self, id: u64) {
         let wait = self.0.limits.wait;
         self.update(id, |connection| {
             connection.wait(wait);
@@ -110,7 +110,7 @@ impl ConnectionTable {
 
     /// Counts the response. Closes connections with unread responses while there are too many
     /// unread bytes.
-    pub(super) fn answered(&self, id: u64, bytes: u64) {
+    pub(super) fn end_response(&self, id: u64, bytes: u64) {
         let wait = self.0.limits.wait + Duration::from_secs(bytes / BYTES_A_SECOND);
         self.update(id, |connection| {
             connection.wait(wait);
@@ -256,12 +256,12 @@ mod tests {
         let (table, all) = table(4);
         table.evict(Instant::now() - Duration::from_secs(1));
         assert!(table.is_full() && remaining(&table).len() == 4, "all are new");
-        all[0].0.is_answering();
-        all[1].0.waits();
+        all[0].0.begin_response();
+        all[1].0.begin_wait();
         assert_eq!(evicted(&table, 1), [0, 1, 3]);
-        all[0].0.answered(0);
+        all[0].0.end_response(0);
         assert_eq!(evicted(&table, 1), [0, 1], "an established connection stays while half are new");
-        all[0].0.is_answering();
+        all[0].0.begin_response();
         assert_eq!(evicted(&table, 2), [0]);
     }
 
@@ -281,8 +281,8 @@ mod tests {
     fn established_connections_do_not_lock_out_new_ones() {
         let (table, all) = table(4);
         for (connection, _) in &all[..3] {
-            connection.is_answering();
-            connection.answered(0);
+            connection.begin_response();
+            connection.end_response(0);
         }
         assert_eq!(evicted(&table, 1), [1, 2, 3]);
     }
@@ -291,15 +291,15 @@ mod tests {
     fn unread_responses_are_bounded() {
         let (table, all) = table(3);
         for (connection, _) in &all {
-            connection.is_answering();
-            connection.answered(40);
+            connection.begin_response();
+            connection.end_response(40);
         }
         assert_eq!(remaining(&table), [1, 2]);
-        all[1].0.is_answering();
-        all[1].0.answered(60);
+        all[1].0.begin_response();
+        all[1].0.end_response(60);
         assert_eq!(remaining(&table), [1, 2], "read bytes do not count");
-        all[1].0.is_answering();
-        all[1].0.answered(1_000);
+        all[1].0.begin_response();
+        all[1].0.end_response(1_000);
         assert_eq!(remaining(&table), [1], "a connection's own response is always sent");
     }
 
@@ -310,11 +310,11 @@ mod tests {
         lifetime.ended().await;
         assert!(remaining(&table).is_empty());
         let (connection, lifetime) = admit(&table, ([127, 0, 0, 1], 1).into());
-        connection.is_answering();
+        connection.begin_response();
         let ended = tokio::spawn(lifetime.ended());
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert!(!ended.is_finished());
-        connection.waits();
+        connection.begin_wait();
         ended.await.expect("the end");
     }
 }

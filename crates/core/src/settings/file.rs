@@ -158,7 +158,7 @@ pub(super) fn scalars(name: &str, text: &str) -> Result<Layer, InvalidInput> {
             continue;
         }
         let variable = variable_of(key.get_ref()).ok_or_else(|| source.unknown_key(&key))?;
-        let field = format!("{}, {}", source.place(key.span()), key.get_ref());
+        let field = format!("{}, {}", source.location(key.span()), key.get_ref());
         let text = plain(value.get_ref()).ok_or_else(|| {
             InvalidInput::new(&field, "the value is not valid; it may be a string, a whole number, true or false")
         })?;
@@ -177,14 +177,14 @@ impl<'a> TomlFile<'a> {
         DeTable::parse(self.text).map_err(|error| self.refuse(&error))
     }
 
-    fn place(&self, span: Range<usize>) -> String {
+    fn location(&self, span: Range<usize>) -> String {
         format!("{}, line {}", self.name, line_of(self.text, span.start))
     }
 
     /// Builds an error with the message and the line number. The line itself may contain a secret.
     fn refuse(&self, error: &toml::de::Error) -> InvalidInput {
-        let place = error.span().map_or_else(|| self.name.to_owned(), |span| self.place(span));
-        InvalidInput::new(place, error.message().trim().replace('\n', "; "))
+        let location = error.span().map_or_else(|| self.name.to_owned(), |span| self.location(span));
+        InvalidInput::new(location, error.message().trim().replace('\n', "; "))
     }
 
     fn unknown_key<T: AsRef<str>>(&self, key: &Spanned<T>) -> InvalidInput {
@@ -194,7 +194,7 @@ impl<'a> TomlFile<'a> {
         let hint = nearest(name, known()).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
         let all: Vec<&str> = known().collect();
         InvalidInput::new(
-            self.place(key.span()),
+            self.location(key.span()),
             format!("unknown setting {name:?}{hint}; it may be one of the tables and settings {}", all.join(", ")),
         )
     }

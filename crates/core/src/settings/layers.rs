@@ -88,17 +88,17 @@ fn secret_file(path: &str) -> Result<String, InvalidInput> {
     Ok(secret.to_owned())
 }
 
-/// Returns the secret of a table, given directly or in a file.
+/// Returns the secret of a table, set directly or in a file.
 pub(super) fn secret_or_file(
     key: &str,
-    given: Option<SecretString>,
+    value: Option<SecretString>,
     file: Option<&str>,
 ) -> Result<Option<SecretString>, InvalidInput> {
     let in_file = format!("{key}_file");
-    match (given, file) {
+    match (value, file) {
         (Some(_), Some(_)) => Err(InvalidInput::new(in_file, format!("{key} is set too; set one of them"))),
         (None, Some(path)) => secret_file(path).map(|text| Some(text.into())).map_err(|problem| problem.at(in_file)),
-        (given, None) => Ok(given),
+        (value, None) => Ok(value),
     }
 }
 

@@ -56,8 +56,8 @@ pub(super) fn quotas(tables: &RawTables, timezone: Tz) -> Result<BTreeMap<LimitN
 
 /// Reads the maximum number of connections to each transport, over all workers.
 pub(super) fn connections(tables: &RawTables) -> Result<BTreeMap<String, u32>, InvalidInput> {
-    let given = tables.transport.iter().filter_map(|(name, raw)| Some((name.clone(), raw.connections?)));
-    let all: BTreeMap<String, u32> = given.collect();
+    let configured = tables.transport.iter().filter_map(|(name, raw)| Some((name.clone(), raw.connections?)));
+    let all: BTreeMap<String, u32> = configured.collect();
     match all.iter().find(|(_, number)| !(1..=10_000).contains(*number)) {
         Some((name, number)) => Err(InvalidInput::new(
             format!("[transport.{name}] connections"),
@@ -97,8 +97,8 @@ impl RawQuota<'_> {
     }
 
     fn expect_nothing(self) -> Result<(), InvalidInput> {
-        let given = [("per", self.per), ("timezone", self.timezone), ("over", self.over)];
-        match given.iter().find(|(_, value)| value.is_some()) {
+        let keys = [("per", self.per), ("timezone", self.timezone), ("over", self.over)];
+        match keys.iter().find(|(_, value)| value.is_some()) {
             Some((key, _)) => Err(InvalidInput::new(*key, "the key requires quota, which is missing")),
             None => Ok(()),
         }

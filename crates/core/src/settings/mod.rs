@@ -148,17 +148,17 @@ impl Settings {
     }
 
     fn no_transport(&self, queue: &QueueName) -> InvalidInput {
-        let ways = "set SMTP_HOST or MAIL_TRANSPORT (smtp, resend, file:DIR, capture or discard), or add one to \
+        let remedy = "set SMTP_HOST or MAIL_TRANSPORT (smtp, resend, file:DIR, capture or discard), or add one to \
                     postroom.toml as";
         if self.transports.is_empty() {
-            return InvalidInput::new("transport", format!("none is configured; {ways} [transport.default]"));
+            return InvalidInput::new("transport", format!("none is configured; {remedy} [transport.default]"));
         }
         let known: Vec<&str> = self.transports.keys().map(String::as_str).collect();
         let known = known.join(", ");
         InvalidInput::new(
             "transport",
             format!(
-                "queue {queue} uses the transport named default, which is not configured; {ways} \
+                "queue {queue} uses the transport named default, which is not configured; {remedy} \
                  [transport.default], or name another in [queue.{queue}] transports (known: {known})"
             ),
         )

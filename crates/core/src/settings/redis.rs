@@ -18,7 +18,7 @@ use crate::InvalidInput;
 const SCHEMES: [&str; 5] = ["redis", "rediss", "redis+unix", "redis+sentinel", "rediss+sentinel"];
 
 const CONTRADICTION: &str = "REDIS_TLS_INSECURE (or #insecure in REDIS_URL) accepts any certificate, \
-                             so this file would be ignored; remove one of them"; remove one of them";
+                             so this file would be ignored; remove one of them";
 
 /// Location of the server that accepts writes.
 pub(crate) enum RedisLocation {
@@ -65,7 +65,7 @@ impl RedisSettings {
     pub(crate) fn server(&self) -> Result<RedisLocation, InvalidInput> {
         let url = self.url.expose_secret();
         let trust = Trust { insecure: self.insecure_tls, ca_pem: self.ca_pem.clone() };
-        place(url, trust).map_err(|problem| InvalidInput::new("REDIS_URL", problem))
+        parse_location(url, trust).map_err(|problem| InvalidInput::new("REDIS_URL", problem))
     }
 
     /// Returns warnings about the protection of the connection, each a sentence.
@@ -117,7 +117,8 @@ fn url(text: &str) -> Result<(SecretString, bool), InvalidInput> {
         return Err(refuse("the value is not a Redis URL".to_owned()));
     }
     let plain = text.strip_suffix("#insecure").unwrap_or(text);
-    place(plain, Trust::default()).map_err(|problem| refuse(format!("the value is not a Redis URL ({problem})")))?;
+    parse_location(plain, Trust::default())
+        .map_err(|problem| refuse(format!("the value is not a Redis URL ({problem})")))?;
     Ok((SecretString::from(plain), plain.len() < text.len()))
 }
 
@@ -126,7 +127,7 @@ fn has_tls(url: &SecretString) -> bool {
 }
 
 /// Parses a URL. The error describes the problem without the URL.
-fn place(url: &str, trust: Trust) -> Result<RedisLocation, String> {
+fn parse_location(url: &str, trust: Trust) -> Result<RedisLocation, String> {
     if url.split_once("://").is_some_and(|(scheme, _)| scheme.ends_with("+sentinel")) {
         return WatchedRedis::parse(url, trust).map(RedisLocation::Watched);
     }

@@ -49,13 +49,13 @@ pub(super) fn read_all(
     let mut all = Vec::with_capacity(raw.len());
     for raw in raw {
         let name = raw.name.clone();
-        let place = |problem: InvalidInput| {
+        let in_schedule = |problem: InvalidInput| {
             let field = format!("[[schedule]] {name}: {}", problem.field);
             problem.at(field)
         };
-        let schedule = read(raw, timezone, templates).map_err(place)?;
+        let schedule = read(raw, timezone, templates).map_err(in_schedule)?;
         if !names.insert(schedule.name.clone()) {
-            return Err(place(InvalidInput::new("name", "another schedule has the same name")));
+            return Err(in_schedule(InvalidInput::new("name", "another schedule has the same name")));
         }
         all.push(schedule);
     }

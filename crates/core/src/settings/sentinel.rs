@@ -51,11 +51,11 @@ impl WatchedRedis {
 }
 
 /// Parses `host`, `host:port` or `[address]:port`.
-fn sentinel(place: &str) -> Result<(String, u16), String> {
-    let unfit = || format!("{place:?} is not the address of a sentinel");
-    let (host, port) = match place.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']')) {
+fn sentinel(address: &str) -> Result<(String, u16), String> {
+    let unfit = || format!("{address:?} is not the address of a sentinel");
+    let (host, port) = match address.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']')) {
         Some((host, port)) => (host, port.parse().map_err(|_| unfit())?),
-        None => (place, PORT),
+        None => (address, PORT),
     };
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
@@ -88,11 +88,11 @@ mod tests {
     #[test]
     fn sentinel_urls_are_parsed() {
         let read = |url| {
-            let place = WatchedRedis::parse(url, Trust::default()).expect(url);
-            let server = place.server_at("10.0.0.1", 6380).expect("a server");
-            let user = place.user;
+            let redis = WatchedRedis::parse(url, Trust::default()).expect(url);
+            let server = redis.server_at("10.0.0.1", 6380).expect("a server");
+            let user = redis.user;
             let (name, password) = (user.username().map(str::to_owned), user.password().map(str::to_owned));
-            (place.sentinels, place.master, name, password, user.db(), server.addr().to_string())
+            (redis.sentinels, redis.master, name, password, user.db(), server.addr().to_string())
         };
         let text = |text: &str| Some(text.to_owned());
         let host = |host: &str, port| (host.to_owned(), port);

@@ -222,15 +222,15 @@ impl RawTransport {
             "capture" | "discard" => &[],
             _ => return Ok(()),
         };
-        match self.given().into_iter().find(|key| !own.contains(key)) {
+        match self.kind_specific_keys().into_iter().find(|key| !own.contains(key)) {
             Some(key) => Err(InvalidInput::new(key, format!("the key does not apply to kind = {:?}", self.kind))),
             None => Ok(()),
         }
     }
 
     /// Returns the keys in the table that apply only to some kinds.
-    fn given(&self) -> Vec<&'static str> {
-        let given = [
+    fn kind_specific_keys(&self) -> Vec<&'static str> {
+        let keys = [
             ("path", self.path.is_some()),
             ("host", self.host.is_some()),
             ("port", self.port.is_some()),
@@ -247,7 +247,7 @@ impl RawTransport {
             ("timeout", self.timeout.is_some()),
             ("connections", self.connections.is_some()),
         ];
-        given.into_iter().filter_map(|(key, is_given)| is_given.then_some(key)).collect()
+        keys.into_iter().filter_map(|(key, is_set)| is_set.then_some(key)).collect()
     }
 }
 

@@ -40,8 +40,8 @@ pub(crate) async fn leave(
     _form: SignedForm,
 ) -> Result<Response, RequestError> {
     app.store()?.end_session(visitor.hash()).await?;
-    let gone = cookie::set(SESSION, "", 0, app.guard().client(&parts).is_https);
-    Ok((AppendHeaders([(header::SET_COOKIE, gone)]), Redirect::to("/login")).into_response())
+    let deleted = cookie::set(SESSION, "", 0, app.guard().client(&parts).is_https);
+    Ok((AppendHeaders([(header::SET_COOKIE, deleted)]), Redirect::to("/login")).into_response())
 }
 
 /// Creates a new session at each login and ends the previous one.

@@ -102,7 +102,7 @@ impl AccessGuard {
         }
         self.log.note(from);
         if let Some(connection) = parts.extensions.get::<ClientConnection>() {
-            connection.waits();
+            connection.begin_wait();
         }
         tokio::time::sleep(password_limiter::DELAY).await;
         Err(PasswordRefusal::Wrong)

@@ -34,8 +34,8 @@ async fn a_flash_is_shown_once() {
     let id = enqueue(&site.store, &emails(), mail("ann@example.org", "Hello")).await;
     let page = format!("/jobs/{id}");
     let token = site.get(&page).await.token().to_owned();
-    let answer = site.post(&format!("{page}/cancel"), &[], &format!("token={token}")).await;
-    let flash = answer.cookie("postroom_flash").unwrap();
+    let response = site.post(&format!("{page}/cancel"), &[], &format!("token={token}")).await;
+    let flash = response.cookie("postroom_flash").unwrap();
     let next = site.get_with(&page, &[("Cookie", &flash)]).await;
     assert_eq!(next.cookie("postroom_flash").as_deref(), Some("postroom_flash="), "the cookie is deleted");
 }
@@ -105,8 +105,8 @@ async fn foreign_forms_have_no_effect() {
         (vec![("Sec-Fetch-Site", "same-site")], valid.as_str()),
         (vec![("Host", "evil.example")], valid.as_str()),
     ] {
-        let answer = site.post(&action, &headers, body).await;
-        assert!(matches!(answer.status, 403 | 421), "{headers:?} {body} {}", answer.status);
+        let response = site.post(&action, &headers, body).await;
+        assert!(matches!(response.status, 403 | 421), "{headers:?} {body} {}", response.status);
         assert_eq!(state(&site, &id).await, JobState::Queued);
     }
     for path in ["/queues/emails/pause", "/batches/b.bulk.01ARZ3NDEKTSV4RRFFQ69G5FAV/cancel"] {

@@ -62,9 +62,9 @@ async fn errors_have_a_code() {
         ("/api/jobs/emails-01ARZ3NDEKTSV4RRFFQ69G5FAV", 404, "not_found", None),
         ("/api/nothing", 404, "not_found", None),
     ] {
-        let answer = site.get(path).await;
-        assert_eq!(answer.status, status, "{path}");
-        let error = &answer.json()["error"];
+        let response = site.get(path).await;
+        assert_eq!(response.status, status, "{path}");
+        let error = &response.json()["error"];
         assert_eq!((error["code"].as_str(), error["field"].as_str()), (Some(code), field), "{path}");
     }
 }

@@ -50,7 +50,7 @@ impl BrowserResponse {
 }
 
 /// Sends a request with additional headers and reads the response.
-pub(crate) async fn ask(
+pub(crate) async fn request(
     at: SocketAddr,
     method: &str,
     path: &str,

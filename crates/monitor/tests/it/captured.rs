@@ -6,7 +6,7 @@ use postroom_core::{Settings, Store, store::CapturedMail};
 use postroom_testkit::{PrivateRedis, Process, eventually};
 
 use crate::{
-    browser::ask,
+    browser::request,
     fixture::{Fixture, settings},
 };
 
@@ -158,7 +158,7 @@ async fn monitor(settings: &Settings, url: &str) -> (Process, SocketAddr) {
     let line = process.wait_for_line("listening on http://", LIMIT).await;
     let at = line.split("http://").nth(1).unwrap().trim().parse().unwrap();
     eventually(LIMIT, "it is healthy", async || {
-        (ask(at, "GET", "/healthz", &[], "").await.status == 200).then_some(())
+        (request(at, "GET", "/healthz", &[], "").await.status == 200).then_some(())
     })
     .await;
     (process, at)
@@ -181,7 +181,7 @@ async fn an_inbox_of_large_mails_needs_little_memory() {
         lengthen(&redis, &settings, &id, 8_000_000 / 3 * 4);
     }
     let (process, at) = monitor(&settings, &redis.url()).await;
-    let page = ask(at, "GET", "/captured", &[], "").await;
+    let page = request(at, "GET", "/captured", &[], "").await;
     page.shows("subject 0.");
     page.shows("subject 49.");
     let peak = process.peak_rss_kb() / 1_000;
@@ -233,12 +233,12 @@ async fn hostile_messages_need_bounded_memory() {
     ] {
         let id = capture(&store, what, &message).await;
         for path in ["", "/preview", "/raw"] {
-            let answer = ask(at, "GET", &format!("/captured/{id}{path}"), &[], "").await;
-            assert!(matches!(answer.status, 200 | 404 | 413 | 503), "{what} {path} {}", answer.status);
+            let response = request(at, "GET", &format!("/captured/{id}{path}"), &[], "").await;
+            assert!(matches!(response.status, 200 | 404 | 413 | 503), "{what} {path} {}", response.status);
         }
         eprintln!("{what}: {} MB", process.peak_rss_kb() / 1_000);
     }
-    assert_eq!(ask(at, "GET", "/healthz", &[], "").await.status, 200);
+    assert_eq!(request(at, "GET", "/healthz", &[], "").await.status, 200);
     let peak = process.peak_rss_kb() / 1_000;
     assert!(peak < 350, "{peak} MB");
 }

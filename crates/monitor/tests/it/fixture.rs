@@ -7,7 +7,7 @@ use postroom_monitor::serve;
 use postroom_testkit::{PrivateRedis, unique_prefix};
 use tokio::net::TcpListener;
 
-use crate::browser::{BrowserResponse, ask};
+use crate::browser::{BrowserResponse, request};
 
 /// A monitor and its store.
 pub(crate) struct Fixture {
@@ -57,27 +57,27 @@ impl Fixture {
     }
 
     pub(crate) async fn get(&self, path: &str) -> BrowserResponse {
-        ask(self.at, "GET", path, &[], "").await
+        request(self.at, "GET", path, &[], "").await
     }
 
     pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> BrowserResponse {
-        ask(self.at, "GET", path, headers, "").await
+        request(self.at, "GET", path, headers, "").await
     }
 
     /// Submits a form.
     pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> BrowserResponse {
         let mut all = vec![("Content-Type", "application/x-www-form-urlencoded")];
         all.extend(headers);
-        ask(self.at, "POST", path, &all, body).await
+        request(self.at, "POST", path, &all, body).await
     }
 
     /// Submits the form of a page's button, and follows the redirect.
     pub(crate) async fn press(&self, page: &str, action: &str) -> BrowserResponse {
         let token = self.get(page).await.token().to_owned();
-        let answer = self.post(action, &[], &format!("token={token}")).await;
-        assert_eq!(answer.status, 303, "{}", answer.body);
-        let flash = answer.cookie("postroom_flash").expect("a message about the result");
-        let location = answer.header("location").unwrap().to_owned();
+        let response = self.post(action, &[], &format!("token={token}")).await;
+        assert_eq!(response.status, 303, "{}", response.body);
+        let flash = response.cookie("postroom_flash").expect("a message about the result");
+        let location = response.header("location").unwrap().to_owned();
         self.get_with(&location, &[("Cookie", &flash)]).await
     }
 }

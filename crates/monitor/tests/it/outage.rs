@@ -5,19 +5,19 @@ use std::{net::SocketAddr, time::Duration};
 use postroom_testkit::{PrivateRedis, eventually};
 
 use crate::{
-    browser::{BrowserResponse, ask},
+    browser::{BrowserResponse, request},
     fixture::{settings, start},
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
 
 async fn get(at: SocketAddr, path: &str) -> BrowserResponse {
-    ask(at, "GET", path, &[], "").await
+    request(at, "GET", path, &[], "").await
 }
 
 async fn healthy(at: SocketAddr, status: u16) -> BrowserResponse {
     eventually(LIMIT, &format!("/healthz responds {status}"), async || {
-        Some(get(at, "/healthz").await).filter(|answer| answer.status == status)
+        Some(get(at, "/healthz").await).filter(|response| response.status == status)
     })
     .await
 }

@@ -344,15 +344,15 @@ async fn the_search_field_finds_jobs_batches_addresses_and_templates() {
 async fn every_response_has_security_headers() {
     let site = Fixture::open().await;
     for path in ["/", "/jobs", "/nowhere", "/api/overview", "/healthz"] {
-        let answer = site.get(path).await;
-        let policy = answer.header("content-security-policy").unwrap();
+        let response = site.get(path).await;
+        let policy = response.header("content-security-policy").unwrap();
         assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
         assert!(!policy.contains("unsafe"), "{policy}");
-        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
-        assert_eq!(answer.header("referrer-policy"), Some("same-origin"), "{path}");
-        assert_eq!(answer.header("cache-control"), Some("no-store"), "{path}");
-        answer.lacks(" style=");
-        answer.lacks("onclick");
+        assert_eq!(response.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(response.header("referrer-policy"), Some("same-origin"), "{path}");
+        assert_eq!(response.header("cache-control"), Some("no-store"), "{path}");
+        response.lacks(" style=");
+        response.lacks("onclick");
     }
     let page = site.get("/").await;
     let (_, rest) = page.body.split_once("href=\"/static/style.css").unwrap();

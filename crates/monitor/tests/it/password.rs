@@ -41,11 +41,11 @@ async fn pages_require_a_login() {
     let redirect = site.get("/jobs?state=failed").await;
     assert_eq!(redirect.status, 303);
     assert_eq!(redirect.header("location"), Some("/login?next=%2Fjobs%3Fstate%3Dfailed"));
-    let answer = log_in(&site, TYPED, "%2Fjobs%3Fstate%3Dfailed").await;
-    assert_eq!((answer.status, answer.header("location")), (303, Some("/jobs?state=failed")));
-    let line = answer.header("set-cookie").unwrap();
+    let response = log_in(&site, TYPED, "%2Fjobs%3Fstate%3Dfailed").await;
+    assert_eq!((response.status, response.header("location")), (303, Some("/jobs?state=failed")));
+    let line = response.header("set-cookie").unwrap();
     assert!(line.contains("HttpOnly") && line.contains("SameSite=Strict") && !line.contains("Secure"), "{line}");
-    let session = answer.cookie("postroom_session").unwrap();
+    let session = response.cookie("postroom_session").unwrap();
     let page = site.get_with("/jobs", &[("Cookie", &session)]).await;
     assert_eq!(page.status, 200);
     page.shows("Log out");
@@ -184,9 +184,9 @@ async fn from(address: [u8; 4], at: SocketAddr, request: &str) -> String {
     socket.bind((address, 0).into()).unwrap();
     let mut stream = socket.connect(at).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
-    String::from_utf8_lossy(&answer).into_owned()
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).await.unwrap();
+    String::from_utf8_lossy(&response).into_owned()
 }
 
 /// Sends wrong passwords from more addresses than the table holds. Others are not slowed down.
@@ -212,8 +212,8 @@ async fn wrong_passwords_from_many_addresses_do_not_slow_down_others() {
         tasks.spawn(async move {
             let _permit = permits.acquire().await.unwrap();
             let program = format!("{get}Authorization: Basic eDp5\r\n\r\n");
-            let answer = from([127, 7, high, low], at, if n % 50 == 0 { &wrong } else { &program }).await;
-            assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+            let response = from([127, 7, high, low], at, if n % 50 == 0 { &wrong } else { &program }).await;
+            assert!(response.starts_with("HTTP/1.1 401 "), "{response}");
         });
     }
     let mut slowest = Duration::ZERO;
@@ -263,8 +263,8 @@ async fn only_a_trusted_proxy_names_the_client() {
          Content-Type: application/x-www-form-urlencoded\r\n\r\n{other}",
         other.len()
     );
-    let answer = from([127, 9, 9, 9], direct.at, &request).await;
-    assert!(answer.starts_with("HTTP/1.1 303 ") && !answer.contains("; Secure"), "{answer}");
+    let response = from([127, 9, 9, 9], direct.at, &request).await;
+    assert!(response.starts_with("HTTP/1.1 303 ") && !response.contains("; Secure"), "{response}");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{browser::ask, fixture::settings};
+use crate::{browser::request, fixture::settings};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_postroom-monitor");
@@ -21,7 +21,7 @@ async fn the_monitor_listens_and_stops() {
     let mut process = Process::spawn(PROGRAM, &[], &envs);
     let line = process.wait_for_line("listening on http://127.0.0.1:", LIMIT).await;
     let at = line.split("http://").nth(1).unwrap().trim().parse().expect("an address with the port");
-    eventually(LIMIT, "a page", async || (ask(at, "GET", "/", &[], "").await.status == 200).then_some(())).await;
+    eventually(LIMIT, "a page", async || (request(at, "GET", "/", &[], "").await.status == 200).then_some(())).await;
     process.terminate();
     assert!(process.wait(LIMIT).await.success(), "{}", process.stderr());
 }
@@ -40,7 +40,7 @@ async fn a_stuck_connection_does_not_prevent_the_stop() {
     let line = process.wait_for_line("listening on http://", LIMIT).await;
     let at: SocketAddr = line.split("http://").nth(1).unwrap().trim().parse().unwrap();
     eventually(LIMIT, "it is healthy", async || {
-        (ask(at, "GET", "/healthz", &[], "").await.status == 200).then_some(())
+        (request(at, "GET", "/healthz", &[], "").await.status == 200).then_some(())
     })
     .await;
     let mut stuck = TcpStream::connect(at).await.unwrap();

@@ -9,7 +9,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{browser::ask, fixture::settings};
+use crate::{browser::request, fixture::settings};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_postroom-monitor");
@@ -28,7 +28,7 @@ async fn monitor_at(open_files: u32, prefix: &str) -> (Process, SocketAddr) {
     let line = process.wait_for_line("listening on http://", LIMIT).await;
     let at = line.split("http://").nth(1).unwrap().trim().parse().unwrap();
     eventually(LIMIT, "it is healthy", async || {
-        (ask(at, "GET", "/healthz", &[], "").await.status == 200).then_some(())
+        (request(at, "GET", "/healthz", &[], "").await.status == 200).then_some(())
     })
     .await;
     (process, at)
@@ -50,7 +50,7 @@ async fn two_thousand_incomplete_requests_do_not_lock_out_others() {
     assert_eq!(count(&process, "connections are in use"), 1, "{}", process.stderr());
     drop(clients);
     eventually(LIMIT, "the log shows the end", async || {
-        ask(at, "GET", "/healthz", &[], "").await;
+        request(at, "GET", "/healthz", &[], "").await;
         (count(&process, "connections are available again") == 1).then_some(())
     })
     .await;
@@ -73,10 +73,10 @@ async fn a_connection_in_use_is_kept() {
     let mut stream = TcpStream::connect(at).await.unwrap();
     let mut get = async || {
         stream.write_all(format!("GET /healthz HTTP/1.1\r\nHost: {at}\r\n\r\n").as_bytes()).await.unwrap();
-        let mut answer = vec![0; 4_096];
-        let length = stream.read(&mut answer).await.unwrap();
-        answer.truncate(length);
-        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+        let mut response = vec![0; 4_096];
+        let length = stream.read(&mut response).await.unwrap();
+        response.truncate(length);
+        assert!(response.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&response));
     };
     get().await;
     let _clients = SlowClients::start(at, 600).await;
@@ -99,8 +99,8 @@ async fn a_request_is_limited_in_time_and_size() {
         assert!(closed.is_ok(), "{part:?} is kept open");
     }
     let long = "x".repeat(64 * 1_024);
-    assert_eq!(ask(at, "GET", "/", &[("X-Long", &long)], "").await.status, 431);
-    assert_eq!(ask(at, "POST", "/login", &[], &long).await.status, 413);
+    assert_eq!(request(at, "GET", "/", &[("X-Long", &long)], "").await.status, 431);
+    assert_eq!(request(at, "POST", "/login", &[], &long).await.status, 413);
 }
 
 /// Clients that send requests without reading responses are closed, the oldest first, before memory
@@ -121,7 +121,7 @@ async fn unread_responses_need_bounded_memory() {
         stream.read_exact(&mut [0; 100]).await.unwrap();
         unread.push(stream);
     }
-    let response = ask(at, "GET", &format!("/captured/{id}/raw"), &[], "").await;
+    let response = request(at, "GET", &format!("/captured/{id}/raw"), &[], "").await;
     assert_eq!(response.body.len(), 6_000_000);
     let peak = process.peak_rss_kb() / 1_000;
     eprintln!("80 unread responses of 6 MB: {peak} MB");

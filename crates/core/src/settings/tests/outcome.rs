@@ -125,7 +125,7 @@ fn the_platform_port_overrides_the_monitor_port() {
 
 #[test]
 fn the_location_of_redis_is_shown_without_secrets() {
-    for (url, place) in [
+    for (url, shown) in [
         ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
         ("rediss://ann:p%40ss@host:1/2#insecure", "rediss://host:1/2"),
         ("redis://:secret@host", "redis://host"),
@@ -133,7 +133,7 @@ fn the_location_of_redis_is_shown_without_secrets() {
         ("redis+sentinel://ann:secret@one:1,two/mail/2", "redis+sentinel://one:1,two/mail/2"),
     ] {
         let settings = from_env(&[("REDIS_URL", url)]).expect(url);
-        assert_eq!(settings.redis.redacted_url(), place);
+        assert_eq!(settings.redis.redacted_url(), shown);
         assert!(!format!("{settings:?}").contains("secret"), "{settings:?}");
     }
 }
