@@ -28,7 +28,7 @@ pub const VARIABLES: usize = 16 << 20;
 ///
 /// # Errors
 ///
-/// Returns an error about `field` whose sentence has `what` as its subject.
+/// Returns an error about `field`. `what` is the subject of its message.
 pub fn check_name(field: &str, what: &str, name: &str) -> Result<(), InvalidInput> {
     check_octets(field, what, name, NAME)?;
     if name.chars().any(char::is_control) {

@@ -217,8 +217,8 @@ pub fn check_locale(locale: &str) -> Result<(), InvalidInput> {
 /// Minimum size of an attachment stored apart. A separate key costs more than a smaller content
 /// saves.
 const LARGE: usize = 4096;
-/// Minimum size of a body stored apart. Mails seldom share a body, and a smaller one costs no more
-/// inline.
+/// Maximum size of a body stored with its mail. Mails seldom share a body, so storing a small one
+/// apart saves nothing.
 const LARGE_BODY: usize = 16 << 10;
 
 fn is_large(content: &Content) -> bool {

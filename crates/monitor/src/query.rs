@@ -8,7 +8,7 @@ pub(crate) const PAGE: usize = 50;
 /// Maximum number in a request of a program.
 const MAX_LIMIT: usize = 200;
 
-/// Filter of a job list. An empty field counts as absent, because forms send those.
+/// Filter of a job list. An empty field counts as absent, because forms send empty fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(crate) struct JobQuery {

@@ -68,17 +68,17 @@ pub enum Security {
 /// Time limits of the phases of an SMTP session; the session's default if absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SmtpTimeouts {
-    /// For the connection.
+    /// Limit of the connection attempt.
     pub connect: Option<Duration>,
-    /// For the TLS handshake.
+    /// Limit of the TLS handshake.
     pub tls: Option<Duration>,
-    /// For the greeting of the server.
+    /// Limit of the wait for the greeting.
     pub greeting: Option<Duration>,
-    /// For the reply to a command.
+    /// Limit of the wait for the reply to a command.
     pub command: Option<Duration>,
-    /// For the reply to DATA, and for each block of the message.
+    /// Limit of the wait for the reply to DATA, and of sending each block of the message.
     pub data: Option<Duration>,
-    /// For the reply to the final dot.
+    /// Limit of the wait for the reply to the final dot.
     pub dot: Option<Duration>,
     /// Addition to `dot` for each megabyte of the message.
     pub dot_per_megabyte: Option<Duration>,
