@@ -122,7 +122,7 @@ impl Beat {
                 tracing::info!(schedule = name, %id, "schedule {name}: {id} is dropped: {why}")
             }
             Err(Error::Invalid(why)) => {
-                tracing::error!(schedule = name, %id, "schedule {name}: {id} is not a valid mail and is dropped: {why}");
+                tracing::error!(schedule = name, %id, "schedule {name}: {id} is invalid and is dropped: {why}");
             }
             Err(error) => return Err(error),
         }

@@ -23,16 +23,27 @@ const MAILBOXES: [&str; 14] = [
 
 const HEADERS: [&str; 3] = [
     "1 0 1732300000000 1732300000000 0 86400000 6 15000 resend 2592000000 3000 60000 - -",
-    "1 9 1732300000000 1732300000000 1732300600000 259200000 3 15000 hold 0 600000 0 b.bulk.01ARZ3NDEKTSV4RRFFQ69G5FAV -",
+    "1 9 1732300000000 1732300000000 1732300600000 259200000 3 15000 hold 0 600000 0 \
+     b.bulk.01ARZ3NDEKTSV4RRFFQ69G5FAV -",
     "1 5 1 1 0 1 1 1 fail 0 1 1 - sensitive",
 ];
 
 const MAILS: [&str; 5] = [
     r#"{"to":["Ann <a@example.org>"],"subject":"Hi","text":"x"}"#,
-    r#"{"from":"s@example.org","to":"a@example.org","cc":["b@example.org"],"bcc":[],"headers":{"X-A":"b"},"html":"<p>x</p>","subject":"ż"}"#,
+    concat!(
+        r#"{"from":"s@example.org","to":"a@example.org","cc":["b@example.org"],"bcc":[],"#,
+        r#""headers":{"X-A":"b"},"html":"<p>x</p>","subject":"ż"}"#
+    ),
     r#"{"to":["a@example.org"],"template":"news","locale":"pl-PL","vars":{"a":1,"b":[null,true,{"c":1.5e300}]}}"#,
-    r#"{"to":["a@example.org"],"subject":"","text":"","attachments":[{"filename":"a.pdf","content":"aGVsbG8="},{"filename":"b.png","content_id":"x@y","content":"sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824:5000"}]}"#,
-    r#"{"to":["a@example.org"],"subject":"s","text":{"sha256":"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824","size":20000}}"#,
+    concat!(
+        r#"{"to":["a@example.org"],"subject":"","text":"","attachments":[{"filename":"a.pdf","content":"aGVsbG8="},"#,
+        r#"{"filename":"b.png","content_id":"x@y","content":"#,
+        r#""sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824:5000"}]}"#
+    ),
+    concat!(
+        r#"{"to":["a@example.org"],"subject":"s","text":"#,
+        r#"{"sha256":"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824","size":20000}}"#
+    ),
 ];
 
 #[test]

@@ -179,10 +179,12 @@ fn shortened(text: &str, most: usize) -> String {
 mod tests {
     use super::*;
 
-    const MESSAGE: &str = "From: =?utf-8?q?=C5=BB=C3=B3=C5=82=C4=87?= <z@example.org>\r\nTo: a@example.org,\r\n b@example.org\r\n\
+    const MESSAGE: &str = "From: =?utf-8?q?=C5=BB=C3=B3=C5=82=C4=87?= <z@example.org>\r\n\
+        To: a@example.org,\r\n b@example.org\r\n\
         Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=m\r\n\r\n\
         --m\r\nContent-Type: multipart/alternative; boundary=a\r\n\r\n\
-        --a\r\nContent-Type: text/plain\r\n\r\nhello\r\n--a\r\nContent-Type: text/html\r\n\r\n<img src=\"cid:pic\">\r\n--a--\r\n\
+        --a\r\nContent-Type: text/plain\r\n\r\nhello\r\n\
+        --a\r\nContent-Type: text/html\r\n\r\n<img src=\"cid:pic\">\r\n--a--\r\n\
         --m\r\nContent-Type: image/svg+xml\r\nContent-ID: <svg>\r\n\r\n<svg/>\r\n\
         --m\r\nContent-Type: image/png\r\nContent-ID: <pic>\r\nContent-Transfer-Encoding: base64\r\n\
         Content-Disposition: inline; filename=\"p.png\"\r\n\r\nAAAA\r\n--m--\r\n";

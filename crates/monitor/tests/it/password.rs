@@ -109,7 +109,8 @@ async fn a_session_is_random_and_ends_at_logout() {
 async fn an_image_is_shown_while_its_session_is_valid() {
     let site = site().await;
     let message = "MIME-Version: 1.0\r\nContent-Type: multipart/related; boundary=m\r\n\r\n--m\r\n\
-        Content-Type: text/html\r\n\r\n<img src=cid:a>\r\n--m\r\nContent-Type: image/png\r\nContent-ID: <a>\r\n\r\nx\r\n--m--\r\n";
+        Content-Type: text/html\r\n\r\n<img src=cid:a>\r\n\
+        --m\r\nContent-Type: image/png\r\nContent-ID: <a>\r\n\r\nx\r\n--m--\r\n";
     let (rcpt_to, message) = (Vec::new(), message.as_bytes().to_vec());
     let mail = CapturedMail { mail_from: None, rcpt_to, subject: String::new(), message };
     let id = site.store.capture(&mail).await.unwrap();

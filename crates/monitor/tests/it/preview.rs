@@ -13,7 +13,8 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 use crate::fixture::Fixture;
 
 /// Each iteration is slow: rendering reaches its limit of 5 s.
-const ENDLESS: &str = "{% for a in xs %}{% for b in xs %}{% if 'x' in xs %}{% endif %}{% if 'y' in xs %}{% endif %}{% endfor %}{% endfor %}";
+const ENDLESS: &str = "{% for a in xs %}{% for b in xs %}{% if 'x' in xs %}{% endif %}\
+    {% if 'y' in xs %}{% endif %}{% endfor %}{% endfor %}";
 const VIEWERS: usize = 20;
 const LIMIT: Duration = Duration::from_secs(60);
 

@@ -35,7 +35,8 @@ fn a_password_sent_to_another_machine_without_tls_causes_a_warning() {
 fn a_table_with_a_password_and_no_tls_causes_a_warning() {
     let toml = |security: &str| {
         format!(
-            "[transport.relay]\nkind = \"smtp\"\nhost = \"mx.example.org\"\nsecurity = \"{security}\"\nusername = \"ada\"\n\
+            "[transport.relay]\nkind = \"smtp\"\nhost = \"mx.example.org\"\nsecurity = \"{security}\"\n\
+             username = \"ada\"\n\
              password = \"hunter2\"\n"
         )
     };
