@@ -50,7 +50,7 @@ impl Outage {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         refusals.retain(|_, logged| logged.elapsed() < LOG_AGAIN);
         if refusals.len() < MOST_REFUSALS && !refusals.contains_key(text) {
-            tracing::error!("the store refused: {text}");
+            tracing::error!("a store operation failed: {text}");
             refusals.insert(text.to_owned(), Instant::now());
         }
     }

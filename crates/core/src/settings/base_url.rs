@@ -15,7 +15,7 @@ pub(super) fn base_url(text: &str) -> Result<HttpUrl, InvalidInput> {
     if url.secure || url.is_on_this_machine() {
         return Ok(url);
     }
-    Err(unfit("without TLS the network can read the API key; http:// is allowed only for this machine"))
+    Err(unfit("without TLS anyone on the network can read the API key; http:// is allowed only for this machine"))
 }
 
 fn unfit(problem: &str) -> InvalidInput {

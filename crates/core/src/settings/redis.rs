@@ -72,9 +72,8 @@ impl RedisSettings {
     #[must_use]
     pub fn warnings(&self) -> Vec<&'static str> {
         let tls = has_tls(&self.url);
-        let insecure = "REDIS_TLS_INSECURE: the certificate of Redis is not checked, so the network between \
-                        this process and Redis can read and change mail; to trust a private certificate authority, \
-                        set REDIS_CA_FILE";
+        let insecure = "REDIS_TLS_INSECURE: the certificate of Redis is not checked, so anyone on the network can \
+                        read and change mail; to trust a private certificate authority, set REDIS_CA_FILE";
         let unused = "REDIS_CA_FILE is ignored, because REDIS_URL does not use TLS (rediss:// or rediss+sentinel://)";
         let all = [(tls && self.insecure_tls, insecure), (!tls && self.ca_file.is_some(), unused)];
         all.into_iter().filter_map(|(is_so, warning)| is_so.then_some(warning)).collect()

@@ -38,7 +38,7 @@ fn bare_login(name: &str, smtp: &SmtpSettings) -> Option<String> {
     let is_bare = smtp.security == Security::None && smtp.credentials.is_some() && !is_on_this_machine(&smtp.host);
     is_bare.then(|| {
         format!(
-            "transport {name} sends its password to {} without TLS, so the network can read it: set \
+            "transport {name} sends its password to {} without TLS, so anyone on the network can read it: set \
              SMTP_SECURITY (security in postroom.toml) to starttls or tls",
             smtp.host
         )
