@@ -87,7 +87,7 @@ impl Beat {
                 Ok(()) => enqueued += 1,
                 Err(error) if error.is_transient() => return Err(error),
                 Err(error) => {
-                    problems.push(format!("schedule {}: {} is retried: {error}", firing.schedule.name, firing.id))
+                    problems.push(format!("schedule {}: {} is retried: {error}", firing.schedule.name, firing.id));
                 }
             }
         }
@@ -119,7 +119,7 @@ impl Beat {
             Ok(()) => tracing::debug!(schedule = name, %id, "schedule {name}: {id} is enqueued"),
             // The mail was changed or cancelled meanwhile.
             Err(Error::Conflict(why)) => {
-                tracing::info!(schedule = name, %id, "schedule {name}: {id} is dropped: {why}")
+                tracing::info!(schedule = name, %id, "schedule {name}: {id} is dropped: {why}");
             }
             Err(Error::Invalid(why)) => {
                 tracing::error!(schedule = name, %id, "schedule {name}: {id} is invalid and is dropped: {why}");

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use mail_parser::{Address, HeaderName, Message, MessageParser, MessagePart, MimeHeaders, PartType};
 
-use crate::inert::MOST_READ;
+use crate::inert::INPUT_BYTES;
 
 /// Bounds of a message that is parsed. A line may become a header or a part, and a `;` or `<` a
 /// parameter or an id. Each needs much more memory than its bytes.
@@ -72,7 +72,7 @@ impl ParsedMail {
         let text = own_body(&message, false);
         let html = own_body(&message, true).map_or(0, str::len);
         let cut = match text.map_or(0, str::len) {
-            _ if html > MOST_READ => Some("The HTML is too large to be shown here."),
+            _ if html > INPUT_BYTES => Some("The HTML is too large to be shown here."),
             length if length > TEXT => Some("The text is too long and is shortened here."),
             _ => None,
         };
@@ -83,7 +83,7 @@ impl ParsedMail {
             reply_to: people(&message, &HeaderName::ReplyTo),
             headers: headers.map(|(name, value)| (shortened(name, FIELD), unfolded(value))).collect(),
             text: text.map(|text| shortened(text, TEXT)),
-            has_html: (1..=MOST_READ).contains(&html),
+            has_html: (1..=INPUT_BYTES).contains(&html),
             files: message.attachments().take(FILES).map(file).collect(),
             cut,
         }

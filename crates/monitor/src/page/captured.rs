@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use super::{
     BoundedQuery, PageResult, Shell,
-    frame::{Images, shut_away},
+    frame::{Images, sandboxed},
     html,
 };
 use crate::{
