@@ -1,4 +1,4 @@
-//! One look at the clock: what is due is decided, what is decided is handed over.
+//! One pass over the schedules: decides what is due, and enqueues what was decided.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -8,47 +8,55 @@ use postroom_core::{
 };
 use tokio::time::Instant;
 
-/// At the latest after that long it looks again: for changes, and for what a beat that died has left.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Maximum time between two passes. It bounds the delay of changes and of firings that a stopped
+/// beat left behind.
+const PASS_EVERY: Duration = Duration::from_secs(5);
 
-/// Decides and hands over. It keeps nothing that matters, so it may be dropped at any moment.
+/// Decides firings and enqueues them. All state that matters is in Redis, so a beat may be dropped
+/// at any time.
 #[derive(Debug)]
 pub struct Beat {
     store: Store,
     settings: Settings,
-    /// What was said to be wrong, so that it is said once.
-    said: BTreeSet<String>,
+    /// Problems that were logged, so that each is logged once.
+    reported: BTreeSet<String>,
 }
 
-/// What one look led to.
+/// Result of one pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Turn {
-    /// How many firings it decided.
+pub struct BeatReport {
+    /// Number of firings that this pass decided.
     pub fired: usize,
-    /// How many firings it handed over, its own or another's.
-    pub handed_over: usize,
-    /// When to look again.
+    /// Number of firings that this pass enqueued, of any beat.
+    pub enqueued: usize,
+    /// Time of the next pass.
     pub next: Instant,
 }
 
 impl Beat {
-    /// A beat that has not done anything yet.
+    /// Returns a beat without state.
     #[must_use]
     pub fn new(store: Store, settings: Settings) -> Self {
-        Self { store, settings, said: BTreeSet::new() }
+        Self { store, settings, reported: BTreeSet::new() }
     }
 
-    /// Goes by other settings from now on.
+    /// Replaces the settings.
     pub fn change(&mut self, settings: Settings) {
         self.settings = settings;
     }
 
-    /// The run of Redis that it speaks to.
-    pub async fn run(&self) -> Result<RunId> {
+    /// Returns the id of the current Redis run.
+    ///
+    /// # Errors
+    /// Returns an error if Redis is unavailable.
+    pub async fn redis_run(&self) -> Result<RunId> {
         self.store.present_run().await
     }
 
-    /// Takes the file's schedules over: those that say something new, and no longer those that are gone from it.
+    /// Stores new and changed schedules of the file, and removes those that are no longer in it.
+    ///
+    /// # Errors
+    /// Returns an error if Redis is unavailable or refuses a schedule.
     pub async fn adopt(&self) -> Result<()> {
         let schedules = &self.settings.schedules;
         for schedule in schedules {
@@ -56,33 +64,38 @@ impl Beat {
             match self.store.keep_schedule(schedule).await? {
                 Kept::Created => tracing::info!(schedule = name, "schedule {name} is new: {timing}"),
                 Kept::Changed => tracing::info!(schedule = name, "schedule {name} was changed by the file: {timing}"),
-                Kept::Unchanged => tracing::debug!(schedule = name, "schedule {name} is as before: {timing}"),
+                Kept::Unchanged => tracing::debug!(schedule = name, "schedule {name} is unchanged: {timing}"),
             }
         }
         let names: Vec<&str> = schedules.iter().map(|schedule| schedule.name.as_str()).collect();
         for name in self.store.remove_schedules_but(&names).await? {
-            tracing::info!(schedule = name, "schedule {name} is removed: it is gone from the file");
+            tracing::info!(schedule = name, "schedule {name} is removed: it is no longer in the file");
         }
         self.announce_queues().await
     }
 
-    /// Looks once.
-    pub async fn turn(&mut self) -> Result<Turn> {
+    /// Runs one pass.
+    ///
+    /// # Errors
+    /// Returns an error if Redis is unavailable or replies unexpectedly.
+    pub async fn run_once(&mut self) -> Result<BeatReport> {
         let due = self.store.due_schedules().await?;
         let read_at = Instant::now();
-        let (mut troubles, mut handed_over) = (due.unreadable.clone(), 0);
+        let (mut problems, mut enqueued) = (due.unreadable.clone(), 0);
         for firing in &due.outbox {
-            match self.hand_over(firing).await {
-                Ok(()) => handed_over += 1,
+            match self.enqueue(firing).await {
+                Ok(()) => enqueued += 1,
                 Err(error) if error.is_transient() => return Err(error),
-                Err(error) => troubles.push(format!("schedule {}: {} waits: {error}", firing.schedule.name, firing.id)),
+                Err(error) => {
+                    problems.push(format!("schedule {}: {} is retried: {error}", firing.schedule.name, firing.id));
+                }
             }
         }
         let decided = self.decide(&due).await?;
-        self.say_once(troubles);
-        let again = decided.fired > 0 || due.more && decided.ticked + handed_over > 0;
+        self.report_once(problems);
+        let again = decided.fired > 0 || due.more && decided.ticked + enqueued > 0;
         let wait = if again { Duration::ZERO } else { until(decided.next_ms, due.now_ms) };
-        Ok(Turn { fired: decided.fired, handed_over, next: read_at + wait })
+        Ok(BeatReport { fired: decided.fired, enqueued, next: read_at + wait })
     }
 
     async fn decide(&self, due: &DueSchedules) -> Result<Decided> {
@@ -93,21 +106,23 @@ impl Beat {
             if self.store.tick(schedule, &plan).await? == TickReply::Ticked {
                 decided.ticked += 1;
                 decided.fired += plan.fire_ms.len();
-                plan.fire_ms.iter().for_each(|fire_ms| tell(schedule, *fire_ms, due.now_ms));
+                plan.fire_ms.iter().for_each(|fire_ms| log_firing(schedule, *fire_ms, due.now_ms));
             }
         }
         Ok(decided)
     }
 
-    /// The mail first, then the outbox: in between, somebody may say the same again and nothing changes.
-    async fn hand_over(&self, firing: &Firing) -> Result<()> {
+    /// Enqueues the mail before deleting the firing. Enqueueing a firing twice has no effect.
+    async fn enqueue(&self, firing: &Firing) -> Result<()> {
         let (name, id) = (&firing.schedule.name, &firing.id);
         match self.store.hand_over(firing, &self.settings).await {
-            Ok(()) => tracing::debug!(schedule = name, %id, "schedule {name}: {id} is handed over"),
-            // Somebody was faster with a word against it.
-            Err(Error::Conflict(why)) => tracing::info!(schedule = name, %id, "schedule {name}: {id} is let go: {why}"),
+            Ok(()) => tracing::debug!(schedule = name, %id, "schedule {name}: {id} is enqueued"),
+            // The mail was changed or cancelled meanwhile.
+            Err(Error::Conflict(why)) => {
+                tracing::info!(schedule = name, %id, "schedule {name}: {id} is dropped: {why}");
+            }
             Err(Error::Invalid(why)) => {
-                tracing::error!(schedule = name, %id, "schedule {name}: {id} is no mail: {why}");
+                tracing::error!(schedule = name, %id, "schedule {name}: {id} is invalid and is dropped: {why}");
             }
             Err(error) => return Err(error),
         }
@@ -122,12 +137,12 @@ impl Beat {
         self.store.announce_queues(&queues.into_iter().collect::<Vec<_>>()).await
     }
 
-    fn say_once(&mut self, troubles: Vec<String>) {
-        let troubles: BTreeSet<String> = troubles.into_iter().collect();
-        for trouble in troubles.difference(&self.said) {
-            tracing::error!("{trouble}");
+    fn report_once(&mut self, problems: Vec<String>) {
+        let problems: BTreeSet<String> = problems.into_iter().collect();
+        for problem in problems.difference(&self.reported) {
+            tracing::error!("{problem}");
         }
-        self.said = troubles;
+        self.reported = problems;
     }
 }
 
@@ -138,13 +153,13 @@ struct Decided {
     next_ms: Option<i64>,
 }
 
-fn tell(schedule: &Schedule, fire_ms: i64, now_ms: i64) {
+fn log_firing(schedule: &Schedule, fire_ms: i64, now_ms: i64) {
     let (name, id, late_ms) = (&schedule.settings.name, schedule.firing_id(fire_ms), now_ms - fire_ms);
     tracing::info!(schedule = name, %id, late_ms, "schedule {name} fires: {id}");
 }
 
-/// A moment past it: Redis's clock is finer than ours.
+/// Returns the time until just after `next_ms`, because Redis's clock is finer than milliseconds.
 fn until(next_ms: Option<i64>, now_ms: i64) -> Duration {
     let wait = next_ms.and_then(|next_ms| u64::try_from(next_ms - now_ms + 1).ok()).map(Duration::from_millis);
-    wait.unwrap_or(LOOK_EVERY).min(LOOK_EVERY)
+    wait.unwrap_or(PASS_EVERY).min(PASS_EVERY)
 }

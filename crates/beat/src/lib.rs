@@ -1,15 +1,15 @@
-//! Turns schedules into mail when they are due.
+//! Enqueues scheduled mail when it is due.
 //!
-//! Any number of beats may run: there is no leader and no lock. Each [`Beat`] looks at what the clock asks for, decides
-//! it by compare-and-set in Redis, and hands over what was decided, by whomever. A beat that is killed in between leaves
-//! the decision in an outbox, and the next one that looks hands it over.
+//! Any number of beats may run, without a leader or a lock. Each [`Beat`] decides due firings by
+//! compare-and-set in Redis, then enqueues what any beat decided. If a beat is killed in between,
+//! its decisions remain in an outbox. The next pass of another beat enqueues them.
 
 mod args;
 mod beat;
-mod clock;
+mod beat_loop;
 mod presence;
 mod run;
 
 pub use args::Args;
-pub use beat::{Beat, Turn};
+pub use beat::{Beat, BeatReport};
 pub use run::run;

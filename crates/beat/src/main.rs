@@ -17,13 +17,13 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Starting it again does not help.
+/// Whether the error comes from the settings, so that a restart does not help.
 fn is_of_settings(error: &anyhow::Error) -> bool {
     error.is::<InvalidInput>() || matches!(error.downcast_ref(), Some(Error::Invalid(_)))
 }
 
 async fn start(args: &Args) -> anyhow::Result<()> {
-    // Once a process: an error only says that it is there already.
+    // Fails only if a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let load = || Settings::load(&args.flags());
     let settings = load()?;

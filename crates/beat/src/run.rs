@@ -1,12 +1,17 @@
-//! What the process does, from its settings to its end.
+//! Main function of the process, from its settings to its end.
 
 use anyhow::Context;
 use postroom_core::{InvalidInput, Outage, Result, Settings, Shutdown, Store, health::serve_health};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{Beat, clock::Clock, presence::Presence};
+use crate::{Beat, beat_loop::BeatLoop, presence::Presence};
 
-/// Beats until it is asked to stop. At SIGHUP the settings are loaded anew: schedules, queues and templates.
+/// Runs a beat until shutdown is requested. SIGHUP reloads the settings: schedules, queues and
+/// templates.
+///
+/// # Errors
+/// Returns an error if the health port can't be opened, or Redis refuses the connection or a
+/// command.
 pub async fn run(
     settings: Settings,
     load: impl Fn() -> Result<Settings, InvalidInput>,
@@ -21,12 +26,12 @@ pub async fn run(
         store = Store::connect_patiently(&settings.redis, &outage) => store.context("connecting to Redis")?,
     };
     store.warn_of_server().await;
-    tracing::info!(redis = settings.redis.place(), schedules = settings.schedules.len(), "beating");
+    tracing::info!(redis = settings.redis.redacted_url(), schedules = settings.schedules.len(), "beat started");
     let presence = Presence::new(store.clone());
     presence.check_rights().await?;
     let presence = tokio::spawn(presence.run(shutdown.clone()));
-    Clock::new(Beat::new(store, settings), outage, load).run(hang_up, shutdown).await;
-    presence.await.context("taking leave")?;
+    BeatLoop::new(Beat::new(store, settings), outage, load).run(hang_up, shutdown).await;
+    presence.await.context("removing this process from the list")?;
     tracing::info!("stopped");
     Ok(())
 }

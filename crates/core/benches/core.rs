@@ -1,4 +1,5 @@
-//! What the scripts of a mail's way cost, on a private Redis over a unix socket: claim, begin and finish, one by one and by tens.
+//! Benchmarks of the scripts of a delivery: claim, begin and finish, singly and in batches. They
+//! use a private Redis over a unix socket.
 
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,8 @@ use postroom_core::{
 use postroom_testkit::{PrivateRedis, unique_prefix};
 use tokio::runtime::Runtime;
 
-/// A worker and its queue.
-struct Bench {
+/// A store with a worker and its queue.
+struct Fixture {
     store: Store,
     queue: QueueName,
     worker: WorkerId,
@@ -21,19 +22,20 @@ struct Bench {
 fn scripts(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let redis = runtime.block_on(PrivateRedis::start());
-    let bench = runtime.block_on(Bench::on(&redis));
+    let fixture = runtime.block_on(Fixture::on(&redis));
     let mut group = criterion.benchmark_group("scripts");
     group.throughput(Throughput::Elements(1)).sample_size(20);
     for at_once in [1, 10, 40] {
         group.bench_function(format!("claim_begin_finish/{at_once}"), |bencher| {
-            bencher
-                .iter_custom(|mails| runtime.block_on(bench.send(usize::try_from(mails).expect("a number"), at_once)));
+            bencher.iter_custom(|mails| {
+                runtime.block_on(fixture.send(usize::try_from(mails).expect("a number"), at_once))
+            });
         });
     }
     group.finish();
 }
 
-impl Bench {
+impl Fixture {
     async fn on(redis: &PrivateRedis) -> Self {
         let env = [("REDIS_URL", redis.url()), ("POSTROOM_PREFIX", unique_prefix())];
         let env = env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -42,7 +44,7 @@ impl Bench {
         Self { store, queue: QueueName::emails(), worker: WorkerId::generate() }
     }
 
-    /// How long it takes for so many mails, once they are put in.
+    /// Returns the time to deliver a number of mails that are queued already.
     async fn send(&self, mails: usize, at_once: usize) -> Duration {
         self.enqueue(mails).await;
         let start = Instant::now();
@@ -67,14 +69,14 @@ impl Bench {
     async fn send_some(&self, want: usize) -> usize {
         let id = ClaimId::generate();
         let claim = Claim::new(&self.queue, &self.worker, &id, want);
-        let ClaimReply::Jobs { jobs, .. } = self.store.claim(&claim).await.expect("an answer") else {
+        let ClaimReply::Jobs { jobs, .. } = self.store.claim(&claim).await.expect("a reply") else {
             panic!("no jobs");
         };
         let mark = |job: &Claimed| (job.id.clone(), job.fence, format!("{}@example.org", job.id), 1);
         let marks: Vec<_> = jobs.iter().map(mark).collect();
         self.store.begin(&self.queue, &self.worker, &marks).await.expect("begun");
         let sent = |job: &Claimed| {
-            Finish::new(&job.id, job.fence, Outcome::Sent, "", &Settled::default()).expect("a statement")
+            Finish::new(&job.id, job.fence, Outcome::Sent, "", &Settled::default()).expect("a settlement")
         };
         let finished: Vec<_> = jobs.iter().map(sent).collect();
         self.store.finish(&self.queue, &self.worker, &finished).await.expect("finished").len()

@@ -1,8 +1,10 @@
-//! What a claim and a listing cost Redis with few jobs waiting and with many; a part of `scripts/bench`.
+//! Measures the cost of claims and listings with few and with many jobs queued; a part of
+//! `scripts/bench`.
 //!
-//! `growth FEW MANY`, with `REDIS_URL` set: prints the microseconds of Redis's processor that a claim of ten, then a listing (50 jobs, the
-//! queue's counters and its last hour), takes with FEW and with MANY jobs queued: four figures.
-#![expect(clippy::print_stdout, reason = "the figures are the result")]
+//! Usage: `growth FEW MANY`, with `REDIS_URL` set. Prints four numbers: the CPU time of Redis in
+//! microseconds for a claim of ten jobs with FEW and with MANY queued, then for a listing. A
+//! listing reads 50 jobs, the queue's counters and its last hour.
+#![expect(clippy::print_stdout, reason = "the numbers are the output")]
 
 use std::{error::Error, time::Duration};
 
@@ -12,14 +14,14 @@ use postroom_core::{
     store::{Claim, ClaimId, ClaimReply, Due, JobFilter, JobTerms, NewJob, Settled, WorkerId},
 };
 
-type Failure = Box<dyn Error>;
+type BoxError = Box<dyn Error>;
 
 const ROUNDS: u32 = 40;
 const AT_ONCE: u32 = 10;
 const CHUNK: usize = 200;
 
 #[tokio::main]
-async fn main() -> Result<(), Failure> {
+async fn main() -> Result<(), BoxError> {
     let numbers: Vec<usize> = std::env::args().skip(1).map(|word| word.parse()).collect::<Result<_, _>>()?;
     let store = Store::connect(&Settings::from_sources(&Sources::of_process(&[])?)?.redis).await?;
     let queue: QueueName = "growth".parse()?;
@@ -27,36 +29,36 @@ async fn main() -> Result<(), Failure> {
     for number in numbers {
         fill(&store, &queue, number - queued).await?;
         queued = number;
-        // Once without counting, so that both begin alike.
+        // The first round is not measured, so that all measurements start alike.
         claim(&store, &queue).await?;
         claims.push(claim(&store, &queue).await?);
         listings.push(list(&store, &queue).await?);
     }
-    let told: Vec<String> = claims.iter().chain(&listings).map(|us| format!("{us:.1}")).collect();
-    println!("{}", told.join(" "));
+    let figures: Vec<String> = claims.iter().chain(&listings).map(|us| format!("{us:.1}")).collect();
+    println!("{}", figures.join(" "));
     Ok(())
 }
 
-/// Claims, and puts back what was claimed without counting that.
-async fn claim(store: &Store, queue: &QueueName) -> Result<f64, Failure> {
+/// Claims jobs, then releases them outside the measurement.
+async fn claim(store: &Store, queue: &QueueName) -> Result<f64, BoxError> {
     let worker = WorkerId::generate();
     let mut spent = Duration::ZERO;
     for _ in 0..ROUNDS {
         let before = store.server_facts().await?.cpu;
-        let mut back = Vec::new();
+        let mut claimed = Vec::new();
         for _ in 0..AT_ONCE {
             let id = ClaimId::generate();
             let claim = Claim::new(queue, &worker, &id, 10);
             let ClaimReply::Jobs { jobs, .. } = store.claim(&claim).await? else { return Err("no jobs".into()) };
-            back.extend(jobs.into_iter().map(|job| (job.id, job.fence, Duration::ZERO, Settled::default())));
+            claimed.extend(jobs.into_iter().map(|job| (job.id, job.fence, Duration::ZERO, Settled::default())));
         }
         spent += store.server_facts().await?.cpu.saturating_sub(before);
-        store.defer(queue, &worker, &back).await?;
+        store.defer(queue, &worker, &claimed).await?;
     }
     Ok(each(spent))
 }
 
-async fn list(store: &Store, queue: &QueueName) -> Result<f64, Failure> {
+async fn list(store: &Store, queue: &QueueName) -> Result<f64, BoxError> {
     let filter = JobFilter { queues: vec![queue.clone()], state: Some(JobState::Queued), ..JobFilter::default() };
     let mut spent = Duration::ZERO;
     for _ in 0..ROUNDS {
@@ -75,7 +77,7 @@ fn each(spent: Duration) -> f64 {
     spent.as_secs_f64() * 1e6 / f64::from(ROUNDS * AT_ONCE)
 }
 
-async fn fill(store: &Store, queue: &QueueName, number: usize) -> Result<(), Failure> {
+async fn fill(store: &Store, queue: &QueueName, number: usize) -> Result<(), BoxError> {
     let policy = Policy::of_queue("emails");
     let terms = JobTerms { priority: Priority::NORMAL, due: Due::Now, expires: None, policy, sensitive: false };
     let mail = Mail { subject: Some("Hello".to_owned()), text: Some("How are you?".into()), ..Mail::default() };

@@ -1,8 +1,8 @@
-//! What the mark before the committing bytes costs: Redis's part of a mail with it and without; a part of `scripts/bench`.
+//! Measures the cost of `begin`, the mark before the committing bytes; a part of `scripts/bench`.
 //!
-//! `mark`, with `REDIS_URL` set: claims and finishes mails in tens, by turns with `begin` in between and without, and prints the
-//! medians in microseconds a mail.
-#![expect(clippy::print_stdout, reason = "the figures are the result")]
+//! Usage: `mark`, with `REDIS_URL` set. Claims and finishes mails in tens, alternately with and
+//! without `begin`. Prints both medians in microseconds per mail.
+#![expect(clippy::print_stdout, reason = "the numbers are the output")]
 
 use std::{error::Error, time::Instant};
 
@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Microseconds a mail.
+/// Returns the microseconds per mail of one round.
 async fn round(store: &Store, queue: &QueueName, worker: &WorkerId, marked: bool) -> Result<f64, Box<dyn Error>> {
     enqueue(store, queue).await?;
     let start = Instant::now();

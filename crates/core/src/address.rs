@@ -1,4 +1,4 @@
-//! E-mail addresses in their one normal form.
+//! E-mail addresses in a single normal form.
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
@@ -10,31 +10,32 @@ use crate::{
     bounds::{check_name, quoted},
 };
 
-/// An address: NFC, its domain lower-case punycode. Local parts may hold any letters (RFC 6531).
+/// An e-mail address: NFC, with a lower-case punycode domain. Local parts may contain any letters
+/// (RFC 6531).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct EmailAddress(String);
 
 impl EmailAddress {
-    /// The whole address.
+    /// Returns the full address.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What stands before the `@`.
+    /// Returns the part before the `@`.
     #[must_use]
     pub fn local(&self) -> &str {
         self.0.rsplit_once('@').map_or("", |(local, _)| local)
     }
 
-    /// The domain, as A-labels.
+    /// Returns the domain, as A-labels.
     #[must_use]
     pub fn domain(&self) -> &str {
         self.0.rsplit_once('@').map_or("", |(_, domain)| domain)
     }
 
-    /// For logs: the first character and the domain.
+    /// Returns the first character and the domain, for logs.
     #[must_use]
     pub fn masked(&self) -> String {
         let first: String = self.local().chars().take(1).collect();
@@ -46,38 +47,40 @@ impl FromStr for EmailAddress {
     type Err = InvalidInput;
 
     fn from_str(text: &str) -> Result<Self, InvalidInput> {
-        let refuse = |why: &str| InvalidInput::new("address", format!("{} is no e-mail address: {why}", quoted(text)));
+        let refuse =
+            |why: &str| InvalidInput::new("address", format!("{} is not an e-mail address: {why}", quoted(text)));
         let text = text.trim();
-        // ASCII is in its normal form.
+        // ASCII text is in normal form already.
         let normal = if text.is_ascii() { Cow::Borrowed(text) } else { Cow::Owned(text.nfc().collect::<String>()) };
         let (local, domain) = normal.rsplit_once('@').ok_or_else(|| refuse("it has no @"))?;
         check_local(local).map_err(&refuse)?;
         let domain = ascii_domain(domain).map_err(&refuse)?;
-        let whole = format!("{local}@{domain}");
-        // RFC 5321, 4.5.3.1.3: a path of 256 with its angle brackets.
-        if whole.len() > 254 {
+        let full = format!("{local}@{domain}");
+        // RFC 5321, 4.5.3.1.3: a path has at most 256 octets with its angle brackets.
+        if full.len() > 254 {
             return Err(refuse("it is longer than 254 characters"));
         }
-        Ok(Self(whole))
+        Ok(Self(full))
     }
 }
 
-/// Dot-atoms only (RFC 5321, 4.1.2, with RFC 6531's letters): quoted local parts are refused by most servers.
+/// Accepts dot-atoms only (RFC 5321, 4.1.2, with the letters of RFC 6531). Most servers reject
+/// quoted local parts.
 fn check_local(local: &str) -> Result<(), &'static str> {
     const SPECIAL: &str = "!#$%&'*+-/=?^_`{|}~.";
     if local.is_empty() {
-        return Err("nothing stands before the @");
+        return Err("the part before the @ is empty");
     }
     if local.len() > 64 {
-        return Err("what stands before the @ is longer than 64 characters");
+        return Err("the part before the @ is longer than 64 characters");
     }
     if local.starts_with('.') || local.ends_with('.') || local.contains("..") {
-        return Err("a dot may not come first, last or twice in a row");
+        return Err("the part before the @ begins or ends with a dot, or has two in a row");
     }
     let fits = |c: char| {
         c.is_ascii_alphanumeric() || SPECIAL.contains(c) || (!c.is_ascii() && !c.is_control() && !c.is_whitespace())
     };
-    if local.chars().all(fits) { Ok(()) } else { Err("what stands before the @ holds a character that it may not") }
+    if local.chars().all(fits) { Ok(()) } else { Err("the part before the @ contains a character that is not allowed") }
 }
 
 fn ascii_domain(domain: &str) -> Result<Cow<'_, str>, &'static str> {
@@ -85,14 +88,14 @@ fn ascii_domain(domain: &str) -> Result<Cow<'_, str>, &'static str> {
         return Err("an IP address in place of a domain is not supported");
     }
     let ascii = idna::domain_to_ascii_cow(domain.as_bytes(), idna::AsciiDenyList::EMPTY)
-        .map_err(|_| "its domain is no host name")?;
+        .map_err(|_| "its domain is not a host name")?;
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
-    if ascii.len() <= 253 && ascii.split('.').all(label) { Ok(ascii) } else { Err("its domain is no host name") }
+    if ascii.len() <= 253 && ascii.split('.').all(label) { Ok(ascii) } else { Err("its domain is not a host name") }
 }
 
 impl fmt::Display for EmailAddress {
@@ -115,13 +118,13 @@ impl From<EmailAddress> for String {
     }
 }
 
-/// An address with the name of who is behind it: `Żaneta <zaneta@example.org>`.
+/// An address with a display name: `Żaneta <zaneta@example.org>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Mailbox {
-    /// The display name, if any.
+    /// Display name, if any.
     pub name: Option<String>,
-    /// The address.
+    /// E-mail address.
     pub address: EmailAddress,
 }
 
@@ -164,7 +167,7 @@ impl fmt::Display for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(name) = &self.name else { return self.address.fmt(f) };
         let plain = |c: char| c.is_alphanumeric() || c == ' ' || c == '-' || c == '_' || !c.is_ascii();
-        // White space at its ends is lost outside of quotes.
+        // Leading and trailing white space is preserved only within quotes.
         if name.chars().all(plain) && name.trim().len() == name.len() {
             return write!(f, "{name} <{}>", self.address);
         }
@@ -192,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_normal_form() {
+    fn addresses_have_one_normal_form() {
         for (text, normal) in [
             ("a@example.org", "a@example.org"),
             (" A.b+c@EXAMPLE.org ", "A.b+c@example.org"),
@@ -206,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address() {
+    fn malformed_addresses_are_refused() {
         let long = format!("{}@example.org", "a".repeat(65));
         for bad in [
             "",
@@ -232,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn mailboxes_survive_being_written() {
+    fn mailboxes_survive_writing_and_parsing() {
         for (text, name) in [
             ("Żaneta Ёлка <z@example.org>", Some("Żaneta Ёлка")),
             ("\"O'Brien, \\\"Bob\\\"\" <b@example.org>", Some("O'Brien, \"Bob\"")),

@@ -1,15 +1,15 @@
-//! Who is told that a batch is done.
+//! Recipients of a batch's completion notice.
 
 use std::{fmt, str::FromStr};
 
 use crate::{HttpUrl, InvalidInput, Mailbox};
 
-/// Who is told that a batch is done: an address by a mail, a URL by a request.
+/// Recipient of the notice that a batch is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Addressee {
-    /// By a mail like any other.
+    /// Notified by a mail.
     Mail(Mailbox),
-    /// By a POST.
+    /// Notified by a POST request.
     Url(HttpUrl),
 }
 
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_or_a_url() {
+    fn an_addressee_is_an_address_or_a_url() {
         for text in ["Boss <boss@example.org>", "https://app.example.org/hook?a=b", "http://app:3000"] {
             let addressee: Addressee = text.parse().expect(text);
             assert_eq!(matches!(addressee, Addressee::Url(_)), text.starts_with("http"));

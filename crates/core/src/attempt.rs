@@ -1,4 +1,4 @@
-//! One try at sending a job, as its story tells it.
+//! The record of one attempt to send a job.
 
 use std::fmt;
 
@@ -6,58 +6,61 @@ use serde::{Deserialize, Serialize};
 
 use crate::EmailAddress;
 
-/// One try. Stored as a line; `at_ms` is told as RFC 3339 by [`crate::JobReport`].
+/// One attempt, stored as one line of the job's history. [`crate::JobReport`] shows `at_ms` as RFC
+/// 3339.
 ///
-/// The line is `n + at_ms ms verdict transport phase code enhanced reply`: `-` in place of `+` where it did not count, and where
-/// there is nothing to tell; `=` for codes that the reply begins with; the reply goes on to the end.
+/// The line is `n + at_ms ms verdict transport phase code enhanced reply`. In place of `+`, `-`
+/// marks an attempt that does not count. In other fields, `-` marks an absent value. `=` marks a
+/// code that the reply begins with. The reply extends to the end of the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptRecord {
-    /// Its number, from 1. Where one transport took over from another, the tries by both share it.
+    /// Number of the attempt, from 1. Attempts by two transports in one delivery share a number.
     pub n: u32,
-    /// Whether it counts against the limit on attempts.
+    /// Whether the attempt counts against the maximum number of attempts.
     pub counted: bool,
-    /// When it began.
+    /// Start of the attempt, in Unix milliseconds.
     pub at_ms: i64,
-    /// The transport's name.
+    /// Name of the transport.
     pub transport: String,
-    /// How far the conversation got.
+    /// Phase of the SMTP session or request in which the attempt ended.
     pub phase: Option<String>,
-    /// The reply code.
+    /// Reply code.
     pub code: Option<u16>,
-    /// The enhanced status code (RFC 3463).
+    /// Enhanced status code (RFC 3463).
     pub enhanced: Option<String>,
-    /// The server's words.
+    /// Text of the server's reply.
     pub reply: String,
-    /// The verdict on the whole try.
+    /// Verdict on the whole attempt.
     pub verdict: String,
-    /// How long it took.
+    /// Duration in milliseconds.
     pub ms: u64,
 }
 
 impl AttemptRecord {
-    /// What the server called the mail, where that is all that it said of it behind its codes.
+    /// Returns the text behind the codes of an accepting reply, such as the server's name for the
+    /// mail.
     #[must_use]
     pub fn receipt(&self) -> Option<&str> {
-        let said = self.reply.strip_prefix(&self.code?.to_string())?.trim_start();
-        let said = self.enhanced.as_ref().map_or(said, |code| said.strip_prefix(code.as_str()).unwrap_or(said));
-        (self.verdict == "accepted").then(|| said.trim_start()).filter(|receipt| !receipt.is_empty())
+        let text = self.reply.strip_prefix(&self.code?.to_string())?.trim_start();
+        let text = self.enhanced.as_ref().map_or(text, |code| text.strip_prefix(code.as_str()).unwrap_or(text));
+        (self.verdict == "accepted").then(|| text.trim_start()).filter(|receipt| !receipt.is_empty())
     }
 
-    /// Reads a line of a story.
+    /// Parses a line of a job's history.
     #[must_use]
     pub fn of_line(line: &str) -> Option<Self> {
         let mut words = line.splitn(10, ' ');
         let mut word = || words.next();
         let (n, counted, at_ms, ms) = (word()?, word()?, word()?, word()?);
         let (verdict, transport, phase, code, enhanced) = (word()?, word()?, word()?, word()?, word()?);
-        let reply = unbroken(word()?);
-        let mut said = reply.split(' ');
-        let mut told = |field: &str| match field {
+        let reply = unescaped(word()?);
+        let mut reply_words = reply.split(' ');
+        let mut value = |field: &str| match field {
             "-" => None,
-            "=" => said.next().map(str::to_owned),
-            told => Some(told.to_owned()),
+            "=" => reply_words.next().map(str::to_owned),
+            other => Some(other.to_owned()),
         };
-        let (code, enhanced) = (told(code).and_then(|code| code.parse().ok()), told(enhanced));
+        let (code, enhanced) = (value(code).and_then(|code| code.parse().ok()), value(enhanced));
         Some(Self {
             n: n.parse().ok()?,
             counted: counted == "+",
@@ -73,67 +76,67 @@ impl AttemptRecord {
     }
 }
 
-/// As a line of a story.
+/// Writes the attempt as a line of a job's history.
 impl fmt::Display for AttemptRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (code, enhanced) = self.told_codes();
+        let (code, enhanced) = self.code_fields();
         let counted = if self.counted { '+' } else { '-' };
         let transport = if self.transport.is_empty() { "-" } else { &self.transport };
         let phase = self.phase.as_deref().unwrap_or("-");
         write!(f, "{} {counted} {} {} {} {transport} {phase} ", self.n, self.at_ms, self.ms, self.verdict)?;
-        write!(f, "{code} {enhanced} {}", broken(&self.reply))
+        write!(f, "{code} {enhanced} {}", escaped(&self.reply))
     }
 }
 
 impl AttemptRecord {
-    /// The codes; what the reply begins with is not told twice.
-    fn told_codes(&self) -> (String, String) {
-        let mut said = self.reply.split(' ');
-        let mut told = |code: Option<String>| match code {
+    /// Returns the code fields. A code that the reply begins with becomes `=`.
+    fn code_fields(&self) -> (String, String) {
+        let mut reply_words = self.reply.split(' ');
+        let mut field = |code: Option<String>| match code {
             None => "-".to_owned(),
-            Some(code) if said.next() == Some(code.as_str()) => "=".to_owned(),
+            Some(code) if reply_words.next() == Some(code.as_str()) => "=".to_owned(),
             Some(code) => code,
         };
-        (told(self.code.map(|code| code.to_string())), told(self.enhanced.clone()))
+        (field(self.code.map(|code| code.to_string())), field(self.enhanced.clone()))
     }
 }
 
-/// Without line ends.
-fn broken(reply: &str) -> String {
+/// Escapes line breaks, so that the reply fits in one line.
+fn escaped(reply: &str) -> String {
     reply.replace('\\', "\\\\").replace('\n', "\\n")
 }
 
-fn unbroken(reply: &str) -> String {
+fn unescaped(reply: &str) -> String {
     let mut plain = String::with_capacity(reply.len());
     let mut chars = reply.chars();
     while let Some(c) = chars.next() {
-        let meant = if c == '\\' { chars.next().map(|c| if c == 'n' { '\n' } else { c }) } else { Some(c) };
-        plain.extend(meant);
+        let unescaped = if c == '\\' { chars.next().map(|c| if c == 'n' { '\n' } else { c }) } else { Some(c) };
+        plain.extend(unescaped);
     }
     plain
 }
 
-/// What became of one recipient so far.
+/// Result for one recipient so far.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecipientReport {
-    /// The address.
+    /// Address of the recipient.
     pub address: EmailAddress,
-    /// Where it stands.
+    /// State of the recipient.
     pub result: RecipientResult,
-    /// The server's words about this recipient, when it was not simply accepted.
+    /// The server's reply about this recipient, unless it was simply accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<String>,
 }
 
-/// Where a recipient stands.
+/// State of a recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RecipientResult {
-    /// Not settled yet: the next attempt goes to these.
+    /// Not settled; the next attempt includes this recipient.
     Open,
     /// Accepted by the next server.
     Accepted,
-    /// Refused for good.
+    /// Rejected permanently.
     Refused,
 }
 
@@ -157,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_tells_all_of_it() {
+    fn a_record_survives_writing_and_parsing() {
         for (code, enhanced, reply) in [
             (Some(250), Some("2.0.0"), "250 2.0.0 Ok: queued as 4bX"),
             (Some(250), None, "250 Ok"),
@@ -166,17 +169,17 @@ mod tests {
             (None, Some("4.7.1"), "4.7.1 \"so\"\nŻ\\n = -"),
             (None, None, ""),
         ] {
-            let whole = record(code, enhanced, reply);
-            let line = whole.to_string();
+            let full = record(code, enhanced, reply);
+            let line = full.to_string();
             assert!(!line.contains('\n'), "{line}");
-            assert_eq!(AttemptRecord::of_line(&line), Some(whole), "{line}");
+            assert_eq!(AttemptRecord::of_line(&line), Some(full), "{line}");
         }
         let short = record(Some(250), Some("2.0.0"), "250 2.0.0 Ok").to_string();
         assert_eq!(short, "3 - 1700000000000 12 accepted - dot = = 250 2.0.0 Ok");
     }
 
     #[test]
-    fn the_receipt_is_what_the_server_said_behind_its_codes() {
+    fn the_receipt_is_the_reply_text_behind_the_codes() {
         assert_eq!(
             record(Some(250), Some("2.0.0"), "250 2.0.0 Ok: queued as 4bX").receipt(),
             Some("Ok: queued as 4bX")

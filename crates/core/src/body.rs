@@ -1,4 +1,4 @@
-//! The text or the HTML of a mail: at hand, or kept in Redis under its hash.
+//! The text or HTML body of a mail: inline, or stored in Redis under its hash.
 
 use std::{fmt, ops::Deref};
 
@@ -9,43 +9,44 @@ use serde::{
 
 use crate::{Content, ContentHash};
 
-/// The text or the HTML of a mail; as a `str` it is empty where it is kept elsewhere. Clones share it.
+/// The text or HTML body of a mail. As a `str` it is empty if it is stored elsewhere. Clones share
+/// it.
 ///
-/// In JSON it is a string, or `{"content":"sha256:<hash>:<size>"}` where only the hash is at hand.
+/// In JSON, an inline body is a string. A stored one is `{"content":"sha256:<hash>:<size>"}`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Body(Content);
 
 impl Body {
-    /// Whether it is here.
+    /// Whether the bytes are present.
     #[must_use]
-    pub fn is_at_hand(&self) -> bool {
-        self.0.is_at_hand()
+    pub fn is_inline(&self) -> bool {
+        self.0.is_inline()
     }
 
-    /// How many bytes it has, wherever they are.
+    /// Size in bytes, present or not.
     #[must_use]
     pub fn size(&self) -> usize {
         self.0.size()
     }
 
-    /// Its hash.
+    /// Returns the hash of the bytes.
     #[must_use]
     pub fn hash(&self) -> ContentHash {
         self.0.hash()
     }
 
-    /// Its bytes, always those of a text.
+    /// Returns the bytes, which are always UTF-8 text.
     pub(crate) fn content(&self) -> &Content {
         &self.0
     }
 
-    /// The same without its bytes.
+    /// Returns the form without bytes.
     #[must_use]
-    pub(crate) fn elsewhere(&self) -> Self {
-        Self(self.0.elsewhere())
+    pub(crate) fn to_stored(&self) -> Self {
+        Self(self.0.to_stored())
     }
 
-    /// These bytes, if they are a text.
+    /// Converts content, if it is UTF-8 text.
     pub(crate) fn of(content: &Content) -> Option<Self> {
         str::from_utf8(content.bytes()).is_ok().then(|| Self(content.clone()))
     }
@@ -67,31 +68,31 @@ impl Deref for Body {
     type Target = str;
 
     fn deref(&self) -> &str {
-        // There is no way to make one of anything else.
+        // No constructor accepts bytes that are not UTF-8.
         str::from_utf8(self.0.bytes()).unwrap_or_default()
     }
 }
 
-/// Its size alone: what is in it is nobody's business.
+/// Shows only the size: the text may be confidential.
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Body({} bytes)", self.size())
     }
 }
 
-/// The form in which it is named only.
+/// JSON form of a stored body.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Named {
+struct StoredBody {
     content: Content,
 }
 
 impl Serialize for Body {
     fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
-        if self.is_at_hand() {
+        if self.is_inline() {
             return output.serialize_str(self);
         }
-        Named { content: self.0.clone() }.serialize(output)
+        StoredBody { content: self.0.clone() }.serialize(output)
     }
 }
 
@@ -119,9 +120,9 @@ impl<'de> Visitor<'de> for BodyVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Body, A::Error> {
-        let Named { content } = Named::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
-        if content.is_at_hand() {
-            return Err(A::Error::custom("a body that is not a string is named by its hash"));
+        let StoredBody { content } = StoredBody::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+        if content.is_inline() {
+            return Err(A::Error::custom("a body is a string, or an object with the hash of its content"));
         }
         Ok(Body(content))
     }
@@ -132,29 +133,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_survive_being_written() {
+    fn both_forms_survive_writing_and_parsing() {
         let body = Body::from("Żółć \"1\"");
         let hash = body.hash();
         for (form, json) in [
             (body.clone(), "\"Żółć \\\"1\\\"\"".to_owned()),
-            (body.elsewhere(), format!("{{\"content\":\"sha256:{hash}:12\"}}")),
+            (body.to_stored(), format!("{{\"content\":\"sha256:{hash}:12\"}}")),
         ] {
             assert_eq!(serde_json::to_string(&form).expect("JSON"), json);
             assert_eq!(serde_json::from_str::<Body>(&json).expect(&json), form);
             assert_eq!((form.size(), form.hash()), (12, hash));
         }
-        assert_eq!((&*body, &*body.elsewhere()), ("Żółć \"1\"", ""));
+        assert_eq!((&*body, &*body.to_stored()), ("Żółć \"1\"", ""));
         assert_eq!(format!("{body:?}"), "Body(12 bytes)");
-        // A text may say anything.
+        // A text that looks like a hash is still a text.
         let text: Body = serde_json::from_str(&format!("\"sha256:{hash}:12\"")).expect("a body");
-        assert!(text.is_at_hand());
+        assert!(text.is_inline());
         for bad in ["1", "{}", "{\"content\":\"SGVsbG8=\"}", "{\"content\":\"sha256:00:1\"}", "[\"a\"]"] {
             assert!(serde_json::from_str::<Body>(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn only_a_text_is_one() {
+    fn only_utf8_content_is_a_body() {
         let body = Body::of(&b"Hi".to_vec().into()).expect("a text");
         assert_eq!(&*body, "Hi");
         assert_eq!(Body::of(&vec![0xff].into()), None);

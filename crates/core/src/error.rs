@@ -1,73 +1,73 @@
-//! Errors a caller can branch on.
+//! Errors that a caller can branch on.
 
-/// A value that is not what it may be: which field, what was wrong, what it may be.
+/// An invalid value: which field, what was wrong, and what it may be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct InvalidInput {
-    /// The field, flag, column or setting that holds the value.
+    /// Field, flag, column or setting with the value.
     pub field: String,
-    /// What was wrong and what the value may be.
+    /// What was wrong, and what the value may be.
     pub problem: String,
 }
 
 impl InvalidInput {
-    /// An error about `field`.
+    /// Returns an error about `field`.
     pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { field: field.into(), problem: problem.into() }
     }
 
-    /// The same problem, told of another field (a flag, a column) where the value came from.
+    /// Returns the same problem for another field, such as the flag or column of the value.
     #[must_use]
     pub fn at(self, field: impl Into<String>) -> Self {
         Self { field: field.into(), ..self }
     }
 }
 
-/// What can go wrong between a process and the job store.
+/// Errors of operations on the job store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Bad input; nothing was stored.
+    /// Invalid input; nothing was stored.
     #[error(transparent)]
     Invalid(#[from] InvalidInput),
-    /// Redis can't be reached, or did not answer in time. The command may have run all the same.
-    #[error("Redis is away ({0})")]
+    /// Redis can't be reached, or did not reply in time. The command may have run all the same.
+    #[error("Redis is unavailable ({0})")]
     Away(String),
-    /// Redis is there, but another run of it than the one that heard what this process knows: that comes first. Nothing was
-    /// said.
-    #[error("Redis was restarted, and this process has yet to say what it knows")]
-    Unintroduced,
-    /// Redis has no memory left; it refuses new mail and lets what waits drain.
-    #[error("Redis is full (maxmemory reached): new mail is refused until there is room")]
+    /// Redis was restarted, and this process has not resynchronised with the new instance. Nothing
+    /// was sent.
+    #[error("Redis was restarted, and this process has not resynchronised yet")]
+    NotSynced,
+    /// Redis reached its memory limit. New mail is refused, while stored mail is still sent.
+    #[error("Redis is full (maxmemory reached): new mail is refused until memory is available")]
     Full,
-    /// No job, batch or queue of that name.
+    /// No such job, batch or queue.
     #[error("{0} was not found")]
     NotFound(String),
-    /// What was asked does not fit the state of things: already sent, other content under the same key.
+    /// The request contradicts the stored state: already sent, or other content under the same key.
     #[error("{0}")]
     Conflict(String),
-    /// The queue speaks a newer protocol than this process.
-    #[error("the queue speaks protocol {theirs}, this process speaks {ours}: upgrade it")]
+    /// The queue uses a newer protocol than this process.
+    #[error("the queue uses protocol {theirs}, this process supports {ours}: upgrade it")]
     NewerProtocol {
-        /// The protocol version of the queue.
+        /// Protocol version of the queue.
         theirs: u32,
-        /// The protocol version of this process.
+        /// Protocol version of this process.
         ours: u32,
     },
-    /// A key holds a value of another type than it should: damage, or another program's data.
+    /// A key has a value of another type than expected: damage, or data of another program.
     #[error("a key in Redis has a value of the wrong type: {0}")]
     WrongType(String),
-    /// Redis answered something that it never should: a defect, or somebody else's data.
-    #[error("unexpected answer from Redis: {0}")]
+    /// An unexpected reply of Redis: a defect, or data of another program.
+    #[error("unexpected reply from Redis: {0}")]
     Protocol(String),
 }
 
 impl Error {
-    /// Whether trying again later may help: Redis was away, full, or has not heard yet what comes first.
+    /// Whether a retry may help: Redis is unavailable, full, or waits for a resync of this process.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Away(_) | Self::Unintroduced | Self::Full)
+        matches!(self, Self::Away(_) | Self::NotSynced | Self::Full)
     }
 }
 
-/// The result of a conversation with the store.
+/// Result of an operation on the store.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

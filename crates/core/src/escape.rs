@@ -1,16 +1,16 @@
-//! Text from outside, shown where control characters would act.
+//! Escaping of untrusted text for terminals and logs.
 
 use std::{
     borrow::Cow,
     fmt::{self, Display},
 };
 
-/// A value in one line in which no character acts: control characters (C0, C1, DEL), line breaks and explicit bidirectional
-/// formatting (UAX #9) are escaped as in a Rust string. For a terminal and a line of a log.
+/// Shows a value in one line, for a terminal or a log. Control characters (C0, C1, DEL), line
+/// breaks and explicit bidirectional formatting (UAX #9) are escaped as in a Rust string.
 #[derive(Debug, Clone, Copy)]
 pub struct Escaped<T>(pub T);
 
-/// The same for text of several lines: line breaks and tabs stay.
+/// Shows a value like [`Escaped`], but keeps line breaks and tabs.
 #[derive(Debug, Clone, Copy)]
 pub struct EscapedLines<T>(pub T);
 
@@ -27,22 +27,22 @@ impl<T: Display> Display for EscapedLines<T> {
     }
 }
 
-/// Whether a terminal acts on a character, or shows others in another order because of it.
+/// Whether a terminal interprets a character, or reorders others because of it.
 #[must_use]
-pub fn acts(c: char) -> bool {
+pub fn needs_escape(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-fn escape(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
-    let acts = |c: char| acts(c) && !stays(c);
-    if !text.chars().any(acts) {
+fn escape(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let escaped = |c: char| needs_escape(c) && !keep(c);
+    if !text.chars().any(escaped) {
         return Cow::Borrowed(text);
     }
-    let mut escaped = String::with_capacity(text.len() + 16);
+    let mut line = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        if acts(c) { escaped.extend(c.escape_default()) } else { escaped.push(c) }
+        if escaped(c) { line.extend(c.escape_default()) } else { line.push(c) }
     }
-    Cow::Owned(escaped)
+    Cow::Owned(line)
 }
 
 #[cfg(test)]
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_acts_is_shown_as_an_escape() {
+    fn control_characters_are_escaped() {
         for (text, line, lines) in [
             ("Żółć 李雷 👩‍🚀 \"\\", "Żółć 李雷 👩‍🚀 \"\\", "Żółć 李雷 👩‍🚀 \"\\"),
             ("\u{1b}[31mred", "\\u{1b}[31mred", "\\u{1b}[31mred"),
@@ -65,9 +65,9 @@ mod tests {
     }
 
     #[test]
-    fn every_character_that_acts_is_escaped() {
-        let acting = (0..=0x9f_u32).filter(|c| *c < 0x20 || *c > 0x7e).chain(0x202a..=0x202e).chain(0x2066..=0x2069);
-        for c in acting.filter_map(char::from_u32) {
+    fn every_control_character_is_escaped() {
+        let controls = (0..=0x9f_u32).filter(|c| *c < 0x20 || *c > 0x7e).chain(0x202a..=0x202e).chain(0x2066..=0x2069);
+        for c in controls.filter_map(char::from_u32) {
             let shown = Escaped(c).to_string();
             assert!(shown.starts_with('\\') && shown.is_ascii(), "{shown:?}");
         }

@@ -1,4 +1,4 @@
-//! What people and Redis hand over, made by chance: mailboxes and payloads.
+//! Fuzz targets: mailboxes and payloads, as applications and Redis supply them.
 
 use postroom_testkit::fuzz::{self, Case, Fuzz};
 
@@ -23,16 +23,27 @@ const MAILBOXES: [&str; 14] = [
 
 const HEADERS: [&str; 3] = [
     "1 0 1732300000000 1732300000000 0 86400000 6 15000 resend 2592000000 3000 60000 - -",
-    "1 9 1732300000000 1732300000000 1732300600000 259200000 3 15000 hold 0 600000 0 b.bulk.01ARZ3NDEKTSV4RRFFQ69G5FAV -",
+    "1 9 1732300000000 1732300000000 1732300600000 259200000 3 15000 hold 0 600000 0 \
+     b.bulk.01ARZ3NDEKTSV4RRFFQ69G5FAV -",
     "1 5 1 1 0 1 1 1 fail 0 1 1 - sensitive",
 ];
 
 const MAILS: [&str; 5] = [
     r#"{"to":["Ann <a@example.org>"],"subject":"Hi","text":"x"}"#,
-    r#"{"from":"s@example.org","to":"a@example.org","cc":["b@example.org"],"bcc":[],"headers":{"X-A":"b"},"html":"<p>x</p>","subject":"ż"}"#,
+    concat!(
+        r#"{"from":"s@example.org","to":"a@example.org","cc":["b@example.org"],"bcc":[],"#,
+        r#""headers":{"X-A":"b"},"html":"<p>x</p>","subject":"ż"}"#
+    ),
     r#"{"to":["a@example.org"],"template":"news","locale":"pl-PL","vars":{"a":1,"b":[null,true,{"c":1.5e300}]}}"#,
-    r#"{"to":["a@example.org"],"subject":"","text":"","attachments":[{"filename":"a.pdf","content":"aGVsbG8="},{"filename":"b.png","content_id":"x@y","content":"sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824:5000"}]}"#,
-    r#"{"to":["a@example.org"],"subject":"s","text":{"sha256":"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824","size":20000}}"#,
+    concat!(
+        r#"{"to":["a@example.org"],"subject":"","text":"","attachments":[{"filename":"a.pdf","content":"aGVsbG8="},"#,
+        r#"{"filename":"b.png","content_id":"x@y","content":"#,
+        r#""sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824:5000"}]}"#
+    ),
+    concat!(
+        r#"{"to":["a@example.org"],"subject":"s","text":"#,
+        r#"{"sha256":"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824","size":20000}}"#
+    ),
 ];
 
 #[test]
@@ -59,7 +70,7 @@ fn check_address(address: &EmailAddress) {
     assert_eq!(text.matches('@').count(), 1, "{text:?}");
     assert!(address.domain().is_ascii() && !address.local().is_empty(), "{text:?}");
     assert_eq!(address.domain(), address.domain().to_ascii_lowercase(), "{text:?}");
-    assert_eq!(text.parse().as_ref(), Ok(address), "its normal form is another one");
+    assert_eq!(text.parse().as_ref(), Ok(address), "the normal form parses to another address");
     assert!(address.masked().chars().count() <= 5 + address.domain().len(), "{}", address.masked());
     let json = serde_json::to_string(address).expect("JSON");
     assert_eq!(serde_json::from_str::<EmailAddress>(&json).ok().as_ref(), Some(address));
@@ -93,12 +104,12 @@ fn payload() {
         "1e999",
         "b.bulk.",
     ];
-    let whole = MAILS.iter().flat_map(|mail| HEADERS.map(|header| format!("{header}\n{mail}")));
+    let plain = MAILS.iter().flat_map(|mail| HEADERS.map(|header| format!("{header}\n{mail}")));
     let sensitive = MAILS.iter().map(|mail| format!("{}\n{mail}\n{{\"code\":\"1234\"}}", HEADERS[2]));
-    let fuzz = Fuzz::target("payload").seeds(whole).seeds(sensitive).tokens(&tokens);
+    let fuzz = Fuzz::target("payload").seeds(plain).seeds(sensitive).tokens(&tokens);
     fuzz.run(|case: &mut Case<'_>| {
         let text = case.text();
-        // Whatever else stands in Redis beside it is read by these.
+        // Other JSON that Redis stores beside payloads.
         let _ = serde_json::from_str::<crate::RecipientReport>(&text);
         let _ = serde_json::from_str::<crate::store::ProcessInfo>(&text);
         if let Ok((header, mail)) = payload::decode(&text) {
@@ -107,15 +118,15 @@ fn payload() {
     });
 }
 
-/// A mail that was read is written so that it is read again.
+/// Checks that a decoded mail survives encoding and decoding.
 fn check_payload(line: &str, header: &crate::Header, mail: &Mail) {
     for sensitive in [false, true] {
         let stored = payload::encode_content(mail, sensitive).expect("JSON");
         assert_eq!(stored.lines().count(), if sensitive { 2 } else { 1 }, "{stored}");
-        let (same, again) = payload::decode(&format!("{line}\n{stored}")).expect("what was written");
-        assert_eq!(&same, header);
+        let (decoded_header, decoded) = payload::decode(&format!("{line}\n{stored}")).expect("an encoded payload");
+        assert_eq!(&decoded_header, header);
         let json = |mail: &Mail| fuzz::rounded(serde_json::to_value(mail).expect("JSON"));
-        assert_eq!(json(&again), json(&mail.without_large_contents()), "{stored}");
+        assert_eq!(json(&decoded), json(&mail.without_large_contents()), "{stored}");
     }
     let _ = (mail.check(), mail.recipients(), mail.content_bytes());
 }

@@ -1,4 +1,4 @@
-//! `/healthz`: how a process that serves nothing else tells its supervisor how it is.
+//! The health endpoint `/healthz` of processes that serve no other HTTP.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,46 +14,49 @@ use crate::{
 
 const LIMITS: ListenerLimits =
     ListenerLimits { name: "health port", connections: 256, wait: Duration::from_secs(5), unread_bytes: 1 << 20 };
-/// Maximum of bytes of a request.
+/// Maximum size of a request's head.
 const HEAD_BYTES: usize = 8 * 1024;
 
-/// A port that is open already and answers once it is [served](Self::serve).
+/// An open port that answers requests once it is [served](Self::serve).
 #[derive(Debug)]
 pub struct Health(BoundedListener);
 
 impl Health {
-    /// Opens the port; 0 takes any free one.
+    /// Opens the port; 0 selects any free one.
     ///
     /// # Errors
-    /// When the address can't be bound.
+    /// Returns an error if the address can't be bound.
     pub async fn listen(address: SocketAddr) -> io::Result<Self> {
         BoundedListener::bind(address, LIMITS).map(Self)
     }
 
-    /// Where it listens.
+    /// Returns the address of the port.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.0.address()
     }
 
-    /// Answers `GET /healthz` for ever: 200, or 503 with what `state` says is wrong.
+    /// Answers `GET /healthz` until the task ends: 200, or 503 with the error of `state`.
     pub async fn serve(self, state: impl Fn() -> Result<(), String> + Send + Sync + 'static) {
         let state = Arc::new(state);
         self.0
             .serve(|stream, connection| {
                 let state = Arc::clone(&state);
-                // An error is the end of the connection, which concerns nobody else.
-                async move { drop(answer(stream, connection, state.as_ref()).await) }
+                // An error ends this connection only.
+                async move { drop(respond(stream, connection, state.as_ref()).await) }
             })
             .await;
     }
 }
 
-/// Answers on `HEALTH_PORT`, if there is one, as long as the process lives: well, unless Redis is away.
+/// Serves `/healthz` on `HEALTH_PORT`, if set, while the process runs. The status is 200 unless
+/// Redis is unavailable.
+///
+/// # Errors
+/// Returns an error if the port can't be opened.
 pub async fn serve_health(settings: &Settings, outage: &Outage) -> Result<(), InvalidInput> {
     let Some(port) = settings.health_port else { return Ok(()) };
     let address = SocketAddr::new(settings.bind, port);
-    let refuse =
-        |error: io::Error| InvalidInput::new("HEALTH_PORT", format!("{address} can't be listened on: {error}"));
+    let refuse = |error: io::Error| InvalidInput::new("HEALTH_PORT", format!("can't listen on {address}: {error}"));
     let health = Health::listen(address).await.map_err(refuse)?;
     tracing::info!("health at http://{}/healthz", health.address().map_err(refuse)?);
     let outage = outage.clone();
@@ -61,13 +64,13 @@ pub async fn serve_health(settings: &Settings, outage: &Outage) -> Result<(), In
     Ok(())
 }
 
-async fn answer(
+async fn respond(
     mut stream: TcpStream,
     connection: ClientConnection,
     state: &(impl Fn() -> Result<(), String> + Sync),
 ) -> io::Result<()> {
     let head = read_head(&mut stream).await?;
-    connection.answered(0);
+    connection.end_response(0);
     let (status, body) = reply(head.lines().next().unwrap_or_default(), state);
     let length = body.len();
     let head = format!(
@@ -78,7 +81,7 @@ async fn answer(
     stream.shutdown().await
 }
 
-/// All up to the empty line, or as much as we care to read.
+/// Reads up to the empty line, or [`HEAD_BYTES`] at most.
 async fn read_head(stream: &mut TcpStream) -> io::Result<String> {
     let mut head = Vec::new();
     while head.len() < HEAD_BYTES && !head.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -96,10 +99,10 @@ fn reply(request_line: &str, state: &impl Fn() -> Result<(), String>) -> (&'stat
     match (method, path) {
         ("GET", "/healthz") => match state() {
             Ok(()) => ("200 OK", "ok\n".to_owned()),
-            Err(trouble) => ("503 Service Unavailable", format!("{trouble}\n")),
+            Err(problem) => ("503 Service Unavailable", format!("{problem}\n")),
         },
-        (_, "/healthz") => ("405 Method Not Allowed", "only GET is answered here\n".to_owned()),
-        _ => ("404 Not Found", "only /healthz is here\n".to_owned()),
+        (_, "/healthz") => ("405 Method Not Allowed", "this endpoint supports only GET\n".to_owned()),
+        _ => ("404 Not Found", "this port serves only /healthz\n".to_owned()),
     }
 }
 
@@ -109,29 +112,32 @@ mod tests {
 
     use super::*;
 
-    async fn ask(address: SocketAddr, request: &str) -> String {
+    async fn request(address: SocketAddr, text: &str) -> String {
         let mut stream = TcpStream::connect(address).await.expect("a connection");
-        stream.write_all(request.as_bytes()).await.expect("asked");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("an answer");
-        answer
+        stream.write_all(text.as_bytes()).await.expect("a request");
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.expect("a response");
+        response
     }
 
     #[tokio::test]
-    async fn it_tells_how_it_is() {
-        static WELL: AtomicBool = AtomicBool::new(true);
+    async fn the_status_follows_the_state() {
+        static HEALTHY: AtomicBool = AtomicBool::new(true);
         let health = Health::listen(([127, 0, 0, 1], 0).into()).await.expect("a port");
         let address = health.address().expect("an address");
-        let state = || if WELL.load(Ordering::Relaxed) { Ok(()) } else { Err("Redis is away".to_owned()) };
+        let state = || if HEALTHY.load(Ordering::Relaxed) { Ok(()) } else { Err("Redis is unavailable".to_owned()) };
         let serving = tokio::spawn(health.serve(state));
 
-        let well = ask(address, "GET /healthz?x=1 HTTP/1.1\r\nhost: x\r\n\r\n").await;
-        assert!(well.starts_with("HTTP/1.1 200 OK\r\n") && well.ends_with("\r\n\r\nok\n"), "{well}");
-        WELL.store(false, Ordering::Relaxed);
-        let ill = ask(address, "GET /healthz HTTP/1.1\r\n\r\n").await;
-        assert!(ill.starts_with("HTTP/1.1 503 ") && ill.ends_with("\r\n\r\nRedis is away\n"), "{ill}");
-        for (request, status) in [("GET / HTTP/1.1\r\n\r\n", "404"), ("POST /healthz HTTP/1.1\r\n\r\n", "405")] {
-            assert!(ask(address, request).await.starts_with(&format!("HTTP/1.1 {status} ")), "{request}");
+        let healthy = request(address, "GET /healthz?x=1 HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        assert!(healthy.starts_with("HTTP/1.1 200 OK\r\n") && healthy.ends_with("\r\n\r\nok\n"), "{healthy}");
+        HEALTHY.store(false, Ordering::Relaxed);
+        let unhealthy = request(address, "GET /healthz HTTP/1.1\r\n\r\n").await;
+        assert!(
+            unhealthy.starts_with("HTTP/1.1 503 ") && unhealthy.ends_with("\r\n\r\nRedis is unavailable\n"),
+            "{unhealthy}"
+        );
+        for (text, status) in [("GET / HTTP/1.1\r\n\r\n", "404"), ("POST /healthz HTTP/1.1\r\n\r\n", "405")] {
+            assert!(request(address, text).await.starts_with(&format!("HTTP/1.1 {status} ")), "{text}");
         }
         serving.abort();
     }

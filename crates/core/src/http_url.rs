@@ -1,31 +1,34 @@
-//! Where something is that speaks HTTP.
+//! URLs of HTTP services.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{fmt, str::FromStr};
 
-use crate::{InvalidInput, settings::value};
+use crate::{
+    InvalidInput,
+    host::{self, is_on_this_machine},
+};
 
-/// An `http://` or `https://` URL without user and fragment.
+/// An `http://` or `https://` URL without user or fragment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpUrl {
-    /// Whether TLS protects it.
+    /// Whether the scheme is https.
     pub secure: bool,
-    /// The host's name or IP address, without brackets.
+    /// Host name or IP address, without brackets.
     pub host: String,
-    /// Its port.
+    /// Port; the scheme's default if the URL has none.
     pub port: u16,
-    /// Path and query, as in `/mail?to=me`; empty, or with a slash in front.
+    /// Path and query, as in `/mail?to=me`: empty, or with a leading slash.
     pub path: String,
 }
 
 impl HttpUrl {
-    /// Host and port, as a `Host` header names them.
+    /// Returns host and port as in a `Host` header.
     #[must_use]
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         if self.port == usual_port(self.secure) { host } else { format!("{host}:{}", self.port) }
     }
 
-    /// Without path and query, in which there may be a secret.
+    /// Returns the URL without path and query, which may contain a secret.
     #[must_use]
     pub fn origin(&self) -> String {
         let scheme = if self.secure { "https" } else { "http" };
@@ -37,12 +40,6 @@ impl HttpUrl {
     }
 }
 
-/// Whether a host is this machine by its name (RFC 6761 §6.3) or address; names are not looked up.
-pub(crate) fn is_on_this_machine(host: &str) -> bool {
-    let name = host.trim_end_matches('.').to_ascii_lowercase();
-    name == "localhost" || name.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
 fn usual_port(secure: bool) -> u16 {
     if secure { 443 } else { 80 }
 }
@@ -51,7 +48,7 @@ impl FromStr for HttpUrl {
     type Err = InvalidInput;
 
     fn from_str(text: &str) -> Result<Self, InvalidInput> {
-        let (scheme, rest) = text.split_once("://").ok_or_else(|| unfit("this is no URL"))?;
+        let (scheme, rest) = text.split_once("://").ok_or_else(|| unfit("this is not a URL"))?;
         let secure = match scheme.to_ascii_lowercase().as_str() {
             "https" => true,
             "http" => false,
@@ -59,31 +56,31 @@ impl FromStr for HttpUrl {
         };
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         if authority.contains('@') {
-            return Err(unfit("it names a user, which is not told to anybody"));
+            return Err(unfit("it contains a user, which is not supported"));
         }
-        let (host, port) = split(authority).ok_or_else(|| unfit("an address in brackets ends with ]"))?;
-        let host = value::host(host).map_err(|_| unfit("it names no host, or one that can't be"))?;
-        let port = port.map_or(Ok(usual_port(secure)), value::port).map_err(|_| unfit("a port is 1 to 65535"))?;
+        let (host, port) = split(authority).ok_or_else(|| unfit("an address in brackets must end with ]"))?;
+        let host = host::check(host).map_err(|_| unfit("its host is missing or not valid"))?;
+        let port = port.map_or(Ok(usual_port(secure)), host::port).map_err(|_| unfit("its port must be 1 to 65535"))?;
         Ok(Self { secure, host, port, path: checked_path(path)? })
     }
 }
 
 fn checked_path(path: &str) -> Result<String, InvalidInput> {
     if path.contains('#') {
-        return Err(unfit("it has a fragment (#), which is never sent"));
+        return Err(unfit("it has a fragment (#), which is not supported"));
     }
     if !path.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(unfit("it holds a space or a letter that is written as % and two digits in a URL"));
+        return Err(unfit("it contains a space or a letter that must be percent-encoded"));
     }
     Ok(if path.starts_with('?') { format!("/{path}") } else { path.to_owned() })
 }
 
-/// Without the URL itself: there may be a secret in it.
+/// Builds an error without the URL, which may contain a secret.
 fn unfit(problem: &str) -> InvalidInput {
     InvalidInput::new("url", format!("{problem}; it may be a URL such as https://app.example.org/path"))
 }
 
-/// Host, without brackets, and port.
+/// Splits host, without brackets, and port.
 fn split(authority: &str) -> Option<(&str, Option<&str>)> {
     if let Some(rest) = authority.strip_prefix('[') {
         let (host, after) = rest.split_once(']')?;
@@ -106,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn good_ones_are_read_and_shown() {
+    fn valid_urls_survive_parsing_and_writing() {
         for (text, shown, port) in [
             ("https://app.example.org", "https://app.example.org", 443),
             ("HTTPS://app.example.org:8443/a/?b=c&d", "https://app.example.org:8443/a/?b=c&d", 8443),
@@ -122,12 +119,12 @@ mod tests {
     }
 
     #[test]
-    fn bad_ones_are_refused_and_not_shown() {
+    fn invalid_urls_are_refused_and_not_shown() {
         for (text, words) in [
-            ("app.example.org/secret", "no URL"),
+            ("app.example.org/secret", "not a URL"),
             ("ftp://app.example.org/secret", "\"ftp\" is neither https nor http"),
-            ("https://", "no host"),
-            ("https:///secret", "no host"),
+            ("https://", "its host is missing"),
+            ("https:///secret", "its host is missing"),
             ("https://ann:secret@host", "a user"),
             ("https://host:0/secret", "1 to 65535"),
             ("https://host:port/secret", "1 to 65535"),
@@ -135,8 +132,8 @@ mod tests {
             ("https://host#secret", "fragment"),
             ("https://host/a secret", "a space"),
             ("https://host/a\r\nsecret", "a space"),
-            ("https://hóst/secret", "no host"),
-            ("http://[::1/secret", "ends with ]"),
+            ("https://hóst/secret", "its host is missing"),
+            ("http://[::1/secret", "must end with ]"),
         ] {
             let error = text.parse::<HttpUrl>().expect_err(text).to_string();
             assert!(

@@ -1,4 +1,4 @@
-//! Names of jobs and batches. The queue is part of the name, so one id is enough to find a job.
+//! Ids of jobs and batches. The queue is part of an id, so an id is enough to find a job.
 
 use std::{fmt, str::FromStr};
 
@@ -7,7 +7,7 @@ use ulid::Ulid;
 
 use crate::{InvalidInput, QueueName};
 
-/// `<queue>-<26 characters>`, the latter a ULID: sortable by the time it was made.
+/// Id of a job: `<queue>-<ULID>`. The ULID has 26 characters and sorts by creation time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct JobId {
@@ -16,32 +16,32 @@ pub struct JobId {
 }
 
 impl JobId {
-    /// A new name for a job in `queue`.
+    /// Returns a new id for a job in `queue`.
     #[must_use]
     pub fn new(queue: QueueName) -> Self {
         Self { queue, ulid: Ulid::generate() }
     }
 
-    /// The name that `seed` always gives in `queue`: whoever derives it again, enqueues the same job.
+    /// Returns the id that `seed` always gives in `queue`. Deriving it again enqueues the same job.
     #[must_use]
     pub fn derived(queue: QueueName, seed: &str) -> Self {
         Self { queue, ulid: derived_ulid(seed) }
     }
 
-    /// The 26 characters without the queue: how the job is called inside its queue.
+    /// Returns the ULID without the queue: the job's id within its queue.
     #[must_use]
     pub fn short(&self) -> String {
         self.ulid.to_string()
     }
 
-    /// The queue of the job.
+    /// Queue of the job.
     #[must_use]
     pub fn queue(&self) -> &QueueName {
         &self.queue
     }
 }
 
-/// `b.<queue>.<26 characters>`.
+/// Id of a batch: `b.<queue>.<ULID>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BatchId {
@@ -49,30 +49,30 @@ pub struct BatchId {
     ulid: Ulid,
 }
 
-/// The bits of a batch's job id that count its jobs: 2^35 are enough for any list.
+/// Bits of a job's id that number the jobs of its batch; 2^35 jobs are enough for any list.
 const INDEX_BITS: u32 = 35;
 
 impl BatchId {
-    /// A new name for a batch in `queue`.
+    /// Returns a new id for a batch in `queue`.
     #[must_use]
     pub fn new(queue: QueueName) -> Self {
         Self { queue, ulid: Ulid::generate() }
     }
 
-    /// The name that `seed` always gives in `queue`.
+    /// Returns the id that `seed` always gives in `queue`.
     #[must_use]
     pub fn derived(queue: QueueName, seed: &str) -> Self {
         Self { queue, ulid: derived_ulid(seed) }
     }
 
-    /// The queue of the batch.
+    /// Queue of the batch.
     #[must_use]
     pub fn queue(&self) -> &QueueName {
         &self.queue
     }
 
-    /// The name of the batch's job number `index`, counted from 0. It is always the same, so a
-    /// bulk that is put in again names the same jobs.
+    /// Returns the id of the batch's job number `index`, counted from 0. The id is always the same,
+    /// so enqueueing a bulk again names the same jobs.
     #[must_use]
     pub fn job(&self, index: u64) -> JobId {
         let index = u128::from(index) & ((1 << INDEX_BITS) - 1);
@@ -107,7 +107,10 @@ impl FromStr for JobId {
     fn from_str(text: &str) -> Result<Self, InvalidInput> {
         let parts = text.rsplit_once('-').and_then(|(queue, ulid)| Some((queue.parse().ok()?, parse_ulid(ulid)?)));
         let (queue, ulid) = parts.ok_or_else(|| {
-            InvalidInput::new("id", format!("{text:?} is no job id; it looks like emails-01ARZ3NDEKTSV4RRFFQ69G5FAV"))
+            InvalidInput::new(
+                "id",
+                format!("{text:?} is not a job id, which looks like emails-01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+            )
         })?;
         Ok(Self { queue, ulid })
     }
@@ -122,7 +125,10 @@ impl FromStr for BatchId {
             .and_then(|rest| rest.split_once('.'))
             .and_then(|(queue, ulid)| Some((queue.parse().ok()?, parse_ulid(ulid)?)));
         let (queue, ulid) = parts.ok_or_else(|| {
-            InvalidInput::new("id", format!("{text:?} is no batch id; it looks like b.bulk.01ARZ3NDEKTSV4RRFFQ69G5FAV"))
+            InvalidInput::new(
+                "id",
+                format!("{text:?} is not a batch id, which looks like b.bulk.01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+            )
         })?;
         Ok(Self { queue, ulid })
     }
@@ -130,7 +136,7 @@ impl FromStr for BatchId {
 
 fn parse_ulid(text: &str) -> Option<Ulid> {
     let ulid = Ulid::from_str(text).ok()?;
-    // Only the one canonical spelling: a key in Redis is compared byte by byte.
+    // Only the canonical spelling is accepted, because keys in Redis are compared byte by byte.
     (ulid.to_string() == text).then_some(ulid)
 }
 
@@ -160,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_survive_being_written() {
+    fn ids_survive_writing_and_parsing() {
         let job = JobId::new("my-queue_2".parse().expect("a queue name"));
         assert_eq!(job.to_string().parse(), Ok(job.clone()));
         let batch = BatchId::new(QueueName::bulk());
@@ -171,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_refused() {
+    fn malformed_ids_are_refused() {
         for bad in
             ["", "emails", "emails-", "emails-01", "-01ARZ3NDEKTSV4RRFFQ69G5FAV", "emails-01arz3ndektsv4rrffq69g5fav"]
         {

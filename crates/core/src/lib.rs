@@ -1,8 +1,8 @@
-//! What a Postroom job is, and every word spoken to Redis.
+//! Domain types of Postroom, its settings, and its protocol in Redis.
 //!
-//! The other crates of Postroom share this one. It owns the words (queue, priority, mail, job,
-//! batch, state), the settings every process reads, and [`Store`], the only thing that knows
-//! that Redis exists. The protocol is documented in `crates/core/README.md`.
+//! All other crates share this one. It owns the domain types (queue, priority, mail, job, batch,
+//! state), the settings of every process, and [`Store`]. No other crate depends on Redis. The
+//! protocol is documented in `crates/core/README.md`.
 
 mod address;
 mod addressee;
@@ -15,6 +15,7 @@ mod escape;
 #[cfg(test)]
 mod fuzz;
 pub mod health;
+mod host;
 mod http_url;
 mod id;
 mod limited_file;
@@ -41,7 +42,7 @@ pub use attempt::{AttemptRecord, RecipientReport, RecipientResult};
 pub use body::Body;
 pub use content::{Content, ContentHash};
 pub use error::{Error, InvalidInput, Result};
-pub use escape::{Escaped, EscapedLines, acts};
+pub use escape::{Escaped, EscapedLines, needs_escape};
 pub use http_url::HttpUrl;
 pub use id::{BatchId, JobId};
 pub use limited_file::{SETTINGS_FILE, read_at_most, read_file};

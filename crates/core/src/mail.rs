@@ -1,4 +1,4 @@
-//! One mail, as an application hands it over.
+//! A mail as an application enqueues it.
 
 mod check;
 mod media_type;
@@ -10,89 +10,89 @@ use serde_json::{Map, Value};
 
 use crate::{Body, Content, ContentHash, EmailAddress, InvalidInput, Mailbox};
 
-/// A mail, or the part of it that a batch's mails share. Rendering and MIME come later, in the worker.
+/// A mail, or the part that the mails of a batch share. The worker renders and composes it later.
 ///
-/// Its JSON form is the protocol's and that of the lines of a JSON lines file: a mailbox is a
-/// string such as `"Ann <ann@example.org>"`, a list may be a single string, empty fields are left out.
+/// The JSON form is part of the protocol and the format of JSON lines files. A mailbox is a string
+/// such as `"Ann <ann@example.org>"`, a list may be a single string, and empty fields are omitted.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Mail {
-    /// Who it is from; the sender that the worker is configured with when absent.
+    /// Author; the sender of the worker's settings if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Mailbox>,
-    /// Who it is for.
+    /// Recipients.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     pub to: Vec<Mailbox>,
-    /// Who gets a copy.
+    /// Recipients of copies.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     pub cc: Vec<Mailbox>,
-    /// Who gets a copy without the others seeing it.
+    /// Recipients of blind copies.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     pub bcc: Vec<Mailbox>,
-    /// Where replies go.
+    /// Addresses for replies.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     pub reply_to: Vec<Mailbox>,
-    /// Further headers, name and value.
+    /// Additional headers, by name.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub headers: Map<String, Value>,
-    /// The subject; with a template, in place of the template's.
+    /// Subject; overrides the template's subject.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// The body as plain text.
+    /// Plain text body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<Body>,
-    /// The body as HTML.
+    /// HTML body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub html: Option<Body>,
-    /// The name of a template, in place of text and HTML.
+    /// Name of a template, instead of text and HTML.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
-    /// The template's variables.
+    /// Variables of the template.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub vars: Map<String, Value>,
-    /// The template's language, as in `pl-PL`.
+    /// Language of the template, as in `pl-PL`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub locale: Option<String>,
-    /// Files.
+    /// Attached files.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
 }
 
-/// A file in a mail.
+/// An attached file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Attachment {
-    /// The name that the recipient sees.
+    /// File name that the recipient sees.
     pub filename: String,
-    /// Its MIME type; guessed from the name when absent.
+    /// MIME type; guessed from the file name if absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub content_type: Option<String>,
-    /// For an image that the HTML shows by `cid:`.
+    /// Content-ID of an image that the HTML refers to by `cid:`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub content_id: Option<String>,
-    /// The bytes; base64 in JSON.
+    /// Bytes of the file; base64 in JSON.
     pub content: Content,
 }
 
 impl Mail {
-    /// Everybody who gets it: to, cc and bcc, each address once.
+    /// Returns all recipients in to, cc and bcc, each address once.
     #[must_use]
     pub fn recipients(&self) -> Vec<&EmailAddress> {
         let named = self.to.iter().chain(&self.cc).chain(&self.bcc).map(|mailbox| &mailbox.address);
         let mut seen = HashSet::new();
         match self.named_recipients() {
-            // Most mails have one, which needs no set.
+            // Most mails have one recipient, which needs no set.
             0 | 1 => named.collect(),
             _ => named.filter(|address| seen.insert(*address)).collect(),
         }
     }
 
-    /// Number of entries in to, cc and bcc; an address that is named twice counts twice.
+    /// Number of entries in to, cc and bcc; an address that occurs twice counts twice.
     fn named_recipients(&self) -> usize {
         self.to.len() + self.cc.len() + self.bcc.len()
     }
 
-    /// How many bytes its bodies and attachments have.
+    /// Total size of bodies and attachments in bytes.
     #[must_use]
     pub fn content_bytes(&self) -> usize {
         let bodies: usize = self.bodies().map(|(_, body)| body.size()).sum();
@@ -100,7 +100,8 @@ impl Mail {
         bodies + files
     }
 
-    /// This mail laid over what its batch shares: its own fields win, variables and headers one by one.
+    /// Merges this mail with what its batch shares. Its own fields win; variables and headers merge
+    /// by name.
     #[must_use]
     pub fn over(self, shared: &Self) -> Self {
         fn list<T: Clone>(own: Vec<T>, shared: &[T]) -> Vec<T> {
@@ -128,28 +129,29 @@ impl Mail {
         }
     }
 
-    /// The contents that are kept apart from it: those that are large.
+    /// Returns the contents that are stored apart from the mail because they are large.
     pub(crate) fn large_contents(&self) -> impl Iterator<Item = &Content> {
         let bodies = self.bodies().map(|(_, body)| body).filter(|body| is_large_body(body)).map(Body::content);
         self.attachments.iter().map(|file| &file.content).filter(|content| is_large(content)).chain(bodies)
     }
 
-    /// The same without them.
+    /// Returns the mail with large contents replaced by their hashes.
     pub(crate) fn without_large_contents(&self) -> Cow<'_, Self> {
         if self.large_contents().next().is_none() {
             return Cow::Borrowed(self);
         }
         let mut mail = self.clone();
         for file in mail.attachments.iter_mut().filter(|file| is_large(&file.content)) {
-            file.content = file.content.elsewhere();
+            file.content = file.content.to_stored();
         }
         for body in mail.bodies_mut().filter(|body| is_large_body(body)) {
-            *body = body.elsewhere();
+            *body = body.to_stored();
         }
         Cow::Owned(mail)
     }
 
-    /// Puts in what is kept apart from it, as `read` finds it; what is gone, if something is.
+    /// Restores contents that are stored apart, using `read`. Returns the name of a missing
+    /// content, if any.
     pub async fn fill<F, E>(&mut self, read: impl Fn(ContentHash) -> F) -> Result<Option<String>, E>
     where
         F: Future<Output = Result<Option<Content>, E>>,
@@ -163,22 +165,22 @@ impl Mail {
         Ok(None)
     }
 
-    /// The first of its contents that is kept elsewhere: what it is, and its hash.
+    /// Returns the name and the hash of the first content without bytes.
     fn absent_content(&self) -> Option<(String, ContentHash)> {
-        let body = self.bodies().find(|(_, body)| !body.is_at_hand());
-        let file = || self.attachments.iter().find(|file| !file.content.is_at_hand());
+        let body = self.bodies().find(|(_, body)| !body.is_inline());
+        let file = || self.attachments.iter().find(|file| !file.content.is_inline());
         let of_file = |file: &Attachment| (format!("attachment {}", file.filename), file.content.hash());
         body.map(|(name, body)| (name.to_owned(), body.hash())).or_else(|| file().map(of_file))
     }
 
-    /// Puts a content wherever its hash stands alone; answers whether it fits there: a body is a text.
+    /// Restores `content` wherever its hash occurs. Returns false if a body is not UTF-8 text.
     fn fill_in(&mut self, hash: ContentHash, content: &Content) -> bool {
         for file in &mut self.attachments {
-            if !file.content.is_at_hand() && file.content.hash() == hash {
+            if !file.content.is_inline() && file.content.hash() == hash {
                 file.content = content.clone();
             }
         }
-        for body in self.bodies_mut().filter(|body| !body.is_at_hand() && body.hash() == hash) {
+        for body in self.bodies_mut().filter(|body| !body.is_inline() && body.hash() == hash) {
             let Some(text) = Body::of(content) else { return false };
             *body = text;
         }
@@ -194,24 +196,29 @@ impl Mail {
     }
 }
 
-/// Characters of a language: RFC 5646 (4.4.1) has no use for more.
+/// Maximum length of a language tag, in characters (RFC 5646, 4.4.1).
 const LOCALE: usize = 35;
 
 /// Checks the language of a template: words of letters and digits, as in `pl` or `pl-PL`.
+///
+/// # Errors
+/// Returns an error if it is longer, or contains other characters.
 pub fn check_locale(locale: &str) -> Result<(), InvalidInput> {
-    let is_sound = locale.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    if is_sound && locale.len() <= LOCALE {
+    let is_valid = locale.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if is_valid && locale.len() <= LOCALE {
         return Ok(());
     }
     let start: String = locale.chars().take(LOCALE).collect();
     let problem =
-        format!("{start:?} is no language; it may be one such as pl or pl-PL, of {LOCALE} characters at most");
+        format!("{start:?} is not a language; it may be pl or pl-PL, for example, with at most {LOCALE} characters");
     Err(InvalidInput::new("locale", problem))
 }
 
-/// Below that a key of its own takes more than the content.
+/// Minimum size of an attachment stored apart. A separate key costs more than a smaller content
+/// saves.
 const LARGE: usize = 4096;
-/// A body is seldom another mail's too, and below that it costs no more with its mail.
+/// Maximum size of a body stored with its mail. Mails seldom share a body, so storing a small one
+/// apart saves nothing.
 const LARGE_BODY: usize = 16 << 10;
 
 fn is_large(content: &Content) -> bool {
@@ -247,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_short_and_lenient() {
+    fn json_omits_empty_fields_and_accepts_a_single_mailbox() {
         let one = mail(json!({"to": "Ann <a@example.org>", "subject": "Hi", "text": "x"}));
         assert_eq!(one.to.len(), 1);
         let text = serde_json::to_string(&one).expect("JSON");
@@ -255,12 +262,12 @@ mod tests {
     }
 
     #[test]
-    fn own_fields_win_over_shared_ones() {
+    fn own_fields_override_shared_fields() {
         let shared = mail(json!({"template": "news", "vars": {"a": 1, "b": 2}, "subject": "S"}));
         let own = mail(json!({"to": ["a@example.org"], "vars": {"b": 3}}));
-        let whole = own.over(&shared);
+        let merged = own.over(&shared);
         assert_eq!(
-            whole,
+            merged,
             mail(json!({"to": "a@example.org", "template": "news", "vars": {"a": 1, "b": 3}, "subject": "S"}))
         );
     }

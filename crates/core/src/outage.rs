@@ -1,4 +1,4 @@
-//! Redis being away: expected, and said once when it goes and once when it is back.
+//! Outages of Redis, logged once when they begin and once when they end.
 
 use std::{
     collections::HashMap,
@@ -8,33 +8,34 @@ use std::{
 
 use crate::{Error, Result};
 
-/// Whether Redis is away, as far as this process knows. Clones share the answer.
+/// Outage state of Redis, as this process observed it. Clones share the state.
 #[derive(Debug, Clone, Default)]
 pub struct Outage {
-    absence: Arc<Mutex<Option<Absence>>>,
+    absence: Arc<Mutex<Option<OngoingOutage>>>,
     refusals: Arc<Mutex<Refusals>>,
 }
 
-/// What the store refused lately, each with the time at which it was logged: the same again is not logged for a minute.
+/// Recent refusals of the store and the time at which each was logged. A repeat is not logged for a
+/// minute.
 type Refusals = HashMap<String, Instant>;
 
 #[derive(Debug)]
-struct Absence {
+struct OngoingOutage {
     since: Instant,
-    told: bool,
-    what: String,
+    is_logged: bool,
+    problem: String,
 }
 
-/// After how long the same refusal is logged again.
+/// Interval at which an identical refusal is logged again.
 const LOG_AGAIN: Duration = Duration::from_secs(60);
-/// The largest number of different refusals that are logged within that time.
+/// Maximum number of distinct refusals logged within that interval.
 const MOST_REFUSALS: usize = 20;
 
-/// One lost connection among several is no absence yet.
-const WORTH_TELLING: Duration = Duration::from_secs(1);
+/// Minimum duration of an outage that is logged. A single lost connection is not one.
+const LEAST_LOGGED: Duration = Duration::from_secs(1);
 
 impl Outage {
-    /// Takes note of what came of a conversation with the store, and passes it on.
+    /// Records the outcome of a store operation and returns it.
     pub fn watch<T>(&self, outcome: Result<T>) -> Result<T> {
         match &outcome {
             Ok(_) => self.end(),
@@ -44,48 +45,55 @@ impl Outage {
         outcome
     }
 
-    /// Logs a refusal, unless the same one was logged within the last minute.
+    /// Logs a refusal, unless an identical one was logged within the last minute.
     fn note_refusal(&self, text: &str) {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         refusals.retain(|_, logged| logged.elapsed() < LOG_AGAIN);
         if refusals.len() < MOST_REFUSALS && !refusals.contains_key(text) {
-            tracing::error!("the store refused: {text}");
+            tracing::error!("a store operation failed: {text}");
             refusals.insert(text.to_owned(), Instant::now());
         }
     }
 
-    /// Takes note that the store could not be used. That Redis must hear something first is no absence.
+    /// Records that the store could not be used. A pending resync is not an outage.
     pub fn note(&self, error: &Error) {
-        if matches!(error, Error::Unintroduced) {
+        if matches!(error, Error::NotSynced) {
             return;
         }
         let mut absence = self.lock();
-        let new = || Absence { since: Instant::now(), told: false, what: error.to_string() };
+        let new = || OngoingOutage { since: Instant::now(), is_logged: false, problem: error.to_string() };
         let absence = absence.get_or_insert_with(new);
-        if !absence.told && absence.since.elapsed() >= WORTH_TELLING {
-            absence.told = true;
-            tracing::warn!("{error}; what is under way goes on, the rest waits for it");
+        if !absence.is_logged && absence.since.elapsed() >= LEAST_LOGGED {
+            absence.is_logged = true;
+            tracing::warn!("{error}; deliveries in progress continue, everything else waits");
         }
     }
 
-    /// Takes note that it could be used.
+    /// Records that the store could be used.
     pub fn end(&self) {
         let Some(absence) = self.lock().take() else { return };
-        if absence.told {
-            let away = absence.since.elapsed();
-            tracing::info!(seconds = away.as_secs(), "Redis is back after {:.1} s", away.as_secs_f64());
+        if absence.is_logged {
+            let duration = absence.since.elapsed();
+            tracing::info!(
+                seconds = duration.as_secs(),
+                "Redis is available again after {:.1} s",
+                duration.as_secs_f64()
+            );
         }
     }
 
-    /// How things are, for `/healthz`: an error tells what is wrong.
+    /// Returns the state for `/healthz`.
+    ///
+    /// # Errors
+    /// Returns the problem if an outage was logged and has not ended.
     pub fn state(&self) -> Result<(), String> {
         match &*self.lock() {
-            Some(absence) if absence.told => Err(absence.what.clone()),
+            Some(absence) if absence.is_logged => Err(absence.problem.clone()),
             Some(_) | None => Ok(()),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Absence>> {
+    fn lock(&self) -> MutexGuard<'_, Option<OngoingOutage>> {
         self.absence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,30 +1,30 @@
-//! The stored form of a job: a header line for the scripts, the mail as a line of JSON, and, where they are sensitive, the
-//! variables as a line of their own.
+//! Stored form of a job: a header line for the scripts and the mail as a line of JSON. Sensitive
+//! variables have a separate third line.
 
 use std::time::Duration;
 
 use crate::{Backoff, InvalidInput, Mail, OnUnknown, Policy, Priority};
 
-/// What the header line says.
+/// Fields of the header line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
-    /// Its priority.
+    /// Priority of the job.
     pub priority: Priority,
-    /// When it was handed over.
+    /// Time of enqueueing, in Unix milliseconds.
     pub enqueued_ms: i64,
-    /// When it was first to be sent.
+    /// Time at which the job was first due, in Unix milliseconds.
     pub due_ms: i64,
-    /// When it becomes worthless, if ever.
+    /// Time at which the job expires, in Unix milliseconds, if ever.
     pub expires_ms: Option<i64>,
-    /// What it was promised.
+    /// Policy of the job, fixed when it was enqueued.
     pub policy: Policy,
-    /// The batch that it belongs to, as text; parsed where it is needed.
+    /// Id of the job's batch as text, parsed where needed.
     pub batch: Option<String>,
-    /// Whether its variables are never shown and dropped at its end.
+    /// Whether the variables are never shown, and deleted when the job finishes.
     pub sensitive: bool,
 }
 
-/// A mail as the lines that follow the header.
+/// Encodes a mail as the lines that follow the header.
 pub(crate) fn encode_content(mail: &Mail, sensitive: bool) -> Result<String, InvalidInput> {
     let mail = mail.without_large_contents();
     if !sensitive {
@@ -39,10 +39,13 @@ fn json(value: &impl serde::Serialize) -> Result<String, InvalidInput> {
     serde_json::to_string(value).map_err(|error| InvalidInput::new("mail", error.to_string()))
 }
 
-/// The header, and the mail if it can be read.
+/// Decodes a payload into its header and its mail.
+///
+/// # Errors
+/// Returns a description of the line that can't be decoded.
 pub(crate) fn decode(payload: &str) -> Result<(Header, Mail), String> {
     let mut lines = payload.splitn(3, '\n');
-    let header = lines.next().and_then(decode_header).ok_or("its header can't be read")?;
+    let header = lines.next().and_then(decode_header).ok_or("the header can't be decoded")?;
     let mut mail: Mail = serde_json::from_str(lines.next().unwrap_or_default()).map_err(|error| error.to_string())?;
     if let Some(vars) = lines.next() {
         mail.vars = serde_json::from_str(vars).map_err(|error| error.to_string())?;

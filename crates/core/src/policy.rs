@@ -1,4 +1,4 @@
-//! What a job is promised when it is handed over, and keeps for its life.
+//! Delivery policy of a job, fixed when it is enqueued.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -6,20 +6,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::{InvalidInput, format_span, parse_span};
 
-/// What happens to a job of which it can't be known whether it was sent.
+/// Handling of a job when it is unknown whether it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnUnknown {
-    /// Send it once more, then hold it.
+    /// Send the job once more, then hold it.
     Resend,
-    /// Hold it for a person.
+    /// Hold the job for a person.
     Hold,
-    /// Call it failed.
+    /// Mark the job as failed.
     Fail,
 }
 
 impl OnUnknown {
-    /// The word for it.
+    /// Returns the word of the setting.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -35,27 +35,28 @@ impl FromStr for OnUnknown {
 
     fn from_str(word: &str) -> Result<Self, InvalidInput> {
         [Self::Resend, Self::Hold, Self::Fail].into_iter().find(|policy| policy.as_str() == word).ok_or_else(|| {
-            InvalidInput::new("on_unknown", format!("{word:?} is not known; it may be resend, hold or fail"))
+            InvalidInput::new("on_unknown", format!("{word:?} is not valid; it may be resend, hold or fail"))
         })
     }
 }
 
-/// How long to wait before the next attempt.
+/// Delay before the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backoff {
-    /// Doubled each time from `base` up to `max`, with full jitter.
+    /// Doubled after each attempt, from `base` up to `max`, with full jitter.
     Exponential {
-        /// The most that is waited after the first attempt.
+        /// Maximum delay after the first attempt.
         base: Duration,
-        /// The most that is ever waited.
+        /// Maximum delay after any attempt.
         max: Duration,
     },
-    /// Always the same.
+    /// Constant delay.
     Fixed(Duration),
 }
 
 impl Backoff {
-    /// The wait after `attempt` counted attempts (1 after the first); `jitter` is 0.0 to 1.0.
+    /// Returns the delay after `attempt` counted attempts (1 after the first); `jitter` is 0.0 to
+    /// 1.0.
     #[must_use]
     pub fn delay(self, attempt: u32, jitter: f64) -> Duration {
         match self {
@@ -79,7 +80,10 @@ impl fmt::Display for Backoff {
 }
 
 impl Backoff {
-    /// Reads `3s` (exponential, up to `max`) or `fixed:10m`.
+    /// Parses `3s` (exponential, up to `max`) or `fixed:10m`.
+    ///
+    /// # Errors
+    /// Returns an error about `backoff` if the duration is invalid.
     pub fn parse(text: &str, max: Duration) -> Result<Self, InvalidInput> {
         match text.strip_prefix("fixed:") {
             Some(delay) => parse_span(delay).map(Self::Fixed),
@@ -89,25 +93,26 @@ impl Backoff {
     }
 }
 
-/// The promises of a queue (or a template), stored with each job at enqueue so that all workers agree.
+/// Delivery policy of a queue or a template. Each job stores its own copy, so that all workers
+/// agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// How many counted attempts a mail gets.
+    /// Maximum number of counted attempts.
     pub attempts: u32,
-    /// The wait between them.
+    /// Delay between attempts.
     pub backoff: Backoff,
-    /// For how long a worker may hold the job without saying that it is alive.
+    /// Duration of a lease that its worker does not renew.
     pub lease: Duration,
-    /// How old, counted from when it was due, the mail may get before it is given up.
+    /// Maximum age of a mail since it was due, after which it fails.
     pub max_age: Duration,
-    /// What to do when it can't be known whether it was sent.
+    /// Handling of a job when it is unknown whether it was sent.
     pub on_unknown: OnUnknown,
-    /// For how long the result is kept; nothing but a tombstone is kept when `None`.
+    /// Retention of the result; if `None`, only a tombstone remains.
     pub retention: Option<Duration>,
 }
 
 impl Policy {
-    /// What a queue promises unless it is configured: `bulk` is patient and careful, the others are quick.
+    /// Returns the default policy of a queue. `bulk` has a longer age and holds unknown jobs.
     #[must_use]
     pub fn of_queue(queue: &str) -> Self {
         let hours = |h: u64| Duration::from_secs(h * 3_600);

@@ -12,22 +12,22 @@ use crate::InvalidInput;
 pub struct QueueName(String);
 
 impl QueueName {
-    /// The queues that exist without being named anywhere.
+    /// Queues that exist without configuration.
     pub const BUILT_IN: [&'static str; 3] = ["default", "emails", "bulk"];
 
-    /// Where a single mail goes unless told otherwise.
+    /// Default queue of single mails.
     #[must_use]
     pub fn emails() -> Self {
         Self("emails".to_owned())
     }
 
-    /// Where bulk mail goes unless told otherwise.
+    /// Default queue of bulk mail.
     #[must_use]
     pub fn bulk() -> Self {
         Self("bulk".to_owned())
     }
 
-    /// The name itself.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -40,14 +40,17 @@ impl FromStr for QueueName {
     fn from_str(name: &str) -> Result<Self, InvalidInput> {
         let fits = (1..=32).contains(&name.len())
             && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
-        // The protocol keeps its own keys under that name.
+        // The protocol stores its own keys under that name.
         if name == "system" {
-            return Err(InvalidInput::new("queue", "\"system\" is kept for Postroom itself; it may be any other name"));
+            return Err(InvalidInput::new("queue", "\"system\" is reserved; any other name may be used"));
         }
         if fits {
             return Ok(Self(name.to_owned()));
         }
-        Err(InvalidInput::new("queue", format!("{name:?} is no queue name; it may be 1 to 32 of a-z, 0-9, _ and -")))
+        Err(InvalidInput::new(
+            "queue",
+            format!("{name:?} is not a queue name; it may be 1 to 32 characters of a-z, 0-9, _ and -"),
+        ))
     }
 }
 
@@ -71,23 +74,23 @@ impl fmt::Display for QueueName {
     }
 }
 
-/// 0 (first) to 9 (last).
+/// Priority of a job: 0 (first) to 9 (last).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
 pub struct Priority(u8);
 
 impl Priority {
-    /// In the middle: what a mail has unless told otherwise.
+    /// Default priority.
     pub const NORMAL: Self = Self(5);
-    /// The last that counts as urgent: a slot is kept for those up to here.
+    /// Last urgent priority. A slot is reserved for mail of this priority and more urgent mail.
     pub const LAST_URGENT: Self = Self(2);
 
-    /// All of them, the most urgent first.
+    /// Returns all priorities, the most urgent first.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..=9).map(Self)
     }
 
-    /// The number itself.
+    /// Returns the priority as a number.
     #[must_use]
     pub fn get(self) -> u8 {
         self.0
@@ -107,7 +110,7 @@ impl TryFrom<u8> for Priority {
         if number <= 9 {
             return Ok(Self(number));
         }
-        Err(InvalidInput::new("priority", format!("{number} is no priority; it may be 0 (first) to 9 (last)")))
+        Err(InvalidInput::new("priority", format!("{number} is not a priority; it may be 0 (first) to 9 (last)")))
     }
 }
 
@@ -116,7 +119,7 @@ impl FromStr for Priority {
 
     fn from_str(text: &str) -> Result<Self, InvalidInput> {
         let unfit =
-            || InvalidInput::new("priority", format!("{text:?} is no priority; it may be 0 (first) to 9 (last)"));
+            || InvalidInput::new("priority", format!("{text:?} is not a priority; it may be 0 (first) to 9 (last)"));
         text.parse::<u8>().map_err(|_| unfit())?.try_into()
     }
 }
@@ -138,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn queue_names() {
+    fn queue_names_are_checked() {
         for good in ["emails", "a", "my_queue-2", &"q".repeat(32)] {
             assert!(good.parse::<QueueName>().is_ok(), "{good}");
         }
@@ -148,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn priorities() {
+    fn priorities_are_checked() {
         assert_eq!("0".parse::<Priority>().map(Priority::get), Ok(0));
         for bad in ["10", "-1", "", "high"] {
             assert!(bad.parse::<Priority>().is_err(), "{bad}");

@@ -1,4 +1,4 @@
-//! How much may go in a calendar window: `quota = 50_000, per = "day"`.
+//! Maximum number of mails in a calendar window: `quota = 50_000, per = "day"`.
 
 use std::str::FromStr;
 
@@ -7,44 +7,45 @@ use chrono_tz::Tz;
 
 use crate::InvalidInput;
 
-/// So many mails in each hour, day or month of the calendar.
+/// Maximum number of mails in each hour, day or month of the calendar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
-    /// How many.
+    /// Maximum number of mails.
     pub number: u64,
-    /// In what.
+    /// Length of the window.
     pub per: Per,
-    /// Whose calendar.
+    /// Time zone of the calendar.
     pub timezone: Tz,
-    /// What becomes of mail beyond it.
+    /// Handling of mail beyond the quota.
     pub over: Over,
 }
 
-/// A window of the calendar.
+/// A calendar window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Per {
-    /// From minute 0 to minute 0.
+    /// From minute 0 of an hour to minute 0 of the next.
     Hour,
     /// From midnight to midnight.
     Day,
-    /// From the first to the first.
+    /// From the first day of a month to the first of the next.
     Month,
 }
 
-/// What becomes of mail beyond a quota.
+/// Handling of mail beyond a quota.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Over {
-    /// It waits for the next window.
+    /// Wait for the next window.
     #[default]
     Wait,
-    /// It goes by the queue's next transport, where there is one.
+    /// Use the queue's next transport, if there is one.
     Next,
 }
 
 const HOUR_MS: i64 = 3_600_000;
 
 impl Quota {
-    /// When the windows begin around a moment, all in Unix milliseconds: the last, this, the next, the one after.
+    /// Starts of four windows in Unix milliseconds: the previous, the current, the next and the one
+    /// after.
     #[must_use]
     pub fn windows(&self, now_ms: i64) -> [i64; 4] {
         let now = DateTime::<Utc>::from_timestamp_millis(now_ms).unwrap_or_default().with_timezone(&self.timezone);
@@ -70,7 +71,8 @@ impl Quota {
         if self.per == Per::Month { day + Months::new(1) } else { day + Days::new(1) }
     }
 
-    /// The first moment of a day; some days begin at one o'clock.
+    /// Returns the first instant of a day. Some days begin at one o'clock, for daylight saving
+    /// time.
     fn midnight_ms(&self, day: NaiveDate) -> i64 {
         let at =
             |hour| day.and_hms_opt(hour, 0, 0).and_then(|time| self.timezone.from_local_datetime(&time).earliest());
@@ -79,7 +81,7 @@ impl Quota {
 }
 
 impl Per {
-    /// As in "the daily quota".
+    /// Adjective, as in "the daily quota".
     #[must_use]
     pub fn adjective(self) -> &'static str {
         match self {
@@ -89,7 +91,7 @@ impl Per {
         }
     }
 
-    /// As in `per = "day"`.
+    /// Word of the setting, as in `per = "day"`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -107,7 +109,7 @@ impl FromStr for Per {
         [Self::Hour, Self::Day, Self::Month]
             .into_iter()
             .find(|per| per.as_str() == text)
-            .ok_or_else(|| InvalidInput::new("per", format!("{text:?} is no window; it may be hour, day or month")))
+            .ok_or_else(|| InvalidInput::new("per", format!("{text:?} is not a window; it may be hour, day or month")))
     }
 }
 
@@ -118,7 +120,7 @@ impl FromStr for Over {
         match text {
             "next" => Ok(Self::Next),
             "wait" => Ok(Self::Wait),
-            _ => Err(InvalidInput::new("over", format!("{text:?} does not fit; it may be wait or next"))),
+            _ => Err(InvalidInput::new("over", format!("{text:?} is not valid; it may be wait or next"))),
         }
     }
 }
@@ -136,11 +138,11 @@ mod tests {
         let rows = [
             (Per::Hour, "Asia/Kolkata", "2026-03-01T10:10:00Z", "2026-03-01T09:30:00Z", "2026-03-01T10:30:00Z"),
             (Per::Day, "UTC", "2026-03-01T10:10:00Z", "2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"),
-            // The day on which the clock is put forward has 23 hours.
+            // Daylight saving time begins: the day has 23 hours.
             (Per::Day, "Europe/Warsaw", "2026-03-29T10:10:00Z", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"),
             (Per::Day, "Europe/Warsaw", "2026-10-25T23:30:00Z", "2026-10-25T23:00:00Z", "2026-10-26T23:00:00Z"),
             (Per::Month, "America/New_York", "2026-03-01T03:00:00Z", "2026-02-01T05:00:00Z", "2026-03-01T05:00:00Z"),
-            // Midnight that never was.
+            // Midnight is skipped by daylight saving time.
             (Per::Day, "America/Santiago", "2026-09-06T12:00:00Z", "2026-09-06T04:00:00Z", "2026-09-07T03:00:00Z"),
         ];
         for (per, zone, now, from, to) in rows {

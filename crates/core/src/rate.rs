@@ -1,4 +1,4 @@
-//! How fast mail may go, as people write it: `2/s`, `100/m`, `1000/h`.
+//! Send rates in text form: `2/s`, `100/m`, `1000/h`.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -8,32 +8,32 @@ use crate::{InvalidInput, format_span};
 
 const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
 
-/// So many in a length of time, evenly spaced.
+/// Send rate, evenly spaced, such as `100/m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Rate {
     number: u32,
-    /// An index into the units.
+    /// Index into [`UNITS`].
     unit: usize,
 }
 
-/// What keeps the mails of a batch apart.
+/// Spacing of the mails of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// So many in a length of time.
+    /// Number of mails per unit of time.
     Rate(Rate),
-    /// So long from the begin of one to the begin of the next, never two at a time.
+    /// Pause from the start of one mail to the start of the next, one mail at a time.
     Delay(Duration),
 }
 
 impl Rate {
-    /// The time from one to the next.
+    /// Time from one mail to the next.
     #[must_use]
     pub fn spacing(self) -> Duration {
         Duration::from_secs(UNITS[self.unit].1) / self.number
     }
 
-    /// How many a second.
+    /// Number of mails per second.
     #[must_use]
     pub fn per_second(self) -> f64 {
         1.0 / self.spacing().as_secs_f64()
@@ -41,7 +41,7 @@ impl Rate {
 }
 
 impl Pace {
-    /// The time from one to the next.
+    /// Time from one mail to the next.
     #[must_use]
     pub fn spacing(self) -> Duration {
         match self {
@@ -56,8 +56,8 @@ impl FromStr for Rate {
 
     fn from_str(text: &str) -> Result<Self, InvalidInput> {
         let unfit = || {
-            let may_be = "a number above 0 in a second, minute, hour or day, as in 2/s, 100/m, 1000/h or 50000/d";
-            InvalidInput::new("rate", format!("{text:?} is no rate; it may be {may_be}"))
+            let may_be = "a number above 0 per second, minute, hour or day, as in 2/s, 100/m, 1000/h or 50000/d";
+            InvalidInput::new("rate", format!("{text:?} is not a rate; it may be {may_be}"))
         };
         let (number, unit) = text.trim().split_once('/').ok_or_else(unfit)?;
         let number = number.trim().replace('_', "").parse().ok().filter(|number| (1..=1_000_000).contains(number));
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_and_writes() {
+    fn rates_are_parsed_and_written() {
         for (text, ms) in [("2/s", 500), ("100/m", 600), ("1000/h", 3_600), ("86400/d", 1_000), ("50_000/d", 1_728)] {
             let rate: Rate = text.parse().expect(text);
             assert_eq!(rate.spacing(), Duration::from_millis(ms), "{text}");

@@ -1,6 +1,6 @@
-//! When a schedule fires, and what becomes of times that passed while nobody was there.
+//! Firing times of schedules, and the handling of missed ones.
 //!
-//! Nothing here knows Redis or looks at a clock: every time is an argument, in Unix milliseconds.
+//! This module uses neither Redis nor a clock: every time is an argument, in Unix milliseconds.
 
 use std::{fmt, time::Duration};
 
@@ -11,51 +11,81 @@ use croner::{
     parser::{CronParser, Seconds, Year},
 };
 
-use crate::{
-    InvalidInput, format_span,
-    settings::{Missed, Timing},
-};
+use crate::{InvalidInput, format_span};
 
-/// How late a time may be noticed and still count as on time: a beat that was slow, or restarted, loses nothing.
+/// Maximum delay after which a firing still counts as on time. A beat that is slow or restarting
+/// misses nothing.
 pub const TOLERANCE: Duration = Duration::from_secs(60);
 
-/// The times at which a schedule fires.
+/// Firing times of a schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Timing {
+    /// By a cron expression, in a time zone.
+    Cron {
+        /// Five fields, or a nickname such as `@daily`; see [`Timetable`].
+        expression: String,
+        /// Time zone of the hours and days.
+        timezone: Tz,
+    },
+    /// At a fixed interval.
+    Every(Duration),
+}
+
+/// Handling of times that passed while no beat was running; see [`Timetable::plan`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missed {
+    /// Skip them.
+    Skip,
+    /// Fire for the latest one, within a grace period.
+    Run {
+        /// Maximum delay.
+        grace: Duration,
+    },
+}
+
+/// Computed firing times of a [`Timing`].
 ///
-/// A cron expression has five fields, or is `@hourly`, `@daily`, `@weekly`, `@monthly` or `@yearly`, and is read as
-/// Vixie cron reads it: weekdays 0 to 7 with Sunday as both, day of month *or* weekday where both are given. Where the
-/// clock is put forward, a fixed time of day that is left out fires right after the gap; where it is put back, it fires
-/// the first time only. An expression with several hours or minutes goes by the clock on the wall instead.
+/// A cron expression has five fields, or is `@hourly`, `@daily`, `@weekly`, `@monthly` or
+/// `@yearly`. It is read as in Vixie cron: weekdays are 0 to 7 with Sunday as both. If day of month
+/// and weekday are given, either is enough.
 ///
-/// An interval fires at its multiples since 1970-01-01 00:00 UTC, so that all processes agree after any restart: `15m`
-/// means at 0, 15, 30 and 45 past, `24h` at midnight UTC.
+/// When daylight saving time begins, a skipped time of day fires right after the gap. When it ends,
+/// a repeated time of day fires the first time only. An expression with several hours or minutes
+/// follows the wall clock instead.
+///
+/// An interval fires at its multiples since 1970-01-01 00:00 UTC, so all processes agree after a
+/// restart. `15m` fires at minutes 0, 15, 30 and 45, `24h` at midnight UTC.
 #[derive(Clone)]
-pub struct Timetable(Kind);
+pub struct Timetable(TimetableKind);
 
 #[derive(Clone)]
-enum Kind {
+enum TimetableKind {
     Cron { cron: Box<Cron>, timezone: Tz },
     Every { ms: i64 },
 }
 
-/// What is to be done about a schedule now.
+/// Decision about a schedule at one point in time.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// The times to fire for, in order; they are at least a second apart, so there are at most 61.
+    /// Times to fire for, in ascending order: at least a second apart, so at most 61.
     pub fire_ms: Vec<i64>,
-    /// The last time that is decided then, fired for or let go.
+    /// Last time that is decided, whether fired or skipped.
     pub cursor_ms: i64,
-    /// The first time that is still to come.
+    /// First time that is still to come.
     pub next_ms: Option<i64>,
 }
 
 impl Timetable {
-    /// Reads a timing; refuses a cron expression that is none, or that never fires.
+    /// Builds the timetable of a timing.
+    ///
+    /// # Errors
+    /// Returns an error if the cron expression is invalid or never fires.
     pub fn of(timing: &Timing) -> Result<Self, InvalidInput> {
         match timing {
-            Timing::Every(span) => Ok(Self(Kind::Every { ms: millis(*span).max(1) })),
+            Timing::Every(span) => Ok(Self(TimetableKind::Every { ms: millis(*span).max(1) })),
             Timing::Cron { expression, timezone } => {
-                let table = Self(Kind::Cron { cron: Box::new(parse(expression)?), timezone: *timezone });
-                // The calendar repeats itself, so any day is as good to begin with as any other.
+                let table = Self(TimetableKind::Cron { cron: Box::new(parse(expression)?), timezone: *timezone });
+                // The calendar repeats, so the search may start on any day.
                 match table.next(0) {
                     Some(_) => Ok(table),
                     None => Err(refuse(expression, "never fires")),
@@ -64,39 +94,40 @@ impl Timetable {
         }
     }
 
-    /// The first time after `ms`.
+    /// Returns the first firing time after `ms`.
     #[must_use]
     pub fn next(&self, ms: i64) -> Option<i64> {
         match &self.0 {
-            Kind::Every { ms: every } => ms.div_euclid(*every).checked_add(1)?.checked_mul(*every),
-            Kind::Cron { cron, timezone } => {
+            TimetableKind::Every { ms: every } => ms.div_euclid(*every).checked_add(1)?.checked_mul(*every),
+            TimetableKind::Cron { cron, timezone } => {
                 let found = cron.find_next_occurrence(&local(ms, *timezone)?, false).ok()?;
                 Some(found.timestamp_millis())
             }
         }
     }
 
-    /// The times after `ms`, in order.
+    /// Returns the firing times after `ms`, in ascending order.
     pub fn after(&self, ms: i64) -> impl Iterator<Item = i64> {
         std::iter::successors(self.next(ms), |last| self.next(*last))
     }
 
-    /// The last time up to and including `ms`.
+    /// Returns the last firing time up to and including `ms`.
     #[must_use]
     pub fn latest(&self, ms: i64) -> Option<i64> {
         match &self.0 {
-            Kind::Every { ms: every } => Some(ms.div_euclid(*every) * every),
-            Kind::Cron { cron, timezone } => {
+            TimetableKind::Every { ms: every } => Some(ms.div_euclid(*every) * every),
+            TimetableKind::Cron { cron, timezone } => {
                 let found = cron.find_previous_occurrence(&local(ms, *timezone)?, true).ok()?;
                 Some(found.timestamp_millis())
             }
         }
     }
 
-    /// What to do at `now_ms` about a schedule whose times up to `cursor_ms` are decided.
+    /// Decides what to do at `now_ms` about a schedule whose times up to `cursor_ms` are decided.
     ///
-    /// Each time of the last minute ([`TOLERANCE`], or the grace where that is shorter) fires. If there is none, nobody
-    /// was there: with [`Missed::Run`] the latest time fires if it is not older than its grace. All others are let go.
+    /// Each time within the last minute ([`TOLERANCE`], or the grace period if that is shorter)
+    /// fires. If there is none, no beat was running. Then [`Missed::Run`] fires the latest time if
+    /// it is within its grace period. All other times are skipped.
     #[must_use]
     pub fn plan(&self, missed: Missed, cursor_ms: i64, now_ms: i64) -> Plan {
         let oldest_ms = now_ms.saturating_sub(millis(tolerance(missed)));
@@ -127,12 +158,12 @@ fn made_up(missed: Missed, latest_ms: i64, now_ms: i64) -> Vec<i64> {
     }
 }
 
-/// Short: croner's own form fills pages.
+/// Shows a short form: croner's own form fills pages.
 impl fmt::Debug for Timetable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Cron { cron, timezone } => write!(f, "Timetable({} {timezone})", cron.as_str()),
-            Kind::Every { ms } => write!(f, "Timetable(every {ms}ms)"),
+            TimetableKind::Cron { cron, timezone } => write!(f, "Timetable({} {timezone})", cron.as_str()),
+            TimetableKind::Every { ms } => write!(f, "Timetable(every {ms}ms)"),
         }
     }
 }
@@ -148,21 +179,21 @@ impl fmt::Display for Timing {
 
 fn parse(expression: &str) -> Result<Cron, InvalidInput> {
     let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-    parser.parse(expression).map_err(|_| refuse(expression, "is no cron expression"))
+    parser.parse(expression).map_err(|_| refuse(expression, "is not a cron expression"))
 }
 
 fn refuse(expression: &str, why: &str) -> InvalidInput {
     InvalidInput::new(
         "cron",
         format!(
-            "{expression:?} {why}; it may be five fields, as in \"0 8 * * 1-5\": minute (0-59), hour (0-23), day of the \
-             month (1-31), month (1-12 or JAN-DEC) and day of the week (0-7 or SUN-SAT), each *, a value, a range, a \
-             list or a step such as */5; or @hourly, @daily, @weekly, @monthly or @yearly"
+            "{expression:?} {why}; it may be five fields, as in \"0 8 * * 1-5\": minute (0-59), hour (0-23), \
+             day of the month (1-31), month (1-12 or JAN-DEC) and day of the week (0-7 or SUN-SAT), each *, a value, \
+             a range, a list or a step such as */5; or @hourly, @daily, @weekly, @monthly or @yearly"
         ),
     )
 }
 
-/// Whole seconds are enough: no time of a cron expression lies within one.
+/// Converts to whole seconds, because cron expressions have no fractions of a second.
 fn local(ms: i64, timezone: Tz) -> Option<DateTime<Tz>> {
     Some(DateTime::<Utc>::from_timestamp(ms.div_euclid(1_000), 0)?.with_timezone(&timezone))
 }

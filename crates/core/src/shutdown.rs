@@ -1,22 +1,26 @@
-//! Being asked to stop.
+//! Graceful shutdown.
 
 use std::{future::Future, io};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Whether this process was asked to stop. Clones share the answer.
+/// Shutdown request of this process. Clones share the state.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown(CancellationToken);
 
 impl Shutdown {
-    /// One that only [`Shutdown::request`] asks for.
+    /// Returns a shutdown that only [`Shutdown::request`] triggers.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One that SIGTERM and SIGINT ask for. A second signal ends the process at once.
+    /// Returns a shutdown that SIGTERM and SIGINT trigger. A second signal ends the process at
+    /// once.
+    ///
+    /// # Errors
+    /// Returns an error if the signal handlers can't be installed.
     pub fn on_signals() -> io::Result<Self> {
         let shutdown = Self::new();
         let terminate = signal(SignalKind::terminate())?;
@@ -25,23 +29,23 @@ impl Shutdown {
         Ok(shutdown)
     }
 
-    /// Asks for it.
+    /// Requests the shutdown.
     pub fn request(&self) {
         self.0.cancel();
     }
 
-    /// Waits until it is asked for.
+    /// Waits until the shutdown is requested.
     pub fn requested(&self) -> impl Future<Output = ()> + use<> {
         self.0.clone().cancelled_owned()
     }
 
-    /// Whether it was asked for.
+    /// Whether the shutdown was requested.
     #[must_use]
     pub fn is_requested(&self) -> bool {
         self.0.is_cancelled()
     }
 
-    /// One that is asked for together with this one, but also alone: for a part of the process.
+    /// Returns a shutdown for a part of the process. It is triggered with this one, or on its own.
     #[must_use]
     pub fn child(&self) -> Self {
         Self(self.0.child_token())
@@ -50,7 +54,7 @@ impl Shutdown {
 
 async fn listen(shutdown: Shutdown, mut terminate: Signal, mut interrupt: Signal) {
     either(&mut terminate, &mut interrupt).await;
-    tracing::info!("asked to stop; a second signal ends the process at once");
+    tracing::info!("shutdown requested; a second signal ends the process at once");
     shutdown.request();
     let number = either(&mut terminate, &mut interrupt).await;
     std::process::exit(128 + number);
@@ -75,7 +79,7 @@ mod tests {
     const CHILD: &str = "SHUTDOWN_TEST_CHILD";
 
     #[tokio::test]
-    async fn a_child_follows_its_parent_but_does_not_lead_it() {
+    async fn a_child_stops_with_its_parent_but_not_the_reverse() {
         let parent = Shutdown::new();
         let (one, other) = (parent.child(), parent.child());
         one.request();
@@ -86,7 +90,7 @@ mod tests {
         assert!(other.is_requested());
     }
 
-    /// What the test below runs as a process of its own; does nothing otherwise.
+    /// Child process of the test below; does nothing otherwise.
     #[tokio::test]
     async fn waits_for_signals() {
         if std::env::var_os(CHILD).is_none() {
@@ -100,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_signal_asks_and_the_second_ends() {
+    fn the_first_signal_requests_shutdown_and_the_second_ends_the_process() {
         for (signal, code) in [("TERM", 143), ("INT", 130)] {
             let mut child = Command::new(std::env::current_exe().expect("this test's program"))
                 .args(["--exact", "shutdown::tests::waits_for_signals", "--nocapture"])

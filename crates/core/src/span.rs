@@ -1,4 +1,4 @@
-//! Lengths of time as people write them: `500ms`, `5s`, `1h30m`, `30d`.
+//! Durations in text form: `500ms`, `5s`, `1h30m`, `30d`.
 
 use std::time::Duration;
 
@@ -7,12 +7,15 @@ use crate::InvalidInput;
 const UNITS: [(&str, u64); 6] =
     [("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
-/// Reads a length of time. A unit is needed: `10` alone is refused.
+/// Parses a duration. A unit is required: `10` is refused.
+///
+/// # Errors
+/// Returns an error if the text is not a duration, or is longer than 100 years.
 pub fn parse_span(text: &str) -> Result<Duration, InvalidInput> {
     let unfit = || {
         InvalidInput::new(
             "duration",
-            format!("{text:?} is no duration; it needs a number and a unit (ms, s, m, h, d, w), as in 30s or 1h30m"),
+            format!("{text:?} is not a duration; it needs a number and a unit (ms, s, m, h, d, w), as in 30s or 1h30m"),
         )
     };
     let mut rest = text.trim();
@@ -30,14 +33,14 @@ pub fn parse_span(text: &str) -> Result<Duration, InvalidInput> {
         total = total.checked_add(part).ok_or_else(unfit)?;
         rest = tail;
     }
-    // Longer than that is a slip of the hand, and would not fit Redis's numbers.
+    // Longer durations are typing errors, and exceed the numbers that Redis handles.
     if total > 100 * 366 * 86_400_000 {
         return Err(unfit());
     }
     Ok(Duration::from_millis(total))
 }
 
-/// Writes a length of time in the same form, as short as it goes.
+/// Writes a duration in the form that [`parse_span`] accepts, as short as possible.
 #[must_use]
 pub fn format_span(span: Duration) -> String {
     let mut ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
@@ -56,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_and_writes() {
+    fn durations_are_parsed_and_written() {
         for (text, ms) in [
             ("500ms", 500),
             ("5s", 5_000),

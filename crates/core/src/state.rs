@@ -1,4 +1,4 @@
-//! Where a job is in its life.
+//! States of a job.
 
 use std::{fmt, str::FromStr};
 
@@ -6,30 +6,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::InvalidInput;
 
-/// The state of a job. The words are part of the protocol.
+/// State of a job. The words are part of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
-    /// Waits for its time.
+    /// Waiting for its due time.
     Scheduled,
-    /// May be taken now.
+    /// Ready to be claimed.
     Queued,
-    /// A worker holds its lease.
+    /// Claimed by a worker under a lease.
     Sending,
-    /// Failed for now, or put back; will be tried again at a time.
+    /// Failed temporarily or released; retried at a later time.
     Deferred,
     /// Accepted by the next server or the provider.
     Sent,
-    /// Given up: attempts spent, or refused for good.
+    /// Failed permanently: rejected, or out of attempts.
     Failed,
-    /// Not sent on purpose; the reason says by whom or why.
+    /// Not sent on purpose; the reason says why.
     Cancelled,
-    /// It can't be known whether it went out; waits for the policy or a person.
+    /// The outcome is not known; the policy or a person decides.
     Unknown,
 }
 
 impl JobState {
-    /// Every state, in the order of a job's life.
+    /// All states, in the order of a job's lifecycle.
     pub const ALL: [Self; 8] = [
         Self::Scheduled,
         Self::Queued,
@@ -41,7 +41,7 @@ impl JobState {
         Self::Unknown,
     ];
 
-    /// The word for it, in the protocol and on screen.
+    /// Returns the word used in the protocol and in output.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -56,7 +56,7 @@ impl JobState {
         }
     }
 
-    /// Whether nothing more happens to the job by itself, except that an unknown one may be resolved.
+    /// Whether the state is final. An unknown job is not: it may still be resolved.
     #[must_use]
     pub fn is_finished(self) -> bool {
         matches!(self, Self::Sent | Self::Failed | Self::Cancelled)
@@ -75,7 +75,7 @@ impl FromStr for JobState {
     fn from_str(word: &str) -> Result<Self, InvalidInput> {
         Self::ALL.into_iter().find(|state| state.as_str() == word).ok_or_else(|| {
             let words = Self::ALL.map(Self::as_str).join(", ");
-            InvalidInput::new("state", format!("{word:?} is no state; it may be {words}"))
+            InvalidInput::new("state", format!("{word:?} is not a state; it may be {words}"))
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Log lines, to standard error.
+//! Log output to standard error.
 
 use std::{
     fmt::Debug,
@@ -19,10 +19,10 @@ use crate::{
     settings::{LogFormat, LogSettings},
 };
 
-/// Writes log lines to standard error from now on. Once a process: what is there already stays.
+/// Installs the log subscriber for standard error. Only the first call in a process has an effect.
 pub fn init(log: &LogSettings) {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    // An error only says that one is installed already, as in a test that builds a program twice.
+    // Installing fails only if a subscriber is installed already, as in a test.
     let _ = tracing::subscriber::set_global_default(subscriber(log, io::stderr, colour));
 }
 
@@ -38,7 +38,8 @@ where
     }
 }
 
-/// Fields in one line, whatever a server or a user put into them. JSON escapes them itself.
+/// Formats fields in one line, with control characters escaped. The JSON format escapes them
+/// itself.
 fn escaped_fields() -> impl for<'a> FormatFields<'a> + Send + Sync + 'static {
     let write = |writer: &mut format::Writer<'_>, field: &Field, value: &dyn Debug| match field.name() {
         "message" => write!(writer, "{}", Escaped(format_args!("{value:?}"))),
@@ -47,7 +48,7 @@ fn escaped_fields() -> impl for<'a> FormatFields<'a> + Send + Sync + 'static {
     format::debug_fn(write).delimited(" ")
 }
 
-/// Our own crates at the level, those of others at warnings and worse.
+/// Selects the configured level for our crates, and at most warnings for all others.
 fn filter(level: Level) -> Targets {
     Targets::new().with_default(level.min(Level::WARN)).with_target("postroom", level)
 }
@@ -62,9 +63,9 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Lines {
+    impl Write for LogBuffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().expect("the lines").write(bytes)
         }
@@ -75,45 +76,45 @@ mod tests {
     }
 
     fn logged(level: Level, format: LogFormat) -> String {
-        let lines = Lines::default();
+        let lines = LogBuffer::default();
         let copy = lines.clone();
         let subscriber = subscriber(&LogSettings { level, format }, move || copy.clone(), false);
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(target: "postroom_worker::claim", queue = "emails", "claimed");
             tracing::debug!(target: "postroom_core", "detail");
             tracing::info!(target: "hyper", "noise");
-            tracing::warn!(target: "rustls", "trouble");
+            tracing::warn!(target: "rustls", "failure");
         });
         let bytes = lines.0.lock().expect("the lines").clone();
         String::from_utf8(bytes).expect("text")
     }
 
     #[test]
-    fn our_crates_at_the_level_and_others_at_warnings() {
+    fn our_crates_log_at_the_level_and_others_at_warnings() {
         for (level, expected) in [
-            (Level::TRACE, vec!["claimed", "detail", "trouble"]),
-            (Level::INFO, vec!["claimed", "trouble"]),
-            (Level::WARN, vec!["trouble"]),
+            (Level::TRACE, vec!["claimed", "detail", "failure"]),
+            (Level::INFO, vec!["claimed", "failure"]),
+            (Level::WARN, vec!["failure"]),
             (Level::ERROR, vec![]),
         ] {
             let text = logged(level, LogFormat::Text);
             let seen: Vec<_> =
-                ["claimed", "detail", "noise", "trouble"].into_iter().filter(|word| text.contains(word)).collect();
+                ["claimed", "detail", "noise", "failure"].into_iter().filter(|word| text.contains(word)).collect();
             assert_eq!(seen, expected, "{level}: {text}");
         }
     }
 
     #[test]
-    fn a_line_stays_one_line_whatever_is_in_it() {
-        let subscriber = |lines: &Lines, format| {
+    fn control_characters_never_break_a_log_line() {
+        let subscriber = |lines: &LogBuffer, format| {
             let lines = lines.clone();
             subscriber(&LogSettings { level: Level::INFO, format }, move || lines.clone(), false)
         };
         for format in [LogFormat::Text, LogFormat::Json] {
-            let lines = Lines::default();
-            let said = "no\u{1b}[2J\u{9b}1m\u{202e}\u{7f}\nERROR all is lost";
+            let lines = LogBuffer::default();
+            let text = "no\u{1b}[2J\u{9b}1m\u{202e}\u{7f}\nERROR all is lost";
             tracing::subscriber::with_default(subscriber(&lines, format), || {
-                tracing::warn!(target: "postroom_worker", reply = said, host = %said, "the server sent {said}");
+                tracing::warn!(target: "postroom_worker", reply = text, host = %text, "the server sent {text}");
             });
             let text = String::from_utf8(lines.0.lock().expect("the lines").clone()).expect("text");
             assert_eq!(text.matches('\n').count(), 1, "{text:?}");

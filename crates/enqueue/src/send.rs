@@ -112,7 +112,7 @@ impl Handing<'_> {
 }
 
 fn is_passing(reason: &postroom_core::Error) -> bool {
-    matches!(reason, postroom_core::Error::Away(_) | postroom_core::Error::Unintroduced)
+    matches!(reason, postroom_core::Error::Away(_) | postroom_core::Error::NotSynced)
 }
 
 /// So that the queue is shown where nobody configured it. A mail does not fail for it.

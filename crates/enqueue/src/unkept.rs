@@ -73,7 +73,7 @@ impl Unkept {
             last_round_at: Instant::now(),
         };
         match unkept.say().await {
-            Err(Error::Unintroduced) => unkept.say_again().await?,
+            Err(Error::NotSynced) => unkept.say_again().await?,
             said => said?,
         }
         Ok(unkept)
@@ -88,7 +88,7 @@ impl Unkept {
     /// Returns how many of the parcel were known.
     pub(crate) async fn landed(&mut self, parcel: Arc<Parcel>, answer: Result<u64>) -> Result<u64> {
         let (known, is_forgotten) = match answer {
-            Err(Error::Unintroduced) => (0, true),
+            Err(Error::NotSynced) => (0, true),
             answer => (answer?, false),
         };
         self.bytes += parcel.bytes();
@@ -105,13 +105,13 @@ impl Unkept {
         self.seal = Some(seal);
         let store = self.store();
         match patiently(&PAUSES, || self.say_seal(&store)).await {
-            Err(Error::Unintroduced) => self.say_again().await?,
+            Err(Error::NotSynced) => self.say_again().await?,
             said => said?,
         }
         let end = Instant::now() + LAST_LIMIT;
         loop {
             match self.store.make_durable(&self.run).await {
-                Err(Error::Unintroduced) if Instant::now() < end => self.say_again().await?,
+                Err(Error::NotSynced) if Instant::now() < end => self.say_again().await?,
                 Err(error) if error.is_transient() && Instant::now() < end => tokio::time::sleep(TRY_AGAIN).await,
                 Err(error) if error.is_transient() || must_stay => return Err(error),
                 Ok(_) | Err(_) => return Ok(()),
@@ -142,7 +142,7 @@ impl Unkept {
     async fn end_round(&mut self) -> Result<()> {
         let Some(Round { covers, outcome }) = self.round.take() else { return Ok(()) };
         match outcome.await.map_err(|error| Error::Protocol(error.to_string()))? {
-            Err(Error::Unintroduced) => return self.say_again().await,
+            Err(Error::NotSynced) => return self.say_again().await,
             Err(error) if error.is_transient() => {}
             Ok(_) | Err(_) => self.forget(covers),
         }
@@ -159,7 +159,7 @@ impl Unkept {
         for _ in 0..RESTARTS {
             self.run = patiently(&PAUSES, || self.store.present_run()).await?;
             match self.say().await {
-                Err(Error::Unintroduced) => {}
+                Err(Error::NotSynced) => {}
                 said => return said,
             }
         }

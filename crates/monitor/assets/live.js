@@ -1,10 +1,10 @@
-// Keeps what is shown up to date: every few seconds the page is asked for again, and the parts marked data-live are
-// put in place of the old ones. Nothing else here needs a script.
+// Refreshes the page: every few seconds it is fetched again, and parts with data-live are replaced.
+// Everything else works without a script.
 "use strict";
 
 const EVERY_MS = 5000;
 
-// Somebody types, chooses, has marked text, or has unfolded something: the page stays as it is.
+// While a visitor types, selects text, or has a section unfolded, the page is not changed.
 function isBusy() {
   const field = document.activeElement;
   if (field && field.closest("main") && field.matches("input, select, textarea, button, summary")) return true;
@@ -27,13 +27,13 @@ async function refresh() {
   if (document.hidden || isBusy()) return;
   try {
     const response = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(EVERY_MS) });
-    // Logged out meanwhile, or Redis is away: the whole page says so.
+    // The session has ended, or Redis is unavailable: reload to show the full page.
     if (response.redirected || response.status === 503) return location.reload();
     if (response.ok && !isBusy()) {
       replaceParts(new DOMParser().parseFromString(await response.text(), "text/html"));
     }
   } catch {
-    // The monitor is away; the next round may find it.
+    // The monitor is unreachable; the next round retries.
   }
 }
 

@@ -1,4 +1,4 @@
-//! The JSON for programs: read only, and the same words as `postroom … --json`.
+//! JSON API for programs: read-only, with the fields of `postroom … --json`.
 
 use axum::{
     Json,
@@ -9,49 +9,50 @@ use serde_json::{Value, json};
 
 use crate::{
     app::App,
-    asked::Asked,
-    failure::Failure,
+    bounded_query::BoundedQuery,
+    inventory,
     page::batches::latest,
     query::{BatchQuery, JobQuery, page_number},
-    snapshot::{self, Snapshot},
+    request_error::RequestError,
+    snapshot::Snapshot,
 };
 
-type Answer<T = Value> = Result<Json<T>, Failure>;
+type JsonResult<T = Value> = Result<Json<T>, RequestError>;
 
-pub(crate) async fn overview(State(app): State<App>) -> Answer<Snapshot> {
+pub(crate) async fn overview(State(app): State<App>) -> JsonResult<Snapshot> {
     Ok(Json(Snapshot::take(app.store()?).await?))
 }
 
-pub(crate) async fn jobs(State(app): State<App>, Asked(query): Asked<JobQuery>) -> Answer {
+pub(crate) async fn jobs(State(app): State<App>, BoundedQuery(query): BoundedQuery<JobQuery>) -> JsonResult {
     let page = app.store()?.find_jobs(&query.filter()?, query.cursor(), query.limit()?).await?;
     Ok(Json(json!({ "jobs": page.jobs, "next": page.next })))
 }
 
-pub(crate) async fn job(State(app): State<App>, Path(id): Path<String>) -> Answer<JobReport> {
+pub(crate) async fn job(State(app): State<App>, Path(id): Path<String>) -> JsonResult<JobReport> {
     let id: JobId = id.parse()?;
     let job = app.store()?.job(&id).await?;
-    job.map(Json).ok_or_else(|| Failure::not_found(id))
+    job.map(Json).ok_or_else(|| RequestError::not_found(id))
 }
 
-pub(crate) async fn batches(State(app): State<App>, Asked(query): Asked<BatchQuery>) -> Answer {
+pub(crate) async fn batches(State(app): State<App>, BoundedQuery(query): BoundedQuery<BatchQuery>) -> JsonResult {
     let (batches, more) = latest(app.store()?, query.queue()?, page_number(&query.page)?, query.limit()?).await?;
     Ok(Json(json!({ "batches": batches, "more": more })))
 }
 
-pub(crate) async fn batch(State(app): State<App>, Path(id): Path<String>) -> Answer<BatchReport> {
+pub(crate) async fn batch(State(app): State<App>, Path(id): Path<String>) -> JsonResult<BatchReport> {
     let id: BatchId = id.parse()?;
     let batch = app.store()?.batch(&id).await?;
-    batch.map(Json).ok_or_else(|| Failure::not_found(id))
+    batch.map(Json).ok_or_else(|| RequestError::not_found(id))
 }
 
-pub(crate) async fn queues(State(app): State<App>) -> Answer {
-    Ok(Json(json!({ "queues": snapshot::queues(app.store()?).await? })))
+pub(crate) async fn queues(State(app): State<App>) -> JsonResult {
+    Ok(Json(json!({ "queues": inventory::queues(app.store()?).await? })))
 }
 
-pub(crate) async fn workers(State(app): State<App>) -> Answer {
+pub(crate) async fn workers(State(app): State<App>) -> JsonResult {
     Ok(Json(json!({ "workers": app.store()?.processes().await? })))
 }
 
-pub(crate) async fn schedules(State(app): State<App>) -> Answer {
+pub(crate) async fn schedules(State(app): State<App>) -> JsonResult {
     Ok(Json(json!({ "schedules": app.store()?.schedules().await? })))
 }

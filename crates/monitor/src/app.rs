@@ -1,40 +1,46 @@
-//! What all requests share.
+//! State shared by all requests.
 
 use std::{sync::Arc, time::Duration};
 
 use postroom_core::{Error, Settings, Store};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{guard::Gate, link::Link, moment::Clock, preview::Previews};
+use crate::{guard::AccessGuard, link::Link, preview::Previews, time_format::TimeFormatter};
 
-/// For how long a page may ask Redis before it says that Redis is away.
+/// Time limit of a page's queries to Redis.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(4);
 
-/// What all requests share. Cheap to clone.
+/// State shared by all requests. Clones are cheap.
 #[derive(Debug, Clone)]
-pub(crate) struct App(Arc<Parts>);
+pub(crate) struct App(Arc<SharedState>);
 
 #[derive(Debug)]
-struct Parts {
+struct SharedState {
     settings: Settings,
     link: Link,
-    gate: Gate,
+    guard: AccessGuard,
     previews: Previews,
     opening: Arc<Semaphore>,
 }
 
 impl App {
     pub(crate) fn new(settings: Settings) -> Self {
-        let gate = Gate::new(&settings);
+        let guard = AccessGuard::new(&settings);
         let previews = Previews::new(settings.templates_dir.clone());
-        Self(Arc::new(Parts { link: Link::default(), gate, previews, opening: Arc::new(Semaphore::new(1)), settings }))
+        Self(Arc::new(SharedState {
+            link: Link::default(),
+            guard,
+            previews,
+            opening: Arc::new(Semaphore::new(1)),
+            settings,
+        }))
     }
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.0.settings
     }
 
-    /// The store; [`Error::Away`] until the first connection.
+    /// Returns the store; [`Error::Away`] before the first connection.
     pub(crate) fn store(&self) -> Result<&Store, Error> {
         self.0.link.store()
     }
@@ -43,21 +49,21 @@ impl App {
         &self.0.link
     }
 
-    pub(crate) fn gate(&self) -> &Gate {
-        &self.0.gate
+    pub(crate) fn guard(&self) -> &AccessGuard {
+        &self.0.guard
     }
 
     pub(crate) fn previews(&self) -> &Previews {
         &self.0.previews
     }
 
-    /// Waits until no other captured mail is being taken apart.
+    /// Waits until no other captured mail is being parsed.
     pub(crate) async fn opening(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.0.opening).acquire_owned().await.ok()
     }
 
-    /// Now, told in the zone of the settings.
-    pub(crate) fn clock(&self) -> Clock {
-        Clock::now(self.0.settings.timezone)
+    /// Returns the current time, to be formatted in the time zone of the settings.
+    pub(crate) fn clock(&self) -> TimeFormatter {
+        TimeFormatter::now(self.0.settings.timezone)
     }
 }

@@ -1,4 +1,4 @@
-//! The style sheet, the script and the icon, all in the binary.
+//! Style sheet, script and icon, embedded in the binary.
 
 use std::sync::LazyLock;
 
@@ -9,8 +9,8 @@ use axum::{
 };
 use ring::digest;
 
-/// An address names the content by its hash, so what a browser has kept never changes.
-const KEEP: &str = "public, max-age=31536000, immutable";
+/// Browsers may cache a file forever, because its address contains a hash of the content.
+const CACHE_CONTROL: &str = "public, max-age=31536000, immutable";
 
 const FILES: [(&str, &str, &str); 3] = [
     ("style.css", "text/css; charset=utf-8", include_str!("../assets/style.css")),
@@ -18,7 +18,7 @@ const FILES: [(&str, &str, &str); 3] = [
     ("icon.svg", "image/svg+xml", include_str!("../assets/icon.svg")),
 ];
 
-/// A short hash of all files, part of their addresses.
+/// Short hash of all files, part of their addresses.
 pub(crate) static VERSION: LazyLock<String> = LazyLock::new(|| {
     let mut all = digest::Context::new(&digest::SHA256);
     FILES.iter().for_each(|(_, _, text)| all.update(text.as_bytes()));
@@ -28,7 +28,7 @@ pub(crate) static VERSION: LazyLock<String> = LazyLock::new(|| {
 pub(crate) async fn show(Path(name): Path<String>) -> Response {
     match FILES.iter().find(|(known, _, _)| *known == name) {
         Some((_, kind, text)) => {
-            ([(header::CONTENT_TYPE, *kind), (header::CACHE_CONTROL, KEEP)], *text).into_response()
+            ([(header::CONTENT_TYPE, *kind), (header::CACHE_CONTROL, CACHE_CONTROL)], *text).into_response()
         }
         None => StatusCode::NOT_FOUND.into_response(),
     }

@@ -1,38 +1,38 @@
-//! Bars over the last hour, drawn by the server.
+//! Bar charts of the last hour, drawn by the server as SVG.
 
 use askama::Template;
 use postroom_core::store::Minute;
 
-use crate::moment::{Clock, grouped};
+use crate::time_format::{TimeFormatter, grouped};
 
-/// The height of the drawing; its width is that of its bars.
+/// Height of the drawing; its width follows from the number of bars.
 const HEIGHT: f64 = 100.0;
 const STEP: usize = 10;
 
-/// One count over the last hour, a bar for each minute.
+/// Chart of one count over the last hour, with one bar per minute.
 #[derive(Debug, Template)]
 #[template(path = "chart.html")]
 pub(crate) struct Chart {
-    /// What is counted, which is also the colour's name.
+    /// Name of the count, also used as a CSS class.
     kind: &'static str,
     title: &'static str,
     total: String,
-    /// The scale: the number at the upper edge.
+    /// Number at the upper edge of the scale.
     top: String,
     middle: String,
     peak: String,
     width: usize,
-    bars: Vec<Bar>,
+    bars: Vec<ChartBar>,
     from: String,
     until: String,
 }
 
 #[derive(Debug)]
-struct Bar {
+struct ChartBar {
     x: usize,
     y: String,
     height: String,
-    told: String,
+    label: String,
 }
 
 impl Chart {
@@ -40,7 +40,7 @@ impl Chart {
         kind: &'static str,
         title: &'static str,
         minutes: &[Minute],
-        clock: Clock,
+        clock: TimeFormatter,
         count: impl Fn(&Minute) -> u64,
     ) -> Self {
         let counts: Vec<u64> = minutes.iter().map(count).collect();
@@ -57,7 +57,7 @@ impl Chart {
             peak: grouped(peak),
             width: minutes.len() * STEP,
             bars: bars
-                .map(|(index, (minute, count))| Bar::new(index, *count, top, &clock.minute(minute.at_ms)))
+                .map(|(index, (minute, count))| ChartBar::new(index, *count, top, &clock.minute(minute.at_ms)))
                 .collect(),
             from: time(minutes.first()),
             until: time(minutes.last()),
@@ -65,22 +65,22 @@ impl Chart {
     }
 }
 
-impl Bar {
+impl ChartBar {
     #[expect(clippy::cast_precision_loss, reason = "counts of mails in a minute")]
     fn new(index: usize, count: u64, top: u64, time: &str) -> Self {
         let exact = HEIGHT * count as f64 / top as f64;
-        // One of a thousand should still be seen.
+        // Keeps a small count visible beside a large one.
         let height = if count == 0 { 0.0 } else { exact.max(2.0) };
         Self {
             x: index * STEP,
             y: format!("{:.1}", HEIGHT - height),
             height: format!("{height:.1}"),
-            told: format!("{time}: {}", grouped(count)),
+            label: format!("{time}: {}", grouped(count)),
         }
     }
 }
 
-/// The next even number that is easy to read: 4, 6, 8, 10, 20, 40, 60, …
+/// Returns the next round even number: 4, 6, 8, 10, 20, 40, 60, …
 fn round_up(peak: u64) -> u64 {
     let mut scale = 1_u64;
     loop {
@@ -108,9 +108,9 @@ mod tests {
     }
 
     #[test]
-    fn bars_fit_their_box() {
+    fn bars_fit_the_chart() {
         let minutes = [0, 1, 1_000].map(|sent| Minute { sent, ..Minute::default() });
-        let chart = Chart::new("sent", "Sent", &minutes, Clock::now(chrono_tz::UTC), |minute| minute.sent);
+        let chart = Chart::new("sent", "Sent", &minutes, TimeFormatter::now(chrono_tz::UTC), |minute| minute.sent);
         let heights: Vec<&str> = chart.bars.iter().map(|bar| bar.height.as_str()).collect();
         assert_eq!(heights, ["0.0", "2.0", "100.0"]);
         let svg = chart.render().expect("a chart");

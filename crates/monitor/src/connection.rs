@@ -1,4 +1,4 @@
-//! One connection: HTTP/1.1, each request read whole before it is answered.
+//! HTTP/1.1 connections; each request is read in full before it is answered.
 
 use std::{convert::Infallible, pin::pin, time::Duration};
 
@@ -27,18 +27,20 @@ use tokio::net::TcpStream;
 
 use crate::guard;
 
-/// Bounds of the monitor's port.
+/// Limits of the monitor's port.
 pub(crate) const LIMITS: ListenerLimits =
     ListenerLimits { name: "monitor", connections: 1_024, wait: Duration::from_secs(15), unread_bytes: 128 << 20 };
-/// Maximum of a request's head.
+/// Maximum size of a request's head, in bytes.
 const HEAD_BYTES: usize = 32 * 1_024;
-/// Maximum of a request's body: more than any form of ours holds.
+/// Maximum size of a request's body, in bytes. Forms of the dashboard are smaller.
 const BODY_BYTES: usize = 16 * 1_024;
-/// What is read and discarded of a longer body, so that the client reads the refusal.
+/// Number of bytes of a longer body that are read and discarded, so that the client reads the
+/// refusal.
 const DISCARDED_BYTES: usize = 1 << 20;
 
-/// Answers the requests of one connection until it ends, or `shutdown` is requested and no request is under way.
-pub(crate) async fn answer(
+/// Serves the requests of one connection until it ends, or until `shutdown` is requested and no
+/// request is in progress.
+pub(crate) async fn serve(
     stream: TcpStream,
     client: ClientConnection,
     router: TowerToHyperService<Router>,
@@ -65,37 +67,37 @@ async fn exchange(
     client: &ClientConnection,
     router: &TowerToHyperService<Router>,
 ) -> Result<Response, Infallible> {
-    client.waits();
+    client.begin_wait();
     let (mut parts, body) = request.into_parts();
-    let response = match whole(body).await {
+    let response = match read_body(body).await {
         Ok(body) => {
-            client.is_answering();
+            client.begin_response();
             parts.extensions.insert(client.clone());
             router.call(Request::from_parts(parts, Body::from(body))).await?
         }
         Err(status) => refusal(status),
     };
-    client.answered(response.body().size_hint().lower());
+    client.end_response(response.body().size_hint().lower());
     Ok(response)
 }
 
-/// The body, or the status that refuses it.
-async fn whole(mut body: Incoming) -> Result<Bytes, StatusCode> {
-    let (mut kept, mut bytes) = (Vec::new(), 0);
+/// Reads the body, or returns the status of a refusal.
+async fn read_body(mut body: Incoming) -> Result<Bytes, StatusCode> {
+    let (mut data, mut bytes) = (Vec::new(), 0);
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else { continue };
-        bytes += data.len();
+        let Ok(chunk) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else { continue };
+        bytes += chunk.len();
         if bytes <= BODY_BYTES {
-            kept.extend_from_slice(&data);
+            data.extend_from_slice(&chunk);
         } else if bytes > DISCARDED_BYTES {
             break;
         }
     }
-    if bytes <= BODY_BYTES { Ok(kept.into()) } else { Err(StatusCode::PAYLOAD_TOO_LARGE) }
+    if bytes <= BODY_BYTES { Ok(data.into()) } else { Err(StatusCode::PAYLOAD_TOO_LARGE) }
 }
 
 fn refusal(status: StatusCode) -> Response {
-    let text = format!("the body of a request may have {BODY_BYTES} bytes and must arrive whole\n");
+    let text = format!("the body of a request may have {BODY_BYTES} bytes and must be complete\n");
     let mut response = (status, text).into_response();
     guard::set_headers(response.headers_mut());
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -1,4 +1,4 @@
-//! `/healthz`: whether this process answers, and Redis answers it.
+//! Health endpoint `/healthz`: reports whether Redis replies.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub(crate) async fn show(State(app): State<App>) -> (StatusCode, String) {
     match tokio::time::timeout(LIMIT, ping(&app)).await {
         Ok(Ok(())) => (StatusCode::OK, "ok\n".to_owned()),
         Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "Redis is away (no answer within a second)\n".to_owned()),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "Redis is unavailable (no reply within a second)\n".to_owned()),
     }
 }
 

@@ -1,7 +1,7 @@
-//! A mail's HTML without what loads, runs, submits or leads elsewhere by itself.
+//! Sanitizer of a mail's HTML: removes everything that loads, runs, submits or navigates by itself.
 //!
-//! The frame's policy forbids all of that already; what is not there needs no policy. The text is taken apart as a browser
-//! does it and put together anew, so that no tag comes to be where one was removed.
+//! The policy of the frame forbids all of that already; this is a second line of defence. The text
+//! is tokenized as in a browser and written anew, so that removing a tag can't form another one.
 
 use std::{
     cell::RefCell,
@@ -17,16 +17,16 @@ use html5ever::{
     },
 };
 
-/// Maximum of what is read, and of what is made of it.
-pub(crate) const MOST_READ: usize = 2 << 20;
-const MOST_MADE: usize = 8 << 20;
-/// Time limit, looked at between pieces of the input.
+/// Maximum size of the input, and of the output, in bytes.
+pub(crate) const INPUT_BYTES: usize = 2 << 20;
+const OUTPUT_BYTES: usize = 8 << 20;
+/// Time limit, checked between pieces of the input.
 const LIMIT: Duration = Duration::from_secs(2);
 const PIECE: usize = 16 * 1_024;
 
-/// Elements that go with all that is in them; a browser takes it for text.
-const GONE: [&str; 6] = ["script", "iframe", "noembed", "noframes", "title", "xmp"];
-/// Elements that go; what is in them stays.
+/// Elements removed with their content, which a browser treats as text.
+const REMOVED: [&str; 6] = ["script", "iframe", "noembed", "noframes", "title", "xmp"];
+/// Elements removed without their content.
 const UNWRAPPED: [&str; 15] = [
     "applet",
     "base",
@@ -45,16 +45,19 @@ const UNWRAPPED: [&str; 15] = [
     "template",
 ];
 
-/// Why there is no inert form.
+/// Error: the input or the output is too large, or the work takes too long.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TooLarge;
 
-/// The inert form of a mail's HTML. `image` gives the address of the image with a Content-ID.
+/// Returns the sanitized HTML. `image` maps a Content-ID to the address of the image.
+///
+/// # Errors
+/// Returns [`TooLarge`] beyond a bound of size or time.
 pub(crate) fn inert(html: &str, image: impl Fn(&str) -> Option<String>) -> Result<String, TooLarge> {
-    if html.len() > MOST_READ {
+    if html.len() > INPUT_BYTES {
         return Err(TooLarge);
     }
-    let sink = Sink { image, state: RefCell::default() };
+    let sink = Sanitizer { image, state: RefCell::default() };
     let (tokenizer, input, end) =
         (Tokenizer::new(sink, TokenizerOpts::default()), BufferQueue::default(), Instant::now() + LIMIT);
     let mut rest = html;
@@ -62,39 +65,39 @@ pub(crate) fn inert(html: &str, image: impl Fn(&str) -> Option<String>) -> Resul
         let (piece, after) = rest.split_at(rest.ceil_char_boundary(PIECE.min(rest.len())));
         input.push_back(StrTendril::from_slice(piece));
         while !matches!(tokenizer.feed(&input), TokenizerResult::Done) {}
-        if Instant::now() > end || tokenizer.sink.state.borrow().made.len() > MOST_MADE {
+        if Instant::now() > end || tokenizer.sink.state.borrow().output.len() > OUTPUT_BYTES {
             return Err(TooLarge);
         }
         rest = after;
     }
     tokenizer.end();
-    let made = tokenizer.sink.state.take().made;
-    if made.len() <= MOST_MADE { Ok(made) } else { Err(TooLarge) }
+    let output = tokenizer.sink.state.take().output;
+    if output.len() <= OUTPUT_BYTES { Ok(output) } else { Err(TooLarge) }
 }
 
-struct Sink<F> {
+struct Sanitizer<F> {
     image: F,
-    state: RefCell<State>,
+    state: RefCell<SanitizerState>,
 }
 
 #[derive(Default)]
-struct State {
-    made: String,
-    inside: Inside,
+struct SanitizerState {
+    output: String,
+    inside: TextContext,
 }
 
-/// What the text is in.
+/// Element that contains the current text.
 #[derive(Default, PartialEq, Eq)]
-enum Inside {
+enum TextContext {
     #[default]
     Text,
-    /// A style sheet, written as it is.
+    /// A style sheet, copied unchanged.
     Style,
-    /// An element that goes.
-    Gone,
+    /// An element that is removed.
+    Removed,
 }
 
-impl<F: Fn(&str) -> Option<String>> TokenSink for Sink<F> {
+impl<F: Fn(&str) -> Option<String>> TokenSink for Sanitizer<F> {
     type Handle = ();
 
     fn process_token(&self, token: Token, _line: u64) -> TokenSinkResult<()> {
@@ -103,26 +106,26 @@ impl<F: Fn(&str) -> Option<String>> TokenSink for Sink<F> {
             Token::TagToken(tag) if tag.kind == TagKind::StartTag => return self.open(&tag, &mut state),
             Token::TagToken(tag) => close(&tag, &mut state),
             Token::CharacterTokens(text) => self.write(&text, &mut state),
-            Token::DoctypeToken(_) => state.made.push_str("<!DOCTYPE html>"),
+            Token::DoctypeToken(_) => state.output.push_str("<!DOCTYPE html>"),
             Token::CommentToken(_) | Token::NullCharacterToken | Token::EOFToken | Token::ParseError(_) => {}
         }
         TokenSinkResult::Continue
     }
 }
 
-impl<F: Fn(&str) -> Option<String>> Sink<F> {
-    fn open(&self, tag: &Tag, state: &mut State) -> TokenSinkResult<()> {
+impl<F: Fn(&str) -> Option<String>> Sanitizer<F> {
+    fn open(&self, tag: &Tag, state: &mut SanitizerState) -> TokenSinkResult<()> {
         let name: &str = &tag.name;
-        if GONE.contains(&name) {
-            state.inside = Inside::Gone;
+        if REMOVED.contains(&name) {
+            state.inside = TextContext::Removed;
         } else if !UNWRAPPED.contains(&name) && is_name(name) {
             if name == "style" {
-                state.inside = Inside::Style;
+                state.inside = TextContext::Style;
             }
-            state.made.push('<');
-            state.made.push_str(name);
-            tag.attrs.iter().for_each(|attribute| self.write_attribute(attribute, &mut state.made));
-            state.made.push('>');
+            state.output.push('<');
+            state.output.push_str(name);
+            tag.attrs.iter().for_each(|attribute| self.write_attribute(attribute, &mut state.output));
+            state.output.push('>');
         }
         match name {
             "script" => TokenSinkResult::RawData(RawKind::ScriptData),
@@ -133,53 +136,53 @@ impl<F: Fn(&str) -> Option<String>> Sink<F> {
         }
     }
 
-    fn write_attribute(&self, attribute: &Attribute, made: &mut String) {
+    fn write_attribute(&self, attribute: &Attribute, output: &mut String) {
         let name: &LocalName = &attribute.name.local;
         if !is_name(name) || is_active(name, &attribute.value) {
             return;
         }
-        made.push(' ');
-        made.push_str(name);
-        made.push_str("=\"");
-        escape(&self.with_images(&attribute.value), made);
-        made.push('"');
+        output.push(' ');
+        output.push_str(name);
+        output.push_str("=\"");
+        escape(&self.with_images(&attribute.value), output);
+        output.push('"');
     }
 
-    fn write(&self, text: &str, state: &mut State) {
+    fn write(&self, text: &str, state: &mut SanitizerState) {
         match state.inside {
-            Inside::Text => escape(text, &mut state.made),
-            Inside::Style => state.made.push_str(&self.with_images(text)),
-            Inside::Gone => {}
+            TextContext::Text => escape(text, &mut state.output),
+            TextContext::Style => state.output.push_str(&self.with_images(text)),
+            TextContext::Removed => {}
         }
     }
 
-    /// `cid:` means nothing to a browser: the address of the image takes its place.
+    /// Replaces `cid:` references with the addresses of the images.
     fn with_images(&self, text: &str) -> String {
-        let mut made = String::new();
+        let mut text_with_addresses = String::new();
         let mut rest = text;
         while let Some(at) = find_cid(rest) {
             let (before, reference) = rest.split_at(at);
             let end = reference.find(|c: char| c.is_whitespace() || "\"'()<>,;".contains(c)).unwrap_or(reference.len());
             let (reference, after) = reference.split_at(end);
-            made.push_str(before);
+            text_with_addresses.push_str(before);
             match (self.image)(&decoded(&reference["cid:".len()..])) {
-                Some(address) => made.push_str(&address),
-                None => made.push_str(reference),
+                Some(address) => text_with_addresses.push_str(&address),
+                None => text_with_addresses.push_str(reference),
             }
             rest = after;
         }
-        made.push_str(rest);
-        made
+        text_with_addresses.push_str(rest);
+        text_with_addresses
     }
 }
 
-fn close(tag: &Tag, state: &mut State) {
+fn close(tag: &Tag, state: &mut SanitizerState) {
     let name: &str = &tag.name;
-    state.inside = Inside::Text;
-    if !GONE.contains(&name) && !UNWRAPPED.contains(&name) && is_name(name) {
-        state.made.push_str("</");
-        state.made.push_str(name);
-        state.made.push('>');
+    state.inside = TextContext::Text;
+    if !REMOVED.contains(&name) && !UNWRAPPED.contains(&name) && is_name(name) {
+        state.output.push_str("</");
+        state.output.push_str(name);
+        state.output.push('>');
     }
 }
 
@@ -187,7 +190,7 @@ fn is_name(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':'))
 }
 
-/// Whether an attribute would do something.
+/// Whether an attribute has an effect of its own.
 fn is_active(name: &str, value: &str) -> bool {
     let script = || {
         let visible = value.chars().filter(|c| !c.is_whitespace() && !c.is_control()).take(11);
@@ -203,7 +206,7 @@ fn find_cid(text: &str) -> Option<usize> {
     text.as_bytes().windows(4).position(|four| four.eq_ignore_ascii_case(b"cid:"))
 }
 
-/// A Content-ID as it stands in a URL (RFC 2392).
+/// Decodes a Content-ID in a URL (RFC 2392).
 fn decoded(reference: &str) -> String {
     let (mut bytes, mut rest) = (Vec::new(), reference.as_bytes());
     while let Some((first, after)) = rest.split_first() {
@@ -215,14 +218,14 @@ fn decoded(reference: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn escape(text: &str, made: &mut String) {
+fn escape(text: &str, output: &mut String) {
     for c in text.chars() {
         match c {
-            '&' => made.push_str("&amp;"),
-            '<' => made.push_str("&lt;"),
-            '>' => made.push_str("&gt;"),
-            '"' => made.push_str("&quot;"),
-            c => made.push(c),
+            '&' => output.push_str("&amp;"),
+            '<' => output.push_str("&lt;"),
+            '>' => output.push_str("&gt;"),
+            '"' => output.push_str("&quot;"),
+            c => output.push(c),
         }
     }
 }
@@ -231,12 +234,12 @@ fn escape(text: &str, made: &mut String) {
 mod tests {
     use super::*;
 
-    fn made(html: &str) -> String {
+    fn sanitized(html: &str) -> String {
         inert(html, |id| (id == "a@b").then(|| "image/0?x&y".to_owned())).expect("small enough")
     }
 
     #[test]
-    fn what_acts_is_gone_and_the_rest_stays() {
+    fn active_content_is_removed_and_the_rest_stays() {
         for (html, expected) in [
             (
                 "<p class=x style='color: red'>rich &amp; <b>bold</b></p>",
@@ -258,12 +261,12 @@ mod tests {
                 "<!DOCTYPE html><html><head></head><body bgcolor=\"red\">x",
             ),
         ] {
-            assert_eq!(made(html), expected, "{html}");
+            assert_eq!(sanitized(html), expected, "{html}");
         }
     }
 
     #[test]
-    fn images_get_their_address() {
+    fn image_references_get_addresses() {
         for (html, expected) in [
             ("<img src=cid:a@b>", "<img src=\"image/0?x&amp;y\">"),
             ("<img src='CID:a%40b'>", "<img src=\"image/0?x&amp;y\">"),
@@ -272,13 +275,13 @@ mod tests {
             ("<style>p{background:url(cid:a@b)}</style>", "<style>p{background:url(image/0?x&y)}</style>"),
             ("cid:a@b", "cid:a@b"),
         ] {
-            assert_eq!(made(html), expected, "{html}");
+            assert_eq!(sanitized(html), expected, "{html}");
         }
     }
 
     #[test]
-    fn what_is_read_and_made_is_bounded() {
-        assert_eq!(inert(&"x".repeat(MOST_READ + 1), |_| None), Err(TooLarge));
+    fn input_and_output_are_bounded() {
+        assert_eq!(inert(&"x".repeat(INPUT_BYTES + 1), |_| None), Err(TooLarge));
         let many = "<i a=cid:a>".repeat(50_000);
         assert_eq!(inert(&many, |_| Some("y".repeat(200))), Err(TooLarge));
         // A tag with very many attributes takes quadratic time.

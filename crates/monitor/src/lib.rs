@@ -1,46 +1,56 @@
-//! A web dashboard for Postroom: what runs, what failed, what became of a mail.
+//! Web dashboard of Postroom: running processes, failures, and the state of each mail.
 //!
-//! It reads, and does the few things a person may do: retry, cancel, resolve, pause, resume. Mail flows without it.
-//! [`listen`] opens the port, refusing an open address without a password; [`serve`] answers until it is asked to stop.
+//! The dashboard reads, and offers a few actions: retry, cancel, resolve, pause, resume. Mail
+//! delivery does not depend on it. [`listen`] opens the port, and refuses a reachable address
+//! without a password. [`serve`] answers requests until shutdown.
 //!
-//! Pages are made on the server; the script only refreshes them. What may be asked, by whom:
+//! Pages are rendered on the server; the script only refreshes them. Paths and the access they
+//! require:
 //!
-//! | path | what | who |
+//! | path | content | access |
 //! | --- | --- | --- |
-//! | `/healthz` | `ok`, or 503 and the reason | everybody |
-//! | `/metrics` | OpenMetrics text, see `metrics.rs` | password, also as HTTP Basic |
-//! | `/api/overview`, `jobs`, `jobs/{id}`, `batches`, `batches/{id}`, `queues`, `workers`, `schedules` | JSON as of `postroom … --json` | password, also as HTTP Basic |
-//! | `/captured/{id}/image/{number}` | an image of a captured mail | who was shown the mail: the address holds a proof |
+//! | `/healthz` | `ok`, or 503 and the reason | public |
+//! | `/metrics` | OpenMetrics text, see `metrics.rs` | password, also by HTTP Basic |
+//! | `/api/…` | JSON, as of `postroom … --json` | password, also by HTTP Basic |
+//! | `/captured/{id}/image/{number}` | image of a captured mail | proof in the address |
 //! | everything else | pages | password, by `/login` |
 //!
-//! Without a password requests that came through a proxy, or that name this machine otherwise than by a loopback name,
-//! are refused.
+//! The API has the paths `overview`, `jobs`, `jobs/{id}`, `batches`, `batches/{id}`, `queues`,
+//! `workers` and `schedules`.
+//!
+//! Without a password, requests through a proxy are refused, and requests whose host is not a
+//! loopback name.
 
-mod act;
+mod action;
+mod admission;
 mod api;
 mod app;
-mod asked;
 mod assets;
+mod bounded_query;
 mod captured_mail;
 mod chart;
 mod connection;
-mod failure;
+mod cookie;
+mod error_pages;
 mod flags;
 mod flash;
 mod guard;
 mod health;
 mod inert;
+mod inventory;
 mod link;
 mod listen;
 mod metrics;
-mod moment;
 mod page;
 mod presence;
 mod preview;
 mod query;
+mod request_error;
 mod router;
 mod serve;
+mod signed_form;
 mod snapshot;
+mod time_format;
 mod warning;
 
 pub use flags::Flags;

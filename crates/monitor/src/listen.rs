@@ -1,4 +1,4 @@
-//! Opening the port.
+//! Opening of the port.
 
 use std::net::SocketAddr;
 
@@ -7,14 +7,14 @@ use postroom_core::{InvalidInput, Settings, listener};
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
-/// Fewest characters of a password where others can reach the monitor.
+/// Minimum number of characters of a password if other machines can reach the monitor.
 const PASSWORD: usize = 8;
 
-/// Opens the port that the settings name. Where others can reach the monitor it needs a password that takes long to
-/// guess: the dashboard shows people's addresses and their mail.
+/// Opens the configured port. If other machines can reach it, a password of sufficient length is
+/// required, because the dashboard shows addresses and mail.
 ///
 /// # Errors
-/// [`InvalidInput`] without such a password; else when the address can't be bound.
+/// Returns [`InvalidInput`] without such a password, or an error if the address can't be bound.
 pub async fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
     check(settings)?;
     let address = SocketAddr::new(settings.bind, settings.monitor_port);
@@ -26,9 +26,9 @@ fn check(settings: &Settings) -> Result<(), InvalidInput> {
         return Ok(());
     }
     let reach = if settings.bind.is_loopback() {
-        "TRUSTED_PROXIES names a proxy that others can reach".to_owned()
+        "TRUSTED_PROXIES names a proxy that other machines can reach".to_owned()
     } else {
-        format!("{} can be reached from other machines", settings.bind)
+        format!("other machines can reach {}", settings.bind)
     };
     let field = if settings.bind.is_loopback() { "TRUSTED_PROXIES" } else { "BIND" };
     match &settings.monitor_password {
@@ -39,9 +39,10 @@ fn check(settings: &Settings) -> Result<(), InvalidInput> {
                  on 127.0.0.1 without a proxy"
             ),
         )),
-        Some(password) if password.expose_secret().chars().count() < PASSWORD => {
-            Err(InvalidInput::new("MONITOR_PASSWORD", format!("{reach}, so it needs at least {PASSWORD} characters")))
-        }
+        Some(password) if password.expose_secret().chars().count() < PASSWORD => Err(InvalidInput::new(
+            "MONITOR_PASSWORD",
+            format!("{reach}, so the password needs at least {PASSWORD} characters"),
+        )),
         Some(_) => Ok(()),
     }
 }

@@ -18,7 +18,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(flags: &Flags) -> anyhow::Result<()> {
-    // Once a process: an error only says that it is there already.
+    // Fails only if a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let settings = Settings::load(&flags.as_settings())?;
     telemetry::init(&settings.log);

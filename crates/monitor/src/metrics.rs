@@ -1,19 +1,19 @@
-//! `/metrics`: OpenMetrics text, read from Redis when it is asked for.
+//! Metrics endpoint `/metrics`: OpenMetrics text, read from Redis on request.
 //!
-//! | metric | labels, in this order | what |
+//! | metric | labels, in this order | value |
 //! | --- | --- | --- |
-//! | `postroom_jobs` | `queue`, `state` (scheduled, queued, sending, deferred, unknown) | jobs that are not over |
-//! | `postroom_jobs_finished_total` | `queue`, `outcome` (sent, failed, cancelled) | jobs that are |
-//! | `postroom_jobs_enqueued_total` | `queue` | jobs that were handed over |
-//! | `postroom_queue_oldest_seconds` | `queue` | how long the oldest that may be taken has waited; 0 when none |
-//! | `postroom_queue_paused` | `queue` | 1 while it is paused |
-//! | `postroom_workers` | `queue` | living workers that serve it |
-//! | `postroom_worker_slots` | `queue` | how many mails those send at once at most |
-//! | `postroom_transport_up` | `transport`, `worker` | 1 while mail leaves by it, 0 while it is paused or down |
-//! | `postroom_processes` | `kind` (worker, beat, monitor) | living processes |
+//! | `postroom_jobs` | `queue`, `state` (scheduled, queued, sending, deferred, unknown) | unfinished jobs |
+//! | `postroom_jobs_finished_total` | `queue`, `outcome` (sent, failed, cancelled) | finished jobs |
+//! | `postroom_jobs_enqueued_total` | `queue` | enqueued jobs |
+//! | `postroom_queue_oldest_seconds` | `queue` | wait of the oldest queued job; 0 without one |
+//! | `postroom_queue_paused` | `queue` | 1 while the queue is paused |
+//! | `postroom_workers` | `queue` | running workers that serve the queue |
+//! | `postroom_worker_slots` | `queue` | slots of these workers |
+//! | `postroom_transport_up` | `transport`, `worker` | 1 if available, 0 while paused or down |
+//! | `postroom_processes` | `kind` (worker, beat, monitor) | running processes |
 //!
-//! The finished are not called `postroom_jobs_total`: in OpenMetrics that is the counter of a family `postroom_jobs`,
-//! which is a gauge here.
+//! Finished jobs are not named `postroom_jobs_total`. OpenMetrics would read that name as the
+//! counter of a family `postroom_jobs`, which is a gauge here.
 
 use axum::{
     extract::State,
@@ -32,26 +32,26 @@ use prometheus_client::{
 
 use crate::{
     app::App,
-    failure::Failure,
-    snapshot::{queues, workers_of},
+    inventory::{queues, workers_of},
+    request_error::RequestError,
 };
 
 const KIND: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 type Labels = Vec<(&'static str, String)>;
 
-pub(crate) async fn show(State(app): State<App>) -> Result<Response, Failure> {
+pub(crate) async fn show(State(app): State<App>) -> Result<Response, RequestError> {
     let text = scrape(app.store()?).await?;
     Ok(([(header::CONTENT_TYPE, KIND)], text).into_response())
 }
 
-async fn scrape(store: &Store) -> Result<String, Failure> {
+async fn scrape(store: &Store) -> Result<String, RequestError> {
     let (queues, processes) = (queues(store).await?, store.processes().await?);
     let metrics = Metrics::default();
     queues.iter().for_each(|queue| metrics.add_queue(queue, &processes));
     metrics.add_processes(&processes);
     let mut text = String::new();
-    encode(&mut text, &metrics.registry()).map_err(Failure::defect)?;
+    encode(&mut text, &metrics.registry()).map_err(RequestError::defect)?;
     Ok(text)
 }
 
@@ -71,16 +71,16 @@ struct Metrics {
 impl Metrics {
     fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("postroom");
-        registry.register("jobs", "Jobs that are not over", self.jobs.clone());
-        registry.register("jobs_finished", "Jobs that are over", self.finished.clone());
-        registry.register("jobs_enqueued", "Jobs that were handed over", self.enqueued.clone());
-        let oldest = "Seconds that the oldest job that may be taken has waited";
+        registry.register("jobs", "Unfinished jobs", self.jobs.clone());
+        registry.register("jobs_finished", "Finished jobs", self.finished.clone());
+        registry.register("jobs_enqueued", "Enqueued jobs", self.enqueued.clone());
+        let oldest = "Wait of the oldest queued job in seconds";
         registry.register("queue_oldest_seconds", oldest, self.oldest.clone());
         registry.register("queue_paused", "Whether the queue is paused", self.paused.clone());
-        registry.register("workers", "Living workers that serve the queue", self.workers.clone());
-        registry.register("worker_slots", "Mails that those send at once at most", self.slots.clone());
-        registry.register("transport_up", "Whether mail leaves by the transport", self.transports.clone());
-        registry.register("processes", "Living processes", self.processes.clone());
+        registry.register("workers", "Running workers that serve the queue", self.workers.clone());
+        registry.register("worker_slots", "Slots of the workers that serve the queue", self.slots.clone());
+        registry.register("transport_up", "Whether the transport is available", self.transports.clone());
+        registry.register("processes", "Running processes", self.processes.clone());
         registry
     }
 

@@ -1,4 +1,4 @@
-//! What a mail says: its own words, or its template's.
+//! Previews of mails: their own content, or the rendered template.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -11,65 +11,69 @@ use postroom_core::{Mail, QueueName, Store};
 use postroom_mail::{Rendered, Templates, Variables, apart};
 use tokio::sync::Semaphore;
 
-/// For how long a preview is waited for, within the time that a page has.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Time limit of a preview, within that of a page.
+const RENDER_LIMIT: Duration = Duration::from_secs(3);
 
-/// The templates, read when a preview is first asked for: the monitor may run where there are none.
+/// Templates, loaded with the first preview: the monitor may run where there are none.
 #[derive(Debug)]
 pub(crate) struct Previews {
-    shelf: Arc<Shelf>,
-    /// One at a time, since each may take much memory.
-    turn: Arc<Semaphore>,
+    cache: Arc<TemplateCache>,
+    /// Permit of slow renderings, one at a time, because each may need much memory.
+    permit: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
-struct Shelf {
+struct TemplateCache {
     folder: PathBuf,
     templates: Mutex<Option<Arc<Templates>>>,
 }
 
 impl Previews {
     pub(crate) fn new(folder: PathBuf) -> Self {
-        let shelf = Arc::new(Shelf { folder, templates: Mutex::new(None) });
-        Self { shelf, turn: Arc::new(Semaphore::new(1)) }
+        let cache = Arc::new(TemplateCache { folder, templates: Mutex::new(None) });
+        Self { cache, permit: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Renders a mail as a worker with these templates would; `Err` tells why that can't be done here. It ends when its viewer
-    /// leaves: when the future is dropped.
+    /// Renders a mail as a worker with these templates would. Dropping the future cancels the
+    /// preview.
+    ///
+    /// # Errors
+    /// Returns the reason if the mail can't be rendered here.
     pub(crate) async fn render(&self, store: &Store, queue: &QueueName, mut mail: Mail) -> Result<Rendered, String> {
-        // Nobody looks into files here.
+        // A preview does not need attachments.
         mail.attachments.clear();
         let filled = mail.fill(|hash| store.content(queue, hash)).await;
         if let Some(what) = filled.map_err(|error| error.to_string())? {
-            return Err(format!("its {what} was large and is not kept any more"));
+            return Err(format!("its {what} was stored separately and has been deleted"));
         }
-        let late = |_| Err(format!("it takes more than {} s to render", PATIENCE.as_secs()));
-        tokio::time::timeout(PATIENCE, self.render_in_turn(mail)).await.unwrap_or_else(late)
+        let late = |_| Err(format!("rendering takes more than {} s", RENDER_LIMIT.as_secs()));
+        tokio::time::timeout(RENDER_LIMIT, self.render_limited(mail)).await.unwrap_or_else(late)
     }
 
-    /// What takes some milliseconds waits for nobody.
-    async fn render_in_turn(&self, mail: Mail) -> Result<Rendered, String> {
-        let (shelf, mail) = (Arc::clone(&self.shelf), Arc::new(mail));
-        let (shelf_of_it, mail_of_it) = (Arc::clone(&shelf), Arc::clone(&mail));
-        let quick = apart(move || caught(|| shelf_of_it.render_quickly(&mail_of_it)));
+    /// Renders at once if that takes only some milliseconds, otherwise with the permit.
+    async fn render_limited(&self, mail: Mail) -> Result<Rendered, String> {
+        let (cache, mail) = (Arc::clone(&self.cache), Arc::new(mail));
+        let (quick_cache, quick_mail) = (Arc::clone(&cache), Arc::clone(&mail));
+        let quick = apart(move || caught(|| quick_cache.render_quickly(&quick_mail)));
         if let Some(rendered) = quick.await? {
             return rendered;
         }
-        // Never closed. The turn is the work's: what was left by its viewer is still at it for a moment.
-        let turn = Arc::clone(&self.turn).acquire_owned().await;
+        // The semaphore is never closed. The thread owns the permit, because it continues for a
+        // moment after the viewer left.
+        let permit = Arc::clone(&self.permit).acquire_owned().await;
         apart(move || {
-            let _turn = turn;
-            caught(|| shelf.render(&mail))?
+            let _permit = permit;
+            caught(|| cache.render(&mail))?
         })
         .await
     }
 }
 
 fn caught<T>(render: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(render)).map_err(|_| "it can't be rendered: the rendering panicked".to_owned())
+    catch_unwind(AssertUnwindSafe(render)).map_err(|_| "the mail can't be rendered: rendering panicked".to_owned())
 }
 
-impl Shelf {
+impl TemplateCache {
     fn render(&self, mail: &Mail) -> Result<Rendered, String> {
         match mail.template {
             Some(_) => self.templates()?.render_mail(mail).map_err(|error| error.to_string()),
@@ -92,15 +96,15 @@ impl Shelf {
     }
 
     fn templates(&self) -> Result<Arc<Templates>, String> {
-        let mut kept = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(templates) = &*kept {
+        let mut loaded = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(templates) = &*loaded {
             if let Err(error) = templates.reload_if_changed() {
-                tracing::warn!("templates are not loaded again: {error}");
+                tracing::warn!("templates can't be reloaded, the loaded ones stay in use: {error}");
             }
             return Ok(Arc::clone(templates));
         }
         let templates = Arc::new(Templates::load(&self.folder).map_err(|error| error.to_string())?);
-        *kept = Some(Arc::clone(&templates));
+        *loaded = Some(Arc::clone(&templates));
         Ok(templates)
     }
 }

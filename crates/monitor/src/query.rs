@@ -1,14 +1,14 @@
-//! What a list was asked for, as it stands in the address.
+//! Query strings of lists.
 
 use postroom_core::{InvalidInput, store::JobFilter};
 use serde::Deserialize;
 
-/// How many jobs or batches a page has.
+/// Number of jobs or batches on a page.
 pub(crate) const PAGE: usize = 50;
-/// How many a program may ask for at once.
-const MOST: usize = 200;
+/// Maximum number in a request of a program.
+const MAX_LIMIT: usize = 200;
 
-/// Which jobs to show. An empty field is as good as none: forms send those.
+/// Filter of a job list. An empty field counts as absent, because forms send empty fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(crate) struct JobQuery {
@@ -27,25 +27,25 @@ impl JobQuery {
             queues: parsed("queue", &self.queue)?.into_iter().collect(),
             state: parsed("state", &self.state)?,
             batch: parsed("batch", &self.batch)?,
-            template: given(&self.template).map(str::to_owned),
+            template: non_empty(&self.template).map(str::to_owned),
             address: parsed("address", &self.address)?,
         })
     }
 
     pub(crate) fn cursor(&self) -> Option<&str> {
-        given(&self.cursor)
+        non_empty(&self.cursor)
     }
 
     pub(crate) fn limit(&self) -> Result<usize, InvalidInput> {
         limit(&self.limit)
     }
 
-    /// Whether anything narrows the list.
+    /// Whether any field filters the list.
     pub(crate) fn is_narrow(&self) -> bool {
         !self.encoded(&self.state, "").is_empty()
     }
 
-    /// The address's end for this list in another state, from another place.
+    /// Returns the query string of this list with another state and position.
     pub(crate) fn encoded(&self, state: &str, cursor: &str) -> String {
         encode(&[
             ("state", state),
@@ -58,7 +58,7 @@ impl JobQuery {
     }
 }
 
-/// Which batches to show.
+/// Filter of a batch list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(crate) struct BatchQuery {
@@ -77,14 +77,14 @@ impl BatchQuery {
     }
 }
 
-/// A page's number in the address, counted from 0.
+/// Parses a page number, counted from 0.
 pub(crate) fn page_number(text: &str) -> Result<usize, InvalidInput> {
-    let Some(text) = given(text) else { return Ok(0) };
+    let Some(text) = non_empty(text) else { return Ok(0) };
     let number = text.parse().ok().filter(|number| *number <= 1_000_000);
-    number.ok_or_else(|| InvalidInput::new("page", format!("{text:?} is no page; it may be a number from 0")))
+    number.ok_or_else(|| InvalidInput::new("page", format!("{text:?} is not a page number; it may be 0 or more")))
 }
 
-/// A query with the fields that hold something, or nothing.
+/// Encodes the fields that are not empty.
 pub(crate) fn encode(fields: &[(&str, &str)]) -> String {
     let mut text = String::new();
     for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
@@ -104,18 +104,19 @@ fn push_encoded(text: &mut String, byte: u8) {
     }
 }
 
-fn given(text: &str) -> Option<&str> {
+fn non_empty(text: &str) -> Option<&str> {
     Some(text.trim()).filter(|text| !text.is_empty())
 }
 
 fn parsed<T: std::str::FromStr<Err = InvalidInput>>(field: &str, text: &str) -> Result<Option<T>, InvalidInput> {
-    given(text).map(str::parse).transpose().map_err(|problem: InvalidInput| problem.at(field))
+    non_empty(text).map(str::parse).transpose().map_err(|problem: InvalidInput| problem.at(field))
 }
 
 fn limit(text: &str) -> Result<usize, InvalidInput> {
-    let Some(text) = given(text) else { return Ok(PAGE) };
-    let number = text.parse().ok().filter(|number| (1..=MOST).contains(number));
-    number.ok_or_else(|| InvalidInput::new("limit", format!("{text:?} is no limit; it may be 1 to {MOST}")))
+    let Some(text) = non_empty(text) else { return Ok(PAGE) };
+    let number = text.parse().ok().filter(|number| (1..=MAX_LIMIT).contains(number));
+    number
+        .ok_or_else(|| InvalidInput::new("limit", format!("{text:?} is not a valid limit; it may be 1 to {MAX_LIMIT}")))
 }
 
 #[cfg(test)]
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn invalid_fields_are_reported_by_name() {
         let bad = |query: JobQuery| query.filter().expect_err("refused").field;
         assert_eq!(bad(JobQuery { state: "gone".into(), ..JobQuery::default() }), "state");
         assert_eq!(bad(JobQuery { queue: "A b".into(), ..JobQuery::default() }), "queue");

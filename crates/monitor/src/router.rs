@@ -1,4 +1,4 @@
-//! Which path leads where.
+//! Routes of all paths.
 
 use axum::{
     Router,
@@ -6,16 +6,17 @@ use axum::{
     routing::{get, post},
 };
 
-use crate::{act, api, app::App, assets, failure, guard, health, metrics, page};
+use crate::{action, admission, api, app::App, assets, error_pages, guard, health, metrics, page};
 
 pub(crate) fn router(app: App) -> Router {
     pages()
-        .merge(acts())
+        .merge(actions())
         .merge(for_programs())
         .fallback(page::not_found)
-        .layer(from_fn_with_state(app.clone(), failure::dress))
-        .layer(from_fn_with_state(app.clone(), guard::watch))
-        .merge(for_frames().layer(from_fn_with_state(app.clone(), failure::dress)))
+        .layer(from_fn(error_pages::limit_time))
+        .layer(from_fn_with_state(app.clone(), admission::admit_request))
+        .merge(for_frames().layer(from_fn(error_pages::limit_time)))
+        .layer(from_fn_with_state(app.clone(), error_pages::render))
         .route("/healthz", get(health::show))
         .layer(from_fn(guard::add_headers))
         .with_state(app)
@@ -39,18 +40,18 @@ fn pages() -> Router<App> {
         .route("/static/{name}", get(assets::show))
 }
 
-/// What the frame of a mail loads: such a frame has no cookie, so each address brings its own proof.
+/// Resources of a mail's frame. The frame sends no cookie, so each address contains a proof.
 fn for_frames() -> Router<App> {
     Router::new().route("/captured/{id}/image/{number}", get(page::captured::image))
 }
 
-fn acts() -> Router<App> {
+fn actions() -> Router<App> {
     Router::new()
-        .route("/login", get(page::login::show).post(act::login::enter))
-        .route("/logout", post(act::login::leave))
-        .route("/jobs/{id}/{act}", post(act::job::act))
-        .route("/batches/{id}/{act}", post(act::batch::act))
-        .route("/queues/{queue}/{act}", post(act::queue::act))
+        .route("/login", get(page::login::show).post(action::login::enter))
+        .route("/logout", post(action::login::leave))
+        .route("/jobs/{id}/{action}", post(action::job::run))
+        .route("/batches/{id}/{action}", post(action::batch::run))
+        .route("/queues/{queue}/{action}", post(action::queue::run))
 }
 
 fn for_programs() -> Router<App> {

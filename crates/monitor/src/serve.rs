@@ -1,4 +1,4 @@
-//! Answering until asked to stop.
+//! Serving of requests until shutdown.
 
 use std::time::Duration;
 
@@ -14,27 +14,30 @@ use crate::{
     router::router,
 };
 
-/// For how long requests under way may go on after the monitor was asked to stop.
+/// Time limit of requests in progress after shutdown was requested.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Answers on `listener` until `shutdown` is requested, and a moment longer for requests under way. Redis may be away:
-/// pages then say so.
+/// Answers requests on `listener` until `shutdown` is requested, and completes those in progress.
+/// While Redis is unavailable, pages show an error.
+///
+/// # Errors
+/// Returns an error if the port can't be read, or a task panics.
 pub async fn serve(settings: Settings, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<()> {
     settings.redis.warn();
     let app = App::new(settings);
     let presence = tokio::spawn(Presence::new(app.clone()).run(shutdown.clone()));
     let listener = BoundedListener::new(listener, LIMITS);
-    let address = listener.address().context("asking for the port")?;
+    let address = listener.address().context("reading the port")?;
     tracing::info!("listening on http://{address}");
     let router = TowerToHyperService::new(router(app));
-    let answer = |stream, client| connection::answer(stream, client, router.clone(), shutdown.clone());
+    let respond = |stream, client| connection::serve(stream, client, router.clone(), shutdown.clone());
     tokio::select! {
-        never = listener.serve(answer) => match never {},
+        never = listener.serve(respond) => match never {},
         () = shutdown.requested() => {}
     }
-    // What is not read by then is not waited for.
+    // Responses that are not read by then are dropped.
     let _ = tokio::time::timeout(GRACE, listener.is_idle()).await;
-    presence.await.context("telling of this process")?;
+    presence.await.context("ending the heartbeat")?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -1,30 +1,33 @@
-//! How things stand: what the overview shows and tells programs.
+//! State of the whole system, for the overview and the API.
 
 use postroom_core::{
     QueueReport, Result, Store,
-    store::{Minute, ProcessInfo, ProcessKind, ServerFacts},
+    store::{Minute, ProcessInfo, ServerFacts},
 };
 use serde::Serialize;
 
-use crate::warning::{self, Warning};
+use crate::{
+    inventory::queues,
+    warning::{self, Warning},
+};
 
-/// How many minutes back the charts go.
+/// Number of minutes in the charts.
 const MINUTES: u32 = 60;
 
-/// How things stand.
+/// State of the whole system.
 #[derive(Debug, Serialize)]
 pub(crate) struct Snapshot {
     pub(crate) warnings: Vec<Warning>,
     pub(crate) queues: Vec<QueueReport>,
     pub(crate) processes: Vec<ProcessInfo>,
-    /// The last hour, all queues together, the oldest minute first.
+    /// Last hour of all queues together, the oldest minute first.
     pub(crate) minutes: Vec<Minute>,
-    /// How long a try took on average in the last hour.
+    /// Average duration of an attempt in the last hour.
     pub(crate) average_ms: Option<u64>,
     pub(crate) redis: RedisState,
 }
 
-/// What is told of Redis.
+/// State of Redis.
 #[derive(Debug, Serialize)]
 pub(crate) struct RedisState {
     pub(crate) version: String,
@@ -62,29 +65,12 @@ impl Snapshot {
         self.queues.iter().map(count).sum()
     }
 
-    pub(crate) fn in_the_hour(&self, count: impl Fn(&Minute) -> u64) -> u64 {
+    pub(crate) fn in_last_hour(&self, count: impl Fn(&Minute) -> u64) -> u64 {
         self.minutes.iter().map(count).sum()
     }
 }
 
-/// Every queue there is.
-pub(crate) async fn queues(store: &Store) -> Result<Vec<QueueReport>> {
-    let mut reports = Vec::new();
-    for queue in store.known_queues().await? {
-        reports.push(store.queue(&queue).await?);
-    }
-    Ok(reports)
-}
-
-/// Whether a worker serves a queue.
-pub(crate) fn workers_of<'a>(
-    queue: &'a QueueReport,
-    processes: &'a [ProcessInfo],
-) -> impl Iterator<Item = &'a ProcessInfo> {
-    processes.iter().filter(|process| process.kind == ProcessKind::Worker && process.queues.contains(&queue.queue))
-}
-
-/// Two readings may lie on both sides of a full minute, so minutes are matched by their time.
+/// Adds minutes of equal time, because a minute may end between two readings.
 fn add_up(sum: &mut Vec<Minute>, minutes: Vec<Minute>) {
     if sum.is_empty() {
         *sum = minutes;

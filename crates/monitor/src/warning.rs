@@ -1,4 +1,4 @@
-//! What somebody should look at.
+//! Warnings on the overview.
 
 use postroom_core::{
     QueueReport,
@@ -6,13 +6,13 @@ use postroom_core::{
 };
 use serde::Serialize;
 
-use crate::{moment::grouped, snapshot::workers_of};
+use crate::{inventory::workers_of, time_format::grouped};
 
-/// What somebody should look at, and where.
+/// A problem that needs attention.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Warning {
     pub(crate) text: String,
-    /// The page where more of it is told.
+    /// Page with details.
     #[serde(skip)]
     pub(crate) link: Option<String>,
 }
@@ -23,15 +23,15 @@ impl Warning {
     }
 }
 
-/// All there is to warn of.
+/// Returns the warnings about queues, processes and Redis.
 pub(crate) fn of(queues: &[QueueReport], processes: &[ProcessInfo], redis: &ServerFacts) -> Vec<Warning> {
-    let mut told: Vec<Warning> = queues.iter().flat_map(|queue| of_queue(queue, processes)).collect();
-    told.extend(processes.iter().flat_map(of_process));
-    told.extend(redis.warnings().into_iter().map(|text| Warning::new(text, None)));
-    told
+    let mut warnings: Vec<Warning> = queues.iter().flat_map(|queue| of_queue(queue, processes)).collect();
+    warnings.extend(processes.iter().flat_map(of_process));
+    warnings.extend(redis.warnings().into_iter().map(|text| Warning::new(text, None)));
+    warnings
 }
 
-/// Schedules without anybody to fire them.
+/// Warns about enabled schedules without a running beat.
 pub(crate) fn of_schedules(schedules: &[ScheduleReport], processes: &[ProcessInfo]) -> Option<Warning> {
     let waiting = schedules.iter().filter(|schedule| schedule.enabled).count();
     let has_beat = processes.iter().any(|process| process.kind == ProcessKind::Beat);
@@ -42,24 +42,21 @@ pub(crate) fn of_schedules(schedules: &[ScheduleReport], processes: &[ProcessInf
 
 fn of_queue(queue: &QueueReport, processes: &[ProcessInfo]) -> Vec<Warning> {
     let name = &queue.queue;
-    let mut told = Vec::new();
+    let mut warnings = Vec::new();
     if queue.paused {
-        let text = format!("Queue {name} is paused; {} wait in it", mails(waiting(queue)));
-        told.push(Warning::new(text, Some("/queues".to_owned())));
+        let text = format!("Queue {name} is paused; {} waiting", mails(waiting(queue)));
+        warnings.push(Warning::new(text, Some("/queues".to_owned())));
     }
     if waiting(queue) > 0 && workers_of(queue, processes).next().is_none() {
-        let text = format!("No worker serves queue {name}, where {} wait", mails(waiting(queue)));
-        told.push(Warning::new(text, Some(format!("/jobs?queue={name}"))));
+        let text = format!("No worker serves queue {name}; {} waiting", mails(waiting(queue)));
+        warnings.push(Warning::new(text, Some(format!("/jobs?queue={name}"))));
     }
     if queue.unknown > 0 {
-        let who = if queue.unknown == 1 { "it" } else { "they" };
-        let text = format!(
-            "Of {} in queue {name} it can't be known whether {who} went out: somebody has to decide",
-            mails(queue.unknown)
-        );
-        told.push(Warning::new(text, Some(format!("/jobs?state=unknown&queue={name}"))));
+        let text =
+            format!("The outcome of {} in queue {name} is unknown: decide whether to send again", mails(queue.unknown));
+        warnings.push(Warning::new(text, Some(format!("/jobs?state=unknown&queue={name}"))));
     }
-    told
+    warnings
 }
 
 fn of_process(process: &ProcessInfo) -> impl Iterator<Item = Warning> {

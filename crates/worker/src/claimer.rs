@@ -171,7 +171,7 @@ impl Claimer {
     async fn wait_for_redis(&self, error: &Error) {
         const PAUSE: Duration = Duration::from_millis(300);
         match error {
-            Error::Unintroduced => drop(tokio::time::timeout(PAUSE, self.worker.redis.jobs.introduction()).await),
+            Error::NotSynced => drop(tokio::time::timeout(PAUSE, self.worker.redis.jobs.introduction()).await),
             _ => tokio::time::sleep(PAUSE).await,
         }
     }

@@ -1,4 +1,4 @@
-//! A prefix of its own in a Redis, schedules in it, and what came of them.
+//! Test surroundings: a separate key prefix in a Redis, schedules in it, and their results.
 
 use std::{path::Path, time::Duration};
 
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
-/// What most tests fire.
+/// Schedule of most tests.
 pub(crate) const EACH_SECOND: &str =
     "[[schedule]]\nname = 'tick'\nevery = '1s'\nsubject = 'Tick'\ntext = 'Tock'\nto = ['ann@example.org']\n";
 
@@ -41,7 +41,7 @@ impl<'a> Fixture<'a> {
         settings(&self.redis.url(), &self.prefix, toml)
     }
 
-    /// A beat that has taken the file over.
+    /// Returns a beat that has stored the file's schedules.
     pub(crate) async fn beat(&self, toml: &str) -> Beat {
         let beat = Beat::new(self.store.clone(), self.settings(toml));
         beat.adopt().await.expect("adopted");
@@ -56,7 +56,7 @@ impl<'a> Fixture<'a> {
         self.process_with(&[])
     }
 
-    /// A beat of its own process, with what was written.
+    /// Starts a beat as a separate process with the written file.
     pub(crate) fn process_with(&self, envs: &[(&str, &str)]) -> Process {
         let (url, file) = (self.redis.url(), self.file());
         let file = file.to_str().expect("a path");
@@ -69,7 +69,7 @@ impl<'a> Fixture<'a> {
         self.store.schedule(name).await.expect("read").expect("a schedule")
     }
 
-    /// A field of a schedule, as it is in Redis.
+    /// Reads a field of a schedule in Redis.
     pub(crate) fn field(&self, name: &str, field: &str) -> String {
         self.redis.ask(&["HGET", &self.key(&format!("schedule:{name}")), field])
     }
@@ -78,7 +78,7 @@ impl<'a> Fixture<'a> {
         self.redis.ask(&["HSET", &self.key(&format!("schedule:{name}")), field, value]);
     }
 
-    /// Puts the cursor back, as if nobody had been there since.
+    /// Sets the cursor back, as if no beat had run since.
     pub(crate) fn set_back(&self, name: &str, by: Duration) -> i64 {
         let cursor_ms = self.now_ms() - i64::try_from(by.as_millis()).expect("milliseconds");
         self.set_field(name, "cursor_ms", &cursor_ms.to_string());
@@ -96,25 +96,25 @@ impl<'a> Fixture<'a> {
         self.store.queue(queue).await.expect("a queue").enqueued_total
     }
 
-    /// Hands over what is still in the outbox, as any beat would.
+    /// Enqueues the rest of the outbox, as any beat would.
     pub(crate) async fn drain(&self) {
         let settings = self.settings("");
         for firing in self.store.due_schedules().await.expect("read").outbox {
-            self.store.hand_over(&firing, &settings).await.expect("handed over");
+            self.store.hand_over(&firing, &settings).await.expect("enqueued");
             self.store.drop_firing(&firing).await.expect("dropped");
         }
     }
 
-    /// Waits until that many mails of `tick` were handed over.
+    /// Waits until `number` mails of `tick` were enqueued.
     pub(crate) async fn mails(&self, number: u64) {
         let queue = QueueName::emails();
-        // A Redis that was away may refuse a question or two.
+        // Redis may refuse commands while it restarts.
         let enough = async || self.store.queue(&queue).await.ok().filter(|queue| queue.enqueued_total >= number);
         eventually(LIMIT, &format!("{number} mails"), enough).await;
     }
 
-    /// Each second since `tick` was made, or since `from_ms`, has its mail, and no other mail was ever handed over.
-    /// Answers how many.
+    /// Checks that each second since `tick` was created, or since `from_ms`, has exactly one mail.
+    /// Returns their number.
     pub(crate) async fn assert_each_time_once(&self, from_ms: Option<i64>) -> usize {
         self.drain().await;
         let schedule = self.schedule("tick").await;
@@ -123,9 +123,9 @@ impl<'a> Fixture<'a> {
         let ids: Vec<JobId> = times.iter().map(|at| job(&schedule.firing_id(*at))).collect();
         let jobs = self.store.jobs(&ids).await.expect("read");
         let missing: Vec<&i64> = times.iter().zip(&jobs).filter(|(_, job)| job.is_none()).map(|(at, _)| at).collect();
-        assert!(missing.is_empty(), "nothing was handed over for {missing:?} of {times:?}");
+        assert!(missing.is_empty(), "no mail was enqueued for {missing:?} of {times:?}");
         let all = self.enqueued(&QueueName::emails()).await;
-        assert_eq!(all, u64::try_from(times.len()).expect("a number"), "mails but not for these times: {times:?}");
+        assert_eq!(all, u64::try_from(times.len()).expect("a number"), "mails for other times than {times:?}");
         times.len()
     }
 
@@ -152,7 +152,7 @@ pub(crate) fn batch(id: &FiringId) -> BatchId {
     }
 }
 
-/// The only schedule of a file.
+/// Returns the only schedule of a file.
 pub(crate) fn only(settings: &Settings) -> ScheduleSettings {
     settings.schedules.first().expect("a schedule").clone()
 }

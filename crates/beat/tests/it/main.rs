@@ -1,7 +1,8 @@
-//! Beats, alone and several, against a Redis of their own.
+//! Tests of one and of several beats, each against a private key prefix or Redis.
 
+mod enqueueing;
 mod fixture;
-mod handing_over;
+
 mod outages;
 mod process;
 mod schedules;

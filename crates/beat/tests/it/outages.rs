@@ -1,4 +1,4 @@
-//! Redis goes away and comes back.
+//! Outages of Redis.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ fn count(text: &str, part: &str) -> usize {
 }
 
 #[tokio::test]
-async fn redis_is_killed_and_started_again() {
+async fn no_firing_is_lost_when_redis_is_killed_and_restarted() {
     let redis = PrivateRedis::start_tcp().await;
     let fixture = Fixture::on(&redis).await;
     fixture.write(EACH_SECOND);
@@ -19,25 +19,26 @@ async fn redis_is_killed_and_started_again() {
     let health = beat.wait_for_line("health at ", LIMIT).await;
     let address = health.rsplit_once("http://").expect("an address").1.trim_end_matches("/healthz").to_owned();
     fixture.mails(2).await;
-    assert!(ask(&address).await.starts_with("HTTP/1.1 200 "));
+    assert!(request_health(&address).await.starts_with("HTTP/1.1 200 "));
 
     redis.kill();
-    beat.wait_for_line("Redis is away", LIMIT).await;
-    assert!(ask(&address).await.starts_with("HTTP/1.1 503 "));
+    beat.wait_for_line("Redis is unavailable", LIMIT).await;
+    assert!(request_health(&address).await.starts_with("HTTP/1.1 503 "));
     tokio::time::sleep(Duration::from_secs(2)).await;
     redis.start_again().await;
-    beat.wait_for_line("Redis is back", LIMIT).await;
+    beat.wait_for_line("Redis is available again", LIMIT).await;
     fixture.mails(7).await;
 
     beat.terminate();
     assert_eq!(beat.wait(LIMIT).await.code(), Some(0));
-    let told = beat.stderr();
-    assert_eq!((count(&told, "Redis is away"), count(&told, "Redis is back")), (1, 1), "{told}");
+    let log = beat.stderr();
+    let (outages, ends) = (count(&log, "Redis is unavailable"), count(&log, "Redis is available again"));
+    assert_eq!((outages, ends), (1, 1), "{log}");
     assert!(fixture.assert_each_time_once(None).await >= 7);
 }
 
 #[tokio::test]
-async fn redis_came_back_empty() {
+async fn schedules_are_stored_again_when_redis_restarts_empty() {
     let redis = PrivateRedis::start_tcp().await;
     let fixture = Fixture::on(&redis).await;
     fixture.write(EACH_SECOND);
@@ -45,31 +46,31 @@ async fn redis_came_back_empty() {
     fixture.mails(1).await;
     redis.ask(&["FLUSHALL"]);
     redis.kill();
-    beat.wait_for_line("Redis is away", LIMIT).await;
+    beat.wait_for_line("Redis is unavailable", LIMIT).await;
     redis.start_again().await;
     fixture.mails(2).await;
     assert!(fixture.assert_each_time_once(None).await >= 2);
 }
 
 #[tokio::test]
-async fn it_waits_for_a_redis_that_is_late_and_ends_at_once_when_asked() {
+async fn a_beat_waits_for_redis_at_start_and_stops_at_once_on_request() {
     let redis = PrivateRedis::start_tcp().await;
     let fixture = Fixture::on(&redis).await;
     fixture.write(EACH_SECOND);
     redis.kill();
-    let mut impatient = fixture.process();
-    let patient = fixture.process();
-    for beat in [&impatient, &patient] {
-        beat.wait_for_line("Redis is away", LIMIT).await;
+    let mut stopped = fixture.process();
+    let waiting = fixture.process();
+    for beat in [&stopped, &waiting] {
+        beat.wait_for_line("Redis is unavailable", LIMIT).await;
     }
-    impatient.terminate();
-    assert_eq!(impatient.wait(Duration::from_secs(5)).await.code(), Some(0));
+    stopped.terminate();
+    assert_eq!(stopped.wait(Duration::from_secs(5)).await.code(), Some(0));
     redis.start_again().await;
-    patient.wait_for_line("schedule tick fires", LIMIT).await;
+    waiting.wait_for_line("schedule tick fires", LIMIT).await;
 }
 
 #[tokio::test]
-async fn a_frozen_redis_does_not_keep_it_from_ending() {
+async fn a_frozen_redis_does_not_delay_the_stop() {
     let redis = PrivateRedis::start().await;
     let fixture = Fixture::on(&redis).await;
     fixture.write(EACH_SECOND);
@@ -82,15 +83,15 @@ async fn a_frozen_redis_does_not_keep_it_from_ending() {
     redis.resume();
 }
 
-async fn ask(address: &str) -> String {
+async fn request_health(address: &str) -> String {
     let address = address.to_owned();
     let curl = async || {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut stream = tokio::net::TcpStream::connect(&address).await.ok()?;
         stream.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").await.ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.ok()?;
-        Some(answer)
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.ok()?;
+        Some(response)
     };
-    eventually(LIMIT, "an answer about health", curl).await
+    eventually(LIMIT, "a response of the health port", curl).await
 }

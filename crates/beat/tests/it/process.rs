@@ -1,4 +1,4 @@
-//! The process: its settings, its signals, its quiet.
+//! Tests of the process: settings, signals and idle load.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use postroom_testkit::{PrivateRedis, Process, eventually, target_bin};
 use crate::fixture::{EACH_SECOND, Fixture, LIMIT};
 
 #[tokio::test]
-async fn hanging_up_reads_the_file_again() {
+async fn a_hang_up_reloads_the_file() {
     let fixture = Fixture::new().await;
     fixture.write(&EACH_SECOND.replace("1s", "1d"));
     let mut beat = fixture.process();
@@ -17,7 +17,7 @@ async fn hanging_up_reads_the_file_again() {
     fixture.write("[[schedule]]\nname = 'tick'\nevery = '1 lightyear'");
     beat.hang_up();
     let line = beat.wait_for_line("the new settings are refused", LIMIT).await;
-    assert!(line.contains("old ones stay"), "{line}");
+    assert!(line.contains("old ones stay in effect"), "{line}");
     assert_eq!(fixture.schedule("tick").await.settings.timing.to_string(), "every 1d");
 
     fixture.write(&format!("{EACH_SECOND}{}", EACH_SECOND.replace("'tick'", "'tock'").replace("1s", "1d")));
@@ -37,20 +37,20 @@ async fn hanging_up_reads_the_file_again() {
 }
 
 #[tokio::test]
-async fn it_tells_of_itself_and_takes_its_leave() {
+async fn a_beat_is_listed_while_it_runs() {
     let fixture = Fixture::new().await;
     fixture.write("");
     let mut beat = fixture.process();
-    let told =
+    let info =
         eventually(LIMIT, "a beat is alive", async || fixture.store.processes().await.expect("read").pop()).await;
-    assert_eq!((told.kind, told.pid), (ProcessKind::Beat, beat.pid()));
+    assert_eq!((info.kind, info.pid), (ProcessKind::Beat, beat.pid()));
     beat.terminate();
     assert_eq!(beat.wait(LIMIT).await.code(), Some(0));
     assert_eq!(fixture.store.processes().await.expect("read"), []);
 }
 
 #[tokio::test]
-async fn wrong_settings_stop_the_start() {
+async fn invalid_settings_prevent_the_start() {
     let bad = |cron: &str, zone: &str| {
         let cron = format!("cron = '{cron}'\ntimezone = '{zone}'");
         EACH_SECOND.replace("every = '1s'", &cron)
@@ -58,9 +58,9 @@ async fn wrong_settings_stop_the_start() {
     let cases = [
         (
             bad("61 * * * *", "UTC"),
-            "[[schedule]] tick: cron: \"61 * * * *\" is no cron expression; it may be five fields",
+            "[[schedule]] tick: cron: \"61 * * * *\" is not a cron expression; it may be five fields",
         ),
-        (bad("* * * * * *", "UTC"), "[[schedule]] tick: cron: \"* * * * * *\" is no cron expression"),
+        (bad("* * * * * *", "UTC"), "[[schedule]] tick: cron: \"* * * * * *\" is not a cron expression"),
         (bad("0 0 30 2 *", "UTC"), "[[schedule]] tick: cron: \"0 0 30 2 *\" never fires"),
         (bad("0 0 * * *", "Mars/Base"), "[[schedule]] tick: timezone: \"Mars/Base\""),
         (EACH_SECOND.replace("1s", "1"), "[[schedule]] tick: every"),
@@ -87,9 +87,10 @@ async fn wrong_settings_stop_the_start() {
     assert!(beat.stderr().contains("--log-level") && beat.stderr().contains("debug"), "{}", beat.stderr());
 }
 
-/// Calls inside scripts are not counted: EVALSHA comes from clients only, HSET and TIME here from telling of itself.
+/// Calls within scripts are not counted: only clients call EVALSHA, and HSET and TIME belong to the
+/// heartbeat here.
 #[tokio::test]
-async fn it_is_quiet_when_nothing_is_due() {
+async fn an_idle_beat_sends_few_commands() {
     let redis = PrivateRedis::start().await;
     let fixture = Fixture::on(&redis).await;
     let few: String =

@@ -1,8 +1,8 @@
-//! What the file says, and what becomes of it.
+//! Tests of the schedules in the file and their stored form.
 
 use std::time::Duration;
 
-use postroom_core::{QueueName, settings::Timing, store::Kept};
+use postroom_core::{QueueName, schedule::Timing, store::Kept};
 
 use crate::fixture::{EACH_SECOND, Fixture, only};
 
@@ -34,7 +34,7 @@ async fn an_unchanged_file_leaves_a_live_edit_alone() {
 }
 
 #[tokio::test]
-async fn what_the_file_says_is_kept_as_it_says_it() {
+async fn schedules_are_stored_unchanged() {
     let fixture = Fixture::new().await;
     let toml = format!("{DAILY}expires_in = '1h'\npriority = 3\nmissed = 'skip'\neach = true\nqueue = 'mine'\n");
     for toml in [DAILY, EACH_SECOND, &toml, &format!("{DAILY}enabled = false\ngrace = '5m'\n")] {
@@ -46,7 +46,7 @@ async fn what_the_file_says_is_kept_as_it_says_it() {
 }
 
 #[tokio::test]
-async fn a_new_content_keeps_the_cursor_and_a_new_timing_begins_anew() {
+async fn new_content_keeps_the_cursor_and_a_new_timing_resets_it() {
     let fixture = Fixture::new().await;
     fixture.beat(DAILY).await;
     let cursor_ms = fixture.set_back("daily", Duration::from_secs(600));
@@ -59,11 +59,11 @@ async fn a_new_content_keeps_the_cursor_and_a_new_timing_begins_anew() {
     fixture.beat(&format!("{}enabled = false", DAILY.replace("30 2", "30 3"))).await;
     assert_eq!(fixture.schedule("daily").await.cursor_ms, cursor_ms);
     fixture.beat(&DAILY.replace("30 2", "30 3")).await;
-    assert!(fixture.schedule("daily").await.cursor_ms > cursor_ms, "what it missed while off is let go");
+    assert!(fixture.schedule("daily").await.cursor_ms > cursor_ms, "times missed while disabled are skipped");
 }
 
 #[tokio::test]
-async fn what_is_gone_from_the_file_is_removed_unless_it_came_from_elsewhere() {
+async fn a_schedule_missing_from_the_file_is_removed_if_the_file_created_it() {
     let fixture = Fixture::new().await;
     fixture.beat(&format!("{EACH_SECOND}{DAILY}")).await;
     let id = fixture.schedule("tick").await.id;
@@ -71,48 +71,48 @@ async fn what_is_gone_from_the_file_is_removed_unless_it_came_from_elsewhere() {
     fixture.beat("").await;
     let left: Vec<String> = fixture.store.schedules().await.expect("read").into_iter().map(|one| one.name).collect();
     assert_eq!(left, ["daily"]);
-    // Made anew it is another one, whose times are its own.
+    // A schedule that is created again has a new id, so its firings have new ids.
     fixture.beat(EACH_SECOND).await;
     assert_ne!(fixture.schedule("tick").await.id, id);
 }
 
 #[tokio::test]
-async fn missed_times() {
+async fn missed_times_fire_within_their_grace_period() {
     let fixture = Fixture::new().await;
-    // What is less than a minute late is not missed: an interval whose last time was longer ago than that.
+    // The interval's last time must be more than a minute ago, or it would not count as missed.
     let now_ms = fixture.now_ms();
     let minutes = (60..70).find(|minutes| now_ms % (minutes * 60_000) > 180_000).expect("one of ten");
     let hourly = EACH_SECOND.replace("1s", &format!("{minutes}m"));
-    // Nobody was there for a day: it is a matter of the grace.
+    // No beat ran for a day, so the grace period decides.
     for (missed, mails) in
         [("missed = 'skip'", 0), ("missed = 'run'\ngrace = '2h'", 1), ("missed = 'run'\ngrace = '1s'", 0)]
     {
         let before = fixture.enqueued(&QueueName::emails()).await;
         let mut beat = fixture.beat(&format!("{hourly}{missed}")).await;
         fixture.set_back("tick", Duration::from_secs(86_400));
-        beat.turn().await.expect("a turn");
-        beat.turn().await.expect("a turn");
+        beat.run_once().await.expect("a pass");
+        beat.run_once().await.expect("a pass");
         assert_eq!(fixture.enqueued(&QueueName::emails()).await - before, mails, "{missed}");
         assert!(fixture.schedule("tick").await.cursor_ms > fixture.now_ms() - 70 * 60_000, "{missed}");
     }
 }
 
 #[tokio::test]
-async fn one_that_is_not_enabled_does_not_fire() {
+async fn a_disabled_schedule_does_not_fire() {
     let fixture = Fixture::new().await;
     let mut beat = fixture.beat(&format!("{EACH_SECOND}enabled = false")).await;
     fixture.set_field("tick", "cursor_ms", "1000");
-    let turn = beat.turn().await.expect("a turn");
-    assert_eq!((turn.fired, turn.handed_over), (0, 0));
+    let report = beat.run_once().await.expect("a pass");
+    assert_eq!((report.fired, report.enqueued), (0, 0));
     assert_eq!(fixture.store.schedules().await.expect("read")[0].next, Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn the_list() {
+async fn schedules_are_listed_with_their_next_times() {
     let fixture = Fixture::new().await;
     let mut beat = fixture.beat(&format!("{EACH_SECOND}{DAILY}")).await;
     fixture.set_back("tick", Duration::from_secs(1));
-    while beat.turn().await.expect("a turn").fired == 0 {}
+    while beat.run_once().await.expect("a pass").fired == 0 {}
     let reports = fixture.store.schedules().await.expect("read");
     assert_eq!(reports.len(), 2);
     let named = |name: &str| reports.iter().find(|report| report.name == name).expect("a schedule");
@@ -132,7 +132,7 @@ async fn the_list() {
 }
 
 #[tokio::test]
-async fn many_schedules_and_unreadable_ones() {
+async fn unreadable_schedules_do_not_block_others() {
     let fixture = Fixture::new().await;
     let many: String = (0..130).map(|n| EACH_SECOND.replace("'tick'", &format!("'tick-{n}'"))).collect();
     let mut beat = fixture.beat(&many).await;
@@ -146,7 +146,7 @@ async fn many_schedules_and_unreadable_ones() {
         &fixture.field("tick-9", "definition").replace("every_ms\":1000", "x\":1"),
     );
     while fixture.enqueued(&QueueName::emails()).await < 128 {
-        beat.turn().await.expect("a turn");
+        beat.run_once().await.expect("a pass");
     }
     let due = fixture.store.due_schedules().await.expect("read");
     assert_eq!(due.unreadable.len(), 2, "{:?}", due.unreadable);
@@ -154,10 +154,10 @@ async fn many_schedules_and_unreadable_ones() {
 }
 
 #[tokio::test]
-async fn a_cron_schedule_is_what_it_was() {
+async fn a_cron_schedule_is_stored_unchanged() {
     let fixture = Fixture::new().await;
     fixture.beat(DAILY).await;
-    let kept = fixture.schedule("daily").await.settings.timing;
+    let stored = fixture.schedule("daily").await.settings.timing;
     let warsaw = "Europe/Warsaw".parse().expect("a zone");
-    assert_eq!(kept, Timing::Cron { expression: "30 2 * * *".to_owned(), timezone: warsaw });
+    assert_eq!(stored, Timing::Cron { expression: "30 2 * * *".to_owned(), timezone: warsaw });
 }

@@ -1,4 +1,4 @@
-//! Any number of beats: each time once.
+//! Tests of several beats: each time fires once.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use crate::fixture::{EACH_SECOND, Fixture, LIMIT};
 
 async fn beat_until(settings: Settings, shutdown: Shutdown) {
     let same = settings.clone();
-    run(settings, || Ok(same.clone()), shutdown).await.expect("a good end");
+    run(settings, || Ok(same.clone()), shutdown).await.expect("a clean stop");
 }
 
 #[tokio::test]
-async fn three_in_one_process() {
+async fn three_beats_in_one_process_fire_each_time_once() {
     let fixture = Fixture::new().await;
     let (settings, shutdown) = (fixture.settings(EACH_SECOND), Shutdown::new());
     let beats: Vec<_> = (0..3).map(|_| tokio::spawn(beat_until(settings.clone(), shutdown.clone()))).collect();
@@ -28,7 +28,7 @@ async fn three_in_one_process() {
 }
 
 #[tokio::test]
-async fn two_processes_of_which_one_is_killed() {
+async fn a_second_process_continues_when_the_first_is_killed() {
     let fixture = Fixture::new().await;
     fixture.write(EACH_SECOND);
     let (mut one, mut other) = (fixture.process(), fixture.process());
@@ -40,9 +40,10 @@ async fn two_processes_of_which_one_is_killed() {
     assert!(fixture.assert_each_time_once(None).await >= 7);
 }
 
-/// A beat says that it fires right after the tick and before it hands over: there it is killed, again and again.
+/// A beat logs that it fires after the tick and before it enqueues. The test kills it at this
+/// point, repeatedly.
 #[tokio::test]
-async fn one_that_is_always_killed_after_the_tick() {
+async fn no_firing_is_lost_when_beats_are_killed_after_the_tick() {
     let fixture = Fixture::new().await;
     fixture.write(EACH_SECOND);
     for _ in 0..4 {
@@ -58,7 +59,7 @@ async fn one_that_is_always_killed_after_the_tick() {
 }
 
 #[tokio::test]
-async fn one_that_was_frozen_catches_up() {
+async fn a_frozen_beat_catches_up() {
     let fixture = Fixture::new().await;
     fixture.write(EACH_SECOND);
     let mut beat = fixture.process();

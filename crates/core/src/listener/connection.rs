@@ -1,4 +1,4 @@
-//! One connection, as its task sees it.
+//! A connection, as seen by the task that serves it.
 
 use std::net::SocketAddr;
 
@@ -7,51 +7,59 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::table::Table;
+use super::table::ConnectionTable;
 
-/// A connection of a client. Its task reports what it is waiting for.
+/// Adds a connection to the table. Returns its handle and its lifetime.
+pub(super) fn admit(table: &ConnectionTable, peer: SocketAddr) -> (ClientConnection, Lifetime) {
+    let (id, deadline) = table.add();
+    let connection = ClientConnection { table: table.clone(), id, peer };
+    (connection, Lifetime { table: table.clone(), id, deadline })
+}
+
+/// A client's connection. Its task reports what it is waiting for.
 #[derive(Debug, Clone)]
 pub struct ClientConnection {
-    pub(super) table: Table,
-    pub(super) id: u64,
-    pub(super) peer: SocketAddr,
+    table: ConnectionTable,
+    id: u64,
+    peer: SocketAddr,
 }
 
 impl ClientConnection {
-    /// The address at the other end.
+    /// Address of the client.
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
         self.peer
     }
 
-    /// A request is complete: nothing is expected of the client until it is answered.
-    pub fn is_answering(&self) {
-        self.table.is_answering(self.id);
+    /// Reports that a request is complete. The client is not expected to act until the response is
+    /// ready.
+    pub fn begin_response(&self) {
+        self.table.begin_response(self.id);
     }
 
-    /// The client has to send something; its time limit starts now.
-    pub fn waits(&self) {
-        self.table.waits(self.id);
+    /// Reports that the client has to send something. Its time limit starts now.
+    pub fn begin_wait(&self) {
+        self.table.begin_wait(self.id);
     }
 
-    /// An answer of so many bytes was made; the client has to read it, or to send the next request.
-    pub fn answered(&self, bytes: u64) {
-        self.table.answered(self.id, bytes);
+    /// Reports a response of `bytes` bytes. The client has to read it, or to send the next request.
+    pub fn end_response(&self, bytes: u64) {
+        self.table.end_response(self.id, bytes);
     }
 }
 
-/// How long a connection may stay: until it is evicted, or a wait for its client is over its limit. The connection
-/// leaves the table when this is dropped.
+/// Lifetime of a connection: it ends when the connection is evicted, or a wait for its client times
+/// out. Dropping it removes the connection from the table.
 #[derive(Debug)]
 pub(super) struct Lifetime {
-    pub(super) table: Table,
-    pub(super) id: u64,
-    /// The end of the present wait, `None` while the server is at work.
-    pub(super) deadline: watch::Receiver<Option<Instant>>,
+    table: ConnectionTable,
+    id: u64,
+    /// Deadline of the current wait; `None` while the server is working.
+    deadline: watch::Receiver<Option<Instant>>,
 }
 
 impl Lifetime {
-    pub(super) async fn over(mut self) {
+    pub(super) async fn ended(mut self) {
         loop {
             let deadline = *self.deadline.borrow_and_update();
             let changed = match deadline {
@@ -61,7 +69,7 @@ impl Lifetime {
                     Err(_) => return,
                 },
             };
-            // An evicted connection is in the table no more.
+            // An evicted connection is no longer in the table.
             if changed.is_err() {
                 return;
             }

@@ -1,8 +1,7 @@
-//! All connections of a port, and which of them has to go.
+//! Connections of a port, and the choice of the one to evict.
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -12,22 +11,20 @@ use tokio::{
     time::Instant,
 };
 
-use super::{
-    ListenerLimits,
-    connection::{ClientConnection, Lifetime},
-};
+use super::limits::ListenerLimits;
 
-/// A client may take the time that its answer needs at this rate, beside the usual wait.
+/// Assumed minimum rate at which a client reads a response, in bytes per second. It extends the
+/// usual time limit.
 const BYTES_A_SECOND: u64 = 100_000;
-/// The log shows the port as full for at least this long, however often it fills and empties.
-const LEAST_CROWD: Duration = Duration::from_secs(10);
+/// Minimum time for which the log reports the port as full, however often it fills and empties.
+const LEAST_CONGESTION: Duration = Duration::from_secs(10);
 
-/// All connections of a port. Clones share them.
+/// Connections of a port. Clones share them.
 #[derive(Debug, Clone)]
-pub(super) struct Table(Arc<Shared>);
+pub(super) struct ConnectionTable(Arc<SharedConnections>);
 
 #[derive(Debug)]
-struct Shared {
+struct SharedConnections {
     limits: ListenerLimits,
     connections: Mutex<Connections>,
     changed: Notify,
@@ -36,33 +33,33 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Connections {
     all: HashMap<u64, Connection>,
-    /// Evicted ones that are still open for a moment.
+    /// Evicted connections that are still open for a moment.
     closing: usize,
     next_id: u64,
     unread_bytes: u64,
-    crowd: Option<Crowd>,
+    congestion: Option<Congestion>,
 }
 
 #[derive(Debug)]
 struct Connection {
-    /// Since when the client has to do something; `None` while the server is at work.
+    /// Start of the current wait for the client; `None` while the server is working.
     waits_since: Option<Instant>,
-    /// Whether it had a complete request.
+    /// Whether the connection had a complete request.
     is_established: bool,
     unread_bytes: u64,
     deadline: watch::Sender<Option<Instant>>,
 }
 
-/// The time since the port became full.
+/// Period since the port became full.
 #[derive(Debug)]
-struct Crowd {
+struct Congestion {
     since: Instant,
     closed: u64,
 }
 
-impl Table {
+impl ConnectionTable {
     pub(super) fn new(limits: ListenerLimits) -> Self {
-        Self(Arc::new(Shared { limits, connections: Mutex::default(), changed: Notify::new() }))
+        Self(Arc::new(SharedConnections { limits, connections: Mutex::default(), changed: Notify::new() }))
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -77,23 +74,23 @@ impl Table {
         self.lock().open() == 0
     }
 
-    /// Completes when a connection is closed or waits for its client.
+    /// Completes when a connection is closed or starts to wait for its client.
     pub(super) fn changed(&self) -> Notified<'_> {
         self.0.changed.notified()
     }
 
-    pub(super) fn admit(&self, peer: SocketAddr) -> (ClientConnection, Lifetime) {
+    /// Adds a connection. Returns its id and the deadline of its current wait.
+    pub(super) fn add(&self) -> (u64, watch::Receiver<Option<Instant>>) {
         let mut connections = self.lock();
         let (id, now) = (connections.next_id, Instant::now());
         let (deadline, receiver) = watch::channel(Some(now + self.0.limits.wait));
         let new = Connection { waits_since: Some(now), is_established: false, unread_bytes: 0, deadline };
         connections.next_id += 1;
         connections.all.insert(id, new);
-        let connection = ClientConnection { table: self.clone(), id, peer };
-        (connection, Lifetime { table: self.clone(), id, deadline: receiver })
+        (id, receiver)
     }
 
-    pub(super) fn is_answering(&self, id: u64) {
+    pub(super) fn begin_response(&self, id: u64) {
         self.update(id, |connection| {
             connection.is_established = true;
             connection.waits_since = None;
@@ -102,7 +99,7 @@ impl Table {
         });
     }
 
-    pub(super) fn waits(&self, id: u64) {
+    pub(super) fn begin_wait(&self, id: u64) {
         let wait = self.0.limits.wait;
         self.update(id, |connection| {
             connection.wait(wait);
@@ -111,8 +108,9 @@ impl Table {
         self.0.changed.notify_waiters();
     }
 
-    /// Counts the answer, and closes connections with answers that nobody reads as long as there are too many bytes.
-    pub(super) fn answered(&self, id: u64, bytes: u64) {
+    /// Counts the response. Closes connections with unread responses while there are too many
+    /// unread bytes.
+    pub(super) fn end_response(&self, id: u64, bytes: u64) {
         let wait = self.0.limits.wait + Duration::from_secs(bytes / BYTES_A_SECOND);
         self.update(id, |connection| {
             connection.wait(wait);
@@ -125,8 +123,8 @@ impl Table {
         self.0.changed.notify_waiters();
     }
 
-    /// Closes the connection that has waited longest for its client, if that is since `latest` or before, unless another
-    /// one is being closed.
+    /// Evicts the connection that has waited longest for its client, if it has waited since
+    /// `latest` or longer. Does nothing while another eviction is in progress.
     pub(super) fn evict(&self, latest: Instant) {
         let mut connections = self.lock();
         if connections.closing > 0 {
@@ -148,7 +146,8 @@ impl Table {
         self.0.changed.notify_waiters();
     }
 
-    /// Changes a connection, which returns how many unread bytes were read. An evicted one is gone already.
+    /// Changes a connection. `change` returns the number of bytes that the client has read since.
+    /// Does nothing if the connection was evicted.
     fn update(&self, id: u64, change: impl FnOnce(&mut Connection) -> u64) {
         let mut connections = self.lock();
         let read = connections.all.get_mut(&id).map_or(0, change);
@@ -173,7 +172,7 @@ impl Connections {
         self.all.len() + self.closing
     }
 
-    /// Its task sees that the other end of its deadline is gone, and ends.
+    /// Dropping the sender of the deadline makes the connection's task end.
     fn evict(&mut self, id: u64) {
         self.closing += usize::from(self.forget(id));
     }
@@ -184,8 +183,9 @@ impl Connections {
         true
     }
 
-    /// Of the connections without a complete request so far, as long as they are half of all or more; else of the others.
-    /// So neither new clients nor those that come back are shut out.
+    /// Returns the connection to evict. Connections without a complete request come first while
+    /// they are half of all or more, otherwise the others. So neither new nor returning clients are
+    /// locked out.
     fn longest_waiting(&self, limit: usize, latest: Instant) -> Option<u64> {
         let new = self.all.values().filter(|connection| !connection.is_established).count();
         let first = new * 2 < limit;
@@ -204,20 +204,20 @@ impl Connections {
 
     fn note_eviction(&mut self, limits: &ListenerLimits) {
         let (name, number) = (limits.name, limits.connections);
-        let crowd = self.crowd.get_or_insert_with(|| {
+        let congestion = self.congestion.get_or_insert_with(|| {
             tracing::warn!("{name}: all {number} connections are in use; each new one closes the longest waiting one");
-            Crowd { since: Instant::now(), closed: 0 }
+            Congestion { since: Instant::now(), closed: 0 }
         });
-        crowd.closed += 1;
+        congestion.closed += 1;
     }
 
     fn note_departure(&mut self, limits: &ListenerLimits) {
         let is_over = self.open() <= limits.connections / 2;
-        if let Some(Crowd { since, closed }) =
-            self.crowd.take_if(|crowd| is_over && crowd.since.elapsed() >= LEAST_CROWD)
+        if let Some(Congestion { since, closed }) =
+            self.congestion.take_if(|congestion| is_over && congestion.since.elapsed() >= LEAST_CONGESTION)
         {
             let (name, seconds) = (limits.name, since.elapsed().as_secs());
-            tracing::info!(seconds, closed, "{name}: connections are free again");
+            tracing::info!(seconds, closed, "{name}: connections are available again");
         }
     }
 }
@@ -225,51 +225,52 @@ impl Connections {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listener::connection::{ClientConnection, Lifetime, admit};
 
     const LIMITS: ListenerLimits =
         ListenerLimits { name: "test", connections: 4, wait: Duration::from_secs(60), unread_bytes: 100 };
 
-    fn table(number: usize) -> (Table, Vec<(ClientConnection, Lifetime)>) {
-        let table = Table::new(LIMITS);
-        let all = (0..number).map(|_| table.admit(([127, 0, 0, 1], 1).into())).collect();
+    fn table(number: usize) -> (ConnectionTable, Vec<(ClientConnection, Lifetime)>) {
+        let table = ConnectionTable::new(LIMITS);
+        let all = (0..number).map(|_| admit(&table, ([127, 0, 0, 1], 1).into())).collect();
         (table, all)
     }
 
-    fn left(table: &Table) -> Vec<u64> {
+    fn remaining(table: &ConnectionTable) -> Vec<u64> {
         let mut ids: Vec<u64> = table.lock().all.keys().copied().collect();
         ids.sort_unstable();
         ids
     }
 
-    /// Which ones are left after `number` evictions, each of which its task has seen.
-    fn evicted(table: &Table, number: usize) -> Vec<u64> {
+    /// Returns the connections that remain after `number` evictions, each completed by its task.
+    fn evicted(table: &ConnectionTable, number: usize) -> Vec<u64> {
         for _ in 0..number {
             table.evict(Instant::now());
             table.lock().closing = 0;
         }
-        left(table)
+        remaining(table)
     }
 
     #[test]
-    fn the_longest_waiting_goes_first_and_what_is_being_answered_stays() {
+    fn the_longest_waiting_connection_is_evicted_and_an_answering_one_is_kept() {
         let (table, all) = table(4);
         table.evict(Instant::now() - Duration::from_secs(1));
-        assert!(table.is_full() && left(&table).len() == 4, "all came this moment");
-        all[0].0.is_answering();
-        all[1].0.waits();
+        assert!(table.is_full() && remaining(&table).len() == 4, "all are new");
+        all[0].0.begin_response();
+        all[1].0.begin_wait();
         assert_eq!(evicted(&table, 1), [0, 1, 3]);
-        all[0].0.answered(0);
-        assert_eq!(evicted(&table, 1), [0, 1], "an established one stays while others are many");
-        all[0].0.is_answering();
+        all[0].0.end_response(0);
+        assert_eq!(evicted(&table, 1), [0, 1], "an established connection stays while half are new");
+        all[0].0.begin_response();
         assert_eq!(evicted(&table, 2), [0]);
     }
 
     #[test]
-    fn a_place_is_free_when_the_connection_is_closed() {
+    fn an_evicted_connection_counts_until_it_is_closed() {
         let (table, mut all) = table(4);
         table.evict(Instant::now());
         table.evict(Instant::now());
-        assert!(left(&table) == [1, 2, 3] && table.is_full());
+        assert!(remaining(&table) == [1, 2, 3] && table.is_full());
         all.remove(0);
         assert!(!table.is_full());
         all.clear();
@@ -277,43 +278,43 @@ mod tests {
     }
 
     #[test]
-    fn established_connections_do_not_shut_out_new_ones() {
+    fn established_connections_do_not_lock_out_new_ones() {
         let (table, all) = table(4);
         for (connection, _) in &all[..3] {
-            connection.is_answering();
-            connection.answered(0);
+            connection.begin_response();
+            connection.end_response(0);
         }
         assert_eq!(evicted(&table, 1), [1, 2, 3]);
     }
 
     #[test]
-    fn answers_that_nobody_reads_are_bounded() {
+    fn unread_responses_are_bounded() {
         let (table, all) = table(3);
         for (connection, _) in &all {
-            connection.is_answering();
-            connection.answered(40);
+            connection.begin_response();
+            connection.end_response(40);
         }
-        assert_eq!(left(&table), [1, 2]);
-        all[1].0.is_answering();
-        all[1].0.answered(60);
-        assert_eq!(left(&table), [1, 2], "what was read does not count");
-        all[1].0.is_answering();
-        all[1].0.answered(1_000);
-        assert_eq!(left(&table), [1], "its own answer is always made");
+        assert_eq!(remaining(&table), [1, 2]);
+        all[1].0.begin_response();
+        all[1].0.end_response(60);
+        assert_eq!(remaining(&table), [1, 2], "read bytes do not count");
+        all[1].0.begin_response();
+        all[1].0.end_response(1_000);
+        assert_eq!(remaining(&table), [1], "a connection's own response is always sent");
     }
 
     #[tokio::test]
-    async fn a_wait_has_an_end_and_work_has_none() {
-        let table = Table::new(ListenerLimits { wait: Duration::ZERO, ..LIMITS });
-        let (_, lifetime) = table.admit(([127, 0, 0, 1], 1).into());
-        lifetime.over().await;
-        assert!(left(&table).is_empty());
-        let (connection, lifetime) = table.admit(([127, 0, 0, 1], 1).into());
-        connection.is_answering();
-        let over = tokio::spawn(lifetime.over());
+    async fn a_wait_times_out_and_work_does_not() {
+        let table = ConnectionTable::new(ListenerLimits { wait: Duration::ZERO, ..LIMITS });
+        let (_, lifetime) = admit(&table, ([127, 0, 0, 1], 1).into());
+        lifetime.ended().await;
+        assert!(remaining(&table).is_empty());
+        let (connection, lifetime) = admit(&table, ([127, 0, 0, 1], 1).into());
+        connection.begin_response();
+        let ended = tokio::spawn(lifetime.ended());
         tokio::time::sleep(Duration::from_millis(50)).await;
-        assert!(!over.is_finished());
-        connection.waits();
-        over.await.expect("over");
+        assert!(!ended.is_finished());
+        connection.begin_wait();
+        ended.await.expect("the end");
     }
 }

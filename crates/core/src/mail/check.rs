@@ -1,6 +1,7 @@
-//! Everything a mail may be refused for that can be known without rendering it.
+//! Checks of a mail that need no rendering.
 //!
-//! Whoever hands a mail over calls this, and so does the worker before it composes: composing a mail that passed can't fail.
+//! The enqueueing application and the worker both call [`Mail::check`]. Composing a mail that
+//! passed it can't fail.
 
 use serde_json::{Map, Value};
 
@@ -11,12 +12,12 @@ use crate::{
 };
 
 impl Mail {
-    /// Checks what can be checked without rendering: somebody to send to, something to say, sound fields within their
-    /// [`bounds`].
+    /// Checks everything that needs no rendering: recipients, content, and valid fields within
+    /// their [`bounds`].
     ///
     /// # Errors
     ///
-    /// The first field that is wrong, and what it may be.
+    /// Returns the first invalid field, and what it may be.
     pub fn check(&self) -> Result<(), InvalidInput> {
         let recipients = self.named_recipients();
         if recipients == 0 {
@@ -26,24 +27,25 @@ impl Mail {
         self.check_content()
     }
 
-    /// The same without the recipients' number, for content whose recipients get a mail each.
+    /// Checks the mail except for its recipients, for content that each recipient gets in a
+    /// separate mail.
     ///
     /// # Errors
     ///
-    /// The first field that is wrong, and what it may be.
+    /// Returns the first invalid field, and what it may be.
     pub fn check_content(&self) -> Result<(), InvalidInput> {
         self.check_bodies()?;
         self.check_parts()
     }
 
-    /// Checks what is there of a mail that need not be whole, such as what a batch's mails share.
+    /// Checks the fields of a mail that may be incomplete, such as the shared part of a batch.
     ///
     /// # Errors
     ///
-    /// The first field that is wrong, and what it may be.
+    /// Returns the first invalid field, and what it may be.
     pub fn check_parts(&self) -> Result<(), InvalidInput> {
-        if let Some((name, _)) = self.bodies().find(|(_, body)| !body.is_at_hand()) {
-            let problem = format!("the content of the {name} is not at hand; it may be a string");
+        if let Some((name, _)) = self.bodies().find(|(_, body)| !body.is_inline()) {
+            let problem = format!("the {name} names a hash without its content; it may be a string");
             return Err(InvalidInput::new(name, problem));
         }
         if let Some(subject) = &self.subject {
@@ -53,7 +55,7 @@ impl Mail {
         self.check_template()?;
         check_number("attachments", "attachments", self.attachments.len(), bounds::ATTACHMENTS)?;
         self.attachments.iter().try_for_each(Attachment::check)?;
-        check_number("headers", "headers of its own", self.headers.len(), bounds::HEADERS)?;
+        check_number("headers", "additional headers", self.headers.len(), bounds::HEADERS)?;
         self.headers.iter().try_for_each(|(name, value)| check_header(name, value))
     }
 
@@ -86,11 +88,12 @@ impl Mail {
 }
 
 impl Mailbox {
-    /// Checks the display name: one line within its bound. The address was checked when it was parsed.
+    /// Checks that the display name is one line within its bound. The address was checked when it
+    /// was parsed.
     ///
     /// # Errors
     ///
-    /// `field`, and what the name may be.
+    /// Returns an error about `field` if the name is invalid.
     pub fn check(&self, field: &str) -> Result<(), InvalidInput> {
         self.name.as_deref().map_or(Ok(()), |name| check_name(field, "the name", name))
     }
@@ -98,7 +101,7 @@ impl Mailbox {
 
 fn check_subject(subject: &str) -> Result<(), InvalidInput> {
     if has_break(subject) {
-        return Err(InvalidInput::new("subject", "the subject holds a line break; it may be one line"));
+        return Err(InvalidInput::new("subject", "the subject contains a line break; it may be one line"));
     }
     check_octets("subject", "the subject", subject, bounds::SUBJECT)
 }
@@ -115,30 +118,30 @@ impl Attachment {
             check_octets(field, "the MIME type", media_type, bounds::NAME)?;
             if !is_media_type(media_type) {
                 let shown = quoted(media_type);
-                return refuse(format!("{shown} is no MIME type; it may be something like application/pdf"));
+                return refuse(format!("{shown} is not a MIME type; it may be application/pdf, for example"));
             }
         }
         if let Some(id) = self.bare_content_id() {
             check_octets(field, "the content id", id, bounds::NAME)?;
             if id.is_empty() || !id.bytes().all(|b| b.is_ascii_graphic() && b != b'<' && b != b'>') {
                 let shown = quoted(id);
-                return refuse(format!("the content id {shown} may hold visible ASCII characters other than < and >"));
+                return refuse(format!("the content id {shown} may contain visible ASCII characters except < and >"));
             }
         }
-        if !self.content.is_at_hand() {
-            return refuse(format!("the content of {} is not at hand", self.filename));
+        if !self.content.is_inline() {
+            return refuse(format!("the attachment {} names a hash without its content", self.filename));
         }
         Ok(())
     }
 
-    /// The content id without angle brackets, as the HTML names it behind `cid:`.
+    /// Returns the content id without angle brackets, as the HTML refers to it after `cid:`.
     #[must_use]
     pub fn bare_content_id(&self) -> Option<&str> {
         self.content_id.as_deref().map(|id| id.trim().trim_start_matches('<').trim_end_matches('>'))
     }
 }
 
-/// Headers that Postroom writes itself, each with where it comes from.
+/// Headers that Postroom writes itself, each with its source.
 const OWN_HEADERS: [(&str, &str); 12] = [
     ("from", "from"),
     ("to", "to"),
@@ -159,14 +162,14 @@ fn check_header(name: &str, value: &Value) -> Result<(), InvalidInput> {
     check_octets("headers", "the header name", name, bounds::HEADER_NAME)?;
     // RFC 5322, 3.6.8: printable ASCII without the colon.
     if name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
-        return refuse(format!("{name:?} is no header name; it may hold letters, digits and -"));
+        return refuse(format!("{name:?} is not a header name; it may contain letters, digits and -"));
     }
     if let Some((_, source)) = OWN_HEADERS.iter().find(|(own, _)| name.eq_ignore_ascii_case(own)) {
-        return refuse(format!("{name} can't be set as a header; it is made from {source}"));
+        return refuse(format!("{name} can't be set as a header; its source is {source}"));
     }
     match value.as_str() {
         None => refuse(format!("the value of {name} is not text")),
-        Some(text) if has_break(text) => refuse(format!("the value of {name} holds a line break")),
+        Some(text) if has_break(text) => refuse(format!("the value of {name} contains a line break")),
         Some(text) => check_octets("headers", &format!("the value of {name}"), text, bounds::HEADER_VALUE),
     }
 }
@@ -191,7 +194,7 @@ fn check_vars(vars: &Map<String, Value>) -> Result<(), InvalidInput> {
     Err(InvalidInput::new("vars", format!("the variables have about {octets} octets; they may have {limit}")))
 }
 
-/// About as many octets as it takes; `None` where it is nested deeper than so many levels.
+/// Approximate size of a value in octets; `None` if it is nested deeper than `levels`.
 fn octets_of(value: &Value, levels: usize) -> Option<usize> {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => Some(8),
@@ -231,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_mail_may_not_be() {
+    fn invalid_fields_are_refused() {
         assert_eq!(changed(&json!({})).check(), Ok(()));
         for (change, field) in [
             (json!({"to": []}), "to"),
@@ -257,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bound_holds_and_is_named() {
+    fn each_bound_is_enforced_and_reported() {
         let text = |octets: usize| "ż".repeat(octets / 2) + &"a".repeat(octets % 2);
         let file = |key: &str, value: String| {
             let mut file = json!({"filename": "a", "content": ""});
@@ -294,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_was_never_parsed_is_checked_too() {
+    fn a_display_name_that_was_never_parsed_is_checked() {
         for name in ["a\r\nBcc: evil@example.org", "a\u{1}", "a\u{85}b", &"a".repeat(bounds::NAME + 1)] {
             for field in ["from", "to", "reply_to"] {
                 let mut mail = changed(&json!({"from": "f@example.org", "reply_to": "r@example.org"}));
@@ -316,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn each_recipient_is_named_once_however_many_there_are() {
+    fn each_of_many_recipients_is_listed_once() {
         let to: Vec<String> = (0..200_000).map(|n| format!("a{}@example.org", n % 100_000)).collect();
         let mail = changed(&json!({"to": to}));
         let recipients = mail.recipients();

@@ -1,8 +1,8 @@
-//! The grammar of a MIME type as an attachment may name it.
+//! Grammar of the MIME type of an attachment.
 
-/// Whether a text is `type/subtype` with parameters (RFC 2045 §5.1), in printable ASCII.
+/// Whether a text is `type/subtype` with optional parameters (RFC 2045 §5.1), in printable ASCII.
 ///
-/// A multipart would promise parts that are not there.
+/// Multipart types are refused, because an attachment has no parts.
 pub(super) fn is_media_type(text: &str) -> bool {
     let mut pieces = text.splitn(2, ';');
     let Some((kind, subtype)) = pieces.next().and_then(|head| head.trim_matches(' ').split_once('/')) else {
@@ -22,7 +22,8 @@ fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&byte)
 }
 
-/// `name=value` between semicolons, the last of which may end the text.
+/// Whether `rest` is a list of `name=value` parameters separated by semicolons. A trailing
+/// semicolon is allowed.
 fn are_parameters(mut rest: &[u8]) -> bool {
     loop {
         rest = rest.trim_ascii_start();
@@ -38,7 +39,7 @@ fn are_parameters(mut rest: &[u8]) -> bool {
     }
 }
 
-/// What follows the parameter at the beginning, if there is one.
+/// Returns the text after the first parameter, or `None` if there is no parameter.
 fn parameter(text: &[u8]) -> Option<&[u8]> {
     let text = after_token(text)?.strip_prefix(b"=")?;
     match text.strip_prefix(b"\"") {
@@ -69,8 +70,8 @@ mod tests {
     use super::is_media_type;
 
     #[test]
-    fn types_with_and_without_parameters() {
-        for sound in [
+    fn media_types_follow_the_grammar() {
+        for valid in [
             "application/pdf",
             "image/svg+xml",
             "text/plain; charset=utf-8",
@@ -79,9 +80,9 @@ mod tests {
             "text/plain;",
             " text/plain ",
         ] {
-            assert!(is_media_type(sound), "{sound:?}");
+            assert!(is_media_type(valid), "{valid:?}");
         }
-        for unsound in [
+        for invalid in [
             "",
             "nonsense",
             "/",
@@ -102,7 +103,7 @@ mod tests {
             "Multipart/mixed",
             " multipart/mixed",
         ] {
-            assert!(!is_media_type(unsound), "{unsound:?}");
+            assert!(!is_media_type(invalid), "{invalid:?}");
         }
     }
 }

@@ -21,7 +21,7 @@ fn text(ms: i64, zone: &str) -> String {
     at.format("%Y-%m-%dT%H:%M%:z").to_string()
 }
 
-/// The first times of an expression after a time.
+/// Checks the first firing times of an expression after a time.
 fn check(expression: &str, zone: &str, after: &str, expected: &[&str]) {
     let table = cron(expression, zone).unwrap_or_else(|error| panic!("{error}"));
     let times: Vec<String> = table.after(ms(after)).take(expected.len()).map(|at| text(at, zone)).collect();
@@ -29,26 +29,26 @@ fn check(expression: &str, zone: &str, after: &str, expected: &[&str]) {
 }
 
 #[test]
-fn ordinary_days() {
+fn expressions_fire_on_ordinary_days() {
     check("*/5 * * * *", "UTC", "2026-01-01T00:02:30Z", &["2026-01-01T00:05+00:00", "2026-01-01T00:10+00:00"]);
-    // The time itself is not after itself; a moment before it is.
+    // The search is exclusive: only a later time is found.
     check("*/5 * * * *", "UTC", "2026-01-01T00:05:00Z", &["2026-01-01T00:10+00:00"]);
     check("*/5 * * * *", "UTC", "2026-01-01T00:04:59.999Z", &["2026-01-01T00:05+00:00"]);
     check("*/5 * * * *", "UTC", "2026-01-01T00:05:00.001Z", &["2026-01-01T00:10+00:00"]);
-    // 1-5 is Monday to Friday: from a Friday morning over the weekend.
+    // 1-5 means Monday to Friday; this spans a weekend.
     let week = ["2026-01-02T08:00+01:00", "2026-01-05T08:00+01:00", "2026-01-06T08:00+01:00"];
     check("0 8 * * 1-5", "Europe/Warsaw", "2026-01-02T00:00:00Z", &week);
     check("0 8 * * MON-FRI", "Europe/Warsaw", "2026-01-02T00:00:00Z", &week);
     check("@daily", "Europe/Warsaw", "2026-01-02T00:00:00Z", &["2026-01-03T00:00+01:00"]);
     check("@hourly", "UTC", "2026-01-02T00:00:00Z", &["2026-01-02T01:00+00:00"]);
     check("@weekly", "UTC", "2026-01-02T00:00:00Z", &["2026-01-04T00:00+00:00"]);
-    // Both days given: either is enough. Sunday is 0 and 7.
+    // With both kinds of days, either is enough. Sunday is 0 and 7.
     check("0 0 13 * 5", "UTC", "2026-01-03T00:00:00Z", &["2026-01-09T00:00+00:00", "2026-01-13T00:00+00:00"]);
     check("0 0 * * 7", "UTC", "2026-01-02T00:00:00Z", &["2026-01-04T00:00+00:00"]);
 }
 
 #[test]
-fn leap_days_and_ends_of_months() {
+fn leap_days_and_month_ends_are_found() {
     check("0 0 29 2 *", "UTC", "2026-01-01T00:00:00Z", &["2028-02-29T00:00+00:00", "2032-02-29T00:00+00:00"]);
     check("0 0 31 * *", "UTC", "2026-01-31T12:00:00Z", &["2026-03-31T00:00+00:00", "2026-05-31T00:00+00:00"]);
     check("59 23 28 2 *", "UTC", "2028-01-01T00:00:00Z", &["2028-02-28T23:59+00:00", "2029-02-28T23:59+00:00"]);
@@ -56,14 +56,14 @@ fn leap_days_and_ends_of_months() {
 
 /// 2026-03-29 02:00 becomes 03:00 in Warsaw, 2026-03-08 02:00 becomes 03:00 in New York.
 #[test]
-fn the_hour_that_is_left_out() {
+fn a_skipped_hour_fires_right_after_the_gap() {
     let (warsaw, new_york) = ("Europe/Warsaw", "America/New_York");
-    // A fixed time of day fires right after the gap, once.
+    // A fixed time of day fires once, right after the gap.
     let days = ["2026-03-28T02:30+01:00", "2026-03-29T03:00+02:00", "2026-03-30T02:30+02:00"];
     check("30 2 * * *", warsaw, "2026-03-28T00:00:00Z", &days);
     let days = ["2026-03-07T02:30-05:00", "2026-03-08T03:00-04:00", "2026-03-09T02:30-04:00"];
     check("30 2 * * *", new_york, "2026-03-07T06:00:00Z", &days);
-    // What goes by the wall's clock just goes on.
+    // An expression that follows the wall clock continues.
     check(
         "*/30 * * * *",
         warsaw,
@@ -76,14 +76,14 @@ fn the_hour_that_is_left_out() {
 
 /// 2026-10-25 03:00 becomes 02:00 in Warsaw, 2026-11-01 02:00 becomes 01:00 in New York.
 #[test]
-fn the_hour_that_comes_twice() {
+fn a_repeated_hour_fires_once() {
     let (warsaw, new_york) = ("Europe/Warsaw", "America/New_York");
     // A fixed time of day fires the first time only.
     let days = ["2026-10-24T02:30+02:00", "2026-10-25T02:30+02:00", "2026-10-26T02:30+01:00"];
     check("30 2 * * *", warsaw, "2026-10-24T00:00:00Z", &days);
     let days = ["2026-10-31T01:30-04:00", "2026-11-01T01:30-04:00", "2026-11-02T01:30-05:00"];
     check("30 1 * * *", new_york, "2026-10-31T05:00:00Z", &days);
-    // Between the two, it has fired for that day.
+    // Between the two occurrences, the day's firing is past.
     check("30 2 * * *", warsaw, "2026-10-25T00:45:00Z", &["2026-10-26T02:30+01:00"]);
     check(
         "*/30 * * * *",
@@ -95,7 +95,7 @@ fn the_hour_that_comes_twice() {
 }
 
 #[test]
-fn what_is_no_expression_or_never_fires() {
+fn invalid_expressions_and_those_that_never_fire_are_refused() {
     let bad = [
         "",
         "x",
@@ -116,7 +116,7 @@ fn what_is_no_expression_or_never_fires() {
     ];
     for bad in bad {
         let error = cron(bad, "UTC").expect_err(bad).to_string();
-        assert!(error.starts_with(&format!("cron: {bad:?} is no cron expression; it may be")), "{error}");
+        assert!(error.starts_with(&format!("cron: {bad:?} is not a cron expression; it may be")), "{error}");
     }
     for bad in ["0 0 30 2 *", "0 0 31 4,6,9,11 *"] {
         let error = cron(bad, "Europe/Warsaw").expect_err(bad).to_string();
@@ -139,36 +139,36 @@ fn intervals_are_aligned() {
 const HOUR: Duration = Duration::from_secs(3_600);
 
 #[test]
-fn being_late_loses_nothing_and_a_gap_is_made_up_once_or_let_go() {
+fn a_short_delay_loses_nothing_and_a_gap_fires_once_or_is_skipped() {
     let (run, brief, skip) = (Missed::Run { grace: HOUR }, Missed::Run { grace: Duration::from_secs(3) }, Missed::Skip);
     let plan =
         |fire_ms: &[i64], cursor_ms, next_ms| Plan { fire_ms: fire_ms.to_vec(), cursor_ms, next_ms: Some(next_ms) };
     let second = 1_000;
     for missed in [run, skip] {
-        // Not yet; on time; three times late; exactly as late as it may be.
+        // In order: too early, on time, three times late, exactly at the tolerance.
         assert_eq!(every(1).plan(missed, 5_000, 5_900), plan(&[], 5_000, 6_000));
         assert_eq!(every(1).plan(missed, 5_000, 6_000), plan(&[6_000], 6_000, 7_000));
         assert_eq!(every(1).plan(missed, 5_000, 8_500), plan(&[6_000, 7_000, 8_000], 8_000, 9_000));
         assert_eq!(every(600).plan(missed, 0, 660 * second), plan(&[600 * second], 600 * second, 1_200 * second));
-        // After a day nobody gets a day's mails.
+        // After a whole day, only the last minute fires.
         let day = every(1).plan(missed, 0, 86_400 * second);
         assert_eq!((day.fire_ms.len(), day.fire_ms[0], day.cursor_ms), (61, 86_340 * second, 86_400 * second));
     }
-    // Later than that: the latest is made up for, or let go.
+    // Beyond the tolerance, the latest time fires or is skipped.
     assert_eq!(every(600).plan(run, 0, 1_261 * second), plan(&[1_200 * second], 1_200 * second, 1_800 * second));
     assert_eq!(every(600).plan(skip, 0, 1_261 * second), plan(&[], 1_200 * second, 1_800 * second));
-    // Out of grace.
+    // At and beyond the grace period.
     assert_eq!(every(36_000).plan(run, 0, 39_600 * second), plan(&[36_000 * second], 36_000 * second, 72_000 * second));
     assert_eq!(every(36_000).plan(run, 0, 39_601 * second), plan(&[], 36_000 * second, 72_000 * second));
-    // A grace shorter than the tolerance is meant so.
+    // A grace period shorter than the tolerance replaces it.
     assert_eq!(every(1).plan(brief, 0, 10_500), plan(&[8_000, 9_000, 10_000], 10_000, 11_000));
     assert_eq!(every(60).plan(brief, 0, 64_000), plan(&[], 60_000, 120_000));
-    // A clock that was put back: nothing fires twice.
+    // The clock was set back: nothing fires twice.
     assert_eq!(every(1).plan(run, 9_000, 5_000), plan(&[], 9_000, 10_000));
 }
 
 #[test]
-fn a_schedule_that_missed_its_morning() {
+fn a_missed_morning_fires_within_its_grace_period() {
     let table = cron("0 8 * * *", "Europe/Warsaw").expect("an expression");
     let run = Missed::Run { grace: HOUR };
     let (yesterday, today) = (ms("2026-03-28T07:00:00Z"), ms("2026-03-29T06:00:00Z"));
@@ -185,13 +185,16 @@ fn expressions() -> impl Strategy<Value = String> {
     (minute, hour, days).prop_map(|(minute, hour, days)| format!("{minute} {hour} {days}"))
 }
 
+/// Days around changes of daylight saving time, and an ordinary one.
+const DAYS: [&str; 6] = ["2026-03-29", "2026-10-25", "2026-03-08", "2026-11-01", "2026-04-05", "2026-06-15"];
+
 proptest! {
-    /// Looking back finds what looking ahead had found, also around the days on which clocks change.
+    /// Checks that `latest` agrees with `after`, including around changes of daylight saving time.
     #[test]
-    fn latest_is_the_last_of_those_before(
+    fn latest_agrees_with_after(
         expression in expressions(),
         zone in prop::sample::select(vec!["Europe/Warsaw", "America/New_York", "Australia/Lord_Howe", "UTC"]),
-        day in prop::sample::select(vec!["2026-03-29", "2026-10-25", "2026-03-08", "2026-11-01", "2026-04-05", "2026-06-15"]),
+        day in prop::sample::select(DAYS.to_vec()),
         minutes in -600_i64..1_800,
         span in 1_i64..3_000,
     ) {
@@ -200,12 +203,14 @@ proptest! {
         let from = until - span * 60_000;
         let ahead = table.after(from).take_while(|at| *at <= until).last();
         let back = table.latest(until).filter(|at| *at > from);
-        prop_assert_eq!(ahead, back, "{} in {}: {:?} {:?}", expression, zone, ahead.map(|at| text(at, zone)), back.map(|at| text(at, zone)));
+        let shown = |at: Option<i64>| at.map(|at| text(at, zone));
+        prop_assert_eq!(ahead, back, "{} in {}: {:?} {:?}", expression, zone, shown(ahead), shown(back));
     }
 
-    /// However often and at whatever distance one looks, every time is decided once; none is lost while the looks are close.
+    /// Checks that each time is decided once at any interval of calls, and none is missed within
+    /// the tolerance.
     #[test]
-    fn every_time_once(steps in prop::collection::vec(0_i64..59_000, 1..40)) {
+    fn every_time_fires_once(steps in prop::collection::vec(0_i64..59_000, 1..40)) {
         let table = every(7);
         let (mut cursor, mut now, mut fired) = (0, 0, Vec::new());
         for step in steps {

@@ -1,19 +1,21 @@
-//! Where an HTTP API is.
+//! Base URLs of HTTP APIs.
 
 use crate::{HttpUrl, InvalidInput};
 
-/// The address of an HTTP API, to which the paths of its requests are added. Without TLS only on this machine: a key travels
-/// with every request.
+/// Parses the base URL of an HTTP API, to which request paths are appended. Plain HTTP is allowed
+/// only to this machine, because every request carries an API key.
 pub(super) fn base_url(text: &str) -> Result<HttpUrl, InvalidInput> {
     let mut url: HttpUrl = text.parse()?;
     url.path.truncate(url.path.trim_end_matches('/').len());
     if url.path.contains('?') {
-        return Err(unfit("it has a query (?), but paths are added to it; it may be https://api.example.org"));
+        return Err(unfit(
+            "it has a query (?), but request paths are appended to it; it may be https://api.example.org",
+        ));
     }
     if url.secure || url.is_on_this_machine() {
         return Ok(url);
     }
-    Err(unfit("without TLS the API key could be read by anyone on the way; http:// may only name this machine"))
+    Err(unfit("without TLS anyone on the network can read the API key; http:// is allowed only for this machine"))
 }
 
 fn unfit(problem: &str) -> InvalidInput {
@@ -25,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn good_ones_are_read_and_shown() {
+    fn valid_urls_are_parsed() {
         for (text, shown, port) in [
             ("https://api.resend.com", "https://api.resend.com", 443),
             ("https://proxy.example.org:8443/mail/", "https://proxy.example.org:8443/mail", 8443),
@@ -39,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_ones_are_refused() {
+    fn invalid_urls_are_refused() {
         for (text, words) in [
             ("api.resend.com", "https://"),
             ("https://host/?a=b", "a query"),

@@ -1,4 +1,4 @@
-//! The certificate authorities of a PEM file.
+//! Certificate authorities of a PEM file.
 
 use std::{fs::File, io::Read, path::Path};
 
@@ -9,14 +9,14 @@ use rustls::{
 
 use crate::InvalidInput;
 
-/// Largest file that is read: all public authorities together take a quarter of it.
+/// Maximum file size. All public authorities together take a quarter of it.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// Reads the file and checks that it holds certificate authorities and nothing unreadable. Returns the text.
+/// Reads the file and checks that it contains only valid certificate authorities. Returns the text.
 ///
 /// # Errors
 ///
-/// The path, and what is wrong with the file or with which of its certificates.
+/// Returns the path, and the problem of the file or of one of its certificates.
 pub(super) fn read(path: &str) -> Result<Vec<u8>, InvalidInput> {
     let refuse = |why: String| InvalidInput::new("ca_file", format!("{path} {why}"));
     let pem = bytes(Path::new(path)).map_err(&refuse)?;
@@ -26,7 +26,7 @@ pub(super) fn read(path: &str) -> Result<Vec<u8>, InvalidInput> {
         authority(certificate).map_err(|why| refuse(format!("can't be used: certificate {number}: {why}")))?;
     }
     if number == 0 {
-        return Err(refuse("holds no certificate; it may be PEM, from -----BEGIN CERTIFICATE----- on".to_owned()));
+        return Err(refuse("contains no certificate; it may be PEM with -----BEGIN CERTIFICATE-----".to_owned()));
     }
     Ok(pem)
 }
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_refused() {
+    fn unusable_files_are_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = |name: &str, text: &str| {
             let path = folder.path().join(name);
@@ -63,8 +63,8 @@ mod tests {
             (folder.path().join("none").display().to_string(), "can't be read: No such file"),
             (folder.path().display().to_string(), "can't be read: "),
             ("/dev/zero".to_owned(), "is larger than 1 MiB"),
-            (file("empty", ""), "holds no certificate"),
-            (file("text", "hello"), "holds no certificate"),
+            (file("empty", ""), "contains no certificate"),
+            (file("text", "hello"), "contains no certificate"),
             (file("base64", &pem("????")), "certificate 1: "),
             (file("der", &pem("aGVsbG8=")), "certificate 1: "),
         ] {

@@ -1,15 +1,16 @@
-//! How much a worker does at once.
+//! Number of mails that a worker sends at the same time.
 
 use std::str::FromStr;
 
 use crate::InvalidInput;
 
-/// How many mails a worker sends at once; `16`, or `3-10` to move between the two.
+/// Number of mails that a worker sends at the same time: `16`, or `3-10` to adapt between two
+/// limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Concurrency {
-    /// The least.
+    /// Lower limit.
     pub min: u32,
-    /// The most.
+    /// Upper limit.
     pub max: u32,
 }
 
@@ -24,7 +25,7 @@ impl FromStr for Concurrency {
             (_, _) => Err(InvalidInput::new(
                 "concurrency",
                 format!(
-                    "{text:?} does not fit; it may be a number such as 16 or a range such as 3-10, within 1 to 10000"
+                    "{text:?} is not valid; it may be a number such as 16 or a range such as 3-10, within 1 to 10000"
                 ),
             )),
         }
@@ -36,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_ranges() {
+    fn numbers_and_ranges_are_parsed() {
         for (text, min, max) in [("16", 16, 16), ("3-10", 3, 10), ("1 - 2", 1, 2), ("5-5", 5, 5)] {
             assert_eq!(text.parse(), Ok(Concurrency { min, max }), "{text}");
         }

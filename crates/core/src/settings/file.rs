@@ -1,4 +1,4 @@
-//! `postroom.toml` as it is written: raw tables and the values at its top.
+//! Raw content of `postroom.toml`: its tables, and the values at its top level.
 
 use std::{collections::BTreeMap, ops::Range, path::PathBuf};
 
@@ -10,14 +10,14 @@ use toml::{
 };
 
 use super::{
-    layers::{Found, Layer, line_of},
+    layer::{Found, Layer, line_of},
     nearest::nearest,
     sources::Sources,
     variables,
 };
 use crate::InvalidInput;
 
-/// The tables of the file.
+/// Tables of the file.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawTables {
@@ -49,7 +49,7 @@ pub(super) struct RawQueue {
     pub(super) over: Option<String>,
 }
 
-/// `[transport.NAME]`; which keys go with which kind is checked later.
+/// `[transport.NAME]`; the keys of each kind are checked later.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawTransport {
@@ -138,62 +138,63 @@ pub(super) struct RawSchedule {
     pub(super) grace: Option<String>,
 }
 
-/// The tables of the toml file, if there is one.
+/// Parses the tables of the toml file, if there is one.
 pub(super) fn tables(sources: &Sources) -> Result<RawTables, InvalidInput> {
     let Some((name, text)) = &sources.file else { return Ok(RawTables::default()) };
-    let source = Source { name, text };
-    let whole = source.parse()?;
-    let span = whole.span();
+    let source = TomlFile { name, text };
+    let file = source.parse()?;
+    let span = file.span();
     let tables: DeTable<'_> =
-        whole.into_inner().into_iter().filter(|(key, _)| TABLES.contains(&key.get_ref().as_ref())).collect();
+        file.into_inner().into_iter().filter(|(key, _)| TABLES.contains(&key.get_ref().as_ref())).collect();
     RawTables::deserialize(toml::de::Deserializer::from(Spanned::new(span, tables))).map_err(|e| source.refuse(&e))
 }
 
-/// The values at the top, by the name of the variable they stand for.
+/// Parses the top-level values, by the name of the corresponding variable.
 pub(super) fn scalars(name: &str, text: &str) -> Result<Layer, InvalidInput> {
-    let source = Source { name, text };
+    let source = TomlFile { name, text };
     let mut layer = Layer::new();
     for (key, value) in source.parse()?.into_inner() {
         if TABLES.contains(&key.get_ref().as_ref()) {
             continue;
         }
-        let variable = variable_of(key.get_ref()).ok_or_else(|| source.unknown(&key))?;
-        let field = format!("{}, {}", source.place(key.span()), key.get_ref());
-        let text = plain(value.get_ref())
-            .ok_or_else(|| InvalidInput::new(&field, "it may be a string, a whole number, true or false"))?;
+        let variable = variable_of(key.get_ref()).ok_or_else(|| source.unknown_key(&key))?;
+        let field = format!("{}, {}", source.location(key.span()), key.get_ref());
+        let text = plain(value.get_ref()).ok_or_else(|| {
+            InvalidInput::new(&field, "the value is not valid; it may be a string, a whole number, true or false")
+        })?;
         layer.insert(variable, Found { text, field });
     }
     Ok(layer)
 }
 
-struct Source<'a> {
+struct TomlFile<'a> {
     name: &'a str,
     text: &'a str,
 }
 
-impl<'a> Source<'a> {
+impl<'a> TomlFile<'a> {
     fn parse(&self) -> Result<Spanned<DeTable<'a>>, InvalidInput> {
         DeTable::parse(self.text).map_err(|error| self.refuse(&error))
     }
 
-    fn place(&self, span: Range<usize>) -> String {
+    fn location(&self, span: Range<usize>) -> String {
         format!("{}, line {}", self.name, line_of(self.text, span.start))
     }
 
-    /// Only the message and the line are told: the line itself may hold a secret.
+    /// Builds an error with the message and the line number. The line itself may contain a secret.
     fn refuse(&self, error: &toml::de::Error) -> InvalidInput {
-        let place = error.span().map_or_else(|| self.name.to_owned(), |span| self.place(span));
-        InvalidInput::new(place, error.message().trim().replace('\n', "; "))
+        let location = error.span().map_or_else(|| self.name.to_owned(), |span| self.location(span));
+        InvalidInput::new(location, error.message().trim().replace('\n', "; "))
     }
 
-    fn unknown<T: AsRef<str>>(&self, key: &Spanned<T>) -> InvalidInput {
+    fn unknown_key<T: AsRef<str>>(&self, key: &Spanned<T>) -> InvalidInput {
         let name = key.get_ref().as_ref();
         let keys: Vec<String> = variables::ALL.iter().filter_map(variables::Variable::key).collect();
         let known = || TABLES.into_iter().chain(keys.iter().map(String::as_str));
         let hint = nearest(name, known()).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
         let all: Vec<&str> = known().collect();
         InvalidInput::new(
-            self.place(key.span()),
+            self.location(key.span()),
             format!("unknown setting {name:?}{hint}; it may be one of the tables and settings {}", all.join(", ")),
         )
     }
@@ -218,10 +219,10 @@ fn plain(value: &DeValue<'_>) -> Option<String> {
     }
 }
 
-/// A string that never shows up in an error message.
+/// Deserialises a string whose value never appears in error messages.
 fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D::Error> {
     match toml::Value::deserialize(from)? {
         toml::Value::String(text) => Ok(Some(SecretString::from(text))),
-        _ => Err(de::Error::custom("a secret has to be a string")),
+        _ => Err(de::Error::custom("a secret must be a string")),
     }
 }

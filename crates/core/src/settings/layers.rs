@@ -1,26 +1,19 @@
-//! Flag before environment before `.env` before toml: finds the value that holds.
+//! Precedence of settings: flag before environment before `.env` before toml.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use secrecy::SecretString;
 
 use super::{
     file,
-    sources::{Sources, read_text},
+    layer::{Found, Layer, line_of},
+    sources::Sources,
+    text_file::read_text,
     variables::{self, Variable},
 };
 use crate::InvalidInput;
 
-/// A value, and what to call the place where it stood.
-pub(super) struct Found {
-    pub(super) text: String,
-    pub(super) field: String,
-}
-
-/// One source: its values by the variable's name.
-pub(super) type Layer = BTreeMap<String, Found>;
-
-/// All sources, the strongest first.
+/// All sources, the one with the highest precedence first.
 pub(super) struct Layers(Vec<Layer>);
 
 impl Layers {
@@ -34,7 +27,7 @@ impl Layers {
         Ok(Self(vec![flags(&sources.flags), of_environment(env)?, dotenv, file]))
     }
 
-    /// The strongest value, if any; an empty one counts as unset.
+    /// Returns the value with the highest precedence, if any. An empty value counts as unset.
     pub(super) fn find(&self, variable: &Variable) -> Result<Option<Found>, InvalidInput> {
         for layer in &self.0 {
             if let Some(found) = find_in(layer, variable)? {
@@ -44,13 +37,13 @@ impl Layers {
         Ok(None)
     }
 
-    /// Whether the toml is where the value comes from.
+    /// Whether the value comes from the toml file.
     pub(super) fn is_from_file(&self, variable: &Variable) -> bool {
         let holds = |layer: &Layer| layer.get(variable.name).is_some_and(|found| !found.text.is_empty());
         self.0.iter().position(holds) == Some(self.0.len() - 1)
     }
 
-    /// Reads a value into what it means; a problem names the place where it stood.
+    /// Finds and parses a value. A problem names the source of the value.
     pub(super) fn read<T>(
         &self,
         variable: &Variable,
@@ -59,7 +52,7 @@ impl Layers {
         self.find(variable)?.map(|found| parse(&found.text).map_err(|problem| problem.at(found.field))).transpose()
     }
 
-    /// The same, with the variable's default in place of none.
+    /// Finds and parses a value, or parses the variable's default.
     pub(super) fn read_or_default<T>(
         &self,
         variable: &Variable,
@@ -68,7 +61,7 @@ impl Layers {
         let default =
             || variable.default().map(|text| Found { text: text.to_owned(), field: variable.name.to_owned() });
         let found = self.find(variable)?.or_else(default);
-        let found = found.ok_or_else(|| InvalidInput::new(variable.name, "it is not set"))?;
+        let found = found.ok_or_else(|| InvalidInput::new(variable.name, "the variable is not set"))?;
         parse(&found.text).map_err(|problem| problem.at(found.field))
     }
 
@@ -85,7 +78,7 @@ impl Layers {
     }
 }
 
-/// Reads a secret from its file, without the line break that an editor leaves at the end.
+/// Reads a secret from its file, without trailing line breaks.
 fn secret_file(path: &str) -> Result<String, InvalidInput> {
     let text = read_text(path)?;
     let secret = text.trim_end_matches(['\r', '\n']);
@@ -95,17 +88,17 @@ fn secret_file(path: &str) -> Result<String, InvalidInput> {
     Ok(secret.to_owned())
 }
 
-/// A secret of a table, given as it is or by a file that holds it.
+/// Returns the secret of a table, set directly or in a file.
 pub(super) fn secret_or_file(
     key: &str,
-    given: Option<SecretString>,
+    value: Option<SecretString>,
     file: Option<&str>,
 ) -> Result<Option<SecretString>, InvalidInput> {
     let in_file = format!("{key}_file");
-    match (given, file) {
-        (Some(_), Some(_)) => Err(InvalidInput::new(in_file, format!("{key} is given too; give one of them"))),
+    match (value, file) {
+        (Some(_), Some(_)) => Err(InvalidInput::new(in_file, format!("{key} is set too; set one of them"))),
         (None, Some(path)) => secret_file(path).map(|text| Some(text.into())).map_err(|problem| problem.at(in_file)),
-        (given, None) => Ok(given),
+        (value, None) => Ok(value),
     }
 }
 
@@ -114,7 +107,7 @@ fn find_in(layer: &Layer, variable: &Variable) -> Result<Option<Found>, InvalidI
     let file = variable.file_name().and_then(|name| get(&name));
     match (get(variable.name), file) {
         (Some(found), Some(file)) => {
-            Err(InvalidInput::new(&found.field, format!("{} is given too; give one of them", file.field)))
+            Err(InvalidInput::new(&found.field, format!("{} is set too; set one of them", file.field)))
         }
         (Some(found), None) => Ok(Some(Found { text: found.text.clone(), field: found.field.clone() })),
         (None, Some(file)) => secret_file(&file.text)
@@ -131,7 +124,8 @@ fn flags(flags: &[(Variable, String)]) -> Layer {
     flags.iter().map(found).collect()
 }
 
-/// `.env`; its last word on a name holds, as in a shell. A bad line is named by number: it may hold a secret.
+/// Parses `.env`. As in a shell, the last value of a name wins. Errors show only the number of a
+/// bad line, which may contain a secret.
 fn dotenv(text: &str) -> Result<Layer, InvalidInput> {
     let text = text.trim_start_matches('\u{feff}');
     let mut pairs = Vec::new();
@@ -151,23 +145,18 @@ fn bad_line(text: &str, error: &dotenvy::Error) -> InvalidInput {
     let field = at.map_or_else(|| ".env".to_owned(), |at| format!(".env, line {}", line_of(text, at)));
     InvalidInput::new(
         field,
-        "the line can't be read; it may be NAME=value, with quotes around a value that has spaces or #",
+        "the line can't be parsed; it may be NAME=value, with quotes around a value that has spaces or #",
     )
 }
 
-/// The number of the line that holds this byte.
-pub(super) fn line_of(text: &str, at: usize) -> usize {
-    1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
-}
-
-/// Keeps our own variables; refuses those that only look like ours.
+/// Selects the variables of Postroom, and refuses unknown ones with its prefix.
 fn of_environment(pairs: impl Iterator<Item = (String, String, String)>) -> Result<Layer, InvalidInput> {
     let mut layer = Layer::new();
     for (name, text, field) in pairs {
         if Variable::is_known(&name) {
             layer.insert(name, Found { text, field });
         } else if name.starts_with("POSTROOM_") && !text.is_empty() {
-            return Err(InvalidInput::new(field, format!("there is no such setting; it may be {}", postroom_names())));
+            return Err(InvalidInput::new(field, format!("unknown setting; it may be {}", postroom_names())));
         }
     }
     Ok(layer)

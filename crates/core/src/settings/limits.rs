@@ -1,4 +1,4 @@
-//! How fast mail may go, by transports, queues, domains and templates, and how much in a calendar window.
+//! Rates, quotas and connection limits of the tables in `postroom.toml`.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use super::{file::RawTables, value};
 use crate::{InvalidInput, Over, Quota, Rate, store::LimitName};
 
-/// The rates of all tables that have one.
+/// Reads the rates of all tables.
 pub(super) fn read_all(tables: &RawTables) -> Result<BTreeMap<LimitName, Rate>, InvalidInput> {
     let transports = tables.transport.iter().map(|(name, raw)| ("transport", name, raw.rate.as_deref()));
     let queues = tables.queue.iter().map(|(name, raw)| ("queue", name, raw.rate.as_deref()));
@@ -20,13 +20,13 @@ pub(super) fn read_all(tables: &RawTables) -> Result<BTreeMap<LimitName, Rate>, 
         let limit = format!("{kind}.{name}").parse::<LimitName>().map_err(|problem| problem.at(table()))?;
         let rate = text.parse::<Rate>().map_err(|problem| problem.at(format!("{} rate", table())))?;
         if all.insert(limit, rate).is_some() {
-            return Err(InvalidInput::new(table(), "another table is on the same domain"));
+            return Err(InvalidInput::new(table(), "another table has the same domain"));
         }
     }
     Ok(all)
 }
 
-/// A quota as a table has it.
+/// Quota keys of a table.
 struct RawQuota<'a> {
     quota: Option<u64>,
     per: Option<&'a str>,
@@ -34,7 +34,7 @@ struct RawQuota<'a> {
     over: Option<&'a str>,
 }
 
-/// The quotas of all tables that have one.
+/// Reads the quotas of all tables.
 pub(super) fn quotas(tables: &RawTables, timezone: Tz) -> Result<BTreeMap<LimitName, Quota>, InvalidInput> {
     let mut all = BTreeMap::new();
     for (name, raw) in &tables.transport {
@@ -54,14 +54,14 @@ pub(super) fn quotas(tables: &RawTables, timezone: Tz) -> Result<BTreeMap<LimitN
     Ok(all)
 }
 
-/// How many connections all workers together may have to a transport.
+/// Reads the maximum number of connections to each transport, over all workers.
 pub(super) fn connections(tables: &RawTables) -> Result<BTreeMap<String, u32>, InvalidInput> {
-    let given = tables.transport.iter().filter_map(|(name, raw)| Some((name.clone(), raw.connections?)));
-    let all: BTreeMap<String, u32> = given.collect();
+    let configured = tables.transport.iter().filter_map(|(name, raw)| Some((name.clone(), raw.connections?)));
+    let all: BTreeMap<String, u32> = configured.collect();
     match all.iter().find(|(_, number)| !(1..=10_000).contains(*number)) {
         Some((name, number)) => Err(InvalidInput::new(
             format!("[transport.{name}] connections"),
-            format!("{number} does not fit; it may be 1 to 10000"),
+            format!("{number} is not valid; it may be 1 to 10000"),
         )),
         None => Ok(all),
     }
@@ -72,12 +72,12 @@ fn in_table(kind: &str, name: &str, problem: InvalidInput) -> InvalidInput {
     problem.at(field)
 }
 
-/// A queue's mail has no other queue to go to.
+/// Refuses `over = "next"`: the quota of a queue applies to all transports.
 fn of_a_queue(quota: Option<Quota>) -> Result<Option<Quota>, InvalidInput> {
     match quota {
         Some(Quota { over: Over::Next, .. }) => Err(InvalidInput::new(
             "over",
-            "a queue's quota holds for all transports; it may only be wait, which it is when it is left out",
+            "a queue's quota applies to all its transports; only wait, the default, is possible",
         )),
         other => Ok(other),
     }
@@ -87,18 +87,19 @@ impl RawQuota<'_> {
     fn read(self, timezone: Tz) -> Result<Option<Quota>, InvalidInput> {
         let Some(number) = self.quota else { return self.expect_nothing().map(|()| None) };
         if number == 0 {
-            return Err(InvalidInput::new("quota", "0 does not fit; it may be a number above 0"));
+            return Err(InvalidInput::new("quota", "0 is not valid; it may be a number above 0"));
         }
-        let per = self.per.ok_or_else(|| InvalidInput::new("per", "it is missing; it may be hour, day or month"))?;
+        let per =
+            self.per.ok_or_else(|| InvalidInput::new("per", "the key is missing; it may be hour, day or month"))?;
         let zone = self.timezone.map(value::timezone).transpose().map_err(|problem| problem.at("timezone"))?;
         let over = self.over.map(str::parse).transpose()?.unwrap_or(Over::Wait);
         Ok(Some(Quota { number, per: per.parse()?, timezone: zone.unwrap_or(timezone), over }))
     }
 
     fn expect_nothing(self) -> Result<(), InvalidInput> {
-        let given = [("per", self.per), ("timezone", self.timezone), ("over", self.over)];
-        match given.iter().find(|(_, value)| value.is_some()) {
-            Some((key, _)) => Err(InvalidInput::new(*key, "it goes with quota, which is missing")),
+        let keys = [("per", self.per), ("timezone", self.timezone), ("over", self.over)];
+        match keys.iter().find(|(_, value)| value.is_some()) {
+            Some((key, _)) => Err(InvalidInput::new(*key, "the key requires quota, which is missing")),
             None => Ok(()),
         }
     }

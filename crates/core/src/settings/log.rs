@@ -1,4 +1,4 @@
-//! What is logged, and how.
+//! Settings of the log.
 
 use tracing::Level;
 
@@ -8,21 +8,21 @@ use super::{
 };
 use crate::InvalidInput;
 
-/// What is logged, and how.
+/// Settings of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogSettings {
-    /// The least important lines that are still written.
+    /// Lowest level that is logged.
     pub level: Level,
-    /// Their form.
+    /// Format of the lines.
     pub format: LogFormat,
 }
 
-/// The form of a log line.
+/// Format of the log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -38,7 +38,7 @@ impl LogSettings {
 fn level(word: &str) -> Result<Level, InvalidInput> {
     let levels = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
     levels.into_iter().find(|level| level.as_str().eq_ignore_ascii_case(word)).ok_or_else(|| {
-        InvalidInput::new("level", format!("{word:?} is no level; it may be error, warn, info, debug or trace"))
+        InvalidInput::new("level", format!("{word:?} is not a log level; it may be error, warn, info, debug or trace"))
     })
 }
 
@@ -46,6 +46,6 @@ fn format(word: &str) -> Result<LogFormat, InvalidInput> {
     match word {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
-        other => Err(InvalidInput::new("format", format!("{other:?} is no log format; it may be text or json"))),
+        other => Err(InvalidInput::new("format", format!("{other:?} is not a log format; it may be text or json"))),
     }
 }

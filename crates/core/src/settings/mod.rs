@@ -1,15 +1,17 @@
-//! What every process is set up with: flag before environment before `.env` before `postroom.toml`.
+//! Settings of every process: flag before environment before `.env` before `postroom.toml`.
 
 mod base_url;
 mod ca_file;
 mod concurrency;
 mod file;
+mod layer;
 mod layers;
 mod limits;
 mod log;
 mod nearest;
 mod network;
 mod notify;
+mod process;
 mod queue;
 mod redis;
 mod resend;
@@ -19,7 +21,9 @@ mod sources;
 mod template;
 #[cfg(test)]
 mod tests;
+mod text_file;
 mod transport;
+mod trust;
 pub(crate) mod value;
 pub mod variables;
 mod warnings;
@@ -37,95 +41,106 @@ pub use self::{
     queue::QueueSettings,
     redis::RedisSettings,
     resend::ResendSettings,
-    schedule::{Missed, ScheduleSettings, Timing},
+    schedule::ScheduleSettings,
     sources::Sources,
     template::TemplateSettings,
     transport::{Security, SmtpSettings, SmtpTimeouts, TransportSettings},
     variables::Variable,
 };
 use self::{file::RawTables, layers::Layers};
-pub(crate) use self::{redis::RedisPlace, sentinel::WatchedPlace};
+pub(crate) use self::{redis::RedisLocation, sentinel::WatchedRedis};
 use crate::{InvalidInput, Mailbox, Policy, QueueName, Quota, Rate, bounds::check_name, store::LimitName};
 
-/// What a process is set up with, checked.
+/// Validated settings of a process.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where Redis is.
+    /// Location of Redis.
     pub redis: RedisSettings,
-    /// The sender of mails that name none.
+    /// Sender of mails that name none.
     pub sender: Option<Mailbox>,
-    /// The folder of templates.
+    /// Folder with the templates.
     pub templates_dir: PathBuf,
-    /// All queues: the built-in, the configured and the served.
+    /// All queues: built-in, configured and served ones.
     pub queues: BTreeMap<QueueName, QueueSettings>,
-    /// The queues that a worker serves, each with its weight. Where all are 0, none was given and the order counts.
+    /// Queues that a worker serves, each with its weight. If all weights are 0, none was configured
+    /// and the order applies.
     pub serve: Vec<(QueueName, u32)>,
-    /// All transports; the one that the environment describes is named `default`.
+    /// All transports; the transport of the environment is named `default`.
     pub transports: BTreeMap<String, TransportSettings>,
-    /// How fast mail may go by transports, from queues, to domains and from templates, unless something else was set since.
+    /// Configured rates of transports, queues, domains and templates. A rate set at runtime
+    /// overrides them.
     pub limits: BTreeMap<LimitName, Rate>,
-    /// How much may go by transports and from queues in a calendar window.
+    /// Quotas of transports and queues per calendar window.
     pub quotas: BTreeMap<LimitName, Quota>,
-    /// How many connections all workers together may have to a transport.
+    /// Maximum number of connections to each transport, over all workers.
     pub connections: BTreeMap<String, u32>,
-    /// What is set for single templates.
+    /// Settings of single templates.
     pub templates: BTreeMap<String, TemplateSettings>,
-    /// Mail that is sent by the clock.
+    /// Scheduled mail.
     pub schedules: Vec<ScheduleSettings>,
-    /// How many mails a worker sends at once.
+    /// Number of mails that a worker sends at the same time.
     pub concurrency: Concurrency,
-    /// The address to listen on.
+    /// Address to listen on.
     pub bind: IpAddr,
-    /// The monitor's port: `PORT`, or else `MONITOR_PORT`.
+    /// Port of the monitor: `PORT`, or else `MONITOR_PORT`.
     pub monitor_port: u16,
-    /// The port where worker and beat tell how they are, if any.
+    /// Port of the health endpoint of worker and beat, if any.
     pub health_port: Option<u16>,
-    /// The monitor's password.
+    /// Password of the monitor.
     pub monitor_password: Option<SecretString>,
-    /// The reverse proxies whose word on the client is taken by the monitor.
+    /// Reverse proxies whose forwarding headers the monitor trusts.
     pub trusted_proxies: Vec<Network>,
-    /// The largest message that is sent, in bytes.
+    /// Maximum size of a message, in bytes.
     pub max_message_size: u64,
-    /// For how long results are kept, unless the queue says otherwise.
+    /// Retention of results, unless the queue has its own.
     pub retention: Option<Duration>,
-    /// The time zone of schedules that name none.
+    /// Time zone of schedules that name none.
     pub timezone: Tz,
-    /// For how long a stopping worker lets mails under way come to their end.
+    /// Time that a stopping worker allows for deliveries in progress.
     pub shutdown_timeout: Duration,
-    /// How URLs are told of a batch's end.
+    /// Settings of webhooks for finished batches.
     pub notify: NotifySettings,
-    /// What is logged, and how.
+    /// Settings of the log.
     pub log: LogSettings,
 }
 
 impl Settings {
-    /// Reads the settings of this process; `flags` are what its command line said, as in
+    /// Loads the settings of this process. `flags` are the values of its command line, as in
     /// `&[(variables::QUEUES, "emails:5".to_owned())]`.
+    ///
+    /// # Errors
+    /// Returns the first invalid setting, with its source.
     pub fn load(flags: &[(Variable, String)]) -> Result<Self, InvalidInput> {
         Self::from_sources(&Sources::of_process(flags)?)
     }
 
-    /// Reads the settings from these sources. Only files that they name are looked at.
+    /// Builds the settings from `sources`. Reads only files that they name.
+    ///
+    /// # Errors
+    /// Returns the first invalid setting, with its source.
     pub fn from_sources(sources: &Sources) -> Result<Self, InvalidInput> {
         Self::build(&Layers::new(sources)?, file::tables(sources)?)
     }
 
-    /// The transports that a queue's mail leaves by, in their order, each with its name; never none.
+    /// Returns the transports of a queue with their names, in order; at least one.
+    ///
+    /// # Errors
+    /// Returns an error if a transport of the queue is not configured.
     pub fn transports_of(&self, queue: &QueueName) -> Result<Vec<(&str, &TransportSettings)>, InvalidInput> {
         let named = self.queues.get(queue).map(|queue| queue.transports.as_slice());
-        let usual = [transport::DEFAULT.to_owned()];
+        let default = [transport::DEFAULT.to_owned()];
         let find = |name: &String| {
             let found = self.transports.get_key_value(name).map(|(name, transport)| (name.as_str(), transport));
             found.ok_or_else(|| self.no_transport(queue))
         };
-        named.unwrap_or(&usual).iter().map(find).collect()
+        named.unwrap_or(&default).iter().map(find).collect()
     }
 
-    /// What a job of this queue is promised, with what its template changes.
+    /// Returns the policy of a new job: the queue's, with the template's overrides.
     #[must_use]
     pub fn policy_for(&self, queue: &QueueName, template: Option<&str>) -> Policy {
         let settings = self.queues.get(queue).cloned();
-        let policy = settings.unwrap_or_else(|| QueueSettings::usual(queue, self.retention)).policy;
+        let policy = settings.unwrap_or_else(|| QueueSettings::default_for(queue, self.retention)).policy;
         match template.and_then(|name| self.templates.get(name)) {
             Some(template) => template.over(&policy),
             None => policy,
@@ -133,16 +148,17 @@ impl Settings {
     }
 
     fn no_transport(&self, queue: &QueueName) -> InvalidInput {
-        let ways = "set SMTP_HOST or MAIL_TRANSPORT (smtp, resend, file:DIR, capture or discard), or describe one in postroom.toml as";
+        let remedy = "set SMTP_HOST or MAIL_TRANSPORT (smtp, resend, file:DIR, capture or discard), or add one to \
+                    postroom.toml as";
         if self.transports.is_empty() {
-            return InvalidInput::new("transport", format!("none is configured; {ways} [transport.default]"));
+            return InvalidInput::new("transport", format!("none is configured; {remedy} [transport.default]"));
         }
         let known: Vec<&str> = self.transports.keys().map(String::as_str).collect();
         let known = known.join(", ");
         InvalidInput::new(
             "transport",
             format!(
-                "queue {queue} leaves by the transport named default, which is not configured; {ways} \
+                "queue {queue} uses the transport named default, which is not configured; {remedy} \
                  [transport.default], or name another in [queue.{queue}] transports (known: {known})"
             ),
         )
@@ -197,6 +213,6 @@ fn sender(layers: &Layers) -> Result<Option<Mailbox>, InvalidInput> {
     check_name(&name.field, "the name", &name.text)?;
     match sender {
         Some(sender) => Ok(Some(Mailbox { name: Some(name.text), ..sender })),
-        None => Err(InvalidInput::new(name.field, "it needs an address: SMTP_MAIL_FROM is not set")),
+        None => Err(InvalidInput::new(name.field, "the name requires an address: SMTP_MAIL_FROM is not set")),
     }
 }

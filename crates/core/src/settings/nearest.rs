@@ -1,12 +1,12 @@
-//! The name that was probably meant.
+//! Suggestions for misspelled names.
 
-/// The closest of the known names, if one is close enough to be a slip.
+/// Returns the closest known name, if it is close enough to be a misspelling.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let near = known.map(|candidate| (distance(name, candidate), candidate)).min()?;
     (near.0 <= 1 + name.len() / 5).then_some(near.1)
 }
 
-/// Levenshtein's distance: how many characters to add, drop or change.
+/// Levenshtein distance: number of characters to insert, delete or replace.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_are_recognised_and_other_words_are_not() {
+    fn only_close_names_are_suggested() {
         let known = ["queue", "retention", "smtp_host"];
         for (name, expected) in [
             ("queues", Some("queue")),

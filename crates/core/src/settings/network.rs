@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 use crate::InvalidInput;
 
-/// An IP network, such as `10.0.0.0/8`; a single address is one of full length.
+/// An IP network, such as `10.0.0.0/8`. A single address is a network with a full-length prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
@@ -12,21 +12,21 @@ pub struct Network {
 }
 
 impl Network {
-    /// Whether an address is in it. An IPv4 address that is written as IPv6 counts as IPv4.
+    /// Whether an address is in the network. An IPv4-mapped IPv6 address counts as IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        let (known, asked) = (self.address, address.to_canonical());
-        known.is_ipv4() == asked.is_ipv4() && self.masked(known) == self.masked(asked)
+        let (network, address) = (self.address, address.to_canonical());
+        network.is_ipv4() == address.is_ipv4() && self.masked(network) == self.masked(address)
     }
 
-    /// The bits of the prefix, the rest cut off.
+    /// Returns the bits of the prefix.
     fn masked(&self, address: IpAddr) -> u128 {
         let (bits, size) = bits(address);
         bits.checked_shr(size - self.length).unwrap_or(0)
     }
 }
 
-/// An address as a number, and how many bits it has.
+/// Returns an address as a number, and its length in bits.
 fn bits(address: IpAddr) -> (u128, u32) {
     match address {
         IpAddr::V4(address) => (u32::from(address).into(), 32),
@@ -39,7 +39,7 @@ impl FromStr for Network {
 
     fn from_str(text: &str) -> Result<Self, InvalidInput> {
         let may_be = "an IP address such as 127.0.0.1, or a network such as 10.0.0.0/8 or fd00::/8";
-        let refuse = || InvalidInput::new("network", format!("{text:?} does not fit; it may be {may_be}"));
+        let refuse = || InvalidInput::new("network", format!("{text:?} is not valid; it may be {may_be}"));
         let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
         let address: IpAddr = address.parse().map_err(|_| refuse())?;
         let (number, size) = bits(address);
@@ -60,7 +60,7 @@ impl fmt::Display for Network {
     }
 }
 
-/// Networks separated by commas.
+/// Parses networks separated by commas.
 pub(super) fn networks(text: &str) -> Result<Vec<Network>, InvalidInput> {
     text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(str::parse).collect()
 }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_in_or_out() {
+    fn networks_contain_the_right_addresses() {
         for (network, inside, outside) in [
             ("127.0.0.1", "127.0.0.1", "127.0.0.2"),
             ("10.0.0.0/8", "10.255.0.1", "11.0.0.0"),
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_ones_are_refused() {
+    fn invalid_networks_are_refused() {
         for bad in ["", "proxy", "10.0.0.0/33", "10.0.0.1/8", "::1/129", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/8/8"] {
             assert!(bad.parse::<Network>().is_err(), "{bad}");
         }

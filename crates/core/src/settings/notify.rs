@@ -1,4 +1,4 @@
-//! How those are told who want to know of a batch's end.
+//! Settings of webhooks for finished batches.
 
 use std::path::PathBuf;
 
@@ -11,15 +11,15 @@ use super::{
 };
 use crate::InvalidInput;
 
-/// What a secret begins with that is given as base64, after the Standard Webhooks specification.
+/// Prefix of a secret in base64 (Standard Webhooks specification).
 const BASE64: &str = "whsec_";
 
-/// How URLs are told that a batch is done.
+/// Settings of webhooks for finished batches.
 #[derive(Debug, Clone, Default)]
 pub struct NotifySettings {
-    /// The key that requests are signed with; without it they are not.
+    /// Key that signs the requests; without it they are not signed.
     pub signing_key: Option<SecretSlice<u8>>,
-    /// Further certificate authorities (PEM).
+    /// File with additional certificate authorities (PEM).
     pub ca_file: Option<PathBuf>,
 }
 
@@ -38,7 +38,7 @@ fn key(text: &str) -> Result<SecretSlice<u8>, InvalidInput> {
         Ok(bytes) if !bytes.is_empty() => Ok(bytes.into()),
         _ => Err(InvalidInput::new(
             "secret",
-            format!("what follows {BASE64} is not base64; without {BASE64} it may be any text"),
+            format!("the text after {BASE64} is not base64; without {BASE64} the secret may be any text"),
         )),
     }
 }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_or_any_text() {
+    fn a_secret_is_base64_or_any_text() {
         for (text, bytes) in [("whsec_aGVsbG8=", "hello"), ("hello", "hello")] {
             assert_eq!(key(text).expect(text).expose_secret(), bytes.as_bytes());
         }

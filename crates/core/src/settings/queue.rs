@@ -1,4 +1,4 @@
-//! The queues there are, and which of them a worker serves.
+//! Settings of queues, and the choice of queues that a worker serves.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,24 +9,25 @@ use super::{
 };
 use crate::{Backoff, InvalidInput, Policy, QueueName};
 
-/// What is set for a queue.
+/// Settings of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueSettings {
-    /// What its jobs are promised.
+    /// Delivery policy of its jobs.
     pub policy: Policy,
-    /// The transports that its mail leaves by: the first one, and the next where that one is down. Never empty.
+    /// Transports of its mail in order: each is used while those before it are unavailable. Never
+    /// empty.
     pub transports: Vec<String>,
 }
 
 impl QueueSettings {
-    /// What holds for a queue that nobody configured.
-    pub(super) fn usual(queue: &QueueName, retention: Option<Duration>) -> Self {
+    /// Settings of a queue without configuration.
+    pub(super) fn default_for(queue: &QueueName, retention: Option<Duration>) -> Self {
         let policy = Policy { retention, ..Policy::of_queue(queue.as_str()) };
         Self { policy, transports: vec![DEFAULT.to_owned()] }
     }
 }
 
-/// A change to a backoff: what is absent stays as it is.
+/// Override of a backoff; an absent part stays unchanged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct BackoffChange {
     backoff: Option<Backoff>,
@@ -40,31 +41,31 @@ impl BackoffChange {
         let backoff = backoff.map(|text| Backoff::parse(&text, max.unwrap_or_default())).transpose()?;
         match (backoff, max) {
             (Some(Backoff::Fixed(_)), Some(_)) => {
-                Err(InvalidInput::new("backoff_max", "a fixed backoff has no maximum; leave it out"))
+                Err(InvalidInput::new("backoff_max", "a fixed backoff has no maximum; remove this key"))
             }
             (Some(Backoff::Exponential { base, .. }), Some(max)) if max < base => {
-                Err(InvalidInput::new("backoff_max", "it is less than backoff"))
+                Err(InvalidInput::new("backoff_max", "the value is less than backoff"))
             }
             (backoff, max) => Ok(Self { backoff, max }),
         }
     }
 
-    /// A backoff longer than the maximum that was never named lifts that maximum.
+    /// Applies the override. A base beyond a default maximum raises that maximum.
     pub(super) fn over(self, old: Backoff) -> Backoff {
-        let usual_max = match old {
+        let default_max = match old {
             Backoff::Exponential { max, .. } => max,
             Backoff::Fixed(delay) => delay.max(Duration::from_secs(60)),
         };
         match self.backoff.unwrap_or(old) {
             Backoff::Fixed(delay) => Backoff::Fixed(delay),
             Backoff::Exponential { base, .. } => {
-                Backoff::Exponential { base, max: self.max.unwrap_or_else(|| usual_max.max(base)) }
+                Backoff::Exponential { base, max: self.max.unwrap_or_else(|| default_max.max(base)) }
             }
         }
     }
 }
 
-/// All queues by name: the built-in, the configured and the served.
+/// Reads all queues by name: built-in, configured and served ones.
 pub(super) fn read_all(
     raw: BTreeMap<String, RawQueue>,
     served: &[(QueueName, u32)],
@@ -75,11 +76,11 @@ pub(super) fn read_all(
     let built_in = QueueName::BUILT_IN.iter().map(|name| name.parse::<QueueName>());
     for name in built_in.chain(served.iter().map(|(name, _)| Ok(name.clone()))) {
         let name = name?;
-        all.insert(name.clone(), QueueSettings::usual(&name, retention));
+        all.insert(name.clone(), QueueSettings::default_for(&name, retention));
     }
     for (name, raw) in raw {
         let queue: QueueName = name.parse().map_err(|problem: InvalidInput| problem.at(format!("[queue.{name}]")))?;
-        let settings = read(QueueSettings::usual(&queue, retention), raw, transports).map_err(|problem| {
+        let settings = read(QueueSettings::default_for(&queue, retention), raw, transports).map_err(|problem| {
             let field = format!("[queue.{name}] {}", problem.field);
             problem.at(field)
         })?;
@@ -89,11 +90,11 @@ pub(super) fn read_all(
 }
 
 fn read(
-    usual: QueueSettings,
+    default: QueueSettings,
     raw: RawQueue,
     transports: &BTreeMap<String, TransportSettings>,
 ) -> Result<QueueSettings, InvalidInput> {
-    let policy = usual.policy;
+    let policy = default.policy;
     let span = |key: &str, text: Option<String>, old: Duration| match text {
         Some(text) => value::span_from(Duration::from_secs(1), &text).map_err(|problem| problem.at(key)),
         None => Ok(old),
@@ -113,31 +114,32 @@ fn read(
         },
         transports: match raw.transports {
             Some(names) => checked(names, transports).map_err(at("transports"))?,
-            None => usual.transports,
+            None => default.transports,
         },
     })
 }
 
-/// Each is known and named once. The one that the environment describes may be described later.
+/// Checks that each transport is known and occurs once. The transport of the environment may be
+/// configured later.
 fn checked(names: Vec<String>, known: &BTreeMap<String, TransportSettings>) -> Result<Vec<String>, InvalidInput> {
     let refuse = |problem: String| Err(InvalidInput::new("transports", problem));
     if names.is_empty() {
-        return refuse("it is empty; it may name one transport or several, the first one first".to_owned());
+        return refuse("the list is empty; it may name transports in order of preference".to_owned());
     }
     for (index, name) in names.iter().enumerate() {
         if name != DEFAULT && !known.contains_key(name) {
             let known: Vec<&str> = known.keys().map(String::as_str).filter(|name| *name != DEFAULT).collect();
             let known = [&[DEFAULT], known.as_slice()].concat().join(", ");
-            return refuse(format!("there is no transport {name:?}; it may be one of {known}"));
+            return refuse(format!("{name:?} is not a transport; it may be one of {known}"));
         }
         if names[..index].contains(name) {
-            return refuse(format!("{name:?} is named twice"));
+            return refuse(format!("{name:?} is listed twice"));
         }
     }
     Ok(names)
 }
 
-/// Every queue, as a worker serves them unless told otherwise: `emails` first, `bulk` last.
+/// Returns every queue in the default order of a worker: `emails` first, `bulk` last.
 pub(super) fn all_in_order(queues: &BTreeMap<QueueName, QueueSettings>) -> Vec<(QueueName, u32)> {
     let mut all: Vec<(QueueName, u32)> = queues.keys().map(|queue| (queue.clone(), 0)).collect();
     all.sort_by_key(|(queue, _)| match queue.as_str() {
@@ -148,7 +150,8 @@ pub(super) fn all_in_order(queues: &BTreeMap<QueueName, QueueSettings>) -> Vec<(
     all
 }
 
-/// Reads `emails:5,bulk:1`: the queues a worker serves and their weights: 1 where others have one, 0 where none has.
+/// Parses `emails:5,bulk:1`: the queues of a worker and their weights. A missing weight is 1 if
+/// another queue has one, else 0.
 pub(super) fn served(text: &str) -> Result<Vec<(QueueName, u32)>, InvalidInput> {
     let mut all: Vec<(QueueName, u32)> = Vec::new();
     for part in text.split(',').map(str::trim) {
@@ -158,11 +161,11 @@ pub(super) fn served(text: &str) -> Result<Vec<(QueueName, u32)>, InvalidInput> 
         let weight = weight.ok_or_else(|| {
             InvalidInput::new(
                 "weight",
-                format!("{part:?} does not fit; a weight may be 1 to 1000, as in emails:5,bulk:1"),
+                format!("{part:?} is not valid; a weight may be 1 to 1000, as in emails:5,bulk:1"),
             )
         })?;
         if all.iter().any(|(other, _)| *other == queue) {
-            return Err(InvalidInput::new("queue", format!("{queue} is named twice")));
+            return Err(InvalidInput::new("queue", format!("{queue} is listed twice")));
         }
         all.push((queue, weight));
     }

@@ -1,14 +1,15 @@
-//! Where Redis is.
+//! Location of Redis.
 
 use std::path::PathBuf;
 
-use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsCertificates};
+use redis::{ConnectionInfo, IntoConnectionInfo};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     ca_file,
     layers::Layers,
-    sentinel::WatchedPlace,
+    sentinel::WatchedRedis,
+    trust::Trust,
     value,
     variables::{POSTROOM_PREFIX, REDIS_CA_FILE, REDIS_TLS_INSECURE, REDIS_URL},
 };
@@ -16,29 +17,29 @@ use crate::InvalidInput;
 
 const SCHEMES: [&str; 5] = ["redis", "rediss", "redis+unix", "redis+sentinel", "rediss+sentinel"];
 
-const CONTRADICTION: &str = "REDIS_TLS_INSECURE (or #insecure in REDIS_URL) accepts any certificate, so this file would \
-                             not be used; remove one of them";
+const CONTRADICTION: &str = "REDIS_TLS_INSECURE (or #insecure in REDIS_URL) accepts any certificate, \
+                             so this file would be ignored; remove one of them";
 
-/// Where the server is that takes writes.
-pub(crate) enum RedisPlace {
-    /// Always there.
+/// Location of the server that accepts writes.
+pub(crate) enum RedisLocation {
+    /// A fixed server.
     Fixed(ConnectionInfo),
-    /// Where Sentinels say.
-    Watched(WatchedPlace),
+    /// A server that Sentinels name.
+    Watched(WatchedRedis),
 }
 
-/// Where Redis is, and which keys in it are ours.
+/// Location of Redis, and the prefix of the keys.
 #[derive(Debug, Clone)]
 pub struct RedisSettings {
-    /// Its URL, which may hold a password.
+    /// URL, which may contain a password.
     pub url: SecretString,
-    /// What all keys begin with.
+    /// Prefix of all keys.
     pub prefix: String,
     /// Whether any certificate is accepted.
     pub insecure_tls: bool,
-    /// The file of certificate authorities that replace the public ones.
+    /// File with certificate authorities that replace the public ones.
     pub ca_file: Option<PathBuf>,
-    /// Its text (PEM), read where the URL has TLS.
+    /// Text of that file (PEM), read if the URL uses TLS.
     pub ca_pem: Option<Vec<u8>>,
 }
 
@@ -60,34 +61,34 @@ impl RedisSettings {
         })
     }
 
-    /// Where the server is that takes writes.
-    pub(crate) fn server(&self) -> Result<RedisPlace, InvalidInput> {
+    /// Returns the location of the server that accepts writes.
+    pub(crate) fn server(&self) -> Result<RedisLocation, InvalidInput> {
         let url = self.url.expose_secret();
         let trust = Trust { insecure: self.insecure_tls, ca_pem: self.ca_pem.clone() };
-        place(url, trust).map_err(|problem| InvalidInput::new("REDIS_URL", problem))
+        parse_location(url, trust).map_err(|problem| InvalidInput::new("REDIS_URL", problem))
     }
 
-    /// What an operator should know of how the connection is protected: each a sentence.
+    /// Returns warnings about the protection of the connection, each a sentence.
     #[must_use]
     pub fn warnings(&self) -> Vec<&'static str> {
         let tls = has_tls(&self.url);
-        let insecure = "REDIS_TLS_INSECURE: the certificate of Redis is not checked, so anyone between this process and \
-                        Redis can read and change mail; REDIS_CA_FILE takes the certificate authority of a private Redis";
-        let unused = "REDIS_CA_FILE is not used: REDIS_URL has no TLS; rediss:// or rediss+sentinel:// has";
+        let insecure = "REDIS_TLS_INSECURE: the certificate of Redis is not checked, so anyone on the network can \
+                        read and change mail; to trust a private certificate authority, set REDIS_CA_FILE";
+        let unused = "REDIS_CA_FILE is ignored, because REDIS_URL does not use TLS (rediss:// or rediss+sentinel://)";
         let all = [(tls && self.insecure_tls, insecure), (!tls && self.ca_file.is_some(), unused)];
         all.into_iter().filter_map(|(is_so, warning)| is_so.then_some(warning)).collect()
     }
 
-    /// Logs the warnings; called once by each program, at its start.
+    /// Logs the warnings. Each program calls this once at start.
     pub fn warn(&self) {
         for warning in self.warnings() {
             tracing::warn!("{warning}");
         }
     }
 
-    /// The URL without user, password and parameters, for messages.
+    /// Returns the URL without user, password and parameters, for messages.
     #[must_use]
-    pub fn place(&self) -> String {
+    pub fn redacted_url(&self) -> String {
         let url = self.url.expose_secret();
         let (scheme, rest) = url.split_once("://").unwrap_or(("redis", url));
         let rest = rest.split(['?', '#']).next().unwrap_or_default();
@@ -97,25 +98,26 @@ impl RedisSettings {
     }
 }
 
-/// The URL, and whether it ends in `#insecure`, the client's word for any certificate. The URL is
-/// never part of the message: it may hold a password.
+/// Parses the URL, and whether it ends with `#insecure`, by which the client accepts any
+/// certificate. Errors never contain the URL, which may hold a password.
 fn url(text: &str) -> Result<(SecretString, bool), InvalidInput> {
     let refuse = |why: String| {
         InvalidInput::new(
             "url",
             format!(
-                "{why}; it may be redis://[user:password@]host[:port][/database], the same with rediss:// for TLS, \
-                 redis+sentinel://[user:password@]sentinel[:port],…/master[/database], the same with \
+                "{why}; it may be redis://[user:password@]host[:port][/database], or with rediss:// for TLS; \
+                 redis+sentinel://[user:password@]sentinel[:port],…/master[/database], or with \
                  rediss+sentinel:// for TLS to the servers, or redis+unix:///path/to/socket"
             ),
         )
     };
     let scheme = text.split_once("://").map(|(scheme, _)| scheme);
     if !scheme.is_some_and(|scheme| SCHEMES.contains(&scheme)) {
-        return Err(refuse("the value is no Redis URL".to_owned()));
+        return Err(refuse("the value is not a Redis URL".to_owned()));
     }
     let plain = text.strip_suffix("#insecure").unwrap_or(text);
-    place(plain, Trust::default()).map_err(|problem| refuse(format!("the value is no Redis URL ({problem})")))?;
+    parse_location(plain, Trust::default())
+        .map_err(|problem| refuse(format!("the value is not a Redis URL ({problem})")))?;
     Ok((SecretString::from(plain), plain.len() < text.len()))
 }
 
@@ -123,31 +125,13 @@ fn has_tls(url: &SecretString) -> bool {
     url.expose_secret().starts_with("rediss")
 }
 
-/// Which certificates are accepted.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Trust {
-    insecure: bool,
-    ca_pem: Option<Vec<u8>>,
-}
-
-impl Trust {
-    /// The same place, with this trust where it is reached by TLS.
-    pub(super) fn applied_to(&self, mut info: ConnectionInfo) -> Result<ConnectionInfo, String> {
-        let ConnectionAddr::TcpTls { host, port, .. } = info.addr().clone() else { return Ok(info) };
-        info = info.set_addr(ConnectionAddr::TcpTls { host, port, insecure: self.insecure, tls_params: None });
-        let certificates = TlsCertificates { client_tls: None, root_cert: self.ca_pem.clone() };
-        let client = Client::build_with_tls(info, certificates).map_err(|error| error.to_string())?;
-        Ok(client.get_connection_info().clone())
-    }
-}
-
-/// The error tells what is wrong, without the URL.
-fn place(url: &str, trust: Trust) -> Result<RedisPlace, String> {
+/// Parses a URL. The error describes the problem without the URL.
+fn parse_location(url: &str, trust: Trust) -> Result<RedisLocation, String> {
     if url.split_once("://").is_some_and(|(scheme, _)| scheme.ends_with("+sentinel")) {
-        return WatchedPlace::parse(url, trust).map(RedisPlace::Watched);
+        return WatchedRedis::parse(url, trust).map(RedisLocation::Watched);
     }
     let info = url.into_connection_info().map_err(|error| error.to_string())?;
-    trust.applied_to(info).map(RedisPlace::Fixed)
+    trust.applied_to(info).map(RedisLocation::Fixed)
 }
 
 fn prefix(text: &str) -> Result<String, InvalidInput> {
@@ -158,7 +142,8 @@ fn prefix(text: &str) -> Result<String, InvalidInput> {
     Err(InvalidInput::new(
         "prefix",
         format!(
-            "{text:?} can't begin a key; it may be 1 to 64 of a-z, A-Z, 0-9, _, - and . (no braces, colons or spaces)"
+            "{text:?} can't be a key prefix; it may be 1 to 64 characters of a-z, A-Z, 0-9, _, - and . \
+             (no braces, colons or spaces)"
         ),
     ))
 }

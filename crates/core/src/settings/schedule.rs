@@ -1,4 +1,4 @@
-//! Mail that is sent by the clock.
+//! Settings of scheduled mail.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,60 +9,37 @@ use chrono_tz::Tz;
 use serde_json::{Map, Value};
 
 use super::{file::RawSchedule, template::TemplateSettings, value};
-use crate::{InvalidInput, Mail, Mailbox, Priority, QueueName, schedule::Timetable};
+use crate::{
+    InvalidInput, Mail, Mailbox, Priority, QueueName,
+    schedule::{Missed, Timetable, Timing},
+};
 
-const USUAL_GRACE: Duration = Duration::from_secs(3_600);
+const DEFAULT_GRACE: Duration = Duration::from_secs(3_600);
 
-/// A mail, or a batch of them, that is sent by the clock.
+/// A mail or a batch that is sent on a schedule.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScheduleSettings {
-    /// Its name, unique in the file.
+    /// Name, unique in the file.
     pub name: String,
-    /// When it fires.
+    /// Firing times.
     pub timing: Timing,
-    /// What is sent, and to whom.
+    /// Content and recipients.
     pub mail: Mail,
-    /// Whether each recipient gets a mail of their own: a batch.
+    /// Whether each recipient gets a separate mail, as a batch.
     pub each: bool,
-    /// Where it goes: the template's queue unless it says so; else bulk for a batch and emails for one mail.
+    /// Queue; default: the template's queue, else `bulk` for a batch and `emails` for one mail.
     pub queue: QueueName,
-    /// Its priority: the template's unless it says so.
+    /// Priority; default: the template's priority.
     pub priority: Priority,
-    /// For how long it is worth sending: the template's unless it says so.
+    /// Time after which a mail is no longer sent; default: the template's.
     pub expires_in: Option<Duration>,
-    /// Whether it fires at all.
+    /// Whether the schedule fires.
     pub enabled: bool,
-    /// What becomes of a time that passed while nobody was there to fire.
+    /// Handling of times that passed while no beat was running.
     pub missed: Missed,
 }
 
-/// When a schedule fires.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Timing {
-    /// By a cron expression, in a time zone.
-    Cron {
-        /// The five fields, or a nickname such as `@daily`; see [`Timetable`].
-        expression: String,
-        /// The zone of its hours and days.
-        timezone: Tz,
-    },
-    /// Again after each such length of time.
-    Every(Duration),
-}
-
-/// What becomes of times that passed while nobody was there to fire; see [`Timetable::plan`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Missed {
-    /// They are let go.
-    Skip,
-    /// The latest is made up for, if it is not older than that.
-    Run {
-        /// How late it may be.
-        grace: Duration,
-    },
-}
-
-/// All schedules, in the file's order.
+/// Reads all schedules, in the file's order.
 pub(super) fn read_all(
     raw: Vec<RawSchedule>,
     timezone: Tz,
@@ -72,13 +49,13 @@ pub(super) fn read_all(
     let mut all = Vec::with_capacity(raw.len());
     for raw in raw {
         let name = raw.name.clone();
-        let place = |problem: InvalidInput| {
+        let in_schedule = |problem: InvalidInput| {
             let field = format!("[[schedule]] {name}: {}", problem.field);
             problem.at(field)
         };
-        let schedule = read(raw, timezone, templates).map_err(place)?;
+        let schedule = read(raw, timezone, templates).map_err(in_schedule)?;
         if !names.insert(schedule.name.clone()) {
-            return Err(place(InvalidInput::new("name", "another schedule has the same name")));
+            return Err(in_schedule(InvalidInput::new("name", "another schedule has the same name")));
         }
         all.push(schedule);
     }
@@ -94,7 +71,7 @@ fn read(
     let second = Duration::from_secs(1);
     let expires_in = raw.expires_in.take().map(|text| value::span_from(second, &text)).transpose();
     let queue = raw.queue.take().map(|name| name.parse()).transpose()?;
-    let usual_queue = if raw.each { QueueName::bulk() } else { QueueName::emails() };
+    let default_queue = if raw.each { QueueName::bulk() } else { QueueName::emails() };
     let priority = raw.priority.map(Priority::try_from).transpose()?;
     let timing = timing(&mut raw, timezone)?;
     Timetable::of(&timing)?;
@@ -103,7 +80,7 @@ fn read(
         timing,
         missed: missed(raw.missed.as_deref(), raw.grace.as_deref())?,
         each: raw.each,
-        queue: queue.or(template.queue).unwrap_or(usual_queue),
+        queue: queue.or(template.queue).unwrap_or(default_queue),
         priority: priority.or(template.priority).unwrap_or_default(),
         expires_in: expires_in.map_err(|problem| problem.at("expires_in"))?.or(template.expires_in),
         enabled: raw.enabled.unwrap_or(true),
@@ -120,9 +97,13 @@ fn timing(raw: &mut RawSchedule, timezone: Tz) -> Result<Timing, InvalidInput> {
             let every = value::span_from(Duration::from_secs(1), &every);
             every.map(Timing::Every).map_err(|problem| problem.at("every"))
         }
-        (None, Some(_), Some(_)) => Err(InvalidInput::new("timezone", "it goes with cron, not with every")),
-        (Some(_), Some(_), _) => Err(InvalidInput::new("every", "cron is given too; give one of them")),
-        (None, None, _) => Err(InvalidInput::new("cron", "it is missing; give cron = \"0 8 * * *\" or every = \"5m\"")),
+        (None, Some(_), Some(_)) => {
+            Err(InvalidInput::new("timezone", "the key requires cron; it can't be used with every"))
+        }
+        (Some(_), Some(_), _) => Err(InvalidInput::new("every", "cron is set too; set one of them")),
+        (None, None, _) => {
+            Err(InvalidInput::new("cron", "the key is missing; set cron = \"0 8 * * *\" or every = \"5m\""))
+        }
     }
 }
 
@@ -130,10 +111,10 @@ fn missed(word: Option<&str>, grace: Option<&str>) -> Result<Missed, InvalidInpu
     let grace = grace.map(|text| value::span_from(Duration::from_secs(1), text)).transpose();
     let grace = grace.map_err(|problem| problem.at("grace"))?;
     match (word.unwrap_or("run"), grace) {
-        ("run", grace) => Ok(Missed::Run { grace: grace.unwrap_or(USUAL_GRACE) }),
+        ("run", grace) => Ok(Missed::Run { grace: grace.unwrap_or(DEFAULT_GRACE) }),
         ("skip", None) => Ok(Missed::Skip),
-        ("skip", Some(_)) => Err(InvalidInput::new("grace", "it goes with missed = \"run\", not with \"skip\"")),
-        (other, _) => Err(InvalidInput::new("missed", format!("{other:?} is not known; it may be run or skip"))),
+        ("skip", Some(_)) => Err(InvalidInput::new("grace", "the key requires missed = \"run\"")),
+        (other, _) => Err(InvalidInput::new("missed", format!("{other:?} is not valid; it may be run or skip"))),
     }
 }
 
@@ -152,7 +133,7 @@ fn mail(raw: RawSchedule) -> Result<Mail, InvalidInput> {
     Ok(mail)
 }
 
-/// With `each`, every recipient gets a mail of their own.
+/// Checks the mail. With `each`, the number of recipients is not limited.
 fn check(mail: &Mail, each: bool) -> Result<(), InvalidInput> {
     if each && !mail.to.is_empty() { mail.check_content() } else { mail.check() }
 }
@@ -161,10 +142,9 @@ fn json_table(table: toml::Table) -> Result<Map<String, Value>, InvalidInput> {
     table.into_iter().map(|(key, value)| json(value).map(|value| (key, value))).collect()
 }
 
-/// Dates become text: JSON has none.
+/// Converts a value to JSON; dates become text.
 fn json(value: toml::Value) -> Result<Value, InvalidInput> {
-    let no_number =
-        || InvalidInput::new("vars", "a number that is infinite or none at all can't be sent to a template");
+    let no_number = || InvalidInput::new("vars", "a template variable can't be inf or nan");
     match value {
         toml::Value::String(text) => Ok(Value::String(text)),
         toml::Value::Integer(number) => Ok(Value::from(number)),

@@ -1,30 +1,31 @@
-//! A Redis that Sentinels watch: where they are, and how the server that they name is reached.
+//! Settings of a Redis server that Sentinels watch.
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 
-use super::redis::Trust;
+use super::trust::Trust;
 use crate::{Error, InvalidInput, Result};
 
 const PORT: u16 = 26_379;
 
-/// Sentinels, the master they are asked for, and how it is spoken to.
-pub(crate) struct WatchedPlace {
-    /// Host and port of each.
+/// Sentinels, the name of the master, and how to connect to it.
+pub(crate) struct WatchedRedis {
+    /// Host and port of each Sentinel.
     pub(crate) sentinels: Vec<(String, u16)>,
-    /// The name that they know it by.
+    /// Name of the master.
     pub(crate) master: String,
-    /// User, password and database there.
+    /// User, password and database of the master.
     pub(crate) user: RedisConnectionInfo,
     tls: bool,
     trust: Trust,
 }
 
-impl WatchedPlace {
-    /// Reads `redis+sentinel://[user:password@]host[:port],…/master[/database]`; the error tells only what is wrong.
+impl WatchedRedis {
+    /// Parses `redis+sentinel://[user:password@]host[:port],…/master[/database]`. The error never
+    /// contains the URL.
     pub(super) fn parse(url: &str, trust: Trust) -> Result<Self, String> {
         let (scheme, rest) = url.split_once("://").ok_or("it has no scheme")?;
         let (user, rest) = rest.rsplit_once('@').map_or(("", rest), |(user, rest)| (user, rest));
-        let (hosts, path) = rest.split_once('/').ok_or("the name of the master is missing behind the sentinels")?;
+        let (hosts, path) = rest.split_once('/').ok_or("the name of the master is missing after the sentinels")?;
         let (master, database) = path.split_once('/').unwrap_or((path, ""));
         Ok(Self {
             sentinels: hosts.split(',').map(sentinel).collect::<Result<_, _>>()?,
@@ -35,7 +36,7 @@ impl WatchedPlace {
         })
     }
 
-    /// How a server of theirs is reached.
+    /// Returns how to connect to a server that a Sentinel named.
     pub(crate) fn server_at(&self, host: &str, port: u16) -> Result<ConnectionInfo> {
         let host = host.to_owned();
         let addr = if self.tls {
@@ -43,18 +44,18 @@ impl WatchedPlace {
         } else {
             ConnectionAddr::Tcp(host, port)
         };
-        let unfit = |error| Error::Invalid(InvalidInput::new("REDIS_URL", format!("it can't be used: {error}")));
+        let unfit = |error| Error::Invalid(InvalidInput::new("REDIS_URL", format!("the URL can't be used: {error}")));
         let info = addr.into_connection_info().map_err(|error| unfit(error.to_string()))?;
         self.trust.applied_to(info.set_redis_settings(self.user.clone())).map_err(unfit)
     }
 }
 
-/// `host`, `host:port` or `[address]:port`.
-fn sentinel(place: &str) -> Result<(String, u16), String> {
-    let unfit = || format!("{place:?} is no place of a sentinel");
-    let (host, port) = match place.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']')) {
+/// Parses `host`, `host:port` or `[address]:port`.
+fn sentinel(address: &str) -> Result<(String, u16), String> {
+    let unfit = || format!("{address:?} is not the address of a sentinel");
+    let (host, port) = match address.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']')) {
         Some((host, port)) => (host, port.parse().map_err(|_| unfit())?),
-        None => (place, PORT),
+        None => (address, PORT),
     };
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
@@ -67,12 +68,12 @@ fn sentinel(place: &str) -> Result<(String, u16), String> {
 fn master_name(name: &str) -> Result<String, String> {
     let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     if name.is_empty() || !name.bytes().all(fits) {
-        return Err(format!("{name:?} is no name of a master"));
+        return Err(format!("{name:?} is not a master's name"));
     }
     Ok(name.to_owned())
 }
 
-/// Taken apart as in any Redis URL.
+/// Parses user and database as in any Redis URL.
 fn server_user(user: &str, database: &str) -> Result<RedisConnectionInfo, String> {
     let at = if user.is_empty() { "" } else { "@" };
     let info =
@@ -85,13 +86,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_of_sentinels() {
+    fn sentinel_urls_are_parsed() {
         let read = |url| {
-            let place = WatchedPlace::parse(url, Trust::default()).expect(url);
-            let server = place.server_at("10.0.0.1", 6380).expect("a server");
-            let user = place.user;
+            let redis = WatchedRedis::parse(url, Trust::default()).expect(url);
+            let server = redis.server_at("10.0.0.1", 6380).expect("a server");
+            let user = redis.user;
             let (name, password) = (user.username().map(str::to_owned), user.password().map(str::to_owned));
-            (place.sentinels, place.master, name, password, user.db(), server.addr().to_string())
+            (redis.sentinels, redis.master, name, password, user.db(), server.addr().to_string())
         };
         let text = |text: &str| Some(text.to_owned());
         let host = |host: &str, port| (host.to_owned(), port);
@@ -112,16 +113,16 @@ mod tests {
     }
 
     #[test]
-    fn urls_that_are_refused() {
+    fn invalid_urls_are_refused() {
         for (url, word) in [
             ("redis+sentinel://one:26379", "master is missing"),
-            ("redis+sentinel://one:26379/", "no name of a master"),
-            ("redis+sentinel:///mail", "no place of a sentinel"),
+            ("redis+sentinel://one:26379/", "not a master's name"),
+            ("redis+sentinel:///mail", "not the address of a sentinel"),
             ("redis+sentinel://one:x/mail", "one:x"),
-            ("redis+sentinel://one,,two/mail", "no place of a sentinel"),
+            ("redis+sentinel://one,,two/mail", "not the address of a sentinel"),
             ("redis+sentinel://one/mail/zero", "database"),
         ] {
-            let Err(problem) = WatchedPlace::parse(url, Trust::default()) else { panic!("{url} is taken") };
+            let Err(problem) = WatchedRedis::parse(url, Trust::default()) else { panic!("{url} was accepted") };
             assert!(problem.to_lowercase().contains(word), "{url}: {problem}");
         }
     }

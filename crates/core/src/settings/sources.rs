@@ -1,69 +1,19 @@
-//! The places that settings come from, as raw text.
+//! Sources of settings, as raw text.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::collections::BTreeMap;
 
-use super::{
-    layers::Layers,
-    variables::{POSTROOM_CONFIG, Variable},
-};
-use crate::{InvalidInput, SETTINGS_FILE, read_file};
+use super::variables::Variable;
 
-/// Raw settings, the strongest source first. It holds secrets, so it can't be printed.
+/// Raw settings, the source with the highest precedence first. They contain secrets, so the type
+/// can't be printed.
 #[derive(Clone, Default)]
 pub struct Sources {
-    /// What the command line said.
+    /// Flags of the command line.
     pub flags: Vec<(Variable, String)>,
-    /// The environment.
+    /// Environment variables.
     pub env: BTreeMap<String, String>,
-    /// The text of `.env`.
+    /// Text of `.env`.
     pub dotenv: Option<String>,
-    /// The name and the text of the toml file.
+    /// Name and text of the toml file.
     pub file: Option<(String, String)>,
-}
-
-impl Sources {
-    /// What this process was started with: its environment and the files of its working directory.
-    pub fn of_process(flags: &[(Variable, String)]) -> Result<Self, InvalidInput> {
-        let mut sources = Self { flags: flags.to_vec(), env: environment()?, dotenv: optional(".env")?, file: None };
-        sources.file = match Layers::new(&sources)?.find(&POSTROOM_CONFIG)? {
-            Some(named) => {
-                let text = read_text(&named.text).map_err(|problem| problem.at(named.field))?;
-                Some((named.text, text))
-            }
-            None => optional("postroom.toml")?.map(|text| ("postroom.toml".to_owned(), text)),
-        };
-        Ok(sources)
-    }
-}
-
-/// Reads a text file; the problem names it.
-pub(super) fn read_text(path: impl AsRef<Path>) -> Result<String, InvalidInput> {
-    let path = path.as_ref();
-    let shown = path.display().to_string();
-    let bytes = read_file(path, SETTINGS_FILE)
-        .map_err(|error| InvalidInput::new(&shown, format!("{shown} can't be read: {error}")))?;
-    String::from_utf8(bytes).map_err(|_| InvalidInput::new(&shown, format!("{shown} is not UTF-8")))
-}
-
-fn optional(path: &str) -> Result<Option<String>, InvalidInput> {
-    match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Ok(_) | Err(_) => read_text(path).map(Some),
-    }
-}
-
-/// Variables of others may hold any bytes; ours have to be text.
-fn environment() -> Result<BTreeMap<String, String>, InvalidInput> {
-    let mut env = BTreeMap::new();
-    for (name, value) in std::env::vars_os() {
-        let Ok(name) = name.into_string() else { continue };
-        match value.into_string() {
-            Ok(value) => {
-                env.insert(name, value);
-            }
-            Err(_) if Variable::is_known(&name) => return Err(InvalidInput::new(name, "the value is not UTF-8")),
-            Err(_) => {}
-        }
-    }
-    Ok(env)
 }

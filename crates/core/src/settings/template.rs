@@ -1,22 +1,22 @@
-//! What is set for the mails of a template.
+//! Settings of templates.
 
 use std::time::Duration;
 
 use super::{file::RawTemplate, queue::BackoffChange, value};
 use crate::{InvalidInput, Policy, Priority, QueueName};
 
-/// What is set for the mails of a template; what is absent is the queue's, or as usual.
+/// Settings of a template's mails; an absent value is the queue's or the default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TemplateSettings {
-    /// The queue they go to.
+    /// Queue of the mails.
     pub queue: Option<QueueName>,
-    /// Their priority.
+    /// Priority of the mails.
     pub priority: Option<Priority>,
-    /// For how long they are worth sending.
+    /// Time after which a mail is no longer sent.
     pub expires_in: Option<Duration>,
-    /// How many counted attempts they get.
+    /// Maximum number of counted attempts.
     pub attempts: Option<u32>,
-    /// Whether their variables are never shown and dropped at the end.
+    /// Whether variables are never shown, and deleted when the job finishes.
     pub sensitive: bool,
     backoff: BackoffChange,
 }
@@ -42,7 +42,7 @@ impl TemplateSettings {
         })
     }
 
-    /// The queue's promises with this template's changes.
+    /// Returns the queue's policy with this template's overrides.
     pub(super) fn over(&self, policy: &Policy) -> Policy {
         Policy {
             attempts: self.attempts.unwrap_or(policy.attempts),

@@ -1,4 +1,4 @@
-//! How mail leaves.
+//! Settings of transports.
 
 use std::{collections::BTreeMap, path::PathBuf, str::FromStr, time::Duration};
 
@@ -14,78 +14,79 @@ use super::{
         SMTP_USERNAME,
     },
 };
-use crate::{InvalidInput, Mailbox};
+use crate::{InvalidInput, Mailbox, host};
 
-/// The transport that the environment describes.
+/// Name of the transport that the environment describes.
 pub(super) const DEFAULT: &str = "default";
 
-/// How mail leaves.
+/// A transport of mail.
 #[derive(Debug, Clone)]
 pub enum TransportSettings {
-    /// To a mail server.
+    /// SMTP to a mail server.
     Smtp(SmtpSettings),
-    /// Through the provider Resend.
+    /// HTTP API of the provider Resend.
     Resend(ResendSettings),
-    /// Into a folder, as `.eml` files.
+    /// `.eml` files in a folder.
     File(PathBuf),
-    /// Into Redis, for the monitor to show.
+    /// Storage in Redis, for the monitor to show.
     Capture,
-    /// Nowhere; for benchmarks.
+    /// Discards the mail; for benchmarks.
     Discard,
 }
 
-/// A mail server and how to speak to it.
+/// Settings of an SMTP server.
 #[derive(Debug, Clone)]
 pub struct SmtpSettings {
-    /// Its name or IP address.
+    /// Host name or IP address.
     pub host: String,
-    /// Its port.
+    /// Port.
     pub port: u16,
-    /// How the connection is protected.
+    /// Protection of the connection.
     pub security: Security,
     /// User name and password.
     pub credentials: Option<(String, SecretString)>,
-    /// Further certificate authorities (PEM).
+    /// File with additional certificate authorities (PEM).
     pub ca_file: Option<PathBuf>,
-    /// The name we greet with.
+    /// Name sent with EHLO.
     pub hello_name: String,
-    /// Time limits that differ from the session's own.
+    /// Time limits that differ from the session's defaults.
     pub timeouts: Box<SmtpTimeouts>,
 }
 
-/// How a connection to a mail server is protected. There is no "TLS if offered": that protects from nobody.
+/// Protection of an SMTP connection. Opportunistic TLS is not offered, because an attacker can
+/// disable it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Security {
     /// TLS from the first byte.
     Tls,
-    /// STARTTLS, without which nothing is sent.
+    /// STARTTLS, required before anything is sent.
     StartTls,
-    /// Not at all.
+    /// No encryption.
     None,
 }
 
-/// A time limit for each phase of a session; the session's own default where absent.
+/// Time limits of the phases of an SMTP session; the session's default if absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SmtpTimeouts {
-    /// Until the connection stands.
+    /// Limit of the connection attempt.
     pub connect: Option<Duration>,
-    /// Until TLS is agreed.
+    /// Limit of the TLS handshake.
     pub tls: Option<Duration>,
-    /// Until the server greets.
+    /// Limit of the wait for the greeting.
     pub greeting: Option<Duration>,
-    /// Until a command is answered.
+    /// Limit of the wait for the reply to a command.
     pub command: Option<Duration>,
-    /// Until DATA is answered, and for each block of the body.
+    /// Limit of the wait for the reply to DATA, and of sending each block of the message.
     pub data: Option<Duration>,
-    /// Until the final dot is answered.
+    /// Limit of the wait for the reply to the final dot.
     pub dot: Option<Duration>,
-    /// What is added to that for each megabyte of the message.
+    /// Addition to `dot` for each megabyte of the message.
     pub dot_per_megabyte: Option<Duration>,
-    /// The most that the two come to.
+    /// Maximum of `dot` with its additions.
     pub dot_max: Option<Duration>,
 }
 
-/// All transports by name: those of the toml, and the one that the environment describes.
+/// Reads all transports by name: those of the toml, and the one of the environment.
 pub(super) fn read_all(
     layers: &Layers,
     raw: BTreeMap<String, RawTransport>,
@@ -109,14 +110,14 @@ pub(super) fn read_all(
     Ok(all)
 }
 
-/// The environment is stronger than a table of the toml, but the toml may not contradict itself.
+/// Refuses a transport that the toml describes twice. The environment may override a table.
 fn refuse_twice(layers: &Layers, in_table: bool) -> Result<(), InvalidInput> {
     for variable in [MAIL_TRANSPORT, SMTP_HOST] {
         if in_table && layers.is_from_file(&variable) {
             let key = variable.key().unwrap_or_default();
             return Err(InvalidInput::new(
                 "[transport.default]",
-                format!("{key} describes the same transport; keep one of them"),
+                format!("{key} configures the same transport; remove one of them"),
             ));
         }
     }
@@ -129,24 +130,26 @@ fn from_environment(layers: &Layers, hello: &str) -> Result<Option<TransportSett
     let refuse = |problem: String| Err(InvalidInput::new(&word.field, problem));
     match (word.text.as_str(), smtp) {
         ("smtp", Some(smtp)) => Ok(Some(TransportSettings::Smtp(smtp))),
-        ("smtp", None) => refuse("smtp needs SMTP_HOST, which is not set".to_owned()),
+        ("smtp", None) => refuse("smtp requires SMTP_HOST, which is not set".to_owned()),
         ("resend", _) => match ResendSettings::of_environment(layers)? {
             Some(resend) => Ok(Some(TransportSettings::Resend(resend))),
-            None => refuse("resend needs RESEND_API_KEY, which is not set".to_owned()),
+            None => refuse("resend requires RESEND_API_KEY, which is not set".to_owned()),
         },
         ("capture", _) => Ok(Some(TransportSettings::Capture)),
         ("discard", _) => Ok(Some(TransportSettings::Discard)),
         (other, _) => match other.strip_prefix("file:").filter(|path| !path.is_empty()) {
             Some(path) => Ok(Some(TransportSettings::File(PathBuf::from(path)))),
-            None => refuse(format!("{other:?} is no transport; it may be smtp, resend, file:DIR, capture or discard")),
+            None => {
+                refuse(format!("{other:?} is not a transport; it may be smtp, resend, file:DIR, capture or discard"))
+            }
         },
     }
 }
 
 fn smtp_of_environment(layers: &Layers, hello: &str) -> Result<Option<SmtpSettings>, InvalidInput> {
     let parts = SmtpParts {
-        host: layers.read(&SMTP_HOST, value::host)?,
-        port: layers.read(&SMTP_PORT, value::port)?,
+        host: layers.read(&SMTP_HOST, host::check)?,
+        port: layers.read(&SMTP_PORT, host::port)?,
         security: layers.read(&SMTP_SECURITY, str::parse)?,
         username: layers.text(&SMTP_USERNAME)?,
         password: layers.secret(&SMTP_PASSWORD)?,
@@ -168,13 +171,13 @@ fn from_table(raw: RawTransport, hello: &str, layers: &Layers) -> Result<Transpo
         "file" => {
             let path = raw.path.filter(|path| !path.as_os_str().is_empty());
             path.map(TransportSettings::File)
-                .ok_or_else(|| InvalidInput::new("path", "it is missing; it names the folder for the .eml files"))
+                .ok_or_else(|| InvalidInput::new("path", "the key is missing; it names the folder for the .eml files"))
         }
         "capture" => Ok(TransportSettings::Capture),
         "discard" => Ok(TransportSettings::Discard),
         other => Err(InvalidInput::new(
             "kind",
-            format!("{other:?} is no transport; it may be smtp, resend, file, capture or discard"),
+            format!("{other:?} is not a transport; it may be smtp, resend, file, capture or discard"),
         )),
     }
 }
@@ -183,8 +186,8 @@ fn smtp_of_table(raw: RawTransport, hello: &str) -> Result<SmtpSettings, Invalid
     let password = secret_or_file("password", raw.password, raw.password_file.as_deref())?;
     let hello_name = raw.hello_name.map_or_else(|| Ok(hello.to_owned()), |name| value::hello_name(&name));
     let parts = SmtpParts {
-        host: raw.host.map(|host| value::host(&host)).transpose().map_err(|problem| problem.at("host"))?,
-        port: raw.port.map(|port| value::port(&port.to_string())).transpose().map_err(|problem| problem.at("port"))?,
+        host: raw.host.map(|host| host::check(&host)).transpose().map_err(|problem| problem.at("host"))?,
+        port: raw.port.map(|port| host::port(&port.to_string())).transpose().map_err(|problem| problem.at("port"))?,
         security: raw.security.map(|word| word.parse()).transpose()?,
         username: raw.username,
         password,
@@ -192,10 +195,10 @@ fn smtp_of_table(raw: RawTransport, hello: &str) -> Result<SmtpSettings, Invalid
         hello_name: hello_name.map_err(|problem| problem.at("hello_name"))?,
         timeouts: Box::new(SmtpTimeouts::read(raw.timeouts.unwrap_or_default())?),
     };
-    parts.join()?.ok_or_else(|| InvalidInput::new("host", "it is missing; it names the mail server"))
+    parts.join()?.ok_or_else(|| InvalidInput::new("host", "the key is missing; it names the mail server"))
 }
 
-/// The keys of a table that go with `smtp`.
+/// Keys of a table of kind `smtp`.
 const SMTP_KEYS: &[&str] = &[
     "host",
     "port",
@@ -210,7 +213,7 @@ const SMTP_KEYS: &[&str] = &[
 ];
 
 impl RawTransport {
-    /// A known kind takes only its own keys.
+    /// Refuses keys that do not apply to the kind.
     fn refuse_foreign_keys(&self) -> Result<(), InvalidInput> {
         let own: &[&str] = match self.kind.as_str() {
             "smtp" => SMTP_KEYS,
@@ -219,15 +222,15 @@ impl RawTransport {
             "capture" | "discard" => &[],
             _ => return Ok(()),
         };
-        match self.given().into_iter().find(|key| !own.contains(key)) {
-            Some(key) => Err(InvalidInput::new(key, format!("it does not go with kind = {:?}", self.kind))),
+        match self.kind_specific_keys().into_iter().find(|key| !own.contains(key)) {
+            Some(key) => Err(InvalidInput::new(key, format!("the key does not apply to kind = {:?}", self.kind))),
             None => Ok(()),
         }
     }
 
-    /// What stands in the table and goes with some kinds only.
-    fn given(&self) -> Vec<&'static str> {
-        let given = [
+    /// Returns the keys in the table that apply only to some kinds.
+    fn kind_specific_keys(&self) -> Vec<&'static str> {
+        let keys = [
             ("path", self.path.is_some()),
             ("host", self.host.is_some()),
             ("port", self.port.is_some()),
@@ -244,7 +247,7 @@ impl RawTransport {
             ("timeout", self.timeout.is_some()),
             ("connections", self.connections.is_some()),
         ];
-        given.into_iter().filter_map(|(key, is_given)| is_given.then_some(key)).collect()
+        keys.into_iter().filter_map(|(key, is_set)| is_set.then_some(key)).collect()
     }
 }
 
@@ -277,18 +280,18 @@ impl FromStr for Security {
             "starttls" => Ok(Self::StartTls),
             "none" => Ok(Self::None),
             other => {
-                Err(InvalidInput::new("security", format!("{other:?} is not known; it may be tls, starttls or none")))
+                Err(InvalidInput::new("security", format!("{other:?} is not valid; it may be tls, starttls or none")))
             }
         }
     }
 }
 
 impl Security {
-    fn usual_on(port: Option<u16>) -> Self {
+    fn default_for(port: Option<u16>) -> Self {
         if port == Some(465) { Self::Tls } else { Self::StartTls }
     }
 
-    fn usual_port(self) -> u16 {
+    fn default_port(self) -> u16 {
         match self {
             Self::Tls => 465,
             Self::StartTls => 587,
@@ -297,7 +300,7 @@ impl Security {
     }
 }
 
-/// What was said of a mail server, wherever it was said.
+/// Parts of the settings of an SMTP server, from any source.
 struct SmtpParts {
     host: Option<String>,
     port: Option<u16>,
@@ -310,22 +313,22 @@ struct SmtpParts {
 }
 
 impl SmtpParts {
-    /// The whole, or none without a host. Half a login is an error.
+    /// Joins the parts; `None` without a host. A user name and a password require each other.
     fn join(self) -> Result<Option<SmtpSettings>, InvalidInput> {
         let credentials = match (self.username, self.password) {
             (Some(username), Some(password)) => Some((username, password)),
             (Some(_), None) => {
-                return Err(InvalidInput::new("password", "it is missing: a user name is given without a password"));
+                return Err(InvalidInput::new("password", "the password is missing, but a user name is set"));
             }
             (None, Some(_)) => {
-                return Err(InvalidInput::new("username", "it is missing: a password is given without a user name"));
+                return Err(InvalidInput::new("username", "the user name is missing, but a password is set"));
             }
             (None, None) => None,
         };
-        let security = self.security.unwrap_or_else(|| Security::usual_on(self.port));
+        let security = self.security.unwrap_or_else(|| Security::default_for(self.port));
         Ok(self.host.map(|host| SmtpSettings {
             host,
-            port: self.port.unwrap_or_else(|| security.usual_port()),
+            port: self.port.unwrap_or_else(|| security.default_port()),
             security,
             credentials,
             ca_file: self.ca_file,
@@ -335,7 +338,8 @@ impl SmtpParts {
     }
 }
 
-/// A full name is what servers like to hear: this host's if it has one, else the sender's domain.
+/// Returns the default EHLO name. Servers expect a full name: this host's if it has one, else the
+/// sender's domain.
 fn own_hello_name(sender: Option<&Mailbox>) -> String {
     let host = value::hello_name(&gethostname::gethostname().to_string_lossy()).ok();
     let full = host.clone().filter(|name| name.trim_matches('.').contains('.'));

@@ -1,15 +1,15 @@
-//! What is allowed, and dangerous.
+//! Warnings about settings that are valid but dangerous.
 
 use secrecy::ExposeSecret;
 
 use super::{Security, Settings, SmtpSettings, TransportSettings};
-use crate::http_url::is_on_this_machine;
+use crate::host::is_on_this_machine;
 
-/// The least that Standard Webhooks asks for.
+/// Minimum length of a key in the Standard Webhooks specification, in bytes.
 const SHORTEST_SECRET: usize = 24;
 
 impl Settings {
-    /// What an operator should know of these settings at start: each a sentence.
+    /// Returns warnings for the operator at start, each a sentence.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let logins = self.transports.iter().filter_map(|(name, transport)| match transport {
@@ -26,19 +26,19 @@ impl Settings {
         let length = self.notify.signing_key.as_ref()?.expose_secret().len();
         (length < SHORTEST_SECRET).then(|| {
             format!(
-                "NOTIFY_WEBHOOK_SECRET has {length} bytes and can be guessed: use at least {SHORTEST_SECRET}, such as \
-                 whsec_$(openssl rand -base64 32)"
+                "NOTIFY_WEBHOOK_SECRET has {length} bytes, so it can be guessed: use at least {SHORTEST_SECRET}, \
+                 such as whsec_$(openssl rand -base64 32)"
             )
         })
     }
 }
 
-/// A password that anyone on the way can read.
+/// Warns about a password that is sent without encryption.
 fn bare_login(name: &str, smtp: &SmtpSettings) -> Option<String> {
     let is_bare = smtp.security == Security::None && smtp.credentials.is_some() && !is_on_this_machine(&smtp.host);
     is_bare.then(|| {
         format!(
-            "transport {name} sends its password to {} without TLS, where anyone on the way can read it: set \
+            "transport {name} sends its password to {} without TLS, so anyone on the network can read it: set \
              SMTP_SECURITY (security in postroom.toml) to starttls or tls",
             smtp.host
         )

@@ -78,7 +78,7 @@ impl Store {
         Ok(self.link.line().await?.run().clone())
     }
 
-    /// This store, refusing every call with [`Error::Unintroduced`] while it speaks to a run of the server that was not
+    /// This store, refusing every call with [`Error::NotSynced`] while it speaks to a run of the server that was not
     /// [introduced](Self::introduce). A call that is let through runs on a connection to the very run that was.
     #[must_use]
     pub fn gated(&self) -> Self {
@@ -181,7 +181,7 @@ impl Store {
             Gate::Introduced => self.link.knows(line.run()),
             Gate::During(run) => line.run() == run,
         };
-        if is_let_through { Ok(line) } else { Err(Error::Unintroduced) }
+        if is_let_through { Ok(line) } else { Err(Error::NotSynced) }
     }
 }
 

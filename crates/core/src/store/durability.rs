@@ -73,7 +73,7 @@ impl Store {
 
     /// Returns when all that was written during this run of the server, and answered before now, is on its disk or at a
     /// replica; where Sentinels may let a replica take over, at one of those too. The error is transient when that took too
-    /// long, and [`Error::Unintroduced`] when the server is in another run by now: what was written is to be said again.
+    /// long, and [`Error::NotSynced`] when the server is in another run by now: what was written is to be said again.
     ///
     /// Redis 7.2 and Valkey tell it themselves (`WAITAOF`). Of an older one with `appendfsync everysec` we know only that
     /// it begins to write out once a second: this then takes 1.2 seconds, and with `no-appendfsync-on-rewrite yes` it may
@@ -98,7 +98,7 @@ impl Store {
             None => server::open(self.link.line().await?.client().clone()).await?,
         };
         if &opened.run != run {
-            return Err(Error::Unintroduced);
+            return Err(Error::NotSynced);
         }
         let mut keeper = Keeper { connection: opened.connection.clone(), mark: self.keys.system("kept") };
         let late = || Error::Away("it does not say in time whether it keeps what was written".to_owned());

@@ -152,7 +152,7 @@ impl Store {
 
     async fn bring(&self, parcel: &Parcel, hashes: &[ContentHash]) -> Result<()> {
         let at_hand = |hash: &ContentHash| {
-            let content = parcel.contents.get(hash).filter(|content| content.is_at_hand());
+            let content = parcel.contents.get(hash).filter(|content| content.is_inline());
             content.ok_or_else(|| InvalidInput::new("mail", format!("its content {hash} is not at hand")))
         };
         let contents: Vec<&Content> = hashes.iter().map(at_hand).collect::<Result<_, _>>()?;

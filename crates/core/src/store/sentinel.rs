@@ -8,20 +8,20 @@ use std::{
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisResult};
 
 use super::server;
-use crate::{Error, InvalidInput, Result, settings::WatchedPlace};
+use crate::{Error, InvalidInput, Result, settings::WatchedRedis};
 
 /// How long one sentinel may take: the next one may know.
 const ASK_LIMIT: Duration = Duration::from_secs(1);
 
 /// The sentinels of one master.
 pub(super) struct Sentinels {
-    place: WatchedPlace,
+    place: WatchedRedis,
     /// Who answered last is asked first.
     first: AtomicUsize,
 }
 
 impl Sentinels {
-    pub(super) fn new(place: WatchedPlace) -> Self {
+    pub(super) fn new(place: WatchedRedis) -> Self {
         Self { place, first: AtomicUsize::new(0) }
     }
 

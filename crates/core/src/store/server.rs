@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{info::Info, run::RunId, sentinel::Sentinels, trouble};
 use crate::{
     Error, InvalidInput, Result,
-    settings::{RedisPlace, RedisSettings},
+    settings::{RedisLocation, RedisSettings},
 };
 
 /// Within which a connection is open and its server has answered.
@@ -39,8 +39,8 @@ pub(super) struct Opened {
 impl Server {
     pub(super) fn new(settings: &RedisSettings) -> Result<Self> {
         Ok(match settings.server()? {
-            RedisPlace::Fixed(info) => Self::Fixed(client(info)?),
-            RedisPlace::Watched(watched) => Self::Watched(Sentinels::new(watched)),
+            RedisLocation::Fixed(info) => Self::Fixed(client(info)?),
+            RedisLocation::Watched(watched) => Self::Watched(Sentinels::new(watched)),
         })
     }
 

@@ -68,7 +68,7 @@ async fn a_file_is_stored_once_for_all_jobs_and_freed_after_the_last() {
     let worker = WorkerId::generate();
     let jobs = fixture.claim(&worker, 3).await;
     let (_, stored) = jobs[0].content.clone().expect("content");
-    assert!(!stored.attachments[0].content.is_at_hand() && stored.attachments[0].content.size() == 50_000);
+    assert!(!stored.attachments[0].content.is_inline() && stored.attachments[0].content.size() == 50_000);
     let read = fixture.store.content(&fixture.queue, shared.hash()).await.expect("a reply");
     assert_eq!(read, Some(shared.clone()));
     for job in &jobs {
@@ -120,7 +120,7 @@ async fn a_small_file_stays_in_its_mail_and_a_missing_one_is_refused() {
     assert_eq!(fixture.raw("EXISTS", &key(small.hash()), &[]), "0");
 
     let named = serde_json::from_str(&format!("\"sha256:{}:50000\"", file(4).hash())).expect("a content");
-    assert!(with(&[&named]).check().expect_err("refused").problem.contains("not at hand"));
+    assert!(with(&[&named]).check().expect_err("refused").problem.contains("without its content"));
     let job = NewJob { id: JobId::new(fixture.queue.clone()), mail: with(&[&named]) };
     let refused = fixture.store.enqueue(&fixture.queue, None, &terms(), &[job]).await.expect_err("refused");
     assert!(refused.to_string().contains("not at hand"), "{refused}");
@@ -128,7 +128,7 @@ async fn a_small_file_stays_in_its_mail_and_a_missing_one_is_refused() {
     let named = format!("{{\"content\":\"sha256:{}:50000\"}}", file(4).hash());
     let named = Mail { html: Some(serde_json::from_str(&named).expect("a body")), ..mail() };
     let refused = named.check().expect_err("refused");
-    assert_eq!((refused.field.as_str(), refused.problem.contains("not at hand")), ("html", true));
+    assert_eq!((refused.field.as_str(), refused.problem.contains("without its content")), ("html", true));
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn a_large_body_is_stored_separately_and_filled_in() {
     }
     // A reader of the job sees that a content is stored separately, and can read it.
     let shown = fixture.store.job(&id).await.expect("a reply").expect("a job").mail.expect("a mail");
-    assert!(!shown.html.as_ref().is_some_and(Body::is_at_hand) && shown.content_bytes() == original.content_bytes());
+    assert!(!shown.html.as_ref().is_some_and(Body::is_inline) && shown.content_bytes() == original.content_bytes());
     assert_eq!(filled(&fixture, shown).await, (original.clone(), None));
 
     let worker = WorkerId::generate();

@@ -45,7 +45,7 @@ async fn another_run_does_not_confirm_earlier_writes() {
     eventually(Duration::from_secs(30), "the restart is noticed", async || {
         let refused = fixture.store.make_durable(&run).await.expect_err("another run");
         assert!(refused.is_transient(), "{refused}");
-        (refused == Error::Unintroduced).then_some(())
+        (refused == Error::NotSynced).then_some(())
     })
     .await;
     eventually(Duration::from_secs(30), "a reply", async || fixture.store.ping().await.ok()).await;

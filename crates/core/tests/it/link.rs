@@ -44,7 +44,7 @@ async fn calls_pass_only_on_a_resynchronised_run() {
     let redis = PrivateRedis::start_tcp().await;
     let store = store_at(&redis.url()).await;
     let gated = store.gated();
-    assert_eq!(gated.ping().await, Err(Error::Unintroduced));
+    assert_eq!(gated.ping().await, Err(Error::NotSynced));
     let first = stranger(&gated).await;
     assert_eq!(store.run_id().as_ref(), Some(&first));
     assert!(redis.ask(&["INFO", "server"]).contains(&format!("run_id:{}", server_of(&first))));
@@ -58,12 +58,12 @@ async fn calls_pass_only_on_a_resynchronised_run() {
         async move { store.stranger().await }
     });
     until_heard(&store).await;
-    assert_eq!(gated.ping().await, Err(Error::Unintroduced), "this run is not resynchronised yet");
+    assert_eq!(gated.ping().await, Err(Error::NotSynced), "this run is not resynchronised yet");
     let second = tokio::time::timeout(LIMIT, waiting).await.expect("an unsynchronised run").expect("no panic");
     assert_ne!(second, first);
     assert_eq!(store.run_id().as_ref(), Some(&second));
     gated.introduce(&first);
-    assert_eq!(gated.ping().await, Err(Error::Unintroduced), "the first run is over");
+    assert_eq!(gated.ping().await, Err(Error::NotSynced), "the first run is over");
     gated.ungated().ping().await.expect("unchecked calls pass");
     gated.introduce(&second);
     gated.ping().await.expect("the second run is resynchronised");
@@ -83,7 +83,7 @@ async fn no_call_passes_while_the_server_changes() {
             let (gated, queue) = (gated.clone(), queue.clone());
             tokio::spawn(async move {
                 loop {
-                    if gated.announce_queues(std::slice::from_ref(&queue)).await == Err(Error::Unintroduced) {
+                    if gated.announce_queues(std::slice::from_ref(&queue)).await == Err(Error::NotSynced) {
                         return;
                     }
                 }
@@ -226,7 +226,7 @@ async fn a_replica_is_refused_and_a_new_master_found() {
     until_heard(&store).await;
     let now = store.run_id().expect("a connection");
     assert_eq!((server_of(&now), now == run), (server_of(&run), false), "it is the same server with other data");
-    assert_eq!(store.gated().ping().await, Err(Error::Unintroduced));
+    assert_eq!(store.gated().ping().await, Err(Error::NotSynced));
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ async fn the_store_follows_a_failover() {
         (sentinel.primary() == replica.addr() && away.is_none()).then_some(())
     };
     eventually(LIMIT, "the replica takes over", successor).await;
-    assert_eq!(fixture.store.gated().ping().await, Err(Error::Unintroduced));
+    assert_eq!(fixture.store.gated().ping().await, Err(Error::NotSynced));
     let second = fixture.store.stranger().await;
     assert_ne!(second, first);
     assert!(replica.ask(&["INFO", "server"]).contains(second.as_str().split('.').next().expect("a name")));

@@ -4,7 +4,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use postroom_core::{Escaped, EscapedLines, acts};
+use postroom_core::{Escaped, EscapedLines, needs_escape};
 use serde::Serialize;
 
 use super::exit::Failure;
@@ -78,13 +78,13 @@ impl Console {
 /// Our own types always serialise; what could not would be shown as null.
 fn json(value: &impl Serialize) -> String {
     let json = serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned());
-    if !json.chars().any(acts) {
+    if !json.chars().any(needs_escape) {
         return json;
     }
     // They are within strings, where an escape means the same.
     let mut text = String::with_capacity(json.len() + 16);
     for c in json.chars() {
-        if acts(c) { text.push_str(&format!("\\u{:04x}", u32::from(c))) } else { text.push(c) }
+        if needs_escape(c) { text.push_str(&format!("\\u{:04x}", u32::from(c))) } else { text.push(c) }
     }
     text
 }
@@ -97,7 +97,7 @@ mod tests {
     fn json_has_the_same_content_and_acts_on_no_terminal() {
         let value = serde_json::json!({ "reply": "a\u{1b}[2J\u{9b}1m\u{7f}\u{202e}\u{2028}\n\"Żółć\"" });
         let text = json(&value);
-        assert!(!text.chars().any(acts), "{text:?}");
+        assert!(!text.chars().any(needs_escape), "{text:?}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), value);
     }
 }

@@ -105,7 +105,7 @@ impl Findings {
 
 async fn redis<'a>(context: &'a Context, findings: &mut Findings) -> Result<&'a Store> {
     let settings = &context.postroom.settings().redis;
-    let place = settings.place();
+    let place = settings.redacted_url();
     settings.warnings().iter().for_each(|warning| findings.warn("redis", warning));
     let asked = async {
         let store = context.postroom.store().await?;

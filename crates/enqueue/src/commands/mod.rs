@@ -124,7 +124,7 @@ fn execute(console: Console, cli: Cli) -> Result<()> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed(format!("no threads can be started: {error}")))?;
-    let place = settings.redis.place();
+    let place = settings.redis.redacted_url();
     let context = Context { console, postroom: Postroom::with_settings(settings) };
     let result = runtime.block_on(dispatch(&context, cli.command));
     result.map_err(|failure| {

@@ -8,7 +8,8 @@ use clap::Subcommand;
 use postroom_core::{
     InvalidInput, Mail, Mailbox,
     schedule::Timetable,
-    settings::{ScheduleSettings, Timing},
+    schedule::Timing,
+    settings::ScheduleSettings,
 };
 use serde::Serialize;
 use serde_json::json;

@@ -220,7 +220,7 @@ fn a_paced_bulk_says_how_long_it_takes() {
 fn who_is_told_of_the_end_has_an_address_or_a_url() {
     let desk = Desk::new().with_templates();
     let to = ["--var", "name=A", "--to", "a@example.org"];
-    desk.run(&news(&[&to[..], &["--notify", "nobody"]].concat())).refused(2, &["nobody", "is no e-mail address"]);
+    desk.run(&news(&[&to[..], &["--notify", "nobody"]].concat())).refused(2, &["nobody", "is not an e-mail address"]);
     for (url, words) in [
         ("app.example.org/hook", &["or a URL such as https://"][..]),
         ("ftp://app.example.org/hook", &["\"ftp\"", "https"]),

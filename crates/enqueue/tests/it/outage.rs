@@ -22,7 +22,7 @@ async fn a_redis_that_is_gone() {
         &["bulk", "--jsonl", "mails.jsonl"],
     ] {
         desk.file("mails.jsonl", r#"{"to": "a@example.org", "subject": "s", "text": "t"}"#);
-        desk.run(args).refused(3, &["Redis is away", &place]);
+        desk.run(args).refused(3, &["Redis is unavailable", &place]);
     }
     let ran = desk.run(&["queues", "--json"]);
     let error: serde_json::Value = serde_json::from_str(&ran.stderr).expect("JSON");
@@ -63,12 +63,12 @@ async fn who_looks_on_goes_on_when_redis_is_back() {
     }
     assert!(!watch.stderr().contains("away"), "{}", watch.stderr());
     redis.kill();
-    watch.wait_for_line("Redis is away", LIMIT).await;
+    watch.wait_for_line("Redis is unavailable", LIMIT).await;
     redis.start_again().await;
     watch.wait_for_line("Redis is back", LIMIT).await;
     desk.ok(&["cancel", &id]);
     assert_eq!(watch.wait(LIMIT).await.code(), Some(1));
-    for said in ["Redis is away", "Redis is back"] {
+    for said in ["Redis is unavailable", "Redis is back"] {
         assert_eq!(watch.stderr().matches(said).count(), 1, "{}", watch.stderr());
     }
 }

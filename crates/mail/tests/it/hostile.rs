@@ -264,7 +264,7 @@ fn a_language_is_a_short_word() {
     let (_folder, templates) = templates("x", &[]);
     for locale in ["x-".repeat(16 << 10).as_str(), "pl PL", "../pl", "pl\n"] {
         let error = templates.render("t", &Map::new(), Some(locale)).expect_err("no language").to_string();
-        assert!(error.contains("is no language; it may be one such as pl or pl-PL") && error.len() < 300, "{error}");
+        assert!(error.contains("is not a language; it may be pl or pl-PL") && error.len() < 300, "{error}");
         let mail = Mail { locale: Some(locale.to_owned()), template: Some("t".into()), ..Mail::default() };
         assert_eq!(mail.check_content().expect_err("no language").field, "locale");
     }

@@ -1,4 +1,4 @@
-//! What every response tells the browser.
+//! Security headers of all responses.
 
 use axum::{
     extract::Request,
@@ -7,13 +7,13 @@ use axum::{
     response::Response,
 };
 
-/// Nothing from elsewhere, nothing inline, in nobody's frame.
+/// Allows neither other sites nor inline content, and forbids framing.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
                       frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// Headers that hold unless the response says otherwise. `same-origin` rather than `no-referrer`: the latter makes
-/// browsers send forms as if from nowhere.
-const USUAL: [(HeaderName, &str); 7] = [
+/// Default headers, unless the response sets its own. With `no-referrer`, browsers would send forms
+/// without an origin, so the policy is `same-origin`.
+const DEFAULTS: [(HeaderName, &str); 7] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "same-origin"),
@@ -29,9 +29,9 @@ pub(crate) async fn add_headers(request: Request, next: Next) -> Response {
     response
 }
 
-/// Adds the headers to those of a response.
+/// Adds the headers that a response lacks.
 pub(crate) fn set_headers(headers: &mut HeaderMap) {
-    for (name, value) in USUAL {
+    for (name, value) in DEFAULTS {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
 }

@@ -1,10 +1,10 @@
-//! The name that the browser believes to talk to.
+//! Check of the `Host` header.
 
 use std::net::IpAddr;
 
-/// Whether a `Host` header names this machine itself. A foreign page that points its own name at 127.0.0.1 (DNS
-/// rebinding) could otherwise read a dashboard without a password.
-pub(super) fn is_local(host: &str) -> bool {
+/// Whether a `Host` header names this machine. Otherwise a foreign page whose name resolves to
+/// 127.0.0.1 (DNS rebinding) could read a dashboard without a password.
+pub(crate) fn is_local(host: &str) -> bool {
     let name = without_port(host);
     if name.eq_ignore_ascii_case("localhost") {
         return true;
@@ -15,7 +15,7 @@ pub(super) fn is_local(host: &str) -> bool {
 
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
-        // In `[::1]` the last colon is no port's.
+        // In `[::1]` the last colon does not start a port.
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.is_empty() => name,
         _ => host,
     }
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_this_machine() {
+    fn only_loopback_names_are_local() {
         for good in ["localhost", "LOCALHOST:5555", "127.0.0.1", "127.0.0.1:80", "[::1]", "[::1]:5555", "127.0.0.2:1"] {
             assert!(is_local(good), "{good}");
         }

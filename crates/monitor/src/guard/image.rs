@@ -1,14 +1,16 @@
-//! The way to an image of a captured mail, for the frame that shows the mail.
+//! Access to images of a captured mail, for the frame that shows the mail.
 //!
-//! The frame is sandboxed, so the browser sends no cookie from it. The address proves instead that it was made for a
-//! session that may see the mail, and holds as long as that session.
+//! The frame is sandboxed, so its requests contain no cookie. Instead the address contains a proof
+//! that it was created for a session with access to the mail. The proof is valid as long as the
+//! session.
 
+use postroom_core::Store;
 use serde::Deserialize;
 
-use super::{Gate, Visitor};
-use crate::{app::App, failure::Failure};
+use super::{access::AccessGuard, visitor::Visitor};
+use crate::request_error::RequestError;
 
-/// The proof in the address of an image.
+/// Proof in the address of an image.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct ImageProof {
@@ -17,20 +19,28 @@ pub(crate) struct ImageProof {
     proof: String,
 }
 
-impl Gate {
-    /// The address of an image, relative to that of the frame.
+impl AccessGuard {
+    /// Returns the address of an image, relative to that of the frame.
     pub(crate) fn image_address(&self, visitor: &Visitor, mail: &str, number: usize) -> String {
         let by = &visitor.hash;
-        format!("image/{number}?by={by}&proof={}", self.sealer.image_proof(by, mail, number))
+        format!("image/{number}?by={by}&proof={}", self.session_key().image_proof(by, mail, number))
     }
 }
 
 impl ImageProof {
-    /// Refuses whoever was not shown this mail, or has logged out since.
-    pub(crate) async fn check(&self, app: &App, mail: &str, number: usize) -> Result<(), Failure> {
-        let gate = app.gate();
-        let holds = gate.sealer.is_image_proof(&self.by, mail, number, &self.proof)
-            && (!gate.is_locked() || app.store()?.has_session(&self.by).await?);
-        if holds { Ok(()) } else { Err(Failure::no_password()) }
+    /// Checks the proof and its session.
+    ///
+    /// # Errors
+    /// Returns an error if the proof is wrong, or the session has ended.
+    pub(crate) async fn check(
+        &self,
+        guard: &AccessGuard,
+        store: &Store,
+        mail: &str,
+        number: usize,
+    ) -> Result<(), RequestError> {
+        let is_valid = guard.session_key().is_image_proof(&self.by, mail, number, &self.proof)
+            && (!guard.requires_password() || store.has_session(&self.by).await?);
+        if is_valid { Ok(()) } else { Err(RequestError::no_password()) }
     }
 }

@@ -1,4 +1,4 @@
-//! Wrong passwords in the log: a few lines a minute, however many there are.
+//! Log of wrong passwords, limited to a few lines per minute.
 
 use std::{
     net::IpAddr,
@@ -9,7 +9,7 @@ use std::{
 const WINDOW: Duration = Duration::from_secs(60);
 const LINES: u64 = 10;
 
-/// When the present minute began, and how many wrong passwords it had.
+/// Start of the current minute, and its number of wrong passwords.
 #[derive(Debug, Default)]
 pub(super) struct WrongPasswordLog(Mutex<Option<(Instant, u64)>>);
 
@@ -17,17 +17,17 @@ impl WrongPasswordLog {
     pub(super) fn note(&self, from: IpAddr) {
         let number = self.count(Instant::now());
         if number <= LINES {
-            tracing::warn!(%from, "a wrong password was given");
+            tracing::warn!(%from, "wrong password");
         }
     }
 
-    /// Which one of this minute it is, from 1.
+    /// Counts a wrong password and returns its number within the minute, from 1.
     fn count(&self, now: Instant) -> u64 {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, before)) = window.take_if(|(began, _)| now.duration_since(*began) >= WINDOW)
             && before > LINES
         {
-            tracing::warn!(number = before - LINES, "more wrong passwords were given, not logged one by one");
+            tracing::warn!(number = before - LINES, "further wrong passwords were not logged individually");
         }
         let (_, number) = window.get_or_insert((now, 0));
         *number += 1;
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_minute_counts_anew() {
+    fn each_minute_is_counted_separately() {
         let (log, now) = (WrongPasswordLog::default(), Instant::now());
         for number in 1..=LINES + 5 {
             assert_eq!(log.count(now), number);

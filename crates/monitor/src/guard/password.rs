@@ -3,7 +3,8 @@
 use ring::{hmac, rand::SystemRandom};
 use secrecy::{ExposeSecret, SecretString};
 
-/// The password, kept as a tag under a key that only this run knows: comparing tags takes the same time whatever was said.
+/// The password, stored as an HMAC under a random key. Comparing HMACs takes the same time for any
+/// input.
 pub(super) struct Password {
     key: hmac::Key,
     tag: hmac::Tag,
@@ -16,8 +17,8 @@ impl Password {
         Self { key, tag }
     }
 
-    pub(super) fn is(&self, said: &str) -> bool {
-        hmac::verify(&self.key, said.as_bytes(), self.tag.as_ref()).is_ok()
+    pub(super) fn is(&self, text: &str) -> bool {
+        hmac::verify(&self.key, text.as_bytes(), self.tag.as_ref()).is_ok()
     }
 }
 
@@ -27,8 +28,8 @@ impl std::fmt::Debug for Password {
     }
 }
 
-/// A key that nobody else has.
+/// Returns a new random key.
 pub(super) fn random_key() -> hmac::Key {
-    #[expect(clippy::expect_used, reason = "without the system's random numbers nothing here is safe")]
+    #[expect(clippy::expect_used, reason = "access control is unsafe without the system's random numbers")]
     hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).expect("the system's random numbers")
 }

@@ -1,4 +1,4 @@
-//! What reverse proxies say of the client, believed only from those that are trusted.
+//! Headers of reverse proxies, accepted only from trusted ones.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,20 +8,20 @@ use postroom_core::settings::Network;
 const FORWARDED: &str = "forwarded";
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
-/// Headers that only a proxy adds, beside all that begin with `x-forwarded`.
+/// Headers that only proxies add, besides those that begin with `x-forwarded`.
 const OTHERS: [&str; 6] = ["via", FORWARDED, "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"];
 
-/// The client of a request.
+/// Client of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ClientInfo {
-    /// The address that counts for limits.
+    /// Address used for limits.
     pub(crate) address: IpAddr,
-    /// Whether the browser's way to the first proxy is encrypted.
+    /// Whether the connection from the browser to the first proxy uses TLS.
     pub(crate) is_https: bool,
 }
 
-/// The client, from the address at the other end and from what trusted proxies there say. Of a chain the last address
-/// that is no trusted proxy counts: what is before it anybody may have written.
+/// Returns the client, from the peer's address and the headers of trusted proxies. The last address
+/// of the chain that is not a trusted proxy counts. Earlier ones may be forged.
 pub(super) fn client(trusted: &[Network], peer: IpAddr, headers: &HeaderMap) -> ClientInfo {
     let peer = peer.to_canonical();
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
@@ -39,12 +39,12 @@ pub(super) fn client(trusted: &[Network], peer: IpAddr, headers: &HeaderMap) -> 
     ClientInfo { address, is_https: scheme(headers).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")) }
 }
 
-/// The header by which a request shows that it came through a proxy, if one does.
-pub(super) fn trace(headers: &HeaderMap) -> Option<&HeaderName> {
+/// Returns a header that shows that the request came through a proxy, if there is one.
+pub(crate) fn proxy_header(headers: &HeaderMap) -> Option<&HeaderName> {
     headers.keys().find(|name| name.as_str().starts_with("x-forwarded") || OTHERS.contains(&name.as_str()))
 }
 
-/// The addresses of the chain, the client's first.
+/// Returns the addresses of the chain, the client's first.
 fn hops(headers: &HeaderMap) -> Vec<&str> {
     let chain = list(headers, FORWARDED_FOR);
     if headers.contains_key(FORWARDED_FOR) {
@@ -60,20 +60,20 @@ fn scheme(headers: &HeaderMap) -> Option<&str> {
     parameter(list(headers, FORWARDED).pop()?, "proto")
 }
 
-/// The elements of a header that may stand on several lines.
+/// Returns the elements of a header that may have several lines.
 fn list<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
     let lines = headers.get_all(name).into_iter().map(|line| line.to_str().unwrap_or_default());
     lines.flat_map(|line| line.split(',')).map(str::trim).collect()
 }
 
-/// A parameter of an element of `Forwarded` (RFC 7239).
+/// Returns a parameter of an element of `Forwarded` (RFC 7239).
 fn parameter<'a>(element: &'a str, name: &str) -> Option<&'a str> {
     let mut pairs = element.split(';').filter_map(|pair| pair.split_once('='));
     let (_, value) = pairs.find(|(key, _)| key.trim().eq_ignore_ascii_case(name))?;
     Some(value.trim().trim_matches('"'))
 }
 
-/// An address with or without a port.
+/// Parses an address with an optional port.
 fn host(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let address = bare.parse().or_else(|_| text.parse().map(|address: SocketAddr| address.ip()));
@@ -84,7 +84,7 @@ fn host(text: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn seen(lines: &[(&'static str, &str)]) -> ClientInfo {
+    fn client_of(lines: &[(&'static str, &str)]) -> ClientInfo {
         let trusted = ["127.0.0.1", "10.0.0.0/8", "fd00::/8"].map(|text| text.parse().expect(text));
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_hop_that_is_not_trusted_is_the_client() {
+    fn the_last_untrusted_hop_is_the_client() {
         for (lines, address) in [
             (vec![], "127.0.0.1"),
             (vec![("x-forwarded-for", "192.0.2.1")], "192.0.2.1"),
@@ -108,7 +108,7 @@ mod tests {
             (vec![("forwarded", "for=192.0.2.1, for=unknown")], "127.0.0.1"),
             (vec![("forwarded", "for=192.0.2.9"), ("x-forwarded-for", "192.0.2.1")], "192.0.2.1"),
         ] {
-            assert_eq!(seen(&lines).address, address.parse::<IpAddr>().expect(address), "{lines:?}");
+            assert_eq!(client_of(&lines).address, address.parse::<IpAddr>().expect(address), "{lines:?}");
         }
         let mut headers = HeaderMap::new();
         headers.append("x-forwarded-for", "192.0.2.1".parse().expect("a value"));
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn https_is_what_the_nearest_proxy_says() {
+    fn the_nearest_proxy_determines_https() {
         for (lines, is_https) in [
             (vec![("x-forwarded-proto", "https")], true),
             (vec![("x-forwarded-proto", "https, http")], false),
@@ -125,7 +125,7 @@ mod tests {
             (vec![("forwarded", "proto=https"), ("x-forwarded-proto", "http")], false),
             (vec![], false),
         ] {
-            assert_eq!(seen(&lines).is_https, is_https, "{lines:?}");
+            assert_eq!(client_of(&lines).is_https, is_https, "{lines:?}");
         }
     }
 }

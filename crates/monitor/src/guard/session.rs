@@ -1,9 +1,9 @@
-//! Who has logged in, and what only they can know.
+//! Sessions of logged-in visitors, and secrets bound to them.
 //!
-//! A session is a random id that only the browser has. The store knows it by its hash, an HMAC under a key that is derived
-//! from the password: a session holds at every monitor, outlives a restart, and ends at logout, after its time, or when
-//! the password is changed. The derivation is slow on purpose: what is in Redis must not be a cheap way to guess the
-//! password.
+//! A session is a random id that only the browser stores. The store contains its HMAC under a key
+//! derived from the password. So a session is valid at every monitor and after a restart. It ends
+//! at logout, on expiry, or when the password changes. The derivation is slow on purpose: the hash
+//! in Redis must not help to guess the password.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -16,35 +16,37 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::password::random_key;
 
-/// For how long a login holds.
-pub(crate) const LASTS: Duration = Duration::from_secs(12 * 3_600);
+/// Name of the session cookie.
+pub(crate) const SESSION: &str = "postroom_session";
+/// Lifetime of a session.
+pub(crate) const LIFETIME: Duration = Duration::from_secs(12 * 3_600);
 
-const ROUNDS: NonZeroU32 = NonZeroU32::new(200_000).expect("more than none");
+const ROUNDS: NonZeroU32 = NonZeroU32::new(200_000).expect("a number above 0");
 
-/// Hashes sessions, and seals what belongs to one.
+/// Computes hashes of sessions, and HMACs of values that belong to a session.
 #[derive(Debug)]
-pub(crate) struct Sealer(hmac::Key);
+pub(crate) struct SessionKey(hmac::Key);
 
-impl Sealer {
+impl SessionKey {
     pub(super) fn new(password: Option<&SecretString>) -> Self {
         Self(password.map_or_else(random_key, derived_key))
     }
 
-    /// The name of a session in the store.
+    /// Returns the name of a session in the store.
     pub(crate) fn hash(&self, session: &str) -> String {
         self.seal("session", session)
     }
 
-    /// What a form of this session's pages holds, and no other site can know.
+    /// Returns the token of this session's forms, which other sites can't know.
     pub(super) fn form_token(&self, session: &str) -> String {
         self.seal("form", session)
     }
 
-    pub(super) fn is_form_token(&self, session: &str, token: &str) -> bool {
+    pub(crate) fn is_form_token(&self, session: &str, token: &str) -> bool {
         self.is_seal("form", session, token)
     }
 
-    /// The proof that this session was shown a mail with an image.
+    /// Returns the proof that this session has access to an image of a mail.
     pub(super) fn image_proof(&self, hash: &str, mail: &str, number: usize) -> String {
         self.seal("image", &format!("{hash}\n{mail}\n{number}"))
     }
@@ -63,10 +65,10 @@ impl Sealer {
     }
 }
 
-/// A session that nobody had before.
+/// Returns a new random session id.
 pub(crate) fn new_session() -> String {
     let mut bytes = [0_u8; 32];
-    #[expect(clippy::expect_used, reason = "without the system's random numbers nothing here is safe")]
+    #[expect(clippy::expect_used, reason = "access control is unsafe without the system's random numbers")]
     SystemRandom::new().fill(&mut bytes).expect("the system's random numbers");
     URL_SAFE_NO_PAD.encode(bytes)
 }
@@ -87,27 +89,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_is_known_under_its_password_only() {
-        let (sealer, other) = (Sealer::new(Some(&"one".into())), Sealer::new(Some(&"two".into())));
+    fn the_hash_of_a_session_depends_on_the_password() {
+        let (session_key, other) = (SessionKey::new(Some(&"one".into())), SessionKey::new(Some(&"two".into())));
         let session = new_session();
-        assert_eq!(sealer.hash(&session), Sealer::new(Some(&"one".into())).hash(&session), "after a restart");
-        assert_ne!(sealer.hash(&session), other.hash(&session), "another password");
+        assert_eq!(session_key.hash(&session), SessionKey::new(Some(&"one".into())).hash(&session), "after a restart");
+        assert_ne!(session_key.hash(&session), other.hash(&session), "another password");
         assert!(session.len() == 43 && session != new_session());
     }
 
     #[test]
-    fn a_seal_is_for_one_purpose_of_one_session() {
-        let sealer = Sealer::new(None);
-        let token = sealer.form_token("a");
-        assert!(sealer.is_form_token("a", &token));
-        for (session, token) in [("b", token.as_str()), ("a", ""), ("a", "AAAA"), ("a", &sealer.hash("a"))] {
-            assert!(!sealer.is_form_token(session, token));
+    fn a_seal_is_valid_for_one_purpose_of_one_session() {
+        let session_key = SessionKey::new(None);
+        let token = session_key.form_token("a");
+        assert!(session_key.is_form_token("a", &token));
+        for (session, token) in [("b", token.as_str()), ("a", ""), ("a", "AAAA"), ("a", &session_key.hash("a"))] {
+            assert!(!session_key.is_form_token(session, token));
         }
-        assert!(!Sealer::new(None).is_form_token("a", &token), "another run");
-        let proof = sealer.image_proof("hash", "mail", 1);
-        assert!(sealer.is_image_proof("hash", "mail", 1, &proof));
+        assert!(!SessionKey::new(None).is_form_token("a", &token), "another key");
+        let proof = session_key.image_proof("hash", "mail", 1);
+        assert!(session_key.is_image_proof("hash", "mail", 1, &proof));
         for (hash, mail, number) in [("other", "mail", 1), ("hash", "other", 1), ("hash", "mail", 2)] {
-            assert!(!sealer.is_image_proof(hash, mail, number, &proof));
+            assert!(!session_key.is_image_proof(hash, mail, number, &proof));
         }
     }
 }

@@ -1,17 +1,17 @@
-//! Requests that another site makes a browser send, by the browser's own word (Fetch Metadata).
+//! Check of requests that other sites initiate in a browser (Fetch Metadata).
 
 use axum::http::{HeaderMap, Method};
 
-/// Whether a request may be answered for where it comes from. Programs send none of these headers. Another site may only
-/// lead a person here: a whole page in a tab of its own.
-pub(super) fn may_ask(method: &Method, headers: &HeaderMap) -> bool {
+/// Whether the origin of a request is acceptable. Programs send none of these headers. Another site
+/// may only link here: a navigation of a whole tab.
+pub(crate) fn is_allowed(method: &Method, headers: &HeaderMap) -> bool {
     let word = |name: &str| headers.get(name).map(|word| word.to_str().unwrap_or("unreadable"));
     match word("sec-fetch-site") {
         None | Some("none" | "same-origin") => true,
         Some(_) => {
-            let leads_here =
+            let is_navigation =
                 word("sec-fetch-mode") == Some("navigate") && matches!(word("sec-fetch-dest"), None | Some("document"));
-            method.is_safe() && leads_here
+            method.is_safe() && is_navigation
         }
     }
 }
@@ -21,8 +21,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_sites_may_only_lead_here() {
-        for (method, site, mode, dest, may) in [
+    fn other_sites_may_only_link_here() {
+        for (method, site, mode, dest, allowed) in [
             (Method::GET, "", "", "", true),
             (Method::POST, "same-origin", "cors", "empty", true),
             (Method::GET, "none", "navigate", "document", true),
@@ -42,7 +42,7 @@ mod tests {
                     headers.insert(name, value.parse().expect("a value"));
                 }
             }
-            assert_eq!(may_ask(&method, &headers), may, "{method} {site} {mode} {dest}");
+            assert_eq!(is_allowed(&method, &headers), allowed, "{method} {site} {mode} {dest}");
         }
     }
 }

@@ -1,57 +1,24 @@
-//! Who asks, and that what they send is from a page of ours.
+//! Visitors of the dashboard.
 
-use std::collections::HashMap;
+use super::access::AccessGuard;
 
-use axum::{
-    Form,
-    extract::{FromRequest, Request},
-};
-
-use super::Gate;
-use crate::{app::App, failure::Failure};
-
-/// Somebody who was let in.
+/// A visitor who was admitted.
 #[derive(Debug, Clone)]
 pub(crate) struct Visitor {
-    session: String,
+    pub(crate) session: String,
     pub(super) hash: String,
-    /// What the forms of their pages hold.
+    /// Token of the forms on the visitor's pages.
     pub(crate) form_token: String,
 }
 
 impl Visitor {
-    pub(crate) fn of_session(gate: &Gate, session: &str) -> Self {
-        let (hash, form_token) = (gate.sealer().hash(session), gate.sealer().form_token(session));
+    pub(crate) fn of_session(guard: &AccessGuard, session: &str) -> Self {
+        let (hash, form_token) = (guard.session_key().hash(session), guard.session_key().form_token(session));
         Self { session: session.to_owned(), hash, form_token }
     }
 
-    /// The name of the session in the store.
+    /// Returns the name of the session in the store.
     pub(crate) fn hash(&self) -> &str {
         &self.hash
-    }
-}
-
-/// The fields of a form that one of our pages made for this visitor; any other form is refused before it is read further.
-#[derive(Debug)]
-pub(crate) struct Signed(HashMap<String, String>);
-
-impl Signed {
-    pub(crate) fn field(&self, name: &str) -> &str {
-        self.0.get(name).map(String::as_str).unwrap_or_default()
-    }
-}
-
-impl FromRequest<App> for Signed {
-    type Rejection = Failure;
-
-    async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
-        let visitor = request.extensions().get::<Visitor>().cloned().ok_or_else(Failure::forged)?;
-        let form = Form::<HashMap<String, String>>::from_request(request, app).await;
-        let Form(fields) = form.map_err(|_| Failure::forged())?;
-        let token = fields.get("token").map(String::as_str).unwrap_or_default();
-        if app.gate().sealer().is_form_token(&visitor.session, token) {
-            return Ok(Self(fields));
-        }
-        Err(Failure::forged())
     }
 }

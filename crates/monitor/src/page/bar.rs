@@ -1,25 +1,25 @@
-//! How far a batch has come.
+//! Progress bar of a batch.
 
 use askama::Template;
 use postroom_core::BatchReport;
 
-/// A bar with a piece for each fate.
+/// A progress bar with a segment per state.
 #[derive(Debug, Template)]
 #[template(path = "bar.html")]
-pub(super) struct Bar {
-    pieces: Vec<Piece>,
+pub(super) struct ProgressBar {
+    segments: Vec<BarSegment>,
     percent: u64,
-    told: String,
+    label: String,
 }
 
 #[derive(Debug)]
-struct Piece {
+struct BarSegment {
     kind: &'static str,
     from: String,
     width: String,
 }
 
-impl Bar {
+impl ProgressBar {
     pub(super) fn new(batch: &BatchReport) -> Self {
         let counts = [
             ("sent", batch.sent),
@@ -31,18 +31,26 @@ impl Bar {
         ];
         let settled = batch.total.saturating_sub(batch.unfinished());
         let percent = (settled * 100).checked_div(batch.total).unwrap_or(0);
-        Self { pieces: pieces(&counts, batch.total), percent, told: format!("{settled} of {} settled", batch.total) }
+        Self {
+            segments: segments(&counts, batch.total),
+            percent,
+            label: format!("{settled} of {} settled", batch.total),
+        }
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "shares of a bar")]
-fn pieces(counts: &[(&'static str, u64)], total: u64) -> Vec<Piece> {
+#[expect(clippy::cast_precision_loss, reason = "percentages for display")]
+fn segments(counts: &[(&'static str, u64)], total: u64) -> Vec<BarSegment> {
     let share = |number: u64| 100.0 * number as f64 / total.max(1) as f64;
     let mut before = 0;
-    let mut pieces = Vec::new();
+    let mut segments = Vec::new();
     for (kind, number) in counts.iter().filter(|(_, number)| *number > 0) {
-        pieces.push(Piece { kind, from: format!("{:.2}%", share(before)), width: format!("{:.2}%", share(*number)) });
+        segments.push(BarSegment {
+            kind,
+            from: format!("{:.2}%", share(before)),
+            width: format!("{:.2}%", share(*number)),
+        });
         before += number;
     }
-    pieces
+    segments
 }

@@ -1,33 +1,33 @@
-//! One batch: its counters, its pace, its jobs.
+//! Page of a batch: its counters, its pace, its jobs.
 
 use askama::Template;
 use axum::extract::{Path, State};
 use postroom_core::{BatchId, BatchReport};
 
-use super::{Asked, Page, Shell, batches::Line, html, row::Row};
+use super::{BoundedQuery, PageResult, Shell, batches::BatchRow, html, row::JobRow};
 use crate::{
     app::App,
-    failure::Failure,
-    moment::grouped,
     query::{JobQuery, PAGE},
+    request_error::RequestError,
+    time_format::grouped,
 };
 
 #[derive(Template)]
 #[template(path = "batch.html")]
 struct BatchPage {
     shell: Shell,
-    line: Line,
-    counters: Vec<Counter>,
-    /// How many would be cancelled.
+    row: BatchRow,
+    counters: Vec<StateCounter>,
+    /// Number of jobs that a cancel would affect.
     waiting: String,
     can_cancel: bool,
-    rows: Vec<Row>,
+    rows: Vec<JobRow>,
     state: String,
     next: Option<String>,
 }
 
-/// One state's number, and the way to its jobs.
-struct Counter {
+/// Number of jobs in one state, with a link to them.
+struct StateCounter {
     word: &'static str,
     figure: String,
     link: String,
@@ -37,13 +37,13 @@ pub(crate) async fn show(
     State(app): State<App>,
     shell: Shell,
     Path(id): Path<String>,
-    Asked(query): Asked<JobQuery>,
-) -> Page {
-    // The next page of its jobs is one of all jobs, narrowed to this batch.
+    BoundedQuery(query): BoundedQuery<JobQuery>,
+) -> PageResult {
+    // The next page is the list of all jobs, filtered by this batch.
     let query = JobQuery { batch: id.clone(), queue: String::new(), ..query };
     let (store, clock) = (app.store()?, app.clock());
-    let id: BatchId = id.parse().map_err(|_| Failure::not_found(format!("the batch {id:?}")))?;
-    let report = store.batch(&id).await?.ok_or_else(|| Failure::not_found(format!("the batch {id}")))?;
+    let id: BatchId = id.parse().map_err(|_| RequestError::not_found(format!("the batch {id:?}")))?;
+    let report = store.batch(&id).await?.ok_or_else(|| RequestError::not_found(format!("the batch {id}")))?;
     let filter = query.filter()?;
     let found = store.find_jobs(&filter, query.cursor(), PAGE).await?;
     let waiting = report.scheduled + report.queued + report.deferred;
@@ -52,14 +52,14 @@ pub(crate) async fn show(
         counters: counters(&report),
         waiting: grouped(waiting),
         can_cancel: waiting > 0,
-        rows: found.jobs.iter().map(|job| Row::new(job, clock)).collect(),
+        rows: found.jobs.iter().map(|job| JobRow::new(job, clock)).collect(),
         next: found.next.map(|cursor| query.encoded(&query.state, &cursor)),
         state: query.state,
-        line: Line::new(report, clock),
+        row: BatchRow::new(report, clock),
     })
 }
 
-fn counters(report: &BatchReport) -> Vec<Counter> {
+fn counters(report: &BatchReport) -> Vec<StateCounter> {
     let counts = [
         ("scheduled", report.scheduled),
         ("queued", report.queued),
@@ -70,6 +70,6 @@ fn counters(report: &BatchReport) -> Vec<Counter> {
         ("cancelled", report.cancelled),
         ("unknown", report.unknown),
     ];
-    let counter = |(word, number)| Counter { word, figure: grouped(number), link: format!("?state={word}#jobs") };
+    let counter = |(word, number)| StateCounter { word, figure: grouped(number), link: format!("?state={word}#jobs") };
     counts.map(counter).into()
 }

@@ -1,14 +1,14 @@
-//! The list of batches, the latest first.
+//! List of batches, the latest first.
 
 use askama::Template;
 use axum::extract::State;
 use postroom_core::{BatchReport, QueueName, Result, Store};
 
-use super::{Asked, Page, Shell, bar::Bar, html};
+use super::{BoundedQuery, PageResult, Shell, bar::ProgressBar, html};
 use crate::{
     app::App,
-    moment::{Clock, Moment, grouped, span},
     query::{BatchQuery, PAGE, encode, page_number},
+    time_format::{FormattedTime, TimeFormatter, grouped, span},
 };
 
 #[derive(Template)]
@@ -17,27 +17,27 @@ struct BatchesPage {
     shell: Shell,
     query: BatchQuery,
     queues: Vec<String>,
-    lines: Vec<Line>,
+    rows: Vec<BatchRow>,
     earlier: Option<String>,
     later: Option<String>,
 }
 
-/// A batch as a line.
-pub(super) struct Line {
+/// A batch as a row of the list.
+pub(super) struct BatchRow {
     pub(super) report: BatchReport,
-    pub(super) bar: Bar,
-    pub(super) created: Option<Moment>,
+    pub(super) bar: ProgressBar,
+    pub(super) created: Option<FormattedTime>,
     pub(super) settled: String,
     pub(super) total: String,
-    /// What it is about in one word, which is a colour's name too.
+    /// State in one word, also used as a CSS class.
     pub(super) state: &'static str,
     pub(super) left: Option<String>,
 }
 
-impl Line {
-    pub(super) fn new(report: BatchReport, clock: Clock) -> Self {
+impl BatchRow {
+    pub(super) fn new(report: BatchReport, clock: TimeFormatter) -> Self {
         Self {
-            bar: Bar::new(&report),
+            bar: ProgressBar::new(&report),
             created: clock.at(Some(&report.created_at)),
             settled: grouped(report.total.saturating_sub(report.unfinished())),
             total: grouped(report.total),
@@ -48,7 +48,11 @@ impl Line {
     }
 }
 
-pub(crate) async fn show(State(app): State<App>, shell: Shell, Asked(query): Asked<BatchQuery>) -> Page {
+pub(crate) async fn show(
+    State(app): State<App>,
+    shell: Shell,
+    BoundedQuery(query): BoundedQuery<BatchQuery>,
+) -> PageResult {
     let (store, clock) = (app.store()?, app.clock());
     let page = page_number(&query.page)?;
     query.limit()?;
@@ -57,15 +61,15 @@ pub(crate) async fn show(State(app): State<App>, shell: Shell, Asked(query): Ask
     html(&BatchesPage {
         shell: shell.at("batches"),
         queues: store.known_queues().await?.iter().map(ToString::to_string).collect(),
-        lines: batches.into_iter().map(|batch| Line::new(batch, clock)).collect(),
+        rows: batches.into_iter().map(|batch| BatchRow::new(batch, clock)).collect(),
         earlier: more.then(|| link(page + 1)),
         later: page.checked_sub(1).map(link),
         query,
     })
 }
 
-/// A page of the latest batches, of one queue or of all together, and whether there are more. All together go only as
-/// far back as one reading of each queue does.
+/// Returns a page of the latest batches, of one queue or of all, and whether there are more. For
+/// all queues, each one is read up to the end of the page.
 pub(crate) async fn latest(
     store: &Store,
     queue: Option<QueueName>,

@@ -1,4 +1,4 @@
-//! Captured mail, as an inbox.
+//! Captured mail, shown as an inbox.
 
 use std::collections::HashMap;
 
@@ -16,45 +16,45 @@ use postroom_core::{
 use serde::Deserialize;
 
 use super::{
-    Asked, Page, Shell,
-    frame::{Images, shut_away},
+    BoundedQuery, PageResult, Shell,
+    frame::{Images, sandboxed},
     html,
 };
 use crate::{
     app::App,
-    captured_mail::{HtmlBody, Image, Opened},
-    failure::Failure,
+    captured_mail::{HtmlBody, Image, ParsedMail},
     guard::{ImageProof, Visitor},
-    moment::{Clock, Moment, grouped},
     query::{PAGE, page_number},
+    request_error::RequestError,
+    time_format::{FormattedTime, TimeFormatter, grouped},
 };
 
-/// The envelope's recipients that are shown.
+/// Maximum number of envelope recipients that are shown.
 const RECIPIENTS: usize = 10;
-/// An image is of no use but as an image.
+/// Policy of an image: it may only be displayed as such.
 const IMAGE_POLICY: &str = "sandbox; default-src 'none'; frame-ancestors 'none'";
 
 #[derive(Template)]
 #[template(path = "captured.html")]
 struct InboxPage {
     shell: Shell,
-    mails: Vec<Line>,
+    mails: Vec<CapturedRow>,
     earlier: Option<usize>,
     later: Option<usize>,
 }
 
-/// A mail as a line of the inbox.
-struct Line {
+/// A captured mail as a row of the inbox.
+struct CapturedRow {
     id: String,
     subject: String,
     to: String,
     from: String,
-    at: Moment,
+    at: FormattedTime,
     size: String,
 }
 
-impl Line {
-    fn new(summary: &CapturedSummary, clock: Clock) -> Self {
+impl CapturedRow {
+    fn new(summary: &CapturedSummary, clock: TimeFormatter) -> Self {
         Self {
             id: summary.id.clone(),
             subject: summary.subject.clone(),
@@ -65,7 +65,7 @@ impl Line {
         }
     }
 
-    fn of_mail(captured: &Captured, clock: Clock) -> Self {
+    fn of_mail(captured: &Captured, clock: TimeFormatter) -> Self {
         let mail = &captured.mail;
         Self {
             id: captured.id.clone(),
@@ -78,7 +78,7 @@ impl Line {
     }
 }
 
-/// The first of so many addresses.
+/// Returns the first of `number` addresses, and the number of the others.
 fn addresses(first: &[EmailAddress], number: usize) -> String {
     let shown: Vec<String> = first.iter().take(RECIPIENTS).map(ToString::to_string).collect();
     match number.saturating_sub(shown.len()) {
@@ -91,96 +91,102 @@ fn addresses(first: &[EmailAddress], number: usize) -> String {
 #[template(path = "captured_mail.html")]
 struct MailPage {
     shell: Shell,
-    line: Line,
-    opened: Opened,
+    row: CapturedRow,
+    opened: ParsedMail,
     files: Vec<(String, String)>,
 }
 
-/// Which part of the inbox to show.
+/// Position in the inbox.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct InboxQuery {
     page: String,
 }
 
-pub(crate) async fn show(State(app): State<App>, shell: Shell, Asked(query): Asked<InboxQuery>) -> Page {
+pub(crate) async fn show(
+    State(app): State<App>,
+    shell: Shell,
+    BoundedQuery(query): BoundedQuery<InboxQuery>,
+) -> PageResult {
     let (page, clock) = (page_number(&query.page)?, app.clock());
     let found = app.store()?.captured(page * PAGE, PAGE + 1).await?;
     html(&InboxPage {
         shell: shell.at("captured"),
-        mails: found.iter().take(PAGE).map(|mail| Line::new(mail, clock)).collect(),
+        mails: found.iter().take(PAGE).map(|mail| CapturedRow::new(mail, clock)).collect(),
         earlier: (found.len() > PAGE).then_some(page + 1),
         later: page.checked_sub(1),
     })
 }
 
-pub(crate) async fn show_mail(State(app): State<App>, shell: Shell, Path(id): Path<String>) -> Page {
+pub(crate) async fn show_mail(State(app): State<App>, shell: Shell, Path(id): Path<String>) -> PageResult {
     let clock = app.clock();
-    let parts = move |captured: Captured| (Line::of_mail(&captured, clock), Opened::parse(&captured.mail.message));
-    let (line, opened) = open(&app, &id, parts).await?;
+    let parts =
+        move |captured: Captured| (CapturedRow::of_mail(&captured, clock), ParsedMail::parse(&captured.mail.message));
+    let (row, opened) = open(&app, &id, parts).await?;
     let files = opened.files.iter().map(|file| (file.name.clone(), format!("{}, {}", file.kind, size(file.bytes))));
     let files = files.collect();
-    html(&MailPage { shell: shell.at("captured"), line, files, opened })
+    html(&MailPage { shell: shell.at("captured"), row, files, opened })
 }
 
-/// The mail's HTML alone, for the frame.
+/// Responds with the HTML of a mail, for its frame.
 pub(crate) async fn frame(
     State(app): State<App>,
     Extension(visitor): Extension<Visitor>,
     Path(id): Path<String>,
-) -> Result<Response, Failure> {
+) -> Result<Response, RequestError> {
     let body = open(&app, &id, |captured| HtmlBody::parse(&captured.mail.message)).await?;
-    let HtmlBody { html, images } = body.ok_or_else(|| Failure::not_found(format!("the HTML of {id}")))?;
-    let address = |(content_id, number)| (content_id, app.gate().image_address(&visitor, &id, number));
+    let HtmlBody { html, images } = body.ok_or_else(|| RequestError::not_found(format!("the HTML of {id}")))?;
+    let address = |(content_id, number)| (content_id, app.guard().image_address(&visitor, &id, number));
     let images: HashMap<String, String> = images.into_iter().map(address).collect();
-    shut_away(html, Images::At(images)).await
+    sandboxed(html, Images::At(images)).await
 }
 
-/// An image that the mail brings along.
+/// Responds with an embedded image of a mail.
 pub(crate) async fn image(
     State(app): State<App>,
     Path((id, number)): Path<(String, usize)>,
-    Asked(proof): Asked<ImageProof>,
-) -> Result<Response, Failure> {
-    proof.check(&app, &id, number).await?;
+    BoundedQuery(proof): BoundedQuery<ImageProof>,
+) -> Result<Response, RequestError> {
+    proof.check(app.guard(), app.store()?, &id, number).await?;
     let image = open(&app, &id, move |captured| Image::parse(&captured.mail.message, number)).await?;
-    let Image { kind, bytes } = image.ok_or_else(|| Failure::not_found(format!("image {number} of {id}")))?;
+    let Image { kind, bytes } = image.ok_or_else(|| RequestError::not_found(format!("image {number} of {id}")))?;
     let headers: [(HeaderName, String); 3] = [
         (header::CONTENT_TYPE, kind),
         (header::CONTENT_SECURITY_POLICY, IMAGE_POLICY.to_owned()),
-        // The frame that shows it belongs to no site.
+        // The sandboxed frame of the mail has an opaque origin.
         (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin".to_owned()),
     ];
     Ok((headers, bytes).into_response())
 }
 
-/// The message as it would have gone out, for a mail program.
-pub(crate) async fn raw(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Failure> {
+/// Responds with the raw message, for a mail program.
+pub(crate) async fn raw(State(app): State<App>, Path(id): Path<String>) -> Result<Response, RequestError> {
     let message = open(&app, &id, |captured| captured.mail.message).await?;
     let name = format!("attachment; filename=\"{id}.eml\"");
     let headers = [(header::CONTENT_TYPE, "message/rfc822".to_owned()), (header::CONTENT_DISPOSITION, name)];
     Ok((headers, message).into_response())
 }
 
-/// Reads one mail and works on it, one at a time: each may take several times its size in memory.
+/// Reads a mail and processes it, one at a time, because each may need several times its size in
+/// memory.
 async fn open<T: Send + 'static>(
     app: &App,
     id: &str,
     work: impl FnOnce(Captured) -> T + Send + 'static,
-) -> Result<T, Failure> {
+) -> Result<T, RequestError> {
     let permit = app.opening().await;
     let captured = find(app, id).await?;
     let work = tokio::task::spawn_blocking(move || {
-        let done = work(captured);
+        let result = work(captured);
         drop(permit);
-        done
+        result
     });
-    work.await.map_err(Failure::defect)
+    work.await.map_err(RequestError::defect)
 }
 
-async fn find(app: &App, id: &str) -> Result<Captured, Failure> {
-    let missing = || Failure::not_found(format!("the captured mail {id:?}"));
-    // It becomes part of a key and of a file's name.
+async fn find(app: &App, id: &str) -> Result<Captured, RequestError> {
+    let missing = || RequestError::not_found(format!("the captured mail {id:?}"));
+    // The id becomes part of a key and of a file name.
     if id.len() > 64 || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err(missing());
     }

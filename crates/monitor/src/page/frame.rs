@@ -1,4 +1,4 @@
-//! A mail's HTML, shut away.
+//! HTML of a mail in a sandboxed frame.
 
 use std::collections::HashMap;
 
@@ -7,20 +7,20 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{failure::Failure, inert::inert};
+use crate::{inert::inert, request_error::RequestError};
 
-/// Nothing is loaded, nothing runs, nothing is submitted, and what it says belongs to no site. Styles may stand in the
-/// mail itself, since mail has them there.
+/// Forbids loading, scripts and forms, and gives the content an opaque origin. Inline styles are
+/// allowed, because mails use them.
 const POLICY: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'";
-/// The same with images from here.
+/// Policy for mails with embedded images.
 const POLICY_WITH_IMAGES: &str =
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data: 'self'; frame-ancestors 'self'";
 
-/// The images that a mail brings along.
+/// Embedded images of a mail.
 #[derive(Debug)]
 pub(super) enum Images {
     None,
-    /// Their addresses by Content-ID.
+    /// Addresses by Content-ID.
     At(HashMap<String, String>),
 }
 
@@ -40,11 +40,12 @@ impl Images {
     }
 }
 
-/// A mail's HTML, made inert, to be shown in a frame of ours.
-pub(super) async fn shut_away(html: String, images: Images) -> Result<Response, Failure> {
+/// Sanitizes the HTML of a mail, and responds with it under a sandbox policy.
+pub(super) async fn sandboxed(html: String, images: Images) -> Result<Response, RequestError> {
     let policy = images.policy();
-    let made = tokio::task::spawn_blocking(move || inert(&html, |content_id| images.address(content_id)));
-    let html = made.await.map_err(Failure::defect)?.map_err(|_| Failure::too_large("the HTML of this mail"))?;
+    let sanitized = tokio::task::spawn_blocking(move || inert(&html, |content_id| images.address(content_id)));
+    let html =
+        sanitized.await.map_err(RequestError::defect)?.map_err(|_| RequestError::too_large("the HTML of this mail"))?;
     let headers: [(HeaderName, &str); 4] = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CONTENT_SECURITY_POLICY, policy),

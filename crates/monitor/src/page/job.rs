@@ -1,4 +1,4 @@
-//! One job: all that is known of it.
+//! Page of a job.
 
 use askama::Template;
 use axum::{
@@ -8,122 +8,122 @@ use axum::{
 use postroom_core::{JobId, JobReport, JobState, RecipientReport, RecipientResult, store::AttemptReport};
 
 use super::{
-    Page, Shell,
-    frame::{Images, shut_away},
+    PageResult, Shell,
+    frame::{Images, sandboxed},
     html,
 };
 use crate::{
     app::App,
-    failure::Failure,
-    moment::{Clock, Moment, millis},
+    request_error::RequestError,
+    time_format::{FormattedTime, TimeFormatter, millis},
 };
 
 #[derive(Template)]
 #[template(path = "job.html")]
-struct JobPage {
+struct JobDetailPage {
     shell: Shell,
     job: JobReport,
     title: String,
-    times: Vec<(&'static str, Moment)>,
+    times: Vec<(&'static str, FormattedTime)>,
     facts: Vec<(&'static str, String)>,
-    recipients: Vec<RecipientLine>,
-    attempts: Vec<AttemptLine>,
+    recipients: Vec<RecipientRow>,
+    attempts: Vec<AttemptRow>,
     preview: Preview,
-    /// The template's variables as JSON, unless they are not to be shown.
+    /// Variables of the template as JSON, unless they are sensitive.
     variables: Option<String>,
-    acts: Vec<Act>,
+    actions: Vec<JobAction>,
 }
 
-struct RecipientLine {
+struct RecipientRow {
     report: RecipientReport,
     result: &'static str,
 }
 
-struct AttemptLine {
+struct AttemptRow {
     report: AttemptReport,
-    at: Option<Moment>,
+    at: Option<FormattedTime>,
     took: String,
-    /// The reply code and the enhanced one, as far as they are known.
+    /// Reply code and enhanced status code, as far as known.
     codes: String,
 }
 
-/// What the mail says.
+/// Content of the mail.
 enum Preview {
     Shown { subject: String, text: String, has_html: bool },
     Hidden,
-    NotKept,
-    Impossible(String),
+    NotStored,
+    Failed(String),
 }
 
-/// What a person may do with a job in this state.
+/// An action that a job's state allows.
 #[derive(Debug, PartialEq, Eq)]
-struct Act {
+struct JobAction {
     path: &'static str,
     label: &'static str,
     kind: &'static str,
 }
 
-pub(crate) async fn show(State(app): State<App>, shell: Shell, Path(id): Path<String>) -> Page {
+pub(crate) async fn show(State(app): State<App>, shell: Shell, Path(id): Path<String>) -> PageResult {
     let job = find(&app, &id).await?;
     let clock = app.clock();
     let preview = preview(&app, &job).await?;
-    html(&JobPage {
+    html(&JobDetailPage {
         shell: shell.at("jobs"),
         title: title(&job, &preview),
         times: times(&job, clock),
         facts: facts(&job),
-        recipients: job.recipients.iter().map(RecipientLine::new).collect(),
-        attempts: job.attempts.iter().rev().map(|attempt| AttemptLine::new(attempt, clock)).collect(),
+        recipients: job.recipients.iter().map(RecipientRow::new).collect(),
+        attempts: job.attempts.iter().rev().map(|attempt| AttemptRow::new(attempt, clock)).collect(),
         preview,
         variables: variables(&job),
-        acts: acts(&job),
+        actions: actions(&job),
         job,
     })
 }
 
-/// The mail's HTML alone, for the frame.
-pub(crate) async fn frame(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Failure> {
+/// Responds with the HTML of a mail, for its frame.
+pub(crate) async fn frame(State(app): State<App>, Path(id): Path<String>) -> Result<Response, RequestError> {
     let job = find(&app, &id).await?;
-    let missing = || Failure::not_found(format!("the HTML of {id}"));
+    let missing = || RequestError::not_found(format!("the HTML of {id}"));
     let mail = job.mail.filter(|_| !job.sensitive).ok_or_else(missing)?;
     let rendered = app.previews().render(app.store()?, &job.queue, mail).await.map_err(|_| missing())?;
-    shut_away(rendered.html.ok_or_else(missing)?, Images::None).await
+    sandboxed(rendered.html.ok_or_else(missing)?, Images::None).await
 }
 
-async fn find(app: &App, id: &str) -> Result<JobReport, Failure> {
-    // What is no id names no job.
-    let id: JobId = id.parse().map_err(|_| Failure::not_found(format!("the job {id:?}")))?;
-    app.store()?.job(&id).await?.ok_or_else(|| Failure::not_found(format!("the job {id}")))
+async fn find(app: &App, id: &str) -> Result<JobReport, RequestError> {
+    // A text that is not an id names no job.
+    let id: JobId = id.parse().map_err(|_| RequestError::not_found(format!("the job {id:?}")))?;
+    app.store()?.job(&id).await?.ok_or_else(|| RequestError::not_found(format!("the job {id}")))
 }
 
-async fn preview(app: &App, job: &JobReport) -> Result<Preview, Failure> {
+async fn preview(app: &App, job: &JobReport) -> Result<Preview, RequestError> {
     if job.sensitive {
         return Ok(Preview::Hidden);
     }
-    let Some(mail) = job.mail.clone() else { return Ok(Preview::NotKept) };
+    let Some(mail) = job.mail.clone() else { return Ok(Preview::NotStored) };
     Ok(match app.previews().render(app.store()?, &job.queue, mail).await {
-        Ok(words) => Preview::Shown { subject: words.subject, text: words.text, has_html: words.html.is_some() },
-        Err(problem) => Preview::Impossible(problem),
+        Ok(mail) => Preview::Shown { subject: mail.subject, text: mail.text, has_html: mail.html.is_some() },
+        Err(problem) => Preview::Failed(problem),
     })
 }
 
 fn title(job: &JobReport, preview: &Preview) -> String {
     match preview {
         Preview::Shown { subject, .. } if !subject.is_empty() => subject.clone(),
-        Preview::Shown { .. } | Preview::Hidden | Preview::NotKept | Preview::Impossible(_) => {
+        Preview::Shown { .. } | Preview::Hidden | Preview::NotStored | Preview::Failed(_) => {
             job.template.clone().unwrap_or_else(|| job.id.to_string())
         }
     }
 }
 
-fn times(job: &JobReport, clock: Clock) -> Vec<(&'static str, Moment)> {
-    let told = [
+fn times(job: &JobReport, clock: TimeFormatter) -> Vec<(&'static str, FormattedTime)> {
+    let times = [
         ("Enqueued", &job.enqueued_at),
         (if job.state.is_finished() { "Was due" } else { "Due" }, &job.due_at),
         ("Expires", &job.expires_at),
         ("Ended", &job.finished_at),
     ];
-    told.into_iter().filter_map(|(label, at)| Some((label, clock.at(at.as_deref())?))).collect()
+    times.into_iter().filter_map(|(label, at)| Some((label, clock.at(at.as_deref())?))).collect()
 }
 
 fn facts(job: &JobReport) -> Vec<(&'static str, String)> {
@@ -131,7 +131,7 @@ fn facts(job: &JobReport) -> Vec<(&'static str, String)> {
     let addresses = |list: &[postroom_core::Mailbox]| {
         Some(list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")).filter(|text| !text.is_empty())
     };
-    let told = [
+    let facts = [
         ("Priority", job.priority.map(|priority| priority.to_string())),
         ("Attempts", job.max_attempts.map(|most| format!("{} of {most}", job.attempt))),
         ("Reason", job.reason.clone()),
@@ -145,7 +145,7 @@ fn facts(job: &JobReport) -> Vec<(&'static str, String)> {
         ("Message-ID", job.message_id.clone()),
         ("Receipt", job.receipt.clone()),
     ];
-    told.into_iter().filter_map(|(label, text)| Some((label, text?))).collect()
+    facts.into_iter().filter_map(|(label, text)| Some((label, text?))).collect()
 }
 
 fn files(mail: &postroom_core::Mail) -> Option<String> {
@@ -158,26 +158,26 @@ fn variables(job: &JobReport) -> Option<String> {
     serde_json::to_string_pretty(vars).ok()
 }
 
-fn acts(job: &JobReport) -> Vec<Act> {
-    let act = |path, label, kind| Act { path, label, kind };
-    let cancel = || act("cancel", "Cancel", "danger");
-    let kept = job.mail.is_some() && !job.sensitive;
+fn actions(job: &JobReport) -> Vec<JobAction> {
+    let action = |path, label, kind| JobAction { path, label, kind };
+    let cancel = || action("cancel", "Cancel", "danger");
+    let is_stored = job.mail.is_some() && !job.sensitive;
     match job.state {
-        JobState::Scheduled => vec![act("retry", "Send now", "primary"), cancel()],
-        JobState::Deferred => vec![act("retry", "Try again now", "primary"), cancel()],
+        JobState::Scheduled => vec![action("retry", "Send now", "primary"), cancel()],
+        JobState::Deferred => vec![action("retry", "Retry now", "primary"), cancel()],
         JobState::Queued | JobState::Sending => vec![cancel()],
-        JobState::Failed if kept => vec![act("retry", "Try again", "primary")],
-        JobState::Cancelled if kept => vec![act("retry", "Send after all", "")],
+        JobState::Failed if is_stored => vec![action("retry", "Retry", "primary")],
+        JobState::Cancelled if is_stored => vec![action("retry", "Send anyway", "")],
         JobState::Unknown => vec![
-            act("sent", "It was sent", "primary"),
-            act("resend", "Send it again", ""),
-            act("failed", "It was not sent", "danger"),
+            action("sent", "It was sent", "primary"),
+            action("resend", "Send it again", ""),
+            action("failed", "It was not sent", "danger"),
         ],
         JobState::Failed | JobState::Cancelled | JobState::Sent => Vec::new(),
     }
 }
 
-impl RecipientLine {
+impl RecipientRow {
     fn new(report: &RecipientReport) -> Self {
         let result = match report.result {
             RecipientResult::Open => "open",
@@ -188,8 +188,8 @@ impl RecipientLine {
     }
 }
 
-impl AttemptLine {
-    fn new(report: &AttemptReport, clock: Clock) -> Self {
+impl AttemptRow {
+    fn new(report: &AttemptReport, clock: TimeFormatter) -> Self {
         let code = report.code.map(|code| code.to_string());
         let codes: Vec<String> = code.into_iter().chain(report.enhanced.clone()).collect();
         Self { at: clock.at(Some(&report.at)), took: millis(report.ms), codes: codes.join(" "), report: report.clone() }

@@ -1,14 +1,14 @@
-//! The list of jobs, narrowed and page by page.
+//! List of jobs, filtered and in pages.
 
 use askama::Template;
 use axum::{extract::State, http::StatusCode, response::Html};
 use postroom_core::{JobState, store::JobPage};
 
-use super::{Asked, Shell, html, row::Row};
+use super::{BoundedQuery, Shell, html, row::JobRow};
 use crate::{
     app::App,
-    failure::Failure,
     query::{JobQuery, PAGE},
+    request_error::RequestError,
 };
 
 #[derive(Template)]
@@ -18,13 +18,13 @@ struct JobsPage {
     query: JobQuery,
     states: Vec<StateLink>,
     queues: Vec<String>,
-    rows: Vec<Row>,
+    rows: Vec<JobRow>,
     next: Option<String>,
-    /// What of the query can't be understood.
+    /// Problem of the query, if it is invalid.
     problem: Option<String>,
 }
 
-/// The way to the same list in one state.
+/// Link to the same list in one state.
 struct StateLink {
     word: &'static str,
     link: String,
@@ -34,8 +34,8 @@ struct StateLink {
 pub(crate) async fn show(
     State(app): State<App>,
     shell: Shell,
-    Asked(query): Asked<JobQuery>,
-) -> Result<(StatusCode, Html<String>), Failure> {
+    BoundedQuery(query): BoundedQuery<JobQuery>,
+) -> Result<(StatusCode, Html<String>), RequestError> {
     let (store, clock) = (app.store()?, app.clock());
     let queues = store.known_queues().await?.iter().map(ToString::to_string).collect();
     let (found, problem) = match query.filter().and_then(|filter| query.limit().map(|_| filter)) {
@@ -47,7 +47,7 @@ pub(crate) async fn show(
         shell: shell.at("jobs"),
         states: states(&query),
         queues,
-        rows: found.jobs.iter().map(|job| Row::new(job, clock)).collect(),
+        rows: found.jobs.iter().map(|job| JobRow::new(job, clock)).collect(),
         next: found.next.map(|cursor| query.encoded(&query.state, &cursor)),
         problem,
         query,

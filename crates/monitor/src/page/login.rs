@@ -1,10 +1,10 @@
-//! The way in.
+//! Login page.
 
 use askama::Template;
 use axum::extract::State;
 use serde::Deserialize;
 
-use super::{Asked, Page, Shell, html};
+use super::{BoundedQuery, PageResult, Shell, html};
 use crate::app::App;
 
 #[derive(Template)]
@@ -16,19 +16,23 @@ struct LoginPage {
     locked: bool,
 }
 
-/// Where somebody wanted to go.
+/// Address to return to after the login.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Wanted {
+pub(crate) struct LoginQuery {
     next: String,
 }
 
-pub(crate) async fn show(State(app): State<App>, shell: Shell, Asked(Wanted { next }): Asked<Wanted>) -> Page {
+pub(crate) async fn show(
+    State(app): State<App>,
+    shell: Shell,
+    BoundedQuery(LoginQuery { next }): BoundedQuery<LoginQuery>,
+) -> PageResult {
     render(&app, shell, &next, "")
 }
 
-/// The page, after a try that went wrong with the reason why.
-pub(crate) fn render(app: &App, shell: Shell, next: &str, problem: &str) -> Page {
+/// Renders the page, with the problem of the last attempt if there is one.
+pub(crate) fn render(app: &App, shell: Shell, next: &str, problem: &str) -> PageResult {
     let (next, problem) = (next.to_owned(), problem.to_owned());
-    html(&LoginPage { shell, next, problem, locked: app.gate().is_locked() })
+    html(&LoginPage { shell, next, problem, locked: app.guard().requires_password() })
 }

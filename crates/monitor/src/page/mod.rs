@@ -1,4 +1,4 @@
-//! The pages, and what they have in common.
+//! Pages of the dashboard, and their common parts.
 
 mod bar;
 pub(crate) mod batch;
@@ -16,100 +16,101 @@ pub(crate) mod schedules;
 use askama::Template;
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, Uri, request::Parts},
+    http::{Uri, request::Parts},
     response::{Html, IntoResponse, Redirect, Response},
 };
 use postroom_core::{BatchId, JobId};
 use serde::Deserialize;
 
-pub(crate) use crate::asked::Asked;
-use crate::{app::App, assets, failure::Failure, flash::Flash, guard::Visitor, query::encode};
+pub(crate) use crate::bounded_query::BoundedQuery;
+use crate::{app::App, assets, flash::Flash, guard::Visitor, query::encode, request_error::RequestError};
 
-/// A page, or why there is none.
-pub(crate) type Page = Result<Html<String>, Failure>;
+/// A page, or an error.
+pub(crate) type PageResult = Result<Html<String>, RequestError>;
 
-/// What surrounds every page.
+/// Common parts of every page.
 #[derive(Debug)]
 pub(crate) struct Shell {
-    /// Which part of the site it is.
+    /// Current section of the site.
     here: &'static str,
-    /// What its forms hold.
+    /// Token of the page's forms.
     token: String,
     flash: Option<Flash>,
-    /// Whether there is a password, so that one can log out.
+    /// Whether a password is set, so that the page offers a logout.
     locked: bool,
-    /// Part of the addresses of style and script.
+    /// Version in the addresses of style sheet and script.
     version: &'static str,
 }
 
 impl Shell {
-    pub(crate) fn new(app: &App, visitor: &Visitor, headers: &HeaderMap) -> Self {
+    pub(crate) fn new(app: &App, visitor: &Visitor, flash: Option<Flash>) -> Self {
         Self {
             here: "",
             token: visitor.form_token.clone(),
-            flash: Flash::of(headers),
-            locked: app.gate().is_locked(),
+            flash,
+            locked: app.guard().requires_password(),
             version: &assets::VERSION,
         }
     }
 
-    /// The same on this part of the site.
+    /// Sets the section of the site.
     fn at(self, here: &'static str) -> Self {
         Self { here, ..self }
     }
 
-    /// The mark of the link to where we are.
+    /// Returns the `aria-current` value of a section's link.
     fn mark(&self, part: &str) -> &'static str {
         if self.here == part { "page" } else { "false" }
     }
 }
 
 impl FromRequestParts<App> for Shell {
-    type Rejection = Failure;
+    type Rejection = RequestError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
-        let visitor = parts.extensions.get::<Visitor>().ok_or_else(Failure::no_password)?;
-        Ok(Self::new(app, visitor, &parts.headers))
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, RequestError> {
+        let visitor = parts.extensions.get::<Visitor>().ok_or_else(RequestError::no_password)?;
+        Ok(Self::new(app, visitor, Flash::of(&parts.headers)))
     }
 }
 
-fn html(template: &impl Template) -> Page {
-    template.render().map(Html).map_err(Failure::defect)
+fn html(template: &impl Template) -> PageResult {
+    template.render().map(Html).map_err(RequestError::defect)
 }
 
 #[derive(Template)]
-#[template(path = "failure.html")]
-struct FailurePage<'a> {
+#[template(path = "error.html")]
+struct ErrorPage<'a> {
     shell: Shell,
     title: &'a str,
     message: &'a str,
-    /// Whether it may be over soon.
-    passing: bool,
+    /// Whether the error may be temporary.
+    is_temporary: bool,
 }
 
-/// What a failure looks like to a person.
-pub(crate) fn failure(shell: Shell, failure: &Failure) -> Result<Response, askama::Error> {
-    let passing = failure.status.as_u16() == 503;
-    let page = FailurePage { shell, title: failure.title(), message: &failure.message, passing };
-    page.render().map(|text| Html(text).into_response())
+/// Renders an error as a page.
+pub(crate) fn error(shell: Shell, error: &RequestError) -> Response {
+    let is_temporary = error.status.as_u16() == 503;
+    let page = ErrorPage { shell, title: error.title(), message: &error.message, is_temporary };
+    let body = page.render().map_or_else(|_| error.message.clone().into_response(), |text| Html(text).into_response());
+    error.with_retry_after((error.status, body).into_response())
 }
 
-/// Every path that leads nowhere.
-pub(crate) async fn not_found(uri: Uri) -> Failure {
-    Failure::not_found(uri.path())
+/// Responds to unknown paths.
+pub(crate) async fn not_found(uri: Uri) -> RequestError {
+    RequestError::not_found(uri.path())
 }
 
-/// What was typed into the search field.
+/// Text of the search field.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Find {
+pub(crate) struct SearchQuery {
     q: String,
 }
 
-/// Leads to the job, the batch, the address or the template of that name.
-pub(crate) async fn find(Asked(Find { q }): Asked<Find>) -> Redirect {
+/// Redirects to the job, the batch, the address or the template with this name.
+pub(crate) async fn find(BoundedQuery(SearchQuery { q }): BoundedQuery<SearchQuery>) -> Redirect {
     let q = q.trim();
-    let place = if q.parse::<BatchId>().is_ok() {
+    let path = if q.parse::<BatchId>().is_ok() {
         format!("/batches/{q}")
     } else if q.parse::<JobId>().is_ok() {
         format!("/jobs/{q}")
@@ -118,5 +119,5 @@ pub(crate) async fn find(Asked(Find { q }): Asked<Find>) -> Redirect {
     } else {
         format!("/jobs{}", encode(&[("template", q)]))
     };
-    Redirect::to(&place)
+    Redirect::to(&path)
 }

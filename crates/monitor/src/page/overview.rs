@@ -1,4 +1,4 @@
-//! How things stand.
+//! Overview page.
 
 use askama::Template;
 use axum::extract::State;
@@ -7,15 +7,16 @@ use postroom_core::{
     store::{JobFilter, ProcessInfo, ProcessKind, TransportReport},
 };
 
-use super::{Page, Shell, html, row::Row};
+use super::{PageResult, Shell, html, row::JobRow};
 use crate::{
     app::App,
     chart::Chart,
-    moment::{Clock, Moment, grouped, millis, span},
-    snapshot::{Snapshot, workers_of},
+    inventory::workers_of,
+    snapshot::Snapshot,
+    time_format::{FormattedTime, TimeFormatter, grouped, millis, span},
 };
 
-/// How many of the latest failures are shown.
+/// Maximum number of recent failures.
 const FAILURES: usize = 5;
 
 #[derive(Template)]
@@ -24,13 +25,13 @@ struct OverviewPage {
     shell: Shell,
     tiles: Vec<Tile>,
     charts: Vec<Chart>,
-    queues: Vec<QueueLine>,
-    processes: Vec<ProcessLine>,
-    failures: Vec<Row>,
+    queues: Vec<QueueRow>,
+    processes: Vec<ProcessRow>,
+    failures: Vec<JobRow>,
     snapshot: Snapshot,
 }
 
-/// One figure.
+/// A labelled number.
 struct Tile {
     label: &'static str,
     figure: String,
@@ -39,14 +40,14 @@ struct Tile {
     link: &'static str,
 }
 
-/// A queue as a line.
-pub(super) struct QueueLine {
+/// A queue as a row.
+pub(super) struct QueueRow {
     pub(super) report: QueueReport,
     pub(super) workers: usize,
     pub(super) oldest: Option<String>,
 }
 
-impl QueueLine {
+impl QueueRow {
     pub(super) fn new(report: &QueueReport, processes: &[ProcessInfo]) -> Self {
         Self {
             workers: workers_of(report, processes).count(),
@@ -55,7 +56,7 @@ impl QueueLine {
         }
     }
 
-    /// What waits or runs, each with its label and its state.
+    /// Numbers of unfinished jobs, each with label and state.
     pub(super) fn depths(&self) -> [(&'static str, u64, &'static str); 5] {
         let queue = &self.report;
         [
@@ -63,49 +64,49 @@ impl QueueLine {
             ("Scheduled", queue.scheduled, "scheduled"),
             ("Deferred", queue.deferred, "deferred"),
             ("Sending", queue.sending, "sending"),
-            ("In doubt", queue.unknown, "unknown"),
+            ("Unknown", queue.unknown, "unknown"),
         ]
     }
 
-    /// Work that nobody will do as things are.
+    /// Whether jobs wait, but no worker serves the queue.
     pub(super) fn is_stranded(&self) -> bool {
         self.workers == 0 && self.report.queued + self.report.deferred + self.report.scheduled > 0
     }
 }
 
-/// A process as a line.
-struct ProcessLine {
+/// A process as a row.
+struct ProcessRow {
     kind: &'static str,
     info: ProcessInfo,
-    started: Moment,
+    started: FormattedTime,
     queues: String,
-    ways: Vec<WayLine>,
+    transports: Vec<TransportRow>,
     busy: usize,
 }
 
-/// How a transport is with a worker.
-struct WayLine {
+/// A transport of a worker as a row.
+struct TransportRow {
     name: String,
     state: &'static str,
-    since: Moment,
+    since: FormattedTime,
     why: String,
 }
 
-impl ProcessLine {
-    fn new(info: &ProcessInfo, clock: Clock) -> Self {
+impl ProcessRow {
+    fn new(info: &ProcessInfo, clock: TimeFormatter) -> Self {
         Self {
             kind: kind(info.kind),
             started: clock.at_ms(info.started_ms),
             queues: info.queues.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-            ways: info.transports.iter().map(|report| WayLine::new(report, clock)).collect(),
+            transports: info.transports.iter().map(|report| TransportRow::new(report, clock)).collect(),
             busy: info.sending.len(),
             info: info.clone(),
         }
     }
 }
 
-impl WayLine {
-    fn new(report: &TransportReport, clock: Clock) -> Self {
+impl TransportRow {
+    fn new(report: &TransportReport, clock: TimeFormatter) -> Self {
         Self {
             name: report.name.clone(),
             state: report.state.as_str(),
@@ -115,7 +116,7 @@ impl WayLine {
     }
 }
 
-pub(crate) async fn show(State(app): State<App>, shell: Shell) -> Page {
+pub(crate) async fn show(State(app): State<App>, shell: Shell) -> PageResult {
     let (store, clock) = (app.store()?, app.clock());
     let snapshot = Snapshot::take(store).await?;
     let failed = JobFilter { state: Some(JobState::Failed), ..JobFilter::default() };
@@ -124,44 +125,50 @@ pub(crate) async fn show(State(app): State<App>, shell: Shell) -> Page {
         shell: shell.at("overview"),
         tiles: tiles(&snapshot),
         charts: charts(&snapshot, clock),
-        queues: snapshot.queues.iter().map(|queue| QueueLine::new(queue, &snapshot.processes)).collect(),
-        processes: snapshot.processes.iter().map(|info| ProcessLine::new(info, clock)).collect(),
-        failures: failures.iter().map(|job| Row::new(job, clock)).collect(),
+        queues: snapshot.queues.iter().map(|queue| QueueRow::new(queue, &snapshot.processes)).collect(),
+        processes: snapshot.processes.iter().map(|info| ProcessRow::new(info, clock)).collect(),
+        failures: failures.iter().map(|job| JobRow::new(job, clock)).collect(),
         snapshot,
     })
 }
 
-fn charts(snapshot: &Snapshot, clock: Clock) -> Vec<Chart> {
+fn charts(snapshot: &Snapshot, clock: TimeFormatter) -> Vec<Chart> {
     let minutes = &snapshot.minutes;
     vec![
-        Chart::new("sent", "Sent a minute", minutes, clock, |minute| minute.sent),
-        Chart::new("failed", "Failed a minute", minutes, clock, |minute| minute.failed),
-        Chart::new("deferred", "Deferred a minute", minutes, clock, |minute| minute.deferred),
+        Chart::new("sent", "Sent per minute", minutes, clock, |minute| minute.sent),
+        Chart::new("failed", "Failed per minute", minutes, clock, |minute| minute.failed),
+        Chart::new("deferred", "Deferred per minute", minutes, clock, |minute| minute.deferred),
     ]
 }
 
 fn tiles(snapshot: &Snapshot) -> Vec<Tile> {
     let tile = |label, figure, more, kind, link| Tile { label, figure, more, kind, link };
-    let (sent, failed) = (snapshot.in_the_hour(|minute| minute.sent), snapshot.in_the_hour(|minute| minute.failed));
+    let (sent, failed) = (snapshot.in_last_hour(|minute| minute.sent), snapshot.in_last_hour(|minute| minute.failed));
     let (queued, later) =
         (snapshot.total(|queue| queue.queued), snapshot.total(|queue| queue.scheduled + queue.deferred));
     let oldest = snapshot.queues.iter().filter_map(|queue| queue.oldest_queued_s).max();
     let average = snapshot.average_ms.map_or_else(|| "–".to_owned(), millis);
-    let tried = format!("{} tries", grouped(snapshot.in_the_hour(|minute| minute.tries)));
+    let attempts = format!("{} attempts", grouped(snapshot.in_last_hour(|minute| minute.tries)));
     let busy = format!("{} slots", grouped(slots(&snapshot.processes)));
     vec![
         tile("Sent", grouped(sent), "in the last hour".to_owned(), "sent", "/jobs?state=sent"),
         tile("Failed", grouped(failed), share(failed, sent + failed), "failed", "/jobs?state=failed"),
-        tile("Queued", grouped(queued), format!("{} for later", grouped(later)), "queued", "/jobs?state=queued"),
+        tile(
+            "Queued",
+            grouped(queued),
+            format!("{} scheduled or deferred", grouped(later)),
+            "queued",
+            "/jobs?state=queued",
+        ),
         tile("Sending", grouped(snapshot.total(|queue| queue.sending)), busy, "sending", "/jobs?state=sending"),
         tile(
             "Oldest waiting",
             oldest.map_or_else(|| "–".to_owned(), span),
-            "may be taken now".to_owned(),
+            "ready to be sent".to_owned(),
             "",
             "/queues",
         ),
-        tile("Average try", average, tried, "", "/jobs"),
+        tile("Average attempt", average, attempts, "", "/jobs"),
     ]
 }
 
@@ -170,8 +177,8 @@ fn slots(processes: &[ProcessInfo]) -> u64 {
     workers.map(|worker| worker.concurrency as u64).sum()
 }
 
-fn share(part: u64, whole: u64) -> String {
-    let permille = (part * 1_000).checked_div(whole).unwrap_or(0);
+fn share(part: u64, total: u64) -> String {
+    let permille = (part * 1_000).checked_div(total).unwrap_or(0);
     format!("{}.{} % in the last hour", permille / 10, permille % 10)
 }
 

@@ -1,21 +1,21 @@
-//! The queues: what waits in each, and the switch to pause it.
+//! Page of the queues: their counters, and buttons to pause and resume.
 
 use askama::Template;
 use axum::extract::State;
 
-use super::{Page, Shell, html, overview::QueueLine};
-use crate::{app::App, snapshot};
+use super::{PageResult, Shell, html, overview::QueueRow};
+use crate::{app::App, inventory};
 
 #[derive(Template)]
 #[template(path = "queues.html")]
 struct QueuesPage {
     shell: Shell,
-    queues: Vec<QueueLine>,
+    queues: Vec<QueueRow>,
 }
 
-pub(crate) async fn show(State(app): State<App>, shell: Shell) -> Page {
+pub(crate) async fn show(State(app): State<App>, shell: Shell) -> PageResult {
     let store = app.store()?;
-    let (queues, processes) = (snapshot::queues(store).await?, store.processes().await?);
-    let queues = queues.iter().map(|queue| QueueLine::new(queue, &processes)).collect();
+    let (queues, processes) = (inventory::queues(store).await?, store.processes().await?);
+    let queues = queues.iter().map(|queue| QueueRow::new(queue, &processes)).collect();
     html(&QueuesPage { shell: shell.at("queues"), queues })
 }

@@ -1,36 +1,36 @@
-//! A job as a line of a list.
+//! A job as a row of a list.
 
 use postroom_core::{JobReport, JobState};
 
-use crate::moment::{Clock, Moment};
+use crate::time_format::{FormattedTime, TimeFormatter};
 
-/// A job as a line of a list.
+/// A job as a row of a list.
 #[derive(Debug)]
-pub(super) struct Row {
+pub(super) struct JobRow {
     pub(super) id: String,
     pub(super) state: &'static str,
     pub(super) queue: String,
-    /// The first of those it is for.
+    /// Address of the first recipient.
     pub(super) to: String,
-    /// How many there are besides.
+    /// Number of further recipients.
     pub(super) others: usize,
-    /// Its subject where it is known without rendering, else its template.
+    /// Subject if known without rendering, otherwise the template.
     pub(super) about: String,
     pub(super) attempts: String,
-    /// When it ended or is due, with the word for which.
-    pub(super) when: Option<Moment>,
+    /// Time of the end or the due time, and its label.
+    pub(super) when: Option<FormattedTime>,
     pub(super) when_word: &'static str,
     pub(super) note: Option<String>,
 }
 
-impl Row {
-    pub(super) fn new(job: &JobReport, clock: Clock) -> Self {
+impl JobRow {
+    pub(super) fn new(job: &JobReport, clock: TimeFormatter) -> Self {
         let (when_word, when) = when(job);
         Self {
             id: job.id.to_string(),
             state: job.state.as_str(),
             queue: job.queue.to_string(),
-            to: job.recipients.first().map_or_else(|| "(not kept)".to_owned(), |first| first.address.to_string()),
+            to: job.recipients.first().map_or_else(|| "(not stored)".to_owned(), |first| first.address.to_string()),
             others: job.recipients.len().saturating_sub(1),
             about: about(job),
             attempts: job
@@ -47,7 +47,7 @@ fn when(job: &JobReport) -> (&'static str, Option<&str>) {
     match job.state {
         JobState::Sent | JobState::Failed | JobState::Cancelled => (job.state.as_str(), job.finished_at.as_deref()),
         JobState::Scheduled => ("due", job.due_at.as_deref()),
-        JobState::Deferred => ("next try", job.due_at.as_deref()),
+        JobState::Deferred => ("next attempt", job.due_at.as_deref()),
         JobState::Queued => ("queued", job.due_at.as_deref()),
         JobState::Sending | JobState::Unknown => {
             let last = job.attempts.last().map(|attempt| attempt.at.as_str());
@@ -61,7 +61,7 @@ fn about(job: &JobReport) -> String {
     subject.or_else(|| job.template.clone()).unwrap_or_default()
 }
 
-/// Why it is where it is.
+/// Returns the reason for the job's state, if there is one.
 fn note(job: &JobReport) -> Option<String> {
     let error = job.error.as_ref().map(|error| error.message.clone()).filter(|message| !message.is_empty());
     match job.state {

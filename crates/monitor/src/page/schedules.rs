@@ -1,37 +1,37 @@
-//! The schedules: when each fired, and when it will.
+//! Page of the schedules, with their last and next times.
 
 use askama::Template;
 use axum::extract::State;
 use postroom_core::store::{FiringId, ProcessKind, ScheduleReport};
 
-use super::{Page, Shell, html};
+use super::{PageResult, Shell, html};
 use crate::{
     app::App,
-    moment::{Clock, Moment},
+    time_format::{FormattedTime, TimeFormatter},
 };
 
 #[derive(Template)]
 #[template(path = "schedules.html")]
 struct SchedulesPage {
     shell: Shell,
-    lines: Vec<Line>,
-    /// How many beats are alive: without one nothing fires.
+    rows: Vec<ScheduleRow>,
+    /// Number of running beats; without one no schedule fires.
     beats: usize,
 }
 
-/// A schedule as a line.
-struct Line {
+/// A schedule as a row.
+struct ScheduleRow {
     report: ScheduleReport,
     about: String,
     to: String,
-    last: Option<Moment>,
-    /// The way to what its last firing became.
+    last: Option<FormattedTime>,
+    /// Link to the job or batch of the last firing.
     last_link: String,
-    next: Vec<Moment>,
+    next: Vec<FormattedTime>,
 }
 
-impl Line {
-    fn new(report: ScheduleReport, clock: Clock) -> Self {
+impl ScheduleRow {
+    fn new(report: ScheduleReport, clock: TimeFormatter) -> Self {
         let about = report.template.as_ref().or(report.subject.as_ref());
         Self {
             about: about.cloned().unwrap_or_default(),
@@ -44,13 +44,13 @@ impl Line {
     }
 }
 
-pub(crate) async fn show(State(app): State<App>, shell: Shell) -> Page {
+pub(crate) async fn show(State(app): State<App>, shell: Shell) -> PageResult {
     let (store, clock) = (app.store()?, app.clock());
     let reports = store.schedules().await?;
     let processes = store.processes().await?;
     html(&SchedulesPage {
         shell: shell.at("schedules"),
-        lines: reports.into_iter().map(|report| Line::new(report, clock)).collect(),
+        rows: reports.into_iter().map(|report| ScheduleRow::new(report, clock)).collect(),
         beats: processes.iter().filter(|process| process.kind == ProcessKind::Beat).count(),
     })
 }

@@ -1,4 +1,4 @@
-//! JSON and metrics for programs.
+//! JSON API and metrics.
 
 use postroom_core::{
     QueueName,
@@ -6,25 +6,25 @@ use postroom_core::{
 };
 
 use crate::{
-    site::Site,
-    worker::{Hands, batch, emails, enqueue, mail},
+    fixture::Fixture,
+    worker::{FakeWorker, batch, emails, enqueue, mail},
 };
 
 #[tokio::test]
-async fn the_same_words_as_the_command_line() {
-    let site = Site::open().await;
+async fn the_api_has_the_fields_of_the_command_line() {
+    let site = Fixture::open().await;
     let id = enqueue(&site.store, &emails(), mail("ann@example.org", "Hello")).await;
-    let waits = enqueue(&site.store, &emails(), mail("ben@example.org", "Hello")).await;
+    let waiting = enqueue(&site.store, &emails(), mail("ben@example.org", "Hello")).await;
     let batch = batch(&site.store, "May", 2).await;
-    Hands::new(&site.store, emails()).settle_next(Outcome::Sent, "250 OK").await;
+    FakeWorker::new(&site.store, emails()).settle_next(Outcome::Sent, "250 OK").await;
     let report = |job| serde_json::to_value(job).unwrap();
-    let told = site.get(&format!("/api/jobs/{id}")).await;
-    assert_eq!(told.header("content-type"), Some("application/json"));
-    assert_eq!(told.json(), report(site.store.job(&id).await.unwrap().unwrap()));
+    let response = site.get(&format!("/api/jobs/{id}")).await;
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    assert_eq!(response.json(), report(site.store.job(&id).await.unwrap().unwrap()));
     assert_eq!(site.get(&format!("/api/batches/{batch}")).await.json()["total"], 2);
     assert_eq!(site.get("/api/batches?limit=1").await.json()["batches"][0]["name"], "May");
     let page = site.get("/api/jobs?queue=emails&limit=1").await.json();
-    assert_eq!(page["jobs"][0]["id"], waits.to_string());
+    assert_eq!(page["jobs"][0]["id"], waiting.to_string());
     let cursor = page["next"].as_str().unwrap();
     let page = site.get(&format!("/api/jobs?queue=emails&limit=1&cursor={cursor}")).await.json();
     assert_eq!(page["jobs"][0]["id"], id.to_string());
@@ -38,16 +38,16 @@ async fn the_same_words_as_the_command_line() {
 }
 
 #[tokio::test]
-async fn the_monitor_tells_of_itself() {
-    let site = Site::open().await;
-    let told = site.processes().await;
-    assert_eq!(told[0]["kind"], "monitor");
-    assert_eq!(told[0]["pid"], std::process::id());
+async fn the_monitor_is_listed_as_a_process() {
+    let site = Fixture::open().await;
+    let processes = site.processes().await;
+    assert_eq!(processes[0]["kind"], "monitor");
+    assert_eq!(processes[0]["pid"], std::process::id());
 }
 
 #[tokio::test]
 async fn errors_have_a_code() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     for (path, status, code, field) in [
         ("/api/jobs?state=gone", 400, "invalid", Some("state")),
         ("/api/jobs?limit=0", 400, "invalid", Some("limit")),
@@ -62,16 +62,16 @@ async fn errors_have_a_code() {
         ("/api/jobs/emails-01ARZ3NDEKTSV4RRFFQ69G5FAV", 404, "not_found", None),
         ("/api/nothing", 404, "not_found", None),
     ] {
-        let answer = site.get(path).await;
-        assert_eq!(answer.status, status, "{path}");
-        let error = &answer.json()["error"];
+        let response = site.get(path).await;
+        assert_eq!(response.status, status, "{path}");
+        let error = &response.json()["error"];
         assert_eq!((error["code"].as_str(), error["field"].as_str()), (Some(code), field), "{path}");
     }
 }
 
 #[tokio::test]
-async fn a_page_refuses_what_it_does_not_understand() {
-    let site = Site::open().await;
+async fn a_page_refuses_an_invalid_query() {
+    let site = Fixture::open().await;
     let long = "x".repeat(500);
     for (path, name) in [
         ("/jobs?state=gone", "state"),
@@ -96,21 +96,21 @@ async fn a_page_refuses_what_it_does_not_understand() {
 
 #[tokio::test]
 async fn metrics_are_read_from_redis() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     for _ in 0..3 {
         enqueue(&site.store, &emails(), mail("ann@example.org", "Hello")).await;
     }
-    let hands = Hands::new(&site.store, emails());
-    hands.settle_next(Outcome::Sent, "250 OK").await;
-    hands.settle_next(Outcome::Failed, "550 no").await;
+    let worker = FakeWorker::new(&site.store, emails());
+    worker.settle_next(Outcome::Sent, "250 OK").await;
+    worker.settle_next(Outcome::Failed, "550 no").await;
     site.store.pause(&QueueName::bulk()).await.unwrap();
-    let mut worker = ProcessInfo::of_this_process(ProcessKind::Worker, "w1".into());
-    worker.queues = vec![emails()];
-    worker.concurrency = 7;
-    let way =
+    let mut process = ProcessInfo::of_this_process(ProcessKind::Worker, "w1".into());
+    process.queues = vec![emails()];
+    process.concurrency = 7;
+    let transport =
         |name: &str, state| TransportReport { name: name.into(), state, since_ms: 0, why: None, next_try_ms: None };
-    worker.transports = vec![way("main", TransportState::Down), way("spare", TransportState::Up)];
-    site.store.say_alive(&worker).await.unwrap();
+    process.transports = vec![transport("main", TransportState::Down), transport("spare", TransportState::Up)];
+    site.store.say_alive(&process).await.unwrap();
     site.processes().await;
     let metrics = site.get("/metrics").await;
     assert_eq!(metrics.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
@@ -139,5 +139,5 @@ async fn metrics_are_read_from_redis() {
     }
     let families: Vec<&&str> = lines.iter().filter(|line| line.starts_with("# TYPE")).collect();
     let names: std::collections::BTreeSet<_> = families.iter().filter_map(|line| line.split(' ').nth(2)).collect();
-    assert_eq!(names.len(), families.len(), "each family once");
+    assert_eq!(names.len(), families.len(), "each family occurs once");
 }

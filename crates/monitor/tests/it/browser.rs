@@ -1,4 +1,4 @@
-//! A small HTTP client: one connection a request, redirects told and not followed.
+//! A small HTTP client: one connection per request, without following redirects.
 
 use std::net::SocketAddr;
 
@@ -7,21 +7,21 @@ use tokio::{
     net::TcpStream,
 };
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct BrowserResponse {
     pub(crate) status: u16,
     head: String,
     pub(crate) body: String,
 }
 
-impl Answer {
+impl BrowserResponse {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let pairs = self.head.lines().filter_map(|line| line.split_once(": "));
         pairs.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// The cookie that is set, as it is to be sent back.
+    /// Returns the cookie of the response, in the form of a request.
     pub(crate) fn cookie(&self, name: &str) -> Option<String> {
         let lines = self.head.lines().filter_map(|line| line.strip_prefix("set-cookie: "));
         let pairs = lines.filter_map(|line| line.split(';').next());
@@ -32,7 +32,7 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 
-    /// What its forms hold.
+    /// Returns the token of the page's forms.
     pub(crate) fn token(&self) -> &str {
         let (_, rest) = self.body.split_once("name=\"token\" value=\"").expect("a form with a token");
         rest.split('"').next().unwrap()
@@ -49,8 +49,14 @@ impl Answer {
     }
 }
 
-/// Sends a request with these further headers and reads the answer to its end.
-pub(crate) async fn ask(at: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+/// Sends a request with additional headers and reads the response.
+pub(crate) async fn request(
+    at: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> BrowserResponse {
     let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
     if !headers.iter().any(|(name, _)| *name == "Host") {
         request += &format!("Host: {at}\r\n");
@@ -67,12 +73,12 @@ pub(crate) async fn ask(at: SocketAddr, method: &str, path: &str, headers: &[(&s
     parse(&bytes)
 }
 
-fn parse(bytes: &[u8]) -> Answer {
+fn parse(bytes: &[u8]) -> BrowserResponse {
     let split = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
     let head = String::from_utf8(bytes[..split].to_vec()).unwrap();
     let body = String::from_utf8_lossy(&bytes[split + 4..]).into_owned();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     let head = head.replace("\r\n", "\n");
-    assert!(!head.contains("transfer-encoding"), "answers tell their length");
-    Answer { status, head, body }
+    assert!(!head.contains("transfer-encoding"), "responses have a content length");
+    BrowserResponse { status, head, body }
 }

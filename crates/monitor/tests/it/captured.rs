@@ -1,4 +1,4 @@
-//! Captured mail as an inbox.
+//! Captured mail, shown as an inbox.
 
 use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 
@@ -6,8 +6,8 @@ use postroom_core::{Settings, Store, store::CapturedMail};
 use postroom_testkit::{PrivateRedis, Process, eventually};
 
 use crate::{
-    browser::ask,
-    site::{Site, settings},
+    browser::request,
+    fixture::{Fixture, settings},
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -29,9 +29,9 @@ async fn capture(store: &Store, subject: &str, message: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_inbox_page_by_page() {
-    let site = Site::open().await;
-    site.get("/captured").await.shows("Nothing is captured");
+async fn the_inbox_has_pages() {
+    let site = Fixture::open().await;
+    site.get("/captured").await.shows("No mail is captured");
     for n in 0..51 {
         capture(&site.store, &format!("subject {n}."), MESSAGE).await;
     }
@@ -46,8 +46,8 @@ async fn an_inbox_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_mail_is_taken_apart() {
-    let site = Site::open().await;
+async fn a_mail_is_shown_with_its_parts() {
+    let site = Fixture::open().await;
     let id = capture(&site.store, "Grüße <script>", MESSAGE).await;
     let page = site.get(&format!("/captured/{id}")).await;
     page.shows("Grüße &#60;script&#62;");
@@ -67,8 +67,8 @@ async fn a_mail_is_taken_apart() {
 }
 
 #[tokio::test]
-async fn odd_messages_are_shown_as_far_as_they_go() {
-    let site = Site::open().await;
+async fn malformed_messages_are_shown() {
+    let site = Fixture::open().await;
     for message in
         ["", "no header at all", "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n", "\0\0\r\n\r\n\u{1}"]
     {
@@ -81,7 +81,7 @@ async fn odd_messages_are_shown_as_far_as_they_go() {
     assert_eq!(site.get("/captured/01ARZ3NDEKTSV4RRFFQ69G5FAV").await.status, 404);
 }
 
-/// An HTML mail with a picture, named by this Content-ID.
+/// Returns an HTML mail with an embedded image.
 fn with_picture(html: &str, kind: &str) -> String {
     format!(
         "MIME-Version: 1.0\r\nContent-Type: multipart/related; boundary=m\r\n\r\n\
@@ -91,21 +91,21 @@ fn with_picture(html: &str, kind: &str) -> String {
     )
 }
 
-/// The address of the only image of a frame.
+/// Returns the address of the only image of a frame.
 fn image_of(frame: &str) -> String {
     let (_, rest) = frame.split_once("<img src=\"").expect("an image");
     rest.split('"').next().unwrap().replace("&amp;", "&")
 }
 
 #[tokio::test]
-async fn images_come_by_a_route_of_their_own() {
-    let site = Site::open().await;
+async fn images_have_separate_addresses_with_a_proof() {
+    let site = Fixture::open().await;
     let id = capture(&site.store, "x", &with_picture("<img src='cid:pic@x'>", "image/png")).await;
     let frame = site.get(&format!("/captured/{id}/preview")).await;
     frame.lacks("data:image");
     assert!(frame.header("content-security-policy").unwrap().contains("img-src data: 'self';"));
     let address = format!("/captured/{id}/{}", image_of(&frame.body));
-    // As a browser asks from a frame that belongs to no site.
+    // As a browser requests it from a frame with an opaque origin.
     let from_frame = [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "no-cors"), ("Sec-Fetch-Dest", "image")];
     let image = site.get_with(&address, &from_frame).await;
     assert_eq!((image.status, image.header("content-type")), (200, Some("image/png")));
@@ -124,47 +124,47 @@ async fn images_come_by_a_route_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_preview_loads_nothing_and_leads_nowhere() {
-    let site = Site::open().await;
+async fn a_preview_loads_nothing_and_can_not_navigate() {
+    let site = Fixture::open().await;
     let html = "<link rel=dns-prefetch href=//tracker.example><base href=//x.example><p>rich</p>\
         <meta http-equiv=refresh content='0;url=//x.example'><form action=//x.example><input></form>\
         <img src=x onerror=alert(1)><<link>script>alert(1)</script><svg><style><img src=y onerror=alert(1)></style>";
     let id = capture(&site.store, "x", &with_picture(html, "image/png")).await;
     let frame = site.get(&format!("/captured/{id}/preview")).await;
     frame.shows("<p>rich</p>");
-    for gone in ["<link", "<base", "<meta", "<form", "<img src=x onerror", "src=\"x\" onerror", "<script", "<svg"] {
-        frame.lacks(gone);
+    for removed in ["<link", "<base", "<meta", "<form", "<img src=x onerror", "src=\"x\" onerror", "<script", "<svg"] {
+        frame.lacks(removed);
     }
     assert_eq!(frame.header("x-dns-prefetch-control"), Some("off"));
     assert_eq!(frame.header("referrer-policy"), Some("no-referrer"));
 }
 
 #[tokio::test]
-async fn mail_of_an_earlier_version_is_listed() {
-    let site = Site::open().await;
-    let id = capture(&site.store, "Kept before", MESSAGE).await;
+async fn mail_without_a_summary_is_listed() {
+    let site = Fixture::open().await;
+    let id = capture(&site.store, "From before", MESSAGE).await;
     let pattern = format!("*:captured:{id}:summary");
     let keys = PrivateRedis::shared().ask(&["KEYS", &pattern]);
     assert_eq!(PrivateRedis::shared().ask(&["DEL", keys.trim()]).trim(), "1");
     let page = site.get("/captured").await;
-    page.shows("Kept before");
+    page.shows("From before");
     page.shows("ann@example.org");
 }
 
-/// A monitor of its own process, whose memory can be measured.
+/// Starts a monitor as a separate process, so that its memory can be measured.
 async fn monitor(settings: &Settings, url: &str) -> (Process, SocketAddr) {
     let envs = [("POSTROOM_PREFIX", settings.redis.prefix.as_str())];
     let process = Process::spawn(env!("CARGO_BIN_EXE_postroom-monitor"), &["--port", "0", "--redis-url", url], &envs);
     let line = process.wait_for_line("listening on http://", LIMIT).await;
     let at = line.split("http://").nth(1).unwrap().trim().parse().unwrap();
     eventually(LIMIT, "it is healthy", async || {
-        (ask(at, "GET", "/healthz", &[], "").await.status == 200).then_some(())
+        (request(at, "GET", "/healthz", &[], "").await.status == 200).then_some(())
     })
     .await;
     (process, at)
 }
 
-/// Makes what is stored of a mail this long, as only Redis has to do.
+/// Extends the stored mail to a number of bytes, without sending them to Redis.
 fn lengthen(redis: &PrivateRedis, settings: &Settings, id: &str, bytes: u64) {
     let system = format!("{{{}:system}}", settings.redis.prefix);
     redis.ask(&["SETRANGE", &format!("{system}:captured:{id}"), &(bytes - 1).to_string(), "x"]);
@@ -172,7 +172,7 @@ fn lengthen(redis: &PrivateRedis, settings: &Settings, id: &str, bytes: u64) {
 }
 
 #[tokio::test]
-async fn an_inbox_of_large_mails_takes_little_memory() {
+async fn an_inbox_of_large_mails_needs_little_memory() {
     let redis = PrivateRedis::start().await;
     let settings = settings(&redis.url(), &[]);
     let store = Store::connect(&settings.redis).await.unwrap();
@@ -181,7 +181,7 @@ async fn an_inbox_of_large_mails_takes_little_memory() {
         lengthen(&redis, &settings, &id, 8_000_000 / 3 * 4);
     }
     let (process, at) = monitor(&settings, &redis.url()).await;
-    let page = ask(at, "GET", "/captured", &[], "").await;
+    let page = request(at, "GET", "/captured", &[], "").await;
     page.shows("subject 0.");
     page.shows("subject 49.");
     let peak = process.peak_rss_kb() / 1_000;
@@ -190,7 +190,7 @@ async fn an_inbox_of_large_mails_takes_little_memory() {
 }
 
 #[tokio::test]
-async fn the_capture_is_bounded_in_bytes() {
+async fn captured_mail_is_bounded_in_bytes() {
     let redis = PrivateRedis::start().await;
     let settings = settings(&redis.url(), &[]);
     let store = Store::connect(&settings.redis).await.unwrap();
@@ -199,7 +199,7 @@ async fn the_capture_is_bounded_in_bytes() {
         ids.push(capture(&store, &format!("{n}"), MESSAGE).await);
         lengthen(&redis, &settings, &ids[n], 40_000_000);
     }
-    // The next one is the first to see 800 MB: 17 of them fit into 700.
+    // The next capture finds 800 MB stored; 17 mails fit into the limit of 700 MB.
     ids.push(capture(&store, "last", MESSAGE).await);
     let left: Vec<String> = store.captured(0, 100).await.unwrap().into_iter().map(|mail| mail.id).collect();
     assert_eq!(left, ids[3..].iter().rev().cloned().collect::<Vec<_>>());
@@ -208,7 +208,7 @@ async fn the_capture_is_bounded_in_bytes() {
 }
 
 #[tokio::test]
-async fn hostile_messages_take_bounded_memory() {
+async fn hostile_messages_need_bounded_memory() {
     let redis = PrivateRedis::start().await;
     let settings = settings(&redis.url(), &[]);
     let store = Store::connect(&settings.redis).await.unwrap();
@@ -233,12 +233,12 @@ async fn hostile_messages_take_bounded_memory() {
     ] {
         let id = capture(&store, what, &message).await;
         for path in ["", "/preview", "/raw"] {
-            let answer = ask(at, "GET", &format!("/captured/{id}{path}"), &[], "").await;
-            assert!(matches!(answer.status, 200 | 404 | 413 | 503), "{what} {path} {}", answer.status);
+            let response = request(at, "GET", &format!("/captured/{id}{path}"), &[], "").await;
+            assert!(matches!(response.status, 200 | 404 | 413 | 503), "{what} {path} {}", response.status);
         }
         eprintln!("{what}: {} MB", process.peak_rss_kb() / 1_000);
     }
-    assert_eq!(ask(at, "GET", "/healthz", &[], "").await.status, 200);
+    assert_eq!(request(at, "GET", "/healthz", &[], "").await.status, 200);
     let peak = process.peak_rss_kb() / 1_000;
     assert!(peak < 350, "{peak} MB");
 }

@@ -1,15 +1,15 @@
-//! The monitor over real HTTP, on a private Redis, with data put in as workers would.
-#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+//! Tests of the monitor over HTTP, on a private Redis with data as workers store it.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
-mod acts;
+mod actions;
 mod api;
 mod browser;
 mod captured;
+mod fixture;
 mod outage;
 mod pages;
 mod password;
 mod preview;
 mod process;
-mod site;
 mod slow_clients;
 mod worker;

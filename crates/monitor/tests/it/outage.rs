@@ -1,41 +1,41 @@
-//! Without Redis.
+//! Outages of Redis.
 
 use std::{net::SocketAddr, time::Duration};
 
 use postroom_testkit::{PrivateRedis, eventually};
 
 use crate::{
-    browser::{Answer, ask},
-    site::{settings, start},
+    browser::{BrowserResponse, request},
+    fixture::{settings, start},
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-async fn get(at: SocketAddr, path: &str) -> Answer {
-    ask(at, "GET", path, &[], "").await
+async fn get(at: SocketAddr, path: &str) -> BrowserResponse {
+    request(at, "GET", path, &[], "").await
 }
 
-async fn healthy(at: SocketAddr, status: u16) -> Answer {
-    eventually(LIMIT, &format!("/healthz says {status}"), async || {
-        Some(get(at, "/healthz").await).filter(|answer| answer.status == status)
+async fn healthy(at: SocketAddr, status: u16) -> BrowserResponse {
+    eventually(LIMIT, &format!("/healthz responds {status}"), async || {
+        Some(get(at, "/healthz").await).filter(|response| response.status == status)
     })
     .await
 }
 
 #[tokio::test]
-async fn pages_say_that_redis_is_away_until_it_is_back() {
+async fn pages_show_an_outage_until_it_ends() {
     let redis = PrivateRedis::start_tcp().await;
     let (at, shutdown) = start(settings(&redis.url(), &[])).await;
     assert_eq!(healthy(at, 200).await.body, "ok\n");
     redis.kill();
-    healthy(at, 503).await.shows("Redis is away");
+    healthy(at, 503).await.shows("Redis is unavailable");
     for path in ["/", "/jobs", "/batches", "/queues", "/captured"] {
         let page = get(at, path).await;
         assert_eq!(page.status, 503, "{path}");
-        page.shows("<h1>Redis is away</h1>");
+        page.shows("<h1>Redis is unavailable</h1>");
     }
-    let told = get(at, "/api/overview").await;
-    assert_eq!((told.status, told.json()["error"]["code"].as_str()), (503, Some("redis_away")));
+    let response = get(at, "/api/overview").await;
+    assert_eq!((response.status, response.json()["error"]["code"].as_str()), (503, Some("redis_away")));
     assert_eq!(get(at, "/metrics").await.status, 503);
     redis.start_again().await;
     healthy(at, 200).await;
@@ -44,12 +44,12 @@ async fn pages_say_that_redis_is_away_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn redis_may_come_later_than_the_monitor() {
+async fn redis_may_start_after_the_monitor() {
     let redis = PrivateRedis::start_tcp().await;
     redis.stop();
     let (at, shutdown) = start(settings(&redis.url(), &[])).await;
     assert_eq!(get(at, "/healthz").await.status, 503);
-    get(at, "/").await.shows("Redis is away");
+    get(at, "/").await.shows("Redis is unavailable");
     redis.start_again().await;
     healthy(at, 200).await;
     assert_eq!(get(at, "/").await.status, 200);
@@ -57,12 +57,12 @@ async fn redis_may_come_later_than_the_monitor() {
 }
 
 #[tokio::test]
-async fn a_redis_that_hangs_does_not_hang_the_monitor() {
+async fn a_frozen_redis_does_not_block_the_monitor() {
     let redis = PrivateRedis::start_tcp().await;
     let (at, shutdown) = start(settings(&redis.url(), &[])).await;
     healthy(at, 200).await;
     redis.pause();
-    healthy(at, 503).await.shows("Redis is away");
+    healthy(at, 503).await.shows("Redis is unavailable");
     assert_eq!(get(at, "/").await.status, 503);
     redis.resume();
     healthy(at, 200).await;
@@ -70,7 +70,7 @@ async fn a_redis_that_hangs_does_not_hang_the_monitor() {
 }
 
 #[tokio::test]
-async fn idle_it_hardly_asks_redis() {
+async fn an_idle_monitor_sends_few_commands() {
     let redis = PrivateRedis::start().await;
     let (at, shutdown) = start(settings(&redis.url(), &[])).await;
     healthy(at, 200).await;

@@ -1,4 +1,4 @@
-//! What the pages show.
+//! Content of the pages.
 
 use std::time::Duration;
 
@@ -11,51 +11,51 @@ use postroom_testkit::PrivateRedis;
 use serde_json::json;
 
 use crate::{
-    site::Site,
-    worker::{Hands, batch, emails, enqueue, enqueue_with, mail, terms},
+    fixture::Fixture,
+    worker::{FakeWorker, batch, emails, enqueue, enqueue_with, mail, terms},
 };
 
 #[tokio::test]
 async fn the_overview_counts_and_warns() {
-    let site = Site::open().await;
+    let site = Fixture::open().await;
     let empty = site.get("/").await;
     assert_eq!(empty.status, 200, "{}", empty.body);
     empty.lacks("class=\"warnings\"");
     for n in 0..4 {
         enqueue(&site.store, &emails(), mail(&format!("r{n}@example.org"), "Hello")).await;
     }
-    let hands = Hands::new(&site.store, emails());
-    hands.settle_next(Outcome::Sent, "250 OK").await;
-    hands.settle_next(Outcome::Failed, "550 no such <user>").await;
-    hands.defer_next("451 later").await;
+    let worker = FakeWorker::new(&site.store, emails());
+    worker.settle_next(Outcome::Sent, "250 OK").await;
+    worker.settle_next(Outcome::Failed, "550 no such <user>").await;
+    worker.defer_next("451 later").await;
     let page = site.get("/").await;
-    page.shows("No worker serves queue emails, where 2 mails wait");
-    page.shows("Sent a minute over the last hour: 1 in all, at most 1 in a minute");
-    page.shows("Failed a minute over the last hour: 1 in all");
-    page.shows("Deferred a minute over the last hour: 1 in all");
+    page.shows("No worker serves queue emails; 2 mails waiting");
+    page.shows("Sent per minute over the last hour: 1 in total, at most 1 per minute");
+    page.shows("Failed per minute over the last hour: 1 in total");
+    page.shows("Deferred per minute over the last hour: 1 in total");
     page.shows("550 no such &#60;user&#62;");
     page.shows("42 ms");
     site.store.pause(&emails()).await.unwrap();
-    let mut worker = ProcessInfo::of_this_process(ProcessKind::Worker, "w1".into());
-    worker.queues = vec![emails()];
-    worker.concurrency = 7;
+    let mut process = ProcessInfo::of_this_process(ProcessKind::Worker, "w1".into());
+    process.queues = vec![emails()];
+    process.concurrency = 7;
     let alert = |about: &str, text: &str| Alert { about: about.into(), text: text.into(), since_ms: 0 };
-    worker.alerts = vec![
+    process.alerts = vec![
         alert("template:gone", "template <gone> is missing"),
         alert("transport:main", "transport main is down: connect: refused"),
     ];
-    let way = |name: &str, state| TransportReport {
+    let transport = |name: &str, state| TransportReport {
         name: name.into(),
         state,
         since_ms: 1_700_000_000_000,
         why: Some("say <421>".into()),
         next_try_ms: None,
     };
-    worker.transports = vec![way("main", TransportState::Down), way("spare", TransportState::Up)];
-    site.store.say_alive(&worker).await.unwrap();
+    process.transports = vec![transport("main", TransportState::Down), transport("spare", TransportState::Up)];
+    site.store.say_alive(&process).await.unwrap();
     let page = site.get("/").await;
     page.lacks("No worker serves");
-    page.shows("Queue emails is paused; 2 mails wait in it");
+    page.shows("Queue emails is paused; 2 mails waiting");
     page.shows("template &#60;gone&#62; is missing");
     page.shows("transport main is down: connect: refused");
     page.shows("title=\"say &#60;421&#62;\">down</span>");
@@ -64,19 +64,19 @@ async fn the_overview_counts_and_warns() {
 }
 
 #[tokio::test]
-async fn mail_in_doubt_is_pointed_out() {
-    let site = Site::open().await;
+async fn an_unknown_job_causes_a_warning() {
+    let site = Fixture::open().await;
     let bulk = QueueName::bulk();
     let id = enqueue(&site.store, &bulk, mail("a@example.org", "Hello")).await;
-    Hands::new(&site.store, bulk).settle_next(Outcome::Unknown, "no reply").await;
-    site.get("/").await.shows("Of 1 mail in queue bulk it can&#39;t be known whether it went out");
+    FakeWorker::new(&site.store, bulk).settle_next(Outcome::Unknown, "no reply").await;
+    site.get("/").await.shows("The outcome of 1 mail in queue bulk is unknown");
     let list = site.get("/jobs?state=unknown&queue=bulk").await;
     list.shows(&id.to_string());
 }
 
 #[tokio::test]
-async fn jobs_are_narrowed() {
-    let site = Site::open().await;
+async fn jobs_are_filtered() {
+    let site = Fixture::open().await;
     let here = enqueue(&site.store, &emails(), mail("ann@example.org", "One")).await;
     let there = enqueue(&site.store, &QueueName::bulk(), mail("ben@example.org", "Two")).await;
     let named = serde_json::from_value(json!({ "to": "cid@example.org", "template": "newsletter" })).unwrap();
@@ -104,8 +104,8 @@ async fn jobs_are_narrowed() {
 }
 
 #[tokio::test]
-async fn jobs_come_page_by_page() {
-    let site = Site::open().await;
+async fn the_list_of_jobs_has_pages() {
+    let site = Fixture::open().await;
     for n in 0..60 {
         enqueue(&site.store, &emails(), mail(&format!("r{n}@example.org"), "Hello")).await;
     }
@@ -123,13 +123,13 @@ async fn jobs_come_page_by_page() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_asked_for_is_named() {
-    let site = Site::open().await;
+async fn invalid_queries_and_unknown_paths_are_reported() {
+    let site = Fixture::open().await;
     for (query, problem) in [
-        ("state=gone", "is no state"),
-        ("queue=A%20b", "is no queue name"),
+        ("state=gone", "is not a state"),
+        ("queue=A%20b", "is not a queue name"),
         ("address=%3Cscript%3E", "address:"),
-        ("batch=%22%3E", "is no batch id"),
+        ("batch=%22%3E", "is not a batch id"),
     ] {
         let page = site.get(&format!("/jobs?{query}")).await;
         page.shows(problem);
@@ -144,28 +144,28 @@ async fn what_can_not_be_asked_for_is_named() {
 }
 
 #[tokio::test]
-async fn a_job_tells_its_story() {
-    let site = Site::open().await;
+async fn a_job_shows_its_history() {
+    let site = Fixture::open().await;
     let id = enqueue(&site.store, &emails(), mail("ann@example.org", "Hello")).await;
-    let hands = Hands::new(&site.store, emails());
-    hands.defer_next("451 4.2.1 come back later").await;
+    let worker = FakeWorker::new(&site.store, emails());
+    worker.defer_next("451 4.2.1 come back later").await;
     let page = site.get(&format!("/jobs/{id}")).await;
     page.shows("451 4.2.1 come back later");
-    page.shows("Try again now");
+    page.shows("Retry now");
     site.store.retry(&id).await.unwrap();
-    hands.settle_next(Outcome::Sent, "250 2.0.0 Ok: queued").await;
+    worker.settle_next(Outcome::Sent, "250 2.0.0 Ok: queued").await;
     let page = site.get(&format!("/jobs/{id}")).await;
-    for told in
+    for text in
         ["1. refused", "2. accepted", "250 2.0.0 Ok: queued", "queued as 4711", "text of Hello", "id@example.org"]
     {
-        page.shows(told);
+        page.shows(text);
     }
-    page.lacks("Try again");
+    page.lacks("Retry");
 }
 
 #[tokio::test]
-async fn a_template_is_shown_in_a_frame_that_loads_nothing() {
-    let site = Site::open().await;
+async fn html_is_shown_in_a_sandboxed_frame() {
+    let site = Fixture::open().await;
     let vars =
         json!({ "title": "May", "name": "<b>Żółć</b>", "intro": "Hi", "items": [], "unsubscribe_url": "https://x" });
     let named = json!({ "to": "ann@example.org", "template": "newsletter", "vars": vars });
@@ -186,8 +186,8 @@ async fn a_template_is_shown_in_a_frame_that_loads_nothing() {
 }
 
 #[tokio::test]
-async fn a_large_body_is_shown_as_long_as_it_is_kept() {
-    let site = Site::open().await;
+async fn a_large_body_is_shown_while_it_is_stored() {
+    let site = Fixture::open().await;
     let mut mail = mail("ann@example.org", "Hello");
     let html = format!("<p>{}</p>", "All of it. ".repeat(3_000));
     mail.html = Some(html.as_str().into());
@@ -200,25 +200,25 @@ async fn a_large_body_is_shown_as_long_as_it_is_kept() {
     let redis = PrivateRedis::shared();
     let key = redis.ask(&["KEYS", &format!("*:a:{}", mail.html.expect("a body").hash())]);
     assert_eq!(redis.ask(&["UNLINK", key.trim()]), "1");
-    site.get(&format!("/jobs/{other}")).await.shows("its html was large and is not kept any more");
+    site.get(&format!("/jobs/{other}")).await.shows("its html was stored separately and has been deleted");
     assert_eq!(site.get(&format!("/jobs/{other}/preview")).await.status, 404);
 }
 
 #[tokio::test]
-async fn a_template_that_is_not_here_is_said() {
-    let site = Site::open().await;
+async fn a_missing_template_is_reported() {
+    let site = Fixture::open().await;
     let named = json!({ "to": "ann@example.org", "template": "no<where" });
     let id = enqueue(&site.store, &emails(), serde_json::from_value(named).unwrap()).await;
     let page = site.get(&format!("/jobs/{id}")).await;
     assert_eq!(page.status, 200);
-    page.shows("It can't be shown here");
+    page.shows("The mail can't be shown");
     page.lacks("no<where");
     assert_eq!(site.get(&format!("/jobs/{id}/preview")).await.status, 404);
 }
 
 #[tokio::test]
-async fn a_sensitive_job_shows_nothing_of_its_content() {
-    let site = Site::open().await;
+async fn a_sensitive_job_shows_no_content() {
+    let site = Fixture::open().await;
     let vars = json!({ "reset_url": "https://example.org/SECRET", "name": "Ann" });
     let named = json!({ "to": "ann@example.org", "template": "password_reset", "vars": vars });
     let terms = JobTerms { sensitive: true, ..terms(&emails()) };
@@ -233,14 +233,14 @@ async fn a_sensitive_job_shows_nothing_of_its_content() {
 }
 
 #[tokio::test]
-async fn hostile_words_are_only_words() {
-    let site = Site::open().await;
+async fn hostile_text_is_escaped() {
+    let site = Fixture::open().await;
     let evil = "<script>alert(1)</script>";
     let hostile = json!({ "to": format!("\"{evil}\" <ann@example.org>"), "subject": evil, "text": evil,
         "headers": { "X-Evil": evil }, "reply_to": [format!("\"{evil}\" <x@example.org>")] });
     let id = enqueue(&site.store, &emails(), serde_json::from_value(hostile).unwrap()).await;
     let batch = batch(&site.store, evil, 1).await;
-    Hands::new(&site.store, emails()).settle_next(Outcome::Failed, evil).await;
+    FakeWorker::new(&site.store, emails()).settle_next(Outcome::Failed, evil).await;
     let paths = [
         "/",
         "/jobs",
@@ -261,29 +261,29 @@ async fn hostile_words_are_only_words() {
 }
 
 #[tokio::test]
-async fn batches_tell_how_far_they_are() {
-    let site = Site::open().await;
+async fn batches_show_their_progress() {
+    let site = Fixture::open().await;
     let id = batch(&site.store, "May news", 4).await;
-    let hands = Hands::new(&site.store, QueueName::bulk());
-    hands.settle_next(Outcome::Sent, "250 OK").await;
-    hands.settle_next(Outcome::Failed, "550 no").await;
+    let worker = FakeWorker::new(&site.store, QueueName::bulk());
+    worker.settle_next(Outcome::Sent, "250 OK").await;
+    worker.settle_next(Outcome::Failed, "550 no").await;
     let list = site.get("/batches").await;
     list.shows("May news");
     list.shows("2 of 4 settled");
     list.shows("50 %");
     let page = site.get(&format!("/batches/{id}")).await;
-    page.shows("2 mails wait and will not be sent");
+    page.shows("2 waiting mails will not be sent");
     page.shows("a0@example.org");
     page.shows("a3@example.org");
     let failed = site.get(&format!("/batches/{id}?state=failed")).await;
     failed.shows("550 no");
     failed.lacks("a3@example.org");
-    site.get("/batches?queue=emails").await.shows("No batches here");
+    site.get("/batches?queue=emails").await.shows("No batches");
 }
 
 #[tokio::test]
-async fn a_large_batch_goes_on_among_the_jobs() {
-    let site = Site::open().await;
+async fn the_jobs_of_a_large_batch_continue_in_the_list_of_jobs() {
+    let site = Fixture::open().await;
     let id = batch(&site.store, "May", 60).await;
     enqueue(&site.store, &QueueName::bulk(), mail("other@example.org", "Hello")).await;
     let page = site.get(&format!("/batches/{id}?state=queued")).await;
@@ -296,8 +296,8 @@ async fn a_large_batch_goes_on_among_the_jobs() {
 }
 
 #[tokio::test]
-async fn waiting_for_later_is_told() {
-    let site = Site::open().await;
+async fn a_scheduled_job_shows_its_due_time() {
+    let site = Fixture::open().await;
     let terms = JobTerms { due: Due::In(Duration::from_secs(7_230)), ..terms(&emails()) };
     let id = enqueue_with(&site.store, &emails(), &terms, mail("ann@example.org", "Later")).await;
     let page = site.get(&format!("/jobs/{id}")).await;
@@ -307,29 +307,29 @@ async fn waiting_for_later_is_told() {
 }
 
 #[tokio::test]
-async fn schedules_tell_their_times() {
-    let site = Site::open().await;
-    site.get("/schedules").await.shows("There are none");
+async fn schedules_show_their_times() {
+    let site = Fixture::open().await;
+    site.get("/schedules").await.shows("No schedules");
     let toml = "[[schedule]]\nname = \"daily\"\ncron = \"0 8 * * *\"\ntimezone = \"Europe/Warsaw\"\n\
                 subject = \"<b>News</b>\"\ntext = \"x\"\nto = [\"ann@example.org\"]\n";
     let sources = Sources { file: Some(("postroom.toml".into(), toml.into())), ..Sources::default() };
     let schedule = Settings::from_sources(&sources).unwrap().schedules.remove(0);
     site.store.keep_schedule(&schedule).await.unwrap();
     let page = site.get("/schedules").await;
-    for told in ["daily", "0 8 * * *", "Europe/Warsaw", "&#60;b&#62;News", "never", "No beat is running"] {
-        page.shows(told);
+    for text in ["daily", "0 8 * * *", "Europe/Warsaw", "&#60;b&#62;News", "never", "No beat is running"] {
+        page.shows(text);
     }
     site.get("/").await.shows("No beat is running, so a schedule does not fire");
-    let told = site.get("/api/schedules").await.json();
-    assert_eq!(told["schedules"][0]["next"].as_array().unwrap().len(), 5);
+    let response = site.get("/api/schedules").await.json();
+    assert_eq!(response["schedules"][0]["next"].as_array().unwrap().len(), 5);
     let beat = ProcessInfo::of_this_process(ProcessKind::Beat, "b1".into());
     site.store.say_alive(&beat).await.unwrap();
     site.get("/schedules").await.lacks("No beat is running");
 }
 
 #[tokio::test]
-async fn the_search_field_finds_by_any_name() {
-    let site = Site::open().await;
+async fn the_search_field_finds_jobs_batches_addresses_and_templates() {
+    let site = Fixture::open().await;
     for (q, place) in [
         ("emails-01ARZ3NDEKTSV4RRFFQ69G5FAV", "/jobs/emails-01ARZ3NDEKTSV4RRFFQ69G5FAV"),
         ("b.bulk.01ARZ3NDEKTSV4RRFFQ69G5FAV", "/batches/b.bulk.01ARZ3NDEKTSV4RRFFQ69G5FAV"),
@@ -341,18 +341,18 @@ async fn the_search_field_finds_by_any_name() {
 }
 
 #[tokio::test]
-async fn every_answer_is_guarded_by_its_headers() {
-    let site = Site::open().await;
+async fn every_response_has_security_headers() {
+    let site = Fixture::open().await;
     for path in ["/", "/jobs", "/nowhere", "/api/overview", "/healthz"] {
-        let answer = site.get(path).await;
-        let policy = answer.header("content-security-policy").unwrap();
+        let response = site.get(path).await;
+        let policy = response.header("content-security-policy").unwrap();
         assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
         assert!(!policy.contains("unsafe"), "{policy}");
-        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
-        assert_eq!(answer.header("referrer-policy"), Some("same-origin"), "{path}");
-        assert_eq!(answer.header("cache-control"), Some("no-store"), "{path}");
-        answer.lacks(" style=");
-        answer.lacks("onclick");
+        assert_eq!(response.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(response.header("referrer-policy"), Some("same-origin"), "{path}");
+        assert_eq!(response.header("cache-control"), Some("no-store"), "{path}");
+        response.lacks(" style=");
+        response.lacks("onclick");
     }
     let page = site.get("/").await;
     let (_, rest) = page.body.split_once("href=\"/static/style.css").unwrap();
@@ -363,11 +363,11 @@ async fn every_answer_is_guarded_by_its_headers() {
 }
 
 #[tokio::test]
-async fn other_names_for_this_machine_are_refused() {
-    let site = Site::open().await;
+async fn hosts_other_than_loopback_are_refused() {
+    let site = Fixture::open().await;
     let port = site.at.port();
-    for good in ["localhost", "127.0.0.1:1", &format!("localhost:{port}"), "[::1]:5555"] {
-        assert_eq!(site.get_with("/", &[("Host", good)]).await.status, 200, "{good}");
+    for local in ["localhost", "127.0.0.1:1", &format!("localhost:{port}"), "[::1]:5555"] {
+        assert_eq!(site.get_with("/", &[("Host", local)]).await.status, 200, "{local}");
     }
     for bad in ["evil.example", &format!("evil.example:{port}"), "localhost.evil.example"] {
         assert_eq!(site.get_with("/", &[("Host", bad)]).await.status, 421, "{bad}");

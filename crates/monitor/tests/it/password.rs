@@ -1,4 +1,4 @@
-//! With a password.
+//! The dashboard with a password.
 
 use std::{
     net::SocketAddr,
@@ -16,8 +16,8 @@ use tokio::{
 };
 
 use crate::{
-    browser::Answer,
-    site::{Site, settings},
+    browser::BrowserResponse,
+    fixture::{Fixture, settings},
     worker::{emails, enqueue, mail},
 };
 
@@ -26,26 +26,26 @@ const TYPED: &str = "correct+horse+%26+battery";
 /// `any:correct horse & battery`
 const BASIC: &str = "Basic YW55OmNvcnJlY3QgaG9yc2UgJiBiYXR0ZXJ5";
 
-async fn site() -> Site {
-    Site::with(&[("MONITOR_PASSWORD", PASSWORD)]).await
+async fn site() -> Fixture {
+    Fixture::with(&[("MONITOR_PASSWORD", PASSWORD)]).await
 }
 
-async fn log_in(site: &Site, password: &str, next: &str) -> Answer {
+async fn log_in(site: &Fixture, password: &str, next: &str) -> BrowserResponse {
     let token = site.get("/login").await.token().to_owned();
     site.post("/login", &[], &format!("token={token}&next={next}&password={password}")).await
 }
 
 #[tokio::test]
-async fn pages_are_for_those_who_logged_in() {
+async fn pages_require_a_login() {
     let site = site().await;
-    let away = site.get("/jobs?state=failed").await;
-    assert_eq!(away.status, 303);
-    assert_eq!(away.header("location"), Some("/login?next=%2Fjobs%3Fstate%3Dfailed"));
-    let answer = log_in(&site, TYPED, "%2Fjobs%3Fstate%3Dfailed").await;
-    assert_eq!((answer.status, answer.header("location")), (303, Some("/jobs?state=failed")));
-    let line = answer.header("set-cookie").unwrap();
+    let redirect = site.get("/jobs?state=failed").await;
+    assert_eq!(redirect.status, 303);
+    assert_eq!(redirect.header("location"), Some("/login?next=%2Fjobs%3Fstate%3Dfailed"));
+    let response = log_in(&site, TYPED, "%2Fjobs%3Fstate%3Dfailed").await;
+    assert_eq!((response.status, response.header("location")), (303, Some("/jobs?state=failed")));
+    let line = response.header("set-cookie").unwrap();
     assert!(line.contains("HttpOnly") && line.contains("SameSite=Strict") && !line.contains("Secure"), "{line}");
-    let session = answer.cookie("postroom_session").unwrap();
+    let session = response.cookie("postroom_session").unwrap();
     let page = site.get_with("/jobs", &[("Cookie", &session)]).await;
     assert_eq!(page.status, 200);
     page.shows("Log out");
@@ -56,22 +56,22 @@ async fn pages_are_for_those_who_logged_in() {
 }
 
 #[tokio::test]
-async fn a_session_holds_at_every_monitor_with_its_password() {
+async fn a_session_is_valid_at_every_monitor_with_its_password() {
     let redis = PrivateRedis::shared().url();
-    let one = Site::start(settings(&redis, &[("MONITOR_PASSWORD", PASSWORD)])).await;
+    let one = Fixture::start(settings(&redis, &[("MONITOR_PASSWORD", PASSWORD)])).await;
     let session = log_in(&one, TYPED, "/").await.cookie("postroom_session").unwrap();
     let mut same = settings(&redis, &[("MONITOR_PASSWORD", PASSWORD)]);
     same.redis.prefix = one.prefix.clone();
     let mut changed = settings(&redis, &[("MONITOR_PASSWORD", "another one")]);
     changed.redis.prefix = one.prefix.clone();
-    let (other, changed) = (Site::start(same).await, Site::start(changed).await);
+    let (other, changed) = (Fixture::start(same).await, Fixture::start(changed).await);
     assert_eq!(other.get_with("/", &[("Cookie", &session)]).await.status, 200);
     assert_eq!(changed.get_with("/", &[("Cookie", &session)]).await.status, 303);
     log_out(&other, &session).await;
-    assert_eq!(one.get_with("/", &[("Cookie", &session)]).await.status, 303, "it ended everywhere");
+    assert_eq!(one.get_with("/", &[("Cookie", &session)]).await.status, 303, "the session ended everywhere");
 }
 
-async fn log_out(site: &Site, session: &str) -> Answer {
+async fn log_out(site: &Fixture, session: &str) -> BrowserResponse {
     let token = site.get_with("/queues", &[("Cookie", session)]).await.token().to_owned();
     site.post("/logout", &[("Cookie", session)], &format!("token={token}")).await
 }
@@ -88,13 +88,13 @@ async fn a_session_is_random_and_ends_at_logout() {
     let token = site.get_with("/login", &cookie).await.token().to_owned();
     let third = site.post("/login", &cookie, &format!("token={token}&password={TYPED}")).await;
     let third = third.cookie("postroom_session").unwrap();
-    assert_eq!(site.get_with("/", &cookie).await.status, 303, "another login takes its place");
+    assert_eq!(site.get_with("/", &cookie).await.status, 303, "another login replaces the session");
     for session in [&second, &third] {
         assert_eq!(site.get_with("/", &[("Cookie", session)]).await.status, 200);
     }
     log_out(&site, &second).await;
     assert_eq!(site.get_with("/", &[("Cookie", &second)]).await.status, 303);
-    assert_eq!(site.get_with("/", &[("Cookie", &third)]).await.status, 200, "others go on");
+    assert_eq!(site.get_with("/", &[("Cookie", &third)]).await.status, 200, "other sessions stay valid");
     let redis = PrivateRedis::shared();
     let keys = redis.ask(&["KEYS", &format!("*{}*session*", site.prefix)]);
     let key = keys.trim();
@@ -102,14 +102,15 @@ async fn a_session_is_random_and_ends_at_logout() {
     let left: u64 = redis.ask(&["TTL", key]).trim().trim_start_matches("(integer) ").parse().unwrap();
     assert!((43_000..=43_200).contains(&left), "{left}");
     redis.ask(&["DEL", key]);
-    assert_eq!(site.get_with("/", &[("Cookie", &third)]).await.status, 303, "it is over");
+    assert_eq!(site.get_with("/", &[("Cookie", &third)]).await.status, 303, "the session has ended");
 }
 
 #[tokio::test]
-async fn an_image_is_shown_as_long_as_its_session_holds() {
+async fn an_image_is_shown_while_its_session_is_valid() {
     let site = site().await;
     let message = "MIME-Version: 1.0\r\nContent-Type: multipart/related; boundary=m\r\n\r\n--m\r\n\
-        Content-Type: text/html\r\n\r\n<img src=cid:a>\r\n--m\r\nContent-Type: image/png\r\nContent-ID: <a>\r\n\r\nx\r\n--m--\r\n";
+        Content-Type: text/html\r\n\r\n<img src=cid:a>\r\n\
+        --m\r\nContent-Type: image/png\r\nContent-ID: <a>\r\n\r\nx\r\n--m--\r\n";
     let (rcpt_to, message) = (Vec::new(), message.as_bytes().to_vec());
     let mail = CapturedMail { mail_from: None, rcpt_to, subject: String::new(), message };
     let id = site.store.capture(&mail).await.unwrap();
@@ -124,7 +125,7 @@ async fn an_image_is_shown_as_long_as_its_session_holds() {
 }
 
 #[tokio::test]
-async fn what_is_open_and_what_is_not() {
+async fn only_health_styles_and_login_are_public() {
     let site = site().await;
     assert_eq!(site.get("/healthz").await.status, 200);
     assert_eq!(site.get("/static/style.css").await.status, 200);
@@ -144,50 +145,54 @@ async fn what_is_open_and_what_is_not() {
 }
 
 #[tokio::test]
-async fn acts_need_the_session_that_their_form_was_made_for() {
+async fn actions_need_the_session_of_their_form() {
     let site = site().await;
     let id = enqueue(&site.store, &emails(), mail("ann@example.org", "Hello")).await;
-    let act = format!("/jobs/{id}/cancel");
+    let action = format!("/jobs/{id}/cancel");
     let outside = site.get("/login").await.token().to_owned();
-    assert_eq!(site.post(&act, &[], &format!("token={outside}")).await.header("location"), Some("/login?next=%2F"));
+    assert_eq!(site.post(&action, &[], &format!("token={outside}")).await.header("location"), Some("/login?next=%2F"));
     let session = log_in(&site, TYPED, "/").await.cookie("postroom_session").unwrap();
     let cookie = [("Cookie", session.as_str())];
-    assert_eq!(site.post(&act, &cookie, &format!("token={outside}")).await.status, 403);
+    assert_eq!(site.post(&action, &cookie, &format!("token={outside}")).await.status, 403);
     let token = site.get_with("/queues", &cookie).await.token().to_owned();
-    assert_eq!(site.post(&act, &cookie, &format!("token={token}")).await.status, 303);
-    let left = site.post("/logout", &cookie, &format!("token={token}")).await;
-    assert_eq!(left.cookie("postroom_session").as_deref(), Some("postroom_session="));
+    assert_eq!(site.post(&action, &cookie, &format!("token={token}")).await.status, 303);
+    let logout = site.post("/logout", &cookie, &format!("token={token}")).await;
+    assert_eq!(logout.cookie("postroom_session").as_deref(), Some("postroom_session="));
 }
 
 #[tokio::test]
-async fn guessing_is_slow_and_ends() {
+async fn guessing_is_limited() {
     let site = site().await;
     for _ in 0..10 {
         let wrong = log_in(&site, "guess", "%2F").await;
         assert_eq!(wrong.status, 401);
-        wrong.shows("That is not the password.");
+        wrong.shows("The password is wrong.");
         assert!(wrong.cookie("postroom_session").is_none());
     }
     let refused = log_in(&site, TYPED, "%2F").await;
-    assert_eq!(refused.status, 429, "even the right one has to wait");
+    assert_eq!(refused.status, 429, "the right password has to wait too");
     assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() <= 61);
-    assert_eq!(site.get_with("/metrics", &[("Authorization", BASIC)]).await.status, 200, "programs are judged apart");
+    assert_eq!(
+        site.get_with("/metrics", &[("Authorization", BASIC)]).await.status,
+        200,
+        "programs have a separate limit"
+    );
 }
 
-/// Sends a request from this loopback address.
+/// Sends a request from a loopback address.
 async fn from(address: [u8; 4], at: SocketAddr, request: &str) -> String {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind((address, 0).into()).unwrap();
     let mut stream = socket.connect(at).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
-    String::from_utf8_lossy(&answer).into_owned()
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).await.unwrap();
+    String::from_utf8_lossy(&response).into_owned()
 }
 
-/// More places than the table holds, all with wrong passwords: others are judged as ever.
+/// Sends wrong passwords from more addresses than the table holds. Others are not slowed down.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn wrong_passwords_from_everywhere_hold_up_nobody_else() {
+async fn wrong_passwords_from_many_addresses_do_not_slow_down_others() {
     let site = site().await;
     let (at, mut tasks) = (site.at, JoinSet::new());
     let token = site.get("/login").await.token().to_owned();
@@ -201,15 +206,15 @@ async fn wrong_passwords_from_everywhere_hold_up_nobody_else() {
         )
     };
     let (get, wrong, right) = ("GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", post("wrong"), post(TYPED));
-    let turns = Arc::new(Semaphore::new(300));
+    let permits = Arc::new(Semaphore::new(300));
     for n in 0..10_500_u32 {
-        let (turns, wrong) = (Arc::clone(&turns), wrong.clone());
+        let (permits, wrong) = (Arc::clone(&permits), wrong.clone());
         let [_, _, high, low] = n.to_be_bytes();
         tasks.spawn(async move {
-            let _turn = turns.acquire().await.unwrap();
+            let _permit = permits.acquire().await.unwrap();
             let program = format!("{get}Authorization: Basic eDp5\r\n\r\n");
-            let answer = from([127, 7, high, low], at, if n % 50 == 0 { &wrong } else { &program }).await;
-            assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+            let response = from([127, 7, high, low], at, if n % 50 == 0 { &wrong } else { &program }).await;
+            assert!(response.starts_with("HTTP/1.1 401 "), "{response}");
         });
     }
     let mut slowest = Duration::ZERO;
@@ -229,9 +234,9 @@ async fn wrong_passwords_from_everywhere_hold_up_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_tells_the_client_and_nobody_else_does() {
-    let proxied = Site::with(&[("MONITOR_PASSWORD", PASSWORD), ("TRUSTED_PROXIES", "127.0.0.0/8")]).await;
-    let attempt = async |site: &Site, client: &str, password: &str| {
+async fn only_a_trusted_proxy_names_the_client() {
+    let proxied = Fixture::with(&[("MONITOR_PASSWORD", PASSWORD), ("TRUSTED_PROXIES", "127.0.0.0/8")]).await;
+    let attempt = async |site: &Fixture, client: &str, password: &str| {
         let token = site.get("/login").await.token().to_owned();
         let headers = [("X-Forwarded-For", client), ("X-Forwarded-Proto", "https")];
         site.post("/login", &headers, &format!("token={token}&password={password}")).await
@@ -239,7 +244,11 @@ async fn a_trusted_proxy_tells_the_client_and_nobody_else_does() {
     for _ in 0..10 {
         assert_eq!(attempt(&proxied, "198.51.100.7, 192.0.2.1", "wrong").await.status, 401);
     }
-    assert_eq!(attempt(&proxied, "198.51.100.8, 192.0.2.1", TYPED).await.status, 429, "what it says itself is nothing");
+    assert_eq!(
+        attempt(&proxied, "198.51.100.8, 192.0.2.1", TYPED).await.status,
+        429,
+        "the client's own headers are ignored"
+    );
     let inside = attempt(&proxied, "192.0.2.1, 192.0.2.2", TYPED).await;
     assert_eq!(inside.status, 303);
     assert!(inside.header("set-cookie").unwrap().contains("; Secure"));
@@ -255,13 +264,13 @@ async fn a_trusted_proxy_tells_the_client_and_nobody_else_does() {
          Content-Type: application/x-www-form-urlencoded\r\n\r\n{other}",
         other.len()
     );
-    let answer = from([127, 9, 9, 9], direct.at, &request).await;
-    assert!(answer.starts_with("HTTP/1.1 303 ") && !answer.contains("; Secure"), "{answer}");
+    let response = from([127, 9, 9, 9], direct.at, &request).await;
+    assert!(response.starts_with("HTTP/1.1 303 ") && !response.contains("; Secure"), "{response}");
 }
 
 #[tokio::test]
-async fn other_sites_may_only_lead_here() {
-    for site in [Site::open().await, site().await] {
+async fn other_sites_may_only_link_here() {
+    for site in [Fixture::open().await, site().await] {
         let headers =
             |mode, dest| [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", mode), ("Sec-Fetch-Dest", dest)];
         for path in ["/", "/jobs", "/login", "/static/style.css", "/captured", "/api/jobs"] {
@@ -276,8 +285,8 @@ async fn other_sites_may_only_lead_here() {
 }
 
 #[tokio::test]
-async fn without_a_password_no_proxy_is_answered() {
-    let site = Site::open().await;
+async fn without_a_password_requests_through_proxies_are_refused() {
+    let site = Fixture::open().await;
     for header in [
         "Forwarded",
         "X-Forwarded-For",
@@ -301,23 +310,23 @@ async fn without_a_password_no_proxy_is_answered() {
 }
 
 #[tokio::test]
-async fn a_redis_that_is_away_is_no_logout() {
+async fn an_outage_of_redis_ends_no_session() {
     let redis = PrivateRedis::start_tcp().await;
-    let site = Site::start(settings(&redis.url(), &[("MONITOR_PASSWORD", PASSWORD)])).await;
+    let site = Fixture::start(settings(&redis.url(), &[("MONITOR_PASSWORD", PASSWORD)])).await;
     let session = log_in(&site, TYPED, "/").await.cookie("postroom_session").unwrap();
     redis.kill();
     let page = site.get_with("/jobs", &[("Cookie", &session)]).await;
     assert_eq!(page.status, 503);
-    page.shows("<h1>Redis is away</h1>");
+    page.shows("<h1>Redis is unavailable</h1>");
     redis.start_again().await;
-    eventually(Duration::from_secs(30), "it is there again", async || {
+    eventually(Duration::from_secs(30), "Redis is available again", async || {
         (site.get("/healthz").await.status == 200).then_some(())
     })
     .await;
 }
 
 #[tokio::test]
-async fn nobody_is_led_elsewhere() {
+async fn a_login_redirects_only_to_this_site() {
     let site = site().await;
     for next in ["https%3A%2F%2Fevil.example", "%2F%2Fevil.example", "%2F%5Cevil.example"] {
         assert_eq!(log_in(&site, TYPED, next).await.header("location"), Some("/"), "{next}");

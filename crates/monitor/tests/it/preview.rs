@@ -1,4 +1,4 @@
-//! Previews of mail that takes for ever to render.
+//! Previews of mail that takes very long to render.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -10,10 +10,11 @@ use postroom_testkit::eventually;
 use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use crate::site::Site;
+use crate::fixture::Fixture;
 
-/// Each turn is long: it takes the 5 s that a rendering may take.
-const ENDLESS: &str = "{% for a in xs %}{% for b in xs %}{% if 'x' in xs %}{% endif %}{% if 'y' in xs %}{% endif %}{% endfor %}{% endfor %}";
+/// Each iteration is slow: rendering reaches its limit of 5 s.
+const ENDLESS: &str = "{% for a in xs %}{% for b in xs %}{% if 'x' in xs %}{% endif %}\
+    {% if 'y' in xs %}{% endif %}{% endfor %}{% endfor %}";
 const VIEWERS: usize = 20;
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -23,7 +24,7 @@ fn template(folder: &Path, name: &str, html: &str) {
     fs::write(folder.join(name).join("body.html"), html).unwrap();
 }
 
-async fn job(site: &Site, template: &str) -> JobId {
+async fn job(site: &Fixture, template: &str) -> JobId {
     let numbers: Vec<usize> = (0..50_000).collect();
     let mail: Mail =
         serde_json::from_value(json!({"to": "a@example.org", "template": template, "vars": {"xs": numbers}})).unwrap();
@@ -41,12 +42,12 @@ async fn job(site: &Site, template: &str) -> JobId {
 }
 
 #[tokio::test]
-async fn an_endless_preview_says_so_and_holds_up_no_other_when_its_viewers_leave() {
+async fn an_endless_preview_is_reported_and_does_not_block_others() {
     let folder = tempfile::tempdir().unwrap();
     template(folder.path(), "endless", ENDLESS);
-    // More turns than are done at once, so that it needs a turn of its own.
+    // Too many iterations for the quick path, so that rendering needs the permit.
     template(folder.path(), "long", "{% for x in xs %}{% endfor %}<p>long</p>");
-    let site = Site::with(&[("TEMPLATES_DIR", folder.path().to_str().unwrap())]).await;
+    let site = Fixture::with(&[("TEMPLATES_DIR", folder.path().to_str().unwrap())]).await;
     let (endless, long) = (job(&site, "endless").await, job(&site, "long").await);
     let page = site.get(&format!("/jobs/{endless}")).await;
     assert_eq!(page.status, 200, "{}", page.body);
@@ -56,7 +57,7 @@ async fn an_endless_preview_says_so_and_holds_up_no_other_when_its_viewers_leave
         let mut viewer = TcpStream::connect(site.at).await.unwrap();
         let request = format!("GET /jobs/{endless}/preview HTTP/1.1\r\nHost: {}\r\n\r\n", site.at);
         viewer.write_all(request.as_bytes()).await.unwrap();
-        // Long enough for its preview to begin, if it is the first.
+        // Time for the preview to start, if it is the first.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     eventually(LIMIT, "another preview is shown", async || {

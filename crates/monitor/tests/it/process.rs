@@ -1,4 +1,4 @@
-//! The program itself.
+//! Tests of the process.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -9,26 +9,26 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{browser::ask, site::settings};
+use crate::{browser::request, fixture::settings};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_postroom-monitor");
 
 #[tokio::test]
-async fn it_listens_and_stops() {
+async fn the_monitor_listens_and_stops() {
     let (redis, prefix) = (PrivateRedis::shared().url(), unique_prefix());
     let envs = [("REDIS_URL", redis.as_str()), ("POSTROOM_PREFIX", &prefix), ("MONITOR_PORT", "0")];
     let mut process = Process::spawn(PROGRAM, &[], &envs);
     let line = process.wait_for_line("listening on http://127.0.0.1:", LIMIT).await;
     let at = line.split("http://").nth(1).unwrap().trim().parse().expect("an address with the port");
-    eventually(LIMIT, "a page", async || (ask(at, "GET", "/", &[], "").await.status == 200).then_some(())).await;
+    eventually(LIMIT, "a page", async || (request(at, "GET", "/", &[], "").await.status == 200).then_some(())).await;
     process.terminate();
     assert!(process.wait(LIMIT).await.success(), "{}", process.stderr());
 }
 
-/// A reader who never reads would otherwise hold the answer, and the process with it, for ever.
+/// A client that never reads would otherwise block the response, and thereby the stop.
 #[tokio::test]
-async fn a_stuck_connection_does_not_keep_it_from_stopping() {
+async fn a_stuck_connection_does_not_prevent_the_stop() {
     let settings = settings(&PrivateRedis::shared().url(), &[]);
     let store = Store::connect(&settings.redis).await.unwrap();
     let message = vec![b'x'; 12_000_000];
@@ -40,7 +40,7 @@ async fn a_stuck_connection_does_not_keep_it_from_stopping() {
     let line = process.wait_for_line("listening on http://", LIMIT).await;
     let at: SocketAddr = line.split("http://").nth(1).unwrap().trim().parse().unwrap();
     eventually(LIMIT, "it is healthy", async || {
-        (ask(at, "GET", "/healthz", &[], "").await.status == 200).then_some(())
+        (request(at, "GET", "/healthz", &[], "").await.status == 200).then_some(())
     })
     .await;
     let mut stuck = TcpStream::connect(at).await.unwrap();
@@ -52,18 +52,18 @@ async fn a_stuck_connection_does_not_keep_it_from_stopping() {
 }
 
 #[tokio::test]
-async fn others_may_not_look_without_a_password() {
+async fn a_reachable_address_requires_a_password() {
     for (args, envs) in [(vec![], vec![("BIND", "0.0.0.0")]), (vec!["--bind", "::"], vec![])] {
         let mut process = Process::spawn(PROGRAM, &args, &envs);
         assert_eq!(process.wait(LIMIT).await.code(), Some(2));
-        let said = process.stderr();
-        assert!(said.starts_with("error: BIND: ") && said.contains("set MONITOR_PASSWORD"), "{said}");
+        let log = process.stderr();
+        assert!(log.starts_with("error: BIND: ") && log.contains("set MONITOR_PASSWORD"), "{log}");
     }
     for open in [("BIND", "0.0.0.0"), ("TRUSTED_PROXIES", "127.0.0.1")] {
         let mut process = Process::spawn(PROGRAM, &[], &[open, ("MONITOR_PASSWORD", "7 chars")]);
         assert_eq!(process.wait(LIMIT).await.code(), Some(2));
-        let said = process.stderr();
-        assert!(said.starts_with("error: MONITOR_PASSWORD: ") && said.contains("at least 8 characters"), "{said}");
+        let log = process.stderr();
+        assert!(log.starts_with("error: MONITOR_PASSWORD: ") && log.contains("at least 8 characters"), "{log}");
     }
     let envs = [("BIND", "0.0.0.0"), ("MONITOR_PORT", "0"), ("MONITOR_PASSWORD", "eight ch")];
     let process = Process::spawn(PROGRAM, &[], &envs);
@@ -71,7 +71,7 @@ async fn others_may_not_look_without_a_password() {
 }
 
 #[tokio::test]
-async fn bad_settings_are_named() {
+async fn invalid_settings_are_reported_by_name() {
     for (args, envs, words) in [
         (vec!["--port", "http"], vec![], "--port"),
         (vec![], vec![("MONITOR_PORT", "70000")], "MONITOR_PORT"),

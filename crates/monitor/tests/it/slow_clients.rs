@@ -1,4 +1,4 @@
-//! Clients that hold connections without finishing a request do not shut out others.
+//! Clients that keep connections open without completing a request do not lock out others.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -9,14 +9,14 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{browser::ask, site::settings};
+use crate::{browser::request, fixture::settings};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_postroom-monitor");
-/// The required figure is 500 ms, on a machine that does nothing else.
+/// The requirement is 500 ms on an idle machine.
 const P99: Duration = Duration::from_secs(3);
 
-/// A monitor that may open so many files.
+/// Starts a monitor with a limit on open files.
 async fn monitor(open_files: u32) -> (Process, SocketAddr) {
     monitor_at(open_files, &unique_prefix()).await
 }
@@ -28,7 +28,7 @@ async fn monitor_at(open_files: u32, prefix: &str) -> (Process, SocketAddr) {
     let line = process.wait_for_line("listening on http://", LIMIT).await;
     let at = line.split("http://").nth(1).unwrap().trim().parse().unwrap();
     eventually(LIMIT, "it is healthy", async || {
-        (ask(at, "GET", "/healthz", &[], "").await.status == 200).then_some(())
+        (request(at, "GET", "/healthz", &[], "").await.status == 200).then_some(())
     })
     .await;
     (process, at)
@@ -39,7 +39,7 @@ fn count(process: &Process, part: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_thousand_half_requests_do_not_shut_out_others() {
+async fn two_thousand_incomplete_requests_do_not_lock_out_others() {
     let (process, at) = monitor(1_024).await;
     let clients = SlowClients::start(at, 2_000).await;
     for path in ["/healthz", "/", "/static/style.css"] {
@@ -49,14 +49,14 @@ async fn two_thousand_half_requests_do_not_shut_out_others() {
     }
     assert_eq!(count(&process, "connections are in use"), 1, "{}", process.stderr());
     drop(clients);
-    eventually(LIMIT, "the log tells the end", async || {
-        ask(at, "GET", "/healthz", &[], "").await;
-        (count(&process, "connections are free again") == 1).then_some(())
+    eventually(LIMIT, "the log shows the end", async || {
+        request(at, "GET", "/healthz", &[], "").await;
+        (count(&process, "connections are available again") == 1).then_some(())
     })
     .await;
 }
 
-/// A limit on open files that is lower than ours on connections is met by a lower limit on connections.
+/// A lower limit on open files lowers the limit on connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn few_open_files_are_enough() {
     let (process, at) = monitor(128).await;
@@ -66,17 +66,17 @@ async fn few_open_files_are_enough() {
     assert!(process.stderr().lines().count() < 20, "{}", process.stderr());
 }
 
-/// A connection that is used keeps its place while others only occupy theirs.
+/// A connection in use stays open while idle ones are closed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_in_use_is_kept() {
     let (_process, at) = monitor(256).await;
     let mut stream = TcpStream::connect(at).await.unwrap();
     let mut get = async || {
         stream.write_all(format!("GET /healthz HTTP/1.1\r\nHost: {at}\r\n\r\n").as_bytes()).await.unwrap();
-        let mut answer = vec![0; 4_096];
-        let length = stream.read(&mut answer).await.unwrap();
-        answer.truncate(length);
-        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+        let mut response = vec![0; 4_096];
+        let length = stream.read(&mut response).await.unwrap();
+        response.truncate(length);
+        assert!(response.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&response));
     };
     get().await;
     let _clients = SlowClients::start(at, 600).await;
@@ -87,7 +87,7 @@ async fn a_connection_in_use_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_has_to_arrive_in_time_and_in_bounds() {
+async fn a_request_is_limited_in_time_and_size() {
     let (_process, at) = monitor(1_024).await;
     for part in
         ["", "GET / HTTP/1.1\r\nHost: x", "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nto"]
@@ -96,16 +96,17 @@ async fn a_request_has_to_arrive_in_time_and_in_bounds() {
         stream.write_all(part.as_bytes()).await.unwrap();
         let mut rest = Vec::new();
         let closed = tokio::time::timeout(LIMIT, stream.read_to_end(&mut rest)).await;
-        assert!(closed.is_ok(), "{part:?} is held for ever");
+        assert!(closed.is_ok(), "{part:?} is kept open");
     }
     let long = "x".repeat(64 * 1_024);
-    assert_eq!(ask(at, "GET", "/", &[("X-Long", &long)], "").await.status, 431);
-    assert_eq!(ask(at, "POST", "/login", &[], &long).await.status, 413);
+    assert_eq!(request(at, "GET", "/", &[("X-Long", &long)], "").await.status, 431);
+    assert_eq!(request(at, "POST", "/login", &[], &long).await.status, 413);
 }
 
-/// Clients that request much and read nothing are closed, the oldest first, before the memory is full.
+/// Clients that send requests without reading responses are closed, the oldest first, before memory
+/// is exhausted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_that_nobody_reads_take_bounded_memory() {
+async fn unread_responses_need_bounded_memory() {
     let settings = settings(&PrivateRedis::shared().url(), &[]);
     let store = Store::connect(&settings.redis).await.unwrap();
     let message = vec![b'x'; 6_000_000];
@@ -120,9 +121,9 @@ async fn answers_that_nobody_reads_take_bounded_memory() {
         stream.read_exact(&mut [0; 100]).await.unwrap();
         unread.push(stream);
     }
-    let whole = ask(at, "GET", &format!("/captured/{id}/raw"), &[], "").await;
-    assert_eq!(whole.body.len(), 6_000_000);
+    let response = request(at, "GET", &format!("/captured/{id}/raw"), &[], "").await;
+    assert_eq!(response.body.len(), 6_000_000);
     let peak = process.peak_rss_kb() / 1_000;
-    eprintln!("80 answers of 6 MB that nobody reads: {peak} MB");
+    eprintln!("80 unread responses of 6 MB: {peak} MB");
     assert!(peak < 350, "{peak} MB");
 }

@@ -1,4 +1,4 @@
-//! What a worker would tell the store.
+//! Data that a worker would store.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub(crate) async fn enqueue_with(store: &Store, queue: &QueueName, terms: &JobTe
     id
 }
 
-/// A batch of `newsletter`-like mails to `a0@example.org` and so on.
+/// Creates a batch of mails to `a0@example.org` and so on.
 pub(crate) async fn batch(store: &Store, name: &str, size: u64) -> BatchId {
     let queue = QueueName::bulk();
     let id = BatchId::new(queue.clone());
@@ -60,14 +60,14 @@ pub(crate) async fn batch(store: &Store, name: &str, size: u64) -> BatchId {
     id
 }
 
-/// One worker's hands.
-pub(crate) struct Hands<'a> {
+/// A worker that settles jobs without sending them.
+pub(crate) struct FakeWorker<'a> {
     store: &'a Store,
     queue: QueueName,
     worker: WorkerId,
 }
 
-impl<'a> Hands<'a> {
+impl<'a> FakeWorker<'a> {
     pub(crate) fn new(store: &'a Store, queue: QueueName) -> Self {
         Self { store, queue, worker: WorkerId::generate() }
     }
@@ -86,25 +86,25 @@ impl<'a> Hands<'a> {
         self.store.begin(&self.queue, &self.worker, &[mark]).await.unwrap();
     }
 
-    /// Claims one, sends it as it were, and says how it went.
+    /// Claims a job and finishes it with an outcome.
     pub(crate) async fn settle_next(&self, outcome: Outcome, reply: &str) -> JobId {
         let job = self.claim(1).await.remove(0);
         self.begin(&job).await;
-        let item = Finish::new(&job.id, job.fence, outcome, "", &left(&job, outcome, reply)).unwrap();
+        let item = Finish::new(&job.id, job.fence, outcome, "", &settled(&job, outcome, reply)).unwrap();
         self.store.finish(&self.queue, &self.worker, &[item]).await.unwrap();
         job.id
     }
 
     pub(crate) async fn defer_next(&self, reply: &str) -> JobId {
         let job = self.claim(1).await.remove(0);
-        let left = left(&job, Outcome::Failed, reply);
-        let item = (job.id.clone(), job.fence, Duration::from_secs(600), left);
+        let settled = settled(&job, Outcome::Failed, reply);
+        let item = (job.id.clone(), job.fence, Duration::from_secs(600), settled);
         self.store.defer(&self.queue, &self.worker, &[item]).await.unwrap();
         job.id
     }
 }
 
-fn left(job: &Claimed, outcome: Outcome, reply: &str) -> Settled {
+fn settled(job: &Claimed, outcome: Outcome, reply: &str) -> Settled {
     let sent = outcome == Outcome::Sent;
     let result = if sent { RecipientResult::Accepted } else { RecipientResult::Refused };
     let mail = job.content.as_ref().map(|(_, mail)| mail.clone()).unwrap();

@@ -51,7 +51,7 @@ async fn a_file_that_can_not_be_used_ends_every_program() {
 async fn every_program_warns_once_of_unchecked_certificates() {
     let (_redis, _proxy, site) = guarded().await;
     let site = site.with("REDIS_TLS_INSECURE", "true");
-    for (program, line) in DAEMONS.into_iter().zip([" serves ", "beating", "listening on"]) {
+    for (program, line) in DAEMONS.into_iter().zip([" serves ", "beat started", "listening on"]) {
         let process = Process::run(site.command(target_bin(program)));
         process.wait_for_line(line, LIMIT).await;
         assert_eq!(process.stderr().matches("REDIS_TLS_INSECURE").count(), 1, "{}", process.stderr());

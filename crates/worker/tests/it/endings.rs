@@ -112,13 +112,13 @@ async fn a_killed_redis_loses_no_mail() {
     fixture.smtp.wait_for(100, LIMIT).await;
     // The enqueued jobs are on disk: the append-only file is synced every second.
     redis.stop();
-    worker.wait_for_line("Redis is away", LIMIT).await;
+    worker.wait_for_line("Redis is unavailable", LIMIT).await;
     redis.start_again().await;
     let report = settled(&fixture, &batch).await;
     assert_eq!((report.sent, report.unknown), (MAILS, 0), "{}", worker.stderr());
     let arrived = fixture.arrived();
     assert_eq!(arrived.iter().collect::<BTreeSet<_>>().len(), arrived.len());
-    for line in ["Redis is away", "Redis is back"] {
+    for line in ["Redis is unavailable", "Redis is available again"] {
         assert_eq!(worker.stderr().matches(line).count(), 1, "logged once: {}", worker.stderr());
     }
     worker.terminate();

@@ -10,8 +10,8 @@ use postroom_testkit::{FakeSmtp, PrivateRedis, Process, Proxy, eventually};
 
 use crate::fixture::{Fixture, LIMIT, mail_to};
 
-const AWAY: &str = "Redis is away";
-const BACK: &str = "Redis is back";
+const AWAY: &str = "Redis is unavailable";
+const BACK: &str = "Redis is available again";
 
 /// Returns a fixture whose workers reach Redis through the proxy; the test connects directly.
 async fn fixture_behind(proxy: &Proxy, redis: &PrivateRedis) -> Fixture {

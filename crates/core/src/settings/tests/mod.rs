@@ -1,4 +1,4 @@
-//! What the settings promise, source by source.
+//! Tests of the settings, by source and by table.
 
 mod outcome;
 mod precedence;
@@ -11,12 +11,12 @@ mod warned;
 use super::{Settings, Sources};
 use crate::InvalidInput;
 
-/// Settings from variables of the environment alone.
+/// Builds settings from environment variables only.
 fn from_env(pairs: &[(&str, &str)]) -> Result<Settings, InvalidInput> {
     Settings::from_sources(&Sources { env: env(pairs), ..Sources::default() })
 }
 
-/// Settings from a toml file alone.
+/// Builds settings from a toml file only.
 fn from_toml(text: &str) -> Result<Settings, InvalidInput> {
     Settings::from_sources(&toml(text))
 }
@@ -29,12 +29,12 @@ fn env(pairs: &[(&str, &str)]) -> std::collections::BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// The message of what has to be refused.
+/// Returns the message of an expected error.
 fn refusal(settings: Result<Settings, InvalidInput>) -> String {
     settings.expect_err("a refusal").to_string()
 }
 
-/// The message holds all of these words.
+/// Checks that the message contains all words.
 fn assert_says(message: &str, words: &[&str]) {
     for word in words {
         assert!(message.contains(word), "{word:?} is missing in: {message}");

@@ -17,7 +17,7 @@ fn smtp(pairs: &[(&str, &str)]) -> SmtpSettings {
 }
 
 #[test]
-fn with_nothing_set() {
+fn defaults_apply_when_nothing_is_set() {
     let settings = from_env(&[]).expect("settings");
     assert_eq!(settings.redis.url.expose_secret(), "redis://127.0.0.1:6379/0");
     assert_eq!(settings.redis.prefix, "postroom");
@@ -34,7 +34,7 @@ fn with_nothing_set() {
 }
 
 #[test]
-fn port_and_security_follow_from_each_other() {
+fn port_and_security_default_to_each_other() {
     for (pairs, port, security) in [
         (vec![], 587, Security::StartTls),
         (vec![("SMTP_PORT", "465")], 465, Security::Tls),
@@ -49,7 +49,7 @@ fn port_and_security_follow_from_each_other() {
 }
 
 #[test]
-fn a_whole_mail_server() {
+fn a_mail_server_is_read_from_the_environment() {
     let smtp = smtp(&[
         ("SMTP_HOST", "mail.example.org"),
         ("SMTP_USERNAME", "ann"),
@@ -65,7 +65,7 @@ fn a_whole_mail_server() {
 }
 
 #[test]
-fn mail_transport_is_stronger_than_a_host() {
+fn mail_transport_overrides_smtp_host() {
     let host = ("SMTP_HOST", "mail");
     let settings = |word| from_env(&[host, ("MAIL_TRANSPORT", word)]).expect("settings").transports["default"].clone();
     assert!(matches!(settings("smtp"), TransportSettings::Smtp(_)));
@@ -75,7 +75,7 @@ fn mail_transport_is_stronger_than_a_host() {
 }
 
 #[test]
-fn a_provider_needs_no_more_than_its_key() {
+fn a_provider_needs_only_its_key() {
     let settings = from_env(&[("MAIL_TRANSPORT", "resend"), ("RESEND_API_KEY", "re_1")]).expect("settings");
     let TransportSettings::Resend(resend) = &settings.transports["default"] else { panic!("{settings:?}") };
     assert_eq!((resend.url.to_string().as_str(), resend.api_key.expose_secret()), ("https://api.resend.com", "re_1"));
@@ -93,7 +93,7 @@ fn the_environment_replaces_the_default_transport_of_the_toml() {
 }
 
 #[test]
-fn the_sender() {
+fn the_sender_has_an_address_and_a_name() {
     for (address, name, expected) in [
         ("a@example.org", None, "a@example.org"),
         ("Ann <a@example.org>", None, "Ann <a@example.org>"),
@@ -116,7 +116,7 @@ fn served_queues_exist() {
 }
 
 #[test]
-fn a_platforms_port_wins() {
+fn the_platform_port_overrides_the_monitor_port() {
     for (pairs, port) in [(vec![("MONITOR_PORT", "1")], 1), (vec![("MONITOR_PORT", "1"), ("PORT", "2")], 2)] {
         assert_eq!(from_env(&pairs).expect("settings").monitor_port, port);
     }
@@ -124,8 +124,8 @@ fn a_platforms_port_wins() {
 }
 
 #[test]
-fn redis_is_shown_without_its_secrets() {
-    for (url, place) in [
+fn the_location_of_redis_is_shown_without_secrets() {
+    for (url, shown) in [
         ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
         ("rediss://ann:p%40ss@host:1/2#insecure", "rediss://host:1/2"),
         ("redis://:secret@host", "redis://host"),
@@ -133,13 +133,13 @@ fn redis_is_shown_without_its_secrets() {
         ("redis+sentinel://ann:secret@one:1,two/mail/2", "redis+sentinel://one:1,two/mail/2"),
     ] {
         let settings = from_env(&[("REDIS_URL", url)]).expect(url);
-        assert_eq!(settings.redis.place(), place);
+        assert_eq!(settings.redis.redacted_url(), shown);
         assert!(!format!("{settings:?}").contains("secret"), "{settings:?}");
     }
 }
 
 #[test]
-fn any_certificate_is_accepted_only_where_asked_for() {
+fn any_certificate_is_accepted_only_on_request() {
     for (url, variable, expected) in [
         ("rediss://host", "", false),
         ("rediss://host", "true", true),
@@ -152,11 +152,11 @@ fn any_certificate_is_accepted_only_where_asked_for() {
     }
 }
 
-/// A file beside this test, without a certificate in it.
+/// A file without a certificate.
 const NO_PEM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 
 #[test]
-fn the_authorities_of_redis_are_read_where_it_has_tls() {
+fn certificate_authorities_are_read_only_with_tls() {
     let file = ("REDIS_CA_FILE", "/nowhere/ca.pem");
     for (url, words) in [
         ("rediss://host", vec!["REDIS_CA_FILE: /nowhere/ca.pem can't be read"]),
@@ -167,18 +167,18 @@ fn the_authorities_of_redis_are_read_where_it_has_tls() {
     }
     let refused = from_env(&[("REDIS_URL", "rediss://host"), ("REDIS_CA_FILE", NO_PEM)]);
     assert_says(&super::refusal(refused), &["REDIS_CA_FILE: ", NO_PEM, "no certificate", "PEM"]);
-    from_env(&[("REDIS_URL", "redis://host"), file]).expect("the file is not used");
+    from_env(&[("REDIS_URL", "redis://host"), file]).expect("the file is ignored");
 }
 
 #[test]
-fn what_is_weak_about_the_way_to_redis_is_warned_about() {
+fn weak_protection_of_redis_causes_warnings() {
     for (pairs, word) in [
         (vec![("REDIS_URL", "rediss://host")], ""),
         (vec![("REDIS_URL", "redis://host"), ("REDIS_TLS_INSECURE", "true")], ""),
         (vec![("REDIS_URL", "rediss://host"), ("REDIS_TLS_INSECURE", "true")], "REDIS_TLS_INSECURE: "),
         (vec![("REDIS_URL", "rediss+sentinel://one/mail"), ("REDIS_TLS_INSECURE", "true")], "REDIS_TLS_INSECURE: "),
         (vec![("REDIS_URL", "rediss://host#insecure")], "REDIS_TLS_INSECURE: "),
-        (vec![("REDIS_URL", "redis://host"), ("REDIS_CA_FILE", "/ca.pem")], "REDIS_CA_FILE is not used"),
+        (vec![("REDIS_URL", "redis://host"), ("REDIS_CA_FILE", "/ca.pem")], "REDIS_CA_FILE is ignored"),
     ] {
         let warnings = from_env(&pairs).expect("settings").redis.warnings().join("\n");
         assert!(warnings.starts_with(word) && warnings.is_empty() == word.is_empty(), "{pairs:?}: {warnings}");

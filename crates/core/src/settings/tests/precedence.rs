@@ -33,22 +33,22 @@ fn an_empty_variable_counts_as_unset() {
 }
 
 #[test]
-fn a_problem_names_the_place_of_the_value() {
+fn a_problem_names_the_source_of_the_value() {
     let value = "never".to_owned();
-    for (sources, place) in [
+    for (sources, source) in [
         (Sources { flags: vec![(variables::LOG_LEVEL, value.clone())], ..Sources::default() }, "--log-level: "),
         (Sources { env: env(&[("LOG_LEVEL", &value)]), ..Sources::default() }, "LOG_LEVEL: "),
         (Sources { dotenv: Some(format!("LOG_LEVEL={value}")), ..Sources::default() }, "LOG_LEVEL in .env: "),
         (toml(&format!("bind = '::1'\nlog_level = '{value}'")), "postroom.toml, line 2, log_level: "),
     ] {
         let message = refusal(Settings::from_sources(&sources));
-        assert!(message.starts_with(place), "{message}");
+        assert!(message.starts_with(source), "{message}");
         assert_says(&message, &["error, warn, info, debug or trace"]);
     }
 }
 
 #[test]
-fn dotenv_is_read_as_people_write_it() {
+fn dotenv_supports_comments_exports_and_quotes() {
     let sources = Sources {
         dotenv: Some("# comment\nexport POSTROOM_PREFIX=first\nOTHERS=x\nPOSTROOM_PREFIX='la.st' # why\n".to_owned()),
         ..Sources::default()
@@ -57,7 +57,7 @@ fn dotenv_is_read_as_people_write_it() {
 }
 
 #[test]
-fn a_bad_line_of_dotenv_is_named_by_number_and_not_shown() {
+fn a_bad_line_of_dotenv_is_reported_by_number_only() {
     let sources =
         Sources { dotenv: Some("BIND=::1\nSMTP_PASSWORD=hunter2 and more\n".to_owned()), ..Sources::default() };
     let message = refusal(Settings::from_sources(&sources));
@@ -66,7 +66,7 @@ fn a_bad_line_of_dotenv_is_named_by_number_and_not_shown() {
 }
 
 #[test]
-fn secrets_come_from_files_too() {
+fn secrets_may_be_in_files() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("secret");
     fs::write(&path, "pass word \n").expect("a file");
@@ -91,7 +91,7 @@ fn secrets_come_from_files_too() {
 }
 
 #[test]
-fn a_stronger_source_hides_the_file_of_a_weaker_one() {
+fn a_value_overrides_the_secret_file_of_a_lower_source() {
     let sources = Sources {
         env: env(&[("MONITOR_PASSWORD", "env")]),
         dotenv: Some("MONITOR_PASSWORD_FILE=/nowhere".to_owned()),

@@ -1,4 +1,4 @@
-//! What a process reads by itself: its environment and the files of its working directory.
+//! Tests of what a process reads itself: its environment and the files of its working directory.
 
 use std::{
     fs,
@@ -11,9 +11,9 @@ use crate::Settings;
 
 const CHILD: &str = "SETTINGS_TEST_CHILD";
 
-/// What the tests below run as a process of its own; does nothing otherwise.
+/// Child process of the tests below; does nothing otherwise.
 #[test]
-fn tells_its_prefix() {
+fn prints_its_prefix() {
     if std::env::var_os(CHILD).is_none() {
         return;
     }
@@ -23,9 +23,9 @@ fn tells_its_prefix() {
     }
 }
 
-fn told(folder: &Path, env: &[(&str, &str)]) -> String {
+fn output_of(folder: &Path, env: &[(&str, &str)]) -> String {
     let Output { stderr, .. } = Command::new(std::env::current_exe().expect("this test's program"))
-        .args(["--exact", "settings::tests::process::tells_its_prefix", "--nocapture"])
+        .args(["--exact", "settings::tests::process::prints_its_prefix", "--nocapture"])
         .env_clear()
         .env(CHILD, "1")
         .envs(env.iter().copied())
@@ -36,27 +36,27 @@ fn told(folder: &Path, env: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn files_of_the_working_directory_and_the_environment() {
+fn files_of_the_working_directory_and_the_environment_are_read() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("a file");
-    assert_says(&told(folder, &[]), &["prefix=postroom."]);
+    assert_says(&output_of(folder, &[]), &["prefix=postroom."]);
     write("postroom.toml", "prefix = 'toml'");
-    assert_says(&told(folder, &[]), &["prefix=toml."]);
+    assert_says(&output_of(folder, &[]), &["prefix=toml."]);
     write("other.toml", "prefix = 'other'");
     write(".env", "POSTROOM_CONFIG=other.toml");
-    assert_says(&told(folder, &[]), &["prefix=other."]);
-    assert_says(&told(folder, &[("POSTROOM_PREFIX", "env")]), &["prefix=env."]);
+    assert_says(&output_of(folder, &[]), &["prefix=other."]);
+    assert_says(&output_of(folder, &[("POSTROOM_PREFIX", "env")]), &["prefix=env."]);
 }
 
 #[test]
-fn a_named_file_has_to_exist_and_be_sound() {
+fn a_named_file_must_exist_and_be_valid() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     let words = ["refused=POSTROOM_CONFIG: ", "nowhere.toml", "can't be read"];
-    assert_says(&told(folder, &[("POSTROOM_CONFIG", "nowhere.toml")]), &words);
+    assert_says(&output_of(folder, &[("POSTROOM_CONFIG", "nowhere.toml")]), &words);
     fs::write(folder.join("a.toml"), "\n[queue]\nbulk = 3").expect("a file");
-    assert_says(&told(folder, &[("POSTROOM_CONFIG", "a.toml")]), &["refused=a.toml, line 3"]);
+    assert_says(&output_of(folder, &[("POSTROOM_CONFIG", "a.toml")]), &["refused=a.toml, line 3"]);
     fs::write(folder.join("postroom.toml"), b"prefix = '\xff'").expect("a file");
-    assert_says(&told(folder, &[]), &["refused=postroom.toml", "not UTF-8"]);
+    assert_says(&output_of(folder, &[]), &["refused=postroom.toml", "not UTF-8"]);
 }

@@ -1,7 +1,7 @@
 use super::{assert_says, from_env, from_toml, refusal};
 
 #[test]
-fn bad_values_are_named_with_what_they_may_be() {
+fn invalid_values_are_reported_with_what_they_may_be() {
     for (name, value, may_be) in [
         ("REDIS_URL", "http://localhost", "redis://"),
         ("REDIS_URL", "redis://host:port", "redis://"),
@@ -16,7 +16,7 @@ fn bad_values_are_named_with_what_they_may_be() {
         ("SMTP_HELLO_NAME", "a b", "host name"),
         ("SMTP_MAIL_FROM", "nobody", "no @"),
         ("SMTP_FROM_NAME", "Nobody", "SMTP_MAIL_FROM"),
-        ("SMTP_USERNAME", "ann", "without a password"),
+        ("SMTP_USERNAME", "ann", "password is missing"),
         ("MAIL_TRANSPORT", "pigeon", "smtp, resend, file:DIR, capture or discard"),
         ("MAIL_TRANSPORT", "file:", "file:DIR"),
         ("MAIL_TRANSPORT", "smtp", "SMTP_HOST"),
@@ -44,17 +44,18 @@ fn bad_values_are_named_with_what_they_may_be() {
 }
 
 #[test]
-fn half_a_login_is_refused() {
-    assert_says(&refusal(from_env(&[("SMTP_PASSWORD", "x")])), &["SMTP_USERNAME: it is missing"]);
+fn a_user_name_and_a_password_require_each_other() {
+    assert_says(&refusal(from_env(&[("SMTP_PASSWORD", "x")])), &["SMTP_USERNAME: the user name is missing"]);
     let table = "[transport.main]\nkind = 'smtp'\nhost = 'mail'\n";
-    for (line, missing) in [("username = 'a'", "password"), ("password = 'a'", "username")] {
+    for (line, missing) in [("username = 'a'", "password: the password"), ("password = 'a'", "username: the user name")]
+    {
         let message = refusal(from_toml(&format!("{table}{line}")));
-        assert_says(&message, &[&format!("[transport.main] {missing}: it is missing")]);
+        assert_says(&message, &[&format!("[transport.main] {missing} is missing")]);
     }
 }
 
 #[test]
-fn secrets_are_in_no_message() {
+fn secrets_appear_in_no_message() {
     for message in [
         refusal(from_env(&[("REDIS_URL", "redis://me:hunter2@host:port")])),
         refusal(from_env(&[("REDIS_URL", "hunter2")])),
@@ -67,14 +68,14 @@ fn secrets_are_in_no_message() {
 }
 
 #[test]
-fn unknown_variables_of_ours_are_refused_and_those_of_others_are_not() {
+fn unknown_variables_with_our_prefix_are_refused_and_others_are_not() {
     let message = refusal(from_env(&[("POSTROOM_PREFIKS", "x")]));
-    assert_says(&message, &["POSTROOM_PREFIKS", "no such setting", "POSTROOM_PREFIX", "POSTROOM_CONFIG"]);
+    assert_says(&message, &["POSTROOM_PREFIKS", "unknown setting", "POSTROOM_PREFIX", "POSTROOM_CONFIG"]);
     assert!(from_env(&[("PATH", "/bin"), ("SERVE_PORT", "1"), ("postroom_x", "1")]).is_ok());
 }
 
 #[test]
-fn unknown_toml_keys_are_refused_with_line_and_choice() {
+fn unknown_toml_keys_are_refused_with_line_and_known_keys() {
     for (text, words) in [
         ("\nretenton = '30d'", vec!["postroom.toml, line 2", "\"retenton\"", "did you mean retention?"]),
         ("[provider.x]\nrate = '20/s'", vec!["line 1", "\"provider\"", "transport"]),
@@ -97,7 +98,7 @@ fn unknown_toml_keys_are_refused_with_line_and_choice() {
 }
 
 #[test]
-fn a_quota_is_whole() {
+fn quotas_and_connections_are_checked() {
     for (text, words) in [
         ("[transport.x]\nkind = 'capture'\nquota = 0\nper = 'day'", vec!["[transport.x] quota", "above 0"]),
         ("[transport.x]\nkind = 'capture'\nquota = 5", vec!["[transport.x] per", "hour, day or month"]),

@@ -1,4 +1,5 @@
-//! The two files that are shipped say what the settings are, and their examples are valid.
+//! Tests that `.env.example` and `postroom.toml` match the settings, and that their examples are
+//! valid.
 
 use std::{collections::BTreeMap, fs};
 
@@ -12,7 +13,7 @@ fn shipped(name: &str) -> String {
     fs::read_to_string(format!("{}/../../{name}", env!("CARGO_MANIFEST_DIR"))).expect(name)
 }
 
-/// Makes examples (`#key`) real and leaves explanations (`# text`).
+/// Uncomments examples (`#key`) and keeps explanations (`# text`).
 fn uncommented(text: &str) -> String {
     let line = |line: &str| {
         let example = line.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| !c.is_whitespace()));
@@ -21,27 +22,41 @@ fn uncommented(text: &str) -> String {
     text.lines().map(line).collect()
 }
 
-/// `.env.example` as the table has it.
+/// Returns the expected text of `.env.example`.
 fn env_example() -> String {
-    let mut text =
-        "# All variables, each with its default or an example. Copy this file to .env, or set them in the environment,
-# which is stronger; a flag is stronger still, postroom.toml is weaker. An empty variable counts as unset.
-# Durations need a unit (500ms, 30s, 5m, 24h, 30d). Put single quotes around a value with spaces, # or $.
+    let mut text = "\
+# All variables, each with its default or an example. Copy this file to .env, or set the variables
+# in the environment. A flag overrides the environment, which overrides .env, which overrides
+# postroom.toml. An empty variable counts as unset. Durations need a unit (500ms, 30s, 5m, 24h,
+# 30d). Put single quotes around a value with spaces, # or $.
 "
-        .to_owned();
+    .to_owned();
     for variable in variables::ALL {
-        let file = variable.file_name().map(|name| format!(" ({name}: a file that holds it)")).unwrap_or_default();
+        let file = variable.file_name().map(|name| format!(" ({name}: a file that contains it)")).unwrap_or_default();
         let (Value::Default(value) | Value::Example(value)) = variable.value;
         let quote = if value.contains(' ') { "'" } else { "" };
-        text += &format!("\n# {}{file}\n#{}={quote}{value}{quote}\n", variable.help, variable.name);
+        let help = comment(&format!("{}{file}", variable.help));
+        text += &format!("\n{help}#{}={quote}{value}{quote}\n", variable.name);
     }
     text
+}
+
+/// Wraps a text in comment lines of at most 100 columns.
+fn comment(text: &str) -> String {
+    let mut lines = vec!["#".to_owned()];
+    for word in text.split(' ') {
+        if lines.last().is_some_and(|line| line.len() + 1 + word.len() > 100) {
+            lines.push("#".to_owned());
+        }
+        lines.last_mut().into_iter().for_each(|line| *line += &format!(" {word}"));
+    }
+    lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
 #[test]
 fn env_example_is_the_table_of_variables() {
     let (shipped, table) = (shipped(".env.example"), env_example());
-    assert!(shipped == table, ".env.example has to read:\n{table}");
+    assert!(shipped == table, ".env.example must contain:\n{table}");
 }
 
 #[test]
@@ -54,7 +69,7 @@ fn the_examples_of_env_example_are_valid() {
 }
 
 #[test]
-fn defaults_written_out_change_nothing() {
+fn explicit_defaults_change_nothing() {
     let defaults: BTreeMap<String, String> = variables::ALL
         .iter()
         .filter_map(|variable| variable.default().map(|value| (variable.name.to_owned(), value.to_owned())))
@@ -65,7 +80,7 @@ fn defaults_written_out_change_nothing() {
 }
 
 #[test]
-fn every_variable_may_stand_in_the_toml() {
+fn every_variable_may_be_set_in_the_toml() {
     for variable in variables::ALL {
         let (Value::Default(value) | Value::Example(value)) = variable.value;
         let Some(key) = variable.key() else { continue };
@@ -76,7 +91,7 @@ fn every_variable_may_stand_in_the_toml() {
 }
 
 #[test]
-fn the_toml_sets_nothing_as_shipped() {
+fn the_shipped_toml_sets_nothing() {
     let shipped = from_toml(&shipped("postroom.toml")).expect("settings");
     let none = Settings::from_sources(&Sources::default()).expect("settings");
     assert_eq!(format!("{shipped:?}"), format!("{none:?}"));

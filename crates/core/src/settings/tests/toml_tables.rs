@@ -7,7 +7,8 @@ use serde_json::json;
 use super::{assert_says, from_toml, refusal};
 use crate::{
     Backoff, OnUnknown, Policy, Priority, QueueName,
-    settings::{Missed, Security, Timing, TransportSettings},
+    schedule::{Missed, Timing},
+    settings::{Security, TransportSettings},
 };
 
 fn seconds(n: u64) -> Duration {
@@ -19,7 +20,7 @@ fn queue(name: &str) -> QueueName {
 }
 
 #[test]
-fn values_at_the_top_stand_for_variables() {
+fn top_level_values_set_variables() {
     let settings = from_toml("monitor_port = 6_000\nconcurrency = 7\nredis_tls_insecure = true\nsmtp_host = 'mail'")
         .expect("settings");
     assert_eq!((settings.monitor_port, settings.concurrency.max, settings.redis.insecure_tls), (6000, 7, true));
@@ -27,7 +28,7 @@ fn values_at_the_top_stand_for_variables() {
 }
 
 #[test]
-fn queues() {
+fn queue_tables_are_read() {
     let settings = from_toml(
         "retention = '7d'
         [queue.bulk]
@@ -54,9 +55,9 @@ fn queues() {
         retention: None,
     };
     assert_eq!(settings.policy_for(&queue("bulk"), None), bulk);
-    let usual = Policy { retention: Some(seconds(7 * 86_400)), ..Policy::of_queue("emails") };
-    assert_eq!(settings.policy_for(&queue("emails"), None), usual);
-    assert_eq!(settings.policy_for(&queue("unheard-of"), Some("unheard-of")), usual);
+    let default = Policy { retention: Some(seconds(7 * 86_400)), ..Policy::of_queue("emails") };
+    assert_eq!(settings.policy_for(&queue("emails"), None), default);
+    assert_eq!(settings.policy_for(&queue("unheard-of"), Some("unheard-of")), default);
     assert_eq!(settings.policy_for(&queue("mine"), None).backoff, Backoff::Fixed(seconds(600)));
     assert_eq!(settings.policy_for(&queue("slow"), None).backoff, exponential(300, 300));
     let names: Vec<&str> = settings.serve.iter().map(|(queue, _)| queue.as_str()).collect();
@@ -64,7 +65,7 @@ fn queues() {
 }
 
 #[test]
-fn templates_change_the_policy_of_the_queue() {
+fn templates_override_the_policy_of_the_queue() {
     let settings = from_toml(
         "[queue.emails]
         backoff = '2s'
@@ -92,7 +93,7 @@ fn templates_change_the_policy_of_the_queue() {
 }
 
 #[test]
-fn transports() {
+fn transport_tables_are_read() {
     let settings = from_toml(
         "[transport.main]
         kind = 'smtp'
@@ -106,9 +107,9 @@ fn transports() {
         [transport.folder]
         kind = 'file'
         path = 'out'
-        [transport.kept]
+        [transport.captured]
         kind = 'capture'
-        [transport.gone]
+        [transport.discarded]
         kind = 'discard'
         [queue.emails]
         transports = ['main']
@@ -127,22 +128,22 @@ fn transports() {
     );
     assert_eq!((main.timeouts.dot_per_megabyte, main.timeouts.dot_max), (Some(seconds(5)), Some(seconds(120))));
     assert!(matches!(&settings.transports["folder"], TransportSettings::File(path) if path == Path::new("out")));
-    assert!(matches!(settings.transports["kept"], TransportSettings::Capture));
-    assert!(matches!(settings.transports["gone"], TransportSettings::Discard));
+    assert!(matches!(settings.transports["captured"], TransportSettings::Capture));
+    assert!(matches!(settings.transports["discarded"], TransportSettings::Discard));
     assert!(!format!("{settings:?}").contains("hunter2"));
     let reports: QueueName = "reports".parse().expect("a name");
     let both: Vec<_> =
         settings.transports_of(&reports).expect("two").into_iter().map(|(name, _)| name.to_owned()).collect();
-    assert_eq!(both, ["main", "folder"], "in their order");
+    assert_eq!(both, ["main", "folder"], "in order");
     let message = settings.transports_of(&QueueName::bulk()).expect_err("no default").to_string();
     assert_says(
         &message,
-        &["queue bulk", "SMTP_HOST", "MAIL_TRANSPORT", "[transport.default]", "folder, gone, kept, main"],
+        &["queue bulk", "SMTP_HOST", "MAIL_TRANSPORT", "[transport.default]", "captured, discarded, folder, main"],
     );
 }
 
 #[test]
-fn a_provider() {
+fn a_provider_table_is_read() {
     let settings = from_toml(
         "resend_api_key = 're_top'
         [transport.main]
@@ -170,7 +171,7 @@ fn a_provider() {
 }
 
 #[test]
-fn schedules() {
+fn schedule_tables_are_read() {
     let settings = from_toml(
         "timezone = 'Europe/Warsaw'
         [template.report]
@@ -223,7 +224,7 @@ fn schedules() {
 }
 
 #[test]
-fn bad_tables_are_refused() {
+fn invalid_tables_are_refused() {
     let schedule = |line: &str| format!("[[schedule]]\nname = 'x'\nto = ['a@b.c']\ntemplate = 't'\n{line}");
     let smtp = |line: &str| format!("[transport.x]\nkind = 'smtp'\n{line}");
     let resend = |line: &str| format!("[transport.x]\nkind = 'resend'\n{line}");
@@ -250,7 +251,7 @@ fn bad_tables_are_refused() {
         ),
         (
             smtp("host = 'h'\n[queue.bulk]\ntransports = ['x', 'default', 'x']"),
-            vec!["[queue.bulk] transports", "\"x\" is named twice"],
+            vec!["[queue.bulk] transports", "\"x\" is listed twice"],
         ),
         ("[queue.bulk]\ntransports = []".to_owned(), vec!["[queue.bulk] transports", "empty"]),
         (smtp("host = 'h'\n[queue.bulk]\ntransports = ['y']"), vec!["[queue.bulk] transports", "\"y\"", "default, x"]),

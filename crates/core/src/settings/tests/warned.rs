@@ -1,11 +1,11 @@
-//! What is taken, and warned about.
+//! Tests of valid settings that cause warnings.
 
 use super::{from_env, from_toml};
 
-const LOGIN: [(&str, &str); 2] = [("SMTP_USERNAME", "ada"), ("SMTP_PASSWORD", "hunter2 is not told")];
+const LOGIN: [(&str, &str); 2] = [("SMTP_USERNAME", "ada"), ("SMTP_PASSWORD", "hunter2 is secret")];
 
 #[test]
-fn a_password_without_tls_beyond_this_machine() {
+fn a_password_sent_to_another_machine_without_tls_causes_a_warning() {
     for (host, security, warned) in [
         ("mail.example.org", "none", true),
         ("192.0.2.1", "none", true),
@@ -24,18 +24,19 @@ fn a_password_without_tls_beyond_this_machine() {
         let warnings = from_env(&[&server[..], &LOGIN].concat()).expect("settings").warnings();
         assert_eq!(warnings.len(), usize::from(warned), "{host} {security}: {warnings:?}");
         for warning in &warnings {
-            let told = ["transport default", host, "SMTP_SECURITY", "starttls"];
-            assert!(told.iter().all(|word| warning.contains(word)) && !warning.contains("hunter2"), "{warning}");
+            let words = ["transport default", host, "SMTP_SECURITY", "starttls"];
+            assert!(words.iter().all(|word| warning.contains(word)) && !warning.contains("hunter2"), "{warning}");
         }
         assert_eq!(from_env(&server).expect("settings").warnings(), Vec::<String>::new(), "no password");
     }
 }
 
 #[test]
-fn a_password_without_tls_in_a_table() {
+fn a_table_with_a_password_and_no_tls_causes_a_warning() {
     let toml = |security: &str| {
         format!(
-            "[transport.relay]\nkind = \"smtp\"\nhost = \"mx.example.org\"\nsecurity = \"{security}\"\nusername = \"ada\"\n\
+            "[transport.relay]\nkind = \"smtp\"\nhost = \"mx.example.org\"\nsecurity = \"{security}\"\n\
+             username = \"ada\"\n\
              password = \"hunter2\"\n"
         )
     };
@@ -45,7 +46,7 @@ fn a_password_without_tls_in_a_table() {
 }
 
 #[test]
-fn a_webhook_secret_that_can_be_guessed() {
+fn a_short_webhook_secret_causes_a_warning() {
     for (secret, length) in [
         ("a", Some(1)),
         ("23 bytes are too few...", Some(23)),
@@ -54,9 +55,9 @@ fn a_webhook_secret_that_can_be_guessed() {
         ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", None),
     ] {
         let warnings = from_env(&[("NOTIFY_WEBHOOK_SECRET", secret)]).expect("settings").warnings();
-        let told = length.map(|length| format!("NOTIFY_WEBHOOK_SECRET has {length} bytes"));
-        assert_eq!(warnings.len(), usize::from(told.is_some()), "{secret}: {warnings:?}");
-        assert!(told.is_none_or(|told| warnings[0].starts_with(&told)), "{warnings:?}");
+        let expected = length.map(|length| format!("NOTIFY_WEBHOOK_SECRET has {length} bytes"));
+        assert_eq!(warnings.len(), usize::from(expected.is_some()), "{secret}: {warnings:?}");
+        assert!(expected.is_none_or(|expected| warnings[0].starts_with(&expected)), "{warnings:?}");
         assert!(secret.len() == 1 || !warnings.concat().contains(secret), "{warnings:?}");
     }
 }

@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 use super::field;
 use crate::{
     Error, InvalidInput, Mail, Priority, QueueName, Result,
-    settings::{Missed, ScheduleSettings, Timing},
+    schedule::{Missed, Timing},
+    settings::ScheduleSettings,
     store::enqueue::millis,
 };
 

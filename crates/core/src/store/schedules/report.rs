@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::{field, firing::FiringId, schedule};
-use crate::{Mailbox, Priority, QueueName, Result, settings::Timing, store::jobs::rfc3339};
+use crate::{Mailbox, Priority, QueueName, Result, schedule::Timing, store::jobs::rfc3339};
 
 /// How many of the times to come are told.
 const NEXT: usize = 5;

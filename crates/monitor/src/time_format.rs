@@ -1,55 +1,55 @@
-//! Times and lengths of time, for people.
+//! Formatting of times, durations and numbers for people.
 
 use std::borrow::Borrow;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 
-/// A time: exact for programs, in the zone of the settings for people, and how long ago it was.
+/// A formatted time: exact for programs, in the time zone of the settings, and relative to now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Moment {
+pub(crate) struct FormattedTime {
     pub(crate) iso: String,
     pub(crate) full: String,
     pub(crate) ago: String,
 }
 
-/// Now, and how times are told.
+/// Formatter of times, with the current time and the time zone.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Clock {
+pub(crate) struct TimeFormatter {
     now: DateTime<Utc>,
     zone: Tz,
 }
 
-impl Clock {
+impl TimeFormatter {
     pub(crate) fn now(zone: Tz) -> Self {
         Self { now: Utc::now(), zone }
     }
 
-    pub(crate) fn at_ms(&self, ms: i64) -> Moment {
+    pub(crate) fn at_ms(&self, ms: i64) -> FormattedTime {
         self.moment(DateTime::from_timestamp_millis(ms).unwrap_or_default())
     }
 
-    /// The time that a report tells, if it tells one.
-    pub(crate) fn at(&self, rfc3339: Option<&str>) -> Option<Moment> {
+    /// Formats the time of a report, if it has one.
+    pub(crate) fn at(&self, rfc3339: Option<&str>) -> Option<FormattedTime> {
         let time = DateTime::parse_from_rfc3339(rfc3339?).ok()?;
         Some(self.moment(time.to_utc()))
     }
 
-    /// Hours and minutes, for the axis of a chart.
+    /// Formats hours and minutes, for the axis of a chart.
     pub(crate) fn minute(&self, ms: i64) -> String {
         let time: DateTime<Utc> = DateTime::from_timestamp_millis(ms).unwrap_or_default();
         time.with_timezone(&self.zone).format("%H:%M").to_string()
     }
 
-    fn moment(&self, time: DateTime<Utc>) -> Moment {
+    fn moment(&self, time: DateTime<Utc>) -> FormattedTime {
         let seconds = ((self.now - time).num_milliseconds() + 500).div_euclid(1_000);
         let ago = match seconds {
-            // Clocks of different machines differ a little.
+            // Clocks of different machines differ slightly.
             -2..=2 => "just now".to_owned(),
             3.. => format!("{} ago", span(seconds.unsigned_abs())),
             _ => format!("in {}", span(seconds.unsigned_abs())),
         };
-        Moment {
+        FormattedTime {
             iso: time.to_rfc3339_opts(SecondsFormat::Millis, true),
             full: time.with_timezone(&self.zone).format("%Y-%m-%d %H:%M:%S %Z").to_string(),
             ago,
@@ -57,7 +57,7 @@ impl Clock {
     }
 }
 
-/// A length of time in its two largest units, or one where the second says little: `45 s`, `3 min`, `2 h 5 min`, `4 d`.
+/// Formats a duration in its largest units: `45 s`, `3 min`, `2 h 5 min`, `4 d`.
 pub(crate) fn span(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     match seconds {
@@ -69,7 +69,7 @@ pub(crate) fn span(seconds: u64) -> String {
     }
 }
 
-/// A number with its thousands apart; templates hand over references.
+/// Formats a number with thousands separators. Templates pass references.
 pub(crate) fn grouped(number: impl Borrow<u64>) -> String {
     let digits = number.borrow().to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
@@ -82,7 +82,7 @@ pub(crate) fn grouped(number: impl Borrow<u64>) -> String {
     text
 }
 
-/// Milliseconds as people read them.
+/// Formats milliseconds.
 pub(crate) fn millis(ms: u64) -> String {
     if ms < 1_000 { format!("{ms} ms") } else { format!("{}.{} s", ms / 1_000, ms % 1_000 / 100) }
 }
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_spans() {
+    fn numbers_and_durations_are_formatted() {
         for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(grouped(number), text);
         }
@@ -112,8 +112,8 @@ mod tests {
     }
 
     #[test]
-    fn before_and_after() {
-        let clock = Clock::now(Tz::Europe__Warsaw);
+    fn times_are_formatted_relative_to_now() {
+        let clock = TimeFormatter::now(Tz::Europe__Warsaw);
         let now = clock.now.timestamp_millis();
         assert_eq!(clock.at_ms(now).ago, "just now");
         assert_eq!(clock.at_ms(now - 120_000).ago, "2 min ago");

@@ -1,35 +1,35 @@
-//! The loop: looks whenever something is due, survives Redis being away, takes new settings on the way.
+//! Main loop: runs a pass whenever something is due, retries during outages, and reloads settings.
 
 use std::time::Duration;
 
 use postroom_core::{InvalidInput, Outage, Result, Settings, Shutdown, store::RunId};
 use tokio::{signal::unix::Signal, time::Instant};
 
-use crate::{Beat, Turn};
+use crate::{Beat, BeatReport};
 
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
-/// A beat that goes by itself.
-pub(crate) struct Clock<L> {
+/// A beat with its loop.
+pub(crate) struct BeatLoop<L> {
     beat: Beat,
     outage: Outage,
     load: L,
-    /// The run of Redis that knows what the file says: another one may have forgotten.
+    /// Redis run that has the file's schedules; another run may have lost them.
     adopted: Option<RunId>,
 }
 
-impl<L: Fn() -> Result<Settings, InvalidInput>> Clock<L> {
+impl<L: Fn() -> Result<Settings, InvalidInput>> BeatLoop<L> {
     pub(crate) fn new(beat: Beat, outage: Outage, load: L) -> Self {
         Self { beat, outage, load, adopted: None }
     }
 
-    /// Goes until it is asked to stop, and then stops at once: whatever it leaves undone, another one does.
+    /// Runs until shutdown is requested, then stops at once. Other beats complete unfinished work.
     pub(crate) async fn run(mut self, mut hang_up: Signal, shutdown: Shutdown) {
         let mut next = Instant::now();
         loop {
-            let round = async {
+            let pass = async {
                 tokio::time::sleep_until(next).await;
-                self.round().await
+                self.pass().await
             };
             tokio::select! {
                 () = shutdown.requested() => return,
@@ -37,17 +37,17 @@ impl<L: Fn() -> Result<Settings, InvalidInput>> Clock<L> {
                     self.reload();
                     next = Instant::now();
                 }
-                soon = round => next = soon,
+                at = pass => next = at,
             }
         }
     }
 
-    /// Returns when to look again.
-    async fn round(&mut self) -> Instant {
-        match self.look().await {
-            Ok(turn) => {
+    /// Runs a pass and returns the time of the next one.
+    async fn pass(&mut self) -> Instant {
+        match self.try_pass().await {
+            Ok(report) => {
                 self.outage.end();
-                turn.next
+                report.next
             }
             Err(error) => {
                 self.outage.note(&error);
@@ -56,23 +56,23 @@ impl<L: Fn() -> Result<Settings, InvalidInput>> Clock<L> {
         }
     }
 
-    async fn look(&mut self) -> Result<Turn> {
-        let run = self.beat.run().await?;
+    async fn try_pass(&mut self) -> Result<BeatReport> {
+        let run = self.beat.redis_run().await?;
         if self.adopted.as_ref() != Some(&run) {
             self.beat.adopt().await?;
             self.adopted = Some(run);
         }
-        self.beat.turn().await
+        self.beat.run_once().await
     }
 
     fn reload(&mut self) {
         match (self.load)() {
             Ok(settings) => {
-                tracing::info!(schedules = settings.schedules.len(), "the settings were read again");
+                tracing::info!(schedules = settings.schedules.len(), "settings reloaded");
                 self.beat.change(settings);
                 self.adopted = None;
             }
-            Err(problem) => tracing::error!("the new settings are refused and the old ones stay: {problem}"),
+            Err(problem) => tracing::error!("the new settings are refused, the old ones stay in effect: {problem}"),
         }
     }
 }

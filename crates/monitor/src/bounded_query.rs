@@ -1,4 +1,4 @@
-//! The query of an address, within bounds.
+//! Query strings within bounds.
 
 use axum::{
     extract::{FromRequestParts, Query},
@@ -7,25 +7,29 @@ use axum::{
 use postroom_core::InvalidInput;
 use serde::Deserialize;
 
-use crate::{app::App, failure::Failure};
+use crate::request_error::RequestError;
 
-/// Maximum of parameters, and of bytes in one.
-const MOST: usize = 32;
+/// Maximum number of parameters, and of bytes in one.
+const PARAMETERS: usize = 32;
 const BYTES: usize = 400;
-/// Maximum of bytes in an address that a login leads back to.
+/// Maximum number of bytes in the address that a login returns to.
 const ADDRESS_BYTES: usize = 1_100;
 
-/// The query of an address. A parameter that is too long, holds a control character, or stands there twice is refused
-/// with its name.
+/// A parsed query string. A parameter that is too long, contains a control character, or occurs
+/// twice is refused by name.
 #[derive(Debug)]
-pub(crate) struct Asked<T>(pub(crate) T);
+pub(crate) struct BoundedQuery<T>(pub(crate) T);
 
-impl<T: for<'de> Deserialize<'de>> FromRequestParts<App> for Asked<T> {
-    type Rejection = Failure;
+impl<T, S> FromRequestParts<S> for BoundedQuery<T>
+where
+    T: for<'de> Deserialize<'de>,
+    S: Send + Sync,
+{
+    type Rejection = RequestError;
 
-    async fn from_request_parts(parts: &mut Parts, _app: &App) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, RequestError> {
         let unreadable =
-            |error: &dyn std::fmt::Display| InvalidInput::new("query", format!("it can't be read: {error}"));
+            |error: &dyn std::fmt::Display| InvalidInput::new("query", format!("the query can't be parsed: {error}"));
         let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(|error| unreadable(&error))?;
         check(&pairs)?;
         let Query(query) = Query::<T>::try_from_uri(&parts.uri).map_err(|error| unreadable(&error))?;
@@ -34,26 +38,29 @@ impl<T: for<'de> Deserialize<'de>> FromRequestParts<App> for Asked<T> {
 }
 
 fn check(pairs: &[(String, String)]) -> Result<(), InvalidInput> {
-    if pairs.len() > MOST {
-        return Err(InvalidInput::new("query", format!("it may have up to {MOST} parameters")));
+    if pairs.len() > PARAMETERS {
+        return Err(InvalidInput::new(
+            "query",
+            format!("the query has too many parameters; it may have up to {PARAMETERS}"),
+        ));
     }
     for (at, (name, value)) in pairs.iter().enumerate() {
         let refuse = |problem: String| Err(InvalidInput::new(shown(name), problem));
-        let most = if name == "next" { ADDRESS_BYTES } else { BYTES };
-        if value.len() > most || name.len() > BYTES {
-            return refuse(format!("it may have up to {most} bytes"));
+        let limit = if name == "next" { ADDRESS_BYTES } else { BYTES };
+        if value.len() > limit || name.len() > BYTES {
+            return refuse(format!("the value is too long; it may have up to {limit} bytes"));
         }
         if value.chars().any(char::is_control) {
-            return refuse("it holds a line break or control character; it may be one line of text".to_owned());
+            return refuse("the value contains a line break or control character; it may be one line".to_owned());
         }
         if pairs[..at].iter().any(|(before, _)| before == name) {
-            return refuse("it is given more than once".to_owned());
+            return refuse("the parameter occurs more than once".to_owned());
         }
     }
     Ok(())
 }
 
-/// A name that is fit for a message.
+/// Shortens a name for a message.
 fn shown(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(40).collect()
 }
@@ -63,14 +70,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn invalid_parameters_are_reported_by_name() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let long = "x".repeat(BYTES + 1);
         for (pairs, field) in [
             (vec![pair("state", &long)], "state"),
             (vec![pair("queue", "a\nb")], "queue"),
             (vec![pair("a", "1"), pair("b", "1"), pair("a", "2")], "a"),
-            (vec![pair("x", "1"); MOST + 1], "query"),
+            (vec![pair("x", "1"); PARAMETERS + 1], "query"),
         ] {
             assert_eq!(check(&pairs).expect_err(field).field, field);
         }

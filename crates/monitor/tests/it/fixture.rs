@@ -1,4 +1,4 @@
-//! A monitor of the test's own, in this process.
+//! Test surroundings: a monitor in this process.
 
 use std::net::SocketAddr;
 
@@ -7,23 +7,23 @@ use postroom_monitor::serve;
 use postroom_testkit::{PrivateRedis, unique_prefix};
 use tokio::net::TcpListener;
 
-use crate::browser::{Answer, ask};
+use crate::browser::{BrowserResponse, request};
 
-/// A monitor, and the store it looks at.
-pub(crate) struct Site {
+/// A monitor and its store.
+pub(crate) struct Fixture {
     pub(crate) store: Store,
     pub(crate) at: SocketAddr,
     pub(crate) prefix: String,
     shutdown: Shutdown,
 }
 
-impl Site {
-    /// One without a password, on the Redis that all tests share.
+impl Fixture {
+    /// Starts a monitor without a password, on the shared Redis.
     pub(crate) async fn open() -> Self {
         Self::with(&[]).await
     }
 
-    /// One with these settings besides.
+    /// Starts a monitor with additional settings.
     pub(crate) async fn with(env: &[(&str, &str)]) -> Self {
         Self::start(settings(&PrivateRedis::shared().url(), env)).await
     }
@@ -45,50 +45,50 @@ impl Site {
         .await;
     }
 
-    /// The living processes, once the monitor itself is among them.
+    /// Returns the running processes, including the monitor itself.
     pub(crate) async fn processes(&self) -> Vec<serde_json::Value> {
         let limit = std::time::Duration::from_secs(20);
-        postroom_testkit::eventually(limit, "the monitor has told of itself", async || {
-            let told = self.get("/api/workers").await.json();
-            let all = told["workers"].as_array().unwrap().clone();
+        postroom_testkit::eventually(limit, "the monitor is listed", async || {
+            let response = self.get("/api/workers").await.json();
+            let all = response["workers"].as_array().unwrap().clone();
             all.iter().any(|process| process["kind"] == "monitor").then_some(all)
         })
         .await
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
-        ask(self.at, "GET", path, &[], "").await
+    pub(crate) async fn get(&self, path: &str) -> BrowserResponse {
+        request(self.at, "GET", path, &[], "").await
     }
 
-    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        ask(self.at, "GET", path, headers, "").await
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> BrowserResponse {
+        request(self.at, "GET", path, headers, "").await
     }
 
-    /// Sends a form.
-    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    /// Submits a form.
+    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> BrowserResponse {
         let mut all = vec![("Content-Type", "application/x-www-form-urlencoded")];
         all.extend(headers);
-        ask(self.at, "POST", path, &all, body).await
+        request(self.at, "POST", path, &all, body).await
     }
 
-    /// Presses a button on a page, and looks at the page that comes after.
-    pub(crate) async fn press(&self, page: &str, act: &str) -> Answer {
+    /// Submits the form of a page's button, and follows the redirect.
+    pub(crate) async fn press(&self, page: &str, action: &str) -> BrowserResponse {
         let token = self.get(page).await.token().to_owned();
-        let answer = self.post(act, &[], &format!("token={token}")).await;
-        assert_eq!(answer.status, 303, "{}", answer.body);
-        let flash = answer.cookie("postroom_flash").expect("a word on what happened");
-        let place = answer.header("location").unwrap().to_owned();
-        self.get_with(&place, &[("Cookie", &flash)]).await
+        let response = self.post(action, &[], &format!("token={token}")).await;
+        assert_eq!(response.status, 303, "{}", response.body);
+        let flash = response.cookie("postroom_flash").expect("a message about the result");
+        let location = response.header("location").unwrap().to_owned();
+        self.get_with(&location, &[("Cookie", &flash)]).await
     }
 }
 
-impl Drop for Site {
+impl Drop for Fixture {
     fn drop(&mut self) {
         self.shutdown.request();
     }
 }
 
-/// Settings of nothing but these.
+/// Builds settings from a few variables only.
 pub(crate) fn settings(redis: &str, env: &[(&str, &str)]) -> Settings {
     let templates = concat!(env!("CARGO_MANIFEST_DIR"), "/../../templates");
     let own = [("REDIS_URL", redis), ("POSTROOM_PREFIX", &unique_prefix()), ("TEMPLATES_DIR", templates)];
@@ -96,7 +96,7 @@ pub(crate) fn settings(redis: &str, env: &[(&str, &str)]) -> Settings {
     Settings::from_sources(&Sources { env, ..Sources::default() }).expect("settings")
 }
 
-/// Starts a monitor without waiting for its Redis.
+/// Starts a monitor without waiting for Redis.
 pub(crate) async fn start(settings: Settings) -> (SocketAddr, Shutdown) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
