@@ -1,4 +1,4 @@
-//! What it costs to make a message: rendering a shipped template, and composing what came of it.
+//! Benchmarks of making a message: rendering a shipped template and composing the result.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Mail and words to bytes: RFC 5322 and MIME, in 7-bit lines that end with CRLF.
+//! Composes a mail into bytes: RFC 5322 and MIME, 7-bit lines that end with CRLF.
 
 mod boundary;
 mod encoding;
@@ -19,28 +19,33 @@ use postroom_core::{InvalidInput, Mail, Mailbox};
 use self::mailboxes::set_mailboxes;
 use crate::{Envelope, Identity, Message, Rendered};
 
-/// Why a mail can't be composed. It will not get better by trying again.
+/// Reason why a mail can't be composed. All of them are permanent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ComposeError {
-    /// Nobody said who it is from.
+    /// The mail has no sender, and no default sender is set.
     #[error("the mail has no sender: it has no `from`, and SMTP_MAIL_FROM is not set")]
     NoSender,
-    /// A field of the mail that it may not have so.
+    /// A field of the mail is invalid.
     #[error(transparent)]
     Invalid(#[from] InvalidInput),
-    /// It is larger than a message may be.
+    /// The message exceeds the size limit.
     #[error("the message has {size} bytes; MAX_MESSAGE_SIZE allows {limit}")]
     TooLarge {
-        /// Its size in bytes.
+        /// Size of the message, in bytes.
         size: u64,
-        /// The most that is allowed.
+        /// Maximum size, in bytes.
         limit: u64,
     },
 }
 
-/// Composes a mail. The same input makes the same bytes, so every attempt sends the same message.
+/// Composes a mail. The same input gives the same bytes, so every attempt sends the same message.
 ///
-/// Bcc goes into the envelope alone. `Auto-Submitted` says that a machine wrote the mail, unless the mail says otherwise.
+/// Bcc addresses appear in the envelope only. `Auto-Submitted: auto-generated` is added unless the
+/// mail sets that header.
+///
+/// # Errors
+///
+/// Returns an error if the mail has no sender or an invalid field.
 pub fn compose(
     mail: &Arc<Mail>,
     words: Rendered,
@@ -75,11 +80,11 @@ impl From<ComposeError> for InvalidInput {
 }
 
 impl Message {
-    /// The message, unless it is larger than this.
+    /// Returns the message if its size is within the limit.
     ///
     /// # Errors
     ///
-    /// [`ComposeError::TooLarge`].
+    /// Returns [`ComposeError::TooLarge`] if the message has more than `limit` bytes.
     pub fn within(self, limit: u64) -> Result<Self, ComposeError> {
         let size = self.bytes.len() as u64;
         if size <= limit { Ok(self) } else { Err(ComposeError::TooLarge { size, limit }) }

@@ -1,7 +1,7 @@
-//! Requests by HTTP, to the API of a provider over connections that are kept for the next, or to who wants to be told something.
+//! HTTP/1.1 client for provider APIs, over pooled connections, and for webhooks.
 //!
-//! Made of hyper's client itself rather than of a library on top of it: a connection has to stand before a mail is marked as
-//! begun, and it has to be known whether a request has left.
+//! Based on hyper's low-level client for two reasons. A connection must be open before a mail is
+//! marked as begun. The caller must know whether a request was sent.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -22,20 +22,20 @@ use tokio::{
     time::timeout,
 };
 
-/// Some refuse who does not say it.
+/// Value of the `User-Agent` header; some APIs refuse requests without it.
 pub(crate) const OURSELVES: &str = concat!("postroom/", env!("CARGO_PKG_VERSION"));
 
-/// For so long a connection waits for the next request, and is used at all.
+/// Maximum idle time and maximum age of a connection.
 const IDLE: Duration = Duration::from_secs(30);
 const AGE: Duration = Duration::from_secs(5 * 60);
 
-/// An idle connection that has not failed is ready at once.
+/// Time limit for an idle connection to report that it is ready.
 const READY: Duration = Duration::from_secs(1);
 
-/// No answer has a reason to be longer.
+/// Maximum size of an answer, in bytes.
 const LONGEST_ANSWER: usize = 1 << 20;
 
-/// A server and the connections to it.
+/// HTTP server and the idle connections to it.
 #[derive(Debug)]
 pub(crate) struct HttpClient {
     base: HttpUrl,
@@ -43,7 +43,7 @@ pub(crate) struct HttpClient {
     idle: Mutex<Vec<Line>>,
 }
 
-/// A connection that is ready for a request.
+/// Open connection that is ready for a request.
 #[derive(Debug)]
 pub(crate) struct Line {
     sender: SendRequest<Full<Bytes>>,
@@ -51,25 +51,25 @@ pub(crate) struct Line {
     used: Instant,
 }
 
-/// Why there is no connection.
+/// Error of opening a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NoLine {
-    /// Where it ended: `connect` or `tls`.
+    /// Phase of the failure: `connect` or `tls`.
     pub(crate) phase: &'static str,
-    /// What went wrong.
+    /// Description of the error.
     pub(crate) words: String,
 }
 
-/// Why a request was not answered.
+/// Error of a request without an answer.
 #[derive(Debug)]
 pub(crate) enum NoAnswer {
-    /// It never left.
+    /// The request was not sent.
     NotSent(String),
-    /// It left, and nobody knows what became of it.
+    /// The request was sent; the server may have processed it.
     Unanswered(String),
 }
 
-/// An answer, whole.
+/// Complete HTTP response.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -78,7 +78,8 @@ pub(crate) struct Answer {
 }
 
 impl HttpClient {
-    /// Nothing is connected before the first request. `tls` has to be there where the address wants it.
+    /// Creates a client. No connection is opened before the first request. `tls` must be set if the
+    /// address requires it.
     pub(crate) fn new(base: HttpUrl, tls: Option<TlsClient>) -> Self {
         Self { base, tls, idle: Mutex::default() }
     }
@@ -87,7 +88,7 @@ impl HttpClient {
         &self.base
     }
 
-    /// A connection that is ready: an idle one that has not ended, or a new one.
+    /// Returns an idle connection that is still open, or opens a new one.
     pub(crate) async fn checkout(&self) -> Result<Line, NoLine> {
         while let Some(mut line) = self.with_idle(Vec::pop) {
             if line.may_wait() && matches!(timeout(READY, line.sender.ready()).await, Ok(Ok(()))) {
@@ -97,14 +98,14 @@ impl HttpClient {
         Box::pin(self.open()).await
     }
 
-    /// Keeps a connection for the next request.
+    /// Returns a connection to the pool, unless it is closed or too old.
     pub(crate) fn put_back(&self, line: Line) {
         if line.may_wait() {
             self.with_idle(|idle| idle.push(line));
         }
     }
 
-    /// Says a request and hears the answer. Dropped before its end, it ends the connection.
+    /// Sends a request and reads the answer. Dropping the future closes the connection.
     pub(crate) async fn exchange(
         &self,
         mut line: Line,
@@ -123,12 +124,12 @@ impl HttpClient {
         }
     }
 
-    /// Closes connections that have waited or lived too long.
+    /// Closes connections that exceeded their idle time or age.
     pub(crate) fn retire_old(&self) {
         self.with_idle(|idle| idle.retain(Line::may_wait));
     }
 
-    /// Closes all that wait.
+    /// Closes all idle connections.
     pub(crate) fn close(&self) {
         self.with_idle(Vec::clear);
     }
@@ -152,7 +153,7 @@ impl Line {
         !self.sender.is_closed() && self.used.elapsed() < IDLE && self.made.elapsed() < AGE
     }
 
-    /// Says a request and hears no more of the answer than its status; the connection ends.
+    /// Sends a request, reads only the status of the answer, and closes the connection.
     pub(crate) async fn status(mut self, request: Request<Full<Bytes>>) -> Result<u16, NoAnswer> {
         Ok(self.ask(request).await?.status().as_u16())
     }
@@ -165,7 +166,7 @@ impl Line {
                 Ok(Answer { status, headers, body })
             }
             Err(error) => {
-                Err(NoAnswer::Unanswered(format!("{} and then no whole answer: {error}", head.status.as_u16())))
+                Err(NoAnswer::Unanswered(format!("{} and then an incomplete answer: {error}", head.status.as_u16())))
             }
         }
     }
@@ -190,13 +191,14 @@ async fn within<T>(
 async fn speak(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<Line, NoLine> {
     let stood = http1::handshake(TokioIo::new(stream)).await;
     let (sender, connection) = stood.map_err(|error| NoLine { phase: "connect", words: told(&error) })?;
-    // It ends with its `Line`; who waits for an answer is told of its errors.
+    // The task ends when the `PooledConnection` is dropped. Its errors reach the caller that awaits
+    // an answer.
     tokio::spawn(async move { drop(connection.await) });
     let now = Instant::now();
     Ok(Line { sender, made: now, used: now })
 }
 
-/// An error with its cause.
+/// Formats an error with its cause.
 fn told(error: &hyper::Error) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),

@@ -1,4 +1,4 @@
-//! The ways mail leaves: a closed enum, one contract, one conformance suite.
+//! Mail transports: a closed enum with one contract and one conformance suite.
 
 mod capture;
 mod file;
@@ -24,11 +24,12 @@ pub use self::{
 };
 use crate::{Attempt, Message, verdict::NotAccepted};
 
-/// A way for mail to leave, and the name it is recorded by.
+/// Transport of mail, with the name under which its attempts are recorded.
 ///
-/// Whichever it is, [`Transport::send`] awaits the caller's commit future right before what can't be taken back, sends
-/// nothing when told to abort, sends to the recipients it was given and no others, and sends a message's bytes as they are, or
-/// what they were made from.
+/// All kinds share one contract. [`Transport::send`] awaits the caller's commit future right before
+/// the step that can't be undone. It sends nothing if that returns `Abort`. It sends to exactly the
+/// given recipients. It sends the bytes of the message, or the content that they were composed
+/// from.
 #[derive(Debug)]
 pub struct Transport {
     name: String,
@@ -45,7 +46,11 @@ enum Way {
 }
 
 impl Transport {
-    /// The transport that settings describe. Captured mail goes to `sink`.
+    /// Creates the transport that the settings describe. Captured mail is stored in `sink`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the settings are invalid.
     pub fn from_settings(
         name: impl Into<String>,
         settings: &TransportSettings,
@@ -61,16 +66,16 @@ impl Transport {
         Ok(Self { name: name.into(), way })
     }
 
-    /// Its name in settings and records.
+    /// Name in settings and records.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Sends a message to those of its recipients that are in `only_to`. What came of it is never an error: it is an
-    /// [`Attempt`].
+    /// Sends a message to those of its recipients that are in `only_to`. Failures are not errors:
+    /// they are part of the [`Attempt`].
     ///
-    /// Dropped before its end, the mail is in doubt if `commit` had ended.
+    /// If the future is dropped after `commit` has completed, the result of the mail is unknown.
     pub async fn send(
         &self,
         message: &Message,
@@ -80,9 +85,7 @@ impl Transport {
         let start = Instant::now();
         let to: Vec<_> = message.envelope.rcpt_to.iter().filter(|address| only_to.contains(address)).cloned().collect();
         let attempt = match &self.way {
-            _ if to.is_empty() => {
-                Attempt::invalid(only_to, "none of the recipients asked for is in the message's envelope")
-            }
+            _ if to.is_empty() => Attempt::invalid(only_to, "none of the open recipients is in the message's envelope"),
             Way::Smtp(smtp) => smtp.send(message, &to, commit).await,
             Way::Resend(resend) => Box::pin(resend.send(message, &to, commit)).await,
             Way::File(file) => file.send(message, &to, commit).await,
@@ -92,8 +95,11 @@ impl Transport {
         Attempt { transport: self.name.clone(), ms: milliseconds(start.elapsed()), ..attempt }
     }
 
-    /// Makes sure that a connection is there for the next mail, where there are connections. What stands against it is that
-    /// mail's attempt.
+    /// Opens a connection for the next mail if the transport uses connections and none is idle.
+    ///
+    /// # Errors
+    ///
+    /// Returns the failed attempt of that mail if no connection can be opened.
     pub async fn warm(&self, to: &[EmailAddress]) -> Result<(), Box<Attempt>> {
         let smtp = match &self.way {
             Way::Smtp(smtp) => smtp,
@@ -108,25 +114,26 @@ impl Transport {
         smtp.warm(to).await.map_err(|attempt| Box::new(refused(attempt)))
     }
 
-    /// Whether mail leaves by it over connections, which its server counts.
+    /// Whether the transport uses connections that its server limits.
     #[must_use]
     pub fn has_connections(&self) -> bool {
         matches!(self.way, Way::Smtp(_))
     }
 
-    /// How many connections stand.
+    /// Number of open connections.
     #[must_use]
     pub fn connections(&self) -> usize {
         if let Way::Smtp(smtp) = &self.way { smtp.pool().standing() } else { 0 }
     }
 
-    /// Rung whenever another number of connections stands; `None` where there are none.
+    /// Notified whenever the number of open connections changes; `None` without connections.
     #[must_use]
     pub fn connections_change(&self) -> Option<Arc<Notify>> {
         if let Way::Smtp(smtp) = &self.way { Some(smtp.pool().changes()) } else { None }
     }
 
-    /// So many connections at the same time from now on; those beyond end as soon as they are idle.
+    /// Sets the maximum number of connections. Surplus connections are closed as soon as they are
+    /// idle.
     pub fn allow_connections(&self, number: usize) {
         if let Way::Smtp(smtp) = &self.way {
             smtp.pool().allow(number);
@@ -134,7 +141,8 @@ impl Transport {
         }
     }
 
-    /// Connections that have waited or lived too long are closed; call it now and then when there is little to send.
+    /// Closes connections that exceeded their idle time or age. Call this regularly while little
+    /// mail is sent.
     pub fn retire_old(&self) {
         match &self.way {
             Way::Smtp(smtp) => smtp.pool().retire_old(),
@@ -143,7 +151,7 @@ impl Transport {
         }
     }
 
-    /// Says goodbye on idle connections, before a process ends.
+    /// Closes idle connections (SMTP: with QUIT), before the process ends.
     pub async fn close(&self) {
         match &self.way {
             Way::Smtp(smtp) => smtp.pool().close().await,
@@ -161,7 +169,7 @@ async fn discard(to: &[EmailAddress], commit: impl Future<Output = Commit>) -> A
 }
 
 fn aborted(to: &[EmailAddress]) -> Attempt {
-    Attempt::not_accepted(to, NotAccepted::Aborted, "given up before anything was sent")
+    Attempt::not_accepted(to, NotAccepted::Aborted, "aborted before anything was sent")
 }
 
 fn milliseconds(time: Duration) -> u64 {

@@ -1,4 +1,4 @@
-//! Plain text for mails that have none.
+//! Plain text for mails that have only HTML.
 
 use std::{cell::RefCell, collections::HashMap};
 
@@ -14,14 +14,15 @@ use super::{
     skip::{Passed, Skip, is_block},
 };
 
-/// Bytes of a text that is made; what follows in the HTML is left out. It is more than anybody reads.
+/// Maximum size of a generated text, in bytes; the rest of the HTML is dropped.
 const MOST_BYTES: usize = 1 << 20;
-/// Levels of lists that are counted each.
+/// Maximum nesting of lists that are numbered separately.
 const MOST_LISTS: usize = 64;
-/// The last line of a text that is too long.
+/// Last line of a truncated text.
 const CUT: &str = "[...]\n";
 
-/// The text of an HTML body, its links listed below. Layout tables are read cell by cell; lines end between words.
+/// Converts an HTML body to text, with its links listed at the end. Layout tables are read cell by
+/// cell, and lines are wrapped between words.
 pub(crate) fn text_of_html(html: &str) -> String {
     read(html, TextReader::default()).0.into_inner().into_text()
 }
@@ -29,32 +30,32 @@ pub(crate) fn text_of_html(html: &str) -> String {
 #[derive(Debug, Default)]
 struct TextReader(RefCell<Text>);
 
-/// What was read so far.
+/// Conversion state.
 #[derive(Debug, Default)]
 struct Text {
     page: Page,
     links: Links,
     skip: Option<Skip>,
-    /// The lists that are open: the next number of those that have numbers.
+    /// Open lists: the next number of a numbered list, or `None`.
     lists: Vec<Option<i64>>,
-    /// How many more are.
+    /// Number of open lists beyond the maximum nesting.
     more_lists: usize,
-    /// Elements whose lines stay as they are.
+    /// Number of open preformatted elements.
     preformatted: usize,
     is_full: bool,
 }
 
-/// What the text refers to.
+/// Links of the text.
 #[derive(Debug, Default)]
 struct Links {
-    /// In the order of their numbers.
+    /// URLs in the order of their numbers.
     urls: Vec<String>,
     numbers: HashMap<String, usize>,
     bytes: usize,
     open: Option<Open>,
 }
 
-/// A link that is being read, and where its words begin.
+/// Link being read, and the position where its text begins.
 #[derive(Debug)]
 struct Open {
     url: String,
@@ -279,7 +280,7 @@ impl Text {
 }
 
 impl Links {
-    /// The number of a URL, from 1; the same for the same URL.
+    /// Number of a URL, counted from 1; the same URL has one number.
     fn number(&mut self, url: String) -> usize {
         if let Some(known) = self.numbers.get(&url) {
             return *known;
@@ -295,7 +296,7 @@ fn attribute<'a>(attributes: &'a [Attribute], name: &str) -> Option<&'a str> {
     attributes.iter().find(|attribute| &*attribute.name.local == name).map(|attribute| &*attribute.value)
 }
 
-/// A URL without line breaks, its spaces escaped.
+/// Returns a URL without control characters, its spaces escaped.
 fn in_one_word(url: &str) -> String {
     let url = url.trim().replace(|c: char| c.is_control(), "");
     if url.contains(char::is_whitespace) { url.replace(char::is_whitespace, "%20") } else { url }

@@ -1,4 +1,5 @@
-//! What templates ask while they run, and filters whose output can be much more than their input.
+//! Functions that check the rendering limits, and filters whose output can be much larger than
+//! their input.
 
 #![expect(clippy::needless_pass_by_value, reason = "tera takes functions and filters of this shape only")]
 
@@ -6,18 +7,19 @@ use tera::{Kwargs, State, StringInput, Tera, TeraResult, Value};
 
 use super::meter;
 
-/// Asked at each turn of a loop, and where a file, a block or a component begins; shows nothing.
+/// Function that counts a step: at each turn of a loop, and at the start of a file, block or
+/// component. Its output is empty.
 pub(super) const STEP: &str = "postroom_step";
-/// The same as a condition that holds.
+/// Function that counts a step and returns true, for use in a condition.
 pub(super) const GO: &str = "postroom_go";
-/// A filter for what is kept in a variable.
+/// Filter for values stored in a variable.
 pub(super) const KEEP: &str = "postroom_keep";
-/// A filter for what is shown where output is kept.
+/// Filter for values shown inside captured output.
 pub(super) const SHOW: &str = "postroom_show";
 
-/// Steps in a piece of text that a filter goes through.
+/// Number of comparisons in a filter that count as one step.
 const PIECES_A_STEP: usize = 1024;
-/// What a piece of a list takes.
+/// Bytes that an element of a list takes.
 const PIECE: usize = 64;
 
 pub(super) fn register(tera: &mut Tera) {
@@ -77,7 +79,7 @@ fn join(values: &[Value], kwargs: Kwargs, state: &State<'_>) -> TeraResult<Value
     Ok(if is_safe { Value::safe_string(&joined) } else { Value::from(joined) })
 }
 
-/// tera's own, whose `width` is bounded and the number of lines is not.
+/// tera's own filter, which bounds `width` but not the number of lines.
 fn indent(text: StringInput<'_>, kwargs: Kwargs, state: &State<'_>) -> TeraResult<Value> {
     let width = kwargs.get::<usize>("width")?.unwrap_or(4).min(1000);
     let unit = kwargs.get::<StringInput<'_>>("indentation")?;
@@ -117,7 +119,7 @@ fn split(text: &str, kwargs: Kwargs, _: &State<'_>) -> TeraResult<Value> {
     Ok(text.split(pattern).map(Value::from).collect::<Vec<_>>().into())
 }
 
-/// Each value is compared with all before it: a step for each so many of them.
+/// Compares each value with all previous ones; every [`PIECES_A_STEP`] comparisons count as a step.
 fn unique(values: &[Value], _: Kwargs, _: &State<'_>) -> TeraResult<Vec<Value>> {
     let mut unique: Vec<Value> = Vec::new();
     for value in values {

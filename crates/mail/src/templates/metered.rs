@@ -1,8 +1,9 @@
-//! Templates that ask whether they may go on.
+//! Insertion of limit checks into template source.
 //!
-//! tera has no limit on what a template computes. So what is compiled is the author's source with a question in it wherever work or
-//! memory can multiply: at each turn of a loop; at each start of a component, or of a file or a block that may be shown more than
-//! once; at what is set as a variable; and at what is shown where output is kept instead of sent. [`functions`](super::functions) has the answers.
+//! tera does not limit what a template computes. Therefore calls of the
+//! [`functions`](super::functions) are inserted wherever work or memory can multiply: at each turn
+//! of a loop; at each start of a component; at each start of a file or block that may be shown more
+//! than once; at each value stored in a variable; and at output that is captured instead of sent.
 
 use std::collections::BTreeSet;
 
@@ -13,10 +14,10 @@ use super::{
     tag::{Kind, Piece, Word, is_name, pieces, words},
 };
 
-/// The same files with questions in them, and how many values their longest expression makes.
+/// Returns the files with limit checks, and the number of values in their longest expression.
 pub(super) fn with_meters(sources: &Sources) -> (Sources, usize) {
     let calls_super = sources.values().any(|source| calls_super(source));
-    // What is included where output is kept, or shown by `super()`, may be any of them.
+    // Any file may be included inside captured output, or shown by `super()`.
     let all_kept = calls_super || sources.values().any(|source| includes_within(source));
     let included: BTreeSet<&str> = sources.values().flat_map(|source| files_within(source, &["include"])).collect();
     let metered = sources.iter().map(|(name, source)| {
@@ -28,17 +29,17 @@ pub(super) fn with_meters(sources: &Sources) -> (Sources, usize) {
     (metered, parts.unwrap_or(1))
 }
 
-/// How a file is shown.
+/// Contexts in which a file can be shown.
 #[derive(Debug, Clone, Copy)]
 struct Place {
-    /// By other files: then it may be shown more than once.
+    /// Whether other files include it, so that it may be shown more than once.
     is_included: bool,
-    /// Whether blocks are shown more than once, by `super()`.
+    /// Whether a file calls `super()`, so that blocks may be shown more than once.
     calls_super: bool,
     all_kept: bool,
 }
 
-/// Values that an expression makes at most.
+/// Upper bound on the number of values that an expression creates.
 fn parts(piece: &Piece<'_>) -> usize {
     let makes = |word: &&Word<'_>| matches!(word.text, "~" | "|" | "," | "...");
     if piece.is_code() { 1 + words(piece.inner).iter().filter(makes).count() } else { 1 }
@@ -49,7 +50,7 @@ fn calls_super(source: &str) -> bool {
         && pieces(source).any(|piece| piece.is_code() && words(piece.inner).iter().any(|word| word.text == "super"))
 }
 
-/// Whether a file includes another one where output is kept.
+/// Whether a file includes another one inside captured output.
 fn includes_within(source: &str) -> bool {
     let mut depth = 0_usize;
     pieces(source).any(|piece| {
@@ -74,7 +75,7 @@ fn metered(source: &str, place: Place) -> String {
 
 struct Writer {
     out: String,
-    /// How many sets, filters and components around here keep their output.
+    /// Number of enclosing sets, filters and components that capture their output.
     kept: usize,
     blocks: usize,
     extends: bool,
@@ -82,11 +83,11 @@ struct Writer {
 }
 
 impl Writer {
-    /// A piece before so many bytes of text.
+    /// Writes a piece that is followed by `text` bytes of text.
     fn write(&mut self, piece: &Piece<'_>, text: usize) {
         match piece.kind {
             Kind::Text | Kind::Comment => self.out.push_str(piece.whole),
-            // Its text is a piece of output like any other.
+            // Its text is output like any other.
             Kind::Raw => {
                 if self.keeps_output() {
                     self.ask(piece.trims_before(), piece.whole.len());
@@ -130,14 +131,14 @@ impl Writer {
         }
     }
 
-    /// A piece with something else between its delimiters.
+    /// Writes a piece with another content between its delimiters.
     fn put(&mut self, piece: &Piece<'_>, inner: &str) {
         self.out.push_str(piece.start());
         self.out.push_str(inner);
         self.out.push_str(piece.end());
     }
 
-    /// Beside a delimiter that takes white space away, it does the same.
+    /// Writes a limit check. Beside a delimiter that trims white space, it trims too.
     fn ask(&mut self, trims: bool, bytes: usize) {
         let (start, end) = if trims { ("{{-", "-}}") } else { ("{{", "}}") };
         let argument = if bytes > 0 { format!("n={bytes}") } else { String::new() };
@@ -149,7 +150,7 @@ impl Writer {
     }
 }
 
-/// How many levels of kept output begin here, or end.
+/// Change in the nesting of captured output.
 fn keeps(piece: &Piece<'_>) -> isize {
     match keyword(piece) {
         "filter" | "component" | "<" => 1,
@@ -167,7 +168,7 @@ fn assigns(inner: &str) -> bool {
     words(inner).get(2).is_some_and(|word| word.text == "=")
 }
 
-/// ` set x = a ~ b ` or ` set x | upper `, with its value weighed.
+/// Adds a size check to ` set x = a ~ b ` or ` set x | upper `.
 fn set(inner: &str) -> String {
     let words = words(inner);
     if !assigns(inner) {
@@ -181,7 +182,7 @@ fn set(inner: &str) -> String {
     format!("{name} ({}) | {KEEP} ", with_conditions(value))
 }
 
-/// An expression whose list comprehensions ask at each turn, in their condition.
+/// Adds a check at each turn to the condition of list comprehensions.
 fn with_conditions(inner: &str) -> String {
     if !inner.contains("for") || !inner.contains('[') {
         return inner.to_owned();
@@ -192,7 +193,7 @@ fn with_conditions(inner: &str) -> String {
         out.push_str(text);
         from = at;
     };
-    // The brackets that are open: whether it is a list, and what of a comprehension was seen there.
+    // Open brackets: whether it is a list, and the last keyword of a comprehension in it.
     let mut open: Vec<(bool, Seen)> = Vec::new();
     for word in words(inner) {
         match word.text {
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_stand_where_work_multiplies() {
+    fn checks_are_inserted_where_work_can_multiply() {
         for (source, expected) in [
             (
                 "a {{ b }} {# {% for #} {% raw %}{% for %}{% endraw %}",
@@ -264,14 +265,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_once_is_not_asked_for() {
+    fn a_block_that_is_shown_once_has_no_check() {
         let source = "{% block b %}{{ a }}{% endblock %}";
         let place = Place { is_included: false, calls_super: false, all_kept: false };
         assert_eq!(metered(source, place), source);
     }
 
     #[test]
-    fn the_longest_expression_counts() {
+    fn the_longest_expression_is_measured() {
         let sources = [("a.html", "{{ a | upper | lower }} , | ~ {% set b = a ~ 'x|y' ~ [c, ...d] %}"), ("b.txt", "x")];
         let sources = sources.map(|(name, source)| (name.to_owned(), source.to_owned())).into();
         assert_eq!(with_meters(&sources).1, 5);

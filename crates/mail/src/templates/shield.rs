@@ -1,39 +1,40 @@
-//! Template tags out of an HTML parser's sight.
+//! Replaces template tags by placeholders that survive an HTML parser.
 //!
-//! A template is not HTML: `{% for %}` between two table rows would be moved out of the table, `{% if %}` in a tag be
-//! torn apart. So each template tag is replaced by a mark that survives parsing and writing where it stands.
+//! Template source is not HTML: a parser would move a `{% for %}` between two table rows out of the
+//! table, and split an `{% if %}` in a tag. Each template tag is therefore replaced by a
+//! placeholder that a parser preserves at its position.
 
-/// What marks are made from; a template that holds it is left alone.
+/// Prefix of placeholders. A template that contains it is not inlined.
 const MARK: &str = "postroom-tag-";
 
-/// HTML with a mark in place of each template tag.
+/// HTML with a placeholder for each template tag.
 pub(super) struct Shielded<'a> {
     pub(super) html: String,
     tags: Vec<&'a str>,
 }
 
-/// Where in HTML the scan is.
+/// Context of a position in HTML.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Text,
-    /// In an element that holds no comments.
+    /// Inside an element that can't contain comments.
     Raw,
     Tag(Inner),
     Quoted(char, Inner),
     Comment,
 }
 
-/// What a tag leads into.
+/// Context after a tag.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Inner {
     Text,
     Raw,
 }
 
-/// Elements whose text is no HTML.
+/// Elements whose content is text.
 const RAW: [&str; 4] = ["style", "script", "title", "textarea"];
 
-/// `None` when the source can't be shielded: a template tag without an end, a mark of ours.
+/// Returns `None` if a template tag has no end or the source contains [`MARK`].
 pub(super) fn shield(source: &str) -> Option<Shielded<'_>> {
     if source.contains(MARK) {
         return None;
@@ -65,8 +66,8 @@ impl<'a> Shielded<'a> {
         }
     }
 
-    /// The tags back in place of their marks. `None` if the HTML around them did not survive: an element or a tag was
-    /// moved, dropped or doubled.
+    /// Restores the tags. Returns `None` if an element or placeholder was moved, dropped or
+    /// duplicated.
     pub(super) fn unshield(&self, html: String) -> Option<String> {
         let html =
             if self.html.contains("<tbody") { html } else { html.replace("<tbody>", "").replace("</tbody>", "") };
@@ -76,7 +77,7 @@ impl<'a> Shielded<'a> {
         Some(self.restored(&html))
     }
 
-    /// A mark stands as a comment, as an attribute without a value, or as it is.
+    /// Restores placeholders in all three forms: a comment, an attribute without a value, and bare.
     fn restored(&self, html: &str) -> String {
         let (mut restored, mut rest) = (String::with_capacity(html.len()), html);
         while let Some((before, after)) = rest.split_once(MARK) {
@@ -124,7 +125,7 @@ fn is_template_tag(text: &str) -> bool {
     ["{{", "{%", "{#"].iter().any(|start| text.starts_with(start))
 }
 
-/// Up to the end of the template tag that the text starts with; quotes may hold what looks like an end.
+/// Length of the template tag at the start of the text. The end delimiter may occur inside quotes.
 fn template_tag_len(text: &str) -> Option<usize> {
     let end = match text.as_bytes().get(1)? {
         b'{' => "}}",
@@ -144,10 +145,10 @@ fn template_tag_len(text: &str) -> Option<usize> {
     None
 }
 
-/// Elements that a parser adds where they were left out.
+/// Elements that a parser inserts if they are omitted.
 const IMPLIED: [&str; 5] = ["html", "head", "body", "tbody", "colgroup"];
 
-/// The order of start tags and marks.
+/// Sequence of start tags and placeholders.
 fn outline(html: &str) -> Vec<String> {
     let starts = html.match_indices('<').map(|(at, _)| (at, word(&html[at + 1..]).to_ascii_lowercase()));
     let elements = starts
@@ -158,7 +159,7 @@ fn outline(html: &str) -> Vec<String> {
     outline.into_iter().map(|(_, name)| name).collect()
 }
 
-/// The letters, digits and `-` that a text starts with.
+/// Letters, digits and `-` at the start of a text.
 fn word(text: &str) -> &str {
     let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(text.len());
     &text[..end]
@@ -169,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_out_is_what_went_in() {
+    fn replacing_and_restoring_round_trips() {
         for source in [
             "<p {% if x %}class=\"a\"{% endif %} title='{{ \"}}\" }}'>{{ y }}</p>",
             "<title>{{ t }}</title><style>a { color: {{ c }} }</style><!-- {# x #} -->",
@@ -183,14 +184,14 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_comments_only_where_comments_are() {
+    fn a_placeholder_is_a_comment_only_where_comments_are_allowed() {
         let shielded = shield("<title>{{ a }}</title>{{ b }}<i x=\"{{ c }}\" {{ d }}>").expect("sound");
         let expected = "<title>postroom-tag-0x</title><!--postroom-tag-1x--><i x=\"postroom-tag-2x\" postroom-tag-3x>";
         assert_eq!(shielded.html, expected);
     }
 
     #[test]
-    fn what_did_not_survive_is_noticed() {
+    fn changed_html_is_rejected() {
         let shielded = shield("<table>{% if x %}<tr></tr>{% endif %}</table>").expect("sound");
         let moved = shielded.html.replace("<table>", "").replace("<tr>", "<table><tr>");
         assert_eq!(shielded.unshield(moved), None);

@@ -1,5 +1,6 @@
-//! The one table from a server's refusal to a verdict. Digits go before words: the enhanced code before the code, and
-//! texts only where servers use one code for several things.
+//! Table that maps a server's refusal to a verdict. Codes take precedence over text, and the
+//! enhanced code over the basic one. Text decides only where servers use one code for several
+//! meanings.
 
 #[cfg(test)]
 mod tests;
@@ -10,7 +11,7 @@ use postroom_smtp::{EnhancedCode, Phase};
 
 use super::NotAccepted;
 
-/// What a refusal means.
+/// Returns the verdict on a refusal.
 pub(super) fn judge(phase: Phase, code: u16, enhanced: Option<EnhancedCode>, text: &str) -> NotAccepted {
     let said = Said { phase, code, detail: enhanced.map(|e| (e.subject, e.detail)), text: &text.to_lowercase() };
     match code {
@@ -20,19 +21,21 @@ pub(super) fn judge(phase: Phase, code: u16, enhanced: Option<EnhancedCode>, tex
     }
 }
 
-/// Whether a recipient refused with these words is an address that nothing should be sent to again. A bare 550 is not:
-/// many use it for blocks. Nor is a mailbox that is only full or busy.
+/// Whether a refusal of a recipient means that the address is invalid and goes on the suppression
+/// list. A bare 550 does not, since many servers use it for blocks. Neither does a full or busy
+/// mailbox.
 pub(super) fn is_bad_address(code: u16, enhanced: Option<EnhancedCode>, text: &str) -> bool {
     let bad = |e: EnhancedCode| matches!((e.class, e.subject, e.detail), (5, 1, 0..=3 | 6 | 10) | (5, 2, 1));
     (code == 556 || enhanced.is_some_and(bad)) && !text.to_lowercase().contains(BUSY)
 }
 
-/// What the large hosts say of a mailbox that gets too much at once, with the digits of one that is gone.
+/// Text of large providers for a mailbox that receives too much at once; they use the code of a
+/// deleted mailbox for it.
 const BUSY: &str = "receiving mail";
 
 const GREYLISTED: [&str; 5] = ["greylist", "graylist", "grey-list", "gray-list", "postgrey"];
 
-/// Greylisting that does not call itself so.
+/// Text of greylisting that is not named as such.
 const COME_BACK: [&str; 4] = ["try again", "try later", "again later", "come back"];
 
 const TOO_FAST: [&str; 15] = [
@@ -53,7 +56,7 @@ const TOO_FAST: [&str; 15] = [
     "maximum number of",
 ];
 
-/// A limit of ours that a server calls permanent and that ends with its hour or day.
+/// Text of sending limits that a server reports as permanent but that end with the hour or day.
 const LIMIT_REACHED: [&str; 11] = [
     "sending limit",
     "send limit",
@@ -92,7 +95,7 @@ const ACCOUNT: [&str; 9] = [
     "email outgoing blocked",
 ];
 
-/// How we are set up, or what is thought of us.
+/// Text of refusals for authentication (SPF, DKIM, DMARC), reputation or relaying.
 const POLICY: [&str; 27] = [
     "dmarc",
     "dkim",
@@ -123,7 +126,7 @@ const POLICY: [&str; 27] = [
     "send as",
 ];
 
-/// A recipient, where the digits don't say so.
+/// Text about an unknown recipient, where the code is ambiguous.
 const NOBODY: [&str; 10] = [
     "no such user",
     "user unknown",
@@ -137,7 +140,7 @@ const NOBODY: [&str; 10] = [
     "recipient address rejected",
 ];
 
-/// One reply, to be asked.
+/// Reply to be classified.
 struct Said<'a> {
     phase: Phase,
     code: u16,
@@ -145,11 +148,11 @@ struct Said<'a> {
     text: &'a str,
 }
 
-/// Nothing about any mail has been said yet.
+/// Whether the phase precedes the first command about a mail.
 fn before_mail(phase: Phase) -> bool {
     match phase {
         Phase::Connect | Phase::Tls | Phase::Greeting | Phase::Ehlo | Phase::StartTls | Phase::Auth => true,
-        // RSET ends the mail before.
+        // RSET completes the previous mail.
         Phase::Rset | Phase::Quit => true,
         Phase::Mail | Phase::Rcpt | Phase::Data | Phase::Body | Phase::Dot => false,
     }
@@ -173,12 +176,13 @@ impl Said<'_> {
             NotAccepted::TooManyRecipients
         } else if self.is_greylisting() {
             NotAccepted::Greylisted
-        // This connection has had its share: the next has one of its own.
+        // A limit of this connection: the next connection has its own.
         } else if self.code == 421 && self.is_about_this_connection() {
             NotAccepted::NothingSent
         } else if self.is_about_rate() {
             NotAccepted::Throttled
-        // 421: closing. 4.4.2: the server had waited too long for us. Neither is about this mail.
+        // 421: the server closes the connection. 4.4.2: the server timed out. Neither is about this
+        // mail.
         } else if self.code == 421 || self.detail == Some((4, 2)) {
             NotAccepted::NothingSent
         } else {
@@ -189,7 +193,7 @@ impl Said<'_> {
     fn for_good(&self) -> NotAccepted {
         if self.is_account() {
             NotAccepted::Account
-        // An old server's 452 (RFC 5321, 4.5.3.1.10).
+        // Code that old servers use instead of 452 (RFC 5321 §4.5.3.1.10).
         } else if self.is_too_many_recipients() {
             NotAccepted::TooManyRecipients
         } else if self.is_limit_reached() {
@@ -207,7 +211,8 @@ impl Said<'_> {
         }
     }
 
-    /// Our login or account. 530, 534, 535 and 538 say so in any phase, and 5.7.700 to 5.7.750 of a tenant at Outlook.
+    /// Whether the reply is about the login or the account. 530, 534, 535 and 538 are in any phase,
+    /// and so are 5.7.700 to 5.7.750 of an Outlook tenant.
     fn is_account(&self) -> bool {
         let about_sender = matches!(self.detail, Some((1, 7 | 8)));
         let told = |words: &[&str]| (about_sender || !self.is_subject(1, 2)) && self.says(words);
@@ -217,13 +222,14 @@ impl Said<'_> {
             || (self.phase != Phase::Rcpt && told(&ACCOUNT))
     }
 
-    /// A mailbox or group at Exchange that takes mail from some senders only. Its words are those of a login that is missing,
-    /// but they are about this recipient.
+    /// Whether an Exchange mailbox or group accepts mail from certain senders only. Its text
+    /// resembles that of a missing login, but it is about this recipient.
     fn is_restricted_recipient(&self) -> bool {
         matches!(self.detail, Some((7, 124 | 129 | 130..=139))) || self.says(&["resolver.rst", "delivery restriction"])
     }
 
-    /// About this mail, whatever its digits: the same again from the same place, in some minutes.
+    /// Whether the reply is greylisting: the same mail from the same host is accepted after some
+    /// minutes.
     fn is_greylisting(&self) -> bool {
         self.says(&GREYLISTED)
             || self.says(&["internal resource temporarily unavailable"])
@@ -232,9 +238,9 @@ impl Said<'_> {
 
     fn is_about_rate(&self) -> bool {
         let digits = match self.detail {
-            // Of a login or of TLS, 4.7.0 says no more than "security".
+            // In AUTH and STARTTLS, 4.7.0 means no more than "security".
             Some((7, 0)) => !matches!(self.phase, Phase::Auth | Phase::StartTls),
-            // With 421 it may be a server that shuts down.
+            // With 421 the server may be shutting down.
             Some((3, 2)) => self.code != 421,
             Some((7, 28 | 500..=699) | (3, 21)) => true,
             _ => false,
@@ -254,7 +260,7 @@ impl Said<'_> {
             || (!self.is_subject(1, 2) && self.says(&LIMIT_REACHED))
     }
 
-    /// Of this transaction; "this hour" is a rate.
+    /// Whether the limit is that of a transaction; a limit "per hour" is a rate.
     fn is_too_many_recipients(&self) -> bool {
         let said = self.detail == Some((5, 3)) || self.says(&["too many recipients"]);
         let for_now = self.says(&["hour", "minute", "day", "period"]);
@@ -264,23 +270,23 @@ impl Said<'_> {
     fn is_too_big(&self) -> bool {
         match self.detail {
             Some((3, 4) | (2, 3)) => true,
-            // Bare 552 is the message's size, but at RCPT the mailbox's.
+            // A bare 552 is about the size of the message, but at RCPT about the mailbox.
             None => self.code == 552 && self.phase != Phase::Rcpt && !self.says(&NOBODY),
             Some(_) => false,
         }
     }
 
-    /// A command that the server did not expect or know: the conversation failed, not the mail.
+    /// Whether the server did not expect or know the command: the session failed, not the mail.
     fn is_out_of_step(&self) -> bool {
         matches!(self.phase, Phase::Mail | Phase::Rcpt | Phase::Data) && matches!(self.code, 500 | 502 | 503)
     }
 
-    /// Whatever is refused for good at MAIL is: of a mail the server knows the sender and us, and neither another
-    /// recipient nor another try would change that. The mail fails rather than waits, since its sender is its own; where
-    /// the words are about our account, none does.
+    /// Whether sender, authentication or reputation is refused. Every permanent refusal at MAIL is,
+    /// since the server knows only the sender then; neither another recipient nor a retry would
+    /// change it. The mail fails, unless the text is about the account.
     fn is_policy(&self) -> bool {
-        // Sender's address (5.1.7, 5.1.8), SPF, DKIM, DMARC, reverse DNS, null MX (5.7.20–5.7.27), and the large
-        // hosts' own (5.7.9 Yahoo, 5.7.5xx and 5.7.6xx Outlook).
+        // Sender address (5.1.7, 5.1.8); SPF, DKIM, DMARC, reverse DNS, null MX (5.7.20 to 5.7.27);
+        // and codes of Yahoo (5.7.9) and Outlook (5.7.5xx, 5.7.6xx).
         let digits = matches!(self.detail, Some((1, 7 | 8) | (7, 9 | 20..=27 | 30 | 32 | 40 | 60 | 500..=699)));
         digits
             || self.phase == Phase::Mail
@@ -292,7 +298,7 @@ impl Said<'_> {
         !self.is_subject(1, 2) && self.says(&POLICY)
     }
 
-    /// By its digits or words, or else by where it was said.
+    /// Whether the recipient is refused, by code or text, or else by phase.
     fn is_about_the_recipient(&self) -> bool {
         self.is_subject(1, 2) || self.code == 556 || self.phase == Phase::Rcpt || self.says(&NOBODY)
     }

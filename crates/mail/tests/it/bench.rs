@@ -1,4 +1,4 @@
-//! A transport in its surroundings.
+//! Test fixture: a transport and a fake of its destination.
 
 use std::{
     path::{Path, PathBuf},
@@ -22,10 +22,10 @@ use crate::{identity, mail};
 
 pub(crate) const ALL: [&str; 3] = ["a@example.net", "b@example.net", "hidden@example.net"];
 
-/// Who got a message, and its bytes, where they can be seen.
+/// Recipients and bytes of a message, each `None` where the destination does not store it.
 pub(crate) type Got = (Option<Vec<String>>, Option<Vec<u8>>);
 
-/// A transport and what can be seen behind it.
+/// Transport and its destination.
 pub(crate) struct Bench {
     pub(crate) transport: Transport,
     pub(crate) behind: Behind,
@@ -99,7 +99,7 @@ impl Bench {
         self.messages().iter().all(|(_, bytes)| is_that(bytes.as_ref(), message))
     }
 
-    /// Who got what; a file does not tell who, a provider not the bytes.
+    /// Received messages. A file does not store recipients, and a provider does not store bytes.
     pub(crate) fn messages(&self) -> Vec<Got> {
         match &self.behind {
             Behind::Server(server) => {
@@ -146,7 +146,7 @@ pub(crate) fn settings_of(server: &FakeSmtp) -> SmtpSettings {
     }
 }
 
-/// An account at the fake provider, with a short time limit.
+/// Settings of an account at the fake provider, with a short time limit.
 pub(crate) fn account_at(server: &FakeResend) -> ResendSettings {
     ResendSettings {
         api_key: FakeResend::API_KEY.to_owned().into(),
@@ -156,7 +156,7 @@ pub(crate) fn account_at(server: &FakeResend) -> ResendSettings {
     }
 }
 
-/// Whether the bytes, where they are known, are the message's.
+/// Whether the bytes, if known, are those of the message.
 pub(crate) fn is_that(bytes: Option<&Vec<u8>>, message: &Message) -> bool {
     bytes.is_none_or(|bytes| *bytes == message.bytes)
 }

@@ -1,4 +1,4 @@
-//! The transport `file:` where no more can be written.
+//! Transport `file:` when the disk is full.
 
 use std::{
     env,
@@ -16,14 +16,14 @@ use crate::{
     identity, mail,
 };
 
-/// Tells a child of this test where to write.
+/// Variable that passes the folder to the child process.
 const FOLDER: &str = "POSTROOM_TEST_FULL_FOLDER";
-/// The message reaches beyond the limit of [`limited`] by so many bytes, of which the child is told too.
+/// Variable that passes the size of the message to the child process.
 const SIZE: &str = "POSTROOM_TEST_MESSAGE_SIZE";
 
-/// A limit on the size of files stands in for a full disk: it needs no rights, and a write fails there as it does on a full
-/// disk, with an error after the part that still had room. It holds for a whole process, so the test runs itself again as a
-/// child.
+/// Tests a full disk. A limit on the size of files simulates it without special rights: a write
+/// fails after the part that still fits. The limit applies to a whole process, so the test runs
+/// itself again as a child.
 #[tokio::test]
 async fn a_full_disk_is_nothing_sent() {
     if let Ok(folder) = env::var(FOLDER) {
@@ -34,11 +34,11 @@ async fn a_full_disk_is_nothing_sent() {
         let child = limited(blocks, size, folder.path());
         let (out, err) = (String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
         assert!(child.status.success() && out.contains("1 passed"), "{blocks} blocks, {size} bytes: {out}\n{err}");
-        assert_eq!(files(folder.path()), Vec::<std::path::PathBuf>::new(), "no part of a file is left");
+        assert_eq!(files(folder.path()), Vec::<std::path::PathBuf>::new(), "no temporary file is left");
     }
 }
 
-/// This test in a process whose files may have so many blocks.
+/// Runs this test in a process whose files are limited to this number of blocks.
 fn limited(blocks: u32, size: usize, folder: &Path) -> Output {
     let shell = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
     let mut command = Command::new("sh");

@@ -1,4 +1,5 @@
-//! Every reply code at every step of an SMTP session: a mail is accepted only by a 2yz reply to its final dot.
+//! Every reply code at every step of an SMTP session. A mail is accepted only by a 2yz reply to its
+//! final dot.
 
 use std::{collections::BTreeSet, ops::Range, sync::Arc, time::Duration};
 
@@ -14,29 +15,30 @@ use crate::bench::{Sink, addresses, message};
 
 const CODES: Range<u16> = 200..600;
 const TO: [&str; 2] = ["a@example.net", "b@example.net"];
-/// Longer than any conversation takes, however busy the machine is; shorter than the limits of a session.
+/// Time limit of one session: longer than any session takes on a busy machine, shorter than the
+/// limits of a client.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The command whose reply is replaced.
+/// Command whose reply is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Greeting,
     Ehlo,
-    /// After EHLO was answered with 502.
+    /// Fallback after EHLO was answered with 502.
     Helo,
     StartTls,
     AuthPlain,
-    /// The response, after the command with the response was answered with 334.
+    /// Response after the command with an initial response was answered with 334.
     AuthPlainAgain,
     AuthLogin,
     AuthLoginUser,
     AuthLoginSecret,
     Mail,
-    /// Of the first recipient.
+    /// RCPT of the first recipient.
     Rcpt,
     Data,
     Dot,
-    /// Before the second mail.
+    /// RSET before the second mail.
     Rset,
     Quit,
 }
@@ -64,7 +66,7 @@ const STEPS: [Step; 15] = [
     Quit,
 ];
 
-/// One conversation: the replaced reply, and how the server speaks.
+/// One session: the replaced reply, and the format of the server's replies.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     step: Step,
@@ -77,14 +79,14 @@ struct Case {
 async fn only_a_2yz_reply_to_the_final_dot_is_an_acceptance() {
     let mut running = tokio::task::JoinSet::new();
     for step in STEPS {
-        // The way from MAIL on differs with PIPELINING.
+        // The commands from MAIL on are pipelined or not.
         let ways = if matches!(step, Mail | Rcpt | Data | Dot | Rset) { &[true, false][..] } else { &[true] };
         for (pipelining, lines) in ways.iter().flat_map(|way| [(*way, 1), (*way, 3)]) {
             running.spawn(async move {
                 let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
                 for code in CODES {
                     let case = Case { step, code, lines, pipelining };
-                    timeout(PATIENCE, case.check(&listener)).await.unwrap_or_else(|_| panic!("{case:?} hangs"));
+                    timeout(PATIENCE, case.check(&listener)).await.unwrap_or_else(|_| panic!("{case:?} did not end"));
                 }
             });
         }
@@ -95,8 +97,8 @@ async fn only_a_2yz_reply_to_the_final_dot_is_an_acceptance() {
 }
 
 impl Case {
-    /// Sends a mail, a second one where the first is there to be refused, and compares what the client says with what
-    /// the server took.
+    /// Sends a mail, and a second one if the first is to be refused. Compares the results of the
+    /// client with the mails that the server accepted.
     async fn check(self, listener: &TcpListener) {
         let mut server = Server { case: self, taken: Vec::new(), refusals: usize::from(self.step == Rset) };
         let transport = self.transport(listener);
@@ -111,14 +113,15 @@ impl Case {
         };
         let attempts = tokio::select! {
             attempts = client => attempts,
-            () = server.serve(listener) => unreachable!("it serves until the client is done"),
+            () = server.serve(listener) => unreachable!("the server serves until the client ends"),
         };
         let accepted: Vec<BTreeSet<String>> = attempts.iter().map(accepted).filter(|to| !to.is_empty()).collect();
         assert_eq!(accepted, server.taken, "{self:?}: {attempts:?}");
         self.check_blame(attempts.last().expect("a mail"));
     }
 
-    /// A reply that is neither what was asked for nor a refusal is the server's fault, not the mail's.
+    /// A reply that is neither the expected one nor a refusal is the fault of the server, not of
+    /// the mail.
     fn check_blame(self, last: &Attempt) {
         let is_odd = self.code < 400 && last.verdict != Verdict::Accepted;
         if is_odd && self.step == Dot {
@@ -143,7 +146,7 @@ impl Case {
         Transport::from_settings("main", &TransportSettings::Smtp(settings), Arc::<Sink>::default()).expect("one")
     }
 
-    /// The reply to this step: the usual one, unless it is the one that is replaced.
+    /// Reply to this step: the usual one, or the replaced one.
     fn reply(self, step: Step, usual: u16) -> (u16, String) {
         let replaced = step == self.step;
         let (code, lines) = if replaced { (self.code, self.lines) } else { (usual, 1) };
@@ -166,12 +169,12 @@ impl Case {
     }
 }
 
-/// A server that answers every command as usual, but for one step.
+/// Server that gives the usual reply to every command except one step.
 struct Server {
     case: Case,
-    /// Who got each mail that was taken.
+    /// Recipients of each accepted mail.
     taken: Vec<BTreeSet<String>>,
-    /// How many mails are still to be refused at the dot.
+    /// Number of mails that are still to be refused at the dot.
     refusals: usize,
 }
 
@@ -181,7 +184,7 @@ impl Server {
     async fn serve(&mut self, listener: &TcpListener) {
         loop {
             let (stream, _) = listener.accept().await.expect("a connection");
-            // The client may hang up at any time.
+            // The client may disconnect at any time.
             let _ = self.converse(stream).await;
         }
     }
@@ -198,7 +201,7 @@ impl Server {
             match (line.split(' ').next().unwrap_or_default(), code) {
                 ("DATA", 354) => self.content(&mut lines, &mut write, &mut to).await?,
                 ("AUTH", 334) => self.log_in(&line, &mut lines, &mut write).await?,
-                // No server speaks TLS here.
+                // This server does not support TLS.
                 ("STARTTLS", 200..300) | ("QUIT", _) => return Ok(()),
                 _ => {}
             }
@@ -235,7 +238,7 @@ impl Server {
         }
     }
 
-    /// The answers to the lines of a login, after the first 334.
+    /// Replies to the lines of a login after the first 334.
     async fn log_in(
         &self,
         command: &str,
@@ -259,7 +262,7 @@ impl Server {
         Ok(())
     }
 
-    /// The message, and the reply to its dot.
+    /// Reads the message and replies to its final dot.
     async fn content(
         &mut self,
         lines: &mut Lines,

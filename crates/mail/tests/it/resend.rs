@@ -1,4 +1,4 @@
-//! The provider Resend.
+//! Transport for the provider Resend.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ impl Bench {
     }
 }
 
-/// A transport whose time limit is short.
+/// Fixture with a short time limit.
 fn hasty(server: FakeResend) -> Bench {
     let settings = TransportSettings::Resend(ResendSettings { timeout: Duration::from_secs(1), ..account_at(&server) });
     Bench::new(&settings, &Arc::default(), Behind::Provider(server))
@@ -42,13 +42,14 @@ async fn sent(bench: &Bench, message: &Message) -> Attempt {
     bench.transport.send(message, &message.envelope.rcpt_to, async { Commit::Proceed }).await
 }
 
-/// A connection stands a moment before the server has noted it.
+/// Awaits this number of connections. A client may finish connecting before the server has counted
+/// it.
 async fn connected(server: &FakeResend, times: usize) {
     eventually(Duration::from_secs(10), "connections", async || (server.connections() == times).then_some(())).await;
 }
 
 #[tokio::test]
-async fn a_mail_arrives_in_parts() {
+async fn a_mail_is_sent_as_json_fields() {
     let bench = Bench::resend(FakeResend::start());
     let message = composed(json!({
         "from": "\"O'Brien & <b>\" <s@example.org>", "to": ["Żółć <a@example.net>", "b@example.net"], "cc": "c@example.net",
@@ -82,9 +83,9 @@ async fn a_mail_arrives_in_parts() {
     );
 }
 
-/// What the table of verdicts says of each error is in its own tests.
+/// The verdict on each error is covered by the tests of the table.
 #[tokio::test]
-async fn an_error_is_told_with_its_name() {
+async fn an_error_is_recorded_with_its_name() {
     for (status, name, message, verdict) in [
         (429, "rate_limit_exceeded", "Too many requests.", Verdict::Throttled),
         (403, "invalid_api_key", "API key is invalid.", Verdict::Account),
@@ -101,12 +102,12 @@ async fn an_error_is_told_with_its_name() {
         assert_eq!(attempt.reply, format!("{status} {name}: {message}"));
         assert_eq!(verdicts(&attempt), ALL.map(|address| (address, verdict)));
         assert!(attempt.recipients.iter().all(|own| own.code == Some(status) && !own.suppress), "{attempt:?}");
-        assert_eq!(bench.provider().asked().len(), 1, "{name} is not asked again");
+        assert_eq!(bench.provider().asked().len(), 1, "{name} is not retried");
     }
 }
 
 #[tokio::test]
-async fn a_wrong_key_is_the_accounts_affair() {
+async fn a_wrong_key_is_an_account_problem() {
     let server = FakeResend::start();
     let settings = ResendSettings { api_key: "re_wrong".to_owned().into(), ..account_at(&server) };
     let settings = TransportSettings::Resend(settings);
@@ -122,7 +123,7 @@ async fn a_wrong_key_is_the_accounts_affair() {
 async fn a_key_is_checked_without_sending() {
     for (server, words) in [
         (FakeResend::start(), "verified to send from: example.org"),
-        (FakeResend::builder().sending_only().start(), "no more than send"),
+        (FakeResend::builder().sending_only().start(), "restricted to sending"),
     ] {
         let said = login_check(&TransportSettings::Resend(account_at(&server))).await.expect("the key works");
         assert!(said.contains(words) && said.contains(&server.url()), "{said}");
@@ -135,7 +136,7 @@ async fn a_key_is_checked_without_sending() {
 }
 
 #[tokio::test]
-async fn it_tells_how_much_it_takes() {
+async fn rate_limits_are_reported_as_hints() {
     let bench = Bench::resend(FakeResend::builder().rate(2).start());
     for generation in 0..2 {
         let message = Message { generation, ..message() };
@@ -156,9 +157,9 @@ async fn it_tells_how_much_it_takes() {
     }
 }
 
-/// Whatever became of the first request, the key makes the second the same mail.
+/// Whatever the result of the first request, the idempotency key prevents a duplicate.
 #[tokio::test]
-async fn a_request_that_was_not_answered_is_said_again() {
+async fn a_request_without_an_answer_is_repeated() {
     for trouble in [
         Trouble::Cut,
         Trouble::KeepThenCut,
@@ -177,16 +178,16 @@ async fn a_request_that_was_not_answered_is_said_again() {
 }
 
 #[tokio::test]
-async fn a_slow_answer_is_waited_for_under_the_same_key() {
+async fn a_slow_answer_is_awaited_under_the_same_key() {
     let bench = hasty(FakeResend::start());
     bench.provider().trouble(Trouble::Slow(Duration::from_millis(600)), 1);
     let attempt = sent(&bench, &message()).await;
     assert_eq!((attempt.verdict, bench.provider().mails().len()), (Verdict::Accepted, 1), "{attempt:?}");
 }
 
-/// Three times, and then nobody knows.
+/// After three requests the result is unknown.
 #[tokio::test]
-async fn what_is_never_answered_is_in_doubt() {
+async fn a_mail_without_an_answer_is_unknown() {
     for (trouble, then, words) in [
         (Trouble::Cut, Trouble::Cut, "connection"),
         (Trouble::KeepThenCut, Trouble::answer(429, "rate_limit_exceeded"), "then 429 rate_limit_exceeded"),
@@ -210,9 +211,9 @@ async fn what_is_never_answered_is_in_doubt() {
     assert!(attempt.reply.contains("no answer within"), "{attempt:?}");
 }
 
-/// A refusal would have met the first request too.
+/// The first request would have been refused too.
 #[tokio::test]
-async fn a_refusal_ends_a_doubt() {
+async fn a_refusal_settles_an_unknown_result() {
     let bench = Bench::resend(FakeResend::start());
     bench.provider().trouble(Trouble::Cut, 1);
     bench.provider().trouble(Trouble::answer(422, "invalid_attachment"), 1);
@@ -220,9 +221,9 @@ async fn a_refusal_ends_a_doubt() {
     assert_eq!((attempt.verdict, bench.provider().asked().len()), (Verdict::ContentRefused, 2), "{attempt:?}");
 }
 
-/// The template may have changed since the try that was in doubt: what was sent was another mail.
+/// The template may have changed since the attempt with the unknown result.
 #[tokio::test]
-async fn a_key_that_stands_for_other_content_is_in_doubt() {
+async fn a_key_used_with_other_content_is_unknown() {
     let bench = Bench::resend(FakeResend::start());
     assert_eq!(sent(&bench, &message()).await.verdict, Verdict::Accepted);
     let mut changed = message();
@@ -230,14 +231,18 @@ async fn a_key_that_stands_for_other_content_is_in_doubt() {
     let attempt = sent(&bench, &changed).await;
     assert_eq!((attempt.verdict, attempt.code), (Verdict::Unknown, Some(409)), "{attempt:?}");
     assert!(attempt.reply.contains("invalid_idempotent_request"), "{attempt:?}");
-    assert_eq!(bench.provider().asked().len(), 2, "it stays so, however often it is asked");
+    assert_eq!(bench.provider().asked().len(), 2, "repeating it would not help");
     let again = sent(&bench, &Message { generation: 1, ..changed }).await;
-    assert_eq!((again.verdict, bench.provider().mails().len()), (Verdict::Accepted, 2), "a person wanted it once more");
+    assert_eq!(
+        (again.verdict, bench.provider().mails().len()),
+        (Verdict::Accepted, 2),
+        "a new generation is another mail"
+    );
 }
 
-/// A mail that only hidden recipients get must not show them to each other.
+/// Recipients in Bcc must not see each other.
 #[tokio::test]
-async fn hidden_recipients_are_sent_to_one_by_one() {
+async fn bcc_recipients_are_sent_one_request_each() {
     let bench = Bench::resend(FakeResend::start());
     let message = composed(json!({"bcc": ALL, "subject": "s", "text": "t"}));
     let mut open = addresses(&ALL);
@@ -254,11 +259,11 @@ async fn hidden_recipients_are_sent_to_one_by_one() {
         assert_eq!(bench.provider().mails()[round].recipients(), [*address]);
     }
     let keys: std::collections::HashSet<_> = bench.provider().mails().into_iter().map(|mail| mail.key).collect();
-    assert_eq!(keys.len(), 3, "each has a key of its own");
+    assert_eq!(keys.len(), 3, "each request has its own key");
 }
 
 #[tokio::test]
-async fn an_idle_connection_that_ended_costs_no_try() {
+async fn a_closed_idle_connection_costs_no_attempt() {
     let bench = Bench::resend(FakeResend::start());
     assert_eq!(sent(&bench, &message()).await.verdict, Verdict::Accepted);
     bench.provider().stop();
@@ -268,7 +273,7 @@ async fn an_idle_connection_that_ended_costs_no_try() {
 }
 
 #[tokio::test]
-async fn a_connection_stands_before_the_mail_is_marked() {
+async fn a_connection_is_open_before_the_mail_is_marked_as_begun() {
     let bench = Bench::resend(FakeResend::start());
     bench.transport.warm(&[]).await.expect("warm");
     connected(bench.provider(), 1).await;
@@ -288,7 +293,7 @@ async fn a_connection_stands_before_the_mail_is_marked() {
 }
 
 #[tokio::test]
-async fn certificates_are_checked() {
+async fn certificates_are_verified() {
     let server = FakeResend::builder().tls().start();
     let folder = tempfile::tempdir().expect("a folder");
     let ca_file = folder.path().join("ca.pem");
@@ -308,7 +313,7 @@ async fn certificates_are_checked() {
 }
 
 #[tokio::test]
-async fn a_key_that_the_api_echoes_is_in_no_attempt() {
+async fn a_key_echoed_by_the_api_is_masked_in_attempts() {
     let bench = Bench::resend(FakeResend::start());
     let words = format!("the key {} is not known here", FakeResend::API_KEY);
     bench.provider().trouble(Trouble::saying(401, "invalid_api_key", &words), 1);

@@ -1,4 +1,4 @@
-//! One conformance suite over every transport, and what is special about each.
+//! Conformance suite over every transport, and tests of each transport.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use postroom_testkit::{
 use crate::bench::{ALL, Behind, Bench, Sink, addresses, files, is_that, message, settings_of, verdicts};
 
 #[tokio::test]
-async fn all_accept_and_ask_first() {
+async fn every_transport_accepts_after_the_commit() {
     for bench in Bench::all().await {
         let message = message();
         let (attempt, asked) = bench.send(&message, &addresses(&ALL), Commit::Proceed).await;
@@ -22,38 +22,38 @@ async fn all_accept_and_ask_first() {
         assert_eq!(attempt.receipt.is_some(), !bench.keeps_nothing(), "{attempt:?}");
         let got = bench.messages();
         assert_eq!(got.len(), usize::from(!bench.keeps_nothing()));
-        assert!(got.iter().all(|(_, bytes)| is_that(bytes.as_ref(), &message)), "the bytes are sent as they are");
+        assert!(got.iter().all(|(_, bytes)| is_that(bytes.as_ref(), &message)), "the bytes are sent unchanged");
     }
 }
 
 #[tokio::test]
-async fn all_send_nothing_when_told_to_abort() {
+async fn every_transport_sends_nothing_after_an_abort() {
     for bench in Bench::all().await {
         let (attempt, asked) = bench.send(&message(), &addresses(&ALL), Commit::Abort).await;
         assert_eq!((attempt.verdict, asked), (Verdict::Aborted, 1), "{attempt:?}");
         assert!(!attempt.verdict.counts() && !attempt.verdict.is_final());
         assert_eq!(bench.messages(), []);
         if let Behind::Folder(folder) = &bench.behind {
-            assert!(files(folder.path()).is_empty(), "no part of a file is left");
+            assert!(files(folder.path()).is_empty(), "no temporary file is left");
         }
     }
 }
 
 #[tokio::test]
-async fn all_send_to_the_open_recipients_alone() {
+async fn every_transport_sends_to_the_open_recipients_only() {
     for bench in Bench::all().await {
         let (attempt, _) = bench.send(&message(), &addresses(&[ALL[2], ALL[1]]), Commit::Proceed).await;
         assert_eq!(verdicts(&attempt), [(ALL[1], Verdict::Accepted), (ALL[2], Verdict::Accepted)]);
         for (to, _) in bench.messages() {
             assert!(to.is_none_or(|to| to == [ALL[1], ALL[2]]));
         }
-        let (attempt, asked) = bench.send(&message(), &addresses(&["stranger@example.net"]), Commit::Proceed).await;
+        let (attempt, asked) = bench.send(&message(), &addresses(&["other@example.net"]), Commit::Proceed).await;
         assert_eq!((attempt.verdict, asked), (Verdict::Invalid, 0), "{attempt:?}");
     }
 }
 
 #[tokio::test]
-async fn all_send_the_same_bytes_twice() {
+async fn every_transport_sends_the_same_bytes_again() {
     for bench in Bench::all().await {
         for _ in 0..2 {
             let (attempt, _) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
@@ -62,7 +62,7 @@ async fn all_send_the_same_bytes_twice() {
         let got = bench.messages();
         let copies = match &bench.behind {
             Behind::Server(_) | Behind::Sink(_) => 2,
-            // The second is the first again.
+            // The second mail replaces the first or is a duplicate of it.
             Behind::Folder(_) | Behind::Provider(_) => 1,
             Behind::Nothing => 0,
         };
@@ -70,7 +70,7 @@ async fn all_send_the_same_bytes_twice() {
         assert!(got.iter().all(|(_, bytes)| is_that(bytes.as_ref(), &message())));
         match &bench.behind {
             Behind::Server(server) => {
-                assert_eq!((server.connections(), server.violations()), (1, vec![]), "the connection is used again");
+                assert_eq!((server.connections(), server.violations()), (1, vec![]), "the connection is reused");
             }
             Behind::Provider(server) => assert_eq!((server.connections(), server.asked().len()), (1, 2)),
             Behind::Folder(_) | Behind::Sink(_) | Behind::Nothing => {}
@@ -79,7 +79,7 @@ async fn all_send_the_same_bytes_twice() {
 }
 
 #[tokio::test]
-async fn each_recipient_has_a_result_of_its_own() {
+async fn each_recipient_has_its_own_result() {
     let server = FakeSmtp::start().await;
     server.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 No such user")).recipient(ALL[0]));
     server.fault(Fault::at(Phase::Rcpt, Action::reply(451, "4.7.1 Greylisted")).recipient(ALL[1]).times(1));
@@ -105,7 +105,7 @@ async fn each_recipient_has_a_result_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_server_s_words_become_a_verdict() {
+async fn a_server_reply_becomes_a_verdict() {
     for (phase, act, verdict, words, at) in [
         (Phase::Banner, Action::reply_and_close(421, "busy"), Verdict::NothingSent, "busy", "greeting"),
         (Phase::Mail, Action::reply(552, "5.3.4 too large"), Verdict::TooBig, "too large", "mail"),
@@ -133,9 +133,10 @@ async fn a_server_s_words_become_a_verdict() {
     }
 }
 
-/// Those beyond the server's limit go in the next transaction; with nobody taken there is none to hope for.
+/// Recipients beyond the server's limit are sent in the next transaction. If none was accepted,
+/// another transaction would fail too.
 #[tokio::test]
-async fn too_many_recipients_go_in_parts() {
+async fn too_many_recipients_are_sent_in_several_transactions() {
     let server = FakeSmtp::builder().max_recipients(2).start().await;
     let bench = Bench::smtp(server);
     let (first, _) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
@@ -155,9 +156,9 @@ async fn too_many_recipients_go_in_parts() {
     }
 }
 
-/// At the dot nobody can tell whose address is meant.
+/// At the final dot the reply does not name the address it refers to.
 #[tokio::test]
-async fn only_the_address_that_is_meant_is_suppressed() {
+async fn an_address_is_suppressed_only_if_the_reply_refers_to_it() {
     for (to, suppressed) in [(&ALL[..1], true), (&ALL[..], false)] {
         let server = FakeSmtp::start().await;
         server.fault(Fault::at(Phase::Dot, Action::reply(550, "5.1.1 No such user")));
@@ -172,9 +173,9 @@ async fn accepted(bench: &Bench) {
     assert_eq!((attempt.verdict, asked), (Verdict::Accepted, 1), "{attempt:?}");
 }
 
-/// What the server did to an idle connection is no try of the mail that meets it.
+/// An idle connection that the server has closed does not count as an attempt of the next mail.
 #[tokio::test]
-async fn an_idle_connection_that_ends_costs_no_try() {
+async fn a_closed_idle_connection_costs_no_attempt() {
     for pipelining in [true, false] {
         for (phase, act) in [
             (Phase::Mail, Action::Close),
@@ -196,9 +197,9 @@ async fn an_idle_connection_that_ends_costs_no_try() {
     }
 }
 
-/// A new connection that is closed too, one that is told to slow down, and a mail that was begun are as they are.
+/// There is no retry on a closed new connection, after throttling, or after the commit.
 #[tokio::test]
-async fn not_more_than_one_connection_more() {
+async fn a_mail_is_retried_on_at_most_one_new_connection() {
     for (fault, verdict, connections) in [
         (Fault::at(Phase::Mail, Action::Close), Verdict::NothingSent, 2),
         (Fault::at(Phase::Mail, Action::reply_and_close(421, "4.7.28 unusual rate")), Verdict::Throttled, 1),
@@ -219,7 +220,7 @@ async fn not_more_than_one_connection_more() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_nothing_sent() {
+async fn an_unreachable_server_is_nothing_sent() {
     let (server, provider) = (FakeSmtp::start().await, FakeResend::start());
     server.stop();
     provider.stop();
@@ -230,7 +231,7 @@ async fn nobody_there_is_nothing_sent() {
 }
 
 #[tokio::test]
-async fn a_folder_or_sink_that_fails_sent_nothing() {
+async fn a_failing_folder_or_sink_is_nothing_sent() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("file");
     std::fs::write(&file, "x").expect("written");
@@ -244,9 +245,9 @@ async fn a_folder_or_sink_that_fails_sent_nothing() {
     }
 }
 
-/// What stands in an attempt is stored, logged and shown.
+/// Attempts are stored, logged and shown.
 #[tokio::test]
-async fn a_secret_that_a_server_echoes_is_in_no_attempt() {
+async fn a_secret_echoed_by_a_server_is_masked_in_attempts() {
     const PASSWORD: &str = "correct horse";
     let forms = [PASSWORD.to_owned(), STANDARD.encode(PASSWORD), STANDARD.encode(format!("\0ada\0{PASSWORD}"))];
     let told = forms.join(" or ");
@@ -298,6 +299,6 @@ async fn a_login_is_checked() {
     assert!(files(folder.path()).is_empty());
     login_check(&TransportSettings::File("/proc/nowhere".into())).await.expect_err("not writable");
     for settings in [TransportSettings::Capture, TransportSettings::Discard] {
-        assert!(login_check(&settings).await.expect("always").contains("none leaves"));
+        assert!(login_check(&settings).await.expect("always").contains("not sent"));
     }
 }

@@ -1,4 +1,4 @@
-//! A file on its way to be whole.
+//! Temporary file that is renamed when it is complete.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -7,8 +7,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// A file under a hidden name, so that nobody sees half of it. It is removed when this is dropped before it was put in place:
-/// after an error, a refusal, or when the sending ends in its middle.
+/// File under a hidden name, so that no reader sees an incomplete message. It is removed on drop
+/// unless it was renamed: after an error, an abort, or when the attempt is cancelled.
 #[derive(Debug)]
 pub(super) struct Part {
     folder: PathBuf,
@@ -17,10 +17,11 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Writes a whole file for its owner alone, and waits until the disk has it.
+    /// Writes and syncs a file that only its owner can read.
     ///
     /// # Errors
-    /// The folder can't be made, the file can't be made, or the disk does not take all of it.
+    ///
+    /// Returns an error if the folder or the file can't be created, or the write fails.
     pub(super) fn write(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let path = folder.join(hidden(name));
@@ -31,10 +32,11 @@ impl Part {
         Ok(part)
     }
 
-    /// Gives it its name, in the place of a file that has it already.
+    /// Renames the file; an existing file of that name is replaced.
     ///
     /// # Errors
-    /// It is not known to be there for good.
+    ///
+    /// Returns an error if the rename fails or the folder can't be synced.
     pub(super) fn put_in_place(mut self, name: &str) -> io::Result<()> {
         fs::rename(&self.path, self.folder.join(name))?;
         self.is_in_place = true;
@@ -45,7 +47,7 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         if !self.is_in_place {
-            // What can't be removed stays hidden.
+            // A file that can't be removed stays hidden.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -59,7 +61,8 @@ fn for_the_owner() -> OpenOptions {
     options
 }
 
-/// A new name is the folder's content. Some file systems keep it without being asked, and refuse the question.
+/// Syncs a folder, which stores the names of its files. Some file systems don't support that and
+/// need no sync.
 fn sync_folder(folder: &Path) -> io::Result<()> {
     match File::open(folder).and_then(|folder| folder.sync_all()) {
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
@@ -67,7 +70,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Another one for each call in any process.
+/// Returns a temporary name that is unique across processes.
 fn hidden(name: &str) -> String {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     format!(".{name}.{}-{}.part", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
@@ -83,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_put_in_place_is_gone() {
+    fn a_file_that_is_not_renamed_is_removed() {
         let folder = tempfile::tempdir().expect("a folder");
         let part = Part::write(folder.path(), "a.eml", b"x").expect("written");
         assert_eq!(names(folder.path()).len(), 1);
@@ -103,7 +106,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_file_is_its_owner_s_alone() {
+    fn only_the_owner_can_read_a_file() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.eml");

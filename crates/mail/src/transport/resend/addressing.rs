@@ -1,24 +1,25 @@
-//! Whom one request names. Resend has no envelope: who is named gets the mail, and sees who else is in `to` and `cc`.
+//! Recipients of one request. Resend has no envelope: everyone named gets the mail and sees the
+//! others in `to` and `cc`.
 
 use postroom_core::{EmailAddress, Mail, Mailbox};
 use sha2::{Digest, Sha256};
 
 use crate::Message;
 
-/// So many recipients are taken in one request.
+/// Maximum number of recipients of one request.
 const MOST: usize = 50;
 
-/// The recipients of one request, and those who are left for the next.
+/// Recipients of one request; the others are left for the next request.
 ///
-/// Only those who are still open are named, so a try that goes to some of a mail's recipients does not show the others. `to`
-/// may not be empty: without anybody there those in `cc` move up, who see each other anyway; of those in `bcc` only one, and
-/// the others get a request of their own.
+/// Only open recipients are named, so a mail to some recipients does not reveal the others. `to`
+/// must not be empty. Without an open recipient there, those in `cc` move to `to`; they see each
+/// other anyway. Recipients in `bcc` are sent one request each.
 #[derive(Debug, PartialEq)]
 pub(super) struct Addressing<'a> {
     pub(super) to: Vec<&'a Mailbox>,
     pub(super) cc: Vec<&'a Mailbox>,
     pub(super) bcc: Vec<&'a Mailbox>,
-    /// Everybody it was asked for, in the mail's order.
+    /// Requested recipients, in the order of the mail.
     pub(super) asked: &'a [EmailAddress],
 }
 
@@ -47,13 +48,14 @@ impl<'a> Addressing<'a> {
         Self { to, cc, bcc, asked }
     }
 
-    /// Whether this request goes to that address.
+    /// Whether the request is addressed to this recipient.
     pub(super) fn names(&self, address: &EmailAddress) -> bool {
         self.everybody().any(|mailbox| mailbox.address == *address)
     }
 
-    /// What the provider knows the request by: the job and how often a person had it sent again; where it does not go to all
-    /// of the mail's recipients, also to whom it goes, for it is another mail then.
+    /// Idempotency key of the request: the job id and the generation. If the request is addressed
+    /// to some of the mail's recipients only, a hash of their addresses is appended, since it is a
+    /// different mail.
     pub(super) fn key(&self, message: &Message) -> String {
         let job = message.message_id.split('@').next().unwrap_or_default();
         let key = format!("{job}/{}", message.generation);
@@ -85,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_open_are_named_and_the_hidden_stay_hidden() {
+    fn only_open_recipients_are_named_and_bcc_stays_hidden() {
         let words = |list: &str| -> Vec<String> { list.split_whitespace().map(str::to_owned).collect() };
         let lists = |to, cc, bcc| [to, cc, bcc].map(words);
         for (mail, open, [to, cc, bcc]) in [
@@ -105,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_the_provider_takes() {
+    fn a_request_has_at_most_fifty_recipients() {
         let many: Vec<String> = (0..60).map(|n| format!("u{n}@x.org")).collect();
         let mail: Mail = serde_json::from_value(json!({"to": many})).expect("a mail");
         let asked: Vec<EmailAddress> = mail.recipients().into_iter().cloned().collect();

@@ -1,4 +1,4 @@
-//! A mail as Resend wants it.
+//! JSON body of a request to Resend.
 
 use std::collections::BTreeMap;
 
@@ -33,14 +33,15 @@ struct File<'a> {
     filename: &'a str,
     #[serde(serialize_with = "as_base64")]
     content: &'a [u8],
-    /// Without it Resend goes by the name, and a type that contradicts the name makes it drop the mail in silence.
+    /// MIME type. Without it Resend derives the type from the name, and silently drops a mail whose
+    /// type contradicts the name.
     #[serde(skip_serializing_if = "Option::is_none")]
     content_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content_id: Option<&'a str>,
 }
 
-/// The JSON of a request: the same mail makes the same bytes, or its key would not stand for it.
+/// JSON of a request. The same mail gives the same bytes, as its idempotency key requires.
 pub(super) fn of(message: &Message, addressing: &Addressing<'_>) -> serde_json::Result<Vec<u8>> {
     let (mail, words) = (&message.mail, &message.words);
     let message_id = format!("<{}>", message.message_id);
@@ -58,7 +59,7 @@ pub(super) fn of(message: &Message, addressing: &Addressing<'_>) -> serde_json::
     })
 }
 
-/// The mail's own, over ours where they may be.
+/// Headers of the mail, plus the default ones that it does not override.
 fn headers<'a>(message: &'a Message, message_id: &'a str) -> BTreeMap<&'a str, &'a str> {
     const MARK: &str = "Auto-Submitted";
     let own = message.mail.headers.iter();
@@ -82,7 +83,7 @@ impl<'a> File<'a> {
     }
 }
 
-/// Written as it is encoded, without a copy of it in between.
+/// Serializes base64 directly into the output, without an intermediate copy.
 fn as_base64<S: Serializer>(bytes: &[u8], output: S) -> Result<S::Ok, S::Error> {
     output.collect_str(&Base64Display::new(bytes, &STANDARD))
 }

@@ -1,4 +1,4 @@
-//! What Resend said of a request.
+//! Answer of Resend to a request.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -13,18 +13,18 @@ use crate::{
     verdict::{NotAccepted, resend},
 };
 
-/// An answer, and what it means.
+/// Answer of the API and its meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Said {
     pub(super) status: u16,
-    /// Resend's id of the mail: the proof that it was accepted.
+    /// Resend's id of the mail, which proves that it was accepted; otherwise the verdict.
     pub(super) taken: Result<String, NotAccepted>,
-    /// For people.
+    /// Description for people.
     pub(super) words: String,
     pub(super) hint: Hint,
 }
 
-/// What an answer may hold: an id, or an error.
+/// Fields of an answer: an id, an error, or a list of domains.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Content {
@@ -42,13 +42,14 @@ struct Domain {
 }
 
 impl Said {
-    /// Reads the answer to a mail, whose sender is the configured one or its own.
+    /// Interprets the answer to a mail. `is_own_sender`: the mail is sent from the configured
+    /// sender.
     pub(super) fn read(answer: &Answer, is_own_sender: bool, redaction: &Redaction) -> Self {
         let (status, content) = (answer.status, Content::read(answer, redaction));
         let hint = hint(&answer.headers, &content.name, Utc::now());
         match content.id.as_deref().map(str::trim) {
             Some(id) if (200..300).contains(&status) && !id.is_empty() => {
-                Self { status, taken: Ok(id.to_owned()), words: format!("{status}: taken as {id}"), hint }
+                Self { status, taken: Ok(id.to_owned()), words: format!("{status}: accepted as {id}"), hint }
             }
             _ => {
                 let error = resend::Error { status, name: &content.name, message: &content.message, is_own_sender };
@@ -59,7 +60,8 @@ impl Said {
 }
 
 impl Content {
-    /// What an answer holds, without the key that it may echo; nothing where it is not the API's.
+    /// Parses an answer and masks the API key in it. The result is empty if the body is not JSON of
+    /// the API.
     fn read(answer: &Answer, redaction: &Redaction) -> Self {
         let mut content = serde_json::from_slice::<Self>(&answer.body).unwrap_or_default();
         let texts = [&mut content.name, &mut content.message].into_iter().chain(&mut content.id);
@@ -73,12 +75,13 @@ impl Content {
     }
 }
 
-/// Whether the answer to a request for the account's domains shows that its key works; in words.
+/// Checks the answer to a request for the account's domains. Returns a description of what worked,
+/// or of the error.
 pub(super) fn of_domains(answer: &Answer, redaction: &Redaction) -> Result<String, String> {
     let content = Content::read(answer, redaction);
     match (answer.status, content.name.as_str()) {
         (200, _) => Ok(format!("the key works; {}", verified(&content.data))),
-        (401 | 403, "restricted_api_key") => Ok("the key works, and may do no more than send".to_owned()),
+        (401 | 403, "restricted_api_key") => Ok("the key works; its permissions are restricted to sending".to_owned()),
         (status, _) => Err(words(status, &content)),
     }
 }
@@ -86,19 +89,19 @@ pub(super) fn of_domains(answer: &Answer, redaction: &Redaction) -> Result<Strin
 fn verified(domains: &[Domain]) -> String {
     let names = domains.iter().filter(|domain| domain.status == "verified").map(|domain| domain.name.as_str());
     match names.collect::<Vec<_>>().as_slice() {
-        [] => "no domain is verified yet, so mail goes to the account's owner alone".to_owned(),
+        [] => "no domain is verified yet, so mail can be sent to the account's owner only".to_owned(),
         names => format!("verified to send from: {}", names.join(", ")),
     }
 }
 
 fn words(status: u16, content: &Content) -> String {
     match (content.name.as_str(), content.message.as_str()) {
-        ("", "") => format!("{status} without a word of the API"),
+        ("", "") => format!("{status} without an error of the API"),
         (name, message) => format!("{status} {name}: {message}"),
     }
 }
 
-/// What an answer tells of how much is taken.
+/// Rate limits in the headers and the error of an answer.
 fn hint(headers: &HeaderMap, name: &str, now: DateTime<Utc>) -> Hint {
     let number = |header: &str| headers.get(header)?.to_str().ok()?.trim().parse::<u32>().ok();
     let retry_after = number("retry-after").map(|seconds| Duration::from_secs(seconds.into()));
@@ -111,7 +114,7 @@ fn hint(headers: &HeaderMap, name: &str, now: DateTime<Utc>) -> Hint {
     Hint { scope, retry_after, limit }
 }
 
-/// Quotas go by UTC.
+/// Time until midnight. Resend resets quotas in UTC.
 fn until_tomorrow(now: DateTime<Utc>) -> Duration {
     until(now, now.date_naive().checked_add_days(Days::new(1)))
 }

@@ -1,23 +1,23 @@
-//! From what was heard of a request, said once or several times, to the outcome of a try.
+//! History of one request, sent once or several times, and the attempt that results from it.
 
 use super::{addressing::Addressing, said::Said};
 use crate::{Attempt, Verdict, http::NoLine, verdict::NotAccepted};
 
-/// What was heard at one time.
+/// Result of sending the request once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Heard {
-    /// An answer.
+    /// The API answered.
     Said(Said),
-    /// The request left, and no answer came.
+    /// The request was sent, but no answer arrived.
     Nothing(String),
-    /// The request did not leave.
+    /// The request was not sent.
     NoLine(NoLine),
 }
 
-/// What was heard of one request so far.
+/// History of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Story {
-    /// Why the request may have been taken at an earlier time.
+    /// Reason why an earlier request may have been accepted.
     doubt: Option<String>,
     last: Heard,
 }
@@ -27,13 +27,13 @@ impl Story {
         Self { doubt: None, last: first }
     }
 
-    /// The same request was said again.
+    /// Records the result of a repeated request.
     pub(super) fn goes_on(&mut self, heard: Heard) {
         self.doubt = self.doubt.take().or_else(|| self.last.doubt());
         self.last = heard;
     }
 
-    /// Whether saying it again would bring nothing more.
+    /// Whether repeating the request can't improve the result.
     pub(super) fn is_at_its_end(&self) -> bool {
         match &self.last {
             Heard::Nothing(_) | Heard::NoLine(_) => false,
@@ -41,7 +41,7 @@ impl Story {
         }
     }
 
-    /// What came of it for each recipient.
+    /// Result for the mail and for each recipient.
     pub(super) fn attempt(&self, addressing: &Addressing<'_>) -> Attempt {
         let mut attempt = self.of_those_named(addressing);
         for own in &mut attempt.recipients {
@@ -49,7 +49,7 @@ impl Story {
                 own.code = attempt.code;
             } else if own.verdict == Verdict::Accepted || own.verdict.is_final() {
                 own.verdict = Verdict::TooManyRecipients;
-                "goes in the next request".clone_into(&mut own.reply);
+                "sent in the next request".clone_into(&mut own.reply);
             }
         }
         let verdict = Verdict::of_mail(attempt.recipients.iter().map(|own| own.verdict));
@@ -60,7 +60,7 @@ impl Story {
         let to = addressing.asked;
         match (&self.last, &self.doubt) {
             (Heard::Said(said), Some(doubt)) if said.tells_only_of_now() => {
-                let words = format!("{doubt}; then {}; it can't be known whether the mail was taken", said.words);
+                let words = format!("{doubt}; then {}; the mail may have been accepted", said.words);
                 Attempt {
                     code: Some(said.status),
                     hint: said.hint,
@@ -70,11 +70,11 @@ impl Story {
             }
             (Heard::Said(said), _) => said.attempt(addressing),
             (Heard::Nothing(words), _) => {
-                let words = format!("{words}; it can't be known whether the mail was taken");
+                let words = format!("{words}; the mail may have been accepted");
                 Attempt { phase: Some("answer"), ..Attempt::in_doubt(to, &words) }
             }
             (Heard::NoLine(none), Some(doubt)) => {
-                let words = format!("{doubt}; then {none}; it can't be known whether the mail was taken");
+                let words = format!("{doubt}; then {none}; the mail may have been accepted");
                 Attempt { phase: Some("answer"), ..Attempt::in_doubt(to, &words) }
             }
             (Heard::NoLine(none), None) => {
@@ -86,7 +86,7 @@ impl Story {
 }
 
 impl Heard {
-    /// Why the request may have been taken though this was heard.
+    /// Reason why the request may have been accepted in spite of this result.
     fn doubt(&self) -> Option<String> {
         match self {
             Self::Nothing(words) => Some(words.clone()),
@@ -97,14 +97,15 @@ impl Heard {
 }
 
 impl Said {
-    /// An answer under which the request may have been taken, or still is being worked on: the same key brings the truth.
+    /// Whether the request may have been accepted or is still in progress, so that repeating it
+    /// under the same key tells which.
     fn is_worth_repeating(&self) -> bool {
-        // A key that stands for another body will always do so.
+        // An idempotency key that was used with another body is refused permanently.
         let is_open = self.taken == Err(NotAccepted::Unknown) && self.status != 409;
         is_open || self.taken == Err(NotAccepted::Greylisted)
     }
 
-    /// Whether an earlier time of the same request may have fared otherwise.
+    /// Whether an earlier request under the same key may have had another result.
     fn tells_only_of_now(&self) -> bool {
         matches!(
             self.taken,

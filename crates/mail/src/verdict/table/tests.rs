@@ -1,4 +1,4 @@
-//! Replies as servers write them, and what is made of them.
+//! Replies of real servers and their verdicts.
 
 use postroom_smtp::{
     EnhancedCode,
@@ -16,7 +16,8 @@ use super::{
     is_bad_address, judge,
 };
 
-/// Replies that mean the same: the verdict, whether it counts as an attempt, and whether the address is bad.
+/// Replies with the same result: verdict, whether it counts as an attempt, whether the address is
+/// suppressed, and the replies.
 type Group = (NotAccepted, bool, bool, &'static [(Phase, &'static str)]);
 
 const REPLIES: &[Group] = &[
@@ -302,7 +303,7 @@ fn parse(line: &str) -> (u16, Option<EnhancedCode>, &str) {
 }
 
 #[test]
-fn real_replies() {
+fn replies_of_real_servers_have_their_verdict() {
     let (mut number, mut wrong) = (0, Vec::new());
     for (expected, counts, suppresses, replies) in REPLIES {
         for (phase, line) in *replies {
@@ -316,11 +317,11 @@ fn real_replies() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(number >= 80, "only {number}");
+    assert!(number >= 80, "only {number} replies");
 }
 
 #[test]
-fn every_code_has_a_verdict_of_its_class() {
+fn each_code_has_a_verdict_of_its_class() {
     let phases = [Mail, Rcpt, Data, Dot];
     for (phase, code) in phases.into_iter().flat_map(|phase| (400..600).map(move |code| (phase, code))) {
         let verdict = Verdict::from(judge(phase, code, None, ""));
@@ -335,7 +336,7 @@ fn every_code_has_a_verdict_of_its_class() {
 }
 
 #[test]
-fn whatever_is_said_before_mail_fails_no_mail() {
+fn a_reply_before_mail_never_fails_the_mail() {
     let phases = [Greeting, Ehlo, StartTls, Auth, Rset, Quit];
     for (phase, code) in phases.into_iter().flat_map(|phase| (400..600).map(move |code| (phase, code))) {
         let verdict = Verdict::from(judge(phase, code, None, ""));

@@ -1,4 +1,4 @@
-//! What trouble with a session means, in every phase of it.
+//! Verdicts on session errors, in every phase.
 
 use std::{io, time::Duration};
 
@@ -12,7 +12,7 @@ use super::super::{
     Verdict,
 };
 
-/// Every kind of trouble there is; a kind that is new must be added here, or the match below does not compile.
+/// Every kind of session error. A new kind must be added here, or the match below does not compile.
 fn troubles() -> Vec<Trouble> {
     vec![
         Trouble::Io(io::ErrorKind::ConnectionReset.into()),
@@ -48,12 +48,12 @@ fn expected(trouble: &Trouble) -> NotAccepted {
         Trouble::TooBig { .. } => TooBig,
         Trouble::SmtpUtf8Missing(_) | Trouble::EightBitMissing => Invalid,
         Trouble::Aborted => Aborted,
-        Trouble::Refused(_) => unreachable!("a reply is judged by the table of replies"),
+        Trouble::Refused(_) => unreachable!("replies are covered by the tests of the reply table"),
     }
 }
 
 #[test]
-fn every_trouble_in_every_phase() {
+fn each_session_error_has_its_verdict_in_every_phase() {
     let phases = [Connect, Tls, Greeting, Ehlo, StartTls, Auth, Mail, Rcpt, Data, Body, Dot, Rset, Quit];
     for phase in phases {
         for trouble in troubles() {
