@@ -9,7 +9,7 @@ mod library;
 mod meter;
 mod metered;
 mod nesting;
-mod shield;
+mod placeholders;
 mod source;
 mod tag;
 mod variables;

@@ -5,7 +5,7 @@
 
 use css_inline::{CSSInliner, InlineOptions};
 
-use super::{shield::shield, source::Sources};
+use super::{placeholders::with_placeholders, source::Sources};
 use crate::html::Shape;
 
 /// Maximum number of files in a chain of `extends`; tera rejects cycles.
@@ -34,17 +34,17 @@ fn inline(source: &str, inherited: &str) -> Option<String> {
     if inherited.is_empty() && !source.contains("<style") {
         return None;
     }
-    let shielded = shield(source)?;
-    if !is_inlined_soon(&shielded.html, inherited) {
+    let replaced = with_placeholders(source)?;
+    if !is_inlined_soon(&replaced.html, inherited) {
         return None;
     }
     let inliner = inliner();
     let html = if is_whole_page(source) {
-        inliner.inline(&shielded.html)
+        inliner.inline(&replaced.html)
     } else {
-        inliner.inline_fragment(&shielded.html, inherited)
+        inliner.inline_fragment(&replaced.html, inherited)
     };
-    shielded.unshield(html.ok()?)
+    replaced.restore(html.ok()?)
 }
 
 fn inliner() -> CSSInliner<'static> {

@@ -5,28 +5,28 @@
 //! placeholder that a parser preserves at its position.
 
 /// Prefix of placeholders. A template that contains it is not inlined.
-const MARK: &str = "postroom-tag-";
+const PREFIX: &str = "postroom-tag-";
 
 /// HTML with a placeholder for each template tag.
-pub(super) struct Shielded<'a> {
+pub(super) struct Placeholders<'a> {
     pub(super) html: String,
     tags: Vec<&'a str>,
 }
 
 /// Context of a position in HTML.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum HtmlContext {
     Text,
     /// Inside an element that can't contain comments.
     Raw,
-    Tag(Inner),
-    Quoted(char, Inner),
+    Tag(ElementContent),
+    Quoted(char, ElementContent),
     Comment,
 }
 
 /// Context after a tag.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Inner {
+enum ElementContent {
     Text,
     Raw,
 }
@@ -34,41 +34,43 @@ enum Inner {
 /// Elements whose content is text.
 const RAW: [&str; 4] = ["style", "script", "title", "textarea"];
 
-/// Returns `None` if a template tag has no end or the source contains [`MARK`].
-pub(super) fn shield(source: &str) -> Option<Shielded<'_>> {
-    if source.contains(MARK) {
+/// Returns `None` if a template tag has no end or the source contains [`PREFIX`].
+pub(super) fn with_placeholders(source: &str) -> Option<Placeholders<'_>> {
+    if source.contains(PREFIX) {
         return None;
     }
-    let mut shielded = Shielded { html: String::with_capacity(source.len()), tags: Vec::new() };
-    let mut place = Place::Text;
+    let mut replaced = Placeholders { html: String::with_capacity(source.len()), tags: Vec::new() };
+    let mut context = HtmlContext::Text;
     let mut rest = source;
     while let Some(first) = rest.chars().next() {
         if is_template_tag(rest) {
             let (tag, after) = rest.split_at(template_tag_len(rest)?);
-            shielded.push_mark(tag, place);
+            replaced.push_placeholder(tag, context);
             rest = after;
         } else {
-            place = place.after(rest, first);
-            shielded.html.push(first);
+            context = context.after(rest, first);
+            replaced.html.push(first);
             rest = &rest[first.len_utf8()..];
         }
     }
-    Some(shielded)
+    Some(replaced)
 }
 
-impl<'a> Shielded<'a> {
-    fn push_mark(&mut self, tag: &'a str, place: Place) {
-        let mark = mark(self.tags.len());
+impl<'a> Placeholders<'a> {
+    fn push_placeholder(&mut self, tag: &'a str, context: HtmlContext) {
+        let placeholder = placeholder(self.tags.len());
         self.tags.push(tag);
-        match place {
-            Place::Text => self.html.extend(["<!--", &mark, "-->"]),
-            Place::Raw | Place::Tag(_) | Place::Quoted(..) | Place::Comment => self.html.push_str(&mark),
+        match context {
+            HtmlContext::Text => self.html.extend(["<!--", &placeholder, "-->"]),
+            HtmlContext::Raw | HtmlContext::Tag(_) | HtmlContext::Quoted(..) | HtmlContext::Comment => {
+                self.html.push_str(&placeholder)
+            }
         }
     }
 
     /// Restores the tags. Returns `None` if an element or placeholder was moved, dropped or
     /// duplicated.
-    pub(super) fn unshield(&self, html: String) -> Option<String> {
+    pub(super) fn restore(&self, html: String) -> Option<String> {
         let html =
             if self.html.contains("<tbody") { html } else { html.replace("<tbody>", "").replace("</tbody>", "") };
         if outline(&self.html) != outline(&html) {
@@ -80,7 +82,7 @@ impl<'a> Shielded<'a> {
     /// Restores placeholders in all three forms: a comment, an attribute without a value, and bare.
     fn restored(&self, html: &str) -> String {
         let (mut restored, mut rest) = (String::with_capacity(html.len()), html);
-        while let Some((before, after)) = rest.split_once(MARK) {
+        while let Some((before, after)) = rest.split_once(PREFIX) {
             let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
             let tag = after[..digits].parse().ok().and_then(|number: usize| self.tags.get(number));
             let (before, after) = match (before.strip_suffix("<!--"), after[digits..].strip_prefix("x-->")) {
@@ -98,27 +100,27 @@ impl<'a> Shielded<'a> {
     }
 }
 
-impl Place {
+impl HtmlContext {
     fn after(self, rest: &str, first: char) -> Self {
         match (self, first) {
             (Self::Text, '<') if rest.starts_with("<!--") => Self::Comment,
             (Self::Text, '<') if rest[1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '/') => {
                 let raw = RAW.contains(&word(&rest[1..]).to_ascii_lowercase().as_str());
-                Self::Tag(if raw { Inner::Raw } else { Inner::Text })
+                Self::Tag(if raw { ElementContent::Raw } else { ElementContent::Text })
             }
-            (Self::Raw, '<') if rest.starts_with("</") => Self::Tag(Inner::Text),
+            (Self::Raw, '<') if rest.starts_with("</") => Self::Tag(ElementContent::Text),
             (Self::Comment, '-') if rest.starts_with("-->") => Self::Text,
-            (Self::Tag(inner), quote @ ('"' | '\'')) => Self::Quoted(quote, inner),
-            (Self::Quoted(quote, inner), c) if c == quote => Self::Tag(inner),
-            (Self::Tag(Inner::Text), '>') => Self::Text,
-            (Self::Tag(Inner::Raw), '>') => Self::Raw,
-            (place, _) => place,
+            (Self::Tag(content), quote @ ('"' | '\'')) => Self::Quoted(quote, content),
+            (Self::Quoted(quote, content), c) if c == quote => Self::Tag(content),
+            (Self::Tag(ElementContent::Text), '>') => Self::Text,
+            (Self::Tag(ElementContent::Raw), '>') => Self::Raw,
+            (context, _) => context,
         }
     }
 }
 
-fn mark(number: usize) -> String {
-    format!("{MARK}{number}x")
+fn placeholder(number: usize) -> String {
+    format!("{PREFIX}{number}x")
 }
 
 fn is_template_tag(text: &str) -> bool {
@@ -153,8 +155,8 @@ fn outline(html: &str) -> Vec<String> {
     let starts = html.match_indices('<').map(|(at, _)| (at, word(&html[at + 1..]).to_ascii_lowercase()));
     let elements = starts
         .filter(|(_, name)| name.starts_with(|c: char| c.is_ascii_alphabetic()) && !IMPLIED.contains(&name.as_str()));
-    let marks = html.match_indices(MARK).map(|(at, _)| (at, word(&html[at..]).to_owned()));
-    let mut outline: Vec<_> = elements.chain(marks).collect();
+    let placeholders = html.match_indices(PREFIX).map(|(at, _)| (at, word(&html[at..]).to_owned()));
+    let mut outline: Vec<_> = elements.chain(placeholders).collect();
     outline.sort_unstable();
     outline.into_iter().map(|(_, name)| name).collect()
 }
@@ -177,26 +179,26 @@ mod tests {
             "<table>{% for r in rows %}<tr><td>{{ r }}</td></tr>{% endfor %}</table>",
             "a < b {{ c }}",
         ] {
-            let shielded = shield(source).expect(source);
-            assert!(!shielded.html.contains(['{', '%']) || source.contains("color"), "{}", shielded.html);
-            assert_eq!(shielded.unshield(shielded.html.clone()).as_deref(), Some(source));
+            let replaced = with_placeholders(source).expect(source);
+            assert!(!replaced.html.contains(['{', '%']) || source.contains("color"), "{}", replaced.html);
+            assert_eq!(replaced.restore(replaced.html.clone()).as_deref(), Some(source));
         }
     }
 
     #[test]
     fn a_placeholder_is_a_comment_only_where_comments_are_allowed() {
-        let shielded = shield("<title>{{ a }}</title>{{ b }}<i x=\"{{ c }}\" {{ d }}>").expect("sound");
+        let replaced = with_placeholders("<title>{{ a }}</title>{{ b }}<i x=\"{{ c }}\" {{ d }}>").expect("sound");
         let expected = "<title>postroom-tag-0x</title><!--postroom-tag-1x--><i x=\"postroom-tag-2x\" postroom-tag-3x>";
-        assert_eq!(shielded.html, expected);
+        assert_eq!(replaced.html, expected);
     }
 
     #[test]
     fn changed_html_is_rejected() {
-        let shielded = shield("<table>{% if x %}<tr></tr>{% endif %}</table>").expect("sound");
-        let moved = shielded.html.replace("<table>", "").replace("<tr>", "<table><tr>");
-        assert_eq!(shielded.unshield(moved), None);
-        assert_eq!(shielded.unshield(String::new()), None);
-        assert!(shield("{{ x").is_none());
-        assert!(shield("<!--postroom-tag-1x-->").is_none());
+        let replaced = with_placeholders("<table>{% if x %}<tr></tr>{% endif %}</table>").expect("sound");
+        let moved = replaced.html.replace("<table>", "").replace("<tr>", "<table><tr>");
+        assert_eq!(replaced.restore(moved), None);
+        assert_eq!(replaced.restore(String::new()), None);
+        assert!(with_placeholders("{{ x").is_none());
+        assert!(with_placeholders("<!--postroom-tag-1x-->").is_none());
     }
 }
