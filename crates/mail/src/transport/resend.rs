@@ -5,9 +5,9 @@
 //! result can be sent again without a duplicate.
 
 mod addressing;
+mod answer;
 mod body;
-mod said;
-mod story;
+mod history;
 
 use std::time::{Duration, Instant};
 
@@ -24,8 +24,8 @@ use tokio::time::timeout;
 
 use self::{
     addressing::Addressing,
-    said::Said,
-    story::{Heard, Story},
+    answer::ApiAnswer,
+    history::{RequestHistory, RequestOutcome},
 };
 use super::{BadTransport, aborted, smtp};
 use crate::{
@@ -82,7 +82,7 @@ impl ResendTransport {
         };
         let line = match self.client.checkout().await {
             Ok(line) => line,
-            Err(none) => return Story::of(Heard::NoLine(none)).attempt(&addressing),
+            Err(none) => return RequestHistory::of(RequestOutcome::NotSent(none)).attempt(&addressing),
         };
         if commit.await == Commit::Abort {
             self.client.put_back(line);
@@ -99,7 +99,7 @@ impl ResendTransport {
         let request = self.request(Method::GET, "/domains", Full::default()).map_err(|error| error.to_string())?;
         let line = self.client.checkout().await.map_err(|none| none.to_string())?;
         match self.client.exchange(line, request, self.timeout).await {
-            Ok(answer) => said::of_domains(&answer, &self.redaction),
+            Ok(answer) => answer::check_domains(&answer, &self.redaction),
             Err(none) => Err(none.to_string()),
         }
     }
@@ -140,11 +140,11 @@ impl ResendTransport {
     }
 
     /// Sends a request and repeats it while its result is unknown, until the time limit.
-    async fn tell(&self, line: Line, request: &Request<Full<Bytes>>, is_own_sender: bool) -> Story {
+    async fn tell(&self, line: Line, request: &Request<Full<Bytes>>, is_own_sender: bool) -> RequestHistory {
         let end = Instant::now() + self.limit(request);
-        let mut story = Story::of(self.say(Ok(line), request, is_own_sender, share(end, ROUNDS)).await);
+        let mut history = RequestHistory::of(self.say(Ok(line), request, is_own_sender, share(end, ROUNDS)).await);
         for round in 1..ROUNDS {
-            if story.is_at_its_end() {
+            if history.is_settled() {
                 break;
             }
             tokio::time::sleep(PAUSE * 2_u32.pow(round - 1)).await;
@@ -152,9 +152,9 @@ impl ResendTransport {
             let line = line.unwrap_or_else(|_| {
                 Err(NoLine { phase: "connect", words: "no connection within the time limit".to_owned() })
             });
-            story.goes_on(self.say(line, request, is_own_sender, share(end, ROUNDS - round)).await);
+            history.record(self.say(line, request, is_own_sender, share(end, ROUNDS - round)).await);
         }
-        story
+        history
     }
 
     async fn say(
@@ -163,15 +163,15 @@ impl ResendTransport {
         request: &Request<Full<Bytes>>,
         is_own_sender: bool,
         limit: Duration,
-    ) -> Heard {
+    ) -> RequestOutcome {
         let line = match line {
             Ok(line) => line,
-            Err(none) => return Heard::NoLine(none),
+            Err(none) => return RequestOutcome::NotSent(none),
         };
         match self.client.exchange(line, request.clone(), limit).await {
-            Ok(answer) => Heard::Said(Said::read(&answer, is_own_sender, &self.redaction)),
-            Err(NoAnswer::NotSent(words)) => Heard::NoLine(NoLine { phase: "request", words }),
-            Err(NoAnswer::Unanswered(words)) => Heard::Nothing(words),
+            Ok(answer) => RequestOutcome::Answered(ApiAnswer::read(&answer, is_own_sender, &self.redaction)),
+            Err(NoAnswer::NotSent(words)) => RequestOutcome::NotSent(NoLine { phase: "request", words }),
+            Err(NoAnswer::Unanswered(words)) => RequestOutcome::Unanswered(words),
         }
     }
 

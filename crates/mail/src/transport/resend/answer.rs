@@ -15,19 +15,19 @@ use crate::{
 
 /// Answer of the API and its meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct ApiAnswer {
     pub(super) status: u16,
     /// Resend's id of the mail, which proves that it was accepted; otherwise the verdict.
-    pub(super) taken: Result<String, NotAccepted>,
+    pub(super) result: Result<String, NotAccepted>,
     /// Description for people.
-    pub(super) words: String,
+    pub(super) description: String,
     pub(super) hint: Hint,
 }
 
 /// Fields of an answer: an id, an error, or a list of domains.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Content {
+struct ApiBody {
     id: Option<String>,
     name: String,
     message: String,
@@ -41,48 +41,48 @@ struct Domain {
     status: String,
 }
 
-impl Said {
+impl ApiAnswer {
     /// Interprets the answer to a mail. `is_own_sender`: the mail is sent from the configured
     /// sender.
     pub(super) fn read(answer: &Answer, is_own_sender: bool, redaction: &Redaction) -> Self {
-        let (status, content) = (answer.status, Content::read(answer, redaction));
-        let hint = hint(&answer.headers, &content.name, Utc::now());
-        match content.id.as_deref().map(str::trim) {
+        let (status, body) = (answer.status, ApiBody::read(answer, redaction));
+        let hint = hint(&answer.headers, &body.name, Utc::now());
+        match body.id.as_deref().map(str::trim) {
             Some(id) if (200..300).contains(&status) && !id.is_empty() => {
-                Self { status, taken: Ok(id.to_owned()), words: format!("{status}: accepted as {id}"), hint }
+                Self { status, result: Ok(id.to_owned()), description: format!("{status}: accepted as {id}"), hint }
             }
             _ => {
-                let error = resend::Error { status, name: &content.name, message: &content.message, is_own_sender };
-                Self { status, taken: Err(resend::judge(&error)), words: words(status, &content), hint }
+                let error = resend::Error { status, name: &body.name, message: &body.message, is_own_sender };
+                Self { status, result: Err(resend::judge(&error)), description: describe(status, &body), hint }
             }
         }
     }
 }
 
-impl Content {
+impl ApiBody {
     /// Parses an answer and masks the API key in it. The result is empty if the body is not JSON of
     /// the API.
     fn read(answer: &Answer, redaction: &Redaction) -> Self {
-        let mut content = serde_json::from_slice::<Self>(&answer.body).unwrap_or_default();
-        let texts = [&mut content.name, &mut content.message].into_iter().chain(&mut content.id);
-        let texts = texts.chain(content.data.iter_mut().map(|domain| &mut domain.name));
+        let mut body = serde_json::from_slice::<Self>(&answer.body).unwrap_or_default();
+        let texts = [&mut body.name, &mut body.message].into_iter().chain(&mut body.id);
+        let texts = texts.chain(body.data.iter_mut().map(|domain| &mut domain.name));
         for text in texts {
             if let Cow::Owned(redacted) = redaction.redact(text) {
                 *text = redacted;
             }
         }
-        content
+        body
     }
 }
 
 /// Checks the answer to a request for the account's domains. Returns a description of what worked,
 /// or of the error.
-pub(super) fn of_domains(answer: &Answer, redaction: &Redaction) -> Result<String, String> {
-    let content = Content::read(answer, redaction);
-    match (answer.status, content.name.as_str()) {
-        (200, _) => Ok(format!("the key works; {}", verified(&content.data))),
+pub(super) fn check_domains(answer: &Answer, redaction: &Redaction) -> Result<String, String> {
+    let body = ApiBody::read(answer, redaction);
+    match (answer.status, body.name.as_str()) {
+        (200, _) => Ok(format!("the key works; {}", verified(&body.data))),
         (401 | 403, "restricted_api_key") => Ok("the key works; its permissions are restricted to sending".to_owned()),
-        (status, _) => Err(words(status, &content)),
+        (status, _) => Err(describe(status, &body)),
     }
 }
 
@@ -94,8 +94,8 @@ fn verified(domains: &[Domain]) -> String {
     }
 }
 
-fn words(status: u16, content: &Content) -> String {
-    match (content.name.as_str(), content.message.as_str()) {
+fn describe(status: u16, body: &ApiBody) -> String {
+    match (body.name.as_str(), body.message.as_str()) {
         ("", "") => format!("{status} without an error of the API"),
         (name, message) => format!("{status} {name}: {message}"),
     }
@@ -157,8 +157,8 @@ mod tests {
             (422, r#"{"id":"49a3999c"}"#, false),
             (500, r#"{"id":"49a3999c"}"#, false),
         ] {
-            let said = Said::read(&answer(status, body), false, &Redaction::default());
-            assert_eq!(said.taken.ok().as_deref(), taken.then_some("49a3999c"), "{status} {body}");
+            let answer = ApiAnswer::read(&answer(status, body), false, &Redaction::default());
+            assert_eq!(answer.result.ok().as_deref(), taken.then_some("49a3999c"), "{status} {body}");
         }
     }
 
@@ -174,9 +174,12 @@ mod tests {
         ] {
             for status in [200, 401] {
                 let answer = answer(status, body);
-                let told =
-                    format!("{:?} {:?}", Said::read(&answer, false, &redaction), of_domains(&answer, &redaction));
-                assert!(!told.contains("0123456789"), "{status} {body}: {told}");
+                let shown = format!(
+                    "{:?} {:?}",
+                    ApiAnswer::read(&answer, false, &redaction),
+                    check_domains(&answer, &redaction)
+                );
+                assert!(!shown.contains("0123456789"), "{status} {body}: {shown}");
             }
         }
     }

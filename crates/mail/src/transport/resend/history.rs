@@ -1,49 +1,51 @@
 //! History of one request, sent once or several times, and the attempt that results from it.
 
-use super::{addressing::Addressing, said::Said};
+use super::{addressing::Addressing, answer::ApiAnswer};
 use crate::{Attempt, Verdict, http::NoLine, verdict::NotAccepted};
 
 /// Result of sending the request once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(super) enum RequestOutcome {
     /// The API answered.
-    Said(Said),
+    Answered(ApiAnswer),
     /// The request was sent, but no answer arrived.
-    Nothing(String),
+    Unanswered(String),
     /// The request was not sent.
-    NoLine(NoLine),
+    NotSent(NoLine),
 }
 
 /// History of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Story {
+pub(super) struct RequestHistory {
     /// Reason why an earlier request may have been accepted.
     doubt: Option<String>,
-    last: Heard,
+    last: RequestOutcome,
 }
 
-impl Story {
-    pub(super) fn of(first: Heard) -> Self {
+impl RequestHistory {
+    pub(super) fn of(first: RequestOutcome) -> Self {
         Self { doubt: None, last: first }
     }
 
     /// Records the result of a repeated request.
-    pub(super) fn goes_on(&mut self, heard: Heard) {
+    pub(super) fn record(&mut self, outcome: RequestOutcome) {
         self.doubt = self.doubt.take().or_else(|| self.last.doubt());
-        self.last = heard;
+        self.last = outcome;
     }
 
     /// Whether repeating the request can't improve the result.
-    pub(super) fn is_at_its_end(&self) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
         match &self.last {
-            Heard::Nothing(_) | Heard::NoLine(_) => false,
-            Heard::Said(said) => !(said.is_worth_repeating() || (self.doubt.is_some() && said.tells_only_of_now())),
+            RequestOutcome::Unanswered(_) | RequestOutcome::NotSent(_) => false,
+            RequestOutcome::Answered(answer) => {
+                !(answer.is_worth_repeating() || (self.doubt.is_some() && answer.is_inconclusive()))
+            }
         }
     }
 
     /// Result for the mail and for each recipient.
     pub(super) fn attempt(&self, addressing: &Addressing<'_>) -> Attempt {
-        let mut attempt = self.of_those_named(addressing);
+        let mut attempt = self.result(addressing);
         for own in &mut attempt.recipients {
             if addressing.names(&own.address) {
                 own.code = attempt.code;
@@ -56,59 +58,59 @@ impl Story {
         Attempt { verdict, ..attempt }
     }
 
-    fn of_those_named(&self, addressing: &Addressing<'_>) -> Attempt {
+    fn result(&self, addressing: &Addressing<'_>) -> Attempt {
         let to = addressing.asked;
         match (&self.last, &self.doubt) {
-            (Heard::Said(said), Some(doubt)) if said.tells_only_of_now() => {
-                let words = format!("{doubt}; then {}; the mail may have been accepted", said.words);
+            (RequestOutcome::Answered(answer), Some(doubt)) if answer.is_inconclusive() => {
+                let problem = format!("{doubt}; then {}; the mail may have been accepted", answer.description);
                 Attempt {
-                    code: Some(said.status),
-                    hint: said.hint,
+                    code: Some(answer.status),
+                    hint: answer.hint,
                     phase: Some("answer"),
-                    ..Attempt::in_doubt(to, &words)
+                    ..Attempt::in_doubt(to, &problem)
                 }
             }
-            (Heard::Said(said), _) => said.attempt(addressing),
-            (Heard::Nothing(words), _) => {
-                let words = format!("{words}; the mail may have been accepted");
-                Attempt { phase: Some("answer"), ..Attempt::in_doubt(to, &words) }
+            (RequestOutcome::Answered(answer), _) => answer.attempt(addressing),
+            (RequestOutcome::Unanswered(problem), _) => {
+                let problem = format!("{problem}; the mail may have been accepted");
+                Attempt { phase: Some("answer"), ..Attempt::in_doubt(to, &problem) }
             }
-            (Heard::NoLine(none), Some(doubt)) => {
-                let words = format!("{doubt}; then {none}; the mail may have been accepted");
-                Attempt { phase: Some("answer"), ..Attempt::in_doubt(to, &words) }
+            (RequestOutcome::NotSent(failure), Some(doubt)) => {
+                let problem = format!("{doubt}; then {failure}; the mail may have been accepted");
+                Attempt { phase: Some("answer"), ..Attempt::in_doubt(to, &problem) }
             }
-            (Heard::NoLine(none), None) => {
+            (RequestOutcome::NotSent(failure), None) => {
                 let why = NotAccepted::NothingSent;
-                Attempt { phase: Some(none.phase), ..Attempt::not_accepted(to, why, &none.to_string()) }
+                Attempt { phase: Some(failure.phase), ..Attempt::not_accepted(to, why, &failure.to_string()) }
             }
         }
     }
 }
 
-impl Heard {
+impl RequestOutcome {
     /// Reason why the request may have been accepted in spite of this result.
     fn doubt(&self) -> Option<String> {
         match self {
-            Self::Nothing(words) => Some(words.clone()),
-            Self::Said(said) if said.taken == Err(NotAccepted::Unknown) => Some(said.words.clone()),
-            Self::Said(_) | Self::NoLine(_) => None,
+            Self::Unanswered(problem) => Some(problem.clone()),
+            Self::Answered(answer) if answer.result == Err(NotAccepted::Unknown) => Some(answer.description.clone()),
+            Self::Answered(_) | Self::NotSent(_) => None,
         }
     }
 }
 
-impl Said {
+impl ApiAnswer {
     /// Whether the request may have been accepted or is still in progress, so that repeating it
     /// under the same key tells which.
     fn is_worth_repeating(&self) -> bool {
         // An idempotency key that was used with another body is refused permanently.
-        let is_open = self.taken == Err(NotAccepted::Unknown) && self.status != 409;
-        is_open || self.taken == Err(NotAccepted::Greylisted)
+        let is_open = self.result == Err(NotAccepted::Unknown) && self.status != 409;
+        is_open || self.result == Err(NotAccepted::Greylisted)
     }
 
     /// Whether an earlier request under the same key may have had another result.
-    fn tells_only_of_now(&self) -> bool {
+    fn is_inconclusive(&self) -> bool {
         matches!(
-            self.taken,
+            self.result,
             Err(NotAccepted::Unknown
                 | NotAccepted::Throttled
                 | NotAccepted::Later
@@ -118,9 +120,9 @@ impl Said {
     }
 
     fn attempt(&self, addressing: &Addressing<'_>) -> Attempt {
-        let attempt = match &self.taken {
-            Ok(id) => Attempt::accepted(addressing.asked, &self.words, Some(id)),
-            Err(why) => Attempt::not_accepted(addressing.asked, *why, &self.words),
+        let attempt = match &self.result {
+            Ok(id) => Attempt::accepted(addressing.asked, &self.description, Some(id)),
+            Err(why) => Attempt::not_accepted(addressing.asked, *why, &self.description),
         };
         Attempt { phase: Some("answer"), code: Some(self.status), hint: self.hint, ..attempt }
     }
