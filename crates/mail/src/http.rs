@@ -23,7 +23,7 @@ use tokio::{
 };
 
 /// Value of the `User-Agent` header; some APIs refuse requests without it.
-pub(crate) const OURSELVES: &str = concat!("postroom/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT_VALUE: &str = concat!("postroom/", env!("CARGO_PKG_VERSION"));
 
 /// Maximum idle time and maximum age of a connection.
 const IDLE: Duration = Duration::from_secs(30);
@@ -40,29 +40,29 @@ const LONGEST_ANSWER: usize = 1 << 20;
 pub(crate) struct HttpClient {
     base: HttpUrl,
     tls: Option<TlsClient>,
-    idle: Mutex<Vec<Line>>,
+    idle: Mutex<Vec<HttpConnection>>,
 }
 
 /// Open connection that is ready for a request.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct HttpConnection {
     sender: SendRequest<Full<Bytes>>,
-    made: Instant,
-    used: Instant,
+    opened_at: Instant,
+    used_at: Instant,
 }
 
 /// Error of opening a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct NoLine {
+pub(crate) struct ConnectFailure {
     /// Phase of the failure: `connect` or `tls`.
     pub(crate) phase: &'static str,
     /// Description of the error.
-    pub(crate) words: String,
+    pub(crate) problem: String,
 }
 
 /// Error of a request without an answer.
 #[derive(Debug)]
-pub(crate) enum NoAnswer {
+pub(crate) enum RequestError {
     /// The request was not sent.
     NotSent(String),
     /// The request was sent; the server may have processed it.
@@ -71,7 +71,7 @@ pub(crate) enum NoAnswer {
 
 /// Complete HTTP response.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -89,44 +89,44 @@ impl HttpClient {
     }
 
     /// Returns an idle connection that is still open, or opens a new one.
-    pub(crate) async fn checkout(&self) -> Result<Line, NoLine> {
-        while let Some(mut line) = self.with_idle(Vec::pop) {
-            if line.may_wait() && matches!(timeout(READY, line.sender.ready()).await, Ok(Ok(()))) {
-                return Ok(line);
+    pub(crate) async fn checkout(&self) -> Result<HttpConnection, ConnectFailure> {
+        while let Some(mut connection) = self.with_idle(Vec::pop) {
+            if connection.is_reusable() && matches!(timeout(READY, connection.sender.ready()).await, Ok(Ok(()))) {
+                return Ok(connection);
             }
         }
         Box::pin(self.open()).await
     }
 
     /// Returns a connection to the pool, unless it is closed or too old.
-    pub(crate) fn put_back(&self, line: Line) {
-        if line.may_wait() {
-            self.with_idle(|idle| idle.push(line));
+    pub(crate) fn put_back(&self, connection: HttpConnection) {
+        if connection.is_reusable() {
+            self.with_idle(|idle| idle.push(connection));
         }
     }
 
     /// Sends a request and reads the answer. Dropping the future closes the connection.
     pub(crate) async fn exchange(
         &self,
-        mut line: Line,
+        mut connection: HttpConnection,
         request: Request<Full<Bytes>>,
         limit: Duration,
-    ) -> Result<Answer, NoAnswer> {
-        match timeout(limit, line.exchange(request)).await {
+    ) -> Result<HttpResponse, RequestError> {
+        match timeout(limit, connection.exchange(request)).await {
             Ok(answer) => {
                 if answer.is_ok() {
-                    line.used = Instant::now();
-                    self.put_back(line);
+                    connection.used_at = Instant::now();
+                    self.put_back(connection);
                 }
                 answer
             }
-            Err(_) => Err(NoAnswer::Unanswered(format!("no answer within the limit of {limit:.1?}"))),
+            Err(_) => Err(RequestError::Unanswered(format!("no answer within the limit of {limit:.1?}"))),
         }
     }
 
     /// Closes connections that exceeded their idle time or age.
     pub(crate) fn retire_old(&self) {
-        self.with_idle(|idle| idle.retain(Line::may_wait));
+        self.with_idle(|idle| idle.retain(HttpConnection::is_reusable));
     }
 
     /// Closes all idle connections.
@@ -134,47 +134,48 @@ impl HttpClient {
         self.with_idle(Vec::clear);
     }
 
-    async fn open(&self) -> Result<Line, NoLine> {
+    async fn open(&self) -> Result<HttpConnection, ConnectFailure> {
         let (host, limits) = (&self.base.host, TimeLimits::default());
         let tcp = within("connect", limits.connect, connect(host, self.base.port, limits.connect)).await?;
         match &self.tls {
-            None => speak(tcp).await,
-            Some(tls) => speak(within("tls", limits.tls, tls.handshake(host, tcp)).await?).await,
+            None => handshake(tcp).await,
+            Some(tls) => handshake(within("tls", limits.tls, tls.handshake(host, tcp)).await?).await,
         }
     }
 
-    fn with_idle<T>(&self, work: impl FnOnce(&mut Vec<Line>) -> T) -> T {
+    fn with_idle<T>(&self, work: impl FnOnce(&mut Vec<HttpConnection>) -> T) -> T {
         work(&mut self.idle.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Line {
-    fn may_wait(&self) -> bool {
-        !self.sender.is_closed() && self.used.elapsed() < IDLE && self.made.elapsed() < AGE
+impl HttpConnection {
+    fn is_reusable(&self) -> bool {
+        !self.sender.is_closed() && self.used_at.elapsed() < IDLE && self.opened_at.elapsed() < AGE
     }
 
     /// Sends a request, reads only the status of the answer, and closes the connection.
-    pub(crate) async fn status(mut self, request: Request<Full<Bytes>>) -> Result<u16, NoAnswer> {
-        Ok(self.ask(request).await?.status().as_u16())
+    pub(crate) async fn status(mut self, request: Request<Full<Bytes>>) -> Result<u16, RequestError> {
+        Ok(self.request(request).await?.status().as_u16())
     }
 
-    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, NoAnswer> {
-        let (head, body) = self.ask(request).await?.into_parts();
+    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<HttpResponse, RequestError> {
+        let (head, body) = self.request(request).await?.into_parts();
         match Limited::new(body, LONGEST_ANSWER).collect().await {
             Ok(body) => {
                 let (status, headers, body) = (head.status.as_u16(), head.headers, body.to_bytes());
-                Ok(Answer { status, headers, body })
+                Ok(HttpResponse { status, headers, body })
             }
-            Err(error) => {
-                Err(NoAnswer::Unanswered(format!("{} and then an incomplete answer: {error}", head.status.as_u16())))
-            }
+            Err(error) => Err(RequestError::Unanswered(format!(
+                "{} and then an incomplete answer: {error}",
+                head.status.as_u16()
+            ))),
         }
     }
 
-    async fn ask(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, NoAnswer> {
+    async fn request(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, RequestError> {
         self.sender.try_send_request(request).await.map_err(|error| match error.message() {
-            Some(_) => NoAnswer::NotSent(told(error.error())),
-            None => NoAnswer::Unanswered(told(error.error())),
+            Some(_) => RequestError::NotSent(describe(error.error())),
+            None => RequestError::Unanswered(describe(error.error())),
         })
     }
 }
@@ -183,38 +184,41 @@ async fn within<T>(
     phase: &'static str,
     limit: Duration,
     work: impl Future<Output = Result<T, Trouble>>,
-) -> Result<T, NoLine> {
+) -> Result<T, ConnectFailure> {
     let result = timeout(limit, work).await.unwrap_or(Err(Trouble::Timeout(limit)));
-    result.map_err(|trouble| NoLine { phase, words: trouble.to_string() })
+    result.map_err(|trouble| ConnectFailure { phase, problem: trouble.to_string() })
 }
 
-async fn speak(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<Line, NoLine> {
-    let stood = http1::handshake(TokioIo::new(stream)).await;
-    let (sender, connection) = stood.map_err(|error| NoLine { phase: "connect", words: told(&error) })?;
-    // The task ends when the `PooledConnection` is dropped. Its errors reach the caller that awaits
+async fn handshake(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> Result<HttpConnection, ConnectFailure> {
+    let shaken = http1::handshake(TokioIo::new(stream)).await;
+    let (sender, connection) =
+        shaken.map_err(|error| ConnectFailure { phase: "connect", problem: describe(&error) })?;
+    // The task ends when the `HttpConnection` is dropped. Its errors reach the caller that awaits
     // an answer.
     tokio::spawn(async move { drop(connection.await) });
     let now = Instant::now();
-    Ok(Line { sender, made: now, used: now })
+    Ok(HttpConnection { sender, opened_at: now, used_at: now })
 }
 
 /// Formats an error with its cause.
-fn told(error: &hyper::Error) -> String {
+fn describe(error: &hyper::Error) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
     }
 }
 
-impl std::fmt::Display for NoLine {
+impl std::fmt::Display for ConnectFailure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.phase, self.words)
+        write!(f, "{}: {}", self.phase, self.problem)
     }
 }
 
-impl std::fmt::Display for NoAnswer {
+impl std::fmt::Display for RequestError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (Self::NotSent(words) | Self::Unanswered(words)) = self;
-        f.write_str(words)
+        let (Self::NotSent(problem) | Self::Unanswered(problem)) = self;
+        f.write_str(problem)
     }
 }

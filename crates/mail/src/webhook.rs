@@ -15,7 +15,7 @@ use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
 use crate::{
-    http::{HttpClient, OURSELVES},
+    http::{HttpClient, USER_AGENT_VALUE},
     tls::tls,
 };
 
@@ -59,11 +59,11 @@ impl Webhooks {
     pub async fn post(&self, url: &HttpUrl, webhook: Webhook<'_>) -> Result<(), String> {
         let request = self.request(url, webhook).map_err(|error| error.to_string())?;
         let client = HttpClient::new(url.clone(), url.secure.then(|| self.tls.clone()));
-        let asked = async {
-            let line = client.checkout().await.map_err(|none| none.to_string())?;
-            line.status(request).await.map_err(|none| none.to_string())
+        let call = async {
+            let connection = client.checkout().await.map_err(|error| error.to_string())?;
+            connection.status(request).await.map_err(|error| error.to_string())
         };
-        match timeout(LIMIT, asked).await.map_err(|_| format!("no answer within {LIMIT:?}"))?? {
+        match timeout(LIMIT, call).await.map_err(|_| format!("no answer within {LIMIT:?}"))?? {
             200..300 => Ok(()),
             status @ 300..400 => Err(format!("{status}, and redirects are not followed")),
             status => Err(format!("{status}")),
@@ -76,7 +76,7 @@ impl Webhooks {
             .method(Method::POST)
             .uri(if url.path.is_empty() { "/" } else { &url.path })
             .header(HOST, url.authority())
-            .header(USER_AGENT, OURSELVES)
+            .header(USER_AGENT, USER_AGENT_VALUE)
             .header(CONTENT_TYPE, "application/json")
             .header("webhook-id", id)
             .header("webhook-timestamp", at_s);

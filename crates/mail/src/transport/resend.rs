@@ -30,7 +30,7 @@ use self::{
 use super::{BadTransport, aborted, smtp};
 use crate::{
     Attempt, Message,
-    http::{HttpClient, Line, NoAnswer, NoLine, OURSELVES},
+    http::{ConnectFailure, HttpClient, HttpConnection, RequestError, USER_AGENT_VALUE},
 };
 
 /// Maximum number of requests for one attempt, and the first pause between them; each pause is
@@ -80,34 +80,34 @@ impl ResendTransport {
             Ok(request) => request,
             Err(problem) => return Attempt::invalid(to, &problem),
         };
-        let line = match self.client.checkout().await {
-            Ok(line) => line,
-            Err(none) => return RequestHistory::of(RequestOutcome::NotSent(none)).attempt(&addressing),
+        let connection = match self.client.checkout().await {
+            Ok(connection) => connection,
+            Err(failure) => return RequestHistory::of(RequestOutcome::NotSent(failure)).attempt(&addressing),
         };
         if commit.await == Commit::Abort {
-            self.client.put_back(line);
+            self.client.put_back(connection);
             return aborted(to);
         }
         // A mail without a sender uses the configured sender.
         let is_own_sender = message.mail.from.is_none();
-        self.tell(line, &request, is_own_sender).await.attempt(&addressing)
+        self.send_until_settled(connection, &request, is_own_sender).await.attempt(&addressing)
     }
 
     /// Checks the API key with a request that sends nothing, and returns a description of what
     /// worked.
     pub(super) async fn check(&self) -> Result<String, String> {
         let request = self.request(Method::GET, "/domains", Full::default()).map_err(|error| error.to_string())?;
-        let line = self.client.checkout().await.map_err(|none| none.to_string())?;
-        match self.client.exchange(line, request, self.timeout).await {
+        let connection = self.client.checkout().await.map_err(|failure| failure.to_string())?;
+        match self.client.exchange(connection, request, self.timeout).await {
             Ok(answer) => answer::check_domains(&answer, &self.redaction),
-            Err(none) => Err(none.to_string()),
+            Err(failure) => Err(failure.to_string()),
         }
     }
 
     /// Opens a connection for the next mail if none is idle.
     pub(super) async fn warm(&self) {
-        if let Ok(line) = self.client.checkout().await {
-            self.client.put_back(line);
+        if let Ok(connection) = self.client.checkout().await {
+            self.client.put_back(connection);
         }
     }
 
@@ -133,45 +133,53 @@ impl ResendTransport {
             .method(method)
             .uri(format!("{}{path}", base.path))
             .header(HOST, base.authority())
-            .header(USER_AGENT, OURSELVES)
+            .header(USER_AGENT, USER_AGENT_VALUE)
             .header(AUTHORIZATION, self.authorization.clone())
             .header(CONTENT_TYPE, "application/json")
             .body(body)
     }
 
     /// Sends a request and repeats it while its result is unknown, until the time limit.
-    async fn tell(&self, line: Line, request: &Request<Full<Bytes>>, is_own_sender: bool) -> RequestHistory {
+    async fn send_until_settled(
+        &self,
+        connection: HttpConnection,
+        request: &Request<Full<Bytes>>,
+        is_own_sender: bool,
+    ) -> RequestHistory {
         let end = Instant::now() + self.limit(request);
-        let mut history = RequestHistory::of(self.say(Ok(line), request, is_own_sender, share(end, ROUNDS)).await);
+        let mut history =
+            RequestHistory::of(self.send_once(Ok(connection), request, is_own_sender, share(end, ROUNDS)).await);
         for round in 1..ROUNDS {
             if history.is_settled() {
                 break;
             }
             tokio::time::sleep(PAUSE * 2_u32.pow(round - 1)).await;
-            let line = timeout(share(end, ROUNDS - round), self.client.checkout()).await;
-            let line = line.unwrap_or_else(|_| {
-                Err(NoLine { phase: "connect", words: "no connection within the time limit".to_owned() })
+            let connection = timeout(share(end, ROUNDS - round), self.client.checkout()).await;
+            let connection = connection.unwrap_or_else(|_| {
+                Err(ConnectFailure { phase: "connect", problem: "no connection within the time limit".to_owned() })
             });
-            history.record(self.say(line, request, is_own_sender, share(end, ROUNDS - round)).await);
+            history.record(self.send_once(connection, request, is_own_sender, share(end, ROUNDS - round)).await);
         }
         history
     }
 
-    async fn say(
+    async fn send_once(
         &self,
-        line: Result<Line, NoLine>,
+        connection: Result<HttpConnection, ConnectFailure>,
         request: &Request<Full<Bytes>>,
         is_own_sender: bool,
         limit: Duration,
     ) -> RequestOutcome {
-        let line = match line {
-            Ok(line) => line,
-            Err(none) => return RequestOutcome::NotSent(none),
+        let connection = match connection {
+            Ok(connection) => connection,
+            Err(failure) => return RequestOutcome::NotSent(failure),
         };
-        match self.client.exchange(line, request.clone(), limit).await {
+        match self.client.exchange(connection, request.clone(), limit).await {
             Ok(answer) => RequestOutcome::Answered(ApiAnswer::read(&answer, is_own_sender, &self.redaction)),
-            Err(NoAnswer::NotSent(words)) => RequestOutcome::NotSent(NoLine { phase: "request", words }),
-            Err(NoAnswer::Unanswered(words)) => RequestOutcome::Unanswered(words),
+            Err(RequestError::NotSent(problem)) => {
+                RequestOutcome::NotSent(ConnectFailure { phase: "request", problem })
+            }
+            Err(RequestError::Unanswered(problem)) => RequestOutcome::Unanswered(problem),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Answer of Resend to a request.
+//! HttpResponse of Resend to a request.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -9,11 +9,11 @@ use serde::Deserialize;
 
 use crate::{
     Hint, Scope,
-    http::Answer,
+    http::HttpResponse,
     verdict::{NotAccepted, resend},
 };
 
-/// Answer of the API and its meaning.
+/// HttpResponse of the API and its meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ApiAnswer {
     pub(super) status: u16,
@@ -44,7 +44,7 @@ struct Domain {
 impl ApiAnswer {
     /// Interprets the answer to a mail. `is_own_sender`: the mail is sent from the configured
     /// sender.
-    pub(super) fn read(answer: &Answer, is_own_sender: bool, redaction: &Redaction) -> Self {
+    pub(super) fn read(answer: &HttpResponse, is_own_sender: bool, redaction: &Redaction) -> Self {
         let (status, body) = (answer.status, ApiBody::read(answer, redaction));
         let hint = hint(&answer.headers, &body.name, Utc::now());
         match body.id.as_deref().map(str::trim) {
@@ -62,7 +62,7 @@ impl ApiAnswer {
 impl ApiBody {
     /// Parses an answer and masks the API key in it. The result is empty if the body is not JSON of
     /// the API.
-    fn read(answer: &Answer, redaction: &Redaction) -> Self {
+    fn read(answer: &HttpResponse, redaction: &Redaction) -> Self {
         let mut body = serde_json::from_slice::<Self>(&answer.body).unwrap_or_default();
         let texts = [&mut body.name, &mut body.message].into_iter().chain(&mut body.id);
         let texts = texts.chain(body.data.iter_mut().map(|domain| &mut domain.name));
@@ -77,7 +77,7 @@ impl ApiBody {
 
 /// Checks the answer to a request for the account's domains. Returns a description of what worked,
 /// or of the error.
-pub(super) fn check_domains(answer: &Answer, redaction: &Redaction) -> Result<String, String> {
+pub(super) fn check_domains(answer: &HttpResponse, redaction: &Redaction) -> Result<String, String> {
     let body = ApiBody::read(answer, redaction);
     match (answer.status, body.name.as_str()) {
         (200, _) => Ok(format!("the key works; {}", verified(&body.data))),
@@ -138,8 +138,8 @@ mod tests {
         hint(&headers.collect(), name, "2026-12-31T23:59:30Z".parse().expect("a time"))
     }
 
-    fn answer(status: u16, body: &'static str) -> Answer {
-        Answer { status, headers: HeaderMap::new(), body: body.into() }
+    fn answer(status: u16, body: &'static str) -> HttpResponse {
+        HttpResponse { status, headers: HeaderMap::new(), body: body.into() }
     }
 
     #[test]

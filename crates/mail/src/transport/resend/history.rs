@@ -1,7 +1,7 @@
 //! History of one request, sent once or several times, and the attempt that results from it.
 
 use super::{addressing::Addressing, answer::ApiAnswer};
-use crate::{Attempt, Verdict, http::NoLine, verdict::NotAccepted};
+use crate::{Attempt, Verdict, http::ConnectFailure, verdict::NotAccepted};
 
 /// Result of sending the request once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub(super) enum RequestOutcome {
     /// The request was sent, but no answer arrived.
     Unanswered(String),
     /// The request was not sent.
-    NotSent(NoLine),
+    NotSent(ConnectFailure),
 }
 
 /// History of one request.
