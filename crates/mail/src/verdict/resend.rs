@@ -54,8 +54,8 @@ impl Error<'_> {
     /// stop all others.
     fn forbidden(&self) -> NotAccepted {
         let about_sender =
-            self.says(&["not verified", "`from`", "from address"]) || self.name == "invalid_from_address";
-        if about_sender && !self.is_own_sender && !self.says(&["testing emails"]) {
+            self.contains_any(&["not verified", "`from`", "from address"]) || self.name == "invalid_from_address";
+        if about_sender && !self.is_own_sender && !self.contains_any(&["testing emails"]) {
             NotAccepted::PolicyRefused
         } else {
             NotAccepted::Account
@@ -63,16 +63,16 @@ impl Error<'_> {
     }
 
     fn invalid(&self) -> NotAccepted {
-        if self.says(&["`to`", "`cc`", "`bcc`"]) {
+        if self.contains_any(&["`to`", "`cc`", "`bcc`"]) {
             NotAccepted::RecipientRefused
-        } else if self.says(&["too large", "exceeds the", "maximum size", "size limit"]) {
+        } else if self.contains_any(&["too large", "exceeds the", "maximum size", "size limit"]) {
             NotAccepted::TooBig
         } else {
             NotAccepted::Invalid
         }
     }
 
-    fn says(&self, words: &[&str]) -> bool {
+    fn contains_any(&self, words: &[&str]) -> bool {
         let message = self.message.to_lowercase();
         words.iter().any(|word| message.contains(word))
     }

@@ -13,11 +13,12 @@ use super::NotAccepted;
 
 /// Returns the verdict on a refusal.
 pub(super) fn judge(phase: Phase, code: u16, enhanced: Option<EnhancedCode>, text: &str) -> NotAccepted {
-    let said = Said { phase, code, detail: enhanced.map(|e| (e.subject, e.detail)), text: &text.to_lowercase() };
+    let reply =
+        RefusedReply { phase, code, detail: enhanced.map(|e| (e.subject, e.detail)), text: &text.to_lowercase() };
     match code {
-        _ if before_mail(phase) => said.about_the_connection(),
-        400..500 => said.for_now(),
-        _ => said.for_good(),
+        _ if before_mail(phase) => reply.judge_connection(),
+        400..500 => reply.judge_transient(),
+        _ => reply.judge_permanent(),
     }
 }
 
@@ -36,7 +37,7 @@ const BUSY: &str = "receiving mail";
 const GREYLISTED: [&str; 5] = ["greylist", "graylist", "grey-list", "gray-list", "postgrey"];
 
 /// Text of greylisting that is not named as such.
-const COME_BACK: [&str; 4] = ["try again", "try later", "again later", "come back"];
+const RETRY_LATER: [&str; 4] = ["try again", "try later", "again later", "come back"];
 
 const TOO_FAST: [&str; 15] = [
     "quota exceeded",
@@ -127,7 +128,7 @@ const POLICY: [&str; 27] = [
 ];
 
 /// Text about an unknown recipient, where the code is ambiguous.
-const NOBODY: [&str; 10] = [
+const UNKNOWN_RECIPIENT: [&str; 10] = [
     "no such user",
     "user unknown",
     "unknown user",
@@ -141,7 +142,7 @@ const NOBODY: [&str; 10] = [
 ];
 
 /// Reply to be classified.
-struct Said<'a> {
+struct RefusedReply<'a> {
     phase: Phase,
     code: u16,
     detail: Option<(u16, u16)>,
@@ -158,8 +159,8 @@ fn before_mail(phase: Phase) -> bool {
     }
 }
 
-impl Said<'_> {
-    fn about_the_connection(&self) -> NotAccepted {
+impl RefusedReply<'_> {
+    fn judge_connection(&self) -> NotAccepted {
         if self.is_account() || (self.phase == Phase::Auth && self.code >= 500) {
             NotAccepted::Account
         } else if self.is_about_rate() {
@@ -169,7 +170,7 @@ impl Said<'_> {
         }
     }
 
-    fn for_now(&self) -> NotAccepted {
+    fn judge_transient(&self) -> NotAccepted {
         if self.is_account() {
             NotAccepted::Account
         } else if self.is_too_many_recipients() {
@@ -190,7 +191,7 @@ impl Said<'_> {
         }
     }
 
-    fn for_good(&self) -> NotAccepted {
+    fn judge_permanent(&self) -> NotAccepted {
         if self.is_account() {
             NotAccepted::Account
         // Code that old servers use instead of 452 (RFC 5321 §4.5.3.1.10).
@@ -215,25 +216,26 @@ impl Said<'_> {
     /// and so are 5.7.700 to 5.7.750 of an Outlook tenant.
     fn is_account(&self) -> bool {
         let about_sender = matches!(self.detail, Some((1, 7 | 8)));
-        let told = |words: &[&str]| (about_sender || !self.is_subject(1, 2)) && self.says(words);
+        let has_words = |words: &[&str]| (about_sender || !self.is_subject(1, 2)) && self.contains_any(words);
         matches!(self.code, 530 | 534 | 535 | 538)
             || (self.code >= 500 && matches!(self.detail, Some((7, 700..=750))))
-            || (!self.is_restricted_recipient() && told(&LOGIN))
-            || (self.phase != Phase::Rcpt && told(&ACCOUNT))
+            || (!self.is_restricted_recipient() && has_words(&LOGIN))
+            || (self.phase != Phase::Rcpt && has_words(&ACCOUNT))
     }
 
     /// Whether an Exchange mailbox or group accepts mail from certain senders only. Its text
     /// resembles that of a missing login, but it is about this recipient.
     fn is_restricted_recipient(&self) -> bool {
-        matches!(self.detail, Some((7, 124 | 129 | 130..=139))) || self.says(&["resolver.rst", "delivery restriction"])
+        matches!(self.detail, Some((7, 124 | 129 | 130..=139)))
+            || self.contains_any(&["resolver.rst", "delivery restriction"])
     }
 
     /// Whether the reply is greylisting: the same mail from the same host is accepted after some
     /// minutes.
     fn is_greylisting(&self) -> bool {
-        self.says(&GREYLISTED)
-            || self.says(&["internal resource temporarily unavailable"])
-            || (self.detail == Some((7, 1)) && self.says(&COME_BACK) && !self.says(&TOO_FAST))
+        self.contains_any(&GREYLISTED)
+            || self.contains_any(&["internal resource temporarily unavailable"])
+            || (self.detail == Some((7, 1)) && self.contains_any(&RETRY_LATER) && !self.contains_any(&TOO_FAST))
     }
 
     fn is_about_rate(&self) -> bool {
@@ -245,33 +247,33 @@ impl Said<'_> {
             Some((7, 28 | 500..=699) | (3, 21)) => true,
             _ => false,
         };
-        let words = self.says(&TOO_FAST) || self.has_word("rate") || self.has_word("ratelimit");
-        let for_recipient = self.is_subject(1, 2) || self.says(&[BUSY]);
-        self.code == 432 || digits || self.says(&["throttl"]) || (words && !for_recipient)
+        let words = self.contains_any(&TOO_FAST) || self.has_word("rate") || self.has_word("ratelimit");
+        let for_recipient = self.is_subject(1, 2) || self.contains_any(&[BUSY]);
+        self.code == 432 || digits || self.contains_any(&["throttl"]) || (words && !for_recipient)
     }
 
     fn is_about_this_connection(&self) -> bool {
-        self.says(&["message"]) && self.says(&["connection", "session"]) && !self.has_word("rate")
+        self.contains_any(&["message"]) && self.contains_any(&["connection", "session"]) && !self.has_word("rate")
     }
 
     fn is_limit_reached(&self) -> bool {
         matches!(self.detail, Some((4, 5) | (1, 90)))
-            || (self.detail == Some((7, 1)) && self.says(&["quota exceeded"]))
-            || (!self.is_subject(1, 2) && self.says(&LIMIT_REACHED))
+            || (self.detail == Some((7, 1)) && self.contains_any(&["quota exceeded"]))
+            || (!self.is_subject(1, 2) && self.contains_any(&LIMIT_REACHED))
     }
 
     /// Whether the limit is that of a transaction; a limit "per hour" is a rate.
     fn is_too_many_recipients(&self) -> bool {
-        let said = self.detail == Some((5, 3)) || self.says(&["too many recipients"]);
-        let for_now = self.says(&["hour", "minute", "day", "period"]);
-        self.phase == Phase::Rcpt && matches!(self.code, 452 | 552) && said && !for_now
+        let is_limit = self.detail == Some((5, 3)) || self.contains_any(&["too many recipients"]);
+        let is_rate = self.contains_any(&["hour", "minute", "day", "period"]);
+        self.phase == Phase::Rcpt && matches!(self.code, 452 | 552) && is_limit && !is_rate
     }
 
     fn is_too_big(&self) -> bool {
         match self.detail {
             Some((3, 4) | (2, 3)) => true,
             // A bare 552 is about the size of the message, but at RCPT about the mailbox.
-            None => self.code == 552 && self.phase != Phase::Rcpt && !self.says(&NOBODY),
+            None => self.code == 552 && self.phase != Phase::Rcpt && !self.contains_any(&UNKNOWN_RECIPIENT),
             Some(_) => false,
         }
     }
@@ -290,24 +292,24 @@ impl Said<'_> {
         let digits = matches!(self.detail, Some((1, 7 | 8) | (7, 9 | 20..=27 | 30 | 32 | 40 | 60 | 500..=699)));
         digits
             || self.phase == Phase::Mail
-            || self.says(&["sender rejected", "sendasdenied"])
+            || self.contains_any(&["sender rejected", "sendasdenied"])
             || self.is_policy_in_words()
     }
 
     fn is_policy_in_words(&self) -> bool {
-        !self.is_subject(1, 2) && self.says(&POLICY)
+        !self.is_subject(1, 2) && self.contains_any(&POLICY)
     }
 
     /// Whether the recipient is refused, by code or text, or else by phase.
     fn is_about_the_recipient(&self) -> bool {
-        self.is_subject(1, 2) || self.code == 556 || self.phase == Phase::Rcpt || self.says(&NOBODY)
+        self.is_subject(1, 2) || self.code == 556 || self.phase == Phase::Rcpt || self.contains_any(&UNKNOWN_RECIPIENT)
     }
 
     fn is_subject(&self, one: u16, other: u16) -> bool {
         self.detail.is_some_and(|(subject, _)| subject == one || subject == other)
     }
 
-    fn says(&self, words: &[&str]) -> bool {
+    fn contains_any(&self, words: &[&str]) -> bool {
         words.iter().any(|words| self.text.contains(words))
     }
 
