@@ -102,7 +102,7 @@ async fn noting(commit: &mut Pin<&mut impl Future<Output = Commit>>, begun: &Ato
 /// Whether the server closed the connection for a reason other than throttling.
 fn was_closed(result: &Result<Delivery, SmtpError>) -> bool {
     match result {
-        Err(error) => error.is_closed() && NotAccepted::of_trouble(error) == NotAccepted::NothingSent,
+        Err(error) => error.is_closed() && NotAccepted::of_error(error) == NotAccepted::NothingSent,
         Ok(Delivery { outcome: Outcome::Refused { phase: Phase::Mail, reply }, .. }) => {
             NotAccepted::of_refusal(Phase::Mail, reply) == NotAccepted::NothingSent
         }
@@ -155,7 +155,7 @@ fn envelope(message: &Message, to: &[EmailAddress]) -> Result<Envelope, String> 
 
 /// Attempt that ended with an error of the session: nothing was sent, or the result is unknown.
 fn of_error(to: &[EmailAddress], error: &SmtpError) -> Attempt {
-    let attempt = Attempt::not_accepted(to, NotAccepted::of_trouble(error), &error.to_string());
+    let attempt = Attempt::not_accepted(to, NotAccepted::of_error(error), &error.to_string());
     let attempt = match error.reply() {
         Some(reply) => attempt.with_codes(reply),
         None => attempt,

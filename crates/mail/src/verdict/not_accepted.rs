@@ -30,7 +30,7 @@ impl NotAccepted {
     }
 
     /// Verdict on an error of a session.
-    pub(crate) fn of_trouble(error: &SmtpError) -> Self {
+    pub(crate) fn of_error(error: &SmtpError) -> Self {
         if error.is_in_doubt() {
             return Self::Unknown;
         }

@@ -3,9 +3,9 @@
 //! meanings.
 
 #[cfg(test)]
-mod tests;
+mod session_errors;
 #[cfg(test)]
-mod troubles;
+mod tests;
 
 use postroom_smtp::{EnhancedCode, Phase};
 

@@ -13,7 +13,7 @@ use super::super::{
 };
 
 /// Every kind of session error. A new kind must be added here, or the match below does not compile.
-fn troubles() -> Vec<Trouble> {
+fn error_kinds() -> Vec<Trouble> {
     vec![
         Trouble::Io(io::ErrorKind::ConnectionReset.into()),
         Trouble::Io(io::Error::other("invalid peer certificate: UnknownIssuer")),
@@ -56,17 +56,17 @@ fn expected(trouble: &Trouble) -> NotAccepted {
 fn each_session_error_has_its_verdict_in_every_phase() {
     let phases = [Connect, Tls, Greeting, Ehlo, StartTls, Auth, Mail, Rcpt, Data, Body, Dot, Rset, Quit];
     for phase in phases {
-        for trouble in troubles() {
-            let (expected, told) = (expected(&trouble), format!("{phase}: {trouble}"));
+        for trouble in error_kinds() {
+            let (expected, case) = (expected(&trouble), format!("{phase}: {trouble}"));
             let error = SmtpError::new(phase, trouble);
-            let before = NotAccepted::of_trouble(&error);
-            assert_eq!(before, expected, "{told}");
+            let before = NotAccepted::of_error(&error);
+            assert_eq!(before, expected, "{case}");
             let verdict = Verdict::from(before);
-            assert!(verdict.blames_transport() || before == Aborted || verdict.is_final(), "{told}");
-            let after = NotAccepted::of_trouble(&error.after_commit());
-            assert_eq!(after, Unknown, "{told}, after the dot");
+            assert!(verdict.blames_transport() || before == Aborted || verdict.is_final(), "{case}");
+            let after = NotAccepted::of_error(&error.after_commit());
+            assert_eq!(after, Unknown, "{case}, after the dot");
             let after = Verdict::from(after);
-            assert!(!after.counts() && !after.is_final() && !after.blames_transport(), "{told}");
+            assert!(!after.counts() && !after.is_final() && !after.blames_transport(), "{case}");
         }
     }
 }
