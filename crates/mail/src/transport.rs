@@ -33,11 +33,11 @@ use crate::{Attempt, Message, verdict::NotAccepted};
 #[derive(Debug)]
 pub struct Transport {
     name: String,
-    way: Way,
+    kind: TransportKind,
 }
 
 #[derive(Debug)]
-enum Way {
+enum TransportKind {
     Smtp(SmtpTransport),
     Resend(ResendTransport),
     File(FileTransport),
@@ -56,14 +56,14 @@ impl Transport {
         settings: &TransportSettings,
         sink: Arc<dyn CaptureSink>,
     ) -> Result<Self, BadTransport> {
-        let way = match settings {
-            TransportSettings::Smtp(smtp) => Way::Smtp(SmtpTransport::from_settings(smtp)?),
-            TransportSettings::Resend(resend) => Way::Resend(ResendTransport::from_settings(resend)?),
-            TransportSettings::File(folder) => Way::File(FileTransport::new(folder)),
-            TransportSettings::Capture => Way::Capture(sink),
-            TransportSettings::Discard => Way::Discard,
+        let kind = match settings {
+            TransportSettings::Smtp(smtp) => TransportKind::Smtp(SmtpTransport::from_settings(smtp)?),
+            TransportSettings::Resend(resend) => TransportKind::Resend(ResendTransport::from_settings(resend)?),
+            TransportSettings::File(folder) => TransportKind::File(FileTransport::new(folder)),
+            TransportSettings::Capture => TransportKind::Capture(sink),
+            TransportSettings::Discard => TransportKind::Discard,
         };
-        Ok(Self { name: name.into(), way })
+        Ok(Self { name: name.into(), kind })
     }
 
     /// Name in settings and records.
@@ -84,13 +84,13 @@ impl Transport {
     ) -> Attempt {
         let start = Instant::now();
         let to: Vec<_> = message.envelope.rcpt_to.iter().filter(|address| only_to.contains(address)).cloned().collect();
-        let attempt = match &self.way {
+        let attempt = match &self.kind {
             _ if to.is_empty() => Attempt::invalid(only_to, "none of the open recipients is in the message's envelope"),
-            Way::Smtp(smtp) => smtp.send(message, &to, commit).await,
-            Way::Resend(resend) => Box::pin(resend.send(message, &to, commit)).await,
-            Way::File(file) => file.send(message, &to, commit).await,
-            Way::Capture(sink) => capture::send(sink.as_ref(), message, &to, commit).await,
-            Way::Discard => discard(&to, commit).await,
+            TransportKind::Smtp(smtp) => smtp.send(message, &to, commit).await,
+            TransportKind::Resend(resend) => Box::pin(resend.send(message, &to, commit)).await,
+            TransportKind::File(file) => file.send(message, &to, commit).await,
+            TransportKind::Capture(sink) => capture::send(sink.as_ref(), message, &to, commit).await,
+            TransportKind::Discard => discard(&to, commit).await,
         };
         Attempt { transport: self.name.clone(), ms: milliseconds(start.elapsed()), ..attempt }
     }
@@ -101,13 +101,13 @@ impl Transport {
     ///
     /// Returns the failed attempt of that mail if no connection can be opened.
     pub async fn warm(&self, to: &[EmailAddress]) -> Result<(), Box<Attempt>> {
-        let smtp = match &self.way {
-            Way::Smtp(smtp) => smtp,
-            Way::Resend(resend) => {
+        let smtp = match &self.kind {
+            TransportKind::Smtp(smtp) => smtp,
+            TransportKind::Resend(resend) => {
                 resend.warm().await;
                 return Ok(());
             }
-            Way::File(_) | Way::Capture(_) | Way::Discard => return Ok(()),
+            TransportKind::File(_) | TransportKind::Capture(_) | TransportKind::Discard => return Ok(()),
         };
         let start = Instant::now();
         let refused = |attempt| Attempt { transport: self.name.clone(), ms: milliseconds(start.elapsed()), ..attempt };
@@ -117,25 +117,25 @@ impl Transport {
     /// Whether the transport uses connections that its server limits.
     #[must_use]
     pub fn has_connections(&self) -> bool {
-        matches!(self.way, Way::Smtp(_))
+        matches!(self.kind, TransportKind::Smtp(_))
     }
 
     /// Number of open connections.
     #[must_use]
     pub fn connections(&self) -> usize {
-        if let Way::Smtp(smtp) = &self.way { smtp.pool().standing() } else { 0 }
+        if let TransportKind::Smtp(smtp) = &self.kind { smtp.pool().standing() } else { 0 }
     }
 
     /// Notified whenever the number of open connections changes; `None` without connections.
     #[must_use]
     pub fn connections_change(&self) -> Option<Arc<Notify>> {
-        if let Way::Smtp(smtp) = &self.way { Some(smtp.pool().changes()) } else { None }
+        if let TransportKind::Smtp(smtp) = &self.kind { Some(smtp.pool().changes()) } else { None }
     }
 
     /// Sets the maximum number of connections. Surplus connections are closed as soon as they are
     /// idle.
     pub fn allow_connections(&self, number: usize) {
-        if let Way::Smtp(smtp) = &self.way {
+        if let TransportKind::Smtp(smtp) = &self.kind {
             smtp.pool().allow(number);
             smtp.pool().shrink();
         }
@@ -144,19 +144,19 @@ impl Transport {
     /// Closes connections that exceeded their idle time or age. Call this regularly while little
     /// mail is sent.
     pub fn retire_old(&self) {
-        match &self.way {
-            Way::Smtp(smtp) => smtp.pool().retire_old(),
-            Way::Resend(resend) => resend.retire_old(),
-            Way::File(_) | Way::Capture(_) | Way::Discard => {}
+        match &self.kind {
+            TransportKind::Smtp(smtp) => smtp.pool().retire_old(),
+            TransportKind::Resend(resend) => resend.retire_old(),
+            TransportKind::File(_) | TransportKind::Capture(_) | TransportKind::Discard => {}
         }
     }
 
     /// Closes idle connections (SMTP: with QUIT), before the process ends.
     pub async fn close(&self) {
-        match &self.way {
-            Way::Smtp(smtp) => smtp.pool().close().await,
-            Way::Resend(resend) => resend.close(),
-            Way::File(_) | Way::Capture(_) | Way::Discard => {}
+        match &self.kind {
+            TransportKind::Smtp(smtp) => smtp.pool().close().await,
+            TransportKind::Resend(resend) => resend.close(),
+            TransportKind::File(_) | TransportKind::Capture(_) | TransportKind::Discard => {}
         }
     }
 }
