@@ -38,8 +38,8 @@ pub use postroom_smtp::Commit;
 pub use rendered::Rendered;
 pub use templates::{LoadError, RenderError, TemplateInfo, Templates, Variables};
 pub use transport::{
-    BadTransport, CaptureSink, Captured, FileTransport, Kept, LoginError, ResendTransport, SmtpTransport, Transport,
-    login_check,
+    BadTransport, CaptureFuture, CaptureSink, CapturedMessage, FileTransport, LoginError, ResendTransport,
+    SmtpTransport, Transport, login_check,
 };
 pub use verdict::Verdict;
 pub use webhook::{Webhook, Webhooks};

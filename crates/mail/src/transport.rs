@@ -16,7 +16,7 @@ use postroom_smtp::Commit;
 use tokio::sync::Notify;
 
 pub use self::{
-    capture::{CaptureSink, Captured, Kept},
+    capture::{CaptureFuture, CaptureSink, CapturedMessage},
     file::FileTransport,
     login::{LoginError, login_check},
     resend::ResendTransport,

@@ -1,14 +1,14 @@
 //! Where the `capture` transport's mail goes: into the store, for the monitor to show.
 
 use postroom_core::{Store, store::CapturedMail};
-use postroom_mail::{CaptureSink, Captured, Kept};
+use postroom_mail::{CaptureSink, CapturedMessage, CaptureFuture};
 
 /// Keeps captured mail in the store.
 #[derive(Debug)]
 pub(crate) struct StoreSink(pub(crate) Store);
 
 impl CaptureSink for StoreSink {
-    fn keep(&self, mail: Captured) -> Kept<'_> {
+    fn store(&self, mail: CapturedMessage) -> CaptureFuture<'_> {
         Box::pin(async move {
             let kept = CapturedMail {
                 mail_from: Some(mail.mail_from),

@@ -10,7 +10,7 @@ use crate::{Attempt, Message, verdict::NotAccepted};
 
 /// Captured mail: envelope and bytes as they would have been sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Captured {
+pub struct CapturedMessage {
     /// The Message-ID, without angle brackets.
     pub message_id: String,
     /// Decoded subject.
@@ -25,7 +25,7 @@ pub struct Captured {
 
 /// Result of storing a captured mail: the id under which it is stored, or a description of the
 /// error.
-pub type Kept<'a> = Pin<Box<dyn Future<Output = Result<String, String>> + Send + 'a>>;
+pub type CaptureFuture<'a> = Pin<Box<dyn Future<Output = Result<String, String>> + Send + 'a>>;
 
 /// Storage for captured mail, provided by the caller.
 ///
@@ -33,7 +33,7 @@ pub type Kept<'a> = Pin<Box<dyn Future<Output = Result<String, String>> + Send +
 /// is sent again.
 pub trait CaptureSink: Debug + Send + Sync {
     /// Stores a mail.
-    fn keep(&self, mail: Captured) -> Kept<'_>;
+    fn store(&self, mail: CapturedMessage) -> CaptureFuture<'_>;
 }
 
 pub(super) async fn send(
@@ -45,14 +45,14 @@ pub(super) async fn send(
     if commit.await == Commit::Abort {
         return aborted(to);
     }
-    let captured = Captured {
+    let captured = CapturedMessage {
         message_id: message.message_id.clone(),
         subject: message.words.subject.clone(),
         mail_from: message.envelope.mail_from.clone(),
         rcpt_to: to.to_vec(),
         bytes: message.bytes.clone(),
     };
-    match sink.keep(captured).await {
+    match sink.store(captured).await {
         Ok(id) => Attempt::accepted(to, "captured", Some(&id)),
         Err(problem) => Attempt::not_accepted(to, NotAccepted::NothingSent, &format!("can't be captured: {problem}")),
     }

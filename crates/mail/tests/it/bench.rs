@@ -13,7 +13,9 @@ use postroom_core::{
     EmailAddress,
     settings::{ResendSettings, Security, SmtpSettings, TransportSettings},
 };
-use postroom_mail::{Attempt, CaptureSink, Captured, Commit, Kept, Message, Rendered, Transport, Verdict, compose};
+use postroom_mail::{
+    Attempt, CaptureFuture, CaptureSink, CapturedMessage, Commit, Message, Rendered, Transport, Verdict, compose,
+};
 use postroom_testkit::{FakeResend, FakeSmtp};
 use serde_json::json;
 use tempfile::TempDir;
@@ -41,12 +43,12 @@ pub(crate) enum Behind {
 
 #[derive(Debug, Default)]
 pub(crate) struct Sink {
-    pub(crate) kept: Mutex<Vec<Captured>>,
+    pub(crate) kept: Mutex<Vec<CapturedMessage>>,
     pub(crate) fails: bool,
 }
 
 impl CaptureSink for Sink {
-    fn keep(&self, mail: Captured) -> Kept<'_> {
+    fn store(&self, mail: CapturedMessage) -> CaptureFuture<'_> {
         Box::pin(async move {
             if self.fails {
                 return Err("the store is full".into());
