@@ -1,6 +1,6 @@
 //! Transport that writes mail as `.eml` files into a folder.
 
-mod part;
+mod temporary;
 
 use std::{io, path::PathBuf};
 
@@ -8,7 +8,7 @@ use postroom_core::EmailAddress;
 use postroom_smtp::Commit;
 use tokio::task::spawn_blocking;
 
-use self::part::Part;
+use self::temporary::TemporaryFile;
 use super::aborted;
 use crate::{Attempt, Message, verdict::NotAccepted};
 
@@ -34,15 +34,15 @@ impl FileTransport {
         commit: impl Future<Output = Commit>,
     ) -> Attempt {
         let name = file_name(&message.message_id);
-        let part = match self.write(&name, message.bytes.clone()).await {
-            Ok(part) => part,
+        let file = match self.write(&name, message.bytes.clone()).await {
+            Ok(file) => file,
             Err(error) => return self.failed(to, &error),
         };
         if commit.await == Commit::Abort {
             return aborted(to);
         }
         let placed = name.clone();
-        match blocking(move || part.put_in_place(&placed)).await {
+        match blocking(move || file.rename_to(&placed)).await {
             Ok(()) => Attempt::accepted(to, "written to a file", Some(&name)),
             // The next attempt replaces the file.
             Err(error) => self.failed(to, &error),
@@ -55,9 +55,9 @@ impl FileTransport {
         Ok(self.folder.clone())
     }
 
-    async fn write(&self, name: &str, bytes: Vec<u8>) -> io::Result<Part> {
+    async fn write(&self, name: &str, bytes: Vec<u8>) -> io::Result<TemporaryFile> {
         let (folder, name) = (self.folder.clone(), name.to_owned());
-        blocking(move || Part::write(&folder, &name, &bytes)).await
+        blocking(move || TemporaryFile::write(&folder, &name, &bytes)).await
     }
 
     fn failed(&self, to: &[EmailAddress], error: &io::Error) -> Attempt {

@@ -10,13 +10,13 @@ use std::{
 /// File under a hidden name, so that no reader sees an incomplete message. It is removed on drop
 /// unless it was renamed: after an error, an abort, or when the attempt is cancelled.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct TemporaryFile {
     folder: PathBuf,
     path: PathBuf,
-    is_in_place: bool,
+    is_renamed: bool,
 }
 
-impl Part {
+impl TemporaryFile {
     /// Writes and syncs a file that only its owner can read.
     ///
     /// # Errors
@@ -26,10 +26,10 @@ impl Part {
         fs::create_dir_all(folder)?;
         let path = folder.join(hidden(name));
         let mut file = for_the_owner().open(&path)?;
-        let part = Self { folder: folder.to_owned(), path, is_in_place: false };
+        let file = Self { folder: folder.to_owned(), path, is_renamed: false };
         file.write_all(bytes)?;
         file.sync_all()?;
-        Ok(part)
+        Ok(file)
     }
 
     /// Renames the file; an existing file of that name is replaced.
@@ -37,16 +37,16 @@ impl Part {
     /// # Errors
     ///
     /// Returns an error if the rename fails or the folder can't be synced.
-    pub(super) fn put_in_place(mut self, name: &str) -> io::Result<()> {
+    pub(super) fn rename_to(mut self, name: &str) -> io::Result<()> {
         fs::rename(&self.path, self.folder.join(name))?;
-        self.is_in_place = true;
+        self.is_renamed = true;
         sync_folder(&self.folder)
     }
 }
 
-impl Drop for Part {
+impl Drop for TemporaryFile {
     fn drop(&mut self) {
-        if !self.is_in_place {
+        if !self.is_renamed {
             // A file that can't be removed stays hidden.
             let _ = fs::remove_file(&self.path);
         }
@@ -73,7 +73,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 /// Returns a temporary name that is unique across processes.
 fn hidden(name: &str) -> String {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
-    format!(".{name}.{}-{}.part", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
+    format!(".{name}.{}-{}.file", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
 }
 
 #[cfg(test)]
@@ -88,17 +88,17 @@ mod tests {
     #[test]
     fn a_file_that_is_not_renamed_is_removed() {
         let folder = tempfile::tempdir().expect("a folder");
-        let part = Part::write(folder.path(), "a.eml", b"x").expect("written");
+        let file = TemporaryFile::write(folder.path(), "a.eml", b"x").expect("written");
         assert_eq!(names(folder.path()).len(), 1);
-        drop(part);
+        drop(file);
         assert!(names(folder.path()).is_empty());
-        Part::write(folder.path(), "a.eml", b"x")
-            .and_then(|part| part.put_in_place("no/where.eml"))
+        TemporaryFile::write(folder.path(), "a.eml", b"x")
+            .and_then(|file| file.rename_to("no/where.eml"))
             .expect_err("no folder");
         assert!(names(folder.path()).is_empty());
         for text in ["one", "another"] {
-            let part = Part::write(folder.path(), "a.eml", text.as_bytes()).expect("written");
-            part.put_in_place("a.eml").expect("in place");
+            let file = TemporaryFile::write(folder.path(), "a.eml", text.as_bytes()).expect("written");
+            file.rename_to("a.eml").expect("in place");
             assert_eq!(fs::read_to_string(folder.path().join("a.eml")).expect("a file"), text);
         }
         assert_eq!(names(folder.path()), ["a.eml"]);
@@ -112,7 +112,7 @@ mod tests {
         let path = folder.path().join("a.eml");
         fs::write(&path, "as it was before").expect("written");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("readable by all");
-        Part::write(folder.path(), "a.eml", b"x").and_then(|part| part.put_in_place("a.eml")).expect("in place");
+        TemporaryFile::write(folder.path(), "a.eml", b"x").and_then(|file| file.rename_to("a.eml")).expect("in place");
         let mode = fs::metadata(&path).expect("a file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{mode:o}");
     }
