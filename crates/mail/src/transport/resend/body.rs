@@ -10,7 +10,7 @@ use super::addressing::Addressing;
 use crate::Message;
 
 #[derive(Serialize)]
-struct Email<'a> {
+struct EmailRequest<'a> {
     from: &'a Mailbox,
     to: &'a [&'a Mailbox],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -25,11 +25,11 @@ struct Email<'a> {
     text: &'a str,
     headers: BTreeMap<&'a str, &'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    attachments: Vec<File<'a>>,
+    attachments: Vec<EmailAttachment<'a>>,
 }
 
 #[derive(Serialize)]
-struct File<'a> {
+struct EmailAttachment<'a> {
     filename: &'a str,
     #[serde(serialize_with = "as_base64")]
     content: &'a [u8],
@@ -45,7 +45,7 @@ struct File<'a> {
 pub(super) fn of(message: &Message, addressing: &Addressing<'_>) -> serde_json::Result<Vec<u8>> {
     let (mail, words) = (&message.mail, &message.words);
     let message_id = format!("<{}>", message.message_id);
-    serde_json::to_vec(&Email {
+    serde_json::to_vec(&EmailRequest {
         from: &message.from,
         to: &addressing.to,
         cc: &addressing.cc,
@@ -55,7 +55,7 @@ pub(super) fn of(message: &Message, addressing: &Addressing<'_>) -> serde_json::
         html: words.html.as_deref(),
         text: &words.text,
         headers: headers(message, &message_id),
-        attachments: mail.attachments.iter().map(|file| File::of(file, words.html.is_some())).collect(),
+        attachments: mail.attachments.iter().map(|file| EmailAttachment::of(file, words.html.is_some())).collect(),
     })
 }
 
@@ -71,7 +71,7 @@ fn headers<'a>(message: &'a Message, message_id: &'a str) -> BTreeMap<&'a str, &
     all
 }
 
-impl<'a> File<'a> {
+impl<'a> EmailAttachment<'a> {
     fn of(file: &'a Attachment, is_in_html: bool) -> Self {
         let bare = |id: &'a String| id.trim().trim_start_matches('<').trim_end_matches('>');
         Self {
