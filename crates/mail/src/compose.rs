@@ -17,7 +17,7 @@ use lettre::message::header::{Date, Headers, MessageId};
 use postroom_core::{InvalidInput, Mail, Mailbox};
 
 use self::mailboxes::set_mailboxes;
-use crate::{Envelope, Identity, Message, Rendered};
+use crate::{Identity, Message, MessageEnvelope, Rendered};
 
 /// Reason why a mail can't be composed. All of them are permanent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -91,8 +91,8 @@ impl Message {
     }
 }
 
-fn envelope(mail: &Mail, from: &Mailbox) -> Envelope {
-    Envelope { mail_from: from.address.clone(), rcpt_to: mail.recipients().into_iter().cloned().collect() }
+fn envelope(mail: &Mail, from: &Mailbox) -> MessageEnvelope {
+    MessageEnvelope { mail_from: from.address.clone(), rcpt_to: mail.recipients().into_iter().cloned().collect() }
 }
 
 fn headers(mail: &Mail, from: &Mailbox, words: &Rendered, identity: &Identity) -> Result<Vec<u8>, InvalidInput> {

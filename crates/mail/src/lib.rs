@@ -33,7 +33,7 @@ mod work;
 pub use attempt::{Attempt, RecipientOutcome};
 pub use compose::{ComposeError, compose};
 pub use hint::{Hint, Scope};
-pub use message::{Envelope, Identity, Message};
+pub use message::{Identity, Message, MessageEnvelope};
 pub use postroom_smtp::Commit;
 pub use rendered::Rendered;
 pub use templates::{LoadError, RenderError, TemplateInfo, Templates, Variables};

@@ -22,7 +22,7 @@ pub struct Identity {
 
 /// SMTP envelope: sender and recipients.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Envelope {
+pub struct MessageEnvelope {
     /// Sender, which receives bounces.
     pub mail_from: EmailAddress,
     /// All recipients, including those in Bcc.
@@ -39,7 +39,7 @@ pub struct Message {
     /// Whether the message precedes others that wait for a connection.
     pub urgent: bool,
     /// Sender and recipients of the SMTP transaction.
-    pub envelope: Envelope,
+    pub envelope: MessageEnvelope,
     /// Headers and body; lines end with CRLF.
     pub bytes: Vec<u8>,
     /// Sender in the `From` header.
