@@ -63,7 +63,7 @@ impl<'a> Placeholders<'a> {
         match context {
             HtmlContext::Text => self.html.extend(["<!--", &placeholder, "-->"]),
             HtmlContext::Raw | HtmlContext::Tag(_) | HtmlContext::Quoted(..) | HtmlContext::Comment => {
-                self.html.push_str(&placeholder)
+                self.html.push_str(&placeholder);
             }
         }
     }

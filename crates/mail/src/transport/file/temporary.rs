@@ -25,10 +25,10 @@ impl TemporaryFile {
     pub(super) fn write(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let path = folder.join(hidden(name));
-        let mut file = for_the_owner().open(&path)?;
+        let mut output = for_the_owner().open(&path)?;
         let file = Self { folder: folder.to_owned(), path, is_renamed: false };
-        file.write_all(bytes)?;
-        file.sync_all()?;
+        output.write_all(bytes)?;
+        output.sync_all()?;
         Ok(file)
     }
 
@@ -73,7 +73,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 /// Returns a temporary name that is unique across processes.
 fn hidden(name: &str) -> String {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
-    format!(".{name}.{}-{}.file", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
+    format!(".{name}.{}-{}.part", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! HttpResponse of Resend to a request.
+//! Answer of Resend to a request.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     verdict::{NotAccepted, resend},
 };
 
-/// HttpResponse of the API and its meaning.
+/// Answer of the API and its meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ApiAnswer {
     pub(super) status: u16,
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn only_an_id_with_a_success_is_an_acceptance() {
-        for (status, body, taken) in [
+        for (status, body, is_accepted) in [
             (200, r#"{"id":"49a3999c"}"#, true),
             (202, r#"{"id":"49a3999c"}"#, true),
             (200, r#"{"id":""}"#, false),
@@ -158,7 +158,7 @@ mod tests {
             (500, r#"{"id":"49a3999c"}"#, false),
         ] {
             let answer = ApiAnswer::read(&answer(status, body), false, &Redaction::default());
-            assert_eq!(answer.result.ok().as_deref(), taken.then_some("49a3999c"), "{status} {body}");
+            assert_eq!(answer.result.ok().as_deref(), is_accepted.then_some("49a3999c"), "{status} {body}");
         }
     }
 

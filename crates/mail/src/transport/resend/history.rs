@@ -18,18 +18,18 @@ pub(super) enum RequestOutcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RequestHistory {
     /// Reason why an earlier request may have been accepted.
-    doubt: Option<String>,
+    uncertainty: Option<String>,
     last: RequestOutcome,
 }
 
 impl RequestHistory {
     pub(super) fn of(first: RequestOutcome) -> Self {
-        Self { doubt: None, last: first }
+        Self { uncertainty: None, last: first }
     }
 
     /// Records the result of a repeated request.
     pub(super) fn record(&mut self, outcome: RequestOutcome) {
-        self.doubt = self.doubt.take().or_else(|| self.last.doubt());
+        self.uncertainty = self.uncertainty.take().or_else(|| self.last.uncertainty());
         self.last = outcome;
     }
 
@@ -38,7 +38,7 @@ impl RequestHistory {
         match &self.last {
             RequestOutcome::Unanswered(_) | RequestOutcome::NotSent(_) => false,
             RequestOutcome::Answered(answer) => {
-                !(answer.is_worth_repeating() || (self.doubt.is_some() && answer.is_inconclusive()))
+                !(answer.is_worth_repeating() || (self.uncertainty.is_some() && answer.is_inconclusive()))
             }
         }
     }
@@ -60,9 +60,9 @@ impl RequestHistory {
 
     fn result(&self, addressing: &Addressing<'_>) -> Attempt {
         let to = addressing.asked;
-        match (&self.last, &self.doubt) {
-            (RequestOutcome::Answered(answer), Some(doubt)) if answer.is_inconclusive() => {
-                let problem = format!("{doubt}; then {}; the mail may have been accepted", answer.description);
+        match (&self.last, &self.uncertainty) {
+            (RequestOutcome::Answered(answer), Some(reason)) if answer.is_inconclusive() => {
+                let problem = format!("{reason}; then {}; the mail may have been accepted", answer.description);
                 Attempt {
                     code: Some(answer.status),
                     hint: answer.hint,
@@ -75,8 +75,8 @@ impl RequestHistory {
                 let problem = format!("{problem}; the mail may have been accepted");
                 Attempt { phase: Some("answer"), ..Attempt::in_doubt(to, &problem) }
             }
-            (RequestOutcome::NotSent(failure), Some(doubt)) => {
-                let problem = format!("{doubt}; then {failure}; the mail may have been accepted");
+            (RequestOutcome::NotSent(failure), Some(reason)) => {
+                let problem = format!("{reason}; then {failure}; the mail may have been accepted");
                 Attempt { phase: Some("answer"), ..Attempt::in_doubt(to, &problem) }
             }
             (RequestOutcome::NotSent(failure), None) => {
@@ -89,7 +89,7 @@ impl RequestHistory {
 
 impl RequestOutcome {
     /// Reason why the request may have been accepted in spite of this result.
-    fn doubt(&self) -> Option<String> {
+    fn uncertainty(&self) -> Option<String> {
         match self {
             Self::Unanswered(problem) => Some(problem.clone()),
             Self::Answered(answer) if answer.result == Err(NotAccepted::Unknown) => Some(answer.description.clone()),
