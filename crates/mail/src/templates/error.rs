@@ -18,12 +18,12 @@ pub struct RenderError {
     pub line: Option<usize>,
     /// Description of the error, with the name of the variable.
     pub message: String,
-    kind: Kind,
+    kind: RenderErrorKind,
 }
 
-/// Kind of a rendering error.
+/// RenderErrorKind of a rendering error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum RenderErrorKind {
     /// The template or one of its variables is invalid.
     Broken,
     /// No template has that name.
@@ -74,69 +74,75 @@ pub enum LoadError {
 }
 
 impl RenderError {
-    pub(super) fn missing(template: &str, known: &[String]) -> Self {
-        let known = if known.is_empty() {
+    pub(super) fn missing(template: &str, existing: &[String]) -> Self {
+        let existing = if existing.is_empty() {
             "the folder has none".into()
         } else {
-            format!("the folder has {}", known.join(", "))
+            format!("the folder has {}", existing.join(", "))
         };
-        let message = format!("the template does not exist; {known}");
-        Self { template: template.into(), file: None, line: None, message, kind: Kind::Missing }
+        let message = format!("the template does not exist; {existing}");
+        Self { template: template.into(), file: None, line: None, message, kind: RenderErrorKind::Missing }
     }
 
     pub(super) fn exceeds(template: &str, file: &str, exceeded: Exceeded) -> Self {
         let (file, message) = (Some(file.into()), exceeded.to_string());
-        Self { template: template.into(), file, line: None, message, kind: Kind::Exceeds }
+        Self { template: template.into(), file, line: None, message, kind: RenderErrorKind::Exceeds }
     }
 
     /// Error found before a file was rendered.
     pub(super) fn of_variables(template: &str, message: String) -> Self {
-        Self { template: template.into(), file: None, line: None, message, kind: Kind::Broken }
+        Self { template: template.into(), file: None, line: None, message, kind: RenderErrorKind::Broken }
     }
 
     pub(super) fn of_tera(template: &str, file: &str, error: &Error) -> Self {
-        let place = Place::of(error);
+        let location = TeraLocation::of(error);
         Self {
             template: template.into(),
-            file: Some(place.file.unwrap_or_else(|| file.into())),
-            line: place.line,
-            message: place.message,
-            kind: Kind::Broken,
+            file: Some(location.file.unwrap_or_else(|| file.into())),
+            line: location.line,
+            message: location.message,
+            kind: RenderErrorKind::Broken,
         }
     }
 
     /// Error of a subject with this number of octets.
     pub(super) fn long_subject(template: &str, file: &str, octets: usize) -> Self {
         let message = format!("the subject has {octets} octets; the limit is {}", bounds::SUBJECT);
-        Self { template: template.into(), file: Some(file.into()), line: None, message, kind: Kind::LongSubject }
+        Self {
+            template: template.into(),
+            file: Some(file.into()),
+            line: None,
+            message,
+            kind: RenderErrorKind::LongSubject,
+        }
     }
 
     /// Whether the subject is too long. Other variables may give a shorter one.
     #[must_use]
     pub fn is_long_subject(&self) -> bool {
-        self.kind == Kind::LongSubject
+        self.kind == RenderErrorKind::LongSubject
     }
 
     /// Whether the template does not exist. A deploy that adds it may not have reached this machine
     /// yet.
     #[must_use]
     pub fn is_missing_template(&self) -> bool {
-        self.kind == Kind::Missing
+        self.kind == RenderErrorKind::Missing
     }
 
     /// Whether a rendering limit was exceeded.
     pub(super) fn is_limit(&self) -> bool {
-        self.kind == Kind::Exceeds
+        self.kind == RenderErrorKind::Exceeds
     }
 }
 
 impl LoadError {
     pub(super) fn of_tera(error: &Error) -> Self {
-        let place = Place::of(error);
+        let location = TeraLocation::of(error);
         Self::Broken {
-            file: place.file.unwrap_or_else(|| "templates".into()),
-            line: place.line,
-            message: place.message,
+            file: location.file.unwrap_or_else(|| "templates".into()),
+            line: location.line,
+            message: location.message,
         }
     }
 
@@ -154,13 +160,13 @@ impl LoadError {
 }
 
 /// Location and message of a tera error.
-struct Place {
+struct TeraLocation {
     file: Option<String>,
     line: Option<usize>,
     message: String,
 }
 
-impl Place {
+impl TeraLocation {
     fn of(error: &Error) -> Self {
         match error.kind() {
             ErrorKind::SyntaxError(report) | ErrorKind::RenderingError(report) => Self::reported(report),
