@@ -24,11 +24,11 @@ pub struct TemplateInfo {
 
 /// Templates by name.
 #[derive(Debug)]
-pub(super) struct Catalog(BTreeMap<String, Entry>);
+pub(super) struct Catalog(BTreeMap<String, TemplateEntry>);
 
 /// Files of a template by language; `""` is the default language.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct TemplateEntry {
     info: TemplateInfo,
     variants: BTreeMap<String, Variant>,
 }
@@ -59,20 +59,20 @@ impl Catalog {
     pub(super) fn of(sources: &Sources) -> Result<Self, LoadError> {
         let mut templates: BTreeMap<&str, BTreeMap<String, Variant>> = BTreeMap::new();
         for file in sources.keys() {
-            if let Some((name, part, locale)) = part_of(file) {
+            if let Some((name, role, locale)) = parse_path(file) {
                 let variant = templates.entry(name).or_default().entry(locale).or_default();
-                *variant.slot(part) = Some(file.clone());
+                *variant.slot(role) = Some(file.clone());
             }
         }
-        let shared = hash_of(sources, |file| part_of(file).is_none());
+        let shared = hash_of(sources, |file| parse_path(file).is_none());
         let entries = templates.into_iter().map(|(name, variants)| {
-            let own = hash_of(sources, |file| part_of(file).is_some_and(|(owner, ..)| owner == name));
-            Entry::new(name, variants, &format!("{own}{shared}")).map(|entry| (name.to_owned(), entry))
+            let own = hash_of(sources, |file| parse_path(file).is_some_and(|(owner, ..)| owner == name));
+            TemplateEntry::new(name, variants, &format!("{own}{shared}")).map(|entry| (name.to_owned(), entry))
         });
         entries.collect::<Result<_, _>>().map(Self)
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&Entry> {
+    pub(super) fn get(&self, name: &str) -> Option<&TemplateEntry> {
         self.0.get(name)
     }
 
@@ -81,7 +81,7 @@ impl Catalog {
     }
 }
 
-impl Entry {
+impl TemplateEntry {
     fn new(name: &str, variants: BTreeMap<String, Variant>, content: &str) -> Result<Self, LoadError> {
         let incomplete = |problem: &str| LoadError::Incomplete { template: name.into(), problem: problem.into() };
         let default = variants.get("").ok_or_else(|| incomplete("it has no subject.txt"))?;
@@ -121,35 +121,35 @@ impl Variant {
         self.html.is_some() || self.text.is_some()
     }
 
-    fn slot(&mut self, part: Part) -> &mut Option<String> {
-        match part {
-            Part::Subject => &mut self.subject,
-            Part::Html => &mut self.html,
-            Part::Text => &mut self.text,
+    fn slot(&mut self, role: FileRole) -> &mut Option<String> {
+        match role {
+            FileRole::Subject => &mut self.subject,
+            FileRole::Html => &mut self.html,
+            FileRole::Text => &mut self.text,
         }
     }
 }
 
 /// Role of a file in its template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum FileRole {
     Subject,
     Html,
     Text,
 }
 
 /// Parses a path: `newsletter/body.pl.html` is the HTML of `newsletter` in `pl`.
-fn part_of(file: &str) -> Option<(&str, Part, String)> {
+fn parse_path(file: &str) -> Option<(&str, FileRole, String)> {
     let (name, file) = file.split_once('/')?;
     let (stem, ext) = file.rsplit_once('.')?;
     let (stem, locale) = stem.split_once('.').unwrap_or((stem, ""));
-    let part = match (stem, ext) {
-        ("subject", "txt") => Part::Subject,
-        ("body", "html") => Part::Html,
-        ("body", "txt") => Part::Text,
+    let role = match (stem, ext) {
+        ("subject", "txt") => FileRole::Subject,
+        ("body", "html") => FileRole::Html,
+        ("body", "txt") => FileRole::Text,
         _ => return None,
     };
-    Some((name, part, normal(locale)))
+    Some((name, role, normal(locale)))
 }
 
 /// Normalizes a language: `pl_PL` and `pl-pl` are equal.
