@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{LoadError, source::Sources};
+use super::{LoadError, source::TemplateSources};
 
 /// Description of a template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -56,7 +56,7 @@ impl Catalog {
     /// # Errors
     ///
     /// Returns an error if a template lacks a subject or a body.
-    pub(super) fn of(sources: &Sources) -> Result<Self, LoadError> {
+    pub(super) fn of(sources: &TemplateSources) -> Result<Self, LoadError> {
         let mut templates: BTreeMap<&str, BTreeMap<String, Variant>> = BTreeMap::new();
         for file in sources.keys() {
             if let Some((name, role, locale)) = parse_path(file) {
@@ -172,7 +172,7 @@ fn levels(locale: Option<&str>) -> Vec<String> {
     levels
 }
 
-fn hash_of(sources: &Sources, wanted: impl Fn(&str) -> bool) -> String {
+fn hash_of(sources: &TemplateSources, wanted: impl Fn(&str) -> bool) -> String {
     let mut all = Sha256::new();
     for (name, text) in sources.iter().filter(|(name, _)| wanted(name)) {
         for part in [name, text] {

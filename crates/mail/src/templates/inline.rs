@@ -5,7 +5,7 @@
 
 use css_inline::{CSSInliner, InlineOptions};
 
-use super::{placeholders::with_placeholders, source::Sources};
+use super::{placeholders::with_placeholders, source::TemplateSources};
 use crate::html::Shape;
 
 /// Maximum number of files in a chain of `extends`; tera rejects cycles.
@@ -20,7 +20,7 @@ const DEEPEST_RULE: usize = 30;
 
 /// Inlines the CSS of each HTML file, and of the files that it extends, into its elements. A
 /// selector has to match within one file.
-pub(super) fn with_inlined_css(mut sources: Sources) -> Sources {
+pub(super) fn with_inlined_css(mut sources: TemplateSources) -> TemplateSources {
     let html_files = sources.iter().filter(|(name, _)| name.ends_with(".html"));
     let inlined: Vec<_> = html_files
         .filter_map(|(name, source)| inline(source, &inherited_css(source, &sources)).map(|html| (name.clone(), html)))
@@ -82,14 +82,14 @@ fn is_whole_page(source: &str) -> bool {
 }
 
 /// CSS of the files that a file extends, the outermost first.
-fn inherited_css(source: &str, sources: &Sources) -> String {
+fn inherited_css(source: &str, sources: &TemplateSources) -> String {
     let parents = std::iter::successors(parent(source, sources), |parent| self::parent(parent, sources));
     let mut css: Vec<String> = parents.take(MAX_DEPTH).map(|parent| styles(parent)).collect();
     css.reverse();
     css.concat()
 }
 
-fn parent<'a>(source: &str, sources: &'a Sources) -> Option<&'a String> {
+fn parent<'a>(source: &str, sources: &'a TemplateSources) -> Option<&'a String> {
     let (_, after) = source.split_once("extends")?;
     let quote = after.chars().find(|c| !c.is_whitespace()).filter(|c| matches!(c, '"' | '\'' | '`'))?;
     let name = after.split(quote).nth(1)?;

@@ -13,7 +13,7 @@ use super::{
     meter::{self, Limits, Output},
     metered::with_meters,
     nesting,
-    source::{self, Sources},
+    source::{self, TemplateSources},
     variables::Variables,
 };
 use crate::{Rendered, html::text_of_html, rendered::one_line};
@@ -132,7 +132,7 @@ impl Library {
 }
 
 impl Engine {
-    fn of(sources: Sources) -> Result<Self, LoadError> {
+    fn of(sources: TemplateSources) -> Result<Self, LoadError> {
         nesting::check(&sources)?;
         let written = compile(&sources)?;
         let (metered, parts) = with_meters(&with_inlined_css(sources));
@@ -179,7 +179,7 @@ impl std::fmt::Debug for Engine {
 }
 
 /// Compiles the sources. File names end in `.html` or `.txt`, by which tera decides on escaping.
-fn compile(sources: &Sources) -> Result<Tera, LoadError> {
+fn compile(sources: &TemplateSources) -> Result<Tera, LoadError> {
     let mut tera = Tera::default();
     functions::register(&mut tera);
     tera.add_raw_templates(sources.iter()).map_err(|error| LoadError::of_tera(&error))?;

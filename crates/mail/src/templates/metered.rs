@@ -10,12 +10,12 @@ use std::collections::BTreeSet;
 use super::{
     functions::{GO, KEEP, SHOW, STEP},
     nesting::files_within,
-    source::Sources,
+    source::TemplateSources,
     tag::{Kind, Piece, Word, is_name, pieces, words},
 };
 
 /// Returns the files with limit checks, and the number of values in their longest expression.
-pub(super) fn with_meters(sources: &Sources) -> (Sources, usize) {
+pub(super) fn with_meters(sources: &TemplateSources) -> (TemplateSources, usize) {
     let calls_super = sources.values().any(|source| calls_super(source));
     // Any file may be included inside captured output, or shown by `super()`.
     let all_kept = calls_super || sources.values().any(|source| includes_within(source));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     LoadError,
-    source::Sources,
+    source::TemplateSources,
     tag::{Kind, pieces, words},
 };
 
@@ -14,7 +14,7 @@ const DEEPEST: usize = 16;
 const BRANCHES: usize = 1_000;
 
 /// Rejects sources that are nested too deep, before tera parses them. Cycles are left to tera.
-pub(super) fn check(sources: &Sources) -> Result<(), LoadError> {
+pub(super) fn check(sources: &TemplateSources) -> Result<(), LoadError> {
     for (name, source) in sources {
         let branches = source.matches("elif").count();
         if branches > BRANCHES {

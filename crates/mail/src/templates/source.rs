@@ -11,7 +11,7 @@ use std::{
 use super::LoadError;
 
 /// Text of each `.html` and `.txt` file, by its path in the folder, with `/` as separator.
-pub(super) type Sources = BTreeMap<String, String>;
+pub(super) type TemplateSources = BTreeMap<String, String>;
 
 /// Maximum size of one file, and of all files, in bytes.
 const MOST_BYTES: u64 = 2 << 20;
@@ -23,8 +23,8 @@ const MOST_ENTRIES: usize = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamp(Vec<(PathBuf, u64, Option<SystemTime>)>);
 
-pub(super) fn read(folder: &Path) -> Result<Sources, LoadError> {
-    let (mut sources, mut bytes) = (Sources::new(), 0);
+pub(super) fn read(folder: &Path) -> Result<TemplateSources, LoadError> {
+    let (mut sources, mut bytes) = (TemplateSources::new(), 0);
     for path in files(folder)? {
         let text = read_file(&path)?;
         bytes += text.len();
