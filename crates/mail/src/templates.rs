@@ -28,7 +28,7 @@ pub use self::{
     error::{LoadError, RenderError},
     variables::Variables,
 };
-use self::{library::Library, meter::Limits, source::Stamp};
+use self::{library::Library, meter::RenderLimits, source::Stamp};
 use crate::Rendered;
 
 /// Minimum time between two checks of the folder by [`Templates::reload_if_changed`].
@@ -127,7 +127,7 @@ impl Templates {
         Some(rendered).filter(|rendered| !rendered.as_ref().is_err_and(RenderError::is_limit))
     }
 
-    fn render_within(&self, limits: Limits, variables: &Variables, mail: &Mail) -> Result<Rendered, RenderError> {
+    fn render_within(&self, limits: RenderLimits, variables: &Variables, mail: &Mail) -> Result<Rendered, RenderError> {
         let subject = mail.subject.as_deref();
         let Some(template) = &mail.template else {
             return Ok(Rendered::literal(subject.unwrap_or_default(), mail.text.as_deref(), mail.html.as_deref()));
@@ -161,7 +161,12 @@ impl Templates {
         Some(measured).filter(|measured| !measured.as_ref().is_err_and(RenderError::is_limit))
     }
 
-    fn measure_within(&self, limits: Limits, variables: &Variables, mail: &Mail) -> Result<Option<usize>, RenderError> {
+    fn measure_within(
+        &self,
+        limits: RenderLimits,
+        variables: &Variables,
+        mail: &Mail,
+    ) -> Result<Option<usize>, RenderError> {
         let Some(template) = &mail.template else { return Ok(None) };
         self.library().measure(limits, template, variables, mail.locale.as_deref(), mail.subject.is_some())
     }

@@ -11,9 +11,9 @@ use super::meter;
 /// component. Its output is empty.
 pub(super) const STEP: &str = "postroom_step";
 /// Function that counts a step and returns true, for use in a condition.
-pub(super) const GO: &str = "postroom_go";
+pub(super) const STEP_IS_ALLOWED: &str = "postroom_go";
 /// Filter for values stored in a variable.
-pub(super) const KEEP: &str = "postroom_keep";
+pub(super) const STORE: &str = "postroom_keep";
 /// Filter for values shown inside captured output.
 pub(super) const SHOW: &str = "postroom_show";
 
@@ -27,9 +27,9 @@ pub(super) fn register(tera: &mut Tera) {
         meter::step(kwargs.get::<usize>("n")?.unwrap_or(0))?;
         Ok(Value::safe_string(""))
     });
-    tera.register_function(GO, |_: Kwargs, _: &State<'_>| meter::step(0).map(|()| true));
-    tera.register_filter(KEEP, |value: Value, _: Kwargs, _: &State<'_>| meter::keep(&value).map(|()| value));
-    tera.register_filter(SHOW, |value: Value, _: Kwargs, _: &State<'_>| meter::keep(&value).map(|()| value));
+    tera.register_function(STEP_IS_ALLOWED, |_: Kwargs, _: &State<'_>| meter::step(0).map(|()| true));
+    tera.register_filter(STORE, |value: Value, _: Kwargs, _: &State<'_>| meter::store(&value).map(|()| value));
+    tera.register_filter(SHOW, |value: Value, _: Kwargs, _: &State<'_>| meter::store(&value).map(|()| value));
     tera.register_filter("replace", replace);
     tera.register_filter("join", join);
     tera.register_filter("indent", indent);
@@ -123,12 +123,12 @@ fn split(text: &str, kwargs: Kwargs, _: &State<'_>) -> TeraResult<Value> {
 fn unique(values: &[Value], _: Kwargs, _: &State<'_>) -> TeraResult<Vec<Value>> {
     let mut unique: Vec<Value> = Vec::new();
     for value in values {
-        let mut is_known = false;
-        for known in unique.chunks(PIECES_A_STEP) {
+        let mut is_duplicate = false;
+        for previous in unique.chunks(PIECES_A_STEP) {
             meter::step(0)?;
-            is_known = is_known || known.contains(value);
+            is_duplicate = is_duplicate || previous.contains(value);
         }
-        if !is_known {
+        if !is_duplicate {
             unique.push(value.clone());
         }
     }

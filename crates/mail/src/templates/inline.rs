@@ -11,7 +11,7 @@ use crate::html::Shape;
 /// Maximum number of files in a chain of `extends`; tera rejects cycles.
 const MAX_DEPTH: usize = 16;
 
-/// Limits above which a file is not inlined. Inlining builds a tree recursively and matches each
+/// RenderLimits above which a file is not inlined. Inlining builds a tree recursively and matches each
 /// rule against each element.
 const MOST_ELEMENTS: usize = 20_000;
 const DEEPEST_ELEMENT: usize = 100;

@@ -10,7 +10,7 @@ use super::{
     catalog::{Catalog, Choice},
     functions,
     inline::with_inlined_css,
-    meter::{self, Limits, Output},
+    meter::{self, LimitedWriter, RenderLimits},
     metered::with_meters,
     nesting,
     source::{self, TemplateSources},
@@ -63,7 +63,7 @@ impl Library {
     /// Renders a template; `subject` replaces the template's subject.
     pub(super) fn render(
         &self,
-        limits: Limits,
+        limits: RenderLimits,
         name: &str,
         variables: &Variables,
         locale: Option<&str>,
@@ -90,7 +90,7 @@ impl Library {
     /// HTML.
     pub(super) fn measure(
         &self,
-        limits: Limits,
+        limits: RenderLimits,
         name: &str,
         variables: &Variables,
         locale: Option<&str>,
@@ -140,14 +140,14 @@ impl Engine {
     }
 
     fn render(&self, template: &str, file: &str, context: &Context) -> Result<String, RenderError> {
-        let mut output = Output::to(Vec::with_capacity(4096));
+        let mut output = LimitedWriter::to(Vec::with_capacity(4096));
         self.render_to(template, file, context, &mut output)?;
         // tera writes UTF-8.
         Ok(String::from_utf8(output.into_inner()).unwrap_or_default())
     }
 
     fn measure(&self, template: &str, file: &str, context: &Context) -> Result<usize, RenderError> {
-        let mut output = Output::to(io::sink());
+        let mut output = LimitedWriter::to(io::sink());
         self.render_to(template, file, context, &mut output)?;
         Ok(output.len())
     }
@@ -157,7 +157,7 @@ impl Engine {
         template: &str,
         file: &str,
         context: &Context,
-        output: &mut Output<impl io::Write>,
+        output: &mut LimitedWriter<impl io::Write>,
     ) -> Result<(), RenderError> {
         self.sent.render_to(file, context, output).map_err(|error| match meter::exceeded() {
             Some(exceeded) => RenderError::exceeds(template, file, exceeded),

@@ -1,4 +1,4 @@
-//! Limits of a rendering: time, loop turns, memory, stack. Compiled templates call the functions
+//! RenderLimits of a rendering: time, loop turns, memory, stack. Compiled templates call the functions
 //! here ([`metered`](super::metered) inserts the calls), so a template that would never end or
 //! exhaust the memory fails with an error.
 
@@ -13,24 +13,24 @@ use tera::Value;
 
 use crate::work;
 
-/// Limits of a rendering.
+/// RenderLimits of a rendering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Limits {
+pub(super) struct RenderLimits {
     /// Maximum number of loop turns, and of starts of files, blocks and components.
     pub(super) steps: usize,
     /// Maximum size of all values stored in variables, in bytes.
-    pub(super) kept: usize,
+    pub(super) stored: usize,
     /// Maximum size of the output of each body, in bytes.
     pub(super) output: usize,
     pub(super) time: Duration,
 }
 
-/// Limits of a rendering that is done on the current thread instead of a blocking thread.
-pub(super) const QUICK: Limits =
-    Limits { steps: 2_000, kept: 64 << 10, output: 256 << 10, time: Duration::from_millis(10) };
-/// Limits of every rendering.
-pub(super) const MOST: Limits =
-    Limits { steps: 1_000_000, kept: 16 << 20, output: 32 << 20, time: Duration::from_secs(5) };
+/// RenderLimits of a rendering that is done on the current thread instead of a blocking thread.
+pub(super) const QUICK: RenderLimits =
+    RenderLimits { steps: 2_000, stored: 64 << 10, output: 256 << 10, time: Duration::from_millis(10) };
+/// RenderLimits of every rendering.
+pub(super) const MOST: RenderLimits =
+    RenderLimits { steps: 1_000_000, stored: 16 << 20, output: 32 << 20, time: Duration::from_secs(5) };
 
 /// Maximum size of the values of one expression, in bytes.
 const EXPRESSION: usize = 64 << 20;
@@ -45,8 +45,8 @@ const VALUE: usize = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exceeded {
     Steps(usize),
-    Kept(usize),
-    Output(usize),
+    Stored(usize),
+    LimitedWriter(usize),
     Time(Duration),
     Value {
         bytes: usize,
@@ -60,11 +60,11 @@ pub(super) enum Exceeded {
 
 #[derive(Debug)]
 struct Meter {
-    limits: Limits,
+    limits: RenderLimits,
     /// Number of values in the longest expression.
     parts: usize,
     steps: usize,
-    kept: usize,
+    stored: usize,
     ends_at: Instant,
     stack: usize,
     exceeded: Option<Exceeded>,
@@ -76,17 +76,17 @@ thread_local! {
 
 /// Renders within limits; afterwards [`exceeded`] returns the exceeded limit. `parts`: number of
 /// values in the longest expression.
-pub(super) fn within<T>(limits: Limits, parts: usize, render: impl FnOnce() -> T) -> T {
+pub(super) fn within<T>(limits: RenderLimits, parts: usize, render: impl FnOnce() -> T) -> T {
     let ends_at = Instant::now() + limits.time;
-    let meter = Meter { limits, parts, steps: 0, kept: 0, ends_at, stack: stack(), exceeded: None };
+    let meter = Meter { limits, parts, steps: 0, stored: 0, ends_at, stack: stack(), exceeded: None };
     METER.set(Some(meter));
-    let _end = End;
+    let _end = ResetMeter;
     render()
 }
 
-struct End;
+struct ResetMeter;
 
-impl Drop for End {
+impl Drop for ResetMeter {
     fn drop(&mut self) {
         METER.set(None);
     }
@@ -99,29 +99,29 @@ pub(super) fn exceeded() -> Option<Exceeded> {
 
 /// Counts a step and the bytes that it stores.
 pub(super) fn step(bytes: usize) -> tera::TeraResult<()> {
-    ask(|meter| meter.step(bytes))
+    charge(|meter| meter.step(bytes))
 }
 
 /// Counts a value that is stored in a variable.
-pub(super) fn keep(value: &Value) -> tera::TeraResult<()> {
-    ask(|meter| {
-        let bytes = weight(value, meter.limits.kept - meter.kept, LEVELS);
-        let bytes =
-            bytes.map_err(|too_deep| if too_deep { Exceeded::Levels } else { Exceeded::Kept(meter.limits.kept) })?;
+pub(super) fn store(value: &Value) -> tera::TeraResult<()> {
+    charge(|meter| {
+        let bytes = weight(value, meter.limits.stored - meter.stored, LEVELS);
+        let bytes = bytes
+            .map_err(|too_deep| if too_deep { Exceeded::Levels } else { Exceeded::Stored(meter.limits.stored) })?;
         meter.expression(bytes)?;
-        meter.keep(bytes)
+        meter.store(bytes)
     })
 }
 
 /// Checks the size of a value before an expression creates it.
 pub(super) fn make(bytes: usize) -> tera::TeraResult<()> {
-    ask(|meter| meter.expression(bytes))
+    charge(|meter| meter.expression(bytes))
 }
 
-fn ask(question: impl FnOnce(&mut Meter) -> Result<(), Exceeded>) -> tera::TeraResult<()> {
+fn charge(check: impl FnOnce(&mut Meter) -> Result<(), Exceeded>) -> tera::TeraResult<()> {
     METER.with_borrow_mut(|meter| {
         let Some(meter) = meter else { return Ok(()) };
-        question(meter).map_err(|exceeded| {
+        check(meter).map_err(|exceeded| {
             meter.exceeded = Some(exceeded);
             tera::Error::message(exceeded.to_string())
         })
@@ -143,12 +143,12 @@ impl Meter {
         if work::is_abandoned() {
             return Err(Exceeded::Abandoned);
         }
-        self.keep(bytes)
+        self.store(bytes)
     }
 
-    fn keep(&mut self, bytes: usize) -> Result<(), Exceeded> {
-        self.kept = self.kept.saturating_add(bytes);
-        if self.kept > self.limits.kept { Err(Exceeded::Kept(self.limits.kept)) } else { Ok(()) }
+    fn store(&mut self, bytes: usize) -> Result<(), Exceeded> {
+        self.stored = self.stored.saturating_add(bytes);
+        if self.stored > self.limits.stored { Err(Exceeded::Stored(self.limits.stored)) } else { Ok(()) }
     }
 
     fn expression(&self, bytes: usize) -> Result<(), Exceeded> {
@@ -199,13 +199,13 @@ fn stack() -> usize {
 }
 
 /// Writer that enforces the output limit.
-pub(super) struct Output<W> {
+pub(super) struct LimitedWriter<W> {
     out: W,
     len: usize,
     most: usize,
 }
 
-impl<W: Write> Output<W> {
+impl<W: Write> LimitedWriter<W> {
     pub(super) fn to(out: W) -> Self {
         let most = METER.with_borrow(|meter| meter.as_ref().map_or(usize::MAX, |meter| meter.limits.output));
         Self { out, len: 0, most }
@@ -220,11 +220,11 @@ impl<W: Write> Output<W> {
     }
 }
 
-impl<W: Write> Write for Output<W> {
+impl<W: Write> Write for LimitedWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.len += bytes.len();
         if self.len > self.most {
-            ask(|_| Err(Exceeded::Output(self.most))).map_err(|error| io::Error::other(error.to_string()))?;
+            charge(|_| Err(Exceeded::LimitedWriter(self.most))).map_err(|error| io::Error::other(error.to_string()))?;
         }
         self.out.write_all(bytes)?;
         Ok(bytes.len())
@@ -240,8 +240,8 @@ impl fmt::Display for Exceeded {
         let mb = |bytes: usize| bytes.div_ceil(1 << 20);
         match *self {
             Self::Steps(most) => write!(f, "its loops have more than {most} turns"),
-            Self::Kept(most) => write!(f, "the variables that it sets have more than {} MB", mb(most)),
-            Self::Output(most) => write!(f, "its output has more than {} MB", mb(most)),
+            Self::Stored(most) => write!(f, "the variables that it sets have more than {} MB", mb(most)),
+            Self::LimitedWriter(most) => write!(f, "its output has more than {} MB", mb(most)),
             Self::Time(most) => write!(f, "it takes more than {} s to render", most.as_secs_f64()),
             Self::Value { bytes, parts } => write!(
                 f,

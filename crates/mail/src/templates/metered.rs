@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    functions::{GO, KEEP, SHOW, STEP},
+    functions::{SHOW, STEP, STEP_IS_ALLOWED, STORE},
     nesting::files_within,
     source::TemplateSources,
     tag::{Kind, Piece, Word, is_name, pieces, words},
@@ -172,14 +172,14 @@ fn assigns(inner: &str) -> bool {
 fn set(inner: &str) -> String {
     let words = words(inner);
     if !assigns(inner) {
-        return format!("{} | {KEEP} ", inner.trim_end());
+        return format!("{} | {STORE} ", inner.trim_end());
     }
     let is_path = |word: &Word<'_>| matches!(word.text, "." | "?.") || is_name(word.text) || word.is_literal();
     if words[3..].iter().all(is_path) {
         return inner.to_owned();
     }
     let (name, value) = inner.split_at(words[2].at + 1);
-    format!("{name} ({}) | {KEEP} ", with_conditions(value))
+    format!("{name} ({}) | {STORE} ", with_conditions(value))
 }
 
 /// Adds a check at each turn to the condition of list comprehensions.

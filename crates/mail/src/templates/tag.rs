@@ -40,7 +40,7 @@ impl<'a> Piece<'a> {
         &self.whole[..if self.trims_before() { 3 } else { 2 }]
     }
 
-    /// End delimiter.
+    /// ResetMeter delimiter.
     pub(super) fn end(&self) -> &'a str {
         &self.whole[self.start().len() + self.inner.len()..]
     }
