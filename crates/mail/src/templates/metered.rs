@@ -18,11 +18,11 @@ use super::{
 pub(super) fn with_meters(sources: &TemplateSources) -> (TemplateSources, usize) {
     let calls_super = sources.values().any(|source| calls_super(source));
     // Any file may be included inside captured output, or shown by `super()`.
-    let all_kept = calls_super || sources.values().any(|source| includes_within(source));
+    let all_captured = calls_super || sources.values().any(|source| includes_within(source));
     let included: BTreeSet<&str> = sources.values().flat_map(|source| files_within(source, &["include"])).collect();
     let metered = sources.iter().map(|(name, source)| {
-        let place = Place { is_included: included.contains(name.as_str()), calls_super, all_kept };
-        (name.clone(), metered(source, place))
+        let context = FileContext { is_included: included.contains(name.as_str()), calls_super, all_captured };
+        (name.clone(), metered(source, context))
     });
     let metered = metered.collect();
     let parts = sources.values().flat_map(|source| pieces(source)).map(|piece| parts(&piece)).max();
@@ -31,12 +31,12 @@ pub(super) fn with_meters(sources: &TemplateSources) -> (TemplateSources, usize)
 
 /// Contexts in which a file can be shown.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct FileContext {
     /// Whether other files include it, so that it may be shown more than once.
     is_included: bool,
     /// Whether a file calls `super()`, so that blocks may be shown more than once.
     calls_super: bool,
-    all_kept: bool,
+    all_captured: bool,
 }
 
 /// Upper bound on the number of values that an expression creates.
@@ -54,16 +54,17 @@ fn calls_super(source: &str) -> bool {
 fn includes_within(source: &str) -> bool {
     let mut depth = 0_usize;
     pieces(source).any(|piece| {
-        depth = depth.saturating_add_signed(keeps(&piece));
+        depth = depth.saturating_add_signed(capture_change(&piece));
         depth > 0 && keyword(&piece) == "include"
     })
 }
 
-fn metered(source: &str, place: Place) -> String {
+fn metered(source: &str, context: FileContext) -> String {
     let extends = pieces(source).any(|piece| keyword(&piece) == "extends");
-    let mut writer = Writer { out: String::with_capacity(source.len() * 5 / 4), kept: 0, blocks: 0, extends, place };
-    if place.is_included && !extends {
-        writer.ask(false, 0);
+    let mut writer =
+        Writer { out: String::with_capacity(source.len() * 5 / 4), captured: 0, blocks: 0, extends, context };
+    if context.is_included && !extends {
+        writer.write_check(false, 0);
     }
     let mut pieces = pieces(source).peekable();
     while let Some(piece) = pieces.next() {
@@ -76,10 +77,10 @@ fn metered(source: &str, place: Place) -> String {
 struct Writer {
     out: String,
     /// Number of enclosing sets, filters and components that capture their output.
-    kept: usize,
+    captured: usize,
     blocks: usize,
     extends: bool,
-    place: Place,
+    context: FileContext,
 }
 
 impl Writer {
@@ -89,15 +90,15 @@ impl Writer {
             Kind::Text | Kind::Comment => self.out.push_str(piece.whole),
             // Its text is output like any other.
             Kind::Raw => {
-                if self.keeps_output() {
-                    self.ask(piece.trims_before(), piece.whole.len());
+                if self.captures_output() {
+                    self.write_check(piece.trims_before(), piece.whole.len());
                 }
                 self.out.push_str(piece.whole);
             }
             Kind::Variable => {
                 self.variable(piece);
-                if self.keeps_output() && text > 0 {
-                    self.ask(piece.trims_after(), text);
+                if self.captures_output() && text > 0 {
+                    self.write_check(piece.trims_after(), text);
                 }
             }
             Kind::Tag => self.tag(piece, text),
@@ -106,52 +107,52 @@ impl Writer {
 
     fn variable(&mut self, piece: &Piece<'_>) {
         let inner = with_conditions(piece.inner);
-        if self.keeps_output() && !inner.trim_start().starts_with('<') {
-            self.put(piece, &format!(" ({inner}) | {SHOW} "));
+        if self.captures_output() && !inner.trim_start().starts_with('<') {
+            self.write_with(piece, &format!(" ({inner}) | {SHOW} "));
         } else {
-            self.put(piece, &inner);
+            self.write_with(piece, &inner);
         }
     }
 
     fn tag(&mut self, piece: &Piece<'_>, text: usize) {
         let keyword = keyword(piece);
         match keyword {
-            "set" | "set_global" => self.put(piece, &set(piece.inner)),
-            _ => self.put(piece, &with_conditions(piece.inner)),
+            "set" | "set_global" => self.write_with(piece, &set(piece.inner)),
+            _ => self.write_with(piece, &with_conditions(piece.inner)),
         }
         match keyword {
             "block" => self.blocks += 1,
             "endblock" => self.blocks = self.blocks.saturating_sub(1),
-            _ => self.kept = self.kept.saturating_add_signed(keeps(piece)),
+            _ => self.captured = self.captured.saturating_add_signed(capture_change(piece)),
         }
-        let kept = if self.keeps_output() { text } else { 0 };
-        let is_start = matches!(keyword, "for" | "component") || keyword == "block" && self.place.calls_super;
-        if is_start || kept > 0 {
-            self.ask(piece.trims_after(), kept);
+        let captured = if self.captures_output() { text } else { 0 };
+        let is_start = matches!(keyword, "for" | "component") || keyword == "block" && self.context.calls_super;
+        if is_start || captured > 0 {
+            self.write_check(piece.trims_after(), captured);
         }
     }
 
     /// Writes a piece with another content between its delimiters.
-    fn put(&mut self, piece: &Piece<'_>, inner: &str) {
+    fn write_with(&mut self, piece: &Piece<'_>, inner: &str) {
         self.out.push_str(piece.start());
         self.out.push_str(inner);
         self.out.push_str(piece.end());
     }
 
     /// Writes a limit check. Beside a delimiter that trims white space, it trims too.
-    fn ask(&mut self, trims: bool, bytes: usize) {
+    fn write_check(&mut self, trims: bool, bytes: usize) {
         let (start, end) = if trims { ("{{-", "-}}") } else { ("{{", "}}") };
         let argument = if bytes > 0 { format!("n={bytes}") } else { String::new() };
         self.out.push_str(&format!("{start} {STEP}({argument}) {end}"));
     }
 
-    fn keeps_output(&self) -> bool {
-        self.kept > 0 || self.place.all_kept && (!self.extends || self.blocks > 0)
+    fn captures_output(&self) -> bool {
+        self.captured > 0 || self.context.all_captured && (!self.extends || self.blocks > 0)
     }
 }
 
 /// Change in the nesting of captured output.
-fn keeps(piece: &Piece<'_>) -> isize {
+fn capture_change(piece: &Piece<'_>) -> isize {
     match keyword(piece) {
         "filter" | "component" | "<" => 1,
         "set" | "set_global" if !assigns(piece.inner) => 1,
@@ -194,25 +195,25 @@ fn with_conditions(inner: &str) -> String {
         from = at;
     };
     // Open brackets: whether it is a list, and the last keyword of a comprehension in it.
-    let mut open: Vec<(bool, Seen)> = Vec::new();
+    let mut open: Vec<(bool, ComprehensionState)> = Vec::new();
     for word in words(inner) {
         match word.text {
-            "[" | "?[" => open.push((true, Seen::Nothing)),
-            "(" | "{" => open.push((false, Seen::Nothing)),
+            "[" | "?[" => open.push((true, ComprehensionState::Nothing)),
+            "(" | "{" => open.push((false, ComprehensionState::Nothing)),
             "]" => {
-                if let Some((true, Seen::For)) = open.pop() {
+                if let Some((true, ComprehensionState::For)) = open.pop() {
                     put(word.at, &format!(" if {GO}()"));
                 }
             }
             ")" | "}" => drop(open.pop()),
             "for" => {
-                if let Some((true, seen @ Seen::Nothing)) = open.last_mut() {
-                    *seen = Seen::For;
+                if let Some((true, state @ ComprehensionState::Nothing)) = open.last_mut() {
+                    *state = ComprehensionState::For;
                 }
             }
             "if" => {
-                if let Some((true, seen @ Seen::For)) = open.last_mut() {
-                    *seen = Seen::If;
+                if let Some((true, state @ ComprehensionState::For)) = open.last_mut() {
+                    *state = ComprehensionState::If;
                     put(word.at + 2, &format!(" {GO}() and "));
                 }
             }
@@ -224,7 +225,7 @@ fn with_conditions(inner: &str) -> String {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seen {
+enum ComprehensionState {
     Nothing,
     For,
     If,
@@ -236,8 +237,8 @@ mod tests {
 
     fn check(source: &str, expected: &str) {
         let expected = expected.replace("STEP", "{{ postroom_step() }}").replace("GO", "postroom_go()");
-        let place = Place { is_included: true, calls_super: true, all_kept: false };
-        assert_eq!(metered(source, place), expected, "{source}");
+        let context = FileContext { is_included: true, calls_super: true, all_captured: false };
+        assert_eq!(metered(source, context), expected, "{source}");
     }
 
     #[test]
@@ -267,8 +268,8 @@ mod tests {
     #[test]
     fn a_block_that_is_shown_once_has_no_check() {
         let source = "{% block b %}{{ a }}{% endblock %}";
-        let place = Place { is_included: false, calls_super: false, all_kept: false };
-        assert_eq!(metered(source, place), source);
+        let context = FileContext { is_included: false, calls_super: false, all_captured: false };
+        assert_eq!(metered(source, context), source);
     }
 
     #[test]
