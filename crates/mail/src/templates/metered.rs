@@ -11,7 +11,7 @@ use super::{
     functions::{SHOW, STEP, STEP_IS_ALLOWED, STORE},
     nesting::files_within,
     source::TemplateSources,
-    tag::{Kind, Piece, Word, is_name, pieces, words},
+    tag::{Segment, SegmentKind, Word, is_name, segments, words},
 };
 
 /// Returns the files with limit checks, and the number of values in their longest expression.
@@ -25,7 +25,7 @@ pub(super) fn with_meters(sources: &TemplateSources) -> (TemplateSources, usize)
         (name.clone(), metered(source, context))
     });
     let metered = metered.collect();
-    let parts = sources.values().flat_map(|source| pieces(source)).map(|piece| parts(&piece)).max();
+    let parts = sources.values().flat_map(|source| segments(source)).map(|segment| parts(&segment)).max();
     (metered, parts.unwrap_or(1))
 }
 
@@ -40,36 +40,37 @@ struct FileContext {
 }
 
 /// Upper bound on the number of values that an expression creates.
-fn parts(piece: &Piece<'_>) -> usize {
+fn parts(segment: &Segment<'_>) -> usize {
     let makes = |word: &&Word<'_>| matches!(word.text, "~" | "|" | "," | "...");
-    if piece.is_code() { 1 + words(piece.inner).iter().filter(makes).count() } else { 1 }
+    if segment.is_code() { 1 + words(segment.inner).iter().filter(makes).count() } else { 1 }
 }
 
 fn calls_super(source: &str) -> bool {
     source.contains("super")
-        && pieces(source).any(|piece| piece.is_code() && words(piece.inner).iter().any(|word| word.text == "super"))
+        && segments(source)
+            .any(|segment| segment.is_code() && words(segment.inner).iter().any(|word| word.text == "super"))
 }
 
 /// Whether a file includes another one inside captured output.
 fn includes_within(source: &str) -> bool {
     let mut depth = 0_usize;
-    pieces(source).any(|piece| {
-        depth = depth.saturating_add_signed(capture_change(&piece));
-        depth > 0 && keyword(&piece) == "include"
+    segments(source).any(|segment| {
+        depth = depth.saturating_add_signed(capture_change(&segment));
+        depth > 0 && keyword(&segment) == "include"
     })
 }
 
 fn metered(source: &str, context: FileContext) -> String {
-    let extends = pieces(source).any(|piece| keyword(&piece) == "extends");
+    let extends = segments(source).any(|segment| keyword(&segment) == "extends");
     let mut writer =
         Writer { out: String::with_capacity(source.len() * 5 / 4), captured: 0, blocks: 0, extends, context };
     if context.is_included && !extends {
         writer.write_check(false, 0);
     }
-    let mut pieces = pieces(source).peekable();
-    while let Some(piece) = pieces.next() {
-        let text = pieces.peek().filter(|next| next.kind == Kind::Text).map_or(0, |next| next.whole.len());
-        writer.write(&piece, text);
+    let mut segments = segments(source).peekable();
+    while let Some(segment) = segments.next() {
+        let text = segments.peek().filter(|next| next.kind == SegmentKind::Text).map_or(0, |next| next.whole.len());
+        writer.write(&segment, text);
     }
     writer.out
 }
@@ -84,59 +85,59 @@ struct Writer {
 }
 
 impl Writer {
-    /// Writes a piece that is followed by `text` bytes of text.
-    fn write(&mut self, piece: &Piece<'_>, text: usize) {
-        match piece.kind {
-            Kind::Text | Kind::Comment => self.out.push_str(piece.whole),
+    /// Writes a segment that is followed by `text` bytes of text.
+    fn write(&mut self, segment: &Segment<'_>, text: usize) {
+        match segment.kind {
+            SegmentKind::Text | SegmentKind::Comment => self.out.push_str(segment.whole),
             // Its text is output like any other.
-            Kind::Raw => {
+            SegmentKind::Raw => {
                 if self.captures_output() {
-                    self.write_check(piece.trims_before(), piece.whole.len());
+                    self.write_check(segment.trims_before(), segment.whole.len());
                 }
-                self.out.push_str(piece.whole);
+                self.out.push_str(segment.whole);
             }
-            Kind::Variable => {
-                self.variable(piece);
+            SegmentKind::Variable => {
+                self.variable(segment);
                 if self.captures_output() && text > 0 {
-                    self.write_check(piece.trims_after(), text);
+                    self.write_check(segment.trims_after(), text);
                 }
             }
-            Kind::Tag => self.tag(piece, text),
+            SegmentKind::Tag => self.tag(segment, text),
         }
     }
 
-    fn variable(&mut self, piece: &Piece<'_>) {
-        let inner = with_conditions(piece.inner);
+    fn variable(&mut self, segment: &Segment<'_>) {
+        let inner = with_conditions(segment.inner);
         if self.captures_output() && !inner.trim_start().starts_with('<') {
-            self.write_with(piece, &format!(" ({inner}) | {SHOW} "));
+            self.write_with(segment, &format!(" ({inner}) | {SHOW} "));
         } else {
-            self.write_with(piece, &inner);
+            self.write_with(segment, &inner);
         }
     }
 
-    fn tag(&mut self, piece: &Piece<'_>, text: usize) {
-        let keyword = keyword(piece);
+    fn tag(&mut self, segment: &Segment<'_>, text: usize) {
+        let keyword = keyword(segment);
         match keyword {
-            "set" | "set_global" => self.write_with(piece, &set(piece.inner)),
-            _ => self.write_with(piece, &with_conditions(piece.inner)),
+            "set" | "set_global" => self.write_with(segment, &set(segment.inner)),
+            _ => self.write_with(segment, &with_conditions(segment.inner)),
         }
         match keyword {
             "block" => self.blocks += 1,
             "endblock" => self.blocks = self.blocks.saturating_sub(1),
-            _ => self.captured = self.captured.saturating_add_signed(capture_change(piece)),
+            _ => self.captured = self.captured.saturating_add_signed(capture_change(segment)),
         }
         let captured = if self.captures_output() { text } else { 0 };
         let is_start = matches!(keyword, "for" | "component") || keyword == "block" && self.context.calls_super;
         if is_start || captured > 0 {
-            self.write_check(piece.trims_after(), captured);
+            self.write_check(segment.trims_after(), captured);
         }
     }
 
-    /// Writes a piece with another content between its delimiters.
-    fn write_with(&mut self, piece: &Piece<'_>, inner: &str) {
-        self.out.push_str(piece.start());
+    /// Writes a segment with another content between its delimiters.
+    fn write_with(&mut self, segment: &Segment<'_>, inner: &str) {
+        self.out.push_str(segment.start());
         self.out.push_str(inner);
-        self.out.push_str(piece.end());
+        self.out.push_str(segment.end());
     }
 
     /// Writes a limit check. Beside a delimiter that trims white space, it trims too.
@@ -152,17 +153,17 @@ impl Writer {
 }
 
 /// Change in the nesting of captured output.
-fn capture_change(piece: &Piece<'_>) -> isize {
-    match keyword(piece) {
+fn capture_change(segment: &Segment<'_>) -> isize {
+    match keyword(segment) {
         "filter" | "component" | "<" => 1,
-        "set" | "set_global" if !assigns(piece.inner) => 1,
+        "set" | "set_global" if !assigns(segment.inner) => 1,
         "endset" | "endfilter" | "endcomponent" | "</" => -1,
         _ => 0,
     }
 }
 
-fn keyword<'a>(piece: &Piece<'a>) -> &'a str {
-    if piece.kind == Kind::Tag { words(piece.inner).first().map_or("", |word| word.text) } else { "" }
+fn keyword<'a>(segment: &Segment<'a>) -> &'a str {
+    if segment.kind == SegmentKind::Tag { words(segment.inner).first().map_or("", |word| word.text) } else { "" }
 }
 
 fn assigns(inner: &str) -> bool {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     LoadError,
     source::TemplateSources,
-    tag::{Kind, pieces, words},
+    tag::{SegmentKind, segments, words},
 };
 
 /// Maximum length of a chain of files that include or extend each other.
@@ -38,7 +38,7 @@ pub(super) fn check(sources: &TemplateSources) -> Result<(), LoadError> {
 
 /// Files that tags of these kinds name.
 pub(super) fn files_within<'a>(source: &'a str, kinds: &[&str]) -> Vec<&'a str> {
-    let tags = pieces(source).filter(|piece| piece.kind == Kind::Tag);
+    let tags = segments(source).filter(|segment| segment.kind == SegmentKind::Tag);
     let names = tags.filter_map(|tag| match words(tag.inner)[..] {
         [first, name, ..] if kinds.contains(&first.text) => Some(name.text.trim_matches(['"', '\'', '`'])),
         _ => None,

@@ -1,17 +1,17 @@
 //! Lexer of template source, since tera's own is not public: text, tags, variables and comments,
 //! and the words of a tag.
 
-/// Piece of template source.
+/// Segment of template source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Piece<'a> {
-    pub(super) kind: Kind,
+pub(super) struct Segment<'a> {
+    pub(super) kind: SegmentKind,
     pub(super) whole: &'a str,
     /// Content between the delimiters of a tag or a variable.
     pub(super) inner: &'a str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum SegmentKind {
     Text,
     /// `{% … %}`
     Tag,
@@ -30,9 +30,9 @@ pub(super) struct Word<'a> {
     pub(super) at: usize,
 }
 
-impl<'a> Piece<'a> {
+impl<'a> Segment<'a> {
     pub(super) fn is_code(&self) -> bool {
-        matches!(self.kind, Kind::Tag | Kind::Variable)
+        matches!(self.kind, SegmentKind::Tag | SegmentKind::Variable)
     }
 
     /// Start delimiter.
@@ -62,19 +62,19 @@ impl Word<'_> {
     }
 }
 
-/// Splits a source into pieces. A piece without an end, which tera rejects, is text up to the end
+/// Splits a source into segments. A segment without an end, which tera rejects, is text up to the end
 /// of the source.
-pub(super) fn pieces(source: &str) -> impl Iterator<Item = Piece<'_>> {
+pub(super) fn segments(source: &str) -> impl Iterator<Item = Segment<'_>> {
     let mut rest = source;
     std::iter::from_fn(move || {
-        let piece = if rest.is_empty() { None } else { Some(first_piece(rest)) };
-        rest = &rest[piece.map_or(0, |piece| piece.whole.len())..];
-        piece
+        let segment = if rest.is_empty() { None } else { Some(first_segment(rest)) };
+        rest = &rest[segment.map_or(0, |segment| segment.whole.len())..];
+        segment
     })
 }
 
-fn first_piece(source: &str) -> Piece<'_> {
-    let text = |len: usize| Piece { kind: Kind::Text, whole: &source[..len], inner: "" };
+fn first_segment(source: &str) -> Segment<'_> {
+    let text = |len: usize| Segment { kind: SegmentKind::Text, whole: &source[..len], inner: "" };
     match next_delimiter(source) {
         None => text(source.len()),
         Some(0) => delimited(source).unwrap_or_else(|| text(source.len())),
@@ -87,24 +87,24 @@ fn next_delimiter(source: &str) -> Option<usize> {
     memchr::memchr_iter(b'{', source.as_bytes()).find(is_start)
 }
 
-fn delimited(source: &str) -> Option<Piece<'_>> {
+fn delimited(source: &str) -> Option<Segment<'_>> {
     let kind = match source.as_bytes().get(1)? {
-        b'{' => Kind::Variable,
-        b'%' => Kind::Tag,
+        b'{' => SegmentKind::Variable,
+        b'%' => SegmentKind::Tag,
         _ => {
             let len = source.find("#}")? + 2;
-            return Some(Piece { kind: Kind::Comment, whole: &source[..len], inner: "" });
+            return Some(Segment { kind: SegmentKind::Comment, whole: &source[..len], inner: "" });
         }
     };
-    if kind == Kind::Tag
+    if kind == SegmentKind::Tag
         && let Some(len) = raw_len(source)
     {
-        return Some(Piece { kind: Kind::Raw, whole: &source[..len], inner: "" });
+        return Some(Segment { kind: SegmentKind::Raw, whole: &source[..len], inner: "" });
     }
     let start = if source.as_bytes().get(2) == Some(&b'-') { 3 } else { 2 };
-    let inner = start + inner_len(&source[start..], if kind == Kind::Tag { "%}" } else { "}}" })?;
+    let inner = start + inner_len(&source[start..], if kind == SegmentKind::Tag { "%}" } else { "}}" })?;
     let end = inner + if source.as_bytes()[inner] == b'-' { 3 } else { 2 };
-    Some(Piece { kind, whole: &source[..end], inner: &source[start..inner] })
+    Some(Segment { kind, whole: &source[..end], inner: &source[start..inner] })
 }
 
 /// Length up to the end delimiter, or up to a `-` right before it. Delimiters inside strings are
@@ -196,19 +196,23 @@ mod tests {
     #[test]
     fn pieces_add_up_to_the_source() {
         for (source, kinds) in [
-            ("a{{ b }}c{% d %}{#- {{ -#}", &[Kind::Text, Kind::Variable, Kind::Text, Kind::Tag, Kind::Comment][..]),
-            ("{{ \"}}\" }}{% x '%}\\'' -%}{", &[Kind::Variable, Kind::Tag, Kind::Text]),
-            ("{%- raw -%}{{ {% endraw x %}{%-endraw-%}{{ {a: {b: 1}} }}", &[Kind::Raw, Kind::Variable]),
-            ("{{ {\"a\": {\"b\": 1} } }} {% raw", &[Kind::Variable, Kind::Text, Kind::Text]),
-            ("ż{{ 'ó' }}{{ x", &[Kind::Text, Kind::Variable, Kind::Text]),
+            (
+                "a{{ b }}c{% d %}{#- {{ -#}",
+                &[SegmentKind::Text, SegmentKind::Variable, SegmentKind::Text, SegmentKind::Tag, SegmentKind::Comment]
+                    [..],
+            ),
+            ("{{ \"}}\" }}{% x '%}\\'' -%}{", &[SegmentKind::Variable, SegmentKind::Tag, SegmentKind::Text]),
+            ("{%- raw -%}{{ {% endraw x %}{%-endraw-%}{{ {a: {b: 1}} }}", &[SegmentKind::Raw, SegmentKind::Variable]),
+            ("{{ {\"a\": {\"b\": 1} } }} {% raw", &[SegmentKind::Variable, SegmentKind::Text, SegmentKind::Text]),
+            ("ż{{ 'ó' }}{{ x", &[SegmentKind::Text, SegmentKind::Variable, SegmentKind::Text]),
         ] {
-            let found: Vec<_> = pieces(source).collect();
-            assert_eq!(found.iter().map(|piece| piece.whole).collect::<String>(), source);
+            let found: Vec<_> = segments(source).collect();
+            assert_eq!(found.iter().map(|segment| segment.whole).collect::<String>(), source);
             if !source.contains("{a: {b") {
-                assert_eq!(found.iter().map(|piece| piece.kind).collect::<Vec<_>>(), kinds, "{source}");
+                assert_eq!(found.iter().map(|segment| segment.kind).collect::<Vec<_>>(), kinds, "{source}");
             }
-            for piece in found.iter().filter(|piece| piece.is_code()) {
-                assert_eq!(format!("{}{}{}", piece.start(), piece.inner, piece.end()), piece.whole);
+            for segment in found.iter().filter(|segment| segment.is_code()) {
+                assert_eq!(format!("{}{}{}", segment.start(), segment.inner, segment.end()), segment.whole);
             }
         }
     }
