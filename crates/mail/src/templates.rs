@@ -32,19 +32,19 @@ use self::{library::Library, meter::RenderLimits, source::Stamp};
 use crate::Rendered;
 
 /// Minimum time between two checks of the folder by [`Templates::reload_if_changed`].
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// All templates of a folder, compiled once and shared by all senders.
 #[derive(Debug)]
 pub struct Templates {
     folder: PathBuf,
     current: RwLock<Arc<Library>>,
-    seen: Mutex<Seen>,
+    last_check: Mutex<LastCheck>,
 }
 
 /// State of the folder at the last check.
 #[derive(Debug)]
-struct Seen {
+struct LastCheck {
     at: Instant,
     stamp: Stamp,
 }
@@ -59,8 +59,8 @@ impl Templates {
         let folder = folder.into();
         let stamp = Stamp::of(&folder)?;
         let library = Library::load(&folder)?;
-        let seen = Seen { at: Instant::now(), stamp };
-        Ok(Self { folder, current: RwLock::new(Arc::new(library)), seen: Mutex::new(seen) })
+        let last_check = LastCheck { at: Instant::now(), stamp };
+        Ok(Self { folder, current: RwLock::new(Arc::new(library)), last_check: Mutex::new(last_check) })
     }
 
     /// Path of the folder.
@@ -179,16 +179,16 @@ impl Templates {
     /// Returns an error, once for each change, if the new state can't be loaded. The previous state
     /// stays in use.
     pub fn reload_if_changed(&self) -> Result<bool, LoadError> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.at.elapsed() < LOOK_EVERY {
+        let mut last_check = self.last_check.lock().unwrap_or_else(PoisonError::into_inner);
+        if last_check.at.elapsed() < CHECK_INTERVAL {
             return Ok(false);
         }
-        seen.at = Instant::now();
+        last_check.at = Instant::now();
         let stamp = Stamp::of(&self.folder)?;
-        if stamp == seen.stamp {
+        if stamp == last_check.stamp {
             return Ok(false);
         }
-        seen.stamp = stamp;
+        last_check.stamp = stamp;
         self.reload()?;
         Ok(true)
     }
