@@ -3,11 +3,11 @@
 //! No tree is built, so nesting costs neither time nor stack.
 
 mod attributes;
-mod page;
 mod raw;
 mod shape;
 mod skip;
 mod text;
+mod text_writer;
 
 use html5ever::{
     tendril::StrTendril,

@@ -29,11 +29,11 @@ pub(crate) struct Shape {
 }
 
 #[derive(Debug, Default)]
-struct ShapeReader(RefCell<Open>);
+struct ShapeReader(RefCell<OpenElements>);
 
-/// Open elements by name. Their number is an upper bound on the depth of the tree.
+/// OpenElements elements by name. Their number is an upper bound on the depth of the tree.
 #[derive(Debug, Default)]
-struct Open {
+struct OpenElements {
     shape: Shape,
     number: usize,
     names: HashMap<LocalName, usize>,
@@ -69,7 +69,7 @@ impl TokenSink for ShapeReader {
     }
 }
 
-impl Open {
+impl OpenElements {
     fn start(&mut self, name: &LocalName) {
         self.shape.elements += 1;
         if !FLAT.contains(&&**name) && !VOID.contains(&&**name) {

@@ -7,7 +7,7 @@ const DEEPEST: usize = 8;
 
 /// Plain text being written.
 #[derive(Debug, Default)]
-pub(super) struct Page {
+pub(super) struct TextWriter {
     text: String,
     /// Whether text can be appended to the last line, and the number of its characters.
     is_open: bool,
@@ -28,7 +28,7 @@ pub(super) struct Page {
     hangs: bool,
 }
 
-impl Page {
+impl TextWriter {
     /// Length of the text, in bytes.
     pub(super) fn len(&self) -> usize {
         self.text.len()
@@ -83,20 +83,20 @@ impl Page {
     }
 
     /// Starts a line and a word if needed. Returns the position of the next word.
-    pub(super) fn place(&mut self) -> usize {
+    pub(super) fn position(&mut self) -> usize {
         self.open();
         self.separate();
         self.text.len()
     }
 
     /// Text written since a position.
-    pub(super) fn since(&self, place: usize) -> &str {
-        self.text.get(place..).unwrap_or_default()
+    pub(super) fn since(&self, position: usize) -> &str {
+        self.text.get(position..).unwrap_or_default()
     }
 
     /// Removes the byte at a position.
-    pub(super) fn take_out(&mut self, place: usize) {
-        self.text.remove(place);
+    pub(super) fn remove_byte(&mut self, position: usize) {
+        self.text.remove(position);
         self.column = self.column.saturating_sub(1);
     }
 
