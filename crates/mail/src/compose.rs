@@ -48,15 +48,15 @@ pub enum ComposeError {
 /// Returns an error if the mail has no sender or an invalid field.
 pub fn compose(
     mail: &Arc<Mail>,
-    words: Rendered,
+    rendered: Rendered,
     identity: &Identity,
     default_sender: Option<&Mailbox>,
 ) -> Result<Message, ComposeError> {
     mail.check()?;
     let from = mail.from.as_ref().or(default_sender).ok_or(ComposeError::NoSender)?;
     from.check("from")?;
-    let mut bytes = headers(mail, from, &words, identity)?;
-    parts::append(&mut bytes, &words, &mail.attachments, &identity.boundary_seed)?;
+    let mut bytes = headers(mail, from, &rendered, identity)?;
+    parts::append(&mut bytes, &rendered, &mail.attachments, &identity.boundary_seed)?;
     Ok(Message {
         message_id: identity.message_id.clone(),
         generation: identity.generation,
@@ -65,7 +65,7 @@ pub fn compose(
         bytes,
         from: from.clone(),
         mail: Arc::clone(mail),
-        words,
+        rendered,
     })
 }
 
@@ -95,7 +95,7 @@ fn envelope(mail: &Mail, from: &Mailbox) -> MessageEnvelope {
     MessageEnvelope { mail_from: from.address.clone(), rcpt_to: mail.recipients().into_iter().cloned().collect() }
 }
 
-fn headers(mail: &Mail, from: &Mailbox, words: &Rendered, identity: &Identity) -> Result<Vec<u8>, InvalidInput> {
+fn headers(mail: &Mail, from: &Mailbox, rendered: &Rendered, identity: &Identity) -> Result<Vec<u8>, InvalidInput> {
     let mut headers = Headers::new();
     headers.set(Date::new(date(identity.date_ms)));
     headers.set(MessageId::from(format!("<{}>", header::one_word("message_id", &identity.message_id)?)));
@@ -106,7 +106,7 @@ fn headers(mail: &Mail, from: &Mailbox, words: &Rendered, identity: &Identity) -
         header::set_text(&mut headers, "To", "undisclosed-recipients:;")?;
     }
     set_mailboxes(&mut headers, "Reply-To", &mail.reply_to);
-    header::set_text(&mut headers, "Subject", &words.subject)?;
+    header::set_text(&mut headers, "Subject", &rendered.subject)?;
     header::set_text(&mut headers, "Auto-Submitted", "auto-generated")?;
     header::set_own(&mut headers, &mail.headers)?;
     header::set_text(&mut headers, "MIME-Version", "1.0")?;

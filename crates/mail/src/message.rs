@@ -47,5 +47,5 @@ pub struct Message {
     /// Mail that the message was composed from.
     pub mail: Arc<Mail>,
     /// Rendered subject, text and HTML.
-    pub words: Rendered,
+    pub rendered: Rendered,
 }

@@ -74,10 +74,10 @@ mod tests {
 
     #[test]
     fn literal_content_is_not_rendered() {
-        let words = Rendered::literal("{{ subject }}", Some("{% if x %}{{ y"), None);
-        assert_eq!(words.subject, "{{ subject }}");
-        assert_eq!(words.text, "{% if x %}{{ y");
-        let words = Rendered::literal("s", None, Some("<p>Żółć &amp; 李雷</p>"));
-        assert_eq!(words.text.trim(), "Żółć & 李雷");
+        let rendered = Rendered::literal("{{ subject }}", Some("{% if x %}{{ y"), None);
+        assert_eq!(rendered.subject, "{{ subject }}");
+        assert_eq!(rendered.text, "{% if x %}{{ y");
+        let rendered = Rendered::literal("s", None, Some("<p>Żółć &amp; 李雷</p>"));
+        assert_eq!(rendered.text.trim(), "Żółć & 李雷");
     }
 }

@@ -16,18 +16,18 @@ const START: &str = "=_";
 /// not cryptographic. Attachments are always base64, so they need no search.
 pub(super) struct Boundaries<'a> {
     id: &'a str,
-    words: &'a Rendered,
+    rendered: &'a Rendered,
     hash: u64,
     /// Whether the content contains the prefix, so that a search is needed.
     is_suspect: bool,
 }
 
 impl<'a> Boundaries<'a> {
-    pub(super) fn new(id: &'a str, words: &'a Rendered) -> Self {
-        let (text, html) = (words.text.as_bytes(), words.html.as_deref().unwrap_or_default().as_bytes());
+    pub(super) fn new(id: &'a str, rendered: &'a Rendered) -> Self {
+        let (text, html) = (rendered.text.as_bytes(), rendered.html.as_deref().unwrap_or_default().as_bytes());
         let hash = xxh3_64(text) ^ xxh3_64(html).rotate_left(32);
         let is_suspect = [text, html].iter().any(|bytes| memmem::find(bytes, START.as_bytes()).is_some());
-        Self { id, words, hash, is_suspect }
+        Self { id, rendered, hash, is_suspect }
     }
 
     /// Boundary for one level of the message.
@@ -39,7 +39,7 @@ impl<'a> Boundaries<'a> {
 
     fn occurs(&self, boundary: &str) -> bool {
         let finder = memmem::Finder::new(boundary);
-        let mut texts = std::iter::once(&self.words.text).chain(&self.words.html);
+        let mut texts = std::iter::once(&self.rendered.text).chain(&self.rendered.html);
         self.is_suspect && texts.any(|text| finder.find(text.as_bytes()).is_some())
     }
 
@@ -76,17 +76,17 @@ mod tests {
     }
 
     /// Boundaries with a fixed hash, as if an attacker had found content that gives this hash.
-    fn forged(words: &Rendered) -> Boundaries<'_> {
-        Boundaries { id: "1", words, hash: 7, is_suspect: Boundaries::new("1", words).is_suspect }
+    fn forged(rendered: &Rendered) -> Boundaries<'_> {
+        Boundaries { id: "1", rendered, hash: 7, is_suspect: Boundaries::new("1", rendered).is_suspect }
     }
 
     #[test]
     fn a_boundary_in_the_content_is_skipped() {
         let candidate = |kind, round| forged(&words("", None)).candidate(kind, round);
         let held = format!("--{}\r\n--{}", candidate("mixed", 0), candidate("mixed", 1));
-        for words in [words(&held, None), words("", Some(&held))] {
-            assert_eq!(forged(&words).of("mixed"), candidate("mixed", 2));
-            assert_eq!(forged(&words).of("related"), candidate("related", 0));
+        for rendered in [words(&held, None), words("", Some(&held))] {
+            assert_eq!(forged(&rendered).of("mixed"), candidate("mixed", 2));
+            assert_eq!(forged(&rendered).of("related"), candidate("related", 0));
         }
     }
 }

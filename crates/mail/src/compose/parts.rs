@@ -27,16 +27,16 @@ use crate::Rendered;
 /// ```
 pub(super) fn append(
     bytes: &mut Vec<u8>,
-    words: &Rendered,
+    rendered: &Rendered,
     attachments: &[Attachment],
     id: &str,
 ) -> Result<(), InvalidInput> {
-    let boundaries = Boundaries::new(id, words);
-    let in_html = |file: &&Attachment| words.html.is_some() && file.content_id.is_some();
+    let boundaries = Boundaries::new(id, rendered);
+    let in_html = |file: &&Attachment| rendered.html.is_some() && file.content_id.is_some();
     let (images, files): (Vec<_>, Vec<_>) = attachments.iter().partition(in_html);
-    let content = match &words.html {
-        Some(html) => Part::Multi(alternative(&words.text, html, &images, &boundaries)?),
-        None => Part::Single(text(&words.text, ContentType::TEXT_PLAIN, files.is_empty())),
+    let content = match &rendered.html {
+        Some(html) => Part::Multi(alternative(&rendered.text, html, &images, &boundaries)?),
+        None => Part::Single(text(&rendered.text, ContentType::TEXT_PLAIN, files.is_empty())),
     };
     let whole = if files.is_empty() { content } else { Part::Multi(mixed(content, &files, &boundaries)?) };
     bytes.extend(match whole {

@@ -47,7 +47,7 @@ pub(super) async fn send(
     }
     let captured = CapturedMessage {
         message_id: message.message_id.clone(),
-        subject: message.words.subject.clone(),
+        subject: message.rendered.subject.clone(),
         mail_from: message.envelope.mail_from.clone(),
         rcpt_to: to.to_vec(),
         bytes: message.bytes.clone(),

@@ -61,10 +61,10 @@ fn random_mails_are_read_back_unchanged() {
     Fuzz::target("mime").seeds(SEEDS).tokens(&TOKENS).run(|case: &mut Case<'_>| {
         made.set(made.get() + 1);
         let Some(mail) = mail(case) else { return };
-        let words =
+        let rendered =
             Rendered::literal(mail.subject.as_deref().unwrap_or_default(), mail.text.as_deref(), mail.html.as_deref());
         let (mail, sender) = (Arc::new(mail), "Shop <shop@example.org>".parse().expect("a sender"));
-        let make = || compose(&mail, words.clone(), &identity(), Some(&sender));
+        let make = || compose(&mail, rendered.clone(), &identity(), Some(&sender));
         // A refused mail is an error; nothing is sent.
         let Ok(message) = make() else { return };
         composed.set(composed.get() + 1);
@@ -169,16 +169,16 @@ fn check_headers(message: &Message) {
 
 fn check_content(message: &Message) {
     let read = MessageParser::default().parse(&message.bytes).expect("a message");
-    let (mail, words) = (&message.mail, &message.words);
-    assert_eq!(squeezed(read.subject().unwrap_or_default()), squeezed(&words.subject));
+    let (mail, rendered) = (&message.mail, &message.rendered);
+    assert_eq!(squeezed(read.subject().unwrap_or_default()), squeezed(&rendered.subject));
     assert_eq!(read.message_id(), Some(message.message_id.as_str()));
     check_people("From", read.from(), std::slice::from_ref(&message.from));
     check_people("To", read.to(), &mail.to);
     check_people("Cc", read.cc(), &mail.cc);
     check_people("Reply-To", read.reply_to(), &mail.reply_to);
     assert_eq!(read.text_body_count(), 1, "text bodies");
-    assert_eq!(lines(&read.body_text(0).unwrap_or_default()), lines(&words.text));
-    if let Some(html) = &words.html {
+    assert_eq!(lines(&read.body_text(0).unwrap_or_default()), lines(&rendered.text));
+    if let Some(html) = &rendered.html {
         assert_eq!(lines(&read.body_html(0).unwrap_or_default()), lines(html));
     }
     let files: BTreeSet<Vec<u8>> = read.attachments().map(|part| bytes_of(&read, part)).collect();

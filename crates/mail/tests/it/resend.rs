@@ -227,7 +227,7 @@ async fn a_key_used_with_other_content_is_unknown() {
     let bench = Bench::resend(FakeResend::start());
     assert_eq!(sent(&bench, &message()).await.verdict, Verdict::Accepted);
     let mut changed = message();
-    changed.words.text = "other".to_owned();
+    changed.rendered.text = "other".to_owned();
     let attempt = sent(&bench, &changed).await;
     assert_eq!((attempt.verdict, attempt.code), (Verdict::Unknown, Some(409)), "{attempt:?}");
     assert!(attempt.reply.contains("invalid_idempotent_request"), "{attempt:?}");

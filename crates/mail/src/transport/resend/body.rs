@@ -43,7 +43,7 @@ struct EmailAttachment<'a> {
 
 /// JSON of a request. The same mail gives the same bytes, as its idempotency key requires.
 pub(super) fn of(message: &Message, addressing: &Addressing<'_>) -> serde_json::Result<Vec<u8>> {
-    let (mail, words) = (&message.mail, &message.words);
+    let (mail, rendered) = (&message.mail, &message.rendered);
     let message_id = format!("<{}>", message.message_id);
     serde_json::to_vec(&EmailRequest {
         from: &message.from,
@@ -51,11 +51,11 @@ pub(super) fn of(message: &Message, addressing: &Addressing<'_>) -> serde_json::
         cc: &addressing.cc,
         bcc: &addressing.bcc,
         reply_to: &mail.reply_to,
-        subject: &words.subject,
-        html: words.html.as_deref(),
-        text: &words.text,
+        subject: &rendered.subject,
+        html: rendered.html.as_deref(),
+        text: &rendered.text,
         headers: headers(message, &message_id),
-        attachments: mail.attachments.iter().map(|file| EmailAttachment::of(file, words.html.is_some())).collect(),
+        attachments: mail.attachments.iter().map(|file| EmailAttachment::of(file, rendered.html.is_some())).collect(),
     })
 }
 
