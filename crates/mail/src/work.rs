@@ -22,10 +22,10 @@ thread_local! {
 /// stops soon and its result is discarded.
 pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let abandoned = Arc::new(AtomicBool::new(false));
-    let _guard = Guard(Arc::clone(&abandoned));
+    let _guard = AbandonOnDrop(Arc::clone(&abandoned));
     let done = spawn_blocking(move || {
         ABANDONED.set(Some(abandoned));
-        let _unset = Unset;
+        let _clear = ClearOnDrop;
         work()
     });
     match done.await {
@@ -44,18 +44,18 @@ pub(crate) fn is_abandoned() -> bool {
     ABANDONED.with_borrow(|abandoned| abandoned.as_ref().is_some_and(|abandoned| abandoned.load(Relaxed)))
 }
 
-struct Guard(Arc<AtomicBool>);
+struct AbandonOnDrop(Arc<AtomicBool>);
 
-impl Drop for Guard {
+impl Drop for AbandonOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Relaxed);
     }
 }
 
 /// Clears the flag, because the thread is reused for other work.
-struct Unset;
+struct ClearOnDrop;
 
-impl Drop for Unset {
+impl Drop for ClearOnDrop {
     fn drop(&mut self) {
         ABANDONED.set(None);
     }
@@ -72,7 +72,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_is_marked_as_abandoned_when_its_future_is_dropped() {
-        let (ended, end) = mpsc::channel();
+        let (ended, result) = mpsc::channel();
         let (begun, begins) = tokio::sync::oneshot::channel();
         let work = tokio::spawn(apart(move || {
             let _ = begun.send(());
@@ -84,7 +84,7 @@ mod tests {
         }));
         begins.await.expect("the work starts");
         work.abort();
-        let end = spawn_blocking(move || end.recv_timeout(Duration::from_secs(70)));
+        let end = spawn_blocking(move || result.recv_timeout(Duration::from_secs(70)));
         assert_eq!(end.await.expect("no panic"), Ok(true));
         assert!(!apart(is_abandoned).await, "the next work is not abandoned");
     }
