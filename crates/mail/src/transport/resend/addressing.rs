@@ -20,16 +20,16 @@ pub(super) struct Addressing<'a> {
     pub(super) cc: Vec<&'a Mailbox>,
     pub(super) bcc: Vec<&'a Mailbox>,
     /// Requested recipients, in the order of the mail.
-    pub(super) asked: &'a [EmailAddress],
+    pub(super) requested: &'a [EmailAddress],
 }
 
 impl<'a> Addressing<'a> {
-    pub(super) fn of(mail: &'a Mail, asked: &'a [EmailAddress]) -> Self {
+    pub(super) fn of(mail: &'a Mail, requested: &'a [EmailAddress]) -> Self {
         let mut named: Vec<&EmailAddress> = Vec::new();
         let mut open = |list: &'a [Mailbox]| {
             let mut chosen = Vec::new();
             for mailbox in list {
-                let fits = named.len() < MOST && asked.contains(&mailbox.address);
+                let fits = named.len() < MOST && requested.contains(&mailbox.address);
                 if fits && !named.contains(&&mailbox.address) {
                     named.push(&mailbox.address);
                     chosen.push(mailbox);
@@ -45,7 +45,7 @@ impl<'a> Addressing<'a> {
             bcc.truncate(1);
             to = std::mem::take(&mut bcc);
         }
-        Self { to, cc, bcc, asked }
+        Self { to, cc, bcc, requested }
     }
 
     /// Whether the request is addressed to this recipient.
@@ -99,9 +99,9 @@ mod tests {
             (json!({"to": ["a@x.org", "A <a@x.org>"], "bcc": "a@x.org"}), "a", lists("a", "", "")),
         ] {
             let mail: Mail = serde_json::from_value(mail).expect("a mail");
-            let asked: Vec<EmailAddress> =
+            let requested: Vec<EmailAddress> =
                 open.chars().map(|local| format!("{local}@x.org").parse().expect("an address")).collect();
-            let addressing = Addressing::of(&mail, &asked);
+            let addressing = Addressing::of(&mail, &requested);
             assert_eq!([shown(&addressing.to), shown(&addressing.cc), shown(&addressing.bcc)], [to, cc, bcc], "{open}");
         }
     }
@@ -110,8 +110,8 @@ mod tests {
     fn a_request_has_at_most_fifty_recipients() {
         let many: Vec<String> = (0..60).map(|n| format!("u{n}@x.org")).collect();
         let mail: Mail = serde_json::from_value(json!({"to": many})).expect("a mail");
-        let asked: Vec<EmailAddress> = mail.recipients().into_iter().cloned().collect();
-        let first = Addressing::of(&mail, &asked);
-        assert_eq!((first.to.len(), first.names(&asked[49]), first.names(&asked[50])), (50, true, false));
+        let requested: Vec<EmailAddress> = mail.recipients().into_iter().cloned().collect();
+        let first = Addressing::of(&mail, &requested);
+        assert_eq!((first.to.len(), first.names(&requested[49]), first.names(&requested[50])), (50, true, false));
     }
 }

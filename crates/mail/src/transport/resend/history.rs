@@ -59,7 +59,7 @@ impl RequestHistory {
     }
 
     fn result(&self, addressing: &Addressing<'_>) -> Attempt {
-        let to = addressing.asked;
+        let to = addressing.requested;
         match (&self.last, &self.uncertainty) {
             (RequestOutcome::Answered(answer), Some(reason)) if answer.is_inconclusive() => {
                 let problem = format!("{reason}; then {}; the mail may have been accepted", answer.description);
@@ -121,8 +121,8 @@ impl ApiAnswer {
 
     fn attempt(&self, addressing: &Addressing<'_>) -> Attempt {
         let attempt = match &self.result {
-            Ok(id) => Attempt::accepted(addressing.asked, &self.description, Some(id)),
-            Err(why) => Attempt::not_accepted(addressing.asked, *why, &self.description),
+            Ok(id) => Attempt::accepted(addressing.requested, &self.description, Some(id)),
+            Err(why) => Attempt::not_accepted(addressing.requested, *why, &self.description),
         };
         Attempt { phase: Some("answer"), code: Some(self.status), hint: self.hint, ..attempt }
     }
