@@ -88,7 +88,7 @@ impl Attempt {
 
     /// Attempt with an unknown result: the server may have accepted the mail.
     #[must_use]
-    pub fn in_doubt(to: &[EmailAddress], why: &str) -> Self {
+    pub fn unknown(to: &[EmailAddress], why: &str) -> Self {
         Self::not_accepted(to, NotAccepted::Unknown, why)
     }
 

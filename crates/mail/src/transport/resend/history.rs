@@ -67,17 +67,17 @@ impl RequestHistory {
                     code: Some(answer.status),
                     hint: answer.hint,
                     phase: Some("answer"),
-                    ..Attempt::in_doubt(to, &problem)
+                    ..Attempt::unknown(to, &problem)
                 }
             }
             (RequestOutcome::Answered(answer), _) => answer.attempt(addressing),
             (RequestOutcome::Unanswered(problem), _) => {
                 let problem = format!("{problem}; the mail may have been accepted");
-                Attempt { phase: Some("answer"), ..Attempt::in_doubt(to, &problem) }
+                Attempt { phase: Some("answer"), ..Attempt::unknown(to, &problem) }
             }
             (RequestOutcome::NotSent(failure), Some(reason)) => {
                 let problem = format!("{reason}; then {failure}; the mail may have been accepted");
-                Attempt { phase: Some("answer"), ..Attempt::in_doubt(to, &problem) }
+                Attempt { phase: Some("answer"), ..Attempt::unknown(to, &problem) }
             }
             (RequestOutcome::NotSent(failure), None) => {
                 let why = NotAccepted::NothingSent;
