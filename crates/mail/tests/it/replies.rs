@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::bench::{Sink, addresses, message};
+use crate::fixture::{Sink, addresses, message};
 
 const CODES: Range<u16> = 200..600;
 const TO: [&str; 2] = ["a@example.net", "b@example.net"];

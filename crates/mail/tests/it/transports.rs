@@ -10,30 +10,30 @@ use postroom_testkit::{
     smtp::{Action, FakeSmtp, Fault, Phase},
 };
 
-use crate::bench::{ALL, Behind, Bench, Sink, addresses, files, is_that, message, settings_of, verdicts};
+use crate::fixture::{ALL, Behind, Fixture, Sink, addresses, files, is_that, message, settings_of, verdicts};
 
 #[tokio::test]
 async fn every_transport_accepts_after_the_commit() {
-    for bench in Bench::all().await {
+    for fixture in Fixture::all().await {
         let message = message();
-        let (attempt, asked) = bench.send(&message, &addresses(&ALL), Commit::Proceed).await;
+        let (attempt, asked) = fixture.send(&message, &addresses(&ALL), Commit::Proceed).await;
         assert_eq!((attempt.verdict, asked, &*attempt.transport), (Verdict::Accepted, 1, "main"), "{attempt:?}");
         assert_eq!(verdicts(&attempt), ALL.map(|address| (address, Verdict::Accepted)));
-        assert_eq!(attempt.receipt.is_some(), !bench.keeps_nothing(), "{attempt:?}");
-        let got = bench.messages();
-        assert_eq!(got.len(), usize::from(!bench.keeps_nothing()));
+        assert_eq!(attempt.receipt.is_some(), !fixture.keeps_nothing(), "{attempt:?}");
+        let got = fixture.messages();
+        assert_eq!(got.len(), usize::from(!fixture.keeps_nothing()));
         assert!(got.iter().all(|(_, bytes)| is_that(bytes.as_ref(), &message)), "the bytes are sent unchanged");
     }
 }
 
 #[tokio::test]
 async fn every_transport_sends_nothing_after_an_abort() {
-    for bench in Bench::all().await {
-        let (attempt, asked) = bench.send(&message(), &addresses(&ALL), Commit::Abort).await;
+    for fixture in Fixture::all().await {
+        let (attempt, asked) = fixture.send(&message(), &addresses(&ALL), Commit::Abort).await;
         assert_eq!((attempt.verdict, asked), (Verdict::Aborted, 1), "{attempt:?}");
         assert!(!attempt.verdict.counts() && !attempt.verdict.is_final());
-        assert_eq!(bench.messages(), []);
-        if let Behind::Folder(folder) = &bench.behind {
+        assert_eq!(fixture.messages(), []);
+        if let Behind::Folder(folder) = &fixture.behind {
             assert!(files(folder.path()).is_empty(), "no temporary file is left");
         }
     }
@@ -41,26 +41,26 @@ async fn every_transport_sends_nothing_after_an_abort() {
 
 #[tokio::test]
 async fn every_transport_sends_to_the_open_recipients_only() {
-    for bench in Bench::all().await {
-        let (attempt, _) = bench.send(&message(), &addresses(&[ALL[2], ALL[1]]), Commit::Proceed).await;
+    for fixture in Fixture::all().await {
+        let (attempt, _) = fixture.send(&message(), &addresses(&[ALL[2], ALL[1]]), Commit::Proceed).await;
         assert_eq!(verdicts(&attempt), [(ALL[1], Verdict::Accepted), (ALL[2], Verdict::Accepted)]);
-        for (to, _) in bench.messages() {
+        for (to, _) in fixture.messages() {
             assert!(to.is_none_or(|to| to == [ALL[1], ALL[2]]));
         }
-        let (attempt, asked) = bench.send(&message(), &addresses(&["other@example.net"]), Commit::Proceed).await;
+        let (attempt, asked) = fixture.send(&message(), &addresses(&["other@example.net"]), Commit::Proceed).await;
         assert_eq!((attempt.verdict, asked), (Verdict::Invalid, 0), "{attempt:?}");
     }
 }
 
 #[tokio::test]
 async fn every_transport_sends_the_same_bytes_again() {
-    for bench in Bench::all().await {
+    for fixture in Fixture::all().await {
         for _ in 0..2 {
-            let (attempt, _) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+            let (attempt, _) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
             assert_eq!(attempt.verdict, Verdict::Accepted);
         }
-        let got = bench.messages();
-        let copies = match &bench.behind {
+        let got = fixture.messages();
+        let copies = match &fixture.behind {
             Behind::Server(_) | Behind::Sink(_) => 2,
             // The second mail replaces the first or is a duplicate of it.
             Behind::Folder(_) | Behind::Provider(_) => 1,
@@ -68,7 +68,7 @@ async fn every_transport_sends_the_same_bytes_again() {
         };
         assert_eq!(got.len(), copies);
         assert!(got.iter().all(|(_, bytes)| is_that(bytes.as_ref(), &message())));
-        match &bench.behind {
+        match &fixture.behind {
             Behind::Server(server) => {
                 assert_eq!((server.connections(), server.violations()), (1, vec![]), "the connection is reused");
             }
@@ -83,8 +83,8 @@ async fn each_recipient_has_its_own_result() {
     let server = FakeSmtp::start().await;
     server.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 No such user")).recipient(ALL[0]));
     server.fault(Fault::at(Phase::Rcpt, Action::reply(451, "4.7.1 Greylisted")).recipient(ALL[1]).times(1));
-    let bench = Bench::smtp(server);
-    let (first, _) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+    let fixture = Fixture::smtp(server);
+    let (first, _) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
     let expected = [(ALL[0], Verdict::RecipientRefused), (ALL[1], Verdict::Greylisted), (ALL[2], Verdict::Accepted)];
     assert_eq!(verdicts(&first), expected);
     assert_eq!(
@@ -98,9 +98,9 @@ async fn each_recipient_has_its_own_result() {
         .filter(|own| own.verdict == Verdict::Greylisted)
         .map(|own| own.address.clone())
         .collect();
-    let (second, _) = bench.send(&message(), &open, Commit::Proceed).await;
+    let (second, _) = fixture.send(&message(), &open, Commit::Proceed).await;
     assert_eq!((second.verdict, second.recipients.len()), (Verdict::Accepted, 1), "{second:?}");
-    let got: Vec<_> = bench.messages().into_iter().filter_map(|(to, _)| to).collect();
+    let got: Vec<_> = fixture.messages().into_iter().filter_map(|(to, _)| to).collect();
     assert_eq!(got, [[ALL[2]], [ALL[1]]]);
 }
 
@@ -125,8 +125,8 @@ async fn a_server_reply_becomes_a_verdict() {
     ] {
         let server = FakeSmtp::start().await;
         server.fault(Fault::at(phase, act));
-        let bench = Bench::smtp(server);
-        let (attempt, _) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+        let fixture = Fixture::smtp(server);
+        let (attempt, _) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
         assert_eq!((attempt.verdict, attempt.phase), (verdict, Some(at)), "{attempt:?}");
         assert!(attempt.reply.contains(words), "{attempt:?}");
         assert!(attempt.recipients.iter().all(|own| own.verdict == verdict), "{attempt:?}");
@@ -138,18 +138,18 @@ async fn a_server_reply_becomes_a_verdict() {
 #[tokio::test]
 async fn too_many_recipients_are_sent_in_several_transactions() {
     let server = FakeSmtp::builder().max_recipients(2).start().await;
-    let bench = Bench::smtp(server);
-    let (first, _) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+    let fixture = Fixture::smtp(server);
+    let (first, _) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
     let expected = [(ALL[0], Verdict::Accepted), (ALL[1], Verdict::Accepted), (ALL[2], Verdict::TooManyRecipients)];
     assert_eq!((first.verdict, verdicts(&first)), (Verdict::TooManyRecipients, expected.to_vec()), "{first:?}");
     assert!(!first.verdict.counts());
-    let (second, _) = bench.send(&message(), &addresses(&[ALL[2]]), Commit::Proceed).await;
+    let (second, _) = fixture.send(&message(), &addresses(&[ALL[2]]), Commit::Proceed).await;
     assert_eq!(second.verdict, Verdict::Accepted);
 
     for (limit, act) in [(0, Action::Usual), (2, Action::reply(451, "4.3.0 later"))] {
         let server = FakeSmtp::builder().max_recipients(limit).start().await;
         server.fault(Fault::at(Phase::Dot, act));
-        let (attempt, _) = Bench::smtp(server).send(&message(), &addresses(&ALL), Commit::Proceed).await;
+        let (attempt, _) = Fixture::smtp(server).send(&message(), &addresses(&ALL), Commit::Proceed).await;
         let left = attempt.recipients.last().map(|own| own.verdict);
         assert_eq!(left, Some(Verdict::Throttled), "{attempt:?}");
         assert_eq!(attempt.verdict, if limit == 0 { Verdict::Throttled } else { Verdict::Later }, "{attempt:?}");
@@ -162,14 +162,14 @@ async fn an_address_is_suppressed_only_if_the_reply_refers_to_it() {
     for (to, suppressed) in [(&ALL[..1], true), (&ALL[..], false)] {
         let server = FakeSmtp::start().await;
         server.fault(Fault::at(Phase::Dot, Action::reply(550, "5.1.1 No such user")));
-        let (attempt, _) = Bench::smtp(server).send(&message(), &addresses(to), Commit::Proceed).await;
+        let (attempt, _) = Fixture::smtp(server).send(&message(), &addresses(to), Commit::Proceed).await;
         assert_eq!(attempt.verdict, Verdict::RecipientRefused);
         assert!(attempt.recipients.iter().all(|own| own.suppress == suppressed), "{attempt:?}");
     }
 }
 
-async fn accepted(bench: &Bench) {
-    let (attempt, asked) = bench.send(&message(), &addresses(&ALL[..1]), Commit::Proceed).await;
+async fn accepted(fixture: &Fixture) {
+    let (attempt, asked) = fixture.send(&message(), &addresses(&ALL[..1]), Commit::Proceed).await;
     assert_eq!((attempt.verdict, asked), (Verdict::Accepted, 1), "{attempt:?}");
 }
 
@@ -188,10 +188,10 @@ async fn a_closed_idle_connection_costs_no_attempt() {
         ] {
             let server = FakeSmtp::builder().pipelining(pipelining).start().await;
             server.fault(Fault::at(phase, act.clone()).connection(1).message(2));
-            let bench = Bench::smtp(server);
-            accepted(&bench).await;
-            accepted(&bench).await;
-            let Behind::Server(server) = &bench.behind else { panic!("a server") };
+            let fixture = Fixture::smtp(server);
+            accepted(&fixture).await;
+            accepted(&fixture).await;
+            let Behind::Server(server) = &fixture.behind else { panic!("a server") };
             assert_eq!((server.connections(), server.received_count()), (2, 2), "{act:?}");
         }
     }
@@ -208,11 +208,11 @@ async fn a_mail_is_retried_on_at_most_one_new_connection() {
     ] {
         for pipelining in [true, false] {
             let server = FakeSmtp::builder().pipelining(pipelining).start().await;
-            let bench = Bench::smtp(server);
-            accepted(&bench).await;
-            let Behind::Server(server) = &bench.behind else { panic!("a server") };
+            let fixture = Fixture::smtp(server);
+            accepted(&fixture).await;
+            let Behind::Server(server) = &fixture.behind else { panic!("a server") };
             server.fault(fault.clone());
-            let (attempt, asked) = bench.send(&message(), &addresses(&ALL[..1]), Commit::Proceed).await;
+            let (attempt, asked) = fixture.send(&message(), &addresses(&ALL[..1]), Commit::Proceed).await;
             assert_eq!((attempt.verdict, server.connections()), (verdict, connections), "{fault:?}: {attempt:?}");
             assert!(asked <= 1, "{fault:?}");
         }
@@ -224,8 +224,8 @@ async fn an_unreachable_server_is_nothing_sent() {
     let (server, provider) = (FakeSmtp::start().await, FakeResend::start());
     server.stop();
     provider.stop();
-    for bench in [Bench::smtp(server), Bench::resend(provider)] {
-        let (attempt, asked) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+    for fixture in [Fixture::smtp(server), Fixture::resend(provider)] {
+        let (attempt, asked) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
         assert_eq!((attempt.verdict, attempt.phase, asked), (Verdict::NothingSent, Some("connect"), 0), "{attempt:?}");
     }
 }
@@ -235,11 +235,11 @@ async fn a_failing_folder_or_sink_is_nothing_sent() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("file");
     std::fs::write(&file, "x").expect("written");
-    let broken = Bench::new(&TransportSettings::File(file), &Arc::default(), Behind::Nothing);
+    let broken = Fixture::new(&TransportSettings::File(file), &Arc::default(), Behind::Nothing);
     let sink = Arc::new(Sink { fails: true, ..Sink::default() });
-    let full = Bench::new(&TransportSettings::Capture, &sink, Behind::Nothing);
-    for (bench, words) in [(broken, "can't write"), (full, "the store is full")] {
-        let (attempt, _) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+    let full = Fixture::new(&TransportSettings::Capture, &sink, Behind::Nothing);
+    for (fixture, words) in [(broken, "can't write"), (full, "the store is full")] {
+        let (attempt, _) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
         assert_eq!(attempt.verdict, Verdict::NothingSent);
         assert!(attempt.reply.contains(words), "{attempt:?}");
     }
@@ -267,8 +267,8 @@ async fn a_secret_echoed_by_a_server_is_masked_in_attempts() {
         let settings =
             SmtpSettings { credentials: Some(("ada".into(), PASSWORD.to_owned().into())), ..settings_of(&server) };
         let settings = TransportSettings::Smtp(settings);
-        let bench = Bench::new(&settings, &Arc::default(), Behind::Server(server));
-        let (attempt, _) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+        let fixture = Fixture::new(&settings, &Arc::default(), Behind::Server(server));
+        let (attempt, _) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
         let mut shown = vec![format!("{attempt:?}")];
         if phase == Phase::Auth {
             shown.push(login_check(&settings).await.expect_err("refused").to_string());
@@ -290,8 +290,8 @@ async fn a_login_is_checked() {
     settings.credentials = Some(("ada".into(), "wrong".to_owned().into()));
     let error = login_check(&TransportSettings::Smtp(settings.clone())).await.expect_err("refused").to_string();
     assert!(error.contains("auth") && error.contains("535") && !error.contains("wrong"), "{error}");
-    let bench = Bench::new(&TransportSettings::Smtp(settings), &Arc::default(), Behind::Nothing);
-    let (attempt, asked) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+    let fixture = Fixture::new(&TransportSettings::Smtp(settings), &Arc::default(), Behind::Nothing);
+    let (attempt, asked) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
     assert_eq!((attempt.verdict, asked), (Verdict::Account, 0), "{attempt:?}");
 
     let folder = tempfile::tempdir().expect("a folder");

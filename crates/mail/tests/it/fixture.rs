@@ -28,7 +28,7 @@ pub(crate) const ALL: [&str; 3] = ["a@example.net", "b@example.net", "hidden@exa
 pub(crate) type Got = (Option<Vec<String>>, Option<Vec<u8>>);
 
 /// Transport and its destination.
-pub(crate) struct Bench {
+pub(crate) struct Fixture {
     pub(crate) transport: Transport,
     pub(crate) behind: Behind,
 }
@@ -59,7 +59,7 @@ impl CaptureSink for Sink {
     }
 }
 
-impl Bench {
+impl Fixture {
     pub(crate) fn new(settings: &TransportSettings, sink: &Arc<Sink>, behind: Behind) -> Self {
         let sink = Arc::clone(sink) as Arc<dyn CaptureSink>;
         let transport = Transport::from_settings("main", settings, sink).expect("a transport");
