@@ -25,29 +25,29 @@ use crate::{identity, mail};
 pub(crate) const ALL: [&str; 3] = ["a@example.net", "b@example.net", "hidden@example.net"];
 
 /// Recipients and bytes of a message, each `None` where the destination does not store it.
-pub(crate) type Got = (Option<Vec<String>>, Option<Vec<u8>>);
+pub(crate) type Received = (Option<Vec<String>>, Option<Vec<u8>>);
 
 /// Transport and its destination.
 pub(crate) struct Fixture {
     pub(crate) transport: Transport,
-    pub(crate) behind: Behind,
+    pub(crate) destination: Destination,
 }
 
-pub(crate) enum Behind {
+pub(crate) enum Destination {
     Server(FakeSmtp),
     Provider(FakeResend),
     Folder(TempDir),
-    Sink(Arc<Sink>),
+    MemorySink(Arc<MemorySink>),
     Nothing,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Sink {
+pub(crate) struct MemorySink {
     pub(crate) kept: Mutex<Vec<CapturedMessage>>,
     pub(crate) fails: bool,
 }
 
-impl CaptureSink for Sink {
+impl CaptureSink for MemorySink {
     fn store(&self, mail: CapturedMessage) -> CaptureFuture<'_> {
         Box::pin(async move {
             if self.fails {
@@ -60,18 +60,18 @@ impl CaptureSink for Sink {
 }
 
 impl Fixture {
-    pub(crate) fn new(settings: &TransportSettings, sink: &Arc<Sink>, behind: Behind) -> Self {
+    pub(crate) fn new(settings: &TransportSettings, sink: &Arc<MemorySink>, destination: Destination) -> Self {
         let sink = Arc::clone(sink) as Arc<dyn CaptureSink>;
         let transport = Transport::from_settings("main", settings, sink).expect("a transport");
-        Self { transport, behind }
+        Self { transport, destination }
     }
 
     pub(crate) fn smtp(server: FakeSmtp) -> Self {
-        Self::new(&TransportSettings::Smtp(settings_of(&server)), &Arc::default(), Behind::Server(server))
+        Self::new(&TransportSettings::Smtp(settings_of(&server)), &Arc::default(), Destination::Server(server))
     }
 
     pub(crate) fn resend(server: FakeResend) -> Self {
-        Self::new(&TransportSettings::Resend(account_at(&server)), &Arc::default(), Behind::Provider(server))
+        Self::new(&TransportSettings::Resend(account_at(&server)), &Arc::default(), Destination::Provider(server))
     }
 
     pub(crate) async fn all() -> [Self; 5] {
@@ -81,20 +81,20 @@ impl Fixture {
         [
             Self::smtp(FakeSmtp::start().await),
             Self::resend(FakeResend::start()),
-            Self::new(&TransportSettings::File(path), &sink, Behind::Folder(folder)),
-            Self::new(&TransportSettings::Capture, &sink, Behind::Sink(Arc::clone(&sink))),
-            Self::new(&TransportSettings::Discard, &sink, Behind::Nothing),
+            Self::new(&TransportSettings::File(path), &sink, Destination::Folder(folder)),
+            Self::new(&TransportSettings::Capture, &sink, Destination::MemorySink(Arc::clone(&sink))),
+            Self::new(&TransportSettings::Discard, &sink, Destination::Nothing),
         ]
     }
 
     pub(crate) async fn send(&self, message: &Message, to: &[EmailAddress], decision: Commit) -> (Attempt, usize) {
-        let asked = AtomicUsize::new(0);
+        let commits = AtomicUsize::new(0);
         let commit = async {
-            assert!(self.messages().is_empty() || asked.load(Ordering::SeqCst) > 0 || self.seen_before(message));
-            asked.fetch_add(1, Ordering::SeqCst);
+            assert!(self.messages().is_empty() || commits.load(Ordering::SeqCst) > 0 || self.seen_before(message));
+            commits.fetch_add(1, Ordering::SeqCst);
             decision
         };
-        (self.transport.send(message, to, commit).await, asked.load(Ordering::SeqCst))
+        (self.transport.send(message, to, commit).await, commits.load(Ordering::SeqCst))
     }
 
     fn seen_before(&self, message: &Message) -> bool {
@@ -102,18 +102,18 @@ impl Fixture {
     }
 
     /// Received messages. A file does not store recipients, and a provider does not store bytes.
-    pub(crate) fn messages(&self) -> Vec<Got> {
-        match &self.behind {
-            Behind::Server(server) => {
+    pub(crate) fn messages(&self) -> Vec<Received> {
+        match &self.destination {
+            Destination::Server(server) => {
                 server.received().into_iter().map(|mail| (Some(mail.rcpt_to), Some(mail.data))).collect()
             }
-            Behind::Provider(server) => {
+            Destination::Provider(server) => {
                 server.mails().into_iter().map(|mail| (Some(mail.recipients()), None)).collect()
             }
-            Behind::Folder(folder) => {
+            Destination::Folder(folder) => {
                 files(folder.path()).into_iter().map(|path| (None, std::fs::read(path).ok())).collect()
             }
-            Behind::Sink(sink) => {
+            Destination::MemorySink(sink) => {
                 let kept = sink.kept.lock().unwrap_or_else(PoisonError::into_inner);
                 kept.iter()
                     .map(|mail| {
@@ -121,12 +121,12 @@ impl Fixture {
                     })
                     .collect()
             }
-            Behind::Nothing => Vec::new(),
+            Destination::Nothing => Vec::new(),
         }
     }
 
-    pub(crate) fn keeps_nothing(&self) -> bool {
-        matches!(self.behind, Behind::Nothing)
+    pub(crate) fn stores_nothing(&self) -> bool {
+        matches!(self.destination, Destination::Nothing)
     }
 }
 

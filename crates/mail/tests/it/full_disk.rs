@@ -12,7 +12,7 @@ use postroom_mail::{Commit, Message, Rendered, Verdict, compose, login_check};
 use serde_json::json;
 
 use crate::{
-    fixture::{Behind, Fixture, addresses, files},
+    fixture::{Destination, Fixture, addresses, files},
     identity, mail,
 };
 
@@ -49,7 +49,7 @@ fn limited(blocks: u32, size: usize, folder: &Path) -> Output {
 
 async fn in_child(folder: &Path) {
     let settings = TransportSettings::File(folder.to_owned());
-    let fixture = Fixture::new(&settings, &Arc::default(), Behind::Nothing);
+    let fixture = Fixture::new(&settings, &Arc::default(), Destination::Nothing);
     let size = env::var(SIZE).ok().and_then(|size| size.parse().ok()).expect("a size");
     let (attempt, _) = fixture.send(&message(size), &addresses(&["a@example.net"]), Commit::Proceed).await;
     assert_eq!(attempt.verdict, Verdict::NothingSent, "{attempt:?}");

@@ -301,7 +301,7 @@ async fn rendering_stops_when_its_future_is_dropped() {
     let html = "{% for a in xs %}{% for b in xs %}{% for c in xs %}{% if c in ys %}{% endif %}{% endfor %}{% endfor %}{% endfor %}";
     let (_folder, templates) = templates(html, &[]);
     let vars = vars(&json!({"xs": vec![1; 1000], "ys": vec![0; 100_000]}));
-    let (ended, end) = std::sync::mpsc::channel();
+    let (ended, result) = std::sync::mpsc::channel();
     let (begun, begins) = tokio::sync::oneshot::channel();
     let work = tokio::spawn(apart(move || {
         let _ = begun.send(());
@@ -309,7 +309,7 @@ async fn rendering_stops_when_its_future_is_dropped() {
     }));
     begins.await.expect("the work starts");
     work.abort();
-    let error = tokio::task::spawn_blocking(move || end.recv_timeout(SOON)).await.expect("no panic");
+    let error = tokio::task::spawn_blocking(move || result.recv_timeout(SOON)).await.expect("no panic");
     let error = error.expect("the work ends");
     assert!(error.contains("cancelled by its caller") || error.contains("more than 5 s"), "{error}");
 }

@@ -11,13 +11,13 @@ use tokio::{
     time::timeout,
 };
 
-use crate::fixture::{Sink, addresses, message};
+use crate::fixture::{MemorySink, addresses, message};
 
 const CODES: Range<u16> = 200..600;
 const TO: [&str; 2] = ["a@example.net", "b@example.net"];
 /// Time limit of one session: longer than any session takes on a busy machine, shorter than the
 /// limits of a client.
-const PATIENCE: Duration = Duration::from_secs(60);
+const SESSION_LIMIT: Duration = Duration::from_secs(60);
 
 /// Command whose reply is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ const STEPS: [Step; 15] = [
 
 /// One session: the replaced reply, and the format of the server's replies.
 #[derive(Clone, Copy, Debug)]
-struct Case {
+struct ReplyCase {
     step: Step,
     code: u16,
     lines: usize,
@@ -80,13 +80,15 @@ async fn only_a_2yz_reply_to_the_final_dot_is_an_acceptance() {
     let mut running = tokio::task::JoinSet::new();
     for step in STEPS {
         // The commands from MAIL on are pipelined or not.
-        let ways = if matches!(step, Mail | Rcpt | Data | Dot | Rset) { &[true, false][..] } else { &[true] };
-        for (pipelining, lines) in ways.iter().flat_map(|way| [(*way, 1), (*way, 3)]) {
+        let modes = if matches!(step, Mail | Rcpt | Data | Dot | Rset) { &[true, false][..] } else { &[true] };
+        for (pipelining, lines) in modes.iter().flat_map(|mode| [(*mode, 1), (*mode, 3)]) {
             running.spawn(async move {
                 let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
                 for code in CODES {
-                    let case = Case { step, code, lines, pipelining };
-                    timeout(PATIENCE, case.check(&listener)).await.unwrap_or_else(|_| panic!("{case:?} did not end"));
+                    let case = ReplyCase { step, code, lines, pipelining };
+                    timeout(SESSION_LIMIT, case.check(&listener))
+                        .await
+                        .unwrap_or_else(|_| panic!("{case:?} did not end"));
                 }
             });
         }
@@ -96,11 +98,11 @@ async fn only_a_2yz_reply_to_the_final_dot_is_an_acceptance() {
     }
 }
 
-impl Case {
+impl ReplyCase {
     /// Sends a mail, and a second one if the first is to be refused. Compares the results of the
     /// client with the mails that the server accepted.
     async fn check(self, listener: &TcpListener) {
-        let mut server = Server { case: self, taken: Vec::new(), refusals: usize::from(self.step == Rset) };
+        let mut server = ScriptedServer { case: self, accepted: Vec::new(), refusals: usize::from(self.step == Rset) };
         let transport = self.transport(listener);
         let mails = 1 + server.refusals;
         let client = async {
@@ -116,7 +118,7 @@ impl Case {
             () = server.serve(listener) => unreachable!("the server serves until the client ends"),
         };
         let accepted: Vec<BTreeSet<String>> = attempts.iter().map(accepted).filter(|to| !to.is_empty()).collect();
-        assert_eq!(accepted, server.taken, "{self:?}: {attempts:?}");
+        assert_eq!(accepted, server.accepted, "{self:?}: {attempts:?}");
         self.check_blame(attempts.last().expect("a mail"));
     }
 
@@ -143,7 +145,7 @@ impl Case {
             hello_name: "test.example.org".to_owned(),
             timeouts: Box::default(),
         };
-        Transport::from_settings("main", &TransportSettings::Smtp(settings), Arc::<Sink>::default()).expect("one")
+        Transport::from_settings("main", &TransportSettings::Smtp(settings), Arc::<MemorySink>::default()).expect("one")
     }
 
     /// Reply to this step: the usual one, or the replaced one.
@@ -169,30 +171,30 @@ impl Case {
     }
 }
 
-/// Server that gives the usual reply to every command except one step.
-struct Server {
-    case: Case,
+/// ScriptedServer that gives the usual reply to every command except one step.
+struct ScriptedServer {
+    case: ReplyCase,
     /// Recipients of each accepted mail.
-    taken: Vec<BTreeSet<String>>,
+    accepted: Vec<BTreeSet<String>>,
     /// Number of mails that are still to be refused at the dot.
     refusals: usize,
 }
 
-type Lines = tokio::io::Lines<BufReader<tokio::net::tcp::OwnedReadHalf>>;
+type CommandLines = tokio::io::Lines<BufReader<tokio::net::tcp::OwnedReadHalf>>;
 
-impl Server {
+impl ScriptedServer {
     async fn serve(&mut self, listener: &TcpListener) {
         loop {
             let (stream, _) = listener.accept().await.expect("a connection");
             // The client may disconnect at any time.
-            let _ = self.converse(stream).await;
+            let _ = self.serve_connection(stream).await;
         }
     }
 
-    async fn converse(&mut self, stream: TcpStream) -> std::io::Result<()> {
+    async fn serve_connection(&mut self, stream: TcpStream) -> std::io::Result<()> {
         stream.set_nodelay(true)?;
         let (read, mut write) = stream.into_split();
-        let mut lines: Lines = BufReader::new(read).lines();
+        let mut lines: CommandLines = BufReader::new(read).lines();
         write.write_all(self.case.reply(Greeting, 220).1.as_bytes()).await?;
         let mut to = BTreeSet::new();
         while let Some(line) = lines.next_line().await? {
@@ -242,7 +244,7 @@ impl Server {
     async fn log_in(
         &self,
         command: &str,
-        lines: &mut Lines,
+        lines: &mut CommandLines,
         write: &mut (impl AsyncWriteExt + Unpin),
     ) -> std::io::Result<()> {
         let steps = match command.starts_with("AUTH PLAIN") {
@@ -265,7 +267,7 @@ impl Server {
     /// Reads the message and replies to its final dot.
     async fn content(
         &mut self,
-        lines: &mut Lines,
+        lines: &mut CommandLines,
         write: &mut (impl AsyncWriteExt + Unpin),
         to: &mut BTreeSet<String>,
     ) -> std::io::Result<()> {
@@ -278,7 +280,7 @@ impl Server {
             let (code, text) = self.case.reply(Dot, usual);
             let to = std::mem::take(to);
             if (200..300).contains(&code) && !to.is_empty() {
-                self.taken.push(to);
+                self.accepted.push(to);
             }
             return write.write_all(text.as_bytes()).await;
         }

@@ -11,30 +11,30 @@ use postroom_testkit::{FakeResend, eventually, resend::Trouble};
 use serde_json::{Value, json};
 
 use crate::{
-    fixture::{ALL, Behind, Fixture, account_at, addresses, message, verdicts},
+    fixture::{ALL, Destination, Fixture, account_at, addresses, message, verdicts},
     identity,
 };
 
 impl Fixture {
     fn provider(&self) -> &FakeResend {
-        match &self.behind {
-            Behind::Provider(server) => server,
+        match &self.destination {
+            Destination::Provider(server) => server,
             _ => panic!("a provider"),
         }
     }
 }
 
 /// Fixture with a short time limit.
-fn hasty(server: FakeResend) -> Fixture {
+fn with_short_limit(server: FakeResend) -> Fixture {
     let settings = TransportSettings::Resend(ResendSettings { timeout: Duration::from_secs(1), ..account_at(&server) });
-    Fixture::new(&settings, &Arc::default(), Behind::Provider(server))
+    Fixture::new(&settings, &Arc::default(), Destination::Provider(server))
 }
 
 fn composed(mail: Value) -> Message {
     let mail: Mail = crate::mail(mail);
-    let words =
+    let text =
         Rendered::literal(mail.subject.as_deref().unwrap_or_default(), mail.text.as_deref(), mail.html.as_deref());
-    compose(&Arc::new(mail), words, &identity(), Some(&"Shop <shop@example.org>".parse().expect("a sender")))
+    compose(&Arc::new(mail), text, &identity(), Some(&"Shop <shop@example.org>".parse().expect("a sender")))
         .expect("composed")
 }
 
@@ -97,8 +97,8 @@ async fn an_error_is_recorded_with_its_name() {
     ] {
         let fixture = Fixture::resend(FakeResend::start());
         fixture.provider().trouble(Trouble::saying(status, name, message), 1);
-        let (attempt, asked) = fixture.send(&self::message(), &addresses(&ALL), Commit::Proceed).await;
-        assert_eq!((attempt.verdict, attempt.code, attempt.phase, asked), (verdict, Some(status), Some("answer"), 1));
+        let (attempt, commits) = fixture.send(&self::message(), &addresses(&ALL), Commit::Proceed).await;
+        assert_eq!((attempt.verdict, attempt.code, attempt.phase, commits), (verdict, Some(status), Some("answer"), 1));
         assert_eq!(attempt.reply, format!("{status} {name}: {message}"));
         assert_eq!(verdicts(&attempt), ALL.map(|address| (address, verdict)));
         assert!(attempt.recipients.iter().all(|own| own.code == Some(status) && !own.suppress), "{attempt:?}");
@@ -111,9 +111,9 @@ async fn a_wrong_key_is_an_account_problem() {
     let server = FakeResend::start();
     let settings = ResendSettings { api_key: "re_wrong".to_owned().into(), ..account_at(&server) };
     let settings = TransportSettings::Resend(settings);
-    let told = login_check(&settings).await.expect_err("refused").to_string();
-    assert!(told.contains("403 invalid_api_key") && !told.contains("re_wrong"), "{told}");
-    let fixture = Fixture::new(&settings, &Arc::default(), Behind::Provider(server));
+    let error = login_check(&settings).await.expect_err("refused").to_string();
+    assert!(error.contains("403 invalid_api_key") && !error.contains("re_wrong"), "{error}");
+    let fixture = Fixture::new(&settings, &Arc::default(), Destination::Provider(server));
     let attempt = sent(&fixture, &message()).await;
     assert_eq!(attempt.verdict, Verdict::Account, "{attempt:?}");
     assert!(!format!("{:?}", fixture.transport).contains("re_wrong"), "{:?}", fixture.transport);
@@ -121,18 +121,18 @@ async fn a_wrong_key_is_an_account_problem() {
 
 #[tokio::test]
 async fn a_key_is_checked_without_sending() {
-    for (server, words) in [
+    for (server, text) in [
         (FakeResend::start(), "verified to send from: example.org"),
         (FakeResend::builder().sending_only().start(), "restricted to sending"),
     ] {
-        let said = login_check(&TransportSettings::Resend(account_at(&server))).await.expect("the key works");
-        assert!(said.contains(words) && said.contains(&server.url()), "{said}");
+        let description = login_check(&TransportSettings::Resend(account_at(&server))).await.expect("the key works");
+        assert!(description.contains(text) && description.contains(&server.url()), "{description}");
         assert!(server.asked().is_empty());
     }
     let server = FakeResend::start();
     server.stop();
-    let told = login_check(&TransportSettings::Resend(account_at(&server))).await.expect_err("away").to_string();
-    assert!(told.contains("connect"), "{told}");
+    let error = login_check(&TransportSettings::Resend(account_at(&server))).await.expect_err("away").to_string();
+    assert!(error.contains("connect"), "{error}");
 }
 
 #[tokio::test]
@@ -169,8 +169,8 @@ async fn a_request_without_an_answer_is_repeated() {
     ] {
         let fixture = Fixture::resend(FakeResend::start());
         fixture.provider().trouble(trouble.clone(), 1);
-        let (attempt, asked) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
-        assert_eq!((attempt.verdict, asked), (Verdict::Accepted, 1), "{trouble:?}: {attempt:?}");
+        let (attempt, commits) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+        assert_eq!((attempt.verdict, commits), (Verdict::Accepted, 1), "{trouble:?}: {attempt:?}");
         let (mails, keys) = (fixture.provider().mails(), fixture.provider().asked());
         assert_eq!((mails.len(), keys.len()), (1, 2), "{trouble:?}");
         assert_eq!(keys[0].key, keys[1].key);
@@ -179,7 +179,7 @@ async fn a_request_without_an_answer_is_repeated() {
 
 #[tokio::test]
 async fn a_slow_answer_is_awaited_under_the_same_key() {
-    let fixture = hasty(FakeResend::start());
+    let fixture = with_short_limit(FakeResend::start());
     fixture.provider().trouble(Trouble::Slow(Duration::from_millis(600)), 1);
     let attempt = sent(&fixture, &message()).await;
     assert_eq!((attempt.verdict, fixture.provider().mails().len()), (Verdict::Accepted, 1), "{attempt:?}");
@@ -188,7 +188,7 @@ async fn a_slow_answer_is_awaited_under_the_same_key() {
 /// After three requests the result is unknown.
 #[tokio::test]
 async fn a_mail_without_an_answer_is_unknown() {
-    for (trouble, then, words) in [
+    for (trouble, then, text) in [
         (Trouble::Cut, Trouble::Cut, "connection"),
         (Trouble::KeepThenCut, Trouble::answer(429, "rate_limit_exceeded"), "then 429 rate_limit_exceeded"),
         (Trouble::KeepThenCut, Trouble::answer(500, "internal_server_error"), "then 500 internal_server_error"),
@@ -200,11 +200,11 @@ async fn a_mail_without_an_answer_is_unknown() {
         fixture.provider().trouble(then, 2);
         let attempt = sent(&fixture, &message()).await;
         assert_eq!((attempt.verdict, attempt.phase), (Verdict::Unknown, Some("answer")), "{trouble:?}: {attempt:?}");
-        assert!(attempt.reply.contains(words), "{attempt:?}");
+        assert!(attempt.reply.contains(text), "{attempt:?}");
         assert_eq!(fixture.provider().asked().len(), 3, "{trouble:?}");
         assert!(!attempt.nothing_was_sent());
     }
-    let fixture = hasty(FakeResend::start());
+    let fixture = with_short_limit(FakeResend::start());
     fixture.provider().trouble(Trouble::Slow(Duration::from_secs(60)), 3);
     let attempt = sent(&fixture, &message()).await;
     assert_eq!(attempt.verdict, Verdict::Unknown, "{attempt:?}");
@@ -303,7 +303,7 @@ async fn certificates_are_verified() {
     for (settings, verdict, phase) in
         [(trusting, Verdict::Accepted, "answer"), (account_at(&server), Verdict::NothingSent, "tls")]
     {
-        let sink = Arc::new(crate::fixture::Sink::default());
+        let sink = Arc::new(crate::fixture::MemorySink::default());
         let transport =
             Transport::from_settings("main", &TransportSettings::Resend(settings), sink).expect("a transport");
         let attempt = transport.send(&message, &message.envelope.rcpt_to, async { Commit::Proceed }).await;
@@ -315,8 +315,8 @@ async fn certificates_are_verified() {
 #[tokio::test]
 async fn a_key_echoed_by_the_api_is_masked_in_attempts() {
     let fixture = Fixture::resend(FakeResend::start());
-    let words = format!("the key {} is not known here", FakeResend::API_KEY);
-    fixture.provider().trouble(Trouble::saying(401, "invalid_api_key", &words), 1);
+    let text = format!("the key {} is not known here", FakeResend::API_KEY);
+    fixture.provider().trouble(Trouble::saying(401, "invalid_api_key", &text), 1);
     let attempt = sent(&fixture, &message()).await;
     assert!(attempt.reply.contains("the key *** is not known here"), "{attempt:?}");
     assert!(!format!("{attempt:?}").contains(FakeResend::API_KEY), "{attempt:?}");

@@ -10,18 +10,20 @@ use postroom_testkit::{
     smtp::{Action, FakeSmtp, Fault, Phase},
 };
 
-use crate::fixture::{ALL, Behind, Fixture, Sink, addresses, files, is_that, message, settings_of, verdicts};
+use crate::fixture::{
+    ALL, Destination, Fixture, MemorySink, addresses, files, is_that, message, settings_of, verdicts,
+};
 
 #[tokio::test]
 async fn every_transport_accepts_after_the_commit() {
     for fixture in Fixture::all().await {
         let message = message();
-        let (attempt, asked) = fixture.send(&message, &addresses(&ALL), Commit::Proceed).await;
-        assert_eq!((attempt.verdict, asked, &*attempt.transport), (Verdict::Accepted, 1, "main"), "{attempt:?}");
+        let (attempt, commits) = fixture.send(&message, &addresses(&ALL), Commit::Proceed).await;
+        assert_eq!((attempt.verdict, commits, &*attempt.transport), (Verdict::Accepted, 1, "main"), "{attempt:?}");
         assert_eq!(verdicts(&attempt), ALL.map(|address| (address, Verdict::Accepted)));
-        assert_eq!(attempt.receipt.is_some(), !fixture.keeps_nothing(), "{attempt:?}");
+        assert_eq!(attempt.receipt.is_some(), !fixture.stores_nothing(), "{attempt:?}");
         let got = fixture.messages();
-        assert_eq!(got.len(), usize::from(!fixture.keeps_nothing()));
+        assert_eq!(got.len(), usize::from(!fixture.stores_nothing()));
         assert!(got.iter().all(|(_, bytes)| is_that(bytes.as_ref(), &message)), "the bytes are sent unchanged");
     }
 }
@@ -29,11 +31,11 @@ async fn every_transport_accepts_after_the_commit() {
 #[tokio::test]
 async fn every_transport_sends_nothing_after_an_abort() {
     for fixture in Fixture::all().await {
-        let (attempt, asked) = fixture.send(&message(), &addresses(&ALL), Commit::Abort).await;
-        assert_eq!((attempt.verdict, asked), (Verdict::Aborted, 1), "{attempt:?}");
+        let (attempt, commits) = fixture.send(&message(), &addresses(&ALL), Commit::Abort).await;
+        assert_eq!((attempt.verdict, commits), (Verdict::Aborted, 1), "{attempt:?}");
         assert!(!attempt.verdict.counts() && !attempt.verdict.is_final());
         assert_eq!(fixture.messages(), []);
-        if let Behind::Folder(folder) = &fixture.behind {
+        if let Destination::Folder(folder) = &fixture.destination {
             assert!(files(folder.path()).is_empty(), "no temporary file is left");
         }
     }
@@ -47,8 +49,8 @@ async fn every_transport_sends_to_the_open_recipients_only() {
         for (to, _) in fixture.messages() {
             assert!(to.is_none_or(|to| to == [ALL[1], ALL[2]]));
         }
-        let (attempt, asked) = fixture.send(&message(), &addresses(&["other@example.net"]), Commit::Proceed).await;
-        assert_eq!((attempt.verdict, asked), (Verdict::Invalid, 0), "{attempt:?}");
+        let (attempt, commits) = fixture.send(&message(), &addresses(&["other@example.net"]), Commit::Proceed).await;
+        assert_eq!((attempt.verdict, commits), (Verdict::Invalid, 0), "{attempt:?}");
     }
 }
 
@@ -60,20 +62,20 @@ async fn every_transport_sends_the_same_bytes_again() {
             assert_eq!(attempt.verdict, Verdict::Accepted);
         }
         let got = fixture.messages();
-        let copies = match &fixture.behind {
-            Behind::Server(_) | Behind::Sink(_) => 2,
+        let copies = match &fixture.destination {
+            Destination::Server(_) | Destination::MemorySink(_) => 2,
             // The second mail replaces the first or is a duplicate of it.
-            Behind::Folder(_) | Behind::Provider(_) => 1,
-            Behind::Nothing => 0,
+            Destination::Folder(_) | Destination::Provider(_) => 1,
+            Destination::Nothing => 0,
         };
         assert_eq!(got.len(), copies);
         assert!(got.iter().all(|(_, bytes)| is_that(bytes.as_ref(), &message())));
-        match &fixture.behind {
-            Behind::Server(server) => {
+        match &fixture.destination {
+            Destination::Server(server) => {
                 assert_eq!((server.connections(), server.violations()), (1, vec![]), "the connection is reused");
             }
-            Behind::Provider(server) => assert_eq!((server.connections(), server.asked().len()), (1, 2)),
-            Behind::Folder(_) | Behind::Sink(_) | Behind::Nothing => {}
+            Destination::Provider(server) => assert_eq!((server.connections(), server.asked().len()), (1, 2)),
+            Destination::Folder(_) | Destination::MemorySink(_) | Destination::Nothing => {}
         }
     }
 }
@@ -169,8 +171,8 @@ async fn an_address_is_suppressed_only_if_the_reply_refers_to_it() {
 }
 
 async fn accepted(fixture: &Fixture) {
-    let (attempt, asked) = fixture.send(&message(), &addresses(&ALL[..1]), Commit::Proceed).await;
-    assert_eq!((attempt.verdict, asked), (Verdict::Accepted, 1), "{attempt:?}");
+    let (attempt, commits) = fixture.send(&message(), &addresses(&ALL[..1]), Commit::Proceed).await;
+    assert_eq!((attempt.verdict, commits), (Verdict::Accepted, 1), "{attempt:?}");
 }
 
 /// An idle connection that the server has closed does not count as an attempt of the next mail.
@@ -191,7 +193,7 @@ async fn a_closed_idle_connection_costs_no_attempt() {
             let fixture = Fixture::smtp(server);
             accepted(&fixture).await;
             accepted(&fixture).await;
-            let Behind::Server(server) = &fixture.behind else { panic!("a server") };
+            let Destination::Server(server) = &fixture.destination else { panic!("a server") };
             assert_eq!((server.connections(), server.received_count()), (2, 2), "{act:?}");
         }
     }
@@ -210,11 +212,11 @@ async fn a_mail_is_retried_on_at_most_one_new_connection() {
             let server = FakeSmtp::builder().pipelining(pipelining).start().await;
             let fixture = Fixture::smtp(server);
             accepted(&fixture).await;
-            let Behind::Server(server) = &fixture.behind else { panic!("a server") };
+            let Destination::Server(server) = &fixture.destination else { panic!("a server") };
             server.fault(fault.clone());
-            let (attempt, asked) = fixture.send(&message(), &addresses(&ALL[..1]), Commit::Proceed).await;
+            let (attempt, commits) = fixture.send(&message(), &addresses(&ALL[..1]), Commit::Proceed).await;
             assert_eq!((attempt.verdict, server.connections()), (verdict, connections), "{fault:?}: {attempt:?}");
-            assert!(asked <= 1, "{fault:?}");
+            assert!(commits <= 1, "{fault:?}");
         }
     }
 }
@@ -225,8 +227,12 @@ async fn an_unreachable_server_is_nothing_sent() {
     server.stop();
     provider.stop();
     for fixture in [Fixture::smtp(server), Fixture::resend(provider)] {
-        let (attempt, asked) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
-        assert_eq!((attempt.verdict, attempt.phase, asked), (Verdict::NothingSent, Some("connect"), 0), "{attempt:?}");
+        let (attempt, commits) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+        assert_eq!(
+            (attempt.verdict, attempt.phase, commits),
+            (Verdict::NothingSent, Some("connect"), 0),
+            "{attempt:?}"
+        );
     }
 }
 
@@ -235,9 +241,9 @@ async fn a_failing_folder_or_sink_is_nothing_sent() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("file");
     std::fs::write(&file, "x").expect("written");
-    let broken = Fixture::new(&TransportSettings::File(file), &Arc::default(), Behind::Nothing);
-    let sink = Arc::new(Sink { fails: true, ..Sink::default() });
-    let full = Fixture::new(&TransportSettings::Capture, &sink, Behind::Nothing);
+    let broken = Fixture::new(&TransportSettings::File(file), &Arc::default(), Destination::Nothing);
+    let sink = Arc::new(MemorySink { fails: true, ..MemorySink::default() });
+    let full = Fixture::new(&TransportSettings::Capture, &sink, Destination::Nothing);
     for (fixture, words) in [(broken, "can't write"), (full, "the store is full")] {
         let (attempt, _) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
         assert_eq!(attempt.verdict, Verdict::NothingSent);
@@ -250,7 +256,7 @@ async fn a_failing_folder_or_sink_is_nothing_sent() {
 async fn a_secret_echoed_by_a_server_is_masked_in_attempts() {
     const PASSWORD: &str = "correct horse";
     let forms = [PASSWORD.to_owned(), STANDARD.encode(PASSWORD), STANDARD.encode(format!("\0ada\0{PASSWORD}"))];
-    let told = forms.join(" or ");
+    let echoed = forms.join(" or ");
     for (phase, code) in [
         (Phase::Auth, 535),
         (Phase::Auth, 435),
@@ -263,11 +269,11 @@ async fn a_secret_echoed_by_a_server_is_masked_in_attempts() {
         (Phase::Dot, 250),
     ] {
         let server = FakeSmtp::builder().auth("ada", PASSWORD).start().await;
-        server.fault(Fault::at(phase, Action::reply(code, &format!("you said {told}"))));
+        server.fault(Fault::at(phase, Action::reply(code, &format!("you said {echoed}"))));
         let settings =
             SmtpSettings { credentials: Some(("ada".into(), PASSWORD.to_owned().into())), ..settings_of(&server) };
         let settings = TransportSettings::Smtp(settings);
-        let fixture = Fixture::new(&settings, &Arc::default(), Behind::Server(server));
+        let fixture = Fixture::new(&settings, &Arc::default(), Destination::Server(server));
         let (attempt, _) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
         let mut shown = vec![format!("{attempt:?}")];
         if phase == Phase::Auth {
@@ -286,13 +292,13 @@ async fn a_login_is_checked() {
     let mut settings = settings_of(&server);
     settings.credentials = Some(("ada".into(), "secret".to_owned().into()));
     let said = login_check(&TransportSettings::Smtp(settings.clone())).await.expect("logged in");
-    assert!(said.contains("without TLS, logged in as ada"), "{said}");
+    assert!(description.contains("without TLS, logged in as ada"), "{description}");
     settings.credentials = Some(("ada".into(), "wrong".to_owned().into()));
     let error = login_check(&TransportSettings::Smtp(settings.clone())).await.expect_err("refused").to_string();
     assert!(error.contains("auth") && error.contains("535") && !error.contains("wrong"), "{error}");
-    let fixture = Fixture::new(&TransportSettings::Smtp(settings), &Arc::default(), Behind::Nothing);
-    let (attempt, asked) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
-    assert_eq!((attempt.verdict, asked), (Verdict::Account, 0), "{attempt:?}");
+    let fixture = Fixture::new(&TransportSettings::Smtp(settings), &Arc::default(), Destination::Nothing);
+    let (attempt, commits) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+    assert_eq!((attempt.verdict, commits), (Verdict::Account, 0), "{attempt:?}");
 
     let folder = tempfile::tempdir().expect("a folder");
     login_check(&TransportSettings::File(folder.path().join("new"))).await.expect("writable");

@@ -23,10 +23,10 @@ async fn the_status_of_the_receiver_is_the_result() {
         let error = client().post(&url, EVENT).await.expect_err("refused");
         assert!(error.starts_with(&status.to_string()), "{error}");
     }
-    let told = receiver.told().remove(0);
-    assert_eq!((told.line.as_str(), told.body.as_str()), ("POST /a/b?c=d", EVENT.body));
+    let call = receiver.told().remove(0);
+    assert_eq!((call.line.as_str(), call.body.as_str()), ("POST /a/b?c=d", EVENT.body));
     assert_eq!(
-        (told.headers["webhook-id"].as_str(), told.headers["webhook-timestamp"].as_str()),
+        (call.headers["webhook-id"].as_str(), call.headers["webhook-timestamp"].as_str()),
         ("a-done", "1700000000")
     );
     receiver.stop();
