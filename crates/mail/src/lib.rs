@@ -8,7 +8,7 @@
 //! 3. [`Transport::send`] sends the message and returns an [`Attempt`]: the result for the mail and
 //!    for each recipient, judged by one table ([`Verdict`]).
 //!
-//! Rendering and composing are bounded in time and memory, whatever the content. [`apart`] runs
+//! Rendering and composing are bounded in time and memory, whatever the content. [`run_blocking`] runs
 //! CPU-heavy work on a blocking thread, away from the threads that serve network I/O.
 //!
 //! [`Webhooks`] sends events to URLs.
@@ -17,6 +17,7 @@
 //! point of a mail as a future ([`Commit`]), and stores captured mail through its [`CaptureSink`].
 
 mod attempt;
+mod blocking;
 mod compose;
 mod hint;
 mod html;
@@ -28,9 +29,9 @@ mod tls;
 mod transport;
 mod verdict;
 mod webhook;
-mod work;
 
 pub use attempt::{Attempt, RecipientOutcome};
+pub use blocking::run_blocking;
 pub use compose::{ComposeError, compose};
 pub use hint::{Hint, Scope};
 pub use message::{Identity, Message, MessageEnvelope};
@@ -43,4 +44,3 @@ pub use transport::{
 };
 pub use verdict::Verdict;
 pub use webhook::{Webhook, Webhooks};
-pub use work::apart;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use postroom_core::{Mail, QueueName, Store};
-use postroom_mail::{Rendered, Templates, Variables, apart};
+use postroom_mail::{Rendered, Templates, Variables, run_blocking};
 use tokio::sync::Semaphore;
 
 /// For how long a preview is waited for, within the time that a page has.
@@ -51,13 +51,13 @@ impl Previews {
     async fn render_in_turn(&self, mail: Mail) -> Result<Rendered, String> {
         let (shelf, mail) = (Arc::clone(&self.shelf), Arc::new(mail));
         let (shelf_of_it, mail_of_it) = (Arc::clone(&shelf), Arc::clone(&mail));
-        let quick = apart(move || caught(|| shelf_of_it.render_quickly(&mail_of_it)));
+        let quick = run_blocking(move || caught(|| shelf_of_it.render_quickly(&mail_of_it)));
         if let Some(rendered) = quick.await? {
             return rendered;
         }
         // Never closed. The turn is the work's: what was left by its viewer is still at it for a moment.
         let turn = Arc::clone(&self.turn).acquire_owned().await;
-        apart(move || {
+        run_blocking(move || {
             let _turn = turn;
             caught(|| shelf.render(&mail))?
         })

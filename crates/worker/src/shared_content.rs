@@ -6,7 +6,7 @@ use std::{
 };
 
 use postroom_core::{BatchId, Mail, Result, Store};
-use postroom_mail::{Variables, apart};
+use postroom_mail::{Variables, run_blocking};
 
 /// Contents at hand at a time; a worker seldom sends more batches at once.
 const KEPT: usize = 32;
@@ -42,7 +42,7 @@ impl SharedContent {
         let Some(mail) = store.batch_content(batch).await? else { return Ok(None) };
         let shared = match Variables::default().are_few_with(&mail.vars) {
             true => Shared::from(mail),
-            false => apart(move || Shared::from(mail)).await,
+            false => run_blocking(move || Shared::from(mail)).await,
         };
         let shared = Arc::new(shared);
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -11,7 +11,7 @@ use std::{
 
 use tera::Value;
 
-use crate::work;
+use crate::blocking;
 
 /// RenderLimits of a rendering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +140,7 @@ impl Meter {
         if Instant::now() > self.ends_at {
             return Err(Exceeded::Time(self.limits.time));
         }
-        if work::is_abandoned() {
+        if blocking::is_abandoned() {
             return Err(Exceeded::Abandoned);
         }
         self.store(bytes)

@@ -6,7 +6,7 @@ use std::{
 };
 
 use postroom_core::Mail;
-use postroom_mail::{Rendered, Templates, Variables, apart};
+use postroom_mail::{Rendered, Templates, Variables, run_blocking};
 use serde_json::{Map, Value, json};
 
 use crate::templates::folder;
@@ -303,7 +303,7 @@ async fn rendering_stops_when_its_future_is_dropped() {
     let vars = vars(&json!({"xs": vec![1; 1000], "ys": vec![0; 100_000]}));
     let (ended, result) = std::sync::mpsc::channel();
     let (begun, begins) = tokio::sync::oneshot::channel();
-    let work = tokio::spawn(apart(move || {
+    let work = tokio::spawn(run_blocking(move || {
         let _ = begun.send(());
         let _ = ended.send(templates.render("t", &vars, None).expect_err("it never ends").to_string());
     }));

@@ -20,7 +20,7 @@ thread_local! {
 ///
 /// Panics of the work are propagated. Dropping the future sets the cancellation flag: rendering
 /// stops soon and its result is discarded.
-pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let abandoned = Arc::new(AtomicBool::new(false));
     let _guard = AbandonOnDrop(Arc::clone(&abandoned));
     let done = spawn_blocking(move || {
@@ -74,7 +74,7 @@ mod tests {
     async fn work_is_marked_as_abandoned_when_its_future_is_dropped() {
         let (ended, result) = mpsc::channel();
         let (begun, begins) = tokio::sync::oneshot::channel();
-        let work = tokio::spawn(apart(move || {
+        let work = tokio::spawn(run_blocking(move || {
             let _ = begun.send(());
             let start = Instant::now();
             while !is_abandoned() && start.elapsed() < Duration::from_secs(60) {
@@ -86,12 +86,12 @@ mod tests {
         work.abort();
         let end = spawn_blocking(move || result.recv_timeout(Duration::from_secs(70)));
         assert_eq!(end.await.expect("no panic"), Ok(true));
-        assert!(!apart(is_abandoned).await, "the next work is not abandoned");
+        assert!(!run_blocking(is_abandoned).await, "the next work is not abandoned");
     }
 
     #[tokio::test]
     async fn a_panic_is_propagated_to_the_caller() {
-        let work = tokio::spawn(apart(|| panic!("boom")));
+        let work = tokio::spawn(run_blocking(|| panic!("boom")));
         assert!(work.await.expect_err("a panic").is_panic());
     }
 }
