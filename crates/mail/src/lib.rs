@@ -8,8 +8,8 @@
 //! 3. [`Transport::send`] sends the message and returns an [`Attempt`]: the result for the mail and
 //!    for each recipient, judged by one table ([`Verdict`]).
 //!
-//! Rendering and composing are bounded in time and memory, whatever the content. [`run_blocking`] runs
-//! CPU-heavy work on a blocking thread, away from the threads that serve network I/O.
+//! Rendering and composing are bounded in time and memory, whatever the content. [`run_blocking`]
+//! runs CPU-heavy work on a blocking thread, away from the threads that serve network I/O.
 //!
 //! [`Webhooks`] sends events to URLs.
 //!

@@ -58,13 +58,13 @@ impl<'a> Boundaries<'a> {
 mod tests {
     use super::*;
 
-    fn words(text: &str, html: Option<&str>) -> Rendered {
+    fn content(text: &str, html: Option<&str>) -> Rendered {
         Rendered { subject: String::new(), text: text.to_owned(), html: html.map(str::to_owned) }
     }
 
     #[test]
     fn boundaries_depend_on_the_seed_and_the_content_only() {
-        let boundary = |id: &str, text: &str, html: &str| Boundaries::new(id, &words(text, Some(html))).of("mixed");
+        let boundary = |id: &str, text: &str, html: &str| Boundaries::new(id, &content(text, Some(html))).of("mixed");
         let one = boundary("1", "a", "b");
         assert_eq!(one, boundary("1", "a", "b"));
         for other in
@@ -72,7 +72,7 @@ mod tests {
         {
             assert_ne!(one, other);
         }
-        assert_ne!(one, Boundaries::new("1", &words("a", Some("b"))).of("alternative"));
+        assert_ne!(one, Boundaries::new("1", &content("a", Some("b"))).of("alternative"));
     }
 
     /// Boundaries with a fixed hash, as if an attacker had found content that gives this hash.
@@ -82,9 +82,9 @@ mod tests {
 
     #[test]
     fn a_boundary_in_the_content_is_skipped() {
-        let candidate = |kind, round| forged(&words("", None)).candidate(kind, round);
+        let candidate = |kind, round| forged(&content("", None)).candidate(kind, round);
         let held = format!("--{}\r\n--{}", candidate("mixed", 0), candidate("mixed", 1));
-        for rendered in [words(&held, None), words("", Some(&held))] {
+        for rendered in [content(&held, None), content("", Some(&held))] {
             assert_eq!(forged(&rendered).of("mixed"), candidate("mixed", 2));
             assert_eq!(forged(&rendered).of("related"), candidate("related", 0));
         }

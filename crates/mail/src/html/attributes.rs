@@ -13,18 +13,18 @@ const MOST: usize = 48;
 /// Returns the document without surplus attributes; usually unchanged.
 pub(super) fn bounded(html: &str) -> Cow<'_, str> {
     let mut scan = Scan { html, bytes: html.as_bytes(), at: 0 };
-    let (mut kept, mut from) = (String::new(), 0);
+    let (mut bounded, mut from) = (String::new(), 0);
     while scan.find_tag() {
         if let Some(surplus) = scan.pass_tag() {
-            kept.push_str(&html[from..surplus]);
+            bounded.push_str(&html[from..surplus]);
             from = scan.at;
         }
     }
     if from == 0 {
         return Cow::Borrowed(html);
     }
-    kept.push_str(&html[from..]);
-    Cow::Owned(kept)
+    bounded.push_str(&html[from..]);
+    Cow::Owned(bounded)
 }
 
 /// Position in a document, advanced by the rules of an HTML tokenizer.

@@ -31,7 +31,7 @@ pub(crate) struct Shape {
 #[derive(Debug, Default)]
 struct ShapeReader(RefCell<OpenElements>);
 
-/// OpenElements elements by name. Their number is an upper bound on the depth of the tree.
+/// Open elements by name. Their number is an upper bound on the depth of the tree.
 #[derive(Debug, Default)]
 struct OpenElements {
     shape: Shape,

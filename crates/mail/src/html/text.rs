@@ -35,7 +35,7 @@ struct ConverterState {
     output: TextWriter,
     links: Links,
     skip: Option<Skip>,
-    /// OpenLink lists: the next number of a numbered list, or `None`.
+    /// Open lists: the next number of a numbered list, or `None`.
     lists: Vec<Option<i64>>,
     /// Number of open lists beyond the maximum nesting.
     more_lists: usize,

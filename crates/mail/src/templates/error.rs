@@ -21,7 +21,7 @@ pub struct RenderError {
     kind: RenderErrorKind,
 }
 
-/// RenderErrorKind of a rendering error.
+/// Kind of a rendering error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RenderErrorKind {
     /// The template or one of its variables is invalid.

@@ -11,7 +11,7 @@ use crate::html::Shape;
 /// Maximum number of files in a chain of `extends`; tera rejects cycles.
 const MAX_DEPTH: usize = 16;
 
-/// RenderLimits above which a file is not inlined. Inlining builds a tree recursively and matches each
+/// Limits above which a file is not inlined. Inlining builds a tree recursively and matches each
 /// rule against each element.
 const MOST_ELEMENTS: usize = 20_000;
 const DEEPEST_ELEMENT: usize = 100;
@@ -110,7 +110,8 @@ mod tests {
     use super::*;
 
     const LAYOUT: &str = "<!DOCTYPE html>\n<html><head><title>{% block title %}{{ t }}{% endblock title %}</title>\n\
-        <style>.a { color: red } td.b { color: blue } @media (max-width: 9px) { .a { color: green !important } }</style></head>\n\
+        <style>.a { color: red } td.b { color: blue } \
+        @media (max-width: 9px) { .a { color: green !important } }</style></head>\n\
         <body><table><tr><td class=\"b\">{% block main %}{% endblock main %}</td></tr></table></body></html>";
 
     fn inlined(name: &str, files: &[(&str, &str)]) -> String {
@@ -130,7 +131,8 @@ mod tests {
 
     #[test]
     fn the_css_of_a_layout_is_inlined_into_a_page() {
-        let page = "{% extends \"base.html\" %}\n{% block main %}\n{% for x in xs %}<p class=\"a\">{{ x }} &amp; {{ y }}</p>{% endfor %}\n\
+        let page = "{% extends \"base.html\" %}\n{% block main %}\n{% for x in xs %}\
+            <p class=\"a\">{{ x }} &amp; {{ y }}</p>{% endfor %}\n\
             <a href=\"{{ url }}\" {% if z %}title=\"{{ z }}\"{% endif %} class=\"a\">go</a>\n{% endblock main %}\n";
         let html = inlined("page.html", &[("base.html", LAYOUT), ("page.html", page)]);
         assert!(html.contains("<p class=\"a\" style=\"color: red"), "{html}");
@@ -144,7 +146,8 @@ mod tests {
 
     #[test]
     fn table_rows_within_a_loop_stay_in_their_table() {
-        let page = "<html><style>td { color: red }</style><table>{% for x in xs %}<tr><td>{{ x }}</td></tr>{% endfor %}</table></html>";
+        let page = "<html><style>td { color: red }</style><table>{% for x in xs %}\
+            <tr><td>{{ x }}</td></tr>{% endfor %}</table></html>";
         let html = inlined("p.html", &[("p.html", page)]);
         assert!(html.contains("<table>{% for x in xs %}<tr><td style=\"color: red"), "{html}");
         assert!(html.contains("</td></tr>{% endfor %}</table>"), "{html}");

@@ -1,4 +1,4 @@
-//! RenderLimits of a rendering: time, loop turns, memory, stack. Compiled templates call the functions
+//! Limits of a rendering: time, loop turns, memory, stack. Compiled templates call the functions
 //! here ([`metered`](super::metered) inserts the calls), so a template that would never end or
 //! exhaust the memory fails with an error.
 
@@ -13,7 +13,7 @@ use tera::Value;
 
 use crate::blocking;
 
-/// RenderLimits of a rendering.
+/// Limits of a rendering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RenderLimits {
     /// Maximum number of loop turns, and of starts of files, blocks and components.
@@ -25,10 +25,10 @@ pub(super) struct RenderLimits {
     pub(super) time: Duration,
 }
 
-/// RenderLimits of a rendering that is done on the current thread instead of a blocking thread.
+/// Limits of a rendering that is done on the current thread instead of a blocking thread.
 pub(super) const QUICK: RenderLimits =
     RenderLimits { steps: 2_000, stored: 64 << 10, output: 256 << 10, time: Duration::from_millis(10) };
-/// RenderLimits of every rendering.
+/// Limits of every rendering.
 pub(super) const MOST: RenderLimits =
     RenderLimits { steps: 1_000_000, stored: 16 << 20, output: 32 << 20, time: Duration::from_secs(5) };
 
@@ -46,7 +46,7 @@ const VALUE: usize = 32;
 pub(super) enum Exceeded {
     Steps(usize),
     Stored(usize),
-    LimitedWriter(usize),
+    Output(usize),
     Time(Duration),
     Value {
         bytes: usize,
@@ -224,7 +224,7 @@ impl<W: Write> Write for LimitedWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.len += bytes.len();
         if self.len > self.most {
-            charge(|_| Err(Exceeded::LimitedWriter(self.most))).map_err(|error| io::Error::other(error.to_string()))?;
+            charge(|_| Err(Exceeded::Output(self.most))).map_err(|error| io::Error::other(error.to_string()))?;
         }
         self.out.write_all(bytes)?;
         Ok(bytes.len())
@@ -241,7 +241,7 @@ impl fmt::Display for Exceeded {
         match *self {
             Self::Steps(most) => write!(f, "its loops have more than {most} turns"),
             Self::Stored(most) => write!(f, "the variables that it sets have more than {} MB", mb(most)),
-            Self::LimitedWriter(most) => write!(f, "its output has more than {} MB", mb(most)),
+            Self::Output(most) => write!(f, "its output has more than {} MB", mb(most)),
             Self::Time(most) => write!(f, "it takes more than {} s to render", most.as_secs_f64()),
             Self::Value { bytes, parts } => write!(
                 f,

@@ -254,7 +254,8 @@ mod tests {
             ("{% set x = a.b %}{% set x = 'a' %}", "STEP{% set x = a.b %}{% set x = 'a' %}"),
             ("{%- set x = a ~ b -%}", "STEP{%- set x = ( a ~ b ) | postroom_keep -%}"),
             ("{% set x %}ab{{ c }}{% endset %}d{{ e }}", {
-                "STEP{% set x | postroom_keep %}{{ postroom_step(n=2) }}ab{{ ( c ) | postroom_show }}{% endset %}d{{ e }}"
+                "STEP{% set x | postroom_keep %}{{ postroom_step(n=2) }}ab{{ ( c ) | postroom_show }}\
+                {% endset %}d{{ e }}"
             }),
             ("{{ [x for x in xs] }}", "STEP{{ [x for x in xs if GO] }}"),
             ("{{ [a[0] for x in xs if [y for y in f(a=[1])]] }}", {

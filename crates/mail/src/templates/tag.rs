@@ -40,7 +40,7 @@ impl<'a> Segment<'a> {
         &self.whole[..if self.trims_before() { 3 } else { 2 }]
     }
 
-    /// ResetMeter delimiter.
+    /// End delimiter.
     pub(super) fn end(&self) -> &'a str {
         &self.whole[self.start().len() + self.inner.len()..]
     }
@@ -62,8 +62,8 @@ impl Word<'_> {
     }
 }
 
-/// Splits a source into segments. A segment without an end, which tera rejects, is text up to the end
-/// of the source.
+/// Splits a source into segments. A segment without an end, which tera rejects, is text up to the
+/// end of the source.
 pub(super) fn segments(source: &str) -> impl Iterator<Item = Segment<'_>> {
     let mut rest = source;
     std::iter::from_fn(move || {

@@ -55,14 +55,18 @@ pub async fn login_check(settings: &TransportSettings) -> Result<String, LoginEr
             let session = Session::connect(&endpoint)
                 .await
                 .map_err(|error| LoginError::Smtp { server: server.clone(), error })?;
-            let said = greeting(&server, session.is_encrypted(), settings.credentials.as_ref().map(|(user, _)| user));
+            let description = describe_connection(
+                &server,
+                session.is_encrypted(),
+                settings.credentials.as_ref().map(|(user, _)| user),
+            );
             session.quit().await;
-            Ok(said)
+            Ok(description)
         }
         TransportSettings::Resend(settings) => {
             let server = settings.url.to_string();
             match ResendTransport::from_settings(settings)?.check().await {
-                Ok(said) => Ok(format!("{server}: {said}")),
+                Ok(description) => Ok(format!("{server}: {description}")),
                 Err(problem) => Err(LoginError::Provider { server, problem }),
             }
         }
@@ -75,7 +79,7 @@ pub async fn login_check(settings: &TransportSettings) -> Result<String, LoginEr
     }
 }
 
-fn greeting(server: &str, encrypted: bool, user: Option<&String>) -> String {
+fn describe_connection(server: &str, encrypted: bool, user: Option<&String>) -> String {
     let protection = if encrypted { "connected with TLS" } else { "connected without TLS" };
     let login = user.map_or_else(|| "no login".to_owned(), |user| format!("logged in as {user}"));
     format!("{server}: {protection}, {login}")

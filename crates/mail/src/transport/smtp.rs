@@ -168,17 +168,17 @@ fn of_error(to: &[EmailAddress], error: &SmtpError) -> Attempt {
 /// server that shuts down refuses connections too.
 fn is_one_too_many(error: &SmtpError) -> bool {
     const WORDS: [&str; 4] = ["connection", "too many", "concurren", "session"];
-    let at_the_door = matches!(error.phase(), Phase::Connect | Phase::Greeting | Phase::Ehlo);
-    let says_so = |words: String| WORDS.iter().any(|word| words.contains(word));
-    at_the_door
+    let is_connecting = matches!(error.phase(), Phase::Connect | Phase::Greeting | Phase::Ehlo);
+    let has_word = |words: String| WORDS.iter().any(|word| words.contains(word));
+    is_connecting
         && error
             .reply()
-            .is_some_and(|reply| (400..500).contains(&reply.code) && says_so(reply.message().to_lowercase()))
+            .is_some_and(|reply| (400..500).contains(&reply.code) && has_word(reply.message().to_lowercase()))
 }
 
 /// Attempt with the server's reply to the mail, and to each recipient at RCPT.
 fn of_delivery(to: &[EmailAddress], delivery: &Delivery) -> Attempt {
-    let whole = match &delivery.outcome {
+    let attempt = match &delivery.outcome {
         Outcome::Accepted { reply } => of_acceptance(to, reply),
         Outcome::Refused { phase, reply } => of_refusal(to, *phase, reply),
         Outcome::InDoubt { error } => of_error(to, error),
@@ -187,7 +187,7 @@ fn of_delivery(to: &[EmailAddress], delivery: &Delivery) -> Attempt {
             None => Attempt::not_accepted(to, NotAccepted::NothingSent, "the server refused all recipients"),
         },
     };
-    with_refused(whole, delivery)
+    with_refused(attempt, delivery)
 }
 
 /// If no recipient was accepted, "too many recipients" is throttling: another transaction would be

@@ -83,8 +83,9 @@ mod tests {
     use super::{NotAccepted::*, *};
 
     const NOT_VERIFIED: &str = "The example.org domain is not verified. Please, add and verify your domain";
-    const TESTING: &str = "You can only send testing emails to your own email address (a@example.org). To send emails to other \
-                           recipients, please verify a domain, and change the from address to an email using this domain.";
+    const TESTING: &str = "You can only send testing emails to your own email address (a@example.org). \
+        To send emails to other recipients, please verify a domain, and change the from address to an email \
+        using this domain.";
 
     #[test]
     fn each_error_has_its_verdict() {

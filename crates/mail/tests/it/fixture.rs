@@ -25,7 +25,7 @@ use crate::{identity, mail};
 pub(crate) const ALL: [&str; 3] = ["a@example.net", "b@example.net", "hidden@example.net"];
 
 /// Recipients and bytes of a message, each `None` where the destination does not store it.
-pub(crate) type Received = (Option<Vec<String>>, Option<Vec<u8>>);
+pub(crate) type ReceivedMail = (Option<Vec<String>>, Option<Vec<u8>>);
 
 /// Transport and its destination.
 pub(crate) struct Fixture {
@@ -37,13 +37,13 @@ pub(crate) enum Destination {
     Server(FakeSmtp),
     Provider(FakeResend),
     Folder(TempDir),
-    MemorySink(Arc<MemorySink>),
+    Sink(Arc<MemorySink>),
     Nothing,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct MemorySink {
-    pub(crate) kept: Mutex<Vec<CapturedMessage>>,
+    pub(crate) stored: Mutex<Vec<CapturedMessage>>,
     pub(crate) fails: bool,
 }
 
@@ -53,7 +53,7 @@ impl CaptureSink for MemorySink {
             if self.fails {
                 return Err("the store is full".into());
             }
-            self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
+            self.stored.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
             Ok("captured-1".into())
         })
     }
@@ -82,7 +82,7 @@ impl Fixture {
             Self::smtp(FakeSmtp::start().await),
             Self::resend(FakeResend::start()),
             Self::new(&TransportSettings::File(path), &sink, Destination::Folder(folder)),
-            Self::new(&TransportSettings::Capture, &sink, Destination::MemorySink(Arc::clone(&sink))),
+            Self::new(&TransportSettings::Capture, &sink, Destination::Sink(Arc::clone(&sink))),
             Self::new(&TransportSettings::Discard, &sink, Destination::Nothing),
         ]
     }
@@ -102,7 +102,7 @@ impl Fixture {
     }
 
     /// Received messages. A file does not store recipients, and a provider does not store bytes.
-    pub(crate) fn messages(&self) -> Vec<Received> {
+    pub(crate) fn messages(&self) -> Vec<ReceivedMail> {
         match &self.destination {
             Destination::Server(server) => {
                 server.received().into_iter().map(|mail| (Some(mail.rcpt_to), Some(mail.data))).collect()
@@ -113,9 +113,10 @@ impl Fixture {
             Destination::Folder(folder) => {
                 files(folder.path()).into_iter().map(|path| (None, std::fs::read(path).ok())).collect()
             }
-            Destination::MemorySink(sink) => {
-                let kept = sink.kept.lock().unwrap_or_else(PoisonError::into_inner);
-                kept.iter()
+            Destination::Sink(sink) => {
+                let stored = sink.stored.lock().unwrap_or_else(PoisonError::into_inner);
+                stored
+                    .iter()
                     .map(|mail| {
                         (Some(mail.rcpt_to.iter().map(ToString::to_string).collect()), Some(mail.bytes.clone()))
                     })
@@ -164,11 +165,10 @@ pub(crate) fn is_that(bytes: Option<&Vec<u8>>, message: &Message) -> bool {
 }
 
 pub(crate) fn message() -> Message {
-    let mail = mail(
-        json!({"from": "Ż <s@example.org>", "to": ALL[..2], "bcc": ALL[2], "subject": "żółć", "text": ".dot\n..\n", "html": "<p>x</p>"}),
-    );
-    let words = Rendered::literal("żółć", Some(".dot\n..\n"), Some("<p>x</p>"));
-    compose(&Arc::new(mail), words, &identity(), None).expect("composed")
+    let mail = mail(json!({"from": "Ż <s@example.org>", "to": ALL[..2], "bcc": ALL[2], "subject": "żółć",
+            "text": ".dot\n..\n", "html": "<p>x</p>"}));
+    let rendered = Rendered::literal("żółć", Some(".dot\n..\n"), Some("<p>x</p>"));
+    compose(&Arc::new(mail), rendered, &identity(), None).expect("composed")
 }
 
 pub(crate) fn addresses(all: &[&str]) -> Vec<EmailAddress> {

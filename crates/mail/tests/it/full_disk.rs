@@ -63,6 +63,6 @@ async fn in_child(folder: &Path) {
 fn message(size: usize) -> Message {
     let text = "A line of text.\n".repeat(size / 16 + 1);
     let mail = mail(json!({"from": "s@example.org", "to": "a@example.net", "subject": "Long", "text": text}));
-    let words = Rendered::literal("Long", Some(&text), None);
-    compose(&Arc::new(mail), words, &identity(), None).expect("composed")
+    let rendered = Rendered::literal("Long", Some(&text), None);
+    compose(&Arc::new(mail), rendered, &identity(), None).expect("composed")
 }

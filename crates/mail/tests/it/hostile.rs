@@ -192,10 +192,13 @@ fn includes_are_bounded_in_number_and_depth() {
 
 #[test]
 fn limit_checks_do_not_change_the_output() {
-    let html = "{%- set a = 'x' ~ 1 -%} \n {% for x in xs -%}  {{ x }}, {%- endfor %} {% set b | upper %} {{ a -}} \n y {% endset -%} \n\
-        <{{ b }}> {% filter upper -%}  a {{ a }} b{% endfilter %} {{ [x for x in xs if x > 1 or false] }} {% raw -%} {{ x }} {%- endraw %}\
+    let html = "{%- set a = 'x' ~ 1 -%} \n {% for x in xs -%}  {{ x }}, {%- endfor %} {% set b | upper %} \
+        {{ a -}} \n y {% endset -%} \n\
+        <{{ b }}> {% filter upper -%}  a {{ a }} b{% endfilter %} \
+        {{ [x for x in xs if x > 1 or false] }} {% raw -%} {{ x }} {%- endraw %}\
         {{ 'a-b' | replace(from='-', to='<') }} {{ xs | join(sep='<') }} {{ 'a\nb' | indent(width=2, first=true) }}\
-        {{ 'a,b' | split(pat=',') }} {{ [1, 1, 2] | unique }} {% component c(n) %} <i>{{ n }}</i> {% endcomponent %} {{ <c n={a} /> }}";
+        {{ 'a,b' | split(pat=',') }} {{ [1, 1, 2] | unique }} \
+        {% component c(n) %} <i>{{ n }}</i> {% endcomponent %} {{ <c n={a} /> }}";
     let (_folder, templates) = templates(html, &[]);
     let rendered = templates.render("t", &vars(&json!({"xs": [1, 2]})), None).expect("rendered");
     let shown = rendered.html.expect("HTML");
@@ -298,7 +301,8 @@ fn only_fast_mails_are_rendered_quickly() {
 
 #[tokio::test]
 async fn rendering_stops_when_its_future_is_dropped() {
-    let html = "{% for a in xs %}{% for b in xs %}{% for c in xs %}{% if c in ys %}{% endif %}{% endfor %}{% endfor %}{% endfor %}";
+    let html = "{% for a in xs %}{% for b in xs %}{% for c in xs %}{% if c in ys %}\
+        {% endif %}{% endfor %}{% endfor %}{% endfor %}";
     let (_folder, templates) = templates(html, &[]);
     let vars = vars(&json!({"xs": vec![1; 1000], "ys": vec![0; 100_000]}));
     let (ended, result) = std::sync::mpsc::channel();

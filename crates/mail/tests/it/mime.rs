@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 use crate::{NAMES, identity, mail, parser::parse};
 
-fn words(mail: &Mail) -> Rendered {
+fn rendered(mail: &Mail) -> Rendered {
     Rendered::literal(mail.subject.as_deref().unwrap_or_default(), mail.text.as_deref(), mail.html.as_deref())
 }
 
 fn composed(mail: &Mail) -> Result<Message, ComposeError> {
     compose(
         &Arc::new(mail.clone()),
-        words(mail),
+        rendered(mail),
         &identity(),
         Some(&"Shop <shop@example.org>".parse().expect("a sender")),
     )
@@ -81,9 +81,9 @@ fn a_mail_can_override_auto_submitted() {
 
 #[test]
 fn bcc_is_in_the_envelope_only() {
-    let open = mail(
-        json!({"to": "a@example.net", "cc": "c@example.net", "bcc": ["secret@example.net", "a@example.net"], "subject": "s", "text": "t"}),
-    );
+    let open =
+        mail(json!({"to": "a@example.net", "cc": "c@example.net", "bcc": ["secret@example.net", "a@example.net"],
+            "subject": "s", "text": "t"}));
     let message = composed(&open).expect("composed");
     let to: Vec<_> = message.envelope.rcpt_to.iter().map(postroom_core::EmailAddress::as_str).collect();
     assert_eq!(to, ["a@example.net", "c@example.net", "secret@example.net"]);
@@ -108,7 +108,8 @@ fn files_and_images_are_read_back_byte_for_byte() {
     typed["content_type"] = json!("text/calendar; method=REQUEST");
     let mail = mail(json!({
         "to": "a@example.net", "subject": "s", "text": "t", "html": "<img src=\"cid:logo@example.org\">",
-        "attachments": [file("Faktura żółta 李雷 🎉.pdf", &every_byte), image, file(&long, b"x"), file("a \"b\" \\ c.txt", &text_file), typed],
+        "attachments": [file("Faktura żółta 李雷 🎉.pdf", &every_byte), image, file(&long, b"x"),
+            file("a \"b\" \\ c.txt", &text_file), typed],
     }));
     let read = read_back(&mail);
     let parts = &read["body"]["parts"];
@@ -216,8 +217,9 @@ fn no_value_can_inject_a_header() {
 
     // Rendered subjects are not validated with the mail; line breaks in them are removed before
     // composing.
-    let words = Rendered::literal("a\r\nBcc: evil@example.org", Some("t"), None);
-    let message = compose(&Arc::new(mail(good)), words, &identity(), Some(&"s@example.org".parse().expect("a sender")));
+    let rendered = Rendered::literal("a\r\nBcc: evil@example.org", Some("t"), None);
+    let message =
+        compose(&Arc::new(mail(good)), rendered, &identity(), Some(&"s@example.org".parse().expect("a sender")));
     let read = parse(&message.expect("composed").bytes);
     assert_eq!(read["headers"]["subject"], "a Bcc: evil@example.org");
     assert!(read["headers"].get("bcc").is_none());
@@ -246,7 +248,8 @@ fn long_lists_are_folded_and_read_back() {
             })
             .collect();
         let whole = json!({
-            "from": mailboxes[0], "to": mailboxes, "cc": mailboxes, "reply_to": mailboxes[..100], "subject": "s", "text": "t",
+            "from": mailboxes[0], "to": mailboxes, "cc": mailboxes, "reply_to": mailboxes[..100],
+            "subject": "s", "text": "t",
         });
         let message = composed(&mail(whole)).expect("composed");
         let read = parse(&message.bytes);
@@ -285,7 +288,7 @@ fn the_size_limit_is_enforced_exactly() {
 #[test]
 fn the_error_of_a_missing_sender_names_the_setting() {
     let mail = mail(json!({"to": "a@example.net", "subject": "s", "text": "t"}));
-    let error = compose(&Arc::new(mail.clone()), words(&mail), &identity(), None).expect_err("no sender");
+    let error = compose(&Arc::new(mail.clone()), rendered(&mail), &identity(), None).expect_err("no sender");
     assert!(error.to_string().contains("SMTP_MAIL_FROM"), "{error}");
 }
 
@@ -300,7 +303,7 @@ fn the_same_mail_gives_the_same_bytes() {
     let mut other = identity();
     other.boundary_seed = "another".into();
     let sender = "Shop <shop@example.org>".parse().expect("a sender");
-    let second = compose(&Arc::new(mail.clone()), words(&mail), &other, Some(&sender)).expect("composed");
+    let second = compose(&Arc::new(mail.clone()), rendered(&mail), &other, Some(&sender)).expect("composed");
     assert_ne!(first.bytes, second.bytes);
 }
 

@@ -171,7 +171,7 @@ impl ReplyCase {
     }
 }
 
-/// ScriptedServer that gives the usual reply to every command except one step.
+/// Server that gives the usual reply to every command except one step.
 struct ScriptedServer {
     case: ReplyCase,
     /// Recipients of each accepted mail.

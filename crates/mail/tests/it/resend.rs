@@ -52,8 +52,9 @@ async fn connected(server: &FakeResend, times: usize) {
 async fn a_mail_is_sent_as_json_fields() {
     let fixture = Fixture::resend(FakeResend::start());
     let message = composed(json!({
-        "from": "\"O'Brien & <b>\" <s@example.org>", "to": ["Żółć <a@example.net>", "b@example.net"], "cc": "c@example.net",
-        "bcc": "hidden@example.net", "reply_to": "r@example.org", "subject": "żółć", "text": "text\n", "html": "<p>ż</p>",
+        "from": "\"O'Brien & <b>\" <s@example.org>", "to": ["Żółć <a@example.net>", "b@example.net"],
+        "cc": "c@example.net", "bcc": "hidden@example.net", "reply_to": "r@example.org",
+        "subject": "żółć", "text": "text\n", "html": "<p>ż</p>",
         "headers": {"X-Own": "1"},
         "attachments": [
             {"filename": "a.pdf", "content_type": "application/pdf", "content": "AAEC"},

@@ -24,7 +24,10 @@ fn shipped() -> [(&'static str, &'static [&'static str], Value, Value); 4] {
             "newsletter",
             &[],
             json!({"title": "News", "intro": "Much happened."}),
-            json!({"articles": [{"title": "One", "text": "First", "url": "https://one.example.org"}, {"title": "Two"}], "unsubscribe_url": "https://u.example.org"}),
+            json!({
+                "articles": [{"title": "One", "text": "First", "url": "https://one.example.org"}, {"title": "Two"}],
+                "unsubscribe_url": "https://u.example.org",
+            }),
         ),
         (
             "password_reset",

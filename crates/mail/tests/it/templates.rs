@@ -113,8 +113,10 @@ fn an_undefined_variable_is_reported_with_its_line() {
 #[test]
 fn an_error_names_the_line_that_the_author_wrote() {
     // Inlining joins the tag that spans three lines. The error of the layout names the layout.
-    let layout = "<html><head><style>p { color: red }</style></head><body\n class=\"a\"\n id=\"b\">\n{% block main %}{% endblock %}\n{{ footer }}</body></html>";
-    let page = "{% extends \"layouts/base.html\" %}{% block main %}<p\n class=\"x\"\n id=\"y\">\n{{ nobody }}</p>{% endblock %}";
+    let layout = "<html><head><style>p { color: red }</style></head><body\n class=\"a\"\n id=\"b\">\n\
+        {% block main %}{% endblock %}\n{{ footer }}</body></html>";
+    let page = "{% extends \"layouts/base.html\" %}{% block main %}<p\n class=\"x\"\n id=\"y\">\n\
+        {{ nobody }}</p>{% endblock %}";
     let files = [("layouts/base.html", layout), ("t/subject.txt", "s"), ("t/body.html", page)];
     let error = error_of(&files, &json!({}));
     assert_eq!((error.file.as_deref(), error.line), (Some("t/body.html"), Some(4)), "{error}");

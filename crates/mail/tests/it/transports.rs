@@ -63,7 +63,7 @@ async fn every_transport_sends_the_same_bytes_again() {
         }
         let got = fixture.messages();
         let copies = match &fixture.destination {
-            Destination::Server(_) | Destination::MemorySink(_) => 2,
+            Destination::Server(_) | Destination::Sink(_) => 2,
             // The second mail replaces the first or is a duplicate of it.
             Destination::Folder(_) | Destination::Provider(_) => 1,
             Destination::Nothing => 0,
@@ -75,7 +75,7 @@ async fn every_transport_sends_the_same_bytes_again() {
                 assert_eq!((server.connections(), server.violations()), (1, vec![]), "the connection is reused");
             }
             Destination::Provider(server) => assert_eq!((server.connections(), server.asked().len()), (1, 2)),
-            Destination::Folder(_) | Destination::MemorySink(_) | Destination::Nothing => {}
+            Destination::Folder(_) | Destination::Sink(_) | Destination::Nothing => {}
         }
     }
 }
@@ -269,7 +269,7 @@ async fn a_secret_echoed_by_a_server_is_masked_in_attempts() {
         (Phase::Dot, 250),
     ] {
         let server = FakeSmtp::builder().auth("ada", PASSWORD).start().await;
-        server.fault(Fault::at(phase, Action::reply(code, &format!("you said {echoed}"))));
+        server.fault(Fault::at(phase, Action::reply(code, &format!("bad secret {echoed}"))));
         let settings =
             SmtpSettings { credentials: Some(("ada".into(), PASSWORD.to_owned().into())), ..settings_of(&server) };
         let settings = TransportSettings::Smtp(settings);
@@ -280,7 +280,7 @@ async fn a_secret_echoed_by_a_server_is_masked_in_attempts() {
             shown.push(login_check(&settings).await.expect_err("refused").to_string());
         }
         for shown in shown {
-            assert!(shown.contains("you said *** or ***"), "{phase:?} {code}: {shown}");
+            assert!(shown.contains("bad secret *** or ***"), "{phase:?} {code}: {shown}");
             assert!(!forms.iter().any(|form| shown.contains(form.trim_end_matches('='))), "{phase:?} {code}: {shown}");
         }
     }
@@ -291,7 +291,7 @@ async fn a_login_is_checked() {
     let server = FakeSmtp::builder().auth("ada", "secret").start().await;
     let mut settings = settings_of(&server);
     settings.credentials = Some(("ada".into(), "secret".to_owned().into()));
-    let said = login_check(&TransportSettings::Smtp(settings.clone())).await.expect("logged in");
+    let description = login_check(&TransportSettings::Smtp(settings.clone())).await.expect("logged in");
     assert!(description.contains("without TLS, logged in as ada"), "{description}");
     settings.credentials = Some(("ada".into(), "wrong".to_owned().into()));
     let error = login_check(&TransportSettings::Smtp(settings.clone())).await.expect_err("refused").to_string();
