@@ -1,6 +1,6 @@
-//! Reading commands, strictly.
+//! Strict parser of commands.
 
-/// A command as a client wrote it.
+/// Command of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Command {
     Ehlo,
@@ -16,12 +16,12 @@ pub(super) enum Command {
     Rset,
     Noop,
     Quit,
-    /// A known verb with arguments that can't be read.
+    /// Known verb with invalid arguments.
     Malformed,
     Unknown,
 }
 
-/// The argument of MAIL and RCPT.
+/// Argument of MAIL or RCPT.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Path {
     pub(super) address: String,
@@ -47,8 +47,9 @@ impl Command {
         }
     }
 
-    /// Whether a client must wait for the reply before it sends more even where PIPELINING is offered (RFC 2920, 3.1).
-    pub(super) fn ends_a_flight(&self) -> bool {
+    /// Whether a client must await the reply before it sends more, even with PIPELINING (RFC 2920
+    /// §3.1).
+    pub(super) fn ends_command_group(&self) -> bool {
         match self {
             Self::Mail(_) | Self::Rcpt(_) | Self::Rset | Self::Malformed | Self::Unknown => false,
             Self::Ehlo | Self::Helo | Self::StartTls | Self::Auth { .. } => true,
@@ -65,20 +66,20 @@ fn auth(rest: &str) -> Command {
     Command::Auth { mechanism: mechanism.to_ascii_uppercase(), initial }
 }
 
-/// `FROM:<address> PARAMETERS`, without a blank after the colon.
+/// Parses `FROM:<address> PARAMETERS`, without a space after the colon.
 fn path(rest: &str, keyword: &str) -> Option<Path> {
     let (found, rest) = rest.split_at_checked(keyword.len())?;
     let rest = rest.strip_prefix('<').filter(|_| found.eq_ignore_ascii_case(keyword))?;
     let (address, params) = rest.split_at(closing_bracket(rest)?);
     let params = params[1..].split(' ').map(str::to_owned);
     let mut params: Vec<_> = params.collect();
-    // Nothing may stand between the bracket and the blank, and no two blanks follow each other.
+    // The bracket must be followed by a space, and spaces must be single.
     let first = params.remove(0);
     let well_formed = first.is_empty() && params.iter().all(|param| !param.is_empty());
     well_formed.then(|| Path { address: address.to_owned(), params })
 }
 
-/// The first `>` that is not in a quoted local part.
+/// Position of the first `>` outside a quoted local part.
 fn closing_bracket(text: &str) -> Option<usize> {
     let (mut quoted, mut escaped) = (false, false);
     for (index, byte) in text.bytes().enumerate() {
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_read_strictly() {
+    fn paths_are_parsed_strictly() {
         assert_eq!(Command::parse("MAIL FROM:<a@b.example>"), mail("a@b.example", &[]));
         assert_eq!(Command::parse("mail from:<> SIZE=1 BODY=8BITMIME"), mail("", &["SIZE=1", "BODY=8BITMIME"]));
         assert_eq!(Command::parse(r#"MAIL FROM:<"a>\"b"@c.example>"#), mail(r#""a>\"b"@c.example"#, &[]));
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn verbs_without_arguments_take_none() {
+    fn arguments_of_verbs_without_arguments_are_rejected() {
         assert_eq!(Command::parse("data"), Command::Data);
         assert_eq!(Command::parse("DATA now"), Command::Malformed);
         assert_eq!(Command::parse("Subject: hello"), Command::Unknown);

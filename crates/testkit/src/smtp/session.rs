@@ -1,4 +1,4 @@
-//! One connection's conversation.
+//! Session of one connection.
 
 mod answer;
 mod auth;
@@ -17,13 +17,13 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use transaction::Envelope;
 
-/// The longest command line taken, well above what AUTH needs (RFC 4954, 4).
+/// Maximum length of a command line, well above that of AUTH (RFC 4954 §4).
 const COMMAND_LIMIT: usize = 12_288;
 
-/// The longest that any other command may be, with its CRLF (RFC 5321, 4.5.3.1.4) and what extensions add.
+/// Maximum length of other commands with CRLF (RFC 5321 §4.5.3.1.4), plus room for extensions.
 const USUAL_COMMAND_LIMIT: usize = 512 + 100;
 
-/// Serves one connection to its end.
+/// Serves one connection until it ends.
 pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
     let (number, standing) = shared.ledger.open();
     let wire = Wire::new(stream, shared.options.reply_delay);
@@ -47,7 +47,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
     let Err(end) = session.converse().await;
     match end {
         End::Close => {
-            // Before the other side can know of it, and come again.
+            // Counted as closed before the client can notice the close and reconnect.
             drop(session.open);
             session.wire.close().await;
         }
@@ -66,21 +66,21 @@ struct Session {
     tls: bool,
     user: Option<String>,
     accepted: usize,
-    /// Which arrival of commands this is.
+    /// Number of the current group of commands; each read starts a group.
     flight: usize,
-    /// The one that the last MAIL came in.
+    /// Group that contained the last MAIL.
     mail_flight: Option<usize>,
-    /// The transaction it is in, or the last before.
+    /// Number of the current transaction, or of the previous one.
     message: Option<usize>,
-    /// A mail has ended and nothing came since.
+    /// Whether a mail has ended and no command has followed.
     is_idle: bool,
-    /// What comes now was there before the last mail was answered.
+    /// Whether the current commands arrived before the previous mail was answered.
     is_ahead: bool,
     envelope: Option<Envelope>,
     open: Open,
 }
 
-/// Why a conversation is over.
+/// Reason for the end of a session.
 enum End {
     Close,
     Reset,
@@ -94,7 +94,7 @@ impl From<io::Error> for End {
     }
 }
 
-/// Counts the connection as open while it lives.
+/// Open connection; it counts as closed when dropped.
 struct Open(Arc<Shared>);
 
 impl Drop for Open {
@@ -200,7 +200,7 @@ impl Session {
         Ok(())
     }
 
-    /// Replies to something that no client in good order does.
+    /// Records a violation and replies.
     fn blame(&mut self, what: &str, reply: &Reply) -> Result<(), End> {
         self.violation(what);
         self.say(reply)
@@ -210,7 +210,7 @@ impl Session {
         self.shared.ledger.violation(self.number, what);
     }
 
-    /// The next line without its CRLF; replies are sent when there is none.
+    /// Returns the next line without its CRLF. Pending replies are sent before waiting for input.
     async fn next_line(&mut self) -> Result<String, End> {
         let line = loop {
             if let Some(line) = self.wire.take_line() {

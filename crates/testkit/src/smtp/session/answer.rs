@@ -1,4 +1,4 @@
-//! What is said, or happens instead.
+//! Replies of a session, and the faults that replace them.
 
 use super::{End, Session};
 use crate::smtp::fault::{Action, Moment, Phase};
@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// An action, worked out.
+/// Reply to be sent, derived from an action.
 struct Answer {
     code: u16,
     bytes: Vec<u8>,
@@ -16,23 +16,23 @@ struct Answer {
     end: Option<End>,
 }
 
-/// Outside of a content, and for its first byte.
+/// Content range outside content, and of its first byte.
 const FIRST: Range<usize> = 0..1;
 
 impl Session {
-    /// Replies as usual or as a fault says, and returns the code that the client gets.
+    /// Sends the usual reply or that of a fault. Returns the code that the client receives.
     pub(super) async fn answer(&mut self, phase: Phase, usual: Reply) -> Result<u16, End> {
         let action = self.trouble(phase).await?;
         self.perform(action, usual).await
     }
 
-    /// What a fault does now instead of the usual, after the pause it makes.
+    /// Returns the action of a matching fault, after its delay.
     pub(super) async fn trouble(&mut self, phase: Phase) -> Result<Option<Action>, End> {
         let found = self.faults(phase, FIRST);
         self.after_pause(found).await
     }
 
-    /// The same for one RCPT, by its place and address.
+    /// Returns the action of a fault for one RCPT, by position and address.
     pub(super) async fn trouble_at_rcpt(&mut self, number: usize, address: &String) -> Result<Option<Action>, End> {
         let moment = self.moment(Phase::Rcpt, FIRST);
         let recipients = std::slice::from_ref(address);
@@ -40,14 +40,14 @@ impl Session {
         self.after_pause(found).await
     }
 
-    /// What happens because these bytes of a content have come.
+    /// Applies faults that match the content bytes that just arrived.
     pub(super) async fn answer_to_content(&mut self, bytes: Range<usize>) -> Result<(), End> {
         let found = self.faults(Phase::Body, bytes);
         let action = self.after_pause(found).await?;
         self.perform(action, Reply::none()).await.map(drop)
     }
 
-    /// What happens while a client has nothing to say.
+    /// Applies faults while the client is idle.
     pub(super) async fn rest(&mut self) -> Result<(), End> {
         self.wire.flush().await?;
         let (pause, Some(action)) = self.faults(Phase::Idle, FIRST) else { return Ok(()) };
@@ -104,7 +104,7 @@ impl Session {
         Ok(action)
     }
 
-    /// Earlier replies of the same flight go out before it.
+    /// Sends the earlier replies of the same group, then pauses.
     async fn pause(&mut self, pause: Duration) -> Result<(), End> {
         if !pause.is_zero() {
             self.wire.flush().await?;

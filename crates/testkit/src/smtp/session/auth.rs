@@ -1,4 +1,4 @@
-//! AUTH PLAIN and LOGIN.
+//! AUTH PLAIN and AUTH LOGIN.
 
 use super::{End, Session};
 use crate::smtp::fault::Phase;
@@ -42,7 +42,7 @@ impl Session {
         Ok(password.map(|password| (user, password)))
     }
 
-    /// What came with the command, or else the answer to a challenge; `None` if it can't be read.
+    /// Returns the initial response or the response to a challenge; `None` if it is invalid.
     async fn response(&mut self, initial: Option<String>, challenge: &str) -> Result<Option<String>, End> {
         let encoded = match initial {
             Some(initial) => initial,

@@ -1,4 +1,4 @@
-//! DATA, the content and the final dot.
+//! DATA, content and final dot.
 
 use super::transaction::Envelope;
 use super::{End, Session};
@@ -28,7 +28,7 @@ impl Session {
         self.finish(body).await
     }
 
-    /// A client must not send content before it has read 354.
+    /// Records a violation if the client sent content before it read the 354 reply.
     async fn check_patience(&mut self) {
         if self.wire.pending().is_empty() {
             self.wire.read_ready().await;
@@ -72,7 +72,8 @@ impl Session {
         }
     }
 
-    /// The ledger is written before the reply: who has read the reply finds the mail there.
+    /// Records the mail before replying, so that a client that has read the reply finds the mail in
+    /// the record.
     async fn finish(&mut self, body: Body) -> Result<(), End> {
         let usual = if body.data.len() > self.shared.options.size.unwrap_or(usize::MAX) {
             Reply::new(552, "5.3.4 Message too big")

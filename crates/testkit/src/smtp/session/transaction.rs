@@ -6,16 +6,16 @@ use crate::smtp::command::Path;
 use crate::smtp::fault::{Action, Phase};
 use crate::smtp::reply::{Reply, is_yes};
 
-/// What a transaction gathers before its content.
+/// Envelope of the current transaction.
 #[derive(Debug)]
 pub(super) struct Envelope {
-    /// Among all transactions of the server.
+    /// Number among all transactions of the server.
     pub(super) number: usize,
     pub(super) sender: String,
     pub(super) params: Vec<String>,
-    /// Those accepted.
+    /// Accepted recipients.
     pub(super) recipients: Vec<String>,
-    /// How many RCPT commands there were.
+    /// Number of RCPT commands.
     pub(super) rcpts: usize,
 }
 
@@ -60,7 +60,7 @@ impl Session {
         envelope.rcpts += 1;
         let (number, taken) = (envelope.rcpts, envelope.recipients.len());
         let usual = if !path.address.is_ascii() && !envelope.has("SMTPUTF8") {
-            self.violation("a recipient needs SMTPUTF8, which MAIL did not ask for");
+            self.violation("a recipient needs SMTPUTF8, which MAIL did not request");
             Reply::new(553, "5.6.7 SMTPUTF8 needed")
         } else if taken >= self.shared.options.max_recipients {
             Reply::new(452, "4.5.3 Too many recipients")
@@ -74,8 +74,8 @@ impl Session {
         Ok(())
     }
 
-    /// Where MAIL was refused in the same flight, that is what a pipelining client gets; else it forgot MAIL or RSET's
-    /// meaning.
+    /// Refuses a command outside a transaction. If MAIL was refused in the same group, a pipelining
+    /// client expects this reply; otherwise it is a violation.
     pub(super) fn refuse_without_mail(&mut self, what: &str) -> Result<(), End> {
         if self.mail_flight != Some(self.flight) {
             self.violation(&format!("{what} outside a transaction"));
@@ -104,7 +104,7 @@ impl Session {
             return Reply::new(555, "5.5.4 Unknown parameter");
         }
         if !envelope.sender.is_ascii() && !envelope.has("SMTPUTF8") {
-            self.violation("the sender needs SMTPUTF8, which MAIL did not ask for");
+            self.violation("the sender needs SMTPUTF8, which MAIL did not request");
             return Reply::new(553, "5.6.7 SMTPUTF8 needed");
         }
         if self.announced_size(envelope) > self.shared.options.size.unwrap_or(usize::MAX) {
