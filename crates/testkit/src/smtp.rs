@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! # async fn test() {
-//! use postroom_testkit::{Action, FakeSmtp, Fault, Phase};
+//! use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase};
 //! use std::time::Duration;
 //!
 //! let server = FakeSmtp::builder().start().await;
@@ -27,18 +27,18 @@ pub(crate) mod tls;
 mod wire;
 
 pub use builder::{FakeSmtpBuilder, TlsMode};
-pub use fault::{Action, Fault, Phase, Target};
+pub use fault::{Action, Fault, FaultPhase, FaultTarget};
 pub use ledger::Received;
 
-use builder::Options;
+use builder::ServerOptions;
 use fault::Faults;
-use ledger::Ledger;
-use pace::Pace;
+use ledger::SmtpLedger;
+use pace::RateCheck;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tls::Identity;
+use tls::TestCertificate;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -46,22 +46,22 @@ use tokio::sync::oneshot;
 #[derive(Debug)]
 pub struct FakeSmtp {
     addr: SocketAddr,
-    shared: Arc<Shared>,
-    running: Mutex<Option<Running>>,
+    shared: Arc<SmtpState>,
+    running: Mutex<Option<RunningSmtp>>,
 }
 
 /// State shared by all sessions of a server.
 #[derive(Debug)]
-struct Shared {
-    options: Options,
-    identity: Identity,
+struct SmtpState {
+    options: ServerOptions,
+    identity: TestCertificate,
     faults: Faults,
-    pace: Pace,
-    ledger: Ledger,
+    pace: RateCheck,
+    ledger: SmtpLedger,
 }
 
 #[derive(Debug)]
-struct Running {
+struct RunningSmtp {
     end: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -122,8 +122,8 @@ impl FakeSmtp {
     /// summary after the time limit.
     pub async fn wait_for(&self, count: usize, limit: Duration) -> Vec<Received> {
         let mut received = self.shared.ledger.watch();
-        let came = tokio::time::timeout(limit, received.wait_for(|received| *received >= count)).await.is_ok();
-        assert!(came, "waited {limit:?} for {count} mails; {}", self.shared.ledger.summary());
+        let is_complete = tokio::time::timeout(limit, received.wait_for(|received| *received >= count)).await.is_ok();
+        assert!(is_complete, "waited {limit:?} for {count} mails; {}", self.shared.ledger.summary());
         self.received()
     }
 
@@ -158,7 +158,7 @@ impl FakeSmtp {
     /// stay.
     pub fn stop(&self) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Running { end, thread }) = running {
+        if let Some(RunningSmtp { end, thread }) = running {
             drop(end);
             thread.join().expect("the server's thread ends without a panic");
         }
@@ -172,16 +172,16 @@ impl FakeSmtp {
         *running = Some(run(listener, Arc::clone(&self.shared)));
     }
 
-    fn launch(options: Options) -> Self {
+    fn launch(options: ServerOptions) -> Self {
         let listener = crate::port::listen();
         let addr = listener.local_addr().expect("a listener has an address");
-        let identity = Identity::for_name(&options.certificate_name);
-        let shared = Arc::new(Shared {
+        let identity = TestCertificate::for_name(&options.certificate_name);
+        let shared = Arc::new(SmtpState {
             options,
             identity,
             faults: Faults::default(),
-            pace: Pace::default(),
-            ledger: Ledger::default(),
+            pace: RateCheck::default(),
+            ledger: SmtpLedger::default(),
         });
         let running = Mutex::new(Some(run(listener, Arc::clone(&shared))));
         Self { addr, shared, running }
@@ -195,7 +195,7 @@ impl Drop for FakeSmtp {
 }
 
 /// Runs the server on its own thread and runtime, so that a blocking test does not stop it.
-fn run(listener: std::net::TcpListener, shared: Arc<Shared>) -> Running {
+fn run(listener: std::net::TcpListener, shared: Arc<SmtpState>) -> RunningSmtp {
     let (end, ended) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be created");
     let serve = move || {
@@ -207,10 +207,10 @@ fn run(listener: std::net::TcpListener, shared: Arc<Shared>) -> Running {
         });
     };
     let thread = std::thread::Builder::new().name("fake-smtp".to_owned()).spawn(serve);
-    Running { end, thread: thread.expect("a thread can be started") }
+    RunningSmtp { end, thread: thread.expect("a thread can be started") }
 }
 
-async fn accept(listener: std::net::TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: std::net::TcpListener, shared: Arc<SmtpState>) {
     listener.set_nonblocking(true).expect("a listener can be non-blocking");
     let listener = TcpListener::from_std(listener).expect("a listener can be used by tokio");
     loop {

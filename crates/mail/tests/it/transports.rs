@@ -7,7 +7,7 @@ use postroom_core::settings::{SmtpSettings, TransportSettings};
 use postroom_mail::{Commit, Verdict, login_check};
 use postroom_testkit::{
     FakeResend,
-    smtp::{Action, FakeSmtp, Fault, Phase},
+    smtp::{Action, FakeSmtp, Fault, FaultPhase},
 };
 
 use crate::fixture::{
@@ -83,8 +83,8 @@ async fn every_transport_sends_the_same_bytes_again() {
 #[tokio::test]
 async fn each_recipient_has_its_own_result() {
     let server = FakeSmtp::start().await;
-    server.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 No such user")).recipient(ALL[0]));
-    server.fault(Fault::at(Phase::Rcpt, Action::reply(451, "4.7.1 Greylisted")).recipient(ALL[1]).times(1));
+    server.fault(Fault::at(FaultPhase::Rcpt, Action::reply(550, "5.1.1 No such user")).recipient(ALL[0]));
+    server.fault(Fault::at(FaultPhase::Rcpt, Action::reply(451, "4.7.1 Greylisted")).recipient(ALL[1]).times(1));
     let fixture = Fixture::smtp(server);
     let (first, _) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
     let expected = [(ALL[0], Verdict::RecipientRefused), (ALL[1], Verdict::Greylisted), (ALL[2], Verdict::Accepted)];
@@ -109,21 +109,21 @@ async fn each_recipient_has_its_own_result() {
 #[tokio::test]
 async fn a_server_reply_becomes_a_verdict() {
     for (phase, act, verdict, words, at) in [
-        (Phase::Banner, Action::reply_and_close(421, "busy"), Verdict::NothingSent, "busy", "greeting"),
-        (Phase::Mail, Action::reply(552, "5.3.4 too large"), Verdict::TooBig, "too large", "mail"),
-        (Phase::Rcpt, Action::reply(550, "unknown"), Verdict::RecipientRefused, "unknown", "rcpt"),
+        (FaultPhase::Banner, Action::reply_and_close(421, "busy"), Verdict::NothingSent, "busy", "greeting"),
+        (FaultPhase::Mail, Action::reply(552, "5.3.4 too large"), Verdict::TooBig, "too large", "mail"),
+        (FaultPhase::Rcpt, Action::reply(550, "unknown"), Verdict::RecipientRefused, "unknown", "rcpt"),
         (
-            Phase::Rcpt,
+            FaultPhase::Rcpt,
             Action::reply(450, "4.7.0 Transmit rate limit exceeded"),
             Verdict::Throttled,
             "rate limit",
             "rcpt",
         ),
-        (Phase::Dot, Action::reply(554, "5.7.1 spam"), Verdict::ContentRefused, "spam", "dot"),
-        (Phase::Dot, Action::reply(451, "4.3.0 later"), Verdict::Later, "later", "dot"),
-        (Phase::Dot, Action::reply(550, "5.7.26 no SPF"), Verdict::PolicyRefused, "no SPF", "dot"),
-        (Phase::Dot, Action::StoreThenClose, Verdict::Unknown, "can't be known", "dot"),
-        (Phase::Mail, Action::Close, Verdict::NothingSent, "closed", "mail"),
+        (FaultPhase::Dot, Action::reply(554, "5.7.1 spam"), Verdict::ContentRefused, "spam", "dot"),
+        (FaultPhase::Dot, Action::reply(451, "4.3.0 later"), Verdict::Later, "later", "dot"),
+        (FaultPhase::Dot, Action::reply(550, "5.7.26 no SPF"), Verdict::PolicyRefused, "no SPF", "dot"),
+        (FaultPhase::Dot, Action::StoreThenClose, Verdict::Unknown, "can't be known", "dot"),
+        (FaultPhase::Mail, Action::Close, Verdict::NothingSent, "closed", "mail"),
     ] {
         let server = FakeSmtp::start().await;
         server.fault(Fault::at(phase, act));
@@ -150,7 +150,7 @@ async fn too_many_recipients_are_sent_in_several_transactions() {
 
     for (limit, act) in [(0, Action::Usual), (2, Action::reply(451, "4.3.0 later"))] {
         let server = FakeSmtp::builder().max_recipients(limit).start().await;
-        server.fault(Fault::at(Phase::Dot, act));
+        server.fault(Fault::at(FaultPhase::Dot, act));
         let (attempt, _) = Fixture::smtp(server).send(&message(), &addresses(&ALL), Commit::Proceed).await;
         let left = attempt.recipients.last().map(|own| own.verdict);
         assert_eq!(left, Some(Verdict::Throttled), "{attempt:?}");
@@ -163,7 +163,7 @@ async fn too_many_recipients_are_sent_in_several_transactions() {
 async fn an_address_is_suppressed_only_if_the_reply_refers_to_it() {
     for (to, suppressed) in [(&ALL[..1], true), (&ALL[..], false)] {
         let server = FakeSmtp::start().await;
-        server.fault(Fault::at(Phase::Dot, Action::reply(550, "5.1.1 No such user")));
+        server.fault(Fault::at(FaultPhase::Dot, Action::reply(550, "5.1.1 No such user")));
         let (attempt, _) = Fixture::smtp(server).send(&message(), &addresses(to), Commit::Proceed).await;
         assert_eq!(attempt.verdict, Verdict::RecipientRefused);
         assert!(attempt.recipients.iter().all(|own| own.suppress == suppressed), "{attempt:?}");
@@ -180,13 +180,13 @@ async fn accepted(fixture: &Fixture) {
 async fn a_closed_idle_connection_costs_no_attempt() {
     for pipelining in [true, false] {
         for (phase, act) in [
-            (Phase::Mail, Action::Close),
-            (Phase::Mail, Action::Reset),
-            (Phase::Mail, Action::reply_and_close(421, "4.4.2 idle for too long")),
-            (Phase::Mail, Action::reply_and_close(421, "4.7.0 Too many messages on this connection")),
-            (Phase::Mail, Action::reply_and_close(451, "4.4.2 Timeout waiting for data from client")),
-            (Phase::Rcpt, Action::Close),
-            (Phase::Rcpt, Action::reply_and_close(421, "4.3.2 restarting")),
+            (FaultPhase::Mail, Action::Close),
+            (FaultPhase::Mail, Action::Reset),
+            (FaultPhase::Mail, Action::reply_and_close(421, "4.4.2 idle for too long")),
+            (FaultPhase::Mail, Action::reply_and_close(421, "4.7.0 Too many messages on this connection")),
+            (FaultPhase::Mail, Action::reply_and_close(451, "4.4.2 Timeout waiting for data from client")),
+            (FaultPhase::Rcpt, Action::Close),
+            (FaultPhase::Rcpt, Action::reply_and_close(421, "4.3.2 restarting")),
         ] {
             let server = FakeSmtp::builder().pipelining(pipelining).start().await;
             server.fault(Fault::at(phase, act.clone()).connection(1).message(2));
@@ -203,10 +203,10 @@ async fn a_closed_idle_connection_costs_no_attempt() {
 #[tokio::test]
 async fn a_mail_is_retried_on_at_most_one_new_connection() {
     for (fault, verdict, connections) in [
-        (Fault::at(Phase::Mail, Action::Close), Verdict::NothingSent, 2),
-        (Fault::at(Phase::Mail, Action::reply_and_close(421, "4.7.28 unusual rate")), Verdict::Throttled, 1),
-        (Fault::at(Phase::Data, Action::Close), Verdict::NothingSent, 1),
-        (Fault::at(Phase::Dot, Action::Close), Verdict::Unknown, 1),
+        (Fault::at(FaultPhase::Mail, Action::Close), Verdict::NothingSent, 2),
+        (Fault::at(FaultPhase::Mail, Action::reply_and_close(421, "4.7.28 unusual rate")), Verdict::Throttled, 1),
+        (Fault::at(FaultPhase::Data, Action::Close), Verdict::NothingSent, 1),
+        (Fault::at(FaultPhase::Dot, Action::Close), Verdict::Unknown, 1),
     ] {
         for pipelining in [true, false] {
             let server = FakeSmtp::builder().pipelining(pipelining).start().await;
@@ -258,15 +258,15 @@ async fn a_secret_echoed_by_a_server_is_masked_in_attempts() {
     let forms = [PASSWORD.to_owned(), STANDARD.encode(PASSWORD), STANDARD.encode(format!("\0ada\0{PASSWORD}"))];
     let echoed = forms.join(" or ");
     for (phase, code) in [
-        (Phase::Auth, 535),
-        (Phase::Auth, 435),
-        (Phase::Auth, 354),
-        (Phase::Mail, 550),
-        (Phase::Rcpt, 550),
-        (Phase::Data, 250),
-        (Phase::Dot, 550),
-        (Phase::Dot, 354),
-        (Phase::Dot, 250),
+        (FaultPhase::Auth, 535),
+        (FaultPhase::Auth, 435),
+        (FaultPhase::Auth, 354),
+        (FaultPhase::Mail, 550),
+        (FaultPhase::Rcpt, 550),
+        (FaultPhase::Data, 250),
+        (FaultPhase::Dot, 550),
+        (FaultPhase::Dot, 354),
+        (FaultPhase::Dot, 250),
     ] {
         let server = FakeSmtp::builder().auth("ada", PASSWORD).start().await;
         server.fault(Fault::at(phase, Action::reply(code, &format!("bad secret {echoed}"))));
@@ -276,7 +276,7 @@ async fn a_secret_echoed_by_a_server_is_masked_in_attempts() {
         let fixture = Fixture::new(&settings, &Arc::default(), Destination::Server(server));
         let (attempt, _) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
         let mut shown = vec![format!("{attempt:?}")];
-        if phase == Phase::Auth {
+        if phase == FaultPhase::Auth {
             shown.push(login_check(&settings).await.expect_err("refused").to_string());
         }
         for shown in shown {

@@ -5,7 +5,7 @@ const LINE_LIMIT: usize = 998;
 
 /// Content, read line by line.
 #[derive(Debug)]
-pub(super) struct Body {
+pub(super) struct ReceivedBody {
     pub(super) data: Vec<u8>,
     /// Number of bytes read, before dots are unstuffed.
     pub(super) wire_bytes: usize,
@@ -15,7 +15,7 @@ pub(super) struct Body {
     at_line_start: bool,
 }
 
-impl Body {
+impl ReceivedBody {
     pub(super) fn new() -> Self {
         Self { data: Vec::new(), wire_bytes: 0, violations: Vec::new(), has_eight_bits: false, at_line_start: true }
     }
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     fn check(wire: &str, data: &str, violations: &[&str]) {
-        let mut body = Body::new();
+        let mut body = ReceivedBody::new();
         let mut lines = wire.split_inclusive('\n');
         assert!(lines.any(|line| body.push(line.as_bytes())), "no final dot in {wire:?}");
         assert_eq!(lines.next(), None, "ended too early: {wire:?}");

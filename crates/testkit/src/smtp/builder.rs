@@ -16,7 +16,7 @@ pub enum TlsMode {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Options {
+pub(super) struct ServerOptions {
     pub(super) pipelining: bool,
     pub(super) eight_bit_mime: bool,
     pub(super) smtputf8: bool,
@@ -34,7 +34,7 @@ pub(super) struct Options {
     pub(super) rate: Option<(usize, Action)>,
 }
 
-impl Default for Options {
+impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             pipelining: true,
@@ -56,7 +56,7 @@ impl Default for Options {
     }
 }
 
-impl Options {
+impl ServerOptions {
     /// Extensions listed in the reply to EHLO.
     pub(super) fn extensions(&self, in_tls: bool) -> Vec<String> {
         let starttls = matches!(self.tls, Some(TlsMode::StartTls | TlsMode::StartTlsRequired)) && !in_tls;
@@ -77,7 +77,7 @@ impl Options {
 /// Builder of a [`FakeSmtp`]. The default server offers PIPELINING, 8BITMIME, SMTPUTF8, SIZE and
 /// ENHANCEDSTATUSCODES.
 #[derive(Clone, Debug, Default)]
-pub struct FakeSmtpBuilder(Options);
+pub struct FakeSmtpBuilder(ServerOptions);
 
 impl FakeSmtpBuilder {
     /// Sets whether PIPELINING is offered. If not, pipelining is a violation.

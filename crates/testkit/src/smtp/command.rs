@@ -2,7 +2,7 @@
 
 /// Command of a client.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Command {
+pub(super) enum SmtpCommand {
     Ehlo,
     Helo,
     StartTls,
@@ -28,7 +28,7 @@ pub(super) struct Path {
     pub(super) params: Vec<String>,
 }
 
-impl Command {
+impl SmtpCommand {
     pub(super) fn parse(line: &str) -> Self {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         match (verb.to_ascii_uppercase().as_str(), rest.is_empty()) {
@@ -58,12 +58,12 @@ impl Command {
     }
 }
 
-fn auth(rest: &str) -> Command {
+fn auth(rest: &str) -> SmtpCommand {
     let (mechanism, initial) = match rest.split_once(' ') {
         Some((mechanism, initial)) => (mechanism, Some(initial.to_owned())),
         None => (rest, None),
     };
-    Command::Auth { mechanism: mechanism.to_ascii_uppercase(), initial }
+    SmtpCommand::Auth { mechanism: mechanism.to_ascii_uppercase(), initial }
 }
 
 /// Parses `FROM:<address> PARAMETERS`, without a space after the colon.
@@ -98,27 +98,27 @@ fn closing_bracket(text: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn mail(address: &str, params: &[&str]) -> Command {
+    fn mail(address: &str, params: &[&str]) -> SmtpCommand {
         let params = params.iter().map(ToString::to_string).collect();
-        Command::Mail(Path { address: address.to_owned(), params })
+        SmtpCommand::Mail(Path { address: address.to_owned(), params })
     }
 
     #[test]
     fn paths_are_parsed_strictly() {
-        assert_eq!(Command::parse("MAIL FROM:<a@b.example>"), mail("a@b.example", &[]));
-        assert_eq!(Command::parse("mail from:<> SIZE=1 BODY=8BITMIME"), mail("", &["SIZE=1", "BODY=8BITMIME"]));
-        assert_eq!(Command::parse(r#"MAIL FROM:<"a>\"b"@c.example>"#), mail(r#""a>\"b"@c.example"#, &[]));
+        assert_eq!(SmtpCommand::parse("MAIL FROM:<a@b.example>"), mail("a@b.example", &[]));
+        assert_eq!(SmtpCommand::parse("mail from:<> SIZE=1 BODY=8BITMIME"), mail("", &["SIZE=1", "BODY=8BITMIME"]));
+        assert_eq!(SmtpCommand::parse(r#"MAIL FROM:<"a>\"b"@c.example>"#), mail(r#""a>\"b"@c.example"#, &[]));
         for bad in
             ["MAIL FROM: <a@b>", "MAIL FROM:a@b", "MAIL FROM:<a@b", "MAIL FROM:<a@b>SIZE=1", "MAIL", "MAIL FROM:<a>  X"]
         {
-            assert_eq!(Command::parse(bad), Command::Malformed, "{bad}");
+            assert_eq!(SmtpCommand::parse(bad), SmtpCommand::Malformed, "{bad}");
         }
     }
 
     #[test]
     fn arguments_of_verbs_without_arguments_are_rejected() {
-        assert_eq!(Command::parse("data"), Command::Data);
-        assert_eq!(Command::parse("DATA now"), Command::Malformed);
-        assert_eq!(Command::parse("Subject: hello"), Command::Unknown);
+        assert_eq!(SmtpCommand::parse("data"), SmtpCommand::Data);
+        assert_eq!(SmtpCommand::parse("DATA now"), SmtpCommand::Malformed);
+        assert_eq!(SmtpCommand::parse("Subject: hello"), SmtpCommand::Unknown);
     }
 }

@@ -10,9 +10,9 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Fault {
     /// Phase of the session.
-    pub at: Phase,
+    pub at: FaultPhase,
     /// Conditions that all must hold; empty for every session.
-    pub to: Vec<Target>,
+    pub to: Vec<FaultTarget>,
     /// For [`FaultPhase::Body`]: minimum number of content bytes received before.
     pub byte: usize,
     /// Number of times; `None` is unlimited.
@@ -23,7 +23,7 @@ pub struct Fault {
 
 /// Phase of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum FaultPhase {
     /// Connection was accepted.
     Accept,
     /// Greeting.
@@ -57,7 +57,7 @@ pub enum Phase {
 
 /// Condition of a [`Fault`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum FaultTarget {
     /// Recipient: the one of this RCPT in [`FaultPhase::Rcpt`], afterwards any accepted one.
     Recipient(String),
     /// Position of the RCPT in its transaction, counted from 1.
@@ -106,39 +106,39 @@ pub enum Action {
 
 impl Fault {
     /// Creates a fault that applies to every session, without a limit.
-    pub fn at(at: Phase, act: Action) -> Self {
+    pub fn at(at: FaultPhase, act: Action) -> Self {
         Self { at, to: Vec::new(), byte: 0, times: None, act }
     }
 
     /// Restricts the fault to a recipient.
     pub fn recipient(self, address: &str) -> Self {
-        self.only(Target::Recipient(address.to_owned()))
+        self.only(FaultTarget::Recipient(address.to_owned()))
     }
 
     /// Restricts the fault to a sender.
     pub fn sender(self, address: &str) -> Self {
-        self.only(Target::Sender(address.to_owned()))
+        self.only(FaultTarget::Sender(address.to_owned()))
     }
 
     /// Restricts the fault to a connection, counted from 1.
     pub fn connection(self, number: usize) -> Self {
-        self.only(Target::Connection(number))
+        self.only(FaultTarget::Connection(number))
     }
 
     /// Restricts the fault to a transaction of the server, counted from 1.
     pub fn message(self, number: usize) -> Self {
-        self.only(Target::Message(number))
+        self.only(FaultTarget::Message(number))
     }
 
     /// Restricts the fault to mails with an envelope that arrived together with the previous
     /// message.
     pub fn ahead(self) -> Self {
-        self.only(Target::Ahead)
+        self.only(FaultTarget::Ahead)
     }
 
     /// Restricts the fault to an RCPT by its position in the transaction, counted from 1.
     pub fn rcpt_number(self, number: usize) -> Self {
-        self.only(Target::RcptNumber(number))
+        self.only(FaultTarget::RcptNumber(number))
     }
 
     /// Restricts [`FaultPhase::Body`] to content after this number of bytes on the wire.
@@ -151,26 +151,26 @@ impl Fault {
         Self { times: Some(count), ..self }
     }
 
-    fn only(mut self, target: Target) -> Self {
+    fn only(mut self, target: FaultTarget) -> Self {
         self.to.push(target);
         self
     }
 
     /// Returns whether the fault applies, and counts it if so.
-    fn strikes(&mut self, moment: &Moment<'_>) -> bool {
-        let strikes = self.at == moment.phase
+    fn applies(&mut self, moment: &SessionMoment<'_>) -> bool {
+        let applies = self.at == moment.phase
             && self.times != Some(0)
             && moment.bytes.contains(&self.byte)
-            && self.to.iter().all(|target| target.fits(moment));
-        if strikes {
+            && self.to.iter().all(|target| target.matches(moment));
+        if applies {
             self.times = self.times.map(|times| times - 1);
         }
-        strikes
+        applies
     }
 }
 
-impl Target {
-    fn fits(&self, moment: &Moment<'_>) -> bool {
+impl FaultTarget {
+    fn matches(&self, moment: &SessionMoment<'_>) -> bool {
         match self {
             Self::Recipient(address) => moment.recipients.contains(address),
             Self::RcptNumber(number) => moment.rcpt_number == Some(*number),
@@ -206,12 +206,12 @@ impl Action {
     }
 
     /// Whether a mail with this action is stored. `usual` is the code of the usual reply.
-    pub(super) fn keeps(&self, usual: u16) -> bool {
+    pub(super) fn stores(&self, usual: u16) -> bool {
         match self {
             Self::Reply(code, _) | Self::ReplyAndClose(code, _) => is_yes(*code),
             Self::StoreThenClose | Self::StoreThenStall => true,
             Self::Usual | Self::Delay(_) | Self::DelayUpTo(_) => is_yes(usual),
-            Self::ByteByByte(act) | Self::ThenSays(act, ..) => act.keeps(usual),
+            Self::ByteByByte(act) | Self::ThenSays(act, ..) => act.stores(usual),
             Self::Raw(_) | Self::Stall | Self::Close | Self::Reset => false,
         }
     }
@@ -224,8 +224,8 @@ fn chance() -> f64 {
 
 /// State of a session that a [`Fault`] is matched against.
 #[derive(Debug)]
-pub(super) struct Moment<'a> {
-    pub(super) phase: Phase,
+pub(super) struct SessionMoment<'a> {
+    pub(super) phase: FaultPhase,
     pub(super) connection: usize,
     pub(super) message: Option<usize>,
     pub(super) rcpt_number: Option<usize>,
@@ -249,10 +249,10 @@ impl Faults {
     }
 
     /// Returns the total delay of the matching faults, and the first other action.
-    pub(super) fn take(&self, moment: &Moment<'_>) -> (Duration, Option<Action>) {
+    pub(super) fn take(&self, moment: &SessionMoment<'_>) -> (Duration, Option<Action>) {
         let mut delay = Duration::ZERO;
         for fault in self.lock().iter_mut() {
-            if !fault.strikes(moment) {
+            if !fault.applies(moment) {
                 continue;
             }
             match &fault.act {

@@ -58,13 +58,13 @@ fn is_header(line: &str, name: &str) -> bool {
 
 /// Record of a server, written by sessions and read by the test.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
-    pages: Mutex<Pages>,
+pub(super) struct SmtpLedger {
+    state: Mutex<LedgerState>,
     received_count: watch::Sender<usize>,
 }
 
 #[derive(Debug, Default)]
-struct Pages {
+struct LedgerState {
     received: Vec<Received>,
     violations: Vec<String>,
     /// Command lines of each connection.
@@ -75,13 +75,13 @@ struct Pages {
     peak: usize,
 }
 
-impl Ledger {
+impl SmtpLedger {
     pub(super) fn received(&self) -> Vec<Received> {
-        self.pages().received.clone()
+        self.state().received.clone()
     }
 
     pub(super) fn received_count(&self) -> usize {
-        self.pages().received.len()
+        self.state().received.len()
     }
 
     pub(super) fn watch(&self) -> watch::Receiver<usize> {
@@ -89,83 +89,83 @@ impl Ledger {
     }
 
     pub(super) fn violations(&self) -> Vec<String> {
-        self.pages().violations.clone()
+        self.state().violations.clone()
     }
 
     pub(super) fn connections(&self) -> usize {
-        self.pages().commands.len()
+        self.state().commands.len()
     }
 
     pub(super) fn peak_connections(&self) -> usize {
-        self.pages().peak
+        self.state().peak
     }
 
     pub(super) fn commands(&self, connection: usize) -> Vec<String> {
         let index = connection.checked_sub(1).expect("connections are counted from 1");
-        self.pages().commands.get(index).cloned().unwrap_or_default()
+        self.state().commands.get(index).cloned().unwrap_or_default()
     }
 
     /// Describes the record, for the panic message of a test.
     pub(super) fn summary(&self) -> String {
-        let pages = self.pages();
-        let mut text = format!("{} were received on {} connections:", pages.received.len(), pages.commands.len());
-        for mail in pages.received.iter().take(20) {
+        let state = self.state();
+        let mut text = format!("{} were received on {} connections:", state.received.len(), state.commands.len());
+        for mail in state.received.iter().take(20) {
             let subject = mail.header("Subject").unwrap_or_default();
             let _ = write!(text, "\n  to {}: {subject}", mail.rcpt_to.join(", "));
         }
-        for violation in &pages.violations {
+        for violation in &state.violations {
             let _ = write!(text, "\n  violation: {violation}");
         }
         text
     }
 
     pub(super) fn ahead(&self) -> usize {
-        self.pages().ahead
+        self.state().ahead
     }
 
     /// Counts a mail with an envelope that arrived together with the previous message.
-    pub(super) fn came_ahead(&self) {
-        self.pages().ahead += 1;
+    pub(super) fn count_ahead(&self) {
+        self.state().ahead += 1;
     }
 
     /// Records a connection. Returns its number and the number of open connections.
     pub(super) fn open(&self) -> (usize, usize) {
-        let mut pages = self.pages();
-        pages.commands.push(Vec::new());
-        pages.open += 1;
-        pages.peak = pages.peak.max(pages.open);
-        (pages.commands.len(), pages.open)
+        let mut state = self.state();
+        state.commands.push(Vec::new());
+        state.open += 1;
+        state.peak = state.peak.max(state.open);
+        (state.commands.len(), state.open)
     }
 
     pub(super) fn closed(&self) {
-        self.pages().open -= 1;
+        self.state().open -= 1;
     }
 
     pub(super) fn command(&self, connection: usize, line: &str) {
-        self.pages().commands[connection - 1].push(line.to_owned());
+        self.state().commands[connection - 1].push(line.to_owned());
     }
 
     pub(super) fn violation(&self, connection: usize, what: &str) {
-        self.pages().violations.push(format!("connection {connection}: {what}"));
+        self.state().violations.push(format!("connection {connection}: {what}"));
     }
 
     /// Returns the number of a new transaction.
     pub(super) fn transaction(&self) -> usize {
-        let mut pages = self.pages();
-        pages.transactions += 1;
-        pages.transactions
+        let mut state = self.state();
+        state.transactions += 1;
+        state.transactions
     }
 
     pub(super) fn add(&self, mail: Received) {
-        let mut pages = self.pages();
-        pages.received.push(mail);
-        let count = pages.received.len();
-        drop(pages);
+        let mut state = self.state();
+        state.received.push(mail);
+        let count = state.received.len();
+        drop(state);
         // Concurrent sessions may send their counts in the opposite order.
-        self.received_count.send_modify(|known| *known = count.max(*known));
+        self.received_count.send_modify(|count_so_far| *count_so_far = count.max(*count_so_far));
     }
 
-    fn pages(&self) -> MutexGuard<'_, Pages> {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, LedgerState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

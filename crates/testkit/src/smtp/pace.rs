@@ -8,9 +8,9 @@ const WINDOW: Duration = Duration::from_secs(1);
 
 /// Times of the mails of the last second.
 #[derive(Debug, Default)]
-pub(crate) struct Pace(Mutex<VecDeque<Instant>>);
+pub(crate) struct RateCheck(Mutex<VecDeque<Instant>>);
 
-impl Pace {
+impl RateCheck {
     /// Records a mail, unless it would exceed the limit within a second.
     pub(crate) fn allows(&self, per_second: usize) -> bool {
         let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,12 +2,12 @@
 
 /// Reply code and lines; no lines mean no reply.
 #[derive(Clone, Debug)]
-pub(super) struct Reply {
+pub(super) struct ServerReply {
     pub(super) code: u16,
     lines: Vec<String>,
 }
 
-impl Reply {
+impl ServerReply {
     pub(super) fn new(code: u16, line: impl Into<String>) -> Self {
         Self { code, lines: vec![line.into()] }
     }

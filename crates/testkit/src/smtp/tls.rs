@@ -7,12 +7,12 @@ use std::fmt;
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 
-pub(crate) struct Identity {
+pub(crate) struct TestCertificate {
     pub(crate) ca_pem: String,
     pub(crate) acceptor: TlsAcceptor,
 }
 
-impl Identity {
+impl TestCertificate {
     pub(crate) fn for_name(name: &str) -> Self {
         let ca_key = key();
         let mut ca = CertificateParams::default();
@@ -33,9 +33,9 @@ impl Identity {
     }
 }
 
-impl fmt::Debug for Identity {
+impl fmt::Debug for TestCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity").field("ca_pem", &self.ca_pem).finish_non_exhaustive()
+        f.debug_struct("TestCertificate").field("ca_pem", &self.ca_pem).finish_non_exhaustive()
     }
 }
 

@@ -14,11 +14,11 @@ const READ_SIZE: usize = 16 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct ServerWire {
     socket: Socket,
     input: Vec<u8>,
     /// End of the consumed input.
-    taken: usize,
+    consumed: usize,
     /// End of the input that was searched for LF.
     searched: usize,
     output: Vec<u8>,
@@ -34,40 +34,40 @@ enum Socket {
     Gone,
 }
 
-impl Wire {
+impl ServerWire {
     pub(super) fn new(stream: TcpStream, delay: Duration) -> Self {
         let _ = stream.set_nodelay(true);
         let socket = Socket::Plain(stream);
-        Self { socket, input: Vec::new(), taken: 0, searched: 0, output: Vec::new(), delay }
+        Self { socket, input: Vec::new(), consumed: 0, searched: 0, output: Vec::new(), delay }
     }
 
     /// Returns the next line with its LF, if it has arrived.
     pub(super) fn take_line(&mut self) -> Option<Vec<u8>> {
-        let found = self.input[self.searched..].iter().position(|&byte| byte == b'\n');
-        let Some(found) = found else {
+        let position = self.input[self.searched..].iter().position(|&byte| byte == b'\n');
+        let Some(position) = position else {
             self.searched = self.input.len();
             return None;
         };
-        let end = self.searched + found + 1;
-        let line = self.input[self.taken..end].to_vec();
-        (self.taken, self.searched) = (end, end);
+        let end = self.searched + position + 1;
+        let line = self.input[self.consumed..end].to_vec();
+        (self.consumed, self.searched) = (end, end);
         Some(line)
     }
 
     /// Unconsumed input.
     pub(super) fn pending(&self) -> &[u8] {
-        &self.input[self.taken..]
+        &self.input[self.consumed..]
     }
 
     pub(super) fn discard_pending(&mut self) {
-        (self.taken, self.searched) = (self.input.len(), self.input.len());
+        (self.consumed, self.searched) = (self.input.len(), self.input.len());
     }
 
     /// Reads more input. Returns an error at the end of the stream.
     pub(super) async fn read(&mut self) -> io::Result<()> {
-        self.input.drain(..self.taken);
-        self.searched -= self.taken;
-        self.taken = 0;
+        self.input.drain(..self.consumed);
+        self.searched -= self.consumed;
+        self.consumed = 0;
         self.input.reserve(READ_SIZE);
         let count = match &mut self.socket {
             Socket::Plain(stream) => stream.read_buf(&mut self.input).await?,
