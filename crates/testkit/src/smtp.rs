@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! # async fn test() {
-//! use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase};
+//! use postroom_testkit::{Action, FakeSmtp, Fault, Phase};
 //! use std::time::Duration;
 //!
 //! let server = FakeSmtp::builder().start().await;

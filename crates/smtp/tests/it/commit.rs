@@ -107,7 +107,7 @@ async fn the_hook_runs_beside_the_wait_for_354_but_not_during_an_upload() {
 #[tokio::test]
 async fn a_server_that_speaks_before_the_dot_does_not_get_it() {
     let gone = Action::reply_and_close(354, "go on");
-    let said = |pause| Action::Usual.then_says(pause, "421 4.3.2 shutting down\r\n");
+    let said = |pause| Action::Usual.then_sends(pause, "421 4.3.2 shutting down\r\n");
     for (act, code) in [(said(Duration::ZERO), Some(421)), (said(SHORT), Some(421)), (gone, None)] {
         let server = FakeSmtp::start().await;
         server.fault(Fault::at(At::Data, act.clone()));

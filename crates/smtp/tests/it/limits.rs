@@ -141,8 +141,8 @@ async fn a_reply_that_drips_has_one_limit() {
 #[tokio::test]
 async fn late_words_are_nobodys_reply() {
     for (phase, act) in [
-        (At::Dot, Action::Usual.then_says(Duration::ZERO, "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 go\r\n")),
-        (At::Dot, Action::Usual.then_says(SHORT, "421 4.4.2 idle\r\n")),
+        (At::Dot, Action::Usual.then_sends(Duration::ZERO, "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 go\r\n")),
+        (At::Dot, Action::Usual.then_sends(SHORT, "421 4.4.2 idle\r\n")),
         (At::Idle, Action::reply_and_close(421, "4.4.2 idle")),
     ] {
         let server = FakeSmtp::start().await;

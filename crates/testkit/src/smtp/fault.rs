@@ -101,7 +101,7 @@ pub enum Action {
     /// The inner action, sent byte by byte; see [`Action::byte_by_byte`].
     ByteByByte(Box<Action>),
     /// The inner action, followed by unsolicited bytes after a pause; see [`Action::then_sends`].
-    ThenSays(Box<Action>, Duration, Vec<u8>),
+    ThenSends(Box<Action>, Duration, Vec<u8>),
 }
 
 impl Fault {
@@ -201,8 +201,8 @@ impl Action {
 
     /// Sends unsolicited bytes after the reply: in the same packet without a pause, otherwise
     /// later, even if the reply closes the connection.
-    pub fn then_says(self, pause: Duration, bytes: &str) -> Self {
-        Self::ThenSays(Box::new(self), pause, bytes.as_bytes().to_vec())
+    pub fn then_sends(self, pause: Duration, bytes: &str) -> Self {
+        Self::ThenSends(Box::new(self), pause, bytes.as_bytes().to_vec())
     }
 
     /// Whether a mail with this action is stored. `usual` is the code of the usual reply.
@@ -211,7 +211,7 @@ impl Action {
             Self::Reply(code, _) | Self::ReplyAndClose(code, _) => is_yes(*code),
             Self::StoreThenClose | Self::StoreThenStall => true,
             Self::Usual | Self::Delay(_) | Self::DelayUpTo(_) => is_yes(usual),
-            Self::ByteByByte(act) | Self::ThenSays(act, ..) => act.stores(usual),
+            Self::ByteByByte(act) | Self::ThenSends(act, ..) => act.stores(usual),
             Self::Raw(_) | Self::Stall | Self::Close | Self::Reset => false,
         }
     }

@@ -131,7 +131,7 @@ impl PlannedReply {
             Action::Reset => Self::of_end(SessionEnd::Reset),
             Action::Stall | Action::StoreThenStall => Self::of_end(SessionEnd::Stall),
             Action::ByteByByte(action) => Self { byte_by_byte: true, ..Self::to(*action, usual) },
-            Action::ThenSays(action, pause, bytes) => {
+            Action::ThenSends(action, pause, bytes) => {
                 Self { afterwards: Some((pause, bytes)), ..Self::to(*action, usual) }
             }
         }
