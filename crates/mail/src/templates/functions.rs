@@ -11,7 +11,7 @@ use super::meter;
 /// component. Its output is empty.
 pub(super) const STEP: &str = "postroom_step";
 /// Function that counts a step and returns true, for use in a condition.
-pub(super) const STEP_IS_ALLOWED: &str = "postroom_go";
+pub(super) const STEP_CONDITION: &str = "postroom_go";
 /// Filter for values stored in a variable.
 pub(super) const STORE: &str = "postroom_keep";
 /// Filter for values shown inside captured output.
@@ -27,7 +27,7 @@ pub(super) fn register(tera: &mut Tera) {
         meter::step(kwargs.get::<usize>("n")?.unwrap_or(0))?;
         Ok(Value::safe_string(""))
     });
-    tera.register_function(STEP_IS_ALLOWED, |_: Kwargs, _: &State<'_>| meter::step(0).map(|()| true));
+    tera.register_function(STEP_CONDITION, |_: Kwargs, _: &State<'_>| meter::step(0).map(|()| true));
     tera.register_filter(STORE, |value: Value, _: Kwargs, _: &State<'_>| meter::store(&value).map(|()| value));
     tera.register_filter(SHOW, |value: Value, _: Kwargs, _: &State<'_>| meter::store(&value).map(|()| value));
     tera.register_filter("replace", replace);

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    functions::{SHOW, STEP, STEP_IS_ALLOWED, STORE},
+    functions::{SHOW, STEP, STEP_CONDITION, STORE},
     nesting::files_within,
     source::TemplateSources,
     tag::{Segment, SegmentKind, Word, is_name, segments, words},
@@ -203,7 +203,7 @@ fn with_conditions(inner: &str) -> String {
             "(" | "{" => open.push((false, ComprehensionState::Nothing)),
             "]" => {
                 if let Some((true, ComprehensionState::For)) = open.pop() {
-                    put(word.at, &format!(" if {GO}()"));
+                    put(word.at, &format!(" if {STEP_CONDITION}()"));
                 }
             }
             ")" | "}" => drop(open.pop()),
@@ -215,7 +215,7 @@ fn with_conditions(inner: &str) -> String {
             "if" => {
                 if let Some((true, state @ ComprehensionState::For)) = open.last_mut() {
                     *state = ComprehensionState::If;
-                    put(word.at + 2, &format!(" {GO}() and "));
+                    put(word.at + 2, &format!(" {STEP_CONDITION}() and "));
                 }
             }
             _ => {}
