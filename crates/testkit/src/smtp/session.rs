@@ -8,7 +8,7 @@ mod transaction;
 use super::SmtpState;
 use super::builder::TlsMode;
 use super::command::SmtpCommand;
-use super::fault::Phase;
+use super::fault::FaultPhase;
 use super::reply::{ServerReply, is_yes};
 use super::wire::ServerWire;
 use std::convert::Infallible;
@@ -248,7 +248,7 @@ impl ServerSession {
         }
         if !self.shared.options.pipelining {
             self.violation("commands are pipelined although that is not offered");
-        } else if command.ends_a_flight() {
+        } else if command.ends_command_group() {
             self.violation(&format!("more follows {command:?} before its reply"));
         }
     }

@@ -208,7 +208,8 @@ async fn recipients_of_a_mail_are_limited() {
 #[tokio::test]
 async fn plain_bytes_follow_the_reply_to_starttls() {
     let server = FakeSmtp::builder().tls(TlsMode::StartTls).start().await;
-    server.fault(Fault::at(Phase::StartTls, Action::Usual.then_sends(Duration::ZERO, "250-evil\r\n250 AUTH PLAIN\r\n")));
+    server
+        .fault(Fault::at(Phase::StartTls, Action::Usual.then_sends(Duration::ZERO, "250-evil\r\n250 AUTH PLAIN\r\n")));
     let mut client = Client::ready(&server).await;
     client.send("STARTTLS\r\n").await;
     assert_eq!(client.packet().await, "220 2.0.0 Go ahead\r\n250-evil\r\n250 AUTH PLAIN\r\n");

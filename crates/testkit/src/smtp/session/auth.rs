@@ -1,7 +1,7 @@
 //! AUTH PLAIN and AUTH LOGIN.
 
 use super::{ServerSession, SessionEnd};
-use crate::smtp::fault::Phase;
+use crate::smtp::fault::FaultPhase;
 use crate::smtp::reply::{ServerReply, is_yes};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -3,7 +3,7 @@
 use super::transaction::TransactionEnvelope;
 use super::{ServerSession, SessionEnd};
 use crate::smtp::body::ReceivedBody;
-use crate::smtp::fault::Phase;
+use crate::smtp::fault::FaultPhase;
 use crate::smtp::ledger::Received;
 use crate::smtp::reply::{ServerReply, is_yes};
 use std::time::{Instant, SystemTime};
