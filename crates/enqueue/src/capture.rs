@@ -1,7 +1,7 @@
 //! Where the `capture` transport keeps mail that is sent in the foreground: in the job store.
 
 use postroom_core::{Result, store::CapturedMail};
-use postroom_mail::{CaptureSink, Captured, Kept};
+use postroom_mail::{CaptureSink, CapturedMessage, CaptureFuture};
 
 use crate::link::Link;
 
@@ -10,7 +10,7 @@ use crate::link::Link;
 pub(crate) struct StoreSink(pub(crate) Link);
 
 impl StoreSink {
-    async fn capture(&self, mail: Captured) -> Result<String> {
+    async fn capture(&self, mail: CapturedMessage) -> Result<String> {
         let kept = CapturedMail {
             mail_from: Some(mail.mail_from),
             rcpt_to: mail.rcpt_to,
@@ -22,7 +22,7 @@ impl StoreSink {
 }
 
 impl CaptureSink for StoreSink {
-    fn keep(&self, mail: Captured) -> Kept<'_> {
+    fn store(&self, mail: CapturedMessage) -> CaptureFuture<'_> {
         Box::pin(async move { self.capture(mail).await.map_err(|error| error.to_string()) })
     }
 }

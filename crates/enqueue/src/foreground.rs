@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use postroom_core::{EmailAddress, InvalidInput, JobId, Mail, QueueName, settings::TransportSettings};
 use postroom_mail::{
-    Attempt, BadTransport, Commit, Identity, Message, Rendered, Templates, Transport, Verdict, apart, compose,
+    Attempt, BadTransport, Commit, Identity, Message, Rendered, Templates, Transport, Verdict, run_blocking, compose,
 };
 
 use crate::{NotSent, Options, Postroom, Result, capture::StoreSink};
@@ -50,7 +50,7 @@ impl Postroom {
         }
     }
 
-    /// Made apart from the threads of the caller.
+    /// Made run_blocking from the threads of the caller.
     async fn message(&self, mail: &Arc<Mail>, queue: &QueueName) -> Result<Message> {
         let templates = self.shared_templates().await?.cloned();
         if let (Some(template), None) = (&mail.template, &templates) {
@@ -60,7 +60,7 @@ impl Postroom {
         }
         let (mail, sender, identity) = (Arc::clone(mail), self.settings.sender.clone(), self.identity(mail, queue));
         let most = self.settings.max_message_size;
-        let made = apart(move || {
+        let made = run_blocking(move || {
             let words = words(&mail, templates.as_deref())?;
             Ok::<_, InvalidInput>(compose(&mail, words, &identity, sender.as_ref())?.within(most)?)
         });

@@ -10,7 +10,7 @@ use postroom_core::{
     BatchId, BatchReport, Error, InvalidInput, JobId, JobReport, JobState, Mail, QueueName, Settings, Store,
     settings::variables,
 };
-use postroom_mail::{Templates, Transport, Variables, apart};
+use postroom_mail::{Templates, Transport, Variables, run_blocking};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::{
@@ -141,12 +141,12 @@ impl Postroom {
         })
     }
 
-    /// Checks a mail that takes long to check, apart from the threads of the caller.
+    /// Checks a mail that takes long to check, run_blocking from the threads of the caller.
     pub(crate) async fn check_apart(&self, shared: &Variables, mail: &Mail) -> Result<()> {
         let templates = self.shared_templates().await?.cloned();
         let (shared, mail, sender) = (shared.clone(), mail.clone(), self.settings.sender.clone());
         let max_size = self.settings.max_message_size;
-        let checked = apart(move || {
+        let checked = run_blocking(move || {
             Checker { templates: templates.as_deref(), max_size, sender: sender.as_ref() }.check_over(&shared, &mail)
         });
         Ok(checked.await.map_err(InvalidInput::from)?)

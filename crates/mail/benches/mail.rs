@@ -1,4 +1,4 @@
-//! What it costs to make a message: rendering a shipped template, and composing what came of it.
+//! Benchmarks of making a message: rendering a shipped template and composing the result.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ fn message(criterion: &mut Criterion) {
     }))
     .expect("a mail");
     let mail = Arc::new(mail);
-    let words = templates.render_mail(&mail).expect("rendered");
+    let rendered = templates.render_mail(&mail).expect("rendered");
     let identity = Identity {
         message_id: "emails-01ARZ3NDEKTSV4RRFFQ69G5FAV@example.org".to_owned(),
         date_ms: 1_700_000_000_000,
@@ -27,7 +27,7 @@ fn message(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("message");
     group.bench_function("render/newsletter", |bencher| bencher.iter(|| templates.render_mail(&mail)));
     group.bench_function("compose/newsletter", |bencher| {
-        bencher.iter(|| compose(&mail, words.clone(), &identity, None));
+        bencher.iter(|| compose(&mail, rendered.clone(), &identity, None));
     });
     group.finish();
 }

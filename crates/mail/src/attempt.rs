@@ -1,63 +1,64 @@
-//! What came of one try to send one mail.
+//! Result of one attempt to send one mail.
 
 use postroom_core::EmailAddress;
 use postroom_smtp::{Phase, Refusal, Reply};
 
 use crate::{Hint, Verdict, verdict::NotAccepted};
 
-/// Longer replies are cut: they are kept with the job.
+/// Maximum length of a recorded reply, in characters. Longer replies are truncated, since they are
+/// stored with the job.
 const MAX_REPLY: usize = 500;
 
-/// One try, as it is recorded.
+/// One attempt to send a mail, as recorded in the job's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    /// The transport's name.
+    /// Name of the transport.
     pub transport: String,
-    /// Where in the conversation it ended, as in `rcpt` or `dot`.
+    /// Phase of the session in which the attempt ended, such as `rcpt` or `dot`.
     pub phase: Option<&'static str>,
-    /// The server's code.
+    /// Reply code of the server.
     pub code: Option<u16>,
-    /// The server's enhanced code, as in `5.1.1`.
+    /// Enhanced status code of the server, such as `5.1.1` (RFC 3463).
     pub enhanced: Option<String>,
-    /// What the server said, or what went wrong; at most about 500 characters.
+    /// Reply of the server or description of the error, at most about 500 characters.
     pub reply: String,
-    /// What it means for the mail: `accepted` once nobody is left to try and somebody was accepted.
+    /// Verdict for the mail; `accepted` if no recipient is open and at least one was accepted.
     pub verdict: Verdict,
-    /// What it means for each recipient that was tried.
+    /// Result for each recipient of this attempt.
     pub recipients: Vec<RecipientOutcome>,
-    /// What the next server calls the mail, if it was accepted.
+    /// Identifier that the next server assigned to the mail, if it accepted the mail.
     pub receipt: Option<String>,
-    /// What the server said of how much it takes.
+    /// Rate limits that the server reported.
     pub hint: Hint,
-    /// How long it took, in milliseconds.
+    /// Duration of the attempt, in milliseconds.
     pub ms: u64,
 }
 
-/// What came of one recipient.
+/// Result of an attempt for one recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecipientOutcome {
-    /// Who.
+    /// Address of the recipient.
     pub address: EmailAddress,
-    /// What it means for this recipient.
+    /// Verdict for this recipient.
     pub verdict: Verdict,
-    /// The server's code.
+    /// Reply code of the server.
     pub code: Option<u16>,
-    /// The server's enhanced code.
+    /// Enhanced status code of the server.
     pub enhanced: Option<String>,
-    /// What the server said; at most about 500 characters.
+    /// Reply of the server, at most about 500 characters.
     pub reply: String,
-    /// Whether the address itself is bad, so that nothing should be sent to it again.
+    /// Whether the address itself is invalid, so that it goes on the suppression list.
     pub suppress: bool,
 }
 
 impl Attempt {
-    /// A try that was accepted for all recipients: the only place where [`Verdict::Accepted`] comes from. `receipt` is what the
-    /// next server calls the mail.
+    /// Attempt that was accepted for all recipients: the only source of [`Verdict::Accepted`].
+    /// `receipt` is the identifier that the next server assigned to the mail.
     pub(crate) fn accepted(to: &[EmailAddress], reply: &str, receipt: Option<&str>) -> Self {
         Self { receipt: receipt.map(trimmed), ..Self::alike(to, Verdict::Accepted, reply) }
     }
 
-    /// A try that was not accepted for any recipient.
+    /// Attempt that was accepted for no recipient.
     pub(crate) fn not_accepted(to: &[EmailAddress], why: NotAccepted, reply: &str) -> Self {
         Self::alike(to, why.into(), reply)
     }
@@ -79,28 +80,29 @@ impl Attempt {
         }
     }
 
-    /// A mail that never came as far as a transport: it could not be rendered or composed.
+    /// Attempt that failed before a transport was used: the mail could not be rendered or composed.
     #[must_use]
     pub fn invalid(to: &[EmailAddress], problem: &str) -> Self {
         Self::not_accepted(to, NotAccepted::Invalid, problem)
     }
 
-    /// A try of which nobody knows whether the server took the mail.
+    /// Attempt with an unknown result: the server may have accepted the mail.
     #[must_use]
-    pub fn in_doubt(to: &[EmailAddress], why: &str) -> Self {
+    pub fn unknown(to: &[EmailAddress], why: &str) -> Self {
         Self::not_accepted(to, NotAccepted::Unknown, why)
     }
 
-    /// Whether another transport may take over at once: nothing of the mail went to anybody, and that was not its own
-    /// fault. When it went to some of its recipients, the others wait for the next try.
+    /// Returns true if another transport may take over at once. This requires that nothing was sent
+    /// to any recipient and that the transport was at fault, not the mail. If some recipients were
+    /// accepted, the others wait for the next attempt.
     #[must_use]
     pub fn nothing_was_sent(&self) -> bool {
         let accepted = self.recipients.iter().any(|recipient| recipient.verdict == Verdict::Accepted);
         self.verdict.blames_transport() && !accepted
     }
 
-    /// The same with the codes of the server's reply, also for each recipient. Of several recipients it can't be told
-    /// whose address the reply is about.
+    /// Sets the codes of the server's reply, for the mail and for each recipient. `suppress` is set
+    /// only for a single recipient: with several, the reply does not name the address it refers to.
     pub(crate) fn with_codes(mut self, reply: &Reply) -> Self {
         let alone = self.recipients.len() == 1;
         self.code = Some(reply.code);
@@ -115,7 +117,7 @@ impl Attempt {
 }
 
 impl RecipientOutcome {
-    /// A recipient that a server refused at RCPT.
+    /// Result for a recipient that the server refused at RCPT.
     pub(crate) fn refused(address: &EmailAddress, refusal: &Refusal) -> Self {
         let verdict = Verdict::from(NotAccepted::of_refusal(Phase::Rcpt, refusal));
         Self {
@@ -131,7 +133,7 @@ impl RecipientOutcome {
     }
 }
 
-/// One line of at most about 500 characters.
+/// Returns the reply as one line of at most about 500 characters.
 pub(crate) fn trimmed(reply: &str) -> String {
     let line = crate::rendered::one_line(reply);
     match line.char_indices().nth(MAX_REPLY) {

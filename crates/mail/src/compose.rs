@@ -1,4 +1,4 @@
-//! Mail and words to bytes: RFC 5322 and MIME, in 7-bit lines that end with CRLF.
+//! Composes a mail into bytes: RFC 5322 and MIME, 7-bit lines that end with CRLF.
 
 mod boundary;
 mod encoding;
@@ -17,41 +17,46 @@ use lettre::message::header::{Date, Headers, MessageId};
 use postroom_core::{InvalidInput, Mail, Mailbox};
 
 use self::mailboxes::set_mailboxes;
-use crate::{Envelope, Identity, Message, Rendered};
+use crate::{Identity, Message, MessageEnvelope, Rendered};
 
-/// Why a mail can't be composed. It will not get better by trying again.
+/// Reason why a mail can't be composed. All of them are permanent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ComposeError {
-    /// Nobody said who it is from.
+    /// The mail has no sender, and no default sender is set.
     #[error("the mail has no sender: it has no `from`, and SMTP_MAIL_FROM is not set")]
     NoSender,
-    /// A field of the mail that it may not have so.
+    /// A field of the mail is invalid.
     #[error(transparent)]
     Invalid(#[from] InvalidInput),
-    /// It is larger than a message may be.
+    /// The message exceeds the size limit.
     #[error("the message has {size} bytes; MAX_MESSAGE_SIZE allows {limit}")]
     TooLarge {
-        /// Its size in bytes.
+        /// Size of the message, in bytes.
         size: u64,
-        /// The most that is allowed.
+        /// Maximum size, in bytes.
         limit: u64,
     },
 }
 
-/// Composes a mail. The same input makes the same bytes, so every attempt sends the same message.
+/// Composes a mail. The same input gives the same bytes, so every attempt sends the same message.
 ///
-/// Bcc goes into the envelope alone. `Auto-Submitted` says that a machine wrote the mail, unless the mail says otherwise.
+/// Bcc addresses appear in the envelope only. `Auto-Submitted: auto-generated` is added unless the
+/// mail sets that header.
+///
+/// # Errors
+///
+/// Returns an error if the mail has no sender or an invalid field.
 pub fn compose(
     mail: &Arc<Mail>,
-    words: Rendered,
+    rendered: Rendered,
     identity: &Identity,
     default_sender: Option<&Mailbox>,
 ) -> Result<Message, ComposeError> {
     mail.check()?;
     let from = mail.from.as_ref().or(default_sender).ok_or(ComposeError::NoSender)?;
     from.check("from")?;
-    let mut bytes = headers(mail, from, &words, identity)?;
-    parts::append(&mut bytes, &words, &mail.attachments, &identity.boundary_seed)?;
+    let mut bytes = headers(mail, from, &rendered, identity)?;
+    parts::append(&mut bytes, &rendered, &mail.attachments, &identity.boundary_seed)?;
     Ok(Message {
         message_id: identity.message_id.clone(),
         generation: identity.generation,
@@ -60,7 +65,7 @@ pub fn compose(
         bytes,
         from: from.clone(),
         mail: Arc::clone(mail),
-        words,
+        rendered,
     })
 }
 
@@ -75,22 +80,22 @@ impl From<ComposeError> for InvalidInput {
 }
 
 impl Message {
-    /// The message, unless it is larger than this.
+    /// Returns the message if its size is within the limit.
     ///
     /// # Errors
     ///
-    /// [`ComposeError::TooLarge`].
+    /// Returns [`ComposeError::TooLarge`] if the message has more than `limit` bytes.
     pub fn within(self, limit: u64) -> Result<Self, ComposeError> {
         let size = self.bytes.len() as u64;
         if size <= limit { Ok(self) } else { Err(ComposeError::TooLarge { size, limit }) }
     }
 }
 
-fn envelope(mail: &Mail, from: &Mailbox) -> Envelope {
-    Envelope { mail_from: from.address.clone(), rcpt_to: mail.recipients().into_iter().cloned().collect() }
+fn envelope(mail: &Mail, from: &Mailbox) -> MessageEnvelope {
+    MessageEnvelope { mail_from: from.address.clone(), rcpt_to: mail.recipients().into_iter().cloned().collect() }
 }
 
-fn headers(mail: &Mail, from: &Mailbox, words: &Rendered, identity: &Identity) -> Result<Vec<u8>, InvalidInput> {
+fn headers(mail: &Mail, from: &Mailbox, rendered: &Rendered, identity: &Identity) -> Result<Vec<u8>, InvalidInput> {
     let mut headers = Headers::new();
     headers.set(Date::new(date(identity.date_ms)));
     headers.set(MessageId::from(format!("<{}>", header::one_word("message_id", &identity.message_id)?)));
@@ -101,7 +106,7 @@ fn headers(mail: &Mail, from: &Mailbox, words: &Rendered, identity: &Identity) -
         header::set_text(&mut headers, "To", "undisclosed-recipients:;")?;
     }
     set_mailboxes(&mut headers, "Reply-To", &mail.reply_to);
-    header::set_text(&mut headers, "Subject", &words.subject)?;
+    header::set_text(&mut headers, "Subject", &rendered.subject)?;
     header::set_text(&mut headers, "Auto-Submitted", "auto-generated")?;
     header::set_own(&mut headers, &mail.headers)?;
     header::set_text(&mut headers, "MIME-Version", "1.0")?;

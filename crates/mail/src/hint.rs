@@ -1,28 +1,29 @@
-//! What a server says of how much it takes.
+//! Rate limits reported by a server or provider.
 
 use std::time::Duration;
 
-/// What a server or provider said of how much it takes, beside what it said of the mail. Usually nothing.
+/// Rate limits that a server or provider reported with its reply. Usually empty.
 ///
-/// It may come with an acceptance too: a provider tells in each answer what it allows.
+/// An acceptance may carry one too: a provider sends its limits with each answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Hint {
-    /// What there was too much of, where the verdict is `throttled`.
+    /// Kind of limit that was exceeded, if the verdict is `throttled`.
     pub scope: Scope,
-    /// Nothing is taken before that long has passed, as in `Retry-After`. With a quota: until it begins anew.
+    /// Time to wait before the next mail, as in `Retry-After`. For a quota: time until it is reset.
     pub retry_after: Option<Duration>,
-    /// At most so many are taken a second.
+    /// Maximum number of requests per second.
     pub limit: Option<u32>,
 }
 
-/// What a throttling is about.
+/// Kind of limit that was exceeded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Scope {
-    /// Mails in a short time.
+    /// Rate of mails.
     #[default]
     Rate,
-    /// Connections at the same time: one more was refused.
+    /// Concurrent connections: a further one was refused.
     Connections,
-    /// Mails in a calendar window, as in `"daily"` or `"monthly"`: nothing more goes before it ends.
+    /// Number of mails in a calendar period, such as `"daily"` or `"monthly"`; no mail is accepted
+    /// before the period ends.
     Quota(&'static str),
 }

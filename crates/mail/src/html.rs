@@ -1,13 +1,13 @@
-//! HTML, read in one pass and in time linear in its size, whatever its shape.
+//! HTML reading in one pass and in linear time, whatever the input.
 //!
-//! Nothing here builds a tree: depth costs neither time nor stack.
+//! No tree is built, so nesting costs neither time nor stack.
 
 mod attributes;
-mod page;
 mod raw;
 mod shape;
 mod skip;
 mod text;
+mod text_writer;
 
 use html5ever::{
     tendril::StrTendril,
@@ -16,16 +16,16 @@ use html5ever::{
 
 pub(crate) use self::{shape::Shape, text::text_of_html};
 
-/// Bytes between two looks whether the reader wants more.
+/// Bytes fed to the tokenizer between two checks of [`Reader::is_done`].
 const PIECE: usize = 16 << 10;
 
-/// A reader of tokens.
+/// Consumer of HTML tokens.
 trait Reader: TokenSink<Handle = ()> {
-    /// Whether the rest can't change its result.
+    /// Whether the rest of the document can't change the result.
     fn is_done(&self) -> bool;
 }
 
-/// Reads the tokens of a document until its end, or until the reader has enough.
+/// Passes the tokens of a document to a reader until the document ends or the reader is done.
 fn read<R: Reader>(html: &str, reader: R) -> R {
     let html = attributes::bounded(html);
     let tokenizer = Tokenizer::new(reader, TokenizerOpts::default());
@@ -34,7 +34,7 @@ fn read<R: Reader>(html: &str, reader: R) -> R {
     while !rest.is_empty() && !tokenizer.sink.is_done() {
         let (piece, after) = rest.split_at(rest.floor_char_boundary(PIECE));
         queue.push_back(StrTendril::from_slice(piece));
-        // It never pauses: no reader asks for that.
+        // No reader pauses the tokenizer, so the result is always "done".
         let _ = tokenizer.feed(&queue);
         rest = after;
     }

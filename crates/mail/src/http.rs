@@ -1,7 +1,7 @@
-//! Requests by HTTP, to the API of a provider over connections that are kept for the next, or to who wants to be told something.
+//! HTTP/1.1 client for provider APIs, over pooled connections, and for webhooks.
 //!
-//! Made of hyper's client itself rather than of a library on top of it: a connection has to stand before a mail is marked as
-//! begun, and it has to be known whether a request has left.
+//! Based on hyper's low-level client for two reasons. A connection must be open before a mail is
+//! marked as begun. The caller must know whether a request was sent.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -22,63 +22,64 @@ use tokio::{
     time::timeout,
 };
 
-/// Some refuse who does not say it.
-pub(crate) const OURSELVES: &str = concat!("postroom/", env!("CARGO_PKG_VERSION"));
+/// Value of the `User-Agent` header; some APIs refuse requests without it.
+pub(crate) const USER_AGENT_VALUE: &str = concat!("postroom/", env!("CARGO_PKG_VERSION"));
 
-/// For so long a connection waits for the next request, and is used at all.
+/// Maximum idle time and maximum age of a connection.
 const IDLE: Duration = Duration::from_secs(30);
 const AGE: Duration = Duration::from_secs(5 * 60);
 
-/// An idle connection that has not failed is ready at once.
+/// Time limit for an idle connection to report that it is ready.
 const READY: Duration = Duration::from_secs(1);
 
-/// No answer has a reason to be longer.
+/// Maximum size of an answer, in bytes.
 const LONGEST_ANSWER: usize = 1 << 20;
 
-/// A server and the connections to it.
+/// HTTP server and the idle connections to it.
 #[derive(Debug)]
 pub(crate) struct HttpClient {
     base: HttpUrl,
     tls: Option<TlsClient>,
-    idle: Mutex<Vec<Line>>,
+    idle: Mutex<Vec<HttpConnection>>,
 }
 
-/// A connection that is ready for a request.
+/// Open connection that is ready for a request.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct HttpConnection {
     sender: SendRequest<Full<Bytes>>,
-    made: Instant,
-    used: Instant,
+    opened_at: Instant,
+    used_at: Instant,
 }
 
-/// Why there is no connection.
+/// Error of opening a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct NoLine {
-    /// Where it ended: `connect` or `tls`.
+pub(crate) struct ConnectFailure {
+    /// Phase of the failure: `connect` or `tls`.
     pub(crate) phase: &'static str,
-    /// What went wrong.
-    pub(crate) words: String,
+    /// Description of the error.
+    pub(crate) problem: String,
 }
 
-/// Why a request was not answered.
+/// Error of a request without an answer.
 #[derive(Debug)]
-pub(crate) enum NoAnswer {
-    /// It never left.
+pub(crate) enum RequestError {
+    /// The request was not sent.
     NotSent(String),
-    /// It left, and nobody knows what became of it.
+    /// The request was sent; the server may have processed it.
     Unanswered(String),
 }
 
-/// An answer, whole.
+/// Complete HTTP response.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
 impl HttpClient {
-    /// Nothing is connected before the first request. `tls` has to be there where the address wants it.
+    /// Creates a client. No connection is opened before the first request. `tls` must be set if the
+    /// address requires it.
     pub(crate) fn new(base: HttpUrl, tls: Option<TlsClient>) -> Self {
         Self { base, tls, idle: Mutex::default() }
     }
@@ -87,93 +88,94 @@ impl HttpClient {
         &self.base
     }
 
-    /// A connection that is ready: an idle one that has not ended, or a new one.
-    pub(crate) async fn checkout(&self) -> Result<Line, NoLine> {
-        while let Some(mut line) = self.with_idle(Vec::pop) {
-            if line.may_wait() && matches!(timeout(READY, line.sender.ready()).await, Ok(Ok(()))) {
-                return Ok(line);
+    /// Returns an idle connection that is still open, or opens a new one.
+    pub(crate) async fn checkout(&self) -> Result<HttpConnection, ConnectFailure> {
+        while let Some(mut connection) = self.with_idle(Vec::pop) {
+            if connection.is_reusable() && matches!(timeout(READY, connection.sender.ready()).await, Ok(Ok(()))) {
+                return Ok(connection);
             }
         }
         Box::pin(self.open()).await
     }
 
-    /// Keeps a connection for the next request.
-    pub(crate) fn put_back(&self, line: Line) {
-        if line.may_wait() {
-            self.with_idle(|idle| idle.push(line));
+    /// Returns a connection to the pool, unless it is closed or too old.
+    pub(crate) fn put_back(&self, connection: HttpConnection) {
+        if connection.is_reusable() {
+            self.with_idle(|idle| idle.push(connection));
         }
     }
 
-    /// Says a request and hears the answer. Dropped before its end, it ends the connection.
+    /// Sends a request and reads the answer. Dropping the future closes the connection.
     pub(crate) async fn exchange(
         &self,
-        mut line: Line,
+        mut connection: HttpConnection,
         request: Request<Full<Bytes>>,
         limit: Duration,
-    ) -> Result<Answer, NoAnswer> {
-        match timeout(limit, line.exchange(request)).await {
+    ) -> Result<HttpResponse, RequestError> {
+        match timeout(limit, connection.exchange(request)).await {
             Ok(answer) => {
                 if answer.is_ok() {
-                    line.used = Instant::now();
-                    self.put_back(line);
+                    connection.used_at = Instant::now();
+                    self.put_back(connection);
                 }
                 answer
             }
-            Err(_) => Err(NoAnswer::Unanswered(format!("no answer within the limit of {limit:.1?}"))),
+            Err(_) => Err(RequestError::Unanswered(format!("no answer within the limit of {limit:.1?}"))),
         }
     }
 
-    /// Closes connections that have waited or lived too long.
+    /// Closes connections that exceeded their idle time or age.
     pub(crate) fn retire_old(&self) {
-        self.with_idle(|idle| idle.retain(Line::may_wait));
+        self.with_idle(|idle| idle.retain(HttpConnection::is_reusable));
     }
 
-    /// Closes all that wait.
+    /// Closes all idle connections.
     pub(crate) fn close(&self) {
         self.with_idle(Vec::clear);
     }
 
-    async fn open(&self) -> Result<Line, NoLine> {
+    async fn open(&self) -> Result<HttpConnection, ConnectFailure> {
         let (host, limits) = (&self.base.host, TimeLimits::default());
         let tcp = within("connect", limits.connect, connect(host, self.base.port, limits.connect)).await?;
         match &self.tls {
-            None => speak(tcp).await,
-            Some(tls) => speak(within("tls", limits.tls, tls.handshake(host, tcp)).await?).await,
+            None => handshake(tcp).await,
+            Some(tls) => handshake(within("tls", limits.tls, tls.handshake(host, tcp)).await?).await,
         }
     }
 
-    fn with_idle<T>(&self, work: impl FnOnce(&mut Vec<Line>) -> T) -> T {
+    fn with_idle<T>(&self, work: impl FnOnce(&mut Vec<HttpConnection>) -> T) -> T {
         work(&mut self.idle.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Line {
-    fn may_wait(&self) -> bool {
-        !self.sender.is_closed() && self.used.elapsed() < IDLE && self.made.elapsed() < AGE
+impl HttpConnection {
+    fn is_reusable(&self) -> bool {
+        !self.sender.is_closed() && self.used_at.elapsed() < IDLE && self.opened_at.elapsed() < AGE
     }
 
-    /// Says a request and hears no more of the answer than its status; the connection ends.
-    pub(crate) async fn status(mut self, request: Request<Full<Bytes>>) -> Result<u16, NoAnswer> {
-        Ok(self.ask(request).await?.status().as_u16())
+    /// Sends a request, reads only the status of the answer, and closes the connection.
+    pub(crate) async fn status(mut self, request: Request<Full<Bytes>>) -> Result<u16, RequestError> {
+        Ok(self.request(request).await?.status().as_u16())
     }
 
-    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, NoAnswer> {
-        let (head, body) = self.ask(request).await?.into_parts();
+    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<HttpResponse, RequestError> {
+        let (head, body) = self.request(request).await?.into_parts();
         match Limited::new(body, LONGEST_ANSWER).collect().await {
             Ok(body) => {
                 let (status, headers, body) = (head.status.as_u16(), head.headers, body.to_bytes());
-                Ok(Answer { status, headers, body })
+                Ok(HttpResponse { status, headers, body })
             }
-            Err(error) => {
-                Err(NoAnswer::Unanswered(format!("{} and then no whole answer: {error}", head.status.as_u16())))
-            }
+            Err(error) => Err(RequestError::Unanswered(format!(
+                "{} and then an incomplete answer: {error}",
+                head.status.as_u16()
+            ))),
         }
     }
 
-    async fn ask(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, NoAnswer> {
+    async fn request(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, RequestError> {
         self.sender.try_send_request(request).await.map_err(|error| match error.message() {
-            Some(_) => NoAnswer::NotSent(told(error.error())),
-            None => NoAnswer::Unanswered(told(error.error())),
+            Some(_) => RequestError::NotSent(describe(error.error())),
+            None => RequestError::Unanswered(describe(error.error())),
         })
     }
 }
@@ -182,37 +184,41 @@ async fn within<T>(
     phase: &'static str,
     limit: Duration,
     work: impl Future<Output = Result<T, ErrorKind>>,
-) -> Result<T, NoLine> {
+) -> Result<T, ConnectFailure> {
     let result = timeout(limit, work).await.unwrap_or(Err(ErrorKind::Timeout(limit)));
-    result.map_err(|trouble| NoLine { phase, words: trouble.to_string() })
+    result.map_err(|trouble| ConnectFailure { phase, problem: trouble.to_string() })
 }
 
-async fn speak(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<Line, NoLine> {
-    let stood = http1::handshake(TokioIo::new(stream)).await;
-    let (sender, connection) = stood.map_err(|error| NoLine { phase: "connect", words: told(&error) })?;
-    // It ends with its `Line`; who waits for an answer is told of its errors.
+async fn handshake(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> Result<HttpConnection, ConnectFailure> {
+    let shaken = http1::handshake(TokioIo::new(stream)).await;
+    let (sender, connection) =
+        shaken.map_err(|error| ConnectFailure { phase: "connect", problem: describe(&error) })?;
+    // The task ends when the `HttpConnection` is dropped. Its errors reach the caller that awaits
+    // an answer.
     tokio::spawn(async move { drop(connection.await) });
     let now = Instant::now();
-    Ok(Line { sender, made: now, used: now })
+    Ok(HttpConnection { sender, opened_at: now, used_at: now })
 }
 
-/// An error with its cause.
-fn told(error: &hyper::Error) -> String {
+/// Formats an error with its cause.
+fn describe(error: &hyper::Error) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
     }
 }
 
-impl std::fmt::Display for NoLine {
+impl std::fmt::Display for ConnectFailure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.phase, self.words)
+        write!(f, "{}: {}", self.phase, self.problem)
     }
 }
 
-impl std::fmt::Display for NoAnswer {
+impl std::fmt::Display for RequestError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (Self::NotSent(words) | Self::Unanswered(words)) = self;
-        f.write_str(words)
+        let (Self::NotSent(problem) | Self::Unanswered(problem)) = self;
+        f.write_str(problem)
     }
 }

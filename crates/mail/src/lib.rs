@@ -1,21 +1,23 @@
-//! From template to MIME to transport to verdict.
+//! Template rendering, MIME composition, mail transports and delivery verdicts.
 //!
-//! A mail goes through here in three steps, each of which can be tested alone:
+//! A mail is processed in three steps, each of which can be tested alone:
 //!
-//! 1. [`Templates::render_mail`] turns a mail into its words: subject, text, HTML ([`Rendered`]).
-//! 2. [`compose`] turns mail and words into bytes and an envelope ([`Message`]): the same bytes on every attempt.
-//! 3. [`Transport::send`] hands them over and says in one [`Attempt`] what came of it, for each recipient,
-//!    judged by one table ([`Verdict`]).
+//! 1. [`Templates::render_mail`] renders subject, text and HTML of a mail ([`Rendered`]).
+//! 2. [`compose`] turns the mail and its rendered content into an envelope and bytes ([`Message`]).
+//!    The bytes are the same on every attempt.
+//! 3. [`Transport::send`] sends the message and returns an [`Attempt`]: the result for the mail and
+//!    for each recipient, judged by one table ([`Verdict`]).
 //!
-//! Each of the first two ends within limits, whatever the content; what may take long is done apart from the threads that wait for
-//! servers ([`apart`]).
+//! Rendering and composing are bounded in time and memory, whatever the content. [`run_blocking`]
+//! runs CPU-heavy work on a blocking thread, away from the threads that serve network I/O.
 //!
-//! Beside that it tells URLs of events ([`Webhooks`]).
+//! [`Webhooks`] sends events to URLs.
 //!
-//! It knows no job and no store: what has to be noted before the bytes that commit a mail is a future the caller
-//! passes in ([`Commit`]), and captured mail goes to the caller's [`CaptureSink`].
+//! This crate depends on neither jobs nor the store. The caller passes the step before the commit
+//! point of a mail as a future ([`Commit`]), and stores captured mail through its [`CaptureSink`].
 
 mod attempt;
+mod blocking;
 mod compose;
 mod hint;
 mod html;
@@ -27,19 +29,18 @@ mod tls;
 mod transport;
 mod verdict;
 mod webhook;
-mod work;
 
 pub use attempt::{Attempt, RecipientOutcome};
+pub use blocking::run_blocking;
 pub use compose::{ComposeError, compose};
 pub use hint::{Hint, Scope};
-pub use message::{Envelope, Identity, Message};
+pub use message::{Identity, Message, MessageEnvelope};
 pub use postroom_smtp::Commit;
 pub use rendered::Rendered;
 pub use templates::{LoadError, RenderError, TemplateInfo, Templates, Variables};
 pub use transport::{
-    BadTransport, CaptureSink, Captured, FileTransport, Kept, LoginError, ResendTransport, SmtpTransport, Transport,
-    login_check,
+    BadTransport, CaptureFuture, CaptureSink, CapturedMessage, FileTransport, LoginError, ResendTransport,
+    SmtpTransport, Transport, login_check,
 };
 pub use verdict::Verdict;
 pub use webhook::{Webhook, Webhooks};
-pub use work::apart;

@@ -6,45 +6,46 @@ use postroom_core::{EmailAddress, Mail, Mailbox};
 
 use crate::Rendered;
 
-/// What is fixed for a mail before its first attempt, so that every attempt sends the same bytes.
+/// Values fixed before the first attempt of a mail, so that every attempt sends the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The Message-ID, without angle brackets.
     pub message_id: String,
-    /// The `Date`, in milliseconds since 1970.
+    /// Time of the `Date` header, in milliseconds since 1970.
     pub date_ms: i64,
-    /// What the MIME boundaries are made from: something that nobody outside can guess.
+    /// Seed of the MIME boundaries; must not be guessable from outside.
     pub boundary_seed: String,
-    /// Raised when a person has it sent once more, though it may have been sent: for a provider it is another mail then.
+    /// Number of times a person has requested to send the mail again. A provider treats each
+    /// generation as a different mail.
     pub generation: u32,
 }
 
-/// Who a message goes to, and where its bounces go.
+/// SMTP envelope: sender and recipients.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Envelope {
-    /// The sender.
+pub struct MessageEnvelope {
+    /// Sender, which receives bounces.
     pub mail_from: EmailAddress,
-    /// Everybody who gets it, those in Bcc too.
+    /// All recipients, including those in Bcc.
     pub rcpt_to: Vec<EmailAddress>,
 }
 
-/// Bytes to be sent, their envelope, and what they were made from, for providers that want parts.
+/// Composed message: bytes and envelope, plus their source for providers that take separate fields.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
     /// The Message-ID, without angle brackets.
     pub message_id: String,
-    /// The one of its [`Identity`].
+    /// Generation of its [`Identity`].
     pub generation: u32,
-    /// Whether it goes before others that wait for a connection.
+    /// Whether the message precedes others that wait for a connection.
     pub urgent: bool,
-    /// Who it goes to.
-    pub envelope: Envelope,
-    /// Headers and body, in lines that end with CRLF.
+    /// Sender and recipients of the SMTP transaction.
+    pub envelope: MessageEnvelope,
+    /// Headers and body; lines end with CRLF.
     pub bytes: Vec<u8>,
-    /// Who it is from.
+    /// Sender in the `From` header.
     pub from: Mailbox,
-    /// What was composed.
+    /// Mail that the message was composed from.
     pub mail: Arc<Mail>,
-    /// Its words, as they were rendered.
-    pub words: Rendered,
+    /// Rendered subject, text and HTML.
+    pub rendered: Rendered,
 }

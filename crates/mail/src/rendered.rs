@@ -1,29 +1,29 @@
-//! The words of a mail.
+//! Rendered content of a mail.
 
 use crate::html::text_of_html;
 
-/// HTML that is read in about a millisecond.
+/// Maximum size of HTML, in bytes, that is converted to text in about a millisecond.
 const QUICK: usize = 64 << 10;
 
-/// A mail's words, ready to be composed.
+/// Rendered content of a mail, ready to be composed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendered {
-    /// One line.
+    /// Subject, as one line.
     pub subject: String,
     /// The HTML body, if the mail has one.
     pub html: Option<String>,
-    /// The body as plain text; made from the HTML where none was given.
+    /// Plain-text body; generated from the HTML if the mail has no text.
     pub text: String,
 }
 
 impl Rendered {
-    /// Whether it takes no time to make them so: a text is made of little HTML, or none.
+    /// Whether [`Rendered::literal`] is fast: the text is given, or is generated from little HTML.
     #[must_use]
     pub fn is_literal_quick(text: Option<&str>, html: Option<&str>) -> bool {
         text.is_some() || html.is_none_or(|html| html.len() <= QUICK)
     }
 
-    /// The words of a mail without a template: taken as they are, `{{ braces }}` too.
+    /// Content of a mail without a template. It is used literally: `{{ braces }}` are not expanded.
     #[must_use]
     pub fn literal(subject: &str, text: Option<&str>, html: Option<&str>) -> Self {
         let text = text.map_or_else(|| html.map(text_of_html).unwrap_or_default(), str::to_owned);
@@ -31,8 +31,8 @@ impl Rendered {
     }
 }
 
-/// Trimmed, with each run of white space that holds a line break or a control character made one space: a name with a
-/// line break in it must neither break a header nor fail a mail.
+/// Trims a text and replaces each run of white space that has a line break or control character by
+/// one space. A line break in a variable must neither end a header nor fail a mail.
 pub(crate) fn one_line(text: &str) -> String {
     let text = text.trim();
     if !text.chars().any(is_break) {
@@ -48,7 +48,8 @@ pub(crate) fn one_line(text: &str) -> String {
     line
 }
 
-/// What ends a line somewhere: control characters, and Unicode's own line and paragraph separators.
+/// Whether a character can end a line: control characters, and the Unicode line and paragraph
+/// separators.
 fn is_break(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
@@ -72,11 +73,11 @@ mod tests {
     }
 
     #[test]
-    fn literal_words_are_not_rendered() {
-        let words = Rendered::literal("{{ subject }}", Some("{% if x %}{{ y"), None);
-        assert_eq!(words.subject, "{{ subject }}");
-        assert_eq!(words.text, "{% if x %}{{ y");
-        let words = Rendered::literal("s", None, Some("<p>Żółć &amp; 李雷</p>"));
-        assert_eq!(words.text.trim(), "Żółć & 李雷");
+    fn literal_content_is_not_rendered() {
+        let rendered = Rendered::literal("{{ subject }}", Some("{% if x %}{{ y"), None);
+        assert_eq!(rendered.subject, "{{ subject }}");
+        assert_eq!(rendered.text, "{% if x %}{{ y");
+        let rendered = Rendered::literal("s", None, Some("<p>Żółć &amp; 李雷</p>"));
+        assert_eq!(rendered.text.trim(), "Żółć & 李雷");
     }
 }

@@ -1,4 +1,5 @@
-//! The templates folder: `<name>/subject.txt`, `body.html`, `body.txt`, each with its languages beside it.
+//! Templates folder: `<name>/subject.txt`, `body.html` and `body.txt`, with a file beside them for
+//! each further language.
 
 mod catalog;
 mod error;
@@ -8,7 +9,7 @@ mod library;
 mod meter;
 mod metered;
 mod nesting;
-mod shield;
+mod placeholders;
 mod source;
 mod tag;
 mod variables;
@@ -27,79 +28,93 @@ pub use self::{
     error::{LoadError, RenderError},
     variables::Variables,
 };
-use self::{library::Library, meter::Limits, source::Stamp};
+use self::{library::Library, meter::RenderLimits, source::Stamp};
 use crate::Rendered;
 
-/// How often the folder is looked at, however often [`Templates::reload_if_changed`] is called.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Minimum time between two checks of the folder by [`Templates::reload_if_changed`].
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// All templates of a folder, compiled once and shared by all senders.
 #[derive(Debug)]
 pub struct Templates {
     folder: PathBuf,
     current: RwLock<Arc<Library>>,
-    seen: Mutex<Seen>,
+    last_check: Mutex<LastCheck>,
 }
 
-/// What the folder looked like, and when.
+/// State of the folder at the last check.
 #[derive(Debug)]
-struct Seen {
+struct LastCheck {
     at: Instant,
     stamp: Stamp,
 }
 
 impl Templates {
-    /// Reads and compiles a folder; one that does not exist holds no templates. One file that can't be read or parsed is an
-    /// error that names it.
+    /// Reads and compiles a folder. A folder that does not exist holds no templates.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the first file that can't be read or parsed.
     pub fn load(folder: impl Into<PathBuf>) -> Result<Self, LoadError> {
         let folder = folder.into();
         let stamp = Stamp::of(&folder)?;
         let library = Library::load(&folder)?;
-        let seen = Seen { at: Instant::now(), stamp };
-        Ok(Self { folder, current: RwLock::new(Arc::new(library)), seen: Mutex::new(seen) })
+        let last_check = LastCheck { at: Instant::now(), stamp };
+        Ok(Self { folder, current: RwLock::new(Arc::new(library)), last_check: Mutex::new(last_check) })
     }
 
-    /// The folder.
+    /// Path of the folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The templates' names, sorted.
+    /// Names of all templates, sorted.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         self.library().names()
     }
 
-    /// A template's languages and files, if there is one of that name.
+    /// Languages and files of a template, if it exists.
     #[must_use]
     pub fn describe(&self, name: &str) -> Option<TemplateInfo> {
         self.library().describe(name)
     }
 
-    /// A short hash of what a template is made from, shared layouts too; it changes when its output may.
+    /// Short hash of the files of a template and all shared files; changes whenever its output may
+    /// change.
     #[must_use]
     pub fn hash(&self, name: &str) -> Option<String> {
         self.describe(name).map(|info| info.hash)
     }
 
-    /// Renders a template in a language, or the nearest there is: `pl-PL`, then `pl`, then the one without a language.
+    /// Renders a template in the best matching language: `pl-PL`, then `pl`, then the default
+    /// language.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the template does not exist, fails to render or exceeds a limit.
     pub fn render(&self, name: &str, vars: &Map<String, Value>, locale: Option<&str>) -> Result<Rendered, RenderError> {
         self.library().render(meter::MOST, name, &Variables::of(vars), locale, None)
     }
 
-    /// The words of a mail: of its template, or its own, which are taken as they are. What a worker sends and what a
-    /// preview shows both come from here.
+    /// Renders the template of a mail, or returns its literal content if it has no template.
+    /// Workers and previews both use this function.
+    ///
+    /// # Errors
+    ///
+    /// See [`Templates::render`].
     pub fn render_mail(&self, mail: &Mail) -> Result<Rendered, RenderError> {
         self.render_mail_over(&Variables::default(), mail)
     }
 
-    /// The same where the mail's variables lie over others.
+    /// Renders like [`Templates::render_mail`]; the variables of the mail override the shared ones.
     pub fn render_mail_over(&self, shared: &Variables, mail: &Mail) -> Result<Rendered, RenderError> {
         self.render_within(meter::MOST, &shared.clone().and(&mail.vars), mail)
     }
 
-    /// The same in some milliseconds and with little memory; `None` where it takes more, or probably does.
+    /// Renders within 10 ms and little memory. Returns `None` if rendering exceeds that, or
+    /// probably would.
     pub fn render_quickly(&self, shared: &Variables, mail: &Mail) -> Option<Result<Rendered, RenderError>> {
         if mail.template.is_none() {
             let is_quick = Rendered::is_literal_quick(mail.text.as_deref(), mail.html.as_deref());
@@ -112,7 +127,7 @@ impl Templates {
         Some(rendered).filter(|rendered| !rendered.as_ref().is_err_and(RenderError::is_limit))
     }
 
-    fn render_within(&self, limits: Limits, variables: &Variables, mail: &Mail) -> Result<Rendered, RenderError> {
+    fn render_within(&self, limits: RenderLimits, variables: &Variables, mail: &Mail) -> Result<Rendered, RenderError> {
         let subject = mail.subject.as_deref();
         let Some(template) = &mail.template else {
             return Ok(Rendered::literal(subject.unwrap_or_default(), mail.text.as_deref(), mail.html.as_deref()));
@@ -120,18 +135,24 @@ impl Templates {
         self.library().render(limits, template, variables, mail.locale.as_deref(), subject)
     }
 
-    /// How many bytes the bodies of a mail would have once rendered, in less time than rendering takes, since nothing is kept; an error where
-    /// rendering would be one. `None` where only rendering tells: the text is made from the HTML, or there is no template.
+    /// Size of the rendered bodies of a mail, in bytes. This is faster than rendering, since no
+    /// output is stored. Returns `None` if the text is generated from the HTML or the mail has no
+    /// template.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error in the cases in which rendering returns one.
     pub fn measure_mail(&self, mail: &Mail) -> Result<Option<usize>, RenderError> {
         self.measure_mail_over(&Variables::default(), mail)
     }
 
-    /// The same where the mail's variables lie over others.
+    /// Measures like [`Templates::measure_mail`]; the variables of the mail override the shared
+    /// ones.
     pub fn measure_mail_over(&self, shared: &Variables, mail: &Mail) -> Result<Option<usize>, RenderError> {
         self.measure_within(meter::MOST, &shared.clone().and(&mail.vars), mail)
     }
 
-    /// The same in some milliseconds; `None` where it takes more, or probably does.
+    /// Measures within 10 ms. Returns `None` if measuring exceeds that, or probably would.
     pub fn measure_quickly(&self, shared: &Variables, mail: &Mail) -> Option<Result<Option<usize>, RenderError>> {
         if !shared.are_few_with(&mail.vars) {
             return None;
@@ -140,29 +161,43 @@ impl Templates {
         Some(measured).filter(|measured| !measured.as_ref().is_err_and(RenderError::is_limit))
     }
 
-    fn measure_within(&self, limits: Limits, variables: &Variables, mail: &Mail) -> Result<Option<usize>, RenderError> {
+    fn measure_within(
+        &self,
+        limits: RenderLimits,
+        variables: &Variables,
+        mail: &Mail,
+    ) -> Result<Option<usize>, RenderError> {
         let Some(template) = &mail.template else { return Ok(None) };
         self.library().measure(limits, template, variables, mail.locale.as_deref(), mail.subject.is_some())
     }
 
-    /// Loads the folder again if a file in it changed; looks every two seconds at most. When the new state can't be
-    /// loaded, the old one stays in use and the error is returned, once for each change.
+    /// Reloads the folder if a file in it changed; checks at most once every two seconds. Returns
+    /// true if the templates were reloaded.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error, once for each change, if the new state can't be loaded. The previous state
+    /// stays in use.
     pub fn reload_if_changed(&self) -> Result<bool, LoadError> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.at.elapsed() < LOOK_EVERY {
+        let mut last_check = self.last_check.lock().unwrap_or_else(PoisonError::into_inner);
+        if last_check.at.elapsed() < CHECK_INTERVAL {
             return Ok(false);
         }
-        seen.at = Instant::now();
+        last_check.at = Instant::now();
         let stamp = Stamp::of(&self.folder)?;
-        if stamp == seen.stamp {
+        if stamp == last_check.stamp {
             return Ok(false);
         }
-        seen.stamp = stamp;
+        last_check.stamp = stamp;
         self.reload()?;
         Ok(true)
     }
 
-    /// Loads the folder again, changed or not; the old state stays in use when that fails.
+    /// Reloads the folder unconditionally.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the new state can't be loaded. The previous state stays in use.
     pub fn reload(&self) -> Result<(), LoadError> {
         let library = Arc::new(Library::load(&self.folder)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = library;

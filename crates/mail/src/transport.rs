@@ -1,4 +1,4 @@
-//! The ways mail leaves: a closed enum, one contract, one conformance suite.
+//! Mail transports: a closed enum with one contract and one conformance suite.
 
 mod capture;
 mod file;
@@ -16,7 +16,7 @@ use postroom_smtp::Commit;
 use tokio::sync::Notify;
 
 pub use self::{
-    capture::{CaptureSink, Captured, Kept},
+    capture::{CaptureFuture, CaptureSink, CapturedMessage},
     file::FileTransport,
     login::{LoginError, login_check},
     resend::ResendTransport,
@@ -24,19 +24,20 @@ pub use self::{
 };
 use crate::{Attempt, Message, verdict::NotAccepted};
 
-/// A way for mail to leave, and the name it is recorded by.
+/// Transport of mail, with the name under which its attempts are recorded.
 ///
-/// Whichever it is, [`Transport::send`] awaits the caller's commit future right before what can't be taken back, sends
-/// nothing when told to abort, sends to the recipients it was given and no others, and sends a message's bytes as they are, or
-/// what they were made from.
+/// All kinds share one contract. [`Transport::send`] awaits the caller's commit future right before
+/// the step that can't be undone. It sends nothing if that returns `Abort`. It sends to exactly the
+/// given recipients. It sends the bytes of the message, or the content that they were composed
+/// from.
 #[derive(Debug)]
 pub struct Transport {
     name: String,
-    way: Way,
+    kind: TransportKind,
 }
 
 #[derive(Debug)]
-enum Way {
+enum TransportKind {
     Smtp(SmtpTransport),
     Resend(ResendTransport),
     File(FileTransport),
@@ -45,32 +46,36 @@ enum Way {
 }
 
 impl Transport {
-    /// The transport that settings describe. Captured mail goes to `sink`.
+    /// Creates the transport that the settings describe. Captured mail is stored in `sink`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the settings are invalid.
     pub fn from_settings(
         name: impl Into<String>,
         settings: &TransportSettings,
         sink: Arc<dyn CaptureSink>,
     ) -> Result<Self, BadTransport> {
-        let way = match settings {
-            TransportSettings::Smtp(smtp) => Way::Smtp(SmtpTransport::from_settings(smtp)?),
-            TransportSettings::Resend(resend) => Way::Resend(ResendTransport::from_settings(resend)?),
-            TransportSettings::File(folder) => Way::File(FileTransport::new(folder)),
-            TransportSettings::Capture => Way::Capture(sink),
-            TransportSettings::Discard => Way::Discard,
+        let kind = match settings {
+            TransportSettings::Smtp(smtp) => TransportKind::Smtp(SmtpTransport::from_settings(smtp)?),
+            TransportSettings::Resend(resend) => TransportKind::Resend(ResendTransport::from_settings(resend)?),
+            TransportSettings::File(folder) => TransportKind::File(FileTransport::new(folder)),
+            TransportSettings::Capture => TransportKind::Capture(sink),
+            TransportSettings::Discard => TransportKind::Discard,
         };
-        Ok(Self { name: name.into(), way })
+        Ok(Self { name: name.into(), kind })
     }
 
-    /// Its name in settings and records.
+    /// Name in settings and records.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Sends a message to those of its recipients that are in `only_to`. What came of it is never an error: it is an
-    /// [`Attempt`].
+    /// Sends a message to those of its recipients that are in `only_to`. Failures are not errors:
+    /// they are part of the [`Attempt`].
     ///
-    /// Dropped before its end, the mail is in doubt if `commit` had ended.
+    /// If the future is dropped after `commit` has completed, the result of the mail is unknown.
     pub async fn send(
         &self,
         message: &Message,
@@ -79,76 +84,79 @@ impl Transport {
     ) -> Attempt {
         let start = Instant::now();
         let to: Vec<_> = message.envelope.rcpt_to.iter().filter(|address| only_to.contains(address)).cloned().collect();
-        let attempt = match &self.way {
-            _ if to.is_empty() => {
-                Attempt::invalid(only_to, "none of the recipients asked for is in the message's envelope")
-            }
-            Way::Smtp(smtp) => smtp.send(message, &to, commit).await,
-            Way::Resend(resend) => Box::pin(resend.send(message, &to, commit)).await,
-            Way::File(file) => file.send(message, &to, commit).await,
-            Way::Capture(sink) => capture::send(sink.as_ref(), message, &to, commit).await,
-            Way::Discard => discard(&to, commit).await,
+        let attempt = match &self.kind {
+            _ if to.is_empty() => Attempt::invalid(only_to, "none of the open recipients is in the message's envelope"),
+            TransportKind::Smtp(smtp) => smtp.send(message, &to, commit).await,
+            TransportKind::Resend(resend) => Box::pin(resend.send(message, &to, commit)).await,
+            TransportKind::File(file) => file.send(message, &to, commit).await,
+            TransportKind::Capture(sink) => capture::send(sink.as_ref(), message, &to, commit).await,
+            TransportKind::Discard => discard(&to, commit).await,
         };
         Attempt { transport: self.name.clone(), ms: milliseconds(start.elapsed()), ..attempt }
     }
 
-    /// Makes sure that a connection is there for the next mail, where there are connections. What stands against it is that
-    /// mail's attempt.
+    /// Opens a connection for the next mail if the transport uses connections and none is idle.
+    ///
+    /// # Errors
+    ///
+    /// Returns the failed attempt of that mail if no connection can be opened.
     pub async fn warm(&self, to: &[EmailAddress]) -> Result<(), Box<Attempt>> {
-        let smtp = match &self.way {
-            Way::Smtp(smtp) => smtp,
-            Way::Resend(resend) => {
+        let smtp = match &self.kind {
+            TransportKind::Smtp(smtp) => smtp,
+            TransportKind::Resend(resend) => {
                 resend.warm().await;
                 return Ok(());
             }
-            Way::File(_) | Way::Capture(_) | Way::Discard => return Ok(()),
+            TransportKind::File(_) | TransportKind::Capture(_) | TransportKind::Discard => return Ok(()),
         };
         let start = Instant::now();
         let refused = |attempt| Attempt { transport: self.name.clone(), ms: milliseconds(start.elapsed()), ..attempt };
         smtp.warm(to).await.map_err(|attempt| Box::new(refused(attempt)))
     }
 
-    /// Whether mail leaves by it over connections, which its server counts.
+    /// Whether the transport uses connections that its server limits.
     #[must_use]
     pub fn has_connections(&self) -> bool {
-        matches!(self.way, Way::Smtp(_))
+        matches!(self.kind, TransportKind::Smtp(_))
     }
 
-    /// How many connections stand.
+    /// Number of open connections.
     #[must_use]
     pub fn connections(&self) -> usize {
-        if let Way::Smtp(smtp) = &self.way { smtp.pool().open_connections() } else { 0 }
+        if let TransportKind::Smtp(smtp) = &self.kind { smtp.pool().open_connections() } else { 0 }
     }
 
-    /// Rung whenever another number of connections stands; `None` where there are none.
+    /// Notified whenever the number of open connections changes; `None` without connections.
     #[must_use]
     pub fn connections_change(&self) -> Option<Arc<Notify>> {
-        if let Way::Smtp(smtp) = &self.way { Some(smtp.pool().changes()) } else { None }
+        if let TransportKind::Smtp(smtp) = &self.kind { Some(smtp.pool().changes()) } else { None }
     }
 
-    /// So many connections at the same time from now on; those beyond end as soon as they are idle.
+    /// Sets the maximum number of connections. Surplus connections are closed as soon as they are
+    /// idle.
     pub fn allow_connections(&self, number: usize) {
-        if let Way::Smtp(smtp) = &self.way {
+        if let TransportKind::Smtp(smtp) = &self.kind {
             smtp.pool().set_max_connections(number);
             smtp.pool().shrink();
         }
     }
 
-    /// Connections that have waited or lived too long are closed; call it now and then when there is little to send.
+    /// Closes connections that exceeded their idle time or age. Call this regularly while little
+    /// mail is sent.
     pub fn retire_old(&self) {
-        match &self.way {
-            Way::Smtp(smtp) => smtp.pool().close_expired(),
-            Way::Resend(resend) => resend.retire_old(),
-            Way::File(_) | Way::Capture(_) | Way::Discard => {}
+        match &self.kind {
+            TransportKind::Smtp(smtp) => smtp.pool().close_expired(),
+            TransportKind::Resend(resend) => resend.retire_old(),
+            TransportKind::File(_) | TransportKind::Capture(_) | TransportKind::Discard => {}
         }
     }
 
-    /// Says goodbye on idle connections, before a process ends.
+    /// Closes idle connections (SMTP: with QUIT), before the process ends.
     pub async fn close(&self) {
-        match &self.way {
-            Way::Smtp(smtp) => smtp.pool().close().await,
-            Way::Resend(resend) => resend.close(),
-            Way::File(_) | Way::Capture(_) | Way::Discard => {}
+        match &self.kind {
+            TransportKind::Smtp(smtp) => smtp.pool().close().await,
+            TransportKind::Resend(resend) => resend.close(),
+            TransportKind::File(_) | TransportKind::Capture(_) | TransportKind::Discard => {}
         }
     }
 }
@@ -161,7 +169,7 @@ async fn discard(to: &[EmailAddress], commit: impl Future<Output = Commit>) -> A
 }
 
 fn aborted(to: &[EmailAddress]) -> Attempt {
-    Attempt::not_accepted(to, NotAccepted::Aborted, "given up before anything was sent")
+    Attempt::not_accepted(to, NotAccepted::Aborted, "aborted before anything was sent")
 }
 
 fn milliseconds(time: Duration) -> u64 {

@@ -1,4 +1,4 @@
-//! One word for what an outcome means.
+//! Verdict: what the result of an attempt means for the mail.
 
 mod not_accepted;
 pub(crate) mod resend;
@@ -11,62 +11,65 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::not_accepted::NotAccepted;
 
-/// What an outcome means for a mail, or for one recipient of it.
+/// Verdict on a mail, or on one of its recipients.
 ///
 /// | word | counts as an attempt | next |
 /// | --- | --- | --- |
 /// | `accepted` | no | sent |
-/// | `later` | yes | tried again |
-/// | `greylisted` | no | tried again after some minutes, by the same transport |
-/// | `too_many_recipients` | no | goes at once, in another transaction |
-/// | `throttled`, `nothing_sent`, `account` | no | tried again: it says nothing about this mail |
-/// | `recipient_refused`, `content_refused`, `policy_refused`, `too_big`, `invalid` | yes | failed |
-/// | `unknown` | no | the queue's `on_unknown` decides |
-/// | `aborted` | no | nothing: the caller said so |
+/// | `later` | yes | retried |
+/// | `greylisted` | no | retried after some minutes, by the same transport |
+/// | `too_many_recipients` | no | sent at once, in another transaction |
+/// | `throttled`, `nothing_sent`, `account` | no | retried: the mail is not at fault |
+/// | `recipient_refused`, `content_refused`, `policy_refused`, `too_big`, `invalid` | yes | failed
+/// |
+/// | `unknown` | no | decided by `on_unknown` of the queue |
+/// | `aborted` | no | nothing: the caller aborted the attempt |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Accepted by the next server: a 2yz reply to the final dot, or the success answer of a provider. Nothing else makes one:
-    /// see `Attempt::accepted`.
+    /// Accepted by the next server: a 2yz reply to the final dot, or the success answer of a
+    /// provider. Created only by `Attempt::accepted`.
     Accepted,
-    /// Refused for now: a full mailbox, trouble on the other side.
+    /// Temporarily refused, such as by a full mailbox or a failure of the server.
     Later,
-    /// Refused because we are strangers, or an earlier request for it is still under way: taken if the same comes again after
-    /// some minutes.
+    /// Temporarily refused because the sender is unknown to the server, or because an earlier
+    /// request is still in progress. Accepted if the same mail is sent again after some minutes.
     Greylisted,
-    /// One more recipient than the server takes in a transaction; others of the mail were accepted in this one.
+    /// Exceeds the number of recipients that the server accepts in a transaction; others were
+    /// accepted in this one.
     TooManyRecipients,
-    /// We send too fast or too much for now.
+    /// Exceeds a rate or quota of the server.
     Throttled,
-    /// Nothing was sent: connection, TLS, greeting, or the server is closing.
+    /// Nothing was sent: connection, TLS or greeting failed, or the server is shutting down.
     NothingSent,
-    /// This address is not taken.
+    /// The address is refused.
     RecipientRefused,
-    /// This content is not taken.
+    /// The content is refused.
     ContentRefused,
-    /// Not from us: SPF, DKIM, DMARC, a block list, a sender that we may not use.
+    /// The sender is refused: SPF, DKIM, DMARC, a block list, or a sender address that this account
+    /// may not use.
     PolicyRefused,
-    /// Larger than the server takes.
+    /// The message exceeds the size limit of the server.
     TooBig,
-    /// Our login or account; no mail fails because of it.
+    /// The login or the account is refused. No mail fails because of it.
     Account,
-    /// Our own: it can't be rendered, composed or told to this server.
+    /// The mail can't be rendered, composed or expressed to this server.
     Invalid,
-    /// The message had left when the connection was lost: it can't be known.
+    /// The connection was lost after the message was sent. The server may have accepted it.
     Unknown,
-    /// The caller said no right before the bytes that commit it.
+    /// The caller aborted the attempt at the commit point.
     Aborted,
 }
 
 impl Verdict {
-    /// What its recipients' verdicts mean for a mail: as long as one is open it is tried again; else it is accepted
-    /// if one of them was.
+    /// Returns the verdict on a mail from those on its recipients. While one is open the mail is
+    /// retried. Otherwise it is accepted if one of them was accepted.
     #[must_use]
     pub fn of_mail(recipients: impl IntoIterator<Item = Self>) -> Self {
         recipients.into_iter().max_by_key(|verdict| verdict.weight()).unwrap_or(Self::Invalid)
     }
 
-    /// Whether it fails at once.
+    /// Whether the verdict fails the mail at once.
     #[must_use]
     pub fn is_final(self) -> bool {
         match self {
@@ -83,14 +86,14 @@ impl Verdict {
         }
     }
 
-    /// Whether it uses up an attempt: only what was said about this very mail does.
+    /// Whether the verdict uses up an attempt. Only replies about this very mail do.
     #[must_use]
     pub fn counts(self) -> bool {
         self.is_final() || self == Self::Later
     }
 
-    /// Whether it was about the transport, not the mail, and nothing was sent: connection, limit or login. Another
-    /// transport may take over at once, and nothing is counted against the mail.
+    /// Whether the transport is at fault, not the mail, and nothing was sent: connection, limit or
+    /// login. Another transport may take over at once, and no attempt is counted.
     #[must_use]
     pub fn blames_transport(self) -> bool {
         match self {
@@ -109,13 +112,14 @@ impl Verdict {
         }
     }
 
-    /// Whether a refusal in these words is about the address itself, so that nothing should be sent to it again.
+    /// Whether a refusal with this reply means that the address is invalid and goes on the
+    /// suppression list.
     #[must_use]
     pub fn suppresses(self, reply: &Reply) -> bool {
         self == Self::RecipientRefused && table::is_bad_address(reply.code, reply.enhanced, &reply.message())
     }
 
-    /// The word for it in JSON, logs and metrics.
+    /// Name in JSON, logs and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -136,9 +140,11 @@ impl Verdict {
         }
     }
 
-    /// Which of several recipients' verdicts speaks for the mail. In doubt about one is in doubt. Those who are left over
-    /// go on at once, since each such try has brought others to their end. Else what counts beats what doesn't, so that
-    /// no mixture is tried for ever; accepted beats refused.
+    /// Precedence among the verdicts of several recipients; the highest decides for the mail.
+    ///
+    /// One unknown result makes the mail unknown. Surplus recipients are sent to at once, since
+    /// each such attempt completes others. Verdicts that count as attempts precede those that
+    /// don't, so that no combination is retried for ever. Accepted precedes refused.
     pub(crate) fn weight(self) -> u8 {
         match self {
             Self::Unknown => 9,
@@ -165,7 +171,7 @@ mod tests {
     use super::Verdict::*;
 
     #[test]
-    fn its_word_is_its_json() {
+    fn its_name_is_its_json_value() {
         for verdict in [
             Accepted,
             Later,
@@ -188,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn recipients_make_up_the_mail() {
+    fn the_verdicts_of_the_recipients_decide_for_the_mail() {
         for (recipients, mail) in [
             (&[Accepted][..], Accepted),
             (&[RecipientRefused, Accepted], Accepted),

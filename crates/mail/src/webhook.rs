@@ -1,4 +1,4 @@
-//! Telling a URL that something has happened: one POST, after the Standard Webhooks specification.
+//! Webhooks: one POST for each event, signed according to the Standard Webhooks specification.
 
 use std::time::Duration;
 
@@ -15,47 +15,55 @@ use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
 use crate::{
-    http::{HttpClient, OURSELVES},
+    http::{HttpClient, USER_AGENT_VALUE},
     tls::tls,
 };
 
-/// For so long one is waited for, connecting included.
+/// Time limit of one call, including connecting.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// What tells URLs of events, signed where there is a key.
+/// Client that sends events to URLs, signed if a signing key is set.
 #[derive(Debug)]
 pub struct Webhooks {
     settings: NotifySettings,
     tls: postroom_smtp::TlsClient,
 }
 
-/// What is told, the same at every try but for its time.
+/// Content of one webhook call. Retries differ only in `at_s`.
 #[derive(Debug, Clone, Copy)]
 pub struct Webhook<'a> {
-    /// What tells it from all others; by it the receiver knows it again.
+    /// Unique id of the event, by which the receiver detects duplicates.
     pub id: &'a str,
-    /// When it is told (Unix seconds).
+    /// Time of the call, in Unix seconds.
     pub at_s: i64,
-    /// The event, in JSON.
+    /// Event, as JSON.
     pub body: &'a str,
 }
 
 impl Webhooks {
-    /// Nothing is connected before the first one; what is wrong with the settings is told now.
+    /// Creates a client. No connection is opened before the first call.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the CA file is unusable.
     pub fn from_settings(settings: &NotifySettings) -> Result<Self, String> {
         Ok(Self { tls: tls(settings.ca_file.as_deref())?, settings: settings.clone() })
     }
 
-    /// Tells a URL; an error says in words why it did not hear, or did not answer with 2xx. Redirects are not followed. Where
-    /// no answer came, it may have heard.
+    /// Sends an event to a URL. Redirects are not followed.
+    ///
+    /// # Errors
+    ///
+    /// Returns a description of the error if the call fails or the status is not 2xx. Without an
+    /// answer the receiver may have processed the event.
     pub async fn post(&self, url: &HttpUrl, webhook: Webhook<'_>) -> Result<(), String> {
         let request = self.request(url, webhook).map_err(|error| error.to_string())?;
         let client = HttpClient::new(url.clone(), url.secure.then(|| self.tls.clone()));
-        let asked = async {
-            let line = client.checkout().await.map_err(|none| none.to_string())?;
-            line.status(request).await.map_err(|none| none.to_string())
+        let call = async {
+            let connection = client.checkout().await.map_err(|error| error.to_string())?;
+            connection.status(request).await.map_err(|error| error.to_string())
         };
-        match timeout(LIMIT, asked).await.map_err(|_| format!("no answer within {LIMIT:?}"))?? {
+        match timeout(LIMIT, call).await.map_err(|_| format!("no answer within {LIMIT:?}"))?? {
             200..300 => Ok(()),
             status @ 300..400 => Err(format!("{status}, and redirects are not followed")),
             status => Err(format!("{status}")),
@@ -68,7 +76,7 @@ impl Webhooks {
             .method(Method::POST)
             .uri(if url.path.is_empty() { "/" } else { &url.path })
             .header(HOST, url.authority())
-            .header(USER_AGENT, OURSELVES)
+            .header(USER_AGENT, USER_AGENT_VALUE)
             .header(CONTENT_TYPE, "application/json")
             .header("webhook-id", id)
             .header("webhook-timestamp", at_s);
@@ -90,9 +98,9 @@ impl Webhooks {
 mod tests {
     use super::*;
 
-    /// The example of the specification's own libraries.
+    /// Example of the reference libraries of the specification.
     #[test]
-    fn it_is_signed_as_the_specification_says() {
+    fn a_webhook_is_signed_according_to_the_specification() {
         let secret = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("base64");
         let settings = NotifySettings { signing_key: Some(secret.into()), ca_file: None };
         let webhooks = Webhooks::from_settings(&settings).expect("a client");

@@ -8,7 +8,7 @@ use std::{
 };
 
 use postroom_core::{Mail, QueueName, Store};
-use postroom_mail::{Rendered, Templates, Variables, apart};
+use postroom_mail::{Rendered, Templates, Variables, run_blocking};
 use tokio::sync::Semaphore;
 
 /// Time limit of a preview, within that of a page.
@@ -54,14 +54,14 @@ impl Previews {
     async fn render_limited(&self, mail: Mail) -> Result<Rendered, String> {
         let (cache, mail) = (Arc::clone(&self.cache), Arc::new(mail));
         let (quick_cache, quick_mail) = (Arc::clone(&cache), Arc::clone(&mail));
-        let quick = apart(move || caught(|| quick_cache.render_quickly(&quick_mail)));
+        let quick = run_blocking(move || caught(|| quick_cache.render_quickly(&quick_mail)));
         if let Some(rendered) = quick.await? {
             return rendered;
         }
         // The semaphore is never closed. The thread owns the permit, because it continues for a
         // moment after the viewer left.
         let permit = Arc::clone(&self.permit).acquire_owned().await;
-        apart(move || {
+        run_blocking(move || {
             let _permit = permit;
             caught(|| cache.render(&mail))?
         })

@@ -1,6 +1,6 @@
 //! An HTTP server, as far as it takes: what it answers is another's affair.
 
-use crate::smtp::tls::Identity;
+use crate::smtp::tls::TestCertificate;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
@@ -31,7 +31,7 @@ pub(crate) trait Site: fmt::Debug + Send + Sync + 'static {
 #[derive(Debug)]
 pub(crate) struct HttpServer<S> {
     addr: SocketAddr,
-    identity: Option<Arc<Identity>>,
+    identity: Option<Arc<TestCertificate>>,
     site: Arc<S>,
     running: Mutex<Option<Running>>,
 }
@@ -47,7 +47,7 @@ impl<S: Site> HttpServer<S> {
     pub(crate) fn start(site: Arc<S>, tls: bool) -> Self {
         let listener = crate::port::listen();
         let addr = listener.local_addr().expect("a listener has an address");
-        let identity = tls.then(|| Arc::new(Identity::for_name("127.0.0.1")));
+        let identity = tls.then(|| Arc::new(TestCertificate::for_name("127.0.0.1")));
         let server = Self { addr, identity, site, running: Mutex::default() };
         server.run(listener);
         server
@@ -112,7 +112,7 @@ impl<S> Drop for HttpServer<S> {
     }
 }
 
-async fn accept<S: Site>(listener: std::net::TcpListener, site: Arc<S>, identity: Option<Arc<Identity>>) {
+async fn accept<S: Site>(listener: std::net::TcpListener, site: Arc<S>, identity: Option<Arc<TestCertificate>>) {
     listener.set_nonblocking(true).expect("a listener can be non-blocking");
     let listener = TcpListener::from_std(listener).expect("a listener can be used by tokio");
     loop {
@@ -126,7 +126,7 @@ async fn accept<S: Site>(listener: std::net::TcpListener, site: Arc<S>, identity
     }
 }
 
-async fn greet<S: Site>(site: Arc<S>, identity: Option<Arc<Identity>>, tcp: TcpStream) {
+async fn greet<S: Site>(site: Arc<S>, identity: Option<Arc<TestCertificate>>, tcp: TcpStream) {
     let Some(identity) = identity else { return serve(site, tcp).await };
     // A handshake that fails is the client's affair.
     if let Ok(tls) = identity.acceptor.accept(tcp).await {

@@ -22,7 +22,7 @@ pub use ledger::{Asked, Mailed};
 pub use trouble::Trouble;
 
 use crate::http::{HttpServer, Site};
-use crate::smtp::pace::Pace;
+use crate::smtp::pace::RateCheck;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
@@ -51,7 +51,7 @@ pub struct FakeResendBuilder {
 struct Shared {
     options: FakeResendBuilder,
     troubles: Troubles,
-    pace: Pace,
+    pace: RateCheck,
     ledger: Ledger,
 }
 
@@ -84,8 +84,12 @@ impl FakeResendBuilder {
     /// Starts it.
     pub fn start(self) -> FakeResend {
         let tls = self.tls;
-        let shared =
-            Shared { options: self, troubles: Troubles::default(), pace: Pace::default(), ledger: Ledger::default() };
+        let shared = Shared {
+            options: self,
+            troubles: Troubles::default(),
+            pace: RateCheck::default(),
+            ledger: Ledger::default(),
+        };
         FakeResend { server: HttpServer::start(Arc::new(shared), tls) }
     }
 }

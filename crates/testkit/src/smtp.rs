@@ -1,4 +1,4 @@
-//! An SMTP server that keeps what it gets and fails on purpose.
+//! Fake SMTP server that records what it receives and injects faults.
 //!
 //! ```no_run
 //! # async fn test() {
@@ -27,135 +27,140 @@ pub(crate) mod tls;
 mod wire;
 
 pub use builder::{FakeSmtpBuilder, TlsMode};
-pub use fault::{Action, Fault, Phase, Target};
+pub use fault::{Action, Fault, FaultPhase, FaultTarget};
 pub use ledger::Received;
 
-use builder::Options;
+use builder::ServerOptions;
 use fault::Faults;
-use ledger::Ledger;
-use pace::Pace;
+use ledger::SmtpLedger;
+use pace::RateCheck;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tls::Identity;
+use tls::TestCertificate;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// An SMTP server on a free port of 127.0.0.1, on a thread of its own, until it is dropped.
+/// SMTP server on a free port of 127.0.0.1. It runs on its own thread and stops when dropped.
 #[derive(Debug)]
 pub struct FakeSmtp {
     addr: SocketAddr,
-    shared: Arc<Shared>,
-    running: Mutex<Option<Running>>,
+    shared: Arc<SmtpState>,
+    running: Mutex<Option<RunningSmtp>>,
 }
 
-/// What all sessions of a server use.
+/// State shared by all sessions of a server.
 #[derive(Debug)]
-struct Shared {
-    options: Options,
-    identity: Identity,
+struct SmtpState {
+    options: ServerOptions,
+    identity: TestCertificate,
     faults: Faults,
-    pace: Pace,
-    ledger: Ledger,
+    pace: RateCheck,
+    ledger: SmtpLedger,
 }
 
 #[derive(Debug)]
-struct Running {
+struct RunningSmtp {
     end: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
 
 impl FakeSmtp {
-    /// A server to be described and then started.
+    /// Returns a builder of a server.
     pub fn builder() -> FakeSmtpBuilder {
         FakeSmtpBuilder::default()
     }
 
-    /// A server that offers everything but TLS and AUTH, and accepts everything.
+    /// Starts a server that offers every extension except STARTTLS and AUTH, and accepts
+    /// everything.
     pub async fn start() -> Self {
         Self::builder().start().await
     }
 
-    /// Where it listens.
+    /// Address on which the server listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// The host to connect to, which its certificate names too.
+    /// Host to connect to, for which the certificate is valid.
     pub fn host(&self) -> String {
         self.addr.ip().to_string()
     }
 
-    /// The port it listens on.
+    /// Port on which the server listens.
     pub fn port(&self) -> u16 {
         self.addr.port()
     }
 
-    /// The certificate authority that signed this server's certificate and nobody else's.
+    /// PEM of the certificate authority that signed the certificate of this server only.
     pub fn ca_pem(&self) -> &str {
         &self.shared.identity.ca_pem
     }
 
-    /// Adds trouble from now on. Of several faults that fit a moment, the one added first counts.
+    /// Adds a fault. Of several matching faults, the one added first applies.
     pub fn fault(&self, fault: Fault) {
         self.shared.faults.add(fault);
     }
 
-    /// Ends all trouble.
+    /// Removes all faults.
     pub fn clear_faults(&self) {
         self.shared.faults.clear();
     }
 
-    /// The mails it accepted, or kept while pretending not to, in their order.
+    /// Mails that were accepted, or stored without an acceptance, in the order of their arrival.
     pub fn received(&self) -> Vec<Received> {
         self.shared.ledger.received()
     }
 
-    /// How many mails that is.
+    /// Number of received mails.
     pub fn received_count(&self) -> usize {
         self.shared.ledger.received_count()
     }
 
-    /// Waits for `count` mails in all and returns what there is then; panics saying what came if they do not.
+    /// Waits until `count` mails were received in total, and returns all of them. Panics with a
+    /// summary after the time limit.
     pub async fn wait_for(&self, count: usize, limit: Duration) -> Vec<Received> {
         let mut received = self.shared.ledger.watch();
-        let came = tokio::time::timeout(limit, received.wait_for(|received| *received >= count)).await.is_ok();
-        assert!(came, "waited {limit:?} for {count} mails; {}", self.shared.ledger.summary());
+        let is_complete = tokio::time::timeout(limit, received.wait_for(|received| *received >= count)).await.is_ok();
+        assert!(is_complete, "waited {limit:?} for {count} mails; {}", self.shared.ledger.summary());
         self.received()
     }
 
-    /// What a client did that it must not do, each with its connection; empty for a client in good order.
+    /// Protocol violations of clients, each with its connection.
     pub fn violations(&self) -> Vec<String> {
         self.shared.ledger.violations()
     }
 
-    /// How many connections were opened so far.
+    /// Number of connections since the start.
     pub fn connections(&self) -> usize {
         self.shared.ledger.connections()
     }
 
-    /// How many connections were open at the same time at most.
+    /// Maximum number of concurrent connections so far.
     pub fn peak_connections(&self) -> usize {
         self.shared.ledger.peak_connections()
     }
 
-    /// How many mails' envelopes came with the message of the mail before them (RFC 2920, 3.1).
+    /// Number of mails with an envelope that arrived together with the previous message (RFC 2920
+    /// §3.1).
     pub fn ahead(&self) -> usize {
         self.shared.ledger.ahead()
     }
 
-    /// The lines a client sent outside mails' content on its connection, counted from 1.
+    /// Lines that a client sent on a connection, outside message content. Connections are counted
+    /// from 1.
     pub fn commands(&self, connection: usize) -> Vec<String> {
         self.shared.ledger.commands(connection)
     }
 
-    /// Ends all its connections and lets new ones be refused, as if the server was down; what it received stays.
+    /// Closes all connections and refuses new ones, as if the server were down. Received mails
+    /// stay.
     pub fn stop(&self) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Running { end, thread }) = running {
+        if let Some(RunningSmtp { end, thread }) = running {
             drop(end);
-            thread.join().expect("the server's thread ends well");
+            thread.join().expect("the server's thread ends without a panic");
         }
     }
 
@@ -163,20 +168,20 @@ impl FakeSmtp {
     pub fn start_again(&self) {
         let listener = std::net::TcpListener::bind(self.addr).expect("the port is still free");
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        assert!(running.is_none(), "this server still runs");
+        assert!(running.is_none(), "the server is stopped");
         *running = Some(run(listener, Arc::clone(&self.shared)));
     }
 
-    fn launch(options: Options) -> Self {
+    fn launch(options: ServerOptions) -> Self {
         let listener = crate::port::listen();
         let addr = listener.local_addr().expect("a listener has an address");
-        let identity = Identity::for_name(&options.certificate_name);
-        let shared = Arc::new(Shared {
+        let identity = TestCertificate::for_name(&options.certificate_name);
+        let shared = Arc::new(SmtpState {
             options,
             identity,
             faults: Faults::default(),
-            pace: Pace::default(),
-            ledger: Ledger::default(),
+            pace: RateCheck::default(),
+            ledger: SmtpLedger::default(),
         });
         let running = Mutex::new(Some(run(listener, Arc::clone(&shared))));
         Self { addr, shared, running }
@@ -189,10 +194,10 @@ impl Drop for FakeSmtp {
     }
 }
 
-/// A thread and a runtime of its own: a test that blocks must not stop the server it talks to.
-fn run(listener: std::net::TcpListener, shared: Arc<Shared>) -> Running {
+/// Runs the server on its own thread and runtime, so that a blocking test does not stop it.
+fn run(listener: std::net::TcpListener, shared: Arc<SmtpState>) -> RunningSmtp {
     let (end, ended) = oneshot::channel();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be created");
     let serve = move || {
         runtime.block_on(async {
             tokio::select! {
@@ -202,14 +207,14 @@ fn run(listener: std::net::TcpListener, shared: Arc<Shared>) -> Running {
         });
     };
     let thread = std::thread::Builder::new().name("fake-smtp".to_owned()).spawn(serve);
-    Running { end, thread: thread.expect("a thread can be started") }
+    RunningSmtp { end, thread: thread.expect("a thread can be started") }
 }
 
-async fn accept(listener: std::net::TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: std::net::TcpListener, shared: Arc<SmtpState>) {
     listener.set_nonblocking(true).expect("a listener can be non-blocking");
     let listener = TcpListener::from_std(listener).expect("a listener can be used by tokio");
     loop {
-        // An error here is about that one connection, or about too many open files, which passes.
+        // An error here concerns one connection, or is a temporary lack of file descriptors.
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(1)).await;
             continue;

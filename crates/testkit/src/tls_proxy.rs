@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
-use crate::smtp::tls::Identity;
+use crate::smtp::tls::TestCertificate;
 
 /// A TLS terminator on a free port of 127.0.0.1, until it is dropped. Works with every server, whatever it was built with.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl TlsProxy {
     pub fn start(upstream: SocketAddr, name: &str) -> Self {
         let listener = crate::port::listen();
         let addr = listener.local_addr().expect("a listener has an address");
-        let Identity { ca_pem, acceptor } = Identity::for_name(name);
+        let TestCertificate { ca_pem, acceptor } = TestCertificate::for_name(name);
         let (end, ended) = oneshot::channel();
         run(listener, acceptor, upstream, ended);
         Self { addr, ca_pem, _end: end }

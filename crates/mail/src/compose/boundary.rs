@@ -1,4 +1,4 @@
-//! What separates the parts of a message.
+//! MIME boundaries (RFC 2046 §5.1.1).
 
 use memchr::memmem;
 use sha2::{Digest, Sha256};
@@ -6,40 +6,40 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::Rendered;
 
-/// What every boundary begins with; no quoted-printable or base64 body has it.
+/// Prefix of every boundary; it can't occur in a quoted-printable or base64 body.
 const START: &str = "=_";
 
-/// Makes the boundaries of one message: the same for the same mail, and in none of its parts.
+/// Generates the boundaries of one message. They are deterministic and occur in none of its parts.
 ///
-/// They follow from the mail's id and from its words, so that nobody can put a boundary into words that he writes. What is
-/// made is looked for in the words all the same (RFC 2046 §5.1.1): the fast hash of the words is no proof. Attachments are
-/// always in base64.
+/// They are derived from the mail's seed and a hash of its content, so an author can't put a
+/// boundary into the content. Candidates are still searched for in the content, because the hash is
+/// not cryptographic. Attachments are always base64, so they need no search.
 pub(super) struct Boundaries<'a> {
     id: &'a str,
-    words: &'a Rendered,
+    rendered: &'a Rendered,
     hash: u64,
-    /// Whether the words may hold a boundary at all.
+    /// Whether the content contains the prefix, so that a search is needed.
     is_suspect: bool,
 }
 
 impl<'a> Boundaries<'a> {
-    pub(super) fn new(id: &'a str, words: &'a Rendered) -> Self {
-        let (text, html) = (words.text.as_bytes(), words.html.as_deref().unwrap_or_default().as_bytes());
+    pub(super) fn new(id: &'a str, rendered: &'a Rendered) -> Self {
+        let (text, html) = (rendered.text.as_bytes(), rendered.html.as_deref().unwrap_or_default().as_bytes());
         let hash = xxh3_64(text) ^ xxh3_64(html).rotate_left(32);
         let is_suspect = [text, html].iter().any(|bytes| memmem::find(bytes, START.as_bytes()).is_some());
-        Self { id, words, hash, is_suspect }
+        Self { id, rendered, hash, is_suspect }
     }
 
-    /// The boundary of one level of the message.
+    /// Boundary for one level of the message.
     pub(super) fn of(&self, kind: &str) -> String {
-        // Each round makes another one: the words can't hold them all.
+        // Each round gives a different candidate; the content can't contain all of them.
         let mut made = (0_u32..).map(|round| self.candidate(kind, round));
         made.find(|boundary| !self.occurs(boundary)).unwrap_or_default()
     }
 
     fn occurs(&self, boundary: &str) -> bool {
         let finder = memmem::Finder::new(boundary);
-        let mut texts = std::iter::once(&self.words.text).chain(&self.words.html);
+        let mut texts = std::iter::once(&self.rendered.text).chain(&self.rendered.html);
         self.is_suspect && texts.any(|text| finder.find(text.as_bytes()).is_some())
     }
 
@@ -58,13 +58,13 @@ impl<'a> Boundaries<'a> {
 mod tests {
     use super::*;
 
-    fn words(text: &str, html: Option<&str>) -> Rendered {
+    fn content(text: &str, html: Option<&str>) -> Rendered {
         Rendered { subject: String::new(), text: text.to_owned(), html: html.map(str::to_owned) }
     }
 
     #[test]
-    fn the_same_mail_has_the_same_and_another_has_others() {
-        let boundary = |id: &str, text: &str, html: &str| Boundaries::new(id, &words(text, Some(html))).of("mixed");
+    fn boundaries_depend_on_the_seed_and_the_content_only() {
+        let boundary = |id: &str, text: &str, html: &str| Boundaries::new(id, &content(text, Some(html))).of("mixed");
         let one = boundary("1", "a", "b");
         assert_eq!(one, boundary("1", "a", "b"));
         for other in
@@ -72,21 +72,21 @@ mod tests {
         {
             assert_ne!(one, other);
         }
-        assert_ne!(one, Boundaries::new("1", &words("a", Some("b"))).of("alternative"));
+        assert_ne!(one, Boundaries::new("1", &content("a", Some("b"))).of("alternative"));
     }
 
-    /// As if somebody had found words whose hash makes the boundaries that they hold.
-    fn forged(words: &Rendered) -> Boundaries<'_> {
-        Boundaries { id: "1", words, hash: 7, is_suspect: Boundaries::new("1", words).is_suspect }
+    /// Boundaries with a fixed hash, as if an attacker had found content that gives this hash.
+    fn forged(rendered: &Rendered) -> Boundaries<'_> {
+        Boundaries { id: "1", rendered, hash: 7, is_suspect: Boundaries::new("1", rendered).is_suspect }
     }
 
     #[test]
-    fn a_boundary_that_the_words_hold_is_not_taken() {
-        let candidate = |kind, round| forged(&words("", None)).candidate(kind, round);
+    fn a_boundary_in_the_content_is_skipped() {
+        let candidate = |kind, round| forged(&content("", None)).candidate(kind, round);
         let held = format!("--{}\r\n--{}", candidate("mixed", 0), candidate("mixed", 1));
-        for words in [words(&held, None), words("", Some(&held))] {
-            assert_eq!(forged(&words).of("mixed"), candidate("mixed", 2));
-            assert_eq!(forged(&words).of("related"), candidate("related", 0));
+        for rendered in [content(&held, None), content("", Some(&held))] {
+            assert_eq!(forged(&rendered).of("mixed"), candidate("mixed", 2));
+            assert_eq!(forged(&rendered).of("related"), candidate("related", 0));
         }
     }
 }

@@ -1,12 +1,12 @@
-//! Text as a body: lines that any server takes.
+//! Content-Transfer-Encoding of text bodies.
 
 use lettre::message::{Body, header::ContentTransferEncoding};
 use memchr::{memchr, memchr2};
 
-/// The longest line of a text that goes as it is, and of quoted-printable (RFC 2045 §6.7).
+/// Maximum line length of unencoded text and of quoted-printable (RFC 2045 §6.7).
 const LINE: usize = 76;
 
-/// What bytes mean to an encoding, for each byte.
+/// Class of each byte, which decides the encoding.
 static KIND: [u8; 256] = kinds();
 const PLAIN: u8 = 0;
 const SPECIAL: u8 = 1;
@@ -28,7 +28,8 @@ const fn kinds() -> [u8; 256] {
     kinds
 }
 
-/// The shortest encoding that any server takes: 7bit, quoted-printable or base64. Line ends become CRLF.
+/// Encodes a text in the shortest encoding that every server accepts: 7bit, quoted-printable or
+/// base64. Line ends become CRLF.
 pub(super) fn encoded(text: &str, alone: bool) -> Body {
     let mut text = with_crlf(text);
     if alone && text.ends_with("\r\n") {
@@ -55,7 +56,7 @@ fn base64(text: String) -> Body {
     }
 }
 
-/// Each kind of line end as CRLF.
+/// Converts every kind of line end to CRLF.
 fn with_crlf(text: &str) -> String {
     let mut lines = String::with_capacity(text.len() + text.len() / 16 + 2);
     let mut rest = text;
@@ -69,7 +70,7 @@ fn with_crlf(text: &str) -> String {
     lines
 }
 
-/// The lines of a text without their CRLF, what follows the last one included.
+/// Lines of a text without their CRLF, including the rest after the last one.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
@@ -80,7 +81,8 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// RFC 2045 §6.7: what is not plain as `=` and two digits, no line longer than 76, no white space at its end.
+/// Encodes quoted-printable (RFC 2045 §6.7): no line longer than 76 characters, no white space at
+/// its end.
 fn quoted_printable(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + text.len() / 8 + 16);
     for (number, line) in lines(text).enumerate() {
@@ -97,10 +99,10 @@ fn quote_line(out: &mut Vec<u8>, mut line: &[u8]) {
     while let Some(&first) = line.first() {
         let ahead = &line[..line.len().min(LINE + 1)];
         let plain = ahead.iter().position(|b| KIND[usize::from(*b)] != PLAIN).unwrap_or(ahead.len());
-        // White space at the end of a line is not plain.
+        // White space at the end of a line must be escaped.
         let plain = if plain == line.len() { line.trim_ascii_end().len() } else { plain };
         let width = if plain > 0 { plain } else { 3 };
-        // The last column is for the `=` of a line that goes on.
+        // The last column is reserved for the `=` of a soft line break.
         let ends = plain.max(1) == line.len();
         let fits = if ends && width <= room { width } else { width.min(room - 1) };
         if plain == 0 && fits == 3 {
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn quoted_lines() {
+    fn quoted_printable_lines_are_escaped_and_wrapped() {
         let (long, full) = ("a".repeat(80), "a".repeat(76));
         let (wrapped, tight) = (format!("{}=\r\naaaaa", "a".repeat(75)), format!("{}é", "a".repeat(72)));
         for (text, expected) in [
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_quoted_is_read_as_it_was() {
+    fn quoted_printable_round_trips() {
         let pieces = ["a", "=", " ", "\t", "é", "李", "\r\n", "long words of many letters ", ".", "  "];
         let mut random = fastrand::Rng::with_seed(1);
         for _ in 0..2_000 {

@@ -1,4 +1,5 @@
-//! The headers of an attachment: its type and its name, which passed [`Mail::check`](postroom_core::Mail::check).
+//! Headers of an attachment: media type and file name, already validated by
+//! [`Mail::check`](postroom_core::Mail::check).
 
 use std::error::Error;
 
@@ -6,7 +7,7 @@ use lettre::message::header::{ContentDisposition, Header, HeaderName, HeaderValu
 
 type Unread = Box<dyn Error + Send + Sync>;
 
-/// How a part is shown, and under which name.
+/// `Content-Disposition` with a file name.
 #[derive(Clone)]
 pub(super) struct Disposition {
     pub(super) in_html: bool,
@@ -19,7 +20,7 @@ impl Header for Disposition {
     }
 
     fn parse(_: &str) -> Result<Self, Unread> {
-        Err("it is only written".into())
+        Err("parsing is not supported".into())
     }
 
     fn display(&self) -> HeaderValue {
@@ -35,7 +36,8 @@ impl Header for Disposition {
     }
 }
 
-/// A file name in the form of RFC 2231 §4.1, for one in which a reader would see an encoded word if it were quoted.
+/// File name in the extended form of RFC 2231 §4.1. Used where a reader could mistake a quoted name
+/// for an encoded word.
 fn escaped_name(filename: &str) -> String {
     const COLUMNS: usize = 54;
     let mut name = String::from("\r\n filename*0*=utf-8''");
@@ -57,7 +59,8 @@ fn escaped_name(filename: &str) -> String {
     name
 }
 
-/// A type as it is, in one line: parsed again, it might be refused by a grammar that is not ours.
+/// `Content-Type`, written unchanged in one line. Parsing it again could fail on a stricter
+/// grammar.
 #[derive(Clone)]
 pub(super) struct MediaType(pub(super) String);
 
@@ -67,7 +70,7 @@ impl Header for MediaType {
     }
 
     fn parse(_: &str) -> Result<Self, Unread> {
-        Err("it is only written".into())
+        Err("parsing is not supported".into())
     }
 
     fn display(&self) -> HeaderValue {

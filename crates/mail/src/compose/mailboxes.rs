@@ -1,11 +1,11 @@
-//! Address lists (RFC 5322 §3.4), folded so that no line grows with their number.
+//! Address lists (RFC 5322 §3.4), folded between addresses.
 
 use lettre::message::header::{HeaderName, HeaderValue, Headers};
 use postroom_core::Mailbox;
 
 use super::header::{LINE, encoded_width, encoded_words, last_line_len};
 
-/// Sets an address header, if there is anybody to be named.
+/// Sets an address header, unless the list is empty.
 pub(super) fn set_mailboxes(headers: &mut Headers, name: &'static str, mailboxes: &[Mailbox]) {
     if mailboxes.is_empty() {
         return;
@@ -15,7 +15,7 @@ pub(super) fn set_mailboxes(headers: &mut Headers, name: &'static str, mailboxes
     headers.insert_raw(HeaderValue::dangerous_new_pre_encoded(name, String::new(), list));
 }
 
-/// The list as it is written, where its first line begins in this column.
+/// Formats the list; its first line starts at this column.
 fn folded(column: usize, mailboxes: &[Mailbox]) -> String {
     let mut list = List { text: String::new(), column };
     for (at, mailbox) in mailboxes.iter().enumerate() {
@@ -31,14 +31,14 @@ fn folded(column: usize, mailboxes: &[Mailbox]) -> String {
     list.text
 }
 
-/// A header's value on its way, with the column that it has reached.
+/// Header value being written, and the current column.
 struct List {
     text: String,
     column: usize,
 }
 
 impl List {
-    /// Adds a word behind a space, on a new line where it would pass the end of this one.
+    /// Adds a word after a space, or on a new line if it would exceed the line length.
     fn add(&mut self, pieces: &[&str]) {
         let width: usize = pieces.iter().map(|piece| piece.len()).sum();
         self.part(width);
@@ -46,7 +46,7 @@ impl List {
         self.column += width;
     }
 
-    /// Parts what comes, of this width, from what is there.
+    /// Adds a space, or a line break if text of this width would not fit.
     fn part(&mut self, width: usize) {
         if self.text.is_empty() {
             return;
@@ -66,14 +66,15 @@ impl List {
         }
     }
 
-    /// As a quoted string, which may be folded at its spaces.
+    /// Adds a quoted string, which may be folded at its spaces.
     fn add_quoted(&mut self, name: &str) {
         let quoted = format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""));
         quoted.split(' ').for_each(|word| self.add(&[word]));
     }
 
-    /// As encoded words; white space between two of them is none of the name's (RFC 2047 §6.2). Some readers, Python's before 3.13,
-    /// make it a space all the same: so a name goes in one word where it fits.
+    /// Adds encoded words. White space between two of them is not part of the name (RFC 2047 §6.2).
+    /// Some readers, such as Python before 3.13, insert a space, so a name is written as one word
+    /// if it fits.
     fn add_encoded(&mut self, name: &str) {
         self.part(encoded_width(name));
         let words = encoded_words(name, self.column);
@@ -82,7 +83,8 @@ impl List {
     }
 }
 
-/// Printable ASCII in words with one space between them, and nothing that a reader would take for an encoded word.
+/// Whether a name can be a quoted string: printable ASCII, single spaces, and nothing that
+/// resembles an encoded word.
 fn can_be_quoted(name: &str) -> bool {
     name.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
         && !name.contains("=?")
@@ -105,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_written_as_short_as_they_may_be() {
+    fn each_name_has_its_shortest_form() {
         for (text, expected) in [
             ("a@example.org", "a@example.org"),
             ("Ann <a@example.org>", "Ann <a@example.org>"),
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_folded_between_their_members() {
+    fn lists_are_folded_between_addresses() {
         for name in ["", "Ann", "Ann Smith", "O'Brien & Sons", "Żółć gęślą jaźń, Ёлка", "李雷"] {
             let list: Vec<Mailbox> = (0..300)
                 .map(|n| Mailbox {
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_has_lines_of_its_own() {
+    fn a_long_name_is_folded() {
         for name in ["\"".repeat(255), "word ".repeat(50) + "end", "ż".repeat(127), "\u{202e}".repeat(85)] {
             let address = format!("{}@{}.example.org", "a".repeat(64), "b".repeat(60));
             let header = header(&[Mailbox { name: Some(name), ..mailbox(&address) }]);

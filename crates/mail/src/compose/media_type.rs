@@ -1,7 +1,8 @@
-//! MIME types by file name, for attachments that come without one.
+//! MIME types by file name, for attachments without one.
 
-/// The usual ones in mail. What is not here is sent as bytes, which a mail program judges by the name anyway; `.eml` too, since
-/// message/rfc822 may not be base64 (RFC 2046 §5.2.1), and our attachments all are.
+/// Common types in mail. Other files are sent as application/octet-stream; mail programs then use
+/// the name. That includes `.eml`: message/rfc822 must not be base64 (RFC 2046 §5.2.1), and all
+/// attachments are.
 const TYPES: [(&str, &str); 35] = [
     ("avif", "image/avif"),
     ("bmp", "image/bmp"),
@@ -40,7 +41,7 @@ const TYPES: [(&str, &str); 35] = [
     ("zip", "application/zip"),
 ];
 
-/// The type of a file of this name.
+/// Returns the MIME type for a file name.
 pub(super) fn guess(filename: &str) -> &'static str {
     let ext = filename.rsplit_once('.').map_or("", |(_, ext)| ext);
     let known = TYPES.iter().find(|(known, _)| ext.eq_ignore_ascii_case(known));
@@ -52,7 +53,7 @@ mod tests {
     use super::guess;
 
     #[test]
-    fn by_the_last_ending() {
+    fn the_last_extension_decides() {
         for (name, media_type) in [
             ("Faktura żółta.PDF", "application/pdf"),
             ("a.tar.gz", "application/gzip"),

@@ -1,4 +1,4 @@
-//! The body: text, HTML beside it, images within it, files after it.
+//! MIME parts of the body: text, HTML, inline images and attachments.
 
 use lettre::message::{
     Body, MultiPart, SinglePart,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::Rendered;
 
-/// Appends the body to the headers, with the headers that describe it.
+/// Appends the body, with the headers that describe it, to the headers of the message.
 ///
 /// ```text
 /// mixed (if there are files)
@@ -27,16 +27,16 @@ use crate::Rendered;
 /// ```
 pub(super) fn append(
     bytes: &mut Vec<u8>,
-    words: &Rendered,
+    rendered: &Rendered,
     attachments: &[Attachment],
     id: &str,
 ) -> Result<(), InvalidInput> {
-    let boundaries = Boundaries::new(id, words);
-    let in_html = |file: &&Attachment| words.html.is_some() && file.content_id.is_some();
+    let boundaries = Boundaries::new(id, rendered);
+    let in_html = |file: &&Attachment| rendered.html.is_some() && file.content_id.is_some();
     let (images, files): (Vec<_>, Vec<_>) = attachments.iter().partition(in_html);
-    let content = match &words.html {
-        Some(html) => Part::Multi(alternative(&words.text, html, &images, &boundaries)?),
-        None => Part::Single(text(&words.text, ContentType::TEXT_PLAIN, files.is_empty())),
+    let content = match &rendered.html {
+        Some(html) => Part::Multi(alternative(&rendered.text, html, &images, &boundaries)?),
+        None => Part::Single(text(&rendered.text, ContentType::TEXT_PLAIN, files.is_empty())),
     };
     let whole = if files.is_empty() { content } else { Part::Multi(mixed(content, &files, &boundaries)?) };
     bytes.extend(match whole {
@@ -82,12 +82,12 @@ fn multipart(kind: &str, boundaries: &Boundaries<'_>) -> Result<MultiPart, Inval
     Ok(MultiPart::builder().header(content_type).build())
 }
 
-/// `alone`: nothing but the end of the message follows, which lettre ends with one line break more.
+/// Text part. `alone`: it is the whole body, after which lettre appends a line break.
 fn text(text: &str, content_type: ContentType, alone: bool) -> SinglePart {
     SinglePart::builder().content_type(content_type).body(encoded(text, alone))
 }
 
-/// What is wrong with a file is found by [`Mail::check`](postroom_core::Mail::check).
+/// Attachment part. The attachment was validated by [`Mail::check`](postroom_core::Mail::check).
 fn file_part(file: &Attachment, in_html: bool) -> SinglePart {
     let media_type = file.content_type.as_deref().unwrap_or_else(|| media_type::guess(&file.filename));
     let part = SinglePart::builder().header(MediaType(media_type.trim().to_owned()));
@@ -98,7 +98,8 @@ fn file_part(file: &Attachment, in_html: bool) -> SinglePart {
     part.body(base64(file.content.bytes()))
 }
 
-/// Always base64, so that every byte arrives, line ends of text files too.
+/// Always encodes as base64, so that every byte is preserved, including the line ends of text
+/// files.
 fn base64(content: &[u8]) -> Body {
     match Body::new_with_encoding(content.to_vec(), ContentTransferEncoding::Base64) {
         Ok(body) => body,

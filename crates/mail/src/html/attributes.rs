@@ -1,4 +1,5 @@
-//! A bound on the attributes of a tag: a tokenizer compares each with all before it.
+//! Bound on the attributes of a tag. A tokenizer compares each attribute with all previous ones, in
+//! quadratic time.
 
 use std::borrow::Cow;
 
@@ -6,27 +7,27 @@ use memchr::memchr;
 
 use super::raw::{PLAINTEXT, is_raw};
 
-/// Attributes of one tag that are read; the rest of them is dropped.
+/// Maximum number of attributes of one tag; the rest is dropped.
 const MOST: usize = 48;
 
-/// The document without the attributes that are beyond the bound; nearly always as it is.
+/// Returns the document without surplus attributes; usually unchanged.
 pub(super) fn bounded(html: &str) -> Cow<'_, str> {
     let mut scan = Scan { html, bytes: html.as_bytes(), at: 0 };
-    let (mut kept, mut from) = (String::new(), 0);
+    let (mut bounded, mut from) = (String::new(), 0);
     while scan.find_tag() {
         if let Some(surplus) = scan.pass_tag() {
-            kept.push_str(&html[from..surplus]);
+            bounded.push_str(&html[from..surplus]);
             from = scan.at;
         }
     }
     if from == 0 {
         return Cow::Borrowed(html);
     }
-    kept.push_str(&html[from..]);
-    Cow::Owned(kept)
+    bounded.push_str(&html[from..]);
+    Cow::Owned(bounded)
 }
 
-/// A place in a document, by the rules of an HTML tokenizer.
+/// Position in a document, advanced by the rules of an HTML tokenizer.
 struct Scan<'a> {
     html: &'a str,
     bytes: &'a [u8],
@@ -34,7 +35,8 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    /// To the name of the next tag, past comments and the like; `false` at the end.
+    /// Advances to the name of the next tag, past comments and declarations. Returns false at the
+    /// end.
     fn find_tag(&mut self) -> bool {
         while let Some(open) = self.find(b'<') {
             self.at = open + 1;
@@ -52,7 +54,7 @@ impl Scan<'_> {
         false
     }
 
-    /// To the end of a comment: `-->` or `--!>`.
+    /// Advances past the end of a comment: `-->` or `--!>`.
     fn pass_comment(&mut self) {
         let text = self.at + 1;
         while let Some(end) = self.find(b'>') {
@@ -65,8 +67,8 @@ impl Scan<'_> {
         self.at = self.bytes.len();
     }
 
-    /// To the `>` of the tag whose name is here, and past what is no HTML within its element. Returns where its surplus attributes
-    /// begin, which end where the scan is then.
+    /// Advances to the `>` of the current tag, and past the content of an element whose content is
+    /// not HTML. Returns the start of surplus attributes; they end at the new position.
     fn pass_tag(&mut self) -> Option<usize> {
         let is_end = self.at >= 2 && self.bytes[self.at - 1] == b'/';
         let name = self.at;
@@ -95,7 +97,7 @@ impl Scan<'_> {
     }
 
     fn pass_attribute(&mut self) {
-        // A name may begin with what else ends it.
+        // The first byte of a name may be one that ends it elsewhere.
         self.at += 1;
         self.pass(|b| !is_space(b) && b != b'/' && b != b'>' && b != b'=');
         self.pass(is_space);
@@ -113,7 +115,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Past the text of an element that holds no HTML.
+    /// Advances past the content of an element whose content is not HTML.
     fn pass_raw(&mut self, name: &str) {
         if name.eq_ignore_ascii_case(PLAINTEXT) {
             self.at = self.bytes.len();
@@ -129,7 +131,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Whether `/name` and what may follow it are here.
+    /// Whether the position is at `/name` followed by a character that ends the name.
     fn is_end_of(&self, name: &str) -> bool {
         let Some([b'/', rest @ ..]) = self.bytes.get(self.at..) else { return false };
         let Some((end, after)) = rest.split_at_checked(name.len()) else { return false };
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_beyond_the_bound_is_dropped() {
+    fn only_surplus_attributes_are_dropped() {
         let (most, more) = (many(MOST), many(2 * MOST));
         for (html, expected) in [
             (format!("<p{most}>x</p>"), format!("<p{most}>x</p>")),

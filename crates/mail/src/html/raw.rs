@@ -5,7 +5,8 @@ use html5ever::tokenizer::{
     states::RawKind::{self, Rawtext, Rcdata},
 };
 
-/// `script` is among them: what stands in it is never shown, so its own states of parsing are of no use here.
+/// `script` is treated as raw text. Its content is never shown, so its own tokenizer states are not
+/// needed.
 const RAW: [(&str, RawKind); 8] = [
     ("style", Rawtext),
     ("script", Rawtext),
@@ -17,10 +18,10 @@ const RAW: [(&str, RawKind); 8] = [
     ("noframes", Rawtext),
 ];
 
-/// Its name ends all parsing: what follows is text.
+/// Element that ends HTML parsing: everything after it is text.
 pub(super) const PLAINTEXT: &str = "plaintext";
 
-/// How a tokenizer goes on after the start of an element.
+/// Next state of a tokenizer after the start tag of an element.
 pub(super) fn after(name: &str) -> TokenSinkResult<()> {
     if name == PLAINTEXT {
         return TokenSinkResult::Plaintext;
@@ -28,7 +29,7 @@ pub(super) fn after(name: &str) -> TokenSinkResult<()> {
     kind(name).map_or(TokenSinkResult::Continue, TokenSinkResult::RawData)
 }
 
-/// Whether an element's content is text, in any case of letters.
+/// Whether the content of an element is text; case-insensitive.
 pub(super) fn is_raw(name: &str) -> bool {
     RAW.iter().any(|(raw, _)| raw.eq_ignore_ascii_case(name))
 }

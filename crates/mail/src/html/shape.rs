@@ -1,4 +1,4 @@
-//! How large and how deep a document is, before somebody builds a tree of it.
+//! Size and depth of a document, measured before a tree of it is built.
 
 use std::{cell::RefCell, collections::HashMap};
 
@@ -9,36 +9,38 @@ use html5ever::{
 
 use super::{Reader, raw, read};
 
-/// Elements that a parser closes where the next of them begins, so that they make a document deeper only together with others.
+/// Elements that a parser closes where the next of their kind begins. They increase the depth only
+/// together with other elements.
 const FLAT: [&str; 12] = ["p", "li", "dt", "dd", "td", "th", "tr", "tbody", "thead", "tfoot", "option", "colgroup"];
 const VOID: [&str; 13] =
     ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"];
 
-/// Elements that are counted; a larger document is only known to be larger.
+/// Maximum number of elements that are counted.
 const MOST: usize = 100_000;
 
 /// The size of a document's tree.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
-    /// All elements.
+    /// Number of elements.
     pub(crate) elements: usize,
-    /// The most that are open at the same place, up to four times as many with those that end by themselves.
+    /// Upper bound on the nesting depth. Elements that end implicitly are not counted, so the tree
+    /// may be up to four times as deep.
     pub(crate) depth: usize,
 }
 
 #[derive(Debug, Default)]
-struct ShapeReader(RefCell<Open>);
+struct ShapeReader(RefCell<OpenElements>);
 
-/// The elements that are open, by their names: a tree is at most as deep as there are of them.
+/// Open elements by name. Their number is an upper bound on the depth of the tree.
 #[derive(Debug, Default)]
-struct Open {
+struct OpenElements {
     shape: Shape,
     number: usize,
     names: HashMap<LocalName, usize>,
 }
 
 impl Shape {
-    /// The shape of a document, from its tags alone.
+    /// Measures a document from its tags.
     pub(crate) fn of(html: &str) -> Self {
         read(html, ShapeReader::default()).0.into_inner().shape
     }
@@ -67,7 +69,7 @@ impl TokenSink for ShapeReader {
     }
 }
 
-impl Open {
+impl OpenElements {
     fn start(&mut self, name: &LocalName) {
         self.shape.elements += 1;
         if !FLAT.contains(&&**name) && !VOID.contains(&&**name) {
@@ -77,7 +79,7 @@ impl Open {
         }
     }
 
-    /// An end tag that ends nothing counts for nothing.
+    /// Counts an end tag; one without a matching start tag is ignored.
     fn end(&mut self, name: &LocalName) {
         if let Some(open) = self.names.get_mut(name).filter(|open| **open > 0) {
             *open -= 1;
@@ -91,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn depth_is_never_told_too_small() {
+    fn depth_is_never_underestimated() {
         for (html, elements, depth) in [
             ("", 0, 0),
             ("<div><p>a<p>b<br><p>c</div><div></div>", 6, 1),

@@ -1,48 +1,48 @@
-//! What is in a document and not shown.
+//! Content that is not shown.
 
 use html5ever::{Attribute, LocalName, tokenizer::Tag};
 
-/// Elements that a reader does not see.
+/// Elements that are never shown.
 const UNSEEN: [&str; 10] =
     ["style", "script", "title", "template", "svg", "math", "iframe", "object", "datalist", "noembed"];
-/// Elements that end without an end tag where another of them begins, or where what holds them ends.
+/// Elements that end implicitly where another of their kind begins, or where their container ends.
 const IMPLIED: [&str; 11] = ["p", "li", "dt", "dd", "td", "th", "tr", "tbody", "thead", "tfoot", "option"];
-/// What holds such elements.
+/// Containers of such elements.
 const HOLDERS: [&str; 7] = ["ul", "ol", "dl", "table", "select", "menu", "datalist"];
 const VOID: [&str; 13] =
     ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"];
 
-/// An element that is not shown, while it is read.
+/// Hidden element while its content is read.
 #[derive(Debug)]
 pub(super) struct Skip {
     name: LocalName,
-    /// How many elements of its name are open.
+    /// Number of open elements of the same name.
     depth: usize,
-    /// How many lists, tables and the like are open within it.
+    /// Number of open containers within it.
     holders: usize,
 }
 
-/// What a tag is to an element that is not shown.
+/// Position of a tag relative to a hidden element.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Passed {
-    /// A part of it.
+    /// Inside it.
     Within,
-    /// Its own end.
+    /// Its end tag.
     End,
-    /// It has ended before.
+    /// After its end.
     Beyond,
 }
 
 impl Skip {
-    /// The element that begins with this tag, if it is not shown.
+    /// Returns the element that starts with this tag if it is hidden.
     pub(super) fn from(tag: &Tag) -> Option<Self> {
         let is_unseen = UNSEEN.contains(&&*tag.name) || (is_hidden(&tag.attrs) && !VOID.contains(&&*tag.name));
-        // A self-closing tag is one only in SVG and MathML.
+        // Self-closing tags exist only in SVG and MathML.
         let is_empty = tag.self_closing && ["svg", "math"].contains(&&*tag.name);
         (is_unseen && !is_empty).then(|| Self { name: tag.name.clone(), depth: 1, holders: 0 })
     }
 
-    /// At a start tag.
+    /// Processes a start tag.
     pub(super) fn start(&mut self, name: &LocalName) -> Passed {
         if self.ends_by_itself() && self.holders == 0 && self.is_ended_by(name) {
             return Passed::Beyond;
@@ -52,7 +52,7 @@ impl Skip {
         Passed::Within
     }
 
-    /// At an end tag.
+    /// Processes an end tag.
     pub(super) fn end(&mut self, name: &LocalName) -> Passed {
         if *name == self.name && (self.holders == 0 || !self.ends_by_itself()) {
             self.depth -= 1;
@@ -82,7 +82,7 @@ impl Skip {
     }
 }
 
-/// Whether an element begins a line of its own.
+/// Whether an element starts a new line.
 pub(super) fn is_block(name: &str) -> bool {
     matches!(
         name,

@@ -1,4 +1,4 @@
-//! Plain text for mails that have none.
+//! Plain text for mails that have only HTML.
 
 use std::{cell::RefCell, collections::HashMap};
 
@@ -8,57 +8,57 @@ use html5ever::{
 };
 
 use super::{
-    Reader,
-    page::Page,
-    raw, read,
+    Reader, raw, read,
     skip::{Passed, Skip, is_block},
+    text_writer::TextWriter,
 };
 
-/// Bytes of a text that is made; what follows in the HTML is left out. It is more than anybody reads.
+/// Maximum size of a generated text, in bytes; the rest of the HTML is dropped.
 const MOST_BYTES: usize = 1 << 20;
-/// Levels of lists that are counted each.
+/// Maximum nesting of lists that are numbered separately.
 const MOST_LISTS: usize = 64;
-/// The last line of a text that is too long.
+/// Last line of a truncated text.
 const CUT: &str = "[...]\n";
 
-/// The text of an HTML body, its links listed below. Layout tables are read cell by cell; lines end between words.
+/// Converts an HTML body to text, with its links listed at the end. Layout tables are read cell by
+/// cell, and lines are wrapped between words.
 pub(crate) fn text_of_html(html: &str) -> String {
     read(html, TextReader::default()).0.into_inner().into_text()
 }
 
 #[derive(Debug, Default)]
-struct TextReader(RefCell<Text>);
+struct TextReader(RefCell<ConverterState>);
 
-/// What was read so far.
+/// Conversion state.
 #[derive(Debug, Default)]
-struct Text {
-    page: Page,
+struct ConverterState {
+    output: TextWriter,
     links: Links,
     skip: Option<Skip>,
-    /// The lists that are open: the next number of those that have numbers.
+    /// Open lists: the next number of a numbered list, or `None`.
     lists: Vec<Option<i64>>,
-    /// How many more are.
+    /// Number of open lists beyond the maximum nesting.
     more_lists: usize,
-    /// Elements whose lines stay as they are.
+    /// Number of open preformatted elements.
     preformatted: usize,
     is_full: bool,
 }
 
-/// What the text refers to.
+/// Links of the text.
 #[derive(Debug, Default)]
 struct Links {
-    /// In the order of their numbers.
+    /// URLs in the order of their numbers.
     urls: Vec<String>,
     numbers: HashMap<String, usize>,
     bytes: usize,
-    open: Option<Open>,
+    open: Option<OpenLink>,
 }
 
-/// A link that is being read, and where its words begin.
+/// Link being read, and the position where its text begins.
 #[derive(Debug)]
-struct Open {
+struct OpenLink {
     url: String,
-    place: Option<usize>,
+    position: Option<usize>,
 }
 
 impl Reader for TextReader {
@@ -90,21 +90,21 @@ impl TokenSink for TextReader {
     }
 }
 
-impl Text {
+impl ConverterState {
     fn words(&mut self, words: &str) {
         if self.skip.is_some() || self.is_full {
             return;
         }
-        self.is_full = self.page.len() + self.links.bytes + words.len() > MOST_BYTES;
+        self.is_full = self.output.len() + self.links.bytes + words.len() > MOST_BYTES;
         let mut words = if self.is_full { &words[..words.floor_char_boundary(MOST_BYTES / 4)] } else { words };
         if let Some(open) = &mut self.links.open
-            && open.place.is_none()
+            && open.position.is_none()
             && !words.trim().is_empty()
         {
             let (before, after) = words.split_at(words.len() - words.trim_start().len());
-            self.page.words(before);
-            open.place = Some(self.page.place());
-            self.page.tail("[");
+            self.output.words(before);
+            open.position = Some(self.output.position());
+            self.output.tail("[");
             words = after;
         }
         let is_odd = |c: char| c.is_control() && !c.is_ascii_whitespace();
@@ -115,7 +115,7 @@ impl Text {
         } else {
             words
         };
-        if self.preformatted > 0 { self.page.lines(words) } else { self.page.words(words) }
+        if self.preformatted > 0 { self.output.lines(words) } else { self.output.words(words) }
     }
 
     fn tag(&mut self, tag: &Tag) {
@@ -143,28 +143,28 @@ impl Text {
             return;
         }
         match &*tag.name {
-            "br" => self.page.line_break(),
+            "br" => self.output.line_break(),
             "a" => self.open_link(tag),
             "img" => self.words(&format!(" {} ", attribute(&tag.attrs, "alt").unwrap_or_default())),
             "ul" | "menu" => self.open_list(None),
             "ol" => self.open_list(Some(attribute(&tag.attrs, "start").and_then(|n| n.parse().ok()).unwrap_or(1))),
             "li" => self.item(),
             "dd" => {
-                self.page.block(1);
-                self.page.indent = self.list_indent() + 2;
+                self.output.block(1);
+                self.output.indent = self.list_indent() + 2;
             }
             "blockquote" => {
-                self.page.block(2);
-                self.page.quotes += 1;
+                self.output.block(2);
+                self.output.quotes += 1;
             }
             "pre" | "listing" | "xmp" | "textarea" => {
                 self.block(&tag.name);
                 self.preformatted += 1;
             }
             "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => {
-                self.page.block(2);
+                self.output.block(2);
                 let level = tag.name.bytes().last().map_or(1, |digit| usize::from(digit - b'0'));
-                self.page.mark(&format!("{} ", "#".repeat(level)), false);
+                self.output.mark(&format!("{} ", "#".repeat(level)), false);
             }
             _ => self.block(&tag.name),
         }
@@ -176,19 +176,19 @@ impl Text {
             "ul" | "ol" | "menu" => self.close_list(),
             "dd" | "dl" => {
                 self.block(name);
-                self.page.indent = self.list_indent();
+                self.output.indent = self.list_indent();
             }
             "blockquote" => {
-                self.page.block(2);
-                self.page.quotes = self.page.quotes.saturating_sub(1);
+                self.output.block(2);
+                self.output.quotes = self.output.quotes.saturating_sub(1);
             }
             "pre" | "listing" | "xmp" | "textarea" => {
                 self.block(name);
                 self.preformatted = self.preformatted.saturating_sub(1);
             }
             "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => {
-                self.page.block(2);
-                self.page.mark("", false);
+                self.output.block(2);
+                self.output.mark("", false);
             }
             _ => self.block(name),
         }
@@ -196,24 +196,24 @@ impl Text {
 
     fn block(&mut self, name: &str) {
         match name {
-            "p" | "pre" | "hr" | "dl" | "figure" | "listing" | "xmp" => self.page.block(2),
+            "p" | "pre" | "hr" | "dl" | "figure" | "listing" | "xmp" => self.output.block(2),
             "dt" => {
-                self.page.block(1);
-                self.page.indent = self.list_indent();
+                self.output.block(1);
+                self.output.indent = self.list_indent();
             }
-            _ if is_block(name) => self.page.block(1),
+            _ if is_block(name) => self.output.block(1),
             _ => {}
         }
     }
 
     fn open_list(&mut self, first: Option<i64>) {
-        self.page.block(if self.lists.is_empty() { 2 } else { 1 });
+        self.output.block(if self.lists.is_empty() { 2 } else { 1 });
         if self.lists.len() < MOST_LISTS {
             self.lists.push(first);
         } else {
             self.more_lists += 1;
         }
-        self.page.indent = self.list_indent();
+        self.output.indent = self.list_indent();
     }
 
     fn close_list(&mut self) {
@@ -221,20 +221,20 @@ impl Text {
             Some(fewer) => self.more_lists = fewer,
             None => drop(self.lists.pop()),
         }
-        self.page.block(if self.lists.is_empty() { 2 } else { 1 });
-        self.page.mark("", false);
-        self.page.indent = self.list_indent();
+        self.output.block(if self.lists.is_empty() { 2 } else { 1 });
+        self.output.mark("", false);
+        self.output.indent = self.list_indent();
     }
 
     fn item(&mut self) {
-        self.page.block(1);
-        self.page.indent = self.list_indent();
+        self.output.block(1);
+        self.output.indent = self.list_indent();
         match self.lists.last_mut() {
             Some(Some(next)) => {
-                self.page.mark(&format!("{next}. "), true);
+                self.output.mark(&format!("{next}. "), true);
                 *next = next.saturating_add(1);
             }
-            Some(None) | None => self.page.mark("* ", true),
+            Some(None) | None => self.output.mark("* ", true),
         }
     }
 
@@ -245,26 +245,26 @@ impl Text {
     fn open_link(&mut self, tag: &Tag) {
         self.close_link();
         let url = attribute(&tag.attrs, "href").map(in_one_word).filter(|url| leads_somewhere(url));
-        self.links.open = url.map(|url| Open { url, place: None });
+        self.links.open = url.map(|url| OpenLink { url, position: None });
     }
 
     fn close_link(&mut self) {
-        let Some(Open { url, place: Some(place) }) = self.links.open.take() else { return };
-        let shown = self.page.since(place + 1);
+        let Some(OpenLink { url, position: Some(position) }) = self.links.open.take() else { return };
+        let shown = self.output.since(position + 1);
         if shown == url || url.strip_prefix("mailto:") == Some(shown) {
-            self.page.take_out(place);
+            self.output.remove_byte(position);
         } else if self.links.bytes + url.len() <= MOST_BYTES {
             let number = self.links.number(url);
-            self.page.tail(&format!("][{number}]"));
+            self.output.tail(&format!("][{number}]"));
         } else {
             self.is_full = true;
-            self.page.tail("]");
+            self.output.tail("]");
         }
     }
 
     fn into_text(mut self) -> String {
         self.close_link();
-        let mut text = self.page.into_text();
+        let mut text = self.output.into_text();
         if self.is_full {
             text.push_str(CUT);
         }
@@ -279,10 +279,10 @@ impl Text {
 }
 
 impl Links {
-    /// The number of a URL, from 1; the same for the same URL.
+    /// Number of a URL, counted from 1; the same URL has one number.
     fn number(&mut self, url: String) -> usize {
-        if let Some(known) = self.numbers.get(&url) {
-            return *known;
+        if let Some(number) = self.numbers.get(&url) {
+            return *number;
         }
         self.bytes += url.len() + 8;
         self.urls.push(url.clone());
@@ -295,7 +295,7 @@ fn attribute<'a>(attributes: &'a [Attribute], name: &str) -> Option<&'a str> {
     attributes.iter().find(|attribute| &*attribute.name.local == name).map(|attribute| &*attribute.value)
 }
 
-/// A URL without line breaks, its spaces escaped.
+/// Returns a URL without control characters, its spaces escaped.
 fn in_one_word(url: &str) -> String {
     let url = url.trim().replace(|c: char| c.is_control(), "");
     if url.contains(char::is_whitespace) { url.replace(char::is_whitespace, "%20") } else { url }

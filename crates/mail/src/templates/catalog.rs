@@ -1,39 +1,39 @@
-//! Which files make a template, and which of them a language gets.
+//! Files of each template, and their selection by language.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{LoadError, source::Sources};
+use super::{LoadError, source::TemplateSources};
 
-/// What a template consists of.
+/// Description of a template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TemplateInfo {
-    /// Its name, that of its folder.
+    /// Name of the template and its folder.
     pub name: String,
-    /// The languages it has besides the default one.
+    /// Languages besides the default one.
     pub locales: Vec<String>,
-    /// Whether it has HTML; else its mails are plain text.
+    /// Whether it has HTML; otherwise its mails are plain text.
     pub has_html: bool,
-    /// Whether it has a text of its own; else one is made from the HTML of each mail.
+    /// Whether it has a text body; otherwise the text is generated from the HTML of each mail.
     pub has_text: bool,
-    /// A short hash of its files and the shared ones.
+    /// Short hash of its files and all shared files.
     pub hash: String,
 }
 
-/// The templates by name.
+/// Templates by name.
 #[derive(Debug)]
-pub(super) struct Catalog(BTreeMap<String, Entry>);
+pub(super) struct Catalog(BTreeMap<String, TemplateEntry>);
 
-/// A template: its files by language, `""` being the default.
+/// Files of a template by language; `""` is the default language.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct TemplateEntry {
     info: TemplateInfo,
     variants: BTreeMap<String, Variant>,
 }
 
-/// The files of one language, by their names in the folder.
+/// Files of one language, by their path in the folder.
 #[derive(Debug, Default)]
 struct Variant {
     subject: Option<String>,
@@ -41,7 +41,7 @@ struct Variant {
     text: Option<String>,
 }
 
-/// The files that one mail is made from.
+/// Files selected for one mail.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Choice<'a> {
     pub(super) subject: &'a str,
@@ -50,24 +50,29 @@ pub(super) struct Choice<'a> {
 }
 
 impl Catalog {
-    /// A folder with a subject or a body is a template; all other files are shared.
-    pub(super) fn of(sources: &Sources) -> Result<Self, LoadError> {
+    /// Groups files into templates. A folder with a subject or a body is a template; all other
+    /// files are shared.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a template lacks a subject or a body.
+    pub(super) fn of(sources: &TemplateSources) -> Result<Self, LoadError> {
         let mut templates: BTreeMap<&str, BTreeMap<String, Variant>> = BTreeMap::new();
         for file in sources.keys() {
-            if let Some((name, part, locale)) = part_of(file) {
+            if let Some((name, role, locale)) = parse_path(file) {
                 let variant = templates.entry(name).or_default().entry(locale).or_default();
-                *variant.slot(part) = Some(file.clone());
+                *variant.slot(role) = Some(file.clone());
             }
         }
-        let shared = hash_of(sources, |file| part_of(file).is_none());
+        let shared = hash_of(sources, |file| parse_path(file).is_none());
         let entries = templates.into_iter().map(|(name, variants)| {
-            let own = hash_of(sources, |file| part_of(file).is_some_and(|(owner, ..)| owner == name));
-            Entry::new(name, variants, &format!("{own}{shared}")).map(|entry| (name.to_owned(), entry))
+            let own = hash_of(sources, |file| parse_path(file).is_some_and(|(owner, ..)| owner == name));
+            TemplateEntry::new(name, variants, &format!("{own}{shared}")).map(|entry| (name.to_owned(), entry))
         });
         entries.collect::<Result<_, _>>().map(Self)
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&Entry> {
+    pub(super) fn get(&self, name: &str) -> Option<&TemplateEntry> {
         self.0.get(name)
     }
 
@@ -76,7 +81,7 @@ impl Catalog {
     }
 }
 
-impl Entry {
+impl TemplateEntry {
     fn new(name: &str, variants: BTreeMap<String, Variant>, content: &str) -> Result<Self, LoadError> {
         let incomplete = |problem: &str| LoadError::Incomplete { template: name.into(), problem: problem.into() };
         let default = variants.get("").ok_or_else(|| incomplete("it has no subject.txt"))?;
@@ -100,7 +105,8 @@ impl Entry {
         &self.info
     }
 
-    /// The files for a language. HTML and text come from the same one, so that both say the same.
+    /// Selects the files for a language. HTML and text are of the same language, so that their
+    /// contents match.
     pub(super) fn choose(&self, locale: Option<&str>) -> Option<Choice<'_>> {
         let levels = levels(locale);
         let mut variants = levels.iter().filter_map(|level| self.variants.get(level));
@@ -115,43 +121,43 @@ impl Variant {
         self.html.is_some() || self.text.is_some()
     }
 
-    fn slot(&mut self, part: Part) -> &mut Option<String> {
-        match part {
-            Part::Subject => &mut self.subject,
-            Part::Html => &mut self.html,
-            Part::Text => &mut self.text,
+    fn slot(&mut self, role: FileRole) -> &mut Option<String> {
+        match role {
+            FileRole::Subject => &mut self.subject,
+            FileRole::Html => &mut self.html,
+            FileRole::Text => &mut self.text,
         }
     }
 }
 
-/// What a file is to its template.
+/// Role of a file in its template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum FileRole {
     Subject,
     Html,
     Text,
 }
 
-/// `newsletter/body.pl.html` is the HTML of `newsletter` in `pl`.
-fn part_of(file: &str) -> Option<(&str, Part, String)> {
+/// Parses a path: `newsletter/body.pl.html` is the HTML of `newsletter` in `pl`.
+fn parse_path(file: &str) -> Option<(&str, FileRole, String)> {
     let (name, file) = file.split_once('/')?;
     let (stem, ext) = file.rsplit_once('.')?;
     let (stem, locale) = stem.split_once('.').unwrap_or((stem, ""));
-    let part = match (stem, ext) {
-        ("subject", "txt") => Part::Subject,
-        ("body", "html") => Part::Html,
-        ("body", "txt") => Part::Text,
+    let role = match (stem, ext) {
+        ("subject", "txt") => FileRole::Subject,
+        ("body", "html") => FileRole::Html,
+        ("body", "txt") => FileRole::Text,
         _ => return None,
     };
-    Some((name, part, normal(locale)))
+    Some((name, role, normal(locale)))
 }
 
-/// `pl_PL` and `pl-pl` are one language.
+/// Normalizes a language: `pl_PL` and `pl-pl` are equal.
 fn normal(locale: &str) -> String {
     locale.trim().to_lowercase().replace('_', "-")
 }
 
-/// From the most exact language to the default one: `pl-pl`, `pl`, `""`.
+/// Languages from the most specific to the default one: `pl-pl`, `pl`, `""`.
 fn levels(locale: Option<&str>) -> Vec<String> {
     let mut level = normal(locale.unwrap_or_default());
     let mut levels = Vec::new();
@@ -166,7 +172,7 @@ fn levels(locale: Option<&str>) -> Vec<String> {
     levels
 }
 
-fn hash_of(sources: &Sources, wanted: impl Fn(&str) -> bool) -> String {
+fn hash_of(sources: &TemplateSources, wanted: impl Fn(&str) -> bool) -> String {
     let mut all = Sha256::new();
     for (name, text) in sources.iter().filter(|(name, _)| wanted(name)) {
         for part in [name, text] {
@@ -198,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_language_gets_the_nearest_files() {
+    fn a_language_falls_back_to_the_nearest_files() {
         let files =
             ["t/subject.txt", "t/body.html", "t/body.txt", "t/subject.pl.txt", "t/body.pl.html", "t/body.pl-PL.txt"];
         let catalog = catalog(&files).expect("a catalog");
@@ -217,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_template_is_named() {
+    fn an_incomplete_template_is_reported() {
         for (files, problem) in [
             (&["t/body.html"][..], "template t: it has no subject.txt"),
             (&["t/subject.pl.txt", "t/body.pl.html"], "template t: it has no subject.txt"),

@@ -1,4 +1,4 @@
-//! What is wrong with a template, said so that its author finds the place.
+//! Errors of templates, with file and line.
 
 use std::{fmt, path::PathBuf};
 
@@ -7,131 +7,142 @@ use tera::{Error, ErrorKind, ReportError};
 
 use super::meter::Exceeded;
 
-/// A template that does not exist or does not render.
+/// Error of a template that does not exist or does not render.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderError {
-    /// The template's name.
+    /// Name of the template.
     pub template: String,
-    /// The file in the templates folder, as in `newsletter/body.pl.html` or `layouts/base.html`.
+    /// Path in the templates folder, such as `newsletter/body.pl.html` or `layouts/base.html`.
     pub file: Option<String>,
-    /// The line in that file, from 1.
+    /// Line in that file, counted from 1.
     pub line: Option<usize>,
-    /// What is wrong, with the variable's name.
+    /// Description of the error, with the name of the variable.
     pub message: String,
-    kind: Kind,
+    kind: RenderErrorKind,
 }
 
-/// What kind of thing is wrong.
+/// Kind of a rendering error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// The template, or a variable that it needs.
+enum RenderErrorKind {
+    /// The template or one of its variables is invalid.
     Broken,
-    /// There is none of that name.
+    /// No template has that name.
     Missing,
-    /// Its subject is too long with these variables.
+    /// The rendered subject is too long.
     LongSubject,
-    /// It takes more than a rendering may take.
+    /// A rendering limit was exceeded.
     Exceeds,
 }
 
-/// A templates folder that can't be used.
+/// Error of loading a templates folder.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The folder or a file in it can't be read.
     #[error("can't read {}: {problem}", path.display())]
     Unreadable {
-        /// The file or folder.
+        /// Path of the file or folder.
         path: PathBuf,
-        /// Why.
+        /// Description of the error.
         problem: String,
     },
-    /// A file that is not a sound template.
+    /// A file is not a valid template.
     #[error("{file}{}: {message}", line_of(*line))]
     Broken {
-        /// The file in the templates folder.
+        /// Path in the templates folder.
         file: String,
-        /// The line, from 1.
+        /// Line in that file, counted from 1.
         line: Option<usize>,
-        /// What is wrong.
+        /// Description of the error.
         message: String,
     },
-    /// A folder that is too large, or leads into itself.
+    /// A folder is too large or contains itself.
     #[error("{}: {problem}", path.display())]
     Endless {
-        /// The file or folder.
+        /// Path of the file or folder.
         path: PathBuf,
-        /// What it may be.
+        /// Description of the limit.
         problem: String,
     },
-    /// Files that do not make a template.
+    /// A template lacks a file.
     #[error("template {template}: {problem}")]
     Incomplete {
-        /// The template's name.
+        /// Name of the template.
         template: String,
-        /// What is missing.
+        /// Description of the missing file.
         problem: String,
     },
 }
 
 impl RenderError {
-    pub(super) fn missing(template: &str, known: &[String]) -> Self {
-        let known = if known.is_empty() { "there are none".into() } else { format!("there are {}", known.join(", ")) };
-        let message = format!("there is no such template; {known}");
-        Self { template: template.into(), file: None, line: None, message, kind: Kind::Missing }
+    pub(super) fn missing(template: &str, existing: &[String]) -> Self {
+        let existing = if existing.is_empty() {
+            "the folder has none".into()
+        } else {
+            format!("the folder has {}", existing.join(", "))
+        };
+        let message = format!("the template does not exist; {existing}");
+        Self { template: template.into(), file: None, line: None, message, kind: RenderErrorKind::Missing }
     }
 
     pub(super) fn exceeds(template: &str, file: &str, exceeded: Exceeded) -> Self {
         let (file, message) = (Some(file.into()), exceeded.to_string());
-        Self { template: template.into(), file, line: None, message, kind: Kind::Exceeds }
+        Self { template: template.into(), file, line: None, message, kind: RenderErrorKind::Exceeds }
     }
 
-    /// Before any file was rendered.
+    /// Error found before a file was rendered.
     pub(super) fn of_variables(template: &str, message: String) -> Self {
-        Self { template: template.into(), file: None, line: None, message, kind: Kind::Broken }
+        Self { template: template.into(), file: None, line: None, message, kind: RenderErrorKind::Broken }
     }
 
     pub(super) fn of_tera(template: &str, file: &str, error: &Error) -> Self {
-        let place = Place::of(error);
+        let location = TeraLocation::of(error);
         Self {
             template: template.into(),
-            file: Some(place.file.unwrap_or_else(|| file.into())),
-            line: place.line,
-            message: place.message,
-            kind: Kind::Broken,
+            file: Some(location.file.unwrap_or_else(|| file.into())),
+            line: location.line,
+            message: location.message,
+            kind: RenderErrorKind::Broken,
         }
     }
 
-    /// A subject of so many octets.
+    /// Error of a subject with this number of octets.
     pub(super) fn long_subject(template: &str, file: &str, octets: usize) -> Self {
-        let message = format!("the subject has {octets} octets; it may have {}", bounds::SUBJECT);
-        Self { template: template.into(), file: Some(file.into()), line: None, message, kind: Kind::LongSubject }
+        let message = format!("the subject has {octets} octets; the limit is {}", bounds::SUBJECT);
+        Self {
+            template: template.into(),
+            file: Some(file.into()),
+            line: None,
+            message,
+            kind: RenderErrorKind::LongSubject,
+        }
     }
 
-    /// Whether the variables make the subject too long: other variables may not.
+    /// Whether the subject is too long. Other variables may give a shorter one.
     #[must_use]
     pub fn is_long_subject(&self) -> bool {
-        self.kind == Kind::LongSubject
+        self.kind == RenderErrorKind::LongSubject
     }
 
-    /// Whether there is no template of that name: perhaps it comes with a deploy that has not reached this machine yet.
+    /// Whether the template does not exist. A deploy that adds it may not have reached this machine
+    /// yet.
     #[must_use]
     pub fn is_missing_template(&self) -> bool {
-        self.kind == Kind::Missing
+        self.kind == RenderErrorKind::Missing
     }
 
-    /// Whether it takes more than the rendering was allowed.
+    /// Whether a rendering limit was exceeded.
     pub(super) fn is_limit(&self) -> bool {
-        self.kind == Kind::Exceeds
+        self.kind == RenderErrorKind::Exceeds
     }
 }
 
 impl LoadError {
     pub(super) fn of_tera(error: &Error) -> Self {
-        let place = Place::of(error);
+        let location = TeraLocation::of(error);
         Self::Broken {
-            file: place.file.unwrap_or_else(|| "templates".into()),
-            line: place.line,
-            message: place.message,
+            file: location.file.unwrap_or_else(|| "templates".into()),
+            line: location.line,
+            message: location.message,
         }
     }
 
@@ -148,14 +159,14 @@ impl LoadError {
     }
 }
 
-/// Where tera says that something is wrong.
-struct Place {
+/// Location and message of a tera error.
+struct TeraLocation {
     file: Option<String>,
     line: Option<usize>,
     message: String,
 }
 
-impl Place {
+impl TeraLocation {
     fn of(error: &Error) -> Self {
         match error.kind() {
             ErrorKind::SyntaxError(report) | ErrorKind::RenderingError(report) => Self::reported(report),

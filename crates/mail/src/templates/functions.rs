@@ -1,4 +1,5 @@
-//! What templates ask while they run, and filters whose output can be much more than their input.
+//! Functions that check the rendering limits, and filters whose output can be much larger than
+//! their input.
 
 #![expect(clippy::needless_pass_by_value, reason = "tera takes functions and filters of this shape only")]
 
@@ -6,18 +7,19 @@ use tera::{Kwargs, State, StringInput, Tera, TeraResult, Value};
 
 use super::meter;
 
-/// Asked at each turn of a loop, and where a file, a block or a component begins; shows nothing.
+/// Function that counts a step: at each turn of a loop, and at the start of a file, block or
+/// component. Its output is empty.
 pub(super) const STEP: &str = "postroom_step";
-/// The same as a condition that holds.
-pub(super) const GO: &str = "postroom_go";
-/// A filter for what is kept in a variable.
-pub(super) const KEEP: &str = "postroom_keep";
-/// A filter for what is shown where output is kept.
+/// Function that counts a step and returns true, for use in a condition.
+pub(super) const STEP_CONDITION: &str = "postroom_go";
+/// Filter for values stored in a variable.
+pub(super) const STORE: &str = "postroom_keep";
+/// Filter for values shown inside captured output.
 pub(super) const SHOW: &str = "postroom_show";
 
-/// Steps in a piece of text that a filter goes through.
+/// Number of comparisons in a filter that count as one step.
 const PIECES_A_STEP: usize = 1024;
-/// What a piece of a list takes.
+/// Bytes that an element of a list takes.
 const PIECE: usize = 64;
 
 pub(super) fn register(tera: &mut Tera) {
@@ -25,9 +27,9 @@ pub(super) fn register(tera: &mut Tera) {
         meter::step(kwargs.get::<usize>("n")?.unwrap_or(0))?;
         Ok(Value::safe_string(""))
     });
-    tera.register_function(GO, |_: Kwargs, _: &State<'_>| meter::step(0).map(|()| true));
-    tera.register_filter(KEEP, |value: Value, _: Kwargs, _: &State<'_>| meter::keep(&value).map(|()| value));
-    tera.register_filter(SHOW, |value: Value, _: Kwargs, _: &State<'_>| meter::keep(&value).map(|()| value));
+    tera.register_function(STEP_CONDITION, |_: Kwargs, _: &State<'_>| meter::step(0).map(|()| true));
+    tera.register_filter(STORE, |value: Value, _: Kwargs, _: &State<'_>| meter::store(&value).map(|()| value));
+    tera.register_filter(SHOW, |value: Value, _: Kwargs, _: &State<'_>| meter::store(&value).map(|()| value));
     tera.register_filter("replace", replace);
     tera.register_filter("join", join);
     tera.register_filter("indent", indent);
@@ -77,7 +79,7 @@ fn join(values: &[Value], kwargs: Kwargs, state: &State<'_>) -> TeraResult<Value
     Ok(if is_safe { Value::safe_string(&joined) } else { Value::from(joined) })
 }
 
-/// tera's own, whose `width` is bounded and the number of lines is not.
+/// tera's own filter, which bounds `width` but not the number of lines.
 fn indent(text: StringInput<'_>, kwargs: Kwargs, state: &State<'_>) -> TeraResult<Value> {
     let width = kwargs.get::<usize>("width")?.unwrap_or(4).min(1000);
     let unit = kwargs.get::<StringInput<'_>>("indentation")?;
@@ -117,16 +119,16 @@ fn split(text: &str, kwargs: Kwargs, _: &State<'_>) -> TeraResult<Value> {
     Ok(text.split(pattern).map(Value::from).collect::<Vec<_>>().into())
 }
 
-/// Each value is compared with all before it: a step for each so many of them.
+/// Compares each value with all previous ones; every [`PIECES_A_STEP`] comparisons count as a step.
 fn unique(values: &[Value], _: Kwargs, _: &State<'_>) -> TeraResult<Vec<Value>> {
     let mut unique: Vec<Value> = Vec::new();
     for value in values {
-        let mut is_known = false;
-        for known in unique.chunks(PIECES_A_STEP) {
+        let mut is_duplicate = false;
+        for previous in unique.chunks(PIECES_A_STEP) {
             meter::step(0)?;
-            is_known = is_known || known.contains(value);
+            is_duplicate = is_duplicate || previous.contains(value);
         }
-        if !is_known {
+        if !is_duplicate {
             unique.push(value.clone());
         }
     }

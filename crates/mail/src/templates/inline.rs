@@ -1,24 +1,26 @@
-//! CSS moved from `<style>` into the elements, since some mail programs read only that. It is done once, in the
-//! template's source, and never at the price of the template: what can't be inlined safely stays as it was written.
-//! The `<style>` stays too, for dark mode and narrow screens.
+//! Inlining of CSS from `<style>` into elements, for mail programs that ignore `<style>`.
+//!
+//! The source of a template is inlined once, when it is loaded. A source that can't be inlined
+//! safely is used unchanged. `<style>` stays in the source, for dark mode and narrow screens.
 
 use css_inline::{CSSInliner, InlineOptions};
 
-use super::{shield::shield, source::Sources};
+use super::{placeholders::with_placeholders, source::TemplateSources};
 use crate::html::Shape;
 
-/// A template extends a template, which may extend another; a ring of them is tera's to refuse.
+/// Maximum number of files in a chain of `extends`; tera rejects cycles.
 const MAX_DEPTH: usize = 16;
 
-/// What is larger or deeper is sent as it was written: inlining builds a tree by recursion and tries each rule on each element.
+/// Limits above which a file is not inlined. Inlining builds a tree recursively and matches each
+/// rule against each element.
 const MOST_ELEMENTS: usize = 20_000;
 const DEEPEST_ELEMENT: usize = 100;
 const MOST_TRIES: usize = 5_000_000;
 const DEEPEST_RULE: usize = 30;
 
-/// The same files, each HTML file's elements styled by its own `<style>` and those of the files it extends. A selector
-/// has to match within one file.
-pub(super) fn with_inlined_css(mut sources: Sources) -> Sources {
+/// Inlines the CSS of each HTML file, and of the files that it extends, into its elements. A
+/// selector has to match within one file.
+pub(super) fn with_inlined_css(mut sources: TemplateSources) -> TemplateSources {
     let html_files = sources.iter().filter(|(name, _)| name.ends_with(".html"));
     let inlined: Vec<_> = html_files
         .filter_map(|(name, source)| inline(source, &inherited_css(source, &sources)).map(|html| (name.clone(), html)))
@@ -27,22 +29,22 @@ pub(super) fn with_inlined_css(mut sources: Sources) -> Sources {
     sources
 }
 
-/// `None` when there is nothing to do, or when it can't be done without harm.
+/// Returns `None` if there is nothing to inline, or if it is not possible safely.
 fn inline(source: &str, inherited: &str) -> Option<String> {
     if inherited.is_empty() && !source.contains("<style") {
         return None;
     }
-    let shielded = shield(source)?;
-    if !is_inlined_soon(&shielded.html, inherited) {
+    let replaced = with_placeholders(source)?;
+    if !is_inlined_soon(&replaced.html, inherited) {
         return None;
     }
     let inliner = inliner();
     let html = if is_whole_page(source) {
-        inliner.inline(&shielded.html)
+        inliner.inline(&replaced.html)
     } else {
-        inliner.inline_fragment(&shielded.html, inherited)
+        inliner.inline_fragment(&replaced.html, inherited)
     };
-    shielded.unshield(html.ok()?)
+    replaced.restore(html.ok()?)
 }
 
 fn inliner() -> CSSInliner<'static> {
@@ -50,7 +52,7 @@ fn inliner() -> CSSInliner<'static> {
     options.load_remote_stylesheets(false).build()
 }
 
-/// Whether a document and its rules are such that inlining ends soon.
+/// Whether inlining a document with its rules ends soon.
 fn is_inlined_soon(html: &str, inherited: &str) -> bool {
     let Shape { elements, depth } = Shape::of(html);
     let own = styles(&html.to_ascii_lowercase());
@@ -61,7 +63,7 @@ fn is_inlined_soon(html: &str, inherited: &str) -> bool {
         && nesting(&own).max(nesting(inherited)) <= DEEPEST_RULE
 }
 
-/// The most brackets that are open at the same place.
+/// Maximum nesting of brackets.
 fn nesting(css: &str) -> usize {
     let (mut open, mut most) = (0_usize, 0);
     for byte in css.bytes() {
@@ -79,22 +81,22 @@ fn is_whole_page(source: &str) -> bool {
     source.to_ascii_lowercase().contains("<html")
 }
 
-/// The CSS of the files that a file extends, the farthest first.
-fn inherited_css(source: &str, sources: &Sources) -> String {
+/// CSS of the files that a file extends, the outermost first.
+fn inherited_css(source: &str, sources: &TemplateSources) -> String {
     let parents = std::iter::successors(parent(source, sources), |parent| self::parent(parent, sources));
     let mut css: Vec<String> = parents.take(MAX_DEPTH).map(|parent| styles(parent)).collect();
     css.reverse();
     css.concat()
 }
 
-fn parent<'a>(source: &str, sources: &'a Sources) -> Option<&'a String> {
+fn parent<'a>(source: &str, sources: &'a TemplateSources) -> Option<&'a String> {
     let (_, after) = source.split_once("extends")?;
     let quote = after.chars().find(|c| !c.is_whitespace()).filter(|c| matches!(c, '"' | '\'' | '`'))?;
     let name = after.split(quote).nth(1)?;
     sources.get(name)
 }
 
-/// What stands in a file's `<style>` elements; those with template tags in them are left to the reader's program.
+/// Content of the `<style>` elements of a file. Those with template tags are not inlined.
 fn styles(source: &str) -> String {
     let blocks = source.split("<style").skip(1).filter_map(|after| {
         let (_, css) = after.split_once('>')?;
@@ -108,7 +110,8 @@ mod tests {
     use super::*;
 
     const LAYOUT: &str = "<!DOCTYPE html>\n<html><head><title>{% block title %}{{ t }}{% endblock title %}</title>\n\
-        <style>.a { color: red } td.b { color: blue } @media (max-width: 9px) { .a { color: green !important } }</style></head>\n\
+        <style>.a { color: red } td.b { color: blue } \
+        @media (max-width: 9px) { .a { color: green !important } }</style></head>\n\
         <body><table><tr><td class=\"b\">{% block main %}{% endblock main %}</td></tr></table></body></html>";
 
     fn inlined(name: &str, files: &[(&str, &str)]) -> String {
@@ -117,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layout_is_styled_and_its_tags_live() {
+    fn a_layout_is_inlined_and_its_tags_stay() {
         let html = inlined("base.html", &[("base.html", LAYOUT)]);
         assert!(html.contains("<td class=\"b\" style=\"color: blue"), "{html}");
         assert!(html.contains("{% block main %}{% endblock main %}</td>"), "{html}");
@@ -127,8 +130,9 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_styled_by_its_layout() {
-        let page = "{% extends \"base.html\" %}\n{% block main %}\n{% for x in xs %}<p class=\"a\">{{ x }} &amp; {{ y }}</p>{% endfor %}\n\
+    fn the_css_of_a_layout_is_inlined_into_a_page() {
+        let page = "{% extends \"base.html\" %}\n{% block main %}\n{% for x in xs %}\
+            <p class=\"a\">{{ x }} &amp; {{ y }}</p>{% endfor %}\n\
             <a href=\"{{ url }}\" {% if z %}title=\"{{ z }}\"{% endif %} class=\"a\">go</a>\n{% endblock main %}\n";
         let html = inlined("page.html", &[("base.html", LAYOUT), ("page.html", page)]);
         assert!(html.contains("<p class=\"a\" style=\"color: red"), "{html}");
@@ -141,15 +145,16 @@ mod tests {
     }
 
     #[test]
-    fn rows_with_a_loop_around_them_stay_in_their_table() {
-        let page = "<html><style>td { color: red }</style><table>{% for x in xs %}<tr><td>{{ x }}</td></tr>{% endfor %}</table></html>";
+    fn table_rows_within_a_loop_stay_in_their_table() {
+        let page = "<html><style>td { color: red }</style><table>{% for x in xs %}\
+            <tr><td>{{ x }}</td></tr>{% endfor %}</table></html>";
         let html = inlined("p.html", &[("p.html", page)]);
         assert!(html.contains("<table>{% for x in xs %}<tr><td style=\"color: red"), "{html}");
         assert!(html.contains("</td></tr>{% endfor %}</table>"), "{html}");
     }
 
     #[test]
-    fn what_a_parser_would_break_is_left_alone() {
+    fn a_source_that_a_parser_would_break_is_unchanged() {
         let rows = "{% extends \"base.html\" %}{% block main %}<tr><td class=\"a\">x</td></tr>{% endblock main %}";
         assert_eq!(inlined("rows.html", &[("base.html", LAYOUT), ("rows.html", rows)]), rows);
         let remote =

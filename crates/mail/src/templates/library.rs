@@ -1,4 +1,4 @@
-//! One state of the folder, compiled.
+//! Compiled state of the templates folder.
 
 use std::{io, path::Path};
 
@@ -10,30 +10,31 @@ use super::{
     catalog::{Catalog, Choice},
     functions,
     inline::with_inlined_css,
-    meter::{self, Limits, Output},
+    meter::{self, LimitedWriter, RenderLimits},
     metered::with_meters,
     nesting,
-    source::{self, Sources},
+    source::{self, TemplateSources},
     variables::Variables,
 };
 use crate::{Rendered, html::text_of_html, rendered::one_line};
 
-/// Templates that can be rendered.
+/// Compiled templates.
 #[derive(Debug)]
 pub(super) struct Library {
     catalog: Catalog,
     engine: Engine,
 }
 
-/// The files as they are sent, their CSS inlined; and as they were written, so that an error names the author's line.
+/// Compiled files. Mails are rendered from `sent`, which has inlined CSS and limit checks.
+/// `written` is the original source, so that an error names the author's line.
 struct Engine {
     sent: Tera,
     written: Tera,
-    /// Values that the longest expression makes.
+    /// Number of values in the longest expression.
     parts: usize,
 }
 
-/// What compiling may take of stack: files are parsed, and their CSS is inlined, by recursion.
+/// Stack for compiling, in bytes: files are parsed, and their CSS is inlined, recursively.
 const STACK: usize = 64 << 20;
 
 impl Library {
@@ -59,10 +60,10 @@ impl Library {
         self.catalog.get(name).map(|entry| entry.info().clone())
     }
 
-    /// Renders with a subject in place of the template's.
+    /// Renders a template; `subject` replaces the template's subject.
     pub(super) fn render(
         &self,
-        limits: Limits,
+        limits: RenderLimits,
         name: &str,
         variables: &Variables,
         locale: Option<&str>,
@@ -85,10 +86,11 @@ impl Library {
         })
     }
 
-    /// How many bytes the bodies would have; nothing is kept. `None` where the text is made from the HTML.
+    /// Size of the rendered bodies, in bytes. Returns `None` if the text is generated from the
+    /// HTML.
     pub(super) fn measure(
         &self,
-        limits: Limits,
+        limits: RenderLimits,
         name: &str,
         variables: &Variables,
         locale: Option<&str>,
@@ -111,7 +113,7 @@ impl Library {
         variables.fit(self.engine.parts).map_err(|problem| RenderError::of_variables(name, problem))
     }
 
-    /// The subject in one line, within its bound.
+    /// Renders the subject as one line, within its length limit.
     fn subject(&self, name: &str, file: &str, context: &Context) -> Result<String, RenderError> {
         let subject = one_line(&self.engine.render(name, file, context)?);
         if subject.len() > bounds::SUBJECT {
@@ -130,7 +132,7 @@ impl Library {
 }
 
 impl Engine {
-    fn of(sources: Sources) -> Result<Self, LoadError> {
+    fn of(sources: TemplateSources) -> Result<Self, LoadError> {
         nesting::check(&sources)?;
         let written = compile(&sources)?;
         let (metered, parts) = with_meters(&with_inlined_css(sources));
@@ -138,14 +140,14 @@ impl Engine {
     }
 
     fn render(&self, template: &str, file: &str, context: &Context) -> Result<String, RenderError> {
-        let mut output = Output::to(Vec::with_capacity(4096));
+        let mut output = LimitedWriter::to(Vec::with_capacity(4096));
         self.render_to(template, file, context, &mut output)?;
-        // tera writes text.
+        // tera writes UTF-8.
         Ok(String::from_utf8(output.into_inner()).unwrap_or_default())
     }
 
     fn measure(&self, template: &str, file: &str, context: &Context) -> Result<usize, RenderError> {
-        let mut output = Output::to(io::sink());
+        let mut output = LimitedWriter::to(io::sink());
         self.render_to(template, file, context, &mut output)?;
         Ok(output.len())
     }
@@ -155,7 +157,7 @@ impl Engine {
         template: &str,
         file: &str,
         context: &Context,
-        output: &mut Output<impl io::Write>,
+        output: &mut LimitedWriter<impl io::Write>,
     ) -> Result<(), RenderError> {
         self.sent.render_to(file, context, output).map_err(|error| match meter::exceeded() {
             Some(exceeded) => RenderError::exceeds(template, file, exceeded),
@@ -163,7 +165,7 @@ impl Engine {
         })
     }
 
-    /// What is wrong, where the author finds it.
+    /// Renders the original source to get an error with the author's line.
     fn explain(&self, template: &str, file: &str, context: &Context, error: Error) -> RenderError {
         let error = self.written.render_to(file, context, io::sink()).err().unwrap_or(error);
         RenderError::of_tera(template, file, &error)
@@ -176,8 +178,8 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// Names end in `.html` or `.txt`, so tera escapes the right ones.
-fn compile(sources: &Sources) -> Result<Tera, LoadError> {
+/// Compiles the sources. File names end in `.html` or `.txt`, by which tera decides on escaping.
+fn compile(sources: &TemplateSources) -> Result<Tera, LoadError> {
     let mut tera = Tera::default();
     functions::register(&mut tera);
     tera.add_raw_templates(sources.iter()).map_err(|error| LoadError::of_tera(&error))?;

@@ -1,5 +1,6 @@
-//! What a rendering may take: time, loops, memory, stack. Templates ask here while they run ([`metered`](super::metered) makes
-//! them), so a template that would never end, or fill the memory, ends as an error.
+//! Limits of a rendering: time, loop turns, memory, stack. Compiled templates call the functions
+//! here ([`metered`](super::metered) inserts the calls), so a template that would never end or
+//! exhaust the memory fails with an error.
 
 use std::{
     cell::RefCell,
@@ -10,41 +11,41 @@ use std::{
 
 use tera::Value;
 
-use crate::work;
+use crate::blocking;
 
-/// What a rendering may take.
+/// Limits of a rendering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Limits {
-    /// Turns of loops, and starts of files, blocks and components.
+pub(super) struct RenderLimits {
+    /// Maximum number of loop turns, and of starts of files, blocks and components.
     pub(super) steps: usize,
-    /// Bytes of all that is kept in variables on the way.
-    pub(super) kept: usize,
-    /// Bytes of what comes out, each body for itself.
+    /// Maximum size of all values stored in variables, in bytes.
+    pub(super) stored: usize,
+    /// Maximum size of the output of each body, in bytes.
     pub(super) output: usize,
     pub(super) time: Duration,
 }
 
-/// What a rendering takes that need not be done elsewhere: so much is done where a mail is made anyway.
-pub(super) const QUICK: Limits =
-    Limits { steps: 2_000, kept: 64 << 10, output: 256 << 10, time: Duration::from_millis(10) };
-/// What any rendering takes at most.
-pub(super) const MOST: Limits =
-    Limits { steps: 1_000_000, kept: 16 << 20, output: 32 << 20, time: Duration::from_secs(5) };
+/// Limits of a rendering that is done on the current thread instead of a blocking thread.
+pub(super) const QUICK: RenderLimits =
+    RenderLimits { steps: 2_000, stored: 64 << 10, output: 256 << 10, time: Duration::from_millis(10) };
+/// Limits of every rendering.
+pub(super) const MOST: RenderLimits =
+    RenderLimits { steps: 1_000_000, stored: 16 << 20, output: 32 << 20, time: Duration::from_secs(5) };
 
-/// Bytes that the values of one expression may take.
+/// Maximum size of the values of one expression, in bytes.
 const EXPRESSION: usize = 64 << 20;
-/// Stack that templates within templates may take.
+/// Maximum stack of nested templates, in bytes.
 const STACK: usize = 1 << 20;
-/// Levels of a list within a list.
+/// Maximum nesting of lists.
 const LEVELS: usize = 160;
-/// What a value takes beside its text, in bytes.
+/// Size of a value besides its text, in bytes.
 const VALUE: usize = 32;
 
-/// Which limit was reached.
+/// Limit that was exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exceeded {
     Steps(usize),
-    Kept(usize),
+    Stored(usize),
     Output(usize),
     Time(Duration),
     Value {
@@ -53,17 +54,17 @@ pub(super) enum Exceeded {
     },
     Levels,
     Stack,
-    /// Nobody waits for it any more.
+    /// The caller stopped waiting for the result.
     Abandoned,
 }
 
 #[derive(Debug)]
 struct Meter {
-    limits: Limits,
-    /// Values that the longest expression makes.
+    limits: RenderLimits,
+    /// Number of values in the longest expression.
     parts: usize,
     steps: usize,
-    kept: usize,
+    stored: usize,
     ends_at: Instant,
     stack: usize,
     exceeded: Option<Exceeded>,
@@ -73,53 +74,54 @@ thread_local! {
     static METER: RefCell<Option<Meter>> = const { RefCell::new(None) };
 }
 
-/// Renders within limits, which [`exceeded`] tells. `parts`: how many values the longest expression makes.
-pub(super) fn within<T>(limits: Limits, parts: usize, render: impl FnOnce() -> T) -> T {
+/// Renders within limits; afterwards [`exceeded`] returns the exceeded limit. `parts`: number of
+/// values in the longest expression.
+pub(super) fn within<T>(limits: RenderLimits, parts: usize, render: impl FnOnce() -> T) -> T {
     let ends_at = Instant::now() + limits.time;
-    let meter = Meter { limits, parts, steps: 0, kept: 0, ends_at, stack: stack(), exceeded: None };
+    let meter = Meter { limits, parts, steps: 0, stored: 0, ends_at, stack: stack(), exceeded: None };
     METER.set(Some(meter));
-    let _end = End;
+    let _end = ResetMeter;
     render()
 }
 
-struct End;
+struct ResetMeter;
 
-impl Drop for End {
+impl Drop for ResetMeter {
     fn drop(&mut self) {
         METER.set(None);
     }
 }
 
-/// Which limit the rendering has reached, if one.
+/// Limit that the current rendering exceeded, if any.
 pub(super) fn exceeded() -> Option<Exceeded> {
     METER.with_borrow(|meter| meter.as_ref().and_then(|meter| meter.exceeded))
 }
 
-/// One step more, with so many bytes kept.
+/// Counts a step and the bytes that it stores.
 pub(super) fn step(bytes: usize) -> tera::TeraResult<()> {
-    ask(|meter| meter.step(bytes))
+    charge(|meter| meter.step(bytes))
 }
 
-/// A value that is kept in a variable.
-pub(super) fn keep(value: &Value) -> tera::TeraResult<()> {
-    ask(|meter| {
-        let bytes = weight(value, meter.limits.kept - meter.kept, LEVELS);
-        let bytes =
-            bytes.map_err(|too_deep| if too_deep { Exceeded::Levels } else { Exceeded::Kept(meter.limits.kept) })?;
+/// Counts a value that is stored in a variable.
+pub(super) fn store(value: &Value) -> tera::TeraResult<()> {
+    charge(|meter| {
+        let bytes = weight(value, meter.limits.stored - meter.stored, LEVELS);
+        let bytes = bytes
+            .map_err(|too_deep| if too_deep { Exceeded::Levels } else { Exceeded::Stored(meter.limits.stored) })?;
         meter.expression(bytes)?;
-        meter.keep(bytes)
+        meter.store(bytes)
     })
 }
 
-/// A value that an expression makes, before it is there.
+/// Checks the size of a value before an expression creates it.
 pub(super) fn make(bytes: usize) -> tera::TeraResult<()> {
-    ask(|meter| meter.expression(bytes))
+    charge(|meter| meter.expression(bytes))
 }
 
-fn ask(question: impl FnOnce(&mut Meter) -> Result<(), Exceeded>) -> tera::TeraResult<()> {
+fn charge(check: impl FnOnce(&mut Meter) -> Result<(), Exceeded>) -> tera::TeraResult<()> {
     METER.with_borrow_mut(|meter| {
         let Some(meter) = meter else { return Ok(()) };
-        question(meter).map_err(|exceeded| {
+        check(meter).map_err(|exceeded| {
             meter.exceeded = Some(exceeded);
             tera::Error::message(exceeded.to_string())
         })
@@ -138,15 +140,15 @@ impl Meter {
         if Instant::now() > self.ends_at {
             return Err(Exceeded::Time(self.limits.time));
         }
-        if work::is_abandoned() {
+        if blocking::is_abandoned() {
             return Err(Exceeded::Abandoned);
         }
-        self.keep(bytes)
+        self.store(bytes)
     }
 
-    fn keep(&mut self, bytes: usize) -> Result<(), Exceeded> {
-        self.kept = self.kept.saturating_add(bytes);
-        if self.kept > self.limits.kept { Err(Exceeded::Kept(self.limits.kept)) } else { Ok(()) }
+    fn store(&mut self, bytes: usize) -> Result<(), Exceeded> {
+        self.stored = self.stored.saturating_add(bytes);
+        if self.stored > self.limits.stored { Err(Exceeded::Stored(self.limits.stored)) } else { Ok(()) }
     }
 
     fn expression(&self, bytes: usize) -> Result<(), Exceeded> {
@@ -154,13 +156,13 @@ impl Meter {
     }
 }
 
-/// Whether an expression of so many parts may be made of values of so many bytes.
+/// Checks that an expression of `parts` values, each of this size, is within its limit.
 pub(super) fn fits(bytes: usize, parts: usize) -> Result<(), Exceeded> {
     if bytes.saturating_mul(parts) > EXPRESSION { Err(Exceeded::Value { bytes, parts }) } else { Ok(()) }
 }
 
-/// What a value takes, in bytes, counted as often as it occurs. `Err` when that is more than `most`, or, with `true`, when it has too
-/// many levels.
+/// Size of a value in bytes; a value that occurs repeatedly counts each time. Returns `Err(false)`
+/// if the size exceeds `most`, and `Err(true)` if the nesting is too deep.
 fn weight(value: &Value, most: usize, levels: usize) -> Result<usize, bool> {
     let levels = levels.checked_sub(1).ok_or(true)?;
     let mut sum = VALUE + value.as_str().map_or(0, str::len) + value.as_bytes().map_or(0, <[u8]>::len);
@@ -178,7 +180,7 @@ fn weight(value: &Value, most: usize, levels: usize) -> Result<usize, bool> {
     Ok(sum)
 }
 
-/// What a variable takes, in bytes.
+/// Size of a variable, in bytes.
 pub(super) fn weight_of_json(value: &serde_json::Value) -> usize {
     use serde_json::Value::{Array, Object, String};
     let parts = match value {
@@ -190,20 +192,20 @@ pub(super) fn weight_of_json(value: &serde_json::Value) -> usize {
     VALUE + parts
 }
 
-/// Where the stack is about.
+/// Approximate address of the top of the stack.
 fn stack() -> usize {
     let here = 0_u8;
     std::ptr::from_ref(std::hint::black_box(&here)).addr()
 }
 
-/// What comes out of a template, up to its limit.
-pub(super) struct Output<W> {
+/// Writer that enforces the output limit.
+pub(super) struct LimitedWriter<W> {
     out: W,
     len: usize,
     most: usize,
 }
 
-impl<W: Write> Output<W> {
+impl<W: Write> LimitedWriter<W> {
     pub(super) fn to(out: W) -> Self {
         let most = METER.with_borrow(|meter| meter.as_ref().map_or(usize::MAX, |meter| meter.limits.output));
         Self { out, len: 0, most }
@@ -218,11 +220,11 @@ impl<W: Write> Output<W> {
     }
 }
 
-impl<W: Write> Write for Output<W> {
+impl<W: Write> Write for LimitedWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.len += bytes.len();
         if self.len > self.most {
-            ask(|_| Err(Exceeded::Output(self.most))).map_err(|error| io::Error::other(error.to_string()))?;
+            charge(|_| Err(Exceeded::Output(self.most))).map_err(|error| io::Error::other(error.to_string()))?;
         }
         self.out.write_all(bytes)?;
         Ok(bytes.len())
@@ -238,18 +240,18 @@ impl fmt::Display for Exceeded {
         let mb = |bytes: usize| bytes.div_ceil(1 << 20);
         match *self {
             Self::Steps(most) => write!(f, "its loops have more than {most} turns"),
-            Self::Kept(most) => write!(f, "it keeps more than {} MB in variables that it sets", mb(most)),
+            Self::Stored(most) => write!(f, "the variables that it sets have more than {} MB", mb(most)),
             Self::Output(most) => write!(f, "its output has more than {} MB", mb(most)),
             Self::Time(most) => write!(f, "it takes more than {} s to render", most.as_secs_f64()),
             Self::Value { bytes, parts } => write!(
                 f,
-                "an expression of {parts} parts may be made of values of {} MB at most; one has {} MB",
+                "an expression of {parts} parts may have values of at most {} MB; one has {} MB",
                 mb(EXPRESSION) / parts.max(1),
                 mb(bytes)
             ),
             Self::Levels => write!(f, "a variable that it sets has more than {LEVELS} levels"),
             Self::Stack => f.write_str("its includes and components are nested too deep"),
-            Self::Abandoned => f.write_str("rendering was stopped, since nobody waits for it"),
+            Self::Abandoned => f.write_str("rendering was cancelled by its caller"),
         }
     }
 }

@@ -1,187 +1,190 @@
-//! Templates that ask whether they may go on.
+//! Insertion of limit checks into template source.
 //!
-//! tera has no limit on what a template computes. So what is compiled is the author's source with a question in it wherever work or
-//! memory can multiply: at each turn of a loop; at each start of a component, or of a file or a block that may be shown more than
-//! once; at what is set as a variable; and at what is shown where output is kept instead of sent. [`functions`](super::functions) has the answers.
+//! tera does not limit what a template computes. Therefore calls of the
+//! [`functions`](super::functions) are inserted wherever work or memory can multiply: at each turn
+//! of a loop; at each start of a component; at each start of a file or block that may be shown more
+//! than once; at each value stored in a variable; and at output that is captured instead of sent.
 
 use std::collections::BTreeSet;
 
 use super::{
-    functions::{GO, KEEP, SHOW, STEP},
+    functions::{SHOW, STEP, STEP_CONDITION, STORE},
     nesting::files_within,
-    source::Sources,
-    tag::{Kind, Piece, Word, is_name, pieces, words},
+    source::TemplateSources,
+    tag::{Segment, SegmentKind, Word, is_name, segments, words},
 };
 
-/// The same files with questions in them, and how many values their longest expression makes.
-pub(super) fn with_meters(sources: &Sources) -> (Sources, usize) {
+/// Returns the files with limit checks, and the number of values in their longest expression.
+pub(super) fn with_meters(sources: &TemplateSources) -> (TemplateSources, usize) {
     let calls_super = sources.values().any(|source| calls_super(source));
-    // What is included where output is kept, or shown by `super()`, may be any of them.
-    let all_kept = calls_super || sources.values().any(|source| includes_within(source));
+    // Any file may be included inside captured output, or shown by `super()`.
+    let all_captured = calls_super || sources.values().any(|source| includes_within(source));
     let included: BTreeSet<&str> = sources.values().flat_map(|source| files_within(source, &["include"])).collect();
     let metered = sources.iter().map(|(name, source)| {
-        let place = Place { is_included: included.contains(name.as_str()), calls_super, all_kept };
-        (name.clone(), metered(source, place))
+        let context = FileContext { is_included: included.contains(name.as_str()), calls_super, all_captured };
+        (name.clone(), metered(source, context))
     });
     let metered = metered.collect();
-    let parts = sources.values().flat_map(|source| pieces(source)).map(|piece| parts(&piece)).max();
+    let parts = sources.values().flat_map(|source| segments(source)).map(|segment| parts(&segment)).max();
     (metered, parts.unwrap_or(1))
 }
 
-/// How a file is shown.
+/// Contexts in which a file can be shown.
 #[derive(Debug, Clone, Copy)]
-struct Place {
-    /// By other files: then it may be shown more than once.
+struct FileContext {
+    /// Whether other files include it, so that it may be shown more than once.
     is_included: bool,
-    /// Whether blocks are shown more than once, by `super()`.
+    /// Whether a file calls `super()`, so that blocks may be shown more than once.
     calls_super: bool,
-    all_kept: bool,
+    all_captured: bool,
 }
 
-/// Values that an expression makes at most.
-fn parts(piece: &Piece<'_>) -> usize {
+/// Upper bound on the number of values that an expression creates.
+fn parts(segment: &Segment<'_>) -> usize {
     let makes = |word: &&Word<'_>| matches!(word.text, "~" | "|" | "," | "...");
-    if piece.is_code() { 1 + words(piece.inner).iter().filter(makes).count() } else { 1 }
+    if segment.is_code() { 1 + words(segment.inner).iter().filter(makes).count() } else { 1 }
 }
 
 fn calls_super(source: &str) -> bool {
     source.contains("super")
-        && pieces(source).any(|piece| piece.is_code() && words(piece.inner).iter().any(|word| word.text == "super"))
+        && segments(source)
+            .any(|segment| segment.is_code() && words(segment.inner).iter().any(|word| word.text == "super"))
 }
 
-/// Whether a file includes another one where output is kept.
+/// Whether a file includes another one inside captured output.
 fn includes_within(source: &str) -> bool {
     let mut depth = 0_usize;
-    pieces(source).any(|piece| {
-        depth = depth.saturating_add_signed(keeps(&piece));
-        depth > 0 && keyword(&piece) == "include"
+    segments(source).any(|segment| {
+        depth = depth.saturating_add_signed(capture_change(&segment));
+        depth > 0 && keyword(&segment) == "include"
     })
 }
 
-fn metered(source: &str, place: Place) -> String {
-    let extends = pieces(source).any(|piece| keyword(&piece) == "extends");
-    let mut writer = Writer { out: String::with_capacity(source.len() * 5 / 4), kept: 0, blocks: 0, extends, place };
-    if place.is_included && !extends {
-        writer.ask(false, 0);
+fn metered(source: &str, context: FileContext) -> String {
+    let extends = segments(source).any(|segment| keyword(&segment) == "extends");
+    let mut writer =
+        Writer { out: String::with_capacity(source.len() * 5 / 4), captured: 0, blocks: 0, extends, context };
+    if context.is_included && !extends {
+        writer.write_check(false, 0);
     }
-    let mut pieces = pieces(source).peekable();
-    while let Some(piece) = pieces.next() {
-        let text = pieces.peek().filter(|next| next.kind == Kind::Text).map_or(0, |next| next.whole.len());
-        writer.write(&piece, text);
+    let mut segments = segments(source).peekable();
+    while let Some(segment) = segments.next() {
+        let text = segments.peek().filter(|next| next.kind == SegmentKind::Text).map_or(0, |next| next.whole.len());
+        writer.write(&segment, text);
     }
     writer.out
 }
 
 struct Writer {
     out: String,
-    /// How many sets, filters and components around here keep their output.
-    kept: usize,
+    /// Number of enclosing sets, filters and components that capture their output.
+    captured: usize,
     blocks: usize,
     extends: bool,
-    place: Place,
+    context: FileContext,
 }
 
 impl Writer {
-    /// A piece before so many bytes of text.
-    fn write(&mut self, piece: &Piece<'_>, text: usize) {
-        match piece.kind {
-            Kind::Text | Kind::Comment => self.out.push_str(piece.whole),
-            // Its text is a piece of output like any other.
-            Kind::Raw => {
-                if self.keeps_output() {
-                    self.ask(piece.trims_before(), piece.whole.len());
+    /// Writes a segment that is followed by `text` bytes of text.
+    fn write(&mut self, segment: &Segment<'_>, text: usize) {
+        match segment.kind {
+            SegmentKind::Text | SegmentKind::Comment => self.out.push_str(segment.whole),
+            // Its text is output like any other.
+            SegmentKind::Raw => {
+                if self.captures_output() {
+                    self.write_check(segment.trims_before(), segment.whole.len());
                 }
-                self.out.push_str(piece.whole);
+                self.out.push_str(segment.whole);
             }
-            Kind::Variable => {
-                self.variable(piece);
-                if self.keeps_output() && text > 0 {
-                    self.ask(piece.trims_after(), text);
+            SegmentKind::Variable => {
+                self.variable(segment);
+                if self.captures_output() && text > 0 {
+                    self.write_check(segment.trims_after(), text);
                 }
             }
-            Kind::Tag => self.tag(piece, text),
+            SegmentKind::Tag => self.tag(segment, text),
         }
     }
 
-    fn variable(&mut self, piece: &Piece<'_>) {
-        let inner = with_conditions(piece.inner);
-        if self.keeps_output() && !inner.trim_start().starts_with('<') {
-            self.put(piece, &format!(" ({inner}) | {SHOW} "));
+    fn variable(&mut self, segment: &Segment<'_>) {
+        let inner = with_conditions(segment.inner);
+        if self.captures_output() && !inner.trim_start().starts_with('<') {
+            self.write_with(segment, &format!(" ({inner}) | {SHOW} "));
         } else {
-            self.put(piece, &inner);
+            self.write_with(segment, &inner);
         }
     }
 
-    fn tag(&mut self, piece: &Piece<'_>, text: usize) {
-        let keyword = keyword(piece);
+    fn tag(&mut self, segment: &Segment<'_>, text: usize) {
+        let keyword = keyword(segment);
         match keyword {
-            "set" | "set_global" => self.put(piece, &set(piece.inner)),
-            _ => self.put(piece, &with_conditions(piece.inner)),
+            "set" | "set_global" => self.write_with(segment, &set(segment.inner)),
+            _ => self.write_with(segment, &with_conditions(segment.inner)),
         }
         match keyword {
             "block" => self.blocks += 1,
             "endblock" => self.blocks = self.blocks.saturating_sub(1),
-            _ => self.kept = self.kept.saturating_add_signed(keeps(piece)),
+            _ => self.captured = self.captured.saturating_add_signed(capture_change(segment)),
         }
-        let kept = if self.keeps_output() { text } else { 0 };
-        let is_start = matches!(keyword, "for" | "component") || keyword == "block" && self.place.calls_super;
-        if is_start || kept > 0 {
-            self.ask(piece.trims_after(), kept);
+        let captured = if self.captures_output() { text } else { 0 };
+        let is_start = matches!(keyword, "for" | "component") || keyword == "block" && self.context.calls_super;
+        if is_start || captured > 0 {
+            self.write_check(segment.trims_after(), captured);
         }
     }
 
-    /// A piece with something else between its delimiters.
-    fn put(&mut self, piece: &Piece<'_>, inner: &str) {
-        self.out.push_str(piece.start());
+    /// Writes a segment with another content between its delimiters.
+    fn write_with(&mut self, segment: &Segment<'_>, inner: &str) {
+        self.out.push_str(segment.start());
         self.out.push_str(inner);
-        self.out.push_str(piece.end());
+        self.out.push_str(segment.end());
     }
 
-    /// Beside a delimiter that takes white space away, it does the same.
-    fn ask(&mut self, trims: bool, bytes: usize) {
+    /// Writes a limit check. Beside a delimiter that trims white space, it trims too.
+    fn write_check(&mut self, trims: bool, bytes: usize) {
         let (start, end) = if trims { ("{{-", "-}}") } else { ("{{", "}}") };
         let argument = if bytes > 0 { format!("n={bytes}") } else { String::new() };
         self.out.push_str(&format!("{start} {STEP}({argument}) {end}"));
     }
 
-    fn keeps_output(&self) -> bool {
-        self.kept > 0 || self.place.all_kept && (!self.extends || self.blocks > 0)
+    fn captures_output(&self) -> bool {
+        self.captured > 0 || self.context.all_captured && (!self.extends || self.blocks > 0)
     }
 }
 
-/// How many levels of kept output begin here, or end.
-fn keeps(piece: &Piece<'_>) -> isize {
-    match keyword(piece) {
+/// Change in the nesting of captured output.
+fn capture_change(segment: &Segment<'_>) -> isize {
+    match keyword(segment) {
         "filter" | "component" | "<" => 1,
-        "set" | "set_global" if !assigns(piece.inner) => 1,
+        "set" | "set_global" if !assigns(segment.inner) => 1,
         "endset" | "endfilter" | "endcomponent" | "</" => -1,
         _ => 0,
     }
 }
 
-fn keyword<'a>(piece: &Piece<'a>) -> &'a str {
-    if piece.kind == Kind::Tag { words(piece.inner).first().map_or("", |word| word.text) } else { "" }
+fn keyword<'a>(segment: &Segment<'a>) -> &'a str {
+    if segment.kind == SegmentKind::Tag { words(segment.inner).first().map_or("", |word| word.text) } else { "" }
 }
 
 fn assigns(inner: &str) -> bool {
     words(inner).get(2).is_some_and(|word| word.text == "=")
 }
 
-/// ` set x = a ~ b ` or ` set x | upper `, with its value weighed.
+/// Adds a size check to ` set x = a ~ b ` or ` set x | upper `.
 fn set(inner: &str) -> String {
     let words = words(inner);
     if !assigns(inner) {
-        return format!("{} | {KEEP} ", inner.trim_end());
+        return format!("{} | {STORE} ", inner.trim_end());
     }
     let is_path = |word: &Word<'_>| matches!(word.text, "." | "?.") || is_name(word.text) || word.is_literal();
     if words[3..].iter().all(is_path) {
         return inner.to_owned();
     }
     let (name, value) = inner.split_at(words[2].at + 1);
-    format!("{name} ({}) | {KEEP} ", with_conditions(value))
+    format!("{name} ({}) | {STORE} ", with_conditions(value))
 }
 
-/// An expression whose list comprehensions ask at each turn, in their condition.
+/// Adds a check at each turn to the condition of list comprehensions.
 fn with_conditions(inner: &str) -> String {
     if !inner.contains("for") || !inner.contains('[') {
         return inner.to_owned();
@@ -192,27 +195,27 @@ fn with_conditions(inner: &str) -> String {
         out.push_str(text);
         from = at;
     };
-    // The brackets that are open: whether it is a list, and what of a comprehension was seen there.
-    let mut open: Vec<(bool, Seen)> = Vec::new();
+    // Open brackets: whether it is a list, and the last keyword of a comprehension in it.
+    let mut open: Vec<(bool, ComprehensionState)> = Vec::new();
     for word in words(inner) {
         match word.text {
-            "[" | "?[" => open.push((true, Seen::Nothing)),
-            "(" | "{" => open.push((false, Seen::Nothing)),
+            "[" | "?[" => open.push((true, ComprehensionState::Nothing)),
+            "(" | "{" => open.push((false, ComprehensionState::Nothing)),
             "]" => {
-                if let Some((true, Seen::For)) = open.pop() {
-                    put(word.at, &format!(" if {GO}()"));
+                if let Some((true, ComprehensionState::For)) = open.pop() {
+                    put(word.at, &format!(" if {STEP_CONDITION}()"));
                 }
             }
             ")" | "}" => drop(open.pop()),
             "for" => {
-                if let Some((true, seen @ Seen::Nothing)) = open.last_mut() {
-                    *seen = Seen::For;
+                if let Some((true, state @ ComprehensionState::Nothing)) = open.last_mut() {
+                    *state = ComprehensionState::For;
                 }
             }
             "if" => {
-                if let Some((true, seen @ Seen::For)) = open.last_mut() {
-                    *seen = Seen::If;
-                    put(word.at + 2, &format!(" {GO}() and "));
+                if let Some((true, state @ ComprehensionState::For)) = open.last_mut() {
+                    *state = ComprehensionState::If;
+                    put(word.at + 2, &format!(" {STEP_CONDITION}() and "));
                 }
             }
             _ => {}
@@ -223,7 +226,7 @@ fn with_conditions(inner: &str) -> String {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seen {
+enum ComprehensionState {
     Nothing,
     For,
     If,
@@ -235,12 +238,12 @@ mod tests {
 
     fn check(source: &str, expected: &str) {
         let expected = expected.replace("STEP", "{{ postroom_step() }}").replace("GO", "postroom_go()");
-        let place = Place { is_included: true, calls_super: true, all_kept: false };
-        assert_eq!(metered(source, place), expected, "{source}");
+        let context = FileContext { is_included: true, calls_super: true, all_captured: false };
+        assert_eq!(metered(source, context), expected, "{source}");
     }
 
     #[test]
-    fn questions_stand_where_work_multiplies() {
+    fn checks_are_inserted_where_work_can_multiply() {
         for (source, expected) in [
             (
                 "a {{ b }} {# {% for #} {% raw %}{% for %}{% endraw %}",
@@ -251,7 +254,8 @@ mod tests {
             ("{% set x = a.b %}{% set x = 'a' %}", "STEP{% set x = a.b %}{% set x = 'a' %}"),
             ("{%- set x = a ~ b -%}", "STEP{%- set x = ( a ~ b ) | postroom_keep -%}"),
             ("{% set x %}ab{{ c }}{% endset %}d{{ e }}", {
-                "STEP{% set x | postroom_keep %}{{ postroom_step(n=2) }}ab{{ ( c ) | postroom_show }}{% endset %}d{{ e }}"
+                "STEP{% set x | postroom_keep %}{{ postroom_step(n=2) }}ab{{ ( c ) | postroom_show }}\
+                {% endset %}d{{ e }}"
             }),
             ("{{ [x for x in xs] }}", "STEP{{ [x for x in xs if GO] }}"),
             ("{{ [a[0] for x in xs if [y for y in f(a=[1])]] }}", {
@@ -264,14 +268,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_once_is_not_asked_for() {
+    fn a_block_that_is_shown_once_has_no_check() {
         let source = "{% block b %}{{ a }}{% endblock %}";
-        let place = Place { is_included: false, calls_super: false, all_kept: false };
-        assert_eq!(metered(source, place), source);
+        let context = FileContext { is_included: false, calls_super: false, all_captured: false };
+        assert_eq!(metered(source, context), source);
     }
 
     #[test]
-    fn the_longest_expression_counts() {
+    fn the_longest_expression_is_measured() {
         let sources = [("a.html", "{{ a | upper | lower }} , | ~ {% set b = a ~ 'x|y' ~ [c, ...d] %}"), ("b.txt", "x")];
         let sources = sources.map(|(name, source)| (name.to_owned(), source.to_owned())).into();
         assert_eq!(with_meters(&sources).1, 5);

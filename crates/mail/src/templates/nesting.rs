@@ -1,24 +1,24 @@
-//! How deep templates stand within templates: each level takes stack while it is rendered.
+//! Limit on the nesting of files, since each level takes stack while it is rendered.
 
 use std::collections::BTreeMap;
 
 use super::{
     LoadError,
-    source::Sources,
-    tag::{Kind, pieces, words},
+    source::TemplateSources,
+    tag::{SegmentKind, segments, words},
 };
 
-/// Files that include each other in a row, and files that extend each other.
+/// Maximum length of a chain of files that include or extend each other.
 const DEEPEST: usize = 16;
-/// Branches of conditions in a file, each of which is parsed within the one before.
+/// Maximum number of `elif` branches in a file; each is parsed inside the previous one.
 const BRANCHES: usize = 1_000;
 
-/// Refuses what is too deep, before tera parses it. It is for tera to find that a few files include each other in a ring.
-pub(super) fn check(sources: &Sources) -> Result<(), LoadError> {
+/// Rejects sources that are nested too deep, before tera parses them. Cycles are left to tera.
+pub(super) fn check(sources: &TemplateSources) -> Result<(), LoadError> {
     for (name, source) in sources {
         let branches = source.matches("elif").count();
         if branches > BRANCHES {
-            return Err(LoadError::broken(name, format!("it has {branches} times elif; it may have {BRANCHES}")));
+            return Err(LoadError::broken(name, format!("it has {branches} elif branches; the limit is {BRANCHES}")));
         }
     }
     let inner: BTreeMap<&str, Vec<&str>> =
@@ -29,16 +29,16 @@ pub(super) fn check(sources: &Sources) -> Result<(), LoadError> {
         if depth > DEEPEST {
             return Err(LoadError::broken(
                 name,
-                format!("{depth} files include or extend each other from here on; {DEEPEST} may"),
+                format!("{depth} files include or extend each other, starting here; the limit is {DEEPEST}"),
             ));
         }
     }
     Ok(())
 }
 
-/// The files that tags of these kinds name.
+/// Files that tags of these kinds name.
 pub(super) fn files_within<'a>(source: &'a str, kinds: &[&str]) -> Vec<&'a str> {
-    let tags = pieces(source).filter(|piece| piece.kind == Kind::Tag);
+    let tags = segments(source).filter(|segment| segment.kind == SegmentKind::Tag);
     let names = tags.filter_map(|tag| match words(tag.inner)[..] {
         [first, name, ..] if kinds.contains(&first.text) => Some(name.text.trim_matches(['"', '\'', '`'])),
         _ => None,
@@ -50,7 +50,7 @@ fn depth<'a>(name: &'a str, inner: &BTreeMap<&'a str, Vec<&'a str>>, known: &mut
     if let Some(depth) = known.get(name) {
         return *depth;
     }
-    // In a ring it is met again before it is known.
+    // Depth 0 is preset, so that a cycle ends.
     known.insert(name, 0);
     let files = inner.get(name).into_iter().flatten();
     let depth = files.map(|file| 1 + depth(file, inner, known)).max().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Files of the templates folder.
+//! Reading of the templates folder.
 
 use std::{
     collections::BTreeMap,
@@ -10,30 +10,30 @@ use std::{
 
 use super::LoadError;
 
-/// The text of each `.html` and `.txt` file, by its path in the folder with `/` between the parts.
-pub(super) type Sources = BTreeMap<String, String>;
+/// Text of each `.html` and `.txt` file, by its path in the folder, with `/` as separator.
+pub(super) type TemplateSources = BTreeMap<String, String>;
 
-/// Bytes of one file, and of all of them.
+/// Maximum size of one file, and of all files, in bytes.
 const MOST_BYTES: u64 = 2 << 20;
 const MOST_BYTES_IN_ALL: usize = 16 << 20;
-/// Files and folders, whatever they are.
+/// Maximum number of files and folders of any kind.
 const MOST_ENTRIES: usize = 10_000;
 
-/// What the folder looks like from outside: it changes when a file does.
+/// Paths, sizes and modification times; differs whenever a file has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamp(Vec<(PathBuf, u64, Option<SystemTime>)>);
 
-pub(super) fn read(folder: &Path) -> Result<Sources, LoadError> {
-    let (mut sources, mut bytes) = (Sources::new(), 0);
+pub(super) fn read(folder: &Path) -> Result<TemplateSources, LoadError> {
+    let (mut sources, mut bytes) = (TemplateSources::new(), 0);
     for path in files(folder)? {
         let text = read_file(&path)?;
         bytes += text.len();
         if bytes > MOST_BYTES_IN_ALL {
             let most = MOST_BYTES_IN_ALL >> 20;
-            return Err(LoadError::endless(folder, format!("its files have more than {most} MB together")));
+            return Err(LoadError::endless(folder, format!("its files have more than {most} MB in total")));
         }
         let name = name_of(folder, &path).ok_or_else(|| LoadError::unreadable(&path, "its name is not UTF-8"))?;
-        // Windows editors; a mark at the start would end up in a subject.
+        // Windows editors write a byte order mark, which would appear in the subject.
         sources.insert(name, text.trim_start_matches('\u{feff}').to_owned());
     }
     Ok(sources)
@@ -41,9 +41,9 @@ pub(super) fn read(folder: &Path) -> Result<Sources, LoadError> {
 
 fn read_file(path: &Path) -> Result<String, LoadError> {
     let unreadable = |error| LoadError::unreadable(path, error);
-    // A pipe would be waited for, a device be read for ever.
+    // Reading a pipe would block; reading a device might never end.
     if !fs::metadata(path).is_ok_and(|meta| meta.is_file() || meta.is_dir()) && path.exists() {
-        return Err(LoadError::unreadable(path, "it is no ordinary file"));
+        return Err(LoadError::unreadable(path, "it is not a regular file"));
     }
     let mut text = String::new();
     File::open(path).map_err(unreadable)?.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
@@ -64,9 +64,10 @@ impl Stamp {
     }
 }
 
-/// All `.html` and `.txt` files in the folder and its folders, sorted. Hidden ones are an editor's.
+/// All `.html` and `.txt` files below the folder, sorted. Hidden files are skipped, since editors
+/// create them.
 fn files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
-    // Whoever sends plain mail only needs no folder; it is taken in when it appears.
+    // The folder is optional for plain mail; it is loaded as soon as it exists.
     if !folder.exists() {
         return Ok(Vec::new());
     }
@@ -76,11 +77,11 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
     Ok(walk.found)
 }
 
-/// A way through folders.
+/// State of a recursive directory walk.
 struct Walk {
     entries: usize,
     found: Vec<PathBuf>,
-    /// The folders on the way to here, without symbolic links.
+    /// Canonical paths of the folders being walked.
     open: Vec<PathBuf>,
 }
 
@@ -89,7 +90,7 @@ impl Walk {
         let unreadable = |error| LoadError::unreadable(folder, error);
         let real = fs::canonicalize(folder).map_err(unreadable)?;
         if self.open.contains(&real) {
-            let problem = format!("it is a symbolic link that leads back to {}, which holds it", real.display());
+            let problem = format!("it is a symbolic link to {}, which contains it", real.display());
             return Err(LoadError::endless(folder, problem));
         }
         self.open.push(real);
@@ -103,7 +104,7 @@ impl Walk {
     fn entry(&mut self, path: PathBuf) -> Result<(), LoadError> {
         self.entries += 1;
         if self.entries > MOST_ENTRIES {
-            return Err(LoadError::endless(path, format!("it comes after {MOST_ENTRIES} other files and folders")));
+            return Err(LoadError::endless(path, format!("the folder has more than {MOST_ENTRIES} files and folders")));
         }
         if is_hidden(&path) {
             return Ok(());

@@ -1,16 +1,17 @@
-//! Template source in pieces: text, tags, variables, comments; and a tag in words. tera's own lexer is not public.
+//! Lexer of template source, since tera's own is not public: text, tags, variables and comments,
+//! and the words of a tag.
 
-/// A piece of source.
+/// Segment of template source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Piece<'a> {
-    pub(super) kind: Kind,
+pub(super) struct Segment<'a> {
+    pub(super) kind: SegmentKind,
     pub(super) whole: &'a str,
-    /// What stands between the delimiters of a tag or a variable.
+    /// Content between the delimiters of a tag or a variable.
     pub(super) inner: &'a str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum SegmentKind {
     Text,
     /// `{% … %}`
     Tag,
@@ -22,34 +23,34 @@ pub(super) enum Kind {
     Raw,
 }
 
-/// A name, a literal or a sign, and where it stands.
+/// Name, literal or sign, and its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Word<'a> {
     pub(super) text: &'a str,
     pub(super) at: usize,
 }
 
-impl<'a> Piece<'a> {
+impl<'a> Segment<'a> {
     pub(super) fn is_code(&self) -> bool {
-        matches!(self.kind, Kind::Tag | Kind::Variable)
+        matches!(self.kind, SegmentKind::Tag | SegmentKind::Variable)
     }
 
-    /// Its first delimiter.
+    /// Start delimiter.
     pub(super) fn start(&self) -> &'a str {
         &self.whole[..if self.trims_before() { 3 } else { 2 }]
     }
 
-    /// Its last one.
+    /// End delimiter.
     pub(super) fn end(&self) -> &'a str {
         &self.whole[self.start().len() + self.inner.len()..]
     }
 
-    /// Whether it takes away the white space before it.
+    /// Whether it trims the white space before it.
     pub(super) fn trims_before(&self) -> bool {
         self.whole.as_bytes().get(2) == Some(&b'-')
     }
 
-    /// Whether it takes away the white space after it.
+    /// Whether it trims the white space after it.
     pub(super) fn trims_after(&self) -> bool {
         self.whole.len().checked_sub(3).is_some_and(|at| self.whole.as_bytes()[at] == b'-')
     }
@@ -61,18 +62,19 @@ impl Word<'_> {
     }
 }
 
-/// All pieces of a source. One that has no end, which tera refuses, goes to the end of the source as text.
-pub(super) fn pieces(source: &str) -> impl Iterator<Item = Piece<'_>> {
+/// Splits a source into segments. A segment without an end, which tera rejects, is text up to the
+/// end of the source.
+pub(super) fn segments(source: &str) -> impl Iterator<Item = Segment<'_>> {
     let mut rest = source;
     std::iter::from_fn(move || {
-        let piece = if rest.is_empty() { None } else { Some(first_piece(rest)) };
-        rest = &rest[piece.map_or(0, |piece| piece.whole.len())..];
-        piece
+        let segment = if rest.is_empty() { None } else { Some(first_segment(rest)) };
+        rest = &rest[segment.map_or(0, |segment| segment.whole.len())..];
+        segment
     })
 }
 
-fn first_piece(source: &str) -> Piece<'_> {
-    let text = |len: usize| Piece { kind: Kind::Text, whole: &source[..len], inner: "" };
+fn first_segment(source: &str) -> Segment<'_> {
+    let text = |len: usize| Segment { kind: SegmentKind::Text, whole: &source[..len], inner: "" };
     match next_delimiter(source) {
         None => text(source.len()),
         Some(0) => delimited(source).unwrap_or_else(|| text(source.len())),
@@ -85,27 +87,28 @@ fn next_delimiter(source: &str) -> Option<usize> {
     memchr::memchr_iter(b'{', source.as_bytes()).find(is_start)
 }
 
-fn delimited(source: &str) -> Option<Piece<'_>> {
+fn delimited(source: &str) -> Option<Segment<'_>> {
     let kind = match source.as_bytes().get(1)? {
-        b'{' => Kind::Variable,
-        b'%' => Kind::Tag,
+        b'{' => SegmentKind::Variable,
+        b'%' => SegmentKind::Tag,
         _ => {
             let len = source.find("#}")? + 2;
-            return Some(Piece { kind: Kind::Comment, whole: &source[..len], inner: "" });
+            return Some(Segment { kind: SegmentKind::Comment, whole: &source[..len], inner: "" });
         }
     };
-    if kind == Kind::Tag
+    if kind == SegmentKind::Tag
         && let Some(len) = raw_len(source)
     {
-        return Some(Piece { kind: Kind::Raw, whole: &source[..len], inner: "" });
+        return Some(Segment { kind: SegmentKind::Raw, whole: &source[..len], inner: "" });
     }
     let start = if source.as_bytes().get(2) == Some(&b'-') { 3 } else { 2 };
-    let inner = start + inner_len(&source[start..], if kind == Kind::Tag { "%}" } else { "}}" })?;
+    let inner = start + inner_len(&source[start..], if kind == SegmentKind::Tag { "%}" } else { "}}" })?;
     let end = inner + if source.as_bytes()[inner] == b'-' { 3 } else { 2 };
-    Some(Piece { kind, whole: &source[..end], inner: &source[start..inner] })
+    Some(Segment { kind, whole: &source[..end], inner: &source[start..inner] })
 }
 
-/// Up to the delimiter at the end, which is not within a string, or the `-` right before it.
+/// Length up to the end delimiter, or up to a `-` right before it. Delimiters inside strings are
+/// skipped.
 fn inner_len(inner: &str, end: &str) -> Option<usize> {
     let mut at = 0;
     while at < inner.len() {
@@ -118,7 +121,7 @@ fn inner_len(inner: &str, end: &str) -> Option<usize> {
     None
 }
 
-/// `{% raw %}` to the end of the first `{% endraw %}`.
+/// Length from `{% raw %}` to the end of the first `{% endraw %}`.
 fn raw_len(source: &str) -> Option<usize> {
     let mut at = lone_tag_len(source, "raw")?;
     while let Some(start) = source[at..].find("{%") {
@@ -131,7 +134,7 @@ fn raw_len(source: &str) -> Option<usize> {
     None
 }
 
-/// The length of a tag that consists of one word.
+/// Length of a tag that consists of one word.
 fn lone_tag_len(source: &str, word: &str) -> Option<usize> {
     let rest = source.strip_prefix("{%")?;
     let rest = rest.strip_prefix('-').unwrap_or(rest).trim_ascii_start().strip_prefix(word)?.trim_ascii_start();
@@ -139,7 +142,7 @@ fn lone_tag_len(source: &str, word: &str) -> Option<usize> {
     Some(source.len() - rest.len())
 }
 
-/// The words of what stands in a tag.
+/// Splits the content of a tag into words.
 pub(super) fn words(inner: &str) -> Vec<Word<'_>> {
     let (mut words, mut at) = (Vec::new(), 0);
     while at < inner.len() {
@@ -153,7 +156,7 @@ pub(super) fn words(inner: &str) -> Vec<Word<'_>> {
     words
 }
 
-/// The length of the word, string or white space that a text begins with.
+/// Length of the word, string or white space at the start of a text.
 fn word_len(text: &str) -> usize {
     let Some(first) = text.chars().next() else { return 0 };
     let run = |goes_on: fn(char) -> bool| text.find(|c: char| !goes_on(c)).unwrap_or(text.len());
@@ -167,7 +170,7 @@ fn word_len(text: &str) -> usize {
     }
 }
 
-/// With its quotes; what has no end goes to the end.
+/// Length of a string with its quotes; an unterminated string extends to the end.
 fn string_len(text: &str, quote: char) -> usize {
     let mut escaped = false;
     for (at, c) in text.char_indices().skip(1) {
@@ -181,7 +184,7 @@ fn string_len(text: &str, quote: char) -> usize {
     text.len()
 }
 
-/// Whether a word is a name, or a keyword.
+/// Whether a word is a name or a keyword.
 pub(super) fn is_name(word: &str) -> bool {
     word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
 }
@@ -193,19 +196,23 @@ mod tests {
     #[test]
     fn pieces_add_up_to_the_source() {
         for (source, kinds) in [
-            ("a{{ b }}c{% d %}{#- {{ -#}", &[Kind::Text, Kind::Variable, Kind::Text, Kind::Tag, Kind::Comment][..]),
-            ("{{ \"}}\" }}{% x '%}\\'' -%}{", &[Kind::Variable, Kind::Tag, Kind::Text]),
-            ("{%- raw -%}{{ {% endraw x %}{%-endraw-%}{{ {a: {b: 1}} }}", &[Kind::Raw, Kind::Variable]),
-            ("{{ {\"a\": {\"b\": 1} } }} {% raw", &[Kind::Variable, Kind::Text, Kind::Text]),
-            ("ż{{ 'ó' }}{{ x", &[Kind::Text, Kind::Variable, Kind::Text]),
+            (
+                "a{{ b }}c{% d %}{#- {{ -#}",
+                &[SegmentKind::Text, SegmentKind::Variable, SegmentKind::Text, SegmentKind::Tag, SegmentKind::Comment]
+                    [..],
+            ),
+            ("{{ \"}}\" }}{% x '%}\\'' -%}{", &[SegmentKind::Variable, SegmentKind::Tag, SegmentKind::Text]),
+            ("{%- raw -%}{{ {% endraw x %}{%-endraw-%}{{ {a: {b: 1}} }}", &[SegmentKind::Raw, SegmentKind::Variable]),
+            ("{{ {\"a\": {\"b\": 1} } }} {% raw", &[SegmentKind::Variable, SegmentKind::Text, SegmentKind::Text]),
+            ("ż{{ 'ó' }}{{ x", &[SegmentKind::Text, SegmentKind::Variable, SegmentKind::Text]),
         ] {
-            let found: Vec<_> = pieces(source).collect();
-            assert_eq!(found.iter().map(|piece| piece.whole).collect::<String>(), source);
+            let found: Vec<_> = segments(source).collect();
+            assert_eq!(found.iter().map(|segment| segment.whole).collect::<String>(), source);
             if !source.contains("{a: {b") {
-                assert_eq!(found.iter().map(|piece| piece.kind).collect::<Vec<_>>(), kinds, "{source}");
+                assert_eq!(found.iter().map(|segment| segment.kind).collect::<Vec<_>>(), kinds, "{source}");
             }
-            for piece in found.iter().filter(|piece| piece.is_code()) {
-                assert_eq!(format!("{}{}{}", piece.start(), piece.inner, piece.end()), piece.whole);
+            for segment in found.iter().filter(|segment| segment.is_code()) {
+                assert_eq!(format!("{}{}{}", segment.start(), segment.inner, segment.end()), segment.whole);
             }
         }
     }

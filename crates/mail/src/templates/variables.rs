@@ -1,16 +1,16 @@
-//! Variables made ready for rendering.
+//! Variables, prepared for rendering.
 
 use serde_json::{Map, Value};
 use tera::Context;
 
 use super::meter::{fits, weight_of_json};
 
-/// Bytes that the variables of a mail may take, each value counted with what holds it.
+/// Maximum size of the variables of a mail, in bytes, including overhead.
 const MOST: usize = 32 << 20;
-/// Variables that are copied and shown in no time.
+/// Maximum size, in bytes, of variables that are copied and shown in negligible time.
 const FEW: usize = 64 << 10;
 
-/// Variables made ready for rendering, so that mails that share them need not each do it again; clones share what they hold.
+/// Variables, prepared for rendering and shared by the mails of a batch. Clones are cheap.
 #[derive(Debug, Clone, Default)]
 pub struct Variables {
     context: Context,
@@ -19,13 +19,14 @@ pub struct Variables {
 }
 
 impl Variables {
-    /// These alone.
+    /// Prepares the variables of one mail.
     #[must_use]
     pub fn of(vars: &Map<String, Value>) -> Self {
         Self::default().and(vars)
     }
 
-    /// With these too, which win. Those that are too many are left out, since nothing is rendered with them.
+    /// Adds variables, which override the present ones. Variables beyond the size limit are
+    /// dropped; rendering fails then anyway.
     pub(super) fn and(mut self, vars: &Map<String, Value>) -> Self {
         for (name, value) in vars {
             let bytes = name.len() + weight_of_json(value);
@@ -38,20 +39,25 @@ impl Variables {
         self
     }
 
-    /// Bytes that they take, counted with what holds them.
+    /// Size of the variables, in bytes, including overhead.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether these too are made ready and shown in no time.
+    /// Whether these variables plus the present ones are small enough to prepare and show in
+    /// negligible time.
     #[must_use]
     pub fn are_few_with(&self, vars: &Map<String, Value>) -> bool {
         let own: usize = vars.iter().map(|(name, value)| name.len() + weight_of_json(value)).sum();
         self.bytes.saturating_add(own) <= FEW
     }
 
-    /// Checks that variables are not too many for any template; the error says what they may be.
+    /// Checks the size of variables, independent of any template.
+    ///
+    /// # Errors
+    ///
+    /// Returns a description of the limit if they are too large.
     pub fn check(vars: &Map<String, Value>) -> Result<(), String> {
         check_bytes(vars.iter().map(|(name, value)| name.len() + weight_of_json(value)).sum())
     }
@@ -60,10 +66,10 @@ impl Variables {
         &self.context
     }
 
-    /// Whether they can be rendered by templates whose longest expression makes so many values.
+    /// Checks the size of the variables for templates whose longest expression has `parts` values.
     pub(super) fn fit(&self, parts: usize) -> Result<(), String> {
         check_bytes(self.bytes)?;
-        fits(self.largest, parts).map_err(|exceeded| format!("its variables are too large: {exceeded}"))
+        fits(self.largest, parts).map_err(|exceeded| format!("the variables are too large: {exceeded}"))
     }
 }
 
@@ -71,5 +77,5 @@ fn check_bytes(bytes: usize) -> Result<(), String> {
     if bytes <= MOST {
         return Ok(());
     }
-    Err(format!("its variables take {} MB; they may take {} MB", bytes.div_ceil(1 << 20), MOST >> 20))
+    Err(format!("the variables have {} MB; the limit is {} MB", bytes.div_ceil(1 << 20), MOST >> 20))
 }

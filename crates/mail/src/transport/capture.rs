@@ -1,4 +1,4 @@
-//! Mail that is kept to be looked at.
+//! Transport that stores mail for inspection instead of sending it.
 
 use std::{fmt::Debug, pin::Pin};
 
@@ -8,30 +8,32 @@ use postroom_smtp::Commit;
 use super::aborted;
 use crate::{Attempt, Message, verdict::NotAccepted};
 
-/// A captured mail, as it would have gone out.
+/// Captured mail: envelope and bytes as they would have been sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Captured {
+pub struct CapturedMessage {
     /// The Message-ID, without angle brackets.
     pub message_id: String,
-    /// The subject, as a person reads it.
+    /// Decoded subject.
     pub subject: String,
-    /// The sender in the envelope.
+    /// Sender of the envelope.
     pub mail_from: EmailAddress,
-    /// The recipients in the envelope.
+    /// Recipients of the envelope.
     pub rcpt_to: Vec<EmailAddress>,
-    /// The message.
+    /// Headers and body.
     pub bytes: Vec<u8>,
 }
 
-/// What a [`CaptureSink`] says, later: the id it keeps the mail under, or why it can't.
-pub type Kept<'a> = Pin<Box<dyn Future<Output = Result<String, String>> + Send + 'a>>;
+/// Result of storing a captured mail: the id under which it is stored, or a description of the
+/// error.
+pub type CaptureFuture<'a> = Pin<Box<dyn Future<Output = Result<String, String>> + Send + 'a>>;
 
-/// Where captured mail goes; the caller's, since nothing here knows a store.
+/// Storage for captured mail, provided by the caller.
 ///
-/// Handing the same mail over again must do no harm, because an error is taken as "not kept" and the mail is tried again.
+/// Storing the same mail twice must be harmless: after an error the mail counts as not stored and
+/// is sent again.
 pub trait CaptureSink: Debug + Send + Sync {
-    /// Keeps a mail.
-    fn keep(&self, mail: Captured) -> Kept<'_>;
+    /// Stores a mail.
+    fn store(&self, mail: CapturedMessage) -> CaptureFuture<'_>;
 }
 
 pub(super) async fn send(
@@ -43,14 +45,14 @@ pub(super) async fn send(
     if commit.await == Commit::Abort {
         return aborted(to);
     }
-    let captured = Captured {
+    let captured = CapturedMessage {
         message_id: message.message_id.clone(),
-        subject: message.words.subject.clone(),
+        subject: message.rendered.subject.clone(),
         mail_from: message.envelope.mail_from.clone(),
         rcpt_to: to.to_vec(),
         bytes: message.bytes.clone(),
     };
-    match sink.keep(captured).await {
+    match sink.store(captured).await {
         Ok(id) => Attempt::accepted(to, "captured", Some(&id)),
         Err(problem) => Attempt::not_accepted(to, NotAccepted::NothingSent, &format!("can't be captured: {problem}")),
     }

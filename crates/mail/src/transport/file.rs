@@ -1,6 +1,6 @@
-//! Mail as `.eml` files in a folder.
+//! Transport that writes mail as `.eml` files into a folder.
 
-mod part;
+mod temporary;
 
 use std::{io, path::PathBuf};
 
@@ -8,25 +8,25 @@ use postroom_core::EmailAddress;
 use postroom_smtp::Commit;
 use tokio::task::spawn_blocking;
 
-use self::part::Part;
+use self::temporary::TemporaryFile;
 use super::aborted;
 use crate::{Attempt, Message, verdict::NotAccepted};
 
-/// Writes each message into a folder, named by its Message-ID and readable by its owner alone; a message sent again replaces
-/// itself.
+/// Writes each message into a folder. Files are named by Message-ID and readable by their owner
+/// only. A message that is sent again overwrites its file.
 #[derive(Debug)]
 pub struct FileTransport {
     folder: PathBuf,
 }
 
 impl FileTransport {
-    /// Into this folder, which is made when it is first needed.
+    /// Creates a transport for a folder, which is created when first needed.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into() }
     }
 
-    /// Written and synced before `commit`, so that a full disk is nobody's doubt.
+    /// Writes and syncs the file before `commit`, so that a full disk is never an unknown result.
     pub(super) async fn send(
         &self,
         message: &Message,
@@ -34,30 +34,30 @@ impl FileTransport {
         commit: impl Future<Output = Commit>,
     ) -> Attempt {
         let name = file_name(&message.message_id);
-        let part = match self.write(&name, message.bytes.clone()).await {
-            Ok(part) => part,
+        let file = match self.write(&name, message.bytes.clone()).await {
+            Ok(file) => file,
             Err(error) => return self.failed(to, &error),
         };
         if commit.await == Commit::Abort {
             return aborted(to);
         }
         let placed = name.clone();
-        match blocking(move || part.put_in_place(&placed)).await {
+        match blocking(move || file.rename_to(&placed)).await {
             Ok(()) => Attempt::accepted(to, "written to a file", Some(&name)),
-            // Sent again, it replaces itself.
+            // The next attempt replaces the file.
             Err(error) => self.failed(to, &error),
         }
     }
 
-    /// Whether files can be written there; says where.
+    /// Writes and removes a test file. Returns the folder if that succeeds.
     pub(super) async fn check(&self) -> io::Result<PathBuf> {
         drop(self.write("check", b"Can a file be written?\r\n".to_vec()).await?);
         Ok(self.folder.clone())
     }
 
-    async fn write(&self, name: &str, bytes: Vec<u8>) -> io::Result<Part> {
+    async fn write(&self, name: &str, bytes: Vec<u8>) -> io::Result<TemporaryFile> {
         let (folder, name) = (self.folder.clone(), name.to_owned());
-        blocking(move || Part::write(&folder, &name, &bytes)).await
+        blocking(move || TemporaryFile::write(&folder, &name, &bytes)).await
     }
 
     fn failed(&self, to: &[EmailAddress], error: &io::Error) -> Attempt {
@@ -66,13 +66,13 @@ impl FileTransport {
     }
 }
 
-/// By the standard library on a thread that may wait: there a write returns its own error. Of tokio's files a write returns
-/// before it is done, and its error comes with the next call.
+/// Runs blocking file I/O on a blocking thread. `std` is used since a write returns its own error
+/// there; a write to a tokio file returns early and reports its error at the next call.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
-/// A Message-ID as a file's name: no folder, not hidden, whatever it holds.
+/// Maps a Message-ID to a safe file name: no path separator, no leading dot.
 fn file_name(message_id: &str) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@' | '+' | '=');
     let safe: String = message_id.chars().take(200).map(|c| if fits(c) { c } else { '_' }).collect();
@@ -84,7 +84,7 @@ mod tests {
     use super::file_name;
 
     #[test]
-    fn no_message_id_leaves_the_folder() {
+    fn a_message_id_never_escapes_the_folder() {
         for (id, name) in [
             ("1.a@example.org", "1.a@example.org.eml"),
             ("../../etc/passwd@x", "_.._etc_passwd@x.eml"),

@@ -1,4 +1,4 @@
-//! Can mail leave this way? For a person who asks.
+//! Connection and login check of a transport, for `postroom doctor`.
 
 use std::io;
 
@@ -7,39 +7,46 @@ use postroom_smtp::{Session, SmtpError};
 
 use super::{BadTransport, FileTransport, ResendTransport, smtp};
 
-/// Why mail could not leave.
+/// Reason why a transport can't send mail.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
-    /// The settings can't be used.
+    /// The settings are invalid.
     #[error(transparent)]
     Settings(#[from] BadTransport),
-    /// The server can't be reached, or does not let us in.
+    /// The server can't be reached or refuses the login.
     #[error("{server}: {error}")]
     Smtp {
-        /// Host and port.
+        /// Host and port of the server.
         server: String,
-        /// What happened, with the phase.
+        /// Error, with the phase of the session.
         error: SmtpError,
     },
-    /// The provider can't be reached, or refuses our key.
+    /// The provider can't be reached or refuses the API key.
     #[error("{server}: {problem}")]
     Provider {
-        /// Where its API is.
+        /// Base URL of the API.
         server: String,
-        /// What happened or was answered.
+        /// Error, or the answer of the provider.
         problem: String,
     },
-    /// The folder can't be written to.
+    /// The folder is not writable.
     #[error("can't write to the folder {folder}: {error}")]
     Folder {
-        /// The folder.
+        /// Path of the folder.
         folder: String,
-        /// Why.
+        /// I/O error.
         error: io::Error,
     },
 }
 
-/// Connects, protects the connection, logs in and leaves; asks a provider for what sends nothing; or writes to the folder. Says in words what worked.
+/// Checks that a transport works, without sending mail, and returns a description of what worked.
+///
+/// SMTP: connects, starts TLS, logs in and disconnects. Resend: sends a request that changes
+/// nothing. File: writes a test file.
+///
+/// # Errors
+///
+/// Returns an error if the settings are invalid or the check fails.
 pub async fn login_check(settings: &TransportSettings) -> Result<String, LoginError> {
     match settings {
         TransportSettings::Smtp(settings) => {
@@ -48,14 +55,18 @@ pub async fn login_check(settings: &TransportSettings) -> Result<String, LoginEr
             let session = Session::connect(&endpoint)
                 .await
                 .map_err(|error| LoginError::Smtp { server: server.clone(), error })?;
-            let said = greeting(&server, session.is_encrypted(), settings.credentials.as_ref().map(|(user, _)| user));
+            let description = describe_connection(
+                &server,
+                session.is_encrypted(),
+                settings.credentials.as_ref().map(|(user, _)| user),
+            );
             session.quit().await;
-            Ok(said)
+            Ok(description)
         }
         TransportSettings::Resend(settings) => {
             let server = settings.url.to_string();
             match ResendTransport::from_settings(settings)?.check().await {
-                Ok(said) => Ok(format!("{server}: {said}")),
+                Ok(description) => Ok(format!("{server}: {description}")),
                 Err(problem) => Err(LoginError::Provider { server, problem }),
             }
         }
@@ -63,13 +74,13 @@ pub async fn login_check(settings: &TransportSettings) -> Result<String, LoginEr
             Ok(folder) => Ok(format!("mail is written to the folder {}", folder.display())),
             Err(error) => Err(LoginError::Folder { folder: path.display().to_string(), error }),
         },
-        TransportSettings::Capture => Ok("mail is captured and shown in the monitor; none leaves".to_owned()),
-        TransportSettings::Discard => Ok("mail is discarded; none leaves".to_owned()),
+        TransportSettings::Capture => Ok("mail is captured and shown in the monitor, not sent".to_owned()),
+        TransportSettings::Discard => Ok("mail is discarded, not sent".to_owned()),
     }
 }
 
-fn greeting(server: &str, encrypted: bool, user: Option<&String>) -> String {
-    let protection = if encrypted { "with TLS" } else { "without TLS" };
+fn describe_connection(server: &str, encrypted: bool, user: Option<&String>) -> String {
+    let protection = if encrypted { "connected with TLS" } else { "connected without TLS" };
     let login = user.map_or_else(|| "no login".to_owned(), |user| format!("logged in as {user}"));
-    format!("{server} answers {protection}, {login}")
+    format!("{server}: {protection}, {login}")
 }

@@ -1,12 +1,13 @@
-//! Mail through the provider Resend, one request a mail.
+//! Transport for the provider Resend: one HTTP request for each mail.
 //!
-//! Every request carries a key under which Resend takes it once within 24 hours, however often it comes. So a request that
-//! left and was not answered is said again at once, and a mail that was in doubt is not doubled by being sent again.
+//! Every request carries an idempotency key, under which Resend accepts a mail once within 24
+//! hours. A request without an answer is therefore repeated at once, and a mail with an unknown
+//! result can be sent again without a duplicate.
 
 mod addressing;
+mod answer;
 mod body;
-mod said;
-mod story;
+mod history;
 
 use std::time::{Duration, Instant};
 
@@ -23,39 +24,46 @@ use tokio::time::timeout;
 
 use self::{
     addressing::Addressing,
-    said::Said,
-    story::{Heard, Story},
+    answer::ApiAnswer,
+    history::{RequestHistory, RequestOutcome},
 };
 use super::{BadTransport, aborted, smtp};
 use crate::{
     Attempt, Message,
-    http::{HttpClient, Line, NoAnswer, NoLine, OURSELVES},
+    http::{ConnectFailure, HttpClient, HttpConnection, RequestError, USER_AGENT_VALUE},
 };
 
-/// A request that is in doubt is said so often at most, after pauses of which each is twice the one before.
+/// Maximum number of requests for one attempt, and the first pause between them; each pause is
+/// twice the one before.
 const ROUNDS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What is added to the time limit for each byte: 100 kB a second.
+/// Time added to the time limit for each byte of the request (100 kB/s).
 const PER_BYTE: Duration = Duration::from_micros(10);
 
-/// Sends through one account, over connections that are kept for the next mail.
+/// Sends mail through one Resend account, over connections that are kept open for the next mail.
 #[derive(Debug)]
 pub struct ResendTransport {
     client: HttpClient,
-    /// Marked as a secret, so it is not shown.
+    /// Value of the `Authorization` header; marked as sensitive, so it is not logged.
     authorization: HeaderValue,
     redaction: Redaction,
     timeout: Duration,
 }
 
 impl ResendTransport {
-    /// Nothing is connected before the first mail.
+    /// Creates a transport. No connection is opened before the first mail.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the CA file or the API key is invalid.
     pub fn from_settings(settings: &ResendSettings) -> Result<Self, BadTransport> {
         let tls = settings.url.secure.then(|| smtp::tls(settings.ca_file.as_deref())).transpose()?;
         let key = settings.api_key.expose_secret();
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {key}"))
-            .map_err(|_| BadTransport { field: "api_key", problem: "it holds a character that no key has".into() })?;
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| BadTransport {
+            field: "api_key",
+            problem: "it has a character that is invalid in an HTTP header".into(),
+        })?;
         authorization.set_sensitive(true);
         let (client, redaction) = (HttpClient::new(settings.url.clone(), tls), Redaction::of_key(key));
         Ok(Self { client, authorization, redaction, timeout: settings.timeout })
@@ -72,33 +80,34 @@ impl ResendTransport {
             Ok(request) => request,
             Err(problem) => return Attempt::invalid(to, &problem),
         };
-        let line = match self.client.checkout().await {
-            Ok(line) => line,
-            Err(none) => return Story::of(Heard::NoLine(none)).attempt(&addressing),
+        let connection = match self.client.checkout().await {
+            Ok(connection) => connection,
+            Err(failure) => return RequestHistory::of(RequestOutcome::NotSent(failure)).attempt(&addressing),
         };
         if commit.await == Commit::Abort {
-            self.client.put_back(line);
+            self.client.put_back(connection);
             return aborted(to);
         }
-        // Where the mail names no sender, it is the configured one.
+        // A mail without a sender uses the configured sender.
         let is_own_sender = message.mail.from.is_none();
-        self.tell(line, &request, is_own_sender).await.attempt(&addressing)
+        self.send_until_settled(connection, &request, is_own_sender).await.attempt(&addressing)
     }
 
-    /// Whether the key is taken, with a request that sends nothing; says in words what worked.
+    /// Checks the API key with a request that sends nothing, and returns a description of what
+    /// worked.
     pub(super) async fn check(&self) -> Result<String, String> {
         let request = self.request(Method::GET, "/domains", Full::default()).map_err(|error| error.to_string())?;
-        let line = self.client.checkout().await.map_err(|none| none.to_string())?;
-        match self.client.exchange(line, request, self.timeout).await {
-            Ok(answer) => said::of_domains(&answer, &self.redaction),
-            Err(none) => Err(none.to_string()),
+        let connection = self.client.checkout().await.map_err(|failure| failure.to_string())?;
+        match self.client.exchange(connection, request, self.timeout).await {
+            Ok(answer) => answer::check_domains(&answer, &self.redaction),
+            Err(failure) => Err(failure.to_string()),
         }
     }
 
-    /// Makes sure that a connection is there for the next mail.
+    /// Opens a connection for the next mail if none is idle.
     pub(super) async fn warm(&self) {
-        if let Ok(line) = self.client.checkout().await {
-            self.client.put_back(line);
+        if let Ok(connection) = self.client.checkout().await {
+            self.client.put_back(connection);
         }
     }
 
@@ -124,43 +133,53 @@ impl ResendTransport {
             .method(method)
             .uri(format!("{}{path}", base.path))
             .header(HOST, base.authority())
-            .header(USER_AGENT, OURSELVES)
+            .header(USER_AGENT, USER_AGENT_VALUE)
             .header(AUTHORIZATION, self.authorization.clone())
             .header(CONTENT_TYPE, "application/json")
             .body(body)
     }
 
-    /// Says a request, and says it again while it is in doubt, until the time is up.
-    async fn tell(&self, line: Line, request: &Request<Full<Bytes>>, is_own_sender: bool) -> Story {
+    /// Sends a request and repeats it while its result is unknown, until the time limit.
+    async fn send_until_settled(
+        &self,
+        connection: HttpConnection,
+        request: &Request<Full<Bytes>>,
+        is_own_sender: bool,
+    ) -> RequestHistory {
         let end = Instant::now() + self.limit(request);
-        let mut story = Story::of(self.say(Ok(line), request, is_own_sender, share(end, ROUNDS)).await);
+        let mut history =
+            RequestHistory::of(self.send_once(Ok(connection), request, is_own_sender, share(end, ROUNDS)).await);
         for round in 1..ROUNDS {
-            if story.is_at_its_end() {
+            if history.is_settled() {
                 break;
             }
             tokio::time::sleep(PAUSE * 2_u32.pow(round - 1)).await;
-            let line = timeout(share(end, ROUNDS - round), self.client.checkout()).await;
-            let line = line.unwrap_or_else(|_| Err(NoLine { phase: "connect", words: "not in time".to_owned() }));
-            story.goes_on(self.say(line, request, is_own_sender, share(end, ROUNDS - round)).await);
+            let connection = timeout(share(end, ROUNDS - round), self.client.checkout()).await;
+            let connection = connection.unwrap_or_else(|_| {
+                Err(ConnectFailure { phase: "connect", problem: "no connection within the time limit".to_owned() })
+            });
+            history.record(self.send_once(connection, request, is_own_sender, share(end, ROUNDS - round)).await);
         }
-        story
+        history
     }
 
-    async fn say(
+    async fn send_once(
         &self,
-        line: Result<Line, NoLine>,
+        connection: Result<HttpConnection, ConnectFailure>,
         request: &Request<Full<Bytes>>,
         is_own_sender: bool,
         limit: Duration,
-    ) -> Heard {
-        let line = match line {
-            Ok(line) => line,
-            Err(none) => return Heard::NoLine(none),
+    ) -> RequestOutcome {
+        let connection = match connection {
+            Ok(connection) => connection,
+            Err(failure) => return RequestOutcome::NotSent(failure),
         };
-        match self.client.exchange(line, request.clone(), limit).await {
-            Ok(answer) => Heard::Said(Said::read(&answer, is_own_sender, &self.redaction)),
-            Err(NoAnswer::NotSent(words)) => Heard::NoLine(NoLine { phase: "request", words }),
-            Err(NoAnswer::Unanswered(words)) => Heard::Nothing(words),
+        match self.client.exchange(connection, request.clone(), limit).await {
+            Ok(answer) => RequestOutcome::Answered(ApiAnswer::read(&answer, is_own_sender, &self.redaction)),
+            Err(RequestError::NotSent(problem)) => {
+                RequestOutcome::NotSent(ConnectFailure { phase: "request", problem })
+            }
+            Err(RequestError::Unanswered(problem)) => RequestOutcome::Unanswered(problem),
         }
     }
 
@@ -170,7 +189,7 @@ impl ResendTransport {
     }
 }
 
-/// The time of this round, when so many are left that share what there is.
+/// Time limit of this request: an equal share of the time left, for this and the remaining rounds.
 fn share(end: Instant, rounds: u32) -> Duration {
     (end.saturating_duration_since(Instant::now()) / rounds).max(Duration::from_millis(100))
 }

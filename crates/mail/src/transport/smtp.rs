@@ -1,4 +1,4 @@
-//! Mail through a mail server.
+//! SMTP transport.
 
 use std::{
     path::Path,
@@ -21,24 +21,28 @@ use secrecy::ExposeSecret;
 
 use crate::{Attempt, Hint, Message, RecipientOutcome, Scope, Verdict, verdict::NotAccepted};
 
-/// Sends through one server, over connections that are kept for the next mail.
+/// Sends mail through one server, over pooled connections.
 #[derive(Debug)]
 pub struct SmtpTransport {
     pool: Pool,
 }
 
-/// Settings that no transport can be made from.
+/// Invalid transport settings.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct BadTransport {
-    /// The setting.
+    /// Name of the setting.
     pub field: &'static str,
-    /// What is wrong with it.
+    /// Description of the problem.
     pub problem: String,
 }
 
 impl SmtpTransport {
-    /// Nothing is connected before the first mail.
+    /// Creates a transport. No connection is opened before the first mail.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a setting is invalid.
     pub fn from_settings(settings: &SmtpSettings) -> Result<Self, BadTransport> {
         Ok(Self { pool: Pool::new(endpoint(settings)?, PoolLimits::default()) })
     }
@@ -67,8 +71,9 @@ impl SmtpTransport {
         }
     }
 
-    /// An idle connection may end in the moment it is used: that says nothing about the mail or the server, so it goes
-    /// over a new one at once. Not when `commit` has begun: it can't be taken back.
+    /// Sends a mail over a pooled connection. A server may close an idle connection at the moment
+    /// of its use, which is no fault of the mail. The mail is then sent over a new connection at
+    /// once, unless `commit` has begun: that can't be undone.
     async fn deliver(
         &self,
         envelope: &Arc<Envelope>,
@@ -88,16 +93,16 @@ impl SmtpTransport {
     }
 }
 
-/// The same future, and whether it has begun.
+/// Awaits the commit future and records that it has begun.
 async fn noting(commit: &mut Pin<&mut impl Future<Output = Commit>>, begun: &AtomicBool) -> Commit {
     begun.store(true, Ordering::Relaxed);
     commit.await
 }
 
-/// Whether a server ended the connection, and not because we send too fast.
+/// Whether the server closed the connection for a reason other than throttling.
 fn was_closed(result: &Result<SendReport, SmtpError>) -> bool {
     match result {
-        Err(error) => error.is_closed() && NotAccepted::of_trouble(error) == NotAccepted::NothingSent,
+        Err(error) => error.is_closed() && NotAccepted::of_error(error) == NotAccepted::NothingSent,
         Ok(SendReport { outcome: SendOutcome::Refused { phase: Phase::Mail, reply }, .. }) => {
             NotAccepted::of_refusal(Phase::Mail, reply) == NotAccepted::NothingSent
         }
@@ -105,7 +110,7 @@ fn was_closed(result: &Result<SendReport, SmtpError>) -> bool {
     }
 }
 
-/// A server as settings describe it.
+/// Creates the endpoint that the settings describe.
 pub(super) fn endpoint(settings: &SmtpSettings) -> Result<Endpoint, BadTransport> {
     let bad = |field, problem: &dyn std::fmt::Display| BadTransport { field, problem: problem.to_string() };
     let security = match settings.security {
@@ -121,7 +126,7 @@ pub(super) fn endpoint(settings: &SmtpSettings) -> Result<Endpoint, BadTransport
     Ok(endpoint)
 }
 
-/// TLS with Mozilla's roots and those of a file.
+/// Creates a TLS client that trusts Mozilla's root certificates and those of a file.
 pub(super) fn tls(ca_file: Option<&Path>) -> Result<TlsClient, BadTransport> {
     crate::tls::tls(ca_file).map_err(|problem| BadTransport { field: "ca_file", problem })
 }
@@ -137,7 +142,7 @@ fn limits(settings: &SmtpTimeouts) -> TimeLimits {
         dot: settings.dot.unwrap_or(usual.dot),
         dot_per_megabyte: settings.dot_per_megabyte.unwrap_or(usual.dot_per_megabyte),
         dot_max: settings.dot_max.unwrap_or(usual.dot_max),
-        // Nobody waits for it.
+        // No task awaits the reply to QUIT.
         quit: usual.quit,
     }
 }
@@ -148,9 +153,9 @@ fn envelope(message: &Message, to: &[EmailAddress]) -> Result<Envelope, String> 
     Envelope::new(Some(parse(&message.envelope.mail_from)?), rcpt_to).map_err(|error| error.to_string())
 }
 
-/// Trouble with the session: nothing was sent, or nobody knows.
+/// Attempt that ended with an error of the session: nothing was sent, or the result is unknown.
 fn of_error(to: &[EmailAddress], error: &SmtpError) -> Attempt {
-    let attempt = Attempt::not_accepted(to, NotAccepted::of_trouble(error), &error.to_string());
+    let attempt = Attempt::not_accepted(to, NotAccepted::of_error(error), &error.to_string());
     let attempt = match error.reply() {
         Some(reply) => attempt.with_codes(reply),
         None => attempt,
@@ -159,21 +164,21 @@ fn of_error(to: &[EmailAddress], error: &SmtpError) -> Attempt {
     Attempt { phase: Some(error.phase().as_str()), hint: Hint { scope, ..Hint::default() }, ..attempt }
 }
 
-/// Whether a server turned us away at its door because there are too many of us, by what it says: one that is about to end turns
-/// everybody away, too.
+/// Whether the server refused a connection because there are too many. Its words decide, since a
+/// server that shuts down refuses connections too.
 fn is_one_too_many(error: &SmtpError) -> bool {
     const WORDS: [&str; 4] = ["connection", "too many", "concurren", "session"];
-    let at_the_door = matches!(error.phase(), Phase::Connect | Phase::Greeting | Phase::Ehlo);
-    let says_so = |words: String| WORDS.iter().any(|word| words.contains(word));
-    at_the_door
+    let is_connecting = matches!(error.phase(), Phase::Connect | Phase::Greeting | Phase::Ehlo);
+    let has_word = |words: String| WORDS.iter().any(|word| words.contains(word));
+    is_connecting
         && error
             .reply()
-            .is_some_and(|reply| (400..500).contains(&reply.code) && says_so(reply.message().to_lowercase()))
+            .is_some_and(|reply| (400..500).contains(&reply.code) && has_word(reply.message().to_lowercase()))
 }
 
-/// What the server said of the mail, and of each recipient at RCPT.
+/// Attempt with the server's reply to the mail, and to each recipient at RCPT.
 fn of_delivery(to: &[EmailAddress], delivery: &SendReport) -> Attempt {
-    let whole = match &delivery.outcome {
+    let attempt = match &delivery.outcome {
         SendOutcome::Accepted { reply } => of_acceptance(to, reply),
         SendOutcome::Refused { phase, reply } => of_refusal(to, *phase, reply),
         SendOutcome::InDoubt { error } => of_error(to, error),
@@ -182,10 +187,11 @@ fn of_delivery(to: &[EmailAddress], delivery: &SendReport) -> Attempt {
             None => Attempt::not_accepted(to, NotAccepted::NothingSent, "the server refused all recipients"),
         },
     };
-    with_refused(whole, delivery)
+    with_refused(attempt, delivery)
 }
 
-/// Too many recipients where none was taken: another transaction would fare no better now.
+/// If no recipient was accepted, "too many recipients" is throttling: another transaction would be
+/// refused too.
 fn in_vain(attempt: Attempt) -> Attempt {
     match attempt.verdict {
         Verdict::TooManyRecipients => Attempt { verdict: Verdict::Throttled, ..attempt },
@@ -204,7 +210,7 @@ fn of_refusal(to: &[EmailAddress], phase: Phase, refusal: &Refusal) -> Attempt {
     Attempt { phase: Some(phase.as_str()), ..attempt }
 }
 
-/// Those refused at RCPT keep that reply, whatever came of the others.
+/// Applies the reply at RCPT to each refused recipient, whatever the result for the others.
 fn with_refused(mut attempt: Attempt, delivery: &SendReport) -> Attempt {
     let some_were_sent = matches!(delivery.outcome, SendOutcome::Accepted { .. });
     for (address, refusal) in delivery.refused() {

@@ -1,11 +1,11 @@
-//! What a try means that was not accepted.
+//! Verdicts other than `Accepted`.
 
 use postroom_smtp::{ErrorKind, Phase, Refusal, SmtpError};
 
 use super::{Verdict, table};
 
-/// Every [`Verdict`] but `Accepted`: what refusals, errors and unexpected replies are turned into, so that none of them can
-/// come out as an acceptance. The names are explained there.
+/// Every [`Verdict`] except `Accepted`, with the same names. Refusals, errors and unexpected
+/// replies are converted to this type, so none of them can become an acceptance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotAccepted {
     Later,
@@ -24,13 +24,13 @@ pub(crate) enum NotAccepted {
 }
 
 impl NotAccepted {
-    /// What a server's refusal in a phase of the session means.
+    /// Verdict on a server's refusal in a phase of the session.
     pub(crate) fn of_refusal(phase: Phase, refusal: &Refusal) -> Self {
         table::judge(phase, refusal.code, refusal.enhanced, &refusal.message())
     }
 
-    /// What trouble with a session means.
-    pub(crate) fn of_trouble(error: &SmtpError) -> Self {
+    /// Verdict on an error of a session.
+    pub(crate) fn of_error(error: &SmtpError) -> Self {
         if error.is_in_doubt() {
             return Self::Unknown;
         }

@@ -1,26 +1,27 @@
-//! The one table from an error of Resend's API to a verdict. Names go before statuses: one status stands for several things.
+//! Table that maps errors of Resend's API to verdicts. Names take precedence over statuses, since
+//! one status has several meanings.
 
 use super::NotAccepted;
 
-/// An answer that is no acceptance.
+/// Answer that is not an acceptance.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Error<'a> {
     /// The HTTP status.
     pub(crate) status: u16,
-    /// The error's name; empty where the answer has none.
+    /// Name of the error; empty if the answer has none.
     pub(crate) name: &'a str,
-    /// What it says to people.
+    /// Error message of the API.
     pub(crate) message: &'a str,
-    /// Whether the sender is the configured one and not the mail's own.
+    /// Whether the sender is the configured one, not one set in the mail.
     pub(crate) is_own_sender: bool,
 }
 
-/// What an error means for the mail.
+/// Returns the verdict on an error.
 pub(crate) fn judge(error: &Error<'_>) -> NotAccepted {
     match error.name {
         "rate_limit_exceeded" | "daily_quota_exceeded" | "monthly_quota_exceeded" => NotAccepted::Throttled,
         "missing_api_key" | "invalid_api_key" | "restricted_api_key" => NotAccepted::Account,
-        // It was sent under this key with other content, or still is being sent.
+        // The mail was sent under this key with other content, or is still in progress.
         "invalid_idempotent_request" => NotAccepted::Unknown,
         "concurrent_idempotent_requests" => NotAccepted::Greylisted,
         "security_error" => NotAccepted::Later,
@@ -32,28 +33,29 @@ pub(crate) fn judge(error: &Error<'_>) -> NotAccepted {
 impl Error<'_> {
     fn by_status(&self) -> NotAccepted {
         match self.status {
-            // No acceptance, and no error: somebody else answers in the API's place.
+            // Neither an acceptance nor an error: another server answers in place of the API.
             200..300 => NotAccepted::Unknown,
             403 => self.forbidden(),
-            // The account, or an address that is not the API's.
+            // Account problem, or a wrong API address.
             300..=399 | 401 | 402 | 404 | 405 | 407 => NotAccepted::Account,
             408 => NotAccepted::NothingSent,
             413 => NotAccepted::TooBig,
             425 | 429 => NotAccepted::Throttled,
             409 | 451 => NotAccepted::Later,
-            // A gateway lost sight of it.
+            // A gateway lost the connection to the API.
             502 | 504 | 520 | 524 => NotAccepted::Unknown,
             500.. => NotAccepted::NothingSent,
             _ => self.invalid(),
         }
     }
 
-    /// A domain that is not verified is our account's affair where we are configured to send from it, and the mail's where
-    /// the mail names it: one such mail must not hold up all others.
+    /// Verdict on a 403. An unverified domain is an account problem if the configured sender uses
+    /// it. It is a problem of the mail if the mail sets the sender, since one such mail must not
+    /// stop all others.
     fn forbidden(&self) -> NotAccepted {
         let about_sender =
-            self.says(&["not verified", "`from`", "from address"]) || self.name == "invalid_from_address";
-        if about_sender && !self.is_own_sender && !self.says(&["testing emails"]) {
+            self.contains_any(&["not verified", "`from`", "from address"]) || self.name == "invalid_from_address";
+        if about_sender && !self.is_own_sender && !self.contains_any(&["testing emails"]) {
             NotAccepted::PolicyRefused
         } else {
             NotAccepted::Account
@@ -61,16 +63,16 @@ impl Error<'_> {
     }
 
     fn invalid(&self) -> NotAccepted {
-        if self.says(&["`to`", "`cc`", "`bcc`"]) {
+        if self.contains_any(&["`to`", "`cc`", "`bcc`"]) {
             NotAccepted::RecipientRefused
-        } else if self.says(&["too large", "exceeds the", "maximum size", "size limit"]) {
+        } else if self.contains_any(&["too large", "exceeds the", "maximum size", "size limit"]) {
             NotAccepted::TooBig
         } else {
             NotAccepted::Invalid
         }
     }
 
-    fn says(&self, words: &[&str]) -> bool {
+    fn contains_any(&self, words: &[&str]) -> bool {
         let message = self.message.to_lowercase();
         words.iter().any(|word| message.contains(word))
     }
@@ -81,11 +83,12 @@ mod tests {
     use super::{NotAccepted::*, *};
 
     const NOT_VERIFIED: &str = "The example.org domain is not verified. Please, add and verify your domain";
-    const TESTING: &str = "You can only send testing emails to your own email address (a@example.org). To send emails to other \
-                           recipients, please verify a domain, and change the from address to an email using this domain.";
+    const TESTING: &str = "You can only send testing emails to your own email address (a@example.org). \
+        To send emails to other recipients, please verify a domain, and change the from address to an email \
+        using this domain.";
 
     #[test]
-    fn every_error_has_its_verdict() {
+    fn each_error_has_its_verdict() {
         for (status, name, message, verdict) in [
             (400, "invalid_idempotency_key", "The key must be between 1-256 chars.", Invalid),
             (400, "validation_error", "We found an error with one or more fields in the request.", Invalid),
@@ -134,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configured_sender_is_the_accounts_affair() {
+    fn a_refused_configured_sender_is_an_account_problem() {
         for message in [NOT_VERIFIED, TESTING] {
             let error = Error { status: 403, name: "validation_error", message, is_own_sender: true };
             assert_eq!(judge(&error), Account);

@@ -1,39 +1,43 @@
-//! The one table from a server's refusal to a verdict. Digits go before words: the enhanced code before the code, and
-//! texts only where servers use one code for several things.
+//! Table that maps a server's refusal to a verdict. Codes take precedence over text, and the
+//! enhanced code over the basic one. Text decides only where servers use one code for several
+//! meanings.
 
 #[cfg(test)]
-mod tests;
+mod session_errors;
 #[cfg(test)]
-mod troubles;
+mod tests;
 
 use postroom_smtp::{EnhancedCode, Phase};
 
 use super::NotAccepted;
 
-/// What a refusal means.
+/// Returns the verdict on a refusal.
 pub(super) fn judge(phase: Phase, code: u16, enhanced: Option<EnhancedCode>, text: &str) -> NotAccepted {
-    let said = Said { phase, code, detail: enhanced.map(|e| (e.subject, e.detail)), text: &text.to_lowercase() };
+    let reply =
+        RefusedReply { phase, code, detail: enhanced.map(|e| (e.subject, e.detail)), text: &text.to_lowercase() };
     match code {
-        _ if before_mail(phase) => said.about_the_connection(),
-        400..500 => said.for_now(),
-        _ => said.for_good(),
+        _ if before_mail(phase) => reply.judge_connection(),
+        400..500 => reply.judge_transient(),
+        _ => reply.judge_permanent(),
     }
 }
 
-/// Whether a recipient refused with these words is an address that nothing should be sent to again. A bare 550 is not:
-/// many use it for blocks. Nor is a mailbox that is only full or busy.
+/// Whether a refusal of a recipient means that the address is invalid and goes on the suppression
+/// list. A bare 550 does not, since many servers use it for blocks. Neither does a full or busy
+/// mailbox.
 pub(super) fn is_bad_address(code: u16, enhanced: Option<EnhancedCode>, text: &str) -> bool {
     let bad = |e: EnhancedCode| matches!((e.class, e.subject, e.detail), (5, 1, 0..=3 | 6 | 10) | (5, 2, 1));
     (code == 556 || enhanced.is_some_and(bad)) && !text.to_lowercase().contains(BUSY)
 }
 
-/// What the large hosts say of a mailbox that gets too much at once, with the digits of one that is gone.
+/// Text of large providers for a mailbox that receives too much at once; they use the code of a
+/// deleted mailbox for it.
 const BUSY: &str = "receiving mail";
 
 const GREYLISTED: [&str; 5] = ["greylist", "graylist", "grey-list", "gray-list", "postgrey"];
 
-/// Greylisting that does not call itself so.
-const COME_BACK: [&str; 4] = ["try again", "try later", "again later", "come back"];
+/// Text of greylisting that is not named as such.
+const RETRY_LATER: [&str; 4] = ["try again", "try later", "again later", "come back"];
 
 const TOO_FAST: [&str; 15] = [
     "quota exceeded",
@@ -53,7 +57,7 @@ const TOO_FAST: [&str; 15] = [
     "maximum number of",
 ];
 
-/// A limit of ours that a server calls permanent and that ends with its hour or day.
+/// Text of sending limits that a server reports as permanent but that end with the hour or day.
 const LIMIT_REACHED: [&str; 11] = [
     "sending limit",
     "send limit",
@@ -92,7 +96,7 @@ const ACCOUNT: [&str; 9] = [
     "email outgoing blocked",
 ];
 
-/// How we are set up, or what is thought of us.
+/// Text of refusals for authentication (SPF, DKIM, DMARC), reputation or relaying.
 const POLICY: [&str; 27] = [
     "dmarc",
     "dkim",
@@ -123,8 +127,8 @@ const POLICY: [&str; 27] = [
     "send as",
 ];
 
-/// A recipient, where the digits don't say so.
-const NOBODY: [&str; 10] = [
+/// Text about an unknown recipient, where the code is ambiguous.
+const UNKNOWN_RECIPIENT: [&str; 10] = [
     "no such user",
     "user unknown",
     "unknown user",
@@ -137,26 +141,26 @@ const NOBODY: [&str; 10] = [
     "recipient address rejected",
 ];
 
-/// One reply, to be asked.
-struct Said<'a> {
+/// Reply to be classified.
+struct RefusedReply<'a> {
     phase: Phase,
     code: u16,
     detail: Option<(u16, u16)>,
     text: &'a str,
 }
 
-/// Nothing about any mail has been said yet.
+/// Whether the phase precedes the first command about a mail.
 fn before_mail(phase: Phase) -> bool {
     match phase {
         Phase::Connect | Phase::Tls | Phase::Greeting | Phase::Ehlo | Phase::StartTls | Phase::Auth => true,
-        // RSET ends the mail before.
+        // RSET completes the previous mail.
         Phase::Rset | Phase::Quit => true,
         Phase::Mail | Phase::Rcpt | Phase::Data | Phase::Body | Phase::Dot => false,
     }
 }
 
-impl Said<'_> {
-    fn about_the_connection(&self) -> NotAccepted {
+impl RefusedReply<'_> {
+    fn judge_connection(&self) -> NotAccepted {
         if self.is_account() || (self.phase == Phase::Auth && self.code >= 500) {
             NotAccepted::Account
         } else if self.is_about_rate() {
@@ -166,19 +170,20 @@ impl Said<'_> {
         }
     }
 
-    fn for_now(&self) -> NotAccepted {
+    fn judge_transient(&self) -> NotAccepted {
         if self.is_account() {
             NotAccepted::Account
         } else if self.is_too_many_recipients() {
             NotAccepted::TooManyRecipients
         } else if self.is_greylisting() {
             NotAccepted::Greylisted
-        // This connection has had its share: the next has one of its own.
+        // A limit of this connection: the next connection has its own.
         } else if self.code == 421 && self.is_about_this_connection() {
             NotAccepted::NothingSent
         } else if self.is_about_rate() {
             NotAccepted::Throttled
-        // 421: closing. 4.4.2: the server had waited too long for us. Neither is about this mail.
+        // 421: the server closes the connection. 4.4.2: the server timed out. Neither is about this
+        // mail.
         } else if self.code == 421 || self.detail == Some((4, 2)) {
             NotAccepted::NothingSent
         } else {
@@ -186,10 +191,10 @@ impl Said<'_> {
         }
     }
 
-    fn for_good(&self) -> NotAccepted {
+    fn judge_permanent(&self) -> NotAccepted {
         if self.is_account() {
             NotAccepted::Account
-        // An old server's 452 (RFC 5321, 4.5.3.1.10).
+        // Code that old servers use instead of 452 (RFC 5321 §4.5.3.1.10).
         } else if self.is_too_many_recipients() {
             NotAccepted::TooManyRecipients
         } else if self.is_limit_reached() {
@@ -207,101 +212,104 @@ impl Said<'_> {
         }
     }
 
-    /// Our login or account. 530, 534, 535 and 538 say so in any phase, and 5.7.700 to 5.7.750 of a tenant at Outlook.
+    /// Whether the reply is about the login or the account. 530, 534, 535 and 538 are in any phase,
+    /// and so are 5.7.700 to 5.7.750 of an Outlook tenant.
     fn is_account(&self) -> bool {
         let about_sender = matches!(self.detail, Some((1, 7 | 8)));
-        let told = |words: &[&str]| (about_sender || !self.is_subject(1, 2)) && self.says(words);
+        let has_words = |words: &[&str]| (about_sender || !self.is_subject(1, 2)) && self.contains_any(words);
         matches!(self.code, 530 | 534 | 535 | 538)
             || (self.code >= 500 && matches!(self.detail, Some((7, 700..=750))))
-            || (!self.is_restricted_recipient() && told(&LOGIN))
-            || (self.phase != Phase::Rcpt && told(&ACCOUNT))
+            || (!self.is_restricted_recipient() && has_words(&LOGIN))
+            || (self.phase != Phase::Rcpt && has_words(&ACCOUNT))
     }
 
-    /// A mailbox or group at Exchange that takes mail from some senders only. Its words are those of a login that is missing,
-    /// but they are about this recipient.
+    /// Whether an Exchange mailbox or group accepts mail from certain senders only. Its text
+    /// resembles that of a missing login, but it is about this recipient.
     fn is_restricted_recipient(&self) -> bool {
-        matches!(self.detail, Some((7, 124 | 129 | 130..=139))) || self.says(&["resolver.rst", "delivery restriction"])
+        matches!(self.detail, Some((7, 124 | 129 | 130..=139)))
+            || self.contains_any(&["resolver.rst", "delivery restriction"])
     }
 
-    /// About this mail, whatever its digits: the same again from the same place, in some minutes.
+    /// Whether the reply is greylisting: the same mail from the same host is accepted after some
+    /// minutes.
     fn is_greylisting(&self) -> bool {
-        self.says(&GREYLISTED)
-            || self.says(&["internal resource temporarily unavailable"])
-            || (self.detail == Some((7, 1)) && self.says(&COME_BACK) && !self.says(&TOO_FAST))
+        self.contains_any(&GREYLISTED)
+            || self.contains_any(&["internal resource temporarily unavailable"])
+            || (self.detail == Some((7, 1)) && self.contains_any(&RETRY_LATER) && !self.contains_any(&TOO_FAST))
     }
 
     fn is_about_rate(&self) -> bool {
         let digits = match self.detail {
-            // Of a login or of TLS, 4.7.0 says no more than "security".
+            // In AUTH and STARTTLS, 4.7.0 means no more than "security".
             Some((7, 0)) => !matches!(self.phase, Phase::Auth | Phase::StartTls),
-            // With 421 it may be a server that shuts down.
+            // With 421 the server may be shutting down.
             Some((3, 2)) => self.code != 421,
             Some((7, 28 | 500..=699) | (3, 21)) => true,
             _ => false,
         };
-        let words = self.says(&TOO_FAST) || self.has_word("rate") || self.has_word("ratelimit");
-        let for_recipient = self.is_subject(1, 2) || self.says(&[BUSY]);
-        self.code == 432 || digits || self.says(&["throttl"]) || (words && !for_recipient)
+        let words = self.contains_any(&TOO_FAST) || self.has_word("rate") || self.has_word("ratelimit");
+        let for_recipient = self.is_subject(1, 2) || self.contains_any(&[BUSY]);
+        self.code == 432 || digits || self.contains_any(&["throttl"]) || (words && !for_recipient)
     }
 
     fn is_about_this_connection(&self) -> bool {
-        self.says(&["message"]) && self.says(&["connection", "session"]) && !self.has_word("rate")
+        self.contains_any(&["message"]) && self.contains_any(&["connection", "session"]) && !self.has_word("rate")
     }
 
     fn is_limit_reached(&self) -> bool {
         matches!(self.detail, Some((4, 5) | (1, 90)))
-            || (self.detail == Some((7, 1)) && self.says(&["quota exceeded"]))
-            || (!self.is_subject(1, 2) && self.says(&LIMIT_REACHED))
+            || (self.detail == Some((7, 1)) && self.contains_any(&["quota exceeded"]))
+            || (!self.is_subject(1, 2) && self.contains_any(&LIMIT_REACHED))
     }
 
-    /// Of this transaction; "this hour" is a rate.
+    /// Whether the limit is that of a transaction; a limit "per hour" is a rate.
     fn is_too_many_recipients(&self) -> bool {
-        let said = self.detail == Some((5, 3)) || self.says(&["too many recipients"]);
-        let for_now = self.says(&["hour", "minute", "day", "period"]);
-        self.phase == Phase::Rcpt && matches!(self.code, 452 | 552) && said && !for_now
+        let is_limit = self.detail == Some((5, 3)) || self.contains_any(&["too many recipients"]);
+        let is_rate = self.contains_any(&["hour", "minute", "day", "period"]);
+        self.phase == Phase::Rcpt && matches!(self.code, 452 | 552) && is_limit && !is_rate
     }
 
     fn is_too_big(&self) -> bool {
         match self.detail {
             Some((3, 4) | (2, 3)) => true,
-            // Bare 552 is the message's size, but at RCPT the mailbox's.
-            None => self.code == 552 && self.phase != Phase::Rcpt && !self.says(&NOBODY),
+            // A bare 552 is about the size of the message, but at RCPT about the mailbox.
+            None => self.code == 552 && self.phase != Phase::Rcpt && !self.contains_any(&UNKNOWN_RECIPIENT),
             Some(_) => false,
         }
     }
 
-    /// A command that the server did not expect or know: the conversation failed, not the mail.
+    /// Whether the server did not expect or know the command: the session failed, not the mail.
     fn is_out_of_step(&self) -> bool {
         matches!(self.phase, Phase::Mail | Phase::Rcpt | Phase::Data) && matches!(self.code, 500 | 502 | 503)
     }
 
-    /// Whatever is refused for good at MAIL is: of a mail the server knows the sender and us, and neither another
-    /// recipient nor another try would change that. The mail fails rather than waits, since its sender is its own; where
-    /// the words are about our account, none does.
+    /// Whether sender, authentication or reputation is refused. Every permanent refusal at MAIL is,
+    /// since the server knows only the sender then; neither another recipient nor a retry would
+    /// change it. The mail fails, unless the text is about the account.
     fn is_policy(&self) -> bool {
-        // Sender's address (5.1.7, 5.1.8), SPF, DKIM, DMARC, reverse DNS, null MX (5.7.20–5.7.27), and the large
-        // hosts' own (5.7.9 Yahoo, 5.7.5xx and 5.7.6xx Outlook).
+        // Sender address (5.1.7, 5.1.8); SPF, DKIM, DMARC, reverse DNS, null MX (5.7.20 to 5.7.27);
+        // and codes of Yahoo (5.7.9) and Outlook (5.7.5xx, 5.7.6xx).
         let digits = matches!(self.detail, Some((1, 7 | 8) | (7, 9 | 20..=27 | 30 | 32 | 40 | 60 | 500..=699)));
         digits
             || self.phase == Phase::Mail
-            || self.says(&["sender rejected", "sendasdenied"])
+            || self.contains_any(&["sender rejected", "sendasdenied"])
             || self.is_policy_in_words()
     }
 
     fn is_policy_in_words(&self) -> bool {
-        !self.is_subject(1, 2) && self.says(&POLICY)
+        !self.is_subject(1, 2) && self.contains_any(&POLICY)
     }
 
-    /// By its digits or words, or else by where it was said.
+    /// Whether the recipient is refused, by code or text, or else by phase.
     fn is_about_the_recipient(&self) -> bool {
-        self.is_subject(1, 2) || self.code == 556 || self.phase == Phase::Rcpt || self.says(&NOBODY)
+        self.is_subject(1, 2) || self.code == 556 || self.phase == Phase::Rcpt || self.contains_any(&UNKNOWN_RECIPIENT)
     }
 
     fn is_subject(&self, one: u16, other: u16) -> bool {
         self.detail.is_some_and(|(subject, _)| subject == one || subject == other)
     }
 
-    fn says(&self, words: &[&str]) -> bool {
+    fn contains_any(&self, words: &[&str]) -> bool {
         words.iter().any(|words| self.text.contains(words))
     }
 

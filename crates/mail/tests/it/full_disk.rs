@@ -1,4 +1,4 @@
-//! The transport `file:` where no more can be written.
+//! Transport `file:` when the disk is full.
 
 use std::{
     env,
@@ -12,18 +12,18 @@ use postroom_mail::{Commit, Message, Rendered, Verdict, compose, login_check};
 use serde_json::json;
 
 use crate::{
-    bench::{Behind, Bench, addresses, files},
+    fixture::{Destination, Fixture, addresses, files},
     identity, mail,
 };
 
-/// Tells a child of this test where to write.
+/// Variable that passes the folder to the child process.
 const FOLDER: &str = "POSTROOM_TEST_FULL_FOLDER";
-/// The message reaches beyond the limit of [`limited`] by so many bytes, of which the child is told too.
+/// Variable that passes the size of the message to the child process.
 const SIZE: &str = "POSTROOM_TEST_MESSAGE_SIZE";
 
-/// A limit on the size of files stands in for a full disk: it needs no rights, and a write fails there as it does on a full
-/// disk, with an error after the part that still had room. It holds for a whole process, so the test runs itself again as a
-/// child.
+/// Tests a full disk. A limit on the size of files simulates it without special rights: a write
+/// fails after the part that still fits. The limit applies to a whole process, so the test runs
+/// itself again as a child.
 #[tokio::test]
 async fn a_full_disk_is_nothing_sent() {
     if let Ok(folder) = env::var(FOLDER) {
@@ -34,11 +34,11 @@ async fn a_full_disk_is_nothing_sent() {
         let child = limited(blocks, size, folder.path());
         let (out, err) = (String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
         assert!(child.status.success() && out.contains("1 passed"), "{blocks} blocks, {size} bytes: {out}\n{err}");
-        assert_eq!(files(folder.path()), Vec::<std::path::PathBuf>::new(), "no part of a file is left");
+        assert_eq!(files(folder.path()), Vec::<std::path::PathBuf>::new(), "no temporary file is left");
     }
 }
 
-/// This test in a process whose files may have so many blocks.
+/// Runs this test in a process whose files are limited to this number of blocks.
 fn limited(blocks: u32, size: usize, folder: &Path) -> Output {
     let shell = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
     let mut command = Command::new("sh");
@@ -49,9 +49,9 @@ fn limited(blocks: u32, size: usize, folder: &Path) -> Output {
 
 async fn in_child(folder: &Path) {
     let settings = TransportSettings::File(folder.to_owned());
-    let bench = Bench::new(&settings, &Arc::default(), Behind::Nothing);
+    let fixture = Fixture::new(&settings, &Arc::default(), Destination::Nothing);
     let size = env::var(SIZE).ok().and_then(|size| size.parse().ok()).expect("a size");
-    let (attempt, _) = bench.send(&message(size), &addresses(&["a@example.net"]), Commit::Proceed).await;
+    let (attempt, _) = fixture.send(&message(size), &addresses(&["a@example.net"]), Commit::Proceed).await;
     assert_eq!(attempt.verdict, Verdict::NothingSent, "{attempt:?}");
     assert!(attempt.reply.contains("can't write to the folder"), "{attempt:?}");
     if size < 1000 {
@@ -63,6 +63,6 @@ async fn in_child(folder: &Path) {
 fn message(size: usize) -> Message {
     let text = "A line of text.\n".repeat(size / 16 + 1);
     let mail = mail(json!({"from": "s@example.org", "to": "a@example.net", "subject": "Long", "text": text}));
-    let words = Rendered::literal("Long", Some(&text), None);
-    compose(&Arc::new(mail), words, &identity(), None).expect("composed")
+    let rendered = Rendered::literal("Long", Some(&text), None);
+    compose(&Arc::new(mail), rendered, &identity(), None).expect("composed")
 }

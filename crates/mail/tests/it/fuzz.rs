@@ -1,4 +1,4 @@
-//! Mails made by chance: what is composed is one message, which another library reads as what was handed over.
+//! Random mails: each composes to one message, which an independent parser reads back unchanged.
 
 use std::{cell::Cell, collections::BTreeSet, sync::Arc};
 
@@ -51,21 +51,21 @@ const TOKENS: [&str; 18] = [
     "\u{301}",
 ];
 
-/// What a message may have, in lower case; each at most once.
+/// Headers that a message may have, in lower case; each at most once.
 const OURS: [&str; 10] =
     ["date", "message-id", "from", "to", "cc", "reply-to", "subject", "auto-submitted", "mime-version", "content-type"];
 
 #[test]
-fn mime() {
+fn random_mails_are_read_back_unchanged() {
     let (made, composed) = (Cell::new(0_u32), Cell::new(0_u32));
     Fuzz::target("mime").seeds(SEEDS).tokens(&TOKENS).run(|case: &mut Case<'_>| {
         made.set(made.get() + 1);
         let Some(mail) = mail(case) else { return };
-        let words =
+        let rendered =
             Rendered::literal(mail.subject.as_deref().unwrap_or_default(), mail.text.as_deref(), mail.html.as_deref());
         let (mail, sender) = (Arc::new(mail), "Shop <shop@example.org>".parse().expect("a sender"));
-        let make = || compose(&mail, words.clone(), &identity(), Some(&sender));
-        // What is refused is told; nothing is sent then.
+        let make = || compose(&mail, rendered.clone(), &identity(), Some(&sender));
+        // A refused mail is an error; nothing is sent.
         let Ok(message) = make() else { return };
         composed.set(composed.get() + 1);
         assert_eq!(make().expect("the same").bytes, message.bytes, "each attempt sends the same bytes");
@@ -82,7 +82,7 @@ fn mime() {
     );
 }
 
-/// A mail as an application might hand it over; none where already that is refused.
+/// A random mail, or `None` if it is invalid.
 fn mail(case: &mut Case<'_>) -> Option<Mail> {
     let mut value = json!({ "to": people(case), "subject": case.word() });
     let fields = value.as_object_mut().expect("an object");
@@ -96,7 +96,7 @@ fn mail(case: &mut Case<'_>) -> Option<Mail> {
         fields.insert("text".to_owned(), case.text().into());
     }
     if case.one_in(3) {
-        // Markup is another matter: what makes text of it has tests of its own.
+        // Markup is excluded: the conversion of HTML to text has its own tests.
         fields.insert("html".to_owned(), case.text().replace('<', "(").into());
     }
     if case.one_in(3) {
@@ -130,7 +130,8 @@ fn file(case: &mut Case<'_>) -> Value {
     file
 }
 
-/// CRLF only, no line past 998; 7-bit but for addresses that are not (RFC 6532).
+/// Checks the lines: CRLF only, at most 998 octets, 7-bit unless an address is international (RFC
+/// 6532).
 fn check_lines(message: &Message) {
     let text = std::str::from_utf8(&message.bytes).expect("UTF-8");
     let mail = &message.mail;
@@ -146,7 +147,7 @@ fn check_envelope(message: &Message) {
     let named: BTreeSet<&str> = message.mail.recipients().iter().map(|address| address.as_str()).collect();
     let sent: BTreeSet<&str> = message.envelope.rcpt_to.iter().map(EmailAddress::as_str).collect();
     assert_eq!(sent, named);
-    assert_eq!(sent.len(), message.envelope.rcpt_to.len(), "each once");
+    assert_eq!(sent.len(), message.envelope.rcpt_to.len(), "each address occurs once");
     for address in sent {
         postroom_smtp::Address::parse(address).expect("an address that a command may hold");
     }
@@ -161,29 +162,29 @@ fn check_headers(message: &Message) {
     for line in lines {
         let name = line.split_once(':').unwrap_or_else(|| panic!("{line:?} is no header")).0.to_lowercase();
         let is_body = name == "content-transfer-encoding" || name == "content-disposition" || name == "content-id";
-        assert!(is_body || OURS.contains(&name.as_str()) || own.contains(&name), "{line:?} was put in");
-        assert!(seen.insert(name), "{line:?} stands twice");
+        assert!(is_body || OURS.contains(&name.as_str()) || own.contains(&name), "{line:?} was injected");
+        assert!(seen.insert(name), "{line:?} is duplicated");
     }
 }
 
 fn check_content(message: &Message) {
     let read = MessageParser::default().parse(&message.bytes).expect("a message");
-    let (mail, words) = (&message.mail, &message.words);
-    assert_eq!(squeezed(read.subject().unwrap_or_default()), squeezed(&words.subject));
+    let (mail, rendered) = (&message.mail, &message.rendered);
+    assert_eq!(squeezed(read.subject().unwrap_or_default()), squeezed(&rendered.subject));
     assert_eq!(read.message_id(), Some(message.message_id.as_str()));
     check_people("From", read.from(), std::slice::from_ref(&message.from));
     check_people("To", read.to(), &mail.to);
     check_people("Cc", read.cc(), &mail.cc);
     check_people("Reply-To", read.reply_to(), &mail.reply_to);
     assert_eq!(read.text_body_count(), 1, "text bodies");
-    assert_eq!(lines(&read.body_text(0).unwrap_or_default()), lines(&words.text));
-    if let Some(html) = &words.html {
+    assert_eq!(lines(&read.body_text(0).unwrap_or_default()), lines(&rendered.text));
+    if let Some(html) = &rendered.html {
         assert_eq!(lines(&read.body_html(0).unwrap_or_default()), lines(html));
     }
     let files: BTreeSet<Vec<u8>> = read.attachments().map(|part| bytes_of(&read, part)).collect();
     assert_eq!(read.attachments().count(), mail.attachments.len(), "files");
     assert_eq!(files, mail.attachments.iter().map(|file| file.content.bytes().to_vec()).collect());
-    // A name that looks like an encoded word is read as one by some, against RFC 2047 §5.
+    // Some parsers decode a file name that resembles an encoded word, against RFC 2047 §5.
     if !mail.attachments.iter().any(|file| file.filename.contains("=?")) {
         let names: BTreeSet<String> =
             read.attachments().map(|part| squeezed(part.attachment_name().unwrap_or_default())).collect();
@@ -191,7 +192,7 @@ fn check_content(message: &Message) {
     }
 }
 
-/// The bytes of a file, which is base64 whatever its type; the parser would make text of some.
+/// Raw bytes of a file, which is always base64. The parser would convert some types to text.
 fn bytes_of(read: &mail_parser::Message<'_>, part: &MessagePart<'_>) -> Vec<u8> {
     let raw = &read.raw_message()[part.raw_body_offset() as usize..part.raw_end_offset() as usize];
     let digits: Vec<u8> = raw.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
@@ -210,12 +211,12 @@ fn check_people(header: &str, read: Option<&Addresses<'_>>, named: &[Mailbox]) {
     assert_eq!(read, named, "{header}");
 }
 
-/// Without white space, of which readers of headers make what they like.
+/// Text without white space, which parsers of headers normalize differently.
 fn squeezed(text: &str) -> String {
     text.chars().filter(|c| !c.is_whitespace()).collect()
 }
 
-/// The lines of a body, however they end; the end of a message is the end of a line.
+/// Lines of a body, for any kind of line end, without trailing empty lines.
 fn lines(text: &str) -> Vec<String> {
     let unix = text.replace("\r\n", "\n").replace('\r', "\n");
     unix.trim_end_matches('\n').split('\n').map(str::to_owned).collect()

@@ -1,4 +1,4 @@
-//! Content that was made to take for ever, or all memory, or the stack.
+//! Content made to exhaust time, memory or stack.
 
 use std::{
     fs,
@@ -6,15 +6,15 @@ use std::{
 };
 
 use postroom_core::Mail;
-use postroom_mail::{Rendered, Templates, Variables, apart};
+use postroom_mail::{Rendered, Templates, Variables, run_blocking};
 use serde_json::{Map, Value, json};
 
 use crate::templates::folder;
 
-/// Far more than any of it takes, on the slowest of machines.
+/// Time limit far above the duration of any of these tests, even on a slow machine.
 const SOON: Duration = Duration::from_secs(60);
 
-/// `open` so often, then something in the middle, then `close` as often.
+/// Text of `number` times `open`, an "x", and `number` times `close`.
 fn nested(number: usize, open: &str, close: &str) -> String {
     format!("{}x{}", open.repeat(number), close.repeat(number))
 }
@@ -23,7 +23,7 @@ fn filled(bytes: usize, piece: &str) -> String {
     piece.repeat(bytes / piece.len())
 }
 
-/// Shapes of HTML, each of about that size.
+/// HTML documents of various shapes, each of about this size.
 fn shapes(bytes: usize) -> Vec<(&'static str, String)> {
     let attributes: String = (0..bytes / 10).map(|n| format!(" a{n}=b")).collect();
     let names: String = (0..bytes / 24).map(|n| format!("<x{n}>y</x{n}>")).collect();
@@ -76,7 +76,7 @@ fn shapes(bytes: usize) -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn html_of_any_shape_is_read_soon_and_what_is_made_of_it_is_bounded() {
+fn html_of_any_shape_is_converted_soon_to_a_bounded_text() {
     let shapes = shapes(512 << 10);
     assert!(shapes.len() >= 40);
     for (name, html) in shapes {
@@ -88,15 +88,15 @@ fn html_of_any_shape_is_read_soon_and_what_is_made_of_it_is_bounded() {
 }
 
 #[test]
-fn work_grows_as_the_html_does() {
-    // Old: 0.4 MB of these took 15 s, and four times that sixteen times as long.
+fn conversion_takes_linear_time() {
+    // Regression: 0.4 MB of these took 15 s, and four times as much took sixteen times as long.
     let start = Instant::now();
     let _ = Rendered::literal("s", None, Some(&nested((6 << 20) / 11, "<div>", "</div>")));
     let _ = Rendered::literal("s", None, Some(&format!("<dl>{}</dl>", filled(2 << 20, "<dt>a<dd>b"))));
     assert!(start.elapsed() < 2 * SOON, "{:?}", start.elapsed());
 }
 
-/// A folder with the template `t`, whose HTML is this, beside other files.
+/// A folder with other files and the template `t`, which has this HTML.
 fn templates(html: &str, files: &[(&str, &str)]) -> (tempfile::TempDir, Templates) {
     let files = [&[("t/subject.txt", "s"), ("t/body.html", html)], files].concat();
     let folder = folder(&files);
@@ -109,7 +109,7 @@ fn vars(value: &Value) -> Map<String, Value> {
 }
 
 #[test]
-fn a_template_that_would_never_end_or_fill_the_memory_is_an_error_that_says_so() {
+fn a_template_without_end_or_of_unbounded_memory_fails_with_the_exceeded_limit() {
     let loops = "{% for a in xs %}{% for b in xs %}{% for c in xs %}{% for d in xs %}";
     let ends = "{% endfor %}".repeat(4);
     let (silent, loud) = (format!("{loops}{ends}"), format!("{loops}{{{{ text }}}}{ends}"));
@@ -130,10 +130,10 @@ fn a_template_that_would_never_end_or_fill_the_memory_is_an_error_that_says_so()
         (&loud, "more than"),
         (&captured, "more than"),
         (&written, "more than"),
-        (&doubled, "it keeps more than 16 MB"),
-        (grown, "it keeps more than 16 MB"),
-        (listed, "it keeps more than 16 MB"),
-        (spread, "it keeps more than 16 MB"),
+        (&doubled, "that it sets have more than 16 MB"),
+        (grown, "that it sets have more than 16 MB"),
+        (listed, "that it sets have more than 16 MB"),
+        (spread, "that it sets have more than 16 MB"),
         (deep, "has more than 160 levels"),
         (comprehended, "more than"),
         (doubled_call, ""),
@@ -155,7 +155,8 @@ fn a_template_that_would_never_end_or_fill_the_memory_is_an_error_that_says_so()
         let start = Instant::now();
         let error = templates.render("t", &vars(&given), None).expect_err(html).to_string();
         assert!(start.elapsed() < SOON, "{html}: {:?}", start.elapsed());
-        // Components are nested 20 times at most; without optimization that is too much of stack before it is too much work.
+        // Components are nested at most 20 levels. Without optimization the stack limit is reached
+        // before the limit of turns.
         let is_expected = match problem {
             "" => error.contains("more than") || error.contains("nested too deep"),
             problem => error.contains(problem),
@@ -165,7 +166,7 @@ fn a_template_that_would_never_end_or_fill_the_memory_is_an_error_that_says_so()
 }
 
 #[test]
-fn files_that_include_each_other_often_or_deeply_are_bounded() {
+fn includes_are_bounded_in_number_and_depth() {
     let chain = |number: usize, times: usize| -> Vec<(String, String)> {
         let link =
             |n: usize| (format!("parts/{n}.html"), format!("{{% include 'parts/{}.html' %}}", n + 1).repeat(times));
@@ -174,7 +175,7 @@ fn files_that_include_each_other_often_or_deeply_are_bounded() {
     let bomb = chain(8, 8);
     let files: Vec<(&str, &str)> = bomb.iter().map(|(name, text)| (&**name, &**text)).collect();
     let (_folder, templates) = templates("{% include 'parts/0.html' %}", &files);
-    let error = templates.render("t", &Map::new(), None).expect_err("too much").to_string();
+    let error = templates.render("t", &Map::new(), None).expect_err("a limit").to_string();
     let problems = ["its loops have more than 1000000 turns", "it takes more than 5 s"];
     assert!(problems.into_iter().any(|problem| error.contains(problem)), "{error}");
 
@@ -190,11 +191,14 @@ fn files_that_include_each_other_often_or_deeply_are_bounded() {
 }
 
 #[test]
-fn meters_change_nothing_that_is_shown() {
-    let html = "{%- set a = 'x' ~ 1 -%} \n {% for x in xs -%}  {{ x }}, {%- endfor %} {% set b | upper %} {{ a -}} \n y {% endset -%} \n\
-        <{{ b }}> {% filter upper -%}  a {{ a }} b{% endfilter %} {{ [x for x in xs if x > 1 or false] }} {% raw -%} {{ x }} {%- endraw %}\
+fn limit_checks_do_not_change_the_output() {
+    let html = "{%- set a = 'x' ~ 1 -%} \n {% for x in xs -%}  {{ x }}, {%- endfor %} {% set b | upper %} \
+        {{ a -}} \n y {% endset -%} \n\
+        <{{ b }}> {% filter upper -%}  a {{ a }} b{% endfilter %} \
+        {{ [x for x in xs if x > 1 or false] }} {% raw -%} {{ x }} {%- endraw %}\
         {{ 'a-b' | replace(from='-', to='<') }} {{ xs | join(sep='<') }} {{ 'a\nb' | indent(width=2, first=true) }}\
-        {{ 'a,b' | split(pat=',') }} {{ [1, 1, 2] | unique }} {% component c(n) %} <i>{{ n }}</i> {% endcomponent %} {{ <c n={a} /> }}";
+        {{ 'a,b' | split(pat=',') }} {{ [1, 1, 2] | unique }} \
+        {% component c(n) %} <i>{{ n }}</i> {% endcomponent %} {{ <c n={a} /> }}";
     let (_folder, templates) = templates(html, &[]);
     let rendered = templates.render("t", &vars(&json!({"xs": [1, 2]})), None).expect("rendered");
     let shown = rendered.html.expect("HTML");
@@ -205,7 +209,7 @@ fn meters_change_nothing_that_is_shown() {
 }
 
 #[test]
-fn css_of_any_shape_is_left_alone_or_inlined_soon() {
+fn css_of_any_shape_is_inlined_soon_or_skipped() {
     let rules: String = (0..20_000).map(|n| format!(".a{n}{{color:red}}")).collect();
     for body in [
         nested(3_000, "<div>", "</div>"),
@@ -227,7 +231,7 @@ fn css_of_any_shape_is_left_alone_or_inlined_soon() {
 
 #[cfg(unix)]
 #[test]
-fn a_folder_that_leads_into_itself_or_has_no_end_is_refused() {
+fn a_folder_that_contains_itself_or_is_too_large_is_rejected() {
     use std::os::unix::fs::symlink;
     let files = [("t/subject.txt", "s"), ("t/body.html", "b")];
     let load = |folder: &tempfile::TempDir| Templates::load(folder.path()).expect_err("refused").to_string();
@@ -235,12 +239,12 @@ fn a_folder_that_leads_into_itself_or_has_no_end_is_refused() {
     let looping = folder(&files);
     symlink(looping.path(), looping.path().join("t/again")).expect("a link");
     let error = load(&looping);
-    assert!(error.contains("t/again: it is a symbolic link that leads back to"), "{error}");
+    assert!(error.contains("t/again: it is a symbolic link to"), "{error}");
 
     let device = folder(&files);
     symlink("/dev/zero", device.path().join("t/body.pl.html")).expect("a link");
     let error = load(&device);
-    assert!(error.contains("body.pl.html: it is no ordinary file"), "{error}");
+    assert!(error.contains("body.pl.html: it is not a regular file"), "{error}");
 
     let itself = folder(&files);
     symlink("body.pl.html", itself.path().join("t/body.pl.html")).expect("a link");
@@ -260,7 +264,7 @@ fn a_folder_that_leads_into_itself_or_has_no_end_is_refused() {
 }
 
 #[test]
-fn a_language_is_a_short_word() {
+fn an_invalid_language_is_rejected() {
     let (_folder, templates) = templates("x", &[]);
     for locale in ["x-".repeat(16 << 10).as_str(), "pl PL", "../pl", "pl\n"] {
         let error = templates.render("t", &Map::new(), Some(locale)).expect_err("no language").to_string();
@@ -271,17 +275,17 @@ fn a_language_is_a_short_word() {
 }
 
 #[test]
-fn variables_have_a_bound() {
+fn the_size_of_variables_is_limited() {
     let (_folder, templates) = templates("{{ x | upper | safe }}", &[]);
     let numbers = json!({"x": 1, "y": vec![0; 2 << 20]});
     let error = templates.render("t", &vars(&numbers), None).expect_err("too many").to_string();
-    assert!(error.contains("its variables take 65 MB; they may take 32 MB"), "{error}");
+    assert!(error.contains("the variables have 65 MB; the limit is 32 MB"), "{error}");
     let text = templates.render("t", &vars(&json!({"x": "a".repeat(20 << 20)})), None).expect("it fits");
     assert_eq!(text.html.map(|html| html.len()), Some(20 << 20));
 }
 
 #[test]
-fn what_takes_long_is_not_done_quickly() {
+fn only_fast_mails_are_rendered_quickly() {
     let html = "{% for a in xs %}{% for b in xs %}{{ a }}{% endfor %}{% endfor %}";
     let (_folder, templates) = templates(html, &[]);
     let mail = |vars: Value| Mail { template: Some("t".into()), vars: self::vars(&vars), ..Mail::default() };
@@ -290,25 +294,26 @@ fn what_takes_long_is_not_done_quickly() {
     assert_eq!(quickly(&few).and_then(Result::ok), templates.render_mail(&few).ok());
     assert!(quickly(&mail(json!({"xs": vec![1; 100]}))).is_none(), "10,000 turns");
     assert!(quickly(&mail(json!({"xs": [], "y": "x".repeat(100_000)}))).is_none(), "large variables");
-    assert!(quickly(&mail(json!({}))).is_some_and(|rendered| rendered.is_err()), "an error is one at once");
+    assert!(quickly(&mail(json!({}))).is_some_and(|rendered| rendered.is_err()), "an error is returned at once");
     let literal = |html: String| Mail { html: Some(html.into()), ..Mail::default() };
     assert!(quickly(&literal("<p>x".repeat(100))).is_some() && quickly(&literal("<p>x".repeat(100_000))).is_none());
 }
 
 #[tokio::test]
-async fn rendering_stops_when_nobody_waits_for_it() {
-    let html = "{% for a in xs %}{% for b in xs %}{% for c in xs %}{% if c in ys %}{% endif %}{% endfor %}{% endfor %}{% endfor %}";
+async fn rendering_stops_when_its_future_is_dropped() {
+    let html = "{% for a in xs %}{% for b in xs %}{% for c in xs %}{% if c in ys %}\
+        {% endif %}{% endfor %}{% endfor %}{% endfor %}";
     let (_folder, templates) = templates(html, &[]);
     let vars = vars(&json!({"xs": vec![1; 1000], "ys": vec![0; 100_000]}));
-    let (ended, end) = std::sync::mpsc::channel();
+    let (ended, result) = std::sync::mpsc::channel();
     let (begun, begins) = tokio::sync::oneshot::channel();
-    let work = tokio::spawn(apart(move || {
+    let work = tokio::spawn(run_blocking(move || {
         let _ = begun.send(());
         let _ = ended.send(templates.render("t", &vars, None).expect_err("it never ends").to_string());
     }));
-    begins.await.expect("it begins");
+    begins.await.expect("the work starts");
     work.abort();
-    let error = tokio::task::spawn_blocking(move || end.recv_timeout(SOON)).await.expect("no panic");
-    let error = error.expect("it ends");
-    assert!(error.contains("nobody waits for it") || error.contains("more than 5 s"), "{error}");
+    let error = tokio::task::spawn_blocking(move || result.recv_timeout(SOON)).await.expect("no panic");
+    let error = error.expect("the work ends");
+    assert!(error.contains("cancelled by its caller") || error.contains("more than 5 s"), "{error}");
 }

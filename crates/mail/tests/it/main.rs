@@ -1,6 +1,7 @@
-//! Mail from template to transport, read back by an independent parser and received by a fake server.
+//! Mail from template to transport, read back by an independent parser and received by fake
+//! servers.
 
-mod bench;
+mod fixture;
 mod full_disk;
 mod fuzz;
 mod hostile;
@@ -17,7 +18,7 @@ use postroom_core::Mail;
 use postroom_mail::Identity;
 use serde_json::Value;
 
-/// Names that break what is not careful.
+/// Names that break careless code.
 const NAMES: [&str; 8] =
     ["Żółć", "Ёлка", "Ağaoğlu", "O'Brien & <b>", "李雷", "👩‍🚀 🎉", "{{ name }}", "{% if x %}\\\"=?utf-8?q?x?="];
 

@@ -1,4 +1,4 @@
-//! What is composed is what an independent parser reads.
+//! Composed messages, read back by an independent parser.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 use crate::{NAMES, identity, mail, parser::parse};
 
-fn words(mail: &Mail) -> Rendered {
+fn rendered(mail: &Mail) -> Rendered {
     Rendered::literal(mail.subject.as_deref().unwrap_or_default(), mail.text.as_deref(), mail.html.as_deref())
 }
 
 fn composed(mail: &Mail) -> Result<Message, ComposeError> {
     compose(
         &Arc::new(mail.clone()),
-        words(mail),
+        rendered(mail),
         &identity(),
         Some(&"Shop <shop@example.org>".parse().expect("a sender")),
     )
@@ -27,7 +27,7 @@ fn read_back(mail: &Mail) -> Value {
 }
 
 #[test]
-fn every_name_arrives_exactly() {
+fn every_name_is_read_back_unchanged() {
     for name in NAMES {
         let mail = mail(json!({
             "from": format!("\"{}\" <from@example.org>", name.replace('\\', "\\\\").replace('"', "\\\"")),
@@ -54,7 +54,7 @@ fn every_name_arrives_exactly() {
 }
 
 #[test]
-fn what_every_mail_has() {
+fn every_mail_has_the_default_headers() {
     let mail = mail(json!({"to": "a@example.net", "subject": "Hi", "text": "Hello"}));
     let read = read_back(&mail);
     assert_eq!(read["headers"]["date"], "Fri, 22 Nov 2024 18:26:40 +0000");
@@ -68,7 +68,7 @@ fn what_every_mail_has() {
 }
 
 #[test]
-fn a_mail_may_say_that_a_person_wrote_it() {
+fn a_mail_can_override_auto_submitted() {
     let mail = mail(json!({"to": "a@example.net", "subject": "Hi", "text": "x", "headers": {"auto-submitted": "no"}}));
     let read = read_back(&mail);
     assert_eq!(read["headers"]["auto-submitted"], "no");
@@ -80,10 +80,10 @@ fn a_mail_may_say_that_a_person_wrote_it() {
 }
 
 #[test]
-fn bcc_is_in_the_envelope_alone() {
-    let open = mail(
-        json!({"to": "a@example.net", "cc": "c@example.net", "bcc": ["secret@example.net", "a@example.net"], "subject": "s", "text": "t"}),
-    );
+fn bcc_is_in_the_envelope_only() {
+    let open =
+        mail(json!({"to": "a@example.net", "cc": "c@example.net", "bcc": ["secret@example.net", "a@example.net"],
+            "subject": "s", "text": "t"}));
     let message = composed(&open).expect("composed");
     let to: Vec<_> = message.envelope.rcpt_to.iter().map(postroom_core::EmailAddress::as_str).collect();
     assert_eq!(to, ["a@example.net", "c@example.net", "secret@example.net"]);
@@ -97,7 +97,7 @@ fn bcc_is_in_the_envelope_alone() {
 }
 
 #[test]
-fn files_and_images_arrive_byte_for_byte() {
+fn files_and_images_are_read_back_byte_for_byte() {
     let every_byte: Vec<u8> = (0..=255).cycle().take(5000).collect();
     let text_file = b"a\nb\r\nc\rd\0".to_vec();
     let file = |name: &str, content: &[u8]| json!({"filename": name, "content": STANDARD.encode(content)});
@@ -108,7 +108,8 @@ fn files_and_images_arrive_byte_for_byte() {
     typed["content_type"] = json!("text/calendar; method=REQUEST");
     let mail = mail(json!({
         "to": "a@example.net", "subject": "s", "text": "t", "html": "<img src=\"cid:logo@example.org\">",
-        "attachments": [file("Faktura żółta 李雷 🎉.pdf", &every_byte), image, file(&long, b"x"), file("a \"b\" \\ c.txt", &text_file), typed],
+        "attachments": [file("Faktura żółta 李雷 🎉.pdf", &every_byte), image, file(&long, b"x"),
+            file("a \"b\" \\ c.txt", &text_file), typed],
     }));
     let read = read_back(&mail);
     let parts = &read["body"]["parts"];
@@ -145,7 +146,7 @@ fn a_text_with_a_file_needs_no_alternative() {
 }
 
 #[test]
-fn odd_bodies_arrive_too() {
+fn unusual_bodies_are_read_back() {
     for text in [
         "",
         "\n",
@@ -165,7 +166,7 @@ fn odd_bodies_arrive_too() {
 }
 
 #[test]
-fn long_subjects_are_folded_and_come_back() {
+fn long_subjects_are_folded_and_read_back() {
     for subject in [
         "word ".repeat(199) + "end",
         "Zażółć gęślą jaźń ".repeat(20) + "!",
@@ -183,7 +184,7 @@ fn long_subjects_are_folded_and_come_back() {
 }
 
 #[test]
-fn nothing_gets_out_of_its_header() {
+fn no_value_can_inject_a_header() {
     let good = json!({"to": "a@example.net", "subject": "s", "text": "t"});
     for (change, field) in [
         (json!({"headers": {"X-A": "b\r\nBcc: evil@example.org"}}), "headers"),
@@ -214,17 +215,20 @@ fn nothing_gets_out_of_its_header() {
     unchecked.to[0].name = Some("a\r\nBcc: evil@example.org".into());
     composed(&unchecked).expect_err("a line break in a name");
 
-    // Rendered subjects are not checked by the mail; a line break there is gone before it is composed.
-    let words = Rendered::literal("a\r\nBcc: evil@example.org", Some("t"), None);
-    let message = compose(&Arc::new(mail(good)), words, &identity(), Some(&"s@example.org".parse().expect("a sender")));
+    // Rendered subjects are not validated with the mail; line breaks in them are removed before
+    // composing.
+    let rendered = Rendered::literal("a\r\nBcc: evil@example.org", Some("t"), None);
+    let message =
+        compose(&Arc::new(mail(good)), rendered, &identity(), Some(&"s@example.org".parse().expect("a sender")));
     let read = parse(&message.expect("composed").bytes);
     assert_eq!(read["headers"]["subject"], "a Bcc: evil@example.org");
     assert!(read["headers"].get("bcc").is_none());
 }
 
-/// More than 50 bare addresses made one line that no server has to take (RFC 5321 §4.5.3.1.6).
+/// Regression: more than 50 bare addresses gave a line longer than servers must accept (RFC 5321
+/// §4.5.3.1.6).
 #[test]
-fn long_lists_are_folded_and_come_back() {
+fn long_lists_are_folded_and_read_back() {
     let people = |name: &str| -> Vec<Value> {
         (0..300)
             .map(|n| json!([if n % 2 == 0 { name } else { "" }, format!("a-rather-long-local-part{n}@example.net")]))
@@ -244,7 +248,8 @@ fn long_lists_are_folded_and_come_back() {
             })
             .collect();
         let whole = json!({
-            "from": mailboxes[0], "to": mailboxes, "cc": mailboxes, "reply_to": mailboxes[..100], "subject": "s", "text": "t",
+            "from": mailboxes[0], "to": mailboxes, "cc": mailboxes, "reply_to": mailboxes[..100],
+            "subject": "s", "text": "t",
         });
         let message = composed(&mail(whole)).expect("composed");
         let read = parse(&message.bytes);
@@ -257,7 +262,7 @@ fn long_lists_are_folded_and_come_back() {
 }
 
 #[test]
-fn headers_as_long_as_they_may_be_come_back() {
+fn headers_of_maximum_length_are_read_back() {
     let ids: Vec<String> = (0..22).map(|n| format!("<{n:030}@example.org>")).collect();
     for (name, value) in [
         ("References", ids.join(" ")),
@@ -272,7 +277,7 @@ fn headers_as_long_as_they_may_be_come_back() {
 }
 
 #[test]
-fn a_message_is_within_its_limit_or_not() {
+fn the_size_limit_is_enforced_exactly() {
     let mail = mail(json!({"to": "a@example.net", "subject": "s", "text": "t"}));
     let size = composed(&mail).expect("composed").bytes.len() as u64;
     assert!(composed(&mail).expect("composed").within(size).is_ok());
@@ -281,14 +286,14 @@ fn a_message_is_within_its_limit_or_not() {
 }
 
 #[test]
-fn without_a_sender_the_setting_is_named() {
+fn the_error_of_a_missing_sender_names_the_setting() {
     let mail = mail(json!({"to": "a@example.net", "subject": "s", "text": "t"}));
-    let error = compose(&Arc::new(mail.clone()), words(&mail), &identity(), None).expect_err("no sender");
+    let error = compose(&Arc::new(mail.clone()), rendered(&mail), &identity(), None).expect_err("no sender");
     assert!(error.to_string().contains("SMTP_MAIL_FROM"), "{error}");
 }
 
 #[test]
-fn the_same_mail_is_the_same_bytes() {
+fn the_same_mail_gives_the_same_bytes() {
     let mail = mail(json!({
         "to": "a@example.net", "subject": "żółć", "text": "t", "html": "<p>x</p>",
         "headers": {"X-B": "1", "X-A": "2"}, "attachments": [{"filename": "a.pdf", "content": "eA=="}],
@@ -298,13 +303,13 @@ fn the_same_mail_is_the_same_bytes() {
     let mut other = identity();
     other.boundary_seed = "another".into();
     let sender = "Shop <shop@example.org>".parse().expect("a sender");
-    let second = compose(&Arc::new(mail.clone()), words(&mail), &other, Some(&sender)).expect("composed");
+    let second = compose(&Arc::new(mail.clone()), rendered(&mail), &other, Some(&sender)).expect("composed");
     assert_ne!(first.bytes, second.bytes);
 }
 
-/// Who knows a mail's id may have known its boundaries.
+/// An author who knows the id of a mail may have guessed its boundaries.
 #[test]
-fn words_that_hold_the_boundaries_of_a_mail_split_no_part() {
+fn content_with_the_boundaries_of_a_mail_splits_no_part() {
     let holding = |held: &str| {
         mail(json!({
             "to": "a@example.net", "subject": "s", "text": format!("before\n{held}\nafter"),
@@ -329,10 +334,10 @@ fn words_that_hold_the_boundaries_of_a_mail_split_no_part() {
 }
 
 #[test]
-fn a_large_text_is_composed_at_once() {
+fn a_large_text_is_composed_in_linear_time() {
     let mail = mail(json!({"to": "a@example.net", "subject": "s", "text": "a line\n".repeat(400_000)}));
     let start = std::time::Instant::now();
     composed(&mail).expect("composed");
-    // In quadratic time it takes minutes.
+    // Quadratic time would be minutes.
     assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
 }

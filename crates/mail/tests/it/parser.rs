@@ -1,4 +1,4 @@
-//! Python's `email`, which shares no line with what wrote the mail.
+//! Parser of Python's `email` package, which shares no code with the composer.
 
 use std::{
     io::Write,
@@ -35,14 +35,14 @@ json.dump({
 }, sys.stdout)
 "#;
 
-/// What the parser reads; fails on whatever it finds wrong.
+/// Parses a message; panics on any defect.
 pub(crate) fn parse(message: &[u8]) -> Value {
     let mut python = Command::new("python3")
         .args(["-c", SCRIPT])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .expect("python3 is there");
+        .expect("python3 is installed");
     python.stdin.take().expect("a pipe").write_all(message).expect("the message is read");
     let output = python.wait_with_output().expect("python3 ends");
     assert!(output.status.success(), "python3 failed on:\n{}", String::from_utf8_lossy(message));
@@ -52,7 +52,7 @@ pub(crate) fn parse(message: &[u8]) -> Value {
     parsed
 }
 
-/// 7-bit, CRLF only, no line past 998.
+/// Checks that a message is 7-bit with CRLF line ends and lines of at most 998 octets.
 fn assert_is_transportable(message: &[u8]) {
     let text = std::str::from_utf8(message).expect("ASCII");
     assert!(text.is_ascii() && !text.contains('\0'), "{text}");

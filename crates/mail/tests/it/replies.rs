@@ -1,4 +1,5 @@
-//! Every reply code at every step of an SMTP session: a mail is accepted only by a 2yz reply to its final dot.
+//! Every reply code at every step of an SMTP session. A mail is accepted only by a 2yz reply to its
+//! final dot.
 
 use std::{collections::BTreeSet, ops::Range, sync::Arc, time::Duration};
 
@@ -10,33 +11,34 @@ use tokio::{
     time::timeout,
 };
 
-use crate::bench::{Sink, addresses, message};
+use crate::fixture::{MemorySink, addresses, message};
 
 const CODES: Range<u16> = 200..600;
 const TO: [&str; 2] = ["a@example.net", "b@example.net"];
-/// Longer than any conversation takes, however busy the machine is; shorter than the limits of a session.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Time limit of one session: longer than any session takes on a busy machine, shorter than the
+/// limits of a client.
+const SESSION_LIMIT: Duration = Duration::from_secs(60);
 
-/// The command whose reply is replaced.
+/// Command whose reply is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Greeting,
     Ehlo,
-    /// After EHLO was answered with 502.
+    /// Fallback after EHLO was answered with 502.
     Helo,
     StartTls,
     AuthPlain,
-    /// The response, after the command with the response was answered with 334.
+    /// Response after the command with an initial response was answered with 334.
     AuthPlainAgain,
     AuthLogin,
     AuthLoginUser,
     AuthLoginSecret,
     Mail,
-    /// Of the first recipient.
+    /// RCPT of the first recipient.
     Rcpt,
     Data,
     Dot,
-    /// Before the second mail.
+    /// RSET before the second mail.
     Rset,
     Quit,
 }
@@ -64,9 +66,9 @@ const STEPS: [Step; 15] = [
     Quit,
 ];
 
-/// One conversation: the replaced reply, and how the server speaks.
+/// One session: the replaced reply, and the format of the server's replies.
 #[derive(Clone, Copy, Debug)]
-struct Case {
+struct ReplyCase {
     step: Step,
     code: u16,
     lines: usize,
@@ -77,14 +79,16 @@ struct Case {
 async fn only_a_2yz_reply_to_the_final_dot_is_an_acceptance() {
     let mut running = tokio::task::JoinSet::new();
     for step in STEPS {
-        // The way from MAIL on differs with PIPELINING.
-        let ways = if matches!(step, Mail | Rcpt | Data | Dot | Rset) { &[true, false][..] } else { &[true] };
-        for (pipelining, lines) in ways.iter().flat_map(|way| [(*way, 1), (*way, 3)]) {
+        // The commands from MAIL on are pipelined or not.
+        let modes = if matches!(step, Mail | Rcpt | Data | Dot | Rset) { &[true, false][..] } else { &[true] };
+        for (pipelining, lines) in modes.iter().flat_map(|mode| [(*mode, 1), (*mode, 3)]) {
             running.spawn(async move {
                 let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
                 for code in CODES {
-                    let case = Case { step, code, lines, pipelining };
-                    timeout(PATIENCE, case.check(&listener)).await.unwrap_or_else(|_| panic!("{case:?} hangs"));
+                    let case = ReplyCase { step, code, lines, pipelining };
+                    timeout(SESSION_LIMIT, case.check(&listener))
+                        .await
+                        .unwrap_or_else(|_| panic!("{case:?} did not end"));
                 }
             });
         }
@@ -94,11 +98,11 @@ async fn only_a_2yz_reply_to_the_final_dot_is_an_acceptance() {
     }
 }
 
-impl Case {
-    /// Sends a mail, a second one where the first is there to be refused, and compares what the client says with what
-    /// the server took.
+impl ReplyCase {
+    /// Sends a mail, and a second one if the first is to be refused. Compares the results of the
+    /// client with the mails that the server accepted.
     async fn check(self, listener: &TcpListener) {
-        let mut server = Server { case: self, taken: Vec::new(), refusals: usize::from(self.step == Rset) };
+        let mut server = ScriptedServer { case: self, accepted: Vec::new(), refusals: usize::from(self.step == Rset) };
         let transport = self.transport(listener);
         let mails = 1 + server.refusals;
         let client = async {
@@ -111,14 +115,15 @@ impl Case {
         };
         let attempts = tokio::select! {
             attempts = client => attempts,
-            () = server.serve(listener) => unreachable!("it serves until the client is done"),
+            () = server.serve(listener) => unreachable!("the server serves until the client ends"),
         };
         let accepted: Vec<BTreeSet<String>> = attempts.iter().map(accepted).filter(|to| !to.is_empty()).collect();
-        assert_eq!(accepted, server.taken, "{self:?}: {attempts:?}");
+        assert_eq!(accepted, server.accepted, "{self:?}: {attempts:?}");
         self.check_blame(attempts.last().expect("a mail"));
     }
 
-    /// A reply that is neither what was asked for nor a refusal is the server's fault, not the mail's.
+    /// A reply that is neither the expected one nor a refusal is the fault of the server, not of
+    /// the mail.
     fn check_blame(self, last: &Attempt) {
         let is_odd = self.code < 400 && last.verdict != Verdict::Accepted;
         if is_odd && self.step == Dot {
@@ -140,10 +145,10 @@ impl Case {
             hello_name: "test.example.org".to_owned(),
             timeouts: Box::default(),
         };
-        Transport::from_settings("main", &TransportSettings::Smtp(settings), Arc::<Sink>::default()).expect("one")
+        Transport::from_settings("main", &TransportSettings::Smtp(settings), Arc::<MemorySink>::default()).expect("one")
     }
 
-    /// The reply to this step: the usual one, unless it is the one that is replaced.
+    /// Reply to this step: the usual one, or the replaced one.
     fn reply(self, step: Step, usual: u16) -> (u16, String) {
         let replaced = step == self.step;
         let (code, lines) = if replaced { (self.code, self.lines) } else { (usual, 1) };
@@ -166,30 +171,30 @@ impl Case {
     }
 }
 
-/// A server that answers every command as usual, but for one step.
-struct Server {
-    case: Case,
-    /// Who got each mail that was taken.
-    taken: Vec<BTreeSet<String>>,
-    /// How many mails are still to be refused at the dot.
+/// Server that gives the usual reply to every command except one step.
+struct ScriptedServer {
+    case: ReplyCase,
+    /// Recipients of each accepted mail.
+    accepted: Vec<BTreeSet<String>>,
+    /// Number of mails that are still to be refused at the dot.
     refusals: usize,
 }
 
-type Lines = tokio::io::Lines<BufReader<tokio::net::tcp::OwnedReadHalf>>;
+type CommandLines = tokio::io::Lines<BufReader<tokio::net::tcp::OwnedReadHalf>>;
 
-impl Server {
+impl ScriptedServer {
     async fn serve(&mut self, listener: &TcpListener) {
         loop {
             let (stream, _) = listener.accept().await.expect("a connection");
-            // The client may hang up at any time.
-            let _ = self.converse(stream).await;
+            // The client may disconnect at any time.
+            let _ = self.serve_connection(stream).await;
         }
     }
 
-    async fn converse(&mut self, stream: TcpStream) -> std::io::Result<()> {
+    async fn serve_connection(&mut self, stream: TcpStream) -> std::io::Result<()> {
         stream.set_nodelay(true)?;
         let (read, mut write) = stream.into_split();
-        let mut lines: Lines = BufReader::new(read).lines();
+        let mut lines: CommandLines = BufReader::new(read).lines();
         write.write_all(self.case.reply(Greeting, 220).1.as_bytes()).await?;
         let mut to = BTreeSet::new();
         while let Some(line) = lines.next_line().await? {
@@ -198,7 +203,7 @@ impl Server {
             match (line.split(' ').next().unwrap_or_default(), code) {
                 ("DATA", 354) => self.content(&mut lines, &mut write, &mut to).await?,
                 ("AUTH", 334) => self.log_in(&line, &mut lines, &mut write).await?,
-                // No server speaks TLS here.
+                // This server does not support TLS.
                 ("STARTTLS", 200..300) | ("QUIT", _) => return Ok(()),
                 _ => {}
             }
@@ -235,11 +240,11 @@ impl Server {
         }
     }
 
-    /// The answers to the lines of a login, after the first 334.
+    /// Replies to the lines of a login after the first 334.
     async fn log_in(
         &self,
         command: &str,
-        lines: &mut Lines,
+        lines: &mut CommandLines,
         write: &mut (impl AsyncWriteExt + Unpin),
     ) -> std::io::Result<()> {
         let steps = match command.starts_with("AUTH PLAIN") {
@@ -259,10 +264,10 @@ impl Server {
         Ok(())
     }
 
-    /// The message, and the reply to its dot.
+    /// Reads the message and replies to its final dot.
     async fn content(
         &mut self,
-        lines: &mut Lines,
+        lines: &mut CommandLines,
         write: &mut (impl AsyncWriteExt + Unpin),
         to: &mut BTreeSet<String>,
     ) -> std::io::Result<()> {
@@ -275,7 +280,7 @@ impl Server {
             let (code, text) = self.case.reply(Dot, usual);
             let to = std::mem::take(to);
             if (200..300).contains(&code) && !to.is_empty() {
-                self.taken.push(to);
+                self.accepted.push(to);
             }
             return write.write_all(text.as_bytes()).await;
         }

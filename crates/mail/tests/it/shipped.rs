@@ -1,4 +1,4 @@
-//! The templates that come with Postroom.
+//! Templates that are shipped with Postroom.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ fn templates() -> Templates {
     Templates::load(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../templates")).expect("loaded")
 }
 
-/// A template, its languages, what it needs, and what it may have besides.
+/// Each template with its languages, required variables and optional variables.
 fn shipped() -> [(&'static str, &'static [&'static str], Value, Value); 4] {
     [
         (
@@ -24,7 +24,10 @@ fn shipped() -> [(&'static str, &'static [&'static str], Value, Value); 4] {
             "newsletter",
             &[],
             json!({"title": "News", "intro": "Much happened."}),
-            json!({"articles": [{"title": "One", "text": "First", "url": "https://one.example.org"}, {"title": "Two"}], "unsubscribe_url": "https://u.example.org"}),
+            json!({
+                "articles": [{"title": "One", "text": "First", "url": "https://one.example.org"}, {"title": "Two"}],
+                "unsubscribe_url": "https://u.example.org",
+            }),
         ),
         (
             "password_reset",
@@ -56,7 +59,7 @@ fn render(
 }
 
 #[test]
-fn all_render_with_and_without_what_is_optional() {
+fn shipped_templates_render_with_and_without_optional_variables() {
     let templates = templates();
     assert_eq!(templates.names(), shipped().map(|(name, ..)| name));
     for (template, locales, vars, more) in shipped() {
@@ -83,7 +86,7 @@ fn all_render_with_and_without_what_is_optional() {
 }
 
 #[test]
-fn polish_is_polish() {
+fn polish_files_are_in_polish() {
     let templates = templates();
     for (template, _, vars, more) in shipped().into_iter().filter(|(_, locales, ..)| !locales.is_empty()) {
         let english = render(&templates, template, &vars, &more, "Ann", None);
@@ -95,7 +98,7 @@ fn polish_is_polish() {
 }
 
 #[test]
-fn names_are_safe_in_all_of_them() {
+fn names_are_escaped_in_shipped_templates() {
     let templates = templates();
     for (template, _, vars, more) in shipped() {
         for name in NAMES {
@@ -106,7 +109,7 @@ fn names_are_safe_in_all_of_them() {
     }
 }
 
-/// Inlined, whole, and a text that reads like one.
+/// Checks that the HTML is inlined and complete, and that the text is readable.
 fn assert_sound(template: &str, rendered: &Rendered) {
     let html = rendered.html.as_deref().expect("HTML");
     assert!(

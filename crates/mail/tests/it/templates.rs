@@ -1,4 +1,4 @@
-//! Rendering, languages, errors, reloading.
+//! Rendering, languages, errors and reloading of templates.
 
 use std::{fs, path::Path};
 
@@ -33,7 +33,7 @@ fn error_of(files: &[(&str, &str)], given: &Value) -> RenderError {
 }
 
 #[test]
-fn names_are_escaped_in_html_alone_and_never_rendered() {
+fn names_are_escaped_in_html_only_and_never_rendered() {
     let folder = folder(&[
         ("t/subject.txt", "Hi {{ name }}\n"),
         ("t/body.html", "<p>{{ name }}</p>"),
@@ -55,7 +55,7 @@ fn names_are_escaped_in_html_alone_and_never_rendered() {
 }
 
 #[test]
-fn a_text_is_made_where_there_is_none() {
+fn a_missing_text_is_generated_from_the_html() {
     let folder =
         folder(&[("t/subject.txt", "s"), ("t/body.html", "<table><tr><td><p>{{ name }}</p></td></tr></table>")]);
     let templates = Templates::load(folder.path()).expect("loaded");
@@ -99,7 +99,7 @@ fn languages_fall_back() {
 }
 
 #[test]
-fn an_undefined_variable_names_its_place() {
+fn an_undefined_variable_is_reported_with_its_line() {
     let error = error_of(&[("t/subject.txt", "s"), ("t/body.txt", "a\nb {{ nobody }}\n")], &json!({"name": "x"}));
     assert_eq!((error.file.as_deref(), error.line), (Some("t/body.txt"), Some(2)));
     assert!(error.message.contains("nobody") && !error.is_missing_template(), "{error}");
@@ -112,9 +112,11 @@ fn an_undefined_variable_names_its_place() {
 
 #[test]
 fn an_error_names_the_line_that_the_author_wrote() {
-    // Inlined, the tag that spans three lines is one line, and the layout's error is the layout's.
-    let layout = "<html><head><style>p { color: red }</style></head><body\n class=\"a\"\n id=\"b\">\n{% block main %}{% endblock %}\n{{ footer }}</body></html>";
-    let page = "{% extends \"layouts/base.html\" %}{% block main %}<p\n class=\"x\"\n id=\"y\">\n{{ nobody }}</p>{% endblock %}";
+    // Inlining joins the tag that spans three lines. The error of the layout names the layout.
+    let layout = "<html><head><style>p { color: red }</style></head><body\n class=\"a\"\n id=\"b\">\n\
+        {% block main %}{% endblock %}\n{{ footer }}</body></html>";
+    let page = "{% extends \"layouts/base.html\" %}{% block main %}<p\n class=\"x\"\n id=\"y\">\n\
+        {{ nobody }}</p>{% endblock %}";
     let files = [("layouts/base.html", layout), ("t/subject.txt", "s"), ("t/body.html", page)];
     let error = error_of(&files, &json!({}));
     assert_eq!((error.file.as_deref(), error.line), (Some("t/body.html"), Some(4)), "{error}");
@@ -123,19 +125,19 @@ fn an_error_names_the_line_that_the_author_wrote() {
 }
 
 #[test]
-fn a_missing_template_says_what_there_is() {
+fn the_error_of_a_missing_template_lists_the_existing_ones() {
     let folder = folder(&[("news/subject.txt", "s"), ("news/body.txt", "t")]);
     let templates = Templates::load(folder.path()).expect("loaded");
     let error = templates.render("old", &Map::new(), None).expect_err("missing");
     assert!(error.is_missing_template());
-    assert_eq!(error.to_string(), "template old: there is no such template; there are news");
+    assert_eq!(error.to_string(), "template old: the template does not exist; the folder has news");
     for odd in ["../news", "news/body.txt", "", "layouts"] {
         assert!(templates.render(odd, &Map::new(), None).expect_err(odd).is_missing_template());
     }
 }
 
 #[test]
-fn a_broken_file_is_named_when_it_is_loaded() {
+fn a_broken_file_is_reported_when_the_folder_is_loaded() {
     for (files, words) in [
         (&[("t/subject.txt", "s"), ("t/body.txt", "a\nb {% if %}")][..], "t/body.txt, line 2: "),
         (&[("t/subject.txt", "s"), ("t/body.html", "{% extends \"no.html\" %}")], "t/body.html: it extends no.html"),
@@ -149,7 +151,7 @@ fn a_broken_file_is_named_when_it_is_loaded() {
 }
 
 #[test]
-fn no_folder_is_no_templates() {
+fn a_missing_folder_has_no_templates() {
     let templates = Templates::load("/no/such/folder").expect("nothing to load");
     assert_eq!(templates.names(), Vec::<String>::new());
     let error = templates.render("t", &Map::new(), None).expect_err("no template");
@@ -157,7 +159,7 @@ fn no_folder_is_no_templates() {
 }
 
 #[test]
-fn changes_are_loaded_and_mistakes_are_not() {
+fn valid_changes_are_loaded_and_broken_ones_are_not() {
     let folder = folder(&[("t/subject.txt", "one"), ("t/body.txt", "x"), ("u/subject.txt", "u"), ("u/body.txt", "u")]);
     let templates = Templates::load(folder.path()).expect("loaded");
     let subject = || templates.render("t", &Map::new(), None).expect("rendered").subject;
@@ -177,14 +179,14 @@ fn changes_are_loaded_and_mistakes_are_not() {
     write(folder.path(), "layouts/base.html", "shared");
     write(folder.path(), "t/subject.txt", "one");
     templates.reload().expect("reloaded");
-    assert_ne!(templates.hash("u"), u, "a shared file is part of every template");
+    assert_ne!(templates.hash("u"), u, "a shared file is part of every template's hash");
 }
 
 #[test]
-fn a_change_is_seen_by_looking() {
+fn a_change_is_detected_by_polling() {
     let folder = folder(&[("t/subject.txt", "one"), ("t/body.txt", "x")]);
     let templates = Templates::load(folder.path()).expect("loaded");
-    assert!(!templates.reload_if_changed().expect("no error"), "just looked");
+    assert!(!templates.reload_if_changed().expect("no error"), "the folder was just checked");
     write(folder.path(), "t/subject.txt", "{{ broken");
     let limit = std::time::Instant::now() + std::time::Duration::from_secs(30);
     let error = loop {
@@ -198,7 +200,7 @@ fn a_change_is_seen_by_looking() {
 }
 
 #[test]
-fn a_mail_is_rendered_one_way() {
+fn a_mail_is_rendered_from_its_template_or_its_content() {
     let folder = folder(&[("t/subject.txt", "of {{ x }}"), ("t/body.txt", "{{ x }}")]);
     let templates = Templates::load(folder.path()).expect("loaded");
     let render = |value| templates.render_mail(&mail(value)).expect("rendered");
@@ -210,7 +212,7 @@ fn a_mail_is_rendered_one_way() {
 }
 
 #[test]
-fn shared_variables_lie_below_a_mails_own() {
+fn variables_of_a_mail_override_the_shared_ones() {
     let folder = folder(&[("t/subject.txt", "{{ a }} {{ b }} {{ list | length }}"), ("t/body.txt", "{{ deep.x }}")]);
     let templates = Templates::load(folder.path()).expect("loaded");
     let shared = mail(json!({"vars": {"a": "A", "b": "B", "list": [1, 2], "deep": {"x": 1}}}));
@@ -221,7 +223,7 @@ fn shared_variables_lie_below_a_mails_own() {
 }
 
 #[test]
-fn measuring_tells_what_rendering_would() {
+fn measuring_returns_the_size_of_the_rendered_bodies() {
     let folder = folder(&[
         ("both/subject.txt", "{{ s }}"),
         ("both/body.txt", "{{ name }}"),

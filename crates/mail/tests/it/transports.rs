@@ -1,4 +1,4 @@
-//! One conformance suite over every transport, and what is special about each.
+//! Conformance suite over every transport, and tests of each transport.
 
 use std::sync::Arc;
 
@@ -7,84 +7,86 @@ use postroom_core::settings::{SmtpSettings, TransportSettings};
 use postroom_mail::{Commit, Verdict, login_check};
 use postroom_testkit::{
     FakeResend,
-    smtp::{Action, FakeSmtp, Fault, Phase},
+    smtp::{Action, FakeSmtp, Fault, FaultPhase},
 };
 
-use crate::bench::{ALL, Behind, Bench, Sink, addresses, files, is_that, message, settings_of, verdicts};
+use crate::fixture::{
+    ALL, Destination, Fixture, MemorySink, addresses, files, is_that, message, settings_of, verdicts,
+};
 
 #[tokio::test]
-async fn all_accept_and_ask_first() {
-    for bench in Bench::all().await {
+async fn every_transport_accepts_after_the_commit() {
+    for fixture in Fixture::all().await {
         let message = message();
-        let (attempt, asked) = bench.send(&message, &addresses(&ALL), Commit::Proceed).await;
-        assert_eq!((attempt.verdict, asked, &*attempt.transport), (Verdict::Accepted, 1, "main"), "{attempt:?}");
+        let (attempt, commits) = fixture.send(&message, &addresses(&ALL), Commit::Proceed).await;
+        assert_eq!((attempt.verdict, commits, &*attempt.transport), (Verdict::Accepted, 1, "main"), "{attempt:?}");
         assert_eq!(verdicts(&attempt), ALL.map(|address| (address, Verdict::Accepted)));
-        assert_eq!(attempt.receipt.is_some(), !bench.keeps_nothing(), "{attempt:?}");
-        let got = bench.messages();
-        assert_eq!(got.len(), usize::from(!bench.keeps_nothing()));
-        assert!(got.iter().all(|(_, bytes)| is_that(bytes.as_ref(), &message)), "the bytes are sent as they are");
+        assert_eq!(attempt.receipt.is_some(), !fixture.stores_nothing(), "{attempt:?}");
+        let got = fixture.messages();
+        assert_eq!(got.len(), usize::from(!fixture.stores_nothing()));
+        assert!(got.iter().all(|(_, bytes)| is_that(bytes.as_ref(), &message)), "the bytes are sent unchanged");
     }
 }
 
 #[tokio::test]
-async fn all_send_nothing_when_told_to_abort() {
-    for bench in Bench::all().await {
-        let (attempt, asked) = bench.send(&message(), &addresses(&ALL), Commit::Abort).await;
-        assert_eq!((attempt.verdict, asked), (Verdict::Aborted, 1), "{attempt:?}");
+async fn every_transport_sends_nothing_after_an_abort() {
+    for fixture in Fixture::all().await {
+        let (attempt, commits) = fixture.send(&message(), &addresses(&ALL), Commit::Abort).await;
+        assert_eq!((attempt.verdict, commits), (Verdict::Aborted, 1), "{attempt:?}");
         assert!(!attempt.verdict.counts() && !attempt.verdict.is_final());
-        assert_eq!(bench.messages(), []);
-        if let Behind::Folder(folder) = &bench.behind {
-            assert!(files(folder.path()).is_empty(), "no part of a file is left");
+        assert_eq!(fixture.messages(), []);
+        if let Destination::Folder(folder) = &fixture.destination {
+            assert!(files(folder.path()).is_empty(), "no temporary file is left");
         }
     }
 }
 
 #[tokio::test]
-async fn all_send_to_the_open_recipients_alone() {
-    for bench in Bench::all().await {
-        let (attempt, _) = bench.send(&message(), &addresses(&[ALL[2], ALL[1]]), Commit::Proceed).await;
+async fn every_transport_sends_to_the_open_recipients_only() {
+    for fixture in Fixture::all().await {
+        let (attempt, _) = fixture.send(&message(), &addresses(&[ALL[2], ALL[1]]), Commit::Proceed).await;
         assert_eq!(verdicts(&attempt), [(ALL[1], Verdict::Accepted), (ALL[2], Verdict::Accepted)]);
-        for (to, _) in bench.messages() {
+        for (to, _) in fixture.messages() {
             assert!(to.is_none_or(|to| to == [ALL[1], ALL[2]]));
         }
-        let (attempt, asked) = bench.send(&message(), &addresses(&["stranger@example.net"]), Commit::Proceed).await;
-        assert_eq!((attempt.verdict, asked), (Verdict::Invalid, 0), "{attempt:?}");
+        let (attempt, commits) = fixture.send(&message(), &addresses(&["other@example.net"]), Commit::Proceed).await;
+        assert_eq!((attempt.verdict, commits), (Verdict::Invalid, 0), "{attempt:?}");
     }
 }
 
 #[tokio::test]
-async fn all_send_the_same_bytes_twice() {
-    for bench in Bench::all().await {
+async fn every_transport_sends_the_same_bytes_again() {
+    for fixture in Fixture::all().await {
         for _ in 0..2 {
-            let (attempt, _) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+            let (attempt, _) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
             assert_eq!(attempt.verdict, Verdict::Accepted);
         }
-        let got = bench.messages();
-        let copies = match &bench.behind {
-            Behind::Server(_) | Behind::Sink(_) => 2,
-            // The second is the first again.
-            Behind::Folder(_) | Behind::Provider(_) => 1,
-            Behind::Nothing => 0,
+        let got = fixture.messages();
+        let copies = match &fixture.destination {
+            Destination::Server(_) | Destination::Sink(_) => 2,
+            // The second mail replaces the first or is a duplicate of it.
+            Destination::Folder(_) | Destination::Provider(_) => 1,
+            Destination::Nothing => 0,
         };
         assert_eq!(got.len(), copies);
         assert!(got.iter().all(|(_, bytes)| is_that(bytes.as_ref(), &message())));
-        match &bench.behind {
-            Behind::Server(server) => {
-                assert_eq!((server.connections(), server.violations()), (1, vec![]), "the connection is used again");
+        match &fixture.destination {
+            Destination::Server(server) => {
+                assert_eq!((server.connections(), server.violations()), (1, vec![]), "the connection is reused");
             }
-            Behind::Provider(server) => assert_eq!((server.connections(), server.asked().len()), (1, 2)),
-            Behind::Folder(_) | Behind::Sink(_) | Behind::Nothing => {}
+            Destination::Provider(server) => assert_eq!((server.connections(), server.asked().len()), (1, 2)),
+            Destination::Folder(_) | Destination::Sink(_) | Destination::Nothing => {}
         }
     }
 }
 
 #[tokio::test]
-async fn each_recipient_has_a_result_of_its_own() {
+async fn each_recipient_has_its_own_result() {
     let server = FakeSmtp::start().await;
-    server.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 No such user")).recipient(ALL[0]));
-    server.fault(Fault::at(Phase::Rcpt, Action::reply(451, "4.7.1 Greylisted")).recipient(ALL[1]).times(1));
-    let bench = Bench::smtp(server);
-    let (first, _) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+    server.fault(Fault::at(FaultPhase::Rcpt, Action::reply(550, "5.1.1 No such user")).recipient(ALL[0]));
+    server.fault(Fault::at(FaultPhase::Rcpt, Action::reply(451, "4.7.1 Greylisted")).recipient(ALL[1]).times(1));
+    let fixture = Fixture::smtp(server);
+    let (first, _) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
     let expected = [(ALL[0], Verdict::RecipientRefused), (ALL[1], Verdict::Greylisted), (ALL[2], Verdict::Accepted)];
     assert_eq!(verdicts(&first), expected);
     assert_eq!(
@@ -98,182 +100,187 @@ async fn each_recipient_has_a_result_of_its_own() {
         .filter(|own| own.verdict == Verdict::Greylisted)
         .map(|own| own.address.clone())
         .collect();
-    let (second, _) = bench.send(&message(), &open, Commit::Proceed).await;
+    let (second, _) = fixture.send(&message(), &open, Commit::Proceed).await;
     assert_eq!((second.verdict, second.recipients.len()), (Verdict::Accepted, 1), "{second:?}");
-    let got: Vec<_> = bench.messages().into_iter().filter_map(|(to, _)| to).collect();
+    let got: Vec<_> = fixture.messages().into_iter().filter_map(|(to, _)| to).collect();
     assert_eq!(got, [[ALL[2]], [ALL[1]]]);
 }
 
 #[tokio::test]
-async fn a_server_s_words_become_a_verdict() {
+async fn a_server_reply_becomes_a_verdict() {
     for (phase, act, verdict, words, at) in [
-        (Phase::Banner, Action::reply_and_close(421, "busy"), Verdict::NothingSent, "busy", "greeting"),
-        (Phase::Mail, Action::reply(552, "5.3.4 too large"), Verdict::TooBig, "too large", "mail"),
-        (Phase::Rcpt, Action::reply(550, "unknown"), Verdict::RecipientRefused, "unknown", "rcpt"),
+        (FaultPhase::Banner, Action::reply_and_close(421, "busy"), Verdict::NothingSent, "busy", "greeting"),
+        (FaultPhase::Mail, Action::reply(552, "5.3.4 too large"), Verdict::TooBig, "too large", "mail"),
+        (FaultPhase::Rcpt, Action::reply(550, "unknown"), Verdict::RecipientRefused, "unknown", "rcpt"),
         (
-            Phase::Rcpt,
+            FaultPhase::Rcpt,
             Action::reply(450, "4.7.0 Transmit rate limit exceeded"),
             Verdict::Throttled,
             "rate limit",
             "rcpt",
         ),
-        (Phase::Dot, Action::reply(554, "5.7.1 spam"), Verdict::ContentRefused, "spam", "dot"),
-        (Phase::Dot, Action::reply(451, "4.3.0 later"), Verdict::Later, "later", "dot"),
-        (Phase::Dot, Action::reply(550, "5.7.26 no SPF"), Verdict::PolicyRefused, "no SPF", "dot"),
-        (Phase::Dot, Action::StoreThenClose, Verdict::Unknown, "can't be known", "dot"),
-        (Phase::Mail, Action::Close, Verdict::NothingSent, "closed", "mail"),
+        (FaultPhase::Dot, Action::reply(554, "5.7.1 spam"), Verdict::ContentRefused, "spam", "dot"),
+        (FaultPhase::Dot, Action::reply(451, "4.3.0 later"), Verdict::Later, "later", "dot"),
+        (FaultPhase::Dot, Action::reply(550, "5.7.26 no SPF"), Verdict::PolicyRefused, "no SPF", "dot"),
+        (FaultPhase::Dot, Action::StoreThenClose, Verdict::Unknown, "can't be known", "dot"),
+        (FaultPhase::Mail, Action::Close, Verdict::NothingSent, "closed", "mail"),
     ] {
         let server = FakeSmtp::start().await;
         server.fault(Fault::at(phase, act));
-        let bench = Bench::smtp(server);
-        let (attempt, _) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+        let fixture = Fixture::smtp(server);
+        let (attempt, _) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
         assert_eq!((attempt.verdict, attempt.phase), (verdict, Some(at)), "{attempt:?}");
         assert!(attempt.reply.contains(words), "{attempt:?}");
         assert!(attempt.recipients.iter().all(|own| own.verdict == verdict), "{attempt:?}");
     }
 }
 
-/// Those beyond the server's limit go in the next transaction; with nobody taken there is none to hope for.
+/// Recipients beyond the server's limit are sent in the next transaction. If none was accepted,
+/// another transaction would fail too.
 #[tokio::test]
-async fn too_many_recipients_go_in_parts() {
+async fn too_many_recipients_are_sent_in_several_transactions() {
     let server = FakeSmtp::builder().max_recipients(2).start().await;
-    let bench = Bench::smtp(server);
-    let (first, _) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+    let fixture = Fixture::smtp(server);
+    let (first, _) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
     let expected = [(ALL[0], Verdict::Accepted), (ALL[1], Verdict::Accepted), (ALL[2], Verdict::TooManyRecipients)];
     assert_eq!((first.verdict, verdicts(&first)), (Verdict::TooManyRecipients, expected.to_vec()), "{first:?}");
     assert!(!first.verdict.counts());
-    let (second, _) = bench.send(&message(), &addresses(&[ALL[2]]), Commit::Proceed).await;
+    let (second, _) = fixture.send(&message(), &addresses(&[ALL[2]]), Commit::Proceed).await;
     assert_eq!(second.verdict, Verdict::Accepted);
 
     for (limit, act) in [(0, Action::Usual), (2, Action::reply(451, "4.3.0 later"))] {
         let server = FakeSmtp::builder().max_recipients(limit).start().await;
-        server.fault(Fault::at(Phase::Dot, act));
-        let (attempt, _) = Bench::smtp(server).send(&message(), &addresses(&ALL), Commit::Proceed).await;
+        server.fault(Fault::at(FaultPhase::Dot, act));
+        let (attempt, _) = Fixture::smtp(server).send(&message(), &addresses(&ALL), Commit::Proceed).await;
         let left = attempt.recipients.last().map(|own| own.verdict);
         assert_eq!(left, Some(Verdict::Throttled), "{attempt:?}");
         assert_eq!(attempt.verdict, if limit == 0 { Verdict::Throttled } else { Verdict::Later }, "{attempt:?}");
     }
 }
 
-/// At the dot nobody can tell whose address is meant.
+/// At the final dot the reply does not name the address it refers to.
 #[tokio::test]
-async fn only_the_address_that_is_meant_is_suppressed() {
+async fn an_address_is_suppressed_only_if_the_reply_refers_to_it() {
     for (to, suppressed) in [(&ALL[..1], true), (&ALL[..], false)] {
         let server = FakeSmtp::start().await;
-        server.fault(Fault::at(Phase::Dot, Action::reply(550, "5.1.1 No such user")));
-        let (attempt, _) = Bench::smtp(server).send(&message(), &addresses(to), Commit::Proceed).await;
+        server.fault(Fault::at(FaultPhase::Dot, Action::reply(550, "5.1.1 No such user")));
+        let (attempt, _) = Fixture::smtp(server).send(&message(), &addresses(to), Commit::Proceed).await;
         assert_eq!(attempt.verdict, Verdict::RecipientRefused);
         assert!(attempt.recipients.iter().all(|own| own.suppress == suppressed), "{attempt:?}");
     }
 }
 
-async fn accepted(bench: &Bench) {
-    let (attempt, asked) = bench.send(&message(), &addresses(&ALL[..1]), Commit::Proceed).await;
-    assert_eq!((attempt.verdict, asked), (Verdict::Accepted, 1), "{attempt:?}");
+async fn accepted(fixture: &Fixture) {
+    let (attempt, commits) = fixture.send(&message(), &addresses(&ALL[..1]), Commit::Proceed).await;
+    assert_eq!((attempt.verdict, commits), (Verdict::Accepted, 1), "{attempt:?}");
 }
 
-/// What the server did to an idle connection is no try of the mail that meets it.
+/// An idle connection that the server has closed does not count as an attempt of the next mail.
 #[tokio::test]
-async fn an_idle_connection_that_ends_costs_no_try() {
+async fn a_closed_idle_connection_costs_no_attempt() {
     for pipelining in [true, false] {
         for (phase, act) in [
-            (Phase::Mail, Action::Close),
-            (Phase::Mail, Action::Reset),
-            (Phase::Mail, Action::reply_and_close(421, "4.4.2 idle for too long")),
-            (Phase::Mail, Action::reply_and_close(421, "4.7.0 Too many messages on this connection")),
-            (Phase::Mail, Action::reply_and_close(451, "4.4.2 Timeout waiting for data from client")),
-            (Phase::Rcpt, Action::Close),
-            (Phase::Rcpt, Action::reply_and_close(421, "4.3.2 restarting")),
+            (FaultPhase::Mail, Action::Close),
+            (FaultPhase::Mail, Action::Reset),
+            (FaultPhase::Mail, Action::reply_and_close(421, "4.4.2 idle for too long")),
+            (FaultPhase::Mail, Action::reply_and_close(421, "4.7.0 Too many messages on this connection")),
+            (FaultPhase::Mail, Action::reply_and_close(451, "4.4.2 Timeout waiting for data from client")),
+            (FaultPhase::Rcpt, Action::Close),
+            (FaultPhase::Rcpt, Action::reply_and_close(421, "4.3.2 restarting")),
         ] {
             let server = FakeSmtp::builder().pipelining(pipelining).start().await;
             server.fault(Fault::at(phase, act.clone()).connection(1).message(2));
-            let bench = Bench::smtp(server);
-            accepted(&bench).await;
-            accepted(&bench).await;
-            let Behind::Server(server) = &bench.behind else { panic!("a server") };
+            let fixture = Fixture::smtp(server);
+            accepted(&fixture).await;
+            accepted(&fixture).await;
+            let Destination::Server(server) = &fixture.destination else { panic!("a server") };
             assert_eq!((server.connections(), server.received_count()), (2, 2), "{act:?}");
         }
     }
 }
 
-/// A new connection that is closed too, one that is told to slow down, and a mail that was begun are as they are.
+/// There is no retry on a closed new connection, after throttling, or after the commit.
 #[tokio::test]
-async fn not_more_than_one_connection_more() {
+async fn a_mail_is_retried_on_at_most_one_new_connection() {
     for (fault, verdict, connections) in [
-        (Fault::at(Phase::Mail, Action::Close), Verdict::NothingSent, 2),
-        (Fault::at(Phase::Mail, Action::reply_and_close(421, "4.7.28 unusual rate")), Verdict::Throttled, 1),
-        (Fault::at(Phase::Data, Action::Close), Verdict::NothingSent, 1),
-        (Fault::at(Phase::Dot, Action::Close), Verdict::Unknown, 1),
+        (Fault::at(FaultPhase::Mail, Action::Close), Verdict::NothingSent, 2),
+        (Fault::at(FaultPhase::Mail, Action::reply_and_close(421, "4.7.28 unusual rate")), Verdict::Throttled, 1),
+        (Fault::at(FaultPhase::Data, Action::Close), Verdict::NothingSent, 1),
+        (Fault::at(FaultPhase::Dot, Action::Close), Verdict::Unknown, 1),
     ] {
         for pipelining in [true, false] {
             let server = FakeSmtp::builder().pipelining(pipelining).start().await;
-            let bench = Bench::smtp(server);
-            accepted(&bench).await;
-            let Behind::Server(server) = &bench.behind else { panic!("a server") };
+            let fixture = Fixture::smtp(server);
+            accepted(&fixture).await;
+            let Destination::Server(server) = &fixture.destination else { panic!("a server") };
             server.fault(fault.clone());
-            let (attempt, asked) = bench.send(&message(), &addresses(&ALL[..1]), Commit::Proceed).await;
+            let (attempt, commits) = fixture.send(&message(), &addresses(&ALL[..1]), Commit::Proceed).await;
             assert_eq!((attempt.verdict, server.connections()), (verdict, connections), "{fault:?}: {attempt:?}");
-            assert!(asked <= 1, "{fault:?}");
+            assert!(commits <= 1, "{fault:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn nobody_there_is_nothing_sent() {
+async fn an_unreachable_server_is_nothing_sent() {
     let (server, provider) = (FakeSmtp::start().await, FakeResend::start());
     server.stop();
     provider.stop();
-    for bench in [Bench::smtp(server), Bench::resend(provider)] {
-        let (attempt, asked) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
-        assert_eq!((attempt.verdict, attempt.phase, asked), (Verdict::NothingSent, Some("connect"), 0), "{attempt:?}");
+    for fixture in [Fixture::smtp(server), Fixture::resend(provider)] {
+        let (attempt, commits) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+        assert_eq!(
+            (attempt.verdict, attempt.phase, commits),
+            (Verdict::NothingSent, Some("connect"), 0),
+            "{attempt:?}"
+        );
     }
 }
 
 #[tokio::test]
-async fn a_folder_or_sink_that_fails_sent_nothing() {
+async fn a_failing_folder_or_sink_is_nothing_sent() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("file");
     std::fs::write(&file, "x").expect("written");
-    let broken = Bench::new(&TransportSettings::File(file), &Arc::default(), Behind::Nothing);
-    let sink = Arc::new(Sink { fails: true, ..Sink::default() });
-    let full = Bench::new(&TransportSettings::Capture, &sink, Behind::Nothing);
-    for (bench, words) in [(broken, "can't write"), (full, "the store is full")] {
-        let (attempt, _) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+    let broken = Fixture::new(&TransportSettings::File(file), &Arc::default(), Destination::Nothing);
+    let sink = Arc::new(MemorySink { fails: true, ..MemorySink::default() });
+    let full = Fixture::new(&TransportSettings::Capture, &sink, Destination::Nothing);
+    for (fixture, words) in [(broken, "can't write"), (full, "the store is full")] {
+        let (attempt, _) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
         assert_eq!(attempt.verdict, Verdict::NothingSent);
         assert!(attempt.reply.contains(words), "{attempt:?}");
     }
 }
 
-/// What stands in an attempt is stored, logged and shown.
+/// Attempts are stored, logged and shown.
 #[tokio::test]
-async fn a_secret_that_a_server_echoes_is_in_no_attempt() {
+async fn a_secret_echoed_by_a_server_is_masked_in_attempts() {
     const PASSWORD: &str = "correct horse";
     let forms = [PASSWORD.to_owned(), STANDARD.encode(PASSWORD), STANDARD.encode(format!("\0ada\0{PASSWORD}"))];
-    let told = forms.join(" or ");
+    let echoed = forms.join(" or ");
     for (phase, code) in [
-        (Phase::Auth, 535),
-        (Phase::Auth, 435),
-        (Phase::Auth, 354),
-        (Phase::Mail, 550),
-        (Phase::Rcpt, 550),
-        (Phase::Data, 250),
-        (Phase::Dot, 550),
-        (Phase::Dot, 354),
-        (Phase::Dot, 250),
+        (FaultPhase::Auth, 535),
+        (FaultPhase::Auth, 435),
+        (FaultPhase::Auth, 354),
+        (FaultPhase::Mail, 550),
+        (FaultPhase::Rcpt, 550),
+        (FaultPhase::Data, 250),
+        (FaultPhase::Dot, 550),
+        (FaultPhase::Dot, 354),
+        (FaultPhase::Dot, 250),
     ] {
         let server = FakeSmtp::builder().auth("ada", PASSWORD).start().await;
-        server.fault(Fault::at(phase, Action::reply(code, &format!("you said {told}"))));
+        server.fault(Fault::at(phase, Action::reply(code, &format!("bad secret {echoed}"))));
         let settings =
             SmtpSettings { credentials: Some(("ada".into(), PASSWORD.to_owned().into())), ..settings_of(&server) };
         let settings = TransportSettings::Smtp(settings);
-        let bench = Bench::new(&settings, &Arc::default(), Behind::Server(server));
-        let (attempt, _) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+        let fixture = Fixture::new(&settings, &Arc::default(), Destination::Server(server));
+        let (attempt, _) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
         let mut shown = vec![format!("{attempt:?}")];
-        if phase == Phase::Auth {
+        if phase == FaultPhase::Auth {
             shown.push(login_check(&settings).await.expect_err("refused").to_string());
         }
         for shown in shown {
-            assert!(shown.contains("you said *** or ***"), "{phase:?} {code}: {shown}");
+            assert!(shown.contains("bad secret *** or ***"), "{phase:?} {code}: {shown}");
             assert!(!forms.iter().any(|form| shown.contains(form.trim_end_matches('='))), "{phase:?} {code}: {shown}");
         }
     }
@@ -284,20 +291,20 @@ async fn a_login_is_checked() {
     let server = FakeSmtp::builder().auth("ada", "secret").start().await;
     let mut settings = settings_of(&server);
     settings.credentials = Some(("ada".into(), "secret".to_owned().into()));
-    let said = login_check(&TransportSettings::Smtp(settings.clone())).await.expect("logged in");
-    assert!(said.contains("without TLS, logged in as ada"), "{said}");
+    let description = login_check(&TransportSettings::Smtp(settings.clone())).await.expect("logged in");
+    assert!(description.contains("without TLS, logged in as ada"), "{description}");
     settings.credentials = Some(("ada".into(), "wrong".to_owned().into()));
     let error = login_check(&TransportSettings::Smtp(settings.clone())).await.expect_err("refused").to_string();
     assert!(error.contains("auth") && error.contains("535") && !error.contains("wrong"), "{error}");
-    let bench = Bench::new(&TransportSettings::Smtp(settings), &Arc::default(), Behind::Nothing);
-    let (attempt, asked) = bench.send(&message(), &addresses(&ALL), Commit::Proceed).await;
-    assert_eq!((attempt.verdict, asked), (Verdict::Account, 0), "{attempt:?}");
+    let fixture = Fixture::new(&TransportSettings::Smtp(settings), &Arc::default(), Destination::Nothing);
+    let (attempt, commits) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
+    assert_eq!((attempt.verdict, commits), (Verdict::Account, 0), "{attempt:?}");
 
     let folder = tempfile::tempdir().expect("a folder");
     login_check(&TransportSettings::File(folder.path().join("new"))).await.expect("writable");
     assert!(files(folder.path()).is_empty());
     login_check(&TransportSettings::File("/proc/nowhere".into())).await.expect_err("not writable");
     for settings in [TransportSettings::Capture, TransportSettings::Discard] {
-        assert!(login_check(&settings).await.expect("always").contains("none leaves"));
+        assert!(login_check(&settings).await.expect("always").contains("not sent"));
     }
 }

@@ -1,4 +1,4 @@
-//! Telling a URL, well and badly.
+//! Webhook calls that succeed and fail.
 
 use postroom_core::settings::NotifySettings;
 use postroom_mail::{Webhook, Webhooks};
@@ -11,7 +11,7 @@ fn client() -> Webhooks {
 }
 
 #[tokio::test]
-async fn what_it_answers_is_told() {
+async fn the_status_of_the_receiver_is_the_result() {
     let receiver = FakeReceiver::start();
     let url = receiver.url("/a/b?c=d").parse().expect("a URL");
     for status in [200, 204, 299] {
@@ -23,10 +23,10 @@ async fn what_it_answers_is_told() {
         let error = client().post(&url, EVENT).await.expect_err("refused");
         assert!(error.starts_with(&status.to_string()), "{error}");
     }
-    let told = receiver.told().remove(0);
-    assert_eq!((told.line.as_str(), told.body.as_str()), ("POST /a/b?c=d", EVENT.body));
+    let call = receiver.told().remove(0);
+    assert_eq!((call.line.as_str(), call.body.as_str()), ("POST /a/b?c=d", EVENT.body));
     assert_eq!(
-        (told.headers["webhook-id"].as_str(), told.headers["webhook-timestamp"].as_str()),
+        (call.headers["webhook-id"].as_str(), call.headers["webhook-timestamp"].as_str()),
         ("a-done", "1700000000")
     );
     receiver.stop();
@@ -34,7 +34,7 @@ async fn what_it_answers_is_told() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_looked_at() {
+async fn the_certificate_is_verified() {
     let receiver = FakeReceiver::start_tls();
     let url = receiver.url("").parse().expect("a URL");
     let error = client().post(&url, EVENT).await.expect_err("an unknown authority");
@@ -53,7 +53,7 @@ async fn a_certificate_is_looked_at() {
 }
 
 #[tokio::test]
-async fn silence_is_not_waited_for_long() {
+async fn a_call_without_an_answer_times_out() {
     let receiver = FakeReceiver::start();
     receiver.ignore(1);
     let error = client().post(&receiver.url("/").parse().expect("a URL"), EVENT).await.expect_err("no answer");

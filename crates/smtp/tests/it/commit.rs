@@ -108,7 +108,7 @@ async fn the_hook_runs_while_354_is_awaited_but_not_during_an_upload() {
 #[tokio::test]
 async fn the_dot_is_not_sent_to_a_server_that_replied_early() {
     let closed = Action::reply_and_close(354, "go on");
-    let early_reply = |pause| Action::Usual.then_says(pause, "421 4.3.2 shutting down\r\n");
+    let early_reply = |pause| Action::Usual.then_sends(pause, "421 4.3.2 shutting down\r\n");
     for (action, code) in [(early_reply(Duration::ZERO), Some(421)), (early_reply(SHORT), Some(421)), (closed, None)] {
         let server = FakeSmtp::start().await;
         server.fault(Fault::at(At::Data, action.clone()));

@@ -144,8 +144,8 @@ async fn a_slow_reply_exceeds_its_limit() {
 #[tokio::test]
 async fn unexpected_input_between_mails_ends_the_session() {
     for (phase, action) in [
-        (At::Dot, Action::Usual.then_says(Duration::ZERO, "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 go\r\n")),
-        (At::Dot, Action::Usual.then_says(SHORT, "421 4.4.2 idle\r\n")),
+        (At::Dot, Action::Usual.then_sends(Duration::ZERO, "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 go\r\n")),
+        (At::Dot, Action::Usual.then_sends(SHORT, "421 4.4.2 idle\r\n")),
         (At::Idle, Action::reply_and_close(421, "4.4.2 idle")),
     ] {
         let server = FakeSmtp::start().await;

@@ -1,26 +1,26 @@
-//! A mail's content on the wire, and what is wrong with it.
+//! Content of a mail as received, and its protocol violations.
 
-/// The most octets of a line without its CRLF (RFC 5321, 4.5.3.1.6).
+/// Maximum length of a line, in octets without CRLF (RFC 5321 §4.5.3.1.6).
 const LINE_LIMIT: usize = 998;
 
-/// Content as it arrives, line by line.
+/// Content, read line by line.
 #[derive(Debug)]
-pub(super) struct Body {
+pub(super) struct ReceivedBody {
     pub(super) data: Vec<u8>,
-    /// How many bytes were taken, with dots doubled.
+    /// Number of bytes read, before dots are unstuffed.
     pub(super) wire_bytes: usize,
     pub(super) violations: Vec<&'static str>,
     pub(super) has_eight_bits: bool,
-    /// Only CRLF makes a new line: after a bare LF a dot is content.
+    /// Whether a line starts here. Only CRLF ends a line: after a bare LF a dot is content.
     at_line_start: bool,
 }
 
-impl Body {
+impl ReceivedBody {
     pub(super) fn new() -> Self {
         Self { data: Vec::new(), wire_bytes: 0, violations: Vec::new(), has_eight_bits: false, at_line_start: true }
     }
 
-    /// Takes a line with the LF that ends it; true when it was the final dot.
+    /// Adds a line with its LF. Returns true for the final dot.
     pub(super) fn push(&mut self, line: &[u8]) -> bool {
         self.wire_bytes += line.len();
         if self.at_line_start && line == b".\r\n" {
@@ -53,7 +53,7 @@ impl Body {
         self.has_eight_bits |= !content.is_ascii();
     }
 
-    /// Once for each mail: one reason is enough.
+    /// Records a violation, at most once for each mail.
     fn note(&mut self, wrong: bool, what: &'static str) {
         if wrong && !self.violations.contains(&what) {
             self.violations.push(what);
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     fn check(wire: &str, data: &str, violations: &[&str]) {
-        let mut body = Body::new();
+        let mut body = ReceivedBody::new();
         let mut lines = wire.split_inclusive('\n');
         assert!(lines.any(|line| body.push(line.as_bytes())), "no final dot in {wire:?}");
         assert_eq!(lines.next(), None, "ended too early: {wire:?}");
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn dots_are_unstuffed_and_sins_are_seen() {
+    fn dots_are_unstuffed_and_violations_are_recorded() {
         check(".\r\n", "", &[]);
         check("a\r\n\r\n..b\r\n...\r\n.\r\n", "a\r\n\r\n.b\r\n..\r\n", &[]);
         check(".b\r\n.\r\n", "b\r\n", &["a line begins with a dot that was not doubled"]);

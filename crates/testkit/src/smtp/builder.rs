@@ -1,22 +1,22 @@
-//! What a server offers and allows.
+//! Extensions and limits of a server.
 
 use super::FakeSmtp;
 use super::fault::Action;
 use std::time::Duration;
 
-/// How a server does TLS.
+/// TLS mode of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsMode {
-    /// From the first byte, as on port 465.
+    /// TLS from the first byte, as on port 465.
     Implicit,
-    /// After STARTTLS, which it offers and does not require.
+    /// Optional STARTTLS.
     StartTls,
-    /// After STARTTLS, without which it refuses mail.
+    /// Required STARTTLS: mail is refused without it.
     StartTlsRequired,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Options {
+pub(super) struct ServerOptions {
     pub(super) pipelining: bool,
     pub(super) eight_bit_mime: bool,
     pub(super) smtputf8: bool,
@@ -34,7 +34,7 @@ pub(super) struct Options {
     pub(super) rate: Option<(usize, Action)>,
 }
 
-impl Default for Options {
+impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             pipelining: true,
@@ -56,8 +56,8 @@ impl Default for Options {
     }
 }
 
-impl Options {
-    /// What EHLO's reply lists after the server's name.
+impl ServerOptions {
+    /// Extensions listed in the reply to EHLO.
     pub(super) fn extensions(&self, in_tls: bool) -> Vec<String> {
         let starttls = matches!(self.tls, Some(TlsMode::StartTls | TlsMode::StartTlsRequired)) && !in_tls;
         let offered = [
@@ -74,36 +74,37 @@ impl Options {
     }
 }
 
-/// Describes a [`FakeSmtp`]. By default it offers PIPELINING, 8BITMIME, SMTPUTF8, SIZE and enhanced codes.
+/// Builder of a [`FakeSmtp`]. The default server offers PIPELINING, 8BITMIME, SMTPUTF8, SIZE and
+/// ENHANCEDSTATUSCODES.
 #[derive(Clone, Debug, Default)]
-pub struct FakeSmtpBuilder(Options);
+pub struct FakeSmtpBuilder(ServerOptions);
 
 impl FakeSmtpBuilder {
-    /// Whether PIPELINING is offered; without it, a client that does it all the same commits a violation.
+    /// Sets whether PIPELINING is offered. If not, pipelining is a violation.
     pub fn pipelining(mut self, offered: bool) -> Self {
         self.0.pipelining = offered;
         self
     }
 
-    /// Whether 8BITMIME is offered.
+    /// Sets whether 8BITMIME is offered.
     pub fn eight_bit_mime(mut self, offered: bool) -> Self {
         self.0.eight_bit_mime = offered;
         self
     }
 
-    /// Whether SMTPUTF8 is offered.
+    /// Sets whether SMTPUTF8 is offered.
     pub fn smtputf8(mut self, offered: bool) -> Self {
         self.0.smtputf8 = offered;
         self
     }
 
-    /// The largest mail it takes, announced by SIZE; `None` does not offer SIZE.
+    /// Sets the maximum message size, announced by SIZE; `None` does not offer SIZE.
     pub fn size(mut self, limit: impl Into<Option<usize>>) -> Self {
         self.0.size = limit.into();
         self
     }
 
-    /// One more line in the reply to EHLO.
+    /// Adds a line to the reply to EHLO.
     pub fn extension(mut self, line: &str) -> Self {
         self.0.more_extensions.push(line.to_owned());
         self
@@ -115,63 +116,65 @@ impl FakeSmtpBuilder {
         self
     }
 
-    /// Does TLS; [`FakeSmtp::ca_pem`] is the authority to trust.
+    /// Enables TLS; the client must trust [`FakeSmtp::ca_pem`].
     pub fn tls(mut self, mode: TlsMode) -> Self {
         self.0.tls = Some(mode);
         self
     }
 
-    /// The name or address in its certificate, instead of 127.0.0.1.
+    /// Sets the name or address in the certificate, instead of 127.0.0.1.
     pub fn certificate_name(mut self, name: &str) -> Self {
         self.0.certificate_name = name.to_owned();
         self
     }
 
-    /// Takes mail only after AUTH with these.
+    /// Requires AUTH with this user and password.
     pub fn auth(mut self, user: &str, password: &str) -> Self {
         self.0.login = Some((user.to_owned(), password.to_owned()));
         self
     }
 
-    /// The mechanisms AUTH offers, instead of PLAIN and LOGIN; others than these two are only announced.
+    /// Sets the offered AUTH mechanisms, instead of PLAIN and LOGIN. Others than these two are
+    /// announced but not supported.
     pub fn auth_mechanisms(mut self, mechanisms: &[&str]) -> Self {
         self.0.mechanisms = mechanisms.iter().map(ToString::to_string).collect();
         self
     }
 
-    /// Waits this long before it sends what it has to say, once for all commands that came together, like a network
-    /// with this round trip.
+    /// Delays each flush of replies, once for all commands that arrived together. This simulates
+    /// the round-trip time of a network.
     pub fn reply_delay(mut self, delay: Duration) -> Self {
         self.0.reply_delay = delay;
         self
     }
 
-    /// Takes so many mails on a connection; the next MAIL gets 421 and the connection ends.
+    /// Limits the mails of a connection; the next MAIL is answered with 421 and the connection is
+    /// closed.
     pub fn max_messages(mut self, count: usize) -> Self {
         self.0.max_messages = count;
         self
     }
 
-    /// Serves so many connections at the same time; one more is greeted by 421 and ends.
+    /// Limits concurrent connections; a further one is greeted with 421 and closed.
     pub fn max_connections(mut self, count: usize) -> Self {
         self.0.max_connections = count;
         self
     }
 
-    /// Takes so many recipients in a transaction; those beyond get 452.
+    /// Limits the recipients of a transaction; further ones are refused with 452.
     pub fn max_recipients(mut self, count: usize) -> Self {
         self.0.max_recipients = count;
         self
     }
 
-    /// Takes so many MAIL commands within any second, over all connections; to those beyond it does this, such as
-    /// `Action::reply(450, "4.7.0 Transmit rate limit exceeded")`.
+    /// Limits MAIL commands in any second, over all connections. Further ones get this action, such
+    /// as `Action::reply(450, "4.7.0 Transmit rate limit exceeded")`.
     pub fn rate(mut self, per_second: usize, refusal: Action) -> Self {
         self.0.rate = Some((per_second, refusal));
         self
     }
 
-    /// Starts it.
+    /// Starts the server.
     pub async fn start(self) -> FakeSmtp {
         FakeSmtp::launch(self.0)
     }

@@ -1,8 +1,8 @@
-//! Reading commands, strictly.
+//! Strict parser of commands.
 
-/// A command as a client wrote it.
+/// Command of a client.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Command {
+pub(super) enum SmtpCommand {
     Ehlo,
     Helo,
     StartTls,
@@ -16,19 +16,19 @@ pub(super) enum Command {
     Rset,
     Noop,
     Quit,
-    /// A known verb with arguments that can't be read.
+    /// Known verb with invalid arguments.
     Malformed,
     Unknown,
 }
 
-/// The argument of MAIL and RCPT.
+/// Argument of MAIL or RCPT.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Path {
     pub(super) address: String,
     pub(super) params: Vec<String>,
 }
 
-impl Command {
+impl SmtpCommand {
     pub(super) fn parse(line: &str) -> Self {
         let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
         match (verb.to_ascii_uppercase().as_str(), rest.is_empty()) {
@@ -47,8 +47,9 @@ impl Command {
         }
     }
 
-    /// Whether a client must wait for the reply before it sends more even where PIPELINING is offered (RFC 2920, 3.1).
-    pub(super) fn ends_a_flight(&self) -> bool {
+    /// Whether a client must await the reply before it sends more, even with PIPELINING (RFC 2920
+    /// §3.1).
+    pub(super) fn ends_command_group(&self) -> bool {
         match self {
             Self::Mail(_) | Self::Rcpt(_) | Self::Rset | Self::Malformed | Self::Unknown => false,
             Self::Ehlo | Self::Helo | Self::StartTls | Self::Auth { .. } => true,
@@ -57,28 +58,28 @@ impl Command {
     }
 }
 
-fn auth(rest: &str) -> Command {
+fn auth(rest: &str) -> SmtpCommand {
     let (mechanism, initial) = match rest.split_once(' ') {
         Some((mechanism, initial)) => (mechanism, Some(initial.to_owned())),
         None => (rest, None),
     };
-    Command::Auth { mechanism: mechanism.to_ascii_uppercase(), initial }
+    SmtpCommand::Auth { mechanism: mechanism.to_ascii_uppercase(), initial }
 }
 
-/// `FROM:<address> PARAMETERS`, without a blank after the colon.
+/// Parses `FROM:<address> PARAMETERS`, without a space after the colon.
 fn path(rest: &str, keyword: &str) -> Option<Path> {
     let (found, rest) = rest.split_at_checked(keyword.len())?;
     let rest = rest.strip_prefix('<').filter(|_| found.eq_ignore_ascii_case(keyword))?;
     let (address, params) = rest.split_at(closing_bracket(rest)?);
     let params = params[1..].split(' ').map(str::to_owned);
     let mut params: Vec<_> = params.collect();
-    // Nothing may stand between the bracket and the blank, and no two blanks follow each other.
+    // The bracket must be followed by a space, and spaces must be single.
     let first = params.remove(0);
     let well_formed = first.is_empty() && params.iter().all(|param| !param.is_empty());
     well_formed.then(|| Path { address: address.to_owned(), params })
 }
 
-/// The first `>` that is not in a quoted local part.
+/// Position of the first `>` outside a quoted local part.
 fn closing_bracket(text: &str) -> Option<usize> {
     let (mut quoted, mut escaped) = (false, false);
     for (index, byte) in text.bytes().enumerate() {
@@ -97,27 +98,27 @@ fn closing_bracket(text: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn mail(address: &str, params: &[&str]) -> Command {
+    fn mail(address: &str, params: &[&str]) -> SmtpCommand {
         let params = params.iter().map(ToString::to_string).collect();
-        Command::Mail(Path { address: address.to_owned(), params })
+        SmtpCommand::Mail(Path { address: address.to_owned(), params })
     }
 
     #[test]
-    fn paths_are_read_strictly() {
-        assert_eq!(Command::parse("MAIL FROM:<a@b.example>"), mail("a@b.example", &[]));
-        assert_eq!(Command::parse("mail from:<> SIZE=1 BODY=8BITMIME"), mail("", &["SIZE=1", "BODY=8BITMIME"]));
-        assert_eq!(Command::parse(r#"MAIL FROM:<"a>\"b"@c.example>"#), mail(r#""a>\"b"@c.example"#, &[]));
+    fn paths_are_parsed_strictly() {
+        assert_eq!(SmtpCommand::parse("MAIL FROM:<a@b.example>"), mail("a@b.example", &[]));
+        assert_eq!(SmtpCommand::parse("mail from:<> SIZE=1 BODY=8BITMIME"), mail("", &["SIZE=1", "BODY=8BITMIME"]));
+        assert_eq!(SmtpCommand::parse(r#"MAIL FROM:<"a>\"b"@c.example>"#), mail(r#""a>\"b"@c.example"#, &[]));
         for bad in
             ["MAIL FROM: <a@b>", "MAIL FROM:a@b", "MAIL FROM:<a@b", "MAIL FROM:<a@b>SIZE=1", "MAIL", "MAIL FROM:<a>  X"]
         {
-            assert_eq!(Command::parse(bad), Command::Malformed, "{bad}");
+            assert_eq!(SmtpCommand::parse(bad), SmtpCommand::Malformed, "{bad}");
         }
     }
 
     #[test]
-    fn verbs_without_arguments_take_none() {
-        assert_eq!(Command::parse("data"), Command::Data);
-        assert_eq!(Command::parse("DATA now"), Command::Malformed);
-        assert_eq!(Command::parse("Subject: hello"), Command::Unknown);
+    fn arguments_of_verbs_without_arguments_are_rejected() {
+        assert_eq!(SmtpCommand::parse("data"), SmtpCommand::Data);
+        assert_eq!(SmtpCommand::parse("DATA now"), SmtpCommand::Malformed);
+        assert_eq!(SmtpCommand::parse("Subject: hello"), SmtpCommand::Unknown);
     }
 }

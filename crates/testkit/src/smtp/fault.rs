@@ -1,4 +1,4 @@
-//! Trouble on purpose: when, for whom, how often and what.
+//! Faults: what fails, at which phase, for which target and how often.
 
 use super::reply::is_yes;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -6,169 +6,171 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// One kind of trouble, made by [`Fault::at`] and narrowed down by its other methods.
+/// One fault, created by [`Fault::at`] and restricted by its other methods.
 #[derive(Clone, Debug)]
 pub struct Fault {
-    /// The moment of a session.
-    pub at: Phase,
-    /// Only where all of these hold; none is for all.
-    pub to: Vec<Target>,
-    /// In [`Phase::Body`]: once more than so many bytes of a mail's content have come.
+    /// Phase of the session.
+    pub at: FaultPhase,
+    /// Conditions that all must hold; empty for every session.
+    pub to: Vec<FaultTarget>,
+    /// For [`FaultPhase::Body`]: minimum number of content bytes received before.
     pub byte: usize,
-    /// How often; `None` is always.
+    /// Number of times; `None` is unlimited.
     pub times: Option<usize>,
-    /// What happens.
+    /// Action in place of the usual reply.
     pub act: Action,
 }
 
-/// A moment of a session.
+/// Phase of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// The connection was just accepted.
+pub enum FaultPhase {
+    /// Connection was accepted.
     Accept,
-    /// The greeting.
+    /// Greeting.
     Banner,
-    /// The reply to EHLO or HELO.
+    /// Reply to EHLO or HELO.
     Ehlo,
-    /// The reply to STARTTLS.
+    /// Reply to STARTTLS.
     StartTls,
-    /// The TLS handshake.
+    /// TLS handshake.
     Tls,
-    /// The last reply of an AUTH.
+    /// Last reply of an AUTH exchange.
     Auth,
-    /// The reply to MAIL.
+    /// Reply to MAIL.
     Mail,
-    /// The reply to one RCPT.
+    /// Reply to one RCPT.
     Rcpt,
-    /// The reply to DATA.
+    /// Reply to DATA.
     Data,
-    /// Content of a mail arrived: the first, or more than [`Fault::byte`] of it.
+    /// Content arrived: its first bytes, or more than [`Fault::byte`].
     Body,
-    /// The reply to the final dot.
+    /// Reply to the final dot.
     Dot,
-    /// The reply to RSET.
+    /// Reply to RSET.
     Rset,
-    /// The reply to QUIT.
+    /// Reply to QUIT.
     Quit,
-    /// After the final dot of a mail was answered, while nothing comes. A pause is one of idleness: a client that says
-    /// something before its end escapes.
+    /// Idle time after the reply to a final dot. If the client sends a command during the delay of
+    /// the fault, the fault does not apply.
     Idle,
 }
 
-/// For whom a [`Fault`] is.
+/// Condition of a [`Fault`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// This recipient: in [`Phase::Rcpt`] the one asked for, after that one of those accepted.
+pub enum FaultTarget {
+    /// Recipient: the one of this RCPT in [`FaultPhase::Rcpt`], afterwards any accepted one.
     Recipient(String),
-    /// In [`Phase::Rcpt`] the RCPT with this place in its transaction, counted from 1.
+    /// Position of the RCPT in its transaction, counted from 1.
     RcptNumber(usize),
-    /// This sender.
+    /// Sender.
     Sender(String),
-    /// This connection, counted from 1.
+    /// Connection, counted from 1.
     Connection(usize),
-    /// A mail whose envelope came with the message of the one before.
+    /// Mail with an envelope that arrived together with the previous message.
     Ahead,
-    /// This transaction of the server, counted from 1 by the MAIL commands it got; outside of one, the last before.
+    /// Transaction of the server, counted from 1 by MAIL commands; outside a transaction, the
+    /// previous one.
     Message(usize),
 }
 
-/// What happens.
+/// Action of a fault.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// The usual reply: to except one moment from another fault, or to add to by the methods below.
+    /// Usual reply: an exception from a later fault, or a base for the methods below.
     Usual,
-    /// This code and these lines of text instead of the usual reply; the session goes on as that code means.
+    /// Reply with this code and these lines; the session continues according to the code.
     Reply(u16, Vec<String>),
-    /// The same, then the connection ends.
+    /// Reply with this code and these lines, after which the connection is closed.
     ReplyAndClose(u16, Vec<String>),
-    /// These bytes instead of the usual reply, which need not be SMTP; the command counts as refused.
+    /// Raw bytes in place of the reply, which need not be SMTP; the command counts as refused.
     Raw(Vec<u8>),
-    /// A pause, then whatever else is to happen.
+    /// Delay before the next matching action.
     Delay(Duration),
-    /// The usual reply, after a random time up to this.
+    /// Random delay up to this duration, before the usual reply.
     DelayUpTo(Duration),
-    /// No answer ever, and nothing more is read.
+    /// No reply, and no further reads.
     Stall,
-    /// The connection ends in good order (FIN).
+    /// Orderly close of the connection (FIN).
     Close,
-    /// The connection breaks (RST).
+    /// Reset of the connection (RST).
     Reset,
-    /// The mail is kept, then the connection ends without a reply: the client can't know. For [`Phase::Dot`].
+    /// The mail is stored, but the connection is closed without a reply. For [`FaultPhase::Dot`].
     StoreThenClose,
-    /// The mail is kept and never answered. For [`Phase::Dot`].
+    /// The mail is stored, but never answered. For [`FaultPhase::Dot`].
     StoreThenStall,
-    /// What this action says, byte by byte: see [`Action::byte_by_byte`].
+    /// The inner action, sent byte by byte; see [`Action::byte_by_byte`].
     ByteByByte(Box<Action>),
-    /// This action, and after a pause bytes that nobody asked for: see [`Action::then_says`].
-    ThenSays(Box<Action>, Duration, Vec<u8>),
+    /// The inner action, followed by unsolicited bytes after a pause; see [`Action::then_sends`].
+    ThenSends(Box<Action>, Duration, Vec<u8>),
 }
 
 impl Fault {
-    /// This trouble at this moment, for everybody and always.
-    pub fn at(at: Phase, act: Action) -> Self {
+    /// Creates a fault that applies to every session, without a limit.
+    pub fn at(at: FaultPhase, act: Action) -> Self {
         Self { at, to: Vec::new(), byte: 0, times: None, act }
     }
 
-    /// Only for this recipient.
+    /// Restricts the fault to a recipient.
     pub fn recipient(self, address: &str) -> Self {
-        self.only(Target::Recipient(address.to_owned()))
+        self.only(FaultTarget::Recipient(address.to_owned()))
     }
 
-    /// Only for this sender.
+    /// Restricts the fault to a sender.
     pub fn sender(self, address: &str) -> Self {
-        self.only(Target::Sender(address.to_owned()))
+        self.only(FaultTarget::Sender(address.to_owned()))
     }
 
-    /// Only on this connection, counted from 1.
+    /// Restricts the fault to a connection, counted from 1.
     pub fn connection(self, number: usize) -> Self {
-        self.only(Target::Connection(number))
+        self.only(FaultTarget::Connection(number))
     }
 
-    /// Only for this transaction of the server, counted from 1.
+    /// Restricts the fault to a transaction of the server, counted from 1.
     pub fn message(self, number: usize) -> Self {
-        self.only(Target::Message(number))
+        self.only(FaultTarget::Message(number))
     }
 
-    /// Only for a mail whose envelope came with the message of the one before.
+    /// Restricts the fault to mails with an envelope that arrived together with the previous
+    /// message.
     pub fn ahead(self) -> Self {
-        self.only(Target::Ahead)
+        self.only(FaultTarget::Ahead)
     }
 
-    /// Only for the RCPT with this place in its transaction, counted from 1.
+    /// Restricts the fault to an RCPT by its position in the transaction, counted from 1.
     pub fn rcpt_number(self, number: usize) -> Self {
-        self.only(Target::RcptNumber(number))
+        self.only(FaultTarget::RcptNumber(number))
     }
 
-    /// In [`Phase::Body`], only once more than so many bytes of the content have come, as they are on the wire.
+    /// Restricts [`FaultPhase::Body`] to content after this number of bytes on the wire.
     pub fn byte(self, byte: usize) -> Self {
         Self { byte, ..self }
     }
 
-    /// Only so many times.
+    /// Limits how often the fault applies.
     pub fn times(self, count: usize) -> Self {
         Self { times: Some(count), ..self }
     }
 
-    fn only(mut self, target: Target) -> Self {
+    fn only(mut self, target: FaultTarget) -> Self {
         self.to.push(target);
         self
     }
 
-    /// Counts down and says yes if this fault is for that moment.
-    fn strikes(&mut self, moment: &Moment<'_>) -> bool {
-        let strikes = self.at == moment.phase
+    /// Returns whether the fault applies, and counts it if so.
+    fn applies(&mut self, moment: &SessionMoment<'_>) -> bool {
+        let applies = self.at == moment.phase
             && self.times != Some(0)
             && moment.bytes.contains(&self.byte)
-            && self.to.iter().all(|target| target.fits(moment));
-        if strikes {
+            && self.to.iter().all(|target| target.matches(moment));
+        if applies {
             self.times = self.times.map(|times| times - 1);
         }
-        strikes
+        applies
     }
 }
 
-impl Target {
-    fn fits(&self, moment: &Moment<'_>) -> bool {
+impl FaultTarget {
+    fn matches(&self, moment: &SessionMoment<'_>) -> bool {
         match self {
             Self::Recipient(address) => moment.recipients.contains(address),
             Self::RcptNumber(number) => moment.rcpt_number == Some(*number),
@@ -181,53 +183,54 @@ impl Target {
 }
 
 impl Action {
-    /// A reply of one line, such as `reply(550, "5.1.1 no such user")`.
+    /// Reply of one line, such as `reply(550, "5.1.1 no such user")`.
     pub fn reply(code: u16, line: &str) -> Self {
         Self::Reply(code, vec![line.to_owned()])
     }
 
-    /// A reply of one line after which the connection ends, such as `reply_and_close(421, "4.3.2 bye")`.
+    /// Reply of one line, after which the connection is closed, such as `reply_and_close(421,
+    /// "4.3.2 bye")`.
     pub fn reply_and_close(code: u16, line: &str) -> Self {
         Self::ReplyAndClose(code, vec![line.to_owned()])
     }
 
-    /// What this action says, one byte at a time.
+    /// Sends the reply of this action one byte at a time.
     pub fn byte_by_byte(self) -> Self {
         Self::ByteByByte(Box::new(self))
     }
 
-    /// The same, and then bytes that nobody asked for: in the same packet without a pause, else late, even after a
-    /// reply that ends the connection.
-    pub fn then_says(self, pause: Duration, bytes: &str) -> Self {
-        Self::ThenSays(Box::new(self), pause, bytes.as_bytes().to_vec())
+    /// Sends unsolicited bytes after the reply: in the same packet without a pause, otherwise
+    /// later, even if the reply closes the connection.
+    pub fn then_sends(self, pause: Duration, bytes: &str) -> Self {
+        Self::ThenSends(Box::new(self), pause, bytes.as_bytes().to_vec())
     }
 
-    /// Whether a mail that gets this instead of the reply with the code `usual` is kept.
-    pub(super) fn keeps(&self, usual: u16) -> bool {
+    /// Whether a mail with this action is stored. `usual` is the code of the usual reply.
+    pub(super) fn stores(&self, usual: u16) -> bool {
         match self {
             Self::Reply(code, _) | Self::ReplyAndClose(code, _) => is_yes(*code),
             Self::StoreThenClose | Self::StoreThenStall => true,
             Self::Usual | Self::Delay(_) | Self::DelayUpTo(_) => is_yes(usual),
-            Self::ByteByByte(act) | Self::ThenSays(act, ..) => act.keeps(usual),
+            Self::ByteByByte(act) | Self::ThenSends(act, ..) => act.stores(usual),
             Self::Raw(_) | Self::Stall | Self::Close | Self::Reset => false,
         }
     }
 }
 
-/// From 0.0 to 1.0, as chance has it.
+/// Random number from 0.0 to 1.0.
 fn chance() -> f64 {
     f64::from(RandomState::new().build_hasher().finish() as u32) / f64::from(u32::MAX)
 }
 
-/// Where a session is, for a [`Fault`] to be matched with.
+/// State of a session that a [`Fault`] is matched against.
 #[derive(Debug)]
-pub(super) struct Moment<'a> {
-    pub(super) phase: Phase,
+pub(super) struct SessionMoment<'a> {
+    pub(super) phase: FaultPhase,
     pub(super) connection: usize,
     pub(super) message: Option<usize>,
     pub(super) rcpt_number: Option<usize>,
     pub(super) is_ahead: bool,
-    /// Which bytes of the content came just now; the first alone outside of a content.
+    /// Range of content bytes that just arrived; `0..1` outside content.
     pub(super) bytes: Range<usize>,
     pub(super) sender: Option<&'a String>,
     pub(super) recipients: &'a [String],
@@ -245,11 +248,11 @@ impl Faults {
         self.lock().clear();
     }
 
-    /// The pauses for this moment added up, and the first other action there is.
-    pub(super) fn take(&self, moment: &Moment<'_>) -> (Duration, Option<Action>) {
+    /// Returns the total delay of the matching faults, and the first other action.
+    pub(super) fn take(&self, moment: &SessionMoment<'_>) -> (Duration, Option<Action>) {
         let mut delay = Duration::ZERO;
         for fault in self.lock().iter_mut() {
-            if !fault.strikes(moment) {
+            if !fault.applies(moment) {
                 continue;
             }
             match &fault.act {

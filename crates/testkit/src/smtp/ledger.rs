@@ -1,37 +1,37 @@
-//! What a server got.
+//! Record of everything that a server received.
 
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 use tokio::sync::watch;
 
-/// A mail that a server accepted, or kept while pretending not to.
+/// Mail that was accepted, or stored without an acceptance.
 #[derive(Clone, Debug)]
 pub struct Received {
-    /// When its final dot was read, for differences.
+    /// Time at which the final dot was read, for measuring durations.
     pub at: Instant,
-    /// The same by the clock on the wall.
+    /// Wall-clock time of `at`.
     pub at_system: SystemTime,
-    /// The connection it came on, counted from 1.
+    /// Connection, counted from 1.
     pub connection: usize,
-    /// Its place among the mails accepted on that connection, counted from 1.
+    /// Position among the mails of that connection, counted from 1.
     pub nth_on_connection: usize,
-    /// The sender in the envelope; empty for `<>`.
+    /// Sender of the envelope; empty for `<>`.
     pub mail_from: String,
-    /// What followed the sender in MAIL, such as `SIZE=1000`.
+    /// Parameters of MAIL, such as `SIZE=1000`.
     pub params: Vec<String>,
-    /// The recipients in the envelope that were accepted.
+    /// Accepted recipients of the envelope.
     pub rcpt_to: Vec<String>,
-    /// The content without dot-stuffing, to its last CRLF.
+    /// Content without dot-stuffing, including its last CRLF.
     pub data: Vec<u8>,
-    /// Whether it came through TLS.
+    /// Whether the connection was encrypted.
     pub tls: bool,
-    /// Who logged in by AUTH on that connection.
+    /// User that was authenticated on the connection.
     pub auth_user: Option<String>,
 }
 
 impl Received {
-    /// The first header of this name, unfolded and else as it is on the wire.
+    /// Returns the first header of this name, unfolded but not decoded.
     pub fn header(&self, name: &str) -> Option<String> {
         let text = self.text();
         let (head, _) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
@@ -41,12 +41,12 @@ impl Received {
         Some(folded.fold(first, |value, line| value + line))
     }
 
-    /// Its Message-ID without the angle brackets; empty if it has none.
+    /// Returns the Message-ID without angle brackets, or an empty string.
     pub fn message_id(&self) -> String {
         self.header("Message-ID").unwrap_or_default().trim_matches(['<', '>']).to_owned()
     }
 
-    /// The content as text.
+    /// Returns the content as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.data).into_owned()
     }
@@ -56,18 +56,18 @@ fn is_header(line: &str, name: &str) -> bool {
     line.split_once(':').is_some_and(|(found, _)| found.eq_ignore_ascii_case(name))
 }
 
-/// Written by sessions, read by the test.
+/// Record of a server, written by sessions and read by the test.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
-    pages: Mutex<Pages>,
+pub(super) struct SmtpLedger {
+    state: Mutex<LedgerState>,
     received_count: watch::Sender<usize>,
 }
 
 #[derive(Debug, Default)]
-struct Pages {
+struct LedgerState {
     received: Vec<Received>,
     violations: Vec<String>,
-    /// One element for each connection.
+    /// Command lines of each connection.
     commands: Vec<Vec<String>>,
     transactions: usize,
     ahead: usize,
@@ -75,13 +75,13 @@ struct Pages {
     peak: usize,
 }
 
-impl Ledger {
+impl SmtpLedger {
     pub(super) fn received(&self) -> Vec<Received> {
-        self.pages().received.clone()
+        self.state().received.clone()
     }
 
     pub(super) fn received_count(&self) -> usize {
-        self.pages().received.len()
+        self.state().received.len()
     }
 
     pub(super) fn watch(&self) -> watch::Receiver<usize> {
@@ -89,83 +89,83 @@ impl Ledger {
     }
 
     pub(super) fn violations(&self) -> Vec<String> {
-        self.pages().violations.clone()
+        self.state().violations.clone()
     }
 
     pub(super) fn connections(&self) -> usize {
-        self.pages().commands.len()
+        self.state().commands.len()
     }
 
     pub(super) fn peak_connections(&self) -> usize {
-        self.pages().peak
+        self.state().peak
     }
 
     pub(super) fn commands(&self, connection: usize) -> Vec<String> {
         let index = connection.checked_sub(1).expect("connections are counted from 1");
-        self.pages().commands.get(index).cloned().unwrap_or_default()
+        self.state().commands.get(index).cloned().unwrap_or_default()
     }
 
-    /// For a test that waited in vain.
+    /// Describes the record, for the panic message of a test.
     pub(super) fn summary(&self) -> String {
-        let pages = self.pages();
-        let mut text = format!("{} came on {} connections:", pages.received.len(), pages.commands.len());
-        for mail in pages.received.iter().take(20) {
+        let state = self.state();
+        let mut text = format!("{} were received on {} connections:", state.received.len(), state.commands.len());
+        for mail in state.received.iter().take(20) {
             let subject = mail.header("Subject").unwrap_or_default();
             let _ = write!(text, "\n  to {}: {subject}", mail.rcpt_to.join(", "));
         }
-        for violation in &pages.violations {
+        for violation in &state.violations {
             let _ = write!(text, "\n  violation: {violation}");
         }
         text
     }
 
     pub(super) fn ahead(&self) -> usize {
-        self.pages().ahead
+        self.state().ahead
     }
 
-    /// A mail's envelope came with the message of the one before.
-    pub(super) fn came_ahead(&self) {
-        self.pages().ahead += 1;
+    /// Counts a mail with an envelope that arrived together with the previous message.
+    pub(super) fn count_ahead(&self) {
+        self.state().ahead += 1;
     }
 
-    /// Notes a connection and returns its number and how many are open now.
+    /// Records a connection. Returns its number and the number of open connections.
     pub(super) fn open(&self) -> (usize, usize) {
-        let mut pages = self.pages();
-        pages.commands.push(Vec::new());
-        pages.open += 1;
-        pages.peak = pages.peak.max(pages.open);
-        (pages.commands.len(), pages.open)
+        let mut state = self.state();
+        state.commands.push(Vec::new());
+        state.open += 1;
+        state.peak = state.peak.max(state.open);
+        (state.commands.len(), state.open)
     }
 
     pub(super) fn closed(&self) {
-        self.pages().open -= 1;
+        self.state().open -= 1;
     }
 
     pub(super) fn command(&self, connection: usize, line: &str) {
-        self.pages().commands[connection - 1].push(line.to_owned());
+        self.state().commands[connection - 1].push(line.to_owned());
     }
 
     pub(super) fn violation(&self, connection: usize, what: &str) {
-        self.pages().violations.push(format!("connection {connection}: {what}"));
+        self.state().violations.push(format!("connection {connection}: {what}"));
     }
 
-    /// The number of the transaction that begins.
+    /// Returns the number of a new transaction.
     pub(super) fn transaction(&self) -> usize {
-        let mut pages = self.pages();
-        pages.transactions += 1;
-        pages.transactions
+        let mut state = self.state();
+        state.transactions += 1;
+        state.transactions
     }
 
     pub(super) fn add(&self, mail: Received) {
-        let mut pages = self.pages();
-        pages.received.push(mail);
-        let count = pages.received.len();
-        drop(pages);
-        // Two sessions may come here in the other order.
-        self.received_count.send_modify(|known| *known = count.max(*known));
+        let mut state = self.state();
+        state.received.push(mail);
+        let count = state.received.len();
+        drop(state);
+        // Concurrent sessions may send their counts in the opposite order.
+        self.received_count.send_modify(|count_so_far| *count_so_far = count.max(*count_so_far));
     }
 
-    fn pages(&self) -> MutexGuard<'_, Pages> {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, LedgerState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

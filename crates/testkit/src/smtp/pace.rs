@@ -1,4 +1,4 @@
-//! How fast mails come.
+//! Rate limit of a fake server.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// The times of the mails of the last second.
+/// Times of the mails of the last second.
 #[derive(Debug, Default)]
-pub(crate) struct Pace(Mutex<VecDeque<Instant>>);
+pub(crate) struct RateCheck(Mutex<VecDeque<Instant>>);
 
-impl Pace {
-    /// Notes a mail now, unless that would be more than so many within a second.
+impl RateCheck {
+    /// Records a mail, unless it would exceed the limit within a second.
     pub(crate) fn allows(&self, per_second: usize) -> bool {
         let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();

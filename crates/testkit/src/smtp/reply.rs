@@ -1,13 +1,13 @@
-//! A reply of the server.
+//! Reply of the server.
 
-/// A code and its lines; no lines are no reply.
+/// Reply code and lines; no lines mean no reply.
 #[derive(Clone, Debug)]
-pub(super) struct Reply {
+pub(super) struct ServerReply {
     pub(super) code: u16,
     lines: Vec<String>,
 }
 
-impl Reply {
+impl ServerReply {
     pub(super) fn new(code: u16, line: impl Into<String>) -> Self {
         Self { code, lines: vec![line.into()] }
     }
@@ -16,7 +16,7 @@ impl Reply {
         Self { code, lines: lines.to_vec() }
     }
 
-    /// Where the server has nothing to say: on accepting a connection, in a handshake, while content arrives.
+    /// Reply for phases in which the server sends nothing: accept, TLS handshake and content.
     pub(super) fn none() -> Self {
         Self { code: 0, lines: Vec::new() }
     }
@@ -31,7 +31,7 @@ impl Reply {
     }
 }
 
-/// Whether a reply with this code says yes.
+/// Whether a reply code is positive (2yz or 3yz).
 pub(super) fn is_yes(code: u16) -> bool {
     (200..400).contains(&code)
 }

@@ -1,111 +1,111 @@
-//! One connection's conversation.
+//! Session of one connection.
 
 mod answer;
 mod auth;
 mod data;
 mod transaction;
 
-use super::Shared;
+use super::SmtpState;
 use super::builder::TlsMode;
-use super::command::Command;
-use super::fault::Phase;
-use super::reply::{Reply, is_yes};
-use super::wire::Wire;
+use super::command::SmtpCommand;
+use super::fault::FaultPhase;
+use super::reply::{ServerReply, is_yes};
+use super::wire::ServerWire;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use tokio::net::TcpStream;
-use transaction::Envelope;
+use transaction::TransactionEnvelope;
 
-/// The longest command line taken, well above what AUTH needs (RFC 4954, 4).
+/// Maximum length of a command line, well above that of AUTH (RFC 4954 §4).
 const COMMAND_LIMIT: usize = 12_288;
 
-/// The longest that any other command may be, with its CRLF (RFC 5321, 4.5.3.1.4) and what extensions add.
+/// Maximum length of other commands with CRLF (RFC 5321 §4.5.3.1.4), plus room for extensions.
 const USUAL_COMMAND_LIMIT: usize = 512 + 100;
 
-/// Serves one connection to its end.
-pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
-    let (number, standing) = shared.ledger.open();
-    let wire = Wire::new(stream, shared.options.reply_delay);
-    let mut session = Session {
+/// Serves one connection until it ends.
+pub(super) async fn serve(shared: Arc<SmtpState>, stream: TcpStream) {
+    let (number, open_connections) = shared.ledger.open();
+    let wire = ServerWire::new(stream, shared.options.reply_delay);
+    let mut session = ServerSession {
         wire,
         number,
-        is_one_too_many: standing > shared.options.max_connections,
+        is_one_too_many: open_connections > shared.options.max_connections,
         greeted: false,
         tls: false,
         user: None,
         accepted: 0,
-        flight: 0,
-        mail_flight: None,
+        group: 0,
+        mail_group: None,
         message: None,
         is_idle: false,
         is_ahead: false,
         envelope: None,
-        open: Open(Arc::clone(&shared)),
+        open: OpenConnection(Arc::clone(&shared)),
         shared,
     };
-    let Err(end) = session.converse().await;
+    let Err(end) = session.run().await;
     match end {
-        End::Close => {
-            // Before the other side can know of it, and come again.
+        SessionEnd::Close => {
+            // Counted as closed before the client can notice the close and reconnect.
             drop(session.open);
             session.wire.close().await;
         }
-        End::Reset => session.wire.reset(),
-        End::Stall => std::future::pending().await,
-        End::Gone => {}
+        SessionEnd::Reset => session.wire.reset(),
+        SessionEnd::Stall => std::future::pending().await,
+        SessionEnd::Gone => {}
     }
 }
 
-struct Session {
-    shared: Arc<Shared>,
-    wire: Wire,
+struct ServerSession {
+    shared: Arc<SmtpState>,
+    wire: ServerWire,
     number: usize,
     is_one_too_many: bool,
     greeted: bool,
     tls: bool,
     user: Option<String>,
     accepted: usize,
-    /// Which arrival of commands this is.
-    flight: usize,
-    /// The one that the last MAIL came in.
-    mail_flight: Option<usize>,
-    /// The transaction it is in, or the last before.
+    /// Number of the current group of commands; each read starts a group.
+    group: usize,
+    /// Group that contained the last MAIL.
+    mail_group: Option<usize>,
+    /// Number of the current transaction, or of the previous one.
     message: Option<usize>,
-    /// A mail has ended and nothing came since.
+    /// Whether a mail has ended and no command has followed.
     is_idle: bool,
-    /// What comes now was there before the last mail was answered.
+    /// Whether the current commands arrived before the previous mail was answered.
     is_ahead: bool,
-    envelope: Option<Envelope>,
-    open: Open,
+    envelope: Option<TransactionEnvelope>,
+    open: OpenConnection,
 }
 
-/// Why a conversation is over.
-enum End {
+/// Reason for the end of a session.
+enum SessionEnd {
     Close,
     Reset,
     Stall,
     Gone,
 }
 
-impl From<io::Error> for End {
+impl From<io::Error> for SessionEnd {
     fn from(_: io::Error) -> Self {
         Self::Gone
     }
 }
 
-/// Counts the connection as open while it lives.
-struct Open(Arc<Shared>);
+/// Open connection; it counts as closed when dropped.
+struct OpenConnection(Arc<SmtpState>);
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.ledger.closed();
     }
 }
 
-impl Session {
-    async fn converse(&mut self) -> Result<Infallible, End> {
-        self.answer(Phase::Accept, Reply::none()).await?;
+impl ServerSession {
+    async fn run(&mut self) -> Result<Infallible, SessionEnd> {
+        self.answer(FaultPhase::Accept, ServerReply::none()).await?;
         if self.shared.options.tls == Some(TlsMode::Implicit) {
             self.handshake().await?;
         }
@@ -113,116 +113,120 @@ impl Session {
         loop {
             let line = self.next_line().await?;
             self.shared.ledger.command(self.number, &line);
-            let command = Command::parse(&line);
+            let command = SmtpCommand::parse(&line);
             self.check_length(&line, &command);
-            self.check_flight(&command);
-            self.obey(command).await?;
+            self.check_pipelining(&command);
+            self.execute(command).await?;
             if std::mem::take(&mut self.is_idle) && self.wire.pending().is_empty() {
-                self.rest().await?;
+                self.apply_idle_faults().await?;
             }
         }
     }
 
-    async fn obey(&mut self, command: Command) -> Result<(), End> {
+    async fn execute(&mut self, command: SmtpCommand) -> Result<(), SessionEnd> {
         match command {
-            Command::Ehlo => self.ehlo().await,
-            Command::Helo => self.helo().await,
-            Command::StartTls => self.start_tls().await,
-            Command::Auth { mechanism, initial } => self.auth(&mechanism, initial).await,
-            Command::Mail(path) => self.mail(path).await,
-            Command::Rcpt(path) => self.rcpt(path).await,
-            Command::Data => self.data().await,
-            Command::Rset => self.rset().await,
-            Command::Quit => self.quit().await,
-            Command::Noop => self.say(&Reply::new(250, "2.0.0 Ok")),
-            Command::Malformed => self.blame("a malformed command", &Reply::new(501, "5.5.4 Syntax error")),
-            Command::Unknown => self.blame("not a command", &Reply::new(500, "5.5.2 Command unknown")),
+            SmtpCommand::Ehlo => self.ehlo().await,
+            SmtpCommand::Helo => self.helo().await,
+            SmtpCommand::StartTls => self.start_tls().await,
+            SmtpCommand::Auth { mechanism, initial } => self.auth(&mechanism, initial).await,
+            SmtpCommand::Mail(path) => self.mail(path).await,
+            SmtpCommand::Rcpt(path) => self.rcpt(path).await,
+            SmtpCommand::Data => self.data().await,
+            SmtpCommand::Rset => self.rset().await,
+            SmtpCommand::Quit => self.quit().await,
+            SmtpCommand::Noop => self.reply(&ServerReply::new(250, "2.0.0 Ok")),
+            SmtpCommand::Malformed => {
+                self.reply_to_violation("a malformed command", &ServerReply::new(501, "5.5.4 Syntax error"))
+            }
+            SmtpCommand::Unknown => {
+                self.reply_to_violation("not a command", &ServerReply::new(500, "5.5.2 SmtpCommand unknown"))
+            }
         }
     }
 
-    async fn banner(&mut self) -> Result<(), End> {
+    async fn banner(&mut self) -> Result<(), SessionEnd> {
         if self.is_one_too_many {
-            self.wire.write(&Reply::new(421, "4.7.0 Too many connections").bytes());
-            return Err(End::Close);
+            self.wire.write(&ServerReply::new(421, "4.7.0 Too many connections").bytes());
+            return Err(SessionEnd::Close);
         }
-        let code = self.answer(Phase::Banner, Reply::new(220, "fake.postroom.test ESMTP")).await?;
-        if code == 220 { Ok(()) } else { Err(End::Close) }
+        let code = self.answer(FaultPhase::Banner, ServerReply::new(220, "fake.postroom.test ESMTP")).await?;
+        if code == 220 { Ok(()) } else { Err(SessionEnd::Close) }
     }
 
-    async fn ehlo(&mut self) -> Result<(), End> {
+    async fn ehlo(&mut self) -> Result<(), SessionEnd> {
         let mut lines = vec!["fake.postroom.test".to_owned()];
         lines.extend(self.shared.options.extensions(self.tls));
-        self.greet(Reply::of_lines(250, &lines)).await
+        self.greet(ServerReply::of_lines(250, &lines)).await
     }
 
-    async fn helo(&mut self) -> Result<(), End> {
-        self.greet(Reply::new(250, "fake.postroom.test")).await
+    async fn helo(&mut self) -> Result<(), SessionEnd> {
+        self.greet(ServerReply::new(250, "fake.postroom.test")).await
     }
 
-    async fn greet(&mut self, usual: Reply) -> Result<(), End> {
+    async fn greet(&mut self, usual: ServerReply) -> Result<(), SessionEnd> {
         self.envelope = None;
-        self.greeted = is_yes(self.answer(Phase::Ehlo, usual).await?);
+        self.greeted = is_yes(self.answer(FaultPhase::Ehlo, usual).await?);
         Ok(())
     }
 
-    async fn start_tls(&mut self) -> Result<(), End> {
+    async fn start_tls(&mut self) -> Result<(), SessionEnd> {
         let offered = matches!(self.shared.options.tls, Some(TlsMode::StartTls | TlsMode::StartTlsRequired));
         if !offered || self.tls {
-            return self.blame("STARTTLS was not offered", &Reply::new(502, "5.5.1 Not offered"));
+            return self.reply_to_violation("STARTTLS was not offered", &ServerReply::new(502, "5.5.1 Not offered"));
         }
         self.wire.discard_pending();
-        let code = self.answer(Phase::StartTls, Reply::new(220, "2.0.0 Go ahead")).await?;
+        let code = self.answer(FaultPhase::StartTls, ServerReply::new(220, "2.0.0 Go ahead")).await?;
         if is_yes(code) { self.handshake().await } else { Ok(()) }
     }
 
-    async fn handshake(&mut self) -> Result<(), End> {
+    async fn handshake(&mut self) -> Result<(), SessionEnd> {
         self.wire.flush().await?;
-        self.answer(Phase::Tls, Reply::none()).await?;
+        self.answer(FaultPhase::Tls, ServerReply::none()).await?;
         self.wire.flush().await?;
         self.wire.start_tls(&self.shared.identity.acceptor).await?;
         (self.tls, self.greeted, self.user) = (true, false, None);
         Ok(())
     }
 
-    async fn rset(&mut self) -> Result<(), End> {
-        self.answer(Phase::Rset, Reply::new(250, "2.0.0 Ok")).await?;
-        (self.envelope, self.mail_flight) = (None, None);
+    async fn rset(&mut self) -> Result<(), SessionEnd> {
+        self.answer(FaultPhase::Rset, ServerReply::new(250, "2.0.0 Ok")).await?;
+        (self.envelope, self.mail_group) = (None, None);
         Ok(())
     }
 
-    async fn quit(&mut self) -> Result<(), End> {
-        self.answer(Phase::Quit, Reply::new(221, "2.0.0 Bye")).await?;
-        Err(End::Close)
+    async fn quit(&mut self) -> Result<(), SessionEnd> {
+        self.answer(FaultPhase::Quit, ServerReply::new(221, "2.0.0 Bye")).await?;
+        Err(SessionEnd::Close)
     }
 
-    fn say(&mut self, reply: &Reply) -> Result<(), End> {
+    fn reply(&mut self, reply: &ServerReply) -> Result<(), SessionEnd> {
         self.wire.write(&reply.bytes());
         Ok(())
     }
 
-    /// Replies to something that no client in good order does.
-    fn blame(&mut self, what: &str, reply: &Reply) -> Result<(), End> {
+    /// Records a violation and replies.
+    fn reply_to_violation(&mut self, what: &str, reply: &ServerReply) -> Result<(), SessionEnd> {
         self.violation(what);
-        self.say(reply)
+        self.reply(reply)
     }
 
     fn violation(&self, what: &str) {
         self.shared.ledger.violation(self.number, what);
     }
 
-    /// The next line without its CRLF; replies are sent when there is none.
-    async fn next_line(&mut self) -> Result<String, End> {
+    /// Returns the next line without its CRLF. Pending replies are sent before waiting for input.
+    async fn next_line(&mut self) -> Result<String, SessionEnd> {
         let line = loop {
             if let Some(line) = self.wire.take_line() {
                 break line;
             }
             if self.wire.pending().len() > COMMAND_LIMIT {
                 self.violation("a command line without an end");
-                return Err(End::Close);
+                return Err(SessionEnd::Close);
             }
             self.wire.flush().await?;
             self.wire.read().await?;
-            self.flight += 1;
+            self.group += 1;
             self.is_ahead = false;
         };
         let content = line.strip_suffix(b"\r\n").unwrap_or_else(|| {
@@ -232,19 +236,19 @@ impl Session {
         Ok(String::from_utf8_lossy(content).into_owned())
     }
 
-    fn check_length(&self, line: &str, command: &Command) {
-        if line.len() + 2 > USUAL_COMMAND_LIMIT && !matches!(command, Command::Auth { .. }) {
+    fn check_length(&self, line: &str, command: &SmtpCommand) {
+        if line.len() + 2 > USUAL_COMMAND_LIMIT && !matches!(command, SmtpCommand::Auth { .. }) {
             self.violation("a command line is too long");
         }
     }
 
-    fn check_flight(&self, command: &Command) {
+    fn check_pipelining(&self, command: &SmtpCommand) {
         if self.wire.pending().is_empty() {
             return;
         }
         if !self.shared.options.pipelining {
             self.violation("commands are pipelined although that is not offered");
-        } else if command.ends_a_flight() {
+        } else if command.ends_command_group() {
             self.violation(&format!("more follows {command:?} before its reply"));
         }
     }

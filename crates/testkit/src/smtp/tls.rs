@@ -1,4 +1,4 @@
-//! A certificate for one server, signed by an authority for nobody else.
+//! Certificate of one server, signed by its own certificate authority.
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
@@ -7,12 +7,12 @@ use std::fmt;
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 
-pub(crate) struct Identity {
+pub(crate) struct TestCertificate {
     pub(crate) ca_pem: String,
     pub(crate) acceptor: TlsAcceptor,
 }
 
-impl Identity {
+impl TestCertificate {
     pub(crate) fn for_name(name: &str) -> Self {
         let ca_key = key();
         let mut ca = CertificateParams::default();
@@ -21,11 +21,11 @@ impl Identity {
         let issuer = Issuer::new(ca, ca_key);
 
         let key = key();
-        let certificate = CertificateParams::new([name.to_owned()]).expect("a name fit for a certificate");
+        let certificate = CertificateParams::new([name.to_owned()]).expect("a valid name for a certificate");
         let certificate = certificate.signed_by(&key, &issuer).expect("a certificate can be signed");
         let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .expect("ring does the default versions of TLS")
+            .expect("ring supports the default TLS versions")
             .with_no_client_auth()
             .with_single_cert(vec![certificate.into()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
             .expect("the key belongs to the certificate");
@@ -33,12 +33,12 @@ impl Identity {
     }
 }
 
-impl fmt::Debug for Identity {
+impl fmt::Debug for TestCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity").field("ca_pem", &self.ca_pem).finish_non_exhaustive()
+        f.debug_struct("TestCertificate").field("ca_pem", &self.ca_pem).finish_non_exhaustive()
     }
 }
 
 fn key() -> KeyPair {
-    KeyPair::generate().expect("a key can be made")
+    KeyPair::generate().expect("a key can be generated")
 }

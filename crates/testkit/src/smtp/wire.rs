@@ -1,4 +1,4 @@
-//! Lines in, bytes out, over TCP or TLS.
+//! Buffered line input and byte output over TCP or TLS.
 
 use std::io;
 use std::time::Duration;
@@ -9,19 +9,20 @@ use tokio_rustls::server::TlsStream;
 
 const READ_SIZE: usize = 16 * 1024;
 
-/// How long a closed connection is still read, so that a client sees our last words and not a reset.
+/// Time for which a closed connection is still read, so that the client gets the last reply and not
+/// a reset.
 const LINGER: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct ServerWire {
     socket: Socket,
     input: Vec<u8>,
-    /// Up to here the input was taken.
-    taken: usize,
-    /// Up to here the input has no LF.
+    /// End of the consumed input.
+    consumed: usize,
+    /// End of the input that was searched for LF.
     searched: usize,
     output: Vec<u8>,
-    /// Before each flush.
+    /// Delay before each flush.
     delay: Duration,
 }
 
@@ -29,44 +30,44 @@ pub(super) struct Wire {
 enum Socket {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
-    /// In a handshake, or after one that failed.
+    /// During a handshake, or after a failed one.
     Gone,
 }
 
-impl Wire {
+impl ServerWire {
     pub(super) fn new(stream: TcpStream, delay: Duration) -> Self {
         let _ = stream.set_nodelay(true);
         let socket = Socket::Plain(stream);
-        Self { socket, input: Vec::new(), taken: 0, searched: 0, output: Vec::new(), delay }
+        Self { socket, input: Vec::new(), consumed: 0, searched: 0, output: Vec::new(), delay }
     }
 
-    /// The next line with its LF, if it is here already.
+    /// Returns the next line with its LF, if it has arrived.
     pub(super) fn take_line(&mut self) -> Option<Vec<u8>> {
-        let found = self.input[self.searched..].iter().position(|&byte| byte == b'\n');
-        let Some(found) = found else {
+        let position = self.input[self.searched..].iter().position(|&byte| byte == b'\n');
+        let Some(position) = position else {
             self.searched = self.input.len();
             return None;
         };
-        let end = self.searched + found + 1;
-        let line = self.input[self.taken..end].to_vec();
-        (self.taken, self.searched) = (end, end);
+        let end = self.searched + position + 1;
+        let line = self.input[self.consumed..end].to_vec();
+        (self.consumed, self.searched) = (end, end);
         Some(line)
     }
 
-    /// Input that came and was not taken.
+    /// Unconsumed input.
     pub(super) fn pending(&self) -> &[u8] {
-        &self.input[self.taken..]
+        &self.input[self.consumed..]
     }
 
     pub(super) fn discard_pending(&mut self) {
-        (self.taken, self.searched) = (self.input.len(), self.input.len());
+        (self.consumed, self.searched) = (self.input.len(), self.input.len());
     }
 
-    /// Waits for more input; an error at its end.
+    /// Reads more input. Returns an error at the end of the stream.
     pub(super) async fn read(&mut self) -> io::Result<()> {
-        self.input.drain(..self.taken);
-        self.searched -= self.taken;
-        self.taken = 0;
+        self.input.drain(..self.consumed);
+        self.searched -= self.consumed;
+        self.consumed = 0;
         self.input.reserve(READ_SIZE);
         let count = match &mut self.socket {
             Socket::Plain(stream) => stream.read_buf(&mut self.input).await?,
@@ -76,9 +77,9 @@ impl Wire {
         if count == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 
-    /// Takes what has arrived without waiting for it.
+    /// Reads available input without waiting.
     pub(super) async fn read_ready(&mut self) {
-        // Not a time limit of zero: that takes until the timer's next millisecond.
+        // A timeout of zero would wait for the next millisecond of the timer.
         tokio::select! {
             biased;
             _ = self.read() => {}
@@ -118,7 +119,7 @@ impl Wire {
         Ok(())
     }
 
-    /// Ends the connection in good order: says so, and reads on for a moment.
+    /// Closes the connection: sends FIN and reads on until [`LINGER`].
     pub(super) async fn close(mut self) {
         let _ = self.flush().await;
         let _ = match &mut self.socket {
@@ -134,7 +135,7 @@ impl Wire {
         let _ = tokio::time::timeout(LINGER, until_end).await;
     }
 
-    /// Breaks the connection.
+    /// Resets the connection.
     pub(super) fn reset(self) {
         let _ = match &self.socket {
             Socket::Plain(stream) => stream.set_zero_linger(),

@@ -140,7 +140,7 @@ async fn violations_are_seen() {
         ("NOOP\r\nNOOP\r\n", 2, "more follows Noop before its reply"),
         ("MAIL FROM:<a@x.example>\r\nMAIL FROM:<a@x.example>\r\n", 2, "MAIL inside a transaction"),
         ("MAIL FROM:<a@x.example> RET=HDRS\r\n", 1, "MAIL has RET=HDRS, which was not offered"),
-        ("MAIL FROM:<ż@x.example>\r\n", 1, "the sender needs SMTPUTF8, which MAIL did not ask for"),
+        ("MAIL FROM:<ż@x.example>\r\n", 1, "the sender needs SMTPUTF8, which MAIL did not request"),
         ("STARTTLS\r\n", 1, "STARTTLS was not offered"),
     ];
     for (flight, replies, violation) in cases {
@@ -253,7 +253,7 @@ async fn a_server_goes_down_and_comes_back() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "for 2 mails; 1 came on 1 connections:\n  to a@x.example: hello")]
+#[should_panic(expected = "for 2 mails; 1 were received on 1 connections:\n  to a@x.example: hello")]
 async fn waiting_in_vain_says_what_came() {
     let server = FakeSmtp::start().await;
     Client::ready(&server).await.mail("a@x.example").await;

@@ -119,12 +119,12 @@ async fn a_stall_says_nothing_and_reads_nothing() {
 #[tokio::test]
 async fn two_replies_come_in_one_packet_or_one_of_them_late() {
     let (_server, mut client) =
-        with(Fault::at(Phase::Dot, Action::Usual.then_says(Duration::ZERO, "421 4.3.2 and bye\r\n"))).await;
+        with(Fault::at(Phase::Dot, Action::Usual.then_sends(Duration::ZERO, "421 4.3.2 and bye\r\n"))).await;
     client.codes(ENVELOPE, 3).await;
     client.send("x\r\n.\r\n").await;
     assert_eq!(client.packet().await, "250 2.0.0 Ok: queued as 1\r\n421 4.3.2 and bye\r\n");
 
-    let late = Action::reply(250, "2.1.0 Ok").then_says(MOMENT, "550 5.1.8 on second thoughts\r\n");
+    let late = Action::reply(250, "2.1.0 Ok").then_sends(MOMENT, "550 5.1.8 on second thoughts\r\n");
     let (_server, mut client) = with(Fault::at(Phase::Mail, late)).await;
     let start = Instant::now();
     assert_eq!(client.ask("MAIL FROM:<a@x.example>\r\n").await, "250 2.1.0 Ok");
@@ -136,7 +136,7 @@ async fn two_replies_come_in_one_packet_or_one_of_them_late() {
 async fn a_server_that_said_goodbye_goes_on_talking() {
     for (phase, said) in [(Phase::Mail, "421 x"), (Phase::Quit, "221 2.0.0 Bye")] {
         let act = if phase == Phase::Mail { Action::reply_and_close(421, "x") } else { Action::Usual };
-        let (_server, mut client) = with(Fault::at(phase, act.then_says(MOMENT, "250 2.1.0 Ok\r\n"))).await;
+        let (_server, mut client) = with(Fault::at(phase, act.then_sends(MOMENT, "250 2.1.0 Ok\r\n"))).await;
         let line = if phase == Phase::Mail { "MAIL FROM:<a@x.example>\r\n" } else { "QUIT\r\n" };
         assert_eq!(client.ask(line).await, said);
         assert_eq!(client.reply().await, "250 2.1.0 Ok");
@@ -208,7 +208,8 @@ async fn recipients_of_a_mail_are_limited() {
 #[tokio::test]
 async fn plain_bytes_follow_the_reply_to_starttls() {
     let server = FakeSmtp::builder().tls(TlsMode::StartTls).start().await;
-    server.fault(Fault::at(Phase::StartTls, Action::Usual.then_says(Duration::ZERO, "250-evil\r\n250 AUTH PLAIN\r\n")));
+    server
+        .fault(Fault::at(Phase::StartTls, Action::Usual.then_sends(Duration::ZERO, "250-evil\r\n250 AUTH PLAIN\r\n")));
     let mut client = Client::ready(&server).await;
     client.send("STARTTLS\r\n").await;
     assert_eq!(client.packet().await, "220 2.0.0 Go ahead\r\n250-evil\r\n250 AUTH PLAIN\r\n");

@@ -213,7 +213,7 @@ impl Delivery {
         if self.begun.load(Ordering::Relaxed) {
             let attempt = Attempt {
                 transport: transport.to_owned(),
-                ..Attempt::in_doubt(&before.open(), "the worker was stopped before the server had answered")
+                ..Attempt::unknown(&before.open(), "the worker was stopped before the server had answered")
             };
             return self.settle(judge(before, &attempt, self.at_ms(), 0.0), &attempt).await;
         }

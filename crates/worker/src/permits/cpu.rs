@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use postroom_mail::apart;
+use postroom_mail::run_blocking;
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -59,7 +59,7 @@ impl CpuLimiter {
         // The semaphore is never closed.
         let permit = Arc::new(Arc::clone(&self.long).acquire_owned().await.ok());
         let own = Arc::clone(&permit);
-        let made = apart(move || {
+        let made = run_blocking(move || {
             let _own = own;
             make()
         });

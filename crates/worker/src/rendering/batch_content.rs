@@ -6,7 +6,7 @@ use std::{
 };
 
 use postroom_core::{BatchId, Mail, Result, Store};
-use postroom_mail::{Variables, apart};
+use postroom_mail::{Variables, run_blocking};
 
 /// Maximum number of cached contents; a worker seldom sends more batches at once.
 const MAX_CONTENTS: usize = 32;
@@ -42,7 +42,7 @@ impl BatchContents {
         let Some(mail) = store.batch_content(batch).await? else { return Ok(None) };
         let shared = match Variables::default().are_few_with(&mail.vars) {
             true => BatchContent::from(mail),
-            false => apart(move || BatchContent::from(mail)).await,
+            false => run_blocking(move || BatchContent::from(mail)).await,
         };
         let shared = Arc::new(shared);
         let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,14 +1,14 @@
 //! Sink of the `capture` transport: stores captured mail, for the monitor to show.
 
 use postroom_core::{Store, store::CapturedMail};
-use postroom_mail::{CaptureSink, Captured, Kept};
+use postroom_mail::{CaptureSink, CapturedMessage, CaptureFuture};
 
 /// Stores captured mail.
 #[derive(Debug)]
 pub(crate) struct StoreSink(pub(crate) Store);
 
 impl CaptureSink for StoreSink {
-    fn keep(&self, mail: Captured) -> Kept<'_> {
+    fn store(&self, mail: CapturedMessage) -> CaptureFuture<'_> {
         Box::pin(async move {
             let kept = CapturedMail {
                 mail_from: Some(mail.mail_from),

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn reads_like_a_letter() {
+fn a_page_becomes_readable_text() {
     let html = "<html><head><style>p { color: red }</style><title>T</title></head><body><table><tr><td>\
         <h1>Cześć</h1><p>O&#39;Brien &amp; &lt;b&gt;, <a href=\"https://example.org/x?a=1&amp;b=2\">click here</a>.</p>\
         </td></tr><tr><td>Bye</td></tr></table></body></html>";
@@ -10,7 +10,7 @@ fn reads_like_a_letter() {
 }
 
 #[test]
-fn each_element_as_it_is_read() {
+fn each_element_has_its_text_form() {
     for (html, text) in [
         ("", ""),
         ("<p>&nbsp;</p><div></div>", ""),
@@ -48,7 +48,7 @@ fn links_are_listed_once_each() {
 }
 
 #[test]
-fn what_is_not_shown_is_left_out() {
+fn hidden_content_is_omitted() {
     for html in [
         "<div style='color: red; DISPLAY : none !important'>x<div>y</div>z</div>shown",
         "<span hidden>x</span><p style=visibility:hidden>y<p>shown",
@@ -65,7 +65,7 @@ fn what_is_not_shown_is_left_out() {
 }
 
 #[test]
-fn lines_end_between_words_and_words_are_whole() {
+fn lines_wrap_between_words_and_words_are_never_split() {
     let (words, url) = ("word ".repeat(40), format!("https://example.org/{}", "a".repeat(200)));
     let text = text_of_html(&format!("<blockquote><ul><li>{words}{url} tail</ul></blockquote>"));
     assert!(text.contains(&url), "{text}");
@@ -76,7 +76,7 @@ fn lines_end_between_words_and_words_are_whole() {
 }
 
 #[test]
-fn a_text_that_nobody_reads_is_cut() {
+fn a_very_long_text_is_truncated() {
     let text = text_of_html(&"<p>word <a href=u>x</a>".repeat(200_000));
     assert!(text.len() < 2 * MOST_BYTES && text.contains(CUT) && text.ends_with("[1]: u\n"), "{}", text.len());
     let text =

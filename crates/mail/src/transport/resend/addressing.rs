@@ -1,34 +1,35 @@
-//! Whom one request names. Resend has no envelope: who is named gets the mail, and sees who else is in `to` and `cc`.
+//! Recipients of one request. Resend has no envelope: everyone named gets the mail and sees the
+//! others in `to` and `cc`.
 
 use postroom_core::{EmailAddress, Mail, Mailbox};
 use sha2::{Digest, Sha256};
 
 use crate::Message;
 
-/// So many recipients are taken in one request.
+/// Maximum number of recipients of one request.
 const MOST: usize = 50;
 
-/// The recipients of one request, and those who are left for the next.
+/// Recipients of one request; the others are left for the next request.
 ///
-/// Only those who are still open are named, so a try that goes to some of a mail's recipients does not show the others. `to`
-/// may not be empty: without anybody there those in `cc` move up, who see each other anyway; of those in `bcc` only one, and
-/// the others get a request of their own.
+/// Only open recipients are named, so a mail to some recipients does not reveal the others. `to`
+/// must not be empty. Without an open recipient there, those in `cc` move to `to`; they see each
+/// other anyway. Recipients in `bcc` are sent one request each.
 #[derive(Debug, PartialEq)]
 pub(super) struct Addressing<'a> {
     pub(super) to: Vec<&'a Mailbox>,
     pub(super) cc: Vec<&'a Mailbox>,
     pub(super) bcc: Vec<&'a Mailbox>,
-    /// Everybody it was asked for, in the mail's order.
-    pub(super) asked: &'a [EmailAddress],
+    /// Requested recipients, in the order of the mail.
+    pub(super) requested: &'a [EmailAddress],
 }
 
 impl<'a> Addressing<'a> {
-    pub(super) fn of(mail: &'a Mail, asked: &'a [EmailAddress]) -> Self {
+    pub(super) fn of(mail: &'a Mail, requested: &'a [EmailAddress]) -> Self {
         let mut named: Vec<&EmailAddress> = Vec::new();
         let mut open = |list: &'a [Mailbox]| {
             let mut chosen = Vec::new();
             for mailbox in list {
-                let fits = named.len() < MOST && asked.contains(&mailbox.address);
+                let fits = named.len() < MOST && requested.contains(&mailbox.address);
                 if fits && !named.contains(&&mailbox.address) {
                     named.push(&mailbox.address);
                     chosen.push(mailbox);
@@ -44,16 +45,17 @@ impl<'a> Addressing<'a> {
             bcc.truncate(1);
             to = std::mem::take(&mut bcc);
         }
-        Self { to, cc, bcc, asked }
+        Self { to, cc, bcc, requested }
     }
 
-    /// Whether this request goes to that address.
+    /// Whether the request is addressed to this recipient.
     pub(super) fn names(&self, address: &EmailAddress) -> bool {
         self.everybody().any(|mailbox| mailbox.address == *address)
     }
 
-    /// What the provider knows the request by: the job and how often a person had it sent again; where it does not go to all
-    /// of the mail's recipients, also to whom it goes, for it is another mail then.
+    /// Idempotency key of the request: the job id and the generation. If the request is addressed
+    /// to some of the mail's recipients only, a hash of their addresses is appended, since it is a
+    /// different mail.
     pub(super) fn key(&self, message: &Message) -> String {
         let job = message.message_id.split('@').next().unwrap_or_default();
         let key = format!("{job}/{}", message.generation);
@@ -85,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_open_are_named_and_the_hidden_stay_hidden() {
+    fn only_open_recipients_are_named_and_bcc_stays_hidden() {
         let words = |list: &str| -> Vec<String> { list.split_whitespace().map(str::to_owned).collect() };
         let lists = |to, cc, bcc| [to, cc, bcc].map(words);
         for (mail, open, [to, cc, bcc]) in [
@@ -97,19 +99,19 @@ mod tests {
             (json!({"to": ["a@x.org", "A <a@x.org>"], "bcc": "a@x.org"}), "a", lists("a", "", "")),
         ] {
             let mail: Mail = serde_json::from_value(mail).expect("a mail");
-            let asked: Vec<EmailAddress> =
+            let requested: Vec<EmailAddress> =
                 open.chars().map(|local| format!("{local}@x.org").parse().expect("an address")).collect();
-            let addressing = Addressing::of(&mail, &asked);
+            let addressing = Addressing::of(&mail, &requested);
             assert_eq!([shown(&addressing.to), shown(&addressing.cc), shown(&addressing.bcc)], [to, cc, bcc], "{open}");
         }
     }
 
     #[test]
-    fn no_more_than_the_provider_takes() {
+    fn a_request_has_at_most_fifty_recipients() {
         let many: Vec<String> = (0..60).map(|n| format!("u{n}@x.org")).collect();
         let mail: Mail = serde_json::from_value(json!({"to": many})).expect("a mail");
-        let asked: Vec<EmailAddress> = mail.recipients().into_iter().cloned().collect();
-        let first = Addressing::of(&mail, &asked);
-        assert_eq!((first.to.len(), first.names(&asked[49]), first.names(&asked[50])), (50, true, false));
+        let requested: Vec<EmailAddress> = mail.recipients().into_iter().cloned().collect();
+        let first = Addressing::of(&mail, &requested);
+        assert_eq!((first.to.len(), first.names(&requested[49]), first.names(&requested[50])), (50, true, false));
     }
 }

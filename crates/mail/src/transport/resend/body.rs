@@ -1,4 +1,4 @@
-//! A mail as Resend wants it.
+//! JSON body of a request to Resend.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::addressing::Addressing;
 use crate::Message;
 
 #[derive(Serialize)]
-struct Email<'a> {
+struct EmailRequest<'a> {
     from: &'a Mailbox,
     to: &'a [&'a Mailbox],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -25,40 +25,41 @@ struct Email<'a> {
     text: &'a str,
     headers: BTreeMap<&'a str, &'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    attachments: Vec<File<'a>>,
+    attachments: Vec<EmailAttachment<'a>>,
 }
 
 #[derive(Serialize)]
-struct File<'a> {
+struct EmailAttachment<'a> {
     filename: &'a str,
     #[serde(serialize_with = "as_base64")]
     content: &'a [u8],
-    /// Without it Resend goes by the name, and a type that contradicts the name makes it drop the mail in silence.
+    /// MIME type. Without it Resend derives the type from the name, and silently drops a mail whose
+    /// type contradicts the name.
     #[serde(skip_serializing_if = "Option::is_none")]
     content_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content_id: Option<&'a str>,
 }
 
-/// The JSON of a request: the same mail makes the same bytes, or its key would not stand for it.
+/// JSON of a request. The same mail gives the same bytes, as its idempotency key requires.
 pub(super) fn of(message: &Message, addressing: &Addressing<'_>) -> serde_json::Result<Vec<u8>> {
-    let (mail, words) = (&message.mail, &message.words);
+    let (mail, rendered) = (&message.mail, &message.rendered);
     let message_id = format!("<{}>", message.message_id);
-    serde_json::to_vec(&Email {
+    serde_json::to_vec(&EmailRequest {
         from: &message.from,
         to: &addressing.to,
         cc: &addressing.cc,
         bcc: &addressing.bcc,
         reply_to: &mail.reply_to,
-        subject: &words.subject,
-        html: words.html.as_deref(),
-        text: &words.text,
+        subject: &rendered.subject,
+        html: rendered.html.as_deref(),
+        text: &rendered.text,
         headers: headers(message, &message_id),
-        attachments: mail.attachments.iter().map(|file| File::of(file, words.html.is_some())).collect(),
+        attachments: mail.attachments.iter().map(|file| EmailAttachment::of(file, rendered.html.is_some())).collect(),
     })
 }
 
-/// The mail's own, over ours where they may be.
+/// Headers of the mail, plus the default ones that it does not override.
 fn headers<'a>(message: &'a Message, message_id: &'a str) -> BTreeMap<&'a str, &'a str> {
     const MARK: &str = "Auto-Submitted";
     let own = message.mail.headers.iter();
@@ -70,7 +71,7 @@ fn headers<'a>(message: &'a Message, message_id: &'a str) -> BTreeMap<&'a str, &
     all
 }
 
-impl<'a> File<'a> {
+impl<'a> EmailAttachment<'a> {
     fn of(file: &'a Attachment, is_in_html: bool) -> Self {
         let bare = |id: &'a String| id.trim().trim_start_matches('<').trim_end_matches('>');
         Self {
@@ -82,7 +83,7 @@ impl<'a> File<'a> {
     }
 }
 
-/// Written as it is encoded, without a copy of it in between.
+/// Serializes base64 directly into the output, without an intermediate copy.
 fn as_base64<S: Serializer>(bytes: &[u8], output: S) -> Result<S::Ok, S::Error> {
     output.collect_str(&Base64Display::new(bytes, &STANDARD))
 }

@@ -1,4 +1,4 @@
-//! Replies as servers write them, and what is made of them.
+//! Replies of real servers and their verdicts.
 
 use postroom_smtp::{
     EnhancedCode,
@@ -16,7 +16,8 @@ use super::{
     is_bad_address, judge,
 };
 
-/// Replies that mean the same: the verdict, whether it counts as an attempt, and whether the address is bad.
+/// Replies with the same result: verdict, whether it counts as an attempt, whether the address is
+/// suppressed, and the replies.
 type Group = (NotAccepted, bool, bool, &'static [(Phase, &'static str)]);
 
 const REPLIES: &[Group] = &[
@@ -30,7 +31,8 @@ const REPLIES: &[Group] = &[
             (Rcpt, "451 4.7.1 Greylisting in action, please come back in 00:05:00"),
             (
                 Rcpt,
-                "451 4.7.1 <a@example.org>: Recipient address rejected: Intentional policy rejection, please try again later",
+                "451 4.7.1 <a@example.org>: Recipient address rejected: Intentional policy rejection, \
+                 please try again later",
             ),
             (Dot, "451 4.7.1 Try again later"),
             (Rcpt, "451 Temporarily greylisted, try again later."),
@@ -65,7 +67,8 @@ const REPLIES: &[Group] = &[
             (Dot, "451 Message temporarily deferred - [170]"),
             (
                 Rcpt,
-                "450 4.1.1 <a@example.org>: Recipient address rejected: unverified address: Address verification in progress",
+                "450 4.1.1 <a@example.org>: Recipient address rejected: unverified address: Address \
+                 verification in progress",
             ),
             (Mail, "450 4.1.8 <a@example.org>: Sender address rejected: Domain not found"),
             (Rcpt, "450 4.7.25 Client host rejected: cannot find your hostname, [192.0.2.1]"),
@@ -73,7 +76,8 @@ const REPLIES: &[Group] = &[
             (Rcpt, "452 4.2.2 The recipient's inbox is out of storage space; over quota exceeded"),
             (
                 Rcpt,
-                "450 4.2.1 The user you are trying to contact is receiving mail at a rate that prevents additional messages",
+                "450 4.2.1 The user you are trying to contact is receiving mail at a rate that prevents \
+                 additional messages",
             ),
             (Rcpt, "450 User is receiving mail too quickly"),
             (Rcpt, "450 4.2.1 <a@example.org>: Mailbox received too much email in a short period of time (G30)"),
@@ -108,7 +112,8 @@ const REPLIES: &[Group] = &[
             (Dot, "421 4.7.0 Try again later, closing connection"),
             (
                 Mail,
-                "421 4.7.0 [TSS04] Messages from 192.0.2.1 temporarily deferred due to unexpected volume or user complaints",
+                "421 4.7.0 [TSS04] Messages from 192.0.2.1 temporarily deferred due to unexpected volume \
+                 or user complaints",
             ),
             (Rcpt, "421 4.1.0 192.0.2.1 Throttled - try again later."),
             (Greeting, "421 4.7.0 mx.example Error: too many connections from 192.0.2.1"),
@@ -210,7 +215,8 @@ const REPLIES: &[Group] = &[
             (Rcpt, "550 5.4.1 Recipient address rejected: Access denied. [AM4PEPF00025F97.example]"),
             (
                 Rcpt,
-                "550 5.2.1 The user you are trying to contact is receiving mail at a rate that prevents additional messages",
+                "550 5.2.1 The user you are trying to contact is receiving mail at a rate that prevents \
+                 additional messages",
             ),
             (Rcpt, "552 5.2.2 The email account that you tried to reach is over quota."),
             (Rcpt, "552 Exceeded storage allocation"),
@@ -244,7 +250,8 @@ const REPLIES: &[Group] = &[
         &[
             (
                 Dot,
-                "550 5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup; authentication required; Delivery restriction check failed",
+                "550 5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup; authentication required; \
+                 Delivery restriction check failed",
             ),
             (Dot, "550 5.7.26 This mail has been blocked because the sender is unauthenticated. - gsmtp"),
             (Dot, "550 5.7.1 Unauthenticated email from example.com is not accepted due to domain's DMARC policy."),
@@ -253,7 +260,8 @@ const REPLIES: &[Group] = &[
             (Dot, "550 5.7.515 Access denied, sending domain does not meet the required authentication level"),
             (
                 Mail,
-                "550 5.7.1 Unfortunately, messages from [192.0.2.1] weren't sent. Part of their network is on our block list (S3150).",
+                "550 5.7.1 Unfortunately, messages from [192.0.2.1] weren't sent. Part of their network is \
+                 on our block list (S3150).",
             ),
             (Rcpt, "550 5.7.606 Access denied, banned sending IP [192.0.2.1]."),
             (Rcpt, "550 5.7.1 Service unavailable, Client host [192.0.2.1] blocked using Spamhaus."),
@@ -261,7 +269,8 @@ const REPLIES: &[Group] = &[
             (Dot, "553 5.7.9 Mail not accepted for policy reasons"),
             (
                 Mail,
-                "553 5.7.1 [BL21] Connections will not be accepted from 192.0.2.1, because the ip is in Spamhaus's list",
+                "553 5.7.1 [BL21] Connections will not be accepted from 192.0.2.1, because the ip is in \
+                 Spamhaus's list",
             ),
             (Rcpt, "554 5.7.1 <a@example.org>: Relay access denied"),
             (Rcpt, "550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain"),
@@ -302,7 +311,7 @@ fn parse(line: &str) -> (u16, Option<EnhancedCode>, &str) {
 }
 
 #[test]
-fn real_replies() {
+fn replies_of_real_servers_have_their_verdict() {
     let (mut number, mut wrong) = (0, Vec::new());
     for (expected, counts, suppresses, replies) in REPLIES {
         for (phase, line) in *replies {
@@ -316,11 +325,11 @@ fn real_replies() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(number >= 80, "only {number}");
+    assert!(number >= 80, "only {number} replies");
 }
 
 #[test]
-fn every_code_has_a_verdict_of_its_class() {
+fn each_code_has_a_verdict_of_its_class() {
     let phases = [Mail, Rcpt, Data, Dot];
     for (phase, code) in phases.into_iter().flat_map(|phase| (400..600).map(move |code| (phase, code))) {
         let verdict = Verdict::from(judge(phase, code, None, ""));
@@ -335,7 +344,7 @@ fn every_code_has_a_verdict_of_its_class() {
 }
 
 #[test]
-fn whatever_is_said_before_mail_fails_no_mail() {
+fn a_reply_before_mail_never_fails_the_mail() {
     let phases = [Greeting, Ehlo, StartTls, Auth, Rset, Quit];
     for (phase, code) in phases.into_iter().flat_map(|phase| (400..600).map(move |code| (phase, code))) {
         let verdict = Verdict::from(judge(phase, code, None, ""));

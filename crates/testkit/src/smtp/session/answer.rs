@@ -1,69 +1,73 @@
-//! What is said, or happens instead.
+//! Replies of a session, and the faults that replace them.
 
-use super::{End, Session};
-use crate::smtp::fault::{Action, Moment, Phase};
-use crate::smtp::reply::Reply;
+use super::{ServerSession, SessionEnd};
+use crate::smtp::fault::{Action, FaultPhase, SessionMoment};
+use crate::smtp::reply::ServerReply;
 use std::ops::Range;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// An action, worked out.
-struct Answer {
+/// Reply to be sent, derived from an action.
+struct PlannedReply {
     code: u16,
     bytes: Vec<u8>,
-    slowly: bool,
+    byte_by_byte: bool,
     afterwards: Option<(Duration, Vec<u8>)>,
-    end: Option<End>,
+    end: Option<SessionEnd>,
 }
 
-/// Outside of a content, and for its first byte.
+/// Content range outside content, and of its first byte.
 const FIRST: Range<usize> = 0..1;
 
-impl Session {
-    /// Replies as usual or as a fault says, and returns the code that the client gets.
-    pub(super) async fn answer(&mut self, phase: Phase, usual: Reply) -> Result<u16, End> {
-        let action = self.trouble(phase).await?;
+impl ServerSession {
+    /// Sends the usual reply or that of a fault. Returns the code that the client receives.
+    pub(super) async fn answer(&mut self, phase: FaultPhase, usual: ServerReply) -> Result<u16, SessionEnd> {
+        let action = self.matching_fault(phase).await?;
         self.perform(action, usual).await
     }
 
-    /// What a fault does now instead of the usual, after the pause it makes.
-    pub(super) async fn trouble(&mut self, phase: Phase) -> Result<Option<Action>, End> {
-        let found = self.faults(phase, FIRST);
-        self.after_pause(found).await
+    /// Returns the action of a matching fault, after its delay.
+    pub(super) async fn matching_fault(&mut self, phase: FaultPhase) -> Result<Option<Action>, SessionEnd> {
+        let fault = self.faults(phase, FIRST);
+        self.after_pause(fault).await
     }
 
-    /// The same for one RCPT, by its place and address.
-    pub(super) async fn trouble_at_rcpt(&mut self, number: usize, address: &String) -> Result<Option<Action>, End> {
-        let moment = self.moment(Phase::Rcpt, FIRST);
+    /// Returns the action of a fault for one RCPT, by position and address.
+    pub(super) async fn matching_rcpt_fault(
+        &mut self,
+        number: usize,
+        address: &String,
+    ) -> Result<Option<Action>, SessionEnd> {
+        let moment = self.moment(FaultPhase::Rcpt, FIRST);
         let recipients = std::slice::from_ref(address);
-        let found = self.shared.faults.take(&Moment { rcpt_number: Some(number), recipients, ..moment });
-        self.after_pause(found).await
+        let fault = self.shared.faults.take(&SessionMoment { rcpt_number: Some(number), recipients, ..moment });
+        self.after_pause(fault).await
     }
 
-    /// What happens because these bytes of a content have come.
-    pub(super) async fn answer_to_content(&mut self, bytes: Range<usize>) -> Result<(), End> {
-        let found = self.faults(Phase::Body, bytes);
-        let action = self.after_pause(found).await?;
-        self.perform(action, Reply::none()).await.map(drop)
+    /// Applies faults that match the content bytes that just arrived.
+    pub(super) async fn answer_to_content(&mut self, bytes: Range<usize>) -> Result<(), SessionEnd> {
+        let fault = self.faults(FaultPhase::Body, bytes);
+        let action = self.after_pause(fault).await?;
+        self.perform(action, ServerReply::none()).await.map(drop)
     }
 
-    /// What happens while a client has nothing to say.
-    pub(super) async fn rest(&mut self) -> Result<(), End> {
+    /// Applies faults while the client is idle.
+    pub(super) async fn apply_idle_faults(&mut self) -> Result<(), SessionEnd> {
         self.wire.flush().await?;
-        let (pause, Some(action)) = self.faults(Phase::Idle, FIRST) else { return Ok(()) };
+        let (pause, Some(action)) = self.faults(FaultPhase::Idle, FIRST) else { return Ok(()) };
         if !pause.is_zero() {
             tokio::select! {
-                came = self.wire.read() => return came.map_err(End::from),
+                read = self.wire.read() => return read.map_err(SessionEnd::from),
                 () = sleep(pause) => {}
             }
         }
-        self.perform(Some(action), Reply::none()).await?;
+        self.perform(Some(action), ServerReply::none()).await?;
         Ok(self.wire.flush().await?)
     }
 
-    pub(super) async fn perform(&mut self, action: Option<Action>, usual: Reply) -> Result<u16, End> {
-        let answer = Answer::to(action.unwrap_or(Action::Usual), &usual);
-        if answer.slowly {
+    pub(super) async fn perform(&mut self, action: Option<Action>, usual: ServerReply) -> Result<u16, SessionEnd> {
+        let answer = PlannedReply::to(action.unwrap_or(Action::Usual), &usual);
+        if answer.byte_by_byte {
             self.wire.send_byte_by_byte(&answer.bytes).await?;
         } else {
             self.wire.write(&answer.bytes);
@@ -81,13 +85,13 @@ impl Session {
         }
     }
 
-    fn faults(&self, phase: Phase, bytes: Range<usize>) -> (Duration, Option<Action>) {
+    fn faults(&self, phase: FaultPhase, bytes: Range<usize>) -> (Duration, Option<Action>) {
         self.shared.faults.take(&self.moment(phase, bytes))
     }
 
-    fn moment(&self, phase: Phase, bytes: Range<usize>) -> Moment<'_> {
+    fn moment(&self, phase: FaultPhase, bytes: Range<usize>) -> SessionMoment<'_> {
         let envelope = self.envelope.as_ref();
-        Moment {
+        SessionMoment {
             phase,
             connection: self.number,
             message: self.message,
@@ -99,13 +103,13 @@ impl Session {
         }
     }
 
-    async fn after_pause(&mut self, (pause, action): (Duration, Option<Action>)) -> Result<Option<Action>, End> {
+    async fn after_pause(&mut self, (pause, action): (Duration, Option<Action>)) -> Result<Option<Action>, SessionEnd> {
         self.pause(pause).await?;
         Ok(action)
     }
 
-    /// Earlier replies of the same flight go out before it.
-    async fn pause(&mut self, pause: Duration) -> Result<(), End> {
+    /// Sends the earlier replies of the same group, then pauses.
+    async fn pause(&mut self, pause: Duration) -> Result<(), SessionEnd> {
         if !pause.is_zero() {
             self.wire.flush().await?;
             sleep(pause).await;
@@ -114,30 +118,30 @@ impl Session {
     }
 }
 
-impl Answer {
-    fn to(action: Action, usual: &Reply) -> Self {
+impl PlannedReply {
+    fn to(action: Action, usual: &ServerReply) -> Self {
         match action {
-            Action::Usual | Action::Delay(_) | Action::DelayUpTo(_) => Self::saying(usual),
-            Action::Reply(code, lines) => Self::saying(&Reply::of_lines(code, &lines)),
+            Action::Usual | Action::Delay(_) | Action::DelayUpTo(_) => Self::of_reply(usual),
+            Action::Reply(code, lines) => Self::of_reply(&ServerReply::of_lines(code, &lines)),
             Action::ReplyAndClose(code, lines) => {
-                Self { end: Some(End::Close), ..Self::saying(&Reply::of_lines(code, &lines)) }
+                Self { end: Some(SessionEnd::Close), ..Self::of_reply(&ServerReply::of_lines(code, &lines)) }
             }
-            Action::Raw(bytes) => Self { bytes, ..Self::saying(&Reply::none()) },
-            Action::Close | Action::StoreThenClose => Self::ending(End::Close),
-            Action::Reset => Self::ending(End::Reset),
-            Action::Stall | Action::StoreThenStall => Self::ending(End::Stall),
-            Action::ByteByByte(action) => Self { slowly: true, ..Self::to(*action, usual) },
-            Action::ThenSays(action, pause, bytes) => {
+            Action::Raw(bytes) => Self { bytes, ..Self::of_reply(&ServerReply::none()) },
+            Action::Close | Action::StoreThenClose => Self::of_end(SessionEnd::Close),
+            Action::Reset => Self::of_end(SessionEnd::Reset),
+            Action::Stall | Action::StoreThenStall => Self::of_end(SessionEnd::Stall),
+            Action::ByteByByte(action) => Self { byte_by_byte: true, ..Self::to(*action, usual) },
+            Action::ThenSends(action, pause, bytes) => {
                 Self { afterwards: Some((pause, bytes)), ..Self::to(*action, usual) }
             }
         }
     }
 
-    fn saying(reply: &Reply) -> Self {
-        Self { code: reply.code, bytes: reply.bytes(), slowly: false, afterwards: None, end: None }
+    fn of_reply(reply: &ServerReply) -> Self {
+        Self { code: reply.code, bytes: reply.bytes(), byte_by_byte: false, afterwards: None, end: None }
     }
 
-    fn ending(end: End) -> Self {
-        Self { end: Some(end), ..Self::saying(&Reply::none()) }
+    fn of_end(end: SessionEnd) -> Self {
+        Self { end: Some(end), ..Self::of_reply(&ServerReply::none()) }
     }
 }

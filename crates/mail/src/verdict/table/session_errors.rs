@@ -1,4 +1,4 @@
-//! What trouble with a session means, in every phase of it.
+//! Verdicts on session errors, in every phase.
 
 use std::{io, time::Duration};
 
@@ -13,8 +13,8 @@ use super::super::{
     Verdict,
 };
 
-/// Every kind of trouble there is; a kind that is new must be added here, or the match below does not compile.
-fn troubles() -> Vec<ErrorKind> {
+/// Every kind of session error. A new kind must be added here, or the match below does not compile.
+fn error_kinds() -> Vec<ErrorKind> {
     vec![
         ErrorKind::Io(io::ErrorKind::ConnectionReset.into()),
         ErrorKind::Io(io::Error::other("invalid peer certificate: UnknownIssuer")),
@@ -37,11 +37,9 @@ fn troubles() -> Vec<ErrorKind> {
 
 fn expected(trouble: &ErrorKind) -> NotAccepted {
     match trouble {
-        ErrorKind::Io(_)
-        | ErrorKind::Closed
-        | ErrorKind::Timeout(_)
-        | ErrorKind::Unexpected(_)
-        | ErrorKind::ReplyTooLong => NothingSent,
+        ErrorKind::Io(_) | ErrorKind::Closed | ErrorKind::Timeout(_) | ErrorKind::Unexpected(_) | ErrorKind::ReplyTooLong => {
+            NothingSent
+        }
         ErrorKind::PipeliningRejected(_)
         | ErrorKind::BadHost(_)
         | ErrorKind::StartTlsMissing
@@ -51,25 +49,25 @@ fn expected(trouble: &ErrorKind) -> NotAccepted {
         ErrorKind::TooBig { .. } => TooBig,
         ErrorKind::SmtpUtf8Missing(_) | ErrorKind::EightBitMissing => Invalid,
         ErrorKind::Aborted => Aborted,
-        ErrorKind::Refused(_) => unreachable!("a reply is judged by the table of replies"),
+        ErrorKind::Refused(_) => unreachable!("replies are covered by the tests of the reply table"),
     }
 }
 
 #[test]
-fn every_trouble_in_every_phase() {
+fn each_session_error_has_its_verdict_in_every_phase() {
     let phases = [Connect, Tls, Greeting, Ehlo, StartTls, Auth, Mail, Rcpt, Data, Body, Dot, Rset, Quit];
     for phase in phases {
-        for trouble in troubles() {
-            let (expected, told) = (expected(&trouble), format!("{phase}: {trouble}"));
+        for trouble in error_kinds() {
+            let (expected, case) = (expected(&trouble), format!("{phase}: {trouble}"));
             let error = SmtpError::new(phase, trouble);
-            let before = NotAccepted::of_trouble(&error);
-            assert_eq!(before, expected, "{told}");
+            let before = NotAccepted::of_error(&error);
+            assert_eq!(before, expected, "{case}");
             let verdict = Verdict::from(before);
-            assert!(verdict.blames_transport() || before == Aborted || verdict.is_final(), "{told}");
-            let after = NotAccepted::of_trouble(&error.after_commit());
-            assert_eq!(after, Unknown, "{told}, after the dot");
+            assert!(verdict.blames_transport() || before == Aborted || verdict.is_final(), "{case}");
+            let after = NotAccepted::of_error(&error.after_commit());
+            assert_eq!(after, Unknown, "{case}, after the dot");
             let after = Verdict::from(after);
-            assert!(!after.counts() && !after.is_final() && !after.blames_transport(), "{told}");
+            assert!(!after.counts() && !after.is_final() && !after.blames_transport(), "{case}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A transport in its surroundings.
+//! Test fixture: a transport and a fake of its destination.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,7 +13,9 @@ use postroom_core::{
     EmailAddress,
     settings::{ResendSettings, Security, SmtpSettings, TransportSettings},
 };
-use postroom_mail::{Attempt, CaptureSink, Captured, Commit, Kept, Message, Rendered, Transport, Verdict, compose};
+use postroom_mail::{
+    Attempt, CaptureFuture, CaptureSink, CapturedMessage, Commit, Message, Rendered, Transport, Verdict, compose,
+};
 use postroom_testkit::{FakeResend, FakeSmtp};
 use serde_json::json;
 use tempfile::TempDir;
@@ -22,54 +24,54 @@ use crate::{identity, mail};
 
 pub(crate) const ALL: [&str; 3] = ["a@example.net", "b@example.net", "hidden@example.net"];
 
-/// Who got a message, and its bytes, where they can be seen.
-pub(crate) type Got = (Option<Vec<String>>, Option<Vec<u8>>);
+/// Recipients and bytes of a message, each `None` where the destination does not store it.
+pub(crate) type ReceivedMail = (Option<Vec<String>>, Option<Vec<u8>>);
 
-/// A transport and what can be seen behind it.
-pub(crate) struct Bench {
+/// Transport and its destination.
+pub(crate) struct Fixture {
     pub(crate) transport: Transport,
-    pub(crate) behind: Behind,
+    pub(crate) destination: Destination,
 }
 
-pub(crate) enum Behind {
+pub(crate) enum Destination {
     Server(FakeSmtp),
     Provider(FakeResend),
     Folder(TempDir),
-    Sink(Arc<Sink>),
+    Sink(Arc<MemorySink>),
     Nothing,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Sink {
-    pub(crate) kept: Mutex<Vec<Captured>>,
+pub(crate) struct MemorySink {
+    pub(crate) stored: Mutex<Vec<CapturedMessage>>,
     pub(crate) fails: bool,
 }
 
-impl CaptureSink for Sink {
-    fn keep(&self, mail: Captured) -> Kept<'_> {
+impl CaptureSink for MemorySink {
+    fn store(&self, mail: CapturedMessage) -> CaptureFuture<'_> {
         Box::pin(async move {
             if self.fails {
                 return Err("the store is full".into());
             }
-            self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
+            self.stored.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
             Ok("captured-1".into())
         })
     }
 }
 
-impl Bench {
-    pub(crate) fn new(settings: &TransportSettings, sink: &Arc<Sink>, behind: Behind) -> Self {
+impl Fixture {
+    pub(crate) fn new(settings: &TransportSettings, sink: &Arc<MemorySink>, destination: Destination) -> Self {
         let sink = Arc::clone(sink) as Arc<dyn CaptureSink>;
         let transport = Transport::from_settings("main", settings, sink).expect("a transport");
-        Self { transport, behind }
+        Self { transport, destination }
     }
 
     pub(crate) fn smtp(server: FakeSmtp) -> Self {
-        Self::new(&TransportSettings::Smtp(settings_of(&server)), &Arc::default(), Behind::Server(server))
+        Self::new(&TransportSettings::Smtp(settings_of(&server)), &Arc::default(), Destination::Server(server))
     }
 
     pub(crate) fn resend(server: FakeResend) -> Self {
-        Self::new(&TransportSettings::Resend(account_at(&server)), &Arc::default(), Behind::Provider(server))
+        Self::new(&TransportSettings::Resend(account_at(&server)), &Arc::default(), Destination::Provider(server))
     }
 
     pub(crate) async fn all() -> [Self; 5] {
@@ -79,52 +81,53 @@ impl Bench {
         [
             Self::smtp(FakeSmtp::start().await),
             Self::resend(FakeResend::start()),
-            Self::new(&TransportSettings::File(path), &sink, Behind::Folder(folder)),
-            Self::new(&TransportSettings::Capture, &sink, Behind::Sink(Arc::clone(&sink))),
-            Self::new(&TransportSettings::Discard, &sink, Behind::Nothing),
+            Self::new(&TransportSettings::File(path), &sink, Destination::Folder(folder)),
+            Self::new(&TransportSettings::Capture, &sink, Destination::Sink(Arc::clone(&sink))),
+            Self::new(&TransportSettings::Discard, &sink, Destination::Nothing),
         ]
     }
 
     pub(crate) async fn send(&self, message: &Message, to: &[EmailAddress], decision: Commit) -> (Attempt, usize) {
-        let asked = AtomicUsize::new(0);
+        let commits = AtomicUsize::new(0);
         let commit = async {
-            assert!(self.messages().is_empty() || asked.load(Ordering::SeqCst) > 0 || self.seen_before(message));
-            asked.fetch_add(1, Ordering::SeqCst);
+            assert!(self.messages().is_empty() || commits.load(Ordering::SeqCst) > 0 || self.seen_before(message));
+            commits.fetch_add(1, Ordering::SeqCst);
             decision
         };
-        (self.transport.send(message, to, commit).await, asked.load(Ordering::SeqCst))
+        (self.transport.send(message, to, commit).await, commits.load(Ordering::SeqCst))
     }
 
     fn seen_before(&self, message: &Message) -> bool {
         self.messages().iter().all(|(_, bytes)| is_that(bytes.as_ref(), message))
     }
 
-    /// Who got what; a file does not tell who, a provider not the bytes.
-    pub(crate) fn messages(&self) -> Vec<Got> {
-        match &self.behind {
-            Behind::Server(server) => {
+    /// Received messages. A file does not store recipients, and a provider does not store bytes.
+    pub(crate) fn messages(&self) -> Vec<ReceivedMail> {
+        match &self.destination {
+            Destination::Server(server) => {
                 server.received().into_iter().map(|mail| (Some(mail.rcpt_to), Some(mail.data))).collect()
             }
-            Behind::Provider(server) => {
+            Destination::Provider(server) => {
                 server.mails().into_iter().map(|mail| (Some(mail.recipients()), None)).collect()
             }
-            Behind::Folder(folder) => {
+            Destination::Folder(folder) => {
                 files(folder.path()).into_iter().map(|path| (None, std::fs::read(path).ok())).collect()
             }
-            Behind::Sink(sink) => {
-                let kept = sink.kept.lock().unwrap_or_else(PoisonError::into_inner);
-                kept.iter()
+            Destination::Sink(sink) => {
+                let stored = sink.stored.lock().unwrap_or_else(PoisonError::into_inner);
+                stored
+                    .iter()
                     .map(|mail| {
                         (Some(mail.rcpt_to.iter().map(ToString::to_string).collect()), Some(mail.bytes.clone()))
                     })
                     .collect()
             }
-            Behind::Nothing => Vec::new(),
+            Destination::Nothing => Vec::new(),
         }
     }
 
-    pub(crate) fn keeps_nothing(&self) -> bool {
-        matches!(self.behind, Behind::Nothing)
+    pub(crate) fn stores_nothing(&self) -> bool {
+        matches!(self.destination, Destination::Nothing)
     }
 }
 
@@ -146,7 +149,7 @@ pub(crate) fn settings_of(server: &FakeSmtp) -> SmtpSettings {
     }
 }
 
-/// An account at the fake provider, with a short time limit.
+/// Settings of an account at the fake provider, with a short time limit.
 pub(crate) fn account_at(server: &FakeResend) -> ResendSettings {
     ResendSettings {
         api_key: FakeResend::API_KEY.to_owned().into(),
@@ -156,17 +159,16 @@ pub(crate) fn account_at(server: &FakeResend) -> ResendSettings {
     }
 }
 
-/// Whether the bytes, where they are known, are the message's.
+/// Whether the bytes, if known, are those of the message.
 pub(crate) fn is_that(bytes: Option<&Vec<u8>>, message: &Message) -> bool {
     bytes.is_none_or(|bytes| *bytes == message.bytes)
 }
 
 pub(crate) fn message() -> Message {
-    let mail = mail(
-        json!({"from": "Ż <s@example.org>", "to": ALL[..2], "bcc": ALL[2], "subject": "żółć", "text": ".dot\n..\n", "html": "<p>x</p>"}),
-    );
-    let words = Rendered::literal("żółć", Some(".dot\n..\n"), Some("<p>x</p>"));
-    compose(&Arc::new(mail), words, &identity(), None).expect("composed")
+    let mail = mail(json!({"from": "Ż <s@example.org>", "to": ALL[..2], "bcc": ALL[2], "subject": "żółć",
+            "text": ".dot\n..\n", "html": "<p>x</p>"}));
+    let rendered = Rendered::literal("żółć", Some(".dot\n..\n"), Some("<p>x</p>"));
+    compose(&Arc::new(mail), rendered, &identity(), None).expect("composed")
 }
 
 pub(crate) fn addresses(all: &[&str]) -> Vec<EmailAddress> {

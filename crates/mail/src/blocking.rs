@@ -1,4 +1,4 @@
-//! Work that may compute for long: on a thread where nothing waits for it, and no longer than somebody waits for it.
+//! CPU-heavy work on a blocking thread, cancelled when its future is dropped.
 
 use std::{
     cell::RefCell,
@@ -12,47 +12,50 @@ use std::{
 use tokio::task::spawn_blocking;
 
 thread_local! {
-    /// Set once nobody waits for the work of this thread any more.
+    /// Cancellation flag of the work that runs on this thread.
     static ABANDONED: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
 }
 
-/// Runs rendering and the like on a thread for blocking work. A panic goes on here. When the future is dropped, rendering stops
-/// soon and what it would have returned is lost.
-pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+/// Runs rendering and similar work on a thread for blocking work.
+///
+/// Panics of the work are propagated. Dropping the future sets the cancellation flag: rendering
+/// stops soon and its result is discarded.
+pub async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let abandoned = Arc::new(AtomicBool::new(false));
-    let _guard = Guard(Arc::clone(&abandoned));
+    let _guard = AbandonOnDrop(Arc::clone(&abandoned));
     let done = spawn_blocking(move || {
         ABANDONED.set(Some(abandoned));
-        let _unset = Unset;
+        let _clear = ClearOnDrop;
         work()
     });
     match done.await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
-            // Only a runtime that ends takes back what has not begun, and it polls nothing after that.
+            // The runtime cancels queued work only when it shuts down; this future is not polled
+            // after that.
             Err(_) => std::future::pending().await,
         },
     }
 }
 
-/// Whether nobody waits for what this thread does.
+/// Returns true if the future of the work on this thread was dropped.
 pub(crate) fn is_abandoned() -> bool {
     ABANDONED.with_borrow(|abandoned| abandoned.as_ref().is_some_and(|abandoned| abandoned.load(Relaxed)))
 }
 
-struct Guard(Arc<AtomicBool>);
+struct AbandonOnDrop(Arc<AtomicBool>);
 
-impl Drop for Guard {
+impl Drop for AbandonOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Relaxed);
     }
 }
 
-/// The thread is another work's next.
-struct Unset;
+/// Clears the flag, because the thread is reused for other work.
+struct ClearOnDrop;
 
-impl Drop for Unset {
+impl Drop for ClearOnDrop {
     fn drop(&mut self) {
         ABANDONED.set(None);
     }
@@ -68,10 +71,10 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn work_knows_that_it_is_abandoned() {
-        let (ended, end) = mpsc::channel();
+    async fn work_is_marked_as_abandoned_when_its_future_is_dropped() {
+        let (ended, result) = mpsc::channel();
         let (begun, begins) = tokio::sync::oneshot::channel();
-        let work = tokio::spawn(apart(move || {
+        let work = tokio::spawn(run_blocking(move || {
             let _ = begun.send(());
             let start = Instant::now();
             while !is_abandoned() && start.elapsed() < Duration::from_secs(60) {
@@ -79,16 +82,16 @@ mod tests {
             }
             let _ = ended.send(is_abandoned());
         }));
-        begins.await.expect("it begins");
+        begins.await.expect("the work starts");
         work.abort();
-        let end = spawn_blocking(move || end.recv_timeout(Duration::from_secs(70)));
+        let end = spawn_blocking(move || result.recv_timeout(Duration::from_secs(70)));
         assert_eq!(end.await.expect("no panic"), Ok(true));
-        assert!(!apart(is_abandoned).await, "what comes after it is not");
+        assert!(!run_blocking(is_abandoned).await, "the next work is not abandoned");
     }
 
     #[tokio::test]
-    async fn a_panic_is_the_callers() {
-        let work = tokio::spawn(apart(|| panic!("boom")));
+    async fn a_panic_is_propagated_to_the_caller() {
+        let work = tokio::spawn(run_blocking(|| panic!("boom")));
         assert!(work.await.expect_err("a panic").is_panic());
     }
 }

@@ -1,40 +1,40 @@
-//! Lines of a plain text, written one after the other.
+//! Writer of plain text in lines.
 
-/// Where lines end between words; a word is never cut.
+/// Column after which lines are wrapped between words; a word is never split.
 const WIDTH: usize = 78;
-/// Levels of quotes and lists beyond it look like this one.
+/// Maximum visible nesting of quotes and lists; deeper levels look like this one.
 const DEEPEST: usize = 8;
 
-/// A text that grows.
+/// Plain text being written.
 #[derive(Debug, Default)]
-pub(super) struct Page {
+pub(super) struct TextWriter {
     text: String,
-    /// Whether the last line may go on, and how many characters it has.
+    /// Whether text can be appended to the last line, and the number of its characters.
     is_open: bool,
     column: usize,
-    /// The last space in it, where it may still be broken.
+    /// Position of the last space of the line, where it can be wrapped.
     space_at: Option<usize>,
-    /// Whether white space came after the last word.
+    /// Whether white space followed the last word.
     space: bool,
     /// Line breaks before the next line.
     breaks: usize,
-    /// Levels of quotes, now and at the last line.
+    /// Nesting of quotes: current, and at the last line.
     pub(super) quotes: usize,
     quoted: usize,
-    /// How far lines are moved to the right.
+    /// Indentation of lines, in columns.
     pub(super) indent: usize,
-    /// What the next line begins with: at its indent, or hanging before it.
+    /// Prefix of the next line, and whether it hangs to the left of the indentation.
     marker: String,
     hangs: bool,
 }
 
-impl Page {
-    /// How many bytes it has.
+impl TextWriter {
+    /// Length of the text, in bytes.
     pub(super) fn len(&self) -> usize {
         self.text.len()
     }
 
-    /// Words with white space between them.
+    /// Writes words separated by white space.
     pub(super) fn words(&mut self, text: &str) {
         for (number, word) in text.split(is_space).enumerate() {
             self.space |= number > 0;
@@ -44,7 +44,7 @@ impl Page {
         }
     }
 
-    /// Lines as they are.
+    /// Writes preformatted lines.
     pub(super) fn lines(&mut self, text: &str) {
         for (number, line) in text.split('\n').enumerate() {
             if number > 0 {
@@ -58,49 +58,49 @@ impl Page {
         }
     }
 
-    /// What belongs to the last word, if there is one.
+    /// Appends text to the last word.
     pub(super) fn tail(&mut self, text: &str) {
         self.text.push_str(text);
         self.column += text.chars().count();
     }
 
-    /// The end of the line, even of an empty one.
+    /// Ends the line, even an empty one.
     pub(super) fn line_break(&mut self) {
         self.breaks = if self.is_open { 1 } else { 2.min(self.breaks + 1) };
         self.close();
     }
 
-    /// The end of the line, and as many line breaks at least before the next.
+    /// Ends the line; at least this many line breaks precede the next one.
     pub(super) fn block(&mut self, breaks: usize) {
         self.close();
         self.breaks = self.breaks.max(breaks);
     }
 
-    /// What the next line begins with.
+    /// Sets the prefix of the next line.
     pub(super) fn mark(&mut self, marker: &str, hangs: bool) {
         marker.clone_into(&mut self.marker);
         self.hangs = hangs;
     }
 
-    /// Where the next word will stand, once the line and the space before it are there.
-    pub(super) fn place(&mut self) -> usize {
+    /// Starts a line and a word if needed. Returns the position of the next word.
+    pub(super) fn position(&mut self) -> usize {
         self.open();
         self.separate();
         self.text.len()
     }
 
-    /// What was written from a place on.
-    pub(super) fn since(&self, place: usize) -> &str {
-        self.text.get(place..).unwrap_or_default()
+    /// Text written since a position.
+    pub(super) fn since(&self, position: usize) -> &str {
+        self.text.get(position..).unwrap_or_default()
     }
 
-    /// Takes out one byte that was written at a place.
-    pub(super) fn take_out(&mut self, place: usize) {
-        self.text.remove(place);
+    /// Removes the byte at a position.
+    pub(super) fn remove_byte(&mut self, position: usize) {
+        self.text.remove(position);
         self.column = self.column.saturating_sub(1);
     }
 
-    /// All lines, without spaces at their ends.
+    /// Returns all lines, without trailing spaces.
     pub(super) fn into_text(self) -> String {
         let mut text = String::with_capacity(self.text.len() + 1);
         for line in self.text.trim_end().lines() {
@@ -128,7 +128,8 @@ impl Page {
         }
     }
 
-    /// Breaks the line at a space; a word is moved once at most, since no space is left before it then.
+    /// Wraps the line at a space. A word is wrapped at most once, since no space precedes it
+    /// afterwards.
     fn wrap(&mut self, space: usize) {
         let last = self.text.split_off(space);
         self.text.push('\n');
@@ -150,7 +151,7 @@ impl Page {
         }
         (self.is_open, self.breaks, self.quoted, self.space) = (true, 0, self.quotes, false);
         self.begin_line();
-        // It is the place of the first word.
+        // The first word is at column 0.
         self.column = 0;
     }
 

@@ -1,4 +1,4 @@
-//! A file on its way to be whole.
+//! Temporary file that is renamed when it is complete.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -7,45 +7,47 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// A file under a hidden name, so that nobody sees half of it. It is removed when this is dropped before it was put in place:
-/// after an error, a refusal, or when the sending ends in its middle.
+/// File under a hidden name, so that no reader sees an incomplete message. It is removed on drop
+/// unless it was renamed: after an error, an abort, or when the attempt is cancelled.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct TemporaryFile {
     folder: PathBuf,
     path: PathBuf,
-    is_in_place: bool,
+    is_renamed: bool,
 }
 
-impl Part {
-    /// Writes a whole file for its owner alone, and waits until the disk has it.
+impl TemporaryFile {
+    /// Writes and syncs a file that only its owner can read.
     ///
     /// # Errors
-    /// The folder can't be made, the file can't be made, or the disk does not take all of it.
+    ///
+    /// Returns an error if the folder or the file can't be created, or the write fails.
     pub(super) fn write(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let path = folder.join(hidden(name));
-        let mut file = for_the_owner().open(&path)?;
-        let part = Self { folder: folder.to_owned(), path, is_in_place: false };
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        Ok(part)
+        let mut output = for_the_owner().open(&path)?;
+        let file = Self { folder: folder.to_owned(), path, is_renamed: false };
+        output.write_all(bytes)?;
+        output.sync_all()?;
+        Ok(file)
     }
 
-    /// Gives it its name, in the place of a file that has it already.
+    /// Renames the file; an existing file of that name is replaced.
     ///
     /// # Errors
-    /// It is not known to be there for good.
-    pub(super) fn put_in_place(mut self, name: &str) -> io::Result<()> {
+    ///
+    /// Returns an error if the rename fails or the folder can't be synced.
+    pub(super) fn rename_to(mut self, name: &str) -> io::Result<()> {
         fs::rename(&self.path, self.folder.join(name))?;
-        self.is_in_place = true;
+        self.is_renamed = true;
         sync_folder(&self.folder)
     }
 }
 
-impl Drop for Part {
+impl Drop for TemporaryFile {
     fn drop(&mut self) {
-        if !self.is_in_place {
-            // What can't be removed stays hidden.
+        if !self.is_renamed {
+            // A file that can't be removed stays hidden.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -59,7 +61,8 @@ fn for_the_owner() -> OpenOptions {
     options
 }
 
-/// A new name is the folder's content. Some file systems keep it without being asked, and refuse the question.
+/// Syncs a folder, which stores the names of its files. Some file systems don't support that and
+/// need no sync.
 fn sync_folder(folder: &Path) -> io::Result<()> {
     match File::open(folder).and_then(|folder| folder.sync_all()) {
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
@@ -67,7 +70,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Another one for each call in any process.
+/// Returns a temporary name that is unique across processes.
 fn hidden(name: &str) -> String {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     format!(".{name}.{}-{}.part", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
@@ -83,19 +86,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_put_in_place_is_gone() {
+    fn a_file_that_is_not_renamed_is_removed() {
         let folder = tempfile::tempdir().expect("a folder");
-        let part = Part::write(folder.path(), "a.eml", b"x").expect("written");
+        let file = TemporaryFile::write(folder.path(), "a.eml", b"x").expect("written");
         assert_eq!(names(folder.path()).len(), 1);
-        drop(part);
+        drop(file);
         assert!(names(folder.path()).is_empty());
-        Part::write(folder.path(), "a.eml", b"x")
-            .and_then(|part| part.put_in_place("no/where.eml"))
+        TemporaryFile::write(folder.path(), "a.eml", b"x")
+            .and_then(|file| file.rename_to("no/where.eml"))
             .expect_err("no folder");
         assert!(names(folder.path()).is_empty());
         for text in ["one", "another"] {
-            let part = Part::write(folder.path(), "a.eml", text.as_bytes()).expect("written");
-            part.put_in_place("a.eml").expect("in place");
+            let file = TemporaryFile::write(folder.path(), "a.eml", text.as_bytes()).expect("written");
+            file.rename_to("a.eml").expect("in place");
             assert_eq!(fs::read_to_string(folder.path().join("a.eml")).expect("a file"), text);
         }
         assert_eq!(names(folder.path()), ["a.eml"]);
@@ -103,13 +106,13 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_file_is_its_owner_s_alone() {
+    fn only_the_owner_can_read_a_file() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.eml");
         fs::write(&path, "as it was before").expect("written");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("readable by all");
-        Part::write(folder.path(), "a.eml", b"x").and_then(|part| part.put_in_place("a.eml")).expect("in place");
+        TemporaryFile::write(folder.path(), "a.eml", b"x").and_then(|file| file.rename_to("a.eml")).expect("in place");
         let mode = fs::metadata(&path).expect("a file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{mode:o}");
     }

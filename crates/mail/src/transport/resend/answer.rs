@@ -1,4 +1,4 @@
-//! What Resend said of a request.
+//! Answer of Resend to a request.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -9,25 +9,25 @@ use serde::Deserialize;
 
 use crate::{
     Hint, Scope,
-    http::Answer,
+    http::HttpResponse,
     verdict::{NotAccepted, resend},
 };
 
-/// An answer, and what it means.
+/// Answer of the API and its meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct ApiAnswer {
     pub(super) status: u16,
-    /// Resend's id of the mail: the proof that it was accepted.
-    pub(super) taken: Result<String, NotAccepted>,
-    /// For people.
-    pub(super) words: String,
+    /// Resend's id of the mail, which proves that it was accepted; otherwise the verdict.
+    pub(super) result: Result<String, NotAccepted>,
+    /// Description for people.
+    pub(super) description: String,
     pub(super) hint: Hint,
 }
 
-/// What an answer may hold: an id, or an error.
+/// Fields of an answer: an id, an error, or a list of domains.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Content {
+struct ApiBody {
     id: Option<String>,
     name: String,
     message: String,
@@ -41,64 +41,67 @@ struct Domain {
     status: String,
 }
 
-impl Said {
-    /// Reads the answer to a mail, whose sender is the configured one or its own.
-    pub(super) fn read(answer: &Answer, is_own_sender: bool, redaction: &Redaction) -> Self {
-        let (status, content) = (answer.status, Content::read(answer, redaction));
-        let hint = hint(&answer.headers, &content.name, Utc::now());
-        match content.id.as_deref().map(str::trim) {
+impl ApiAnswer {
+    /// Interprets the answer to a mail. `is_own_sender`: the mail is sent from the configured
+    /// sender.
+    pub(super) fn read(answer: &HttpResponse, is_own_sender: bool, redaction: &Redaction) -> Self {
+        let (status, body) = (answer.status, ApiBody::read(answer, redaction));
+        let hint = hint(&answer.headers, &body.name, Utc::now());
+        match body.id.as_deref().map(str::trim) {
             Some(id) if (200..300).contains(&status) && !id.is_empty() => {
-                Self { status, taken: Ok(id.to_owned()), words: format!("{status}: taken as {id}"), hint }
+                Self { status, result: Ok(id.to_owned()), description: format!("{status}: accepted as {id}"), hint }
             }
             _ => {
-                let error = resend::Error { status, name: &content.name, message: &content.message, is_own_sender };
-                Self { status, taken: Err(resend::judge(&error)), words: words(status, &content), hint }
+                let error = resend::Error { status, name: &body.name, message: &body.message, is_own_sender };
+                Self { status, result: Err(resend::judge(&error)), description: describe(status, &body), hint }
             }
         }
     }
 }
 
-impl Content {
-    /// What an answer holds, without the key that it may echo; nothing where it is not the API's.
-    fn read(answer: &Answer, redaction: &Redaction) -> Self {
-        let mut content = serde_json::from_slice::<Self>(&answer.body).unwrap_or_default();
-        let texts = [&mut content.name, &mut content.message].into_iter().chain(&mut content.id);
-        let texts = texts.chain(content.data.iter_mut().map(|domain| &mut domain.name));
+impl ApiBody {
+    /// Parses an answer and masks the API key in it. The result is empty if the body is not JSON of
+    /// the API.
+    fn read(answer: &HttpResponse, redaction: &Redaction) -> Self {
+        let mut body = serde_json::from_slice::<Self>(&answer.body).unwrap_or_default();
+        let texts = [&mut body.name, &mut body.message].into_iter().chain(&mut body.id);
+        let texts = texts.chain(body.data.iter_mut().map(|domain| &mut domain.name));
         for text in texts {
             if let Cow::Owned(redacted) = redaction.redact(text) {
                 *text = redacted;
             }
         }
-        content
+        body
     }
 }
 
-/// Whether the answer to a request for the account's domains shows that its key works; in words.
-pub(super) fn of_domains(answer: &Answer, redaction: &Redaction) -> Result<String, String> {
-    let content = Content::read(answer, redaction);
-    match (answer.status, content.name.as_str()) {
-        (200, _) => Ok(format!("the key works; {}", verified(&content.data))),
-        (401 | 403, "restricted_api_key") => Ok("the key works, and may do no more than send".to_owned()),
-        (status, _) => Err(words(status, &content)),
+/// Checks the answer to a request for the account's domains. Returns a description of what worked,
+/// or of the error.
+pub(super) fn check_domains(answer: &HttpResponse, redaction: &Redaction) -> Result<String, String> {
+    let body = ApiBody::read(answer, redaction);
+    match (answer.status, body.name.as_str()) {
+        (200, _) => Ok(format!("the key works; {}", verified(&body.data))),
+        (401 | 403, "restricted_api_key") => Ok("the key works; its permissions are restricted to sending".to_owned()),
+        (status, _) => Err(describe(status, &body)),
     }
 }
 
 fn verified(domains: &[Domain]) -> String {
     let names = domains.iter().filter(|domain| domain.status == "verified").map(|domain| domain.name.as_str());
     match names.collect::<Vec<_>>().as_slice() {
-        [] => "no domain is verified yet, so mail goes to the account's owner alone".to_owned(),
+        [] => "no domain is verified yet, so mail can be sent to the account's owner only".to_owned(),
         names => format!("verified to send from: {}", names.join(", ")),
     }
 }
 
-fn words(status: u16, content: &Content) -> String {
-    match (content.name.as_str(), content.message.as_str()) {
-        ("", "") => format!("{status} without a word of the API"),
+fn describe(status: u16, body: &ApiBody) -> String {
+    match (body.name.as_str(), body.message.as_str()) {
+        ("", "") => format!("{status} without an error of the API"),
         (name, message) => format!("{status} {name}: {message}"),
     }
 }
 
-/// What an answer tells of how much is taken.
+/// Rate limits in the headers and the error of an answer.
 fn hint(headers: &HeaderMap, name: &str, now: DateTime<Utc>) -> Hint {
     let number = |header: &str| headers.get(header)?.to_str().ok()?.trim().parse::<u32>().ok();
     let retry_after = number("retry-after").map(|seconds| Duration::from_secs(seconds.into()));
@@ -111,7 +114,7 @@ fn hint(headers: &HeaderMap, name: &str, now: DateTime<Utc>) -> Hint {
     Hint { scope, retry_after, limit }
 }
 
-/// Quotas go by UTC.
+/// Time until midnight. Resend resets quotas in UTC.
 fn until_tomorrow(now: DateTime<Utc>) -> Duration {
     until(now, now.date_naive().checked_add_days(Days::new(1)))
 }
@@ -135,13 +138,13 @@ mod tests {
         hint(&headers.collect(), name, "2026-12-31T23:59:30Z".parse().expect("a time"))
     }
 
-    fn answer(status: u16, body: &'static str) -> Answer {
-        Answer { status, headers: HeaderMap::new(), body: body.into() }
+    fn answer(status: u16, body: &'static str) -> HttpResponse {
+        HttpResponse { status, headers: HeaderMap::new(), body: body.into() }
     }
 
     #[test]
     fn only_an_id_with_a_success_is_an_acceptance() {
-        for (status, body, taken) in [
+        for (status, body, is_accepted) in [
             (200, r#"{"id":"49a3999c"}"#, true),
             (202, r#"{"id":"49a3999c"}"#, true),
             (200, r#"{"id":""}"#, false),
@@ -154,8 +157,8 @@ mod tests {
             (422, r#"{"id":"49a3999c"}"#, false),
             (500, r#"{"id":"49a3999c"}"#, false),
         ] {
-            let said = Said::read(&answer(status, body), false, &Redaction::default());
-            assert_eq!(said.taken.ok().as_deref(), taken.then_some("49a3999c"), "{status} {body}");
+            let answer = ApiAnswer::read(&answer(status, body), false, &Redaction::default());
+            assert_eq!(answer.result.ok().as_deref(), is_accepted.then_some("49a3999c"), "{status} {body}");
         }
     }
 
@@ -171,9 +174,12 @@ mod tests {
         ] {
             for status in [200, 401] {
                 let answer = answer(status, body);
-                let told =
-                    format!("{:?} {:?}", Said::read(&answer, false, &redaction), of_domains(&answer, &redaction));
-                assert!(!told.contains("0123456789"), "{status} {body}: {told}");
+                let shown = format!(
+                    "{:?} {:?}",
+                    ApiAnswer::read(&answer, false, &redaction),
+                    check_domains(&answer, &redaction)
+                );
+                assert!(!shown.contains("0123456789"), "{status} {body}: {shown}");
             }
         }
     }
