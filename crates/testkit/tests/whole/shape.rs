@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::site::root;
 
-const PROGRAMS: [&str; 4] = ["postroom-worker", "postroom-beat", "postroom-monitor", "postroom-enqueue"];
+const PROGRAMS: [&str; 4] = ["postroom-worker", "postroom-beat", "postroom-monitor", "postroom-cli"];
 
 /// Beyond this a file has a second noun in it; the ones listed have a reason.
 const LINES: usize = 400;
