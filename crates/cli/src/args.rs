@@ -21,13 +21,15 @@ pub(crate) struct TermArgs {
     /// Send after this delay, such as 10m or 1h30m
     #[arg(long = "in", value_name = "DURATION", value_parser = span, conflicts_with = "at")]
     pub(crate) after: Option<Duration>,
-    /// Send at this time (RFC 3339), such as 2027-01-31T08:00:00+01:00; a time in the past means now
+    /// Send at this time (RFC 3339), such as 2027-01-31T08:00:00+01:00; a time in the past means
+    /// now
     #[arg(long, value_name = "TIME", value_parser = time_ms)]
     pub(crate) at: Option<i64>,
     /// Cancel the mail if it was not sent within this time from now
     #[arg(long, value_name = "DURATION", value_parser = positive_span)]
     pub(crate) expires_in: Option<Duration>,
-    /// Idempotency key: repeat the command with the same content within 24 hours and nothing is sent twice
+    /// Idempotency key: repeat the command with the same content within 24 hours and nothing is
+    /// sent twice
     #[arg(long, value_name = "KEY", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) key: Option<String>,
 }

@@ -1,6 +1,8 @@
-//! Output of a command: results on standard output, everything else on standard error. A closed pipe is not an error.
+//! Output of a command: results on standard output, everything else on standard error. A closed
+//! pipe is not an error.
 //!
-//! Control characters are escaped here, in JSON too, so that text from outside can't control the terminal.
+//! Control characters are escaped here, in JSON too, so that text from outside can't control the
+//! terminal.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -75,7 +77,8 @@ impl Console {
     }
 }
 
-/// Returns the value as JSON with escaped control characters. A value that can't be serialised becomes null.
+/// Returns the value as JSON with escaped control characters. A value that can't be serialised
+/// becomes null.
 fn json(value: &impl Serialize) -> String {
     let json = serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned());
     if !json.chars().any(acts) {

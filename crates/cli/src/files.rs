@@ -13,7 +13,8 @@ pub(crate) fn text(flag: &str, path: &str, limit: u64) -> Result<String, Invalid
     String::from_utf8(bytes).map_err(|_| invalid("is not UTF-8".to_owned()))
 }
 
-/// The value of a flag that takes a text, or `@` and the path of a file. `@@` begins a text with one `@`.
+/// The value of a flag that takes a text, or `@` and the path of a file. `@@` begins a text with
+/// one `@`.
 pub(crate) enum TextSource<'a> {
     Text(&'a str),
     File(&'a str),

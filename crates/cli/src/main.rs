@@ -56,7 +56,8 @@ struct Cli {
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
-    // Checked before clap parses: flags such as --json after `postroom worker` belong to the worker.
+    // Checked before clap parses: flags such as --json after `postroom worker` belong to the
+    // worker.
     if let Some((program, args)) = sibling::requested(&args) {
         return finish(Console { json: false }, &sibling::run(program, args));
     }
@@ -82,11 +83,10 @@ fn execute(console: Console, cli: Cli) -> Result<()> {
     let place = settings.redis.place();
     let context = Context { console, postroom: Postroom::with_settings(settings) };
     let result = runtime.block_on(cli.command.run(&context));
-    result.map_err(
-        |error| {
-            if error.code == "redis_away" { error.with_detail(&format!("tried {place}")) } else { error }
-        },
-    )
+    result.map_err(|error| match error.code {
+        "redis_away" => error.with_detail(&format!("tried {place}")),
+        _ => error,
+    })
 }
 
 fn finish(console: Console, result: &Result<()>) -> ExitCode {

@@ -18,7 +18,8 @@ pub(crate) async fn known(context: &Context, store: &Store) -> Result<BTreeSet<Q
     Ok(store.known_queues().await?.into_iter().chain(configured).collect())
 }
 
-/// Returns the `requested` queues, or all known ones when none is requested. An unknown queue is an error.
+/// Returns the `requested` queues, or all known ones when none is requested. An unknown queue is an
+/// error.
 pub(crate) async fn select(context: &Context, store: &Store, requested: &[QueueName]) -> Result<Vec<QueueName>> {
     let known = known(context, store).await?;
     if requested.is_empty() {
@@ -34,8 +35,8 @@ pub(crate) async fn select(context: &Context, store: &Store, requested: &[QueueN
     }
 }
 
-/// Enqueues mail and warns when no worker serves its queue. The check runs at the same time and is dropped when Redis
-/// is slow, so it neither delays nor fails the mail.
+/// Enqueues mail and warns when no worker serves its queue. The check runs at the same time and is
+/// dropped when Redis is slow, so it neither delays nor fails the mail.
 pub(crate) async fn with_warning<T, F>(context: &Context, queue: &QueueName, enqueue: F) -> postroom_enqueue::Result<T>
 where
     F: IntoFuture<Output = postroom_enqueue::Result<T>>,

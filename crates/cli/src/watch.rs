@@ -31,8 +31,8 @@ pub(crate) async fn job(context: &Context, id: &JobId, limit: Option<Duration>) 
     }
 }
 
-/// Shows the counters of a batch, and returns the last ones. A terminal gets a progress bar, a file or pipe a line for
-/// each change.
+/// Shows the counters of a batch, and returns the last ones. A terminal gets a progress bar, a file
+/// or pipe a line for each change.
 pub(crate) async fn batch(context: &Context, id: &BatchId, limit: Option<Duration>) -> Result<BatchReport> {
     let start = Instant::now();
     let bar = bar();
@@ -69,7 +69,8 @@ impl OutageNotice {
         Self { console, since: None, is_reported: false }
     }
 
-    /// Returns the report, or `None` during an outage of Redis. The last result is returned even if it is an outage.
+    /// Returns the report, or `None` during an outage of Redis. The last result is returned even if
+    /// it is an outage.
     fn filter<T>(&mut self, result: postroom_enqueue::Result<T>, is_last: bool) -> Result<Option<T>> {
         match result {
             Err(postroom_enqueue::Error::Core(error)) if error.is_transient() && !is_last => {

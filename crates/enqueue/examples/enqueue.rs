@@ -1,8 +1,9 @@
 //! Measures how fast single mails are enqueued; a part of `scripts/bench`.
 //!
-//! Usage: `enqueue CALLERS MAILS [BYTES]`, with `REDIS_URL` set. CALLERS tasks share one `Postroom`. Each enqueues a
-//! templated mail, waits for its id, and goes on until MAILS are enqueued. With BYTES, each mail has the same attachment
-//! of that size. Prints the number of mails per second.
+//! Usage: `enqueue CALLERS MAILS [BYTES]`, with `REDIS_URL` set. CALLERS tasks share one
+//! `Postroom`. Each enqueues a templated mail, waits for its id, and goes on until MAILS are
+//! enqueued. With BYTES, each mail has the same attachment of that size. Prints the number of mails
+//! per second.
 #![expect(clippy::print_stdout, reason = "the number is the result")]
 
 use std::{error::Error, iter::StepBy, ops::Range, sync::Arc, time::Instant};

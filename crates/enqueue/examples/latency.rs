@@ -1,11 +1,13 @@
-//! Measures the time from enqueueing a mail until the server has read it; a part of `scripts/bench`.
+//! Measures the time from enqueueing a mail until the server has read it; a part of
+//! `scripts/bench`.
 //!
-//! Usage: `latency WORKER`, with `REDIS_URL` set. Starts the worker and a fake server, then enqueues 50 mails a second for
-//! 20 seconds. Halfway between two of them, one mail is sent directly by a bare SMTP session. One mail before the
-//! measurement warms up all connections.
+//! Usage: `latency WORKER`, with `REDIS_URL` set. Starts the worker and a fake server, then
+//! enqueues 50 mails a second for 20 seconds. Halfway between two of them, one mail is sent
+//! directly by a bare SMTP session. One mail before the measurement warms up all connections.
 //!
-//! Prints median and 99th percentile in milliseconds, first of the enqueued and then of the bare mails. Time runs from
-//! before a mail is enqueued, or before a connection is opened for it, until the server has read all of it.
+//! Prints median and 99th percentile in milliseconds, first of the enqueued and then of the bare
+//! mails. Time runs from before a mail is enqueued, or before a connection is opened for it, until
+//! the server has read all of it.
 #![expect(clippy::print_stdout, reason = "the numbers are the result")]
 
 use std::{

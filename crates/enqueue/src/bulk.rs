@@ -42,7 +42,8 @@ pub struct Bulk<'a> {
 }
 
 impl Postroom {
-    /// Prepares a bulk: many mails enqueued as one batch. `shared` is the content that they have in common, stored once.
+    /// Prepares a bulk: many mails enqueued as one batch. `shared` is the content that they have in
+    /// common, stored once.
     pub fn bulk(&self, shared: Mail) -> Bulk<'_> {
         Bulk {
             postroom: self,
@@ -62,8 +63,8 @@ impl<'a> Bulk<'a> {
         Self { name: Some(name.into()), ..self }
     }
 
-    /// Sets a fingerprint of the rows, such as the hash of a file. With [`Options::key`], different rows under the same key
-    /// are a conflict.
+    /// Sets a fingerprint of the rows, such as the hash of a file. With [`Options::key`], different
+    /// rows under the same key are a conflict.
     pub fn rows(self, hash: impl Into<String>) -> Self {
         Self { rows: hash.into(), ..self }
     }
@@ -73,7 +74,8 @@ impl<'a> Bulk<'a> {
         Self { pace: Some(pace), ..self }
     }
 
-    /// Sets the receiver of one notice when the batch is done: an address gets a mail, a URL a POST.
+    /// Sets the receiver of one notice when the batch is done: an address gets a mail, a URL a
+    /// POST.
     pub fn notify(self, to: impl Into<Addressee>) -> Self {
         Self { notify: Some(to.into()), ..self }
     }
@@ -93,9 +95,9 @@ impl<'a> Bulk<'a> {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`] for an invalid name, options, shared content or queue. Name, options and content are checked
-    /// before the first call to Redis. [`postroom_core::Error`] if Redis is unreachable, or if the key was used with
-    /// other content.
+    /// [`InvalidInput`] for an invalid name, options, shared content or queue. Name, options and
+    /// content are checked before the first call to Redis. [`postroom_core::Error`] if Redis is
+    /// unreachable, or if the key was used with other content.
     pub async fn start(self) -> Result<BulkInput<'a>> {
         let settings = &self.postroom.settings;
         let queue = self.queue();
@@ -112,7 +114,8 @@ impl<'a> Bulk<'a> {
         let template = self.shared.template.clone();
         let checker = self.postroom.bulk_checker(&self.shared).await?;
         let mut shared = self.shared;
-        // Shared content outlives the mails. Sensitive variables are stored with each mail instead, and deleted with it.
+        // Shared content outlives the mails. Sensitive variables are stored with each mail instead,
+        // and deleted with it.
         let vars = if terms.sensitive { mem::take(&mut shared.vars) } else { Map::new() };
         let shares_vars = !shared.vars.is_empty();
         let batch = NewBatch { id: id.clone(), name, retention: terms.policy.retention, shared, pace: self.pace };
@@ -136,7 +139,8 @@ impl<'a> Bulk<'a> {
         })
     }
 
-    /// Returns the batch reserved under the key, with the key and the fingerprint; without a key, a new batch.
+    /// Returns the batch reserved under the key, with the key and the fingerprint; without a key, a
+    /// new batch.
     async fn id(&self, store: &Store, queue: &QueueName) -> Result<(BatchId, Option<(String, String)>)> {
         let id = BatchId::new(queue.clone());
         let Some(key) = &self.options.key else { return Ok((id, None)) };
@@ -149,7 +153,8 @@ impl<'a> Bulk<'a> {
     }
 }
 
-/// A batch whose mails are being added. A few chunks are sent to Redis while the next one is collected.
+/// A batch whose mails are being added. A few chunks are sent to Redis while the next one is
+/// collected.
 #[derive(Debug)]
 pub struct BulkInput<'a> {
     postroom: &'a Postroom,
@@ -169,7 +174,8 @@ pub struct BulkInput<'a> {
     replay_buffer: ReplayBuffer,
 }
 
-/// A running call that enqueues a parcel. Its result is how many of the mails had been enqueued before.
+/// A running call that enqueues a parcel. Its result is how many of the mails had been enqueued
+/// before.
 #[derive(Debug)]
 struct ParcelCall {
     parcel: Arc<Parcel>,
@@ -207,13 +213,13 @@ impl BulkInput<'_> {
         self.next
     }
 
-    /// Checks and adds a mail, without the shared content. Under a key, the same mails in the same order have the same ids,
-    /// so an interrupted bulk can be repeated.
+    /// Checks and adds a mail, without the shared content. Under a key, the same mails in the same
+    /// order have the same ids, so an interrupted bulk can be repeated.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`] with the mail's number for a mail that no worker could send. The mail is not added; more mails may
-    /// be.
+    /// [`InvalidInput`] with the mail's number for a mail that no worker could send. The mail is
+    /// not added, but others can be.
     pub async fn add(&mut self, own: Mail) -> Result<()> {
         self.check(&own).await?;
         self.add_checked(own).await
@@ -223,8 +229,8 @@ impl BulkInput<'_> {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`] if the mail's template has sensitive variables and the batch shares variables.
-    /// [`postroom_core::Error`] if Redis is unreachable.
+    /// [`InvalidInput`] if the mail's template has sensitive variables and the batch shares
+    /// variables. [`postroom_core::Error`] if Redis is unreachable.
     pub async fn add_checked(&mut self, mut own: Mail) -> Result<()> {
         own.vars = with_shared(own.vars, &self.vars);
         self.use_terms_of(own.template.as_ref()).await?;
@@ -237,8 +243,9 @@ impl BulkInput<'_> {
         Ok(())
     }
 
-    /// Enqueues the last mails and seals the batch. `invalid` and `duplicates` are the numbers of skipped rows, shown with
-    /// the batch. Returns when all mails are durable, as far as the server's settings allow that.
+    /// Enqueues the last mails and seals the batch. `invalid` and `duplicates` are the numbers of
+    /// skipped rows, shown with the batch. Returns when all mails are durable, as far as the
+    /// server's settings allow that.
     ///
     /// # Errors
     ///
@@ -259,8 +266,8 @@ impl BulkInput<'_> {
         };
         checked.map_err(|error| match error {
             Error::Core(postroom_core::Error::Invalid(problem)) => {
-                let problem_of_mail = format!("mail {}: {}", self.next + 1, problem.problem);
-                InvalidInput::new(problem.field, problem_of_mail).into()
+                let message = format!("mail {}: {}", self.next + 1, problem.problem);
+                InvalidInput::new(problem.field, message).into()
             }
             other => other,
         })
@@ -321,14 +328,15 @@ fn with_shared(own: Map<String, Value>, shared: &Map<String, Value>) -> Map<Stri
     all
 }
 
-/// Error for a mail with sensitive variables in a batch that already stores its shared variables with its result.
+/// Error for a mail with sensitive variables in a batch that already stores its shared variables
+/// with its result.
 fn sensitive_vars_are_shared(template: Option<&str>) -> InvalidInput {
     let name = template.unwrap_or_default();
     InvalidInput::new(
         "template",
         format!(
-            "the variables of {name:?} are sensitive, but the bulk stores shared variables with its result; make {name:?} the \
-             template of the bulk, or set the variables in each row"
+            "the variables of {name:?} are sensitive, but the bulk stores shared variables with its result; \
+             make {name:?} the template of the bulk, or set the variables in each row"
         ),
     )
 }

@@ -18,8 +18,9 @@ pub enum MailProblem {
 
 /// Checks mails with the templates of this machine.
 ///
-/// A worker with the same templates and settings can compose every mail that passes. The fields are checked by the same
-/// [`Mail::check`], the content by the same rendering, and the size by an upper bound of the composed message.
+/// A worker with the same templates and settings can compose every mail that passes. The fields are
+/// checked by the same [`Mail::check`], the content by the same rendering, and the size by an upper
+/// bound of the composed message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MailChecker<'a> {
     /// `None` without a templates folder on this machine; the worker's templates are used then.
@@ -31,7 +32,8 @@ pub(crate) struct MailChecker<'a> {
 }
 
 impl MailChecker<'_> {
-    /// Checks recipients, headers, template and size. The mail's variables take precedence over the `shared` ones.
+    /// Checks recipients, headers, template and size. The mail's variables take precedence over the
+    /// `shared` ones.
     pub(crate) fn check_over(self, shared: &Variables, mail: &Mail) -> Result<(), MailProblem> {
         mail.check().map_err(MailProblem::Mail)?;
         match self.measure(shared, mail)? {
@@ -40,7 +42,8 @@ impl MailChecker<'_> {
         }
     }
 
-    /// Checks like [`check_over`](Self::check_over) if that takes at most some milliseconds; else returns `None`.
+    /// Checks like [`check_over`](Self::check_over) if that takes at most some milliseconds; else
+    /// returns `None`.
     pub(crate) fn check_quickly(self, shared: &Variables, mail: &Mail) -> Option<Result<(), MailProblem>> {
         if let Err(problem) = mail.check() {
             return Some(Err(MailProblem::Mail(problem)));
@@ -101,7 +104,8 @@ impl MailChecker<'_> {
         }
     }
 
-    /// Returns the size of the composed message, with the longest possible Message-ID and default sender.
+    /// Returns the size of the composed message, with the longest possible Message-ID and default
+    /// sender.
     fn composed_size(self, mail: &Mail, rendered: Rendered) -> Result<u64, MailProblem> {
         let longest = longest_sender().map_err(MailProblem::Mail)?;
         let sender = self.sender.unwrap_or(&longest);
@@ -122,8 +126,8 @@ fn longest_sender() -> Result<Mailbox, InvalidInput> {
     format!("{} <{}@{domain}>", "ż".repeat(bounds::NAME / 2), "l".repeat(64)).parse()
 }
 
-/// Returns an upper bound of the composed size without composing. Encoding turns a byte of a body into at most three,
-/// plus line breaks, and a byte of a header into at most five.
+/// Returns an upper bound of the composed size without composing. Encoding turns a byte of a body
+/// into at most three, plus line breaks, and a byte of a header into at most five.
 fn max_size_of(mail: &Mail, bodies: usize) -> u64 {
     const FRAME: u64 = 8 << 10;
     const PER_FILE: u64 = 1 << 10;
@@ -196,20 +200,23 @@ mod tests {
         assert_eq!((sender.address.as_str().len(), sender.name.map(|name| name.len())), (254, Some(bounds::NAME - 1)));
     }
 
-    /// A mail within the bound is not composed here, so a bound that is too low would accept mails that are too large.
+    /// A mail within the bound is not composed here, so a bound that is too low would accept mails
+    /// that are too large.
     #[test]
     fn the_estimated_size_is_an_upper_bound() {
         let checker = MailChecker { templates: None, max_size: u64::MAX, sender: None };
         let pieces = ["=", "\n", " \n", "ż=", "é=\n", "李", "\u{1}\n", "\u{1}", "a", "word "];
+        let headers: HashMap<String, String> =
+            (0..100).map(|n| (format!("{n}{}", "X".repeat(74)), "ż".repeat(499))).collect();
+        let file = json!({"filename": "=?".repeat(127), "content_type": format!("a/{}", "b".repeat(253)),
+            "content_id": "c".repeat(255), "content": ""});
         for piece in pieces {
             let text = piece.repeat(60_000 / piece.len());
             for value in [
                 json!({"to": "a@example.org", "subject": "s", "text": text}),
                 json!({"to": "a@example.org", "subject": "ż".repeat(499), "text": text, "html": text,
                     "cc": vec![format!("\"{}\" <a@example.org>", "\\\"".repeat(255)); 999],
-                    "headers": (0..100).map(|n| (format!("{n}{}", "X".repeat(74)), "ż".repeat(499))).collect::<HashMap<_, _>>(),
-                    "attachments": vec![json!({"filename": "=?".repeat(127), "content_type": format!("a/{}", "b".repeat(253)),
-                        "content_id": "c".repeat(255), "content": ""}); 200]}),
+                    "headers": headers, "attachments": vec![file.clone(); 200]}),
             ] {
                 let mail: Mail = serde_json::from_value(value).expect("a mail");
                 let (text, html) = (mail.text.as_deref(), mail.html.as_deref());

@@ -1,5 +1,5 @@
-//! Coalesces mails that many callers enqueue at the same time. Mails that arrive during a call go in the next one, so
-//! calls are few under load and immediate otherwise.
+//! Coalesces mails that many callers enqueue at the same time. Mails that arrive during a call go
+//! in the next one, so calls are few under load and immediate otherwise.
 
 use std::{
     collections::VecDeque,
@@ -41,8 +41,8 @@ struct PendingMail {
 }
 
 impl Coalescer {
-    /// Enqueues a mail together with pending mails of the same queue and terms. The mail is packed on the caller's thread, so
-    /// that callers pack in parallel.
+    /// Enqueues a mail together with pending mails of the same queue and terms. The mail is packed
+    /// on the caller's thread, so that callers pack in parallel.
     pub(crate) async fn enqueue(
         self: &Arc<Self>,
         store: &Store,
@@ -118,7 +118,8 @@ impl Call {
     }
 }
 
-/// Frees the slot of a task whose runtime ends early. The next task enqueues the mails that are still pending.
+/// Frees the slot of a task whose runtime ends early. The next task enqueues the mails that are
+/// still pending.
 impl Drop for Call {
     fn drop(&mut self) {
         if !self.is_finished {

@@ -12,8 +12,8 @@ pub enum Error {
     /// A mail sent in the foreground was not accepted.
     #[error(transparent)]
     NotSent(#[from] NotSent),
-    /// The mail was enqueued, but Redis did not confirm in time that it is durable. Enqueueing it again under the same key
-    /// or id is safe.
+    /// The mail was enqueued, but Redis did not confirm in time that it is durable. Enqueueing it
+    /// again under the same key or id is safe.
     #[error("{id} may or may not be durable: {reason}")]
     Unsure {
         /// Id of the job or batch.
@@ -24,7 +24,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns [`Error::Unsure`] for an outage of Redis, which leaves the result open, and [`Error::Core`] for the rest.
+    /// Returns [`Error::Unsure`] for an outage of Redis, which leaves the result open, and
+    /// [`Error::Core`] for the rest.
     pub(crate) fn unsure(id: &impl ToString, reason: postroom_core::Error) -> Self {
         match reason {
             postroom_core::Error::Away(_) | postroom_core::Error::Unintroduced => {

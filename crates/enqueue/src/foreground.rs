@@ -27,12 +27,13 @@ pub struct SentNow {
 }
 
 impl Postroom {
-    /// Sends a mail once and returns the reply of the next server. Uses the transports of `queue`, or of the mail's default
-    /// queue. If a transport sent nothing, the next one is tried.
+    /// Sends a mail once and returns the reply of the next server. Uses the transports of `queue`,
+    /// or of the mail's default queue. If a transport sent nothing, the next one is tried.
     ///
     /// # Errors
     ///
-    /// [`NotSent`] if the mail was not accepted; [`InvalidInput`] for a mail or settings that can't be used.
+    /// [`NotSent`] if the mail was not accepted; [`InvalidInput`] for a mail or settings that can't
+    /// be used.
     pub async fn send_now(&self, mail: &Mail, queue: Option<&QueueName>) -> Result<SentNow> {
         let options = Options { queue: queue.cloned(), ..Options::default() };
         let queue = options.queue(&self.settings, mail.template.as_deref(), QueueName::emails);
@@ -42,7 +43,8 @@ impl Postroom {
         sent_now(message.message_id, attempt).map_err(Into::into)
     }
 
-    /// Tries the queue's transports in order until one has sent something; returns its attempt, or the last one.
+    /// Tries the queue's transports in order until one has sent something; returns its attempt, or
+    /// the last one.
     async fn send_with_fallback(&self, message: &Message, queue: &QueueName) -> Result<Attempt> {
         let mut transports = self.settings.transports_of(queue)?.into_iter().peekable();
         loop {

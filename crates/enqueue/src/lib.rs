@@ -1,6 +1,7 @@
 //! The library for applications: enqueues mail for the workers, or sends it in the foreground.
 //!
-//! [`Postroom`] enqueues a mail and returns at once; workers send it. The command line `postroom` is built on this crate.
+//! [`Postroom`] enqueues a mail and returns at once; workers send it. The command line `postroom`
+//! is built on this crate.
 //!
 //! ```no_run
 //! # async fn signup() -> postroom_enqueue::Result<()> {

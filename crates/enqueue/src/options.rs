@@ -9,7 +9,8 @@ use postroom_core::{
     store::{Due, Expiry, JobTerms},
 };
 
-/// Options of a mail or a bulk. An option that is not set has the template's value, or else a default.
+/// Options of a mail or a bulk. An option that is not set has the template's value, or else a
+/// default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// Queue. The default is the template's queue, or else `emails`; for a bulk, `bulk`.
@@ -18,15 +19,17 @@ pub struct Options {
     pub priority: Option<Priority>,
     /// Time at which the mail is due; a time in the past means now.
     pub due: Due,
-    /// Time from now after which the mail expires. The default is the template's; without one it never expires.
+    /// Time from now after which the mail expires. The default is the template's; without one it
+    /// never expires.
     pub expires_in: Option<Duration>,
-    /// Idempotency key. A request with the same key and content returns the first job; with other content it is a conflict.
-    /// A key is stored for 24 hours.
+    /// Idempotency key. A request with the same key and content returns the first job; with other
+    /// content it is a conflict. A key is stored for 24 hours.
     pub key: Option<String>,
-    /// Keep no result, only a record for 24 hours that the job existed.
+    /// Whether to keep no result, only a record for 24 hours that the job existed.
     pub no_result: bool,
-    /// Return only once the mail is durable: written to disk or to a replica. With `appendfsync everysec` that takes about
-    /// a second. It is an error if the settings of Redis do not allow it.
+    /// Whether to return only once the mail is durable: written to disk or to a replica. With
+    /// `appendfsync everysec` that takes about a second. It is an error if the settings of Redis do
+    /// not allow it.
     pub durable: bool,
 }
 
@@ -71,7 +74,8 @@ impl Options {
     }
 }
 
-/// Replaces a time in the past by now: a job's age counts from its due time, so an old time would exceed the maximum age.
+/// Replaces a time in the past by now: a job's age counts from its due time, so an old time would
+/// exceed the maximum age.
 fn clamp_to_now(due: Due) -> Due {
     match due {
         Due::At(ms) if ms <= Utc::now().timestamp_millis() => Due::Now,

@@ -36,7 +36,8 @@ pub struct Postroom {
 }
 
 impl Postroom {
-    /// Connects to the Redis at `url`. Other settings are read from the environment, `.env` and `postroom.toml`.
+    /// Connects to the Redis at `url`. Other settings are read from the environment, `.env` and
+    /// `postroom.toml`.
     ///
     /// # Errors
     ///
@@ -74,7 +75,8 @@ impl Postroom {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`] with the field that a worker with the same templates and settings would reject.
+    /// [`InvalidInput`] with the field that a worker with the same templates and settings would
+    /// reject.
     pub async fn check(&self, mail: &Mail) -> Result<()> {
         let none = Variables::default();
         match self.checker().await?.check_quickly(&none, mail) {
@@ -103,7 +105,8 @@ impl Postroom {
         wait_for(id, limit, || self.status(id), is_done).await
     }
 
-    /// Waits at most `limit` until all mails of a batch are finished or in doubt, and returns its state.
+    /// Waits at most `limit` until all mails of a batch are finished or in doubt, and returns its
+    /// state.
     ///
     /// # Errors
     ///
@@ -113,7 +116,8 @@ impl Postroom {
         wait_for(id, limit, || self.batch_status(id), is_done).await
     }
 
-    /// Returns the templates of this machine, reloaded if they changed; `None` if the templates folder does not exist.
+    /// Returns the templates of this machine, reloaded if they changed; `None` if the templates
+    /// folder does not exist.
     ///
     /// # Errors
     ///

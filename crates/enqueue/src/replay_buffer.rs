@@ -21,8 +21,9 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// Maximum number of consecutive restarts of Redis that one replay survives.
 const MAX_RESTARTS: usize = 10;
 
-/// The parcels of a bulk that are not known to be durable. One run of Redis has received all of them. When another run
-/// takes over, everything from the batch's record to its seal is sent again. That is idempotent: the ids stay the same.
+/// The parcels of a bulk that are not known to be durable. One run of Redis has received all of
+/// them. When another run takes over, everything from the batch's record to its seal is sent again.
+/// That is idempotent: the ids stay the same.
 #[derive(Debug)]
 pub(crate) struct ReplayBuffer {
     store: Store,
@@ -80,13 +81,14 @@ impl ReplayBuffer {
         Ok(buffer)
     }
 
-    /// Returns a store whose calls fail unless the current run of Redis has received all earlier parcels.
+    /// Returns a store whose calls fail unless the current run of Redis has received all earlier
+    /// parcels.
     pub(crate) fn store(&self) -> Store {
         self.store.during(&self.run)
     }
 
-    /// Records the result of enqueueing a parcel, and replays everything when another run of Redis has taken over.
-    /// Returns how many mails of the parcel had been enqueued before.
+    /// Records the result of enqueueing a parcel, and replays everything when another run of Redis
+    /// has taken over. Returns how many mails of the parcel had been enqueued before.
     pub(crate) async fn record(&mut self, parcel: Arc<Parcel>, result: Result<u64>) -> Result<u64> {
         let (known, is_new_run) = match result {
             Err(Error::Unintroduced) => (0, true),
@@ -105,7 +107,8 @@ impl ReplayBuffer {
     ///
     /// # Errors
     ///
-    /// An outage of Redis that lasts too long. A server that can't make data durable is an error only with `must_be_durable`.
+    /// An outage of Redis that lasts too long. A server that can't make data durable is an error
+    /// only with `must_be_durable`.
     pub(crate) async fn finish(&mut self, seal: Seal, must_be_durable: bool) -> Result<()> {
         self.seal = Some(seal);
         let store = self.store();
@@ -143,8 +146,8 @@ impl ReplayBuffer {
         self.last_check_at = Instant::now();
     }
 
-    /// Drops the parcels that are durable. They are dropped as well if the server can't make anything durable, and kept for
-    /// the next check if the disk is only late.
+    /// Drops the parcels that are durable. They are dropped as well if the server can't make
+    /// anything durable, and kept for the next check if the disk is only late.
     async fn end_check(&mut self) -> Result<()> {
         let Some(DurabilityCheck { parcels, task }) = self.check.take() else { return Ok(()) };
         match task.await.map_err(|error| Error::Protocol(error.to_string()))? {

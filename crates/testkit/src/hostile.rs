@@ -135,7 +135,8 @@ impl HostileMails {
         if self.one_in(seldom) { bound - 2 + self.0.usize(..5) } else { self.0.usize(..=usual) }
     }
 
-    /// Returns a line of text. Some lines are near the maximum length `bound`, some contain a control character.
+    /// Returns a line of text. Some lines are near the maximum length `bound`, some contain a
+    /// control character.
     pub fn line(&mut self, bound: usize) -> String {
         let octets = self.about(30, bound, 25);
         let mut line = self.text(octets);

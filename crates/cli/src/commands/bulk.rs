@@ -31,7 +31,8 @@ const EXAMPLES: &str = "Examples:
 
 The address column is named to or email. The other columns are variables; they take
 precedence over --var. With --template, a row of JSON lines is an object of the same
-keys. Without --template, it is a complete mail: {\"to\": \"ann@example.org\", \"subject\": \"Hi\", \"text\": \"…\"}.";
+keys. Without --template, it is a complete mail:
+  {\"to\": \"ann@example.org\", \"subject\": \"Hi\", \"text\": \"…\"}";
 
 /// Enqueue many mails as a batch; print the batch's id
 #[derive(Debug, clap::Args)]
@@ -40,10 +41,12 @@ pub(crate) struct Args {
     /// Template that renders subject and bodies
     #[arg(long, value_name = "NAME", required_unless_present = "jsonl")]
     template: Option<String>,
-    /// Read rows from a UTF-8 CSV with a header (max. 16 MiB and 1000 columns a row); - reads standard input
+    /// Read rows from a UTF-8 CSV with a header (max. 16 MiB and 1000 columns a row); - reads
+    /// standard input
     #[arg(long, value_name = "FILE", group = "rows")]
     csv: Option<String>,
-    /// Read one JSON object a line (max. 16 MiB, or twice MAX_MESSAGE_SIZE if larger); - reads standard input
+    /// Read one JSON object a line (max. 16 MiB, or twice MAX_MESSAGE_SIZE if larger); - reads
+    /// standard input
     #[arg(long, value_name = "FILE", group = "rows")]
     jsonl: Option<String>,
     /// Send one mail to each of these addresses
@@ -199,7 +202,8 @@ async fn enqueue(
     Ok(id)
 }
 
-/// Returns a hash of everything that decides which rows are valid. A mail's id depends on its position among them.
+/// Returns a hash of everything that decides which rows are valid. A mail's id depends on its
+/// position among them.
 async fn rows_hash(context: &Context, args: &Args, hash: &str) -> Result<String> {
     let templates = context.postroom.templates().await?;
     let of_template = args.template.as_ref().and_then(|name| templates?.hash(name));

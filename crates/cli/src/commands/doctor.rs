@@ -61,7 +61,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<()> {
     let mut report = CheckReport { console: context.console, failed: 0 };
     let redis = redis(context, &mut report).await;
     if let Ok(store) = &redis {
-        flow(context, store, &mut report).await?;
+        mail_flow(context, store, &mut report).await?;
     }
     context.postroom.settings().warnings().iter().for_each(|warning| report.warn("settings", warning));
     sender(context, &mut report);
@@ -126,7 +126,7 @@ async fn redis<'a>(context: &'a Context, report: &mut CheckReport) -> Result<&'a
 }
 
 /// Checks workers, queues, stored records and the beat.
-async fn flow(context: &Context, store: &Store, report: &mut CheckReport) -> Result<()> {
+async fn mail_flow(context: &Context, store: &Store, report: &mut CheckReport) -> Result<()> {
     let processes = store.processes().await?;
     let workers: Vec<&ProcessInfo> = processes.iter().filter(|one| one.kind == ProcessKind::Worker).collect();
     match workers.len() {
@@ -145,9 +145,7 @@ async fn flow(context: &Context, store: &Store, report: &mut CheckReport) -> Res
         match checked.await {
             Ok(_) => {}
             Err(error) if error.is_transient() => return Err(error.into()),
-            Err(error) => {
-                report.fail(&format!("queue {queue}"), format_args!("{error}; mail in this queue may never be sent"))
-            }
+            Err(error) => report.fail(&format!("queue {queue}"), format_args!("{error}; its mail may never be sent")),
         }
     }
     records("system", &store.system_damage().await?, report);
@@ -166,12 +164,14 @@ fn check_worker(worker: &ProcessInfo, report: &mut CheckReport) {
         let why = transport.why.as_deref().unwrap_or("no reason was recorded");
         match transport.state {
             TransportState::Up => {}
-            TransportState::Paused => report.warn(&check, format_args!("{name} pauses at the request of the server: {why}")),
+            TransportState::Paused => {
+                report.warn(&check, format_args!("paused by {name} at its server's request: {why}"))
+            }
             TransportState::Down => report.fail(
                 &check,
                 format_args!(
-                    "down for {name}: {why}; check its server, login and settings. No mail fails: it waits, or the queue's next \
-                     transport sends it. The worker tries the transport again every 30 s"
+                    "down for {name}: {why}; check its server, login and settings. No mail fails: it waits, or \
+                     the queue's next transport sends it. The worker tries the transport again every 30 s"
                 ),
             ),
         }
@@ -226,8 +226,9 @@ fn records(check: &str, damage: &Damage, report: &mut CheckReport) {
         report.warn(
             check,
             format_args!(
-                "damaged records in the last 30 days: {}; the latest: {latest}. Damaged jobs have failed (postroom list --state \
-                 failed). Check which other programs write to this Redis, and whether its disk is healthy",
+                "damaged records in the last 30 days: {}; the latest: {latest}. Damaged jobs have failed \
+                 (postroom list --state failed). Check which other programs write to this Redis, and \
+                 whether its disk is healthy",
                 damage.found
             ),
         );
@@ -237,8 +238,8 @@ fn records(check: &str, damage: &Damage, report: &mut CheckReport) {
         report.fail(
             check,
             format_args!(
-                "jobs written by a newer version of Postroom are waiting for a worker that can read them: {} ({ids}); upgrade \
-                 the workers or cancel the jobs",
+                "jobs written by a newer version of Postroom are waiting for a worker that can read them: {} \
+                 ({ids}); upgrade the workers or cancel the jobs",
                 damage.newer
             ),
         );
@@ -274,7 +275,7 @@ async fn transports(context: &Context, report: &mut CheckReport) {
             Ok(Ok(message)) if is_for_tests(transport) => report.warn(&check, message),
             Ok(Ok(message)) => report.ok(&check, message),
             Ok(Err(error)) => report.fail(&check, error),
-            Err(_) => report.fail(&check, "no answer within 15s"),
+            Err(_) => report.fail(&check, "no reply within 15s"),
         }
     }
 }

@@ -48,11 +48,13 @@ enum LimitsCommand {
         /// transport.NAME, queue.NAME, domain.NAME, template.NAME or the id of a batch
         #[arg(value_name = "LIMIT")]
         target: LimitTarget,
-        /// Rate such as 2/s, 100/m, 1000/h or 50000/d; none for no limit; for a batch also a pause such as 5s
+        /// Rate such as 2/s, 100/m, 1000/h or 50000/d; none for no limit; for a batch also a pause
+        /// such as 5s
         #[arg(value_name = "RATE|none")]
         value: LimitValue,
     },
-    /// Remove an override, so that the configured limit applies; for a batch, remove its rate or pause
+    /// Remove an override, so that the configured limit applies; for a batch, remove its rate or
+    /// pause
     #[command(after_help = "Examples:\n  postroom limits unset transport.default")]
     Unset {
         /// transport.NAME, queue.NAME, domain.NAME, template.NAME or the id of a batch

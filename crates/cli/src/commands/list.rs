@@ -1,5 +1,6 @@
 //! `postroom list`
 
+use clap::value_parser;
 use postroom_core::{
     BatchId, BatchReport, EmailAddress, JobReport, JobState, QueueName,
     store::{JobFilter, JobPage},
@@ -17,7 +18,8 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// List only jobs in this state: scheduled, queued, deferred, sending, sent, failed, cancelled or unknown
+    /// List only jobs in this state: scheduled, queued, deferred, sending, sent, failed, cancelled
+    /// or unknown
     #[arg(long, value_name = "STATE")]
     state: Option<JobState>,
     /// List only this queue; repeatable
@@ -33,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDRESS")]
     address: Option<EmailAddress>,
     /// List at most this number
-    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = value_parser!(u32).range(1..=100_000))]
     limit: u32,
     /// Continue from the cursor that the previous list printed
     #[arg(long, value_name = "CURSOR")]

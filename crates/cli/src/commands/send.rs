@@ -85,7 +85,8 @@ pub(crate) struct Args {
     /// Keep no result, only a record for 24 hours that the job existed
     #[arg(long)]
     no_result: bool,
-    /// Exit 0 only once the mail is durable (about 1 s); fail if the settings of Redis do not allow that
+    /// Exit 0 only once the mail is durable (about 1 s); fail if the settings of Redis do not allow
+    /// that
     #[arg(long)]
     durable: bool,
     /// Wait at most this long for the mail to be sent; exit with its outcome

@@ -27,7 +27,8 @@ pub(crate) struct Args {
     /// Wait at most this long for it to finish; exit with its outcome
     #[arg(long, value_name = "DURATION", value_parser = span)]
     wait: Option<Duration>,
-    /// Show the progress on standard error until it is finished or --wait runs out; exit with its outcome
+    /// Show the progress on standard error until it is finished or --wait runs out; exit with its
+    /// outcome
     #[arg(long)]
     watch: bool,
 }

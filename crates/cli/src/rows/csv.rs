@@ -81,7 +81,8 @@ fn no_address_column(names: &[&str]) -> String {
     format!("has no address column: the header must name one column to or email (found: {found})")
 }
 
-/// Returns index and name of each variable. Columns without a name are ignored: spreadsheets append empty ones.
+/// Returns index and name of each variable. Columns without a name are ignored: spreadsheets append
+/// empty ones.
 fn variables(names: &[&str], address: usize) -> Result<Vec<(usize, String)>, String> {
     let mut all: Vec<(usize, String)> = Vec::new();
     for (at, name) in names.iter().enumerate().filter(|(at, name)| *at != address && !name.is_empty()) {

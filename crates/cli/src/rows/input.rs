@@ -99,8 +99,8 @@ impl InputFile {
 }
 
 impl RowSource {
-    /// Checks that the source can be read and is UTF-8. With `twice`, a source that can be read only once is copied to
-    /// a temporary file.
+    /// Checks that the source can be read and is UTF-8. With `twice`, a source that can be read
+    /// only once is copied to a temporary file.
     ///
     /// # Errors
     ///
@@ -172,8 +172,8 @@ fn unreadable(flag: &str, file: &InputFile, error: &io::Error) -> InvalidInput {
     InvalidInput::new(flag, format!("{} can't be read: {error}", file.name()))
 }
 
-/// Checks that the file is UTF-8 and returns its hash, in constant memory. A stream that can be read only once is not
-/// checked; its hash is empty.
+/// Checks that the file is UTF-8 and returns its hash, in constant memory. A stream that can be
+/// read only once is not checked; its hash is empty.
 fn hash_utf8(flag: &str, file: &InputFile) -> Result<String, InvalidInput> {
     if file.is_read_once() {
         return Ok(String::new());

@@ -1,4 +1,5 @@
-//! Rows of a JSON lines file. With a template a row is an address and variables; without one it is a complete mail.
+//! Rows of a JSON lines file. With a template a row is an address and variables; without one it is
+//! a complete mail.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -21,12 +22,14 @@ struct JsonRows<R> {
 pub(crate) struct JsonRowFormat {
     /// Whether a row is an address with variables for a template, not a complete mail.
     pub(crate) with_template: bool,
-    /// Maximum number of bytes of a row, so that a file without line breaks does not fill the memory.
+    /// Maximum number of bytes of a row, so that a file without line breaks does not fill the
+    /// memory.
     pub(crate) max_bytes: usize,
 }
 
 impl JsonRowFormat {
-    /// Limits a row of variables to the size of a CSV record, and a complete mail to twice the maximum message size.
+    /// Limits a row of variables to the size of a CSV record, and a complete mail to twice the
+    /// maximum message size.
     pub(crate) fn new(with_template: bool, max_message_size: u64) -> Self {
         let whole = usize::try_from(max_message_size.saturating_mul(2)).unwrap_or(usize::MAX);
         let max_bytes = if with_template { MAX_RECORD } else { whole.max(MAX_RECORD) };
@@ -62,7 +65,8 @@ impl<R: Read> Iterator for JsonRows<R> {
 }
 
 impl<R: Read> JsonRows<R> {
-    /// Reads a line and returns its length in bytes. Of a line that is too long, only the beginning is kept in `bytes`.
+    /// Reads a line and returns its length in bytes. Of a line that is too long, only the beginning
+    /// is kept in `bytes`.
     fn read_line(&mut self, bytes: &mut Vec<u8>) -> io::Result<u64> {
         let most = self.format.max_bytes as u64 + 1;
         let mut length = self.input.by_ref().take(most).read_until(b'\n', bytes)? as u64;
@@ -89,7 +93,8 @@ impl<R: Read> JsonRows<R> {
     }
 }
 
-/// Parses `{"to": …, "name": …}`. Every key except the address is a variable, and so is every key of an object `vars`.
+/// Parses `{"to": …, "name": …}`. Every key except the address is a variable, and so is every key
+/// of an object `vars`.
 fn mail_of_vars(text: &[u8]) -> Result<Mail, String> {
     let mut keys: Map<String, Value> = serde_json::from_slice(text).map_err(|error| describe(&error))?;
     let names: Vec<String> = keys.keys().filter(|name| is_address(name)).cloned().collect();
@@ -108,7 +113,8 @@ fn mail_of_vars(text: &[u8]) -> Result<Mail, String> {
     Ok(mail)
 }
 
-/// Formats an error with the column only: serde counts lines within the row, so its line is always 1.
+/// Formats an error with the column only: serde counts lines within the row, so its line is always
+/// 1.
 fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rsplit_once(" at line ") {

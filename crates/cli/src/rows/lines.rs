@@ -42,8 +42,8 @@ impl<R> UnixLines<R> {
         Self { input, head: None, after_cr: false, ended: false, quoting: Quoting::FieldStart, quotes: 0, bytes: 0 }
     }
 
-    /// Number of double quotes so far that opened or closed a field. It is even at the end of a valid CSV. Quotes inside
-    /// an unquoted field are ordinary characters and do not count.
+    /// Number of double quotes so far that opened or closed a field. It is even at the end of a
+    /// valid CSV. Quotes inside an unquoted field are ordinary characters and do not count.
     pub(super) fn quotes(&self) -> u64 {
         self.quotes
     }
@@ -72,8 +72,8 @@ impl<R> UnixLines<R> {
 }
 
 impl<R: Read> UnixLines<R> {
-    /// Reads the bytes after the byte order mark. The head is returned byte by byte: the parser strips a mark only if it
-    /// is complete in the first block.
+    /// Reads the bytes after the byte order mark. The head is returned byte by byte: the parser
+    /// strips a mark only if it is complete in the first block.
     fn read_after_mark(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.head.is_none() {
             self.head = Some(self.read_head()?);

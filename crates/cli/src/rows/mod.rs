@@ -1,4 +1,5 @@
-//! The rows of a bulk, read one by one from a CSV, from JSON lines or from addresses on the command line.
+//! The rows of a bulk, read one by one from a CSV, from JSON lines or from addresses on the command
+//! line.
 
 mod csv;
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Records of a CSV, read in bounded memory. A record that is too large is skipped, but its size is counted.
+//! Records of a CSV, read in bounded memory. A record that is too large is skipped, but its size is
+//! counted.
 
 use std::io::{self, BufRead, BufReader, Read};
 

@@ -1,4 +1,5 @@
-//! Filters the rows of a bulk: reports invalid rows and skips addresses that were in an earlier row.
+//! Filters the rows of a bulk: reports invalid rows and skips addresses that were in an earlier
+//! row.
 
 use postroom_enqueue::{BulkChecker, MailProblem};
 
@@ -11,8 +12,8 @@ use crate::{
     exit::{CommandError, Result},
 };
 
-/// Number of rows that are checked before anything is enqueued. A template that lacks a variable for one of them fails
-/// the whole bulk.
+/// Number of rows that are checked before anything is enqueued. A template that lacks a variable
+/// for one of them fails the whole bulk.
 pub(crate) const FIRST_ROWS: u64 = 10;
 
 /// Iterator over the valid rows.
@@ -40,8 +41,8 @@ impl<'a> RowFilter<'a> {
     ///
     /// # Errors
     ///
-    /// A usage error if the input can't be read, or if the template does not render with one of the first rows. A later
-    /// row that does not render is only counted as invalid.
+    /// A usage error if the input can't be read, or if the template does not render with one of the
+    /// first rows. A later row that does not render is only counted as invalid.
     pub(crate) fn next(&mut self) -> Result<Option<BulkRow>> {
         while let Some(row) = self.rows.next() {
             match row {

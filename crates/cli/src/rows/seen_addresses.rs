@@ -9,8 +9,8 @@ const BUCKETS: usize = 4096;
 
 /// The set of addresses in earlier rows, as sorted 64-bit hashes in buckets.
 ///
-/// An entry takes little more than 8 bytes, without the peak of a hash table that grows. Two addresses among a million
-/// collide with a probability of 1 in 30 million.
+/// An entry takes little more than 8 bytes, without the peak of a hash table that grows. Two
+/// addresses among a million collide with a probability of 1 in 30 million.
 pub(super) struct SeenAddresses {
     buckets: Vec<Vec<u64>>,
     hasher: RandomState,

@@ -166,7 +166,8 @@ fn the_size_is_that_of_the_message() {
     send(9_870).refused(2, &["the message would have 10", "MAX_MESSAGE_SIZE allows 10000"]);
 }
 
-/// The text generated from HTML can be longer than the HTML: each line of a quotation begins with its quotation marks.
+/// The text generated from HTML can be longer than the HTML: each line of a quotation begins with
+/// its quotation marks.
 #[test]
 fn the_text_generated_from_html_counts() {
     let fixture = Fixture::new().with("MAX_MESSAGE_SIZE", "100kB");

@@ -244,7 +244,8 @@ fn a_notice_goes_to_an_address_or_a_url() {
     }
 }
 
-/// Shared content is stored as long as the batch's result, so sensitive variables are stored with each mail instead.
+/// Shared content is stored as long as the batch's result, so sensitive variables are stored with
+/// each mail instead.
 #[test]
 fn sensitive_variables_of_a_bulk_are_stored_with_each_mail() {
     let fixture = Fixture::new();

@@ -112,7 +112,8 @@ impl Fixture {
         serde_json::from_str(&self.ok(&["status", id, "--json"])).expect("JSON")
     }
 
-    /// Returns the stored string of a job (`kind` is empty) or the shared content of a batch (`kind` is `c:`).
+    /// Returns the stored string of a job (`kind` is empty) or the shared content of a batch
+    /// (`kind` is `c:`).
     pub(crate) fn stored(&self, kind: &str, id: &str) -> String {
         let prefix = self.env.iter().find(|(name, _)| name == "POSTROOM_PREFIX").map_or("", |(_, prefix)| prefix);
         let queue = if kind.is_empty() {
@@ -155,7 +156,8 @@ impl Fixture {
 pub(crate) const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
 
 impl CommandOutput {
-    /// Checks the exit code, that all these words are on standard error, and that standard output is empty.
+    /// Checks the exit code, that all these words are on standard error, and that standard output
+    /// is empty.
     #[track_caller]
     pub(crate) fn refused(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, code, "{self:?}");

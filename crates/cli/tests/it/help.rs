@@ -52,8 +52,8 @@ fn documents_name_the_bounds() {
         (bounds::VARIABLES >> 20, "variables", false),
     ] {
         let is_named = |text: &str| text.lines().any(|line| line.contains(&number.to_string()));
-        assert!(table.lines().any(|line| line.contains(what) && told(line)), "{what}: {number}");
-        assert!(!is_in_help || told(&help), "{what}: {number}: {help}");
+        assert!(table.lines().any(|line| line.contains(what) && is_named(line)), "{what}: {number}");
+        assert!(!is_in_help || is_named(&help), "{what}: {number}: {help}");
     }
 }
 
@@ -81,7 +81,8 @@ fn what_does_not_exist_is_refused() {
 #[test]
 fn a_sibling_gets_its_own_flags() {
     let fixture = Fixture::new();
-    // The monitor may not be built, and PATH has none, so it either starts or is named in the error.
+    // The monitor may not be built, and PATH has none, so it either starts or is named in the
+    // error.
     let ran = fixture.with("PATH", "/nowhere").run(&["monitor", "--help", "--json"]);
     let found = ran.stdout.contains("postroom-monitor") || ran.stderr.contains("postroom-monitor");
     assert!(found, "{ran:?}");

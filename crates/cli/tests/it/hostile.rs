@@ -1,4 +1,5 @@
-//! Hostile mails in `postroom bulk`: every queued mail is sent, every other row is reported with its line.
+//! Hostile mails in `postroom bulk`: every queued mail is sent, every other row is reported with
+//! its line.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -10,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::fixture::{CommandOutput, Fixture};
 
-/// Number of valid rows at the beginning: a template that does not render with one of the first rows stops the bulk.
+/// Number of valid rows at the beginning: a template that does not render with one of the first
+/// rows stops the bulk.
 const VALID_ROWS: usize = 10;
 
 /// Writes the templates of hostile mails.

@@ -170,7 +170,8 @@ async fn a_mail_is_sent_in_the_foreground() {
     postroom.close().await;
 }
 
-/// Shared variables are stored with the batch, so a row with a sensitive template must not use them.
+/// Shared variables are stored with the batch, so a row with a sensitive template must not use
+/// them.
 #[tokio::test]
 async fn a_row_with_a_sensitive_template_must_not_share_variables() {
     let file = "[template.reset]\nsensitive = true\n".to_owned();

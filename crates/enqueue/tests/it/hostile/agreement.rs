@@ -1,4 +1,5 @@
-//! The checks before enqueueing and the worker agree on every mail: both accept it or both reject it.
+//! The checks before enqueueing and the worker agree on every mail: both accept it or both reject
+//! it.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,7 +13,8 @@ use tempfile::TempDir;
 
 const MAX_MESSAGE_SIZE: u64 = 200_000;
 
-/// The steps of a worker: it reads a mail from Redis, renders and composes it, and builds the envelope.
+/// The steps of a worker: it reads a mail from Redis, renders and composes it, and builds the
+/// envelope.
 struct WorkerSide {
     templates: Templates,
     sender: Mailbox,
@@ -170,8 +172,8 @@ fn compare(seed: u64, number: usize) -> MailCounts {
     counts
 }
 
-/// Returns true if the worker rejects the mail too. Shared variables are an exception: they are checked with each row, but
-/// a worker prepares them once.
+/// Returns true if the worker rejects the mail too. Shared variables are an exception: they are
+/// checked with each row, but a worker prepares them once.
 fn agrees(problem: &InvalidInput, shared: &Mail, composed: &Result<Message, String>) -> bool {
     composed.is_err() || (problem.field == "vars" && !shared.vars.is_empty())
 }

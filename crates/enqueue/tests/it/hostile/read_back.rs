@@ -12,8 +12,8 @@ use postroom_mail::{Identity, Rendered, compose};
 use postroom_testkit::hostile::HostileMails;
 use serde_json::{Value, json};
 
-/// Parses each message and compares it with the expected fields. Before 3.13, Python puts spaces between the encoded words
-/// of a name.
+/// Parses each message and compares it with the expected fields. Before 3.13, Python puts spaces
+/// between the encoded words of a name.
 const SCRIPT: &str = r#"
 import base64, email, email.policy, json, sys
 
@@ -62,7 +62,8 @@ fn another_parser_reads_the_expected_fields() {
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "500");
 }
 
-/// Returns false for a mail that Python reads differently: raw UTF-8 in an address, or control characters.
+/// Returns false for a mail that Python reads differently: raw UTF-8 in an address, or control
+/// characters.
 fn can_be_compared(mail: &Mail) -> bool {
     let mailboxes = [&mail.to, &mail.cc, &mail.reply_to].into_iter().flatten().chain(&mail.from);
     let mut texts = mail.headers.values().filter_map(Value::as_str).chain(mail.subject.as_deref());
