@@ -148,7 +148,7 @@ fn a_template_that_does_not_parse_is_named() {
 }
 
 #[test]
-fn without_a_templates_folder_the_workers_will_do() {
+fn without_a_templates_folder_any_template_is_accepted() {
     let fixture = Fixture::new();
     let id = fixture.ok(&["send", "--to", "a@example.org", "--template", "anything"]);
     assert_eq!(fixture.status(&id)["template"], "anything");
@@ -156,7 +156,7 @@ fn without_a_templates_folder_the_workers_will_do() {
 
 /// A mail near the limit is composed, because headers and line breaks count.
 #[test]
-fn the_size_is_that_of_the_message() {
+fn the_limit_applies_to_the_composed_message() {
     let fixture = Fixture::new().with("MAX_MESSAGE_SIZE", "10kB").with("SMTP_MAIL_FROM", "shop@example.org");
     let send = |text: usize| {
         let text = format!("{}\n", "y".repeat(69)).repeat(text / 70);

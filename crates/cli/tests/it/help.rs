@@ -34,7 +34,7 @@ fn every_command_has_help_with_examples() {
 }
 
 #[test]
-fn documents_name_the_bounds() {
+fn readme_and_help_name_the_bounds() {
     use postroom_core::bounds;
     let readme = include_str!("../../../../README.md");
     let table = readme.split("### Bounds").nth(1).and_then(|rest| rest.split("###").next()).expect("the section");
@@ -58,7 +58,7 @@ fn documents_name_the_bounds() {
 }
 
 #[test]
-fn what_does_not_exist_is_refused() {
+fn unknown_commands_and_flags_are_refused() {
     let fixture = Fixture::new();
     for args in [
         &["emit"][..],
@@ -79,7 +79,7 @@ fn what_does_not_exist_is_refused() {
 }
 
 #[test]
-fn a_sibling_gets_its_own_flags() {
+fn flags_after_a_program_command_belong_to_that_program() {
     let fixture = Fixture::new();
     // The monitor may not be built, and PATH has none, so it either starts or is named in the
     // error.
@@ -89,7 +89,7 @@ fn a_sibling_gets_its_own_flags() {
 }
 
 #[test]
-fn a_closed_pipe_is_no_panic() {
+fn a_closed_pipe_does_not_panic() {
     let fixture = Fixture::new();
     fixture.send(&[]);
     let mut child = fixture
