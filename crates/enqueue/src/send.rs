@@ -69,9 +69,9 @@ impl SendMail<'_> {
         let coalescer = &postroom.coalescer;
         let mut job = CheckedJob { store, coalescer, queue, terms, key, id, mail: self.mail };
         if self.options.durable {
-            job.enqueue_durably().await?
+            job.enqueue_durably().await?;
         } else {
-            job.enqueue().await?
+            job.enqueue().await?;
         }
         Ok(job.id)
     }

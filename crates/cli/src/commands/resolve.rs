@@ -17,8 +17,8 @@ const EXAMPLES: &str = "Examples:
 pub(crate) struct Args {
     /// Id of the job
     id: JobId,
-    /// New outcome of the job
-    #[arg(value_enum)]
+    /// New verdict on the job
+    #[arg(value_enum, value_name = "VERDICT")]
     outcome: ResolvedOutcome,
 }
 
