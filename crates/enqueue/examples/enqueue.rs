@@ -1,31 +1,33 @@
-//! How fast mails are handed over one by one; a part of `scripts/bench`.
+//! Measures how fast single mails are enqueued; a part of `scripts/bench`.
 //!
-//! `enqueue CALLERS MAILS [BYTES]`, with `REDIS_URL` set: so many callers share one `Postroom` and hand over templated mails, each waiting
-//! for its answer before the next, and the mails a second are printed. With BYTES each mail has the same file of so many.
-#![expect(clippy::print_stdout, reason = "the figure is the result")]
+//! Usage: `enqueue CALLERS MAILS [BYTES]`, with `REDIS_URL` set. CALLERS tasks share one
+//! `Postroom`. Each enqueues a templated mail, waits for its id, and goes on until MAILS are
+//! enqueued. With BYTES, each mail has the same attachment of that size. Prints the number of mails
+//! per second.
+#![expect(clippy::print_stdout, reason = "the number is the result")]
 
 use std::{error::Error, iter::StepBy, ops::Range, sync::Arc, time::Instant};
 
 use postroom_enqueue::{Attachment, Content, Mail, Postroom};
 use serde_json::json;
 
-type Failure = Box<dyn Error + Send + Sync>;
+type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
 #[tokio::main]
-async fn main() -> Result<(), Failure> {
-    let mut numbers = std::env::args().skip(1).map(|word| word.parse::<usize>());
+async fn main() -> Result<()> {
+    let mut numbers = std::env::args().skip(1).map(|arg| arg.parse::<usize>());
     let (Some(callers), Some(mails)) = (numbers.next().transpose()?, numbers.next().transpose()?) else {
-        return Err("how many callers, and how many mails?".into());
+        return Err("usage: enqueue CALLERS MAILS [BYTES]".into());
     };
     let file = numbers.next().transpose()?.map(file);
     let postroom = Arc::new(Postroom::connect(&std::env::var("REDIS_URL")?).await?);
     postroom.send(mail(0, file.clone())?).await?;
     let start = Instant::now();
-    let calling: Vec<_> = (0..callers)
-        .map(|caller| tokio::spawn(call(Arc::clone(&postroom), (caller..mails).step_by(callers), file.clone())))
+    let tasks: Vec<_> = (0..callers)
+        .map(|caller| tokio::spawn(enqueue(Arc::clone(&postroom), (caller..mails).step_by(callers), file.clone())))
         .collect();
-    for caller in calling {
-        caller.await??;
+    for task in tasks {
+        task.await??;
     }
     #[expect(clippy::cast_precision_loss, reason = "a small number")]
     let rate = mails as f64 / start.elapsed().as_secs_f64();
@@ -33,14 +35,14 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-async fn call(postroom: Arc<Postroom>, numbers: StepBy<Range<usize>>, file: Option<Attachment>) -> Result<(), Failure> {
+async fn enqueue(postroom: Arc<Postroom>, numbers: StepBy<Range<usize>>, file: Option<Attachment>) -> Result<()> {
     for number in numbers {
         postroom.send(mail(number, file.clone())?).await?;
     }
     Ok(())
 }
 
-fn mail(number: usize, file: Option<Attachment>) -> Result<Mail, Failure> {
+fn mail(number: usize, file: Option<Attachment>) -> Result<Mail> {
     let mail: Mail = serde_json::from_value(json!({
         "to": format!("user{number}@example.org"),
         "template": "newsletter",
@@ -49,7 +51,7 @@ fn mail(number: usize, file: Option<Attachment>) -> Result<Mail, Failure> {
     Ok(Mail { attachments: file.into_iter().collect(), ..mail })
 }
 
-/// Bytes that are neither text nor all the same.
+/// Returns an attachment of this size with varying binary content.
 fn file(size: usize) -> Attachment {
     let bytes: Vec<u8> = (0..size).map(|at| (at % 65_521 * 31 % 251) as u8).collect();
     Attachment {

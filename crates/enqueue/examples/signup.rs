@@ -1,4 +1,4 @@
-//! Somebody signs up: the application hands the mail over and goes on at once.
+//! An application enqueues an activation mail and continues at once.
 //!
 //! ```sh
 //! cargo run -p postroom-enqueue --example signup
@@ -26,7 +26,7 @@ async fn main() -> Result<()> {
         locale: Some("en".to_owned()),
         ..Mail::default()
     };
-    // The key makes a second press of the button harmless.
+    // With the key, a second click on the button sends no second mail.
     let options = Options {
         priority: Some(Priority::try_from(1)?),
         expires_in: Some(Duration::from_secs(24 * 3_600)),
@@ -34,9 +34,9 @@ async fn main() -> Result<()> {
         ..Options::default()
     };
     let id = postroom.send(mail).with(options).await?;
-    eprintln!("handed over as {id}");
+    eprintln!("enqueued as {id}");
 
     let job = postroom.wait(&id, Duration::from_secs(2)).await?;
-    eprintln!("it is {}", job.state);
+    eprintln!("state: {}", job.state);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Handing many mails over as one batch, in constant memory.
+//! Enqueues many mails as one batch, in constant memory.
 
 use std::{collections::VecDeque, mem, sync::Arc};
 
@@ -11,25 +11,26 @@ use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
 
 use crate::{
-    Error, Options, Postroom, Result,
-    check::Checker,
+    backoff::{BULK_PAUSES, with_backoff},
+    bulk_checker::BulkChecker,
+    error::{Error, Result},
     fingerprint,
-    patience::{PAUSES, patiently},
+    options::Options,
+    postroom::Postroom,
+    replay_buffer::{BatchHeader, ReplayBuffer, Seal},
     send::announce,
-    shared::Shared,
-    unkept::{Opening, Seal, Unkept},
 };
 
-/// How many jobs go to Redis in one call; a script does no more work than that.
+/// Maximum number of jobs in one call; the script accepts no more.
 const CHUNK: usize = 200;
-/// How many bytes of content, about, go to Redis in one call.
+/// Approximate maximum number of bytes of content in one call.
 const CHUNK_BYTES: usize = 4 << 20;
-/// How many chunks are on their way at a time, so that neither side waits for the other.
-const FLIGHTS: usize = 3;
+/// Maximum number of concurrent calls, so that neither side waits for the other.
+const MAX_CALLS: usize = 3;
 
-/// A bulk about to be begun.
+/// A bulk that is being prepared; [`Bulk::start`] creates its batch.
 #[derive(Debug)]
-#[must_use = "nothing is handed over before it is started"]
+#[must_use = "nothing is enqueued before `start`"]
 pub struct Bulk<'a> {
     postroom: &'a Postroom,
     shared: Mail,
@@ -40,10 +41,12 @@ pub struct Bulk<'a> {
     options: Options,
 }
 
-impl<'a> Bulk<'a> {
-    pub(crate) fn new(postroom: &'a Postroom, shared: Mail) -> Self {
-        Self {
-            postroom,
+impl Postroom {
+    /// Prepares a bulk: many mails enqueued as one batch. `shared` is the content that they have in
+    /// common, stored once.
+    pub fn bulk(&self, shared: Mail) -> Bulk<'_> {
+        Bulk {
+            postroom: self,
             shared,
             name: None,
             rows: String::new(),
@@ -52,44 +55,49 @@ impl<'a> Bulk<'a> {
             options: Options::default(),
         }
     }
+}
 
-    /// Its name for people; that of its template when absent.
+impl<'a> Bulk<'a> {
+    /// Sets the display name; the default is the template's name.
     pub fn name(self, name: impl Into<String>) -> Self {
         Self { name: Some(name.into()), ..self }
     }
 
-    /// What stands for its mails when the key of [`Options::key`] is said again, such as the hash of a file: other rows
-    /// under the same key are a conflict.
+    /// Sets a fingerprint of the rows, such as the hash of a file. With [`Options::key`], different
+    /// rows under the same key are a conflict.
     pub fn rows(self, hash: impl Into<String>) -> Self {
         Self { rows: hash.into(), ..self }
     }
 
-    /// What keeps its mails apart: however many workers there are, they leave no faster.
+    /// Sets the rate of the batch over all workers, or the pause between two of its mails.
     pub fn pace(self, pace: Pace) -> Self {
         Self { pace: Some(pace), ..self }
     }
 
-    /// Who is told, once, when all of it is over: an address by a mail, a URL by a POST.
+    /// Sets the receiver of one notice when the batch is done: an address gets a mail, a URL a
+    /// POST.
     pub fn notify(self, to: impl Into<Addressee>) -> Self {
         Self { notify: Some(to.into()), ..self }
     }
 
-    /// With these options.
+    /// Sets the options.
     pub fn with(self, options: Options) -> Self {
         Self { options, ..self }
     }
 
-    /// The queue that it goes to.
+    /// Queue of the mails.
     #[must_use]
     pub fn queue(&self) -> QueueName {
         self.options.queue(&self.postroom.settings, self.shared.template.as_deref(), QueueName::bulk)
     }
 
-    /// Creates the batch; then mails can be added.
+    /// Creates the batch and returns the input for its mails.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`] for a name, options or shared content that no mail can have, before Redis is asked.
+    /// [`InvalidInput`] for an invalid name, options, shared content or queue. Name, options and
+    /// content are checked before the first call to Redis. [`postroom_core::Error`] if Redis is
+    /// unreachable, or if the key was used with other content.
     pub async fn start(self) -> Result<BulkInput<'a>> {
         let settings = &self.postroom.settings;
         let queue = self.queue();
@@ -100,24 +108,24 @@ impl<'a> Bulk<'a> {
         self.postroom.check_queue(&queue).await?;
         let store = self.postroom.store().await?;
         if self.options.durable {
-            patiently(&PAUSES, || store.check_durable()).await?;
+            with_backoff(&BULK_PAUSES, || store.check_durable()).await?;
         }
         let (id, key) = self.id(store, &queue).await?;
         let template = self.shared.template.clone();
-        let shared = Shared::of(&self.shared);
-        let mut kept = self.shared;
-        // What the batch shares outlives its mails: sensitive variables go with each of them, and end with it.
-        let vars = if terms.sensitive { mem::take(&mut kept.vars) } else { Map::new() };
-        let shares_vars = !kept.vars.is_empty();
-        let batch = NewBatch { id: id.clone(), name, retention: terms.policy.retention, shared: kept, pace: self.pace };
-        let unkept = Unkept::open(store, Opening { batch, key, notify: self.notify }).await?;
+        let checker = self.postroom.bulk_checker(&self.shared).await?;
+        let mut shared = self.shared;
+        // Shared content outlives the mails. Sensitive variables are stored with each mail instead,
+        // and deleted with it.
+        let vars = if terms.sensitive { mem::take(&mut shared.vars) } else { Map::new() };
+        let shares_vars = !shared.vars.is_empty();
+        let batch = NewBatch { id: id.clone(), name, retention: terms.policy.retention, shared, pace: self.pace };
+        let replay_buffer = ReplayBuffer::open(store, BatchHeader { batch, key, notify: self.notify }).await?;
         announce(store, &queue).await;
         let chunk = Chunk { terms, template: template.clone(), jobs: Vec::with_capacity(CHUNK), bytes: 0 };
         Ok(BulkInput {
             postroom: self.postroom,
             settings,
-            checker: self.postroom.checker().await?,
-            shared,
+            checker,
             id,
             template,
             vars,
@@ -126,62 +134,64 @@ impl<'a> Bulk<'a> {
             next: 0,
             known: 0,
             chunk,
-            in_flight: VecDeque::with_capacity(FLIGHTS),
-            unkept,
+            calls: VecDeque::with_capacity(MAX_CALLS),
+            replay_buffer,
         })
     }
 
-    /// The batch that the key stands for, and that key with what tells the content; a new one without a key.
+    /// Returns the batch reserved under the key, with the key and the fingerprint; without a key, a
+    /// new batch.
     async fn id(&self, store: &Store, queue: &QueueName) -> Result<(BatchId, Option<(String, String)>)> {
         let id = BatchId::new(queue.clone());
         let Some(key) = &self.options.key else { return Ok((id, None)) };
         let fingerprint = fingerprint::of_mail(&self.shared, &(queue, self.options.content(), &self.rows, self.pace))?;
         let id = id.to_string();
-        let reserved = patiently(&PAUSES, || store.reserve(key, &id, &fingerprint)).await?;
+        let reserved = with_backoff(&BULK_PAUSES, || store.reserve(key, &id, &fingerprint)).await?;
         let problem =
-            |_| InvalidInput::new("key", format!("the key {key:?} stands for the single mail {}", reserved.id()));
+            |_| InvalidInput::new("key", format!("the key {key:?} was used for the single mail {}", reserved.id()));
         Ok((reserved.id().parse().map_err(problem)?, Some((key.clone(), fingerprint))))
     }
 }
 
-/// A batch whose mails are being added. A few chunks are on their way to Redis while the next one is collected.
+/// A batch whose mails are being added. A few chunks are sent to Redis while the next one is
+/// collected.
 #[derive(Debug)]
 pub struct BulkInput<'a> {
     postroom: &'a Postroom,
     settings: &'a Settings,
-    checker: Checker<'a>,
-    shared: Shared,
+    checker: BulkChecker<'a>,
     id: BatchId,
     template: Option<String>,
-    /// Sensitive variables that all mails share.
+    /// Sensitive variables that all mails share; stored with each mail.
     vars: Map<String, Value>,
-    /// Whether variables are kept with the batch.
+    /// Whether variables are stored with the batch.
     shares_vars: bool,
     options: Options,
     next: u64,
     known: u64,
     chunk: Chunk,
-    in_flight: VecDeque<Flight>,
-    unkept: Unkept,
+    calls: VecDeque<ParcelCall>,
+    replay_buffer: ReplayBuffer,
 }
 
-/// A parcel on its way to Redis; the answer is how many of it were known.
+/// A running call that enqueues a parcel. Its result is how many of the mails had been enqueued
+/// before.
 #[derive(Debug)]
-struct Flight {
+struct ParcelCall {
     parcel: Arc<Parcel>,
-    answer: JoinHandle<postroom_core::Result<u64>>,
+    task: JoinHandle<postroom_core::Result<u64>>,
 }
 
-/// What came of a bulk's input.
+/// Counts of a finished bulk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BulkSummary {
-    /// How many mails it has.
+    /// Number of mails.
     pub total: u64,
-    /// How many of them had been handed over before, under the same key.
+    /// Number of mails that had been enqueued before, under the same key.
     pub known: u64,
 }
 
-/// Jobs that go to Redis together, under the same terms.
+/// Jobs under the same terms that are enqueued in one call.
 #[derive(Debug)]
 struct Chunk {
     terms: JobTerms,
@@ -191,33 +201,39 @@ struct Chunk {
 }
 
 impl BulkInput<'_> {
-    /// The batch.
+    /// Id of the batch.
     #[must_use]
     pub fn id(&self) -> &BatchId {
         &self.id
     }
 
-    /// How many mails were added so far.
+    /// Number of mails added so far.
     #[must_use]
     pub fn added(&self) -> u64 {
         self.next
     }
 
-    /// Adds a mail: what is its own, beside what all share. The same mails in the same order have the same ids, so a bulk
-    /// that broke off can be said again.
+    /// Checks and adds a mail, without the shared content. Under a key, the same mails in the same
+    /// order have the same ids, so an interrupted bulk can be repeated.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`] for a mail that no worker could send, with its number; nothing of it was added, and the next may be.
+    /// [`InvalidInput`] with the mail's number for a mail that no worker could send. The mail is
+    /// not added, but others can be.
     pub async fn add(&mut self, own: Mail) -> Result<()> {
         self.check(&own).await?;
         self.add_checked(own).await
     }
 
-    /// Adds a mail that passed the [`Checker`] with what all share.
-    pub(crate) async fn add_checked(&mut self, mut own: Mail) -> Result<()> {
+    /// Adds a mail that passed [`BulkChecker::check`].
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`] if the mail's template has sensitive variables and the batch shares
+    /// variables. [`postroom_core::Error`] if Redis is unreachable.
+    pub async fn add_checked(&mut self, mut own: Mail) -> Result<()> {
         own.vars = with_shared(own.vars, &self.vars);
-        self.keep_terms_of(own.template.as_ref()).await?;
+        self.use_terms_of(own.template.as_ref()).await?;
         self.chunk.bytes += own.content_bytes();
         self.chunk.jobs.push(NewJob { id: self.id.job(self.next), mail: own });
         self.next += 1;
@@ -227,33 +243,38 @@ impl BulkInput<'_> {
         Ok(())
     }
 
-    /// Hands over what is left, says that the input has ended, with how many rows were no mail and how many named an
-    /// address again, and returns when all of it stays even if Redis is killed then, as far as it can promise that.
+    /// Enqueues the last mails and seals the batch. `invalid` and `duplicates` are the numbers of
+    /// skipped rows, shown with the batch. Returns when all mails are durable, as far as the
+    /// server's settings allow that.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsure`] if Redis did not confirm in time.
     pub async fn finish(mut self, invalid: u64, duplicates: u64) -> Result<BulkSummary> {
         self.flush().await?;
-        self.land(0).await?;
-        let finished = self.unkept.finish(Seal { invalid, duplicates }, self.options.durable).await;
+        self.await_calls(0).await?;
+        let finished = self.replay_buffer.finish(Seal { invalid, duplicates }, self.options.durable).await;
         finished.map_err(|error| Error::unsure(&self.id, error))?;
         Ok(BulkSummary { total: self.next, known: self.known })
     }
 
     async fn check(&self, own: &Mail) -> Result<()> {
-        let (shared, whole) = (&self.shared.vars, self.shared.whole(own));
-        let checked = match self.checker.check_quickly(shared, &whole) {
+        let merged = self.checker.merge(own);
+        let checked = match self.checker.check_quickly(&merged) {
             Some(checked) => checked.map_err(|problem| InvalidInput::from(problem).into()),
-            None => self.postroom.check_apart(shared, &whole).await,
+            None => self.postroom.check_on_thread(self.checker.vars(), &merged).await,
         };
         checked.map_err(|error| match error {
             Error::Core(postroom_core::Error::Invalid(problem)) => {
-                let which = format!("mail {}: {}", self.next + 1, problem.problem);
-                InvalidInput::new(problem.field, which).into()
+                let message = format!("mail {}: {}", self.next + 1, problem.problem);
+                InvalidInput::new(problem.field, message).into()
             }
             other => other,
         })
     }
 
-    /// A mail with a template of its own has that template's promises.
-    async fn keep_terms_of(&mut self, own: Option<&String>) -> Result<()> {
+    /// Starts a new chunk if the mail's own template has other terms.
+    async fn use_terms_of(&mut self, own: Option<&String>) -> Result<()> {
         let template = own.or(self.template.as_ref());
         if template == self.chunk.template.as_ref() {
             return Ok(());
@@ -262,7 +283,7 @@ impl BulkInput<'_> {
         self.flush().await?;
         let terms = self.options.terms(self.settings, self.id.queue(), template.as_deref())?;
         if terms.sensitive && self.shares_vars {
-            return Err(sensitive_late(template.as_deref()).into());
+            return Err(sensitive_vars_are_shared(template.as_deref()).into());
         }
         self.chunk.terms = terms;
         self.chunk.template = template;
@@ -275,28 +296,29 @@ impl BulkInput<'_> {
         if jobs.is_empty() {
             return Ok(());
         }
-        // Large ones go one by one.
-        self.land(if bytes < CHUNK_BYTES { FLIGHTS - 1 } else { 0 }).await?;
+        // Large chunks are sent one at a time.
+        self.await_calls(if bytes < CHUNK_BYTES { MAX_CALLS - 1 } else { 0 }).await?;
         let parcel = Arc::new(Parcel::new(self.id.queue(), Some(&self.id), &self.chunk.terms, &jobs)?);
-        let (store, own) = (self.unkept.store(), Arc::clone(&parcel));
-        let put_in = async move { patiently(&PAUSES, || store.put_in(&own)).await.map(|enqueued| enqueued.known) };
-        self.in_flight.push_back(Flight { parcel, answer: tokio::spawn(put_in) });
+        let (store, own) = (self.replay_buffer.store(), Arc::clone(&parcel));
+        let call =
+            async move { with_backoff(&BULK_PAUSES, || store.put_in(&own)).await.map(|enqueued| enqueued.known) };
+        self.calls.push_back(ParcelCall { parcel, task: tokio::spawn(call) });
         Ok(())
     }
 
-    /// Waits until no more than `left` chunks are on their way.
-    async fn land(&mut self, left: usize) -> Result<()> {
-        while self.in_flight.len() > left
-            && let Some(Flight { parcel, answer }) = self.in_flight.pop_front()
+    /// Waits until at most `left` calls are running.
+    async fn await_calls(&mut self, left: usize) -> Result<()> {
+        while self.calls.len() > left
+            && let Some(ParcelCall { parcel, task }) = self.calls.pop_front()
         {
-            let answer = answer.await.map_err(|error| postroom_core::Error::Protocol(error.to_string()))?;
-            self.known += self.unkept.landed(parcel, answer).await?;
+            let result = task.await.map_err(|error| postroom_core::Error::Protocol(error.to_string()))?;
+            self.known += self.replay_buffer.record(parcel, result).await?;
         }
         Ok(())
     }
 }
 
-/// A row's variables, and those that it lacks from what all rows share.
+/// Returns `own`, completed from the shared variables.
 fn with_shared(own: Map<String, Value>, shared: &Map<String, Value>) -> Map<String, Value> {
     if shared.is_empty() {
         return own;
@@ -306,14 +328,15 @@ fn with_shared(own: Map<String, Value>, shared: &Map<String, Value>) -> Map<Stri
     all
 }
 
-/// The variables that all mails share are stored with the batch by then, for as long as its result is kept.
-fn sensitive_late(template: Option<&str>) -> InvalidInput {
+/// Error for a mail with sensitive variables in a batch that already stores its shared variables
+/// with its result.
+fn sensitive_vars_are_shared(template: Option<&str>) -> InvalidInput {
     let name = template.unwrap_or_default();
     InvalidInput::new(
         "template",
         format!(
-            "the variables of {name:?} are sensitive, but the bulk shares variables under another template, which are kept \
-             with its result: make {name:?} the template of the bulk, or put the variables into the rows"
+            "the variables of {name:?} are sensitive, but the bulk stores shared variables with its result; \
+             make {name:?} the template of the bulk, or set the variables in each row"
         ),
     )
 }

@@ -1,30 +1,31 @@
-//! What can go wrong on the way in.
+//! Errors of enqueueing and of sending in the foreground.
 
 use postroom_core::InvalidInput;
 use postroom_mail::{Attempt, Verdict};
 
-/// Why a mail was not handed over, or not sent.
+/// Why a mail was not enqueued, or not sent.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Bad input, or the job store; nothing new was stored when the input was bad.
+    /// Invalid input, or an error of the job store. Nothing was stored if the input was invalid.
     #[error(transparent)]
     Core(#[from] postroom_core::Error),
     /// A mail sent in the foreground was not accepted.
     #[error(transparent)]
     NotSent(#[from] NotSent),
-    /// It was handed over, but Redis did not say in time that it keeps it. To hand it over again under the same key, or the
-    /// same id, is safe.
-    #[error("{id} may or may not be kept: {reason}")]
+    /// The mail was enqueued, but Redis did not confirm in time that it is durable. Enqueueing it
+    /// again under the same key or id is safe.
+    #[error("{id} may or may not be durable: {reason}")]
     Unsure {
-        /// The job or batch.
+        /// Id of the job or batch.
         id: String,
-        /// What kept Redis from saying so.
+        /// Why Redis did not confirm.
         reason: postroom_core::Error,
     },
 }
 
 impl Error {
-    /// Only an outage leaves it open; what else went wrong is told as it is.
+    /// Returns [`Error::Unsure`] for an outage of Redis, which leaves the result open, and
+    /// [`Error::Core`] for the rest.
     pub(crate) fn unsure(id: &impl ToString, reason: postroom_core::Error) -> Self {
         match reason {
             postroom_core::Error::Away(_) | postroom_core::Error::NotSynced => {
@@ -39,9 +40,9 @@ impl Error {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the mail was not sent ({verdict}): {reply}")]
 pub struct NotSent {
-    /// What the outcome means. With [`Verdict::Unknown`] it may have gone out all the same.
+    /// Result of the attempt. With [`Verdict::Unknown`] the mail may have been sent.
     pub verdict: Verdict,
-    /// The server's words, or what went wrong.
+    /// Reply of the server, or the error.
     pub reply: String,
 }
 
@@ -57,5 +58,5 @@ impl From<Attempt> for NotSent {
     }
 }
 
-/// The result of handing over or sending.
+/// Result of enqueueing or sending.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

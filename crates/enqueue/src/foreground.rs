@@ -1,4 +1,4 @@
-//! Sending in the foreground: no queue, no worker, no Redis.
+//! Sends mail in the foreground, without queue, worker or Redis.
 
 use std::sync::Arc;
 
@@ -8,49 +8,59 @@ use postroom_mail::{
     Attempt, BadTransport, Commit, Identity, Message, Rendered, Templates, Transport, Verdict, run_blocking, compose,
 };
 
-use crate::{NotSent, Options, Postroom, Result, capture::StoreSink};
+use crate::{
+    capture::StoreSink,
+    error::{NotSent, Result},
+    options::Options,
+    postroom::Postroom,
+};
 
 /// A mail that the next server accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentNow {
-    /// Its Message-ID, without angle brackets.
+    /// Message-ID without angle brackets.
     pub message_id: String,
-    /// What the next server calls it.
+    /// Id that the next server gave the mail.
     pub receipt: Option<String>,
-    /// The recipients who were refused, each with the server's words; at least one was accepted.
+    /// Refused recipients, each with the server's reply. At least one other recipient was accepted.
     pub refused: Vec<(EmailAddress, String)>,
 }
 
 impl Postroom {
-    /// Sends a mail once, now, and returns when the next server has answered. It leaves by the transports of `queue`; when
-    /// absent, of the queue that the mail would have gone to. Where nothing was sent and that was the transport's fault, the
-    /// next one takes over.
+    /// Sends a mail once and returns the reply of the next server. Uses the transports of `queue`,
+    /// or of the mail's default queue. If a transport sent nothing, the next one is tried.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSent`] if the mail was not accepted; [`InvalidInput`] for a mail or settings that can't
+    /// be used.
     pub async fn send_now(&self, mail: &Mail, queue: Option<&QueueName>) -> Result<SentNow> {
         let options = Options { queue: queue.cloned(), ..Options::default() };
         let queue = options.queue(&self.settings, mail.template.as_deref(), QueueName::emails);
         self.check(mail).await?;
         let message = self.message(&Arc::new(mail.clone()), &queue).await?;
-        let attempt = self.first_that_takes(&message, &queue).await?;
-        judge(message.message_id, attempt).map_err(Into::into)
+        let attempt = self.send_with_fallback(&message, &queue).await?;
+        sent_now(message.message_id, attempt).map_err(Into::into)
     }
 
-    /// What came of it with the first transport that can be used, or else with the last.
-    async fn first_that_takes(&self, message: &Message, queue: &QueueName) -> Result<Attempt> {
-        let mut ways = self.settings.transports_of(queue)?.into_iter().peekable();
+    /// Tries the queue's transports in order until one has sent something; returns its attempt, or
+    /// the last one.
+    async fn send_with_fallback(&self, message: &Message, queue: &QueueName) -> Result<Attempt> {
+        let mut transports = self.settings.transports_of(queue)?.into_iter().peekable();
         loop {
-            // There is never none.
-            let Some((name, settings)) = ways.next() else {
-                return Ok(Attempt::invalid(&message.envelope.rcpt_to, "no transport is left"));
+            // Not reached: `transports_of` never returns an empty list.
+            let Some((name, settings)) = transports.next() else {
+                return Ok(Attempt::invalid(&message.envelope.rcpt_to, "no transport is configured"));
             };
             let transport = self.transport(name, settings).await?;
             let attempt = transport.send(message, &message.envelope.rcpt_to, async { Commit::Proceed }).await;
-            if ways.peek().is_none() || !attempt.nothing_was_sent() {
+            if transports.peek().is_none() || !attempt.nothing_was_sent() {
                 return Ok(attempt);
             }
         }
     }
 
-    /// Made run_blocking from the threads of the caller.
+    /// Renders and composes the mail on a thread for blocking work.
     async fn message(&self, mail: &Arc<Mail>, queue: &QueueName) -> Result<Message> {
         let templates = self.shared_templates().await?.cloned();
         if let (Some(template), None) = (&mail.template, &templates) {
@@ -59,12 +69,12 @@ impl Postroom {
             return Err(InvalidInput::new("template", problem).into());
         }
         let (mail, sender, identity) = (Arc::clone(mail), self.settings.sender.clone(), self.identity(mail, queue));
-        let most = self.settings.max_message_size;
-        let made = run_blocking(move || {
-            let words = words(&mail, templates.as_deref())?;
-            Ok::<_, InvalidInput>(compose(&mail, words, &identity, sender.as_ref())?.within(most)?)
+        let max_size = self.settings.max_message_size;
+        let message = run_blocking(move || {
+            let rendered = render(&mail, templates.as_deref())?;
+            Ok::<_, InvalidInput>(compose(&mail, rendered, &identity, sender.as_ref())?.within(max_size)?)
         });
-        Ok(made.await?)
+        Ok(message.await?)
     }
 
     fn identity(&self, mail: &Mail, queue: &QueueName) -> Identity {
@@ -79,21 +89,21 @@ impl Postroom {
         }
     }
 
-    /// Made once for each name, so that its connections serve the next mail too.
+    /// Returns the transport of this name, created once so that its connections are reused.
     async fn transport(&self, name: &str, settings: &TransportSettings) -> Result<Arc<Transport>> {
-        let mut known = self.transports.lock().await;
-        if let Some(transport) = known.get(name) {
+        let mut transports = self.transports.lock().await;
+        if let Some(transport) = transports.get(name) {
             return Ok(Arc::clone(transport));
         }
         let sink = Arc::new(StoreSink(self.link.clone()));
-        let transport = Transport::from_settings(name, settings, sink).map_err(|error| unusable(name, &error))?;
+        let transport = Transport::from_settings(name, settings, sink).map_err(|error| bad_transport(name, &error))?;
         let transport = Arc::new(transport);
-        known.insert(name.to_owned(), Arc::clone(&transport));
+        transports.insert(name.to_owned(), Arc::clone(&transport));
         Ok(transport)
     }
 }
 
-fn words(mail: &Mail, templates: Option<&Templates>) -> Result<Rendered, InvalidInput> {
+fn render(mail: &Mail, templates: Option<&Templates>) -> Result<Rendered, InvalidInput> {
     match templates {
         Some(templates) => {
             templates.render_mail(mail).map_err(|error| InvalidInput::new("template", error.to_string()))
@@ -105,11 +115,11 @@ fn words(mail: &Mail, templates: Option<&Templates>) -> Result<Rendered, Invalid
     }
 }
 
-fn unusable(name: &str, error: &BadTransport) -> InvalidInput {
+fn bad_transport(name: &str, error: &BadTransport) -> InvalidInput {
     InvalidInput::new(format!("[transport.{name}] {}", error.field), error.problem.clone())
 }
 
-fn judge(message_id: String, attempt: Attempt) -> Result<SentNow, NotSent> {
+fn sent_now(message_id: String, attempt: Attempt) -> Result<SentNow, NotSent> {
     if attempt.verdict != Verdict::Accepted {
         return Err(attempt.into());
     }

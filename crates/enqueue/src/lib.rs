@@ -1,7 +1,7 @@
-//! Every way into Postroom.
+//! The library for applications: enqueues mail for the workers, or sends it in the foreground.
 //!
-//! For applications in Rust, [`Postroom`]: it hands a mail over to the workers and returns at once, or sends it in the
-//! foreground. For everybody else the command line `postroom`, which is made from the same parts.
+//! [`Postroom`] enqueues a mail and returns at once; workers send it. The command line `postroom`
+//! is built on this crate.
 //!
 //! ```no_run
 //! # async fn signup() -> postroom_enqueue::Result<()> {
@@ -20,23 +20,24 @@
 //! # }
 //! ```
 
+mod backoff;
 mod bulk;
+mod bulk_checker;
 mod capture;
 mod check;
-pub mod commands;
+mod coalescer;
 mod error;
 mod fingerprint;
 mod foreground;
 mod link;
 mod options;
-mod patience;
 mod postroom;
+mod replay_buffer;
 mod send;
-mod shared;
-mod together;
-mod unkept;
 
 pub use bulk::{Bulk, BulkInput, BulkSummary};
+pub use bulk_checker::BulkChecker;
+pub use check::MailProblem;
 pub use error::{Error, NotSent, Result};
 pub use foreground::SentNow;
 pub use options::Options;
@@ -45,4 +46,5 @@ pub use postroom_core::{
     Addressee, Attachment, BatchId, BatchReport, Body, Content, EmailAddress, HttpUrl, InvalidInput, JobId, JobReport,
     JobState, Mail, Mailbox, Pace, Priority, QueueName, Rate, Settings, store::Due,
 };
+pub use postroom_mail::RenderError;
 pub use send::SendMail;

@@ -1,4 +1,4 @@
-//! What is said of a mail, or of a bulk, beside its content.
+//! Options of a mail or a bulk beside its content.
 
 use std::time::Duration;
 
@@ -9,40 +9,47 @@ use postroom_core::{
     store::{Due, Expiry, JobTerms},
 };
 
-/// What is said of a mail, or of a bulk, beside its content. What is left out is the template's setting, or as usual.
+/// Options of a mail or a bulk. An option that is not set has the template's value, or else a
+/// default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
-    /// The queue: the template's when absent, else `emails`, or `bulk` for a bulk.
+    /// Queue. The default is the template's queue, or else `emails`; for a bulk, `bulk`.
     pub queue: Option<QueueName>,
-    /// How urgent: the template's when absent, else 5.
+    /// Priority. The default is the template's, or else 5.
     pub priority: Option<Priority>,
-    /// When it is to be sent; a time that has passed means now.
+    /// Time at which the mail is due; a time in the past means now.
     pub due: Due,
-    /// For how long, from now, it is worth sending: the template's when absent, else for ever.
+    /// Time from now after which the mail expires. The default is the template's; without one it
+    /// never expires.
     pub expires_in: Option<Duration>,
-    /// The caller's own name for this request: said again with the same content, nothing is sent twice; with other
-    /// content it is a conflict. Remembered for 24 hours.
+    /// Idempotency key. A request with the same key and content returns the first job; with other
+    /// content it is a conflict. A key is stored for 24 hours.
     pub key: Option<String>,
-    /// Keep no result, only a mark for 24 hours that the job has been.
+    /// Whether to keep no result, only a record for 24 hours that the job existed.
     pub no_result: bool,
-    /// Return only when the mail stays even if Redis is killed then: it waits for the disk or a replica, which with
-    /// `appendfsync everysec` takes about a second. Refused where Redis can't promise that.
+    /// Whether to return only once the mail is durable: written to disk or to a replica. With
+    /// `appendfsync everysec` that takes about a second. It is an error if the settings of Redis do
+    /// not allow it.
     pub durable: bool,
 }
 
 impl Options {
-    /// What of it makes another request under the same key.
+    /// Returns the options that are part of the content under an idempotency key.
     pub(crate) fn content(&self) -> Self {
         Self { durable: false, ..self.clone() }
     }
 
-    /// The queue, with the template's setting and the usual one behind the option.
-    pub(crate) fn queue(&self, settings: &Settings, template: Option<&str>, usual: fn() -> QueueName) -> QueueName {
+    /// Returns the queue: the option, the template's queue, or else `default`.
+    pub(crate) fn queue(&self, settings: &Settings, template: Option<&str>, default: fn() -> QueueName) -> QueueName {
         let of_template = || settings.templates.get(template?)?.queue.clone();
-        self.queue.clone().or_else(of_template).unwrap_or_else(usual)
+        self.queue.clone().or_else(of_template).unwrap_or_else(default)
     }
 
-    /// The terms for a mail of this template in this queue.
+    /// Returns the terms of a mail with this template in this queue.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`] for an invalid key, or for a mail that would expire before it is due.
     pub(crate) fn terms(
         &self,
         settings: &Settings,
@@ -54,9 +61,9 @@ impl Options {
         if let Some(key) = &self.key {
             check_name("key", "the key", key)?;
         }
-        let due = not_in_the_past(self.due);
+        let due = clamp_to_now(self.due);
         let expires_in = self.expires_in.or(own.expires_in);
-        refuse_dead_on_arrival(due, expires_in)?;
+        check_expiry(due, expires_in)?;
         Ok(JobTerms {
             priority: self.priority.or(own.priority).unwrap_or_default(),
             due,
@@ -67,15 +74,17 @@ impl Options {
     }
 }
 
-/// A job's age is counted from when it was due: one from last year must not be too old already.
-fn not_in_the_past(due: Due) -> Due {
+/// Replaces a time in the past by now: a job's age counts from its due time, so an old time would
+/// exceed the maximum age.
+fn clamp_to_now(due: Due) -> Due {
     match due {
         Due::At(ms) if ms <= Utc::now().timestamp_millis() => Due::Now,
         Due::At(_) | Due::In(_) | Due::Now => due,
     }
 }
 
-fn refuse_dead_on_arrival(due: Due, expires_in: Option<Duration>) -> Result<(), InvalidInput> {
+/// Rejects a mail that would expire before it is due.
+fn check_expiry(due: Due, expires_in: Option<Duration>) -> Result<(), InvalidInput> {
     let Some(expires_in) = expires_in else { return Ok(()) };
     let wait = match due {
         Due::Now => return Ok(()),

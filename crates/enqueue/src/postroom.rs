@@ -1,4 +1,4 @@
-//! A way into Postroom.
+//! The entry point of the library.
 
 use std::{
     collections::BTreeMap,
@@ -14,30 +14,34 @@ use postroom_mail::{Templates, Transport, Variables, run_blocking};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::{
-    Bulk, Result, SendMail,
-    check::{Checker, unusable},
+    check::{MailChecker, unusable_templates},
+    coalescer::Coalescer,
+    error::Result,
     link::Link,
-    together::Together,
 };
 
-/// How soon a waiting caller looks again, at first and at last.
-const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
+/// First and maximum pause between two polls of a waiting caller.
+const POLL_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
 
-/// A way into Postroom: hands mail over to the workers, asks what became of it, or sends it in the foreground.
+/// Enqueues mail, reads its state, and sends mail in the foreground.
 ///
-/// Share it by reference or in an [`Arc`]; its connection is shared by all who use it.
+/// Share it by reference or in an [`Arc`]; all users share one connection to Redis.
 #[derive(Debug)]
 pub struct Postroom {
     pub(crate) settings: Settings,
     pub(crate) link: Link,
     pub(crate) transports: Mutex<BTreeMap<String, Arc<Transport>>>,
-    pub(crate) together: Arc<Together>,
+    pub(crate) coalescer: Arc<Coalescer>,
     templates: OnceCell<Option<Arc<Templates>>>,
 }
 
 impl Postroom {
-    /// Connects to the Redis at `url`. All else is set up as for any process of Postroom: environment, `.env`,
+    /// Connects to the Redis at `url`. Other settings are read from the environment, `.env` and
     /// `postroom.toml`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`] for invalid settings; [`postroom_core::Error`] if Redis can't be used.
     pub async fn connect(url: &str) -> Result<Self> {
         let settings = Settings::load(&[(variables::REDIS_URL, url.to_owned())])?;
         let postroom = Self::with_settings(settings);
@@ -45,70 +49,79 @@ impl Postroom {
         Ok(postroom)
     }
 
-    /// With these settings. Nothing is connected before it is needed.
+    /// Creates an instance with these settings. It connects to Redis on first use.
     #[must_use]
     pub fn with_settings(settings: Settings) -> Self {
         let link = Link::new(settings.redis.clone());
-        Self { settings, link, transports: Mutex::default(), together: Arc::default(), templates: OnceCell::new() }
+        Self { settings, link, transports: Mutex::default(), coalescer: Arc::default(), templates: OnceCell::new() }
     }
 
-    /// The settings.
+    /// Settings of this instance.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// The job store, for what has no method here.
+    /// Returns the job store, for operations without a method here.
+    ///
+    /// # Errors
+    ///
+    /// [`postroom_core::Error`] if Redis can't be used.
     pub async fn store(&self) -> Result<&Store> {
         Ok(self.link.store().await?)
     }
 
-    /// Hands a mail over: `postroom.send(mail).await?` returns the job's id once it is stored.
-    pub fn send(&self, mail: Mail) -> SendMail<'_> {
-        SendMail::new(self, mail)
-    }
-
-    /// Hands many mails over as one batch; `shared` is what they have in common, stored once.
-    pub fn bulk(&self, shared: Mail) -> Bulk<'_> {
-        Bulk::new(self, shared)
-    }
-
-    /// Checks a mail as [`Postroom::send`] does before it asks Redis.
+    /// Checks a mail as [`Postroom::send`] does before it calls Redis.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`]: what a worker with the same templates and settings would refuse, by its field.
+    /// [`InvalidInput`] with the field that a worker with the same templates and settings would
+    /// reject.
     pub async fn check(&self, mail: &Mail) -> Result<()> {
         let none = Variables::default();
         match self.checker().await?.check_quickly(&none, mail) {
             Some(checked) => Ok(checked.map_err(InvalidInput::from)?),
-            None => self.check_apart(&none, mail).await,
+            None => self.check_on_thread(&none, mail).await,
         }
     }
 
-    /// What became of a job.
+    /// Returns the state of a job; `None` if there is no such job.
     pub async fn status(&self, id: &JobId) -> Result<Option<JobReport>> {
         Ok(self.store().await?.job(id).await?)
     }
 
-    /// What became of a batch.
+    /// Returns the state of a batch; `None` if there is no such batch.
     pub async fn batch_status(&self, id: &BatchId) -> Result<Option<BatchReport>> {
         Ok(self.store().await?.batch(id).await?)
     }
 
-    /// Waits until a job is over or in doubt, for `limit` at most, and tells how it stands then.
+    /// Waits at most `limit` until a job is finished or in doubt, and returns its state.
+    ///
+    /// # Errors
+    ///
+    /// [`postroom_core::Error::NotFound`] if there is no such job.
     pub async fn wait(&self, id: &JobId, limit: Duration) -> Result<JobReport> {
-        let over = |job: &JobReport| job.state.is_finished() || job.state == JobState::Unknown;
-        wait_for(id, limit, || self.status(id), over).await
+        let is_done = |job: &JobReport| job.state.is_finished() || job.state == JobState::Unknown;
+        wait_for(id, limit, || self.status(id), is_done).await
     }
 
-    /// Waits until a batch is done, or only those in doubt are left, for `limit` at most, and tells how it stands then.
+    /// Waits at most `limit` until all mails of a batch are finished or in doubt, and returns its
+    /// state.
+    ///
+    /// # Errors
+    ///
+    /// [`postroom_core::Error::NotFound`] if there is no such batch.
     pub async fn wait_for_batch(&self, id: &BatchId, limit: Duration) -> Result<BatchReport> {
-        let over = |batch: &BatchReport| batch.sealed && batch.unfinished() == batch.unknown;
-        wait_for(id, limit, || self.batch_status(id), over).await
+        let is_done = |batch: &BatchReport| batch.sealed && batch.unfinished() == batch.unknown;
+        wait_for(id, limit, || self.batch_status(id), is_done).await
     }
 
-    /// The templates of this machine, loaded again when they changed; none where there is no such folder.
+    /// Returns the templates of this machine, reloaded if they changed; `None` if the templates
+    /// folder does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`] if a template does not parse.
     pub async fn templates(&self) -> Result<Option<&Templates>> {
         Ok(self.shared_templates().await?.map(Arc::as_ref))
     }
@@ -117,42 +130,43 @@ impl Postroom {
         let folder = &self.settings.templates_dir;
         let load = || async {
             let found = folder.is_dir().then(|| Templates::load(folder)).transpose();
-            found.map(|found| found.map(Arc::new)).map_err(|error| unusable(&error))
+            found.map(|found| found.map(Arc::new)).map_err(|error| unusable_templates(&error))
         };
         let templates = self.templates.get_or_try_init(load).await?.as_ref();
         if let Some(templates) = templates {
-            templates.reload_if_changed().map_err(|error| unusable(&error))?;
+            templates.reload_if_changed().map_err(|error| unusable_templates(&error))?;
         }
         Ok(templates)
     }
 
-    /// Says goodbye to mail servers that were used in the foreground.
+    /// Closes the connections to mail servers that [`Postroom::send_now`] opened.
     pub async fn close(&self) {
         for transport in self.transports.lock().await.values() {
             transport.close().await;
         }
     }
 
-    pub(crate) async fn checker(&self) -> Result<Checker<'_>> {
-        Ok(Checker {
+    pub(crate) async fn checker(&self) -> Result<MailChecker<'_>> {
+        Ok(MailChecker {
             templates: self.templates().await?,
             max_size: self.settings.max_message_size,
             sender: self.settings.sender.as_ref(),
         })
     }
 
-    /// Checks a mail that takes long to check, run_blocking from the threads of the caller.
-    pub(crate) async fn check_apart(&self, shared: &Variables, mail: &Mail) -> Result<()> {
+    /// Checks a large mail on a thread for blocking work.
+    pub(crate) async fn check_on_thread(&self, shared: &Variables, mail: &Mail) -> Result<()> {
         let templates = self.shared_templates().await?.cloned();
         let (shared, mail, sender) = (shared.clone(), mail.clone(), self.settings.sender.clone());
         let max_size = self.settings.max_message_size;
         let checked = run_blocking(move || {
-            Checker { templates: templates.as_deref(), max_size, sender: sender.as_ref() }.check_over(&shared, &mail)
+            MailChecker { templates: templates.as_deref(), max_size, sender: sender.as_ref() }
+                .check_over(&shared, &mail)
         });
         Ok(checked.await.map_err(InvalidInput::from)?)
     }
 
-    /// Refuses a queue that is neither configured nor served: nobody would ever look at it.
+    /// Returns an error for a queue that is neither configured nor served by a worker.
     pub(crate) async fn check_queue(&self, queue: &QueueName) -> Result<()> {
         if self.settings.queues.contains_key(queue) || self.is_served(queue).await? {
             return Ok(());
@@ -165,35 +179,35 @@ impl Postroom {
         Err(InvalidInput::new("queue", problem).into())
     }
 
-    /// Whether a worker that is alive serves the queue.
+    /// Returns true if a live worker serves the queue.
     pub async fn is_served(&self, queue: &QueueName) -> Result<bool> {
         let workers = self.store().await?.workers().await?;
         Ok(workers.iter().any(|worker| worker.queues.contains(queue)))
     }
 }
 
-/// Looks until it is over or the time has run out. A Redis that is away for a moment is waited for.
+/// Polls until `is_done` or the time has run out. Outages of Redis within that time are tolerated.
 async fn wait_for<T, F>(
     id: &impl ToString,
     limit: Duration,
-    look: impl Fn() -> F,
-    over: impl Fn(&T) -> bool,
+    poll: impl Fn() -> F,
+    is_done: impl Fn(&T) -> bool,
 ) -> Result<T>
 where
     F: Future<Output = Result<Option<T>>>,
 {
     let start = Instant::now();
-    let mut pause = LOOK_AGAIN.0;
+    let mut pause = POLL_PAUSES.0;
     loop {
         let out_of_time = start.elapsed() >= limit;
-        match look().await {
-            Ok(Some(report)) if out_of_time || over(&report) => return Ok(report),
+        match poll().await {
+            Ok(Some(report)) if out_of_time || is_done(&report) => return Ok(report),
             Ok(None) => return Err(Error::NotFound(id.to_string()).into()),
             Err(crate::Error::Core(Error::Away(_))) if !out_of_time => {}
             Err(error) => return Err(error),
             Ok(Some(_)) => {}
         }
         tokio::time::sleep(pause.min(limit.saturating_sub(start.elapsed()))).await;
-        pause = (pause * 2).min(LOOK_AGAIN.1);
+        pause = (pause * 2).min(POLL_PAUSES.1);
     }
 }

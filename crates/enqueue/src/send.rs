@@ -1,4 +1,4 @@
-//! Handing one mail over.
+//! Enqueues one mail.
 
 use std::{
     future::IntoFuture,
@@ -9,41 +9,52 @@ use std::{
 
 use postroom_core::{JobId, Mail, QueueName, Store, store::JobTerms};
 
-use crate::{Error, Options, Postroom, Result, fingerprint, patience::patiently, together::Together};
+use crate::{
+    backoff::with_backoff,
+    coalescer::Coalescer,
+    error::{Error, Result},
+    fingerprint,
+    options::Options,
+    postroom::Postroom,
+};
 
-/// After which pauses a mail is handed over again while Redis is away.
-const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
-/// For how long a mail is handed over again until Redis keeps it, and how soon.
+/// Pauses between the attempts to enqueue one mail while Redis is unreachable.
+const SEND_PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
+/// Maximum time during which a mail is enqueued again until it is durable.
 const DURABLE_LIMIT: Duration = Duration::from_secs(8);
-const TRY_AGAIN: Duration = Duration::from_millis(200);
+/// Pause between two attempts to make a mail durable.
+const DURABLE_PAUSE: Duration = Duration::from_millis(200);
 
-/// A mail about to be handed over; `.await` does it.
+/// A mail that is being prepared; `.await` enqueues it and returns the job's id.
 #[derive(Debug)]
-#[must_use = "nothing is handed over before it is awaited"]
+#[must_use = "nothing is enqueued before `.await`"]
 pub struct SendMail<'a> {
     postroom: &'a Postroom,
     mail: Mail,
     options: Options,
 }
 
-impl<'a> SendMail<'a> {
-    pub(crate) fn new(postroom: &'a Postroom, mail: Mail) -> Self {
-        Self { postroom, mail, options: Options::default() }
+impl Postroom {
+    /// Prepares a mail: `postroom.send(mail).await?` enqueues it and returns the job's id.
+    pub fn send(&self, mail: Mail) -> SendMail<'_> {
+        SendMail { postroom: self, mail, options: Options::default() }
     }
+}
 
-    /// With these options.
+impl SendMail<'_> {
+    /// Sets the options.
     pub fn with(self, options: Options) -> Self {
         Self { options, ..self }
     }
 
-    /// The queue that it goes to.
+    /// Queue of the mail.
     #[must_use]
     pub fn queue(&self) -> QueueName {
         self.options.queue(&self.postroom.settings, self.mail.template.as_deref(), QueueName::emails)
     }
 
-    /// All that can be found wrong without Redis is found before Redis is asked.
-    async fn hand_over(self) -> Result<JobId> {
+    /// Checks the mail and its terms before the first call to Redis, then enqueues it.
+    async fn enqueue(self) -> Result<JobId> {
         let postroom = self.postroom;
         let queue = self.queue();
         postroom.check(&self.mail).await?;
@@ -55,67 +66,71 @@ impl<'a> SendMail<'a> {
             Ok::<_, postroom_core::InvalidInput>((key.clone(), fingerprint))
         });
         let (id, key) = (JobId::new(queue.clone()), key.transpose()?);
-        let together = &postroom.together;
-        let mut handing = Handing { store, together, queue, terms, key, id, mail: self.mail };
-        let handed = if self.options.durable { handing.over_for_good().await } else { handing.over().await };
-        handed?;
-        Ok(handing.id)
+        let coalescer = &postroom.coalescer;
+        let mut job = CheckedJob { store, coalescer, queue, terms, key, id, mail: self.mail };
+        if self.options.durable {
+            job.enqueue_durably().await?;
+        } else {
+            job.enqueue().await?;
+        }
+        Ok(job.id)
     }
 }
 
-/// A mail that is ready; it may be said again.
-struct Handing<'a> {
+/// A job that passed all checks. Enqueueing it is idempotent.
+struct CheckedJob<'a> {
     store: &'a Store,
-    together: &'a Arc<Together>,
+    coalescer: &'a Arc<Coalescer>,
     queue: QueueName,
     terms: JobTerms,
-    /// The caller's own name for it, and what tells its content.
+    /// Idempotency key, and the fingerprint of the content.
     key: Option<(String, String)>,
     id: JobId,
     mail: Mail,
 }
 
-impl Handing<'_> {
-    /// Whoever finds the key reserved completes it under the id it was reserved for.
-    async fn over(&mut self) -> Result<()> {
+impl CheckedJob<'_> {
+    /// Enqueues the job. If its key is already reserved, the job takes the id reserved with it.
+    async fn enqueue(&mut self) -> Result<()> {
         if let Some((key, fingerprint)) = &self.key {
             let id = self.id.to_string();
-            let reserved = patiently(&PAUSES, || self.store.reserve(key, &id, fingerprint)).await?;
+            let reserved = with_backoff(&SEND_PAUSES, || self.store.reserve(key, &id, fingerprint)).await?;
             self.id = reserved.id().parse()?;
         }
-        let put_in = || self.together.put_in(self.store, &self.queue, &self.terms, &self.id, &self.mail);
-        let (handed, ()) = tokio::join!(patiently(&PAUSES, put_in), announce(self.store, &self.queue));
-        Ok(handed?)
+        let enqueue = || self.coalescer.enqueue(self.store, &self.queue, &self.terms, &self.id, &self.mail);
+        let (enqueued, ()) = tokio::join!(with_backoff(&SEND_PAUSES, enqueue), announce(self.store, &self.queue));
+        Ok(enqueued?)
     }
 
-    /// When Redis was restarted before it kept the mail, all is said again.
-    async fn over_for_good(&mut self) -> Result<()> {
-        patiently(&PAUSES, || self.store.check_durable()).await?;
+    /// Enqueues the job until it is durable: again if Redis restarts before that.
+    async fn enqueue_durably(&mut self) -> Result<()> {
+        with_backoff(&SEND_PAUSES, || self.store.check_durable()).await?;
         let start = Instant::now();
         loop {
-            match self.over_and_kept().await {
-                Err(Error::Core(reason)) if is_passing(&reason) && start.elapsed() < DURABLE_LIMIT => {
-                    tokio::time::sleep(TRY_AGAIN).await;
+            match self.enqueue_in_current_run().await {
+                Err(Error::Core(reason)) if is_outage(&reason) && start.elapsed() < DURABLE_LIMIT => {
+                    tokio::time::sleep(DURABLE_PAUSE).await;
                 }
                 Err(Error::Core(reason)) => return Err(Error::unsure(&self.id, reason)),
-                kept => return kept,
+                result => return result,
             }
         }
     }
 
-    async fn over_and_kept(&mut self) -> Result<()> {
+    /// Enqueues the job and waits until it is durable; fails if Redis restarts in between.
+    async fn enqueue_in_current_run(&mut self) -> Result<()> {
         let run = self.store.present_run().await?;
-        self.over().await?;
+        self.enqueue().await?;
         self.store.make_durable(&run).await?;
         Ok(())
     }
 }
 
-fn is_passing(reason: &postroom_core::Error) -> bool {
+fn is_outage(reason: &postroom_core::Error) -> bool {
     matches!(reason, postroom_core::Error::Away(_) | postroom_core::Error::NotSynced)
 }
 
-/// So that the queue is shown where nobody configured it. A mail does not fail for it.
+/// Adds a queue that is not built in to the known queues, so that it is listed. Errors are ignored.
 pub(crate) async fn announce(store: &Store, queue: &QueueName) {
     if !QueueName::BUILT_IN.contains(&queue.as_str()) {
         let _ = store.announce_queues(std::slice::from_ref(queue)).await;
@@ -127,6 +142,6 @@ impl<'a> IntoFuture for SendMail<'a> {
     type IntoFuture = Pin<Box<dyn Future<Output = Result<JobId>> + Send + 'a>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.hand_over())
+        Box::pin(self.enqueue())
     }
 }

@@ -45,7 +45,7 @@ fn build(package: &str, kind: &str, name: &str) {
 
 /// The package a binary comes from: its namesake but for the command line.
 fn package(bin: &str) -> &str {
-    if bin == "postroom" { "postroom-enqueue" } else { bin }
+    if bin == "postroom" { "postroom-cli" } else { bin }
 }
 
 /// `target/debug` or its like: a test runs from the folder `deps` in it, an example from `examples`.

@@ -10,6 +10,7 @@ mod bin;
 mod eventually;
 mod faketime;
 pub mod fuzz;
+pub mod hostile;
 mod http;
 mod port;
 mod process;

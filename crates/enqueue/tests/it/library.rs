@@ -1,4 +1,4 @@
-//! The library, as an application uses it.
+//! The public API.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,10 +24,10 @@ fn mail() -> Mail {
 }
 
 #[tokio::test]
-async fn a_mail_is_handed_over_and_its_status_told() {
+async fn a_mail_is_enqueued_and_its_state_is_returned() {
     let postroom = Postroom::with_settings(settings(&[]));
     let id = postroom.send(mail()).await.expect("an id");
-    let job = postroom.status(&id).await.expect("an answer").expect("a job");
+    let job = postroom.status(&id).await.expect("a reply").expect("a job");
     assert_eq!(job.state, JobState::Queued);
     assert_eq!(postroom.wait(&id, Duration::from_millis(50)).await.expect("a job").state, JobState::Queued);
     let options = Options { due: Due::In(Duration::from_secs(60)), key: Some("k".to_owned()), ..Options::default() };
@@ -37,9 +37,9 @@ async fn a_mail_is_handed_over_and_its_status_told() {
     assert!(empty.contains("no recipient"), "{empty}");
 }
 
-/// They go to Redis in few calls, but each under its own terms.
+/// Mails are sent to Redis in few calls, but each with its own terms.
 #[tokio::test]
-async fn many_callers_each_get_their_mail_in() {
+async fn mails_of_concurrent_callers_are_all_enqueued() {
     let postroom = Arc::new(Postroom::with_settings(settings(&[])));
     let send = |number: usize| {
         let postroom = Arc::clone(&postroom);
@@ -51,30 +51,30 @@ async fn many_callers_each_get_their_mail_in() {
     let sending: Vec<_> = (0..500).map(send).collect();
     for (number, sent) in sending.into_iter().enumerate() {
         let id = sent.await.expect("no panic").expect("an id");
-        let job = postroom.status(&id).await.expect("an answer").expect("a job");
+        let job = postroom.status(&id).await.expect("a reply").expect("a job");
         assert_eq!(job.to[0].address.as_str(), format!("a{number}@example.org"));
         assert_eq!(job.state, if number.is_multiple_of(3) { JobState::Scheduled } else { JobState::Queued });
     }
 }
 
-/// Whoever goes away while it waits leaves nothing stuck.
+/// Cancelled callers do not block later ones.
 #[tokio::test]
-async fn callers_may_go_away() {
+async fn callers_may_be_cancelled() {
     let postroom = Arc::new(Postroom::with_settings(settings(&[])));
-    let gone: Vec<_> = (0..50)
+    let cancelled: Vec<_> = (0..50)
         .map(|_| {
             let postroom = Arc::clone(&postroom);
             tokio::spawn(async move { postroom.send(mail()).await })
         })
         .collect();
     tokio::task::yield_now().await;
-    gone.iter().for_each(tokio::task::JoinHandle::abort);
+    cancelled.iter().for_each(tokio::task::JoinHandle::abort);
     let id = postroom.send(mail()).await.expect("an id");
-    assert!(postroom.status(&id).await.expect("an answer").is_some());
+    assert!(postroom.status(&id).await.expect("a reply").is_some());
 }
 
 #[tokio::test]
-async fn a_bulk_that_broke_off_can_be_said_again() {
+async fn an_interrupted_bulk_can_be_repeated() {
     let postroom = Postroom::with_settings(settings(&[]));
     let shared = Mail { to: Vec::new(), ..mail() };
     let options = Options { key: Some("bulk".to_owned()), ..Options::default() };
@@ -92,12 +92,12 @@ async fn a_bulk_that_broke_off_can_be_said_again() {
     }
     let summary = input.finish(2, 3).await.expect("a summary");
     assert!(summary.total == 500 && summary.known >= 200, "{summary:?}");
-    let batch = postroom.batch_status(&id).await.expect("an answer").expect("a batch");
+    let batch = postroom.batch_status(&id).await.expect("a reply").expect("a batch");
     assert_eq!((batch.total, batch.invalid, batch.duplicates, batch.sealed), (500, 2, 3, true));
 }
 
 #[tokio::test]
-async fn what_can_not_be_sent_is_found_before_anything_is_queued() {
+async fn a_mail_that_can_not_be_sent_is_rejected_before_anything_is_queued() {
     let templates = concat!(env!("CARGO_MANIFEST_DIR"), "/../../templates");
     let postroom = Postroom::with_settings(settings(&[("TEMPLATES_DIR", templates), ("MAX_MESSAGE_SIZE", "20kB")]));
     let vars = |json| serde_json::from_value(json).expect("variables");
@@ -120,12 +120,12 @@ async fn what_can_not_be_sent_is_found_before_anything_is_queued() {
         Attachment { filename: "a.bin".to_owned(), content_type: None, content_id: None, content: content.into() };
     let large = input.add(Mail { attachments: vec![file], ..named }).await.expect_err("too large").to_string();
     assert!(large.contains("mail 12:") && large.contains("MAX_MESSAGE_SIZE allows 20000"), "{large}");
-    assert_eq!(postroom.batch_status(input.id()).await.expect("an answer").expect("a batch").total, 0);
+    assert_eq!(postroom.batch_status(input.id()).await.expect("a reply").expect("a batch").total, 0);
 }
 
-/// Not only the first mails of a bulk are checked, and each way in applies the same bounds.
+/// Late mails of a bulk are checked too, and all methods apply the same limits.
 #[tokio::test]
-async fn every_mail_is_checked_whichever_way_it_comes() {
+async fn every_method_checks_every_mail() {
     let postroom = Postroom::with_settings(settings(&[("SMTP_MAIL_FROM", "d@example.org")]));
     let long = Mail { subject: Some("s".repeat(999)), ..mail() };
     let mut input = postroom.bulk(Mail { to: Vec::new(), ..mail() }).start().await.expect("a batch");
@@ -136,25 +136,25 @@ async fn every_mail_is_checked_whichever_way_it_comes() {
     let of_bulk = input.add(long.clone()).await.expect_err("too long").to_string();
     assert!(of_bulk.starts_with("subject: mail 21: "), "{of_bulk}");
     assert_eq!(input.finish(1, 0).await.expect("a summary").total, 20);
-    for told in [
+    for error in [
         postroom.check(&long).await.expect_err("too long").to_string(),
         postroom.send(long.clone()).await.expect_err("too long").to_string(),
         postroom.send_now(&long, None).await.expect_err("too long").to_string(),
         postroom.bulk(long.clone()).start().await.expect_err("too long").to_string(),
     ] {
-        assert!(told.starts_with("subject: the subject") && told.contains("999 octets; it may have 998"), "{told}");
+        assert!(error.starts_with("subject: the subject") && error.contains("999 octets; it may have 998"), "{error}");
     }
     for name in ["n".repeat(256), "a\nb".to_owned()] {
-        let told = postroom.bulk(Mail::default()).name(name).start().await.expect_err("no name").to_string();
-        assert!(told.starts_with("name: the batch's name"), "{told}");
+        let error = postroom.bulk(Mail::default()).name(name).start().await.expect_err("no name").to_string();
+        assert!(error.starts_with("name: the batch's name"), "{error}");
     }
     let options = Options { key: Some("k".repeat(256)), ..Options::default() };
-    let told = postroom.send(mail()).with(options).await.expect_err("too long").to_string();
-    assert!(told.starts_with("key: ") && told.contains("256 octets"), "{told}");
+    let error = postroom.send(mail()).with(options).await.expect_err("too long").to_string();
+    assert!(error.starts_with("key: ") && error.contains("256 octets"), "{error}");
 }
 
 #[tokio::test]
-async fn a_mail_is_sent_now() {
+async fn a_mail_is_sent_in_the_foreground() {
     let server = FakeSmtp::start().await;
     let port = server.port().to_string();
     let host = server.host();
@@ -170,9 +170,10 @@ async fn a_mail_is_sent_now() {
     postroom.close().await;
 }
 
-/// Variables that all rows share are kept with the batch: a row whose template is sensitive must not rely on them.
+/// Shared variables are stored with the batch, so a row with a sensitive template must not use
+/// them.
 #[tokio::test]
-async fn a_sensitive_template_of_a_row_shares_no_variables() {
+async fn a_row_with_a_sensitive_template_must_not_share_variables() {
     let file = "[template.reset]\nsensitive = true\n".to_owned();
     let (url, prefix) = (PrivateRedis::shared().url(), unique_prefix());
     let env = [("REDIS_URL", url), ("POSTROOM_PREFIX", prefix)].map(|(name, value)| (name.to_owned(), value)).into();

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::site::root;
 
-const PROGRAMS: [&str; 4] = ["postroom-worker", "postroom-beat", "postroom-monitor", "postroom-enqueue"];
+const PROGRAMS: [&str; 4] = ["postroom-worker", "postroom-beat", "postroom-monitor", "postroom-cli"];
 
 /// Maximum number of lines of a file. A longer one owns two things.
 const MAX_LINES: usize = 400;

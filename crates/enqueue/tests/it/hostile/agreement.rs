@@ -1,4 +1,5 @@
-//! Hand-over and worker agree on every mail: what one refuses, the other does.
+//! The checks before enqueueing and the worker agree on every mail: both accept it or both reject
+//! it.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -6,48 +7,48 @@ use postroom_core::settings::Sources;
 use postroom_enqueue::{Error, InvalidInput, Mail, Mailbox, Postroom, Settings};
 use postroom_mail::{Identity, Message, Rendered, Templates, Variables, compose};
 use postroom_smtp::{Address, Envelope};
+use postroom_testkit::hostile::{HostileMails, TEMPLATES, mail_count};
 use serde_json::Value;
-
-use super::{Maker, number, write_templates};
-use crate::Desk;
+use tempfile::TempDir;
 
 const MAX_MESSAGE_SIZE: u64 = 200_000;
 
-/// The worker's side: what Redis gives back, rendered, composed and put into an envelope.
-struct Worker {
+/// The steps of a worker: it reads a mail from Redis, renders and composes it, and builds the
+/// envelope.
+struct WorkerSide {
     templates: Templates,
     sender: Mailbox,
 }
 
-impl Worker {
+impl WorkerSide {
     fn make(&self, own: &Mail, shared: &Mail) -> Result<Message, String> {
         let (own, mut shared) = (stored(own)?, stored(shared)?);
         let vars = Variables::of(&std::mem::take(&mut shared.vars));
         let mail = Arc::new(own.over(&shared));
-        let words = self.templates.render_mail_over(&vars, &mail).map_err(|error| error.to_string())?;
-        let message = self.compose(&mail, words)?;
+        let rendered = self.templates.render_mail_over(&vars, &mail).map_err(|error| error.to_string())?;
+        let message = self.compose(&mail, rendered)?;
         check_envelope(&message)?;
         Ok(message)
     }
 
-    fn compose(&self, mail: &Arc<Mail>, words: Rendered) -> Result<Message, String> {
+    fn compose(&self, mail: &Arc<Mail>, rendered: Rendered) -> Result<Message, String> {
         let domain = mail.from.as_ref().unwrap_or(&self.sender).address.domain();
-        // As long as a job's id may be.
+        // The longest job id.
         let id = format!("{}-{}", "q".repeat(32), "0".repeat(26));
         let identity = Identity { message_id: format!("{id}@{domain}"), date_ms: 0, boundary_seed: id, generation: 0 };
-        let message = compose(mail, words, &identity, Some(&self.sender));
+        let message = compose(mail, rendered, &identity, Some(&self.sender));
         message.and_then(|message| message.within(MAX_MESSAGE_SIZE)).map_err(|error| error.to_string())
     }
 }
 
-/// As it comes back from Redis.
+/// Returns the mail as it is read from Redis.
 fn stored(mail: &Mail) -> Result<Mail, String> {
     let json = serde_json::to_string(mail).map_err(|error| error.to_string())?;
-    // A job's payload holds the mail's JSON; a batch's content is the same.
+    // Jobs and batches store the mail as JSON.
     serde_json::from_str(&json).map_err(|error| error.to_string())
 }
 
-/// What the SMTP transport makes of it.
+/// Checks the envelope as the SMTP transport does.
 fn check_envelope(message: &Message) -> Result<(), String> {
     let parse = |address: &str| Address::parse(address).map_err(|error| error.to_string());
     let to = message.envelope.rcpt_to.iter().map(|address| parse(address.as_str())).collect::<Result<_, _>>()?;
@@ -55,7 +56,7 @@ fn check_envelope(message: &Message) -> Result<(), String> {
     Envelope::new(Some(from), to).map(|_| ()).map_err(|error| error.to_string())
 }
 
-/// Lines that any server takes, and nothing in them that ends one.
+/// Checks that every line is valid in SMTP and that the headers have no Bcc.
 fn assert_transportable(message: &Message) {
     let (headers, _) = split_headers(&message.bytes);
     for line in message.bytes.split(|byte| *byte == b'\n') {
@@ -76,10 +77,14 @@ fn split_headers(bytes: &[u8]) -> (String, usize) {
     (String::from_utf8(bytes[..end].to_vec()).expect("UTF-8"), end)
 }
 
-fn desk() -> (Desk, Postroom, Worker) {
-    let desk = Desk::new();
-    write_templates(&desk);
-    let folder = desk.folder().join("templates");
+fn set_up() -> (TempDir, Postroom, WorkerSide) {
+    let temp = tempfile::tempdir().expect("a folder");
+    let folder = temp.path().join("templates");
+    for (path, text) in TEMPLATES {
+        let path = folder.join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("created");
+        std::fs::write(path, text).expect("written");
+    }
     let env = BTreeMap::from([
         ("TEMPLATES_DIR".to_owned(), folder.to_str().expect("UTF-8").to_owned()),
         ("MAX_MESSAGE_SIZE".to_owned(), MAX_MESSAGE_SIZE.to_string()),
@@ -87,104 +92,109 @@ fn desk() -> (Desk, Postroom, Worker) {
     ]);
     let settings = Settings::from_sources(&Sources { env, ..Sources::default() }).expect("settings");
     let sender = settings.sender.clone().expect("a sender");
-    let worker = Worker { templates: Templates::load(folder).expect("templates"), sender };
-    (desk, Postroom::with_settings(settings), worker)
+    let worker = WorkerSide { templates: Templates::load(folder).expect("templates"), sender };
+    (temp, Postroom::with_settings(settings), worker)
 }
 
-/// What only a program in Rust can hand over: fields that were never parsed.
-fn never_parsed(maker: &mut Maker, mail: &mut Mail) {
-    let name = Some(maker.line(255));
-    let list = if maker.one_in(2) { &mut mail.reply_to } else { &mut mail.to };
+/// Sets fields to values that only a program in Rust can create, because they are not parsed.
+fn set_unparsed_fields(generator: &mut HostileMails, mail: &mut Mail) {
+    let name = Some(generator.line(255));
+    let list = if generator.one_in(2) { &mut mail.reply_to } else { &mut mail.to };
     match list.first_mut() {
         Some(mailbox) => mailbox.name = name,
-        None => list.push(Mailbox { name, ..maker_address(maker) }),
+        None => list.push(Mailbox { name, ..mailbox(generator) }),
     }
     if mail.template.is_some() {
-        let levels = maker.about(5, 125, 3);
+        let levels = generator.about(5, 125, 3);
         mail.vars.insert("deep".to_owned(), (0..levels).fold(Value::Null, |inner, _| Value::Array(vec![inner])));
     }
 }
 
-fn maker_address(maker: &mut Maker) -> Mailbox {
-    maker.address().parse().unwrap_or_else(|_| "a@example.org".parse().expect("an address"))
+fn mailbox(generator: &mut HostileMails) -> Mailbox {
+    generator.address().parse().unwrap_or_else(|_| "a@example.org".parse().expect("an address"))
 }
 
-/// Some of it as a batch's mails share it.
-fn shared_part(maker: &mut Maker, whole: &Mail) -> (Mail, Mail) {
-    if whole.template.is_none() || maker.one_in(2) {
+/// Splits a mail into its own part and a part that the mails of a batch share.
+fn split(generator: &mut HostileMails, whole: &Mail) -> (Mail, Mail) {
+    if whole.template.is_none() || generator.one_in(2) {
         return (whole.clone(), Mail::default());
     }
     let (mut own, mut shared) = (whole.clone(), Mail::default());
     shared.template = own.template.take();
     shared.from = own.from.take();
     shared.attachments = std::mem::take(&mut own.attachments);
-    if maker.one_in(2) {
+    if generator.one_in(2) {
         shared.vars = std::mem::take(&mut own.vars);
     }
     (own, shared)
 }
 
+/// Numbers of accepted mails, and of rejected mails by field.
 #[derive(Debug, Default)]
-struct Tally {
-    taken: usize,
-    refused: BTreeMap<String, usize>,
+struct MailCounts {
+    accepted: usize,
+    rejected: BTreeMap<String, usize>,
 }
 
-/// What one thread found.
-fn try_mails(seed: u64, number: usize) -> Tally {
-    let (_desk, postroom, worker) = desk();
+/// Compares both sides for `number` mails; panics if they disagree.
+fn compare(seed: u64, number: usize) -> MailCounts {
+    let (_temp, postroom, worker) = set_up();
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let (mut maker, mut tally) = (Maker::new(seed), Tally::default());
+    let (mut generator, mut counts) = (HostileMails::new(seed), MailCounts::default());
     for number in 0..number {
-        let json = maker.mail().to_string();
+        let json = generator.mail().to_string();
         let Ok(mut mail) = serde_json::from_str::<Mail>(&json) else {
-            tally.refuse("row");
+            counts.reject("row");
             continue;
         };
-        if maker.one_in(20) {
-            never_parsed(&mut maker, &mut mail);
+        if generator.one_in(20) {
+            set_unparsed_fields(&mut generator, &mut mail);
         }
-        let (own, shared) = shared_part(&mut maker, &mail);
-        let (checked, made) = (runtime.block_on(postroom.check(&mail)), worker.make(&own, &shared));
-        match (checked, made) {
+        let (own, shared) = split(&mut generator, &mail);
+        let (checked, composed) = (runtime.block_on(postroom.check(&mail)), worker.make(&own, &shared));
+        match (checked, composed) {
             (Ok(()), Ok(message)) => {
-                tally.taken += 1;
+                counts.accepted += 1;
                 assert_transportable(&message);
             }
-            (Err(Error::Core(postroom_core::Error::Invalid(refused))), made) if agrees(&refused, &shared, &made) => {
-                assert!(!refused.field.is_empty() && refused.problem.len() < 3_000, "{refused}");
-                tally.refuse(&refused.field);
+            (Err(Error::Core(postroom_core::Error::Invalid(problem))), composed)
+                if agrees(&problem, &shared, &composed) =>
+            {
+                assert!(!problem.field.is_empty() && problem.problem.len() < 3_000, "{problem}");
+                counts.reject(&problem.field);
             }
-            (checked, made) => {
-                let (made, json) = (made.map(|message| message.bytes.len()), &json[..json.len().min(3_000)]);
-                panic!("seed {seed}, mail {number}: at hand-over {checked:?}, in the worker {made:?}: {json}")
+            (checked, composed) => {
+                let (composed, json) = (composed.map(|message| message.bytes.len()), &json[..json.len().min(3_000)]);
+                panic!("seed {seed}, mail {number}: checked {checked:?}, in the worker {composed:?}: {json}")
             }
         }
     }
-    tally
+    counts
 }
 
-/// Whether the worker refuses it too. The variables that a batch shares are checked with its rows alone: a worker makes them ready once.
-fn agrees(refused: &InvalidInput, shared: &Mail, made: &Result<Message, String>) -> bool {
-    made.is_err() || (refused.field == "vars" && !shared.vars.is_empty())
+/// Returns true if the worker rejects the mail too. Shared variables are an exception: they are
+/// checked with each row, but a worker prepares them once.
+fn agrees(problem: &InvalidInput, shared: &Mail, composed: &Result<Message, String>) -> bool {
+    composed.is_err() || (problem.field == "vars" && !shared.vars.is_empty())
 }
 
-impl Tally {
-    fn refuse(&mut self, field: &str) {
-        *self.refused.entry(field.to_owned()).or_default() += 1;
+impl MailCounts {
+    fn reject(&mut self, field: &str) {
+        *self.rejected.entry(field.to_owned()).or_default() += 1;
     }
 }
 
 #[test]
-fn what_is_taken_can_be_sent_and_what_can_not_is_refused() {
-    let (all, threads) = (number(100_000), 4);
-    let running: Vec<_> = (0..threads).map(|seed| std::thread::spawn(move || try_mails(seed, all / 4))).collect();
-    let tallies: Vec<Tally> = running.into_iter().map(|thread| thread.join().expect("they agree")).collect();
-    let taken: usize = tallies.iter().map(|tally| tally.taken).sum();
-    // Each way to refuse is met, and refusing is not all that is done.
-    assert!(taken > all / 4, "{tallies:?}");
+fn accepted_mails_can_be_sent_and_rejected_mails_can_not() {
+    let (all, threads) = (mail_count(100_000), 4);
+    let running: Vec<_> = (0..threads).map(|seed| std::thread::spawn(move || compare(seed, all / 4))).collect();
+    let all_counts: Vec<MailCounts> =
+        running.into_iter().map(|thread| thread.join().expect("both sides agree")).collect();
+    let accepted: usize = all_counts.iter().map(|counts| counts.accepted).sum();
+    // Every kind of rejection occurs, and many mails are accepted.
+    assert!(accepted > all / 4, "{all_counts:?}");
     let fields = ["row", "to", "subject", "text", "template", "headers", "attachments", "vars", "reply_to"];
     for field in fields.into_iter().filter(|_| all >= 20_000) {
-        assert!(tallies.iter().any(|tally| tally.refused.contains_key(field)), "{field} of {tallies:?}");
+        assert!(all_counts.iter().any(|counts| counts.rejected.contains_key(field)), "{field} of {all_counts:?}");
     }
 }

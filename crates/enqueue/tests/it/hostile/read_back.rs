@@ -1,4 +1,4 @@
-//! What is composed from hostile mails, read by Python's `email`.
+//! Composed hostile mails are parsed by Python's `email` module.
 
 use std::{
     io::Write,
@@ -9,60 +9,61 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use postroom_enqueue::Mail;
 use postroom_mail::{Identity, Rendered, compose};
+use postroom_testkit::hostile::HostileMails;
 use serde_json::{Value, json};
 
-use super::Maker;
-
-/// Compares what it reads with what was meant. Where a name takes several encoded words, Python before 3.13 puts spaces between them.
+/// Parses each message and compares it with the expected fields. Before 3.13, Python puts spaces
+/// between the encoded words of a name.
 const SCRIPT: &str = r#"
 import base64, email, email.policy, json, sys
 
-def people(mail, name):
+def mailboxes(mail, name):
     return [[a.display_name, a.addr_spec] for h in mail.get_all(name, []) for a in h.addresses]
 
-def near(found, wanted):
+def matches(found, expected):
     loose = lambda list: [["".join(name.split()), address] for name, address in list]
-    return found == wanted or loose(found) == loose(wanted)
+    return found == expected or loose(found) == loose(expected)
 
 done = 0
 for line in sys.stdin:
-    wanted = json.loads(line)
-    mail = email.message_from_bytes(base64.b64decode(wanted["message"]), policy=email.policy.default)
-    assert str(mail["subject"]) == wanted["subject"], (mail["subject"], wanted["subject"])
+    expected = json.loads(line)
+    mail = email.message_from_bytes(base64.b64decode(expected["message"]), policy=email.policy.default)
+    assert str(mail["subject"]) == expected["subject"], (mail["subject"], expected["subject"])
     for name in ["from", "to", "cc", "reply-to"]:
-        assert near(people(mail, name), wanted[name]), (name, people(mail, name), wanted[name])
-    for name, value in wanted["headers"].items():
+        assert matches(mailboxes(mail, name), expected[name]), (name, mailboxes(mail, name), expected[name])
+    for name, value in expected["headers"].items():
         assert str(mail[name]) == value, (name, mail[name], value)
     files = [part.get_filename() for part in mail.walk() if part.get_filename() is not None]
-    # It strips them.
-    wanted_files = [name.strip() for name in wanted["files"]]
-    assert sorted(files) == sorted(wanted_files), (files, wanted_files)
+    # The parser strips file names.
+    expected_files = [name.strip() for name in expected["files"]]
+    assert sorted(files) == sorted(expected_files), (files, expected_files)
     done += 1
 print(done)
 "#;
 
 #[test]
-fn somebody_elses_parser_reads_what_was_meant() {
-    let mut maker = Maker::new(31);
-    let mails = std::iter::repeat_with(|| serde_json::from_value::<Mail>(maker.mail()));
-    let wanted: Vec<Value> =
-        mails.flatten().filter(can_be_compared).filter_map(|mail| wanted(&mail)).take(500).collect();
-    let lines: String = wanted.iter().map(|wanted| format!("{wanted}\n")).collect();
+fn another_parser_reads_the_expected_fields() {
+    let mut generator = HostileMails::new(31);
+    let mails = std::iter::repeat_with(|| serde_json::from_value::<Mail>(generator.mail()));
+    let expected: Vec<Value> =
+        mails.flatten().filter(can_be_compared).filter_map(|mail| expected(&mail)).take(500).collect();
+    let lines: String = expected.iter().map(|fields| format!("{fields}\n")).collect();
     let mut python = Command::new("python3")
         .args(["-c", SCRIPT])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("python3 is there");
-    // Whoever finds a difference ends early.
+        .expect("python3 runs");
+    // The script ends early if it finds a difference.
     let _ = python.stdin.take().expect("a pipe").write_all(lines.as_bytes());
     let output = python.wait_with_output().expect("python3 ends");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "500");
 }
 
-/// Python refuses raw UTF-8 in an address, and reads no control character as it is.
+/// Returns false for a mail that Python reads differently: raw UTF-8 in an address, or control
+/// characters.
 fn can_be_compared(mail: &Mail) -> bool {
     let mailboxes = [&mail.to, &mail.cc, &mail.reply_to].into_iter().flatten().chain(&mail.from);
     let mut texts = mail.headers.values().filter_map(Value::as_str).chain(mail.subject.as_deref());
@@ -70,25 +71,26 @@ fn can_be_compared(mail: &Mail) -> bool {
         && texts.all(|text| !text.chars().any(char::is_control))
 }
 
-fn wanted(mail: &Mail) -> Option<Value> {
-    let words = Rendered::literal(mail.subject.as_deref()?, mail.text.as_deref(), mail.html.as_deref());
+/// Composes the mail; returns the message with the fields that a parser should read.
+fn expected(mail: &Mail) -> Option<Value> {
+    let rendered = Rendered::literal(mail.subject.as_deref()?, mail.text.as_deref(), mail.html.as_deref());
     let identity = Identity {
         message_id: "1@example.org".to_owned(),
         date_ms: 0,
         boundary_seed: "seed".to_owned(),
         generation: 0,
     };
-    let subject = words.subject.clone();
+    let subject = rendered.subject.clone();
     let sender = "Shop <shop@example.org>".parse().expect("a sender");
-    let message = compose(&Arc::new(mail.clone()), words, &identity, Some(&sender)).ok()?;
-    let people = |list: &[postroom_enqueue::Mailbox]| -> Value {
+    let message = compose(&Arc::new(mail.clone()), rendered, &identity, Some(&sender)).ok()?;
+    let mailboxes = |list: &[postroom_enqueue::Mailbox]| -> Value {
         list.iter().map(|one| json!([one.name.as_deref().unwrap_or_default(), one.address.as_str()])).collect()
     };
     Some(json!({
         "message": STANDARD.encode(&message.bytes),
         "subject": subject,
-        "from": people(std::slice::from_ref(mail.from.as_ref().unwrap_or(&sender))),
-        "to": people(&mail.to), "cc": people(&mail.cc), "reply-to": people(&mail.reply_to),
+        "from": mailboxes(std::slice::from_ref(mail.from.as_ref().unwrap_or(&sender))),
+        "to": mailboxes(&mail.to), "cc": mailboxes(&mail.cc), "reply-to": mailboxes(&mail.reply_to),
         "headers": mail.headers,
         "files": mail.attachments.iter().map(|file| &file.filename).collect::<Vec<_>>(),
     }))

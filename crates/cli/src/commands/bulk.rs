@@ -1,0 +1,334 @@
+//! `postroom bulk`
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use postroom_core::{Addressee, BatchId, Mail, Mailbox, Pace, QueueName, Rate, format_span};
+use postroom_enqueue::{BulkInput, BulkSummary, Error, Options};
+use serde_json::json;
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    args::{TermArgs, VarArgs, positive_span},
+    context::Context,
+    exit::{CommandError, Exit, Result},
+    outcome, queue_names,
+    rows::{BulkRow, FIRST_ROWS, InputFile, JsonRowFormat, RowFilter, RowSource, ScannedSource},
+    watch,
+};
+
+const EXAMPLES: &str = "Examples:
+  postroom bulk --template newsletter --csv examples/recipients.csv \\
+    --var title=News --var intro='Read this.'
+  postroom bulk --template newsletter --jsonl people.jsonl --name 'June news' --watch
+  postroom bulk --template event_reminder --to ann@example.org ben@example.org \\
+    --vars event.json
+  cat mails.jsonl | postroom bulk --jsonl - --key june-invoices
+  postroom bulk --template newsletter --csv people.csv --strict --in 2h --priority 7
+  postroom bulk --template newsletter --csv people.csv --rate 100/m --notify me@example.org
+  postroom bulk --template newsletter --csv people.csv --notify https://app.example.org/hook
+  postroom bulk --template newsletter --csv people.csv --delay 5s --durable
+
+The address column is named to or email. The other columns are variables; they take
+precedence over --var. With --template, a row of JSON lines is an object of the same
+keys. Without --template, it is a complete mail:
+  {\"to\": \"ann@example.org\", \"subject\": \"Hi\", \"text\": \"…\"}";
+
+/// Enqueue many mails as a batch; print the batch's id
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES, group = clap::ArgGroup::new("rows").required(true))]
+pub(crate) struct Args {
+    /// Template that renders subject and bodies
+    #[arg(long, value_name = "NAME", required_unless_present = "jsonl")]
+    template: Option<String>,
+    /// Read rows from a UTF-8 CSV with a header (max. 16 MiB and 1000 columns a row); - reads
+    /// standard input
+    #[arg(long, value_name = "FILE", group = "rows")]
+    csv: Option<String>,
+    /// Read one JSON object a line (max. 16 MiB, or twice MAX_MESSAGE_SIZE if larger); - reads
+    /// standard input
+    #[arg(long, value_name = "FILE", group = "rows")]
+    jsonl: Option<String>,
+    /// Send one mail to each of these addresses
+    #[arg(long, value_name = "ADDRESS", group = "rows", num_args = 1..)]
+    to: Vec<Mailbox>,
+    #[command(flatten)]
+    vars: VarArgs,
+    /// Language of the template, such as pl-PL
+    #[arg(long, value_name = "LOCALE")]
+    locale: Option<String>,
+    /// Sender; default: SMTP_MAIL_FROM
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<Mailbox>,
+    #[command(flatten)]
+    terms: TermArgs,
+    /// Send rate, evenly spaced, such as 100/m (per second, minute, hour or day: s, m, h, d)
+    #[arg(long, value_name = "RATE", conflicts_with = "delay")]
+    rate: Option<Rate>,
+    /// Send one mail at a time, this long after the start of the previous one, such as 5s
+    #[arg(long, value_name = "DURATION", value_parser = positive_span)]
+    delay: Option<Duration>,
+    /// Display name of the batch; default: the template's name
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Notify once when the batch is done: an address by mail, an http(s) URL by a POST of JSON
+    #[arg(long, value_name = "ADDRESS|URL")]
+    notify: Option<Addressee>,
+    /// Check all rows first; if one is invalid, enqueue nothing and exit with 2
+    #[arg(long)]
+    strict: bool,
+    /// Send a mail for every row, even if an earlier row has the same address
+    #[arg(long)]
+    allow_duplicates: bool,
+    /// Exit 0 only once the batch is durable; fail if the settings of Redis do not allow that
+    #[arg(long)]
+    durable: bool,
+    /// Show the progress on standard error until the batch is finished; exit with its outcome
+    #[arg(long)]
+    watch: bool,
+    /// Send the mails now, one by one, in the foreground, without Redis
+    #[arg(long, conflicts_with_all = ["watch", "key", "after", "at", "expires_in", "durable", "notify"])]
+    sync: bool,
+}
+
+pub(crate) async fn run(context: &Context, args: Args) -> Result<()> {
+    let source = args.source(context.postroom.settings().max_message_size);
+    if args.vars.read_stdin() && source.is_stdin() {
+        return Err(CommandError::usage("--vars", "standard input can't be both the variables and the rows"));
+    }
+    let shared = args.shared()?;
+    let input = source.scan(args.strict || args.terms.key.is_some())?;
+    if args.strict {
+        check_all(args.filter(context, &input, &shared).await?)?;
+    }
+    let mut rows = args.filter(context, &input, &shared).await?;
+    let first_rows = first_rows(&mut rows, &input)?;
+    if args.sync {
+        return send_all(context, rows, first_rows, &shared, &args).await;
+    }
+    let id = enqueue(context, &args, rows, first_rows, &shared, &input.hash).await?;
+    if args.watch { outcome::of_batch(&watch::batch(context, &id, None).await?) } else { Ok(()) }
+}
+
+impl Args {
+    fn shared(&self) -> Result<Mail> {
+        let shared = Mail {
+            from: self.from.clone(),
+            template: self.template.clone(),
+            vars: self.vars.read()?,
+            locale: self.locale.clone(),
+            ..Mail::default()
+        };
+        shared.check_parts()?;
+        Ok(shared)
+    }
+
+    fn source(&self, max_message_size: u64) -> RowSource {
+        let format = JsonRowFormat::new(self.template.is_some(), max_message_size);
+        match (&self.csv, &self.jsonl) {
+            (Some(path), _) => RowSource::Csv(InputFile::new(path)),
+            (None, Some(path)) => RowSource::Jsonl { file: InputFile::new(path), format },
+            (None, None) => RowSource::Addresses(self.to.clone()),
+        }
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        self.rate.map(Pace::Rate).or(self.delay.map(Pace::Delay))
+    }
+
+    async fn filter<'a>(&self, context: &'a Context, input: &ScannedSource, shared: &'a Mail) -> Result<RowFilter<'a>> {
+        let checker = context.postroom.bulk_checker(shared).await?;
+        Ok(RowFilter::new(input.rows()?, checker, self.allow_duplicates, context.console))
+    }
+}
+
+/// Reports every invalid row; returns an error if there was one.
+fn check_all(mut rows: RowFilter<'_>) -> Result<()> {
+    while rows.next()?.is_some() {}
+    match rows.invalid {
+        0 => Ok(()),
+        invalid => Err(CommandError::usage("rows", format!("{invalid} can't be sent; nothing was queued"))),
+    }
+}
+
+/// Reads and checks the first rows, before a batch is created.
+fn first_rows(rows: &mut RowFilter<'_>, input: &ScannedSource) -> Result<Vec<BulkRow>> {
+    let mut first = Vec::new();
+    while rows.valid < FIRST_ROWS
+        && let Some(row) = rows.next()?
+    {
+        first.push(row);
+    }
+    if first.is_empty() {
+        let kind = if rows.invalid > 0 { " that can be sent" } else { "" };
+        return Err(CommandError::usage("rows", format!("{} has no row{kind}; nothing was queued", input.name())));
+    }
+    Ok(first)
+}
+
+async fn enqueue(
+    context: &Context,
+    args: &Args,
+    mut rows: RowFilter<'_>,
+    first_rows: Vec<BulkRow>,
+    shared: &Mail,
+    hash: &str,
+) -> Result<BatchId> {
+    let options = Options { durable: args.durable, ..args.terms.options() };
+    let mut bulk = context.postroom.bulk(shared.clone()).rows(rows_hash(context, args, hash).await?);
+    bulk = bulk.with(options);
+    if let Some(name) = &args.name {
+        bulk = bulk.name(name);
+    }
+    if let Some(pace) = args.pace() {
+        bulk = bulk.pace(pace);
+    }
+    if let Some(to) = &args.notify {
+        bulk = bulk.notify(to.clone());
+    }
+    let queue = bulk.queue();
+    let mut batch = queue_names::with_warning(context, &queue, bulk.start()).await?;
+    let id = batch.id().clone();
+    context.console.result(&json!({ "id": id }), || id.to_string());
+    let summary = fill(&mut batch, &mut rows, first_rows).await;
+    let (invalid, duplicates) = (rows.invalid, rows.duplicates);
+    let added = batch.added();
+    let summary = match summary {
+        Ok(()) => batch.finish(invalid, duplicates).await.map_err(CommandError::from),
+        Err(error) => Err(error),
+    };
+    let summary = summary.map_err(|error| interrupted(error, &id, added, args.terms.key.as_deref()))?;
+    print_summary(context, &summary, args.pace(), invalid, duplicates);
+    Ok(id)
+}
+
+/// Returns a hash of everything that decides which rows are valid. A mail's id depends on its
+/// position among them.
+async fn rows_hash(context: &Context, args: &Args, hash: &str) -> Result<String> {
+    let templates = context.postroom.templates().await?;
+    let of_template = args.template.as_ref().and_then(|name| templates?.hash(name));
+    Ok(format!("{hash} {} {}", of_template.unwrap_or_default(), args.allow_duplicates))
+}
+
+async fn fill(batch: &mut BulkInput<'_>, rows: &mut RowFilter<'_>, first_rows: Vec<BulkRow>) -> Result<()> {
+    let bar = bar();
+    for row in first_rows {
+        batch.add_checked(row.mail).await?;
+    }
+    while let Some(row) = rows.next()? {
+        batch.add_checked(row.mail).await?;
+        bar.set_position(batch.added());
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// Adds the number of mails enqueued before the error, and how to continue.
+fn interrupted(error: CommandError, id: &BatchId, added: u64, key: Option<&str>) -> CommandError {
+    // Neither advice applies: a conflict is permanent, and an unsure batch is already complete.
+    if error.code == "unsure" || error.exit == Exit::Conflict {
+        return error;
+    }
+    let advice = match key {
+        Some(_) => "run the same command again to continue".to_owned(),
+        None => format!("cancel the queued mails with: postroom cancel {id}"),
+    };
+    let added = outcome::mails(added);
+    error.with_detail(&format!("{id} was interrupted after about {added}; {advice}"))
+}
+
+fn print_summary(context: &Context, summary: &BulkSummary, pace: Option<Pace>, invalid: u64, duplicates: u64) {
+    let mut text = format!("{} queued", outcome::mails(summary.total));
+    for (number, what) in
+        [(summary.known, "of them before"), (invalid, "invalid"), (duplicates, "skipped as duplicates")]
+    {
+        if number > 0 {
+            text.push_str(&format!(", {number} {what}"));
+        }
+    }
+    if let Some(pace) = pace {
+        text.push_str(&format!("; at {pace} they take about {}", format_span(duration_of(pace, summary.total))));
+    }
+    context.console.note(text);
+}
+
+/// Returns the time from the first mail to the last, in whole seconds if it is 10 s or more.
+fn duration_of(pace: Pace, mails: u64) -> Duration {
+    let all = pace.spacing().saturating_mul(u32::try_from(mails.saturating_sub(1)).unwrap_or(u32::MAX));
+    if all < Duration::from_secs(10) { all } else { Duration::from_secs(all.as_secs()) }
+}
+
+/// Progress indicator on standard error; hidden if that is not a terminal.
+fn bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {pos} mails queued, {elapsed}");
+    ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+}
+
+/// Counts of a bulk that was sent in the foreground.
+#[derive(Debug, Default, serde::Serialize)]
+struct SendCounts {
+    sent: u64,
+    failed: u64,
+    unknown: u64,
+    invalid: u64,
+    duplicates: u64,
+}
+
+async fn send_all(
+    context: &Context,
+    mut rows: RowFilter<'_>,
+    first_rows: Vec<BulkRow>,
+    shared: &Mail,
+    args: &Args,
+) -> Result<()> {
+    let of_template =
+        shared.template.as_ref().and_then(|name| context.postroom.settings().templates.get(name)?.queue.clone());
+    let queue = args.terms.queue.clone().or(of_template).unwrap_or_else(QueueName::bulk);
+    let mut counts = SendCounts::default();
+    let spacing = args.pace().map(Pace::spacing).unwrap_or_default();
+    let (mut first_rows, mut next_at) = (first_rows.into_iter(), Instant::now());
+    while let Some(row) = first_rows.next().map_or_else(|| rows.next(), |row| Ok(Some(row)))? {
+        sleep_until(next_at).await;
+        next_at = Instant::now() + spacing;
+        send_one(context, row, shared, &queue, &mut counts).await?;
+    }
+    context.postroom.close().await;
+    (counts.invalid, counts.duplicates) = (rows.invalid, rows.duplicates);
+    counts.finish(context)
+}
+
+/// Sends and counts one mail. Only an error that would stop every mail is returned.
+async fn send_one(
+    context: &Context,
+    row: BulkRow,
+    shared: &Mail,
+    queue: &QueueName,
+    counts: &mut SendCounts,
+) -> Result<()> {
+    match context.postroom.send_now(&row.mail.over(shared), Some(queue)).await {
+        Ok(_) => counts.sent += 1,
+        Err(Error::NotSent(not_sent)) => {
+            let error = CommandError::from(not_sent);
+            context.console.note(format_args!("line {}: {}", row.line, error.message));
+            if error.exit == Exit::InDoubt { counts.unknown += 1 } else { counts.failed += 1 }
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+impl SendCounts {
+    /// Prints the counts; returns an error unless all mails were sent.
+    fn finish(&self, context: &Context) -> Result<()> {
+        let text = format!(
+            "{} sent, {} failed, {} in doubt, {} rows invalid, {} duplicates skipped",
+            self.sent, self.failed, self.unknown, self.invalid, self.duplicates
+        );
+        context.console.result(self, || text.clone());
+        match (self.failed, self.unknown) {
+            (0, 0) => Ok(()),
+            (0, _) => Err(CommandError::in_doubt(text)),
+            _ => Err(CommandError::failed(text)),
+        }
+    }
+}

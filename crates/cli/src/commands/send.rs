@@ -1,0 +1,198 @@
+//! `postroom send`
+
+use std::{path::PathBuf, time::Duration};
+
+use postroom_core::{InvalidInput, Mail, Mailbox};
+use postroom_enqueue::{Options, QueueName};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    args::{TermArgs, VarArgs, span},
+    context::Context,
+    exit::{CommandError, Result},
+    files::{self, TextSource},
+    outcome, queue_names,
+};
+
+const EXAMPLES: &str = "Examples:
+  postroom send --to ann@example.org --subject Hello --text 'It works.'
+  postroom send --to 'Ann <ann@example.org>' --template user_activation --var name=Ann \\
+    --var site_name=Example --var activation_url=https://example.org/a/1
+  postroom send --to ann@example.org --subject Report --text-file report.txt \\
+    --attach report.pdf --in 10m
+  postroom send --to ann@example.org --subject Code --text 1234 \\
+    --priority 0 --expires-in 10m --wait 10s
+  postroom send --to ann@example.org --subject Invoice --text-file invoice.txt \\
+    --key invoice-2027-001 --durable
+
+To pass untrusted text from a program, write the body to --text-file - on standard input,
+because --text @FILE reads a file. Write other values after an equals sign (--to=ADDRESS,
+--header=..., --var=...), so that none is taken for a flag.
+
+Limits of a mail: 1000 recipients, 998 octets in the subject and in each header, 100 headers
+added with --header, 200 attachments, 255 octets in a name, MAX_MESSAGE_SIZE in total.";
+
+/// Enqueue one mail; print its job's id
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Recipients of the mail; an address may have a name, as in 'Ann <ann@example.org>'
+    #[arg(long, value_name = "ADDRESS", required = true, num_args = 1..)]
+    to: Vec<Mailbox>,
+    /// Sender; default: SMTP_MAIL_FROM
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<Mailbox>,
+    /// Recipients of a copy
+    #[arg(long, value_name = "ADDRESS", num_args = 1..)]
+    cc: Vec<Mailbox>,
+    /// Recipients of a copy that other recipients do not see
+    #[arg(long, value_name = "ADDRESS", num_args = 1..)]
+    bcc: Vec<Mailbox>,
+    /// Addresses for replies
+    #[arg(long, value_name = "ADDRESS", num_args = 1..)]
+    reply_to: Vec<Mailbox>,
+    /// Add a header; repeatable
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+    /// Attach a file; repeatable
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    attach: Vec<PathBuf>,
+    /// Template that renders subject and bodies
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["text", "text_file", "html", "html_file"])]
+    template: Option<String>,
+    #[command(flatten)]
+    vars: VarArgs,
+    /// Language of the template, such as pl-PL
+    #[arg(long, value_name = "LOCALE", requires = "template")]
+    locale: Option<String>,
+    /// Subject; overrides the template's
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    subject: Option<String>,
+    /// Plain-text body; @FILE reads it from a file, @@ begins a text with one @
+    #[arg(long, value_name = "TEXT|@FILE", allow_hyphen_values = true)]
+    text: Option<String>,
+    /// Read the plain-text body from a file; - reads standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "text")]
+    text_file: Option<String>,
+    /// HTML body; @FILE reads it from a file, @@ begins a text with one @
+    #[arg(long, value_name = "HTML|@FILE", allow_hyphen_values = true)]
+    html: Option<String>,
+    /// Read the HTML body from a file; - reads standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "html")]
+    html_file: Option<String>,
+    #[command(flatten)]
+    terms: TermArgs,
+    /// Keep no result, only a record for 24 hours that the job existed
+    #[arg(long)]
+    no_result: bool,
+    /// Exit 0 only once the mail is durable (about 1 s); fail if the settings of Redis do not allow
+    /// that
+    #[arg(long)]
+    durable: bool,
+    /// Wait at most this long for the mail to be sent; exit with its outcome
+    #[arg(long, value_name = "DURATION", value_parser = span)]
+    wait: Option<Duration>,
+    /// Send the mail now, in the foreground, without Redis; print its Message-ID
+    #[arg(long, conflicts_with_all = ["wait", "key", "after", "at", "expires_in", "durable"])]
+    sync: bool,
+}
+
+pub(crate) async fn run(context: &Context, args: Args) -> Result<()> {
+    let mail = args.mail(context)?;
+    if args.sync {
+        return send_now(context, &mail, args.terms.queue.as_ref()).await;
+    }
+    let options = Options { no_result: args.no_result, durable: args.durable, ..args.terms.options() };
+    let sending = context.postroom.send(mail).with(options);
+    let queue = sending.queue();
+    let id = queue_names::with_warning(context, &queue, sending).await?;
+    context.console.result(&json!({ "id": id }), || id.to_string());
+    match args.wait {
+        Some(limit) => outcome::wait_for_job(context, &id, limit).await,
+        None => Ok(()),
+    }
+}
+
+async fn send_now(context: &Context, mail: &Mail, queue: Option<&QueueName>) -> Result<()> {
+    let sent = context.postroom.send_now(mail, queue).await;
+    context.postroom.close().await;
+    let sent = sent?;
+    for (address, reply) in &sent.refused {
+        context.console.warn(format_args!("{address} was refused: {reply}"));
+    }
+    let result = json!({ "message_id": sent.message_id, "receipt": sent.receipt });
+    context.console.result(&result, || sent.message_id.clone());
+    Ok(())
+}
+
+impl Args {
+    fn mail(&self, context: &Context) -> Result<Mail> {
+        self.check_vars()?;
+        let max_size = context.postroom.settings().max_message_size;
+        self.check_stdin()?;
+        let body =
+            |flag: &str, source: Option<TextSource<'_>>| source.map(|source| source.read(flag, max_size)).transpose();
+        let attachments = self.attach.iter().map(|path| files::attachment(path, max_size)).collect::<Result<_, _>>()?;
+        Ok(Mail {
+            from: self.from.clone(),
+            to: self.to.clone(),
+            cc: self.cc.clone(),
+            bcc: self.bcc.clone(),
+            reply_to: self.reply_to.clone(),
+            headers: self.headers()?,
+            subject: self.subject.clone(),
+            text: body("--text", self.text())?.map(Into::into),
+            html: body("--html", self.html())?.map(Into::into),
+            template: self.template.clone(),
+            vars: self.vars.read()?,
+            locale: self.locale.clone(),
+            attachments,
+        })
+    }
+
+    fn text(&self) -> Option<TextSource<'_>> {
+        self.text.as_deref().map(TextSource::parse).or_else(|| self.text_file.as_deref().map(TextSource::File))
+    }
+
+    fn html(&self) -> Option<TextSource<'_>> {
+        self.html.as_deref().map(TextSource::parse).or_else(|| self.html_file.as_deref().map(TextSource::File))
+    }
+
+    /// Rejects two flags that read standard input: the second one would read nothing.
+    fn check_stdin(&self) -> Result<()> {
+        let reads = |source: Option<TextSource<'_>>| source.is_some_and(|source| source.is_stdin());
+        let flags =
+            [("--text", reads(self.text())), ("--html", reads(self.html())), ("--vars", self.vars.read_stdin())];
+        let readers: Vec<&str> = flags.into_iter().filter(|(_, reads)| *reads).map(|(flag, _)| flag).collect();
+        match readers[..] {
+            [] | [_] => Ok(()),
+            [first, second, ..] => {
+                Err(CommandError::usage(second, format!("standard input can't be both {first} and {second}")))
+            }
+        }
+    }
+
+    /// Rejects variables without a template, which would be ignored.
+    fn check_vars(&self) -> Result<()> {
+        if self.template.is_none() && self.vars.are_set() {
+            return Err(CommandError::usage("--var", "variables need --template"));
+        }
+        Ok(())
+    }
+
+    fn headers(&self) -> Result<Map<String, Value>, InvalidInput> {
+        let mut all = Map::new();
+        for (name, value) in &self.headers {
+            if all.insert(name.clone(), Value::String(value.clone())).is_some() {
+                return Err(InvalidInput::new("--header", format!("{name} is set twice")));
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Parses `NAME: VALUE` for clap.
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("it has no colon; use 'Name: value'")?;
+    Ok((name.trim().to_owned(), value.trim_matches([' ', '\t']).to_owned()))
+}

@@ -1,0 +1,50 @@
+//! Checks of queue names that a command receives.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use postroom_core::{QueueName, Store};
+
+use crate::{
+    context::Context,
+    exit::{CommandError, Result},
+};
+
+/// Maximum time of the check whether a worker serves the queue.
+const WARNING_LIMIT: Duration = Duration::from_millis(300);
+
+/// Returns the queues that are configured here or were ever used.
+pub(crate) async fn known(context: &Context, store: &Store) -> Result<BTreeSet<QueueName>> {
+    let configured = context.postroom.settings().queues.keys().cloned();
+    Ok(store.known_queues().await?.into_iter().chain(configured).collect())
+}
+
+/// Returns the `requested` queues, or all known ones when none is requested. An unknown queue is an
+/// error.
+pub(crate) async fn select(context: &Context, store: &Store, requested: &[QueueName]) -> Result<Vec<QueueName>> {
+    let known = known(context, store).await?;
+    if requested.is_empty() {
+        return Ok(known.into_iter().collect());
+    }
+    match requested.iter().find(|queue| !known.contains(queue)) {
+        None => Ok(requested.to_vec()),
+        Some(queue) => {
+            let names: Vec<&str> = known.iter().map(QueueName::as_str).collect();
+            let problem = format!("there is no queue {queue}; it may be {}", names.join(", "));
+            Err(CommandError::usage("--queue", problem))
+        }
+    }
+}
+
+/// Enqueues mail and warns when no worker serves its queue. The check runs at the same time and is
+/// dropped when Redis is slow, so it neither delays nor fails the mail.
+pub(crate) async fn with_warning<T, F>(context: &Context, queue: &QueueName, enqueue: F) -> postroom_enqueue::Result<T>
+where
+    F: IntoFuture<Output = postroom_enqueue::Result<T>>,
+{
+    let served = tokio::time::timeout(WARNING_LIMIT, context.postroom.is_served(queue));
+    let (enqueued, served) = tokio::join!(enqueue.into_future(), served);
+    if let (Ok(_), Ok(Ok(false))) = (&enqueued, served) {
+        context.console.warn(format_args!("no worker serves the queue {queue}: mail waits there until one is started"));
+    }
+    enqueued
+}

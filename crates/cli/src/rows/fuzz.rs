@@ -1,0 +1,170 @@
+//! Fuzz tests of the CSV and JSON lines readers.
+
+use std::io::{Cursor, Read};
+
+use postroom_core::{Mail, Mailbox};
+use postroom_testkit::fuzz::{self, Case, Fuzz};
+use serde_json::{Map, Value};
+
+use super::{
+    csv, jsonl,
+    row::{BulkRow, Rows, Unreadable},
+};
+
+const FILES: [&str; 9] = [
+    "to,name\na@example.org,Ann\nb@example.org,Ben\n",
+    "\u{feff}email,name,city\r\na@example.org,\"Ann, the \"\"first\"\"\",Łódź\r\n",
+    "name,to\n\"two\nlines\",a@example.org\n\n\nx,b@example.org",
+    "to\na@example.org\rb@example.org\r",
+    "to,name\na@example.org,\"never closed\nb@example.org,x\n",
+    "email,name\nx,y,z\na@b\n\"a@b\",\"q\"\"\n\"\n",
+    "to,to\na,b\n",
+    "",
+    "Email ,name\n\"Ann <a@example.org>\",\u{0}\n",
+];
+
+const LINES: [&str; 6] = [
+    "{\"to\":\"a@example.org\",\"name\":\"Ann\"}\n{\"email\":\"b@example.org\",\"n\":1}\n",
+    "{\"to\":[\"a@example.org\",\"b@example.org\"],\"subject\":\"Hi\",\"text\":\"x\"}\r\n",
+    "\u{feff}{\"to\":\"a@example.org\",\"vars\":{\"a\":1}}\n\n  \n{\"to\":1}\n",
+    "{\"to\":\"a@example.org\",\"attachments\":[{\"filename\":\"a\",\"content\":\"aGk=\"}]}",
+    "[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]\n{\"to\":null}\n{}",
+    "{\"to\":\"a@example.org\",\"a\":{\"b\":{\"c\":[1.5e300,-0,null,\"\\u0000\\ud83d\\ude00\"]}}}\n",
+];
+
+/// Reader that returns at most `block` bytes at a time.
+struct SlowReader {
+    input: Cursor<Vec<u8>>,
+    block: usize,
+}
+
+impl Read for SlowReader {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let size = self.block.min(buffer.len());
+        self.input.read(&mut buffer[..size])
+    }
+}
+
+fn slow(bytes: &[u8], block: usize) -> SlowReader {
+    SlowReader { input: Cursor::new(bytes.to_vec()), block }
+}
+
+/// Returns all rows up to the first error of the input itself.
+fn read(rows: Rows) -> Vec<Result<BulkRow, Unreadable>> {
+    let mut all = Vec::new();
+    for row in rows {
+        let is_last = matches!(row, Err(Unreadable::Input(_)));
+        all.push(row);
+        if is_last {
+            break;
+        }
+    }
+    all
+}
+
+/// Checks that line numbers rise from row to row and lie within the file.
+fn check_lines(bytes: &[u8], rows: &[Result<BulkRow, Unreadable>], first: u64) {
+    let lines = 1 + bytes.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count() as u64;
+    let mut last = first - 1;
+    for row in rows {
+        let line = match row {
+            Ok(BulkRow { line, .. }) | Err(Unreadable::Row { line, .. }) => *line,
+            Err(Unreadable::Input(_)) => continue,
+        };
+        assert!(last < line && line <= lines, "line {line} after {last} of {lines}: {row:?}");
+        last = line;
+    }
+}
+
+#[test]
+fn csv() {
+    let tokens =
+        ["\"", "\"\"", ",", "\n", "\r\n", "\r", "to", "email", "a@example.org", "\u{feff}", "\0", "\n\"", "\",\""];
+    Fuzz::target("csv").seeds(FILES).tokens(&tokens).run(|case: &mut Case<'_>| {
+        let bytes = case.bytes();
+        let rows = |block| csv::open("x.csv", slow(&bytes, block)).map(read);
+        let whole = rows(usize::MAX);
+        assert_eq!(rows(1 + case.below(99)), whole, "the block size changes the rows");
+        let Ok(whole) = whole else { return };
+        check_lines(&bytes, &whole, 2);
+        let mails: Vec<&Mail> = whole.iter().filter_map(|row| row.as_ref().ok()).map(|row| &row.mail).collect();
+        assert!(mails.iter().all(|mail| mail.to.len() == 1), "a row has one recipient");
+        assert_eq!(round_trip(&mails), mails.into_iter().cloned().collect::<Vec<_>>());
+    });
+}
+
+/// Writes the mails with the `csv` crate and reads them back.
+fn round_trip(mails: &[&Mail]) -> Vec<Mail> {
+    let Some(first) = mails.first() else { return Vec::new() };
+    let names: Vec<&String> = first.vars.keys().collect();
+    let mut writer = ::csv::Writer::from_writer(Vec::new());
+    writer.write_record([&"to".to_owned()].into_iter().chain(names.iter().copied())).expect("memory");
+    for mail in mails {
+        let fields = names.iter().map(|name| mail.vars[*name].as_str().expect("text").to_owned());
+        writer.write_record([mail.to[0].to_string()].into_iter().chain(fields)).expect("memory");
+    }
+    let bytes = writer.into_inner().expect("memory");
+    let rows = read(csv::open("y.csv", Cursor::new(bytes)).expect("a header"));
+    rows.into_iter().map(|row| row.expect("a row that was read once").mail).collect()
+}
+
+#[test]
+fn json() {
+    let tokens = [
+        "{",
+        "}",
+        "[",
+        "]",
+        "\"",
+        ":",
+        ",",
+        "\n",
+        "\r\n",
+        "\"to\":",
+        "\"email\":",
+        "\"vars\":",
+        "null",
+        "\\u0000",
+        "\\ud800",
+        "1e999",
+        "\u{feff}",
+    ];
+    Fuzz::target("json").seeds(LINES).tokens(&tokens).run(|case: &mut Case<'_>| {
+        let (bytes, with_template) = (case.bytes(), case.one_in(2));
+        let whole = read(jsonl::open(Cursor::new(bytes.clone()), format(with_template)));
+        let pieces = read(jsonl::open(slow(&bytes, 1 + case.below(99)), format(with_template)));
+        assert_eq!(pieces, whole, "the block size changes the rows");
+        check_lines(&bytes, &whole, 1);
+        for row in whole.iter().filter_map(|row| row.as_ref().ok()) {
+            if with_template { check_variables(&row.mail) } else { check_mail(&row.mail) }
+        }
+    });
+}
+
+fn format(with_template: bool) -> jsonl::JsonRowFormat {
+    jsonl::JsonRowFormat::new(with_template, 1 << 20)
+}
+
+fn check_mail(mail: &Mail) {
+    let line = serde_json::to_string(mail).expect("JSON");
+    let again = read(jsonl::open(Cursor::new(line.into_bytes()), format(false)));
+    let [Ok(row)] = &again[..] else { panic!("{mail:?}: {again:?}") };
+    assert_eq!(rounded(&row.mail), rounded(mail));
+}
+
+/// Checks that a row of a template holds only recipients and variables, and survives a round trip.
+fn check_variables(mail: &Mail) {
+    let bare = Mail { to: mail.to.clone(), vars: mail.vars.clone(), ..Mail::default() };
+    assert_eq!(*mail, bare);
+    let to: Vec<String> = mail.to.iter().map(Mailbox::to_string).collect();
+    let line = serde_json::json!({ "to": to, "vars": mail.vars });
+    let again = read(jsonl::open(Cursor::new(line.to_string().into_bytes()), format(true)));
+    let has_own_vars = mail.vars.get("vars").is_some_and(Value::is_object);
+    let expected = Mail { vars: if has_own_vars { Map::new() } else { mail.vars.clone() }, ..bare };
+    let [Ok(row)] = &again[..] else { panic!("{line}: {again:?}") };
+    assert!(has_own_vars || rounded(&row.mail) == rounded(&expected), "{line}: {:?}", row.mail);
+}
+
+fn rounded(mail: &Mail) -> Value {
+    fuzz::rounded(serde_json::to_value(mail).expect("JSON"))
+}

@@ -1,0 +1,93 @@
+//! Filters the rows of a bulk: reports invalid rows and skips addresses that were in an earlier
+//! row.
+
+use postroom_enqueue::{BulkChecker, MailProblem};
+
+use super::{
+    row::{BulkRow, Rows, Unreadable},
+    seen_addresses::SeenAddresses,
+};
+use crate::{
+    console::Console,
+    exit::{CommandError, Result},
+};
+
+/// Number of rows that are checked before anything is enqueued. A template that lacks a variable
+/// for one of them fails the whole bulk.
+pub(crate) const FIRST_ROWS: u64 = 10;
+
+/// Iterator over the valid rows.
+pub(crate) struct RowFilter<'a> {
+    rows: Rows,
+    checker: BulkChecker<'a>,
+    /// Earlier addresses; `None` if duplicates are allowed.
+    seen: Option<SeenAddresses>,
+    console: Console,
+    /// Number of valid rows so far.
+    pub(crate) valid: u64,
+    /// Number of invalid rows so far.
+    pub(crate) invalid: u64,
+    /// Number of rows skipped so far because an earlier row had their address.
+    pub(crate) duplicates: u64,
+}
+
+impl<'a> RowFilter<'a> {
+    pub(crate) fn new(rows: Rows, checker: BulkChecker<'a>, allow_duplicates: bool, console: Console) -> Self {
+        let seen = (!allow_duplicates).then(SeenAddresses::default);
+        Self { rows, checker, seen, console, valid: 0, invalid: 0, duplicates: 0 }
+    }
+
+    /// Returns the next valid row.
+    ///
+    /// # Errors
+    ///
+    /// A usage error if the input can't be read, or if the template does not render with one of the
+    /// first rows. A later row that does not render is only counted as invalid.
+    pub(crate) fn next(&mut self) -> Result<Option<BulkRow>> {
+        while let Some(row) = self.rows.next() {
+            match row {
+                Ok(row) => {
+                    if let Some(row) = self.check(row)? {
+                        return Ok(Some(row));
+                    }
+                }
+                Err(Unreadable::Row { line, problem }) => self.reject(line, &problem),
+                Err(Unreadable::Input(problem)) => return Err(problem.into()),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the row if it is valid and no duplicate.
+    fn check(&mut self, row: BulkRow) -> Result<Option<BulkRow>> {
+        let merged = self.checker.merge(&row.mail);
+        if self.seen.as_ref().is_some_and(|seen| seen.contains(&merged)) {
+            self.duplicates += 1;
+            return Ok(None);
+        }
+        match self.checker.check(&merged) {
+            Ok(()) => {}
+            Err(MailProblem::Template(error)) if self.valid < FIRST_ROWS => {
+                return Err(CommandError::usage("template", format!("line {}: {error}", row.line)));
+            }
+            Err(MailProblem::Template(error)) => {
+                self.reject(row.line, &error.to_string());
+                return Ok(None);
+            }
+            Err(MailProblem::Mail(problem)) => {
+                self.reject(row.line, &problem.to_string());
+                return Ok(None);
+            }
+        }
+        if let Some(seen) = &mut self.seen {
+            seen.insert(&merged);
+        }
+        self.valid += 1;
+        Ok(Some(row))
+    }
+
+    fn reject(&mut self, line: u64, problem: &str) {
+        self.invalid += 1;
+        self.console.note(format_args!("line {line}: {problem}"));
+    }
+}

@@ -1,0 +1,16 @@
+//! Tests of the command line as a person or a script uses it.
+
+mod bad_input;
+mod bulk;
+mod durability;
+mod fixture;
+mod help;
+mod hostile;
+mod limits;
+mod outage;
+mod rows;
+mod schedule;
+mod send;
+mod steer;
+mod sync;
+mod worker;

@@ -1,0 +1,29 @@
+//! Retries with pauses while Redis is unreachable. Every call that is retried is idempotent.
+
+use std::time::Duration;
+
+use postroom_core::{Error, Result};
+
+/// Pauses between the attempts of one call of a bulk; about 15 s in all.
+pub(crate) const BULK_PAUSES: [Duration; 6] = [
+    Duration::from_millis(100),
+    Duration::from_millis(400),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(7),
+];
+
+/// Repeats `call` while Redis is unreachable, at most `pauses.len()` times.
+pub(crate) async fn with_backoff<T, F>(pauses: &[Duration], call: impl Fn() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    for pause in pauses {
+        match call().await {
+            Err(Error::Away(_)) => tokio::time::sleep(*pause).await,
+            result => return result,
+        }
+    }
+    call().await
+}
