@@ -16,71 +16,71 @@ use crate::{BatchId, Error, Mail, Pace, QueueName, Result};
 /// A batch to create.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewBatch {
-    /// Its name in Redis.
+    /// Id of the batch.
     pub id: BatchId,
-    /// Its name for people.
+    /// Name shown to users.
     pub name: String,
-    /// For how long its result is kept.
+    /// Time for which the batch is kept after its end. `None` is stored as 0.
     pub retention: Option<Duration>,
-    /// What its mails share.
+    /// Content shared by all mails of the batch.
     pub shared: Mail,
-    /// What keeps its mails apart, if anything.
+    /// Spacing of the mails, if any.
     pub pace: Option<Pace>,
 }
 
-/// A batch, as it is told to people and programs: the JSON form of `postroom status`.
+/// A batch as shown to users and programs: the JSON form of `postroom status`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BatchReport {
-    /// Its name in Redis.
+    /// Id of the batch.
     pub id: BatchId,
-    /// Its name for people.
+    /// Name shown to users.
     pub name: String,
-    /// Its queue.
+    /// Queue of the batch.
     pub queue: QueueName,
-    /// Its template.
+    /// Template of the shared content.
     pub template: Option<String>,
-    /// When it was created.
+    /// Time of creation (RFC 3339).
     pub created_at: String,
-    /// When it was done, if it is.
+    /// Time at which the batch was done (RFC 3339).
     pub done_at: Option<String>,
-    /// How many jobs it has so far; final once it is sealed.
+    /// Number of jobs so far; final once the batch is sealed.
     pub total: u64,
-    /// How many rows of its input were no mail.
+    /// Number of input rows that were not valid mails.
     pub invalid: u64,
-    /// How many rows named an address a second time.
+    /// Number of input rows that repeated an address.
     pub duplicates: u64,
-    /// How many wait for their time.
+    /// Number of scheduled jobs.
     pub scheduled: u64,
-    /// How many may be taken now.
+    /// Number of queued jobs.
     pub queued: u64,
-    /// How many are being sent.
+    /// Number of jobs that are being sent.
     pub sending: u64,
-    /// How many will be tried again.
+    /// Number of deferred jobs.
     pub deferred: u64,
-    /// How many were accepted by the next server.
+    /// Number of jobs accepted by the next server.
     pub sent: u64,
-    /// How many were given up.
+    /// Number of failed jobs.
     pub failed: u64,
-    /// How many were cancelled.
+    /// Number of cancelled jobs.
     pub cancelled: u64,
-    /// Of how many it can't be known.
+    /// Number of jobs in doubt.
     pub unknown: u64,
-    /// Whether its input has ended.
+    /// Whether the input has ended.
     pub sealed: bool,
-    /// Whether it or its queue is paused.
+    /// Whether the batch or its queue is paused.
     pub paused: bool,
-    /// Sealed, with none unfinished.
+    /// Whether the batch is sealed and no job is unfinished.
     pub done: bool,
-    /// Microseconds from one mail to the next, where it has a pace.
+    /// Microseconds between two mails, if the batch has a pace.
     pub pace_us: Option<u64>,
-    /// Mails settled a second since it was created, while it runs; over its whole run when it is done.
+    /// Mails settled per second since creation, up to the end of the batch.
     pub rate: f64,
-    /// Seconds left at that rate and pace, unless it is paused or all that is left waits for a person.
+    /// Estimated seconds left. `None` while paused or if only jobs in doubt are left.
     pub eta_s: Option<u64>,
 }
 
 impl BatchReport {
-    /// Jobs that are not over.
+    /// Returns the number of unfinished jobs.
     #[must_use]
     pub fn unfinished(&self) -> u64 {
         self.scheduled + self.queued + self.sending + self.deferred + self.unknown
@@ -88,7 +88,7 @@ impl BatchReport {
 }
 
 impl Store {
-    /// Creates a batch; said again, nothing changes.
+    /// Creates a batch. Repeating the call has no further effect.
     pub async fn create_batch(&self, batch: &NewBatch) -> Result<()> {
         let shared = serde_json::to_string(&batch.shared).map_err(|error| Error::Protocol(error.to_string()))?;
         let mut args = Args::of([&batch.id.to_string(), &batch.name]);
@@ -101,17 +101,27 @@ impl Store {
         }
     }
 
-    /// Stops the handing out of a batch's mails; answers whether that changed anything. What is under way is finished.
+    /// Pauses a batch and returns whether this changed its state. Jobs that are being sent are
+    /// finished.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such batch, [`Error::Conflict`] if it was cancelled.
     pub async fn pause_batch(&self, id: &BatchId) -> Result<bool> {
         self.steer_batch(id, "pause", None).await
     }
 
-    /// Starts it again.
+    /// Resumes a batch and returns whether this changed its state.
+    ///
+    /// # Errors
+    /// As for [`Store::pause_batch`].
     pub async fn resume_batch(&self, id: &BatchId) -> Result<bool> {
         self.steer_batch(id, "resume", None).await
     }
 
-    /// Changes what keeps a batch's mails apart.
+    /// Changes the spacing of a batch's mails.
+    ///
+    /// # Errors
+    /// As for [`Store::pause_batch`].
     pub async fn pace_batch(&self, id: &BatchId, pace: Option<Pace>) -> Result<()> {
         self.steer_batch(id, "pace", pace).await.map(drop)
     }
@@ -128,7 +138,10 @@ impl Store {
         }
     }
 
-    /// Says that a batch's input has ended.
+    /// Marks the end of a batch's input.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such batch.
     pub async fn seal_batch(&self, id: &BatchId, invalid: u64, duplicates: u64) -> Result<()> {
         let mut args = Args::of([&id.to_string()]);
         args.push(invalid).push(duplicates);
@@ -144,14 +157,14 @@ impl Store {
         Ok(self.read_batches(id.queue(), Args::of(["", "", &id.to_string()])).await?.pop())
     }
 
-    /// Reads a queue's batches, the latest first.
+    /// Returns up to `limit` (at most 200) batches of a queue, the latest first.
     pub async fn batches(&self, queue: &QueueName, offset: usize, limit: usize) -> Result<Vec<BatchReport>> {
         let mut args = Args::default();
         args.push(offset).push(limit.min(200));
         self.read_batches(queue, args).await
     }
 
-    /// What a batch's mails share.
+    /// Reads the content shared by a batch's mails.
     pub async fn batch_content(&self, id: &BatchId) -> Result<Option<Mail>> {
         let key = self.keys.of_queue(id.queue(), &format!("c:{id}"));
         let json: Option<String> = self.run(redis::cmd("GET").arg(key)).await?;
@@ -164,14 +177,14 @@ impl Store {
         let paused = self.is_paused(queue).await?;
         let mut words = Words::new(self.call::<Vec<Value>>("batches", queue, args).await?);
         let now_ms: i64 = words.next()?;
-        // One that can't be read must not hide the others.
+        // One unreadable record must not hide the others.
         Ok(words.rest::<Fields>()?.iter().filter_map(|hash| report(hash, now_ms, paused).ok()).collect())
     }
 }
 
-/// Microseconds from one mail to the next (0: none), and whether one is under way at a time.
+/// Appends the spacing in microseconds (0: none) and whether only one mail is sent at a time.
 fn push_pace(args: &mut Args, pace: Option<Pace>) {
-    // No pace is so fast that it would round to nothing.
+    // A very small spacing must not be rounded to 0, which means none.
     let us = pace.map_or(0, |pace| pace.spacing().as_micros().max(1));
     args.push(us).push(u8::from(matches!(pace, Some(Pace::Delay(_)))));
 }
@@ -223,11 +236,12 @@ fn add_rate(report: &mut BatchReport, ran_ms: i64) {
     let settled = report.sent + report.failed;
     let rate = if ran_ms > 0 { settled as f64 * 1_000.0 / ran_ms as f64 } else { 0.0 };
     report.rate = (rate * 100.0).round() / 100.0;
-    // What is in doubt waits for a person, at no rate.
+    // Jobs in doubt wait for a person and do not follow the rate.
     let left = report.unfinished() - report.unknown;
     let spacing_s = report.pace_us.map(|us| us as f64 / 1e6);
     let so_far_s = (rate > 0.0).then(|| 1.0 / rate);
-    // A pace can't be beaten; the past counts for more only where other things held the mails up.
+    // The batch can't be faster than its pace. A lower rate so far counts too, since other limits
+    // cause it.
     let seconds_each = spacing_s.into_iter().chain(so_far_s).fold(0.0, f64::max);
     if left > 0 && !report.paused && seconds_each > 0.0 {
         report.eta_s = Some((left as f64 * seconds_each).ceil() as u64);

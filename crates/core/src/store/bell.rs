@@ -1,4 +1,4 @@
-//! Waiting for work: a blocking read on a connection of its own.
+//! Waits for wake tokens with a blocking read on a connection of its own.
 
 use std::time::Duration;
 
@@ -9,37 +9,38 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use super::{connection::Store, server, trouble};
 use crate::{Error, QueueName, Result};
 
-/// Rings when one of its queues has something to claim.
+/// Waits until one of its queues has a job to claim.
 pub struct Bell {
     store: Store,
     keys: Vec<String>,
     rope: Option<Rope>,
-    /// A wait that nobody has heard the end of.
+    /// A blocking read whose result was not consumed yet.
     waiting: Option<Waiting>,
 }
 
-/// A blocking read on some keys, with the connection that it holds.
+/// A blocking read of some keys, with the connection that it uses.
 struct Waiting {
     keys: Vec<String>,
     read: AbortOnDropHandle<Heard>,
 }
 
-/// Whether it rang, and the connection if it can be used again.
+/// Whether a token arrived, and the connection if it is still usable.
 type Heard = (Result<bool>, Option<Rope>);
 
-/// Its connection, let go with the store's: when one of them is dead, so is the other.
+/// Connection for blocking reads. It is dropped when the store's connection is closed, because both
+/// lead to the same server.
 struct Rope {
     connection: MultiplexedConnection,
     cut: CancellationToken,
 }
 
-/// The longest that one wait may block.
+/// Maximum time that one read blocks.
 const LONGEST: Duration = Duration::from_secs(20);
-/// How long the server, or a new connection to it, may take beyond that.
+/// Additional time allowed for the server's reply or for a new connection.
 const GRACE: Duration = Duration::from_secs(3);
 
 impl Bell {
-    /// A bell for these queues.
+    /// Creates a listener for these queues.
     #[must_use]
     pub fn new(store: &Store, queues: &[QueueName]) -> Self {
         let mut bell = Self { store: store.ungated(), keys: Vec::new(), rope: None, waiting: None };
@@ -47,16 +48,20 @@ impl Bell {
         bell
     }
 
-    /// Listens to these queues from now on, and to these others where it is urgent. A ring is heard by one only: who would not
-    /// claim leaves it to others.
+    /// Selects the queues to listen to, and further queues for urgent mail only.
+    ///
+    /// A token wakes one worker only, so do not listen to a queue that you cannot serve now.
     pub fn listen_to(&mut self, queues: &[QueueName], urgent: &[QueueName]) {
         let keys = &self.store.keys;
         let of_urgent = urgent.iter().chain(queues).map(|queue| keys.of_queue(queue, "wake:urgent"));
         self.keys = of_urgent.chain(queues.iter().map(|queue| keys.of_queue(queue, "wake"))).collect();
     }
 
-    /// Waits at most `limit` (up to 20 s, and 3 s more where the server does not answer); whether it rang. Dropped in the middle,
-    /// it goes on listening: the next wait for the same queues hears what rang meanwhile.
+    /// Waits up to `limit` (at most 20 s) and returns whether a token arrived. A server that does
+    /// not reply delays the result by up to 3 s.
+    ///
+    /// Dropping the future does not end the read: the next call for the same queues receives the
+    /// token.
     pub async fn wait(&mut self, limit: Duration) -> Result<bool> {
         let limit = limit.clamp(Duration::from_millis(1), LONGEST);
         if self.keys.is_empty() {
@@ -66,19 +71,20 @@ impl Bell {
         }
         if self.waiting.as_ref().is_none_or(|waiting| waiting.keys != self.keys) {
             self.hush();
-            let silence = || Error::Away("no connection for a blocking read".to_owned());
+            let silence = || Error::Away("no connection for a blocking read within the time limit".to_owned());
             match timeout(limit + GRACE, self.rope()).await.unwrap_or_else(|_| Err(silence())) {
                 Ok(rope) => self.waiting = Some(Waiting::on(self.keys.clone(), rope)),
                 Err(problem) => return Err(self.told_store(problem)),
             }
         }
         let Some(waiting) = &mut self.waiting else { return Ok(false) };
-        // That nothing rang within the limit is no reason to let go of the rope.
+        // A timeout keeps the blocking read open for the next call.
         let Ok(heard) = timeout(limit, &mut waiting.read).await else { return Ok(false) };
         let (rang, rope) = heard.unwrap_or_else(|error| (Err(Error::Away(error.to_string())), None));
         (self.waiting, self.rope) = (None, rope);
         match rang {
-            // A list that is damaged rings again once it is moved aside; what waits is found by a sweep.
+            // After the damaged list is moved aside, new tokens arrive again. A sweep finds the
+            // jobs that wait.
             Err(Error::WrongType(_)) => self.mend().await.map(|()| false),
             rang => rang.map_err(|problem| self.told_store(problem)),
         }
@@ -90,14 +96,15 @@ impl Bell {
         self.store.mend(lengths.iter()).await
     }
 
-    /// When this connection is dead, the store's may be too: that it notices by itself only when it is used.
+    /// Pings on the store's own connection, which may be dead too and would notice that only when
+    /// used.
     fn told_store(&self, problem: Error) -> Error {
         let store = self.store.clone();
         tokio::spawn(async move { store.ping().await });
         problem
     }
 
-    /// Listens no more until the next wait: what rings is left to others.
+    /// Stops listening until the next wait, so that tokens go to other workers.
     pub fn hush(&mut self) {
         self.waiting = None;
     }
@@ -119,9 +126,9 @@ impl Waiting {
             let rang: Result<Option<(String, String)>> = tokio::select! {
                 rang = command.query_async(&mut rope.connection) => rang.map_err(|error| trouble::told(&error)),
                 () = rope.cut.cancelled() => Err(Error::Away("the connection was lost".to_owned())),
-                () = sleep(LONGEST + GRACE) => Err(Error::Away("no answer to a blocking read".to_owned())),
+                () = sleep(LONGEST + GRACE) => Err(Error::Away("no reply to a blocking read".to_owned())),
             };
-            // The connection is kept only when all went well.
+            // The connection is reused only after a successful read.
             match rang {
                 Ok(rang) => (Ok(rang.is_some()), Some(rope)),
                 Err(problem) => (Err(problem), None),

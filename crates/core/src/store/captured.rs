@@ -1,4 +1,4 @@
-//! Mail that the `capture` transport kept: an inbox for development, bounded in number, bytes and age.
+//! Mail stored by the `capture` transport: a development inbox limited in number, bytes and age.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
@@ -13,43 +13,44 @@ use crate::{EmailAddress, Error, Result};
 
 /// Maximum number of captured mails.
 const CAP: usize = 1_000;
-/// Maximum of their bytes as stored, which is a third more than in the messages.
+/// Maximum number of stored bytes. The stored form is a third larger than the message.
 const CAP_BYTES: usize = 700_000_000;
-/// Maximum number that one capture removes; what is left over expires.
+/// Maximum number of mails removed by one capture; the rest expires.
 const MOST_REMOVED: usize = 200;
-/// Lifetime: a week.
+/// Lifetime of a captured mail: one week.
 const KEEP_S: u64 = 7 * 86_400;
 
-/// A mail to keep.
+/// A mail to capture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapturedMail {
-    /// The envelope's sender.
+    /// Sender of the envelope.
     pub mail_from: Option<EmailAddress>,
-    /// The envelope's recipients.
+    /// Recipients of the envelope.
     pub rcpt_to: Vec<EmailAddress>,
-    /// The subject, for the list.
+    /// Subject shown in the list.
     pub subject: String,
-    /// The whole message. The last field: what is before it is read alone where there is no summary.
+    /// The complete message. It must stay the last field: without a summary, only the bytes before
+    /// it are read.
     #[serde(with = "as_base64")]
     pub message: Vec<u8>,
 }
 
-/// A mail that was kept.
+/// A captured mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Captured {
-    /// Its name.
+    /// Id of the captured mail.
     pub id: String,
-    /// When it was captured (Unix milliseconds).
+    /// Time of capture (Unix milliseconds).
     pub at_ms: i64,
     /// The mail.
     pub mail: CapturedMail,
 }
 
 impl Store {
-    /// Keeps a mail; the oldest go when there are too many or too many bytes.
+    /// Stores a mail and returns its id. The oldest mails are removed when a limit is exceeded.
     ///
     /// # Errors
-    /// [`Error::Full`] when Redis has no room.
+    /// [`Error::Full`] if Redis is out of memory.
     pub async fn capture(&self, mail: &CapturedMail) -> Result<String> {
         let id = Ulid::generate().to_string();
         let mut args = Args::default();
@@ -61,10 +62,10 @@ impl Store {
         }
     }
 
-    /// Summaries of the captured mails, the latest first. Messages are not read.
+    /// Returns summaries of the captured mails, the latest first, without reading the messages.
     ///
     /// # Errors
-    /// [`Error::Away`] when Redis can't be reached.
+    /// [`Error::Away`] if Redis can't be reached.
     pub async fn captured(&self, offset: usize, limit: usize) -> Result<Vec<CapturedSummary>> {
         let list = self.keys.system("captured");
         let last = offset.saturating_add(limit).saturating_sub(1);
@@ -76,10 +77,10 @@ impl Store {
         self.captured_summaries(&ids).await
     }
 
-    /// One captured mail, with its message.
+    /// Reads one captured mail with its message.
     ///
     /// # Errors
-    /// [`Error::Away`] when Redis can't be reached.
+    /// [`Error::Away`] if Redis can't be reached.
     pub async fn captured_mail(&self, id: &str) -> Result<Option<Captured>> {
         let json: Option<String> = self.run(redis::cmd("GET").arg(self.captured_key(id))).await?;
         Ok(json.and_then(|json| read(id, &json)))
@@ -90,7 +91,7 @@ impl Store {
     }
 }
 
-/// When a mail was captured, as its id says.
+/// Time of capture in Unix milliseconds, taken from the id (a ULID).
 pub(super) fn captured_at_ms(id: &str) -> Option<i64> {
     i64::try_from(id.parse::<Ulid>().ok()?.timestamp_ms()).ok()
 }

@@ -1,4 +1,4 @@
-//! What the list of captured mails shows of each, stored beside the mail.
+//! Summaries of captured mails, stored beside the mails and shown in the list.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,35 +8,36 @@ use super::{
 };
 use crate::{EmailAddress, Result};
 
-/// Number of recipients in a summary.
+/// Maximum number of recipients in a summary.
 const RECIPIENTS: usize = 10;
-/// Characters of the subject in a summary.
+/// Maximum number of characters of the subject in a summary.
 const SUBJECT: usize = 500;
-/// Bytes that are read of a mail without a summary: all before the message, in any mail of usual size.
+/// Bytes read of a mail without a summary. They hold all fields before the message in a mail of
+/// usual size.
 const HEAD: usize = 64 * 1_024;
-/// What follows the subject in a stored mail. Inside of a JSON string its quotes would be escaped.
+/// Text after the subject in a stored mail. Inside a JSON string its quotes would be escaped.
 const MESSAGE: &str = r#","message":""#;
 
 /// A captured mail without its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CapturedSummary {
-    /// Its name.
+    /// Id of the captured mail.
     pub id: String,
-    /// When it was captured (Unix milliseconds).
+    /// Time of capture (Unix milliseconds).
     pub at_ms: i64,
-    /// The envelope's sender.
+    /// Sender of the envelope.
     pub mail_from: Option<EmailAddress>,
-    /// The first of the envelope's recipients.
+    /// First recipients of the envelope.
     pub rcpt_to: Vec<EmailAddress>,
-    /// Number of all recipients.
+    /// Total number of recipients.
     pub recipients: usize,
-    /// The beginning of the subject.
+    /// Beginning of the subject.
     pub subject: String,
-    /// Size of the message.
+    /// Size of the message in bytes.
     pub bytes: u64,
 }
 
-/// A summary as it is stored.
+/// Stored form of a summary.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Summary {
@@ -58,8 +59,10 @@ impl Summary {
         }
     }
 
-    /// From the head of a mail that an earlier version stored, and the length of all that is stored of it. A head that
-    /// does not hold all recipients counts as empty.
+    /// Builds a summary from the first bytes of a stored mail and the mail's stored length.
+    ///
+    /// Mails stored by earlier versions have no summary. The result is empty if the recipients do
+    /// not fit in the head.
     fn of_head(head: &[u8], length: u64) -> Self {
         let text = String::from_utf8_lossy(head);
         let (head, _) = text.split_once(MESSAGE).unwrap_or_default();
@@ -79,7 +82,7 @@ impl Summary {
 }
 
 impl Store {
-    /// The summaries of these mails, without those that are gone or unreadable.
+    /// Reads the summaries of these mails and leaves out missing and unreadable ones.
     pub(super) async fn captured_summaries(&self, ids: &[String]) -> Result<Vec<CapturedSummary>> {
         let keys: Vec<String> = ids.iter().map(|id| format!("{}:summary", self.captured_key(id))).collect();
         let found: Vec<Option<String>> = self.run(redis::cmd("MGET").arg(keys)).await?;
@@ -109,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mail_of_an_earlier_version_has_a_summary() {
+    fn a_mail_without_a_summary_gets_one_from_its_head() {
         let mail = CapturedMail {
             mail_from: Some("a@example.org".parse().expect("an address")),
             rcpt_to: vec!["b@example.org".parse().expect("an address"); 12],

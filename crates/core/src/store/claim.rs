@@ -1,4 +1,4 @@
-//! Taking jobs.
+//! Claims: a worker takes jobs under a lease.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -13,12 +13,12 @@ use super::{
 };
 use crate::{JobId, Mail, QueueName, RecipientReport, Result, payload, payload::Header};
 
-/// One run of one worker process: never the same twice.
+/// Unique id of one run of a worker process.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WorkerId(String);
 
 impl WorkerId {
-    /// A name that tells the host and is like no other.
+    /// Returns a new unique id that starts with the host name and the process id.
     #[must_use]
     pub fn generate() -> Self {
         let host = gethostname::gethostname().to_string_lossy().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
@@ -26,7 +26,7 @@ impl WorkerId {
         Self(format!("{host}-{}-{}", std::process::id(), &unique[18..]))
     }
 
-    /// The name itself.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -39,39 +39,40 @@ impl fmt::Display for WorkerId {
     }
 }
 
-/// One claim: said again with the same id, it gets the same jobs.
+/// Id of one claim. Repeating a claim under the same id returns the same jobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimId(String);
 
 impl ClaimId {
-    /// A new claim.
+    /// Returns a new random id.
     #[must_use]
     pub fn generate() -> Self {
         Self(format!("{:x}", fastrand::u64(..)))
     }
 }
 
-/// What a worker asks for.
+/// Parameters of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim<'a> {
-    /// From where.
+    /// Queue to claim from.
     pub queue: &'a QueueName,
-    /// Who asks.
+    /// Worker that claims.
     pub worker: &'a WorkerId,
-    /// Which claim it is.
+    /// Id of this claim.
     pub id: &'a ClaimId,
-    /// How many jobs at most.
+    /// Maximum number of jobs.
     pub want: usize,
-    /// How many of them may be less urgent than [`Priority::LAST_URGENT`](crate::Priority::LAST_URGENT).
+    /// Maximum number of jobs less urgent than
+    /// [`Priority::LAST_URGENT`](crate::Priority::LAST_URGENT).
     pub ordinary: usize,
-    /// The limits on domains and templates that are in force: what is under them waits in a line for its leave.
+    /// Domain and template limits in force. Mail under them waits in lines for a grant.
     pub limited: &'a [LimitName],
-    /// What was asked for the lines that a look has found.
+    /// Grants for the lines returned by [`Store::peek`].
     pub turns: &'a [Turn],
 }
 
 impl<'a> Claim<'a> {
-    /// A claim of up to `want` jobs, where there are no limits.
+    /// Creates a claim of up to `want` jobs without limits.
     #[must_use]
     pub fn new(queue: &'a QueueName, worker: &'a WorkerId, id: &'a ClaimId, want: usize) -> Self {
         Self { queue, worker, id, want, ordinary: want, limited: &[], turns: &[] }
@@ -90,101 +91,103 @@ impl<'a> Claim<'a> {
     }
 }
 
-/// Mail that waits for leave under limits on its domain or template.
+/// A line: queued mail under the same domain and template limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitedLine {
-    /// Its name.
+    /// Name of the line: its limits separated by spaces.
     pub name: String,
-    /// The limits that it is under.
+    /// Limits on this mail.
     pub limits: Vec<LimitName>,
-    /// The priority of the most urgent in it.
+    /// Priority of the most urgent mail in the line.
     pub priority: u8,
 }
 
-/// How many of a line may go now; where none may, when it is worth asking again.
+/// Number of mails of one line that may be claimed now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn {
-    /// The line's name.
+    /// Name of the line.
     pub line: String,
-    /// How many.
+    /// Maximum number of mails.
     pub mails: usize,
-    /// How long to leave it alone.
+    /// Time for which the line is skipped if no mail may be claimed.
     pub again_in: Duration,
 }
 
-/// How many jobs one script call looks at, so that none holds Redis up.
+/// Maximum number of jobs that one script call examines, which bounds the time for which Redis is
+/// blocked.
 pub(super) const BUDGET: usize = 200;
 
 /// A job under a lease.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claimed {
-    /// Which.
+    /// Id of the job.
     pub id: JobId,
-    /// What guards it: begin, finish, defer and renew are refused with any other.
+    /// Fencing token. Begin, finish, defer and renew are rejected under any other token.
     pub fence: u64,
-    /// The stored form of it, to be given back to a Redis that has lost it.
+    /// Stored form of the job, used to restore it if Redis loses it.
     pub payload: Arc<str>,
-    /// Its terms and its own content; `Err` tells why they can't be read.
+    /// Terms and content of the job, or the reason why they can't be read.
     pub content: Result<(Header, Mail), String>,
-    /// Counted attempts so far.
+    /// Number of counted attempts so far.
     pub attempt: u32,
-    /// Tries so far, counted or not.
+    /// Number of all tries so far, counted or not.
     pub tries: u32,
-    /// The `Date` of its first begin.
+    /// `Date` header of the first begin (Unix milliseconds).
     pub date_ms: Option<i64>,
-    /// The `Message-ID` of its first begin.
+    /// `Message-ID` header of the first begin.
     pub message_id: Option<String>,
-    /// What became of its recipients so far; empty before the first attempt.
+    /// Results per recipient so far; empty before the first attempt.
     pub recipients: Vec<RecipientReport>,
-    /// Raised by a person's retry only.
+    /// Number of retries by a person.
     pub generation: u32,
-    /// The line whose leave it uses.
+    /// Line whose grant the job uses.
     pub line: Option<String>,
 }
 
-/// What a claim would find.
+/// Reply to a peek.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peek {
-    /// Something waits.
+    /// Jobs can be claimed.
     Waiting {
-        /// The priority of the most urgent that needs no leave of its own.
+        /// Priority of the most urgent job that needs no line grant.
         free: Option<u8>,
-        /// What needs leave, and may ask for it.
+        /// Lines that may request a grant now.
         lines: Vec<LimitedLine>,
     },
-    /// Nothing before that long, as far as is known.
+    /// No job can be claimed. The next known job is due after this time.
     Nothing(Option<Duration>),
 }
 
-/// The answer to a claim.
+/// Reply to a claim.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClaimReply {
-    /// Jobs, maybe none.
+    /// Claimed jobs, possibly none.
     Jobs {
-        /// The jobs.
+        /// The claimed jobs.
         jobs: Vec<Claimed>,
-        /// The priority of the most urgent of those that wait right now.
+        /// Priority of the most urgent job that is still queued.
         left: Option<u8>,
-        /// When the next waiting job is due, by Redis's clock.
+        /// Time at which the next waiting job is due (Unix milliseconds, Redis's clock).
         next_due_ms: Option<i64>,
-        /// Redis's clock.
+        /// Current time of Redis (Unix milliseconds).
         now_ms: i64,
     },
     /// The queue is paused.
     Paused,
-    /// Redis was restarted: for so long other workers may say what they know of the queue's jobs.
+    /// Redis was restarted. Claims wait this long for the other workers to resync.
     Wait(Duration),
-    /// The next jobs were written by a newer protocol version: this worker can't serve the queue until it is upgraded.
+    /// The next jobs were written by a newer protocol version. This worker must be upgraded to
+    /// serve the queue.
     Newer {
-        /// That version.
+        /// Protocol version of these jobs.
         version: u32,
-        /// The id of the first of them.
+        /// Id of the first of these jobs.
         job: String,
     },
 }
 
 impl ClaimReply {
-    /// How many jobs were handed out.
+    /// Returns the number of claimed jobs.
     #[must_use]
     pub fn jobs(&self) -> usize {
         match self {
@@ -195,7 +198,7 @@ impl ClaimReply {
 }
 
 impl Store {
-    /// Looks what a claim would find.
+    /// Returns what a claim would find, without claiming.
     pub async fn peek(&self, queue: &QueueName) -> Result<Peek> {
         let mut args = Args::default();
         args.push(BUDGET / 2);
@@ -216,7 +219,7 @@ impl Store {
         }
     }
 
-    /// Takes up to `want` jobs.
+    /// Claims up to `want` jobs.
     pub async fn claim(&self, claim: &Claim<'_>) -> Result<ClaimReply> {
         let mut reply = Words::new(self.call("claim", claim.queue, claim.args()).await?);
         match reply.next::<String>()?.as_str() {
@@ -224,9 +227,12 @@ impl Store {
                 let left = u8::try_from(reply.next::<i16>()?).ok();
                 let next_due_ms = Some(reply.next::<i64>()?).filter(|ms| *ms > 0);
                 let now_ms = reply.next()?;
-                // One that can't be told apart must not keep the others from being sent; its lease runs out.
-                let readable =
-                    |values| claimed(values).inspect_err(|error| tracing::error!("a claimed job: {error}")).ok();
+                // One unreadable job must not block the others. Its lease expires.
+                let readable = |values| {
+                    claimed(values)
+                        .inspect_err(|error| tracing::error!("a claimed job can't be read and is skipped: {error}"))
+                        .ok()
+                };
                 let jobs = reply.rest::<Vec<Value>>()?.into_iter().filter_map(readable).collect();
                 Ok(ClaimReply::Jobs { jobs, left, next_due_ms, now_ms })
             }
@@ -270,7 +276,7 @@ fn claimed(values: Vec<Value>) -> Result<Claimed> {
         recipients: recipients.clone().unwrap_or_default(),
         generation: words.next()?,
         line: Some(words.next::<String>()?).filter(|line| !line.is_empty()),
-        // Without knowing who has accepted it, it must not be sent again.
+        // Without the results per recipient, the mail could be sent twice to those who accepted it.
         content: recipients.and(fresh.content),
         ..fresh
     })
@@ -280,10 +286,10 @@ fn recipients(stored: &str) -> Result<Vec<RecipientReport>, String> {
     if stored.is_empty() {
         return Ok(Vec::new());
     }
-    serde_json::from_str(stored).map_err(|error| format!("its recipients can't be read: {error}"))
+    serde_json::from_str(stored).map_err(|error| format!("the results per recipient can't be read: {error}"))
 }
 
-/// A name that a newer version has written is under no limit that this one knows.
+/// Limits of newer versions are unknown here and ignored.
 fn line(name: &str, priority: &str) -> Result<LimitedLine> {
     let limits = name.split(' ').filter_map(|limit| limit.parse().ok()).collect();
     Ok(LimitedLine { name: name.to_owned(), limits, priority: priority.parse().map_err(|_| unexpected(priority))? })

@@ -1,4 +1,4 @@
-//! The connection, and how a script is called.
+//! The store's handle and how commands and scripts are sent.
 
 use std::{fmt::Display, io::Write, sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{Error, Outage, QueueName, Result, settings::RedisSettings};
 
-/// Jobs, batches, queues and processes, kept in Redis.
+/// Jobs, batches, queues and processes in Redis.
 #[derive(Clone)]
 pub struct Store {
     pub(super) link: Arc<Link>,
@@ -23,14 +23,14 @@ pub struct Store {
     pub(super) keys: Keys,
 }
 
-/// Which runs of the server may be spoken to.
+/// Server runs to which calls may be sent.
 #[derive(Debug, Clone)]
 enum Gate {
-    /// All.
+    /// Any run.
     Open,
-    /// Those that were introduced.
+    /// Runs that were marked as synced.
     Introduced,
-    /// This one.
+    /// This run only.
     During(RunId),
 }
 
@@ -41,14 +41,20 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Connects once; [`Error::Away`] when Redis can't be reached. Afterwards a lost connection is opened anew by itself.
+    /// Connects to Redis. A connection that is lost later is reopened automatically.
+    ///
+    /// # Errors
+    /// [`Error::Away`] if Redis can't be reached, [`Error::Invalid`] for a wrong setting.
     pub async fn connect(settings: &RedisSettings) -> Result<Self> {
         let link = Arc::new(Link::new(Server::new(settings)?));
         link.line().await?;
         Ok(Self { link, gate: Gate::Open, keys: Keys::new(&settings.prefix) })
     }
 
-    /// Connects, however long Redis is away; an error only where waiting is of no use.
+    /// Connects, retrying every 500 ms while Redis is away.
+    ///
+    /// # Errors
+    /// Only errors that are not transient, such as [`Error::Invalid`].
     pub async fn connect_patiently(settings: &RedisSettings, outage: &Outage) -> Result<Self> {
         loop {
             match Self::connect(settings).await {
@@ -62,58 +68,63 @@ impl Store {
         }
     }
 
-    /// Asks for any answer at all.
+    /// Sends PING and waits for the reply.
     pub async fn ping(&self) -> Result<()> {
         self.run::<String>(&redis::cmd("PING")).await.map(|_| ())
     }
 
-    /// The run of the server that this store speaks to now, if it is connected.
+    /// Returns the server run of the current connection, if there is one.
     #[must_use]
     pub fn run_id(&self) -> Option<RunId> {
         self.link.current().map(|line| line.run().clone())
     }
 
-    /// The same, connected now if it is not.
+    /// Returns the server run of the current connection, after connecting if necessary.
     pub async fn present_run(&self) -> Result<RunId> {
         Ok(self.link.line().await?.run().clone())
     }
 
-    /// This store, refusing every call with [`Error::Unintroduced`] while it speaks to a run of the server that was not
-    /// [introduced](Self::introduce). A call that is let through runs on a connection to the very run that was.
+    /// Returns a store whose calls fail with [`Error::Unintroduced`] while the current server run
+    /// was not [marked as synced](Self::introduce).
+    ///
+    /// The check and the call use the same connection.
     #[must_use]
     pub fn gated(&self) -> Self {
         Self { gate: Gate::Introduced, ..self.clone() }
     }
 
-    /// This store, refusing every call in the same way while it speaks to another run than this one.
+    /// Returns a store whose calls fail with [`Error::Unintroduced`] on any other server run.
     #[must_use]
     pub fn during(&self, run: &RunId) -> Self {
         Self { gate: Gate::During(run.clone()), ..self.clone() }
     }
 
-    /// This store without a gate, for saying what must be said before it opens.
+    /// Returns a store that sends calls to any server run, as the resync itself must.
     #[must_use]
     pub fn ungated(&self) -> Self {
         Self { gate: Gate::Open, ..self.clone() }
     }
 
-    /// Waits until this store speaks to a run of the server that was not introduced yet, connecting if need be; at the
-    /// start that is the first one. After another run was met, an earlier one is a stranger again.
+    /// Waits until the store is connected to a server run that was not marked as synced, and
+    /// returns that run.
+    ///
+    /// Connects if necessary. The first run after the start is unsynced. A synced run becomes
+    /// unsynced again once another run was connected in between.
     pub async fn stranger(&self) -> RunId {
         self.link.stranger().await
     }
 
-    /// Opens the gate for this run. Nothing happens when the store speaks to another one by now.
+    /// Marks this run as synced. Does nothing if the store is connected to another run by now.
     pub fn introduce(&self, run: &RunId) {
         self.link.introduce(run);
     }
 
-    /// Waits until the gate is open to the run of the server that this store speaks to.
+    /// Waits until the current server run is marked as synced.
     pub async fn introduction(&self) {
         self.link.introduction().await;
     }
 
-    /// Runs a plain command.
+    /// Sends one command.
     pub(super) async fn run<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T> {
         match self.run_once(command).await {
             Err(Error::WrongType(_)) => {
@@ -130,7 +141,7 @@ impl Store {
         answer.map_err(|error| trouble::asked(error, line.user(), || words(command)))
     }
 
-    /// Runs several plain commands in one flight.
+    /// Sends several commands in one pipeline.
     pub(super) async fn run_all<T: FromRedisValue>(&self, pipeline: &redis::Pipeline) -> Result<T> {
         match self.run_all_once(pipeline).await {
             Err(Error::WrongType(_)) => {
@@ -158,7 +169,8 @@ impl Store {
         self.invoke(name, base, &args).await
     }
 
-    /// The same with arguments that may be needed again. A script that the server does not have is loaded first.
+    /// Runs a script with borrowed arguments, which allows a retry. A script missing on the server
+    /// is loaded first.
     pub(super) async fn invoke<T: FromRedisValue>(&self, name: &'static str, base: String, args: &Args) -> Result<T> {
         let script = script(name);
         let mut call = Cmd::with_capacity(args.ends.len() + 5, args.text.len() + base.len() + 64);
@@ -168,12 +180,13 @@ impl Store {
         }
         let line = self.line().await?;
         let asking = evaluate(&call, script, line.connection());
-        // Kept apart: it is large, and many may have to wait for Redis that seldom do.
+        // Boxed because the future is large and many tasks may wait for Redis at the same time.
         let answer = Box::pin(self.link.heard(&line, ANSWER_LIMIT, asking)).await;
         answer.map_err(|error| trouble::asked(error, line.user(), || format!("the script {name} on {base}")))
     }
 
-    /// The connection for one call: the gate is judged by the very connection that the call then uses.
+    /// Returns the connection for one call. The filter is checked on the connection that the call
+    /// then uses.
     async fn line(&self) -> Result<Arc<Line>> {
         let line = self.link.line().await?;
         let is_let_through = match &self.gate {
@@ -185,7 +198,7 @@ impl Store {
     }
 }
 
-/// A command and its key, for messages.
+/// Returns the command and its key, for messages.
 fn words(command: &Cmd) -> String {
     let word = |arg: redis::Arg<&[u8]>| match arg {
         redis::Arg::Simple(bytes) => String::from_utf8_lossy(bytes).into_owned(),
@@ -208,7 +221,7 @@ async fn evaluate<T: FromRedisValue>(
     }
 }
 
-/// The arguments of a script after the protocol version, one behind the other: a bulk has many of them.
+/// Arguments of a script after the protocol version. They share one buffer because a bulk has many.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Args {
     text: Vec<u8>,
@@ -224,13 +237,13 @@ impl Args {
         all
     }
 
-    /// With room for so many more of so many bytes in all.
+    /// Reserves space for `number` more arguments of `bytes` bytes in total.
     pub(super) fn reserve(&mut self, number: usize, bytes: usize) {
         self.ends.reserve_exact(number);
         self.text.reserve_exact(bytes);
     }
 
-    /// How much they take, about.
+    /// Approximate size in memory.
     pub(super) fn bytes(&self) -> usize {
         self.text.capacity() + self.ends.capacity() * size_of::<usize>()
     }
@@ -248,14 +261,14 @@ impl Args {
         self
     }
 
-    /// Puts others behind these.
+    /// Appends other arguments.
     pub(super) fn append(&mut self, others: &Self) {
         let from = self.text.len();
         self.text.extend_from_slice(&others.text);
         self.ends.extend(others.ends.iter().map(|end| from + end));
     }
 
-    /// Gives back what room is left.
+    /// Releases unused capacity.
     pub(super) fn shrink(&mut self) {
         self.text.shrink_to_fit();
         self.ends.shrink_to_fit();

@@ -1,4 +1,4 @@
-//! Connections to a transport's server, counted over all workers.
+//! Connection permits of a transport's server, counted over all workers.
 
 use super::{
     LimitName, WorkerId,
@@ -7,31 +7,34 @@ use super::{
 };
 use crate::Result;
 
-/// What a worker says of its connections to a server.
+/// Number of connections that one worker has and wants.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Holding {
-    /// How many it wants to have.
+    /// Number of wanted connections.
     pub want: usize,
-    /// How many stand.
+    /// Number of open connections.
     pub open: usize,
-    /// The most that all workers together may have, where that is set.
+    /// Configured maximum over all workers.
     pub cap: Option<u32>,
-    /// One more was turned away at the server's door.
+    /// Whether the server refused an additional connection.
     pub refused: bool,
 }
 
-/// What it may have.
+/// Number of connections that one worker may have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Holdings {
-    /// So many; fewer than it has when one is left to a worker with fewer.
+    /// Permitted number of connections. It is lower than the current number if one must go to a
+    /// worker with fewer.
     pub number: usize,
-    /// The most that all workers together may have, as it is set or was learned.
+    /// Maximum over all workers, configured or learned.
     pub cap: Option<usize>,
 }
 
 impl Store {
-    /// Tells how many connections this worker has and wants, and learns how many it may have. To be said again every few
-    /// seconds: a worker that is silent for 10 s is lost, and its connections go to others. Said again, it has no other effect.
+    /// Reports this worker's open and wanted connections and returns its permitted number.
+    ///
+    /// Call it every few seconds: after 10 s without a call the worker counts as lost and its
+    /// connections go to others. Repeating a call has no other effect.
     pub async fn hold_connections(
         &self,
         transport: &LimitName,

@@ -1,4 +1,4 @@
-//! Bytes of files and large bodies, kept once for all jobs of a queue that need them.
+//! Contents of files and large bodies, stored once for all jobs of a queue that use them.
 
 use super::{
     connection::{Args, Store},
@@ -6,11 +6,11 @@ use super::{
 };
 use crate::{Content, ContentHash, QueueName, Result};
 
-/// How many bytes, about, go to Redis in one call.
+/// Approximate maximum number of bytes sent in one call.
 const MOST_BYTES: usize = 4 << 20;
 
 impl Store {
-    /// The bytes that are kept under this hash; `None` when no job needs them any more.
+    /// Reads the content with this hash; `None` if no job uses it any more.
     pub async fn content(&self, queue: &QueueName, hash: ContentHash) -> Result<Option<Content>> {
         let key = self.keys.of_queue(queue, &format!("a:{hash}"));
         let bytes: Option<Vec<u8>> = self.run(redis::cmd("HGET").arg(key).arg("content")).await?;

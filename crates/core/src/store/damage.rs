@@ -1,7 +1,7 @@
-//! Damaged records: keys of the wrong type are moved aside, and what was found is listed.
+//! Damaged records: keys of the wrong type are moved aside, and all damage is listed.
 //!
-//! Scripts repair what they meet themselves (`prelude.lua`). Plain commands can't: after a `WRONGTYPE` error the keys of the
-//! command are given to `mend.lua`, and the command runs once more.
+//! Scripts repair damage themselves (`prelude.lua`). After a `WRONGTYPE` error of a plain command,
+//! `mend.lua` moves its keys aside and the command is repeated.
 
 use std::collections::BTreeMap;
 
@@ -15,19 +15,19 @@ use super::{
 };
 use crate::{QueueName, Result};
 
-/// How many entries of each list are read.
+/// Maximum number of entries read from each list.
 const MOST: usize = 20;
 
 /// Damage found in a queue.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Damage {
-    /// Number of entries in the list of damage, at most 1,000 of the last 30 days.
+    /// Number of entries in the list of damage (at most 1,000, from the last 30 days).
     pub found: u64,
-    /// The latest 20 of them, each `<what>: <why>`.
+    /// Latest 20 entries, each `<what>: <why>`.
     pub latest: Vec<String>,
-    /// Number of jobs that a newer protocol version wrote.
+    /// Number of jobs written by a newer protocol version.
     pub newer: u64,
-    /// Ids of the first 20 of these.
+    /// Ids of the first 20 of these jobs.
     pub newer_jobs: Vec<String>,
 }
 
@@ -35,15 +35,15 @@ impl Store {
     /// Returns the damage found in a queue.
     ///
     /// # Errors
-    /// Fails when Redis is away.
+    /// Fails if Redis can't be reached.
     pub async fn damage(&self, queue: &QueueName) -> Result<Damage> {
         self.damage_at(&self.keys.queue(queue)).await
     }
 
-    /// Returns the damage found in what belongs to no queue: schedules, processes, the list of queues.
+    /// Returns the damage found outside the queues: in schedules, processes and the list of queues.
     ///
     /// # Errors
-    /// Fails when Redis is away.
+    /// Fails if Redis can't be reached.
     pub async fn system_damage(&self) -> Result<Damage> {
         self.damage_at(&self.keys.system_base()).await
     }
@@ -63,10 +63,11 @@ impl Store {
         })
     }
 
-    /// Counts the members of the system's collections that can't be read and are skipped: names of queues, reports of processes.
+    /// Counts unreadable entries, which are skipped elsewhere, per key: names of queues, reports of
+    /// processes, schedules.
     ///
     /// # Errors
-    /// Fails when Redis is away.
+    /// Fails if Redis can't be reached.
     pub async fn unreadable_members(&self) -> Result<Vec<(String, usize)>> {
         let (queues, processes) = (self.keys.system("queues"), self.keys.system("processes"));
         let mut reads = redis::pipe();
@@ -78,7 +79,7 @@ impl Store {
         Ok([(queues, names), (processes, reports), schedules].into_iter().filter(|(_, number)| *number > 0).collect())
     }
 
-    /// Moves those keys of these commands aside that are not of the type that the commands need.
+    /// Moves the keys of these commands aside if they are not of the type that the command needs.
     pub(super) async fn mend<'a>(&self, commands: impl Iterator<Item = &'a Cmd>) -> Result<()> {
         let mut keys: BTreeMap<String, Args> = BTreeMap::new();
         for (base, name, kind) in commands.filter_map(place) {
@@ -91,7 +92,7 @@ impl Store {
     }
 }
 
-/// The base key, the rest of the key, and the type of the key that a command reads or writes first.
+/// Returns the base key, the rest of the key, and the type that the command needs.
 fn place(command: &Cmd) -> Option<(String, String, &'static str)> {
     let mut words = command.args_iter().filter_map(|arg| match arg {
         Arg::Simple(word) => std::str::from_utf8(word).ok(),
@@ -120,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_place_of_a_command_is_its_key() {
+    fn a_command_is_split_into_base_key_name_and_type() {
         let mut command = redis::cmd("LRANGE");
         command.arg("{postroom:emails}:ready:5").arg(0).arg(4);
         let place = place(&command).expect("a place");

@@ -1,4 +1,4 @@
-//! Waiting until what was written stays, whatever becomes of the server.
+//! Waits until written data is durable: on the server's disk or on a replica.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -20,25 +20,27 @@ use super::{
 };
 use crate::{Error, InvalidInput, Result};
 
-/// How long the disk or the replica may take.
+/// Maximum time of one round.
 const LIMIT: Duration = Duration::from_secs(6);
-/// How long Redis itself waits for them: it gives up first.
+/// Timeout of WAIT and WAITAOF. It is shorter than [`LIMIT`], so that Redis replies first.
 const LIMIT_OF_REDIS_MS: u64 = 5_000;
-/// With `appendfsync everysec` Redis begins to write out at the first tick after its clock has come to another second: a
-/// second and a tenth, at its usual ten ticks a second.
+/// Time until the next fsync has begun with `appendfsync everysec`.
+///
+/// Redis begins it at the first tick after its clock shows another second. At the usual ten ticks
+/// per second that takes up to 1.1 s.
 const NEXT_FSYNC: Duration = Duration::from_millis(1_200);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Where what was written is.
+/// Where written data is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Durability {
     /// On the server's disk.
     pub disk: bool,
-    /// At a replica.
+    /// On a replica.
     pub replica: bool,
 }
 
-/// The rounds of waiting. Those who come while one is under way share the next one.
+/// Rounds of waiting. All calls that arrive during a round share the next one.
 #[derive(Default)]
 pub(super) struct Rounds {
     begun: AtomicU64,
@@ -47,7 +49,7 @@ pub(super) struct Rounds {
 
 #[derive(Default)]
 struct Desk {
-    /// Its own connection: waiting holds up all that is behind it.
+    /// Separate connection, because WAIT and WAITAOF block all later commands on it.
     opened: Option<Opened>,
     last: Option<Round>,
 }
@@ -58,7 +60,7 @@ struct Round {
     outcome: Result<Durability>,
 }
 
-/// What the server has to keep things by.
+/// Persistence that the server has.
 #[derive(Debug, Clone, Copy)]
 struct Means {
     disk: bool,
@@ -66,18 +68,26 @@ struct Means {
 }
 
 impl Store {
-    /// Refuses where nothing that is written is sure to stay: no append-only file that is synced, and no replica.
+    /// Checks that the server persists data by an append-only file or a replica.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if it has neither.
     pub async fn check_durable(&self) -> Result<()> {
         Means::of(&Info::new(self.run(&redis::cmd("INFO")).await?)).map(drop)
     }
 
-    /// Returns when all that was written during this run of the server, and answered before now, is on its disk or at a
-    /// replica; where Sentinels may let a replica take over, at one of those too. The error is transient when that took too
-    /// long, and [`Error::Unintroduced`] when the server is in another run by now: what was written is to be said again.
+    /// Waits until all earlier acknowledged writes of this server run are durable.
     ///
-    /// Redis 7.2 and Valkey tell it themselves (`WAITAOF`). Of an older one with `appendfsync everysec` we know only that
-    /// it begins to write out once a second: this then takes 1.2 seconds, and with `no-appendfsync-on-rewrite yes` it may
-    /// be wrong while the file is rewritten.
+    /// They are then on the server's disk or on a replica. If Sentinels may promote a replica, they
+    /// are also on a replica.
+    ///
+    /// Redis 7.2 and Valkey confirm this (WAITAOF). Older servers with `appendfsync everysec` are
+    /// observed until their next fsync, which takes 1.2 s. With `no-appendfsync-on-rewrite yes`
+    /// that result may be wrong while the file is rewritten.
+    ///
+    /// # Errors
+    /// A transient error after a timeout. [`Error::Unintroduced`] if the server is in another run
+    /// by now: then write the data again.
     pub async fn make_durable(&self, run: &RunId) -> Result<Durability> {
         let rounds = &self.link.rounds;
         let before = rounds.begun.load(Ordering::SeqCst);
@@ -91,7 +101,7 @@ impl Store {
         outcome
     }
 
-    /// The connection is kept only when all went well.
+    /// The connection is reused only after a successful round.
     async fn round(&self, desk: &mut Desk, run: &RunId) -> Result<Durability> {
         let opened = match desk.opened.take().filter(|opened| &opened.run == run) {
             Some(opened) => opened,
@@ -101,7 +111,7 @@ impl Store {
             return Err(Error::Unintroduced);
         }
         let mut keeper = Keeper { connection: opened.connection.clone(), mark: self.keys.system("kept") };
-        let late = || Error::Away("it does not say in time whether it keeps what was written".to_owned());
+        let late = || Error::Away("no confirmation within 6 s that written data is durable".to_owned());
         let kept = timeout(LIMIT, keeper.keep(self.link.is_watched())).await.map_err(|_| late())?;
         desk.opened = kept.is_ok().then_some(opened);
         kept
@@ -115,18 +125,18 @@ impl Means {
         if disk || replica {
             return Ok(Self { disk, replica });
         }
-        Err(cannot_keep("it keeps no append-only file and has no replica; set appendonly yes"))
+        Err(cannot_keep("it has no append-only file and no replica; set appendonly yes"))
     }
 }
 
 fn cannot_keep(why: &str) -> Error {
-    InvalidInput::new("durable", format!("this Redis can't promise to keep anything: {why}")).into()
+    InvalidInput::new("durable", format!("this Redis can't make data durable: {why}")).into()
 }
 
-/// Asks one run of the server, on one connection to it.
+/// Durability check on one connection to one server run.
 struct Keeper {
     connection: MultiplexedConnection,
-    /// A key that is written, so that what is waited for is this connection's own.
+    /// Key that is written first, so that WAIT and WAITAOF cover a write of this connection.
     mark: String,
 }
 
@@ -139,35 +149,36 @@ impl Keeper {
             self.on_disk().await?;
         }
         if replica && self.ask::<u64>(redis::cmd("WAIT").arg(1).arg(LIMIT_OF_REDIS_MS)).await? == 0 {
-            return Err(Error::Away("no replica has said in time that it has what was written".to_owned()));
+            return Err(Error::Away("no replica has confirmed the written data within 5 s".to_owned()));
         }
         Ok(Durability { disk, replica })
     }
 
     async fn on_disk(&mut self) -> Result<()> {
         match self.ask::<(u64, u64)>(redis::cmd("WAITAOF").arg(1).arg(0).arg(LIMIT_OF_REDIS_MS)).await {
-            Ok((0, _)) => Err(Error::Away("it has not said in time that what was written is on disk".to_owned())),
+            Ok((0, _)) => Err(Error::Away("no confirmation within 5 s that written data is on disk".to_owned())),
             Ok(_) => Ok(()),
             Err(error) if error.to_string().contains("unknown command") => self.on_disk_of_old().await,
             Err(error) => Err(error),
         }
     }
 
-    /// CONFIG may be refused to us; then it is taken to be as usual.
+    /// Assumes the default policy if CONFIG is denied.
     async fn on_disk_of_old(&mut self) -> Result<()> {
         let policy = self.ask::<(String, String)>(redis::cmd("CONFIG").arg("GET").arg("appendfsync")).await;
         match policy.as_ref().map(|(_, policy)| policy.as_str()) {
             Ok("always") => Ok(()),
-            Ok("no") => Err(cannot_keep("it leaves it to the system when to write out; set appendfsync everysec")),
+            Ok("no") => Err(cannot_keep("it never calls fsync (appendfsync no); set appendfsync everysec")),
             Ok(_) | Err(_) => self.next_fsync().await,
         }
     }
 
-    /// What is in the file while none is running is part of the next fsync; that one has begun within [`NEXT_FSYNC`].
+    /// Data in the file at a moment without a pending fsync is part of the next one, which begins
+    /// within [`NEXT_FSYNC`].
     async fn next_fsync(&mut self) -> Result<()> {
         self.until_nothing_is_pending().await?;
         sleep(NEXT_FSYNC).await;
-        // Whatever it is told makes it look at its clock.
+        // Any command makes Redis read its clock.
         self.ask::<()>(&redis::cmd("PING")).await?;
         sleep(LOOK_AGAIN).await;
         self.until_nothing_is_pending().await

@@ -1,4 +1,4 @@
-//! Handing jobs over.
+//! Enqueues jobs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,63 +14,64 @@ use crate::{
     payload,
 };
 
-/// When a job is to be sent.
+/// Time at which a job is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Due {
-    /// At once.
+    /// Immediately.
     #[default]
     Now,
-    /// After that long, by Redis's clock.
+    /// After this delay, by Redis's clock.
     In(Duration),
-    /// At that time (Unix milliseconds).
+    /// At this time (Unix milliseconds).
     At(i64),
 }
 
-/// When a job becomes worthless.
+/// Time at which a job expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiry {
-    /// That long after it was handed over.
+    /// After this time since enqueueing.
     In(Duration),
-    /// At that time (Unix milliseconds).
+    /// At this time (Unix milliseconds).
     At(i64),
 }
 
-/// What one job, or all jobs of a batch, are handed over with beside their content.
+/// Terms of one job or of all jobs of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobTerms {
-    /// How urgent.
+    /// Priority.
     pub priority: Priority,
-    /// When.
+    /// Time at which the jobs are due.
     pub due: Due,
-    /// Until when.
+    /// Time at which the jobs expire, if any.
     pub expires: Option<Expiry>,
-    /// The promises.
+    /// Attempts, backoff, lease, age, retention, and what to do in doubt.
     pub policy: Policy,
-    /// Whether the variables are never shown and dropped at the end.
+    /// Whether the variables are never shown and are removed when the job ends.
     pub sensitive: bool,
 }
 
-/// One job to hand over.
+/// One job to enqueue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewJob {
-    /// Its name.
+    /// Id of the job.
     pub id: JobId,
-    /// Its content.
+    /// Content of the job.
     pub mail: Mail,
 }
 
-/// A job in the form in which it is handed over.
+/// A job in its serialised form.
 #[derive(Debug)]
 pub struct PackedJob {
-    /// The id, and the hashes of the contents that it needs.
+    /// Job id, followed by the hashes of the contents that the job uses.
     told: String,
     content: String,
-    /// What is kept apart from it.
+    /// Contents stored apart from the job.
     contents: Vec<Content>,
 }
 
 impl PackedJob {
-    /// Packs a mail under its id, for these terms alone: what is sensitive is packed apart.
+    /// Serialises a mail for these terms. A sensitive mail has another form, so the terms must
+    /// match.
     pub fn new(id: &JobId, mail: &Mail, terms: &JobTerms) -> Result<Self> {
         let contents: Vec<Content> = mail.large_contents().cloned().collect();
         let hashes: BTreeSet<ContentHash> = contents.iter().map(Content::hash).collect();
@@ -80,34 +81,35 @@ impl PackedJob {
     }
 }
 
-/// What became of the handing over.
+/// Result of an enqueue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Enqueued {
-    /// How many were new.
+    /// Number of new jobs.
     pub added: u64,
-    /// How many were known already and left as they were.
+    /// Number of jobs that already existed; they are left unchanged.
     pub known: u64,
-    /// When they are due (Unix milliseconds).
+    /// Time at which the jobs are due (Unix milliseconds).
     pub due_ms: i64,
 }
 
-/// Jobs of one queue under the same terms, made ready to be handed over, as often as need be.
+/// An enqueue of jobs of one queue under the same terms, serialised and ready to be sent
+/// repeatedly.
 #[derive(Debug, Clone)]
 pub struct Parcel {
     queue: QueueName,
     args: Args,
-    /// What is kept apart from the jobs.
+    /// Contents stored apart from the jobs.
     contents: BTreeMap<ContentHash, Content>,
 }
 
 impl Parcel {
-    /// Makes jobs ready.
+    /// Serialises the jobs.
     pub fn new(queue: &QueueName, batch: Option<&BatchId>, terms: &JobTerms, jobs: &[NewJob]) -> Result<Self> {
         let pack = |job: &NewJob| PackedJob::new(&job.id, &job.mail, terms);
         Ok(Self::of(queue, batch, terms, jobs.iter().map(pack).collect::<Result<_>>()?))
     }
 
-    /// Puts jobs together that were packed for these terms.
+    /// Combines jobs serialised for the same terms.
     #[must_use]
     pub fn of(queue: &QueueName, batch: Option<&BatchId>, terms: &JobTerms, jobs: Vec<PackedJob>) -> Self {
         let mut args = terms_args(terms, batch);
@@ -120,7 +122,7 @@ impl Parcel {
         Self { queue: queue.clone(), args, contents }
     }
 
-    /// How much memory it takes, about.
+    /// Approximate size in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.args.bytes() + self.contents.values().map(Content::size).sum::<usize>()
@@ -128,7 +130,12 @@ impl Parcel {
 }
 
 impl Store {
-    /// Hands over jobs of one queue under the same terms. An id that is known is left as it is, so saying it again is safe.
+    /// Enqueues jobs of one queue under the same terms. Existing ids are left unchanged, so a retry
+    /// is safe.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if the batch was cancelled or sealed, [`Error::NotFound`] if there is no
+    /// such batch.
     pub async fn enqueue(
         &self,
         queue: &QueueName,
@@ -139,7 +146,10 @@ impl Store {
         self.put_in(&Parcel::new(queue, batch, terms, jobs)?).await
     }
 
-    /// Hands over what was made ready. As safe to say again.
+    /// Sends a prepared request. A retry is safe.
+    ///
+    /// # Errors
+    /// As for [`Store::enqueue`].
     pub async fn put_in(&self, parcel: &Parcel) -> Result<Enqueued> {
         for _ in 0..MOST_WISHES {
             match self.try_put_in(parcel).await? {
@@ -147,13 +157,13 @@ impl Store {
                 PutIn::Wants(hashes) => self.bring(parcel, &hashes).await?,
             }
         }
-        Err(Error::Protocol("contents are not kept".to_owned()))
+        Err(Error::Protocol("Redis removes contents before their jobs are enqueued".to_owned()))
     }
 
     async fn bring(&self, parcel: &Parcel, hashes: &[ContentHash]) -> Result<()> {
         let at_hand = |hash: &ContentHash| {
             let content = parcel.contents.get(hash).filter(|content| content.is_at_hand());
-            content.ok_or_else(|| InvalidInput::new("mail", format!("its content {hash} is not at hand")))
+            content.ok_or_else(|| InvalidInput::new("mail", format!("its content {hash} is not in memory")))
         };
         let contents: Vec<&Content> = hashes.iter().map(at_hand).collect::<Result<_, _>>()?;
         self.keep_contents(&parcel.queue, &contents).await
@@ -171,29 +181,30 @@ impl Store {
                 Ok(PutIn::Wants(hashes.iter().map(|hash| hash.parse()).collect::<Result<_, _>>()?))
             }
             "cancelled" => Err(Error::Conflict("the batch was cancelled".to_owned())),
-            "sealed" => Err(Error::Conflict("the batch is sealed: its input had ended".to_owned())),
+            "sealed" => Err(Error::Conflict("the batch is sealed: its input has ended".to_owned())),
             "missing" => Err(Error::NotFound("the batch".to_owned())),
-            "bad_id" => Err(Error::Protocol(format!("{:?} is no job id", reply.next::<String>()?))),
+            "bad_id" => Err(Error::Protocol(format!("{:?} is not a job id", reply.next::<String>()?))),
             other => Err(unexpected(other)),
         }
     }
 }
 
-/// What became of a parcel.
+/// Reply of the script `enqueue`.
 enum PutIn {
     Done(Enqueued),
-    /// Redis does not have these contents.
+    /// Contents that Redis does not have.
     Wants(Vec<ContentHash>),
 }
 
-/// All that a chunk needs is wanted at once; asked again, something may have gone meanwhile.
+/// Maximum number of calls for one request. A content stored for an earlier call may have been
+/// removed meanwhile.
 const MOST_WISHES: usize = 4;
 
 fn terms_args(terms: &JobTerms, batch: Option<&BatchId>) -> Args {
     let (delay_ms, at_ms) = match terms.due {
         Due::Now => (0, 0),
         Due::In(delay) => (millis(delay), 0),
-        // 0 would mean "not given".
+        // 0 means "not given".
         Due::At(ms) => (0, ms.max(1)),
     };
     let (expires_in_ms, expires_at_ms) = match terms.expires {

@@ -1,31 +1,31 @@
-//! What the Redis server is, and what about it endangers mail.
+//! Information about the Redis server, and warnings about settings that endanger mail.
 
 use std::time::Duration;
 
 use super::{connection::Store, info::Info};
 use crate::Result;
 
-/// What INFO says that matters to us.
+/// Selected fields of INFO.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServerFacts {
-    /// As in `7.0.15`.
+    /// Version of the server, such as `7.0.15`.
     pub version: String,
-    /// The name of this run of the server.
+    /// Id of this run of the server.
     pub run_id: String,
-    /// `noeviction`, we hope.
+    /// Eviction policy. Only `noeviction` is safe.
     pub eviction_policy: String,
-    /// Whether writes go to the append-only file.
+    /// Whether the append-only file is enabled.
     pub aof: bool,
-    /// Memory in use, as in `1.2M`.
+    /// Memory in use, such as `1.2M`.
     pub used_memory: String,
-    /// Commands handled since it started.
+    /// Number of commands processed since the start.
     pub commands: u64,
-    /// The processor time that it has used.
+    /// CPU time used since the start.
     pub cpu: Duration,
 }
 
 impl Store {
-    /// Asks the server. Only INFO is used: CONFIG is refused by many hosts.
+    /// Reads INFO. CONFIG is not used because many hosting providers deny it.
     pub async fn server_facts(&self) -> Result<ServerFacts> {
         let info = Info::new(self.run(&redis::cmd("INFO")).await?);
         let fact = |name: &str| info.fact(name).to_owned();
@@ -43,7 +43,7 @@ impl Store {
 }
 
 impl Store {
-    /// Says at the start of a process what about the server endangers mail. Where it is away by now, the process says so.
+    /// Logs warnings about the server at the start of a process. A failed read is not logged here.
     pub async fn warn_of_server(&self) {
         for warning in self.server_facts().await.map(|facts| facts.warnings()).unwrap_or_default() {
             tracing::warn!("{warning}");
@@ -52,7 +52,7 @@ impl Store {
 }
 
 impl ServerFacts {
-    /// What an operator should be told at start: each a sentence.
+    /// Returns a sentence for each setting that endangers mail.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut told = Vec::new();
@@ -61,18 +61,15 @@ impl ServerFacts {
         }
         if !matches!(self.eviction_policy.as_str(), "noeviction" | "") {
             told.push(format!(
-                "Redis may throw mail away when it is full (maxmemory-policy {}): set it to noeviction",
+                "Redis may evict mail when it is full (maxmemory-policy {}): set it to noeviction",
                 self.eviction_policy
             ));
         }
         if !self.aof {
-            told.push(
-                "Redis does not keep its append-only file: what it holds is lost when it stops; set appendonly yes"
-                    .to_owned(),
-            );
+            told.push("Redis has no append-only file: all data is lost when it stops; set appendonly yes".to_owned());
         }
         if self.run_id.is_empty() {
-            told.push("Redis does not tell its run_id (INFO): that it was restarted stays unnoticed".to_owned());
+            told.push("Redis does not report its run_id (INFO): restarts can't be detected".to_owned());
         }
         told
     }

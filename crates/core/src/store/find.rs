@@ -1,46 +1,50 @@
-//! Looking for jobs: by state, queue, batch, template or address, page by page.
+//! Lists jobs by state, queue, batch, template or address, page by page.
 
 use super::{connection::Store, reply::Text};
 use crate::{BatchId, EmailAddress, InvalidInput, JobId, JobReport, JobState, Priority, QueueName, Result};
 
-/// Which jobs to look for. Empty fields allow everything.
+/// Filter for jobs. An empty field matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobFilter {
-    /// In these queues; every known one when empty.
+    /// Queues; all known queues if empty.
     pub queues: Vec<QueueName>,
-    /// In this state; in any, the unfinished first, when absent.
+    /// State; any state if `None`, unfinished jobs first.
     pub state: Option<JobState>,
-    /// Of this batch.
+    /// Batch.
     pub batch: Option<BatchId>,
-    /// With this template.
+    /// Template.
     pub template: Option<String>,
-    /// With this recipient.
+    /// Address of a recipient.
     pub address: Option<EmailAddress>,
 }
 
-/// One page of what was found.
+/// One page of jobs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobPage {
-    /// The jobs.
+    /// Jobs of this page.
     pub jobs: Vec<JobReport>,
-    /// Where to go on, if there is more.
+    /// Cursor of the next page, if there is one.
     pub next: Option<String>,
 }
 
-/// How many jobs are looked at for one page, so that a rare address does not read all of Redis at once.
+/// Maximum number of jobs examined for one page, so that a rare address does not read all of Redis
+/// at once.
 const SCAN_LIMIT: usize = 5_000;
 const CHUNK: usize = 100;
 
-/// A list in Redis that jobs are read from, one after the other.
+/// An ordered list of jobs in Redis.
 enum Source {
     Index(QueueName, JobState),
-    /// What has ended or is in doubt, of several queues: the latest first.
+    /// Finished jobs or jobs in doubt of several queues, the latest first.
     Latest(Vec<QueueName>, JobState),
     Batch(BatchId),
 }
 
 impl Store {
-    /// Finds up to `limit` jobs, going on from `cursor` (what [`JobPage::next`] said).
+    /// Returns up to `limit` jobs, starting at `cursor` (the [`JobPage::next`] of the page before).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if the cursor is malformed.
     pub async fn find_jobs(&self, filter: &JobFilter, cursor: Option<&str>, limit: usize) -> Result<JobPage> {
         let sources = self.sources(filter).await?;
         let (mut at, mut offset) = parse_cursor(cursor)?;
@@ -109,7 +113,7 @@ impl Store {
         Ok(parse_ids(self.run(redis::cmd("ZRANGE").arg(key).arg(offset).arg(offset + limit - 1)).await?))
     }
 
-    /// The heads of all indexes, long enough that the wanted piece is surely among them, put in order.
+    /// Merges the beginnings of all indexes. Each is long enough to contain the requested range.
     async fn latest_ids(
         &self,
         queues: &[QueueName],
@@ -128,7 +132,7 @@ impl Store {
         Ok(parse_ids(all.into_iter().skip(offset).take(limit).map(|(id, _)| id).collect()))
     }
 
-    /// The ready lists one after the other, the most urgent first.
+    /// Reads the ready lists in order of priority.
     async fn queued_ids(&self, queue: &QueueName, offset: usize, limit: usize) -> Result<Vec<Option<JobId>>> {
         let keys = self.lists_of_queued(queue).await?;
         let mut lengths = redis::pipe();
@@ -154,7 +158,7 @@ impl Store {
         Ok(found)
     }
 
-    /// The ready lists, then the lines of batches that are paced or paused.
+    /// Returns the keys of the ready lists, then of the lines of batches that are paced or paused.
     async fn lists_of_queued(&self, queue: &QueueName) -> Result<Vec<String>> {
         let lines = self.keys.of_queue(queue, "lines");
         let batches: Vec<Text> = self.run(redis::cmd("ZRANGE").arg(lines).arg(0).arg(99)).await?;
@@ -166,7 +170,7 @@ impl Store {
             .collect())
     }
 
-    /// The three classes one after the other, each by time.
+    /// Reads the three priority classes in order, each by time.
     async fn waiting_ids(
         &self,
         queue: &QueueName,
@@ -192,7 +196,7 @@ impl Store {
     }
 }
 
-/// In which order jobs of any state are told.
+/// Order of states in a list of jobs of any state.
 const IN_ORDER: [JobState; 8] = [
     JobState::Sending,
     JobState::Queued,
@@ -205,7 +209,7 @@ const IN_ORDER: [JobState; 8] = [
 ];
 
 impl Source {
-    /// A list may hold what has gone on to another state meanwhile.
+    /// A list may contain jobs that are in another state by now.
     fn shows(&self, report: &JobReport) -> bool {
         match self {
             Self::Index(_, state) | Self::Latest(_, state) => report.state == *state,
@@ -227,7 +231,7 @@ fn goes_to(report: &JobReport, address: &EmailAddress) -> bool {
     handed_over || report.recipients.iter().any(|recipient| recipient.address == *address)
 }
 
-/// What is not an id keeps its place, so that pages stay in step.
+/// Keeps a `None` for each entry that is no id, so that page offsets stay correct.
 fn parse_ids(ids: Vec<Text>) -> Vec<Option<JobId>> {
     ids.into_iter().map(|id| id.0.parse().ok()).collect()
 }
@@ -235,5 +239,6 @@ fn parse_ids(ids: Vec<Text>) -> Vec<Option<JobId>> {
 fn parse_cursor(cursor: Option<&str>) -> Result<(usize, usize)> {
     let Some(cursor) = cursor else { return Ok((0, 0)) };
     let parts = cursor.split_once('-').and_then(|(at, offset)| Some((at.parse().ok()?, offset.parse().ok()?)));
-    parts.ok_or_else(|| InvalidInput::new("cursor", format!("{cursor:?} is no place to go on from")).into())
+    let problem = || format!("{cursor:?} is not a cursor; it may be the `next` of the page before");
+    parts.ok_or_else(|| InvalidInput::new("cursor", problem()).into())
 }

@@ -1,4 +1,5 @@
-//! Idempotency keys: the caller's own name for a mail or a bulk, so that saying it twice sends it once.
+//! Idempotency keys: a caller's own name for a mail or a bulk, so that a repeated request sends it
+//! once.
 
 use std::time::Duration;
 
@@ -9,20 +10,21 @@ use super::{
 };
 use crate::{Error, Result};
 
-/// For how long a key is remembered; a finished job's tombstone lasts no shorter.
+/// Lifetime of a key. The tombstone of a finished job lives at least as long.
 const WINDOW: Duration = Duration::from_secs(24 * 3_600);
 
-/// A key's place.
+/// Result of reserving an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reservation {
-    /// The key is new: enqueue under this id.
+    /// The key is new. Enqueue under this id.
     New(String),
-    /// The key was used for the same content: whoever finds it completes it under this id.
+    /// The key is known with the same content. Enqueueing again under this id completes the first
+    /// request.
     Known(String),
 }
 
 impl Reservation {
-    /// The id to enqueue under.
+    /// Returns the id to enqueue under.
     #[must_use]
     pub fn id(&self) -> &str {
         match self {
@@ -32,7 +34,10 @@ impl Reservation {
 }
 
 impl Store {
-    /// Keeps the place of `key` for `id`; [`Error::Conflict`] when the key stands for other content.
+    /// Reserves `key` for `id`.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if the key was used for other content.
     pub async fn reserve(&self, key: &str, id: &str, fingerprint: &str) -> Result<Reservation> {
         let mut args = Args::of([id, fingerprint]);
         args.push(millis(WINDOW));
@@ -41,7 +46,9 @@ impl Store {
         match word.as_str() {
             "reserved" => Ok(Reservation::New(id)),
             "known" => Ok(Reservation::Known(id)),
-            "conflict" => Err(Error::Conflict(format!("the key {key:?} was used for {id}, which has other content"))),
+            "conflict" => {
+                Err(Error::Conflict(format!("the key {key:?} was used for {id}, which has different content")))
+            }
             other => Err(unexpected(other)),
         }
     }

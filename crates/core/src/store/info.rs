@@ -1,6 +1,6 @@
-//! What INFO says, a fact a line.
+//! Replies of INFO: one field per line.
 
-/// The text of an INFO reply.
+/// Text of an INFO reply.
 #[derive(Debug, Default)]
 pub(super) struct Info(String);
 
@@ -9,7 +9,7 @@ impl Info {
         Self(text)
     }
 
-    /// A fact by its name; empty when the server does not tell it.
+    /// Returns a field by its name, or an empty string if the server does not report it.
     pub(super) fn fact(&self, name: &str) -> &str {
         self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default().trim()
     }

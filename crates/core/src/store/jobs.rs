@@ -1,4 +1,4 @@
-//! Reading jobs: the whole story of each.
+//! Reads jobs with their whole history.
 
 use std::collections::HashMap;
 
@@ -15,89 +15,89 @@ use crate::{
     Result, payload, payload::Header,
 };
 
-/// How many jobs one script call reads.
+/// Maximum number of jobs read by one script call.
 const CHUNK: usize = 100;
 
-/// A job, as it is told to people and programs: the JSON form of `postroom status`.
+/// A job as shown to users and programs: the JSON form of `postroom status`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct JobReport {
-    /// Its name.
+    /// Id of the job.
     pub id: JobId,
-    /// Where it is in its life.
+    /// State of the job.
     pub state: JobState,
-    /// Its queue.
+    /// Queue of the job.
     pub queue: QueueName,
-    /// Its priority.
+    /// Priority of the job.
     pub priority: Option<Priority>,
-    /// Its batch.
+    /// Batch of the job.
     pub batch: Option<String>,
-    /// Who it is for, as it was handed over.
+    /// Recipients in the To header.
     pub to: Vec<Mailbox>,
-    /// What became of each recipient.
+    /// Result for each recipient.
     pub recipients: Vec<RecipientReport>,
-    /// Its template.
+    /// Template of the mail.
     pub template: Option<String>,
-    /// Counted attempts so far.
+    /// Number of counted attempts so far.
     pub attempt: u32,
-    /// How many it gets.
+    /// Maximum number of counted attempts.
     pub max_attempts: Option<u32>,
-    /// When it is, or was, to be sent.
+    /// Time at which the job is or was due (RFC 3339).
     pub due_at: Option<String>,
-    /// When it becomes worthless.
+    /// Time at which the job expires (RFC 3339).
     pub expires_at: Option<String>,
-    /// When it was handed over.
+    /// Time at which the job was enqueued (RFC 3339).
     pub enqueued_at: Option<String>,
-    /// When it ended.
+    /// Time at which the job ended (RFC 3339).
     pub finished_at: Option<String>,
-    /// Its Message-ID, from its first begin on.
+    /// Message-ID header, set by the first begin.
     pub message_id: Option<String>,
-    /// What the next server called it.
+    /// Queue id or similar text from the next server.
     pub receipt: Option<String>,
-    /// Why it ended, where its state does not say it.
+    /// Reason for the end, if the state alone does not say it.
     pub reason: Option<String>,
-    /// The last error.
+    /// Last error.
     pub error: Option<JobError>,
-    /// Every try.
+    /// All tries, the first one first.
     pub attempts: Vec<AttemptReport>,
-    /// The content, for previews; not part of the JSON. Absent when nothing but a tombstone is kept.
+    /// Content for previews; not part of the JSON. `None` if only a tombstone is left.
     #[serde(skip)]
     pub mail: Option<Mail>,
-    /// Whether the variables are never to be shown.
+    /// Whether the variables must never be shown.
     #[serde(skip)]
     pub sensitive: bool,
 }
 
-/// An error: a short code, and words.
+/// An error with a short code and a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct JobError {
-    /// A verdict or a reply code.
+    /// Verdict or reply code.
     pub code: String,
-    /// What was said.
+    /// Message of the error.
     pub message: String,
 }
 
 /// One try, with its time as RFC 3339.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AttemptReport {
-    /// Its number, from 1.
+    /// Number of the try, from 1.
     pub n: u32,
-    /// Whether it counts against the limit.
+    /// Whether the try counts against the maximum number of attempts.
     pub counted: bool,
-    /// When it began.
+    /// Time at which the try began (RFC 3339).
     pub at: String,
-    /// The transport's name.
+    /// Name of the transport.
     pub transport: String,
-    /// How far the conversation got.
+    /// Last phase of the SMTP session.
     pub phase: Option<String>,
-    /// The reply code.
+    /// Reply code.
     pub code: Option<u16>,
-    /// The enhanced status code.
+    /// Enhanced status code.
     pub enhanced: Option<String>,
-    /// The server's words.
+    /// Text of the reply.
     pub reply: String,
-    /// The verdict.
+    /// Verdict on the try.
     pub verdict: String,
-    /// How long it took.
+    /// Duration in milliseconds.
     pub ms: u64,
 }
 
@@ -118,7 +118,7 @@ impl From<AttemptRecord> for AttemptReport {
     }
 }
 
-/// Unix milliseconds as RFC 3339 in UTC.
+/// Formats Unix milliseconds as RFC 3339 in UTC.
 pub(crate) fn rfc3339(ms: i64) -> String {
     DateTime::<Utc>::from_timestamp_millis(ms).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
@@ -129,7 +129,8 @@ impl Store {
         Ok(self.jobs(std::slice::from_ref(id)).await?.pop().flatten())
     }
 
-    /// Reads jobs of any queues, in the order asked; `None` where there is none of that name.
+    /// Reads jobs of any queues and returns them in the same order; `None` for each id that does
+    /// not exist.
     pub async fn jobs(&self, ids: &[JobId]) -> Result<Vec<Option<JobReport>>> {
         let mut found: HashMap<&JobId, JobReport> = HashMap::new();
         let mut by_queue: HashMap<&QueueName, Vec<&JobId>> = HashMap::new();
@@ -154,7 +155,7 @@ impl Store {
         Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
     }
 
-    /// A batch's jobs name only what is their own; the rest comes from the batch, read once for all of them.
+    /// Adds the shared content of batches, each read once. A batch's job stores only its own part.
     async fn add_shared_content(&self, found: &mut HashMap<&JobId, JobReport>) -> Result<()> {
         let mut shared: HashMap<String, Option<Mail>> = HashMap::new();
         for report in found.values_mut() {
@@ -238,7 +239,7 @@ fn recipients(state: JobState, mail: Option<&Mail>, stored: Option<&str>) -> Vec
     if !stored.is_empty() {
         return stored;
     }
-    // Without a word of a server's: a person may have said that it was sent.
+    // A job without results per recipient may have been marked as sent by a person.
     let result = if state == JobState::Sent { RecipientResult::Accepted } else { RecipientResult::Open };
     let alike = |address: &EmailAddress| RecipientReport { address: address.clone(), result, reply: None };
     mail.map(|mail| mail.recipients().into_iter().map(alike).collect()).unwrap_or_default()
@@ -248,7 +249,7 @@ fn records(lines: Option<&str>) -> Vec<AttemptRecord> {
     lines.map(|lines| lines.lines().filter_map(AttemptRecord::of_line).collect()).unwrap_or_default()
 }
 
-/// Where it is not what the server said last, it is kept.
+/// The receipt is stored only if it differs from the last reply.
 fn receipt(state: JobState, stored: Option<String>, records: &[AttemptRecord]) -> Option<String> {
     let said = || records.last()?.receipt().map(str::to_owned);
     stored.or_else(|| (state == JobState::Sent).then(said)?)

@@ -1,4 +1,4 @@
-//! How limits stand, for people to read.
+//! Current states of limits, for users.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -11,44 +11,44 @@ use super::{
 };
 use crate::{Quota, Rate, Result, Settings};
 
-/// How a limit stands.
+/// Current state of a limit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LimitState {
-    /// Which.
+    /// Name of the limit.
     pub name: LimitName,
-    /// The rate of the settings.
+    /// Rate in the settings.
     pub configured: Option<Rate>,
-    /// What was set while it runs; `Some(None)` lifts what is configured.
+    /// Rate set at run time. `Some(None)` disables the configured rate.
     pub live: Option<Option<Rate>>,
-    /// How many a second its server takes, as was learned from its refusals.
+    /// Rate learned from the server's refusals, in mails per second.
     pub learned_a_second: Option<f64>,
-    /// How many a second its server says that it takes.
+    /// Rate announced by the server, in mails per second.
     pub told_a_second: Option<f64>,
-    /// Its server takes nothing for that long: it said so, or its own quota is used up.
+    /// Remaining pause and its reason: the server asked for it or its quota is used up.
     pub pause: Option<(Duration, String)>,
-    /// How much of its quota is used.
+    /// State of the quota, if one is configured.
     pub quota: Option<QuotaState>,
-    /// Connections that workers hold, idle ones too.
+    /// Number of connections held by workers, idle ones included.
     pub connections: usize,
-    /// The most connections that are set.
+    /// Configured maximum number of connections.
     pub connections_set: Option<u32>,
-    /// The most that its server lets in, as was learned.
+    /// Maximum number of connections learned from the server's refusals.
     pub connections_learned: Option<usize>,
 }
 
-/// How a quota stands.
+/// State of a quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuotaState {
-    /// As it is configured.
+    /// Configured quota.
     pub quota: Quota,
-    /// How much of it is used in this window.
+    /// Number of mails used in the current window.
     pub used: u64,
-    /// When the next window begins (Unix milliseconds).
+    /// Start of the next window (Unix milliseconds).
     pub resets_ms: i64,
 }
 
 impl LimitState {
-    /// The rate that is set: what was set while it runs, or else what is configured.
+    /// Returns the rate in force: the one set at run time, or else the configured one.
     #[must_use]
     pub fn rate(&self) -> Option<Rate> {
         self.live.unwrap_or(self.configured)
@@ -56,7 +56,7 @@ impl LimitState {
 }
 
 impl Store {
-    /// How every limit stands that is configured or set, and every transport, which may have learned one.
+    /// Returns the state of every limit that is configured or set, and of every transport.
     pub async fn limit_states(&self, settings: &Settings) -> Result<Vec<LimitState>> {
         let live = self.live_limits().await?;
         let mut names: BTreeSet<LimitName> = live.keys().cloned().collect();

@@ -1,4 +1,4 @@
-//! Limits that all workers share: how fast mail may go by a transport, from a queue, to a domain, or made from a template.
+//! Limits shared by all workers, on transports, queues, domains and templates.
 
 use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
@@ -11,21 +11,22 @@ use super::{
 };
 use crate::{EmailAddress, InvalidInput, QueueName, Quota, Rate, Result};
 
-/// What a limit is on.
+/// What a limit applies to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LimitName {
     /// A transport, whichever queues use it.
     Transport(String),
     /// A queue.
     Queue(QueueName),
-    /// The domain of those whom mail is to, in its normal form.
+    /// The domain of the recipients, in normal form.
     Domain(String),
     /// A template.
     Template(String),
 }
 
 impl LimitName {
-    /// Whether single mails of a queue are under it, rather than all that leave it by a transport.
+    /// Whether the limit applies to single mails of a queue rather than to all mail of a transport
+    /// or queue.
     #[must_use]
     pub fn is_on_mail(&self) -> bool {
         match self {
@@ -58,19 +59,22 @@ impl FromStr for LimitName {
             _ => Err(InvalidInput::new(
                 "limit",
                 format!(
-                    "{text:?} has no limit; it may be transport.NAME, queue.NAME, domain.NAME or template.NAME, as in \
-                     transport.default or domain.example.org"
+                    "{text:?} is not a limit; it may be transport.NAME, queue.NAME, domain.NAME or template.NAME, \
+                     such as transport.default or domain.example.org"
                 ),
             )),
         }
     }
 }
 
-/// A domain as addresses have it.
+/// Normalises a domain in the same way as addresses.
 fn domain(text: &str) -> Result<String, InvalidInput> {
     match format!("x@{text}").parse::<EmailAddress>() {
         Ok(address) => Ok(address.domain().to_owned()),
-        Err(_) => Err(InvalidInput::new("limit", format!("{text:?} is no domain; it may be one as in example.org"))),
+        Err(_) => {
+            let problem = format!("{text:?} is not a domain; it may be a name such as example.org");
+            Err(InvalidInput::new("limit", problem))
+        }
     }
 }
 
@@ -78,60 +82,63 @@ fn is_template(name: &str) -> bool {
     !name.is_empty() && !name.contains(char::is_whitespace)
 }
 
-/// What a limit allows, as it is set: a rate, a quota, both, or nothing but what was learned from the server.
+/// Configured rate and quota of a limit. With neither, only what was learned from the server
+/// applies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Measure {
-    /// The time from one mail to the next.
+    /// Time between two mails.
     pub spacing: Option<Duration>,
-    /// How many in a calendar window.
+    /// Number of mails per calendar window.
     pub quota: Option<Quota>,
 }
 
-/// The answer to a request for leave to send.
+/// Reply to a request for a grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Leave {
-    /// So many may go, the first after a moment, the others at this spacing.
+    /// Mails may be sent at these times.
     Granted(Given),
-    /// None may go yet; asking again is of no use before that.
+    /// No mail may be sent yet. Retry after this time.
     Wait(Duration),
-    /// None may go for longer: a quota is used up, ours (`quota`) or one that the server told of, or the server takes nothing.
+    /// No mail may be sent for a longer time. The reason is `quota` for the configured quota, or
+    /// why the server accepts nothing.
     Shut(Duration, String),
     /// There is no limit any more.
     Free,
 }
 
-/// Leave that was given.
+/// Permission to send a number of mails at given times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Given {
-    /// How many.
+    /// Number of mails.
     pub number: usize,
-    /// From now to the first.
+    /// Time from now to the first mail.
     pub first_in: Duration,
-    /// How far they lie apart.
+    /// Time between two mails.
     pub spacing: Duration,
-    /// When the next after them might go, by Redis's clock, in microseconds; 0 without a rate.
+    /// Time of the next mail after these (Redis's clock, microseconds); 0 without a rate.
     until_us: u64,
-    /// When the quota's window began; 0 without one.
+    /// Start of the quota's window (milliseconds); 0 without a quota.
     window_ms: i64,
 }
 
-/// What a server said of how much it takes.
+/// Feedback of a transport's server about its capacity.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Heard<'a> {
-    /// It refused a mail because it came too fast.
+    /// Whether the server refused a mail because mails came too fast.
     pub refused: bool,
-    /// How many it accepted lately from this worker, a second.
+    /// Mails per second that the server recently accepted from this worker.
     pub accepted_a_second: f64,
-    /// The spacing that is set.
+    /// Configured time between two mails.
     pub spacing: Option<Duration>,
-    /// It takes nothing for that long, and why.
+    /// Pause requested by the server, and its reason.
     pub pause: Option<(Duration, &'a str)>,
-    /// The spacing that it tells of.
+    /// Time between two mails announced by the server.
     pub told: Option<Duration>,
 }
 
 impl Given {
-    /// The same mails as far as their quota goes: what was not sent costs nothing of it, though its time has passed.
+    /// Returns the part of the grant that is on the quota. Unsent mails can be returned to the
+    /// quota even when their time has passed.
     #[must_use]
     pub fn of_quota(&self) -> Option<Self> {
         (self.window_ms != 0).then(|| Self { until_us: 0, ..self.clone() })
@@ -143,7 +150,8 @@ fn micros(span: Option<Duration>) -> u128 {
 }
 
 impl Store {
-    /// Asks for leave to send up to `want` mails. Of several that ask, the one of the lowest class goes first.
+    /// Requests a grant for up to `want` mails. Waiting requests of a lower class number are served
+    /// first.
     pub async fn take_leave(&self, limit: &LimitName, class: u8, want: usize, measure: &Measure) -> Result<Leave> {
         let mut args = Args::default();
         args.push(class).push(want).push(micros(measure.spacing));
@@ -167,7 +175,8 @@ impl Store {
         }
     }
 
-    /// Gives back the last `unused` mails of a leave. What is given back to its quota alone may be any of them.
+    /// Returns the last `unused` mails of a grant. If only the quota is credited, they may be any
+    /// of its mails.
     pub async fn give_back_leave(&self, limit: &LimitName, given: &Given, unused: usize) -> Result<()> {
         let mut args = Args::default();
         args.push(unused).push(given.until_us).push(given.spacing.as_micros()).push(given.window_ms);
@@ -177,7 +186,7 @@ impl Store {
         }
     }
 
-    /// Tells all workers what a server said of how much it takes; answers the spacing that it asks for by now.
+    /// Records a server's feedback for all workers and returns the spacing now in force.
     pub async fn limit_heard(
         &self,
         limit: &LimitName,
@@ -195,7 +204,7 @@ impl Store {
         }
     }
 
-    /// Whether a transport's server was heard to ask for less, lately.
+    /// Whether a transport's server recently asked for a lower rate.
     pub async fn is_limited(&self, transport: &LimitName) -> Result<bool> {
         let state = format!("{}:state", self.keys.limit(transport));
         let said = redis::cmd("HMGET").arg(state).arg(&["good_us", "told_us", "shut_until_us"]).to_owned();
@@ -203,10 +212,10 @@ impl Store {
         Ok(said.iter().any(Option::is_some))
     }
 
-    /// The rates that were set while it runs; `None` lifts what is configured.
+    /// Returns the rates set at run time; `None` disables the configured rate.
     pub async fn live_limits(&self) -> Result<BTreeMap<LimitName, Option<Rate>>> {
         let all: Fields = self.run(redis::cmd("HGETALL").arg(self.keys.system("limits"))).await?;
-        // What a newer version has set is not this one's to hold.
+        // Limits and rates written by a newer version are ignored.
         let known = |(name, rate): (String, String)| {
             let rate = if rate == "none" { None } else { Some(rate.parse().ok()?) };
             Some((name.parse().ok()?, rate))
@@ -214,13 +223,13 @@ impl Store {
         Ok(all.into_inner().into_iter().filter_map(known).collect())
     }
 
-    /// Sets a rate while it runs, in place of what is configured; `None` lifts that.
+    /// Sets a rate at run time, which replaces the configured one; `None` disables it.
     pub async fn set_live_limit(&self, limit: &LimitName, rate: Option<Rate>) -> Result<()> {
         let rate = rate.map_or_else(|| "none".to_owned(), |rate| rate.to_string());
         self.run(redis::cmd("HSET").arg(self.keys.system("limits")).arg(limit.to_string()).arg(rate)).await
     }
 
-    /// Goes back to what is configured; answers whether anything else was set.
+    /// Removes a rate set at run time and returns whether there was one.
     pub async fn unset_live_limit(&self, limit: &LimitName) -> Result<bool> {
         self.run(redis::cmd("HDEL").arg(self.keys.system("limits")).arg(limit.to_string())).await
     }

@@ -1,4 +1,4 @@
-//! The connection that all clones of a store share: one at a time, opened anew when it is lost.
+//! The connection shared by all clones of a store; reopened when it is lost.
 
 use std::{
     sync::Arc,
@@ -20,21 +20,21 @@ use super::{
 };
 use crate::{Error, Result};
 
-/// Within which a command is answered, or the connection is taken for dead.
+/// Maximum time until a reply. After it the connection counts as broken.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// Between two attempts to connect, at first and at last.
+/// Minimum and maximum pause between two attempts to connect.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// The way to the server.
+/// Shared connection to the server.
 pub(super) struct Link {
     server: Server,
     state: watch::Sender<State>,
     dialling: Mutex<Dialling>,
-    /// Of waiting until what was written stays.
+    /// Rounds of waiting for durability.
     pub(super) rounds: Rounds,
 }
 
-/// One open connection. It speaks to one run of one server for as long as it lives.
+/// One open connection. It leads to the same run of the same server for its whole life.
 pub(super) struct Line {
     connection: MultiplexedConnection,
     run: RunId,
@@ -45,11 +45,11 @@ pub(super) struct Line {
 #[derive(Default)]
 struct State {
     line: Option<Arc<Line>>,
-    /// The run that has heard what this process knows; forgotten as soon as another one is met.
+    /// Run that is marked as synced; cleared when another run is connected.
     introduced: Option<RunId>,
 }
 
-/// The attempts to connect, one at a time.
+/// Attempts to connect, one at a time.
 #[derive(Default)]
 struct Dialling {
     tried_at: Option<Instant>,
@@ -68,7 +68,8 @@ impl Link {
         }
     }
 
-    /// The open connection; opened now if there is none. Whoever comes while somebody is connecting waits for what comes of it.
+    /// Returns the open connection, or opens one. Concurrent callers share the result of one
+    /// attempt.
     pub(super) async fn line(&self) -> Result<Arc<Line>> {
         match self.current() {
             Some(line) => Ok(line),
@@ -76,13 +77,13 @@ impl Link {
         }
     }
 
-    /// The open connection, if there is one.
+    /// Returns the open connection, if there is one.
     pub(super) fn current(&self) -> Option<Arc<Line>> {
         self.state.borrow().line.clone()
     }
 
-    /// Waits for the answer on this connection. Without one in time, or when it breaks, the connection is left, and all who
-    /// wait on it get their error.
+    /// Waits for a reply on this connection. After a timeout or a broken connection, the connection
+    /// is closed and all pending calls on it fail.
     pub(super) async fn heard<T>(
         &self,
         line: &Arc<Line>,
@@ -104,17 +105,17 @@ impl Link {
             }
             Err(_) => {
                 self.leave(line);
-                Err(Error::Away(format!("no answer within {} s", limit.as_secs())))
+                Err(Error::Away(format!("no reply within {} s", limit.as_secs())))
             }
         }
     }
 
-    /// Whether that run has heard what this process knows.
+    /// Whether this run is marked as synced.
     pub(super) fn knows(&self, run: &RunId) -> bool {
         self.state.borrow().introduced.as_ref() == Some(run)
     }
 
-    /// Takes note that this run has heard what this process knows; nothing happens when the link speaks to another one.
+    /// Marks this run as synced, unless another run is connected by now.
     pub(super) fn introduce(&self, run: &RunId) {
         self.state.send_if_modified(|state| {
             let speaks_to_it = state.line.as_ref().is_some_and(|line| &line.run == run);
@@ -125,29 +126,29 @@ impl Link {
         });
     }
 
-    /// Waits until the link speaks to a run that was not introduced yet.
+    /// Waits until the connected run is one that was not marked as synced.
     pub(super) async fn stranger(&self) -> RunId {
         let mut states = self.state.subscribe();
         loop {
-            // An attempt that failed makes the next one wait.
+            // After a failed attempt, the next one waits.
             if let Ok(line) = self.line().await {
                 if !self.knows(&line.run) {
                     return line.run.clone();
                 }
-                // The sender is part of the link, so it is there.
+                // The sender lives as long as `self`.
                 let _ = states.wait_for(|state| state.line.is_none() || state.is_strange()).await;
             }
         }
     }
 
-    /// Waits until the link speaks to a run that has heard what this process knows.
+    /// Waits until the connected run is marked as synced.
     pub(super) async fn introduction(&self) {
         let is_introduced = |state: &State| state.line.is_some() && !state.is_strange();
-        // The sender is part of the link, so it is there.
+        // The sender lives as long as `self`.
         let _ = self.state.subscribe().wait_for(is_introduced).await;
     }
 
-    /// Whether another server may take over from the present one.
+    /// Whether Sentinels may promote another server.
     pub(super) fn is_watched(&self) -> bool {
         self.server.is_watched()
     }
@@ -197,47 +198,49 @@ impl State {
 }
 
 impl Line {
-    /// The connection; what is asked on it goes through [`Link::heard`].
+    /// Returns a handle to send commands with. Wait for replies through [`Link::heard`].
     pub(super) fn connection(&self) -> MultiplexedConnection {
         self.connection.clone()
     }
 
-    /// Whom it speaks to.
+    /// Server run of this connection.
     pub(super) fn run(&self) -> &RunId {
         &self.run
     }
 
-    /// As whom it speaks.
+    /// User name of this connection.
     pub(super) fn user(&self) -> &str {
         self.client.get_connection_info().redis_settings().username().unwrap_or("default")
     }
 
-    /// For further connections to the same server.
+    /// Client that opens further connections to the same server.
     pub(super) fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Cancelled when this connection is left.
+    /// Token that is cancelled when this connection is closed.
     pub(super) fn gone(&self) -> &CancellationToken {
         &self.gone
     }
 }
 
 impl Dialling {
-    /// What came of an attempt that somebody made meanwhile.
+    /// Returns the error of an attempt that was made after `asked_at`.
     fn failed_since(&self, asked_at: Instant) -> Option<Error> {
         let tried_at = self.tried_at?;
         self.failed.clone().filter(|_| tried_at >= asked_at)
     }
 
-    /// How long to wait before the next attempt.
+    /// Remaining pause before the next attempt.
     fn rest(&self) -> Duration {
         let since = self.tried_at.map_or(Duration::MAX, |at| at.elapsed());
         self.pause.max(PAUSE.0).saturating_sub(since)
     }
 
-    /// Once it was connected, whatever keeps us from it is taken for passing: a password that is being changed must not
-    /// make a process forget what it knows.
+    /// Records the result of an attempt.
+    ///
+    /// After the first success every error counts as transient. A password that is being changed
+    /// must not end a process that holds unsaved state.
     fn outcome(&mut self, opened: Result<Opened>) -> Result<Opened> {
         self.tried_at = Some(Instant::now());
         match opened {

@@ -1,6 +1,6 @@
-//! The only thing that knows that Redis exists.
+//! The job store: the only module that talks to Redis.
 //!
-//! A [`Store`] is cheap to clone; all clones share one connection, whose commands are pipelined.
+//! A [`Store`] is cheap to clone. All clones share one pipelined connection.
 
 mod batches;
 mod bell;
@@ -67,5 +67,5 @@ pub use settle::{BeginReply, DeferReply, Finish, FinishReply, Outcome, Settled};
 pub use steer::{CancelReply, Resolution, RetryReply};
 pub use upkeep::Swept;
 
-/// The version of the protocol that this process speaks; see `crates/core/README.md`.
+/// Protocol version of this process; see `crates/core/README.md`.
 pub const PROTOCOL_VERSION: u32 = 1;

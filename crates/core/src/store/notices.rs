@@ -1,4 +1,4 @@
-//! Batches of whose end somebody wants to be told.
+//! Notifications about finished batches.
 
 use std::time::Duration;
 
@@ -12,31 +12,34 @@ use super::{
 };
 use crate::{Addressee, BatchId, Error, QueueName, Result};
 
-/// A batch that is done, and who wants to know.
+/// A finished batch and the addressee of its notification.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Notice {
-    /// The batch.
+    /// Batch that is done.
     pub batch: BatchReport,
-    /// Who.
+    /// Addressee: an e-mail address or a URL.
     pub to: Addressee,
 }
 
-/// A notice that this caller alone gives now.
+/// A notification leased to one caller.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DueNotice {
-    /// What, and to whom.
+    /// Batch and addressee.
     pub notice: Notice,
-    /// Which try it is, from 1.
+    /// Number of the try, from 1.
     pub n: u32,
-    /// How long ago the batch was done.
+    /// Time since the batch was done.
     pub age: Duration,
 }
 
-/// How many are read at a time.
+/// Maximum number of notifications read at a time.
 const MOST: isize = 20;
 
 impl Store {
-    /// Takes note that somebody wants to be told, once, when the batch is done. The last one who says so is told.
+    /// Registers the addressee of a batch's notification. A later call replaces the addressee.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such batch.
     pub async fn notify_of_batch(&self, id: &BatchId, to: &Addressee) -> Result<()> {
         let args = Args::of([&id.to_string(), &to.to_string()]);
         match self.call::<String>("batch_notify", id.queue(), args).await?.as_str() {
@@ -46,7 +49,7 @@ impl Store {
         }
     }
 
-    /// Some of the notices that nobody has taken up yet.
+    /// Returns some notifications that are due and not dispatched yet.
     pub async fn notices(&self, queue: &QueueName) -> Result<Vec<Notice>> {
         let key = self.keys.of_queue(queue, "notices");
         let ids: Vec<Text> = self.run(redis::cmd("ZRANGE").arg(key).arg(0).arg(MOST - 1)).await?;
@@ -60,7 +63,7 @@ impl Store {
         Ok(notices)
     }
 
-    /// It was handed over, or nobody is left to tell.
+    /// Removes a notification that was dispatched or has no addressee.
     pub async fn drop_notice(&self, id: &BatchId) -> Result<()> {
         let key = |name| self.keys.of_queue(id.queue(), name);
         let mut both = redis::pipe();
@@ -70,7 +73,8 @@ impl Store {
         self.run_all(&both).await
     }
 
-    /// A URL is to be told: from now on [`Store::take_webhooks`] hands it out until it was.
+    /// Adds a batch to the webhooks. [`Store::take_webhooks`] returns it until it is removed or
+    /// deferred.
     pub async fn add_webhook(&self, id: &BatchId) -> Result<()> {
         match self.call::<String>("webhook_add", id.queue(), Args::of([&id.to_string()])).await?.as_str() {
             "added" | "known" => Ok(()),
@@ -78,8 +82,9 @@ impl Store {
         }
     }
 
-    /// Up to `number` notices that are to be given now, for as long as `lease` to this caller alone. Their batches are known for
-    /// `life` from now at least.
+    /// Leases up to `number` due webhooks to this caller for the time `lease`.
+    ///
+    /// Their batches are kept for at least `life` from now.
     pub async fn take_webhooks(
         &self,
         queue: &QueueName,
@@ -109,7 +114,8 @@ impl Store {
         Ok(due)
     }
 
-    /// It was not heard at try `n` and is to be told again after `delay`; answers whether that is still this caller's to say.
+    /// Defers a webhook after its failed try `n`. Returns false if the webhook is not leased to
+    /// this caller any more.
     pub async fn defer_webhook(&self, id: &BatchId, n: u32, delay: Duration) -> Result<bool> {
         let mut args = Args::of([&id.to_string()]);
         args.push(n).push(millis(delay));

@@ -1,4 +1,4 @@
-//! The processes that are alive, each telling of itself every few seconds.
+//! Running processes. Each reports its state every few seconds.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,106 +8,106 @@ use super::{
 };
 use crate::{JobId, QueueName, Result};
 
-/// What kind of process it is.
+/// Kind of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProcessKind {
     /// Sends mail.
     Worker,
-    /// Turns schedules into mail.
+    /// Enqueues the mail of schedules.
     Beat,
-    /// Shows and steers.
+    /// Serves the dashboard, the API and the metrics.
     Monitor,
 }
 
-/// A process, as it tells of itself: the JSON form of `postroom workers`.
+/// Report of a process: the JSON form of `postroom workers`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessInfo {
-    /// Its name, never the same twice.
+    /// Unique id of this run of the process.
     pub id: String,
-    /// What it is.
+    /// Kind of the process.
     pub kind: ProcessKind,
-    /// Where it runs.
+    /// Host name.
     pub host: String,
-    /// Its process id there.
+    /// Process id on that host.
     pub pid: u32,
-    /// Its version.
+    /// Version of the process.
     pub version: String,
-    /// When it started (Unix milliseconds, its own clock).
+    /// Time of the start (Unix milliseconds, the process's clock).
     pub started_ms: i64,
-    /// When it last told of itself (Unix milliseconds, Redis's clock).
+    /// Time of the last report (Unix milliseconds, Redis's clock).
     #[serde(default)]
     pub seen_ms: i64,
-    /// What it is about: `running`, or `stopping`.
+    /// `running` or `stopping`.
     pub state: String,
-    /// The queues it serves.
+    /// Queues that the process serves.
     #[serde(default)]
     pub queues: Vec<QueueName>,
-    /// How many mails it sends at a time.
+    /// Maximum number of mails sent at the same time.
     #[serde(default)]
     pub concurrency: usize,
-    /// What it is sending.
+    /// Jobs that are being sent.
     #[serde(default)]
     pub sending: Vec<BusyJob>,
-    /// How many mails it has sent since it started.
+    /// Number of mails sent since the start.
     #[serde(default)]
     pub sent: u64,
-    /// How many have failed with it.
+    /// Number of jobs failed since the start.
     #[serde(default)]
     pub failed: u64,
-    /// What keeps it from working, one thing each.
+    /// Problems that keep the process from working.
     #[serde(default)]
     pub alerts: Vec<Alert>,
-    /// The first of them; told for readers that do not know `alerts`.
+    /// Text of the first alert, for readers that do not know `alerts`.
     #[serde(default)]
     pub alert: Option<String>,
-    /// How its ways out are.
+    /// State of each transport.
     #[serde(default)]
     pub transports: Vec<TransportReport>,
 }
 
-/// Something that somebody should look at.
+/// A problem that needs a person's attention.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
-    /// What it is about, as in `transport:main` or `template:welcome`; one alert for each.
+    /// Subject, such as `transport:main` or `template:welcome`. There is one alert per subject.
     pub about: String,
-    /// What is wrong, in a sentence.
+    /// Description of the problem in a sentence.
     pub text: String,
-    /// Since when (Unix milliseconds, the process's clock).
+    /// Time since which the problem exists (Unix milliseconds, the process's clock).
     pub since_ms: i64,
 }
 
-/// How a transport is, as one worker sees it.
+/// State of a transport in one worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransportReport {
-    /// Its name.
+    /// Name of the transport.
     pub name: String,
-    /// Whether mail leaves by it.
+    /// Whether the transport is usable.
     pub state: TransportState,
-    /// Since when (Unix milliseconds, the process's clock).
+    /// Time since which this state lasts (Unix milliseconds, the process's clock).
     pub since_ms: i64,
-    /// Why not, if so: the server's words, or what went wrong.
+    /// Reason if it is not up: the server's reply or an error.
     #[serde(default)]
     pub why: Option<String>,
-    /// When a mail tries it next, if mail does not leave by it (Unix milliseconds, the process's clock).
+    /// Time of the next try if it is not up (Unix milliseconds, the process's clock).
     #[serde(default)]
     pub next_try_ms: Option<i64>,
 }
 
-/// Whether mail leaves by a transport.
+/// Availability of a transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TransportState {
-    /// It does.
+    /// Mail is sent.
     Up,
-    /// Not for a moment: the server wants less.
+    /// No mail is sent for a short time because the server asked for a lower rate.
     Paused,
-    /// It does not: no connection, or our account is refused.
+    /// No mail is sent: the connection fails or the account is refused.
     Down,
 }
 
 impl TransportState {
-    /// The word for it.
+    /// Returns the state as text.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -118,17 +118,17 @@ impl TransportState {
     }
 }
 
-/// A job under way.
+/// A job that is being sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BusyJob {
-    /// Which.
+    /// Id of the job.
     pub id: JobId,
-    /// Since when (Unix milliseconds, the process's clock).
+    /// Time at which it was started (Unix milliseconds, the process's clock).
     pub since_ms: i64,
 }
 
 impl ProcessInfo {
-    /// What this process can say of itself before it does anything.
+    /// Returns the first report of this process.
     #[must_use]
     pub fn of_this_process(kind: ProcessKind, id: String) -> Self {
         Self {
@@ -151,7 +151,7 @@ impl ProcessInfo {
         }
     }
 
-    /// What an older version tells as its one alert is an alert among others.
+    /// Adds the single alert of an older version to the list.
     fn with_all_alerts(mut self) -> Self {
         if let (Some(text), true) = (&self.alert, self.alerts.is_empty()) {
             self.alerts.push(Alert { about: "worker".to_owned(), text: text.clone(), since_ms: self.seen_ms });
@@ -160,11 +160,11 @@ impl ProcessInfo {
     }
 }
 
-/// After how long without a word it is taken for dead.
+/// Age of a report after which the process counts as dead.
 const DEAD_AFTER_MS: i64 = 3 * 5_000 + 1_000;
 
 impl Store {
-    /// Tells that this process is alive and what it does.
+    /// Reports that this process is alive, and its state.
     pub async fn say_alive(&self, info: &ProcessInfo) -> Result<()> {
         let info = ProcessInfo { alert: info.alerts.first().map(|alert| alert.text.clone()), ..info.clone() };
         let json = serde_json::to_string(&info).map_err(|error| crate::Error::Protocol(error.to_string()))?;
@@ -172,12 +172,12 @@ impl Store {
         self.call_at::<String>("say_alive", self.keys.system_base(), args).await.map(|_| ())
     }
 
-    /// Tells that this process is gone.
+    /// Removes this process from the list.
     pub async fn say_gone(&self, id: &str) -> Result<()> {
         self.run(redis::cmd("HDEL").arg(self.keys.system("processes")).arg(id)).await
     }
 
-    /// The processes that are alive. Those that are long dead are forgotten in passing.
+    /// Returns the live processes by time of start, and removes dead ones.
     pub async fn processes(&self) -> Result<Vec<ProcessInfo>> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("TIME").cmd("HGETALL").arg(self.keys.system("processes"));
@@ -189,7 +189,7 @@ impl Store {
             if seen_ms < oldest_ms {
                 self.say_gone(&id).await?;
             } else if let Ok(info) = serde_json::from_str::<ProcessInfo>(json) {
-                // Anything else is a newer version's words.
+                // An unreadable report comes from a newer version.
                 alive.push(ProcessInfo { seen_ms, ..info }.with_all_alerts());
             }
         }
@@ -197,7 +197,7 @@ impl Store {
         Ok(alive)
     }
 
-    /// The workers that are alive.
+    /// Returns the live workers.
     pub async fn workers(&self) -> Result<Vec<ProcessInfo>> {
         let mut processes = self.processes().await?;
         processes.retain(|process| process.kind == ProcessKind::Worker);
@@ -205,7 +205,7 @@ impl Store {
     }
 }
 
-/// When a process last reported, and its report in JSON.
+/// Splits an entry into the time of the report and its JSON.
 fn parts(report: &str) -> Option<(i64, &str)> {
     let (seen_ms, json) = report.split_once(' ')?;
     Some((seen_ms.parse().ok()?, json))
@@ -221,9 +221,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_older_version_tells_is_understood() {
-        let old = r#"{"id":"w","kind":"worker","host":"h","pid":1,"version":"0","started_ms":1,"state":"running","alert":"a template is missing"}"#;
-        let info: ProcessInfo = serde_json::from_str(old).expect("understood");
+    fn the_report_of_an_older_version_is_read() {
+        let old = concat!(
+            r#"{"id":"w","kind":"worker","host":"h","pid":1,"version":"0","started_ms":1,"#,
+            r#""state":"running","alert":"a template is missing"}"#
+        );
+        let info: ProcessInfo = serde_json::from_str(old).expect("a report");
         let info = ProcessInfo { seen_ms: 7, ..info }.with_all_alerts();
         let alert = Alert { about: "worker".to_owned(), text: "a template is missing".to_owned(), since_ms: 7 };
         assert_eq!((info.alerts, info.transports), (vec![alert], vec![]));

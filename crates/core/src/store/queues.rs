@@ -1,4 +1,4 @@
-//! Queues: their depths, their ages, what went through them.
+//! Queues: depths, ages and counters.
 
 use std::collections::BTreeSet;
 
@@ -11,66 +11,66 @@ use super::{
 };
 use crate::{JobId, Priority, QueueName, Result};
 
-/// A queue, as it is told to people and programs: the JSON form of `postroom queues`.
+/// A queue as shown to users and programs: the JSON form of `postroom queues`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct QueueReport {
-    /// Its name.
+    /// Name of the queue.
     pub queue: QueueName,
-    /// Whether the handing out of its jobs is stopped.
+    /// Whether the queue is paused.
     pub paused: bool,
-    /// How many wait for their time.
+    /// Number of scheduled jobs.
     pub scheduled: u64,
-    /// How many may be taken now.
+    /// Number of queued jobs.
     pub queued: u64,
-    /// How many are being sent.
+    /// Number of jobs that are being sent.
     pub sending: u64,
-    /// How many will be tried again.
+    /// Number of deferred jobs.
     pub deferred: u64,
-    /// Of how many it can't be known whether they were sent.
+    /// Number of jobs in doubt.
     pub unknown: u64,
-    /// How many were ever sent.
+    /// Number of jobs ever sent.
     pub sent_total: u64,
-    /// How many ever failed.
+    /// Number of jobs ever failed.
     pub failed_total: u64,
-    /// How many were ever cancelled.
+    /// Number of jobs ever cancelled.
     pub cancelled_total: u64,
-    /// How many were ever handed over.
+    /// Number of jobs ever enqueued.
     pub enqueued_total: u64,
-    /// Since when the oldest of those that may be taken waits.
+    /// Time since which the oldest queued job waits (RFC 3339).
     pub oldest_queued_at: Option<String>,
-    /// The same in seconds.
+    /// Age of the oldest queued job in seconds.
     pub oldest_queued_s: Option<u64>,
 }
 
-/// What happened in one minute.
+/// Counters of one minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Minute {
-    /// When it began (Unix milliseconds).
+    /// Start of the minute (Unix milliseconds).
     pub at_ms: i64,
-    /// Jobs handed over.
+    /// Number of jobs enqueued.
     pub enqueued: u64,
-    /// Jobs sent.
+    /// Number of jobs sent.
     pub sent: u64,
-    /// Jobs failed.
+    /// Number of jobs failed.
     pub failed: u64,
-    /// Jobs cancelled.
+    /// Number of jobs cancelled.
     pub cancelled: u64,
-    /// Tries that ended in another try.
+    /// Number of tries that ended in a defer.
     pub deferred: u64,
-    /// Tries.
+    /// Number of tries.
     pub tries: u64,
-    /// Milliseconds that the tries took, all together.
+    /// Total duration of the tries in milliseconds.
     pub ms: u64,
 }
 
 impl Store {
-    /// Remembers that this queue is in use, so that everybody sees it.
+    /// Adds queues to the list of known queues.
     pub async fn announce_queues(&self, queues: &[QueueName]) -> Result<()> {
         let names: Vec<&str> = queues.iter().map(QueueName::as_str).collect();
         self.run(redis::cmd("SADD").arg(self.keys.system("queues")).arg(names)).await
     }
 
-    /// The built-in queues and every one that was ever used.
+    /// Returns the built-in queues and all queues ever used.
     pub async fn known_queues(&self) -> Result<Vec<QueueName>> {
         let used: Vec<Text> = self.run(redis::cmd("SMEMBERS").arg(self.keys.system("queues"))).await?;
         let built_in = QueueName::BUILT_IN.iter().map(|name| (*name).to_owned());
@@ -79,7 +79,7 @@ impl Store {
         Ok(names.into_iter().collect())
     }
 
-    /// Reads a queue.
+    /// Reads the state of a queue.
     pub async fn queue(&self, queue: &QueueName) -> Result<QueueReport> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("TIME").cmd("HGETALL").arg(self.keys.of_queue(queue, "n"));
@@ -105,12 +105,12 @@ impl Store {
         })
     }
 
-    /// Whether the handing out of a queue's jobs is stopped.
+    /// Whether a queue is paused.
     pub async fn is_paused(&self, queue: &QueueName) -> Result<bool> {
         self.run(redis::cmd("HEXISTS").arg(self.keys.of_queue(queue, "n")).arg("paused_ms")).await
     }
 
-    /// The last `minutes` minutes of a queue, the oldest first, up to the running one.
+    /// Returns the counters of the last `minutes` minutes, the oldest first, up to the current one.
     pub async fn minutes(&self, queue: &QueueName, minutes: u32) -> Result<Vec<Minute>> {
         let (seconds, _): (i64, i64) = self.run(&redis::cmd("TIME")).await?;
         let last = seconds / 60;
@@ -123,7 +123,7 @@ impl Store {
         Ok(numbers.iter().zip(hashes).map(|(number, hash)| minute(number * 60_000, &hash)).collect())
     }
 
-    /// The heads of the ready lists: since when the oldest that really is queued has waited.
+    /// Returns the oldest due time among the first jobs of the ready lists that are still queued.
     async fn oldest_queued_ms(&self, queue: &QueueName) -> Result<Option<i64>> {
         let mut pipeline = redis::pipe();
         for priority in Priority::all() {

@@ -1,4 +1,4 @@
-//! Replies of scripts, taken apart.
+//! Parses replies of scripts.
 
 use std::{collections::HashMap, ops::Deref};
 
@@ -6,7 +6,7 @@ use redis::{FromRedisValue, ParsingError, Value};
 
 use crate::{Error, Result};
 
-/// The words of one reply, read from the front.
+/// Words of one reply, read in order.
 pub(super) struct Words(std::vec::IntoIter<Value>);
 
 impl Words {
@@ -14,24 +14,28 @@ impl Words {
         Self(values.into_iter())
     }
 
-    /// The next word, as whatever it should be.
+    /// Reads the next word and converts it.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] if there is none or it has another type.
     pub(super) fn next<T: FromRedisValue>(&mut self) -> Result<T> {
-        let value = self.0.next().ok_or_else(|| Error::Protocol("a reply ended too early".to_owned()))?;
+        let value = self.0.next().ok_or_else(|| Error::Protocol("the reply has too few words".to_owned()))?;
         T::from_redis_value(value).map_err(|error| Error::Protocol(error.to_string()))
     }
 
-    /// Whether all were read.
+    /// Whether all words were read.
     pub(super) fn are_over(&self) -> bool {
         self.0.as_slice().is_empty()
     }
 
-    /// What is left, each as a reply of its own.
+    /// Converts each remaining word.
     pub(super) fn rest<T: FromRedisValue>(self) -> Result<Vec<T>> {
         self.0.map(|value| T::from_redis_value(value).map_err(|error| Error::Protocol(error.to_string()))).collect()
     }
 }
 
-/// A string. Bytes that are not UTF-8 are replaced: what somebody else wrote into a list must not hide the rest of it.
+/// A string in which bytes that are not UTF-8 are replaced. One entry of another program must not
+/// hide the rest of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Text(pub(super) String);
 
@@ -44,12 +48,12 @@ impl FromRedisValue for Text {
     }
 }
 
-/// The fields of a hash, read as [`Text`].
+/// Fields of a hash, read as [`Text`].
 #[derive(Debug, Clone, Default)]
 pub(super) struct Fields(HashMap<String, String>);
 
 impl Fields {
-    /// Returns a field as a number, 0 where there is none or it is not a number.
+    /// Returns a field as a number, or 0 if it is missing or not a number.
     pub(super) fn number<T: std::str::FromStr + Default>(&self, field: &str) -> T {
         self.0.get(field).and_then(|value| value.parse().ok()).unwrap_or_default()
     }
@@ -74,7 +78,7 @@ impl FromRedisValue for Fields {
     }
 }
 
-/// A word that no version of ours ever answered.
+/// Error for a word that no version of the scripts returns.
 pub(super) fn unexpected(word: &str) -> Error {
-    Error::Protocol(format!("the word {word:?}"))
+    Error::Protocol(format!("unknown word {word:?}"))
 }

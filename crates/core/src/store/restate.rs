@@ -1,4 +1,4 @@
-//! After a restart of Redis: a worker says what it knows before it claims again.
+//! Resync after a restart of Redis: a worker restates its jobs before it claims again.
 
 use std::time::Duration;
 
@@ -10,54 +10,56 @@ use super::{
 };
 use crate::{Error, JobId, QueueName, Result};
 
-/// How many jobs one call restates, and how many bytes of what Redis has lost.
+/// Maximum number of jobs, and of bytes of lost payloads, in one call.
 const MOST: usize = 100;
 const MOST_BYTES: usize = 4 << 20;
 
-/// A job of which a worker knows more than Redis may.
+/// A job of which a worker may know more than Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownJob<'a> {
-    /// Which.
+    /// Id of the job.
     pub id: &'a JobId,
-    /// The fence under which the worker has or had it.
+    /// Fence under which the worker holds or held the job.
     pub fence: u64,
-    /// What the worker knows.
+    /// State of the job in the worker.
     pub known: Known,
-    /// Message-ID and `Date` (ms), if it holds it and has begun.
+    /// Message-ID and `Date` (Unix milliseconds) if the worker holds the job and has begun it.
     pub begun: Option<(&'a str, i64)>,
-    /// The stored form, for a Redis that has lost it; may be empty.
+    /// Stored form, used to restore a lost job; may be empty.
     pub payload: &'a str,
 }
 
-/// What a worker knows of a job.
+/// State of a job in a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Known {
-    /// It still works on it.
+    /// The worker still holds the job.
     Held,
-    /// It was put back, failed, or is in doubt.
+    /// The job was deferred, failed, or is in doubt.
     Settled,
-    /// It was sent.
+    /// The job was sent.
     Sent,
 }
 
-/// What Redis makes of a restated job.
+/// Result of restating one job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RestateReply {
-    /// It is leased to the worker again.
+    /// The job is leased to the worker again.
     Held,
-    /// It is there; what became of it can be said.
+    /// The job exists. Its settlement can be repeated.
     Known,
-    /// It was gone and is there again.
+    /// The job was lost and is restored.
     Restored,
-    /// It is not there, and its payload was not said.
+    /// The job is lost and no payload was given.
     Gone,
-    /// Somebody else has it, or it has ended, or it is gone for good.
+    /// Another worker has the job, or it has ended, or it can't be restored.
     Lost,
 }
 
 impl Store {
-    /// Says which jobs a worker holds, and gives back those that Redis has lost. What became of the others is said again by
-    /// [`Store::finish`] and [`Store::defer`] after this, and then [`Store::restated`] ends it.
+    /// Restates the jobs of a worker and restores those that Redis has lost.
+    ///
+    /// After this, repeat the settlements by [`Store::finish`] and [`Store::defer`], then call
+    /// [`Store::restated`].
     pub async fn restate(
         &self,
         queue: &QueueName,
@@ -80,8 +82,8 @@ impl Store {
         Ok(replies)
     }
 
-    /// This worker has said all that it knows of the queue's jobs on this run of the server; answers how long claims still wait
-    /// for other workers.
+    /// Marks this worker's resync of the queue as complete. Returns how long claims still wait for
+    /// other workers.
     pub async fn restated(&self, queue: &QueueName, worker: &WorkerId, run: &RunId) -> Result<Duration> {
         Ok(self.say_known(queue, worker, run, &[], true).await?.0)
     }
@@ -104,13 +106,13 @@ impl Store {
         let wait = Duration::from_millis(words.next()?);
         let replies: Vec<_> = words.rest::<String>()?.iter().map(|word| read(word)).collect::<Result<_>>()?;
         if replies.len() != jobs.len() {
-            return Err(Error::Protocol(format!("{} answers about {} jobs", replies.len(), jobs.len())));
+            return Err(Error::Protocol(format!("{} replies for {} jobs", replies.len(), jobs.len())));
         }
         Ok((wait, replies))
     }
 }
 
-/// What Redis has lost, in pieces that it takes in one call.
+/// Groups lost jobs into calls of bounded size.
 fn in_pieces(gone: &[usize], jobs: &[KnownJob<'_>]) -> Vec<Vec<usize>> {
     let mut pieces: Vec<Vec<usize>> = Vec::new();
     let mut bytes = 0;

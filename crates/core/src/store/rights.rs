@@ -1,20 +1,21 @@
-//! The least rights in Redis that each program needs, as docs/redis.md has them: checked against the scripts themselves.
+//! Checks that docs/redis.md lists exactly the rights in Redis that each program needs.
 
 use std::collections::BTreeSet;
 
 use super::script;
 
-/// A user of docs/redis.md: the scripts that the program runs, and the commands that it calls without one.
+/// A user in docs/redis.md, with the scripts and the plain commands of its program.
 struct User {
     name: &'static str,
     scripts: &'static [&'static str],
     commands: &'static [&'static str],
 }
 
-/// What every program needs: SELECT for another database than 0, SCRIPT LOAD and EVALSHA for scripts.
+/// Commands of every program: SELECT for a database other than 0, SCRIPT LOAD and EVALSHA for
+/// scripts.
 const COMMON: [&str; 5] = ["evalsha", "info", "ping", "script|load", "select"];
 
-/// What only newer servers know, and docs/redis.md adds for them.
+/// Commands of newer servers, which docs/redis.md adds for those only.
 const NEWER: [&str; 1] = ["waitaof"];
 
 const USERS: [User; 4] = [
@@ -147,17 +148,15 @@ const USERS: [User; 4] = [
     },
 ];
 
-/// The page has one line a user, with exactly what the program needs.
 #[test]
-fn docs_name_the_least_rights() {
+fn docs_list_exactly_the_needed_rights() {
     let page = include_str!("../../../../docs/redis.md");
     let wrong: Vec<String> = USERS.iter().filter_map(|user| user.mismatch(page)).collect();
-    assert!(wrong.is_empty(), "docs/redis.md has to read:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "docs/redis.md must contain:\n{}", wrong.join("\n"));
 }
 
-/// A command of the code outside of scripts is known above.
 #[test]
-fn every_plain_command_is_somebodys() {
+fn every_plain_command_belongs_to_a_user() {
     let known: BTreeSet<String> = USERS.iter().flat_map(User::needed).chain(NEWER.map(str::to_owned)).collect();
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
     for file in files(&folder).into_iter().filter(|file| !file.ends_with("rights.rs")) {
@@ -166,15 +165,15 @@ fn every_plain_command_is_somebodys() {
         let around: &[&str] = if source.contains(".atomic()") { &["MULTI", "EXEC"] } else { &[] };
         for word in plain.chain(around.iter().copied()) {
             let word = word.to_lowercase();
-            // Sentinels have users of their own; CONFIG is tried and its refusal is as good.
+            // Sentinels have users of their own. A denied CONFIG is handled.
             let is_known = known.contains(&word) || ["sentinel", "config", ""].contains(&word.as_str());
-            assert!(is_known, "{} calls {word}, which no user of docs/redis.md may", file.display());
+            assert!(is_known, "{} calls {word}, which docs/redis.md grants to no user", file.display());
         }
     }
 }
 
 impl User {
-    /// The rules that the page should have in the line of this user, if it has others.
+    /// Returns the line that the page should have for this user, if it differs.
     fn mismatch(&self, page: &str) -> Option<String> {
         let start = format!("ACL SETUSER {} reset ", self.name);
         let line = page.lines().find(|line| line.starts_with(&start)).unwrap_or_default();
@@ -191,7 +190,8 @@ impl User {
     }
 }
 
-/// The commands that stand in a script, as words in quotes: also those that are put together before they are called.
+/// Returns the commands in a script: quoted uppercase words, including those stored in variables
+/// before the call.
 fn commands(source: &str) -> Vec<String> {
     let words = source.split('\'').skip(1).step_by(2);
     let is_command = |word: &&str| word.len() > 2 && word.bytes().all(|b| b.is_ascii_uppercase());

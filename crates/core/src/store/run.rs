@@ -1,20 +1,22 @@
-//! One run of a Redis server: from its start to its end, or to another server's taking over.
+//! Identity of one run of a Redis server.
 
 use std::fmt;
 
-/// One run of a Redis server. Another run may lack the last second of what this one knew.
+/// Id of one run of a Redis server. Another run may lack the last second of this one's writes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RunId(String);
 
 impl RunId {
-    /// As INFO tells it. A server that was a replica in between goes on under another name of its data; one that does not say
-    /// its name goes by one for ever, so that its restarts stay unnoticed.
+    /// Builds an id from `run_id` and `master_replid` of INFO.
+    ///
+    /// A promoted replica has another `master_replid`. Without a `run_id`, restarts of the server
+    /// can't be detected.
     pub(super) fn new(run: &str, data: &str) -> Self {
         let run = if run.is_empty() { "unnamed" } else { run };
         Self(format!("{run}.{data}"))
     }
 
-    /// The name of the run, the same for all who ask.
+    /// Returns the id as text, which is the same in all processes.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -22,7 +24,7 @@ impl RunId {
 }
 
 impl From<&str> for RunId {
-    /// A run by its name.
+    /// Restores a run id from its text.
     fn from(name: &str) -> Self {
         Self(name.to_owned())
     }

@@ -1,7 +1,8 @@
-//! Schedules: mail that is sent by the clock.
+//! Schedules: mail sent at given times.
 //!
-//! All of it lives under `{prefix:system}`. Beats move a schedule's cursor by compare-and-set; the script that does so
-//! puts the firing into an outbox, which any process empties by handing over under an id that is known beforehand.
+//! All data is under `{prefix:system}`. Beats move a schedule's cursor by compare-and-set. The same
+//! script writes the firing to an outbox. Any process empties the outbox by enqueueing under an id
+//! derived from schedule and time.
 
 mod definition;
 mod firing;
@@ -27,73 +28,73 @@ use crate::{
     settings::ScheduleSettings,
 };
 
-/// The source of schedules that stand in `postroom.toml`.
+/// Source of schedules in `postroom.toml`.
 const FILE: &str = "file";
 
-/// How many schedules or firings one script looks at.
+/// Maximum number of schedules or firings that one script call examines.
 const PAGE: usize = 100;
 
-/// What became of a schedule that was handed to the store.
+/// Result of storing a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
-    /// It is new.
+    /// The schedule is new.
     Created,
-    /// The file says something else than before.
+    /// The schedule in the file differs from the previous one.
     Changed,
-    /// The file says what it said before, so whatever is kept stands.
+    /// The schedule in the file is the same as before, so the stored one is kept.
     Unchanged,
 }
 
-/// A schedule, as it is kept.
+/// A stored schedule.
 #[derive(Debug, Clone)]
 pub struct Schedule {
-    /// A name like no other: a schedule that is removed and made anew has another one.
+    /// Unique id. A schedule that is removed and created again has another one.
     pub id: String,
-    /// What it sends, and when.
+    /// Mail and times of the schedule.
     pub settings: ScheduleSettings,
-    /// Raised by each change.
+    /// Number raised by each change.
     pub revision: u64,
-    /// Its times up to here (Unix milliseconds) are decided.
+    /// Time up to which all firings are decided (Unix milliseconds).
     pub cursor_ms: i64,
     timetable: Timetable,
 }
 
-/// What the clock asks for.
+/// Due schedules and the outbox.
 #[derive(Debug, Clone)]
 pub struct DueSchedules {
-    /// Redis's clock (Unix milliseconds).
+    /// Current time of Redis (Unix milliseconds).
     pub now_ms: i64,
-    /// The first time that is still to come (Unix milliseconds).
+    /// Time of the next firing after now (Unix milliseconds).
     pub later_ms: Option<i64>,
-    /// Schedules whose time has come, or that changed and need a look.
+    /// Schedules that are due or were changed.
     pub schedules: Vec<Schedule>,
-    /// Firings that are decided but not handed over yet, the oldest first.
+    /// Firings that are decided but not enqueued yet, the oldest first.
     pub outbox: Vec<Firing>,
-    /// Schedules and firings that this version can't read, each with its reason.
+    /// Errors of schedules and firings that this version can't read.
     pub unreadable: Vec<String>,
-    /// Whether there may be more than was looked at.
+    /// Whether there may be more schedules or firings.
     pub more: bool,
 }
 
-/// The answer to a tick.
+/// Reply to a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TickReply {
-    /// The cursor is moved and the firings are in the outbox.
+    /// The cursor was moved and the firings are in the outbox.
     Ticked,
-    /// Somebody else was faster, or the schedule was changed or removed.
+    /// Another beat was faster, or the schedule was changed or removed.
     Changed,
-    /// Redis's clock is not there yet.
+    /// The time has not come yet by Redis's clock.
     Early,
 }
 
 impl Schedule {
-    /// What to do about it at `now_ms`.
+    /// Returns the firings due at `now_ms` and the new cursor.
     #[must_use]
     pub fn plan(&self, now_ms: i64) -> Plan {
         self.timetable.plan(self.settings.missed, self.cursor_ms, now_ms)
     }
 
-    /// The job or batch that it fires for that time: always the same, whoever asks.
+    /// Returns the id of the job or batch for that time. It is the same in all processes.
     #[must_use]
     pub fn firing_id(&self, fire_ms: i64) -> FiringId {
         FiringId::derived(&self.settings, &format!("{}@{fire_ms}", self.id))
@@ -101,7 +102,7 @@ impl Schedule {
 }
 
 impl Store {
-    /// Keeps a schedule of the file, unless the file said the very same before: then a live edit stands.
+    /// Stores a schedule of the file. Live edits are kept as long as the file does not change.
     pub async fn keep_schedule(&self, schedule: &ScheduleSettings) -> Result<Kept> {
         let definition = Definition::of(schedule).to_json()?;
         let enabled = if schedule.enabled { "1" } else { "0" };
@@ -117,7 +118,8 @@ impl Store {
         }
     }
 
-    /// Forgets the schedules that came from the file and are not among `names`; returns whom.
+    /// Removes schedules that came from the file and are not among `names`. Returns the removed
+    /// names.
     pub async fn remove_schedules_but(&self, names: &[&str]) -> Result<Vec<String>> {
         let all: Vec<Text> = self.run(redis::cmd("ZRANGE").arg(self.keys.system("schedules")).arg(0).arg(-1)).await?;
         let mut removed = Vec::new();
@@ -132,7 +134,7 @@ impl Store {
         Ok(removed)
     }
 
-    /// Asks what the clock asks for, by Redis's clock; at most 100 schedules and 100 firings.
+    /// Returns up to 100 due schedules and 100 firings, by Redis's clock.
     pub async fn due_schedules(&self) -> Result<DueSchedules> {
         let mut args = Args::default();
         args.push(PAGE);
@@ -152,7 +154,7 @@ impl Store {
         })
     }
 
-    /// Decides a schedule's times: moves its cursor and puts its firings into the outbox, all or nothing.
+    /// Decides a schedule's times: atomically moves its cursor and adds the firings to the outbox.
     pub async fn tick(&self, schedule: &Schedule, plan: &Plan) -> Result<TickReply> {
         let mut args = Args::of([&schedule.settings.name]);
         args.push(schedule.revision).push(schedule.cursor_ms).push(plan.cursor_ms).push(plan.next_ms.unwrap_or(0));
@@ -174,7 +176,7 @@ impl Store {
             let mut args = Args::default();
             args.push(offset).push(PAGE);
             let (now_ms, page) = self.read_schedules(args).await?;
-            // One that can't be read must not hide the others; `doctor` names it.
+            // One unreadable record must not hide the others. `doctor` lists it.
             reports.extend(page.iter().filter_map(|hash| report::report(hash, now_ms).ok()));
             if page.len() < PAGE {
                 break;
@@ -215,8 +217,8 @@ fn schedule(hash: &HashMap<String, String>) -> Result<Schedule> {
     })
 }
 
-/// A field that is always there.
+/// Reads a mandatory field.
 fn field<T: std::str::FromStr>(hash: &HashMap<String, String>, name: &str) -> Result<T> {
     let found = hash.get(name).and_then(|text| text.parse().ok());
-    found.ok_or_else(|| Error::Protocol(format!("the field {name} is missing or unreadable")))
+    found.ok_or_else(|| Error::Protocol(format!("the field {name} is missing or invalid")))
 }

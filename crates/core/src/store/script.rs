@@ -1,4 +1,4 @@
-//! The Lua scripts: one a transition, put together from their parts when the process starts.
+//! Lua scripts, one per transition, assembled from their parts at the start of the process.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -67,29 +67,32 @@ const SOURCES: [(&str, &str); 39] = [
     ("webhook_take", include_str!("../lua/webhook_take.lua")),
 ];
 
-/// Scripts that put something in: Redis must be free to refuse them when it is full.
+/// Scripts that allocate memory. Redis must be able to refuse them when it is full.
 const ALLOCATING: [&str; 6] = ["enqueue", "capture", "content_keep", "batch_create", "schedule_put", "schedule_tick"];
 
 static SCRIPTS: LazyLock<HashMap<&'static str, redis::Script>> = LazyLock::new(|| {
     SOURCES.iter().map(|(name, source)| (*name, redis::Script::new(&assemble(name, source)))).collect()
 });
 
-/// The script of that name.
+/// Returns the script of this name.
 pub(super) fn script(name: &'static str) -> &'static redis::Script {
     SCRIPTS.get(name).unwrap_or_else(|| unreachable!("there is no script {name}"))
 }
 
-/// The source of a script as Redis gets it.
+/// Returns the source of a script as sent to Redis.
 #[cfg(test)]
 pub(super) fn assembled(name: &str) -> String {
     let (_, source) = SOURCES.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("no script {name}"));
     assemble(name, source)
 }
 
-/// The source as Redis gets it: of what its header includes, what it uses; then itself. Redis runs a script from its first line each
-/// time, so what is not used would cost it as much as what is. All but the prelude stands in a function of its own: Lua looks a
-/// variable of the same function up among all that are open there, each time a function is made that uses it; one from outside it
-/// has at hand.
+/// Assembles a script: the parts named in its header without their unused items, then its own
+/// source.
+///
+/// Redis runs a script from its first line each time, so unused items would cost time.
+///
+/// All but the prelude is wrapped in a function. Lua resolves a variable of the same function by a
+/// search through all active ones, each time a closure captures it. An upvalue needs no search.
 fn assemble(name: &str, source: &str) -> String {
     let part = |part: &str| {
         let (_, text) =
@@ -110,9 +113,9 @@ fn assemble(name: &str, source: &str) -> String {
     format!("local allocates = {allocates}\n{outside}return (function()\n{inside}{body}end)()\n")
 }
 
-/// What stands at the left margin of a part, with all below it that does not.
+/// A top-level statement of a part with its indented lines.
 struct Item {
-    /// What it declares; none when it is to be run in any case.
+    /// Names that it declares; empty if it must always run.
     names: Vec<String>,
     text: String,
 }
@@ -132,7 +135,7 @@ fn items(part: &str) -> Vec<Item> {
     items
 }
 
-/// The names behind `local`.
+/// Returns the names declared by a `local` line.
 fn declared(line: &str) -> Vec<String> {
     let Some(rest) = line.strip_prefix("local ") else { return Vec::new() };
     match rest.strip_prefix("function ") {
@@ -141,12 +144,12 @@ fn declared(line: &str) -> Vec<String> {
     }
 }
 
-/// Which of the items the body uses, be it by way of others.
+/// Returns for each item whether the body uses it, directly or through other items.
 fn used(items: &[Item], body: &str) -> Vec<bool> {
     let mut used: Vec<bool> = items.iter().map(|item| item.names.is_empty()).collect();
     let mut known: HashSet<&str> = words(body).collect();
     items.iter().filter(|item| item.names.is_empty()).for_each(|item| known.extend(words(&item.text)));
-    // Whatever an item uses stands before it.
+    // An item uses only earlier items.
     for (item, used) in items.iter().zip(&mut used).rev() {
         if item.names.iter().any(|name| known.contains(name.as_str())) {
             *used = true;
@@ -187,8 +190,11 @@ mod tests {
     }
 
     #[test]
-    fn a_script_brings_along_what_it_uses() {
-        let part = "local a = 1\n-- c\nlocal function b()\n  return a\nend\nlocal function c() end\nlocal d, e\nredis.call(e)\n";
+    fn a_script_includes_only_the_items_that_it_uses() {
+        let part = concat!(
+            "local a = 1\n-- c\nlocal function b()\n  return a\nend\n",
+            "local function c() end\nlocal d, e\nredis.call(e)\n"
+        );
         let items = items(part);
         let names: Vec<_> = items.iter().map(|item| item.names.join(" ")).collect();
         assert_eq!(names, ["a", "b", "c", "d e", ""]);
@@ -211,14 +217,13 @@ mod tests {
     }
 
     #[test]
-    fn every_script_is_told_in_the_protocol() {
+    fn every_script_is_documented_in_the_protocol() {
         let protocol = include_str!("../../README.md");
         for (name, _) in SOURCES {
             assert!(protocol.contains(&format!("`{name}`")), "crates/core/README.md does not name {name}");
         }
     }
 
-    /// The states that a header names on its `-- States:` lines are states, whatever else is said there.
     #[test]
     fn headers_name_real_states() {
         let words = crate::JobState::ALL.map(crate::JobState::as_str);

@@ -1,15 +1,15 @@
-//! What was sent, the latest first: it stands in a list for each hour.
+//! Lists sent jobs, the latest first. They are stored in one list per hour.
 
 use redis::Value;
 
 use super::{connection::Store, reply::Text};
 use crate::{JobId, QueueName, Result};
 
-/// A sent job and when it was sent.
+/// A sent job and its time.
 type Sent = (JobId, i64);
 
 impl Store {
-    /// The latest of all queues, put in order.
+    /// Returns the latest sent jobs of several queues in order of time.
     pub(super) async fn sent_ids(
         &self,
         queues: &[QueueName],
@@ -30,7 +30,7 @@ impl Store {
         Ok(ids.into_iter().skip(offset).take(limit).map(Some).collect())
     }
 
-    /// The last `number` of one queue.
+    /// Returns the last `number` sent jobs of one queue.
     async fn last_sent(&self, queue: &QueueName, number: usize) -> Result<Vec<JobId>> {
         let hours: Vec<Text> =
             self.run(redis::cmd("ZRANGE").arg(self.keys.of_queue(queue, "sent")).arg(0).arg(-1)).await?;
@@ -47,7 +47,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Of several queues, by the times that the jobs themselves tell.
+    /// Sorts jobs of several queues by the time stored with each job.
     async fn by_time(&self, ids: Vec<JobId>) -> Result<Vec<JobId>> {
         let mut times = redis::pipe();
         for id in &ids {
@@ -62,7 +62,7 @@ impl Store {
     }
 }
 
-/// From the beginning of the payload (`1 sent <ms> …`), or else from the hash.
+/// Reads the time from the payload (`1 sent <ms> …`), or else from the hash.
 fn sent_ms(told: &[Value]) -> Option<i64> {
     let text = |value: &Value| redis::from_redis_value_ref::<String>(value).ok();
     let [payload, hash] = told else { return None };

@@ -1,4 +1,4 @@
-//! Asking Sentinels which server is the master.
+//! Queries Sentinels for the address of the primary server.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -10,13 +10,13 @@ use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisCon
 use super::server;
 use crate::{Error, InvalidInput, Result, settings::WatchedPlace};
 
-/// How long one sentinel may take: the next one may know.
+/// Maximum time for one Sentinel, after which the next one is queried.
 const ASK_LIMIT: Duration = Duration::from_secs(1);
 
-/// The sentinels of one master.
+/// Sentinels of one primary.
 pub(super) struct Sentinels {
     place: WatchedPlace,
-    /// Who answered last is asked first.
+    /// Index of the Sentinel that replied last. It is queried first.
     first: AtomicUsize,
 }
 
@@ -25,7 +25,7 @@ impl Sentinels {
         Self { place, first: AtomicUsize::new(0) }
     }
 
-    /// Where the master is, by the first sentinel that knows.
+    /// Returns the address of the primary from the first Sentinel that knows it.
     pub(super) async fn master(&self) -> Result<ConnectionInfo> {
         let number = self.place.sentinels.len();
         let first = self.first.load(Ordering::Relaxed);
@@ -47,10 +47,10 @@ impl Sentinels {
             return Err(problem.into());
         }
         problems.extend(unfit.iter().map(ToString::to_string));
-        Err(Error::Away(format!("no sentinel tells where the master is: {}", problems.join("; "))))
+        Err(Error::Away(format!("no Sentinel reports the primary: {}", problems.join("; "))))
     }
 
-    /// A sentinel with a password has that of the servers.
+    /// Retries with the credentials of the servers if the Sentinel requires a password.
     async fn ask(&self, index: usize) -> Result<Option<(String, u16)>> {
         match self.ask_as(index, RedisConnectionInfo::default()).await {
             Err(error) if error.to_string().contains("NOAUTH") => {
@@ -65,7 +65,7 @@ impl Sentinels {
         let unfit = |error| Error::Invalid(InvalidInput::new("REDIS_URL", format!("{host}:{port}: {error}")));
         let info = ConnectionAddr::Tcp(host.clone(), *port).into_connection_info().map_err(unfit)?;
         let client = server::client(info.set_redis_settings(user))?;
-        server::within(ASK_LIMIT, "the question", master_by(&client, &self.place.master)).await
+        server::within(ASK_LIMIT, "the query", master_by(&client, &self.place.master)).await
     }
 
     fn name(&self, index: usize) -> String {

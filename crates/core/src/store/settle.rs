@@ -1,4 +1,4 @@
-//! Saying what becomes of claimed jobs: begin, finish, defer, renew. Each takes many at once: one script call.
+//! Settles claimed jobs: begin, finish, defer, renew. Each is one script call for many jobs.
 
 use std::{
     borrow::Cow,
@@ -14,25 +14,25 @@ use super::{
 };
 use crate::{AttemptRecord, Error, JobId, QueueName, RecipientReport, RecipientResult, Result};
 
-/// The answer to a begin.
+/// Reply to a begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BeginReply {
-    /// Go on: the mark is written.
+    /// The mark is written. Send the mail.
     Begun,
-    /// The lease went to somebody else.
+    /// Another worker has the lease.
     Lost,
-    /// Cancelled, expired or too old meanwhile: it may not be sent.
+    /// The job was cancelled, expired or grew too old. Do not send it.
     Ended,
 }
 
-/// How a try settled its job.
+/// Final outcome of a try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Accepted by the next server.
     Sent,
-    /// Refused for good, or its attempts are spent.
+    /// Refused permanently, or no attempts are left.
     Failed,
-    /// It can't be known; the job's policy decides.
+    /// In doubt. The job's policy decides.
     Unknown,
 }
 
@@ -46,53 +46,54 @@ impl Outcome {
     }
 }
 
-/// The answer to a finish.
+/// Reply to a finish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FinishReply {
-    /// As said.
+    /// The outcome was recorded.
     Finished,
-    /// Taken although the lease had run out.
+    /// The outcome was recorded although the lease had expired.
     Late,
-    /// Somebody else has sent it too; the story says so.
+    /// Another worker has sent the mail too. The history records both.
     Twice,
-    /// Not taken: the job is no longer this worker's.
+    /// The outcome was rejected because another worker has the job.
     Lost,
 }
 
-/// The answer to a defer.
+/// Reply to a defer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeferReply {
-    /// It will be tried again at its time.
+    /// The job is deferred.
     Deferred,
-    /// It may be claimed again at once.
+    /// The job is queued again.
     Queued,
-    /// It was cancelled, or grew too old.
+    /// The job was cancelled or grew too old.
     Ended,
-    /// The job is no longer this worker's.
+    /// The defer was rejected because another worker has the job.
     Lost,
 }
 
-/// What a try left behind.
+/// Result of a try.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settled {
-    /// Counted attempts, this one included if it counts.
+    /// Number of counted attempts, including this one if it counts.
     pub attempt: u32,
-    /// The error, if it was one: a short code and words.
+    /// Short code and message of the error, if any.
     pub error: Option<(String, String)>,
-    /// What the server called the mail.
+    /// Queue id or similar text from the next server.
     pub receipt: Option<String>,
-    /// What became of each recipient so far.
+    /// Results per recipient so far.
     pub recipients: Vec<RecipientReport>,
-    /// The try itself, after those by transports that it was not sent by; none when nothing was tried.
+    /// Records of this try: one for each transport that was used. Empty if nothing was tried.
     pub records: Vec<AttemptRecord>,
 }
 
-/// How a try ended its job, ready to be said as often as need be.
+/// A serialised outcome of a try, ready to be sent repeatedly.
 #[derive(Debug, Clone)]
 pub struct Finish(Args);
 
 impl Finish {
-    /// `reason` is empty unless the job failed for another reason than its error.
+    /// Serialises an outcome. `reason` is empty unless the job failed for a reason other than its
+    /// error.
     pub fn new(id: &JobId, fence: u64, outcome: Outcome, reason: &str, left: &Settled) -> Result<Self> {
         let (code, message) = left.error.as_ref().map_or(("", ""), |(code, message)| (code, message));
         let mut args = Args::default();
@@ -106,7 +107,7 @@ impl Finish {
 }
 
 impl Store {
-    /// Marks that the committing bytes are about to be written. Each item: id, fence, Message-ID, Date.
+    /// Marks jobs as begun, right before the bytes that commit each mail are sent.
     pub async fn begin(
         &self,
         queue: &QueueName,
@@ -128,7 +129,7 @@ impl Store {
         .await
     }
 
-    /// Settles jobs.
+    /// Records the outcomes of jobs.
     pub async fn finish<'a>(
         &self,
         queue: &QueueName,
@@ -149,7 +150,7 @@ impl Store {
         .await
     }
 
-    /// Puts jobs back, to be tried again after the delay; at once when it is zero. Each item: id, fence, delay, what the try left.
+    /// Defers jobs. A job with a zero delay is queued again immediately.
     pub async fn defer(
         &self,
         queue: &QueueName,
@@ -174,7 +175,7 @@ impl Store {
         .await
     }
 
-    /// Says that the worker still works on these jobs; answers which of them it has lost.
+    /// Renews the leases of jobs. Returns the jobs that the worker has lost.
     pub async fn renew(&self, queue: &QueueName, worker: &WorkerId, jobs: &[(JobId, u64)]) -> Result<Vec<JobId>> {
         let mut args = Args::of([worker.as_str()]);
         for (id, fence) in jobs {
@@ -194,13 +195,13 @@ impl Store {
     ) -> Result<Vec<T>> {
         let words: Vec<String> = self.call(name, queue, args).await?;
         if words.len() != asked {
-            return Err(Error::Protocol(format!("{} answers to {asked} questions", words.len())));
+            return Err(Error::Protocol(format!("{} replies for {asked} jobs", words.len())));
         }
         words.iter().map(|word| read(word)).collect()
     }
 }
 
-/// A story as it is kept.
+/// Stored form of the history.
 struct Lines<'a>(&'a [AttemptRecord]);
 
 impl fmt::Display for Lines<'_> {
@@ -214,13 +215,14 @@ impl fmt::Display for Lines<'_> {
     }
 }
 
-/// The receipt, where it is not what the story tells anyway.
+/// Returns the receipt if it differs from the one in the last record.
 fn own_receipt(left: &Settled) -> &str {
     let told = left.records.last().and_then(AttemptRecord::receipt);
     left.receipt.as_deref().filter(|receipt| Some(*receipt) != told).unwrap_or_default()
 }
 
-/// The recipients, where a sent mail was not simply accepted for all of them.
+/// Returns the results per recipient. The form is empty if a sent mail was accepted for all
+/// recipients without comment.
 fn own_recipients(outcome: Outcome, left: &Settled) -> Result<Cow<'static, str>> {
     let simply =
         |recipient: &RecipientReport| recipient.result == RecipientResult::Accepted && recipient.reply.is_none();

@@ -1,4 +1,4 @@
-//! What a person does: cancel, retry, resolve, pause, resume.
+//! Actions of a person: cancel, retry, resolve, pause, resume.
 
 use super::{
     connection::{Args, Store},
@@ -6,48 +6,51 @@ use super::{
 };
 use crate::{BatchId, Error, JobId, JobState, QueueName, Result};
 
-/// The answer to a cancel.
+/// Reply to a cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CancelReply {
-    /// It will not be sent.
+    /// The job is cancelled.
     Cancelled,
-    /// It was cancelled before.
+    /// The job was already cancelled.
     Already,
-    /// It is being sent right now.
+    /// The job is being sent.
     Begun,
-    /// It can't be known whether it was sent: resolve it.
+    /// The job is in doubt. Resolve it instead.
     InDoubt,
-    /// It is over.
+    /// The job has ended in this state.
     Finished(JobState),
 }
 
-/// The answer to a retry.
+/// Reply to a retry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RetryReply {
-    /// It may be claimed at once.
+    /// The job is queued.
     Queued,
-    /// It is in no state to be tried again, or there is a reason against it.
+    /// The job can't be retried.
     Refused {
-        /// Its state.
+        /// State of the job.
         state: JobState,
-        /// The reason, when the state alone is none.
+        /// Further reason, if the state is not the reason.
         why: String,
     },
 }
 
-/// What a person says of a job in doubt.
+/// A person's decision about a job in doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolution {
-    /// It went out.
+    /// The mail was sent.
     Sent,
-    /// Send it again.
+    /// Send the mail again.
     Resend,
-    /// It did not, and shall not.
+    /// The mail was not sent and must not be sent.
     Failed,
 }
 
 impl Store {
-    /// Cancels a job unless it is begun or over.
+    /// Cancels a job unless it is being sent, in doubt, or has ended.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such job.
     pub async fn cancel(&self, id: &JobId, reason: &str) -> Result<CancelReply> {
         let args = Args::of([&id.to_string(), reason]);
         let mut reply = Words::new(self.call("cancel", id.queue(), args).await?);
@@ -62,7 +65,11 @@ impl Store {
         })
     }
 
-    /// Cancels what of a batch still waits; answers how many, or `None` when it was cancelled before.
+    /// Cancels the waiting jobs of a batch and returns their number, or `None` if the batch was
+    /// already cancelled.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such batch.
     pub async fn cancel_batch(&self, id: &BatchId) -> Result<Option<u64>> {
         let mut reply = Words::new(self.call("batch_cancel", id.queue(), Args::of([&id.to_string()])).await?);
         match reply.next::<String>()?.as_str() {
@@ -73,7 +80,10 @@ impl Store {
         }
     }
 
-    /// Sends a failed or cancelled job again, or a waiting one now.
+    /// Queues a failed, cancelled, scheduled or deferred job immediately.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such job.
     pub async fn retry(&self, id: &JobId) -> Result<RetryReply> {
         let mut reply = Words::new(self.call("retry", id.queue(), Args::of([&id.to_string()])).await?);
         match reply.next::<String>()?.as_str() {
@@ -84,7 +94,10 @@ impl Store {
         }
     }
 
-    /// Settles a job in doubt; `Err(Conflict)` when it is not in doubt.
+    /// Resolves a job in doubt.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such job, [`Error::Conflict`] if it is not in doubt.
     pub async fn resolve(&self, id: &JobId, resolution: Resolution) -> Result<()> {
         let word = match resolution {
             Resolution::Sent => "sent",
@@ -100,12 +113,12 @@ impl Store {
         }
     }
 
-    /// Stops the handing out of a queue's jobs; answers whether that changed anything.
+    /// Pauses a queue and returns whether this changed its state.
     pub async fn pause(&self, queue: &QueueName) -> Result<bool> {
         self.switch(queue, "pause").await
     }
 
-    /// Starts it again.
+    /// Resumes a queue and returns whether this changed its state.
     pub async fn resume(&self, queue: &QueueName) -> Result<bool> {
         self.switch(queue, "resume").await
     }

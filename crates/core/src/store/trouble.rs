@@ -1,4 +1,4 @@
-//! What an error of the client means to us.
+//! Maps errors of the Redis client to [`Error`].
 
 use std::{error::Error as _, io, sync::Arc};
 
@@ -7,21 +7,21 @@ use rustls::CertificateError;
 
 use crate::{Error, InvalidInput};
 
-/// What a server says that is up but can't serve: it passes, and then what was said can be said again. A script that is
-/// missing still was flushed the moment it was loaded.
+/// Errors of a server that can't serve for a while; retry later. NOSCRIPT directly after a load
+/// means that the scripts were flushed.
 const PASSES: [&str; 9] =
     ["MISCONF", "NOREPLICAS", "BUSY", "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOSCRIPT"];
 
-/// What a server says that is no longer the one to talk to.
+/// Errors of a server that is not the one to write to any more.
 const WRONG_SERVER: [&str; 3] = ["READONLY", "MASTERDOWN", "UNBLOCKED"];
 
-/// What a server says of a right that the user lacks inside a script, before and since Redis 7.2.
+/// Errors for a missing right inside a script, before and since Redis 7.2.
 const DENIED: [&str; 2] = ["The user executing the script can't ", "ACL failure in script"];
 
 const NO_RIGHT: &str = "its user lacks a right in Redis (docs/redis.md lists what each program needs; ACL LOG on the \
                         server names the command and the key): NOPERM";
 
-/// The error as callers know it.
+/// Maps an error of the client.
 pub(super) fn told(error: &RedisError) -> Error {
     if let Some(problem) = certificate(error) {
         return refused_certificate(problem);
@@ -39,7 +39,7 @@ pub(super) fn told(error: &RedisError) -> Error {
     if says(error, &text, "NOAUTH") {
         return Error::Invalid(InvalidInput::new(
             "REDIS_URL",
-            "NOAUTH: the server wants a password (:PASSWORD@ before the host, ?pass=PASSWORD behind a socket)",
+            "NOAUTH: the server requires a password (:PASSWORD@ before the host, ?pass=PASSWORD after a socket)",
         ));
     }
     if says(error, &text, "WRONGTYPE") {
@@ -53,27 +53,28 @@ pub(super) fn told(error: &RedisError) -> Error {
     }
 }
 
-/// Whether the connection is of no more use: broken, out of step, or to a server that no longer takes writes.
+/// Whether the connection must be closed: it is broken, out of step, or its server does not accept
+/// writes.
 pub(super) fn ends_connection(error: &RedisError) -> bool {
     let text = error.to_string();
     let out_of_step = matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse) || error.is_unrecoverable_error();
     out_of_step || is_broken(error) || WRONG_SERVER.iter().any(|word| says(error, &text, word))
 }
 
-/// The same error, naming the user and what was asked, if the user lacks a right.
+/// Adds the user and the denied call to an error about a missing right.
 pub(super) fn asked(error: Error, user: &str, what: impl FnOnce() -> String) -> Error {
     match error {
         Error::Invalid(problem) if problem.problem.starts_with(NO_RIGHT) => {
-            let told = format!("{} (user {user}, asked for {})", problem.problem, what());
+            let told = format!("{} (user {user}, call {})", problem.problem, what());
             Error::Invalid(InvalidInput::new(problem.field, told))
         }
         error => error,
     }
 }
 
-/// What is wrong with the server's certificate, if that is why the connection does not stand.
+/// Returns the error of the server's certificate, if that is the cause.
 fn certificate(error: &RedisError) -> Option<&CertificateError> {
-    // The client wraps what it met.
+    // The client wraps the original error.
     let met: &Arc<dyn std::error::Error + Send + Sync> = error.source()?.downcast_ref()?;
     match met.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()? {
         rustls::Error::InvalidCertificate(problem) => Some(problem),
@@ -81,7 +82,8 @@ fn certificate(error: &RedisError) -> Option<&CertificateError> {
     }
 }
 
-/// A wrong setting is not waited out; a certificate that has run out is renewed some day.
+/// A certificate for another name or of another issuer is a wrong setting. Other errors, such as an
+/// expired certificate, are transient.
 fn refused_certificate(problem: &CertificateError) -> Error {
     let why = format!("the certificate of Redis is refused ({problem})");
     let setting = |name: &str, advice: &str| Error::Invalid(InvalidInput::new(name, format!("{why}: {advice}")));
@@ -92,7 +94,7 @@ fn refused_certificate(problem: &CertificateError) -> Error {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             setting("REDIS_URL", "it may name a host that the certificate is for")
         }
-        _ => Error::Away(format!("{why}; REDIS_CA_FILE names whom to trust")),
+        _ => Error::Away(format!("{why}; REDIS_CA_FILE may name the trusted certificate authorities")),
     }
 }
 
@@ -100,8 +102,8 @@ fn is_broken(error: &RedisError) -> bool {
     error.is_connection_dropped() || error.is_connection_refusal()
 }
 
-/// An error inside a script may stand behind a code of its own.
+/// Whether an error has this code. An error inside a script may contain it after a code of its own.
 fn says(error: &RedisError, text: &str, word: &str) -> bool {
-    // In a pipeline's error the codes stand in quotes.
+    // In errors of a pipeline, codes are in quotes.
     error.code() == Some(word) || text.contains(&format!("{word} ")) || text.contains(&format!("\"{word}\""))
 }

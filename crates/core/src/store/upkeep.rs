@@ -1,4 +1,4 @@
-//! What has to be done from time to time, by whoever is there: sweep and prune.
+//! Periodic maintenance by any worker: sweep and prune.
 
 use std::time::Duration;
 
@@ -9,36 +9,39 @@ use super::{
 };
 use crate::{BatchId, QueueName, Result};
 
-/// What a sweep found.
+/// Reply to a sweep.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Swept {
-    /// Jobs whose lease had run out before they were begun; queued again.
+    /// Number of jobs queued again because their lease expired before the begin.
     pub rescued: u64,
-    /// Jobs whose lease had run out after that; their policy decided.
+    /// Number of jobs whose lease expired after the begin; their policy decided.
     pub in_doubt: u64,
-    /// Jobs that had expired.
+    /// Number of expired jobs.
     pub expired: u64,
-    /// Whether jobs wait to be claimed.
+    /// Whether jobs are queued.
     pub ready: bool,
-    /// When the next waiting job is due.
+    /// Time at which the next waiting job is due (Unix milliseconds).
     pub next_due_ms: Option<i64>,
-    /// How many leases are out.
+    /// Number of leases.
     pub leases: u64,
-    /// How long the latest of them is: whoever watches must look several times within it, or it takes its own pauses
-    /// for a stall of Redis.
+    /// Length of the latest lease.
+    ///
+    /// A worker must sweep several times within it. Otherwise it takes its own pauses for an outage
+    /// of Redis.
     pub lease: Duration,
-    /// Redis's clock.
+    /// Current time of Redis (Unix milliseconds).
     pub now_ms: i64,
-    /// How many batches are done of which somebody is to be told now.
+    /// Number of notifications that are due.
     pub notices: u64,
-    /// How many jobs of a newer protocol version wait apart, and the id of one of them.
+    /// Number of jobs of a newer protocol version that are set aside, and the id of one of them.
     pub newer: (u64, String),
-    /// How much damage was found in the last hour, and the latest of it (`<what>: <why>`).
+    /// Number of damage entries of the last hour, and the latest one (`<what>: <why>`).
     pub damaged: (u64, String),
 }
 
 impl Store {
-    /// Promotes what is due, rescues jobs whose lease ran out, cancels what expired; a bounded number of each.
+    /// Promotes due jobs, rescues jobs with an expired lease and cancels expired jobs; a bounded
+    /// number of each.
     pub async fn sweep(&self, queue: &QueueName, worker: &WorkerId) -> Result<Swept> {
         let mut args = Args::of([worker.as_str()]);
         args.push(BUDGET / 4);
@@ -61,7 +64,7 @@ impl Store {
         }
     }
 
-    /// Frees what nobody needs any more, a bounded piece of it; answers whether there was anything.
+    /// Removes a bounded number of expired records and returns whether there were any.
     pub async fn prune(&self, queue: &QueueName) -> Result<bool> {
         let mut args = Args::default();
         args.push(BUDGET);

@@ -130,7 +130,7 @@ async fn a_redis_that_wants_a_password_is_told_by_its_setting() {
     let addr = redis.addr();
     assert_eq!(redis.ask(&["CONFIG", "SET", "requirepass", "right"]).trim(), "OK");
     let run = |user: &str| Desk::at(&format!("redis://{user}{addr}")).run(&["queues"]);
-    run("").refused(2, &["REDIS_URL", "wants a password", ":PASSWORD@"]);
+    run("").refused(2, &["REDIS_URL", "requires a password", ":PASSWORD@"]);
     run(":wrong@").refused(2, &["REDIS_URL"]);
     let checked = Desk::at(&format!("redis://{addr}")).run(&["doctor"]);
     assert!(checked.code == 2 && !checked.stdout.contains("start it"), "{checked:?}");

@@ -1,4 +1,4 @@
-//! What a schedule is, as JSON in Redis.
+//! Stored form of a schedule: JSON in Redis.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
     store::enqueue::millis,
 };
 
-/// The names here are the protocol's.
+/// Content of the field `definition`. The field names are part of the protocol.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Definition {
     #[serde(flatten)]
@@ -25,7 +25,7 @@ pub(super) struct Definition {
     priority: Priority,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expires_in_ms: Option<i64>,
-    /// How late a missed time may be made up for; without it, it is let go.
+    /// Maximum delay with which a missed time is made up for. Without it, missed times are skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     grace_ms: Option<i64>,
 }
@@ -93,7 +93,8 @@ impl Times {
     }
 }
 
-/// Reads what a schedule, or a firing of it, says of itself. A firing is enabled.
+/// Reads the definition of a schedule or of a firing. A firing has no field `enabled` and counts as
+/// enabled.
 pub(super) fn read(hash: &HashMap<String, String>, name: &str) -> Result<ScheduleSettings> {
     let json: String = field(hash, "definition")?;
     let definition: Definition = serde_json::from_str(&json).map_err(|error| Error::Protocol(error.to_string()))?;
@@ -101,13 +102,13 @@ pub(super) fn read(hash: &HashMap<String, String>, name: &str) -> Result<Schedul
     Ok(definition.into_settings(name.to_owned(), enabled)?)
 }
 
-/// By which it is told whether a source says something new.
+/// Returns a hash that detects changes of a schedule in its source.
 pub(super) fn hash(definition: &str, enabled: &str) -> String {
     let digest = Sha256::digest(format!("{enabled}\n{definition}"));
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The timing as one text, by which it is told whether it changed.
+/// Returns the timing as text, which detects changes of it.
 pub(super) fn timing_text(timing: &Timing) -> String {
     match timing {
         Timing::Cron { timezone, .. } => format!("{timing} {timezone}"),

@@ -1,4 +1,4 @@
-//! A firing: a time of a schedule that was decided, and the mail that comes of it.
+//! Firings: decided times of schedules, and the mail enqueued for them.
 
 use std::{collections::HashMap, fmt, str::FromStr};
 
@@ -11,30 +11,30 @@ use crate::{
     store::{Due, Expiry, JobTerms, NewBatch, NewJob, Store, enqueue::millis},
 };
 
-/// How many jobs of a batch are handed over at once.
+/// Maximum number of jobs of a batch enqueued by one call.
 const CHUNK: usize = 100;
 
-/// What comes of a firing.
+/// Id of the job or batch of a firing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FiringId {
-    /// One mail to all.
+    /// One mail to all recipients.
     Job(JobId),
-    /// A mail for each.
+    /// One mail for each recipient.
     Batch(BatchId),
 }
 
-/// A time of a schedule that was decided but not handed over yet.
+/// A firing that is decided but not enqueued yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Firing {
-    /// Its name in the outbox.
+    /// Id of its outbox entry.
     entry: String,
-    /// The job or batch it becomes.
+    /// Id of the job or batch to enqueue.
     pub id: FiringId,
-    /// The time it fires for (Unix milliseconds).
+    /// Scheduled time (Unix milliseconds).
     pub fire_ms: i64,
-    /// When that was decided (Unix milliseconds, Redis's clock).
+    /// Time of the decision (Unix milliseconds, Redis's clock).
     pub at_ms: i64,
-    /// The schedule as it was then.
+    /// Schedule at the time of the decision.
     pub schedule: ScheduleSettings,
 }
 
@@ -65,20 +65,23 @@ impl Firing {
 }
 
 impl Store {
-    /// Hands a firing's mail over. Said again by anybody, nothing changes: its ids are known beforehand, and outlive it.
+    /// Enqueues the mail of a firing. Its ids are derived, so any process may repeat the call.
     pub async fn hand_over(&self, firing: &Firing, settings: &Settings) -> Result<()> {
-        // Both count from the decision, so whoever hands over, however late, says the same.
+        // Times count from the decision, so that every process enqueues the same terms.
         let expires = firing.schedule.expires_in.map(|span| Expiry::At(firing.at_ms + millis(span)));
         let terms = JobTerms { due: Due::At(firing.at_ms), expires, ..terms(&firing.schedule, settings) };
         self.enqueue_schedule(&firing.schedule, &firing.id, &terms).await
     }
 
-    /// Takes a firing out of the outbox.
+    /// Removes a firing from the outbox.
     pub async fn drop_firing(&self, firing: &Firing) -> Result<()> {
         self.run(redis::cmd("XDEL").arg(self.keys.system("outbox")).arg(&firing.entry)).await
     }
 
-    /// Sends a schedule's mail now, whether or not it is enabled or any beat is alive. Its times are left as they are.
+    /// Enqueues a schedule's mail now, even if the schedule is disabled. Its times are unchanged.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such schedule.
     pub async fn run_schedule_now(&self, name: &str, settings: &Settings) -> Result<FiringId> {
         let schedule = self.schedule(name).await?.ok_or_else(|| Error::NotFound(format!("the schedule {name}")))?;
         let schedule = schedule.settings;
@@ -117,7 +120,7 @@ impl Store {
     }
 }
 
-/// Whoever hands over promises by its own settings, as for any other mail.
+/// Terms by the settings of the enqueueing process, as for any other mail.
 fn terms(schedule: &ScheduleSettings, settings: &Settings) -> JobTerms {
     let template = schedule.mail.template.as_deref();
     JobTerms {
@@ -129,7 +132,8 @@ fn terms(schedule: &ScheduleSettings, settings: &Settings) -> JobTerms {
     }
 }
 
-/// What the mails of a batch share, and what each has itself. Sensitive variables are each mail's own: they go with it.
+/// Splits a mail into the shared content of a batch and each job's own part. Sensitive variables
+/// belong to each job, because they are removed with it.
 fn split(mail: &Mail, sensitive: bool) -> (Mail, Mail) {
     let mut shared = Mail { to: Vec::new(), ..mail.clone() };
     let vars = if sensitive { std::mem::take(&mut shared.vars) } else { serde_json::Map::new() };
@@ -154,7 +158,7 @@ impl FromStr for FiringId {
     type Err = InvalidInput;
 
     fn from_str(text: &str) -> Result<Self, InvalidInput> {
-        // No job's id holds a dot.
+        // Ids of jobs contain no dot.
         if text.starts_with("b.") { text.parse().map(Self::Batch) } else { text.parse().map(Self::Job) }
     }
 }

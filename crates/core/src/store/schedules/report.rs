@@ -1,4 +1,4 @@
-//! A schedule, as it is told to people and programs.
+//! Schedules as shown to users and programs.
 
 use std::collections::HashMap;
 
@@ -7,39 +7,39 @@ use serde::Serialize;
 use super::{field, firing::FiringId, schedule};
 use crate::{Mailbox, Priority, QueueName, Result, settings::Timing, store::jobs::rfc3339};
 
-/// How many of the times to come are told.
+/// Number of next times in a report.
 const NEXT: usize = 5;
 
 /// A schedule: the JSON form of `postroom schedule list`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ScheduleReport {
-    /// Its name.
+    /// Name of the schedule.
     pub name: String,
-    /// When it fires: `0 8 * * *` or `every 5m`.
+    /// Times: `0 8 * * *` or `every 5m`.
     pub timing: String,
-    /// The time zone of a cron expression.
+    /// Time zone of a cron expression.
     pub timezone: Option<String>,
-    /// Whether it fires at all.
+    /// Whether the schedule is enabled.
     pub enabled: bool,
-    /// Its template, if it has one.
+    /// Template of the mail, if any.
     pub template: Option<String>,
-    /// Its subject, if it has no template or another one than that.
+    /// Subject, if there is no template or it overrides the template's subject.
     pub subject: Option<String>,
-    /// To whom.
+    /// Recipients.
     pub to: Vec<Mailbox>,
-    /// Whether each of them gets a mail of their own.
+    /// Whether each recipient gets a separate mail.
     pub each: bool,
-    /// Where its mail goes.
+    /// Queue of the mail.
     pub queue: QueueName,
-    /// How urgent that is.
+    /// Priority of the mail.
     pub priority: Priority,
-    /// Where it comes from: `file`.
+    /// Source of the schedule: `file`.
     pub source: String,
-    /// The last time it fired for.
+    /// Time of the last firing (RFC 3339).
     pub last_at: Option<String>,
-    /// The job or batch that this was.
+    /// Job or batch of the last firing.
     pub last_id: Option<FiringId>,
-    /// The next five times; none while it is not enabled.
+    /// Next five times (RFC 3339); empty if the schedule is disabled.
     pub next: Vec<String>,
 }
 
