@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use postroom_core::{
     Error, Priority, QueueName, Shutdown,
-    store::{Bell, Claim, ClaimId, ClaimReply, Claimed, Settled},
+    store::{Claim, ClaimId, ClaimReply, Claimed, Settled, WakeListener},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
@@ -41,7 +41,7 @@ const OUT_OF_TURN: f64 = 0.05;
 pub(crate) struct Claimer {
     office: Arc<Office>,
     slots: Arc<Slots>,
-    bell: Bell,
+    bell: WakeListener,
     /// Claims that were not answered.
     unheard: HashMap<QueueName, ClaimId>,
     /// Queues that can't be served for now, because of jobs of a newer protocol or a refused script, and when to look again.
@@ -79,7 +79,7 @@ impl Claimer {
         Self {
             office: Arc::clone(office),
             slots,
-            bell: Bell::new(&office.store, &office.queues()),
+            bell: WakeListener::new(&office.store, &office.queues()),
             unheard: HashMap::new(),
             shut: HashMap::new(),
             deliveries: TaskTracker::new(),
@@ -134,7 +134,7 @@ impl Claimer {
     /// Waits for a free slot; while there is more to do than slots, for several, so that claims are few and take many.
     async fn free_slots(&mut self) {
         if !self.slots.has_free() {
-            self.bell.hush();
+            self.bell.stop();
             self.slots.any_free().await;
         }
         self.gather().await;

@@ -3,7 +3,6 @@
 //! A [`Store`] is cheap to clone. All clones share one pipelined connection.
 
 mod batches;
-mod bell;
 mod captured;
 mod captured_summary;
 mod claim;
@@ -40,9 +39,9 @@ mod settle;
 mod steer;
 mod trouble;
 mod upkeep;
+mod wake_listener;
 
 pub use batches::{BatchReport, NewBatch};
-pub use bell::Bell;
 pub use captured::{Captured, CapturedMail};
 pub use captured_summary::CapturedSummary;
 pub use claim::{Claim, ClaimId, ClaimReply, Claimed, LimitedLine, Peek, Turn, WorkerId};
@@ -66,6 +65,7 @@ pub use schedules::{DueSchedules, Firing, FiringId, Kept, Schedule, ScheduleRepo
 pub use settle::{BeginReply, DeferReply, Finish, FinishReply, Outcome, Settled};
 pub use steer::{CancelReply, Resolution, RetryReply};
 pub use upkeep::Swept;
+pub use wake_listener::WakeListener;
 
 /// Protocol version of this process; see `crates/core/README.md`.
 pub const PROTOCOL_VERSION: u32 = 1;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use postroom_core::{
     AttemptRecord, Error, JobId, JobState, RecipientReport, RecipientResult,
     store::{
-        BeginReply, Bell, CancelReply, ClaimReply, Due, Expiry, NewJob, Outcome, Reservation, RetryReply, Settled,
-        WorkerId,
+        BeginReply, CancelReply, ClaimReply, Due, Expiry, NewJob, Outcome, Reservation, RetryReply, Settled,
+        WakeListener, WorkerId,
     },
 };
 use postroom_testkit::{PrivateRedis, eventually};
@@ -154,7 +154,7 @@ async fn a_scheduled_mail_waits_for_its_time() {
 #[tokio::test]
 async fn the_bell_rings_for_new_mail_and_for_an_earlier_due_time() {
     let fixture = Fixture::new().await;
-    let mut bell = Bell::new(&fixture.store, std::slice::from_ref(&fixture.queue));
+    let mut bell = WakeListener::new(&fixture.store, std::slice::from_ref(&fixture.queue));
     assert!(!bell.wait(Duration::from_millis(20)).await.expect("an answer"), "nothing to do");
     fixture.enqueue(&terms()).await;
     assert!(bell.wait(LIMIT).await.expect("an answer"));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use postroom_core::{
     Error, QueueName, Result, Store,
-    store::{Bell, NewBatch, RunId},
+    store::{NewBatch, RunId, WakeListener},
 };
 use postroom_testkit::{PrivateRedis, Proxy, eventually, unique_prefix};
 
@@ -122,7 +122,7 @@ async fn a_half_open_connection_is_replaced_within_the_answer_limit() {
     let store = store_at(&format!("redis://{}", proxy.addr())).await;
     let run = stranger(&store).await;
     store.introduce(&run);
-    let mut bell = Bell::new(&store, &[QueueName::emails()]);
+    let mut bell = WakeListener::new(&store, &[QueueName::emails()]);
     bell.wait(Duration::from_millis(1)).await.expect("an answer");
     let waiting = tokio::spawn(async move { bell.wait(Duration::from_secs(20)).await.is_err() });
     proxy.black_hole_existing();
@@ -142,7 +142,7 @@ async fn a_bell_that_is_cut_off_alone_makes_the_store_look_after_its_own_connect
     let store = store_at(&redis.url()).await;
     let first = stranger(&store).await;
     store.introduce(&first);
-    let mut bell = Bell::new(&store, &[QueueName::emails()]);
+    let mut bell = WakeListener::new(&store, &[QueueName::emails()]);
     let waiting = tokio::spawn(async move { bell.wait(Duration::from_secs(20)).await.is_err() });
     eventually(LIMIT, "the bell waits", async || redis.ask(&["CLIENT", "LIST"]).contains("blpop").then_some(())).await;
     redis.kill();

@@ -10,42 +10,42 @@ use super::{connection::Store, server, trouble};
 use crate::{Error, QueueName, Result};
 
 /// Waits until one of its queues has a job to claim.
-pub struct Bell {
+pub struct WakeListener {
     store: Store,
     keys: Vec<String>,
-    rope: Option<Rope>,
+    idle: Option<ReadConnection>,
     /// A blocking read whose result was not consumed yet.
-    waiting: Option<Waiting>,
+    pending: Option<PendingRead>,
 }
 
 /// A blocking read of some keys, with the connection that it uses.
-struct Waiting {
+struct PendingRead {
     keys: Vec<String>,
-    read: AbortOnDropHandle<Heard>,
+    read: AbortOnDropHandle<ReadOutcome>,
 }
 
 /// Whether a token arrived, and the connection if it is still usable.
-type Heard = (Result<bool>, Option<Rope>);
+type ReadOutcome = (Result<bool>, Option<ReadConnection>);
 
 /// Connection for blocking reads. It is dropped when the store's connection is closed, because both
 /// lead to the same server.
-struct Rope {
-    connection: MultiplexedConnection,
-    cut: CancellationToken,
+struct ReadConnection {
+    handle: MultiplexedConnection,
+    closed: CancellationToken,
 }
 
 /// Maximum time that one read blocks.
-const LONGEST: Duration = Duration::from_secs(20);
+const MAX_BLOCK: Duration = Duration::from_secs(20);
 /// Additional time allowed for the server's reply or for a new connection.
 const GRACE: Duration = Duration::from_secs(3);
 
-impl Bell {
+impl WakeListener {
     /// Creates a listener for these queues.
     #[must_use]
     pub fn new(store: &Store, queues: &[QueueName]) -> Self {
-        let mut bell = Self { store: store.ungated(), keys: Vec::new(), rope: None, waiting: None };
-        bell.listen_to(queues, &[]);
-        bell
+        let mut listener = Self { store: store.ungated(), keys: Vec::new(), idle: None, pending: None };
+        listener.listen_to(queues, &[]);
+        listener
     }
 
     /// Selects the queues to listen to, and further queues for urgent mail only.
@@ -63,30 +63,30 @@ impl Bell {
     /// Dropping the future does not end the read: the next call for the same queues receives the
     /// token.
     pub async fn wait(&mut self, limit: Duration) -> Result<bool> {
-        let limit = limit.clamp(Duration::from_millis(1), LONGEST);
+        let limit = limit.clamp(Duration::from_millis(1), MAX_BLOCK);
         if self.keys.is_empty() {
-            self.hush();
+            self.stop();
             tokio::time::sleep(limit).await;
             return Ok(false);
         }
-        if self.waiting.as_ref().is_none_or(|waiting| waiting.keys != self.keys) {
-            self.hush();
-            let silence = || Error::Away("no connection for a blocking read within the time limit".to_owned());
-            match timeout(limit + GRACE, self.rope()).await.unwrap_or_else(|_| Err(silence())) {
-                Ok(rope) => self.waiting = Some(Waiting::on(self.keys.clone(), rope)),
-                Err(problem) => return Err(self.told_store(problem)),
+        if self.pending.as_ref().is_none_or(|pending| pending.keys != self.keys) {
+            self.stop();
+            let timed_out = || Error::Away("no connection for a blocking read within the time limit".to_owned());
+            match timeout(limit + GRACE, self.connection()).await.unwrap_or_else(|_| Err(timed_out())) {
+                Ok(connection) => self.pending = Some(PendingRead::start(self.keys.clone(), connection)),
+                Err(problem) => return Err(self.probe_store(problem)),
             }
         }
-        let Some(waiting) = &mut self.waiting else { return Ok(false) };
+        let Some(pending) = &mut self.pending else { return Ok(false) };
         // A timeout keeps the blocking read open for the next call.
-        let Ok(heard) = timeout(limit, &mut waiting.read).await else { return Ok(false) };
-        let (rang, rope) = heard.unwrap_or_else(|error| (Err(Error::Away(error.to_string())), None));
-        (self.waiting, self.rope) = (None, rope);
-        match rang {
+        let Ok(outcome) = timeout(limit, &mut pending.read).await else { return Ok(false) };
+        let (woken, idle) = outcome.unwrap_or_else(|error| (Err(Error::Away(error.to_string())), None));
+        (self.pending, self.idle) = (None, idle);
+        match woken {
             // After the damaged list is moved aside, new tokens arrive again. A sweep finds the
             // jobs that wait.
             Err(Error::WrongType(_)) => self.mend().await.map(|()| false),
-            rang => rang.map_err(|problem| self.told_store(problem)),
+            woken => woken.map_err(|problem| self.probe_store(problem)),
         }
     }
 
@@ -98,39 +98,39 @@ impl Bell {
 
     /// Pings on the store's own connection, which may be dead too and would notice that only when
     /// used.
-    fn told_store(&self, problem: Error) -> Error {
+    fn probe_store(&self, problem: Error) -> Error {
         let store = self.store.clone();
         tokio::spawn(async move { store.ping().await });
         problem
     }
 
     /// Stops listening until the next wait, so that tokens go to other workers.
-    pub fn hush(&mut self) {
-        self.waiting = None;
+    pub fn stop(&mut self) {
+        self.pending = None;
     }
 
-    async fn rope(&mut self) -> Result<Rope> {
-        if let Some(rope) = self.rope.take().filter(|rope| !rope.cut.is_cancelled()) {
-            return Ok(rope);
+    async fn connection(&mut self) -> Result<ReadConnection> {
+        if let Some(idle) = self.idle.take().filter(|idle| !idle.closed.is_cancelled()) {
+            return Ok(idle);
         }
         let line = self.store.link.line().await?;
-        Ok(Rope { connection: server::connect(line.client()).await?, cut: line.gone().clone() })
+        Ok(ReadConnection { handle: server::connect(line.client()).await?, closed: line.gone().clone() })
     }
 }
 
-impl Waiting {
-    fn on(keys: Vec<String>, mut rope: Rope) -> Self {
+impl PendingRead {
+    fn start(keys: Vec<String>, mut connection: ReadConnection) -> Self {
         let mut command = redis::cmd("BLPOP");
-        command.arg(&keys).arg(LONGEST.as_secs_f64());
+        command.arg(&keys).arg(MAX_BLOCK.as_secs_f64());
         let read = async move {
-            let rang: Result<Option<(String, String)>> = tokio::select! {
-                rang = command.query_async(&mut rope.connection) => rang.map_err(|error| trouble::told(&error)),
-                () = rope.cut.cancelled() => Err(Error::Away("the connection was lost".to_owned())),
-                () = sleep(LONGEST + GRACE) => Err(Error::Away("no reply to a blocking read".to_owned())),
+            let woken: Result<Option<(String, String)>> = tokio::select! {
+                woken = command.query_async(&mut connection.handle) => woken.map_err(|error| trouble::told(&error)),
+                () = connection.closed.cancelled() => Err(Error::Away("the connection was lost".to_owned())),
+                () = sleep(MAX_BLOCK + GRACE) => Err(Error::Away("no reply to a blocking read".to_owned())),
             };
             // The connection is reused only after a successful read.
-            match rang {
-                Ok(rang) => (Ok(rang.is_some()), Some(rope)),
+            match woken {
+                Ok(woken) => (Ok(woken.is_some()), Some(connection)),
                 Err(problem) => (Err(problem), None),
             }
         };
