@@ -45,7 +45,7 @@ impl Beat {
 
     /// The run of Redis that it speaks to.
     pub async fn run(&self) -> Result<RunId> {
-        self.store.present_run().await
+        self.store.connected_run().await
     }
 
     /// Takes the file's schedules over: those that say something new, and no longer those that are gone from it.

@@ -35,7 +35,7 @@ pub enum Error {
     /// Redis is there, but another run of it than the one that heard what this process knows: that comes first. Nothing was
     /// said.
     #[error("Redis was restarted, and this process has yet to say what it knows")]
-    Unintroduced,
+    NotSynced,
     /// Redis has no memory left; it refuses new mail and lets what waits drain.
     #[error("Redis is full (maxmemory reached): new mail is refused until there is room")]
     Full,
@@ -65,7 +65,7 @@ impl Error {
     /// Whether trying again later may help: Redis was away, full, or has not heard yet what comes first.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Away(_) | Self::Unintroduced | Self::Full)
+        matches!(self, Self::Away(_) | Self::NotSynced | Self::Full)
     }
 }
 

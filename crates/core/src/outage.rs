@@ -56,7 +56,7 @@ impl Outage {
 
     /// Takes note that the store could not be used. That Redis must hear something first is no absence.
     pub fn note(&self, error: &Error) {
-        if matches!(error, Error::Unintroduced) {
+        if matches!(error, Error::NotSynced) {
             return;
         }
         let mut absence = self.lock();

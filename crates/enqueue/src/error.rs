@@ -27,7 +27,7 @@ impl Error {
     /// Only an outage leaves it open; what else went wrong is told as it is.
     pub(crate) fn unsure(id: &impl ToString, reason: postroom_core::Error) -> Self {
         match reason {
-            postroom_core::Error::Away(_) | postroom_core::Error::Unintroduced => {
+            postroom_core::Error::Away(_) | postroom_core::Error::NotSynced => {
                 Self::Unsure { id: id.to_string(), reason }
             }
             reason => Self::Core(reason),

@@ -104,7 +104,7 @@ impl Handing<'_> {
     }
 
     async fn over_and_kept(&mut self) -> Result<()> {
-        let run = self.store.present_run().await?;
+        let run = self.store.connected_run().await?;
         self.over().await?;
         self.store.make_durable(&run).await?;
         Ok(())
@@ -112,7 +112,7 @@ impl Handing<'_> {
 }
 
 fn is_passing(reason: &postroom_core::Error) -> bool {
-    matches!(reason, postroom_core::Error::Away(_) | postroom_core::Error::Unintroduced)
+    matches!(reason, postroom_core::Error::Away(_) | postroom_core::Error::NotSynced)
 }
 
 /// So that the queue is shown where nobody configured it. A mail does not fail for it.

@@ -61,7 +61,7 @@ struct Round {
 impl Unkept {
     /// Opens the batch.
     pub(crate) async fn open(store: &Store, opening: Opening) -> Result<Self> {
-        let run = patiently(&PAUSES, || store.present_run()).await?;
+        let run = patiently(&PAUSES, || store.connected_run()).await?;
         let mut unkept = Self {
             store: store.clone(),
             opening,
@@ -73,7 +73,7 @@ impl Unkept {
             last_round_at: Instant::now(),
         };
         match unkept.say().await {
-            Err(Error::Unintroduced) => unkept.say_again().await?,
+            Err(Error::NotSynced) => unkept.say_again().await?,
             said => said?,
         }
         Ok(unkept)
@@ -81,14 +81,14 @@ impl Unkept {
 
     /// The store as the next parcel is to be put in by: refused by any run that has not heard all before it.
     pub(crate) fn store(&self) -> Store {
-        self.store.during(&self.run)
+        self.store.only_run(&self.run)
     }
 
     /// Takes note of what came of putting a parcel in. When it is another run's turn, that one hears all from the start.
     /// Returns how many of the parcel were known.
     pub(crate) async fn landed(&mut self, parcel: Arc<Parcel>, answer: Result<u64>) -> Result<u64> {
         let (known, is_forgotten) = match answer {
-            Err(Error::Unintroduced) => (0, true),
+            Err(Error::NotSynced) => (0, true),
             answer => (answer?, false),
         };
         self.bytes += parcel.bytes();
@@ -105,13 +105,13 @@ impl Unkept {
         self.seal = Some(seal);
         let store = self.store();
         match patiently(&PAUSES, || self.say_seal(&store)).await {
-            Err(Error::Unintroduced) => self.say_again().await?,
+            Err(Error::NotSynced) => self.say_again().await?,
             said => said?,
         }
         let end = Instant::now() + LAST_LIMIT;
         loop {
             match self.store.make_durable(&self.run).await {
-                Err(Error::Unintroduced) if Instant::now() < end => self.say_again().await?,
+                Err(Error::NotSynced) if Instant::now() < end => self.say_again().await?,
                 Err(error) if error.is_transient() && Instant::now() < end => tokio::time::sleep(TRY_AGAIN).await,
                 Err(error) if error.is_transient() || must_stay => return Err(error),
                 Ok(_) | Err(_) => return Ok(()),
@@ -142,7 +142,7 @@ impl Unkept {
     async fn end_round(&mut self) -> Result<()> {
         let Some(Round { covers, outcome }) = self.round.take() else { return Ok(()) };
         match outcome.await.map_err(|error| Error::Protocol(error.to_string()))? {
-            Err(Error::Unintroduced) => return self.say_again().await,
+            Err(Error::NotSynced) => return self.say_again().await,
             Err(error) if error.is_transient() => {}
             Ok(_) | Err(_) => self.forget(covers),
         }
@@ -157,9 +157,9 @@ impl Unkept {
     async fn say_again(&mut self) -> Result<()> {
         self.round = None;
         for _ in 0..RESTARTS {
-            self.run = patiently(&PAUSES, || self.store.present_run()).await?;
+            self.run = patiently(&PAUSES, || self.store.connected_run()).await?;
             match self.say().await {
-                Err(Error::Unintroduced) => {}
+                Err(Error::NotSynced) => {}
                 said => return said,
             }
         }

@@ -112,7 +112,7 @@ impl From<Error> for Failure {
         let message = error.to_string();
         match error {
             Error::Invalid(problem) => problem.into(),
-            Error::Away(_) | Error::Unintroduced => Self::new(StatusCode::SERVICE_UNAVAILABLE, "redis_away", message),
+            Error::Away(_) | Error::NotSynced => Self::new(StatusCode::SERVICE_UNAVAILABLE, "redis_away", message),
             Error::Full => Self::new(StatusCode::SERVICE_UNAVAILABLE, "redis_full", message),
             Error::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not_found", message),
             Error::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", message),

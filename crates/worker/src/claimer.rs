@@ -167,7 +167,7 @@ impl Claimer {
     async fn wait_for_redis(&self, problem: &Error) {
         const PAUSE: Duration = Duration::from_millis(300);
         match problem {
-            Error::Unintroduced => drop(tokio::time::timeout(PAUSE, self.office.jobs.introduction()).await),
+            Error::NotSynced => drop(tokio::time::timeout(PAUSE, self.office.jobs.until_synced()).await),
             _ => tokio::time::sleep(PAUSE).await,
         }
     }

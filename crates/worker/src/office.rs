@@ -78,7 +78,7 @@ impl Office {
                 Arc::new(Outlet::new(transport, cap, Arc::clone(&alerts), bells.clone()))
             })
             .collect();
-        let (jobs, in_flight) = (store.gated(), Arc::new(InFlight::default()));
+        let (jobs, in_flight) = (store.synced_only(), Arc::new(InFlight::default()));
         let mut counters = HashMap::new();
         for (queue, _) in &settings.serve {
             let named = |name: &str| outlets.iter().find(|outlet| outlet.transport.name() == name).cloned();

@@ -86,7 +86,7 @@ mod tests {
         let settings = Settings::from_sources(&Sources { env, ..Sources::default() }).expect("settings");
         let store = Store::connect(&settings.redis).await.expect("a store");
         let office = Arc::new(Office::open(store, settings, Outage::default()).expect("an office"));
-        office.jobs.introduce(&office.jobs.stranger().await);
+        office.jobs.mark_synced(&office.jobs.unsynced_run().await);
         office
     }
 

@@ -23,13 +23,13 @@ pub(crate) async fn keep_introduced(office: Arc<Office>) {
     let mut before: Option<RunId> = None;
     let mut pause = FIRST_PAUSE;
     loop {
-        let run = office.jobs.stranger().await;
+        let run = office.jobs.unsynced_run().await;
         if before.as_ref().is_some_and(|before| *before != run) {
             info!("this is another run of Redis: it is told what this worker knows");
         }
         match office.outage.watch(speak(&office, &run).await) {
             Ok(()) => {
-                office.jobs.introduce(&run);
+                office.jobs.mark_synced(&run);
                 before = Some(run);
                 pause = FIRST_PAUSE;
             }
@@ -63,7 +63,7 @@ async fn speak_of(office: &Office, queue: &QueueName, run: &RunId) -> Result<()>
     });
     let jobs: Vec<KnownJob<'_>> =
         held.filter(|known| !is_said(known)).chain(said.iter().map(|said| known(said))).collect();
-    let store = office.jobs.ungated();
+    let store = office.jobs.any_run();
     store.restate(queue, &office.id, run, &jobs).await?;
     for chunk in said.chunks(MOST) {
         store.finish(queue, &office.id, finishes(chunk)).await?;

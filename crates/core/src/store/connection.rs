@@ -19,24 +19,24 @@ use crate::{Error, Outage, QueueName, Result, settings::RedisSettings};
 #[derive(Clone)]
 pub struct Store {
     pub(super) link: Arc<Link>,
-    gate: Gate,
+    filter: RunFilter,
     pub(super) keys: Keys,
 }
 
 /// Server runs to which calls may be sent.
 #[derive(Debug, Clone)]
-enum Gate {
+enum RunFilter {
     /// Any run.
-    Open,
+    Any,
     /// Runs that were marked as synced.
-    Introduced,
+    Synced,
     /// This run only.
-    During(RunId),
+    Only(RunId),
 }
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("keys", &self.keys).field("gate", &self.gate).finish_non_exhaustive()
+        f.debug_struct("Store").field("keys", &self.keys).field("filter", &self.filter).finish_non_exhaustive()
     }
 }
 
@@ -48,7 +48,7 @@ impl Store {
     pub async fn connect(settings: &RedisSettings) -> Result<Self> {
         let link = Arc::new(Link::new(Server::new(settings)?));
         link.line().await?;
-        Ok(Self { link, gate: Gate::Open, keys: Keys::new(&settings.prefix) })
+        Ok(Self { link, filter: RunFilter::Any, keys: Keys::new(&settings.prefix) })
     }
 
     /// Connects, retrying every 500 ms while Redis is away.
@@ -80,29 +80,29 @@ impl Store {
     }
 
     /// Returns the server run of the current connection, after connecting if necessary.
-    pub async fn present_run(&self) -> Result<RunId> {
+    pub async fn connected_run(&self) -> Result<RunId> {
         Ok(self.link.line().await?.run().clone())
     }
 
-    /// Returns a store whose calls fail with [`Error::Unintroduced`] while the current server run
-    /// was not [marked as synced](Self::introduce).
+    /// Returns a store whose calls fail with [`Error::NotSynced`] while the current server run
+    /// was not [marked as synced](Self::mark_synced).
     ///
     /// The check and the call use the same connection.
     #[must_use]
-    pub fn gated(&self) -> Self {
-        Self { gate: Gate::Introduced, ..self.clone() }
+    pub fn synced_only(&self) -> Self {
+        Self { filter: RunFilter::Synced, ..self.clone() }
     }
 
-    /// Returns a store whose calls fail with [`Error::Unintroduced`] on any other server run.
+    /// Returns a store whose calls fail with [`Error::NotSynced`] on any other server run.
     #[must_use]
-    pub fn during(&self, run: &RunId) -> Self {
-        Self { gate: Gate::During(run.clone()), ..self.clone() }
+    pub fn only_run(&self, run: &RunId) -> Self {
+        Self { filter: RunFilter::Only(run.clone()), ..self.clone() }
     }
 
     /// Returns a store that sends calls to any server run, as the resync itself must.
     #[must_use]
-    pub fn ungated(&self) -> Self {
-        Self { gate: Gate::Open, ..self.clone() }
+    pub fn any_run(&self) -> Self {
+        Self { filter: RunFilter::Any, ..self.clone() }
     }
 
     /// Waits until the store is connected to a server run that was not marked as synced, and
@@ -110,18 +110,18 @@ impl Store {
     ///
     /// Connects if necessary. The first run after the start is unsynced. A synced run becomes
     /// unsynced again once another run was connected in between.
-    pub async fn stranger(&self) -> RunId {
-        self.link.stranger().await
+    pub async fn unsynced_run(&self) -> RunId {
+        self.link.unsynced_run().await
     }
 
     /// Marks this run as synced. Does nothing if the store is connected to another run by now.
-    pub fn introduce(&self, run: &RunId) {
-        self.link.introduce(run);
+    pub fn mark_synced(&self, run: &RunId) {
+        self.link.mark_synced(run);
     }
 
     /// Waits until the current server run is marked as synced.
-    pub async fn introduction(&self) {
-        self.link.introduction().await;
+    pub async fn until_synced(&self) {
+        self.link.until_synced().await;
     }
 
     /// Sends one command.
@@ -189,12 +189,12 @@ impl Store {
     /// then uses.
     async fn line(&self) -> Result<Arc<Line>> {
         let line = self.link.line().await?;
-        let is_let_through = match &self.gate {
-            Gate::Open => true,
-            Gate::Introduced => self.link.knows(line.run()),
-            Gate::During(run) => line.run() == run,
+        let is_allowed = match &self.filter {
+            RunFilter::Any => true,
+            RunFilter::Synced => self.link.is_synced(line.run()),
+            RunFilter::Only(run) => line.run() == run,
         };
-        if is_let_through { Ok(line) } else { Err(Error::Unintroduced) }
+        if is_allowed { Ok(line) } else { Err(Error::NotSynced) }
     }
 }
 

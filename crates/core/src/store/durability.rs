@@ -86,7 +86,7 @@ impl Store {
     /// that result may be wrong while the file is rewritten.
     ///
     /// # Errors
-    /// A transient error after a timeout. [`Error::Unintroduced`] if the server is in another run
+    /// A transient error after a timeout. [`Error::NotSynced`] if the server is in another run
     /// by now: then write the data again.
     pub async fn make_durable(&self, run: &RunId) -> Result<Durability> {
         let rounds = &self.link.rounds;
@@ -108,7 +108,7 @@ impl Store {
             None => server::open(self.link.line().await?.client().clone()).await?,
         };
         if &opened.run != run {
-            return Err(Error::Unintroduced);
+            return Err(Error::NotSynced);
         }
         let mut keeper = Keeper { connection: opened.connection.clone(), mark: self.keys.system("kept") };
         let late = || Error::Away("no confirmation within 6 s that written data is durable".to_owned());

@@ -46,7 +46,7 @@ pub(super) struct Line {
 struct State {
     line: Option<Arc<Line>>,
     /// Run that is marked as synced; cleared when another run is connected.
-    introduced: Option<RunId>,
+    synced: Option<RunId>,
 }
 
 /// Attempts to connect, one at a time.
@@ -111,41 +111,41 @@ impl Link {
     }
 
     /// Whether this run is marked as synced.
-    pub(super) fn knows(&self, run: &RunId) -> bool {
-        self.state.borrow().introduced.as_ref() == Some(run)
+    pub(super) fn is_synced(&self, run: &RunId) -> bool {
+        self.state.borrow().synced.as_ref() == Some(run)
     }
 
     /// Marks this run as synced, unless another run is connected by now.
-    pub(super) fn introduce(&self, run: &RunId) {
+    pub(super) fn mark_synced(&self, run: &RunId) {
         self.state.send_if_modified(|state| {
-            let speaks_to_it = state.line.as_ref().is_some_and(|line| &line.run == run);
-            if speaks_to_it {
-                state.introduced = Some(run.clone());
+            let is_connected = state.line.as_ref().is_some_and(|line| &line.run == run);
+            if is_connected {
+                state.synced = Some(run.clone());
             }
-            speaks_to_it
+            is_connected
         });
     }
 
     /// Waits until the connected run is one that was not marked as synced.
-    pub(super) async fn stranger(&self) -> RunId {
+    pub(super) async fn unsynced_run(&self) -> RunId {
         let mut states = self.state.subscribe();
         loop {
             // After a failed attempt, the next one waits.
             if let Ok(line) = self.line().await {
-                if !self.knows(&line.run) {
+                if !self.is_synced(&line.run) {
                     return line.run.clone();
                 }
                 // The sender lives as long as `self`.
-                let _ = states.wait_for(|state| state.line.is_none() || state.is_strange()).await;
+                let _ = states.wait_for(|state| state.line.is_none() || state.is_unsynced()).await;
             }
         }
     }
 
     /// Waits until the connected run is marked as synced.
-    pub(super) async fn introduction(&self) {
-        let is_introduced = |state: &State| state.line.is_some() && !state.is_strange();
+    pub(super) async fn until_synced(&self) {
+        let is_synced = |state: &State| state.line.is_some() && !state.is_unsynced();
         // The sender lives as long as `self`.
-        let _ = self.state.subscribe().wait_for(is_introduced).await;
+        let _ = self.state.subscribe().wait_for(is_synced).await;
     }
 
     /// Whether Sentinels may promote another server.
@@ -183,8 +183,8 @@ impl Link {
         let line = Arc::new(Line { connection, run, client, gone: CancellationToken::new() });
         self.state.send_modify(|state| {
             state.line = Some(Arc::clone(&line));
-            if state.is_strange() {
-                state.introduced = None;
+            if state.is_unsynced() {
+                state.synced = None;
             }
         });
         line
@@ -192,8 +192,8 @@ impl Link {
 }
 
 impl State {
-    fn is_strange(&self) -> bool {
-        self.line.as_ref().is_some_and(|line| Some(&line.run) != self.introduced.as_ref())
+    fn is_unsynced(&self) -> bool {
+        self.line.as_ref().is_some_and(|line| Some(&line.run) != self.synced.as_ref())
     }
 }
 

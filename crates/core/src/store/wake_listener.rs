@@ -43,7 +43,7 @@ impl WakeListener {
     /// Creates a listener for these queues.
     #[must_use]
     pub fn new(store: &Store, queues: &[QueueName]) -> Self {
-        let mut listener = Self { store: store.ungated(), keys: Vec::new(), idle: None, pending: None };
+        let mut listener = Self { store: store.any_run(), keys: Vec::new(), idle: None, pending: None };
         listener.listen_to(queues, &[]);
         listener
     }

@@ -19,7 +19,7 @@ async fn store_at(url: &str) -> Store {
 
 /// The next run that was not introduced; it comes within the limit or never.
 async fn stranger(store: &Store) -> RunId {
-    tokio::time::timeout(LIMIT, store.stranger()).await.expect("a stranger")
+    tokio::time::timeout(LIMIT, store.unsynced_run()).await.expect("a stranger")
 }
 
 /// Says it again until it is heard; returns how long that took.
@@ -42,29 +42,29 @@ fn server_of(run: &RunId) -> &str {
 async fn the_gate_opens_for_the_run_that_was_introduced() {
     let redis = PrivateRedis::start_tcp().await;
     let store = store_at(&redis.url()).await;
-    let gated = store.gated();
-    assert_eq!(gated.ping().await, Err(Error::Unintroduced));
+    let gated = store.synced_only();
+    assert_eq!(gated.ping().await, Err(Error::NotSynced));
     let first = stranger(&gated).await;
     assert_eq!(store.run_id().as_ref(), Some(&first));
     assert!(redis.ask(&["INFO", "server"]).contains(&format!("run_id:{}", server_of(&first))));
-    gated.introduce(&first);
+    gated.mark_synced(&first);
     gated.ping().await.expect("the gate is open");
 
     redis.kill();
     redis.start_again().await;
     let waiting = tokio::spawn({
         let store = store.clone();
-        async move { store.stranger().await }
+        async move { store.unsynced_run().await }
     });
     until_heard(&store).await;
-    assert_eq!(gated.ping().await, Err(Error::Unintroduced), "this run has heard nothing yet");
+    assert_eq!(gated.ping().await, Err(Error::NotSynced), "this run has heard nothing yet");
     let second = tokio::time::timeout(LIMIT, waiting).await.expect("a stranger").expect("no panic");
     assert_ne!(second, first);
     assert_eq!(store.run_id().as_ref(), Some(&second));
-    gated.introduce(&first);
-    assert_eq!(gated.ping().await, Err(Error::Unintroduced), "the first run is over");
-    gated.ungated().ping().await.expect("what comes before the gate goes through");
-    gated.introduce(&second);
+    gated.mark_synced(&first);
+    assert_eq!(gated.ping().await, Err(Error::NotSynced), "the first run is over");
+    gated.any_run().ping().await.expect("what comes before the gate goes through");
+    gated.mark_synced(&second);
     gated.ping().await.expect("the gate is open again");
 }
 
@@ -74,15 +74,15 @@ async fn no_call_slips_through_while_the_server_changes() {
     let proxy = Proxy::start(redis.addr());
     let other = PrivateRedis::start_tcp().await;
     let store = store_at(&format!("redis://{}", proxy.addr())).await;
-    let gated = store.gated();
-    gated.introduce(&stranger(&store).await);
+    let gated = store.synced_only();
+    gated.mark_synced(&stranger(&store).await);
     let queue = QueueName::emails();
     let callers: Vec<_> = (0..8)
         .map(|_| {
             let (gated, queue) = (gated.clone(), queue.clone());
             tokio::spawn(async move {
                 loop {
-                    if gated.announce_queues(std::slice::from_ref(&queue)).await == Err(Error::Unintroduced) {
+                    if gated.announce_queues(std::slice::from_ref(&queue)).await == Err(Error::NotSynced) {
                         return;
                     }
                 }
@@ -101,9 +101,9 @@ async fn no_call_slips_through_while_the_server_changes() {
 async fn a_stalled_server_is_the_same_run_afterwards() {
     let redis = PrivateRedis::start_tcp().await;
     let store = store_at(&redis.url()).await;
-    let gated = store.gated();
+    let gated = store.synced_only();
     let run = stranger(&store).await;
-    store.introduce(&run);
+    store.mark_synced(&run);
     redis.pause();
     let start = Instant::now();
     assert!(is_away(&gated.ping().await));
@@ -121,7 +121,7 @@ async fn a_half_open_connection_is_replaced_within_the_answer_limit() {
     let proxy = Proxy::start(redis.addr());
     let store = store_at(&format!("redis://{}", proxy.addr())).await;
     let run = stranger(&store).await;
-    store.introduce(&run);
+    store.mark_synced(&run);
     let mut bell = WakeListener::new(&store, &[QueueName::emails()]);
     bell.wait(Duration::from_millis(1)).await.expect("an answer");
     let waiting = tokio::spawn(async move { bell.wait(Duration::from_secs(20)).await.is_err() });
@@ -132,7 +132,7 @@ async fn a_half_open_connection_is_replaced_within_the_answer_limit() {
     assert!(is_away(&answers.0) && is_away(&answers.1) && is_away(&answers.2));
     assert!(waiting.await.expect("no panic"), "the bell's connection goes with it");
     assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
-    store.gated().ping().await.expect("the next call goes by a new connection");
+    store.synced_only().ping().await.expect("the next call goes by a new connection");
     assert_eq!(store.run_id(), Some(run));
 }
 
@@ -141,7 +141,7 @@ async fn a_bell_that_is_cut_off_alone_makes_the_store_look_after_its_own_connect
     let redis = PrivateRedis::start_tcp().await;
     let store = store_at(&redis.url()).await;
     let first = stranger(&store).await;
-    store.introduce(&first);
+    store.mark_synced(&first);
     let mut bell = WakeListener::new(&store, &[QueueName::emails()]);
     let waiting = tokio::spawn(async move { bell.wait(Duration::from_secs(20)).await.is_err() });
     eventually(LIMIT, "the bell waits", async || redis.ask(&["CLIENT", "LIST"]).contains("blpop").then_some(())).await;
@@ -156,10 +156,10 @@ async fn a_bell_that_is_cut_off_alone_makes_the_store_look_after_its_own_connect
 async fn a_connection_that_is_killed_is_opened_anew() {
     let redis = PrivateRedis::start_tcp().await;
     let store = store_at(&redis.url()).await;
-    store.introduce(&stranger(&store).await);
+    store.mark_synced(&stranger(&store).await);
     redis.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
     assert!(is_away(&store.ping().await), "it is not known whether it was heard");
-    store.gated().ping().await.expect("a new connection to the same run");
+    store.synced_only().ping().await.expect("a new connection to the same run");
 }
 
 #[tokio::test]
@@ -203,7 +203,7 @@ async fn a_replica_is_refused_and_a_new_master_found() {
     let proxy = Proxy::start(master.addr());
     let store = store_at(&format!("redis://{}", proxy.addr())).await;
     let run = stranger(&store).await;
-    store.introduce(&run);
+    store.mark_synced(&run);
     // The address leads to the new master, and the old connection still to the old one.
     proxy.lead_to(replica.addr());
     replica.ask(&["REPLICAOF", "NO", "ONE"]);
@@ -222,7 +222,7 @@ async fn a_replica_is_refused_and_a_new_master_found() {
     until_heard(&store).await;
     let now = store.run_id().expect("a connection");
     assert_eq!((server_of(&now), now == run), (server_of(&run), false), "the same server, with other data");
-    assert_eq!(store.gated().ping().await, Err(Error::Unintroduced));
+    assert_eq!(store.synced_only().ping().await, Err(Error::NotSynced));
 }
 
 #[tokio::test]

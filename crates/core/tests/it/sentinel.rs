@@ -17,8 +17,8 @@ async fn a_replica_takes_over_and_the_store_goes_on() {
     // The first one of the list is nobody.
     let url = format!("redis+sentinel://127.0.0.1:1,{}/{}", sentinel.addr(), Sentinel::NAME);
     let fixture = Fixture::at(&url).await;
-    let first = fixture.store.stranger().await;
-    fixture.store.introduce(&first);
+    let first = fixture.store.unsynced_run().await;
+    fixture.store.mark_synced(&first);
     eventually(LIMIT, "the sentinel knows the replica", async || (sentinel.replicas() == 1).then_some(())).await;
 
     let batch = fixture.create_batch().await;
@@ -32,12 +32,12 @@ async fn a_replica_takes_over_and_the_store_goes_on() {
         (sentinel.primary() == replica.addr() && away.is_none()).then_some(())
     };
     eventually(LIMIT, "the replica takes over", successor).await;
-    assert_eq!(fixture.store.gated().ping().await, Err(Error::Unintroduced));
-    let second = fixture.store.stranger().await;
+    assert_eq!(fixture.store.synced_only().ping().await, Err(Error::NotSynced));
+    let second = fixture.store.unsynced_run().await;
     assert_ne!(second, first);
     assert!(replica.ask(&["INFO", "server"]).contains(second.as_str().split('.').next().expect("a name")));
-    fixture.store.introduce(&second);
-    fixture.store.gated().ping().await.expect("the gate is open");
+    fixture.store.mark_synced(&second);
+    fixture.store.synced_only().ping().await.expect("the gate is open");
     assert!(fixture.store.batch(&batch).await.expect("an answer").is_some(), "what was kept is there");
     fixture.create_batch().await;
 }

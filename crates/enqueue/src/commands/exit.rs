@@ -89,7 +89,7 @@ impl From<postroom_core::Error> for Failure {
         let message = error.to_string();
         match error {
             E::Invalid(problem) => problem.into(),
-            E::Away(_) | E::Unintroduced => Self::new(Exit::Away, "redis_away", message),
+            E::Away(_) | E::NotSynced => Self::new(Exit::Away, "redis_away", message),
             E::Full => Self::new(Exit::Away, "redis_full", message),
             E::NotFound(_) => Self::new(Exit::NotFound, "not_found", message),
             E::Conflict(_) => Self::conflict(message),
