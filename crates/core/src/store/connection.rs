@@ -8,10 +8,10 @@ use super::{
     PROTOCOL_VERSION,
     keys::Keys,
     link::{ANSWER_LIMIT, Line, Link},
+    redis_error,
     run::RunId,
     script::script,
     server::Server,
-    trouble,
 };
 use crate::{Error, Outage, QueueName, Result, settings::RedisSettings};
 
@@ -138,7 +138,7 @@ impl Store {
     async fn run_once<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T> {
         let line = self.line().await?;
         let answer = Box::pin(self.link.heard(&line, ANSWER_LIMIT, command.query_async(&mut line.connection()))).await;
-        answer.map_err(|error| trouble::asked(error, line.user(), || words(command)))
+        answer.map_err(|error| redis_error::name_denied_call(error, line.user(), || words(command)))
     }
 
     /// Sends several commands in one pipeline.
@@ -156,7 +156,7 @@ impl Store {
         let line = self.line().await?;
         let answer = Box::pin(self.link.heard(&line, ANSWER_LIMIT, pipeline.query_async(&mut line.connection()))).await;
         let all = || pipeline.cmd_iter().map(words).collect::<Vec<_>>().join(", ");
-        answer.map_err(|error| trouble::asked(error, line.user(), all))
+        answer.map_err(|error| redis_error::name_denied_call(error, line.user(), all))
     }
 
     /// Runs a script on a queue.
@@ -182,7 +182,9 @@ impl Store {
         let asking = evaluate(&call, script, line.connection());
         // Boxed because the future is large and many tasks may wait for Redis at the same time.
         let answer = Box::pin(self.link.heard(&line, ANSWER_LIMIT, asking)).await;
-        answer.map_err(|error| trouble::asked(error, line.user(), || format!("the script {name} on {base}")))
+        answer.map_err(|error| {
+            redis_error::name_denied_call(error, line.user(), || format!("the script {name} on {base}"))
+        })
     }
 
     /// Returns the connection for one call. The filter is checked on the connection that the call

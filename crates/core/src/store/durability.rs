@@ -14,9 +14,9 @@ use tokio::{
 use super::{
     connection::Store,
     info::Info,
+    redis_error,
     run::RunId,
     server::{self, Opened},
-    trouble,
 };
 use crate::{Error, InvalidInput, Result};
 
@@ -199,6 +199,6 @@ impl Keeper {
     }
 
     async fn ask<T: FromRedisValue>(&mut self, command: &redis::Cmd) -> Result<T> {
-        command.query_async(&mut self.connection).await.map_err(|error| trouble::told(&error))
+        command.query_async(&mut self.connection).await.map_err(|error| redis_error::convert(&error))
     }
 }

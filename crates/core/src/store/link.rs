@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     durability::Rounds,
+    redis_error,
     run::RunId,
     server::{Opened, Server},
-    trouble,
 };
 use crate::{Error, Result};
 
@@ -98,10 +98,10 @@ impl Link {
         match answer {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
-                if trouble::ends_connection(&error) {
+                if redis_error::ends_connection(&error) {
                     self.leave(line);
                 }
-                Err(trouble::told(&error))
+                Err(redis_error::convert(&error))
             }
             Err(_) => {
                 self.leave(line);

@@ -24,6 +24,7 @@ mod link;
 mod notices;
 mod processes;
 mod queues;
+mod redis_error;
 mod reply;
 mod restate;
 #[cfg(test)]
@@ -37,7 +38,6 @@ mod server;
 mod sessions;
 mod settle;
 mod steer;
-mod trouble;
 mod upkeep;
 mod wake_listener;
 

@@ -6,7 +6,7 @@ use redis::{AsyncConnectionConfig, Client, ConnectionInfo, aio::MultiplexedConne
 use socket2::TcpKeepalive;
 use tokio::time::timeout;
 
-use super::{info::Info, run::RunId, sentinel::Sentinels, trouble};
+use super::{info::Info, redis_error, run::RunId, sentinel::Sentinels};
 use crate::{
     Error, InvalidInput, Result,
     settings::{RedisPlace, RedisSettings},
@@ -84,7 +84,7 @@ pub(super) async fn within<T>(
     asking: impl Future<Output = redis::RedisResult<T>>,
 ) -> Result<T> {
     match timeout(limit, asking).await {
-        Ok(answer) => answer.map_err(|error| trouble::told(&error)),
+        Ok(answer) => answer.map_err(|error| redis_error::convert(&error)),
         Err(_) => Err(Error::Away(format!("no reply to {what} within {} s", limit.as_secs()))),
     }
 }
@@ -94,7 +94,7 @@ pub(super) async fn open(client: Client) -> Result<Opened> {
     let connection = connect(&client).await?;
     let user = client.get_connection_info().redis_settings().username().unwrap_or("default");
     let run = within(CONNECT_LIMIT, "the first command", ask_who(&connection)).await;
-    let run = run.map_err(|error| trouble::asked(error, user, || "PING".to_owned()))?;
+    let run = run.map_err(|error| redis_error::name_denied_call(error, user, || "PING".to_owned()))?;
     match run {
         Some(run) => Ok(Opened { connection, run, client }),
         None => {
@@ -110,7 +110,7 @@ async fn ask_who(connection: &MultiplexedConnection) -> redis::RedisResult<Optio
     let info = async |section: &str| {
         let text = redis::cmd("INFO").arg(section).query_async::<String>(&mut connection.clone()).await;
         match text {
-            Err(error) if trouble::ends_connection(&error) => Err(error),
+            Err(error) if redis_error::ends_connection(&error) => Err(error),
             text => Ok(Info::new(text.unwrap_or_default())),
         }
     };

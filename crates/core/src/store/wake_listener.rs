@@ -6,7 +6,7 @@ use redis::aio::MultiplexedConnection;
 use tokio::time::{sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use super::{connection::Store, server, trouble};
+use super::{connection::Store, redis_error, server};
 use crate::{Error, QueueName, Result};
 
 /// Waits until one of its queues has a job to claim.
@@ -124,7 +124,7 @@ impl PendingRead {
         command.arg(&keys).arg(MAX_BLOCK.as_secs_f64());
         let read = async move {
             let woken: Result<Option<(String, String)>> = tokio::select! {
-                woken = command.query_async(&mut connection.handle) => woken.map_err(|error| trouble::told(&error)),
+                woken = command.query_async(&mut connection.handle) => woken.map_err(|error| redis_error::convert(&error)),
                 () = connection.closed.cancelled() => Err(Error::Away("the connection was lost".to_owned())),
                 () = sleep(MAX_BLOCK + GRACE) => Err(Error::Away("no reply to a blocking read".to_owned())),
             };

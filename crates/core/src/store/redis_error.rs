@@ -9,7 +9,7 @@ use crate::{Error, InvalidInput};
 
 /// Errors of a server that can't serve for a while; retry later. NOSCRIPT directly after a load
 /// means that the scripts were flushed.
-const PASSES: [&str; 9] =
+const TRANSIENT: [&str; 9] =
     ["MISCONF", "NOREPLICAS", "BUSY", "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOSCRIPT"];
 
 /// Errors of a server that is not the one to write to any more.
@@ -18,31 +18,31 @@ const WRONG_SERVER: [&str; 3] = ["READONLY", "MASTERDOWN", "UNBLOCKED"];
 /// Errors for a missing right inside a script, before and since Redis 7.2.
 const DENIED: [&str; 2] = ["The user executing the script can't ", "ACL failure in script"];
 
-const NO_RIGHT: &str = "its user lacks a right in Redis (docs/redis.md lists what each program needs; ACL LOG on the \
+const MISSING_RIGHT: &str = "its user lacks a right in Redis (docs/redis.md lists what each program needs; ACL LOG on the \
                         server names the command and the key): NOPERM";
 
 /// Maps an error of the client.
-pub(super) fn told(error: &RedisError) -> Error {
+pub(super) fn convert(error: &RedisError) -> Error {
     if let Some(problem) = certificate(error) {
         return refused_certificate(problem);
     }
     let text = error.to_string();
-    if says(error, &text, "OOM") {
+    if has_code(error, &text, "OOM") {
         return Error::Full;
     }
-    if PASSES.iter().chain(&WRONG_SERVER).any(|word| says(error, &text, word)) {
+    if TRANSIENT.iter().chain(&WRONG_SERVER).any(|word| has_code(error, &text, word)) {
         return Error::Away(text);
     }
-    if says(error, &text, "NOPERM") || DENIED.iter().any(|words| text.contains(words)) {
-        return Error::Invalid(InvalidInput::new("REDIS_URL", format!("{NO_RIGHT}: {text}")));
+    if has_code(error, &text, "NOPERM") || DENIED.iter().any(|words| text.contains(words)) {
+        return Error::Invalid(InvalidInput::new("REDIS_URL", format!("{MISSING_RIGHT}: {text}")));
     }
-    if says(error, &text, "NOAUTH") {
+    if has_code(error, &text, "NOAUTH") {
         return Error::Invalid(InvalidInput::new(
             "REDIS_URL",
             "NOAUTH: the server requires a password (:PASSWORD@ before the host, ?pass=PASSWORD after a socket)",
         ));
     }
-    if says(error, &text, "WRONGTYPE") {
+    if has_code(error, &text, "WRONGTYPE") {
         return Error::WrongType(text);
     }
     match error.kind() {
@@ -58,15 +58,15 @@ pub(super) fn told(error: &RedisError) -> Error {
 pub(super) fn ends_connection(error: &RedisError) -> bool {
     let text = error.to_string();
     let out_of_step = matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse) || error.is_unrecoverable_error();
-    out_of_step || is_broken(error) || WRONG_SERVER.iter().any(|word| says(error, &text, word))
+    out_of_step || is_broken(error) || WRONG_SERVER.iter().any(|word| has_code(error, &text, word))
 }
 
 /// Adds the user and the denied call to an error about a missing right.
-pub(super) fn asked(error: Error, user: &str, what: impl FnOnce() -> String) -> Error {
+pub(super) fn name_denied_call(error: Error, user: &str, what: impl FnOnce() -> String) -> Error {
     match error {
-        Error::Invalid(problem) if problem.problem.starts_with(NO_RIGHT) => {
-            let told = format!("{} (user {user}, call {})", problem.problem, what());
-            Error::Invalid(InvalidInput::new(problem.field, told))
+        Error::Invalid(problem) if problem.problem.starts_with(MISSING_RIGHT) => {
+            let detailed = format!("{} (user {user}, call {})", problem.problem, what());
+            Error::Invalid(InvalidInput::new(problem.field, detailed))
         }
         error => error,
     }
@@ -75,8 +75,8 @@ pub(super) fn asked(error: Error, user: &str, what: impl FnOnce() -> String) -> 
 /// Returns the error of the server's certificate, if that is the cause.
 fn certificate(error: &RedisError) -> Option<&CertificateError> {
     // The client wraps the original error.
-    let met: &Arc<dyn std::error::Error + Send + Sync> = error.source()?.downcast_ref()?;
-    match met.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()? {
+    let original: &Arc<dyn std::error::Error + Send + Sync> = error.source()?.downcast_ref()?;
+    match original.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()? {
         rustls::Error::InvalidCertificate(problem) => Some(problem),
         _ => None,
     }
@@ -103,7 +103,7 @@ fn is_broken(error: &RedisError) -> bool {
 }
 
 /// Whether an error has this code. An error inside a script may contain it after a code of its own.
-fn says(error: &RedisError, text: &str, word: &str) -> bool {
+fn has_code(error: &RedisError, text: &str, word: &str) -> bool {
     // In errors of a pipeline, codes are in quotes.
     error.code() == Some(word) || text.contains(&format!("{word} ")) || text.contains(&format!("\"{word}\""))
 }
