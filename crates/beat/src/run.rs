@@ -20,7 +20,7 @@ pub async fn run(
         () = shutdown.requested() => return Ok(()),
         store = Store::connect_patiently(&settings.redis, &outage) => store.context("connecting to Redis")?,
     };
-    store.warn_of_server().await;
+    store.warn_about_server().await;
     tracing::info!(redis = settings.redis.place(), schedules = settings.schedules.len(), "beating");
     let presence = Presence::new(store.clone());
     presence.check_rights().await?;

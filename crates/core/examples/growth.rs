@@ -42,7 +42,7 @@ async fn claim(store: &Store, queue: &QueueName) -> Result<f64, Failure> {
     let worker = WorkerId::generate();
     let mut spent = Duration::ZERO;
     for _ in 0..ROUNDS {
-        let before = store.server_facts().await?.cpu;
+        let before = store.server_info().await?.cpu;
         let mut back = Vec::new();
         for _ in 0..AT_ONCE {
             let id = ClaimId::generate();
@@ -50,7 +50,7 @@ async fn claim(store: &Store, queue: &QueueName) -> Result<f64, Failure> {
             let ClaimReply::Jobs { jobs, .. } = store.claim(&claim).await? else { return Err("no jobs".into()) };
             back.extend(jobs.into_iter().map(|job| (job.id, job.fence, Duration::ZERO, Settled::default())));
         }
-        spent += store.server_facts().await?.cpu.saturating_sub(before);
+        spent += store.server_info().await?.cpu.saturating_sub(before);
         store.defer(queue, &worker, &back).await?;
     }
     Ok(each(spent))
@@ -60,13 +60,13 @@ async fn list(store: &Store, queue: &QueueName) -> Result<f64, Failure> {
     let filter = JobFilter { queues: vec![queue.clone()], state: Some(JobState::Queued), ..JobFilter::default() };
     let mut spent = Duration::ZERO;
     for _ in 0..ROUNDS {
-        let before = store.server_facts().await?.cpu;
+        let before = store.server_info().await?.cpu;
         for _ in 0..AT_ONCE {
             store.find_jobs(&filter, None, 50).await?;
             store.queue(queue).await?;
             store.minutes(queue, 60).await?;
         }
-        spent += store.server_facts().await?.cpu.saturating_sub(before);
+        spent += store.server_info().await?.cpu.saturating_sub(before);
     }
     Ok(each(spent))
 }

@@ -2,7 +2,7 @@
 
 use postroom_core::{
     QueueReport, Result, Store,
-    store::{Minute, ProcessInfo, ProcessKind, ServerFacts},
+    store::{Minute, ProcessInfo, ProcessKind, ServerInfo},
 };
 use serde::Serialize;
 
@@ -33,8 +33,8 @@ pub(crate) struct RedisState {
     pub(crate) eviction_policy: String,
 }
 
-impl From<ServerFacts> for RedisState {
-    fn from(facts: ServerFacts) -> Self {
+impl From<ServerInfo> for RedisState {
+    fn from(facts: ServerInfo) -> Self {
         Self {
             version: facts.version,
             used_memory: facts.used_memory,
@@ -52,7 +52,7 @@ impl Snapshot {
         for report in &queues {
             add_up(&mut minutes, store.minutes(&report.queue, MINUTES).await?);
         }
-        let facts = store.server_facts().await?;
+        let facts = store.server_info().await?;
         let mut warnings = warning::of(&queues, &processes, &facts);
         warnings.extend(warning::of_schedules(&store.schedules().await?, &processes));
         Ok(Self { warnings, average_ms: average_ms(&minutes), queues, processes, minutes, redis: facts.into() })

@@ -2,7 +2,7 @@
 
 use postroom_core::{
     QueueReport,
-    store::{ProcessInfo, ProcessKind, ScheduleReport, ServerFacts},
+    store::{ProcessInfo, ProcessKind, ScheduleReport, ServerInfo},
 };
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ impl Warning {
 }
 
 /// All there is to warn of.
-pub(crate) fn of(queues: &[QueueReport], processes: &[ProcessInfo], redis: &ServerFacts) -> Vec<Warning> {
+pub(crate) fn of(queues: &[QueueReport], processes: &[ProcessInfo], redis: &ServerInfo) -> Vec<Warning> {
     let mut told: Vec<Warning> = queues.iter().flat_map(|queue| of_queue(queue, processes)).collect();
     told.extend(processes.iter().flat_map(of_process));
     told.extend(redis.warnings().into_iter().map(|text| Warning::new(text, None)));

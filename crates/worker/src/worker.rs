@@ -72,5 +72,5 @@ async fn greet(office: &Office) {
         );
     }
     let _ = office.outage.watch(office.store.announce_queues(&office.queues()).await);
-    office.store.warn_of_server().await;
+    office.store.warn_about_server().await;
 }

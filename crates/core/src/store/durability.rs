@@ -120,8 +120,8 @@ impl Store {
 
 impl Means {
     fn of(info: &Info) -> Result<Self> {
-        let disk = info.fact("aof_enabled") == "1";
-        let replica = info.fact("connected_slaves").parse().is_ok_and(|number: u32| number > 0);
+        let disk = info.field("aof_enabled") == "1";
+        let replica = info.field("connected_slaves").parse().is_ok_and(|number: u32| number > 0);
         if disk || replica {
             return Ok(Self { disk, replica });
         }
@@ -187,7 +187,7 @@ impl Keeper {
     async fn until_nothing_is_pending(&mut self) -> Result<()> {
         loop {
             let info = self.info("persistence").await?;
-            if info.fact("aof_buffer_length") == "0" && info.fact("aof_pending_bio_fsync") == "0" {
+            if info.field("aof_buffer_length") == "0" && info.field("aof_pending_bio_fsync") == "0" {
                 return Ok(());
             }
             sleep(LOOK_AGAIN).await;

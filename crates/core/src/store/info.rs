@@ -10,7 +10,7 @@ impl Info {
     }
 
     /// Returns a field by its name, or an empty string if the server does not report it.
-    pub(super) fn fact(&self, name: &str) -> &str {
+    pub(super) fn field(&self, name: &str) -> &str {
         self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default().trim()
     }
 }

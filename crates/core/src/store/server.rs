@@ -117,6 +117,6 @@ async fn ask_who(connection: &MultiplexedConnection) -> redis::RedisResult<Optio
     redis::cmd("PING").query_async::<()>(&mut connection.clone()).await?;
     let (server, replication) = tokio::join!(info("server"), info("replication"));
     let (server, replication) = (server?, replication?);
-    let run = RunId::new(server.fact("run_id"), replication.fact("master_replid"));
-    Ok((replication.fact("role") != "slave").then_some(run))
+    let run = RunId::new(server.field("run_id"), replication.field("master_replid"));
+    Ok((replication.field("role") != "slave").then_some(run))
 }

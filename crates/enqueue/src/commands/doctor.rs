@@ -109,7 +109,7 @@ async fn redis<'a>(context: &'a Context, findings: &mut Findings) -> Result<&'a 
     settings.warnings().iter().for_each(|warning| findings.warn("redis", warning));
     let asked = async {
         let store = context.postroom.store().await?;
-        Ok::<_, Failure>((store, store.server_facts().await?))
+        Ok::<_, Failure>((store, store.server_info().await?))
     };
     match asked.await {
         Ok((store, facts)) => {

@@ -7,7 +7,7 @@ use crate::Result;
 
 /// Selected fields of INFO.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ServerFacts {
+pub struct ServerInfo {
     /// Version of the server, such as `7.0.15`.
     pub version: String,
     /// Id of this run of the server.
@@ -26,17 +26,17 @@ pub struct ServerFacts {
 
 impl Store {
     /// Reads INFO. CONFIG is not used because many hosting providers deny it.
-    pub async fn server_facts(&self) -> Result<ServerFacts> {
+    pub async fn server_info(&self) -> Result<ServerInfo> {
         let info = Info::new(self.run(&redis::cmd("INFO")).await?);
-        let fact = |name: &str| info.fact(name).to_owned();
-        let seconds = |name: &str| info.fact(name).parse().unwrap_or(0.0);
-        Ok(ServerFacts {
-            version: fact("redis_version"),
-            run_id: fact("run_id"),
-            eviction_policy: fact("maxmemory_policy"),
-            aof: fact("aof_enabled") == "1",
-            used_memory: fact("used_memory_human"),
-            commands: fact("total_commands_processed").parse().unwrap_or(0),
+        let field = |name: &str| info.field(name).to_owned();
+        let seconds = |name: &str| info.field(name).parse().unwrap_or(0.0);
+        Ok(ServerInfo {
+            version: field("redis_version"),
+            run_id: field("run_id"),
+            eviction_policy: field("maxmemory_policy"),
+            aof: field("aof_enabled") == "1",
+            used_memory: field("used_memory_human"),
+            commands: field("total_commands_processed").parse().unwrap_or(0),
             cpu: Duration::from_secs_f64(seconds("used_cpu_user") + seconds("used_cpu_sys")),
         })
     }
@@ -44,34 +44,35 @@ impl Store {
 
 impl Store {
     /// Logs warnings about the server at the start of a process. A failed read is not logged here.
-    pub async fn warn_of_server(&self) {
-        for warning in self.server_facts().await.map(|facts| facts.warnings()).unwrap_or_default() {
+    pub async fn warn_about_server(&self) {
+        for warning in self.server_info().await.map(|info| info.warnings()).unwrap_or_default() {
             tracing::warn!("{warning}");
         }
     }
 }
 
-impl ServerFacts {
+impl ServerInfo {
     /// Returns a sentence for each setting that endangers mail.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let mut told = Vec::new();
+        let mut warnings = Vec::new();
         if self.major_minor() < (6, 2) {
-            told.push(format!("Redis {} is too old: 6.2 or newer is needed", self.version));
+            warnings.push(format!("Redis {} is too old: 6.2 or newer is needed", self.version));
         }
         if !matches!(self.eviction_policy.as_str(), "noeviction" | "") {
-            told.push(format!(
+            warnings.push(format!(
                 "Redis may evict mail when it is full (maxmemory-policy {}): set it to noeviction",
                 self.eviction_policy
             ));
         }
         if !self.aof {
-            told.push("Redis has no append-only file: all data is lost when it stops; set appendonly yes".to_owned());
+            warnings
+                .push("Redis has no append-only file: all data is lost when it stops; set appendonly yes".to_owned());
         }
         if self.run_id.is_empty() {
-            told.push("Redis does not report its run_id (INFO): restarts can't be detected".to_owned());
+            warnings.push("Redis does not report its run_id (INFO): restarts can't be detected".to_owned());
         }
-        told
+        warnings
     }
 
     fn major_minor(&self) -> (u32, u32) {
