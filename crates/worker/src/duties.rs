@@ -7,7 +7,7 @@ use std::{
 
 use postroom_core::{
     QueueName, Shutdown,
-    store::{ProcessInfo, ProcessKind, Swept},
+    store::{ProcessInfo, ProcessKind, SweepReply},
 };
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tracing::{info, warn};
@@ -97,7 +97,7 @@ async fn sweep(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
 }
 
 /// Alerts about jobs that nobody here can read, and about damaged records.
-fn raise_damage(office: &Office, queue: &QueueName, swept: &Swept) {
+fn raise_damage(office: &Office, queue: &QueueName, swept: &SweepReply) {
     let (newer, job) = &swept.newer;
     if *newer > 0 {
         let text = format!(
@@ -114,7 +114,7 @@ fn raise_damage(office: &Office, queue: &QueueName, swept: &Swept) {
 }
 
 /// With leases out, often enough that the pauses between sweeps are not taken for a stall of Redis.
-fn sweep_again_after(swept: &Swept) -> Duration {
+fn sweep_again_after(swept: &SweepReply) -> Duration {
     match swept.leases {
         0 => Duration::from_secs(4),
         _ => (swept.lease / 5).clamp(Duration::from_millis(100), Duration::from_secs(3)),

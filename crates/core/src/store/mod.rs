@@ -2,6 +2,7 @@
 //!
 //! A [`Store`] is cheap to clone. All clones share one pipelined connection.
 
+mod actions;
 mod batches;
 mod captured;
 mod captured_summary;
@@ -12,7 +13,6 @@ mod contents;
 mod damage;
 mod durability;
 mod enqueue;
-mod find;
 mod idempotency;
 mod info;
 mod jobs;
@@ -20,6 +20,8 @@ mod keys;
 mod limit_states;
 mod limits;
 mod link;
+mod list;
+mod maintenance;
 mod notices;
 mod processes;
 mod queues;
@@ -37,8 +39,6 @@ mod server;
 mod server_info;
 mod sessions;
 mod settle;
-mod steer;
-mod upkeep;
 mod wake_listener;
 
 pub use batches::{BatchReport, NewBatch};
@@ -55,6 +55,7 @@ pub use idempotency::Reservation;
 pub use jobs::{AttemptReport, JobError, JobReport};
 pub use limit_states::{LimitState, QuotaState};
 pub use limits::{Given, Heard, Leave, LimitName, Measure};
+pub use maintenance::SweepReply;
 pub use notices::{DueNotice, Notice};
 pub use processes::{Alert, BusyJob, ProcessInfo, ProcessKind, TransportReport, TransportState};
 pub use queues::{Minute, QueueReport};
@@ -64,7 +65,6 @@ pub use schedules::{DueSchedules, Firing, FiringId, Kept, Schedule, ScheduleRepo
 pub use server_info::ServerInfo;
 pub use settle::{BeginReply, DeferReply, Finish, FinishReply, Outcome, Settled};
 pub use steer::{CancelReply, Resolution, RetryReply};
-pub use upkeep::Swept;
 pub use wake_listener::WakeListener;
 
 /// Protocol version of this process; see `crates/core/README.md`.

@@ -6,7 +6,7 @@ use postroom_core::{
     settings::{RedisSettings, Settings, Sources},
     store::{
         BeginReply, Claim, ClaimId, ClaimReply, Claimed, Due, Finish, FinishReply, JobTerms, NewBatch, NewJob, Outcome,
-        Settled, Swept, WorkerId,
+        Settled, SweepReply, WorkerId,
     },
 };
 use postroom_testkit::{PrivateRedis, unique_prefix};
@@ -121,7 +121,7 @@ impl Fixture {
         self.store.finish(&self.queue, worker, &items).await.expect("an answer")
     }
 
-    pub(crate) async fn sweep(&self, worker: &WorkerId) -> Swept {
+    pub(crate) async fn sweep(&self, worker: &WorkerId) -> SweepReply {
         self.store.sweep(&self.queue, worker).await.expect("swept")
     }
 

@@ -11,7 +11,7 @@ use crate::{BatchId, QueueName, Result};
 
 /// Reply to a sweep.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Swept {
+pub struct SweepReply {
     /// Number of jobs queued again because their lease expired before the begin.
     pub rescued: u64,
     /// Number of jobs whose lease expired after the begin; their policy decided.
@@ -42,12 +42,12 @@ pub struct Swept {
 impl Store {
     /// Promotes due jobs, rescues jobs with an expired lease and cancels expired jobs; a bounded
     /// number of each.
-    pub async fn sweep(&self, queue: &QueueName, worker: &WorkerId) -> Result<Swept> {
+    pub async fn sweep(&self, queue: &QueueName, worker: &WorkerId) -> Result<SweepReply> {
         let mut args = Args::of([worker.as_str()]);
         args.push(BUDGET / 4);
         let mut reply = Words::new(self.call("sweep", queue, args).await?);
         match reply.next::<String>()?.as_str() {
-            "swept" => Ok(Swept {
+            "swept" => Ok(SweepReply {
                 rescued: reply.next()?,
                 in_doubt: reply.next()?,
                 expired: reply.next()?,

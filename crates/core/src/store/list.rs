@@ -29,11 +29,11 @@ pub struct JobPage {
 
 /// Maximum number of jobs examined for one page, so that a rare address does not read all of Redis
 /// at once.
-const SCAN_LIMIT: usize = 5_000;
+const MAX_EXAMINED: usize = 5_000;
 const CHUNK: usize = 100;
 
 /// An ordered list of jobs in Redis.
-enum Source {
+enum JobSource {
     Index(QueueName, JobState),
     /// Finished jobs or jobs in doubt of several queues, the latest first.
     Latest(Vec<QueueName>, JobState),
@@ -49,20 +49,20 @@ impl Store {
         let sources = self.sources(filter).await?;
         let (mut at, mut offset) = parse_cursor(cursor)?;
         let mut jobs = Vec::new();
-        let mut looked = 0;
+        let mut examined = 0;
         while let Some(source) = sources.get(at) {
-            if looked >= SCAN_LIMIT {
+            if examined >= MAX_EXAMINED {
                 return Ok(JobPage { jobs, next: Some(format!("{at}-{offset}")) });
             }
             let ids = self.ids(source, offset, CHUNK).await?;
             let ended = ids.is_empty();
-            looked += CHUNK.min(ids.len().max(1));
+            examined += CHUNK.min(ids.len().max(1));
             let known: Vec<JobId> = ids.iter().flatten().cloned().collect();
             let mut reports = self.jobs(&known).await?.into_iter();
             for id in &ids {
                 offset += 1;
                 let report = id.as_ref().and_then(|_| reports.next().flatten());
-                jobs.extend(report.filter(|report| source.shows(report) && filter.allows(report)));
+                jobs.extend(report.filter(|report| source.includes(report) && filter.allows(report)));
                 if jobs.len() == limit {
                     return Ok(JobPage { jobs, next: Some(format!("{at}-{offset}")) });
                 }
@@ -74,37 +74,37 @@ impl Store {
         Ok(JobPage { jobs, next: None })
     }
 
-    async fn sources(&self, filter: &JobFilter) -> Result<Vec<Source>> {
+    async fn sources(&self, filter: &JobFilter) -> Result<Vec<JobSource>> {
         if let Some(batch) = &filter.batch {
-            return Ok(vec![Source::Batch(batch.clone())]);
+            return Ok(vec![JobSource::Batch(batch.clone())]);
         }
         let queues = if filter.queues.is_empty() { self.known_queues().await? } else { filter.queues.clone() };
-        let states = filter.state.map_or_else(|| IN_ORDER.to_vec(), |state| vec![state]);
+        let states = filter.state.map_or_else(|| STATE_ORDER.to_vec(), |state| vec![state]);
         let of_state = |state: JobState| match state {
             JobState::Sent | JobState::Failed | JobState::Cancelled | JobState::Unknown => {
-                vec![Source::Latest(queues.clone(), state)]
+                vec![JobSource::Latest(queues.clone(), state)]
             }
             JobState::Scheduled | JobState::Queued | JobState::Sending | JobState::Deferred => {
-                queues.iter().map(|queue| Source::Index(queue.clone(), state)).collect()
+                queues.iter().map(|queue| JobSource::Index(queue.clone(), state)).collect()
             }
         };
         Ok(states.into_iter().flat_map(of_state).collect())
     }
 
-    async fn ids(&self, source: &Source, offset: usize, limit: usize) -> Result<Vec<Option<JobId>>> {
+    async fn ids(&self, source: &JobSource, offset: usize, limit: usize) -> Result<Vec<Option<JobId>>> {
         match source {
-            Source::Batch(batch) => {
+            JobSource::Batch(batch) => {
                 let total = self.batch(batch).await?.map_or(0, |report| report.total);
                 let last = total.min((offset + limit) as u64);
                 Ok((offset as u64..last).map(|index| Some(batch.job(index))).collect())
             }
-            Source::Index(queue, JobState::Queued) => self.queued_ids(queue, offset, limit).await,
-            Source::Index(queue, state @ (JobState::Scheduled | JobState::Deferred)) => {
+            JobSource::Index(queue, JobState::Queued) => self.queued_ids(queue, offset, limit).await,
+            JobSource::Index(queue, state @ (JobState::Scheduled | JobState::Deferred)) => {
                 self.waiting_ids(queue, *state, offset, limit).await
             }
-            Source::Index(queue, _) => self.leased_ids(queue, offset, limit).await,
-            Source::Latest(queues, JobState::Sent) => self.sent_ids(queues, offset, limit).await,
-            Source::Latest(queues, state) => self.latest_ids(queues, *state, offset, limit).await,
+            JobSource::Index(queue, _) => self.leased_ids(queue, offset, limit).await,
+            JobSource::Latest(queues, JobState::Sent) => self.sent_ids(queues, offset, limit).await,
+            JobSource::Latest(queues, state) => self.latest_ids(queues, *state, offset, limit).await,
         }
     }
 
@@ -197,7 +197,7 @@ impl Store {
 }
 
 /// Order of states in a list of jobs of any state.
-const IN_ORDER: [JobState; 8] = [
+const STATE_ORDER: [JobState; 8] = [
     JobState::Sending,
     JobState::Queued,
     JobState::Deferred,
@@ -208,9 +208,9 @@ const IN_ORDER: [JobState; 8] = [
     JobState::Cancelled,
 ];
 
-impl Source {
+impl JobSource {
     /// A list may contain jobs that are in another state by now.
-    fn shows(&self, report: &JobReport) -> bool {
+    fn includes(&self, report: &JobReport) -> bool {
         match self {
             Self::Index(_, state) | Self::Latest(_, state) => report.state == *state,
             Self::Batch(_) => true,
@@ -222,13 +222,13 @@ impl JobFilter {
     fn allows(&self, report: &JobReport) -> bool {
         self.state.is_none_or(|state| report.state == state)
             && self.template.as_ref().is_none_or(|template| report.template.as_ref() == Some(template))
-            && self.address.as_ref().is_none_or(|address| goes_to(report, address))
+            && self.address.as_ref().is_none_or(|address| has_recipient(report, address))
     }
 }
 
-fn goes_to(report: &JobReport, address: &EmailAddress) -> bool {
-    let handed_over = report.mail.iter().flat_map(crate::Mail::recipients).any(|known| known == address);
-    handed_over || report.recipients.iter().any(|recipient| recipient.address == *address)
+fn has_recipient(report: &JobReport, address: &EmailAddress) -> bool {
+    let enqueued = report.mail.iter().flat_map(crate::Mail::recipients).any(|known| known == address);
+    enqueued || report.recipients.iter().any(|recipient| recipient.address == *address)
 }
 
 /// Keeps a `None` for each entry that is no id, so that page offsets stay correct.
