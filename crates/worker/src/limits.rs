@@ -9,7 +9,7 @@ use std::{
 use postroom_core::{
     Over, Quota, Rate, Result, Store,
     settings::Settings,
-    store::{Given, Leave, LimitName, Measure},
+    store::{Grant, LimitName, Measure, TakeReply},
 };
 
 use crate::lease_clock;
@@ -42,14 +42,14 @@ pub(crate) struct Permit {
     /// When the first may go, and how far the others lie apart, by the lease clock.
     first_at: Duration,
     spacing: Duration,
-    given: Vec<(LimitName, Given)>,
+    given: Vec<(LimitName, Grant)>,
 }
 
 /// A mail's leave to go at its time. What it takes of quotas goes back unless it is sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Turn {
     pub(crate) at: Duration,
-    quotas: Vec<(LimitName, Given)>,
+    quotas: Vec<(LimitName, Grant)>,
 }
 
 impl Limits {
@@ -130,17 +130,17 @@ impl Limits {
         let mut permit =
             Permit { number: want, first_at: lease_clock::now(), spacing: Duration::ZERO, given: Vec::new() };
         for (limit, measure) in limits {
-            let refused = match store.take_leave(limit, class, permit.number, measure).await? {
-                Leave::Granted(given) => {
+            let refused = match store.take_grant(limit, class, permit.number, measure).await? {
+                TakeReply::Granted(given) => {
                     permit.add(limit, given);
                     continue;
                 }
-                Leave::Free => {
+                TakeReply::Free => {
                     self.asks_no_more(limit);
                     continue;
                 }
-                Leave::Wait(wait) => Taken::Wait(wait),
-                Leave::Shut(wait, why) => Taken::Shut(limit.clone(), wait, why),
+                TakeReply::Wait(wait) => Taken::Wait(wait),
+                TakeReply::Shut(wait, why) => Taken::Shut(limit.clone(), wait, why),
             };
             permit.give_back(store, 0).await?;
             return Ok(refused);
@@ -150,7 +150,7 @@ impl Limits {
 }
 
 impl Permit {
-    fn add(&mut self, limit: &LimitName, given: Given) {
+    fn add(&mut self, limit: &LimitName, given: Grant) {
         self.number = given.number;
         self.first_at = self.first_at.max(lease_clock::now() + given.first_in);
         self.spacing = self.spacing.max(given.spacing);
@@ -159,7 +159,7 @@ impl Permit {
 
     /// The turn of the mail at this place.
     pub(crate) fn turn(&self, place: usize) -> Turn {
-        let of_quota = |(limit, given): &(LimitName, Given)| Some((limit.clone(), given.of_quota()?));
+        let of_quota = |(limit, given): &(LimitName, Grant)| Some((limit.clone(), given.of_quota()?));
         let at = self.first_at + self.spacing * u32::try_from(place).unwrap_or(u32::MAX);
         Turn { at, quotas: self.given.iter().filter_map(of_quota).collect() }
     }
@@ -169,7 +169,7 @@ impl Permit {
         for (limit, given) in self.given {
             let unused = given.number.saturating_sub(used);
             if unused > 0 {
-                store.give_back_leave(&limit, &given, unused).await?;
+                store.return_grant(&limit, &given, unused).await?;
             }
         }
         Ok(())
@@ -187,7 +187,7 @@ impl Turn {
     pub(crate) async fn give_back(self, store: &Store) {
         for (limit, given) in &self.quotas {
             // Unheard, it is one less to send in this window.
-            let _ = store.give_back_leave(limit, given, 1).await;
+            let _ = store.return_grant(limit, given, 1).await;
         }
     }
 }

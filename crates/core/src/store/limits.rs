@@ -94,9 +94,9 @@ pub struct Measure {
 
 /// Reply to a request for a grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Leave {
+pub enum TakeReply {
     /// Mails may be sent at these times.
-    Granted(Given),
+    Granted(Grant),
     /// No mail may be sent yet. Retry after this time.
     Wait(Duration),
     /// No mail may be sent for a longer time. The reason is `quota` for the configured quota, or
@@ -108,7 +108,7 @@ pub enum Leave {
 
 /// Permission to send a number of mails at given times.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Given {
+pub struct Grant {
     /// Number of mails.
     pub number: usize,
     /// Time from now to the first mail.
@@ -136,7 +136,7 @@ pub struct Heard<'a> {
     pub told: Option<Duration>,
 }
 
-impl Given {
+impl Grant {
     /// Returns the part of the grant that is on the quota. Unsent mails can be returned to the
     /// quota even when their time has passed.
     #[must_use]
@@ -152,7 +152,7 @@ fn micros(span: Option<Duration>) -> u128 {
 impl Store {
     /// Requests a grant for up to `want` mails. Waiting requests of a lower class number are served
     /// first.
-    pub async fn take_leave(&self, limit: &LimitName, class: u8, want: usize, measure: &Measure) -> Result<Leave> {
+    pub async fn take_grant(&self, limit: &LimitName, class: u8, want: usize, measure: &Measure) -> Result<TakeReply> {
         let mut args = Args::default();
         args.push(class).push(want).push(micros(measure.spacing));
         args.push(measure.quota.map_or(0, |quota| quota.number));
@@ -161,25 +161,25 @@ impl Store {
         }
         let mut reply = Words::new(self.call_at("limit_take", self.keys.limit(limit), args).await?);
         match reply.next::<String>()?.as_str() {
-            "granted" => Ok(Leave::Granted(Given {
+            "granted" => Ok(TakeReply::Granted(Grant {
                 number: reply.next()?,
                 first_in: Duration::from_micros(reply.next()?),
                 until_us: reply.next()?,
                 spacing: Duration::from_micros(reply.next()?),
                 window_ms: reply.next()?,
             })),
-            "wait" => Ok(Leave::Wait(Duration::from_millis(reply.next()?))),
-            "shut" => Ok(Leave::Shut(Duration::from_millis(reply.next()?), reply.next()?)),
-            "free" => Ok(Leave::Free),
+            "wait" => Ok(TakeReply::Wait(Duration::from_millis(reply.next()?))),
+            "shut" => Ok(TakeReply::Shut(Duration::from_millis(reply.next()?), reply.next()?)),
+            "free" => Ok(TakeReply::Free),
             other => Err(unexpected(other)),
         }
     }
 
     /// Returns the last `unused` mails of a grant. If only the quota is credited, they may be any
     /// of its mails.
-    pub async fn give_back_leave(&self, limit: &LimitName, given: &Given, unused: usize) -> Result<()> {
+    pub async fn return_grant(&self, limit: &LimitName, grant: &Grant, unused: usize) -> Result<()> {
         let mut args = Args::default();
-        args.push(unused).push(given.until_us).push(given.spacing.as_micros()).push(given.window_ms);
+        args.push(unused).push(grant.until_us).push(grant.spacing.as_micros()).push(grant.window_ms);
         match self.call_at::<Vec<String>>("limit_give_back", self.keys.limit(limit), args).await?.first() {
             Some(word) if word == "given" || word == "late" => Ok(()),
             other => Err(unexpected(other.map_or("", String::as_str))),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use postroom_core::{
     Over, Per, Quota, Rate,
-    store::{Given, Heard, Holding, Holdings, Leave, LimitName, Measure, WorkerId},
+    store::{Grant, Heard, Holding, Holdings, LimitName, Measure, TakeReply, WorkerId},
 };
 use postroom_testkit::eventually;
 
@@ -16,18 +16,18 @@ fn main_transport() -> LimitName {
     LimitName::Transport("main".to_owned())
 }
 
-async fn ask(fixture: &Fixture, class: u8, want: usize, spacing: Duration) -> Leave {
+async fn ask(fixture: &Fixture, class: u8, want: usize, spacing: Duration) -> TakeReply {
     let measure = Measure { spacing: Some(spacing), quota: None };
-    fixture.store.take_leave(&main_transport(), class, want, &measure).await.expect("an answer")
+    fixture.store.take_grant(&main_transport(), class, want, &measure).await.expect("an answer")
 }
 
-async fn granted(fixture: &Fixture, class: u8, want: usize, spacing: Duration) -> (Given, Instant) {
+async fn granted(fixture: &Fixture, class: u8, want: usize, spacing: Duration) -> (Grant, Instant) {
     eventually(LIMIT, "leave", async || match ask(fixture, class, want, spacing).await {
-        Leave::Granted(given) => {
+        TakeReply::Granted(given) => {
             let first = Instant::now() + given.first_in;
             Some((given, first))
         }
-        Leave::Wait(_) => None,
+        TakeReply::Wait(_) => None,
         other => panic!("{other:?}"),
     })
     .await
@@ -51,12 +51,15 @@ async fn leave_is_given_at_the_limits_spacing_without_a_gap() {
 #[tokio::test]
 async fn only_a_moment_ahead_is_given() {
     let fixture = Fixture::new().await;
-    assert!(matches!(ask(&fixture, 0, 10, Duration::from_millis(500)).await, Leave::Granted(Given { number: 1, .. })));
-    let Leave::Wait(wait) = ask(&fixture, 0, 10, Duration::from_millis(500)).await else { panic!("too soon") };
+    assert!(matches!(
+        ask(&fixture, 0, 10, Duration::from_millis(500)).await,
+        TakeReply::Granted(Grant { number: 1, .. })
+    ));
+    let TakeReply::Wait(wait) = ask(&fixture, 0, 10, Duration::from_millis(500)).await else { panic!("too soon") };
     assert!((Duration::from_millis(300)..=Duration::from_millis(450)).contains(&wait), "{wait:?}");
     let fast = Fixture::new().await;
     let leave = ask(&fast, 0, 1_000, Duration::from_millis(1)).await;
-    assert!(matches!(leave, Leave::Granted(Given { number: 51, .. })), "{leave:?}");
+    assert!(matches!(leave, TakeReply::Granted(Grant { number: 51, .. })), "{leave:?}");
 }
 
 #[tokio::test]
@@ -64,15 +67,15 @@ async fn what_is_more_urgent_goes_first() {
     let fixture = Fixture::new().await;
     let spacing = Duration::from_millis(400);
     granted(&fixture, 5, 1, spacing).await;
-    assert!(matches!(ask(&fixture, 0, 1, spacing).await, Leave::Wait(_)));
+    assert!(matches!(ask(&fixture, 0, 1, spacing).await, TakeReply::Wait(_)));
     // The turn comes, and who is less urgent asks in time and again.
     let turn = Instant::now() + Duration::from_millis(700);
     eventually(LIMIT, "the turn to pass", async || {
-        assert!(matches!(ask(&fixture, 5, 1, spacing).await, Leave::Wait(_)), "somebody more urgent waits");
+        assert!(matches!(ask(&fixture, 5, 1, spacing).await, TakeReply::Wait(_)), "somebody more urgent waits");
         (Instant::now() > turn).then_some(())
     })
     .await;
-    assert!(matches!(ask(&fixture, 0, 1, spacing).await, Leave::Granted(_)));
+    assert!(matches!(ask(&fixture, 0, 1, spacing).await, TakeReply::Granted(_)));
     granted(&fixture, 5, 1, spacing).await;
 }
 
@@ -81,7 +84,7 @@ async fn who_does_not_come_again_is_not_waited_for_long() {
     let fixture = Fixture::new().await;
     let spacing = Duration::from_millis(100);
     granted(&fixture, 5, 1, spacing).await;
-    assert!(matches!(ask(&fixture, 0, 1, spacing).await, Leave::Wait(_)));
+    assert!(matches!(ask(&fixture, 0, 1, spacing).await, TakeReply::Wait(_)));
     granted(&fixture, 5, 1, spacing).await;
 }
 
@@ -90,11 +93,11 @@ async fn what_is_given_back_can_be_taken_again() {
     let fixture = Fixture::new().await;
     let (minute, limit) = (Duration::from_secs(60), main_transport());
     let (given, _) = granted(&fixture, 0, 1, minute).await;
-    assert!(matches!(ask(&fixture, 0, 1, minute).await, Leave::Wait(_)));
-    fixture.store.give_back_leave(&limit, &given, 1).await.expect("given back");
-    fixture.store.give_back_leave(&limit, &given, 1).await.expect("said again, it has no effect");
+    assert!(matches!(ask(&fixture, 0, 1, minute).await, TakeReply::Wait(_)));
+    fixture.store.return_grant(&limit, &given, 1).await.expect("given back");
+    fixture.store.return_grant(&limit, &given, 1).await.expect("said again, it has no effect");
     granted(&fixture, 0, 1, minute).await;
-    assert!(matches!(ask(&fixture, 0, 1, minute).await, Leave::Wait(_)));
+    assert!(matches!(ask(&fixture, 0, 1, minute).await, TakeReply::Wait(_)));
 }
 
 #[tokio::test]
@@ -118,25 +121,25 @@ fn daily(number: u64) -> Measure {
 #[tokio::test]
 async fn a_quota_is_counted_to_the_last_mail() {
     let (fixture, limit) = (Fixture::new().await, main_transport());
-    let take = async |want| fixture.store.take_leave(&limit, 5, want, &daily(100)).await.expect("an answer");
-    let Leave::Granted(given) = take(60).await else { panic!("the first sixty") };
-    assert!(matches!(take(60).await, Leave::Granted(Given { number: 40, .. })));
-    let Leave::Shut(wait, why) = take(1).await else { panic!("it is used up") };
+    let take = async |want| fixture.store.take_grant(&limit, 5, want, &daily(100)).await.expect("an answer");
+    let TakeReply::Granted(given) = take(60).await else { panic!("the first sixty") };
+    assert!(matches!(take(60).await, TakeReply::Granted(Grant { number: 40, .. })));
+    let TakeReply::Shut(wait, why) = take(1).await else { panic!("it is used up") };
     assert!(why == "quota" && wait <= Duration::from_secs(86_400), "{why} {wait:?}");
-    fixture.store.give_back_leave(&limit, &given, 2).await.expect("given back");
-    assert!(matches!(take(60).await, Leave::Granted(Given { number: 2, .. })));
+    fixture.store.return_grant(&limit, &given, 2).await.expect("given back");
+    assert!(matches!(take(60).await, TakeReply::Granted(Grant { number: 2, .. })));
     // What a server said goes before what is set.
     let heard = Heard { pause: Some((Duration::from_secs(600), "daily")), ..Heard::default() };
     fixture.store.limit_heard(&limit, &WorkerId::generate(), &heard).await.expect("heard");
-    let Leave::Shut(wait, why) = take(1).await else { panic!("the server's own quota is used up") };
+    let TakeReply::Shut(wait, why) = take(1).await else { panic!("the server's own quota is used up") };
     assert!(why == "daily" && (590..=600).contains(&wait.as_secs()), "{why} {wait:?}");
 }
 
 #[tokio::test]
 async fn no_limit_is_told_as_such() {
     let fixture = Fixture::new().await;
-    let leave = fixture.store.take_leave(&main_transport(), 5, 7, &Measure::default()).await.expect("an answer");
-    assert_eq!(leave, Leave::Free);
+    let leave = fixture.store.take_grant(&main_transport(), 5, 7, &Measure::default()).await.expect("an answer");
+    assert_eq!(leave, TakeReply::Free);
 }
 
 /// A server that takes 50 a second, and several workers that find out: virtual mails, real time.
@@ -151,12 +154,12 @@ async fn what_a_server_takes_is_learned_by_all() {
     assert!((18..=22).contains(&both.as_millis()), "what both saw adds up: {both:?}");
     let again = fixture.store.limit_heard(&limit, &other, &refused(20.0)).await.expect("heard").expect("a spacing");
     assert_eq!(again, both, "once in a window");
-    let leave = fixture.store.take_leave(&limit, 5, 10, &Measure::default()).await.expect("an answer");
-    assert!(matches!(leave, Leave::Wait(_)), "the server has had enough for this second: {leave:?}");
+    let leave = fixture.store.take_grant(&limit, 5, 10, &Measure::default()).await.expect("an answer");
+    assert!(matches!(leave, TakeReply::Wait(_)), "the server has had enough for this second: {leave:?}");
     let mut granted = 0;
     eventually(LIMIT, "some turns", async || {
-        if let Leave::Granted(given) =
-            fixture.store.take_leave(&limit, 5, 10, &Measure::default()).await.expect("an answer")
+        if let TakeReply::Granted(given) =
+            fixture.store.take_grant(&limit, 5, 10, &Measure::default()).await.expect("an answer")
         {
             granted += given.number;
             if granted > 20 {
