@@ -21,9 +21,9 @@ pub struct LimitState {
     /// Rate set at run time. `Some(None)` disables the configured rate.
     pub live: Option<Option<Rate>>,
     /// Rate learned from the server's refusals, in mails per second.
-    pub learned_a_second: Option<f64>,
+    pub learned_per_second: Option<f64>,
     /// Rate announced by the server, in mails per second.
-    pub told_a_second: Option<f64>,
+    pub announced_per_second: Option<f64>,
     /// Remaining pause and its reason: the server asked for it or its quota is used up.
     pub pause: Option<(Duration, String)>,
     /// State of the quota, if one is configured.
@@ -81,7 +81,7 @@ impl Store {
             "limit" => {}
             other => return Err(unexpected(other)),
         }
-        let (learned, told): (u64, u64) = (reply.next()?, reply.next()?);
+        let (learned, announced): (u64, u64) = (reply.next()?, reply.next()?);
         let (pause_ms, why): (u64, String) = (reply.next()?, reply.next()?);
         let (used, anew_ms): (u64, i64) = (reply.next()?, reply.next()?);
         let connections_set = match &name {
@@ -91,8 +91,8 @@ impl Store {
         Ok(LimitState {
             configured: settings.limits.get(&name).copied(),
             live: None,
-            learned_a_second: a_second(learned),
-            told_a_second: a_second(told),
+            learned_per_second: per_second(learned),
+            announced_per_second: per_second(announced),
             pause: (pause_ms > 0).then_some((Duration::from_millis(pause_ms), why)),
             quota: quota.map(|quota| QuotaState { quota, used, resets_ms: now_ms + anew_ms }),
             connections: reply.next()?,
@@ -104,6 +104,6 @@ impl Store {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "hours in microseconds are exact")]
-fn a_second(spacing_us: u64) -> Option<f64> {
+fn per_second(spacing_us: u64) -> Option<f64> {
     (spacing_us > 0).then(|| 1_000_000.0 / spacing_us as f64)
 }

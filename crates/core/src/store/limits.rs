@@ -123,17 +123,17 @@ pub struct Grant {
 
 /// Feedback of a transport's server about its capacity.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Heard<'a> {
+pub struct ServerFeedback<'a> {
     /// Whether the server refused a mail because mails came too fast.
     pub refused: bool,
     /// Mails per second that the server recently accepted from this worker.
-    pub accepted_a_second: f64,
+    pub accepted_per_second: f64,
     /// Configured time between two mails.
     pub spacing: Option<Duration>,
     /// Pause requested by the server, and its reason.
     pub pause: Option<(Duration, &'a str)>,
     /// Time between two mails announced by the server.
-    pub told: Option<Duration>,
+    pub announced: Option<Duration>,
 }
 
 impl Grant {
@@ -187,19 +187,19 @@ impl Store {
     }
 
     /// Records a server's feedback for all workers and returns the spacing now in force.
-    pub async fn limit_heard(
+    pub async fn report_feedback(
         &self,
         limit: &LimitName,
         worker: &WorkerId,
-        heard: &Heard<'_>,
+        feedback: &ServerFeedback<'_>,
     ) -> Result<Option<Duration>> {
-        let (pause, why) = heard.pause.map_or((None, "-"), |(pause, why)| (Some(pause), why));
+        let (pause, why) = feedback.pause.map_or((None, "-"), |(pause, why)| (Some(pause), why));
         let mut args = Args::default();
-        args.push(worker).push(u8::from(heard.refused)).push(heard.accepted_a_second);
-        args.push(micros(heard.spacing)).push(micros(pause)).push(why).push(micros(heard.told));
+        args.push(worker).push(u8::from(feedback.refused)).push(feedback.accepted_per_second);
+        args.push(micros(feedback.spacing)).push(micros(pause)).push(why).push(micros(feedback.announced));
         let mut reply = Words::new(self.call_at("limit_heard", self.keys.limit(limit), args).await?);
         match reply.next::<String>()?.as_str() {
-            "heard" => Ok(Some(Duration::from_micros(reply.next()?)).filter(|spacing| !spacing.is_zero())),
+            "feedback" => Ok(Some(Duration::from_micros(reply.next()?)).filter(|spacing| !spacing.is_zero())),
             other => Err(unexpected(other)),
         }
     }
@@ -207,9 +207,9 @@ impl Store {
     /// Whether a transport's server recently asked for a lower rate.
     pub async fn is_limited(&self, transport: &LimitName) -> Result<bool> {
         let state = format!("{}:state", self.keys.limit(transport));
-        let said = redis::cmd("HMGET").arg(state).arg(&["good_us", "told_us", "shut_until_us"]).to_owned();
-        let said: Vec<Option<String>> = self.run(&said).await?;
-        Ok(said.iter().any(Option::is_some))
+        let fields = redis::cmd("HMGET").arg(state).arg(&["good_us", "told_us", "shut_until_us"]).to_owned();
+        let fields: Vec<Option<String>> = self.run(&fields).await?;
+        Ok(fields.iter().any(Option::is_some))
     }
 
     /// Returns the rates set at run time; `None` disables the configured rate.

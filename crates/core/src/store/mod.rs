@@ -54,7 +54,7 @@ pub use find::{JobFilter, JobPage};
 pub use idempotency::Reservation;
 pub use jobs::{AttemptReport, JobError, JobReport};
 pub use limit_states::{LimitState, QuotaState};
-pub use limits::{Grant, Heard, LimitName, Measure, TakeReply};
+pub use limits::{Grant, LimitName, Measure, ServerFeedback, TakeReply};
 pub use maintenance::SweepReply;
 pub use notices::{DueNotice, Notice};
 pub use processes::{Alert, BusyJob, ProcessInfo, ProcessKind, TransportReport, TransportState};

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use postroom_core::{
     Over, Per, Quota, Rate,
-    store::{Grant, Heard, Holding, Holdings, LimitName, Measure, TakeReply, WorkerId},
+    store::{Grant, Holding, Holdings, LimitName, Measure, ServerFeedback, TakeReply, WorkerId},
 };
 use postroom_testkit::eventually;
 
@@ -129,8 +129,8 @@ async fn a_quota_is_counted_to_the_last_mail() {
     fixture.store.return_grant(&limit, &given, 2).await.expect("given back");
     assert!(matches!(take(60).await, TakeReply::Granted(Grant { number: 2, .. })));
     // What a server said goes before what is set.
-    let heard = Heard { pause: Some((Duration::from_secs(600), "daily")), ..Heard::default() };
-    fixture.store.limit_heard(&limit, &WorkerId::generate(), &heard).await.expect("heard");
+    let heard = ServerFeedback { pause: Some((Duration::from_secs(600), "daily")), ..ServerFeedback::default() };
+    fixture.store.report_feedback(&limit, &WorkerId::generate(), &heard).await.expect("heard");
     let TakeReply::Shut(wait, why) = take(1).await else { panic!("the server's own quota is used up") };
     assert!(why == "daily" && (590..=600).contains(&wait.as_secs()), "{why} {wait:?}");
 }
@@ -147,12 +147,12 @@ async fn no_limit_is_told_as_such() {
 async fn what_a_server_takes_is_learned_by_all() {
     let (fixture, limit) = (Fixture::new().await, main_transport());
     let (one, other) = (WorkerId::generate(), WorkerId::generate());
-    let refused = |number| Heard { refused: true, accepted_a_second: number, ..Heard::default() };
-    let first = fixture.store.limit_heard(&limit, &one, &refused(30.0)).await.expect("heard").expect("a spacing");
+    let refused = |number| ServerFeedback { refused: true, accepted_per_second: number, ..ServerFeedback::default() };
+    let first = fixture.store.report_feedback(&limit, &one, &refused(30.0)).await.expect("heard").expect("a spacing");
     assert!((30..=36).contains(&first.as_millis()), "{first:?}");
-    let both = fixture.store.limit_heard(&limit, &other, &refused(20.0)).await.expect("heard").expect("a spacing");
+    let both = fixture.store.report_feedback(&limit, &other, &refused(20.0)).await.expect("heard").expect("a spacing");
     assert!((18..=22).contains(&both.as_millis()), "what both saw adds up: {both:?}");
-    let again = fixture.store.limit_heard(&limit, &other, &refused(20.0)).await.expect("heard").expect("a spacing");
+    let again = fixture.store.report_feedback(&limit, &other, &refused(20.0)).await.expect("heard").expect("a spacing");
     assert_eq!(again, both, "once in a window");
     let leave = fixture.store.take_grant(&limit, 5, 10, &Measure::default()).await.expect("an answer");
     assert!(matches!(leave, TakeReply::Wait(_)), "the server has had enough for this second: {leave:?}");
@@ -163,16 +163,21 @@ async fn what_a_server_takes_is_learned_by_all() {
         {
             granted += given.number;
             if granted > 20 {
-                fixture.store.limit_heard(&limit, &one, &refused(0.0)).await.expect("heard");
+                fixture.store.report_feedback(&limit, &one, &refused(0.0)).await.expect("heard");
             }
         }
         (granted >= 120).then_some(())
     })
     .await;
-    let now = fixture.store.limit_heard(&limit, &one, &Heard::default()).await.expect("heard").expect("a spacing");
+    let now = fixture
+        .store
+        .report_feedback(&limit, &one, &ServerFeedback::default())
+        .await
+        .expect("heard")
+        .expect("a spacing");
     assert!(now > both, "it was cut: {now:?}");
-    let told = Heard { told: Some(Duration::from_millis(500)), ..Heard::default() };
-    let now = fixture.store.limit_heard(&limit, &one, &told).await.expect("heard");
+    let told = ServerFeedback { told: Some(Duration::from_millis(500)), ..ServerFeedback::default() };
+    let now = fixture.store.report_feedback(&limit, &one, &told).await.expect("heard");
     assert!(now >= Some(Duration::from_millis(500)), "{now:?}");
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use postroom_core::store::{BeginReply, Heard, Settled};
+use postroom_core::store::{BeginReply, ServerFeedback, Settled};
 use postroom_mail::{Attempt, Commit, Hint, RecipientOutcome, Scope, Verdict};
 use tracing::{info, warn};
 
@@ -130,10 +130,16 @@ impl Delivery {
             return false;
         }
         let is_of_rate = refused && hint.scope == Scope::Rate;
-        let accepted_a_second = if is_of_rate { outlet.slowed(&attempt.reply) } else { 0.0 };
+        let accepted_per_second = if is_of_rate { outlet.slowed(&attempt.reply) } else { 0.0 };
         let spacing = office.limits.measure(&outlet.limit).and_then(|measure| measure.spacing);
-        let heard = Heard { refused: is_of_rate, accepted_a_second, spacing, pause: pause_of(&hint), told };
-        if office.store.limit_heard(&outlet.limit, &office.id, &heard).await.is_ok() {
+        let heard = ServerFeedback {
+            refused: is_of_rate,
+            accepted_per_second,
+            spacing,
+            pause: pause_of(&hint),
+            announced: told,
+        };
+        if office.store.report_feedback(&outlet.limit, &office.id, &heard).await.is_ok() {
             office.limits.asked_by(outlet.limit.clone());
         }
         false
