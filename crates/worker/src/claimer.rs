@@ -298,8 +298,12 @@ impl Claimer {
     async fn asked(&mut self, queue: &QueueName, ordinary: usize, leave: &Leave) -> Result<ClaimReply, Error> {
         let id = self.unheard.remove(queue).unwrap_or_else(ClaimId::generate);
         let (limited, turns) = (self.office.limits.on_mail(), leave.turns());
-        let claim =
-            Claim { ordinary, limited: &limited, turns: &turns, ..Claim::new(queue, &self.office.id, &id, leave.want) };
+        let claim = Claim {
+            ordinary,
+            limited: &limited,
+            grants: &turns,
+            ..Claim::new(queue, &self.office.id, &id, leave.want)
+        };
         let answer = self.office.outage.watch(self.office.jobs.claim(&claim).await);
         if answer.is_err() {
             self.unheard.insert(queue.clone(), id);

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use postroom_core::{
     Priority, QueueName, Result, Store,
-    store::{Claimed, LimitName, LimitedLine, Measure, Peek, Turn as LineTurn},
+    store::{Claimed, LimitName, LimitedLine, LineGrant, Measure, Peek},
 };
 
 use crate::{
@@ -168,10 +168,10 @@ impl Leave {
     }
 
     /// What the claim is to be told.
-    pub(crate) fn turns(&self) -> Vec<LineTurn> {
+    pub(crate) fn turns(&self) -> Vec<LineGrant> {
         let turn = |(line, given): &(String, Given)| {
             let again_in = if let Given::Wait(wait) = given { *wait } else { Duration::ZERO };
-            LineTurn { line: line.clone(), mails: given.mails(), again_in }
+            LineGrant { line: line.clone(), mails: given.mails(), retry_in: again_in }
         };
         self.lines.iter().map(turn).collect()
     }

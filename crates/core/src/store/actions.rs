@@ -2,7 +2,7 @@
 
 use super::{
     connection::{Args, Store},
-    reply::{Words, unexpected},
+    reply::{ReplyWords, unexpected},
 };
 use crate::{BatchId, Error, JobId, JobState, QueueName, Result};
 
@@ -53,7 +53,7 @@ impl Store {
     /// [`Error::NotFound`] if there is no such job.
     pub async fn cancel(&self, id: &JobId, reason: &str) -> Result<CancelReply> {
         let args = Args::of([&id.to_string(), reason]);
-        let mut reply = Words::new(self.call("cancel", id.queue(), args).await?);
+        let mut reply = ReplyWords::new(self.call("cancel", id.queue(), args).await?);
         Ok(match reply.next::<String>()?.as_str() {
             "cancelled" => CancelReply::Cancelled,
             "already" => CancelReply::Already,
@@ -71,7 +71,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`] if there is no such batch.
     pub async fn cancel_batch(&self, id: &BatchId) -> Result<Option<u64>> {
-        let mut reply = Words::new(self.call("batch_cancel", id.queue(), Args::of([&id.to_string()])).await?);
+        let mut reply = ReplyWords::new(self.call("batch_cancel", id.queue(), Args::of([&id.to_string()])).await?);
         match reply.next::<String>()?.as_str() {
             "cancelled" => reply.next().map(Some),
             "already" => Ok(None),
@@ -85,7 +85,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`] if there is no such job.
     pub async fn retry(&self, id: &JobId) -> Result<RetryReply> {
-        let mut reply = Words::new(self.call("retry", id.queue(), Args::of([&id.to_string()])).await?);
+        let mut reply = ReplyWords::new(self.call("retry", id.queue(), Args::of([&id.to_string()])).await?);
         match reply.next::<String>()?.as_str() {
             "queued" => Ok(RetryReply::Queued),
             "refused" => Ok(RetryReply::Refused { state: reply.next::<String>()?.parse()?, why: reply.next()? }),
@@ -104,7 +104,7 @@ impl Store {
             Resolution::Resend => "resend",
             Resolution::Failed => "failed",
         };
-        let mut reply = Words::new(self.call("resolve", id.queue(), Args::of([&id.to_string(), word])).await?);
+        let mut reply = ReplyWords::new(self.call("resolve", id.queue(), Args::of([&id.to_string(), word])).await?);
         match reply.next::<String>()?.as_str() {
             "resolved" => Ok(()),
             "refused" => Err(Error::Conflict(format!("{id} is {}, not in doubt", reply.next::<String>()?))),

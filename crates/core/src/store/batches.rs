@@ -9,7 +9,7 @@ use super::{
     connection::{Args, Store},
     enqueue::millis,
     jobs::rfc3339,
-    reply::{Fields, Words, unexpected},
+    reply::{Fields, ReplyWords, unexpected},
 };
 use crate::{BatchId, Error, Mail, Pace, QueueName, Result};
 
@@ -175,7 +175,7 @@ impl Store {
 
     async fn read_batches(&self, queue: &QueueName, args: Args) -> Result<Vec<BatchReport>> {
         let paused = self.is_paused(queue).await?;
-        let mut words = Words::new(self.call::<Vec<Value>>("batches", queue, args).await?);
+        let mut words = ReplyWords::new(self.call::<Vec<Value>>("batches", queue, args).await?);
         let now_ms: i64 = words.next()?;
         // One unreadable record must not hide the others.
         Ok(words.rest::<Fields>()?.iter().filter_map(|hash| report(hash, now_ms, paused).ok()).collect())

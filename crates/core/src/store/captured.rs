@@ -7,7 +7,7 @@ use ulid::Ulid;
 use super::{
     captured_summary::{CapturedSummary, Summary},
     connection::{Args, Store},
-    reply::{Text, unexpected},
+    reply::{LossyText, unexpected},
 };
 use crate::{EmailAddress, Error, Result};
 
@@ -69,7 +69,7 @@ impl Store {
     pub async fn captured(&self, offset: usize, limit: usize) -> Result<Vec<CapturedSummary>> {
         let list = self.keys.system("captured");
         let last = offset.saturating_add(limit).saturating_sub(1);
-        let ids: Vec<Text> = self.run(redis::cmd("LRANGE").arg(list).arg(offset).arg(last)).await?;
+        let ids: Vec<LossyText> = self.run(redis::cmd("LRANGE").arg(list).arg(offset).arg(last)).await?;
         if ids.is_empty() || limit == 0 {
             return Ok(Vec::new());
         }

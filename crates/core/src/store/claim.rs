@@ -9,7 +9,7 @@ use ulid::Ulid;
 use super::{
     connection::{Args, Store},
     limits::LimitName,
-    reply::{Text, Words, unexpected},
+    reply::{LossyText, ReplyWords, unexpected},
 };
 use crate::{JobId, Mail, QueueName, RecipientReport, Result, payload, payload::Header};
 
@@ -68,14 +68,14 @@ pub struct Claim<'a> {
     /// Domain and template limits in force. Mail under them waits in lines for a grant.
     pub limited: &'a [LimitName],
     /// Grants for the lines returned by [`Store::peek`].
-    pub turns: &'a [Turn],
+    pub grants: &'a [LineGrant],
 }
 
 impl<'a> Claim<'a> {
     /// Creates a claim of up to `want` jobs without limits.
     #[must_use]
     pub fn new(queue: &'a QueueName, worker: &'a WorkerId, id: &'a ClaimId, want: usize) -> Self {
-        Self { queue, worker, id, want, ordinary: want, limited: &[], turns: &[] }
+        Self { queue, worker, id, want, ordinary: want, limited: &[], grants: &[] }
     }
 
     fn args(&self) -> Args {
@@ -84,8 +84,8 @@ impl<'a> Claim<'a> {
         for limit in self.limited {
             args.push(limit);
         }
-        for turn in self.turns {
-            args.push(&turn.line).push(turn.mails).push(turn.again_in.as_millis());
+        for grant in self.grants {
+            args.push(&grant.line).push(grant.mails).push(grant.retry_in.as_millis());
         }
         args
     }
@@ -104,13 +104,13 @@ pub struct LimitedLine {
 
 /// Number of mails of one line that may be claimed now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Turn {
+pub struct LineGrant {
     /// Name of the line.
     pub line: String,
     /// Maximum number of mails.
     pub mails: usize,
     /// Time for which the line is skipped if no mail may be claimed.
-    pub again_in: Duration,
+    pub retry_in: Duration,
 }
 
 /// Maximum number of jobs that one script call examines, which bounds the time for which Redis is
@@ -202,7 +202,7 @@ impl Store {
     pub async fn peek(&self, queue: &QueueName) -> Result<Peek> {
         let mut args = Args::default();
         args.push(BUDGET / 2);
-        let mut reply = Words::new(self.call("peek", queue, args).await?);
+        let mut reply = ReplyWords::new(self.call("peek", queue, args).await?);
         match reply.next::<String>()?.as_str() {
             "waiting" => {
                 let free = u8::try_from(reply.next::<i16>()?).ok();
@@ -221,7 +221,7 @@ impl Store {
 
     /// Claims up to `want` jobs.
     pub async fn claim(&self, claim: &Claim<'_>) -> Result<ClaimReply> {
-        let mut reply = Words::new(self.call("claim", claim.queue, claim.args()).await?);
+        let mut reply = ReplyWords::new(self.call("claim", claim.queue, claim.args()).await?);
         match reply.next::<String>()?.as_str() {
             "claimed" => {
                 let left = u8::try_from(reply.next::<i16>()?).ok();
@@ -238,14 +238,14 @@ impl Store {
             }
             "paused" => Ok(ClaimReply::Paused),
             "wait" => Ok(ClaimReply::Wait(Duration::from_millis(reply.next()?))),
-            "newer" => Ok(ClaimReply::Newer { version: reply.next()?, job: reply.next::<Text>()?.0 }),
+            "newer" => Ok(ClaimReply::Newer { version: reply.next()?, job: reply.next::<LossyText>()?.0 }),
             other => Err(unexpected(other)),
         }
     }
 }
 
 fn claimed(values: Vec<Value>) -> Result<Claimed> {
-    let mut words = Words::new(values);
+    let mut words = ReplyWords::new(values);
     let (id, fence) = (words.next::<String>()?.parse()?, words.next()?);
     let payload: Arc<str> = String::from_utf8_lossy(&words.next::<Vec<u8>>()?).into();
     let fresh = Claimed {
@@ -261,13 +261,13 @@ fn claimed(values: Vec<Value>) -> Result<Claimed> {
         generation: 0,
         line: None,
     };
-    if words.are_over() {
+    if words.is_empty() {
         return Ok(fresh);
     }
     let (attempt, tries) = (words.next()?, words.next()?);
-    let date_ms = words.next::<Text>()?.0.parse().ok();
-    let message_id = Some(words.next::<Text>()?.0).filter(|id| !id.is_empty());
-    let recipients = recipients(&words.next::<Text>()?.0);
+    let date_ms = words.next::<LossyText>()?.0.parse().ok();
+    let message_id = Some(words.next::<LossyText>()?.0).filter(|id| !id.is_empty());
+    let recipients = recipients(&words.next::<LossyText>()?.0);
     Ok(Claimed {
         attempt,
         tries,

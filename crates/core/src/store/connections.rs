@@ -3,7 +3,7 @@
 use super::{
     LimitName, WorkerId,
     connection::{Args, Store},
-    reply::{Words, unexpected},
+    reply::{ReplyWords, unexpected},
 };
 use crate::Result;
 
@@ -44,7 +44,7 @@ impl Store {
         let Holding { want, open, cap, refused } = holding;
         let mut args = Args::default();
         args.push(worker).push(want).push(open).push(cap.unwrap_or(0)).push(u8::from(refused));
-        let mut reply = Words::new(self.call_at("connections_hold", self.keys.limit(transport), args).await?);
+        let mut reply = ReplyWords::new(self.call_at("connections_hold", self.keys.limit(transport), args).await?);
         match reply.next::<String>()?.as_str() {
             "held" => Ok(Holdings { number: reply.next()?, cap: Some(reply.next()?).filter(|cap| *cap > 0) }),
             other => Err(unexpected(other)),

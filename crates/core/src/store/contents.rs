@@ -2,7 +2,7 @@
 
 use super::{
     connection::{Args, Store},
-    reply::{Words, unexpected},
+    reply::{ReplyWords, unexpected},
 };
 use crate::{Content, ContentHash, QueueName, Result};
 
@@ -23,7 +23,7 @@ impl Store {
             args.push(content.hash()).push_bytes(content.bytes());
             bytes += content.size();
             if bytes >= MOST_BYTES || place + 1 == contents.len() {
-                let mut reply = Words::new(self.call("content_keep", queue, std::mem::take(&mut args)).await?);
+                let mut reply = ReplyWords::new(self.call("content_keep", queue, std::mem::take(&mut args)).await?);
                 bytes = 0;
                 match reply.next::<String>()?.as_str() {
                     "kept" => {}

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{
     connection::{Args, Store},
     processes::is_readable,
-    reply::{Fields, Text},
+    reply::{Fields, LossyText},
 };
 use crate::{QueueName, Result};
 
@@ -53,8 +53,9 @@ impl Store {
         let mut reads = redis::pipe();
         reads.cmd("ZCARD").arg(&damaged).cmd("ZREVRANGE").arg(&damaged).arg(0).arg(MOST - 1);
         reads.cmd("ZCARD").arg(&newer).cmd("ZRANGE").arg(&newer).arg(0).arg(MOST - 1);
-        let (found, latest, newer, newer_jobs): (u64, Vec<Text>, u64, Vec<Text>) = self.run_all(&reads).await?;
-        let id = |entry: Text| entry.0.rsplit(' ').next().unwrap_or_default().to_owned();
+        let (found, latest, newer, newer_jobs): (u64, Vec<LossyText>, u64, Vec<LossyText>) =
+            self.run_all(&reads).await?;
+        let id = |entry: LossyText| entry.0.rsplit(' ').next().unwrap_or_default().to_owned();
         Ok(Damage {
             found,
             latest: latest.into_iter().map(|entry| entry.0).collect(),
@@ -72,7 +73,7 @@ impl Store {
         let (queues, processes) = (self.keys.system("queues"), self.keys.system("processes"));
         let mut reads = redis::pipe();
         reads.cmd("SMEMBERS").arg(&queues).cmd("HGETALL").arg(&processes);
-        let (names, reports): (Vec<Text>, Fields) = self.run_all(&reads).await?;
+        let (names, reports): (Vec<LossyText>, Fields) = self.run_all(&reads).await?;
         let names = names.iter().filter(|name| name.0.parse::<QueueName>().is_err()).count();
         let reports = reports.values().filter(|report| !is_readable(report)).count();
         let schedules = (self.keys.system("schedules"), self.unreadable_schedules().await?.len());

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     connection::{Args, Store},
-    reply::{Words, unexpected},
+    reply::{ReplyWords, unexpected},
 };
 use crate::{
     Backoff, BatchId, Content, ContentHash, Error, InvalidInput, JobId, Mail, Policy, Priority, QueueName, Result,
@@ -171,7 +171,7 @@ impl Store {
 
     async fn try_put_in(&self, parcel: &Parcel) -> Result<PutIn> {
         let base = self.keys.queue(&parcel.queue);
-        let mut reply = Words::new(self.invoke("enqueue", base, &parcel.args).await?);
+        let mut reply = ReplyWords::new(self.invoke("enqueue", base, &parcel.args).await?);
         match reply.next::<String>()?.as_str() {
             "enqueued" => {
                 Ok(PutIn::Done(Enqueued { added: reply.next()?, known: reply.next()?, due_ms: reply.next()? }))

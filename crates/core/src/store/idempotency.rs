@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{
     connection::{Args, Store},
     enqueue::millis,
-    reply::{Words, unexpected},
+    reply::{ReplyWords, unexpected},
 };
 use crate::{Error, Result};
 
@@ -41,7 +41,7 @@ impl Store {
     pub async fn reserve(&self, key: &str, id: &str, fingerprint: &str) -> Result<Reservation> {
         let mut args = Args::of([id, fingerprint]);
         args.push(millis(WINDOW));
-        let mut reply = Words::new(self.call_at("reserve", self.keys.idempotency(key), args).await?);
+        let mut reply = ReplyWords::new(self.call_at("reserve", self.keys.idempotency(key), args).await?);
         let (word, id): (String, String) = (reply.next()?, reply.next()?);
         match word.as_str() {
             "reserved" => Ok(Reservation::New(id)),

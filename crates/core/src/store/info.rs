@@ -1,6 +1,6 @@
 //! Replies of INFO: one field per line.
 
-/// Text of an INFO reply.
+/// LossyText of an INFO reply.
 #[derive(Debug, Default)]
 pub(super) struct Info(String);
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     connection::{Args, Store},
-    reply::{Fields, Words},
+    reply::{Fields, ReplyWords},
 };
 use crate::{
     AttemptRecord, EmailAddress, JobId, JobState, Mail, Mailbox, Priority, QueueName, RecipientReport, RecipientResult,
@@ -93,7 +93,7 @@ pub struct AttemptReport {
     pub code: Option<u16>,
     /// Enhanced status code.
     pub enhanced: Option<String>,
-    /// Text of the reply.
+    /// LossyText of the reply.
     pub reply: String,
     /// Verdict on the try.
     pub verdict: String,
@@ -145,7 +145,7 @@ impl Store {
                 }
                 let replies: Vec<Vec<Value>> = self.call("jobs", queue, args).await?;
                 for (id, reply) in chunk.iter().zip(replies) {
-                    if let Some(report) = report(id, Words::new(reply))? {
+                    if let Some(report) = report(id, ReplyWords::new(reply))? {
                         found.insert(id, report);
                     }
                 }
@@ -182,7 +182,7 @@ impl Store {
     }
 }
 
-fn report(id: &JobId, mut words: Words) -> Result<Option<JobReport>> {
+fn report(id: &JobId, mut words: ReplyWords) -> Result<Option<JobReport>> {
     let state: String = words.next()?;
     if state.is_empty() {
         return Ok(None);

@@ -7,7 +7,7 @@ use chrono::Utc;
 use super::{
     LimitName,
     connection::{Args, Store},
-    reply::{Words, unexpected},
+    reply::{ReplyWords, unexpected},
 };
 use crate::{Quota, Rate, Result, Settings};
 
@@ -76,7 +76,7 @@ impl Store {
         for start in quota.iter().flat_map(|quota| quota.windows(now_ms)) {
             args.push(start);
         }
-        let mut reply = Words::new(self.call_at("limit_states", self.keys.limit(&name), args).await?);
+        let mut reply = ReplyWords::new(self.call_at("limit_states", self.keys.limit(&name), args).await?);
         match reply.next::<String>()?.as_str() {
             "limit" => {}
             other => return Err(unexpected(other)),

@@ -7,7 +7,7 @@ use chrono::Utc;
 use super::{
     WorkerId,
     connection::{Args, Store},
-    reply::{Fields, Words, unexpected},
+    reply::{Fields, ReplyWords, unexpected},
 };
 use crate::{EmailAddress, InvalidInput, QueueName, Quota, Rate, Result};
 
@@ -159,7 +159,7 @@ impl Store {
         for start in measure.quota.map_or([0; 4], |quota| quota.windows(Utc::now().timestamp_millis())) {
             args.push(start);
         }
-        let mut reply = Words::new(self.call_at("limit_take", self.keys.limit(limit), args).await?);
+        let mut reply = ReplyWords::new(self.call_at("limit_take", self.keys.limit(limit), args).await?);
         match reply.next::<String>()?.as_str() {
             "granted" => Ok(TakeReply::Granted(Grant {
                 number: reply.next()?,
@@ -197,7 +197,7 @@ impl Store {
         let mut args = Args::default();
         args.push(worker).push(u8::from(feedback.refused)).push(feedback.accepted_per_second);
         args.push(micros(feedback.spacing)).push(micros(pause)).push(why).push(micros(feedback.announced));
-        let mut reply = Words::new(self.call_at("limit_heard", self.keys.limit(limit), args).await?);
+        let mut reply = ReplyWords::new(self.call_at("limit_heard", self.keys.limit(limit), args).await?);
         match reply.next::<String>()?.as_str() {
             "feedback" => Ok(Some(Duration::from_micros(reply.next()?)).filter(|spacing| !spacing.is_zero())),
             other => Err(unexpected(other)),

@@ -1,6 +1,6 @@
 //! Lists jobs by state, queue, batch, template or address, page by page.
 
-use super::{connection::Store, reply::Text};
+use super::{connection::Store, reply::LossyText};
 use crate::{BatchId, EmailAddress, InvalidInput, JobId, JobReport, JobState, Priority, QueueName, Result};
 
 /// Filter for jobs. An empty field matches everything.
@@ -126,8 +126,8 @@ impl Store {
             let key = self.keys.of_queue(queue, state.as_str());
             heads.cmd("ZREVRANGE").arg(key).arg(0).arg(offset + limit - 1).arg("WITHSCORES");
         }
-        let heads: Vec<Vec<(Text, f64)>> = self.run_all(&heads).await?;
-        let mut all: Vec<(Text, f64)> = heads.into_iter().flatten().collect();
+        let heads: Vec<Vec<(LossyText, f64)>> = self.run_all(&heads).await?;
+        let mut all: Vec<(LossyText, f64)> = heads.into_iter().flatten().collect();
         all.sort_by(|(one, earlier), (other, later)| later.total_cmp(earlier).then_with(|| other.cmp(one)));
         Ok(parse_ids(all.into_iter().skip(offset).take(limit).map(|(id, _)| id).collect()))
     }
@@ -148,7 +148,7 @@ impl Store {
                 continue;
             }
             let missing = limit - found.len();
-            let ids: Vec<Text> = self.run(redis::cmd("LRANGE").arg(key).arg(skip).arg(skip + missing - 1)).await?;
+            let ids: Vec<LossyText> = self.run(redis::cmd("LRANGE").arg(key).arg(skip).arg(skip + missing - 1)).await?;
             found.extend(parse_ids(ids));
             skip = 0;
             if found.len() >= limit {
@@ -161,7 +161,7 @@ impl Store {
     /// Returns the keys of the ready lists, then of the lines of batches that are paced or paused.
     async fn lists_of_queued(&self, queue: &QueueName) -> Result<Vec<String>> {
         let lines = self.keys.of_queue(queue, "lines");
-        let batches: Vec<Text> = self.run(redis::cmd("ZRANGE").arg(lines).arg(0).arg(99)).await?;
+        let batches: Vec<LossyText> = self.run(redis::cmd("ZRANGE").arg(lines).arg(0).arg(99)).await?;
         let lists =
             std::iter::once("ready".to_owned()).chain(batches.into_iter().map(|batch| format!("line:{}", batch.0)));
         Ok(lists
@@ -188,7 +188,7 @@ impl Store {
                 continue;
             }
             let last = skip + limit - found.len() - 1;
-            let ids: Vec<Text> = self.run(redis::cmd("ZRANGE").arg(&key).arg(skip).arg(last)).await?;
+            let ids: Vec<LossyText> = self.run(redis::cmd("ZRANGE").arg(&key).arg(skip).arg(last)).await?;
             found.extend(parse_ids(ids));
             skip = 0;
         }
@@ -232,7 +232,7 @@ fn has_recipient(report: &JobReport, address: &EmailAddress) -> bool {
 }
 
 /// Keeps a `None` for each entry that is no id, so that page offsets stay correct.
-fn parse_ids(ids: Vec<Text>) -> Vec<Option<JobId>> {
+fn parse_ids(ids: Vec<LossyText>) -> Vec<Option<JobId>> {
     ids.into_iter().map(|id| id.0.parse().ok()).collect()
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     claim::{BUDGET, WorkerId},
     connection::{Args, Store},
-    reply::{Text, Words, unexpected},
+    reply::{LossyText, ReplyWords, unexpected},
 };
 use crate::{BatchId, QueueName, Result};
 
@@ -45,7 +45,7 @@ impl Store {
     pub async fn sweep(&self, queue: &QueueName, worker: &WorkerId) -> Result<SweepReply> {
         let mut args = Args::of([worker.as_str()]);
         args.push(BUDGET / 4);
-        let mut reply = Words::new(self.call("sweep", queue, args).await?);
+        let mut reply = ReplyWords::new(self.call("sweep", queue, args).await?);
         match reply.next::<String>()?.as_str() {
             "swept" => Ok(SweepReply {
                 rescued: reply.next()?,
@@ -57,8 +57,8 @@ impl Store {
                 lease: Duration::from_millis(reply.next()?),
                 now_ms: reply.next()?,
                 notices: reply.next()?,
-                newer: (reply.next()?, reply.next::<Text>()?.0),
-                damaged: (reply.next()?, reply.next::<Text>()?.0),
+                newer: (reply.next()?, reply.next::<LossyText>()?.0),
+                damaged: (reply.next()?, reply.next::<LossyText>()?.0),
             }),
             other => Err(unexpected(other)),
         }
@@ -80,7 +80,7 @@ impl Store {
     }
 
     async fn prune_piece(&self, queue: &QueueName, args: Args) -> Result<(bool, Option<(BatchId, u64, u64)>)> {
-        let mut reply = Words::new(self.call("prune", queue, args).await?);
+        let mut reply = ReplyWords::new(self.call("prune", queue, args).await?);
         match reply.next::<String>()?.as_str() {
             "pruned" => {
                 let freed = reply.next::<u64>()? > 0;

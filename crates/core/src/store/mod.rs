@@ -44,7 +44,7 @@ mod wake_listener;
 pub use batches::{BatchReport, NewBatch};
 pub use captured::{Captured, CapturedMail};
 pub use captured_summary::CapturedSummary;
-pub use claim::{Claim, ClaimId, ClaimReply, Claimed, LimitedLine, Peek, Turn, WorkerId};
+pub use claim::{Claim, ClaimId, ClaimReply, Claimed, LimitedLine, LineGrant, Peek, WorkerId};
 pub use connection::Store;
 pub use connections::{Holding, Holdings};
 pub use damage::Damage;

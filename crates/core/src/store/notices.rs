@@ -8,7 +8,7 @@ use super::{
     batches::BatchReport,
     connection::{Args, Store},
     enqueue::millis,
-    reply::{Text, Words, unexpected},
+    reply::{LossyText, ReplyWords, unexpected},
 };
 use crate::{Addressee, BatchId, Error, QueueName, Result};
 
@@ -52,7 +52,7 @@ impl Store {
     /// Returns some notifications that are due and not dispatched yet.
     pub async fn notices(&self, queue: &QueueName) -> Result<Vec<Notice>> {
         let key = self.keys.of_queue(queue, "notices");
-        let ids: Vec<Text> = self.run(redis::cmd("ZRANGE").arg(key).arg(0).arg(MOST - 1)).await?;
+        let ids: Vec<LossyText> = self.run(redis::cmd("ZRANGE").arg(key).arg(0).arg(MOST - 1)).await?;
         let mut notices = Vec::new();
         for id in ids.iter().filter_map(|id| id.0.parse().ok()) {
             match self.notice(&id).await? {
@@ -94,10 +94,10 @@ impl Store {
     ) -> Result<Vec<DueNotice>> {
         let mut args = Args::default();
         args.push(number).push(millis(lease)).push(millis(life));
-        let mut words = Words::new(self.call::<Vec<Value>>("webhook_take", queue, args).await?);
+        let mut words = ReplyWords::new(self.call::<Vec<Value>>("webhook_take", queue, args).await?);
         let now_ms: i64 = words.next()?;
         let mut due = Vec::new();
-        for taken in words.rest::<Text>()?.chunks_exact(4) {
+        for taken in words.rest::<LossyText>()?.chunks_exact(4) {
             let [id, to, n, done_ms] = taken else { continue };
             let [id, to, n, done_ms] = [id, to, n, done_ms].map(|word| word.0.as_str());
             let Ok(id) = id.parse::<BatchId>() else { continue };

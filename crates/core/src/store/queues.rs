@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     connection::Store,
     jobs::rfc3339,
-    reply::{Fields, Text},
+    reply::{Fields, LossyText},
 };
 use crate::{JobId, Priority, QueueName, Result};
 
@@ -72,7 +72,7 @@ impl Store {
 
     /// Returns the built-in queues and all queues ever used.
     pub async fn known_queues(&self) -> Result<Vec<QueueName>> {
-        let used: Vec<Text> = self.run(redis::cmd("SMEMBERS").arg(self.keys.system("queues"))).await?;
+        let used: Vec<LossyText> = self.run(redis::cmd("SMEMBERS").arg(self.keys.system("queues"))).await?;
         let built_in = QueueName::BUILT_IN.iter().map(|name| (*name).to_owned());
         let names: BTreeSet<QueueName> =
             used.into_iter().map(|name| name.0).chain(built_in).filter_map(|name| name.parse().ok()).collect();
@@ -129,7 +129,7 @@ impl Store {
         for priority in Priority::all() {
             pipeline.cmd("LRANGE").arg(self.keys.of_queue(queue, &format!("ready:{priority}"))).arg(0).arg(4);
         }
-        let heads: Vec<Vec<Text>> = self.run_all(&pipeline).await?;
+        let heads: Vec<Vec<LossyText>> = self.run_all(&pipeline).await?;
         let ids: Vec<JobId> = heads.into_iter().flatten().filter_map(|id| id.0.parse().ok()).collect();
         let jobs = self.jobs(&ids).await?;
         let queued = jobs.into_iter().flatten().filter(|job| job.state == crate::JobState::Queued);

@@ -6,10 +6,10 @@ use redis::{FromRedisValue, ParsingError, Value};
 
 use crate::{Error, Result};
 
-/// Words of one reply, read in order.
-pub(super) struct Words(std::vec::IntoIter<Value>);
+/// ReplyWords of one reply, read in order.
+pub(super) struct ReplyWords(std::vec::IntoIter<Value>);
 
-impl Words {
+impl ReplyWords {
     pub(super) fn new(values: Vec<Value>) -> Self {
         Self(values.into_iter())
     }
@@ -24,7 +24,7 @@ impl Words {
     }
 
     /// Whether all words were read.
-    pub(super) fn are_over(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.as_slice().is_empty()
     }
 
@@ -37,9 +37,9 @@ impl Words {
 /// A string in which bytes that are not UTF-8 are replaced. One entry of another program must not
 /// hide the rest of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Text(pub(super) String);
+pub(super) struct LossyText(pub(super) String);
 
-impl FromRedisValue for Text {
+impl FromRedisValue for LossyText {
     fn from_redis_value(value: Value) -> std::result::Result<Self, ParsingError> {
         match value {
             Value::Int(number) => Ok(Self(number.to_string())),
@@ -48,7 +48,7 @@ impl FromRedisValue for Text {
     }
 }
 
-/// Fields of a hash, read as [`Text`].
+/// Fields of a hash, read as [`LossyText`].
 #[derive(Debug, Clone, Default)]
 pub(super) struct Fields(HashMap<String, String>);
 
@@ -73,7 +73,7 @@ impl Deref for Fields {
 
 impl FromRedisValue for Fields {
     fn from_redis_value(value: Value) -> std::result::Result<Self, ParsingError> {
-        let pairs: Vec<(Text, Text)> = Vec::from_redis_value(value)?;
+        let pairs: Vec<(LossyText, LossyText)> = Vec::from_redis_value(value)?;
         Ok(Self(pairs.into_iter().map(|(name, value)| (name.0, value.0)).collect()))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     claim::WorkerId,
     connection::{Args, Store},
-    reply::{Words, unexpected},
+    reply::{ReplyWords, unexpected},
     run::RunId,
 };
 use crate::{Error, JobId, QueueName, Result};
@@ -102,7 +102,7 @@ impl Store {
             let (message_id, date_ms) = job.begun.map(|(id, ms)| (id, ms.to_string())).unwrap_or_default();
             args.push(job.id).push(job.fence).push(job.known.as_str()).push(message_id).push(date_ms).push(job.payload);
         }
-        let mut words = Words::new(self.call("restate", queue, args).await?);
+        let mut words = ReplyWords::new(self.call("restate", queue, args).await?);
         let wait = Duration::from_millis(words.next()?);
         let replies: Vec<_> = words.rest::<String>()?.iter().map(|word| read(word)).collect::<Result<_>>()?;
         if replies.len() != jobs.len() {

@@ -20,7 +20,7 @@ pub use self::{
 };
 use super::{
     connection::{Args, Store},
-    reply::{Fields, Text, Words, unexpected},
+    reply::{Fields, LossyText, ReplyWords, unexpected},
 };
 use crate::{
     Error, Result,
@@ -121,7 +121,8 @@ impl Store {
     /// Removes schedules that came from the file and are not among `names`. Returns the removed
     /// names.
     pub async fn remove_schedules_but(&self, names: &[&str]) -> Result<Vec<String>> {
-        let all: Vec<Text> = self.run(redis::cmd("ZRANGE").arg(self.keys.system("schedules")).arg(0).arg(-1)).await?;
+        let all: Vec<LossyText> =
+            self.run(redis::cmd("ZRANGE").arg(self.keys.system("schedules")).arg(0).arg(-1)).await?;
         let mut removed = Vec::new();
         for name in all.into_iter().map(|name| name.0).filter(|name| !names.contains(&name.as_str())) {
             let args = Args::of([&name, FILE]);
@@ -138,7 +139,8 @@ impl Store {
     pub async fn due_schedules(&self) -> Result<DueSchedules> {
         let mut args = Args::default();
         args.push(PAGE);
-        let mut words = Words::new(self.call_at::<Vec<Value>>("schedule_due", self.keys.system_base(), args).await?);
+        let mut words =
+            ReplyWords::new(self.call_at::<Vec<Value>>("schedule_due", self.keys.system_base(), args).await?);
         let (now_ms, later_ms): (i64, i64) = (words.next()?, words.next()?);
         let due: Vec<Fields> = words.next()?;
         let entries: Vec<(String, Fields)> = words.next()?;
@@ -199,7 +201,8 @@ impl Store {
     }
 
     async fn read_schedules(&self, args: Args) -> Result<(i64, Vec<Fields>)> {
-        let mut words = Words::new(self.call_at::<Vec<Value>>("schedule_list", self.keys.system_base(), args).await?);
+        let mut words =
+            ReplyWords::new(self.call_at::<Vec<Value>>("schedule_list", self.keys.system_base(), args).await?);
         Ok((words.next()?, words.rest()?))
     }
 }

@@ -2,7 +2,7 @@
 
 use redis::Value;
 
-use super::{connection::Store, reply::Text};
+use super::{connection::Store, reply::LossyText};
 use crate::{JobId, QueueName, Result};
 
 /// A sent job and its time.
@@ -32,7 +32,7 @@ impl Store {
 
     /// Returns the last `number` sent jobs of one queue.
     async fn last_sent(&self, queue: &QueueName, number: usize) -> Result<Vec<JobId>> {
-        let hours: Vec<Text> =
+        let hours: Vec<LossyText> =
             self.run(redis::cmd("ZRANGE").arg(self.keys.of_queue(queue, "sent")).arg(0).arg(-1)).await?;
         let mut hours: Vec<u64> = hours.iter().filter_map(|hour| hour.0.parse().ok()).collect();
         hours.sort_unstable();
@@ -40,8 +40,8 @@ impl Store {
         while let (true, Some(hour)) = (found.len() < number, hours.pop()) {
             let list = self.keys.of_queue(queue, &format!("sent:{hour}"));
             let missing = i64::try_from(number - found.len()).unwrap_or(i64::MAX);
-            let last: Vec<Text> = self.run(redis::cmd("LRANGE").arg(list).arg(-missing).arg(-1)).await?;
-            let id = |short: Text| format!("{queue}-{}", short.0).parse::<JobId>();
+            let last: Vec<LossyText> = self.run(redis::cmd("LRANGE").arg(list).arg(-missing).arg(-1)).await?;
+            let id = |short: LossyText| format!("{queue}-{}", short.0).parse::<JobId>();
             found.extend(last.into_iter().rev().filter_map(|short| id(short).ok()));
         }
         Ok(found)
