@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use postroom_core::{
     QueueName, Result,
-    store::{Known, KnownJob, Outcome, RunId},
+    store::{KnownJob, KnownState, Outcome, RunId},
 };
 use tracing::info;
 
@@ -57,7 +57,7 @@ async fn speak_of(office: &Office, queue: &QueueName, run: &RunId) -> Result<()>
     let held = held.iter().map(|(id, held)| KnownJob {
         id,
         fence: held.fence,
-        known: Known::Held,
+        state: KnownState::Held,
         begun: held.begun.as_ref().map(|(message_id, date_ms)| (message_id.as_str(), *date_ms)),
         payload: &held.payload,
     });
@@ -77,8 +77,8 @@ async fn speak_of(office: &Office, queue: &QueueName, run: &RunId) -> Result<()>
 /// A job of which it is known what became of it.
 fn known(said: &Statement) -> KnownJob<'_> {
     let known = match said.said {
-        Said::Finish(Outcome::Sent, _) => Known::Sent,
-        Said::Finish(..) | Said::Defer(..) => Known::Settled,
+        Said::Finish(Outcome::Sent, _) => KnownState::Sent,
+        Said::Finish(..) | Said::Defer(..) => KnownState::Settled,
     };
-    KnownJob { id: &said.id, fence: said.fence, known, begun: None, payload: &said.payload }
+    KnownJob { id: &said.id, fence: said.fence, state: known, begun: None, payload: &said.payload }
 }

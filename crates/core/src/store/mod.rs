@@ -59,7 +59,7 @@ pub use maintenance::SweepReply;
 pub use notices::{DueNotice, Notice};
 pub use processes::{Alert, BusyJob, ProcessInfo, ProcessKind, TransportReport, TransportState};
 pub use queues::{Minute, QueueReport};
-pub use restate::{Known, KnownJob, RestateReply};
+pub use restate::{KnownJob, KnownState, RestateReply};
 pub use run::RunId;
 pub use schedules::{DueSchedules, Firing, FiringId, Kept, Schedule, ScheduleReport, TickReply};
 pub use server_info::ServerInfo;

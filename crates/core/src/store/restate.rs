@@ -22,7 +22,7 @@ pub struct KnownJob<'a> {
     /// Fence under which the worker holds or held the job.
     pub fence: u64,
     /// State of the job in the worker.
-    pub known: Known,
+    pub state: KnownState,
     /// Message-ID and `Date` (Unix milliseconds) if the worker holds the job and has begun it.
     pub begun: Option<(&'a str, i64)>,
     /// Stored form, used to restore a lost job; may be empty.
@@ -31,7 +31,7 @@ pub struct KnownJob<'a> {
 
 /// State of a job in a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
+pub enum KnownState {
     /// The worker still holds the job.
     Held,
     /// The job was deferred, failed, or is in doubt.
@@ -70,14 +70,14 @@ impl Store {
         let mut replies = Vec::with_capacity(jobs.len());
         for chunk in jobs.chunks(MOST) {
             let bare: Vec<_> = chunk.iter().map(|job| KnownJob { payload: "", ..*job }).collect();
-            replies.extend(self.say_known(queue, worker, run, &bare, false).await?.1);
+            replies.extend(self.send_jobs(queue, worker, run, &bare, false).await?.1);
         }
-        let gone = |(place, reply): (usize, &RestateReply)| (*reply == RestateReply::Gone).then_some(place);
+        let gone = |(index, reply): (usize, &RestateReply)| (*reply == RestateReply::Gone).then_some(index);
         let gone: Vec<usize> = replies.iter().enumerate().filter_map(gone).collect();
-        for places in in_pieces(&gone, jobs) {
-            let whole: Vec<_> = places.iter().map(|place| jobs[*place]).collect();
-            let said = self.say_known(queue, worker, run, &whole, false).await?.1;
-            places.iter().zip(said).for_each(|(place, reply)| replies[*place] = reply);
+        for indexes in in_chunks(&gone, jobs) {
+            let with_payload: Vec<_> = indexes.iter().map(|index| jobs[*index]).collect();
+            let sent = self.send_jobs(queue, worker, run, &with_payload, false).await?.1;
+            indexes.iter().zip(sent).for_each(|(index, reply)| replies[*index] = reply);
         }
         Ok(replies)
     }
@@ -85,22 +85,22 @@ impl Store {
     /// Marks this worker's resync of the queue as complete. Returns how long claims still wait for
     /// other workers.
     pub async fn restated(&self, queue: &QueueName, worker: &WorkerId, run: &RunId) -> Result<Duration> {
-        Ok(self.say_known(queue, worker, run, &[], true).await?.0)
+        Ok(self.send_jobs(queue, worker, run, &[], true).await?.0)
     }
 
-    async fn say_known(
+    async fn send_jobs(
         &self,
         queue: &QueueName,
         worker: &WorkerId,
         run: &RunId,
         jobs: &[KnownJob<'_>],
-        spoken: bool,
+        is_complete: bool,
     ) -> Result<(Duration, Vec<RestateReply>)> {
         let mut args = Args::of([worker.as_str(), run.as_str()]);
-        args.push(u8::from(spoken));
+        args.push(u8::from(is_complete));
         for job in jobs {
             let (message_id, date_ms) = job.begun.map(|(id, ms)| (id, ms.to_string())).unwrap_or_default();
-            args.push(job.id).push(job.fence).push(job.known.as_str()).push(message_id).push(date_ms).push(job.payload);
+            args.push(job.id).push(job.fence).push(job.state.as_str()).push(message_id).push(date_ms).push(job.payload);
         }
         let mut words = ReplyWords::new(self.call("restate", queue, args).await?);
         let wait = Duration::from_millis(words.next()?);
@@ -113,23 +113,23 @@ impl Store {
 }
 
 /// Groups lost jobs into calls of bounded size.
-fn in_pieces(gone: &[usize], jobs: &[KnownJob<'_>]) -> Vec<Vec<usize>> {
-    let mut pieces: Vec<Vec<usize>> = Vec::new();
+fn in_chunks(gone: &[usize], jobs: &[KnownJob<'_>]) -> Vec<Vec<usize>> {
+    let mut chunks: Vec<Vec<usize>> = Vec::new();
     let mut bytes = 0;
-    for place in gone {
-        bytes += jobs[*place].payload.len();
-        match pieces.last_mut() {
-            Some(piece) if piece.len() < MOST && bytes <= MOST_BYTES => piece.push(*place),
+    for index in gone {
+        bytes += jobs[*index].payload.len();
+        match chunks.last_mut() {
+            Some(chunk) if chunk.len() < MOST && bytes <= MOST_BYTES => chunk.push(*index),
             _ => {
-                pieces.push(vec![*place]);
-                bytes = jobs[*place].payload.len();
+                chunks.push(vec![*index]);
+                bytes = jobs[*index].payload.len();
             }
         }
     }
-    pieces
+    chunks
 }
 
-impl Known {
+impl KnownState {
     fn as_str(self) -> &'static str {
         match self {
             Self::Held => "held",

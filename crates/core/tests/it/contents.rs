@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use postroom_core::{
     Attachment, Body, Content, ContentHash, JobId, Mail,
-    store::{Known, KnownJob, NewJob, Outcome, RestateReply, WorkerId},
+    store::{KnownJob, KnownState, NewJob, Outcome, RestateReply, WorkerId},
 };
 use postroom_testkit::{FakeClock, PrivateRedis, eventually};
 
@@ -200,7 +200,7 @@ async fn a_retry_needs_its_body_again_and_a_restored_job_too() {
     for gone in [id.short(), format!("h:{}", id.short()), key(body.hash())] {
         fixture.raw("UNLINK", &gone, &[]);
     }
-    let held = KnownJob { id: &id, fence: job.fence, known: Known::Held, begun: None, payload: &job.payload };
+    let held = KnownJob { id: &id, fence: job.fence, state: KnownState::Held, begun: None, payload: &job.payload };
     let said = fixture.store.restate(&fixture.queue, &worker, &"run-2".into(), &[held]).await.expect("an answer");
     assert_eq!(said, [RestateReply::Held]);
     assert_eq!(

@@ -147,10 +147,10 @@ impl Run {
                 KnownJob {
                     id: &known.claim.id,
                     fence: known.claim.fence,
-                    known: match known.said {
-                        None => Known::Held,
-                        Some(Said::Finished(Outcome::Sent)) => Known::Sent,
-                        Some(_) => Known::Settled,
+                    state: match known.said {
+                        None => KnownState::Held,
+                        Some(Said::Finished(Outcome::Sent)) => KnownState::Sent,
+                        Some(_) => KnownState::Settled,
                     },
                     begun: known.begun.then_some(("message@example.org", 1)),
                     payload,

@@ -93,7 +93,7 @@ async fn a_stale_holder_is_told_that_the_job_is_no_longer_its() {
     assert_eq!(fixture.sweep(&ben).await.rescued, 1);
     let again = fixture.claim(&ben, 1).await.remove(0);
     assert_eq!(fixture.begin(&ben, &again).await, BeginReply::Begun);
-    let known = KnownJob { id: &id, fence: stale.fence, known: Known::Held, begun: None, payload: &stale.payload };
+    let known = KnownJob { id: &id, fence: stale.fence, state: KnownState::Held, begun: None, payload: &stale.payload };
     let replies = fixture.store.restate(&fixture.queue, &ann, &"run-2".into(), &[known]).await.expect("an answer");
     assert_eq!(replies, [RestateReply::Lost]);
     assert_eq!(fixture.begin(&ann, &stale).await, BeginReply::Lost);
@@ -117,7 +117,8 @@ async fn who_was_handed_the_job_since_the_restart_keeps_it() {
     fixture.store.restated(&fixture.queue, &ben, &"run-2".into()).await.expect("spoken");
     let bens = fixture.claim(&ben, 1).await.remove(0);
     assert_eq!(fixture.begin(&ben, &bens).await, BeginReply::Begun);
-    let known = KnownJob { id: &id, fence: second.fence, known: Known::Held, begun: None, payload: &second.payload };
+    let known =
+        KnownJob { id: &id, fence: second.fence, state: KnownState::Held, begun: None, payload: &second.payload };
     let replies = fixture.store.restate(&fixture.queue, &ann, &"run-2".into(), &[known]).await.expect("an answer");
     assert_eq!(replies, [RestateReply::Lost]);
     let back = (id.clone(), second.fence, Duration::ZERO, Settled::default());
@@ -137,7 +138,7 @@ async fn what_was_sent_and_is_gone_is_in_doubt_until_it_is_said() {
     let job = fixture.claim(&ann, 1).await.remove(0);
     forget(&fixture);
     let header = format!("{}\n{{}}", job.payload.lines().next().expect("a header"));
-    let known = KnownJob { id: &id, fence: job.fence, known: Known::Sent, begun: None, payload: &header };
+    let known = KnownJob { id: &id, fence: job.fence, state: KnownState::Sent, begun: None, payload: &header };
     let replies = fixture.store.restate(&fixture.queue, &ann, &"run-2".into(), &[known]).await.expect("an answer");
     assert_eq!(replies, [RestateReply::Restored]);
     assert!(fixture.claim(&ann, 1).await.is_empty(), "nobody sends it");
@@ -172,7 +173,7 @@ async fn what_has_ended_meanwhile_is_not_held_again() {
     let job = fixture.claim(&ann, 1).await.remove(0);
     forget(&fixture);
     fixture.store.cancel(&id, "person").await.expect("cancelled");
-    let known = KnownJob { id: &id, fence: job.fence, known: Known::Held, begun: None, payload: &job.payload };
+    let known = KnownJob { id: &id, fence: job.fence, state: KnownState::Held, begun: None, payload: &job.payload };
     let replies = fixture.store.restate(&fixture.queue, &ann, &"run-2".into(), &[known]).await.expect("an answer");
     assert_eq!(replies, [RestateReply::Lost]);
     assert_eq!(fixture.begin(&ann, &job).await, BeginReply::Ended);
