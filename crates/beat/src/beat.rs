@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use postroom_core::{
     Error, Result, Settings, Store,
-    store::{DueSchedules, Firing, Kept, RunId, Schedule, TickReply},
+    store::{DueSchedules, Firing, PutReply, RunId, Schedule, TickReply},
 };
 use tokio::time::Instant;
 
@@ -53,14 +53,16 @@ impl Beat {
         let schedules = &self.settings.schedules;
         for schedule in schedules {
             let (name, timing) = (&schedule.name, &schedule.timing);
-            match self.store.keep_schedule(schedule).await? {
-                Kept::Created => tracing::info!(schedule = name, "schedule {name} is new: {timing}"),
-                Kept::Changed => tracing::info!(schedule = name, "schedule {name} was changed by the file: {timing}"),
-                Kept::Unchanged => tracing::debug!(schedule = name, "schedule {name} is as before: {timing}"),
+            match self.store.put_schedule(schedule).await? {
+                PutReply::Created => tracing::info!(schedule = name, "schedule {name} is new: {timing}"),
+                PutReply::Changed => {
+                    tracing::info!(schedule = name, "schedule {name} was changed by the file: {timing}")
+                }
+                PutReply::Unchanged => tracing::debug!(schedule = name, "schedule {name} is as before: {timing}"),
             }
         }
         let names: Vec<&str> = schedules.iter().map(|schedule| schedule.name.as_str()).collect();
-        for name in self.store.remove_schedules_but(&names).await? {
+        for name in self.store.remove_schedules_except(&names).await? {
             tracing::info!(schedule = name, "schedule {name} is removed: it is gone from the file");
         }
         self.announce_queues().await
@@ -102,7 +104,7 @@ impl Beat {
     /// The mail first, then the outbox: in between, somebody may say the same again and nothing changes.
     async fn hand_over(&self, firing: &Firing) -> Result<()> {
         let (name, id) = (&firing.schedule.name, &firing.id);
-        match self.store.hand_over(firing, &self.settings).await {
+        match self.store.enqueue_firing(firing, &self.settings).await {
             Ok(()) => tracing::debug!(schedule = name, %id, "schedule {name}: {id} is handed over"),
             // Somebody was faster with a word against it.
             Err(Error::Conflict(why)) => tracing::info!(schedule = name, %id, "schedule {name}: {id} is let go: {why}"),

@@ -43,7 +43,7 @@ async fn what_a_dead_beat_decided_is_handed_over_once() {
     let outbox = decide(&fixture, "tick").await;
     assert!(outbox.len() >= 3);
     // One of them was handed over, but the beat died before it could say so; it was even cancelled since.
-    fixture.store.hand_over(&outbox[0], &fixture.settings("")).await.expect("handed over");
+    fixture.store.enqueue_firing(&outbox[0], &fixture.settings("")).await.expect("handed over");
     fixture.store.cancel(&job(&outbox[0].id), "person").await.expect("cancelled");
 
     let turn = beat.turn().await.expect("a turn");
@@ -117,8 +117,8 @@ async fn a_batch_is_handed_over_once() {
     fixture.set_back("news", Duration::from_secs(2));
     let outbox = decide(&fixture, "news").await;
     // Half of it was done; another was cancelled by a person who was quick.
-    fixture.store.hand_over(&outbox[0], &fixture.settings(toml)).await.expect("handed over");
-    fixture.store.hand_over(&outbox[1], &fixture.settings(toml)).await.expect("handed over");
+    fixture.store.enqueue_firing(&outbox[0], &fixture.settings(toml)).await.expect("handed over");
+    fixture.store.enqueue_firing(&outbox[1], &fixture.settings(toml)).await.expect("handed over");
     fixture.store.cancel_batch(&batch(&outbox[1].id)).await.expect("cancelled");
     assert_eq!(beat.turn().await.expect("a turn").handed_over, outbox.len());
     let report = async |at: usize| fixture.store.batch(&batch(&outbox[at].id)).await.expect("read").expect("a batch");

@@ -61,7 +61,7 @@ pub use processes::{Alert, BusyJob, ProcessInfo, ProcessKind, TransportReport, T
 pub use queues::{Minute, QueueReport};
 pub use restate::{KnownJob, KnownState, RestateReply};
 pub use run::RunId;
-pub use schedules::{DueSchedules, Firing, FiringId, Kept, Schedule, ScheduleReport, TickReply};
+pub use schedules::{DueSchedules, Firing, FiringId, PutReply, Schedule, ScheduleReport, TickReply};
 pub use server_info::ServerInfo;
 pub use settle::{BeginReply, DeferReply, Finish, FinishReply, Outcome, Settled};
 pub use steer::{CancelReply, Resolution, RetryReply};

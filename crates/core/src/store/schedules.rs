@@ -36,7 +36,7 @@ const PAGE: usize = 100;
 
 /// Result of storing a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kept {
+pub enum PutReply {
     /// The schedule is new.
     Created,
     /// The schedule in the file differs from the previous one.
@@ -103,7 +103,7 @@ impl Schedule {
 
 impl Store {
     /// Stores a schedule of the file. Live edits are kept as long as the file does not change.
-    pub async fn keep_schedule(&self, schedule: &ScheduleSettings) -> Result<Kept> {
+    pub async fn put_schedule(&self, schedule: &ScheduleSettings) -> Result<PutReply> {
         let definition = Definition::of(schedule).to_json()?;
         let enabled = if schedule.enabled { "1" } else { "0" };
         let hash = definition::hash(&definition, enabled);
@@ -111,16 +111,16 @@ impl Store {
         let id = Ulid::generate().to_string();
         let args = Args::of([&schedule.name, FILE, &hash, &timing, enabled, &definition, &id]);
         match self.call_at::<String>("schedule_put", self.keys.system_base(), args).await?.as_str() {
-            "created" => Ok(Kept::Created),
-            "changed" => Ok(Kept::Changed),
-            "unchanged" => Ok(Kept::Unchanged),
+            "created" => Ok(PutReply::Created),
+            "changed" => Ok(PutReply::Changed),
+            "unchanged" => Ok(PutReply::Unchanged),
             other => Err(unexpected(other)),
         }
     }
 
     /// Removes schedules that came from the file and are not among `names`. Returns the removed
     /// names.
-    pub async fn remove_schedules_but(&self, names: &[&str]) -> Result<Vec<String>> {
+    pub async fn remove_schedules_except(&self, names: &[&str]) -> Result<Vec<String>> {
         let all: Vec<LossyText> =
             self.run(redis::cmd("ZRANGE").arg(self.keys.system("schedules")).arg(0).arg(-1)).await?;
         let mut removed = Vec::new();

@@ -314,7 +314,7 @@ async fn schedules_tell_their_times() {
                 subject = \"<b>News</b>\"\ntext = \"x\"\nto = [\"ann@example.org\"]\n";
     let sources = Sources { file: Some(("postroom.toml".into(), toml.into())), ..Sources::default() };
     let schedule = Settings::from_sources(&sources).unwrap().schedules.remove(0);
-    site.store.keep_schedule(&schedule).await.unwrap();
+    site.store.put_schedule(&schedule).await.unwrap();
     let page = site.get("/schedules").await;
     for told in ["daily", "0 8 * * *", "Europe/Warsaw", "&#60;b&#62;News", "never", "No beat is running"] {
         page.shows(told);

@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Definition {
     #[serde(flatten)]
-    timing: Times,
+    timing: StoredTiming,
     mail: Mail,
     #[serde(default)]
     each: bool,
@@ -32,7 +32,7 @@ pub(super) struct Definition {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
-enum Times {
+enum StoredTiming {
     Cron { cron: String, timezone: String },
     Every { every_ms: i64 },
 }
@@ -40,7 +40,7 @@ enum Times {
 impl Definition {
     pub(super) fn of(schedule: &ScheduleSettings) -> Self {
         Self {
-            timing: Times::of(&schedule.timing),
+            timing: StoredTiming::of(&schedule.timing),
             mail: schedule.mail.clone(),
             each: schedule.each,
             queue: schedule.queue.clone(),
@@ -72,7 +72,7 @@ impl Definition {
     }
 }
 
-impl Times {
+impl StoredTiming {
     fn of(timing: &Timing) -> Self {
         match timing {
             Timing::Cron { expression, timezone } => {

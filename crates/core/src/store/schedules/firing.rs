@@ -66,7 +66,7 @@ impl Firing {
 
 impl Store {
     /// Enqueues the mail of a firing. Its ids are derived, so any process may repeat the call.
-    pub async fn hand_over(&self, firing: &Firing, settings: &Settings) -> Result<()> {
+    pub async fn enqueue_firing(&self, firing: &Firing, settings: &Settings) -> Result<()> {
         // Times count from the decision, so that every process enqueues the same terms.
         let expires = firing.schedule.expires_in.map(|span| Expiry::At(firing.at_ms + millis(span)));
         let terms = JobTerms { due: Due::At(firing.at_ms), expires, ..terms(&firing.schedule, settings) };
