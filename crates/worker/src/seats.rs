@@ -9,7 +9,7 @@ use std::{
 
 use postroom_core::{
     Result,
-    store::{Holding, Holdings},
+    store::{ConnectionDemand, ConnectionShare},
 };
 use tokio::sync::Mutex as AsyncMutex;
 
@@ -117,8 +117,8 @@ impl Outlet {
         if self.count().told == 0 { Ok(()) } else { self.hold(office, 0, false).await.map(drop) }
     }
 
-    async fn hold(&self, office: &Office, want: usize, refused: bool) -> Result<Holdings> {
-        let holding = Holding { want, open: self.transport.connections(), cap: self.cap, refused };
+    async fn hold(&self, office: &Office, want: usize, refused: bool) -> Result<ConnectionShare> {
+        let holding = ConnectionDemand { want, open: self.transport.connections(), cap: self.cap, refused };
         let holdings = office.store.hold_connections(&self.limit, &office.id, holding).await?;
         {
             let mut count = self.count();

@@ -9,7 +9,7 @@ use crate::Result;
 
 /// Number of connections that one worker has and wants.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Holding {
+pub struct ConnectionDemand {
     /// Number of wanted connections.
     pub want: usize,
     /// Number of open connections.
@@ -22,7 +22,7 @@ pub struct Holding {
 
 /// Number of connections that one worker may have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Holdings {
+pub struct ConnectionShare {
     /// Permitted number of connections. It is lower than the current number if one must go to a
     /// worker with fewer.
     pub number: usize,
@@ -39,14 +39,14 @@ impl Store {
         &self,
         transport: &LimitName,
         worker: &WorkerId,
-        holding: Holding,
-    ) -> Result<Holdings> {
-        let Holding { want, open, cap, refused } = holding;
+        holding: ConnectionDemand,
+    ) -> Result<ConnectionShare> {
+        let ConnectionDemand { want, open, cap, refused } = holding;
         let mut args = Args::default();
         args.push(worker).push(want).push(open).push(cap.unwrap_or(0)).push(u8::from(refused));
         let mut reply = ReplyWords::new(self.call_at("connections_hold", self.keys.limit(transport), args).await?);
         match reply.next::<String>()?.as_str() {
-            "held" => Ok(Holdings { number: reply.next()?, cap: Some(reply.next()?).filter(|cap| *cap > 0) }),
+            "held" => Ok(ConnectionShare { number: reply.next()?, cap: Some(reply.next()?).filter(|cap| *cap > 0) }),
             other => Err(unexpected(other)),
         }
     }

@@ -15,7 +15,7 @@ const WINDOW: Duration = Duration::from_secs(24 * 3_600);
 
 /// Result of reserving an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reservation {
+pub enum KeyReservation {
     /// The key is new. Enqueue under this id.
     New(String),
     /// The key is known with the same content. Enqueueing again under this id completes the first
@@ -23,7 +23,7 @@ pub enum Reservation {
     Known(String),
 }
 
-impl Reservation {
+impl KeyReservation {
     /// Returns the id to enqueue under.
     #[must_use]
     pub fn id(&self) -> &str {
@@ -38,14 +38,14 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Conflict`] if the key was used for other content.
-    pub async fn reserve(&self, key: &str, id: &str, fingerprint: &str) -> Result<Reservation> {
+    pub async fn reserve(&self, key: &str, id: &str, fingerprint: &str) -> Result<KeyReservation> {
         let mut args = Args::of([id, fingerprint]);
         args.push(millis(WINDOW));
         let mut reply = ReplyWords::new(self.call_at("reserve", self.keys.idempotency(key), args).await?);
         let (word, id): (String, String) = (reply.next()?, reply.next()?);
         match word.as_str() {
-            "reserved" => Ok(Reservation::New(id)),
-            "known" => Ok(Reservation::Known(id)),
+            "reserved" => Ok(KeyReservation::New(id)),
+            "known" => Ok(KeyReservation::Known(id)),
             "conflict" => {
                 Err(Error::Conflict(format!("the key {key:?} was used for {id}, which has different content")))
             }

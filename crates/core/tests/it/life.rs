@@ -5,7 +5,7 @@ use std::time::Duration;
 use postroom_core::{
     AttemptRecord, Error, JobId, JobState, RecipientReport, RecipientResult,
     store::{
-        BeginReply, CancelReply, ClaimReply, Due, Expiry, NewJob, Outcome, Reservation, RetryReply, Settled,
+        BeginReply, CancelReply, ClaimReply, Due, Expiry, KeyReservation, NewJob, Outcome, RetryReply, Settled,
         WakeListener, WorkerId,
     },
 };
@@ -176,9 +176,9 @@ async fn an_idempotency_key_keeps_its_place() {
     let fixture = Fixture::new().await;
     let store = &fixture.store;
     let first = store.reserve("order-7", "emails-1", "abc").await.expect("reserved");
-    assert_eq!(first, Reservation::New("emails-1".to_owned()));
+    assert_eq!(first, KeyReservation::New("emails-1".to_owned()));
     let again = store.reserve("order-7", "emails-2", "abc").await.expect("known");
-    assert_eq!(again, Reservation::Known("emails-1".to_owned()));
+    assert_eq!(again, KeyReservation::Known("emails-1".to_owned()));
     let other = store.reserve("order-7", "emails-3", "xyz").await;
     assert!(matches!(other, Err(Error::Conflict(_))), "{other:?}");
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use postroom_core::{
     Over, Per, Quota, Rate,
-    store::{Grant, Holding, Holdings, LimitName, Measure, ServerFeedback, TakeReply, WorkerId},
+    store::{ConnectionDemand, ConnectionShare, Grant, LimitName, Measure, ServerFeedback, TakeReply, WorkerId},
 };
 use postroom_testkit::eventually;
 
@@ -187,8 +187,8 @@ struct Hands<'a> {
 }
 
 impl Hands<'_> {
-    async fn hold(&self, want: usize, open: usize, cap: u32, refused: bool) -> Holdings {
-        let holding = Holding { want, open, cap: Some(cap).filter(|cap| *cap > 0), refused };
+    async fn hold(&self, want: usize, open: usize, cap: u32, refused: bool) -> ConnectionShare {
+        let holding = ConnectionDemand { want, open, cap: Some(cap).filter(|cap| *cap > 0), refused };
         self.fixture.store.hold_connections(&main_transport(), &self.id, holding).await.expect("an answer")
     }
 
