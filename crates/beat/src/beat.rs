@@ -121,7 +121,7 @@ impl Beat {
         if queues.is_empty() {
             return Ok(());
         }
-        self.store.announce_queues(&queues.into_iter().collect::<Vec<_>>()).await
+        self.store.register_queues(&queues.into_iter().collect::<Vec<_>>()).await
     }
 
     fn say_once(&mut self, troubles: Vec<String>) {

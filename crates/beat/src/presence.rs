@@ -30,7 +30,7 @@ impl Presence {
     ///
     /// [`Error::Invalid`] where the user of Redis lacks a right. An outage is waited out.
     pub(crate) async fn check_rights(&self) -> Result<()> {
-        match self.store.say_alive(&self.info).await {
+        match self.store.report_alive(&self.info).await {
             Err(error @ Error::Invalid(_)) => Err(error),
             _ => Ok(()),
         }
@@ -45,11 +45,11 @@ impl Presence {
             }
         }
         // Unsaid, it is forgotten after a while.
-        let _ = tokio::time::timeout(FAREWELL_LIMIT, self.store.say_gone(&self.info.id)).await;
+        let _ = tokio::time::timeout(FAREWELL_LIMIT, self.store.report_gone(&self.info.id)).await;
     }
 
     async fn round(&self) {
-        if let Err(error) = self.store.say_alive(&self.info).await {
+        if let Err(error) = self.store.report_alive(&self.info).await {
             // The clock says so where people look.
             tracing::debug!("can't tell that this beat is alive: {error}");
         }

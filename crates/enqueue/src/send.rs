@@ -118,7 +118,7 @@ fn is_passing(reason: &postroom_core::Error) -> bool {
 /// So that the queue is shown where nobody configured it. A mail does not fail for it.
 pub(crate) async fn announce(store: &Store, queue: &QueueName) {
     if !QueueName::BUILT_IN.contains(&queue.as_str()) {
-        let _ = store.announce_queues(std::slice::from_ref(queue)).await;
+        let _ = store.register_queues(std::slice::from_ref(queue)).await;
     }
 }
 

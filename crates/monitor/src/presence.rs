@@ -45,13 +45,13 @@ impl Presence {
     }
 
     async fn say_alive(&self) -> Result<()> {
-        self.app.link().connect(&self.app.settings().redis).await?.say_alive(&self.info).await
+        self.app.link().connect(&self.app.settings().redis).await?.report_alive(&self.info).await
     }
 
     async fn leave(&self) {
         if let Ok(store) = self.app.store() {
             // Unsaid, it is forgotten after a while.
-            let _ = tokio::time::timeout(FAREWELL_LIMIT, store.say_gone(&self.info.id)).await;
+            let _ = tokio::time::timeout(FAREWELL_LIMIT, store.report_gone(&self.info.id)).await;
         }
     }
 }

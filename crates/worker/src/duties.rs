@@ -133,7 +133,7 @@ async fn prune(office: Arc<Office>, queue: QueueName, shutdown: Shutdown) {
 async fn tell(office: Arc<Office>, info: ProcessInfo, shutdown: Shutdown) {
     loop {
         let state = if shutdown.is_requested() { "stopping" } else { "running" };
-        let _ = office.outage.watch(office.store.say_alive(&told(&office, &info, state)).await);
+        let _ = office.outage.watch(office.store.report_alive(&told(&office, &info, state)).await);
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(5)) => {}
             () = office.bells.news.notified() => {}

@@ -24,7 +24,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     let office = Arc::new(Office::open(store, settings, outage)?);
     let info = duties::introduction(&office);
     // A right that is missing in Redis is a wrong setting; an outage is waited out.
-    if let Err(error @ Error::Invalid(_)) = office.store.any_run().say_alive(&info).await {
+    if let Err(error @ Error::Invalid(_)) = office.store.any_run().report_alive(&info).await {
         return Err(error.into());
     }
     greet(&office).await;
@@ -32,7 +32,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     Claimer::new(&office).run(&shutdown).await;
     telling.abort();
     // Unsaid, it is forgotten after a while.
-    drop(tokio::time::timeout(Duration::from_secs(1), office.store.say_gone(&info.id)).await);
+    drop(tokio::time::timeout(Duration::from_secs(1), office.store.report_gone(&info.id)).await);
     let goodbye = async {
         for outlet in office.outlets() {
             outlet.transport.close().await;
@@ -71,6 +71,6 @@ async fn greet(office: &Office) {
             office.templates.folder().display()
         );
     }
-    let _ = office.outage.watch(office.store.announce_queues(&office.queues()).await);
+    let _ = office.outage.watch(office.store.register_queues(&office.queues()).await);
     office.store.warn_about_server().await;
 }

@@ -165,7 +165,7 @@ const DEAD_AFTER_MS: i64 = 3 * 5_000 + 1_000;
 
 impl Store {
     /// Reports that this process is alive, and its state.
-    pub async fn say_alive(&self, info: &ProcessInfo) -> Result<()> {
+    pub async fn report_alive(&self, info: &ProcessInfo) -> Result<()> {
         let info = ProcessInfo { alert: info.alerts.first().map(|alert| alert.text.clone()), ..info.clone() };
         let json = serde_json::to_string(&info).map_err(|error| crate::Error::Protocol(error.to_string()))?;
         let args = Args::of([&info.id, &json]);
@@ -173,7 +173,7 @@ impl Store {
     }
 
     /// Removes this process from the list.
-    pub async fn say_gone(&self, id: &str) -> Result<()> {
+    pub async fn report_gone(&self, id: &str) -> Result<()> {
         self.run(redis::cmd("HDEL").arg(self.keys.system("processes")).arg(id)).await
     }
 
@@ -181,13 +181,13 @@ impl Store {
     pub async fn processes(&self) -> Result<Vec<ProcessInfo>> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("TIME").cmd("HGETALL").arg(self.keys.system("processes"));
-        let (time, told): ((i64, i64), Fields) = self.run_all(&pipeline).await?;
+        let (time, reports): ((i64, i64), Fields) = self.run_all(&pipeline).await?;
         let oldest_ms = time.0 * 1_000 + time.1 / 1_000 - DEAD_AFTER_MS;
         let mut alive = Vec::new();
-        for (id, json) in told.into_inner() {
+        for (id, json) in reports.into_inner() {
             let Some((seen_ms, json)) = parts(&json) else { continue };
             if seen_ms < oldest_ms {
-                self.say_gone(&id).await?;
+                self.report_gone(&id).await?;
             } else if let Ok(info) = serde_json::from_str::<ProcessInfo>(json) {
                 // An unreadable report comes from a newer version.
                 alive.push(ProcessInfo { seen_ms, ..info }.with_all_alerts());

@@ -65,7 +65,7 @@ pub struct Minute {
 
 impl Store {
     /// Adds queues to the list of known queues.
-    pub async fn announce_queues(&self, queues: &[QueueName]) -> Result<()> {
+    pub async fn register_queues(&self, queues: &[QueueName]) -> Result<()> {
         let names: Vec<&str> = queues.iter().map(QueueName::as_str).collect();
         self.run(redis::cmd("SADD").arg(self.keys.system("queues")).arg(names)).await
     }

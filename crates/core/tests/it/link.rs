@@ -82,7 +82,7 @@ async fn no_call_slips_through_while_the_server_changes() {
             let (gated, queue) = (gated.clone(), queue.clone());
             tokio::spawn(async move {
                 loop {
-                    if gated.announce_queues(std::slice::from_ref(&queue)).await == Err(Error::NotSynced) {
+                    if gated.register_queues(std::slice::from_ref(&queue)).await == Err(Error::NotSynced) {
                         return;
                     }
                 }
@@ -209,7 +209,7 @@ async fn a_replica_is_refused_and_a_new_master_found() {
     replica.ask(&["REPLICAOF", "NO", "ONE"]);
     master.ask(&["REPLICAOF", "127.0.0.1", &replica.addr().port().to_string()]);
     let queue = QueueName::emails();
-    let announce = async || store.announce_queues(std::slice::from_ref(&queue)).await;
+    let announce = async || store.register_queues(std::slice::from_ref(&queue)).await;
     let refused = announce().await.expect_err("read only");
     assert!(matches!(&refused, Error::Away(why) if why.contains("read only")), "{refused:?}");
     announce().await.expect("the new master takes it");

@@ -110,7 +110,7 @@ async fn metrics_are_read_from_redis() {
     let way =
         |name: &str, state| TransportReport { name: name.into(), state, since_ms: 0, why: None, next_try_ms: None };
     worker.transports = vec![way("main", TransportState::Down), way("spare", TransportState::Up)];
-    site.store.say_alive(&worker).await.unwrap();
+    site.store.report_alive(&worker).await.unwrap();
     site.processes().await;
     let metrics = site.get("/metrics").await;
     assert_eq!(metrics.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));

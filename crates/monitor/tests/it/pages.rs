@@ -52,7 +52,7 @@ async fn the_overview_counts_and_warns() {
         next_try_ms: None,
     };
     worker.transports = vec![way("main", TransportState::Down), way("spare", TransportState::Up)];
-    site.store.say_alive(&worker).await.unwrap();
+    site.store.report_alive(&worker).await.unwrap();
     let page = site.get("/").await;
     page.lacks("No worker serves");
     page.shows("Queue emails is paused; 2 mails wait in it");
@@ -323,7 +323,7 @@ async fn schedules_tell_their_times() {
     let told = site.get("/api/schedules").await.json();
     assert_eq!(told["schedules"][0]["next"].as_array().unwrap().len(), 5);
     let beat = ProcessInfo::of_this_process(ProcessKind::Beat, "b1".into());
-    site.store.say_alive(&beat).await.unwrap();
+    site.store.report_alive(&beat).await.unwrap();
     site.get("/schedules").await.lacks("No beat is running");
 }
 

@@ -32,7 +32,7 @@ pub(crate) async fn enqueue(store: &Store, queue: &QueueName, mail: Mail) -> Job
 
 pub(crate) async fn enqueue_with(store: &Store, queue: &QueueName, terms: &JobTerms, mail: Mail) -> JobId {
     let id = JobId::new(queue.clone());
-    store.announce_queues(std::slice::from_ref(queue)).await.unwrap();
+    store.register_queues(std::slice::from_ref(queue)).await.unwrap();
     store.enqueue(queue, None, terms, &[NewJob { id: id.clone(), mail }]).await.unwrap();
     id
 }

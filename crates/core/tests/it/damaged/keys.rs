@@ -191,7 +191,7 @@ async fn an_entry_in_the_wrong_index_ends_nothing() {
 #[tokio::test]
 async fn garbage_among_queues_processes_and_schedules_hides_nothing() {
     let fixture = Fixture::new().await;
-    fixture.store.announce_queues(std::slice::from_ref(&fixture.queue)).await.expect("announced");
+    fixture.store.register_queues(std::slice::from_ref(&fixture.queue)).await.expect("announced");
     let system = |name: &str| format!("{{{}:system}}:{name}", fixture.prefix);
     let redis = PrivateRedis::shared();
     for member in ["", "UPPER", "a b", "{x}"] {
