@@ -5,7 +5,7 @@ use std::{collections::VecDeque, mem, sync::Arc};
 use postroom_core::{
     Addressee, BatchId, InvalidInput, Mail, Pace, QueueName, Settings, Store,
     bounds::check_name,
-    store::{JobTerms, NewBatch, NewJob, Parcel},
+    store::{EnqueueRequest, JobTerms, NewBatch, NewJob},
 };
 use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
@@ -168,7 +168,7 @@ pub struct BulkInput<'a> {
 /// A parcel on its way to Redis; the answer is how many of it were known.
 #[derive(Debug)]
 struct Flight {
-    parcel: Arc<Parcel>,
+    parcel: Arc<EnqueueRequest>,
     answer: JoinHandle<postroom_core::Result<u64>>,
 }
 
@@ -277,9 +277,10 @@ impl BulkInput<'_> {
         }
         // Large ones go one by one.
         self.land(if bytes < CHUNK_BYTES { FLIGHTS - 1 } else { 0 }).await?;
-        let parcel = Arc::new(Parcel::new(self.id.queue(), Some(&self.id), &self.chunk.terms, &jobs)?);
+        let parcel = Arc::new(EnqueueRequest::new(self.id.queue(), Some(&self.id), &self.chunk.terms, &jobs)?);
         let (store, own) = (self.unkept.store(), Arc::clone(&parcel));
-        let put_in = async move { patiently(&PAUSES, || store.put_in(&own)).await.map(|enqueued| enqueued.known) };
+        let put_in =
+            async move { patiently(&PAUSES, || store.enqueue_request(&own)).await.map(|enqueued| enqueued.known) };
         self.in_flight.push_back(Flight { parcel, answer: tokio::spawn(put_in) });
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::{
 
 use postroom_core::{
     Error, JobId, Mail, QueueName, Result, Store,
-    store::{JobTerms, PackedJob, Parcel},
+    store::{EnqueueRequest, JobTerms, PackedJob},
 };
 use tokio::sync::oneshot;
 
@@ -53,7 +53,7 @@ impl Together {
     ) -> Result<()> {
         let job = PackedJob::new(id, mail, terms)?;
         if mail.content_bytes() > LARGE {
-            return store.put_in(&Parcel::of(queue, None, terms, vec![job])).await.map(drop);
+            return store.enqueue_request(&EnqueueRequest::of_packed(queue, None, terms, vec![job])).await.map(drop);
         }
         let (answer, answered) = oneshot::channel();
         self.gather(store, Waiting { queue: queue.clone(), terms: terms.clone(), job, answer });
@@ -135,7 +135,7 @@ async fn fly(store: &Store, group: Vec<Waiting>) {
         shared.get_or_insert((queue, terms));
     }
     let Some((queue, terms)) = shared else { return };
-    let said = store.put_in(&Parcel::of(&queue, None, &terms, jobs)).await.map(drop);
+    let said = store.enqueue_request(&EnqueueRequest::of_packed(&queue, None, &terms, jobs)).await.map(drop);
     // Whoever has gone away meanwhile needs no answer.
     answers.into_iter().for_each(|answer| drop(answer.send(said.clone())));
 }

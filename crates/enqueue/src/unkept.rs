@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use postroom_core::{
     Addressee, Error, Result, Store,
-    store::{Durability, NewBatch, Parcel, RunId},
+    store::{Durability, EnqueueRequest, NewBatch, RunId},
 };
 use tokio::{task::JoinHandle, time::Instant};
 
@@ -27,7 +27,7 @@ pub(crate) struct Unkept {
     store: Store,
     opening: Opening,
     run: RunId,
-    parcels: VecDeque<Arc<Parcel>>,
+    parcels: VecDeque<Arc<EnqueueRequest>>,
     bytes: usize,
     seal: Option<Seal>,
     round: Option<Round>,
@@ -86,7 +86,7 @@ impl Unkept {
 
     /// Takes note of what came of putting a parcel in. When it is another run's turn, that one hears all from the start.
     /// Returns how many of the parcel were known.
-    pub(crate) async fn landed(&mut self, parcel: Arc<Parcel>, answer: Result<u64>) -> Result<u64> {
+    pub(crate) async fn landed(&mut self, parcel: Arc<EnqueueRequest>, answer: Result<u64>) -> Result<u64> {
         let (known, is_forgotten) = match answer {
             Err(Error::NotSynced) => (0, true),
             answer => (answer?, false),
@@ -179,7 +179,7 @@ impl Unkept {
             patiently(&PAUSES, || store.notify_of_batch(&batch.id, to)).await?;
         }
         for parcel in &self.parcels {
-            patiently(&PAUSES, || store.put_in(parcel)).await?;
+            patiently(&PAUSES, || store.enqueue_request(parcel)).await?;
         }
         patiently(&PAUSES, || self.say_seal(&store)).await
     }

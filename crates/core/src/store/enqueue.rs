@@ -63,7 +63,7 @@ pub struct NewJob {
 #[derive(Debug)]
 pub struct PackedJob {
     /// Job id, followed by the hashes of the contents that the job uses.
-    told: String,
+    id_and_hashes: String,
     content: String,
     /// Contents stored apart from the job.
     contents: Vec<Content>,
@@ -75,9 +75,9 @@ impl PackedJob {
     pub fn new(id: &JobId, mail: &Mail, terms: &JobTerms) -> Result<Self> {
         let contents: Vec<Content> = mail.large_contents().cloned().collect();
         let hashes: BTreeSet<ContentHash> = contents.iter().map(Content::hash).collect();
-        let mut told = id.to_string();
-        hashes.iter().for_each(|hash| told.extend([" ", &hash.to_string()]));
-        Ok(Self { told, content: payload::encode_content(mail, terms.sensitive)?, contents })
+        let mut id_and_hashes = id.to_string();
+        hashes.iter().for_each(|hash| id_and_hashes.extend([" ", &hash.to_string()]));
+        Ok(Self { id_and_hashes, content: payload::encode_content(mail, terms.sensitive)?, contents })
     }
 }
 
@@ -95,28 +95,28 @@ pub struct Enqueued {
 /// An enqueue of jobs of one queue under the same terms, serialised and ready to be sent
 /// repeatedly.
 #[derive(Debug, Clone)]
-pub struct Parcel {
+pub struct EnqueueRequest {
     queue: QueueName,
     args: Args,
     /// Contents stored apart from the jobs.
     contents: BTreeMap<ContentHash, Content>,
 }
 
-impl Parcel {
+impl EnqueueRequest {
     /// Serialises the jobs.
     pub fn new(queue: &QueueName, batch: Option<&BatchId>, terms: &JobTerms, jobs: &[NewJob]) -> Result<Self> {
         let pack = |job: &NewJob| PackedJob::new(&job.id, &job.mail, terms);
-        Ok(Self::of(queue, batch, terms, jobs.iter().map(pack).collect::<Result<_>>()?))
+        Ok(Self::of_packed(queue, batch, terms, jobs.iter().map(pack).collect::<Result<_>>()?))
     }
 
     /// Combines jobs serialised for the same terms.
     #[must_use]
-    pub fn of(queue: &QueueName, batch: Option<&BatchId>, terms: &JobTerms, jobs: Vec<PackedJob>) -> Self {
+    pub fn of_packed(queue: &QueueName, batch: Option<&BatchId>, terms: &JobTerms, jobs: Vec<PackedJob>) -> Self {
         let mut args = terms_args(terms, batch);
-        args.reserve(2 * jobs.len(), jobs.iter().map(|job| job.told.len() + job.content.len()).sum());
+        args.reserve(2 * jobs.len(), jobs.iter().map(|job| job.id_and_hashes.len() + job.content.len()).sum());
         let mut contents = BTreeMap::new();
         for job in jobs {
-            args.push_bytes(job.told.as_bytes()).push_bytes(job.content.as_bytes());
+            args.push_bytes(job.id_and_hashes.as_bytes()).push_bytes(job.content.as_bytes());
             contents.extend(job.contents.into_iter().map(|content| (content.hash(), content)));
         }
         Self { queue: queue.clone(), args, contents }
@@ -143,42 +143,42 @@ impl Store {
         terms: &JobTerms,
         jobs: &[NewJob],
     ) -> Result<Enqueued> {
-        self.put_in(&Parcel::new(queue, batch, terms, jobs)?).await
+        self.enqueue_request(&EnqueueRequest::new(queue, batch, terms, jobs)?).await
     }
 
     /// Sends a prepared request. A retry is safe.
     ///
     /// # Errors
     /// As for [`Store::enqueue`].
-    pub async fn put_in(&self, parcel: &Parcel) -> Result<Enqueued> {
-        for _ in 0..MOST_WISHES {
-            match self.try_put_in(parcel).await? {
-                PutIn::Done(enqueued) => return Ok(enqueued),
-                PutIn::Wants(hashes) => self.bring(parcel, &hashes).await?,
+    pub async fn enqueue_request(&self, request: &EnqueueRequest) -> Result<Enqueued> {
+        for _ in 0..MAX_TRIES {
+            match self.try_enqueue(request).await? {
+                EnqueueReply::Done(enqueued) => return Ok(enqueued),
+                EnqueueReply::Wants(hashes) => self.store_contents(request, &hashes).await?,
             }
         }
         Err(Error::Protocol("Redis removes contents before their jobs are enqueued".to_owned()))
     }
 
-    async fn bring(&self, parcel: &Parcel, hashes: &[ContentHash]) -> Result<()> {
-        let at_hand = |hash: &ContentHash| {
-            let content = parcel.contents.get(hash).filter(|content| content.is_at_hand());
+    async fn store_contents(&self, request: &EnqueueRequest, hashes: &[ContentHash]) -> Result<()> {
+        let in_memory = |hash: &ContentHash| {
+            let content = request.contents.get(hash).filter(|content| content.is_at_hand());
             content.ok_or_else(|| InvalidInput::new("mail", format!("its content {hash} is not in memory")))
         };
-        let contents: Vec<&Content> = hashes.iter().map(at_hand).collect::<Result<_, _>>()?;
-        self.keep_contents(&parcel.queue, &contents).await
+        let contents: Vec<&Content> = hashes.iter().map(in_memory).collect::<Result<_, _>>()?;
+        self.keep_contents(&request.queue, &contents).await
     }
 
-    async fn try_put_in(&self, parcel: &Parcel) -> Result<PutIn> {
-        let base = self.keys.queue(&parcel.queue);
-        let mut reply = ReplyWords::new(self.invoke("enqueue", base, &parcel.args).await?);
+    async fn try_enqueue(&self, request: &EnqueueRequest) -> Result<EnqueueReply> {
+        let base = self.keys.queue(&request.queue);
+        let mut reply = ReplyWords::new(self.invoke("enqueue", base, &request.args).await?);
         match reply.next::<String>()?.as_str() {
             "enqueued" => {
-                Ok(PutIn::Done(Enqueued { added: reply.next()?, known: reply.next()?, due_ms: reply.next()? }))
+                Ok(EnqueueReply::Done(Enqueued { added: reply.next()?, known: reply.next()?, due_ms: reply.next()? }))
             }
             "wants" => {
                 let hashes = reply.rest::<String>()?;
-                Ok(PutIn::Wants(hashes.iter().map(|hash| hash.parse()).collect::<Result<_, _>>()?))
+                Ok(EnqueueReply::Wants(hashes.iter().map(|hash| hash.parse()).collect::<Result<_, _>>()?))
             }
             "cancelled" => Err(Error::Conflict("the batch was cancelled".to_owned())),
             "sealed" => Err(Error::Conflict("the batch is sealed: its input has ended".to_owned())),
@@ -190,7 +190,7 @@ impl Store {
 }
 
 /// Reply of the script `enqueue`.
-enum PutIn {
+enum EnqueueReply {
     Done(Enqueued),
     /// Contents that Redis does not have.
     Wants(Vec<ContentHash>),
@@ -198,7 +198,7 @@ enum PutIn {
 
 /// Maximum number of calls for one request. A content stored for an earlier call may have been
 /// removed meanwhile.
-const MOST_WISHES: usize = 4;
+const MAX_TRIES: usize = 4;
 
 fn terms_args(terms: &JobTerms, batch: Option<&BatchId>) -> Args {
     let (delay_ms, at_ms) = match terms.due {

@@ -49,7 +49,7 @@ pub use connection::Store;
 pub use connections::{ConnectionDemand, ConnectionShare};
 pub use damage::Damage;
 pub use durability::Durability;
-pub use enqueue::{Due, Enqueued, Expiry, JobTerms, NewJob, PackedJob, Parcel};
+pub use enqueue::{Due, EnqueueRequest, Enqueued, Expiry, JobTerms, NewJob, PackedJob};
 pub use find::{JobFilter, JobPage};
 pub use idempotency::KeyReservation;
 pub use jobs::{AttemptReport, JobError, JobReport};
