@@ -7,18 +7,18 @@ use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, Script, ServerErrorKind
 use super::{
     PROTOCOL_VERSION,
     keys::Keys,
-    link::{ANSWER_LIMIT, Line, Link},
     redis_error,
     run::RunId,
     script::script,
     server::Server,
+    shared_connection::{REPLY_LIMIT, RedisConnection, SharedConnection},
 };
 use crate::{Error, Outage, QueueName, Result, settings::RedisSettings};
 
 /// Jobs, batches, queues and processes in Redis.
 #[derive(Clone)]
 pub struct Store {
-    pub(super) link: Arc<Link>,
+    pub(super) shared: Arc<SharedConnection>,
     filter: RunFilter,
     pub(super) keys: Keys,
 }
@@ -46,9 +46,9 @@ impl Store {
     /// # Errors
     /// [`Error::Away`] if Redis can't be reached, [`Error::Invalid`] for a wrong setting.
     pub async fn connect(settings: &RedisSettings) -> Result<Self> {
-        let link = Arc::new(Link::new(Server::new(settings)?));
-        link.line().await?;
-        Ok(Self { link, filter: RunFilter::Any, keys: Keys::new(&settings.prefix) })
+        let shared = Arc::new(SharedConnection::new(Server::new(settings)?));
+        shared.connection().await?;
+        Ok(Self { shared, filter: RunFilter::Any, keys: Keys::new(&settings.prefix) })
     }
 
     /// Connects, retrying every 500 ms while Redis is away.
@@ -76,12 +76,12 @@ impl Store {
     /// Returns the server run of the current connection, if there is one.
     #[must_use]
     pub fn run_id(&self) -> Option<RunId> {
-        self.link.current().map(|line| line.run().clone())
+        self.shared.current().map(|connection| connection.run().clone())
     }
 
     /// Returns the server run of the current connection, after connecting if necessary.
     pub async fn connected_run(&self) -> Result<RunId> {
-        Ok(self.link.line().await?.run().clone())
+        Ok(self.shared.connection().await?.run().clone())
     }
 
     /// Returns a store whose calls fail with [`Error::NotSynced`] while the current server run
@@ -111,17 +111,17 @@ impl Store {
     /// Connects if necessary. The first run after the start is unsynced. A synced run becomes
     /// unsynced again once another run was connected in between.
     pub async fn unsynced_run(&self) -> RunId {
-        self.link.unsynced_run().await
+        self.shared.unsynced_run().await
     }
 
     /// Marks this run as synced. Does nothing if the store is connected to another run by now.
     pub fn mark_synced(&self, run: &RunId) {
-        self.link.mark_synced(run);
+        self.shared.mark_synced(run);
     }
 
     /// Waits until the current server run is marked as synced.
     pub async fn until_synced(&self) {
-        self.link.until_synced().await;
+        self.shared.until_synced().await;
     }
 
     /// Sends one command.
@@ -136,9 +136,11 @@ impl Store {
     }
 
     async fn run_once<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T> {
-        let line = self.line().await?;
-        let answer = Box::pin(self.link.heard(&line, ANSWER_LIMIT, command.query_async(&mut line.connection()))).await;
-        answer.map_err(|error| redis_error::name_denied_call(error, line.user(), || words(command)))
+        let connection = self.connection().await?;
+        let answer =
+            Box::pin(self.shared.await_reply(&connection, REPLY_LIMIT, command.query_async(&mut connection.handle())))
+                .await;
+        answer.map_err(|error| redis_error::name_denied_call(error, connection.user(), || command_and_key(command)))
     }
 
     /// Sends several commands in one pipeline.
@@ -153,10 +155,12 @@ impl Store {
     }
 
     async fn run_all_once<T: FromRedisValue>(&self, pipeline: &redis::Pipeline) -> Result<T> {
-        let line = self.line().await?;
-        let answer = Box::pin(self.link.heard(&line, ANSWER_LIMIT, pipeline.query_async(&mut line.connection()))).await;
-        let all = || pipeline.cmd_iter().map(words).collect::<Vec<_>>().join(", ");
-        answer.map_err(|error| redis_error::name_denied_call(error, line.user(), all))
+        let connection = self.connection().await?;
+        let answer =
+            Box::pin(self.shared.await_reply(&connection, REPLY_LIMIT, pipeline.query_async(&mut connection.handle())))
+                .await;
+        let all = || pipeline.cmd_iter().map(command_and_key).collect::<Vec<_>>().join(", ");
+        answer.map_err(|error| redis_error::name_denied_call(error, connection.user(), all))
     }
 
     /// Runs a script on a queue.
@@ -178,30 +182,30 @@ impl Store {
         for arg in args.iter() {
             call.arg(arg);
         }
-        let line = self.line().await?;
-        let asking = evaluate(&call, script, line.connection());
+        let connection = self.connection().await?;
+        let call_reply = evaluate(&call, script, connection.handle());
         // Boxed because the future is large and many tasks may wait for Redis at the same time.
-        let answer = Box::pin(self.link.heard(&line, ANSWER_LIMIT, asking)).await;
+        let answer = Box::pin(self.shared.await_reply(&connection, REPLY_LIMIT, call_reply)).await;
         answer.map_err(|error| {
-            redis_error::name_denied_call(error, line.user(), || format!("the script {name} on {base}"))
+            redis_error::name_denied_call(error, connection.user(), || format!("the script {name} on {base}"))
         })
     }
 
     /// Returns the connection for one call. The filter is checked on the connection that the call
     /// then uses.
-    async fn line(&self) -> Result<Arc<Line>> {
-        let line = self.link.line().await?;
+    async fn connection(&self) -> Result<Arc<RedisConnection>> {
+        let connection = self.shared.connection().await?;
         let is_allowed = match &self.filter {
             RunFilter::Any => true,
-            RunFilter::Synced => self.link.is_synced(line.run()),
-            RunFilter::Only(run) => line.run() == run,
+            RunFilter::Synced => self.shared.is_synced(connection.run()),
+            RunFilter::Only(run) => connection.run() == run,
         };
-        if is_allowed { Ok(line) } else { Err(Error::NotSynced) }
+        if is_allowed { Ok(connection) } else { Err(Error::NotSynced) }
     }
 }
 
 /// Returns the command and its key, for messages.
-fn words(command: &Cmd) -> String {
+fn command_and_key(command: &Cmd) -> String {
     let word = |arg: redis::Arg<&[u8]>| match arg {
         redis::Arg::Simple(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         _ => String::new(),

@@ -5,9 +5,6 @@ use redis::Value;
 use super::{connection::Store, reply::LossyText};
 use crate::{JobId, QueueName, Result};
 
-/// A sent job and its time.
-type Sent = (JobId, i64);
-
 impl Store {
     /// Returns the latest sent jobs of several queues in order of time.
     pub(super) async fn sent_ids(
@@ -55,17 +52,17 @@ impl Store {
             times.cmd("HGET").arg(self.keys.hash(id)).arg("finished_ms");
         }
         let times: Vec<Value> = self.run_all(&times).await?;
-        let mut all: Vec<Sent> =
-            ids.into_iter().zip(times.chunks(2)).map(|(id, told)| (id, sent_ms(told).unwrap_or(0))).collect();
+        let mut all: Vec<(JobId, i64)> =
+            ids.into_iter().zip(times.chunks(2)).map(|(id, values)| (id, sent_ms(values).unwrap_or(0))).collect();
         all.sort_by(|(one, earlier), (other, later)| later.cmp(earlier).then_with(|| other.cmp(one)));
         Ok(all.into_iter().map(|(id, _)| id).collect())
     }
 }
 
 /// Reads the time from the payload (`1 sent <ms> …`), or else from the hash.
-fn sent_ms(told: &[Value]) -> Option<i64> {
+fn sent_ms(values: &[Value]) -> Option<i64> {
     let text = |value: &Value| redis::from_redis_value_ref::<String>(value).ok();
-    let [payload, hash] = told else { return None };
+    let [payload, hash] = values else { return None };
     let kept = text(payload)?;
     let kept = kept.split_once(" sent ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
     kept.or_else(|| text(hash)?.parse().ok())

@@ -11,7 +11,7 @@ use super::server;
 use crate::{Error, InvalidInput, Result, settings::WatchedPlace};
 
 /// Maximum time for one Sentinel, after which the next one is queried.
-const ASK_LIMIT: Duration = Duration::from_secs(1);
+const QUERY_LIMIT: Duration = Duration::from_secs(1);
 
 /// Sentinels of one primary.
 pub(super) struct Sentinels {
@@ -29,43 +29,43 @@ impl Sentinels {
     pub(super) async fn master(&self) -> Result<ConnectionInfo> {
         let number = self.place.sentinels.len();
         let first = self.first.load(Ordering::Relaxed);
-        let (mut problems, mut unfit) = (Vec::new(), Vec::new());
+        let (mut problems, mut invalid) = (Vec::new(), Vec::new());
         for index in (first..first + number).map(|index| index % number) {
-            match self.ask(index).await {
+            match self.query(index).await {
                 Ok(Some((host, port))) => {
                     self.first.store(index, Ordering::Relaxed);
                     return self.place.server_at(&host, port);
                 }
                 Ok(None) => problems.push(format!("{} knows no master {}", self.name(index), self.place.master)),
-                Err(Error::Invalid(problem)) => unfit.push(problem),
+                Err(Error::Invalid(problem)) => invalid.push(problem),
                 Err(error) => problems.push(format!("{}: {error}", self.name(index))),
             }
         }
         if problems.is_empty()
-            && let Some(problem) = unfit.pop()
+            && let Some(problem) = invalid.pop()
         {
             return Err(problem.into());
         }
-        problems.extend(unfit.iter().map(ToString::to_string));
+        problems.extend(invalid.iter().map(ToString::to_string));
         Err(Error::Away(format!("no Sentinel reports the primary: {}", problems.join("; "))))
     }
 
     /// Retries with the credentials of the servers if the Sentinel requires a password.
-    async fn ask(&self, index: usize) -> Result<Option<(String, u16)>> {
-        match self.ask_as(index, RedisConnectionInfo::default()).await {
+    async fn query(&self, index: usize) -> Result<Option<(String, u16)>> {
+        match self.query_as(index, RedisConnectionInfo::default()).await {
             Err(error) if error.to_string().contains("NOAUTH") => {
-                self.ask_as(index, self.place.user.clone().set_db(0)).await
+                self.query_as(index, self.place.user.clone().set_db(0)).await
             }
             answer => answer,
         }
     }
 
-    async fn ask_as(&self, index: usize, user: RedisConnectionInfo) -> Result<Option<(String, u16)>> {
+    async fn query_as(&self, index: usize, user: RedisConnectionInfo) -> Result<Option<(String, u16)>> {
         let (host, port) = &self.place.sentinels[index];
-        let unfit = |error| Error::Invalid(InvalidInput::new("REDIS_URL", format!("{host}:{port}: {error}")));
-        let info = ConnectionAddr::Tcp(host.clone(), *port).into_connection_info().map_err(unfit)?;
+        let invalid = |error| Error::Invalid(InvalidInput::new("REDIS_URL", format!("{host}:{port}: {error}")));
+        let info = ConnectionAddr::Tcp(host.clone(), *port).into_connection_info().map_err(invalid)?;
         let client = server::client(info.set_redis_settings(user))?;
-        server::within(ASK_LIMIT, "the query", master_by(&client, &self.place.master)).await
+        server::within(QUERY_LIMIT, "the query", query_master(&client, &self.place.master)).await
     }
 
     fn name(&self, index: usize) -> String {
@@ -74,7 +74,7 @@ impl Sentinels {
     }
 }
 
-async fn master_by(client: &Client, name: &str) -> RedisResult<Option<(String, u16)>> {
+async fn query_master(client: &Client, name: &str) -> RedisResult<Option<(String, u16)>> {
     let config = redis::AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
     let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
     redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(name).query_async(&mut connection).await

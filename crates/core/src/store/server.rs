@@ -29,8 +29,8 @@ pub(super) enum Server {
 }
 
 /// An open connection and its server run.
-pub(super) struct Opened {
-    pub(super) connection: MultiplexedConnection,
+pub(super) struct NewConnection {
+    pub(super) handle: MultiplexedConnection,
     pub(super) run: RunId,
     /// Client that opens further connections to the same server.
     pub(super) client: Client,
@@ -45,7 +45,7 @@ impl Server {
     }
 
     /// Locates the server, opens a connection and checks that the server accepts writes.
-    pub(super) async fn open(&self) -> Result<Opened> {
+    pub(super) async fn open(&self) -> Result<NewConnection> {
         match self {
             Self::Fixed(client) => open(client.clone()).await,
             Self::Watched(sentinels) => open(client(sentinels.master().await?)?).await,
@@ -64,10 +64,10 @@ pub(super) fn client(info: ConnectionInfo) -> Result<Client> {
     let settings = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
     #[cfg(target_os = "linux")]
     let settings = settings.set_user_timeout(UNACKNOWLEDGED_LIMIT);
-    let unfit = |error| InvalidInput::new("REDIS_URL", format!("the URL can't be used: {error}"));
+    let invalid = |error| InvalidInput::new("REDIS_URL", format!("the URL can't be used: {error}"));
     // The client library would send CLIENT SETINFO, which a user with few rights may not.
     let user = info.redis_settings().clone().set_skip_set_lib_name();
-    Ok(Client::open(info.set_tcp_settings(settings).set_redis_settings(user)).map_err(unfit)?)
+    Ok(Client::open(info.set_tcp_settings(settings).set_redis_settings(user)).map_err(invalid)?)
 }
 
 /// Opens a connection without timeouts of the client library; callers set their own.
@@ -81,22 +81,22 @@ pub(super) async fn connect(client: &Client) -> Result<MultiplexedConnection> {
 pub(super) async fn within<T>(
     limit: Duration,
     what: &str,
-    asking: impl Future<Output = redis::RedisResult<T>>,
+    call: impl Future<Output = redis::RedisResult<T>>,
 ) -> Result<T> {
-    match timeout(limit, asking).await {
+    match timeout(limit, call).await {
         Ok(answer) => answer.map_err(|error| redis_error::convert(&error)),
         Err(_) => Err(Error::Away(format!("no reply to {what} within {} s", limit.as_secs()))),
     }
 }
 
 /// Opens a connection and checks that the server accepts writes.
-pub(super) async fn open(client: Client) -> Result<Opened> {
-    let connection = connect(&client).await?;
+pub(super) async fn open(client: Client) -> Result<NewConnection> {
+    let handle = connect(&client).await?;
     let user = client.get_connection_info().redis_settings().username().unwrap_or("default");
-    let run = within(CONNECT_LIMIT, "the first command", ask_who(&connection)).await;
+    let run = within(CONNECT_LIMIT, "the first command", identify(&handle)).await;
     let run = run.map_err(|error| redis_error::name_denied_call(error, user, || "PING".to_owned()))?;
     match run {
-        Some(run) => Ok(Opened { connection, run, client }),
+        Some(run) => Ok(NewConnection { handle, run, client }),
         None => {
             Err(Error::Away(format!("{} is a replica, which accepts no writes", client.get_connection_info().addr())))
         }
@@ -106,15 +106,15 @@ pub(super) async fn open(client: Client) -> Result<Opened> {
 /// Returns the server run, or `None` for a replica.
 ///
 /// A server that is loading or busy is an error. If INFO is denied, the run has no name.
-async fn ask_who(connection: &MultiplexedConnection) -> redis::RedisResult<Option<RunId>> {
+async fn identify(handle: &MultiplexedConnection) -> redis::RedisResult<Option<RunId>> {
     let info = async |section: &str| {
-        let text = redis::cmd("INFO").arg(section).query_async::<String>(&mut connection.clone()).await;
+        let text = redis::cmd("INFO").arg(section).query_async::<String>(&mut handle.clone()).await;
         match text {
             Err(error) if redis_error::ends_connection(&error) => Err(error),
             text => Ok(Info::new(text.unwrap_or_default())),
         }
     };
-    redis::cmd("PING").query_async::<()>(&mut connection.clone()).await?;
+    redis::cmd("PING").query_async::<()>(&mut handle.clone()).await?;
     let (server, replication) = tokio::join!(info("server"), info("replication"));
     let (server, replication) = (server?, replication?);
     let run = RunId::new(server.field("run_id"), replication.field("master_replid"));

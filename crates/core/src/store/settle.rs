@@ -100,7 +100,7 @@ impl Finish {
         args.reserve(11, 256);
         args.push(id).push(fence).push(outcome.as_str()).push(reason).push(left.attempt);
         args.push(code).push(message).push(own_receipt(left));
-        args.push(own_recipients(outcome, left)?).push(Lines(&left.records)).push(record_ms(left));
+        args.push(own_recipients(outcome, left)?).push(HistoryLines(&left.records)).push(record_ms(left));
         args.shrink();
         Ok(Self(args))
     }
@@ -161,7 +161,7 @@ impl Store {
         for (id, fence, delay, left) in jobs {
             let (code, message) = left.error.clone().unwrap_or_default();
             args.push(id).push(fence).push(millis(*delay)).push(left.attempt).push(code).push(message);
-            args.push(json(&left.recipients)?).push(Lines(&left.records)).push(record_ms(left));
+            args.push(json(&left.recipients)?).push(HistoryLines(&left.records)).push(record_ms(left));
         }
         self.settle("defer", queue, args, jobs.len(), |word| {
             Ok(match word {
@@ -202,9 +202,9 @@ impl Store {
 }
 
 /// Stored form of the history.
-struct Lines<'a>(&'a [AttemptRecord]);
+struct HistoryLines<'a>(&'a [AttemptRecord]);
 
-impl fmt::Display for Lines<'_> {
+impl fmt::Display for HistoryLines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().enumerate().try_for_each(|(place, record)| {
             if place > 0 {

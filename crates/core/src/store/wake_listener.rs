@@ -113,8 +113,8 @@ impl WakeListener {
         if let Some(idle) = self.idle.take().filter(|idle| !idle.closed.is_cancelled()) {
             return Ok(idle);
         }
-        let line = self.store.link.line().await?;
-        Ok(ReadConnection { handle: server::connect(line.client()).await?, closed: line.gone().clone() })
+        let shared = self.store.shared.connection().await?;
+        Ok(ReadConnection { handle: server::connect(shared.client()).await?, closed: shared.closed().clone() })
     }
 }
 

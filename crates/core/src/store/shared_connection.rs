@@ -13,98 +13,98 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    durability::Rounds,
     redis_error,
+    rounds::DurabilityRounds,
     run::RunId,
-    server::{Opened, Server},
+    server::{NewConnection, Server},
 };
 use crate::{Error, Result};
 
 /// Maximum time until a reply. After it the connection counts as broken.
-pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const REPLY_LIMIT: Duration = Duration::from_secs(5);
 /// Minimum and maximum pause between two attempts to connect.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// Shared connection to the server.
-pub(super) struct Link {
+pub(super) struct SharedConnection {
     server: Server,
-    state: watch::Sender<State>,
-    dialling: Mutex<Dialling>,
+    state: watch::Sender<ConnectionState>,
+    attempts: Mutex<ConnectAttempts>,
     /// Rounds of waiting for durability.
-    pub(super) rounds: Rounds,
+    pub(super) rounds: DurabilityRounds,
 }
 
 /// One open connection. It leads to the same run of the same server for its whole life.
-pub(super) struct Line {
-    connection: MultiplexedConnection,
+pub(super) struct RedisConnection {
+    handle: MultiplexedConnection,
     run: RunId,
     client: Client,
-    gone: CancellationToken,
+    closed: CancellationToken,
 }
 
 #[derive(Default)]
-struct State {
-    line: Option<Arc<Line>>,
+struct ConnectionState {
+    connection: Option<Arc<RedisConnection>>,
     /// Run that is marked as synced; cleared when another run is connected.
     synced: Option<RunId>,
 }
 
 /// Attempts to connect, one at a time.
 #[derive(Default)]
-struct Dialling {
+struct ConnectAttempts {
     tried_at: Option<Instant>,
-    failed: Option<Error>,
+    last_error: Option<Error>,
     pause: Duration,
     has_connected: bool,
 }
 
-impl Link {
+impl SharedConnection {
     pub(super) fn new(server: Server) -> Self {
         Self {
             server,
-            state: watch::Sender::new(State::default()),
-            dialling: Mutex::default(),
-            rounds: Rounds::default(),
+            state: watch::Sender::new(ConnectionState::default()),
+            attempts: Mutex::default(),
+            rounds: DurabilityRounds::default(),
         }
     }
 
     /// Returns the open connection, or opens one. Concurrent callers share the result of one
     /// attempt.
-    pub(super) async fn line(&self) -> Result<Arc<Line>> {
+    pub(super) async fn connection(&self) -> Result<Arc<RedisConnection>> {
         match self.current() {
-            Some(line) => Ok(line),
-            None => Box::pin(self.dial()).await,
+            Some(connection) => Ok(connection),
+            None => Box::pin(self.reconnect()).await,
         }
     }
 
     /// Returns the open connection, if there is one.
-    pub(super) fn current(&self) -> Option<Arc<Line>> {
-        self.state.borrow().line.clone()
+    pub(super) fn current(&self) -> Option<Arc<RedisConnection>> {
+        self.state.borrow().connection.clone()
     }
 
     /// Waits for a reply on this connection. After a timeout or a broken connection, the connection
     /// is closed and all pending calls on it fail.
-    pub(super) async fn heard<T>(
+    pub(super) async fn await_reply<T>(
         &self,
-        line: &Arc<Line>,
+        connection: &Arc<RedisConnection>,
         limit: Duration,
-        asking: impl Future<Output = RedisResult<T>>,
+        call: impl Future<Output = RedisResult<T>>,
     ) -> Result<T> {
         let answer = tokio::select! {
             biased;
-            answer = timeout(limit, asking) => answer,
-            () = line.gone.cancelled() => return Err(Error::Away("the connection was lost".to_owned())),
+            answer = timeout(limit, call) => answer,
+            () = connection.closed.cancelled() => return Err(Error::Away("the connection was lost".to_owned())),
         };
         match answer {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
                 if redis_error::ends_connection(&error) {
-                    self.leave(line);
+                    self.close(connection);
                 }
                 Err(redis_error::convert(&error))
             }
             Err(_) => {
-                self.leave(line);
+                self.close(connection);
                 Err(Error::Away(format!("no reply within {} s", limit.as_secs())))
             }
         }
@@ -118,7 +118,7 @@ impl Link {
     /// Marks this run as synced, unless another run is connected by now.
     pub(super) fn mark_synced(&self, run: &RunId) {
         self.state.send_if_modified(|state| {
-            let is_connected = state.line.as_ref().is_some_and(|line| &line.run == run);
+            let is_connected = state.connection.as_ref().is_some_and(|connection| &connection.run == run);
             if is_connected {
                 state.synced = Some(run.clone());
             }
@@ -131,19 +131,19 @@ impl Link {
         let mut states = self.state.subscribe();
         loop {
             // After a failed attempt, the next one waits.
-            if let Ok(line) = self.line().await {
-                if !self.is_synced(&line.run) {
-                    return line.run.clone();
+            if let Ok(connection) = self.connection().await {
+                if !self.is_synced(&connection.run) {
+                    return connection.run.clone();
                 }
                 // The sender lives as long as `self`.
-                let _ = states.wait_for(|state| state.line.is_none() || state.is_unsynced()).await;
+                let _ = states.wait_for(|state| state.connection.is_none() || state.is_unsynced()).await;
             }
         }
     }
 
     /// Waits until the connected run is marked as synced.
     pub(super) async fn until_synced(&self) {
-        let is_synced = |state: &State| state.line.is_some() && !state.is_unsynced();
+        let is_synced = |state: &ConnectionState| state.connection.is_some() && !state.is_unsynced();
         // The sender lives as long as `self`.
         let _ = self.state.subscribe().wait_for(is_synced).await;
     }
@@ -153,54 +153,55 @@ impl Link {
         self.server.is_watched()
     }
 
-    fn leave(&self, line: &Arc<Line>) {
+    fn close(&self, connection: &Arc<RedisConnection>) {
         self.state.send_if_modified(|state| {
-            let is_current = state.line.as_ref().is_some_and(|current| Arc::ptr_eq(current, line));
+            let is_current = state.connection.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection));
             if is_current {
-                state.line = None;
+                state.connection = None;
             }
             is_current
         });
-        line.gone.cancel();
+        connection.closed.cancel();
     }
 
-    async fn dial(&self) -> Result<Arc<Line>> {
-        let asked_at = Instant::now();
-        let mut dialling = self.dialling.lock().await;
-        if let Some(line) = self.current() {
-            return Ok(line);
+    async fn reconnect(&self) -> Result<Arc<RedisConnection>> {
+        let requested_at = Instant::now();
+        let mut attempts = self.attempts.lock().await;
+        if let Some(connection) = self.current() {
+            return Ok(connection);
         }
-        if let Some(error) = dialling.failed_since(asked_at) {
+        if let Some(error) = attempts.failed_since(requested_at) {
             return Err(error);
         }
-        tokio::time::sleep(dialling.rest()).await;
+        tokio::time::sleep(attempts.remaining_pause()).await;
         let opened = self.server.open().await;
-        dialling.outcome(opened).map(|opened| self.take(opened))
+        attempts.record(opened).map(|opened| self.install(opened))
     }
 
-    fn take(&self, opened: Opened) -> Arc<Line> {
-        let Opened { connection, run, client } = opened;
-        let line = Arc::new(Line { connection, run, client, gone: CancellationToken::new() });
+    fn install(&self, opened: NewConnection) -> Arc<RedisConnection> {
+        let NewConnection { handle, run, client } = opened;
+        let connection = Arc::new(RedisConnection { handle, run, client, closed: CancellationToken::new() });
         self.state.send_modify(|state| {
-            state.line = Some(Arc::clone(&line));
+            state.connection = Some(Arc::clone(&connection));
             if state.is_unsynced() {
                 state.synced = None;
             }
         });
-        line
+        connection
     }
 }
 
-impl State {
+impl ConnectionState {
     fn is_unsynced(&self) -> bool {
-        self.line.as_ref().is_some_and(|line| Some(&line.run) != self.synced.as_ref())
+        self.connection.as_ref().is_some_and(|connection| Some(&connection.run) != self.synced.as_ref())
     }
 }
 
-impl Line {
-    /// Returns a handle to send commands with. Wait for replies through [`Link::heard`].
-    pub(super) fn connection(&self) -> MultiplexedConnection {
-        self.connection.clone()
+impl RedisConnection {
+    /// Returns a handle to send commands with. Wait for replies through
+    /// [`SharedConnection::await_reply`].
+    pub(super) fn handle(&self) -> MultiplexedConnection {
+        self.handle.clone()
     }
 
     /// Server run of this connection.
@@ -219,29 +220,29 @@ impl Line {
     }
 
     /// Token that is cancelled when this connection is closed.
-    pub(super) fn gone(&self) -> &CancellationToken {
-        &self.gone
+    pub(super) fn closed(&self) -> &CancellationToken {
+        &self.closed
     }
 }
 
-impl Dialling {
-    /// Returns the error of an attempt that was made after `asked_at`.
-    fn failed_since(&self, asked_at: Instant) -> Option<Error> {
+impl ConnectAttempts {
+    /// Returns the error of an attempt that was made after `requested_at`.
+    fn failed_since(&self, requested_at: Instant) -> Option<Error> {
         let tried_at = self.tried_at?;
-        self.failed.clone().filter(|_| tried_at >= asked_at)
+        self.last_error.clone().filter(|_| tried_at >= requested_at)
     }
 
     /// Remaining pause before the next attempt.
-    fn rest(&self) -> Duration {
+    fn remaining_pause(&self) -> Duration {
         let since = self.tried_at.map_or(Duration::MAX, |at| at.elapsed());
-        self.pause.max(PAUSE.0).saturating_sub(since)
+        self.pause.max(PAUSES.0).saturating_sub(since)
     }
 
     /// Records the result of an attempt.
     ///
     /// After the first success every error counts as transient. A password that is being changed
     /// must not end a process that holds unsaved state.
-    fn outcome(&mut self, opened: Result<Opened>) -> Result<Opened> {
+    fn record(&mut self, opened: Result<NewConnection>) -> Result<NewConnection> {
         self.tried_at = Some(Instant::now());
         match opened {
             Ok(opened) => {
@@ -249,10 +250,10 @@ impl Dialling {
                 Ok(opened)
             }
             Err(error) => {
-                let passes = error.is_transient() || !self.has_connected;
-                let error = if passes { error } else { Error::Away(error.to_string()) };
-                self.pause = (self.pause * 2).clamp(PAUSE.0, PAUSE.1);
-                self.failed = Some(error.clone());
+                let is_final = self.has_connected && !error.is_transient();
+                let error = if is_final { Error::Away(error.to_string()) } else { error };
+                self.pause = (self.pause * 2).clamp(PAUSES.0, PAUSES.1);
+                self.last_error = Some(error.clone());
                 Err(error)
             }
         }
