@@ -7,7 +7,6 @@
 mod args;
 mod beat;
 mod clock;
-mod presence;
 mod run;
 
 pub use args::Args;

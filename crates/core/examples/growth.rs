@@ -9,7 +9,7 @@ use std::{error::Error, time::Duration};
 use postroom_core::{
     JobId, JobState, Mail, Policy, Priority, QueueName, Store,
     settings::{Settings, Sources},
-    store::{Claim, ClaimId, ClaimReply, Due, JobFilter, JobTerms, NewJob, Settled, WorkerId},
+    store::{Claim, ClaimId, ClaimReply, Defer, Due, JobFilter, JobTerms, NewJob, Settled, WorkerId},
 };
 
 type Failure = Box<dyn Error>;
@@ -48,7 +48,12 @@ async fn claim(store: &Store, queue: &QueueName) -> Result<f64, Failure> {
             let id = ClaimId::generate();
             let claim = Claim::new(queue, &worker, &id, 10);
             let ClaimReply::Jobs { jobs, .. } = store.claim(&claim).await? else { return Err("no jobs".into()) };
-            back.extend(jobs.into_iter().map(|job| (job.id, job.fence, Duration::ZERO, Settled::default())));
+            back.extend(jobs.into_iter().map(|job| Defer {
+                id: job.id,
+                fence: job.fence,
+                delay: Duration::ZERO,
+                left: Settled::default(),
+            }));
         }
         spent += store.server_info().await?.cpu.saturating_sub(before);
         store.defer(queue, &worker, &back).await?;

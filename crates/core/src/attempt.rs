@@ -2,21 +2,22 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
-use crate::EmailAddress;
+use crate::{EmailAddress, time::rfc3339};
 
 /// One try. Stored as a line; `at_ms` is told as RFC 3339 by [`crate::JobReport`].
 ///
 /// The line is `n + at_ms ms verdict transport phase code enhanced reply`: `-` in place of `+` where it did not count, and where
 /// there is nothing to tell; `=` for codes that the reply begins with; the reply goes on to the end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AttemptRecord {
     /// Its number, from 1. Where one transport took over from another, the tries by both share it.
     pub n: u32,
     /// Whether it counts against the limit on attempts.
     pub counted: bool,
     /// When it began.
+    #[serde(rename = "at", serialize_with = "serialize_rfc3339")]
     pub at_ms: i64,
     /// The transport's name.
     pub transport: String,
@@ -35,6 +36,12 @@ pub struct AttemptRecord {
 }
 
 impl AttemptRecord {
+    /// Returns the start of the attempt as RFC 3339 in UTC.
+    #[must_use]
+    pub fn at(&self) -> String {
+        rfc3339(self.at_ms)
+    }
+
     /// What the server called the mail, where that is all that it said of it behind its codes.
     #[must_use]
     pub fn receipt(&self) -> Option<&str> {
@@ -96,6 +103,10 @@ impl AttemptRecord {
         };
         (told(self.code.map(|code| code.to_string())), told(self.enhanced.clone()))
     }
+}
+
+fn serialize_rfc3339<S: Serializer>(ms: &i64, output: S) -> Result<S::Ok, S::Error> {
+    output.serialize_str(&rfc3339(*ms))
 }
 
 /// Without line ends.

@@ -8,7 +8,7 @@ use postroom_mail::{
     Attempt, BadTransport, Commit, Identity, Message, Rendered, Templates, Transport, Verdict, apart, compose,
 };
 
-use crate::{NotSent, Options, Postroom, Result, capture::StoreSink};
+use crate::{NotSent, Options, Postroom, Result};
 
 /// A mail that the next server accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl Postroom {
         if let Some(transport) = known.get(name) {
             return Ok(Arc::clone(transport));
         }
-        let sink = Arc::new(StoreSink(self.link.clone()));
+        let sink = Arc::new(self.store.clone());
         let transport = Transport::from_settings(name, settings, sink).map_err(|error| unusable(name, &error))?;
         let transport = Arc::new(transport);
         known.insert(name.to_owned(), Arc::clone(&transport));

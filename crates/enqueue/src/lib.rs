@@ -21,13 +21,11 @@
 //! ```
 
 mod bulk;
-mod capture;
 mod check;
 pub mod commands;
 mod error;
 mod fingerprint;
 mod foreground;
-mod link;
 mod options;
 mod patience;
 mod postroom;

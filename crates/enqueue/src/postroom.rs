@@ -8,7 +8,7 @@ use std::{
 
 use postroom_core::{
     BatchId, BatchReport, Error, InvalidInput, JobId, JobReport, JobState, Mail, QueueName, Settings, Store,
-    settings::variables,
+    settings::variables, store::LazyStore,
 };
 use postroom_mail::{Templates, Transport, Variables, apart};
 use tokio::sync::{Mutex, OnceCell};
@@ -16,7 +16,6 @@ use tokio::sync::{Mutex, OnceCell};
 use crate::{
     Bulk, Result, SendMail,
     check::{Checker, unusable},
-    link::Link,
     together::Together,
 };
 
@@ -29,7 +28,7 @@ const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::f
 #[derive(Debug)]
 pub struct Postroom {
     pub(crate) settings: Settings,
-    pub(crate) link: Link,
+    pub(crate) store: LazyStore,
     pub(crate) transports: Mutex<BTreeMap<String, Arc<Transport>>>,
     pub(crate) together: Arc<Together>,
     templates: OnceCell<Option<Arc<Templates>>>,
@@ -48,8 +47,10 @@ impl Postroom {
     /// With these settings. Nothing is connected before it is needed.
     #[must_use]
     pub fn with_settings(settings: Settings) -> Self {
-        let link = Link::new(settings.redis.clone());
-        Self { settings, link, transports: Mutex::default(), together: Arc::default(), templates: OnceCell::new() }
+        // Redis over TLS needs a crypto provider. One that is installed already is kept.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let store = LazyStore::new(settings.redis.clone());
+        Self { settings, store, transports: Mutex::default(), together: Arc::default(), templates: OnceCell::new() }
     }
 
     /// The settings.
@@ -60,7 +61,7 @@ impl Postroom {
 
     /// The job store, for what has no method here.
     pub async fn store(&self) -> Result<&Store> {
-        Ok(self.link.store().await?)
+        Ok(self.store.connect().await?)
     }
 
     /// Hands a mail over: `postroom.send(mail).await?` returns the job's id once it is stored.

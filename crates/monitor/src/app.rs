@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use postroom_core::{Error, Settings, Store};
+use postroom_core::{Error, Settings, Store, store::LazyStore};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{guard::Gate, link::Link, moment::Clock, preview::Previews};
+use crate::{guard::Gate, moment::Clock, preview::Previews};
 
 /// For how long a page may ask Redis before it says that Redis is away.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(4);
@@ -17,7 +17,7 @@ pub(crate) struct App(Arc<Parts>);
 #[derive(Debug)]
 struct Parts {
     settings: Settings,
-    link: Link,
+    store: LazyStore,
     gate: Gate,
     previews: Previews,
     opening: Arc<Semaphore>,
@@ -27,7 +27,8 @@ impl App {
     pub(crate) fn new(settings: Settings) -> Self {
         let gate = Gate::new(&settings);
         let previews = Previews::new(settings.templates_dir.clone());
-        Self(Arc::new(Parts { link: Link::default(), gate, previews, opening: Arc::new(Semaphore::new(1)), settings }))
+        let store = LazyStore::new(settings.redis.clone());
+        Self(Arc::new(Parts { store, gate, previews, opening: Arc::new(Semaphore::new(1)), settings }))
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -36,11 +37,12 @@ impl App {
 
     /// The store; [`Error::Away`] until the first connection.
     pub(crate) fn store(&self) -> Result<&Store, Error> {
-        self.0.link.store()
+        self.0.store.get()
     }
 
-    pub(crate) fn link(&self) -> &Link {
-        &self.0.link
+    /// The store, for the heartbeat, which connects it.
+    pub(crate) fn lazy_store(&self) -> &LazyStore {
+        &self.0.store
     }
 
     pub(crate) fn gate(&self) -> &Gate {

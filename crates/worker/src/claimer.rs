@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use postroom_core::{
     Error, Priority, QueueName, Shutdown,
-    store::{Claim, ClaimId, ClaimReply, Claimed, Settled, WakeListener},
+    store::{Claim, ClaimId, ClaimReply, Claimed, Defer, Settled, WakeListener},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
@@ -317,7 +317,9 @@ impl Claimer {
         let Some(slot) = self.slots.take(job.id.queue(), urgent) else {
             let settler = self.office.counter(job.id.queue()).settler.clone();
             let left = Settled { attempt: job.attempt, ..Settled::default() };
-            self.deliveries.spawn(async move { drop(settler.defer((job.id, job.fence, Duration::ZERO, left)).await) });
+            self.deliveries.spawn(async move {
+                drop(settler.defer(Defer { id: job.id, fence: job.fence, delay: Duration::ZERO, left }).await)
+            });
             return;
         };
         let (office, give_up, begun) = (Arc::clone(&self.office), self.give_up.clone(), Arc::default());

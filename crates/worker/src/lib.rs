@@ -9,7 +9,6 @@
 mod alerts;
 mod args;
 mod breaker;
-mod capture;
 mod claimer;
 mod contents;
 mod counter;

@@ -20,7 +20,6 @@ use tracing::{debug, info};
 
 use crate::{
     alerts::{About, Alerts},
-    capture::StoreSink,
     contents::Contents,
     counter::Counter,
     in_flight::InFlight,
@@ -185,7 +184,7 @@ fn transports(store: &Store, settings: &Settings) -> anyhow::Result<Vec<Transpor
             if all.iter().any(|known| known.name() == name) {
                 continue;
             }
-            let sink = Arc::new(StoreSink(store.clone()));
+            let sink = Arc::new(store.clone());
             let transport = Transport::from_settings(name, transport, sink)
                 .with_context(|| format!("setting up the transport {name}"))?;
             all.push(transport);

@@ -69,7 +69,7 @@ async fn speak_of(office: &Office, queue: &QueueName, run: &RunId) -> Result<()>
         store.finish(queue, &office.id, finishes(chunk)).await?;
         store.defer(queue, &office.id, &defers(chunk)).await?;
     }
-    store.restated(queue, &office.id, run).await?;
+    store.complete_restate(queue, &office.id, run).await?;
     office.counter(queue).settler.memory().said_again();
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use postroom_core::{
     Error, JobId, Outage, QueueName, Result, Store,
-    store::{BeginReply, DeferReply, Finish, FinishReply, Outcome, Settled, WorkerId},
+    store::{Begin, BeginReply, Defer, DeferReply, Finish, FinishReply, Outcome, Settled, WorkerId},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -20,8 +20,6 @@ pub(crate) const MOST: usize = 100;
 /// How long finishes gather where they come in crowds: their mails have left, and one call for many costs Redis much less.
 const GATHERING: Duration = Duration::from_millis(1);
 
-type Begin = (JobId, u64, String, i64);
-type Defer = (JobId, u64, Duration, Settled);
 type Asked<Q, A> = (Q, oneshot::Sender<Result<A>>);
 
 /// The way to the settler of one queue.
@@ -80,7 +78,7 @@ impl Settler {
     }
 
     /// Puts a job back, however long Redis is away.
-    pub(crate) async fn defer(&self, (id, fence, delay, left): Defer) -> Result<DeferReply> {
+    pub(crate) async fn defer(&self, Defer { id, fence, delay, left }: Defer) -> Result<DeferReply> {
         ask(&self.defer, self.statement(id, fence, Said::Defer(delay, Box::new(left)))).await
     }
 
@@ -124,7 +122,9 @@ impl Desk {
 
     fn note_begun(&self, jobs: Vec<Begin>, replies: &[BeginReply]) {
         let begun = jobs.into_iter().zip(replies).filter(|(_, reply)| **reply == BeginReply::Begun);
-        begun.for_each(|((id, fence, message_id, date_ms), _)| self.in_flight.begun(&id, fence, message_id, date_ms));
+        begun.for_each(|(Begin { id, fence, message_id, date_ms }, _)| {
+            self.in_flight.begun(&id, fence, message_id, date_ms)
+        });
     }
 
     async fn serve_finishes(self: Arc<Self>, mut asked: mpsc::UnboundedReceiver<Asked<Arc<Statement>, FinishReply>>) {
@@ -219,7 +219,9 @@ pub(crate) fn finishes(jobs: &[Arc<Statement>]) -> impl Iterator<Item = &Finish>
 /// Those that put their jobs back.
 pub(crate) fn defers(jobs: &[Arc<Statement>]) -> Vec<Defer> {
     let defer = |job: &Arc<Statement>| match &job.said {
-        Said::Defer(delay, left) => Some((job.id.clone(), job.fence, *delay, Settled::clone(left))),
+        Said::Defer(delay, left) => {
+            Some(Defer { id: job.id.clone(), fence: job.fence, delay: *delay, left: Settled::clone(left) })
+        }
         Said::Finish(..) => None,
     };
     jobs.iter().filter_map(defer).collect()

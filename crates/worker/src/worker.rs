@@ -19,7 +19,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     serve_health(&settings, &outage).await?;
     let store = tokio::select! {
         () = shutdown.requested() => return Ok(()),
-        store = Store::connect_patiently(&settings.redis, &outage) => store.context("connecting to Redis")?,
+        store = Store::connect_with_retry(&settings.redis, &outage) => store.context("connecting to Redis")?,
     };
     let office = Arc::new(Office::open(store, settings, outage)?);
     let info = duties::introduction(&office);

@@ -45,7 +45,7 @@ pub use self::{
 };
 use self::{file::RawTables, layers::Layers};
 pub(crate) use self::{redis::RedisPlace, sentinel::WatchedPlace};
-use crate::{InvalidInput, Mailbox, Policy, QueueName, Quota, Rate, bounds::check_name, store::LimitName};
+use crate::{InvalidInput, LimitName, Mailbox, Policy, QueueName, Quota, Rate, bounds::check_name};
 
 /// What a process is set up with, checked.
 #[derive(Debug, Clone)]

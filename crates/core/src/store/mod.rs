@@ -1,72 +1,41 @@
 //! The job store: the only module that talks to Redis.
 //!
 //! A [`Store`] is cheap to clone. All clones share one pipelined connection.
+//!
+//! Folders use only those above them in this list:
+//!
+//! | folder | owns |
+//! | --- | --- |
+//! | [connection] | the connection, resync state, durability |
+//! | [script] | Lua scripts, their calls, arguments and replies |
+//! | [job], [batch], [limit], [process], [capture] | one subject each |
+//! | [queue] | depths and counters, maintenance, damage |
+//! | [schedule] | schedules and their firings |
 
-mod actions;
-mod batches;
-mod captured;
-mod captured_summary;
-mod claim;
+mod batch;
+mod capture;
 mod connection;
-mod connections;
-mod contents;
-mod damage;
-mod durability;
-mod enqueue;
-mod idempotency;
-mod info;
-mod jobs;
+mod job;
 mod keys;
-mod limit_states;
-mod limits;
-mod list;
-mod maintenance;
-mod notices;
-mod processes;
-mod queues;
-mod redis_error;
-mod reply;
-mod restate;
-#[cfg(test)]
-mod rights;
-mod rounds;
-mod run;
-mod schedules;
+mod limit;
+mod process;
+mod queue;
+mod schedule;
 mod script;
-mod sent;
-mod sentinel;
-mod server;
-mod server_info;
-mod sessions;
-mod settle;
-mod shared_connection;
-mod wake_listener;
 
-pub use batches::{BatchReport, NewBatch};
-pub use captured::{Captured, CapturedMail};
-pub use captured_summary::CapturedSummary;
-pub use claim::{Claim, ClaimId, ClaimReply, Claimed, LimitedLine, LineGrant, Peek, WorkerId};
-pub use connection::Store;
-pub use connections::{ConnectionDemand, ConnectionShare};
-pub use damage::Damage;
-pub use enqueue::{Due, EnqueueRequest, Enqueued, Expiry, JobTerms, NewJob, PackedJob};
-pub use find::{JobFilter, JobPage};
-pub use idempotency::KeyReservation;
-pub use jobs::{AttemptReport, JobError, JobReport};
-pub use limit_states::{LimitState, QuotaState};
-pub use limits::{Grant, LimitName, Measure, ServerFeedback, TakeReply};
-pub use maintenance::SweepReply;
-pub use notices::{DueNotice, Notice};
-pub use processes::{Alert, BusyJob, ProcessInfo, ProcessKind, TransportReport, TransportState};
-pub use queues::{Minute, QueueReport};
-pub use restate::{KnownJob, KnownState, RestateReply};
-pub use rounds::Durability;
-pub use run::RunId;
-pub use schedules::{DueSchedules, Firing, FiringId, PutReply, Schedule, ScheduleReport, TickReply};
-pub use server_info::ServerInfo;
-pub use settle::{BeginReply, DeferReply, Finish, FinishReply, Outcome, Settled};
-pub use steer::{CancelReply, Resolution, RetryReply};
-pub use wake_listener::WakeListener;
+pub use batch::{BatchReport, DueNotice, NewBatch, Notice};
+pub use capture::{Captured, CapturedMail, CapturedSummary};
+pub use connection::{Durability, LazyStore, RunId, ServerInfo, Store, WakeListener};
+pub use job::{
+    Begin, BeginReply, CancelReply, Claim, ClaimId, ClaimReply, Claimed, Defer, DeferReply, Due, EnqueueRequest,
+    Enqueued, Expiry, Finish, FinishReply, JobError, JobFilter, JobPage, JobReport, JobTerms, KeyReservation, KnownJob,
+    KnownState, LimitedLine, LineGrant, NewJob, Outcome, PackedJob, Peek, Resolution, RestateReply, RetryReply,
+    Settled,
+};
+pub use limit::{ConnectionDemand, ConnectionShare, Grant, LimitState, QuotaState, ServerFeedback, TakeReply};
+pub use process::{Alert, BusyJob, Heartbeat, ProcessInfo, ProcessKind, TransportReport, TransportState};
+pub use queue::{Damage, Minute, QueueReport, SweepReply};
+pub use schedule::{DueSchedules, Firing, FiringId, PutReply, Schedule, ScheduleReport, TickReply};
+pub use script::PROTOCOL_VERSION;
 
-/// Protocol version of this process; see `crates/core/README.md`.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub use crate::{LimitName, Measure, WorkerId};

@@ -5,8 +5,8 @@ use postroom_core::{
     Store,
     settings::{RedisSettings, Settings, Sources},
     store::{
-        BeginReply, Claim, ClaimId, ClaimReply, Claimed, Due, Finish, FinishReply, JobTerms, NewBatch, NewJob, Outcome,
-        Settled, SweepReply, WorkerId,
+        Begin, BeginReply, Claim, ClaimId, ClaimReply, Claimed, Due, Finish, FinishReply, JobTerms, NewBatch, NewJob,
+        Outcome, Settled, SweepReply, WorkerId,
     },
 };
 use postroom_testkit::{PrivateRedis, unique_prefix};
@@ -100,7 +100,12 @@ impl Fixture {
     }
 
     pub(crate) async fn begin_all(&self, worker: &WorkerId, jobs: &[Claimed]) -> Vec<BeginReply> {
-        let mark = |job: &Claimed| (job.id.clone(), job.fence, "message@example.org".to_owned(), 1_700_000_000_000);
+        let mark = |job: &Claimed| Begin {
+            id: job.id.clone(),
+            fence: job.fence,
+            message_id: "message@example.org".to_owned(),
+            date_ms: 1_700_000_000_000,
+        };
         let marks: Vec<_> = jobs.iter().map(mark).collect();
         self.store.begin(&self.queue, worker, &marks).await.expect("an answer")
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use postroom_core::{
     AttemptRecord, Error, JobId, JobState, RecipientReport, RecipientResult,
     store::{
-        BeginReply, CancelReply, ClaimReply, Due, Expiry, KeyReservation, NewJob, Outcome, RetryReply, Settled,
+        BeginReply, CancelReply, ClaimReply, Defer, Due, Expiry, KeyReservation, NewJob, Outcome, RetryReply, Settled,
         WakeListener, WorkerId,
     },
 };
@@ -45,7 +45,7 @@ async fn the_story_of_a_job_is_told_whole() {
         }],
         records: vec![record],
     };
-    let item = (id.clone(), job.fence, Duration::from_millis(1), left);
+    let item = Defer { id: id.clone(), fence: job.fence, delay: Duration::from_millis(1), left };
     fixture.store.defer(&fixture.queue, &worker, &[item]).await.expect("deferred");
 
     let again = eventually(LIMIT, "the second claim", async || fixture.claim(&worker, 1).await.pop()).await;
@@ -60,7 +60,7 @@ async fn the_story_of_a_job_is_told_whole() {
     assert_eq!(report.state, JobState::Sent);
     assert_eq!(report.attempts.len(), 1);
     assert_eq!(report.attempts[0].reply, "451 4.7.1 later, \"please\"\nŻ");
-    assert_eq!(report.attempts[0].at, "2023-11-14T22:13:20.000Z");
+    assert_eq!(report.attempts[0].at(), "2023-11-14T22:13:20.000Z");
     assert_eq!(report.error, None, "a sent mail has no error");
 }
 
@@ -312,7 +312,7 @@ async fn an_outage_is_not_told_a_thousand_times() {
             ms: u64::from(n),
         };
         let left = Settled { records: vec![record], ..Settled::default() };
-        let item = (id.clone(), job.fence, Duration::ZERO, left);
+        let item = Defer { id: id.clone(), fence: job.fence, delay: Duration::ZERO, left };
         fixture.store.defer(&fixture.queue, &worker, &[item]).await.expect("deferred");
     }
     let report = fixture.store.job(&id).await.expect("an answer").expect("a job");

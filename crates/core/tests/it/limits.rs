@@ -176,7 +176,7 @@ async fn what_a_server_takes_is_learned_by_all() {
         .expect("heard")
         .expect("a spacing");
     assert!(now > both, "it was cut: {now:?}");
-    let told = ServerFeedback { told: Some(Duration::from_millis(500)), ..ServerFeedback::default() };
+    let told = ServerFeedback { announced: Some(Duration::from_millis(500)), ..ServerFeedback::default() };
     let now = fixture.store.report_feedback(&limit, &one, &told).await.expect("heard");
     assert!(now >= Some(Duration::from_millis(500)), "{now:?}");
 }

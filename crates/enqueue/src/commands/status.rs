@@ -113,7 +113,8 @@ fn add_attempts(facts: &mut Facts, job: &JobReport) {
     for attempt in &job.attempts {
         let phase = attempt.phase.as_deref().map(|phase| format!(" at {phase}")).unwrap_or_default();
         let counted = if attempt.counted { "" } else { ", not counted" };
-        let said = format!("{} {}{phase}{counted}, {} ms: {}", attempt.at, attempt.verdict, attempt.ms, attempt.reply);
+        let said =
+            format!("{} {}{phase}{counted}, {} ms: {}", attempt.at(), attempt.verdict, attempt.ms, attempt.reply);
         facts.add(&format!("try {}", attempt.n), Some(said));
     }
 }

@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, State},
     response::Response,
 };
-use postroom_core::{JobId, JobReport, JobState, RecipientReport, RecipientResult, store::AttemptReport};
+use postroom_core::{AttemptRecord, JobId, JobReport, JobState, RecipientReport, RecipientResult};
 
 use super::{
     Page, Shell,
@@ -40,7 +40,7 @@ struct RecipientLine {
 }
 
 struct AttemptLine {
-    report: AttemptReport,
+    report: AttemptRecord,
     at: Option<Moment>,
     took: String,
     /// The reply code and the enhanced one, as far as they are known.
@@ -189,9 +189,14 @@ impl RecipientLine {
 }
 
 impl AttemptLine {
-    fn new(report: &AttemptReport, clock: Clock) -> Self {
+    fn new(report: &AttemptRecord, clock: Clock) -> Self {
         let code = report.code.map(|code| code.to_string());
         let codes: Vec<String> = code.into_iter().chain(report.enhanced.clone()).collect();
-        Self { at: clock.at(Some(&report.at)), took: millis(report.ms), codes: codes.join(" "), report: report.clone() }
+        Self {
+            at: clock.at(Some(&report.at())),
+            took: millis(report.ms),
+            codes: codes.join(" "),
+            report: report.clone(),
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use postroom_core::store::{BeginReply, ServerFeedback, Settled};
+use postroom_core::store::{Begin, BeginReply, ServerFeedback, Settled};
 use postroom_mail::{Attempt, Commit, Hint, RecipientOutcome, Scope, Verdict};
 use tracing::{info, warn};
 
@@ -183,7 +183,12 @@ impl Delivery {
     /// The mark before the committing bytes, and a last look at the lease.
     async fn commit(&self, before: &Before<'_>, prepared: &Prepared) -> Commit {
         let (asked, lease) = (lease_clock::now(), before.header.policy.lease);
-        let mark = (self.job.id.clone(), self.job.fence, prepared.message.message_id.clone(), prepared.date_ms);
+        let mark = Begin {
+            id: self.job.id.clone(),
+            fence: self.job.fence,
+            message_id: prepared.message.message_id.clone(),
+            date_ms: prepared.date_ms,
+        };
         match self.counter().settler.begin(mark).await {
             Ok(BeginReply::Begun) if lease_clock::now() < lease_clock::usable_until(asked, lease) => Commit::Proceed,
             Ok(BeginReply::Begun) => {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use postroom_core::{
     BatchId, JobId, JobState, Mail,
-    store::{BeginReply, Claimed, Known, KnownJob, NewBatch, Outcome, RunId, Settled, WorkerId},
+    store::{BeginReply, Claimed, Defer, KnownJob, KnownState, NewBatch, Outcome, RunId, Settled, WorkerId},
 };
 use proptest::{prelude::*, sample::Index};
 
@@ -111,7 +111,7 @@ impl Run {
         match known.said.as_ref().expect("something was said") {
             Said::Finished(outcome) => drop(self.fixture.finish(worker, &known.claim, *outcome).await),
             Said::Deferred(delay) => {
-                let item = (id, known.claim.fence, *delay, Settled::default());
+                let item = Defer { id, fence: known.claim.fence, delay: *delay, left: Settled::default() };
                 self.fixture.store.defer(&self.fixture.queue, worker, &[item]).await.expect("an answer");
             }
         }
@@ -169,7 +169,7 @@ impl Run {
 
     async fn speak(&self, worker: usize, run: &RunId) {
         let store = &self.fixture.store;
-        store.restated(&self.fixture.queue, &self.workers[worker], run).await.expect("spoken");
+        store.complete_restate(&self.fixture.queue, &self.workers[worker], run).await.expect("spoken");
     }
 
     async fn states(&self) -> BTreeMap<JobId, JobState> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use postroom_core::{
     JobId, JobState,
     store::{
-        BeginReply, Claim, ClaimId, ClaimReply, DeferReply, Expiry, FinishReply, Known, KnownJob, NewJob, Outcome,
-        RestateReply, RunId, Settled, WorkerId,
+        BeginReply, Claim, ClaimId, ClaimReply, Defer, DeferReply, Expiry, FinishReply, KnownJob, KnownState, NewJob,
+        Outcome, RestateReply, RunId, Settled, WorkerId,
     },
 };
 use postroom_testkit::eventually;
@@ -25,7 +25,7 @@ async fn claims_wait_for_those_who_were_alive() {
     let fixture = Fixture::new().await;
     let (ann, ben) = (WorkerId::generate(), WorkerId::generate());
     let speak = async |worker: &WorkerId, run: &RunId| {
-        fixture.store.restated(&fixture.queue, worker, run).await.expect("spoken")
+        fixture.store.complete_restate(&fixture.queue, worker, run).await.expect("spoken")
     };
     assert_eq!(
         (speak(&ann, &"run-1".into()).await, speak(&ben, &"run-1".into()).await),
@@ -45,11 +45,11 @@ async fn claims_do_not_wait_for_ever_for_a_worker_that_died() {
     let fixture = Fixture::new().await;
     let (ann, ben) = (WorkerId::generate(), WorkerId::generate());
     for worker in [&ann, &ben] {
-        fixture.store.restated(&fixture.queue, worker, &"run-1".into()).await.expect("spoken");
+        fixture.store.complete_restate(&fixture.queue, worker, &"run-1".into()).await.expect("spoken");
         fixture.sweep(worker).await;
     }
     fixture.enqueue(&terms()).await;
-    fixture.store.restated(&fixture.queue, &ann, &"run-2".into()).await.expect("spoken");
+    fixture.store.complete_restate(&fixture.queue, &ann, &"run-2".into()).await.expect("spoken");
     eventually(Duration::from_secs(20), "a claim without Ben", async || {
         matches!(claim(&fixture, &ann).await, ClaimReply::Jobs { jobs, .. } if jobs.len() == 1).then_some(())
     })
@@ -61,12 +61,15 @@ async fn who_was_dead_before_is_not_waited_for() {
     let fixture = Fixture::new().await;
     let (ann, ben) = (WorkerId::generate(), WorkerId::generate());
     for worker in [&ann, &ben] {
-        fixture.store.restated(&fixture.queue, worker, &"run-1".into()).await.expect("spoken");
+        fixture.store.complete_restate(&fixture.queue, worker, &"run-1".into()).await.expect("spoken");
     }
     let now_ms = fixture.sweep(&ann).await.now_ms;
     fixture.raw("HSET", "workers", &[ben.as_str(), &format!("{} run-1", now_ms - 60_000)]);
     fixture.enqueue(&terms()).await;
-    assert_eq!(fixture.store.restated(&fixture.queue, &ann, &"run-2".into()).await.expect("spoken"), Duration::ZERO);
+    assert_eq!(
+        fixture.store.complete_restate(&fixture.queue, &ann, &"run-2".into()).await.expect("spoken"),
+        Duration::ZERO
+    );
     assert!(matches!(claim(&fixture, &ann).await, ClaimReply::Jobs { jobs, .. } if jobs.len() == 1));
 }
 
@@ -74,11 +77,11 @@ async fn who_was_dead_before_is_not_waited_for() {
 async fn nothing_is_rescued_within_a_lease_of_a_restart() {
     let fixture = Fixture::new().await;
     let (ann, ben) = (WorkerId::generate(), WorkerId::generate());
-    fixture.store.restated(&fixture.queue, &ann, &"run-1".into()).await.expect("spoken");
+    fixture.store.complete_restate(&fixture.queue, &ann, &"run-1".into()).await.expect("spoken");
     let id = fixture.enqueue(&terms()).await;
     assert_eq!(fixture.claim(&ann, 1).await.len(), 1);
     fixture.raw("ZADD", "leases", &["XX", "1", &id.to_string()]);
-    fixture.store.restated(&fixture.queue, &ben, &"run-2".into()).await.expect("spoken");
+    fixture.store.complete_restate(&fixture.queue, &ben, &"run-2".into()).await.expect("spoken");
     assert_eq!(fixture.sweep(&ben).await.rescued, 0);
     assert_eq!(fixture.state(&id).await, JobState::Sending);
 }
@@ -106,22 +109,22 @@ async fn a_stale_holder_is_told_that_the_job_is_no_longer_its() {
 async fn who_was_handed_the_job_since_the_restart_keeps_it() {
     let fixture = Fixture::new().await;
     let (ann, ben) = (WorkerId::generate(), WorkerId::generate());
-    fixture.store.restated(&fixture.queue, &ben, &"run-1".into()).await.expect("spoken");
+    fixture.store.complete_restate(&fixture.queue, &ben, &"run-1".into()).await.expect("spoken");
     let id = fixture.enqueue(&terms()).await;
     remember(&fixture);
     let first = fixture.claim(&ann, 1).await.remove(0);
-    let back = (id.clone(), first.fence, Duration::ZERO, Settled::default());
+    let back = Defer { id: id.clone(), fence: first.fence, delay: Duration::ZERO, left: Settled::default() };
     fixture.store.defer(&fixture.queue, &ann, &[back]).await.expect("handed back");
     let second = fixture.claim(&ann, 1).await.remove(0);
     forget(&fixture);
-    fixture.store.restated(&fixture.queue, &ben, &"run-2".into()).await.expect("spoken");
+    fixture.store.complete_restate(&fixture.queue, &ben, &"run-2".into()).await.expect("spoken");
     let bens = fixture.claim(&ben, 1).await.remove(0);
     assert_eq!(fixture.begin(&ben, &bens).await, BeginReply::Begun);
     let known =
         KnownJob { id: &id, fence: second.fence, state: KnownState::Held, begun: None, payload: &second.payload };
     let replies = fixture.store.restate(&fixture.queue, &ann, &"run-2".into(), &[known]).await.expect("an answer");
     assert_eq!(replies, [RestateReply::Lost]);
-    let back = (id.clone(), second.fence, Duration::ZERO, Settled::default());
+    let back = Defer { id: id.clone(), fence: second.fence, delay: Duration::ZERO, left: Settled::default() };
     let told = fixture.store.defer(&fixture.queue, &ann, &[back]).await.expect("an answer");
     assert_eq!(told, [DeferReply::Lost]);
     assert_eq!(fixture.finish(&ann, &second, Outcome::Sent).await, FinishReply::Twice);
@@ -156,7 +159,7 @@ async fn what_is_put_back_expires_in_its_time() {
     let id = fixture.enqueue(&terms).await;
     let job = fixture.claim(&ann, 1).await.remove(0);
     fixture.raw("ZREM", "expiring", &[&id.to_string()]);
-    let later = (id.clone(), job.fence, Duration::from_secs(60), Settled::default());
+    let later = Defer { id: id.clone(), fence: job.fence, delay: Duration::from_secs(60), left: Settled::default() };
     fixture.store.defer(&fixture.queue, &ann, &[later]).await.expect("deferred");
     eventually(Duration::from_secs(20), "the expiry", async || (fixture.sweep(&ann).await.expired == 1).then_some(()))
         .await;
@@ -224,7 +227,7 @@ async fn a_job_in_doubt_is_queued_again_when_its_holder_says_that_nothing_was_se
     fixture.raw("ZADD", "leases", &["XX", "1", &id.to_string()]);
     assert_eq!(fixture.sweep(&ben).await.in_doubt, 1);
     assert_eq!(fixture.state(&id).await, JobState::Unknown);
-    let item = (id.clone(), claimed.fence, Duration::ZERO, Settled::default());
+    let item = Defer { id: id.clone(), fence: claimed.fence, delay: Duration::ZERO, left: Settled::default() };
     fixture.store.defer(&fixture.queue, &ann, &[item]).await.expect("an answer");
     assert_eq!(fixture.state(&id).await, JobState::Queued);
 }
