@@ -12,7 +12,7 @@ const SUBJECT: usize = 500;
 /// Bytes read of a mail without a summary. They hold all fields before the message in a mail of
 /// usual size.
 const HEAD: usize = 64 * 1_024;
-/// LossyText after the subject in a stored mail. Inside a JSON string its quotes would be escaped.
+/// Text after the subject in a stored mail. Inside a JSON string its quotes would be escaped.
 const MESSAGE: &str = r#","message":""#;
 
 /// A captured mail without its message.

@@ -1,6 +1,6 @@
 //! Replies of INFO: one field per line.
 
-/// LossyText of an INFO reply.
+/// Text of an INFO reply.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Info(String);
 

@@ -12,14 +12,14 @@ use crate::{Error, InvalidInput};
 const TRANSIENT: [&str; 9] =
     ["MISCONF", "NOREPLICAS", "BUSY", "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOSCRIPT"];
 
-/// Errors of a server that is not the one to write to any more.
+/// Errors of a server that does not accept writes any more.
 const WRONG_SERVER: [&str; 3] = ["READONLY", "MASTERDOWN", "UNBLOCKED"];
 
 /// Errors for a missing right inside a script, before and since Redis 7.2.
 const DENIED: [&str; 2] = ["The user executing the script can't ", "ACL failure in script"];
 
-const MISSING_RIGHT: &str = "its user lacks a right in Redis (docs/redis.md lists what each program needs; ACL LOG on the \
-                        server names the command and the key): NOPERM";
+const MISSING_RIGHT: &str = "its user lacks a right in Redis (docs/redis.md lists what each program needs; ACL \
+                             LOG on the server names the command and the key): NOPERM";
 
 /// Maps an error of the client.
 pub(in crate::store) fn convert(error: &RedisError) -> Error {

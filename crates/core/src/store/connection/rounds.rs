@@ -54,7 +54,8 @@ impl DurabilityRounds {
 }
 
 impl RoundState {
-    /// Returns the outcome of the last round if it began after `before` and for the same server run.
+    /// Returns the outcome of the last round if it began after `before` and for the same server
+    /// run.
     pub(in crate::store) fn outcome_after(&self, before: u64, run: &RunId) -> Option<Result<Durability>> {
         let last = self.last.as_ref().filter(|last| last.number > before && &last.run == run)?;
         Some(last.outcome.clone())

@@ -96,8 +96,7 @@ impl WakeListener {
         self.store.mend(lengths.iter()).await
     }
 
-    /// Pings on the store's own connection, which may be dead too and would notice that only when
-    /// used.
+    /// Pings on the store's connection, which may be dead too. Without a call it would not notice.
     fn probe_store(&self, problem: Error) -> Error {
         let store = self.store.clone();
         tokio::spawn(async move { store.ping().await });
@@ -124,7 +123,9 @@ impl PendingRead {
         command.arg(&keys).arg(MAX_BLOCK.as_secs_f64());
         let read = async move {
             let woken: Result<Option<(String, String)>> = tokio::select! {
-                woken = command.query_async(&mut connection.handle) => woken.map_err(|error| redis_error::convert(&error)),
+                woken = command.query_async(&mut connection.handle) => {
+                    woken.map_err(|error| redis_error::convert(&error))
+                }
                 () = connection.closed.cancelled() => Err(Error::Away("the connection was lost".to_owned())),
                 () = sleep(MAX_BLOCK + GRACE) => Err(Error::Away("no reply to a blocking read".to_owned())),
             };

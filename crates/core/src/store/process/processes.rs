@@ -60,7 +60,7 @@ pub struct ProcessInfo {
     /// Problems that keep the process from working.
     #[serde(default)]
     pub alerts: Vec<Alert>,
-    /// LossyText of the first alert, for readers that do not know `alerts`.
+    /// Text of the first alert, for readers that do not know `alerts`.
     #[serde(default)]
     pub alert: Option<String>,
     /// State of each transport.

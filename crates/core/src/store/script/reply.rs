@@ -6,7 +6,7 @@ use redis::{FromRedisValue, ParsingError, Value};
 
 use crate::{Error, Result};
 
-/// ReplyWords of one reply, read in order.
+/// Words of one reply, read in order.
 pub(in crate::store) struct ReplyWords(std::vec::IntoIter<Value>);
 
 impl ReplyWords {
