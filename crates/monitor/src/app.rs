@@ -31,10 +31,6 @@ impl App {
         Self(Arc::new(Parts { store, gate, previews, opening: Arc::new(Semaphore::new(1)), settings }))
     }
 
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.0.settings
-    }
-
     /// The store; [`Error::Away`] until the first connection.
     pub(crate) fn store(&self) -> Result<&Store, Error> {
         self.0.store.get()

@@ -59,7 +59,7 @@ async fn a_scheduled_mail_leaves_at_its_time() {
     let id = bench.enqueue_on(&terms, mail_to("ann@example.org")).await;
     let report = bench.reaches(&id, JobState::Sent).await;
     let (handed_over, tried) = (report.enqueued_at.expect("a time"), report.attempts[0].at());
-    let waited = chrono_ms(tried) - chrono_ms(&handed_over);
+    let waited = chrono_ms(&tried) - chrono_ms(&handed_over);
     assert!((2_000..12_000).contains(&waited), "{waited} ms");
 }
 
