@@ -123,7 +123,7 @@ async fn what_is_small_stays_with_its_mail_and_what_is_not_at_hand_is_refused() 
     assert!(with(&[&named]).check().expect_err("refused").problem.contains("not at hand"));
     let job = NewJob { id: JobId::new(fixture.queue.clone()), mail: with(&[&named]) };
     let refused = fixture.store.enqueue(&fixture.queue, None, &terms(), &[job]).await.expect_err("refused");
-    assert!(refused.to_string().contains("not at hand"), "{refused}");
+    assert!(refused.to_string().contains("not in memory"), "{refused}");
 
     let named = format!("{{\"content\":\"sha256:{}:50000\"}}", file(4).hash());
     let named = Mail { html: Some(serde_json::from_str(&named).expect("a body")), ..mail() };
