@@ -5,11 +5,10 @@ use std::sync::Arc;
 use chrono::Utc;
 use postroom_core::{EmailAddress, InvalidInput, JobId, Mail, QueueName, settings::TransportSettings};
 use postroom_mail::{
-    Attempt, BadTransport, Commit, Identity, Message, Rendered, Templates, Transport, Verdict, run_blocking, compose,
+    Attempt, BadTransport, Commit, Identity, Message, Rendered, Templates, Transport, Verdict, compose, run_blocking,
 };
 
 use crate::{
-    capture::StoreSink,
     error::{NotSent, Result},
     options::Options,
     postroom::Postroom,
@@ -95,7 +94,7 @@ impl Postroom {
         if let Some(transport) = transports.get(name) {
             return Ok(Arc::clone(transport));
         }
-        let sink = Arc::new(StoreSink(self.link.clone()));
+        let sink = Arc::new(self.store.clone());
         let transport = Transport::from_settings(name, settings, sink).map_err(|error| bad_transport(name, &error))?;
         let transport = Arc::new(transport);
         transports.insert(name.to_owned(), Arc::clone(&transport));

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use postroom_core::{
     Addressee, Error, Result, Store,
-    store::{Durability, NewBatch, Parcel, RunId},
+    store::{Durability, EnqueueRequest, NewBatch, RunId},
 };
 use tokio::{task::JoinHandle, time::Instant};
 
@@ -29,7 +29,7 @@ pub(crate) struct ReplayBuffer {
     store: Store,
     header: BatchHeader,
     run: RunId,
-    parcels: VecDeque<Arc<Parcel>>,
+    parcels: VecDeque<Arc<EnqueueRequest>>,
     bytes: usize,
     seal: Option<Seal>,
     check: Option<DurabilityCheck>,
@@ -63,7 +63,7 @@ struct DurabilityCheck {
 impl ReplayBuffer {
     /// Creates the batch.
     pub(crate) async fn open(store: &Store, header: BatchHeader) -> Result<Self> {
-        let run = with_backoff(&BULK_PAUSES, || store.present_run()).await?;
+        let run = with_backoff(&BULK_PAUSES, || store.connected_run()).await?;
         let mut buffer = Self {
             store: store.clone(),
             header,
@@ -84,12 +84,12 @@ impl ReplayBuffer {
     /// Returns a store whose calls fail unless the current run of Redis has received all earlier
     /// parcels.
     pub(crate) fn store(&self) -> Store {
-        self.store.during(&self.run)
+        self.store.only_run(&self.run)
     }
 
     /// Records the result of enqueueing a parcel, and replays everything when another run of Redis
     /// has taken over. Returns how many mails of the parcel had been enqueued before.
-    pub(crate) async fn record(&mut self, parcel: Arc<Parcel>, result: Result<u64>) -> Result<u64> {
+    pub(crate) async fn record(&mut self, parcel: Arc<EnqueueRequest>, result: Result<u64>) -> Result<u64> {
         let (known, is_new_run) = match result {
             Err(Error::NotSynced) => (0, true),
             result => (result?, false),
@@ -167,7 +167,7 @@ impl ReplayBuffer {
     async fn replay(&mut self) -> Result<()> {
         self.check = None;
         for _ in 0..MAX_RESTARTS {
-            self.run = with_backoff(&BULK_PAUSES, || self.store.present_run()).await?;
+            self.run = with_backoff(&BULK_PAUSES, || self.store.connected_run()).await?;
             match self.send_all().await {
                 Err(Error::NotSynced) => {}
                 result => return result,
@@ -189,7 +189,7 @@ impl ReplayBuffer {
             with_backoff(&BULK_PAUSES, || store.notify_of_batch(&batch.id, to)).await?;
         }
         for parcel in &self.parcels {
-            with_backoff(&BULK_PAUSES, || store.put_in(parcel)).await?;
+            with_backoff(&BULK_PAUSES, || store.enqueue_request(parcel)).await?;
         }
         with_backoff(&BULK_PAUSES, || self.send_seal(&store)).await
     }

@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use postroom_core::{
     Error, Priority, QueueName, Shutdown,
-    store::{Bell, Claim, ClaimId, ClaimReply, Claimed, LimitName, Settled},
+    store::{Claim, ClaimId, ClaimReply, Claimed, Defer, LimitName, Settled, WakeListener},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
@@ -41,7 +41,7 @@ const RECHECK_QUEUE_QUOTA: Duration = Duration::from_secs(30);
 pub(crate) struct Claimer {
     worker: Arc<Worker>,
     slots: Arc<Slots>,
-    wake: Bell,
+    wake: WakeListener,
     /// Claims without a reply.
     unanswered: HashMap<QueueName, ClaimId>,
     /// Queues that cannot be served for now, because of jobs of a newer protocol or a refused
@@ -80,7 +80,7 @@ impl Claimer {
         Self {
             worker: Arc::clone(worker),
             slots,
-            wake: Bell::new(&worker.redis.store, &worker.queues()),
+            wake: WakeListener::new(&worker.redis.store, &worker.queues()),
             unanswered: HashMap::new(),
             shut: HashMap::new(),
             deliveries: TaskTracker::new(),
@@ -138,7 +138,7 @@ impl Claimer {
     /// claims are few and large.
     async fn free_slots(&mut self) {
         if !self.slots.has_free() {
-            self.wake.hush();
+            self.wake.stop();
             self.slots.any_free().await;
         }
         self.gather().await;
@@ -171,7 +171,7 @@ impl Claimer {
     async fn wait_for_redis(&self, error: &Error) {
         const PAUSE: Duration = Duration::from_millis(300);
         match error {
-            Error::NotSynced => drop(tokio::time::timeout(PAUSE, self.worker.redis.jobs.introduction()).await),
+            Error::NotSynced => drop(tokio::time::timeout(PAUSE, self.worker.redis.jobs.until_synced()).await),
             _ => tokio::time::sleep(PAUSE).await,
         }
     }
@@ -314,11 +314,11 @@ impl Claimer {
         allowance: &Allowance,
     ) -> Result<ClaimReply, Error> {
         let id = self.unanswered.remove(queue).unwrap_or_else(ClaimId::generate);
-        let (limited, turns) = (self.worker.transports.limits.on_mail(), allowance.line_grants());
+        let (limited, grants) = (self.worker.transports.limits.on_mail(), allowance.line_grants());
         let claim = Claim {
             ordinary,
             limited: &limited,
-            turns: &turns,
+            grants: &grants,
             ..Claim::new(queue, &self.worker.redis.worker_id, &id, allowance.want)
         };
         let reply = self.worker.redis.watch(self.worker.redis.jobs.claim(&claim).await);
@@ -338,7 +338,8 @@ impl Claimer {
         let Some(slot) = self.slots.take(job.id.queue(), urgent) else {
             let left = Settled { attempt: job.attempt, ..Settled::default() };
             self.deliveries.spawn(async move {
-                drop(route.settler.defer((job.id, job.fence, Duration::ZERO, left)).await);
+                let defer = Defer { id: job.id, fence: job.fence, delay: Duration::ZERO, left };
+                drop(route.settler.defer(defer).await);
             });
             return;
         };

@@ -13,7 +13,7 @@ use std::{
 
 use postroom_core::{
     AttemptRecord, BatchId, EmailAddress, Header, InvalidInput, Mail, Priority, Result,
-    store::{Claimed, FinishReply, Outcome, Settled},
+    store::{Claimed, Defer, FinishReply, Outcome, Settled},
 };
 use postroom_mail::{Attempt, Identity, Message};
 use tokio::sync::OwnedSemaphorePermit;
@@ -336,7 +336,7 @@ impl Delivery {
     }
 
     async fn defer(&self, delay: Duration, left: Settled) {
-        let item = (self.job.id.clone(), self.job.fence, delay, left);
+        let item = Defer { id: self.job.id.clone(), fence: self.job.fence, delay, left };
         if let Err(error) = self.route.settler.defer(item).await {
             warn!(job = %self.job.id, "cannot hand back {}: {error}", self.job.id);
         }

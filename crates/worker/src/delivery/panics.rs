@@ -92,7 +92,7 @@ mod tests {
         let settings = Settings::from_sources(&Sources { env, ..Sources::default() }).expect("settings");
         let store = Store::connect(&settings.redis).await.expect("a store");
         let worker = Arc::new(Worker::new(store, settings, Outage::default()).expect("a worker"));
-        worker.redis.jobs.introduce(&worker.redis.jobs.stranger().await);
+        worker.redis.jobs.mark_synced(&worker.redis.jobs.unsynced_run().await);
         worker
     }
 

@@ -27,7 +27,7 @@ pub(super) async fn hostile(play: Play, mut report: Report) -> Report {
     all.iter().for_each(|hostile| write_template(&site, hostile));
     let post = Post::worker(10).with(vec![("SHUTDOWN_TIMEOUT".to_owned(), format!("{}s", SHUTDOWN.as_secs()))]);
     let mut crew = Crew::start(&site, vec![post; 2]).await;
-    let batch = hand_over(&site, &all).await;
+    let batch = enqueue_firing(&site, &all).await;
     let urgent = urgent_load(&play, &site, &batch).await;
     let (p99, longest, unsent) = latencies(&site, &urgent).await;
     report.note(format!("{} urgent mails beside {} hostile ones", urgent.len(), all.len()));
@@ -53,7 +53,7 @@ fn write_template(site: &Site, hostile: &Hostile) {
 }
 
 /// All of them as one batch; on a machine that has no templates, so that they are found out by a worker only.
-async fn hand_over(site: &Arc<Site>, all: &[Hostile]) -> String {
+async fn enqueue_firing(site: &Arc<Site>, all: &[Hostile]) -> String {
     let rows = all.iter().enumerate().fold(String::new(), |mut rows, (number, hostile)| {
         let mut mail = hostile.mail.clone();
         mail["to"] = Value::from(recipient(number));
@@ -152,7 +152,7 @@ async fn outcomes(play: &Play, report: &mut Report, site: &Site, batch: &str, al
 /// SIGTERM while mails are being made that would take for ever.
 async fn stop(play: &Play, report: &mut Report, site: &Arc<Site>, crew: &mut Crew) {
     let endless: Vec<Hostile> = (0..8).flat_map(|_| hostile::endless()).collect();
-    hand_over(site, &endless).await;
+    enqueue_firing(site, &endless).await;
     let end = Instant::now() + play.scale.patience();
     while site.under_way() < 2 && Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(5)).await;
