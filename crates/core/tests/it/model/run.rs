@@ -223,12 +223,12 @@ impl ModelRun {
         let reply =
             self.fixture.store.defer(&self.fixture.queue, &self.workers[worker], &[item]).await.expect("a reply")[0];
         let job = &self.model.jobs[&claim.id];
-        let past = self.model.claim_status(worker, &claim) == ClaimStatus::Superseded;
-        if !past && job.settled == Some(claim.fence) {
+        let is_superseded = self.model.claim_status(worker, &claim) == ClaimStatus::Superseded;
+        if !is_superseded && job.settled == Some(claim.fence) {
             assert_eq!(reply, DeferReply::Deferred, "repeated");
             return;
         }
-        if past || !self.model.is_unfinished(&claim.id) {
+        if is_superseded || !self.model.is_unfinished(&claim.id) {
             assert_eq!(reply, DeferReply::Lost);
             return;
         }
