@@ -318,7 +318,7 @@ impl Claimer {
             let settler = self.office.counter(job.id.queue()).settler.clone();
             let left = Settled { attempt: job.attempt, ..Settled::default() };
             self.deliveries.spawn(async move {
-                drop(settler.defer(Defer { id: job.id, fence: job.fence, delay: Duration::ZERO, left }).await)
+                drop(settler.defer(Defer { id: job.id, fence: job.fence, delay: Duration::ZERO, left }).await);
             });
             return;
         };
