@@ -64,7 +64,7 @@ impl Beat {
             match self.store.put_schedule(schedule).await? {
                 PutReply::Created => tracing::info!(schedule = name, "schedule {name} is new: {timing}"),
                 PutReply::Changed => {
-                    tracing::info!(schedule = name, "schedule {name} was changed by the file: {timing}")
+                    tracing::info!(schedule = name, "schedule {name} was changed by the file: {timing}");
                 }
                 PutReply::Unchanged => tracing::debug!(schedule = name, "schedule {name} is unchanged: {timing}"),
             }

@@ -127,7 +127,7 @@ impl SettlerTask {
     fn note_begun(&self, jobs: Vec<Begin>, replies: &[BeginReply]) {
         let begun = jobs.into_iter().zip(replies).filter(|(_, reply)| **reply == BeginReply::Begun);
         begun.for_each(|(Begin { id, fence, message_id, date_ms }, _)| {
-            self.in_flight.begun(&id, fence, message_id, date_ms)
+            self.in_flight.begun(&id, fence, message_id, date_ms);
         });
     }
 
