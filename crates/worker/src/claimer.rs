@@ -30,6 +30,8 @@ const IDLE_CLAIM_EVERY: Duration = Duration::from_secs(20);
 const LAST_CLAIM_LIMIT: Duration = Duration::from_secs(3);
 /// Longest time that free slots wait for more to come free before a claim is made for them.
 const GATHER_SLOTS: Duration = Duration::from_millis(1);
+/// Smallest number of slots worth waiting for.
+const GATHER_FROM: usize = 3;
 /// Longest pause between claims while the workers resynchronise a restarted Redis.
 const RESYNC_CHECK: Duration = Duration::from_millis(100);
 /// Time for which a queue is not claimed from after Redis refused a script for it.
@@ -147,6 +149,9 @@ impl Claimer {
     async fn gather(&self) {
         if self.busy {
             let several = self.slots.all() / 4;
+            if several < GATHER_FROM {
+                return;
+            }
             drop(tokio::time::timeout(GATHER_SLOTS, self.slots.several_free(several)).await);
         }
     }
@@ -354,10 +359,11 @@ impl Claimer {
                 return;
             }
         };
-        let (give_up, begun) = (self.give_up.clone(), Arc::default());
+        let (give_up, begun, slot) = (self.give_up.clone(), Arc::default(), Arc::new(slot));
+        let own_slot = Arc::clone(&slot);
         let delivery =
-            Box::new(Delivery { worker, route, job, header, mail, now_ms, claimed_at, give_up, begun, permits });
-        self.deliveries.spawn(watched(slot, delivery.recovery(), Box::pin(delivery.run())));
+            Box::new(Delivery { worker, route, job, header, mail, now_ms, claimed_at, give_up, begun, slot, permits });
+        self.deliveries.spawn(watched(own_slot, delivery.recovery(), Box::pin(delivery.run())));
     }
 
     async fn drain(self) {
