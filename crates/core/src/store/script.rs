@@ -1,7 +1,8 @@
 //! The Lua scripts: one a transition, put together from their parts when the process starts.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
+    ops::Range,
     sync::LazyLock,
 };
 
@@ -87,10 +88,14 @@ pub(super) fn assembled(name: &str) -> String {
     assemble(name, source)
 }
 
-/// The source as Redis gets it: of what its header includes, what it uses; then itself. Redis runs a script from its first line each
-/// time, so what is not used would cost it as much as what is. All but the prelude stands in a function of its own: Lua looks a
-/// variable of the same function up among all that are open there, each time a function is made that uses it; one from outside it
-/// has at hand.
+/// Tables of functions that a script creates at their first use. Redis runs a script from its first
+/// line each time, and creating a function costs as much as a short command. A call written
+/// `general.load(id)` makes `load`, and all that only `load` needs, part of the group `general`.
+const GROUPS: [&str; 3] = ["general", "rare", "damage"];
+
+/// Returns the text of a script for Redis: the items of the included parts that the script uses,
+/// then its own text. All items but the prelude's are in a function of their own: Lua finds a
+/// variable of an outer function faster than one of the same function.
 fn assemble(name: &str, source: &str) -> String {
     let part = |part: &str| {
         let (_, text) =
@@ -100,20 +105,21 @@ fn assemble(name: &str, source: &str) -> String {
     let body = without_comments(source);
     let (mut items, prelude) = (Vec::new(), part("prelude").len());
     items.extend(included(source).flat_map(part));
-    let mut used = used(&items, &body).into_iter();
-    let mut text_of = |items: &[Item]| {
-        let texts = items.iter().zip(&mut used).filter(|(_, used)| *used).map(|(item, _)| item.text.as_str());
-        texts.collect::<String>()
+    let prelude = prelude.min(items.len());
+    let needs = Needs::of(&items, &body);
+    let at_start = |range: Range<usize>| -> String {
+        range.filter(|at| needs.levels[*at] == Some(0)).map(|at| items[at].text.as_str()).collect()
     };
-    let (outside, inside) = items.split_at(prelude.min(items.len()));
+    let groups = needs.groups(&items);
+    let declared = if groups.is_empty() { String::new() } else { format!("local {}\n", GROUPS.join(", ")) };
     let allocates = ALLOCATING.contains(&name);
-    let (outside, inside) = (text_of(outside), text_of(inside));
-    format!("local allocates = {allocates}\n{outside}return (function()\n{inside}{body}end)()\n")
+    let (outside, inside) = (at_start(0..prelude), at_start(prelude..items.len()));
+    format!("local allocates = {allocates}\n{declared}{outside}return (function()\n{inside}{groups}{body}end)()\n")
 }
 
-/// What stands at the left margin of a part, with all below it that does not.
+/// A top-level statement of a part.
 struct Item {
-    /// What it declares; none when it is to be run in any case.
+    /// Names it declares; none if it always runs.
     names: Vec<String>,
     text: String,
 }
@@ -133,7 +139,7 @@ fn items(part: &str) -> Vec<Item> {
     items
 }
 
-/// The names behind `local`.
+/// Returns the names that a `local` statement declares.
 fn declared(line: &str) -> Vec<String> {
     let Some(rest) = line.strip_prefix("local ") else { return Vec::new() };
     match rest.strip_prefix("function ") {
@@ -142,19 +148,86 @@ fn declared(line: &str) -> Vec<String> {
     }
 }
 
-/// Which of the items the body uses, be it by way of others.
-fn used(items: &[Item], body: &str) -> Vec<bool> {
-    let mut used: Vec<bool> = items.iter().map(|item| item.names.is_empty()).collect();
-    let mut known: HashSet<&str> = words(body).collect();
-    items.iter().filter(|item| item.names.is_empty()).for_each(|item| known.extend(words(&item.text)));
-    // Whatever an item uses stands before it.
-    for (item, used) in items.iter().zip(&mut used).rev() {
-        if item.names.iter().any(|name| known.contains(name.as_str())) {
-            *used = true;
-            known.extend(words(&item.text));
+/// Where a script needs each item, and through which group it calls it.
+struct Needs<'a> {
+    /// For each item: 0 at the start of the script, 1 and up in that group, `None` if unused.
+    levels: Vec<Option<usize>>,
+    /// Names called through a group.
+    called: BTreeSet<(usize, &'a str)>,
+    level_of: HashMap<&'a str, usize>,
+}
+
+impl<'a> Needs<'a> {
+    fn of(items: &'a [Item], body: &'a str) -> Self {
+        let mut needs = Self { levels: vec![None; items.len()], called: BTreeSet::new(), level_of: HashMap::new() };
+        needs.add(body, 0);
+        items.iter().filter(|item| item.names.is_empty()).for_each(|item| needs.add(&item.text, 0));
+        // An item uses only items before it.
+        for (at, item) in items.iter().enumerate().rev() {
+            let level = match item.names.is_empty() {
+                true => Some(0),
+                false => item.names.iter().filter_map(|name| needs.level_of.get(name.as_str()).copied()).min(),
+            };
+            needs.levels[at] = level;
+            if let Some(level) = level {
+                item.names.iter().for_each(|name| drop(needs.level_of.insert(name, level)));
+                needs.add(&item.text, level);
+            }
+        }
+        needs
+    }
+
+    fn add(&mut self, text: &'a str, level: usize) {
+        for (group, word) in references(text) {
+            let needed_at = group.map_or(level, |group| group + 1);
+            if let Some(group) = group {
+                self.called.insert((group, word));
+            }
+            let known = self.level_of.entry(word).or_insert(needed_at);
+            *known = needed_at.min(*known);
         }
     }
-    used
+
+    /// Returns the text that creates the groups, those which the script uses. Each is created inside the
+    /// one before, so that its functions can use that one's; using it creates that one too.
+    fn groups(&self, items: &[Item]) -> String {
+        (0..GROUPS.len()).rev().fold(String::new(), |inner, group| self.group(items, group, &inner))
+    }
+
+    fn group(&self, items: &[Item], group: usize, inner: &str) -> String {
+        let own = items.iter().zip(&self.levels).filter(|(_, level)| **level == Some(group + 1)).map(|(item, _)| item);
+        let own: String = own.map(|item| item.text.as_str()).collect();
+        let called: Vec<&str> = self.called.iter().filter(|(of, _)| *of == group).map(|(_, name)| *name).collect();
+        if own.is_empty() && called.is_empty() {
+            return inner.to_owned();
+        }
+        let name = GROUPS[group];
+        let mut text = format!("{name} = setmetatable({{}}, {{ __index = function({name}, called)\n{own}");
+        called.iter().for_each(|function| text += &format!("{name}.{function} = {function}\n"));
+        let after = match (inner.is_empty(), GROUPS.get(group + 1)) {
+            (false, Some(next)) => {
+                text += inner;
+                format!(
+                    "{next} = setmetatable({{}}, {{ __index = function(_, called)\n\
+                     local _ = {name}.created\nreturn {next}[called]\nend }})\n"
+                )
+            }
+            _ => String::new(),
+        };
+        text += &format!("return rawget({name}, called)\nend }})\n");
+        text + &after
+    }
+}
+
+/// Returns the words of a text, each with the group that it is called through.
+fn references(text: &str) -> impl Iterator<Item = (Option<usize>, &str)> {
+    let mut qualifier = None;
+    words(text).map(move |word| {
+        let end = word.as_ptr() as usize + word.len() - text.as_ptr() as usize;
+        let group = qualifier.take();
+        qualifier = GROUPS.iter().position(|group| *group == word && text[end..].starts_with('.'));
+        (group, word)
+    })
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -187,15 +260,48 @@ mod tests {
         }
     }
 
+    fn levels(part: &str, body: &str) -> Vec<Option<usize>> {
+        Needs::of(&items(part), body).levels
+    }
+
     #[test]
-    fn a_script_brings_along_what_it_uses() {
+    fn a_script_contains_what_it_uses() {
         let part = "local a = 1\n-- c\nlocal function b()\n  return a\nend\nlocal function c() end\nlocal d, e\nredis.call(e)\n";
         let items = items(part);
         let names: Vec<_> = items.iter().map(|item| item.names.join(" ")).collect();
         assert_eq!(names, ["a", "b", "c", "d e", ""]);
         assert_eq!(items[1].text, "local function b()\n  return a\nend\n");
-        assert_eq!(used(&items, "return b()"), [true, true, false, true, true]);
-        assert_eq!(used(&items, "return c"), [false, false, true, true, true]);
+        let (used, unused) = (Some(0), None);
+        assert_eq!(levels(part, "return b()"), [used, used, unused, used, used]);
+        assert_eq!(levels(part, "return c"), [unused, unused, used, used, used]);
+    }
+
+    #[test]
+    fn a_group_contains_what_only_its_functions_use() {
+        let part = "local A = 1\nlocal function b() return A end\nlocal function c() return b() end\nlocal function d() return A end\n";
+        let (start, general, damage) = (Some(0), Some(1), Some(3));
+        assert_eq!(levels(part, "general.c()"), [general, general, general, None]);
+        assert_eq!(levels(part, "general.c() d()"), [start, general, general, start]);
+        assert_eq!(levels(part, "general.b() damage.c()"), [general, general, damage, None]);
+        let items = items(part);
+        let text = Needs::of(&items, "general.b() damage.c() d()").groups(&items);
+        let expected = [
+            "general = setmetatable({}, { __index = function(general, called)",
+            "local function b() return A end",
+            "general.b = b",
+            "damage = setmetatable({}, { __index = function(damage, called)",
+            "local function c() return b() end",
+            "damage.c = c",
+            "return rawget(damage, called)",
+            "end })",
+            "return rawget(general, called)",
+            "end })",
+            "damage = setmetatable({}, { __index = function(_, called)",
+            "local _ = general.created",
+            "return damage[called]",
+            "end })",
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
     }
 
     #[test]
