@@ -204,18 +204,17 @@ impl<'a> Needs<'a> {
         let name = GROUPS[group];
         let mut text = format!("{name} = setmetatable({{}}, {{ __index = function({name}, called)\n{own}");
         called.iter().for_each(|function| text += &format!("{name}.{function} = {function}\n"));
-        let after = match (inner.is_empty(), GROUPS.get(group + 1)) {
-            (false, Some(next)) => {
-                text += inner;
-                format!(
-                    "{next} = setmetatable({{}}, {{ __index = function(_, called)\n\
-                     local _ = {name}.created\nreturn {next}[called]\nend }})\n"
-                )
-            }
-            _ => String::new(),
-        };
+        text += inner;
         text += &format!("return rawget({name}, called)\nend }})\n");
-        text + &after
+        // Until this group is created, a call of one inside it creates it.
+        for next in &GROUPS[group + 1..] {
+            let start = format!("{next} = setmetatable(");
+            if inner.lines().any(|line| line.starts_with(&start)) {
+                text += &format!("{start}{{}}, {{ __index = function(_, called)\n");
+                text += &format!("local _ = {name}.created\nreturn {next}[called]\nend }})\n");
+            }
+        }
+        text
     }
 }
 
