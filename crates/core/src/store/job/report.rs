@@ -93,22 +93,10 @@ impl Store {
         }
         for (queue, ids) in by_queue {
             for chunk in ids.chunks(CHUNK) {
-<<<<<<< HEAD:crates/core/src/store/job/report.rs
-                let mut args = Args::default();
-                for id in chunk {
-                    args.push(id);
-                }
-                let replies: Vec<Vec<Value>> = self.call(Script::Jobs, queue, args).await?;
-                for (id, reply) in chunk.iter().zip(replies) {
-                    if let Some(report) = report(id, ReplyWords::new(reply))? {
-                        found.insert(id, report);
-                    }
-=======
                 let mut rest = chunk.to_vec();
                 // A call that met too many damaged records has read at least one of them.
                 while !rest.is_empty() {
                     rest = self.read_jobs(queue, &rest, &mut found).await?;
->>>>>>> luaspeed:crates/core/src/store/jobs.rs
                 }
             }
         }
@@ -116,9 +104,6 @@ impl Store {
         Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
     }
 
-<<<<<<< HEAD:crates/core/src/store/job/report.rs
-    /// Adds the shared content of batches, each read once. A batch's job stores only its own part.
-=======
     /// Reads jobs in one call and returns those for which another call is needed.
     async fn read_jobs<'a>(
         &self,
@@ -130,19 +115,18 @@ impl Store {
         for id in ids {
             args.push(id);
         }
-        let replies: Vec<Vec<Value>> = self.call("jobs", queue, args).await?;
+        let replies: Vec<Vec<Value>> = self.call(Script::Jobs, queue, args).await?;
         let mut later = Vec::new();
         for (id, reply) in ids.iter().zip(replies) {
             match reply.first() {
                 Some(Value::BulkString(word)) if word == b"later" => later.push(*id),
-                _ => drop(report(id, Words::new(reply))?.and_then(|report| found.insert(id, report))),
+                _ => drop(report(id, ReplyWords::new(reply))?.and_then(|report| found.insert(id, report))),
             }
         }
         Ok(later)
     }
 
-    /// A batch's jobs name only what is their own; the rest comes from the batch, read once for all of them.
->>>>>>> luaspeed:crates/core/src/store/jobs.rs
+    /// Adds the shared content of batches, each read once. A batch's job stores only its own part.
     async fn add_shared_content(&self, found: &mut HashMap<&JobId, JobReport>) -> Result<()> {
         let mut shared: HashMap<String, Option<Mail>> = HashMap::new();
         for report in found.values_mut() {

@@ -102,7 +102,7 @@ impl<'a> Needs<'a> {
             };
             needs.levels[at] = level;
             if let Some(level) = level {
-                item.names.iter().for_each(|name| drop(needs.level_of.insert(name, level)));
+                needs.level_of.extend(item.names.iter().map(|name| (name.as_str(), level)));
                 needs.add(&item.text, level);
             }
         }
