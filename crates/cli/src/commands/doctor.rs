@@ -165,7 +165,7 @@ fn check_worker(worker: &ProcessInfo, report: &mut CheckReport) {
         match transport.state {
             TransportState::Up => {}
             TransportState::Paused => {
-                report.warn(&check, format_args!("paused by {name} at its server's request: {why}"))
+                report.warn(&check, format_args!("paused by {name} at its server's request: {why}"));
             }
             TransportState::Down => report.fail(
                 &check,
