@@ -32,7 +32,7 @@ pub(crate) struct ReplayBuffer {
     parcels: VecDeque<Arc<EnqueueRequest>>,
     bytes: usize,
     seal: Option<Seal>,
-    check: Option<DurabilityCheck>,
+    check: Option<DurabilityWait>,
     last_check_at: Instant,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct Seal {
 
 /// A running wait for the durability of the first `parcels` parcels.
 #[derive(Debug)]
-struct DurabilityCheck {
+struct DurabilityWait {
     parcels: usize,
     task: JoinHandle<Result<Durability>>,
 }
@@ -142,14 +142,14 @@ impl ReplayBuffer {
     fn begin_check(&mut self) {
         let (store, run) = (self.store.clone(), self.run.clone());
         let task = tokio::spawn(async move { store.make_durable(&run).await });
-        self.check = Some(DurabilityCheck { parcels: self.parcels.len(), task });
+        self.check = Some(DurabilityWait { parcels: self.parcels.len(), task });
         self.last_check_at = Instant::now();
     }
 
     /// Drops the parcels that are durable. They are dropped as well if the server can't make
     /// anything durable, and kept for the next check if the disk is only late.
     async fn end_check(&mut self) -> Result<()> {
-        let Some(DurabilityCheck { parcels, task }) = self.check.take() else { return Ok(()) };
+        let Some(DurabilityWait { parcels, task }) = self.check.take() else { return Ok(()) };
         match task.await.map_err(|error| Error::Protocol(error.to_string()))? {
             Err(Error::NotSynced) => return self.replay().await,
             Err(error) if error.is_transient() => {}
