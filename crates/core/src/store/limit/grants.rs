@@ -119,7 +119,7 @@ impl Store {
         args.push(micros(feedback.spacing)).push(micros(pause)).push(why).push(micros(feedback.announced));
         let mut reply = ReplyWords::new(self.call_at(Script::LimitHeard, self.keys.limit(limit), args).await?);
         match reply.next::<String>()?.as_str() {
-            "feedback" => Ok(Some(Duration::from_micros(reply.next()?)).filter(|spacing| !spacing.is_zero())),
+            "heard" => Ok(Some(Duration::from_micros(reply.next()?)).filter(|spacing| !spacing.is_zero())),
             other => Err(unexpected(other)),
         }
     }
