@@ -1,7 +1,7 @@
 //! Where the `capture` transport keeps mail that is sent in the foreground: in the job store.
 
 use postroom_core::{Result, store::CapturedMail};
-use postroom_mail::{CaptureSink, CapturedMessage, CaptureFuture};
+use postroom_mail::{CaptureFuture, CaptureSink, CapturedMessage};
 
 use crate::link::Link;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use postroom_core::{EmailAddress, InvalidInput, JobId, Mail, QueueName, settings::TransportSettings};
 use postroom_mail::{
-    Attempt, BadTransport, Commit, Identity, Message, Rendered, Templates, Transport, Verdict, run_blocking, compose,
+    Attempt, BadTransport, Commit, Identity, Message, Rendered, Templates, Transport, Verdict, compose, run_blocking,
 };
 
 use crate::{

@@ -9,10 +9,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for T {}
 
-pub(crate) struct Client(BufReader<Box<dyn Stream>>);
+pub(crate) struct Client(BufReader<Box<dyn ByteStream>>);
 
 impl Client {
     pub(crate) fn new(stream: TcpStream) -> Self {

@@ -7,7 +7,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn it_forgets_the_last_moments() {
-    let redis = PrivateRedis::builder().remembers().start().await;
+    let redis = PrivateRedis::builder().records_aof_size().start().await;
     write(&redis, "old").await;
     tokio::time::sleep(Duration::from_millis(700)).await;
     write(&redis, "new").await;

@@ -2,6 +2,7 @@
 //! shape of the whole repository.
 
 mod documents;
+mod fixture;
 mod procfile;
 mod recipients;
 mod redis_tls;
@@ -9,10 +10,9 @@ mod rights;
 mod scripts;
 mod shape;
 mod sink;
-mod site;
 mod units;
 
-use site::Site;
+use fixture::Fixture;
 
 /// How long anything may take on a busy machine.
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);

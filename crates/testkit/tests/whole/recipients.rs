@@ -6,9 +6,9 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::{
-    Site,
-    sink::Sink,
-    site::{needed, root},
+    Fixture,
+    fixture::{needed, root},
+    sink::SmtpSink,
 };
 
 const NUMBER: usize = 1_000;
@@ -29,21 +29,21 @@ const NAMES: [&str; 10] = [
 
 #[tokio::test]
 async fn a_thousand_names_arrive_exactly() {
-    let sink = Sink::start().await;
-    let site = Site::new()
+    let sink = SmtpSink::start().await;
+    let fixture = Fixture::new()
         .with("SMTP_HOST", "127.0.0.1")
         .with("SMTP_PORT", &sink.port().to_string())
         .with("SMTP_SECURITY", "none");
-    site.file("templates/greeting/subject.txt", "{{ name }}, this is number {{ number }}\n");
-    site.file("templates/greeting/body.txt", "Hello {{ name }}!\n\nYou are number {{ number }}.\n");
-    site.file("templates/greeting/body.html", "<p>Hello {{ name }}!</p>\n");
-    site.file("people.csv", &csv());
-    let expected = site.file("expected.json", &expected().to_string());
-    let _worker = site.worker().await;
+    fixture.file("templates/greeting/subject.txt", "{{ name }}, this is number {{ number }}\n");
+    fixture.file("templates/greeting/body.txt", "Hello {{ name }}!\n\nYou are number {{ number }}.\n");
+    fixture.file("templates/greeting/body.html", "<p>Hello {{ name }}!</p>\n");
+    fixture.file("people.csv", &csv());
+    let expected = fixture.file("expected.json", &expected().to_string());
+    let _worker = fixture.worker().await;
 
-    let (batch, said) = site.ok(&["bulk", "--template", "greeting", "--csv", "people.csv"]);
+    let (batch, said) = fixture.ok(&["bulk", "--template", "greeting", "--csv", "people.csv"]);
     assert!(said.contains(&format!("line {BAD_LINE}: ")) && said.contains("not-an-address"), "{said}");
-    let report = site.json(&["status", &batch, "--wait", "120s"]);
+    let report = fixture.json(&["status", &batch, "--wait", "120s"]);
     for (field, value) in [("total", NUMBER), ("sent", NUMBER), ("invalid", 1), ("failed", 0), ("unknown", 0)] {
         assert_eq!(report[field], json!(value), "{field}: {report}");
     }

@@ -10,16 +10,16 @@ use std::{
 use postroom_testkit::{Process, eventually};
 use tempfile::TempDir;
 
-use crate::{LIMIT, site::needed};
+use crate::{LIMIT, fixture::needed};
 
 /// An `smtp-sink` on a free port.
-pub(crate) struct Sink {
+pub(crate) struct SmtpSink {
     _process: Process,
     port: u16,
     folder: TempDir,
 }
 
-impl Sink {
+impl SmtpSink {
     /// Starts one and waits until it listens.
     pub(crate) async fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("postroom-sink-").tempdir().expect("a folder");

@@ -1,7 +1,7 @@
 //! Sink of the `capture` transport: stores captured mail, for the monitor to show.
 
 use postroom_core::{Store, store::CapturedMail};
-use postroom_mail::{CaptureSink, CapturedMessage, CaptureFuture};
+use postroom_mail::{CaptureFuture, CaptureSink, CapturedMessage};
 
 /// Stores captured mail.
 #[derive(Debug)]

@@ -37,9 +37,11 @@ fn error_kinds() -> Vec<ErrorKind> {
 
 fn expected(trouble: &ErrorKind) -> NotAccepted {
     match trouble {
-        ErrorKind::Io(_) | ErrorKind::Closed | ErrorKind::Timeout(_) | ErrorKind::Unexpected(_) | ErrorKind::ReplyTooLong => {
-            NothingSent
-        }
+        ErrorKind::Io(_)
+        | ErrorKind::Closed
+        | ErrorKind::Timeout(_)
+        | ErrorKind::Unexpected(_)
+        | ErrorKind::ReplyTooLong => NothingSent,
         ErrorKind::PipeliningRejected(_)
         | ErrorKind::BadHost(_)
         | ErrorKind::StartTlsMissing

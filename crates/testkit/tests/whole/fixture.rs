@@ -33,12 +33,12 @@ pub(crate) fn needed(name: &str) -> PathBuf {
 }
 
 /// A folder and a place in Redis, with the programs set up for both.
-pub(crate) struct Site {
+pub(crate) struct Fixture {
     folder: TempDir,
     env: Vec<(String, String)>,
 }
 
-impl Site {
+impl Fixture {
     /// With an empty folder and a prefix of its own.
     pub(crate) fn new() -> Self {
         Self::at(PrivateRedis::shared().url(), unique_prefix())
@@ -46,7 +46,7 @@ impl Site {
 
     /// With an empty folder, at this Redis.
     pub(crate) fn at(redis_url: String, prefix: String) -> Self {
-        let folder = tempfile::Builder::new().prefix("postroom-site-").tempdir().expect("a folder");
+        let folder = tempfile::Builder::new().prefix("postroom-fixture-").tempdir().expect("a folder");
         let env = [
             ("REDIS_URL", redis_url),
             ("POSTROOM_PREFIX", prefix),
@@ -110,7 +110,7 @@ impl Site {
     }
 
     /// Waits until all kinds of processes say that they are alive.
-    pub(crate) async fn is_staffed(&self) {
+    pub(crate) async fn wait_for_processes(&self) {
         eventually(LIMIT, "worker, beat and monitor are alive", async || {
             let (out, _) = self.ok(&["workers", "--json"]);
             ["worker", "beat", "monitor"].iter().all(|kind| out.contains(&format!("\"{kind}\""))).then_some(())
