@@ -52,7 +52,8 @@ pub(super) async fn cut_back(run: ScenarioRun, mut report: Report) -> Report {
             tokio::time::sleep(Duration::from_millis(500)).await;
             let enqueued_at = Instant::now();
             refused = durable.send(&["--durable"]).await.err().or(refused.take());
-            // A server with WAITAOF acknowledges earlier than a second, but the removal ignores syncs.
+            // A server with WAITAOF acknowledges earlier than a second, but the removal ignores
+            // syncs.
             tokio::time::sleep(Duration::from_millis(1_050).saturating_sub(enqueued_at.elapsed())).await;
             redis.kill_and_cut_back(Duration::from_secs(1));
             restart(&testbed, Duration::from_millis(500)).await;
