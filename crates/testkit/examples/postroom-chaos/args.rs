@@ -86,8 +86,7 @@ pub(crate) enum Scenario {
     LostReplies,
     /// Run workers whose clocks are one hour ahead and one hour behind
     WorkerClocks,
-    /// Send at a limit of 50 mails per second with four workers while workers are killed and
-    /// replaced
+    /// Send at a shared limit of 50 mails per second while workers are killed and replaced
     Limit,
     /// Schedule a million mails and an urgent one for the same second
     MillionDue,
@@ -111,7 +110,6 @@ pub(crate) enum Scenario {
     HostileContent,
     /// Send through the provider Resend at its limit of two requests per second
     Resend,
-    /// Occupy each port with 2,000 unfinished requests, then send wrong passwords from 10,000
-    /// addresses
+    /// Occupy each port with 2,000 unfinished requests, then send 10,000 wrong passwords
     SlowClients,
 }
