@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use postroom_core::{
     Error, Result, Settings, Store,
-    store::{DueSchedules, Firing, Kept, RunId, Schedule, TickReply},
+    store::{DueSchedules, Firing, PutReply, RunId, Schedule, TickReply},
 };
 use tokio::time::Instant;
 
@@ -50,7 +50,7 @@ impl Beat {
     /// # Errors
     /// Returns an error if Redis is unavailable.
     pub async fn redis_run(&self) -> Result<RunId> {
-        self.store.present_run().await
+        self.store.connected_run().await
     }
 
     /// Stores new and changed schedules of the file, and removes those that are no longer in it.
@@ -61,17 +61,19 @@ impl Beat {
         let schedules = &self.settings.schedules;
         for schedule in schedules {
             let (name, timing) = (&schedule.name, &schedule.timing);
-            match self.store.keep_schedule(schedule).await? {
-                Kept::Created => tracing::info!(schedule = name, "schedule {name} is new: {timing}"),
-                Kept::Changed => tracing::info!(schedule = name, "schedule {name} was changed by the file: {timing}"),
-                Kept::Unchanged => tracing::debug!(schedule = name, "schedule {name} is unchanged: {timing}"),
+            match self.store.put_schedule(schedule).await? {
+                PutReply::Created => tracing::info!(schedule = name, "schedule {name} is new: {timing}"),
+                PutReply::Changed => {
+                    tracing::info!(schedule = name, "schedule {name} was changed by the file: {timing}");
+                }
+                PutReply::Unchanged => tracing::debug!(schedule = name, "schedule {name} is unchanged: {timing}"),
             }
         }
         let names: Vec<&str> = schedules.iter().map(|schedule| schedule.name.as_str()).collect();
-        for name in self.store.remove_schedules_but(&names).await? {
+        for name in self.store.remove_schedules_except(&names).await? {
             tracing::info!(schedule = name, "schedule {name} is removed: it is no longer in the file");
         }
-        self.announce_queues().await
+        self.register_queues().await
     }
 
     /// Runs one pass.
@@ -115,7 +117,7 @@ impl Beat {
     /// Enqueues the mail before deleting the firing. Enqueueing a firing twice has no effect.
     async fn enqueue(&self, firing: &Firing) -> Result<()> {
         let (name, id) = (&firing.schedule.name, &firing.id);
-        match self.store.hand_over(firing, &self.settings).await {
+        match self.store.enqueue_firing(firing, &self.settings).await {
             Ok(()) => tracing::debug!(schedule = name, %id, "schedule {name}: {id} is enqueued"),
             // The mail was changed or cancelled meanwhile.
             Err(Error::Conflict(why)) => {
@@ -129,12 +131,12 @@ impl Beat {
         self.store.drop_firing(firing).await
     }
 
-    async fn announce_queues(&self) -> Result<()> {
+    async fn register_queues(&self) -> Result<()> {
         let queues: BTreeSet<_> = self.settings.schedules.iter().map(|schedule| schedule.queue.clone()).collect();
         if queues.is_empty() {
             return Ok(());
         }
-        self.store.announce_queues(&queues.into_iter().collect::<Vec<_>>()).await
+        self.store.register_queues(&queues.into_iter().collect::<Vec<_>>()).await
     }
 
     fn report_once(&mut self, problems: Vec<String>) {

@@ -7,7 +7,6 @@
 mod args;
 mod beat;
 mod beat_loop;
-mod presence;
 mod run;
 
 pub use args::Args;

@@ -7,7 +7,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use postroom_core::{
     JobId, Mail, Policy, Priority, QueueName, Store,
     settings::{Settings, Sources},
-    store::{Claim, ClaimId, ClaimReply, Claimed, Due, Finish, JobTerms, NewJob, Outcome, Settled, WorkerId},
+    store::{Begin, Claim, ClaimId, ClaimReply, Claimed, Due, Finish, JobTerms, NewJob, Outcome, Settled, WorkerId},
 };
 use postroom_testkit::{PrivateRedis, unique_prefix};
 use tokio::runtime::Runtime;
@@ -72,7 +72,12 @@ impl Fixture {
         let ClaimReply::Jobs { jobs, .. } = self.store.claim(&claim).await.expect("a reply") else {
             panic!("no jobs");
         };
-        let mark = |job: &Claimed| (job.id.clone(), job.fence, format!("{}@example.org", job.id), 1);
+        let mark = |job: &Claimed| Begin {
+            id: job.id.clone(),
+            fence: job.fence,
+            message_id: format!("{}@example.org", job.id),
+            date_ms: 1,
+        };
         let marks: Vec<_> = jobs.iter().map(mark).collect();
         self.store.begin(&self.queue, &self.worker, &marks).await.expect("begun");
         let sent = |job: &Claimed| {

@@ -11,7 +11,7 @@ use std::{error::Error, time::Duration};
 use postroom_core::{
     JobId, JobState, Mail, Policy, Priority, QueueName, Store,
     settings::{Settings, Sources},
-    store::{Claim, ClaimId, ClaimReply, Due, JobFilter, JobTerms, NewJob, Settled, WorkerId},
+    store::{Claim, ClaimId, ClaimReply, Defer, Due, JobFilter, JobTerms, NewJob, Settled, WorkerId},
 };
 
 type BoxError = Box<dyn Error>;
@@ -44,15 +44,20 @@ async fn claim(store: &Store, queue: &QueueName) -> Result<f64, BoxError> {
     let worker = WorkerId::generate();
     let mut spent = Duration::ZERO;
     for _ in 0..ROUNDS {
-        let before = store.server_facts().await?.cpu;
+        let before = store.server_info().await?.cpu;
         let mut claimed = Vec::new();
         for _ in 0..AT_ONCE {
             let id = ClaimId::generate();
             let claim = Claim::new(queue, &worker, &id, 10);
             let ClaimReply::Jobs { jobs, .. } = store.claim(&claim).await? else { return Err("no jobs".into()) };
-            claimed.extend(jobs.into_iter().map(|job| (job.id, job.fence, Duration::ZERO, Settled::default())));
+            claimed.extend(jobs.into_iter().map(|job| Defer {
+                id: job.id,
+                fence: job.fence,
+                delay: Duration::ZERO,
+                left: Settled::default(),
+            }));
         }
-        spent += store.server_facts().await?.cpu.saturating_sub(before);
+        spent += store.server_info().await?.cpu.saturating_sub(before);
         store.defer(queue, &worker, &claimed).await?;
     }
     Ok(each(spent))
@@ -62,13 +67,13 @@ async fn list(store: &Store, queue: &QueueName) -> Result<f64, BoxError> {
     let filter = JobFilter { queues: vec![queue.clone()], state: Some(JobState::Queued), ..JobFilter::default() };
     let mut spent = Duration::ZERO;
     for _ in 0..ROUNDS {
-        let before = store.server_facts().await?.cpu;
+        let before = store.server_info().await?.cpu;
         for _ in 0..AT_ONCE {
             store.find_jobs(&filter, None, 50).await?;
             store.queue(queue).await?;
             store.minutes(queue, 60).await?;
         }
-        spent += store.server_facts().await?.cpu.saturating_sub(before);
+        spent += store.server_info().await?.cpu.saturating_sub(before);
     }
     Ok(each(spent))
 }

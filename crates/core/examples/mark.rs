@@ -9,7 +9,7 @@ use std::{error::Error, time::Instant};
 use postroom_core::{
     JobId, Mail, Policy, Priority, QueueName, Store,
     settings::{Settings, Sources},
-    store::{Claim, ClaimId, ClaimReply, Claimed, Due, Finish, JobTerms, NewJob, Outcome, Settled, WorkerId},
+    store::{Begin, Claim, ClaimId, ClaimReply, Claimed, Due, Finish, JobTerms, NewJob, Outcome, Settled, WorkerId},
 };
 
 const ROUNDS: usize = 20;
@@ -38,7 +38,12 @@ async fn round(store: &Store, queue: &QueueName, worker: &WorkerId, marked: bool
         let claim = Claim::new(queue, worker, &id, AT_ONCE);
         let ClaimReply::Jobs { jobs, .. } = store.claim(&claim).await? else { return Err("no jobs".into()) };
         if marked {
-            let mark = |job: &Claimed| (job.id.clone(), job.fence, format!("{}@example.org", job.id), 1);
+            let mark = |job: &Claimed| Begin {
+                id: job.id.clone(),
+                fence: job.fence,
+                message_id: format!("{}@example.org", job.id),
+                date_ms: 1,
+            };
             store.begin(queue, worker, &jobs.iter().map(mark).collect::<Vec<_>>()).await?;
         }
         let sent = |job: &Claimed| Finish::new(&job.id, job.fence, Outcome::Sent, "", &Settled::default());

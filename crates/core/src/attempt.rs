@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
-use crate::EmailAddress;
+use crate::{EmailAddress, time::rfc3339};
 
 /// One attempt, stored as one line of the job's history. [`crate::JobReport`] shows `at_ms` as RFC
 /// 3339.
@@ -12,13 +12,14 @@ use crate::EmailAddress;
 /// The line is `n + at_ms ms verdict transport phase code enhanced reply`. In place of `+`, `-`
 /// marks an attempt that does not count. In other fields, `-` marks an absent value. `=` marks a
 /// code that the reply begins with. The reply extends to the end of the line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AttemptRecord {
     /// Number of the attempt, from 1. Attempts by two transports in one delivery share a number.
     pub n: u32,
     /// Whether the attempt counts against the maximum number of attempts.
     pub counted: bool,
     /// Start of the attempt, in Unix milliseconds.
+    #[serde(rename = "at", serialize_with = "serialize_rfc3339")]
     pub at_ms: i64,
     /// Name of the transport.
     pub transport: String,
@@ -37,6 +38,12 @@ pub struct AttemptRecord {
 }
 
 impl AttemptRecord {
+    /// Returns the start of the attempt as RFC 3339 in UTC.
+    #[must_use]
+    pub fn at(&self) -> String {
+        rfc3339(self.at_ms)
+    }
+
     /// Returns the text behind the codes of an accepting reply, such as the server's name for the
     /// mail.
     #[must_use]
@@ -104,6 +111,10 @@ impl AttemptRecord {
 /// Escapes line breaks, so that the reply fits in one line.
 fn escaped(reply: &str) -> String {
     reply.replace('\\', "\\\\").replace('\n', "\\n")
+}
+
+fn serialize_rfc3339<S: Serializer>(ms: &i64, output: S) -> Result<S::Ok, S::Error> {
+    output.serialize_str(&rfc3339(*ms))
 }
 
 fn unescaped(reply: &str) -> String {

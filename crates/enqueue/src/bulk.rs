@@ -5,7 +5,7 @@ use std::{collections::VecDeque, mem, sync::Arc};
 use postroom_core::{
     Addressee, BatchId, InvalidInput, Mail, Pace, QueueName, Settings, Store,
     bounds::check_name,
-    store::{JobTerms, NewBatch, NewJob, Parcel},
+    store::{EnqueueRequest, JobTerms, NewBatch, NewJob},
 };
 use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
@@ -178,7 +178,7 @@ pub struct BulkInput<'a> {
 /// before.
 #[derive(Debug)]
 struct ParcelCall {
-    parcel: Arc<Parcel>,
+    parcel: Arc<EnqueueRequest>,
     task: JoinHandle<postroom_core::Result<u64>>,
 }
 
@@ -298,10 +298,11 @@ impl BulkInput<'_> {
         }
         // Large chunks are sent one at a time.
         self.await_calls(if bytes < CHUNK_BYTES { MAX_CALLS - 1 } else { 0 }).await?;
-        let parcel = Arc::new(Parcel::new(self.id.queue(), Some(&self.id), &self.chunk.terms, &jobs)?);
+        let parcel = Arc::new(EnqueueRequest::new(self.id.queue(), Some(&self.id), &self.chunk.terms, &jobs)?);
         let (store, own) = (self.replay_buffer.store(), Arc::clone(&parcel));
-        let call =
-            async move { with_backoff(&BULK_PAUSES, || store.put_in(&own)).await.map(|enqueued| enqueued.known) };
+        let call = async move {
+            with_backoff(&BULK_PAUSES, || store.enqueue_request(&own)).await.map(|enqueued| enqueued.known)
+        };
         self.calls.push_back(ParcelCall { parcel, task: tokio::spawn(call) });
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::{
 
 use postroom_core::{
     Error, JobId, Mail, QueueName, Result, Store,
-    store::{JobTerms, PackedJob, Parcel},
+    store::{EnqueueRequest, JobTerms, PackedJob},
 };
 use tokio::sync::oneshot;
 
@@ -53,7 +53,7 @@ impl Coalescer {
     ) -> Result<()> {
         let job = PackedJob::new(id, mail, terms)?;
         if mail.content_bytes() > LARGE {
-            return store.put_in(&Parcel::of(queue, None, terms, vec![job])).await.map(drop);
+            return store.enqueue_request(&EnqueueRequest::of_packed(queue, None, terms, vec![job])).await.map(drop);
         }
         let (result, received) = oneshot::channel();
         self.push(store, PendingMail { queue: queue.clone(), terms: terms.clone(), job, result });
@@ -136,7 +136,7 @@ async fn enqueue_group(store: &Store, group: Vec<PendingMail>) {
         common.get_or_insert((queue, terms));
     }
     let Some((queue, terms)) = common else { return };
-    let result = store.put_in(&Parcel::of(&queue, None, &terms, jobs)).await.map(drop);
+    let result = store.enqueue_request(&EnqueueRequest::of_packed(&queue, None, &terms, jobs)).await.map(drop);
     // Sending fails if the caller was cancelled meanwhile.
     callers.into_iter().for_each(|caller| drop(caller.send(result.clone())));
 }

@@ -9,7 +9,6 @@ use postroom_mail::{
 };
 
 use crate::{
-    capture::StoreSink,
     error::{NotSent, Result},
     options::Options,
     postroom::Postroom,
@@ -95,7 +94,7 @@ impl Postroom {
         if let Some(transport) = transports.get(name) {
             return Ok(Arc::clone(transport));
         }
-        let sink = Arc::new(StoreSink(self.link.clone()));
+        let sink = Arc::new(self.store.clone());
         let transport = Transport::from_settings(name, settings, sink).map_err(|error| bad_transport(name, &error))?;
         let transport = Arc::new(transport);
         transports.insert(name.to_owned(), Arc::clone(&transport));

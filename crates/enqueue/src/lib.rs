@@ -23,13 +23,11 @@
 mod backoff;
 mod bulk;
 mod bulk_checker;
-mod capture;
 mod check;
 mod coalescer;
 mod error;
 mod fingerprint;
 mod foreground;
-mod link;
 mod options;
 mod postroom;
 mod replay_buffer;

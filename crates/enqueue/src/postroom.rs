@@ -8,7 +8,7 @@ use std::{
 
 use postroom_core::{
     BatchId, BatchReport, Error, InvalidInput, JobId, JobReport, JobState, Mail, QueueName, Settings, Store,
-    settings::variables,
+    settings::variables, store::LazyStore,
 };
 use postroom_mail::{Templates, Transport, Variables, run_blocking};
 use tokio::sync::{Mutex, OnceCell};
@@ -17,7 +17,6 @@ use crate::{
     check::{MailChecker, unusable_templates},
     coalescer::Coalescer,
     error::Result,
-    link::Link,
 };
 
 /// First and maximum pause between two polls of a waiting caller.
@@ -29,7 +28,7 @@ const POLL_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::
 #[derive(Debug)]
 pub struct Postroom {
     pub(crate) settings: Settings,
-    pub(crate) link: Link,
+    pub(crate) store: LazyStore,
     pub(crate) transports: Mutex<BTreeMap<String, Arc<Transport>>>,
     pub(crate) coalescer: Arc<Coalescer>,
     templates: OnceCell<Option<Arc<Templates>>>,
@@ -52,8 +51,10 @@ impl Postroom {
     /// Creates an instance with these settings. It connects to Redis on first use.
     #[must_use]
     pub fn with_settings(settings: Settings) -> Self {
-        let link = Link::new(settings.redis.clone());
-        Self { settings, link, transports: Mutex::default(), coalescer: Arc::default(), templates: OnceCell::new() }
+        // Redis over TLS needs a crypto provider. One that is installed already is kept.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let store = LazyStore::new(settings.redis.clone());
+        Self { settings, store, transports: Mutex::default(), coalescer: Arc::default(), templates: OnceCell::new() }
     }
 
     /// Settings of this instance.
@@ -68,7 +69,7 @@ impl Postroom {
     ///
     /// [`postroom_core::Error`] if Redis can't be used.
     pub async fn store(&self) -> Result<&Store> {
-        Ok(self.link.store().await?)
+        Ok(self.store.connect().await?)
     }
 
     /// Checks a mail as [`Postroom::send`] does before it calls Redis.

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use postroom_core::{
     Addressee, Error, Result, Store,
-    store::{Durability, NewBatch, Parcel, RunId},
+    store::{Durability, EnqueueRequest, NewBatch, RunId},
 };
 use tokio::{task::JoinHandle, time::Instant};
 
@@ -29,10 +29,10 @@ pub(crate) struct ReplayBuffer {
     store: Store,
     header: BatchHeader,
     run: RunId,
-    parcels: VecDeque<Arc<Parcel>>,
+    parcels: VecDeque<Arc<EnqueueRequest>>,
     bytes: usize,
     seal: Option<Seal>,
-    check: Option<DurabilityCheck>,
+    check: Option<DurabilityWait>,
     last_check_at: Instant,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct Seal {
 
 /// A running wait for the durability of the first `parcels` parcels.
 #[derive(Debug)]
-struct DurabilityCheck {
+struct DurabilityWait {
     parcels: usize,
     task: JoinHandle<Result<Durability>>,
 }
@@ -63,7 +63,7 @@ struct DurabilityCheck {
 impl ReplayBuffer {
     /// Creates the batch.
     pub(crate) async fn open(store: &Store, header: BatchHeader) -> Result<Self> {
-        let run = with_backoff(&BULK_PAUSES, || store.present_run()).await?;
+        let run = with_backoff(&BULK_PAUSES, || store.connected_run()).await?;
         let mut buffer = Self {
             store: store.clone(),
             header,
@@ -84,12 +84,12 @@ impl ReplayBuffer {
     /// Returns a store whose calls fail unless the current run of Redis has received all earlier
     /// parcels.
     pub(crate) fn store(&self) -> Store {
-        self.store.during(&self.run)
+        self.store.only_run(&self.run)
     }
 
     /// Records the result of enqueueing a parcel, and replays everything when another run of Redis
     /// has taken over. Returns how many mails of the parcel had been enqueued before.
-    pub(crate) async fn record(&mut self, parcel: Arc<Parcel>, result: Result<u64>) -> Result<u64> {
+    pub(crate) async fn record(&mut self, parcel: Arc<EnqueueRequest>, result: Result<u64>) -> Result<u64> {
         let (known, is_new_run) = match result {
             Err(Error::NotSynced) => (0, true),
             result => (result?, false),
@@ -142,14 +142,14 @@ impl ReplayBuffer {
     fn begin_check(&mut self) {
         let (store, run) = (self.store.clone(), self.run.clone());
         let task = tokio::spawn(async move { store.make_durable(&run).await });
-        self.check = Some(DurabilityCheck { parcels: self.parcels.len(), task });
+        self.check = Some(DurabilityWait { parcels: self.parcels.len(), task });
         self.last_check_at = Instant::now();
     }
 
     /// Drops the parcels that are durable. They are dropped as well if the server can't make
     /// anything durable, and kept for the next check if the disk is only late.
     async fn end_check(&mut self) -> Result<()> {
-        let Some(DurabilityCheck { parcels, task }) = self.check.take() else { return Ok(()) };
+        let Some(DurabilityWait { parcels, task }) = self.check.take() else { return Ok(()) };
         match task.await.map_err(|error| Error::Protocol(error.to_string()))? {
             Err(Error::NotSynced) => return self.replay().await,
             Err(error) if error.is_transient() => {}
@@ -167,7 +167,7 @@ impl ReplayBuffer {
     async fn replay(&mut self) -> Result<()> {
         self.check = None;
         for _ in 0..MAX_RESTARTS {
-            self.run = with_backoff(&BULK_PAUSES, || self.store.present_run()).await?;
+            self.run = with_backoff(&BULK_PAUSES, || self.store.connected_run()).await?;
             match self.send_all().await {
                 Err(Error::NotSynced) => {}
                 result => return result,
@@ -189,7 +189,7 @@ impl ReplayBuffer {
             with_backoff(&BULK_PAUSES, || store.notify_of_batch(&batch.id, to)).await?;
         }
         for parcel in &self.parcels {
-            with_backoff(&BULK_PAUSES, || store.put_in(parcel)).await?;
+            with_backoff(&BULK_PAUSES, || store.enqueue_request(parcel)).await?;
         }
         with_backoff(&BULK_PAUSES, || self.send_seal(&store)).await
     }

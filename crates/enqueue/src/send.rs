@@ -119,7 +119,7 @@ impl CheckedJob<'_> {
 
     /// Enqueues the job and waits until it is durable; fails if Redis restarts in between.
     async fn enqueue_in_current_run(&mut self) -> Result<()> {
-        let run = self.store.present_run().await?;
+        let run = self.store.connected_run().await?;
         self.enqueue().await?;
         self.store.make_durable(&run).await?;
         Ok(())
@@ -133,7 +133,7 @@ fn is_outage(reason: &postroom_core::Error) -> bool {
 /// Adds a queue that is not built in to the known queues, so that it is listed. Errors are ignored.
 pub(crate) async fn announce(store: &Store, queue: &QueueName) {
     if !QueueName::BUILT_IN.contains(&queue.as_str()) {
-        let _ = store.announce_queues(std::slice::from_ref(queue)).await;
+        let _ = store.register_queues(std::slice::from_ref(queue)).await;
     }
 }
 

@@ -5,6 +5,7 @@ mod file;
 mod login;
 mod resend;
 mod smtp;
+mod store_sink;
 
 use std::{
     sync::Arc,

@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use postroom_core::{Error, Settings, Store};
+use postroom_core::{Error, Settings, Store, store::LazyStore};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{guard::AccessGuard, link::Link, preview::Previews, time_format::TimeFormatter};
+use crate::{guard::AccessGuard, preview::Previews, time_format::TimeFormatter};
 
 /// Time limit of a page's queries to Redis.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(4);
@@ -17,7 +17,7 @@ pub(crate) struct App(Arc<SharedState>);
 #[derive(Debug)]
 struct SharedState {
     settings: Settings,
-    link: Link,
+    store: LazyStore,
     guard: AccessGuard,
     previews: Previews,
     opening: Arc<Semaphore>,
@@ -27,26 +27,18 @@ impl App {
     pub(crate) fn new(settings: Settings) -> Self {
         let guard = AccessGuard::new(&settings);
         let previews = Previews::new(settings.templates_dir.clone());
-        Self(Arc::new(SharedState {
-            link: Link::default(),
-            guard,
-            previews,
-            opening: Arc::new(Semaphore::new(1)),
-            settings,
-        }))
-    }
-
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.0.settings
+        let store = LazyStore::new(settings.redis.clone());
+        Self(Arc::new(SharedState { store, guard, previews, opening: Arc::new(Semaphore::new(1)), settings }))
     }
 
     /// Returns the store; [`Error::Away`] before the first connection.
     pub(crate) fn store(&self) -> Result<&Store, Error> {
-        self.0.link.store()
+        self.0.store.get()
     }
 
-    pub(crate) fn link(&self) -> &Link {
-        &self.0.link
+    /// Returns the store for the heartbeat, which connects it.
+    pub(crate) fn lazy_store(&self) -> &LazyStore {
+        &self.0.store
     }
 
     pub(crate) fn guard(&self) -> &AccessGuard {

@@ -4,18 +4,23 @@ use std::time::Duration;
 
 use anyhow::Context;
 use hyper_util::service::TowerToHyperService;
-use postroom_core::{Settings, Shutdown, listener::BoundedListener};
+use postroom_core::{
+    Outage, Settings, Shutdown,
+    listener::BoundedListener,
+    store::{Heartbeat, ProcessKind},
+};
 use tokio::net::TcpListener;
 
 use crate::{
     app::App,
     connection::{self, LIMITS},
-    presence::Presence,
     router::router,
 };
 
 /// Time limit of requests in progress after shutdown was requested.
 const GRACE: Duration = Duration::from_secs(1);
+/// Time until the next report of this process after a failed one.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Answers requests on `listener` until `shutdown` is requested, and completes those in progress.
 /// While Redis is unavailable, pages show an error.
@@ -25,7 +30,10 @@ const GRACE: Duration = Duration::from_secs(1);
 pub async fn serve(settings: Settings, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<()> {
     settings.redis.warn();
     let app = App::new(settings);
-    let presence = tokio::spawn(Presence::new(app.clone()).run(shutdown.clone()));
+    let heartbeat = Heartbeat::new(app.lazy_store().clone(), ProcessKind::Monitor, env!("CARGO_PKG_VERSION"));
+    let outage = Outage::default();
+    let pause_after = move |result| if outage.watch(result).is_ok() { Heartbeat::INTERVAL } else { RETRY_INTERVAL };
+    let heartbeat = tokio::spawn(heartbeat.run(shutdown.clone(), pause_after));
     let listener = BoundedListener::new(listener, LIMITS);
     let address = listener.address().context("reading the port")?;
     tracing::info!("listening on http://{address}");
@@ -37,7 +45,7 @@ pub async fn serve(settings: Settings, listener: TcpListener, shutdown: Shutdown
     }
     // Responses that are not read by then are dropped.
     let _ = tokio::time::timeout(GRACE, listener.is_idle()).await;
-    presence.await.context("ending the heartbeat")?;
+    heartbeat.await.context("ending the heartbeat")?;
     tracing::info!("stopped");
     Ok(())
 }

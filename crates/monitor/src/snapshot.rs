@@ -2,7 +2,7 @@
 
 use postroom_core::{
     QueueReport, Result, Store,
-    store::{Minute, ProcessInfo, ServerFacts},
+    store::{Minute, ProcessInfo, ServerInfo},
 };
 use serde::Serialize;
 
@@ -36,8 +36,8 @@ pub(crate) struct RedisState {
     pub(crate) eviction_policy: String,
 }
 
-impl From<ServerFacts> for RedisState {
-    fn from(facts: ServerFacts) -> Self {
+impl From<ServerInfo> for RedisState {
+    fn from(facts: ServerInfo) -> Self {
         Self {
             version: facts.version,
             used_memory: facts.used_memory,
@@ -55,7 +55,7 @@ impl Snapshot {
         for report in &queues {
             add_up(&mut minutes, store.minutes(&report.queue, MINUTES).await?);
         }
-        let facts = store.server_facts().await?;
+        let facts = store.server_info().await?;
         let mut warnings = warning::of(&queues, &processes, &facts);
         warnings.extend(warning::of_schedules(&store.schedules().await?, &processes));
         Ok(Self { warnings, average_ms: average_ms(&minutes), queues, processes, minutes, redis: facts.into() })

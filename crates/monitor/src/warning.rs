@@ -2,7 +2,7 @@
 
 use postroom_core::{
     QueueReport,
-    store::{ProcessInfo, ProcessKind, ScheduleReport, ServerFacts},
+    store::{ProcessInfo, ProcessKind, ScheduleReport, ServerInfo},
 };
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ impl Warning {
 }
 
 /// Returns the warnings about queues, processes and Redis.
-pub(crate) fn of(queues: &[QueueReport], processes: &[ProcessInfo], redis: &ServerFacts) -> Vec<Warning> {
+pub(crate) fn of(queues: &[QueueReport], processes: &[ProcessInfo], redis: &ServerInfo) -> Vec<Warning> {
     let mut warnings: Vec<Warning> = queues.iter().flat_map(|queue| of_queue(queue, processes)).collect();
     warnings.extend(processes.iter().flat_map(of_process));
     warnings.extend(redis.warnings().into_iter().map(|text| Warning::new(text, None)));

@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use postroom_core::{
     Error, Priority, QueueName, Shutdown,
-    store::{Bell, Claim, ClaimId, ClaimReply, Claimed, LimitName, Settled},
+    store::{Claim, ClaimId, ClaimReply, Claimed, Defer, LimitName, Settled, WakeListener},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
@@ -30,6 +30,8 @@ const IDLE_CLAIM_EVERY: Duration = Duration::from_secs(20);
 const LAST_CLAIM_LIMIT: Duration = Duration::from_secs(3);
 /// Longest time that free slots wait for more to come free before a claim is made for them.
 const GATHER_SLOTS: Duration = Duration::from_millis(1);
+/// Smallest number of slots worth waiting for.
+const GATHER_FROM: usize = 3;
 /// Longest pause between claims while the workers resynchronise a restarted Redis.
 const RESYNC_CHECK: Duration = Duration::from_millis(100);
 /// Time for which a queue is not claimed from after Redis refused a script for it.
@@ -41,7 +43,7 @@ const RECHECK_QUEUE_QUOTA: Duration = Duration::from_secs(30);
 pub(crate) struct Claimer {
     worker: Arc<Worker>,
     slots: Arc<Slots>,
-    wake: Bell,
+    wake: WakeListener,
     /// Claims without a reply.
     unanswered: HashMap<QueueName, ClaimId>,
     /// Queues that cannot be served for now, because of jobs of a newer protocol or a refused
@@ -80,7 +82,7 @@ impl Claimer {
         Self {
             worker: Arc::clone(worker),
             slots,
-            wake: Bell::new(&worker.redis.store, &worker.queues()),
+            wake: WakeListener::new(&worker.redis.store, &worker.queues()),
             unanswered: HashMap::new(),
             shut: HashMap::new(),
             deliveries: TaskTracker::new(),
@@ -138,7 +140,7 @@ impl Claimer {
     /// claims are few and large.
     async fn free_slots(&mut self) {
         if !self.slots.has_free() {
-            self.wake.hush();
+            self.wake.stop();
             self.slots.any_free().await;
         }
         self.gather().await;
@@ -147,6 +149,9 @@ impl Claimer {
     async fn gather(&self) {
         if self.busy {
             let several = self.slots.all() / 4;
+            if several < GATHER_FROM {
+                return;
+            }
             drop(tokio::time::timeout(GATHER_SLOTS, self.slots.several_free(several)).await);
         }
     }
@@ -171,7 +176,7 @@ impl Claimer {
     async fn wait_for_redis(&self, error: &Error) {
         const PAUSE: Duration = Duration::from_millis(300);
         match error {
-            Error::NotSynced => drop(tokio::time::timeout(PAUSE, self.worker.redis.jobs.introduction()).await),
+            Error::NotSynced => drop(tokio::time::timeout(PAUSE, self.worker.redis.jobs.until_synced()).await),
             _ => tokio::time::sleep(PAUSE).await,
         }
     }
@@ -314,11 +319,11 @@ impl Claimer {
         allowance: &Allowance,
     ) -> Result<ClaimReply, Error> {
         let id = self.unanswered.remove(queue).unwrap_or_else(ClaimId::generate);
-        let (limited, turns) = (self.worker.transports.limits.on_mail(), allowance.line_grants());
+        let (limited, grants) = (self.worker.transports.limits.on_mail(), allowance.line_grants());
         let claim = Claim {
             ordinary,
             limited: &limited,
-            turns: &turns,
+            grants: &grants,
             ..Claim::new(queue, &self.worker.redis.worker_id, &id, allowance.want)
         };
         let reply = self.worker.redis.watch(self.worker.redis.jobs.claim(&claim).await);
@@ -338,7 +343,8 @@ impl Claimer {
         let Some(slot) = self.slots.take(job.id.queue(), urgent) else {
             let left = Settled { attempt: job.attempt, ..Settled::default() };
             self.deliveries.spawn(async move {
-                drop(route.settler.defer((job.id, job.fence, Duration::ZERO, left)).await);
+                let defer = Defer { id: job.id, fence: job.fence, delay: Duration::ZERO, left };
+                drop(route.settler.defer(defer).await);
             });
             return;
         };
@@ -353,10 +359,11 @@ impl Claimer {
                 return;
             }
         };
-        let (give_up, begun) = (self.give_up.clone(), Arc::default());
+        let (give_up, begun, slot) = (self.give_up.clone(), Arc::default(), Arc::new(slot));
+        let own_slot = Arc::clone(&slot);
         let delivery =
-            Box::new(Delivery { worker, route, job, header, mail, now_ms, claimed_at, give_up, begun, permits });
-        self.deliveries.spawn(watched(slot, delivery.recovery(), Box::pin(delivery.run())));
+            Box::new(Delivery { worker, route, job, header, mail, now_ms, claimed_at, give_up, begun, slot, permits });
+        self.deliveries.spawn(watched(own_slot, delivery.recovery(), Box::pin(delivery.run())));
     }
 
     async fn drain(self) {

@@ -13,7 +13,7 @@ use std::{
 
 use postroom_core::{
     AttemptRecord, BatchId, EmailAddress, Header, InvalidInput, Mail, Priority, Result,
-    store::{Claimed, FinishReply, Outcome, Settled},
+    store::{Claimed, Defer, FinishReply, Outcome, Settled},
 };
 use postroom_mail::{Attempt, Identity, Message};
 use tokio::sync::OwnedSemaphorePermit;
@@ -29,7 +29,7 @@ pub(crate) use self::{panics::watched, unreadable::fail_unreadable};
 use crate::{
     alerts::AlertSubject,
     lease_clock,
-    permits::{ConnectionPermit, SendReservation},
+    permits::{ConnectionPermit, SendReservation, Slot},
     rendering::{self, BatchContent},
     send_stats::SendStats,
     settler::Settler,
@@ -54,6 +54,7 @@ pub(crate) struct Delivery {
     pub(crate) give_up: CancellationToken,
     /// Whether the mark was written and the committing bytes may have left.
     pub(crate) begun: Arc<AtomicBool>,
+    pub(crate) slot: Arc<Slot>,
     /// Permits acquired before the claim.
     pub(crate) permits: ClaimPermits,
 }
@@ -332,11 +333,13 @@ impl Delivery {
     }
 
     async fn finish(&self, outcome: Outcome, reason: &str, left: &Settled) {
+        self.slot.settling();
         finish(&self.route.settler, &self.worker.stats, &self.job, outcome, reason, left).await;
     }
 
     async fn defer(&self, delay: Duration, left: Settled) {
-        let item = (self.job.id.clone(), self.job.fence, delay, left);
+        let item = Defer { id: self.job.id.clone(), fence: self.job.fence, delay, left };
+        self.slot.settling();
         if let Err(error) = self.route.settler.defer(item).await {
             warn!(job = %self.job.id, "cannot hand back {}: {error}", self.job.id);
         }

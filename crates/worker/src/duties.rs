@@ -7,7 +7,7 @@ use std::{
 
 use postroom_core::{
     QueueName, Shutdown,
-    store::{ProcessInfo, ProcessKind, Swept},
+    store::{ProcessInfo, ProcessKind, SweepReply},
 };
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tracing::{info, warn};
@@ -96,7 +96,7 @@ async fn sweep(worker: Arc<Worker>, queue: QueueName, shutdown: Shutdown) {
 }
 
 /// Raises alerts for jobs of a newer protocol and for damaged records.
-fn raise_damage(worker: &Worker, queue: &QueueName, swept: &Swept) {
+fn raise_damage(worker: &Worker, queue: &QueueName, swept: &SweepReply) {
     let (newer, job) = &swept.newer;
     if *newer > 0 {
         let text = format!(
@@ -114,7 +114,7 @@ fn raise_damage(worker: &Worker, queue: &QueueName, swept: &Swept) {
 
 /// Returns the pause before the next sweep. With leases out, sweeps must be frequent: a longer
 /// pause between them counts as a stall of Redis.
-fn sweep_again_after(swept: &Swept) -> Duration {
+fn sweep_again_after(swept: &SweepReply) -> Duration {
     match swept.leases {
         0 => Duration::from_secs(4),
         _ => (swept.lease / 5).clamp(Duration::from_millis(100), Duration::from_secs(3)),
@@ -134,7 +134,7 @@ async fn prune(worker: Arc<Worker>, queue: QueueName, shutdown: Shutdown) {
 async fn report(worker: Arc<Worker>, info: ProcessInfo, shutdown: Shutdown) {
     loop {
         let state = if shutdown.is_requested() { "stopping" } else { "running" };
-        let _ = worker.redis.watch(worker.redis.store.say_alive(&current(&worker, &info, state)).await);
+        let _ = worker.redis.watch(worker.redis.store.report_alive(&current(&worker, &info, state)).await);
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(5)) => {}
             () = worker.signals.report.notified() => {}

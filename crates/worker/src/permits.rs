@@ -2,7 +2,7 @@
 //!
 //! | permit | guards | acquired | released |
 //! | --- | --- | --- | --- |
-//! | [`Slot`] | mails at once in this worker | when a job starts | when its delivery ends |
+//! | [`Slot`] | mails at once in this worker | when a job starts | before its outcome is recorded |
 //! | [`Allowance`] | jobs of one claim | before the claim | unused parts after the claim |
 //! | [`ConnectionPermit`] | connections, all workers | before the claim | after the attempt |
 //! | [`SendReservation`] | rates and quotas, all workers | before the claim | if nothing was sent |

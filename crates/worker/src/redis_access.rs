@@ -17,7 +17,7 @@ pub(crate) struct RedisAccess {
 impl RedisAccess {
     /// Creates the access of a new worker.
     pub(crate) fn new(store: Store, outage: Outage) -> Self {
-        Self { jobs: store.gated(), store, worker_id: WorkerId::generate(), outage }
+        Self { jobs: store.synced_only(), store, worker_id: WorkerId::generate(), outage }
     }
 
     /// Records the beginning or the end of an outage, and passes the result on.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use postroom_core::{
     QueueName, Result,
-    store::{Known, KnownJob, Outcome, RunId},
+    store::{KnownJob, KnownState, Outcome, RunId},
 };
 use tracing::info;
 
@@ -22,13 +22,13 @@ pub(crate) async fn keep_synced(worker: Arc<Worker>) {
     let mut before: Option<RunId> = None;
     let mut pause = FIRST_PAUSE;
     loop {
-        let run = worker.redis.jobs.stranger().await;
+        let run = worker.redis.jobs.unsynced_run().await;
         if before.as_ref().is_some_and(|before| *before != run) {
             info!("Redis has restarted or failed over; restating the jobs of this worker");
         }
         match worker.redis.watch(resync_all(&worker, &run).await) {
             Ok(()) => {
-                worker.redis.jobs.introduce(&run);
+                worker.redis.jobs.mark_synced(&run);
                 before = Some(run);
                 pause = FIRST_PAUSE;
             }
@@ -57,28 +57,28 @@ async fn resync_queue(worker: &Worker, queue: &QueueName, run: &RunId) -> Result
     let held = held.iter().map(|(id, held)| KnownJob {
         id,
         fence: held.fence,
-        known: Known::Held,
+        state: KnownState::Held,
         begun: held.begun.as_ref().map(|(message_id, date_ms)| (message_id.as_str(), *date_ms)),
         payload: &held.payload,
     });
     let jobs: Vec<KnownJob<'_>> =
         held.filter(|job| !is_settled(job)).chain(settled.iter().map(|job| restatement(job))).collect();
-    let store = worker.redis.jobs.ungated();
+    let store = worker.redis.jobs.any_run();
     store.restate(queue, &worker.redis.worker_id, run, &jobs).await?;
     for chunk in settled.chunks(MAX_JOBS) {
         store.finish(queue, &worker.redis.worker_id, finishes(chunk)).await?;
         store.defer(queue, &worker.redis.worker_id, &defers(chunk)).await?;
     }
-    store.restated(queue, &worker.redis.worker_id, run).await?;
+    store.complete_restate(queue, &worker.redis.worker_id, run).await?;
     worker.transports.route(queue).settler.replay_log().replayed();
     Ok(())
 }
 
 /// Returns the restatement of a settled job.
 fn restatement(job: &Settlement) -> KnownJob<'_> {
-    let known = match job.kind {
-        SettlementKind::Finish(Outcome::Sent, _) => Known::Sent,
-        SettlementKind::Finish(..) | SettlementKind::Defer(..) => Known::Settled,
+    let state = match job.kind {
+        SettlementKind::Finish(Outcome::Sent, _) => KnownState::Sent,
+        SettlementKind::Finish(..) | SettlementKind::Defer(..) => KnownState::Settled,
     };
-    KnownJob { id: &job.id, fence: job.fence, known, begun: None, payload: &job.payload }
+    KnownJob { id: &job.id, fence: job.fence, state, begun: None, payload: &job.payload }
 }

@@ -23,12 +23,12 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     serve_health(&settings, &outage).await?;
     let store = tokio::select! {
         () = shutdown.requested() => return Ok(()),
-        store = Store::connect_patiently(&settings.redis, &outage) => store.context("connecting to Redis")?,
+        store = Store::connect_with_retry(&settings.redis, &outage) => store.context("connecting to Redis")?,
     };
     let worker = Arc::new(Worker::new(store, settings, outage)?);
     let info = duties::registration(&worker);
     // A missing right in Redis is a wrong setting and stops the start. An outage is waited out.
-    if let Err(error @ Error::Invalid(_)) = worker.redis.store.ungated().say_alive(&info).await {
+    if let Err(error @ Error::Invalid(_)) = worker.redis.store.any_run().report_alive(&info).await {
         return Err(error.into());
     }
     log_start(&worker).await;
@@ -36,7 +36,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     Claimer::new(&worker).run(&shutdown).await;
     reporting.abort();
     // Without this the entry expires by itself.
-    drop(tokio::time::timeout(Duration::from_secs(1), worker.redis.store.say_gone(&info.id)).await);
+    drop(tokio::time::timeout(Duration::from_secs(1), worker.redis.store.report_gone(&info.id)).await);
     let close = async {
         for outlet in worker.transports.outlets() {
             outlet.transport.close().await;
@@ -75,6 +75,6 @@ async fn log_start(worker: &Worker) {
             worker.rendering.templates.folder().display()
         );
     }
-    let _ = worker.redis.watch(worker.redis.store.announce_queues(&worker.queues()).await);
-    worker.redis.store.warn_of_server().await;
+    let _ = worker.redis.watch(worker.redis.store.register_queues(&worker.queues()).await);
+    worker.redis.store.warn_about_server().await;
 }

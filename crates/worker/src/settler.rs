@@ -7,7 +7,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use postroom_core::{
     Error, JobId, QueueName, Result,
-    store::{BeginReply, DeferReply, Finish, FinishReply, Outcome, Settled},
+    store::{Begin, BeginReply, Defer, DeferReply, Finish, FinishReply, Outcome, Settled},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,8 +22,6 @@ pub(crate) const MAX_JOBS: usize = 100;
 /// costs Redis much less.
 const GATHER_FINISHES: Duration = Duration::from_millis(1);
 
-type Begin = (JobId, u64, String, i64);
-type Defer = (JobId, u64, Duration, Settled);
 type PendingRequest<Q, A> = (Q, oneshot::Sender<Result<A>>);
 
 /// Handle of the settler of one queue.
@@ -86,7 +84,7 @@ impl Settler {
     /// # Errors
     ///
     /// Returns an error if Redis refuses the settlement.
-    pub(crate) async fn defer(&self, (id, fence, delay, left): Defer) -> Result<DeferReply> {
+    pub(crate) async fn defer(&self, Defer { id, fence, delay, left }: Defer) -> Result<DeferReply> {
         request(&self.defer, self.settlement(id, fence, SettlementKind::Defer(delay, Box::new(left)))).await
     }
 
@@ -128,7 +126,9 @@ impl SettlerTask {
 
     fn note_begun(&self, jobs: Vec<Begin>, replies: &[BeginReply]) {
         let begun = jobs.into_iter().zip(replies).filter(|(_, reply)| **reply == BeginReply::Begun);
-        begun.for_each(|((id, fence, message_id, date_ms), _)| self.in_flight.begun(&id, fence, message_id, date_ms));
+        begun.for_each(|(Begin { id, fence, message_id, date_ms }, _)| {
+            self.in_flight.begun(&id, fence, message_id, date_ms);
+        });
     }
 
     async fn serve_finishes(
@@ -227,7 +227,9 @@ pub(crate) fn finishes(jobs: &[Arc<Settlement>]) -> impl Iterator<Item = &Finish
 /// Returns the settlements that defer their jobs.
 pub(crate) fn defers(jobs: &[Arc<Settlement>]) -> Vec<Defer> {
     let defer = |job: &Arc<Settlement>| match &job.kind {
-        SettlementKind::Defer(delay, left) => Some((job.id.clone(), job.fence, *delay, Settled::clone(left))),
+        SettlementKind::Defer(delay, left) => {
+            Some(Defer { id: job.id.clone(), fence: job.fence, delay: *delay, left: Settled::clone(left) })
+        }
         SettlementKind::Finish(..) => None,
     };
     jobs.iter().filter_map(defer).collect()

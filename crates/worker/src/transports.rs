@@ -2,7 +2,6 @@
 //! and the limits on them.
 
 mod breaker;
-mod capture;
 mod masked;
 mod outlet;
 mod rate_window;
@@ -19,7 +18,6 @@ use postroom_core::{
 use postroom_mail::Transport;
 use tracing::debug;
 
-use self::capture::StoreSink;
 pub(crate) use self::{
     outlet::{Admission, Outlet},
     route::{Availability, Route},
@@ -101,7 +99,7 @@ fn served_transports(store: &Store, settings: &Settings) -> anyhow::Result<Vec<T
             if all.iter().any(|built| built.name() == name) {
                 continue;
             }
-            let sink = Arc::new(StoreSink(store.clone()));
+            let sink = Arc::new(store.clone());
             let transport = Transport::from_settings(name, transport, sink)
                 .with_context(|| format!("setting up the transport {name}"))?;
             all.push(transport);

@@ -43,7 +43,7 @@ async fn firings_of_a_dead_beat_are_enqueued_once() {
     let outbox = decide(&fixture, "tick").await;
     assert!(outbox.len() >= 3);
     // One firing was enqueued before the beat died, and was cancelled since.
-    fixture.store.hand_over(&outbox[0], &fixture.settings("")).await.expect("enqueued");
+    fixture.store.enqueue_firing(&outbox[0], &fixture.settings("")).await.expect("enqueued");
     fixture.store.cancel(&job(&outbox[0].id), "person").await.expect("cancelled");
 
     let report = beat.run_once().await.expect("a pass");
@@ -117,8 +117,8 @@ async fn a_batch_is_enqueued_once() {
     fixture.set_back("news", Duration::from_secs(2));
     let outbox = decide(&fixture, "news").await;
     // The first batch was enqueued; the second was enqueued and cancelled.
-    fixture.store.hand_over(&outbox[0], &fixture.settings(toml)).await.expect("enqueued");
-    fixture.store.hand_over(&outbox[1], &fixture.settings(toml)).await.expect("enqueued");
+    fixture.store.enqueue_firing(&outbox[0], &fixture.settings(toml)).await.expect("enqueued");
+    fixture.store.enqueue_firing(&outbox[1], &fixture.settings(toml)).await.expect("enqueued");
     fixture.store.cancel_batch(&batch(&outbox[1].id)).await.expect("cancelled");
     assert_eq!(beat.run_once().await.expect("a pass").enqueued, outbox.len());
     let report = async |at: usize| fixture.store.batch(&batch(&outbox[at].id)).await.expect("read").expect("a batch");

@@ -100,7 +100,7 @@ impl<'a> Fixture<'a> {
     pub(crate) async fn drain(&self) {
         let settings = self.settings("");
         for firing in self.store.due_schedules().await.expect("read").outbox {
-            self.store.hand_over(&firing, &settings).await.expect("enqueued");
+            self.store.enqueue_firing(&firing, &settings).await.expect("enqueued");
             self.store.drop_firing(&firing).await.expect("dropped");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postroom_core::{QueueName, schedule::Timing, store::Kept};
+use postroom_core::{QueueName, schedule::Timing, store::PutReply};
 
 use crate::fixture::{EACH_SECOND, Fixture, only};
 
@@ -39,9 +39,9 @@ async fn schedules_are_stored_unchanged() {
     let toml = format!("{DAILY}expires_in = '1h'\npriority = 3\nmissed = 'skip'\neach = true\nqueue = 'mine'\n");
     for toml in [DAILY, EACH_SECOND, &toml, &format!("{DAILY}enabled = false\ngrace = '5m'\n")] {
         let schedule = only(&fixture.settings(toml));
-        fixture.store.keep_schedule(&schedule).await.expect("kept");
+        fixture.store.put_schedule(&schedule).await.expect("kept");
         assert_eq!(fixture.schedule(&schedule.name).await.settings, schedule);
-        assert_eq!(fixture.store.keep_schedule(&schedule).await.expect("kept"), Kept::Unchanged);
+        assert_eq!(fixture.store.put_schedule(&schedule).await.expect("kept"), PutReply::Unchanged);
     }
 }
 

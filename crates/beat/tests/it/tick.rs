@@ -57,7 +57,7 @@ impl Tickers {
 
 async fn drain(fixture: &Fixture<'_>, dies: bool) {
     for firing in fixture.store.due_schedules().await.expect("read").outbox {
-        fixture.store.hand_over(&firing, &fixture.settings("")).await.expect("enqueued");
+        fixture.store.enqueue_firing(&firing, &fixture.settings("")).await.expect("enqueued");
         if !dies {
             fixture.store.drop_firing(&firing).await.expect("dropped");
         }

@@ -109,7 +109,7 @@ async fn redis<'a>(context: &'a Context, report: &mut CheckReport) -> Result<&'a
     settings.warnings().iter().for_each(|warning| report.warn("redis", warning));
     let connected = async {
         let store = context.postroom.store().await?;
-        Ok::<_, CommandError>((store, store.server_facts().await?))
+        Ok::<_, CommandError>((store, store.server_info().await?))
     };
     match connected.await {
         Ok((store, facts)) => {
@@ -165,7 +165,7 @@ fn check_worker(worker: &ProcessInfo, report: &mut CheckReport) {
         match transport.state {
             TransportState::Up => {}
             TransportState::Paused => {
-                report.warn(&check, format_args!("paused by {name} at its server's request: {why}"))
+                report.warn(&check, format_args!("paused by {name} at its server's request: {why}"));
             }
             TransportState::Down => report.fail(
                 &check,

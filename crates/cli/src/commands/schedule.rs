@@ -5,12 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use clap::Subcommand;
-use postroom_core::{
-    InvalidInput, Mail, Mailbox,
-    schedule::Timetable,
-    schedule::Timing,
-    settings::ScheduleSettings,
-};
+use postroom_core::{InvalidInput, Mail, Mailbox, schedule::Timetable, schedule::Timing, settings::ScheduleSettings};
 use postroom_enqueue::Options;
 use serde::Serialize;
 use serde_json::json;

@@ -114,7 +114,8 @@ fn add_attempts(fields: &mut FieldList, job: &JobReport) {
     for attempt in &job.attempts {
         let phase = attempt.phase.as_deref().map(|phase| format!(" at {phase}")).unwrap_or_default();
         let counted = if attempt.counted { "" } else { ", not counted" };
-        let line = format!("{} {}{phase}{counted}, {} ms: {}", attempt.at, attempt.verdict, attempt.ms, attempt.reply);
+        let line =
+            format!("{} {}{phase}{counted}, {} ms: {}", attempt.at(), attempt.verdict, attempt.ms, attempt.reply);
         fields.add(&format!("try {}", attempt.n), Some(line));
     }
 }

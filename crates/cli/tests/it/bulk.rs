@@ -227,7 +227,9 @@ fn a_paced_bulk_reports_its_duration() {
 fn a_notice_goes_to_an_address_or_a_url() {
     let fixture = Fixture::new().with_templates();
     let to = ["--var", "name=A", "--to", "a@example.org"];
-    fixture.run(&news(&[&to[..], &["--notify", "nobody"]].concat())).refused(2, &["nobody", "is not an e-mail address"]);
+    fixture
+        .run(&news(&[&to[..], &["--notify", "nobody"]].concat()))
+        .refused(2, &["nobody", "is not an e-mail address"]);
     for (url, words) in [
         ("app.example.org/hook", &["or a URL such as https://"][..]),
         ("ftp://app.example.org/hook", &["\"ftp\"", "https"]),

@@ -177,7 +177,8 @@ fn control_characters_are_escaped() {
         for args in [args, &[args, &["--json"]].concat()] {
             let ran = fixture.run(args);
             let output = format!("{}{}", ran.stdout, ran.stderr);
-            let unescaped: Vec<char> = output.chars().filter(|c| *c != '\n' && postroom_core::needs_escape(*c)).collect();
+            let unescaped: Vec<char> =
+                output.chars().filter(|c| *c != '\n' && postroom_core::needs_escape(*c)).collect();
             assert!(unescaped.is_empty(), "{args:?}: {output:?}");
             assert!(output.contains("31m"), "{args:?}: {output:?}");
         }

@@ -39,16 +39,16 @@ local function begin_flight(place, id, fence, message_id, date_ms)
 end
 
 local function begin(id, fence, message_id, date_ms)
-  local job = load(id)
+  local job = general.load(id)
   if job and (job.state == 'cancelled' or job.cancelled_with_batch) then return 'cancelled' end
   if not job or job.state ~= 'sending' or job.worker ~= worker or job.fence ~= tonumber(fence) then return 'lost' end
-  local ended = end_if_overdue(job)
+  local ended = general.end_if_overdue(job)
   if ended then return ended end
   if job.batch ~= '-' and batch_facts(job.batch).one_at_a_time then
     -- The delay to the next mail of the batch starts now.
     redis.call('HSET', batch_key(job.batch), 'next_us', int(now_us + batch_facts(job.batch).pace_us))
   end
-  set(job, 'begun_ms', now_text, 'message_id', message_id, 'date_ms', date_ms)
+  general.set(job, 'begun_ms', now_text, 'message_id', message_id, 'date_ms', date_ms)
   leases[#leases + 1] = int(now + job.lease_ms)
   leases[#leases + 1] = id
   return 'begun'

@@ -15,7 +15,7 @@ if why == 'newer' then
   if place == 'sending' then return { 'begun' } end
   if place == 'unknown' then return { 'in_doubt' } end
   -- A job of a newer version can't be read here, but it can be cancelled.
-  set_aside(ARGV[2], 'written by a newer version, and read by no worker', 'cancelled')
+  damage.set_aside(ARGV[2], 'written by a newer version, and read by no worker', 'cancelled')
   for _, state in ipairs({ 'queued', 'scheduled', 'deferred' }) do
     redis.call('ZREM', key('newer'), state .. ' ' .. ARGV[2])
   end

@@ -22,9 +22,9 @@ local _, known_lease, paused, newer_in_a_row_before = check_clock()
 
 local function job_reply(job, payload, line)
   local hash = job.hash
-  if not line and next(hash) == nil then return { job.id, job.fence, expand_payload(payload) } end
+  if not line and next(hash) == nil then return { job.id, job.fence, general.expand_payload(payload) } end
   return {
-    job.id, job.fence, expand_payload(payload), hash.attempt or '0', hash.tries or '0', hash.date_ms or '',
+    job.id, job.fence, general.expand_payload(payload), hash.attempt or '0', hash.tries or '0', hash.date_ms or '',
     hash.message_id or '', hash.recipients or '', hash.generation or '0', line or '',
   }
 end
@@ -36,7 +36,7 @@ local function repeat_last_claim()
   local reply = { 'claimed', 9, '0', int(now) }
   for id in string.gmatch(last_jobs, '%S+') do
     reply[#reply + 1] = isolated(id, function()
-      local job = load(id)
+      local job = general.load(id)
       if job and job.state == 'sending' and job.worker == worker and not job.begun_ms then
         return job_reply(job, redis.call('GET', payload_key(id)))
       end
@@ -65,7 +65,7 @@ local newer, newer_id, newer_in_a_row = nil, nil, newer_in_a_row_before
 if newer_in_a_row_before > 0 and redis.call('EXISTS', key('newer')) == 0 then newer_in_a_row = 0 end
 local function note_newer(id, version)
   newer_in_a_row = newer_in_a_row + 1
-  if newer_in_a_row <= NEWER_MOST then return park_newer(id, 'queued', version) end
+  if newer_in_a_row <= NEWER_MOST then return rare.park_newer(id, 'queued', version) end
   newer, newer_id, newer_in_a_row = version, id, NEWER_MOST
 end
 
@@ -108,13 +108,13 @@ end
 -- Returns whether it was moved, and the line whose permit it uses.
 local function move_to_line(job, from)
   if from ~= job.batch and has_line(job) and not (from and line_due_ms(job.batch) <= now) then
-    make_ready(job, false, job.id)
+    general.make_ready(job, false, job.id)
     return true
   end
   if from and not is_of_batch(from) then return false end
   local line = limit_line_of(job)
   if not line or has_permit(line) then return false, line end
-  move_to_limit_line(job, line)
+  rare.move_to_limit_line(job, line)
   return true
 end
 
@@ -125,7 +125,7 @@ local function check_index(job)
   local index = INDEXED[job.state]
   if job.state == 'scheduled' or job.state == 'deferred' then index = job.state .. ':' .. class_of(job.priority) end
   if index and not redis.call('ZSCORE', key(index), job.id) then
-    raise_damage('state ' .. job.state .. ', but not in its index')
+    damage.raise_damage('state ' .. job.state .. ', but not in its index')
   end
 end
 
@@ -145,12 +145,12 @@ end
 local function claim_job(id, from, payload, facts)
   if taken[id] then return false end
   payload = payload or redis.call('GET', payload_key(id)) or ''
-  local job, why, version = load(id, payload, facts)
+  local job, why, version = general.load(id, payload, facts)
   if why == 'newer' and not FINISHED[redis.call('HGET', hash_key(id), 'state') or ''] then note_newer(id, version) end
-  if why == 'missing' then check_missing(id) end
+  if why == 'missing' then damage.check_missing(id) end
   if not job then return false end
   if job.state ~= 'queued' then check_index(job); return false end
-  if end_if_overdue(job) then return false end
+  if general.end_if_overdue(job) then return false end
   local aside, line = move_to_line(job, from)
   if aside then return false end
   line = line or (from and not is_of_batch(from) and from) or nil
@@ -162,7 +162,7 @@ local function claim_job(id, from, payload, facts)
   if is_first then
     write_later('MSET', nil, flight_key(id), flight_of(job))
   else
-    set(job, 'state', 'sending', 'fence', job.fence, 'worker', worker, 'claimed_ms', now_text)
+    general.set(job, 'state', 'sending', 'fence', job.fence, 'worker', worker, 'claimed_ms', now_text)
   end
   move(job.batch, 'queued', 'sending')
   lease = math.max(lease or 0, job.lease_ms)
@@ -244,12 +244,12 @@ local function claim_from_ready(priority)
       budget, pending.from = budget - 1, index
       local payload, its_flight_key = payloads[index], fresh and fresh[index]
       if not is_job_id(id) then
-        note_damage('entry of ready:' .. priority, string.sub(id, 1, 100))
+        damage.note_damage('entry of ready:' .. priority, string.sub(id, 1, 100))
       elseif not (fresh and claim_row(id, payload, its_flight_key)) then
         -- Each call gets a table of its own, since the job's changes are noted there.
         isolated(id, claim_job, id, nil, payload, fresh and {} or nil)
       end
-      if newer then
+      if newer or undetermined then
         put_back()
         budget, next_priority = 0, next_priority or priority
         return found
@@ -275,9 +275,9 @@ local function claim_from_line(name, priority)
     if is_job_id(id) then
       isolated(id, claim_job, id, name)
     else
-      note_damage('entry of line:' .. name, string.sub(id, 1, 100))
+      damage.note_damage('entry of line:' .. name, string.sub(id, 1, 100))
     end
-    if newer then
+    if newer or undetermined then
       put_back()
       budget = 0
       return

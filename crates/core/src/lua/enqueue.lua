@@ -82,7 +82,7 @@ end
 
 local function count_files(id)
   redis.call('HSET', hash_key(id), 'files', files[id])
-  add_references(files[id], due + tonumber(ARGV[7]) + tonumber(ARGV[11]))
+  rare.add_references(files[id], due + tonumber(ARGV[7]) + tonumber(ARGV[11]))
 end
 
 local state = due > now and 'scheduled' or 'queued'
@@ -106,7 +106,7 @@ local function add_jobs()
   for index, id in ipairs(new) do
     payloads[2 * index - 1], payloads[2 * index] = payload_key(id), first_line .. contents[id]
     if files[id] then count_files(id) end
-    if state == 'scheduled' then wait_until({ id = id, priority = priority }, 'scheduled', due) end
+    if state == 'scheduled' then rare.wait_until({ id = id, priority = priority }, 'scheduled', due) end
     if expires > 0 then redis.call('ZADD', key('expiring'), int(expires), id) end
   end
   redis.call('MSET', unpack(payloads))

@@ -24,17 +24,17 @@ end
 
 -- Returns the reply for an outcome that changes nothing, or nil.
 local function reply_without_effect(job, status, outcome, line)
-  if status ~= 'superseded' and is_settled(job, job.fence) then return 'finished' end
+  if status ~= 'superseded' and general.is_settled(job, job.fence) then return 'finished' end
   if outcome ~= 'sent' then
-    if status == 'superseded' or not is_unfinished(job) then return 'lost' end
+    if status == 'superseded' or not general.is_unfinished(job) then return 'lost' end
     -- The job is already in doubt, and its policy was applied.
     return status == 'last_holder' and outcome == 'unknown' and 'finished' or nil
   end
   if job.state == 'sent' and status == 'last_holder' then return 'finished' end
   if job.state == 'sent' or (status == 'superseded' and job.state == 'sending' and job.begun_ms) then
-    if job.is_sent_record then split_sent_record(job) end
-    record_attempt(job, line)
-    set(job, 'sent_twice', '1')
+    if job.is_sent_record then rare.split_sent_record(job) end
+    rare.record_attempt(job, line)
+    general.set(job, 'sent_twice', '1')
     return 'twice'
   end
 end
@@ -43,10 +43,10 @@ end
 -- earlier values to clear.
 local function note_error(job, is_first, code, message, recipients)
   if recipients == '[]' then recipients = '' end
-  if not is_first or recipients ~= '' then note(job, 'recipients', recipients) end
+  if not is_first or recipients ~= '' then general.note(job, 'recipients', recipients) end
   if not is_first or code ~= '' or message ~= '' then
-    note(job, 'error_code', code)
-    note(job, 'error_message', message)
+    general.note(job, 'error_code', code)
+    general.note(job, 'error_message', message)
   end
 end
 
@@ -85,13 +85,13 @@ local function load_in_call(id, place)
     count_sent()
     flush_writes()
     journal = of_this
-    return load(id, redis.call('GETRANGE', payload_key(id), 0, SENT_RECORD_BYTES))
+    return general.load(id, redis.call('GETRANGE', payload_key(id), 0, SENT_RECORD_BYTES))
   end
   handled[id] = true
   local flight = flights[place]
-  local facts = flight and (parse_flight(flight) or raise_damage('the flight is malformed'))
+  local facts = flight and (general.parse_flight(flight) or damage.raise_damage('the flight is malformed'))
   local payload = payload_of(id, place)
-  return load(id, payload ~= '' and payload or nil, facts, flight and true)
+  return general.load(id, payload ~= '' and payload or nil, facts, flight and true)
 end
 
 -- Rows that were enqueued together share their header. Returns its retention and the terms for a
@@ -148,24 +148,24 @@ local function finish_job(at, place)
   local id, fence, outcome = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
   local job = load_in_call(id, place)
   if not job then return reply_for_tombstone(id, fence, outcome) end
-  local status = claim_status(job, worker, fence)
+  local status = general.claim_status(job, worker, fence)
   if status == 'forgotten' then job.fence = fence end
   local word = reply_without_effect(job, status, outcome, ARGV[at + 9])
   if word then return word end
   local is_first = (tonumber(job.tries) or 0) == 0
-  note_attempt(job, ARGV[at + 9])
-  note(job, 'fence', job.fence)
-  note(job, 'settled', job.fence)
-  if status ~= 'superseded' then note(job, 'attempt', ARGV[at + 4]) end
-  if ARGV[at + 7] ~= '' then note(job, 'receipt', ARGV[at + 7]) end
+  general.note_attempt(job, ARGV[at + 9])
+  general.note(job, 'fence', job.fence)
+  general.note(job, 'settled', job.fence)
+  if status ~= 'superseded' then general.note(job, 'attempt', ARGV[at + 4]) end
+  if ARGV[at + 7] ~= '' then general.note(job, 'receipt', ARGV[at + 7]) end
   note_error(job, is_first, ARGV[at + 5], ARGV[at + 6], ARGV[at + 8])
   count(minute_key(), 'tries', 1)
   count(minute_key(), 'ms', tonumber(ARGV[at + 10]))
   if outcome == 'unknown' then
-    set_notes(job)
-    to_unknown(job)
+    general.set_notes(job)
+    rare.to_unknown(job)
   else
-    to_finished(job, outcome, ARGV[at + 3])
+    general.to_finished(job, outcome, ARGV[at + 3])
   end
   return (status == 'holder' or status == 'forgotten') and 'finished' or 'late'
 end
@@ -176,7 +176,7 @@ local function finish(at)
   if finish_row(at, place) then return 'finished' end
   local fine, word = try_job(finish_job, at, place)
   if fine then return word end
-  set_aside(id, word, ARGV[at + 2] == 'sent' and 'sent' or nil)
+  damage.set_aside(id, word, ARGV[at + 2] == 'sent' and 'sent' or nil)
   return 'finished'
 end
 

@@ -4,7 +4,8 @@
 --          `deferred:<class>`, `newer`, `leases`, `expiring`, `sent`, `sent:<hour>`, `failed`,
 --          `cancelled`, `unknown`, `n`, counters
 -- ARGV:    version, then ids (at most 200)
--- Replies: for each job: state, payload, hash (field, value, …) | '' '' {} when there is none
+-- Replies: for each job: state, payload, hash (field, value, …) | '' '' {} when there is none | later …
+--          (damaged, and this call has searched too much: call again with the rest)
 -- States:  scheduled, queued, deferred (expired) -> cancelled
 -- Includes: prelude job
 local function flat(hash)
@@ -37,13 +38,13 @@ local function report_damaged(id, why)
   hash = hash.err and {} or hash
   payload = type(payload) == 'string' and payload or ''
   if is_known then return { state, payload, hash } end
-  return { state_by_index(id), payload, with_error(hash, 'damaged', why) }
+  return { state_by_index(id) or 'later', payload, with_error(hash, 'damaged', why) }
 end
 
 local function report_unreadable(id, why, version)
   if why == 'newer' then
     local message = 'written by a newer version (protocol ' .. int(version) .. '), waits for a worker that can read it'
-    return { state_by_index(id), '', with_error({}, 'newer', message) }
+    return { state_by_index(id) or 'later', '', with_error({}, 'newer', message) }
   end
   if why == 'unreadable' then return { 'sent', '', with_error({}, 'damaged', 'the sent record is malformed') } end
   return { redis.call('HGET', hash_key(id), 'state') or '', '', redis.call('HGETALL', hash_key(id)) }

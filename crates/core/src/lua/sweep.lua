@@ -25,7 +25,7 @@ local LATER_MS = 60000
 local function readable(index, id)
   local job, why = load(id)
   if why == 'newer' then redis.call('ZADD', key(index), int(now + LATER_MS), id) end
-  if why == 'foreign' then note_damage('entry of ' .. index, string.sub(id, 1, 100)) end
+  if why == 'foreign' then damage.note_damage('entry of ' .. index, string.sub(id, 1, 100)) end
   return job, why
 end
 
@@ -79,7 +79,7 @@ end
 local lost, crowds = {}, {}
 local function add_lost(id)
   local job, why = readable('leases', id)
-  if why == 'missing' then check_missing(id, true) end
+  if why == 'missing' then damage.check_missing(id, true) end
   if job and job.state == 'sending' then
     lost[#lost + 1] = job
     crowds[job.worker] = (crowds[job.worker] or 0) + 1
@@ -88,7 +88,7 @@ local function add_lost(id)
   end
   -- Neither the holder nor the mark is known.
   if job and job.state == 'queued' then
-    note_damage('job ' .. id, 'a lease without a flight: in doubt')
+    damage.note_damage('job ' .. id, 'a lease without a flight: in doubt')
     in_doubt = in_doubt + 1
     job.state = 'sending'
     to_unknown(job)

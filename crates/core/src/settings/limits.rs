@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono_tz::Tz;
 
 use super::{file::RawTables, value};
-use crate::{InvalidInput, Over, Quota, Rate, store::LimitName};
+use crate::{InvalidInput, LimitName, Over, Quota, Rate};
 
 /// Reads the rates of all tables.
 pub(super) fn read_all(tables: &RawTables) -> Result<BTreeMap<LimitName, Rate>, InvalidInput> {

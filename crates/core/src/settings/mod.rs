@@ -49,7 +49,7 @@ pub use self::{
 };
 use self::{file::RawTables, layers::Layers};
 pub(crate) use self::{redis::RedisLocation, sentinel::WatchedRedis};
-use crate::{InvalidInput, Mailbox, Policy, QueueName, Quota, Rate, bounds::check_name, store::LimitName};
+use crate::{InvalidInput, LimitName, Mailbox, Policy, QueueName, Quota, Rate, bounds::check_name};
 
 /// Validated settings of a process.
 #[derive(Debug, Clone)]

@@ -1,71 +1,41 @@
-//! The only thing that knows that Redis exists.
+//! The job store: the only module that talks to Redis.
 //!
-//! A [`Store`] is cheap to clone; all clones share one connection, whose commands are pipelined.
+//! A [`Store`] is cheap to clone. All clones share one pipelined connection.
+//!
+//! Folders use only those above them in this list:
+//!
+//! | folder | owns |
+//! | --- | --- |
+//! | [connection] | the connection, resync state, durability |
+//! | [script] | Lua scripts, their calls, arguments and replies |
+//! | [job], [batch], [limit], [process], [capture] | one subject each |
+//! | [queue] | depths and counters, maintenance, damage |
+//! | [schedule] | schedules and their firings |
 
-mod batches;
-mod bell;
-mod captured;
-mod captured_summary;
-mod claim;
+mod batch;
+mod capture;
 mod connection;
-mod connections;
-mod contents;
-mod damage;
-mod durability;
-mod enqueue;
-mod facts;
-mod find;
-mod idempotency;
-mod info;
-mod jobs;
+mod job;
 mod keys;
-mod limit_states;
-mod limits;
-mod link;
-mod notices;
-mod processes;
-mod queues;
-mod reply;
-mod restate;
-#[cfg(test)]
-mod rights;
-mod run;
-mod schedules;
+mod limit;
+mod process;
+mod queue;
+mod schedule;
 mod script;
-mod sent;
-mod sentinel;
-mod server;
-mod sessions;
-mod settle;
-mod steer;
-mod trouble;
-mod upkeep;
 
-pub use batches::{BatchReport, NewBatch};
-pub use bell::Bell;
-pub use captured::{Captured, CapturedMail};
-pub use captured_summary::CapturedSummary;
-pub use claim::{Claim, ClaimId, ClaimReply, Claimed, LimitedLine, Peek, Turn, WorkerId};
-pub use connection::Store;
-pub use connections::{Holding, Holdings};
-pub use damage::Damage;
-pub use durability::Durability;
-pub use enqueue::{Due, Enqueued, Expiry, JobTerms, NewJob, PackedJob, Parcel};
-pub use facts::ServerFacts;
-pub use find::{JobFilter, JobPage};
-pub use idempotency::Reservation;
-pub use jobs::{AttemptReport, JobError, JobReport};
-pub use limit_states::{LimitState, QuotaState};
-pub use limits::{Given, Heard, Leave, LimitName, Measure};
-pub use notices::{DueNotice, Notice};
-pub use processes::{Alert, BusyJob, ProcessInfo, ProcessKind, TransportReport, TransportState};
-pub use queues::{Minute, QueueReport};
-pub use restate::{Known, KnownJob, RestateReply};
-pub use run::RunId;
-pub use schedules::{DueSchedules, Firing, FiringId, Kept, Schedule, ScheduleReport, TickReply};
-pub use settle::{BeginReply, DeferReply, Finish, FinishReply, Outcome, Settled};
-pub use steer::{CancelReply, Resolution, RetryReply};
-pub use upkeep::Swept;
+pub use batch::{BatchReport, DueNotice, NewBatch, Notice};
+pub use capture::{Captured, CapturedMail, CapturedSummary};
+pub use connection::{Durability, LazyStore, RunId, ServerInfo, Store, WakeListener};
+pub use job::{
+    Begin, BeginReply, CancelReply, Claim, ClaimId, ClaimReply, Claimed, Defer, DeferReply, Due, EnqueueRequest,
+    Enqueued, Expiry, Finish, FinishReply, JobError, JobFilter, JobPage, JobReport, JobTerms, KeyReservation, KnownJob,
+    KnownState, LimitedLine, LineGrant, NewJob, Outcome, PackedJob, Peek, Resolution, RestateReply, RetryReply,
+    Settled,
+};
+pub use limit::{ConnectionDemand, ConnectionShare, Grant, LimitState, QuotaState, ServerFeedback, TakeReply};
+pub use process::{Alert, BusyJob, Heartbeat, ProcessInfo, ProcessKind, TransportReport, TransportState};
+pub use queue::{Damage, Minute, QueueReport, SweepReply};
+pub use schedule::{DueSchedules, Firing, FiringId, PutReply, Schedule, ScheduleReport, TickReply};
+pub use script::PROTOCOL_VERSION;
 
-/// The version of the protocol that this process speaks; see `crates/core/README.md`.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub use crate::{LimitName, Measure, WorkerId};

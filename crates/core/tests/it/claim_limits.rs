@@ -6,7 +6,8 @@ use std::time::Duration;
 use postroom_core::{
     JobId, Mail, Pace, Priority,
     store::{
-        Claim, ClaimId, ClaimReply, Claimed, JobFilter, JobTerms, LimitName, NewBatch, NewJob, Peek, Turn, WorkerId,
+        Claim, ClaimId, ClaimReply, Claimed, JobFilter, JobTerms, LimitName, LineGrant, NewBatch, NewJob, Peek,
+        WorkerId,
     },
 };
 
@@ -19,8 +20,8 @@ fn limits(names: &[&str]) -> Vec<LimitName> {
     names.iter().map(|name| name.parse().expect(name)).collect()
 }
 
-fn turn(line: &str, mails: usize) -> Turn {
-    Turn { line: line.to_owned(), mails, again_in: Duration::ZERO }
+fn turn(line: &str, mails: usize) -> LineGrant {
+    LineGrant { line: line.to_owned(), mails, retry_in: Duration::ZERO }
 }
 
 fn mail(to: &str, template: Option<&str>) -> Mail {
@@ -33,9 +34,9 @@ async fn put_in(fixture: &Fixture, terms: &JobTerms, mail: Mail) -> JobId {
     id
 }
 
-async fn claim_under(fixture: &Fixture, limited: &[&str], turns: &[Turn]) -> Vec<Claimed> {
+async fn claim_under(fixture: &Fixture, limited: &[&str], grants: &[LineGrant]) -> Vec<Claimed> {
     let (worker, id, limited) = (WorkerId::generate(), ClaimId::generate(), limits(limited));
-    let claim = Claim { limited: &limited, turns, ..Claim::new(&fixture.queue, &worker, &id, 10) };
+    let claim = Claim { limited: &limited, grants, ..Claim::new(&fixture.queue, &worker, &id, 10) };
     match fixture.store.claim(&claim).await.expect("a reply") {
         ClaimReply::Jobs { jobs, .. } => jobs,
         other => panic!("{other:?}"),
@@ -102,7 +103,7 @@ async fn a_refused_line_is_not_examined_before_its_time() {
     let fixture = Fixture::new().await;
     put_in(&fixture, &terms(), mail("ann@gmail.com", None)).await;
     claim_under(&fixture, &[GMAIL], &[]).await;
-    let refused = Turn { again_in: Duration::from_secs(60), ..turn(GMAIL, 0) };
+    let refused = LineGrant { retry_in: Duration::from_secs(60), ..turn(GMAIL, 0) };
     claim_under(&fixture, &[GMAIL], &[refused]).await;
     let Peek::Nothing(Some(due)) = fixture.store.peek(&fixture.queue).await.expect("a reply") else {
         panic!("the line waits");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use postroom_core::{
     Attachment, Body, Content, ContentHash, JobId, Mail,
-    store::{Known, KnownJob, NewJob, Outcome, RestateReply, WorkerId},
+    store::{KnownJob, KnownState, NewJob, Outcome, RestateReply, WorkerId},
 };
 use postroom_testkit::{FakeClock, PrivateRedis, eventually};
 
@@ -123,7 +123,7 @@ async fn a_small_file_stays_in_its_mail_and_a_missing_one_is_refused() {
     assert!(with(&[&named]).check().expect_err("refused").problem.contains("without its content"));
     let job = NewJob { id: JobId::new(fixture.queue.clone()), mail: with(&[&named]) };
     let refused = fixture.store.enqueue(&fixture.queue, None, &terms(), &[job]).await.expect_err("refused");
-    assert!(refused.to_string().contains("not at hand"), "{refused}");
+    assert!(refused.to_string().contains("not in memory"), "{refused}");
 
     let named = format!("{{\"content\":\"sha256:{}:50000\"}}", file(4).hash());
     let named = Mail { html: Some(serde_json::from_str(&named).expect("a body")), ..mail() };
@@ -200,7 +200,7 @@ async fn a_retry_and_a_restored_job_need_the_body_again() {
     for gone in [id.short(), format!("h:{}", id.short()), key(body.hash())] {
         fixture.raw("UNLINK", &gone, &[]);
     }
-    let held = KnownJob { id: &id, fence: job.fence, known: Known::Held, begun: None, payload: &job.payload };
+    let held = KnownJob { id: &id, fence: job.fence, state: KnownState::Held, begun: None, payload: &job.payload };
     let replies = fixture.store.restate(&fixture.queue, &worker, &"run-2".into(), &[held]).await.expect("a reply");
     assert_eq!(replies, [RestateReply::Held]);
     assert_eq!(

@@ -19,7 +19,7 @@ async fn has(fixture: &Fixture, batch: &BatchId) -> bool {
 async fn durable_writes_survive_a_lost_second() {
     let redis = PrivateRedis::builder().tcp().records_aof_size().start().await;
     let fixture = Fixture::on(&redis).await;
-    let run = fixture.store.present_run().await.expect("a run");
+    let run = fixture.store.connected_run().await.expect("a run");
     let kept = fixture.create_batch().await;
     assert_eq!(fixture.store.make_durable(&run).await, Ok(DISK));
     if !redis.ask(&["WAITAOF", "0", "0", "0"]).contains("unknown command") {
@@ -37,7 +37,7 @@ async fn durable_writes_survive_a_lost_second() {
 async fn another_run_does_not_confirm_earlier_writes() {
     let redis = PrivateRedis::start_tcp().await;
     let fixture = Fixture::on(&redis).await;
-    let run = fixture.store.present_run().await.expect("a run");
+    let run = fixture.store.connected_run().await.expect("a run");
     fixture.create_batch().await;
     fixture.store.make_durable(&run).await.expect("kept");
     redis.kill();
@@ -49,7 +49,7 @@ async fn another_run_does_not_confirm_earlier_writes() {
     })
     .await;
     eventually(Duration::from_secs(30), "a reply", async || fixture.store.ping().await.ok()).await;
-    let now = fixture.store.present_run().await.expect("a run");
+    let now = fixture.store.connected_run().await.expect("a run");
     assert_eq!(fixture.store.make_durable(&now).await, Ok(DISK));
 }
 
@@ -57,7 +57,7 @@ async fn another_run_does_not_confirm_earlier_writes() {
 async fn a_server_that_always_syncs_confirms_at_once() {
     let redis = PrivateRedis::builder().tcp().config("appendfsync", "always").start().await;
     let fixture = Fixture::on(&redis).await;
-    let run = fixture.store.present_run().await.expect("a run");
+    let run = fixture.store.connected_run().await.expect("a run");
     fixture.create_batch().await;
     let start = Instant::now();
     for _ in 0..10 {
@@ -73,7 +73,7 @@ async fn a_server_without_persistence_is_an_error() {
     {
         let redis = PrivateRedis::builder().tcp().config(name, value).start().await;
         let fixture = Fixture::on(&redis).await;
-        let run = fixture.store.present_run().await.expect("a run");
+        let run = fixture.store.connected_run().await.expect("a run");
         // Valkey and Redis since 7.2 wait for a sync that never happens.
         let refused = fixture.store.make_durable(&run).await.expect_err(name);
         assert!(refused.to_string().contains(word) || refused.is_transient(), "{refused}");
@@ -93,7 +93,7 @@ async fn a_replica_makes_writes_durable() {
     })
     .await;
     let fixture = Fixture::on(&redis).await;
-    let run = fixture.store.present_run().await.expect("a run");
+    let run = fixture.store.connected_run().await.expect("a run");
     fixture.create_batch().await;
     let written = redis.ask(&["DBSIZE"]);
     assert_eq!(fixture.store.make_durable(&run).await, Ok(REPLICA));
@@ -104,7 +104,7 @@ async fn a_replica_makes_writes_durable() {
 async fn concurrent_callers_share_one_wait() {
     let redis = PrivateRedis::start_tcp().await;
     let fixture = Fixture::on(&redis).await;
-    let run = fixture.store.present_run().await.expect("a run");
+    let run = fixture.store.connected_run().await.expect("a run");
     let start = Instant::now();
     let waiting: Vec<_> = (0..40)
         .map(|_| {

@@ -5,8 +5,8 @@ use postroom_core::{
     Store,
     settings::{RedisSettings, Settings, Sources},
     store::{
-        BeginReply, Claim, ClaimId, ClaimReply, Claimed, Due, Finish, FinishReply, JobTerms, NewBatch, NewJob, Outcome,
-        Settled, Swept, WorkerId,
+        Begin, BeginReply, Claim, ClaimId, ClaimReply, Claimed, Due, Finish, FinishReply, JobTerms, NewBatch, NewJob,
+        Outcome, Settled, SweepReply, WorkerId,
     },
 };
 use postroom_testkit::{PrivateRedis, unique_prefix};
@@ -100,7 +100,12 @@ impl Fixture {
     }
 
     pub(crate) async fn begin_all(&self, worker: &WorkerId, jobs: &[Claimed]) -> Vec<BeginReply> {
-        let mark = |job: &Claimed| (job.id.clone(), job.fence, "message@example.org".to_owned(), 1_700_000_000_000);
+        let mark = |job: &Claimed| Begin {
+            id: job.id.clone(),
+            fence: job.fence,
+            message_id: "message@example.org".to_owned(),
+            date_ms: 1_700_000_000_000,
+        };
         let marks: Vec<_> = jobs.iter().map(mark).collect();
         self.store.begin(&self.queue, worker, &marks).await.expect("a reply")
     }
@@ -121,7 +126,7 @@ impl Fixture {
         self.store.finish(&self.queue, worker, &items).await.expect("a reply")
     }
 
-    pub(crate) async fn sweep(&self, worker: &WorkerId) -> Swept {
+    pub(crate) async fn sweep(&self, worker: &WorkerId) -> SweepReply {
         self.store.sweep(&self.queue, worker).await.expect("swept")
     }
 

@@ -2,7 +2,7 @@
 
 use postroom_core::{
     Error, JobId, JobState,
-    store::{NewJob, Outcome, WorkerId},
+    store::{Defer, NewJob, Outcome, WorkerId},
 };
 use postroom_testkit::PrivateRedis;
 
@@ -27,8 +27,12 @@ async fn a_full_redis_refuses_new_mail_and_drains_stored_mail() {
         fixture.begin(&worker, job).await;
     }
     fixture.finish(&worker, &jobs[0], Outcome::Sent).await;
-    let item =
-        (later.clone(), jobs[1].fence, std::time::Duration::from_secs(60), postroom_core::store::Settled::default());
+    let item = Defer {
+        id: later.clone(),
+        fence: jobs[1].fence,
+        delay: std::time::Duration::from_secs(60),
+        left: postroom_core::store::Settled::default(),
+    };
     fixture.store.defer(&fixture.queue, &worker, &[item]).await.expect("deferred");
     assert_eq!(fixture.state(&id).await, JobState::Sent);
     assert_eq!(fixture.state(&later).await, JobState::Deferred);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use postroom_core::{
     AttemptRecord, Error, JobId, JobState, RecipientReport, RecipientResult,
     store::{
-        BeginReply, Bell, CancelReply, ClaimReply, Due, Expiry, NewJob, Outcome, Reservation, RetryReply, Settled,
-        WorkerId,
+        BeginReply, CancelReply, ClaimReply, Defer, Due, Expiry, KeyReservation, NewJob, Outcome, RetryReply, Settled,
+        WakeListener, WorkerId,
     },
 };
 use postroom_testkit::{PrivateRedis, eventually};
@@ -45,7 +45,7 @@ async fn a_jobs_history_is_complete() {
         }],
         records: vec![record],
     };
-    let item = (id.clone(), job.fence, Duration::from_millis(1), settled);
+    let item = Defer { id: id.clone(), fence: job.fence, delay: Duration::from_millis(1), left: settled };
     fixture.store.defer(&fixture.queue, &worker, &[item]).await.expect("deferred");
 
     let second = eventually(LIMIT, "the second claim", async || fixture.claim(&worker, 1).await.pop()).await;
@@ -60,7 +60,7 @@ async fn a_jobs_history_is_complete() {
     assert_eq!(report.state, JobState::Sent);
     assert_eq!(report.attempts.len(), 1);
     assert_eq!(report.attempts[0].reply, "451 4.7.1 later, \"please\"\nŻ");
-    assert_eq!(report.attempts[0].at, "2023-11-14T22:13:20.000Z");
+    assert_eq!(report.attempts[0].at(), "2023-11-14T22:13:20.000Z");
     assert_eq!(report.error, None, "a sent mail has no error");
 }
 
@@ -154,7 +154,7 @@ async fn a_scheduled_mail_waits_until_it_is_due() {
 #[tokio::test]
 async fn workers_are_woken_for_new_mail_and_for_an_earlier_due_time() {
     let fixture = Fixture::new().await;
-    let mut bell = Bell::new(&fixture.store, std::slice::from_ref(&fixture.queue));
+    let mut bell = WakeListener::new(&fixture.store, std::slice::from_ref(&fixture.queue));
     assert!(!bell.wait(Duration::from_millis(20)).await.expect("a reply"), "no job is ready");
     fixture.enqueue(&terms()).await;
     assert!(bell.wait(LIMIT).await.expect("a reply"));
@@ -176,9 +176,9 @@ async fn an_idempotency_key_is_reserved_once() {
     let fixture = Fixture::new().await;
     let store = &fixture.store;
     let first = store.reserve("order-7", "emails-1", "abc").await.expect("reserved");
-    assert_eq!(first, Reservation::New("emails-1".to_owned()));
+    assert_eq!(first, KeyReservation::New("emails-1".to_owned()));
     let second = store.reserve("order-7", "emails-2", "abc").await.expect("known");
-    assert_eq!(second, Reservation::Known("emails-1".to_owned()));
+    assert_eq!(second, KeyReservation::Known("emails-1".to_owned()));
     let other = store.reserve("order-7", "emails-3", "xyz").await;
     assert!(matches!(other, Err(Error::Conflict(_))), "{other:?}");
 }
@@ -312,7 +312,7 @@ async fn an_outage_leaves_one_line_in_the_history() {
             ms: u64::from(n),
         };
         let settled = Settled { records: vec![record], ..Settled::default() };
-        let item = (id.clone(), job.fence, Duration::ZERO, settled);
+        let item = Defer { id: id.clone(), fence: job.fence, delay: Duration::ZERO, left: settled };
         fixture.store.defer(&fixture.queue, &worker, &[item]).await.expect("deferred");
     }
     let report = fixture.store.job(&id).await.expect("a reply").expect("a job");

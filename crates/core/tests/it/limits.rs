@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use postroom_core::{
     Over, Per, Quota, Rate,
-    store::{Given, Heard, Holding, Holdings, Leave, LimitName, Measure, WorkerId},
+    store::{ConnectionDemand, ConnectionShare, Grant, LimitName, Measure, ServerFeedback, TakeReply, WorkerId},
 };
 use postroom_testkit::eventually;
 
@@ -16,18 +16,18 @@ fn main_transport() -> LimitName {
     LimitName::Transport("main".to_owned())
 }
 
-async fn take(fixture: &Fixture, class: u8, want: usize, spacing: Duration) -> Leave {
+async fn take(fixture: &Fixture, class: u8, want: usize, spacing: Duration) -> TakeReply {
     let measure = Measure { spacing: Some(spacing), quota: None };
-    fixture.store.take_leave(&main_transport(), class, want, &measure).await.expect("a reply")
+    fixture.store.take_grant(&main_transport(), class, want, &measure).await.expect("a reply")
 }
 
-async fn granted(fixture: &Fixture, class: u8, want: usize, spacing: Duration) -> (Given, Instant) {
+async fn granted(fixture: &Fixture, class: u8, want: usize, spacing: Duration) -> (Grant, Instant) {
     eventually(LIMIT, "leave", async || match take(fixture, class, want, spacing).await {
-        Leave::Granted(given) => {
+        TakeReply::Granted(given) => {
             let first = Instant::now() + given.first_in;
             Some((given, first))
         }
-        Leave::Wait(_) => None,
+        TakeReply::Wait(_) => None,
         other => panic!("{other:?}"),
     })
     .await
@@ -51,14 +51,17 @@ async fn permits_follow_the_spacing_without_a_gap() {
 #[tokio::test]
 async fn permits_are_granted_only_a_moment_ahead() {
     let fixture = Fixture::new().await;
-    assert!(matches!(take(&fixture, 0, 10, Duration::from_millis(500)).await, Leave::Granted(Given { number: 1, .. })));
-    let Leave::Wait(wait) = take(&fixture, 0, 10, Duration::from_millis(500)).await else {
+    assert!(matches!(
+        take(&fixture, 0, 10, Duration::from_millis(500)).await,
+        TakeReply::Granted(Grant { number: 1, .. })
+    ));
+    let TakeReply::Wait(wait) = take(&fixture, 0, 10, Duration::from_millis(500)).await else {
         panic!("the next permit is not due")
     };
     assert!((Duration::from_millis(300)..=Duration::from_millis(450)).contains(&wait), "{wait:?}");
     let fast = Fixture::new().await;
     let leave = take(&fast, 0, 1_000, Duration::from_millis(1)).await;
-    assert!(matches!(leave, Leave::Granted(Given { number: 51, .. })), "{leave:?}");
+    assert!(matches!(leave, TakeReply::Granted(Grant { number: 51, .. })), "{leave:?}");
 }
 
 #[tokio::test]
@@ -66,15 +69,15 @@ async fn more_urgent_callers_get_permits_first() {
     let fixture = Fixture::new().await;
     let spacing = Duration::from_millis(400);
     granted(&fixture, 5, 1, spacing).await;
-    assert!(matches!(take(&fixture, 0, 1, spacing).await, Leave::Wait(_)));
+    assert!(matches!(take(&fixture, 0, 1, spacing).await, TakeReply::Wait(_)));
     // Less urgent callers keep calling while the next permit becomes available.
     let turn = Instant::now() + Duration::from_millis(700);
     eventually(LIMIT, "the next permit", async || {
-        assert!(matches!(take(&fixture, 5, 1, spacing).await, Leave::Wait(_)), "a more urgent caller waits");
+        assert!(matches!(take(&fixture, 5, 1, spacing).await, TakeReply::Wait(_)), "a more urgent caller waits");
         (Instant::now() > turn).then_some(())
     })
     .await;
-    assert!(matches!(take(&fixture, 0, 1, spacing).await, Leave::Granted(_)));
+    assert!(matches!(take(&fixture, 0, 1, spacing).await, TakeReply::Granted(_)));
     granted(&fixture, 5, 1, spacing).await;
 }
 
@@ -83,7 +86,7 @@ async fn an_urgent_caller_that_gives_up_blocks_others_briefly() {
     let fixture = Fixture::new().await;
     let spacing = Duration::from_millis(100);
     granted(&fixture, 5, 1, spacing).await;
-    assert!(matches!(take(&fixture, 0, 1, spacing).await, Leave::Wait(_)));
+    assert!(matches!(take(&fixture, 0, 1, spacing).await, TakeReply::Wait(_)));
     granted(&fixture, 5, 1, spacing).await;
 }
 
@@ -92,11 +95,11 @@ async fn returned_permits_can_be_taken_again() {
     let fixture = Fixture::new().await;
     let (minute, limit) = (Duration::from_secs(60), main_transport());
     let (given, _) = granted(&fixture, 0, 1, minute).await;
-    assert!(matches!(take(&fixture, 0, 1, minute).await, Leave::Wait(_)));
-    fixture.store.give_back_leave(&limit, &given, 1).await.expect("returned");
-    fixture.store.give_back_leave(&limit, &given, 1).await.expect("a repeated return has no effect");
+    assert!(matches!(take(&fixture, 0, 1, minute).await, TakeReply::Wait(_)));
+    fixture.store.return_grant(&limit, &given, 1).await.expect("returned");
+    fixture.store.return_grant(&limit, &given, 1).await.expect("a repeated return has no effect");
     granted(&fixture, 0, 1, minute).await;
-    assert!(matches!(take(&fixture, 0, 1, minute).await, Leave::Wait(_)));
+    assert!(matches!(take(&fixture, 0, 1, minute).await, TakeReply::Wait(_)));
 }
 
 #[tokio::test]
@@ -120,25 +123,25 @@ fn daily(number: u64) -> Measure {
 #[tokio::test]
 async fn a_quota_is_counted_to_the_last_mail() {
     let (fixture, limit) = (Fixture::new().await, main_transport());
-    let take = async |want| fixture.store.take_leave(&limit, 5, want, &daily(100)).await.expect("a reply");
-    let Leave::Granted(given) = take(60).await else { panic!("the first sixty permits") };
-    assert!(matches!(take(60).await, Leave::Granted(Given { number: 40, .. })));
-    let Leave::Shut(wait, why) = take(1).await else { panic!("the quota is used up") };
+    let take = async |want| fixture.store.take_grant(&limit, 5, want, &daily(100)).await.expect("a reply");
+    let TakeReply::Granted(given) = take(60).await else { panic!("the first sixty permits") };
+    assert!(matches!(take(60).await, TakeReply::Granted(Grant { number: 40, .. })));
+    let TakeReply::Shut(wait, why) = take(1).await else { panic!("the quota is used up") };
     assert!(why == "quota" && wait <= Duration::from_secs(86_400), "{why} {wait:?}");
-    fixture.store.give_back_leave(&limit, &given, 2).await.expect("returned");
-    assert!(matches!(take(60).await, Leave::Granted(Given { number: 2, .. })));
+    fixture.store.return_grant(&limit, &given, 2).await.expect("returned");
+    assert!(matches!(take(60).await, TakeReply::Granted(Grant { number: 2, .. })));
     // The server's feedback overrides the configured limit.
-    let heard = Heard { pause: Some((Duration::from_secs(600), "daily")), ..Heard::default() };
-    fixture.store.limit_heard(&limit, &WorkerId::generate(), &heard).await.expect("recorded");
-    let Leave::Shut(wait, why) = take(1).await else { panic!("the server's own quota is used up") };
+    let heard = ServerFeedback { pause: Some((Duration::from_secs(600), "daily")), ..ServerFeedback::default() };
+    fixture.store.report_feedback(&limit, &WorkerId::generate(), &heard).await.expect("recorded");
+    let TakeReply::Shut(wait, why) = take(1).await else { panic!("the server's own quota is used up") };
     assert!(why == "daily" && (590..=600).contains(&wait.as_secs()), "{why} {wait:?}");
 }
 
 #[tokio::test]
 async fn a_missing_limit_replies_free() {
     let fixture = Fixture::new().await;
-    let leave = fixture.store.take_leave(&main_transport(), 5, 7, &Measure::default()).await.expect("a reply");
-    assert_eq!(leave, Leave::Free);
+    let leave = fixture.store.take_grant(&main_transport(), 5, 7, &Measure::default()).await.expect("a reply");
+    assert_eq!(leave, TakeReply::Free);
 }
 
 /// Several workers learn the rate of a server that accepts 50 mails a second; virtual mails, real
@@ -147,32 +150,40 @@ async fn a_missing_limit_replies_free() {
 async fn all_workers_learn_the_rate_of_a_server() {
     let (fixture, limit) = (Fixture::new().await, main_transport());
     let (one, other) = (WorkerId::generate(), WorkerId::generate());
-    let refused = |number| Heard { refused: true, accepted_a_second: number, ..Heard::default() };
-    let first = fixture.store.limit_heard(&limit, &one, &refused(30.0)).await.expect("recorded").expect("a spacing");
+    let refused = |number| ServerFeedback { refused: true, accepted_per_second: number, ..ServerFeedback::default() };
+    let first =
+        fixture.store.report_feedback(&limit, &one, &refused(30.0)).await.expect("recorded").expect("a spacing");
     assert!((30..=36).contains(&first.as_millis()), "{first:?}");
-    let both = fixture.store.limit_heard(&limit, &other, &refused(20.0)).await.expect("recorded").expect("a spacing");
+    let both =
+        fixture.store.report_feedback(&limit, &other, &refused(20.0)).await.expect("recorded").expect("a spacing");
     assert!((18..=22).contains(&both.as_millis()), "the rates of both workers add up: {both:?}");
-    let again = fixture.store.limit_heard(&limit, &other, &refused(20.0)).await.expect("recorded").expect("a spacing");
+    let again =
+        fixture.store.report_feedback(&limit, &other, &refused(20.0)).await.expect("recorded").expect("a spacing");
     assert_eq!(again, both, "one cut in a window");
-    let leave = fixture.store.take_leave(&limit, 5, 10, &Measure::default()).await.expect("a reply");
-    assert!(matches!(leave, Leave::Wait(_)), "the server accepts nothing more for a second: {leave:?}");
+    let leave = fixture.store.take_grant(&limit, 5, 10, &Measure::default()).await.expect("a reply");
+    assert!(matches!(leave, TakeReply::Wait(_)), "the server accepts nothing more for a second: {leave:?}");
     let mut granted = 0;
     eventually(LIMIT, "enough permits", async || {
-        if let Leave::Granted(given) =
-            fixture.store.take_leave(&limit, 5, 10, &Measure::default()).await.expect("a reply")
+        if let TakeReply::Granted(given) =
+            fixture.store.take_grant(&limit, 5, 10, &Measure::default()).await.expect("a reply")
         {
             granted += given.number;
             if granted > 20 {
-                fixture.store.limit_heard(&limit, &one, &refused(0.0)).await.expect("recorded");
+                fixture.store.report_feedback(&limit, &one, &refused(0.0)).await.expect("recorded");
             }
         }
         (granted >= 120).then_some(())
     })
     .await;
-    let now = fixture.store.limit_heard(&limit, &one, &Heard::default()).await.expect("recorded").expect("a spacing");
+    let now = fixture
+        .store
+        .report_feedback(&limit, &one, &ServerFeedback::default())
+        .await
+        .expect("recorded")
+        .expect("a spacing");
     assert!(now > both, "the rate was cut: {now:?}");
-    let told = Heard { told: Some(Duration::from_millis(500)), ..Heard::default() };
-    let now = fixture.store.limit_heard(&limit, &one, &told).await.expect("recorded");
+    let told = ServerFeedback { announced: Some(Duration::from_millis(500)), ..ServerFeedback::default() };
+    let now = fixture.store.report_feedback(&limit, &one, &told).await.expect("recorded");
     assert!(now >= Some(Duration::from_millis(500)), "{now:?}");
 }
 
@@ -182,8 +193,8 @@ struct ConnectionHolder<'a> {
 }
 
 impl ConnectionHolder<'_> {
-    async fn hold(&self, want: usize, open: usize, cap: u32, refused: bool) -> Holdings {
-        let holding = Holding { want, open, cap: Some(cap).filter(|cap| *cap > 0), refused };
+    async fn hold(&self, want: usize, open: usize, cap: u32, refused: bool) -> ConnectionShare {
+        let holding = ConnectionDemand { want, open, cap: Some(cap).filter(|cap| *cap > 0), refused };
         self.fixture.store.hold_connections(&main_transport(), &self.id, holding).await.expect("a reply")
     }
 

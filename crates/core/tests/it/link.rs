@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use postroom_core::{
     Error, QueueName, Result, Store,
-    store::{Bell, NewBatch, RunId},
+    store::{NewBatch, RunId, WakeListener},
 };
 use postroom_testkit::{PrivateRedis, Proxy, eventually, unique_prefix};
 
@@ -20,7 +20,7 @@ async fn store_at(url: &str) -> Store {
 
 /// Waits for the next run that is not resynchronised, within the limit.
 async fn stranger(store: &Store) -> RunId {
-    tokio::time::timeout(LIMIT, store.stranger()).await.expect("an unsynchronised run")
+    tokio::time::timeout(LIMIT, store.unsynced_run()).await.expect("an unsynchronised run")
 }
 
 /// Retries until there is a reply; returns how long that took.
@@ -43,29 +43,29 @@ fn server_of(run: &RunId) -> &str {
 async fn calls_pass_only_on_a_resynchronised_run() {
     let redis = PrivateRedis::start_tcp().await;
     let store = store_at(&redis.url()).await;
-    let gated = store.gated();
+    let gated = store.synced_only();
     assert_eq!(gated.ping().await, Err(Error::NotSynced));
     let first = stranger(&gated).await;
     assert_eq!(store.run_id().as_ref(), Some(&first));
     assert!(redis.ask(&["INFO", "server"]).contains(&format!("run_id:{}", server_of(&first))));
-    gated.introduce(&first);
+    gated.mark_synced(&first);
     gated.ping().await.expect("the run is resynchronised");
 
     redis.kill();
     redis.start_again().await;
     let waiting = tokio::spawn({
         let store = store.clone();
-        async move { store.stranger().await }
+        async move { store.unsynced_run().await }
     });
     until_heard(&store).await;
     assert_eq!(gated.ping().await, Err(Error::NotSynced), "this run is not resynchronised yet");
     let second = tokio::time::timeout(LIMIT, waiting).await.expect("an unsynchronised run").expect("no panic");
     assert_ne!(second, first);
     assert_eq!(store.run_id().as_ref(), Some(&second));
-    gated.introduce(&first);
+    gated.mark_synced(&first);
     assert_eq!(gated.ping().await, Err(Error::NotSynced), "the first run is over");
-    gated.ungated().ping().await.expect("unchecked calls pass");
-    gated.introduce(&second);
+    gated.any_run().ping().await.expect("unchecked calls pass");
+    gated.mark_synced(&second);
     gated.ping().await.expect("the second run is resynchronised");
 }
 
@@ -75,15 +75,15 @@ async fn no_call_passes_while_the_server_changes() {
     let proxy = Proxy::start(redis.addr());
     let other = PrivateRedis::start_tcp().await;
     let store = store_at(&format!("redis://{}", proxy.addr())).await;
-    let gated = store.gated();
-    gated.introduce(&stranger(&store).await);
+    let gated = store.synced_only();
+    gated.mark_synced(&stranger(&store).await);
     let queue = QueueName::emails();
     let callers: Vec<_> = (0..8)
         .map(|_| {
             let (gated, queue) = (gated.clone(), queue.clone());
             tokio::spawn(async move {
                 loop {
-                    if gated.announce_queues(std::slice::from_ref(&queue)).await == Err(Error::NotSynced) {
+                    if gated.register_queues(std::slice::from_ref(&queue)).await == Err(Error::NotSynced) {
                         return;
                     }
                 }
@@ -102,9 +102,9 @@ async fn no_call_passes_while_the_server_changes() {
 async fn a_stalled_server_is_the_same_run_afterwards() {
     let redis = PrivateRedis::start_tcp().await;
     let store = store_at(&redis.url()).await;
-    let gated = store.gated();
+    let gated = store.synced_only();
     let run = stranger(&store).await;
-    store.introduce(&run);
+    store.mark_synced(&run);
     redis.pause();
     let start = Instant::now();
     assert!(is_away(&gated.ping().await));
@@ -122,8 +122,8 @@ async fn a_half_open_connection_is_replaced_within_the_reply_limit() {
     let proxy = Proxy::start(redis.addr());
     let store = store_at(&format!("redis://{}", proxy.addr())).await;
     let run = stranger(&store).await;
-    store.introduce(&run);
-    let mut bell = Bell::new(&store, &[QueueName::emails()]);
+    store.mark_synced(&run);
+    let mut bell = WakeListener::new(&store, &[QueueName::emails()]);
     bell.wait(Duration::from_millis(1)).await.expect("a reply");
     let waiting = tokio::spawn(async move { bell.wait(Duration::from_secs(20)).await.is_err() });
     proxy.black_hole_existing();
@@ -133,7 +133,7 @@ async fn a_half_open_connection_is_replaced_within_the_reply_limit() {
     assert!(is_away(&answers.0) && is_away(&answers.1) && is_away(&answers.2));
     assert!(waiting.await.expect("no panic"), "the wake connection is closed too");
     assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
-    store.gated().ping().await.expect("the next call uses a new connection");
+    store.synced_only().ping().await.expect("the next call uses a new connection");
     assert_eq!(store.run_id(), Some(run));
 }
 
@@ -142,8 +142,8 @@ async fn a_lost_wake_connection_makes_the_store_check_its_own() {
     let redis = PrivateRedis::start_tcp().await;
     let store = store_at(&redis.url()).await;
     let first = stranger(&store).await;
-    store.introduce(&first);
-    let mut bell = Bell::new(&store, &[QueueName::emails()]);
+    store.mark_synced(&first);
+    let mut bell = WakeListener::new(&store, &[QueueName::emails()]);
     let waiting = tokio::spawn(async move { bell.wait(Duration::from_secs(20)).await.is_err() });
     eventually(LIMIT, "the wake connection waits", async || {
         redis.ask(&["CLIENT", "LIST"]).contains("blpop").then_some(())
@@ -160,10 +160,10 @@ async fn a_lost_wake_connection_makes_the_store_check_its_own() {
 async fn a_killed_connection_is_reopened() {
     let redis = PrivateRedis::start_tcp().await;
     let store = store_at(&redis.url()).await;
-    store.introduce(&stranger(&store).await);
+    store.mark_synced(&stranger(&store).await);
     redis.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
     assert!(is_away(&store.ping().await), "the outcome of the call is not known");
-    store.gated().ping().await.expect("a new connection to the same run");
+    store.synced_only().ping().await.expect("a new connection to the same run");
 }
 
 #[tokio::test]
@@ -207,13 +207,13 @@ async fn a_replica_is_refused_and_a_new_master_found() {
     let proxy = Proxy::start(master.addr());
     let store = store_at(&format!("redis://{}", proxy.addr())).await;
     let run = stranger(&store).await;
-    store.introduce(&run);
+    store.mark_synced(&run);
     // The address leads to the new master, while the old connection still leads to the old one.
     proxy.lead_to(replica.addr());
     replica.ask(&["REPLICAOF", "NO", "ONE"]);
     master.ask(&["REPLICAOF", "127.0.0.1", &replica.addr().port().to_string()]);
     let queue = QueueName::emails();
-    let announce = async || store.announce_queues(std::slice::from_ref(&queue)).await;
+    let announce = async || store.register_queues(std::slice::from_ref(&queue)).await;
     let refused = announce().await.expect_err("read only");
     assert!(matches!(&refused, Error::Away(why) if why.contains("read only")), "{refused:?}");
     announce().await.expect("the new master accepts the write");
@@ -226,7 +226,7 @@ async fn a_replica_is_refused_and_a_new_master_found() {
     until_heard(&store).await;
     let now = store.run_id().expect("a connection");
     assert_eq!((server_of(&now), now == run), (server_of(&run), false), "it is the same server with other data");
-    assert_eq!(store.gated().ping().await, Err(Error::NotSynced));
+    assert_eq!(store.synced_only().ping().await, Err(Error::NotSynced));
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use std::time::Duration;
 use postroom_core::{
     BatchId, JobId, JobReport, JobState, RecipientResult,
     store::{
-        BeginReply, Claimed, Due, Expiry, Finish, FinishReply, JobTerms, NewBatch, NewJob, Outcome, Settled, WorkerId,
+        Begin, BeginReply, Claimed, Due, Expiry, Finish, FinishReply, JobTerms, NewBatch, NewJob, Outcome, Settled,
+        WorkerId,
     },
 };
 
@@ -16,7 +17,12 @@ use crate::fixture::{Fixture, accepted, mail, terms};
 /// Claims the next job, begins it under the usual Message-ID, and finishes it.
 async fn send(fixture: &Fixture, worker: &WorkerId, settled: Settled) -> Claimed {
     let job = fixture.claim(worker, 1).await.remove(0);
-    let mark = (job.id.clone(), job.fence, format!("{}@example.org", job.id), 1_700_000_000_000);
+    let mark = Begin {
+        id: job.id.clone(),
+        fence: job.fence,
+        message_id: format!("{}@example.org", job.id),
+        date_ms: 1_700_000_000_000,
+    };
     fixture.store.begin(&fixture.queue, worker, &[mark]).await.expect("a reply");
     assert_eq!(finish(fixture, worker, &job, settled).await, FinishReply::Finished);
     job

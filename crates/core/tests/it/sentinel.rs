@@ -17,8 +17,8 @@ async fn the_store_follows_a_failover() {
     // The first address of the list is closed.
     let url = format!("redis+sentinel://127.0.0.1:1,{}/{}", sentinel.addr(), Sentinel::NAME);
     let fixture = Fixture::at(&url).await;
-    let first = fixture.store.stranger().await;
-    fixture.store.introduce(&first);
+    let first = fixture.store.unsynced_run().await;
+    fixture.store.mark_synced(&first);
     eventually(LIMIT, "the Sentinel has found the replica", async || (sentinel.replicas() == 1).then_some(())).await;
 
     let batch = fixture.create_batch().await;
@@ -32,12 +32,12 @@ async fn the_store_follows_a_failover() {
         (sentinel.primary() == replica.addr() && away.is_none()).then_some(())
     };
     eventually(LIMIT, "the replica takes over", successor).await;
-    assert_eq!(fixture.store.gated().ping().await, Err(Error::NotSynced));
-    let second = fixture.store.stranger().await;
+    assert_eq!(fixture.store.synced_only().ping().await, Err(Error::NotSynced));
+    let second = fixture.store.unsynced_run().await;
     assert_ne!(second, first);
     assert!(replica.ask(&["INFO", "server"]).contains(second.as_str().split('.').next().expect("a name")));
-    fixture.store.introduce(&second);
-    fixture.store.gated().ping().await.expect("the run is resynchronised");
+    fixture.store.mark_synced(&second);
+    fixture.store.synced_only().ping().await.expect("the run is resynchronised");
     assert!(fixture.store.batch(&batch).await.expect("a reply").is_some(), "the durable batch exists");
     fixture.create_batch().await;
 }

@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, State},
     response::Response,
 };
-use postroom_core::{JobId, JobReport, JobState, RecipientReport, RecipientResult, store::AttemptReport};
+use postroom_core::{AttemptRecord, JobId, JobReport, JobState, RecipientReport, RecipientResult};
 
 use super::{
     PageResult, Shell,
@@ -40,7 +40,7 @@ struct RecipientRow {
 }
 
 struct AttemptRow {
-    report: AttemptReport,
+    report: AttemptRecord,
     at: Option<FormattedTime>,
     took: String,
     /// Reply code and enhanced status code, as far as known.
@@ -189,9 +189,14 @@ impl RecipientRow {
 }
 
 impl AttemptRow {
-    fn new(report: &AttemptReport, clock: TimeFormatter) -> Self {
+    fn new(report: &AttemptRecord, clock: TimeFormatter) -> Self {
         let code = report.code.map(|code| code.to_string());
         let codes: Vec<String> = code.into_iter().chain(report.enhanced.clone()).collect();
-        Self { at: clock.at(Some(&report.at)), took: millis(report.ms), codes: codes.join(" "), report: report.clone() }
+        Self {
+            at: clock.at(Some(&report.at())),
+            took: millis(report.ms),
+            codes: codes.join(" "),
+            report: report.clone(),
+        }
     }
 }

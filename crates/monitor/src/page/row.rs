@@ -1,5 +1,7 @@
 //! A job as a row of a list.
 
+use std::borrow::Cow;
+
 use postroom_core::{JobReport, JobState};
 
 use crate::time_format::{FormattedTime, TimeFormatter};
@@ -36,24 +38,30 @@ impl JobRow {
             attempts: job
                 .max_attempts
                 .map_or_else(|| job.attempt.to_string(), |most| format!("{}/{most}", job.attempt)),
-            when: clock.at(when),
+            when: clock.at(when.as_deref()),
             when_word,
             note: note(job),
         }
     }
 }
 
-fn when(job: &JobReport) -> (&'static str, Option<&str>) {
+fn when(job: &JobReport) -> (&'static str, Option<Cow<'_, str>>) {
     match job.state {
-        JobState::Sent | JobState::Failed | JobState::Cancelled => (job.state.as_str(), job.finished_at.as_deref()),
-        JobState::Scheduled => ("due", job.due_at.as_deref()),
-        JobState::Deferred => ("next attempt", job.due_at.as_deref()),
-        JobState::Queued => ("queued", job.due_at.as_deref()),
+        JobState::Sent | JobState::Failed | JobState::Cancelled => {
+            (job.state.as_str(), borrowed(job.finished_at.as_ref()))
+        }
+        JobState::Scheduled => ("due", borrowed(job.due_at.as_ref())),
+        JobState::Deferred => ("next attempt", borrowed(job.due_at.as_ref())),
+        JobState::Queued => ("queued", borrowed(job.due_at.as_ref())),
         JobState::Sending | JobState::Unknown => {
-            let last = job.attempts.last().map(|attempt| attempt.at.as_str());
-            ("enqueued", last.or(job.enqueued_at.as_deref()))
+            let last = job.attempts.last().map(|attempt| Cow::Owned(attempt.at()));
+            ("enqueued", last.or_else(|| borrowed(job.enqueued_at.as_ref())))
         }
     }
+}
+
+fn borrowed(time: Option<&String>) -> Option<Cow<'_, str>> {
+    time.map(|time| Cow::Borrowed(time.as_str()))
 }
 
 fn about(job: &JobReport) -> String {

@@ -110,7 +110,7 @@ async fn metrics_are_read_from_redis() {
     let transport =
         |name: &str, state| TransportReport { name: name.into(), state, since_ms: 0, why: None, next_try_ms: None };
     process.transports = vec![transport("main", TransportState::Down), transport("spare", TransportState::Up)];
-    site.store.say_alive(&process).await.unwrap();
+    site.store.report_alive(&process).await.unwrap();
     site.processes().await;
     let metrics = site.get("/metrics").await;
     assert_eq!(metrics.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));

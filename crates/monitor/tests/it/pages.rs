@@ -52,7 +52,7 @@ async fn the_overview_counts_and_warns() {
         next_try_ms: None,
     };
     process.transports = vec![transport("main", TransportState::Down), transport("spare", TransportState::Up)];
-    site.store.say_alive(&process).await.unwrap();
+    site.store.report_alive(&process).await.unwrap();
     let page = site.get("/").await;
     page.lacks("No worker serves");
     page.shows("Queue emails is paused; 2 mails waiting");
@@ -314,7 +314,7 @@ async fn schedules_show_their_times() {
                 subject = \"<b>News</b>\"\ntext = \"x\"\nto = [\"ann@example.org\"]\n";
     let sources = Sources { file: Some(("postroom.toml".into(), toml.into())), ..Sources::default() };
     let schedule = Settings::from_sources(&sources).unwrap().schedules.remove(0);
-    site.store.keep_schedule(&schedule).await.unwrap();
+    site.store.put_schedule(&schedule).await.unwrap();
     let page = site.get("/schedules").await;
     for text in ["daily", "0 8 * * *", "Europe/Warsaw", "&#60;b&#62;News", "never", "No beat is running"] {
         page.shows(text);
@@ -323,7 +323,7 @@ async fn schedules_show_their_times() {
     let response = site.get("/api/schedules").await.json();
     assert_eq!(response["schedules"][0]["next"].as_array().unwrap().len(), 5);
     let beat = ProcessInfo::of_this_process(ProcessKind::Beat, "b1".into());
-    site.store.say_alive(&beat).await.unwrap();
+    site.store.report_alive(&beat).await.unwrap();
     site.get("/schedules").await.lacks("No beat is running");
 }
 

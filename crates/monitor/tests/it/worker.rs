@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use postroom_core::{
     AttemptRecord, BatchId, JobId, Mail, Policy, Priority, QueueName, RecipientReport, RecipientResult, Store,
-    store::{Claim, ClaimId, ClaimReply, Claimed, Due, Finish, JobTerms, NewBatch, NewJob, Outcome, Settled, WorkerId},
+    store::{
+        Begin, Claim, ClaimId, ClaimReply, Claimed, Defer, Due, Finish, JobTerms, NewBatch, NewJob, Outcome, Settled,
+        WorkerId,
+    },
 };
 use serde_json::json;
 
@@ -32,7 +35,7 @@ pub(crate) async fn enqueue(store: &Store, queue: &QueueName, mail: Mail) -> Job
 
 pub(crate) async fn enqueue_with(store: &Store, queue: &QueueName, terms: &JobTerms, mail: Mail) -> JobId {
     let id = JobId::new(queue.clone());
-    store.announce_queues(std::slice::from_ref(queue)).await.unwrap();
+    store.register_queues(std::slice::from_ref(queue)).await.unwrap();
     store.enqueue(queue, None, terms, &[NewJob { id: id.clone(), mail }]).await.unwrap();
     id
 }
@@ -82,7 +85,12 @@ impl<'a> FakeWorker<'a> {
     }
 
     pub(crate) async fn begin(&self, job: &Claimed) {
-        let mark = (job.id.clone(), job.fence, "id@example.org".to_owned(), 1_700_000_000_000);
+        let mark = Begin {
+            id: job.id.clone(),
+            fence: job.fence,
+            message_id: "id@example.org".to_owned(),
+            date_ms: 1_700_000_000_000,
+        };
         self.store.begin(&self.queue, &self.worker, &[mark]).await.unwrap();
     }
 
@@ -98,7 +106,7 @@ impl<'a> FakeWorker<'a> {
     pub(crate) async fn defer_next(&self, reply: &str) -> JobId {
         let job = self.claim(1).await.remove(0);
         let settled = settled(&job, Outcome::Failed, reply);
-        let item = (job.id.clone(), job.fence, Duration::from_secs(600), settled);
+        let item = Defer { id: job.id.clone(), fence: job.fence, delay: Duration::from_secs(600), left: settled };
         self.store.defer(&self.queue, &self.worker, &[item]).await.unwrap();
         job.id
     }

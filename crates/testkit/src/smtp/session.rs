@@ -139,7 +139,7 @@ impl ServerSession {
                 self.reply_to_violation("a malformed command", &ServerReply::new(501, "5.5.4 Syntax error"))
             }
             SmtpCommand::Unknown => {
-                self.reply_to_violation("not a command", &ServerReply::new(500, "5.5.2 SmtpCommand unknown"))
+                self.reply_to_violation("not a command", &ServerReply::new(500, "5.5.2 Command unknown"))
             }
         }
     }

@@ -160,7 +160,7 @@ async fn content_before_its_time_is_a_violation() {
     assert!(client.reply().await.starts_with("250"));
     assert!(client.ask("hi\r\n.\r\n").await.starts_with("354"));
     assert!(client.reply().await.starts_with("250"));
-    assert_eq!(server.violations(), ["connection 1: content came before 354 was sent"]);
+    assert_eq!(server.violations(), ["connection 1: content received before 354 was sent"]);
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ pub(crate) struct PanicRecovery {
 /// Runs a delivery and holds its slot until it ends or panics. The future is boxed because it is
 /// large and moved.
 pub(crate) async fn watched(
-    slot: Slot,
+    slot: Arc<Slot>,
     recovery: PanicRecovery,
     mut delivery: Pin<Box<impl Future<Output = ()> + Send>>,
 ) {
@@ -92,7 +92,7 @@ mod tests {
         let settings = Settings::from_sources(&Sources { env, ..Sources::default() }).expect("settings");
         let store = Store::connect(&settings.redis).await.expect("a store");
         let worker = Arc::new(Worker::new(store, settings, Outage::default()).expect("a worker"));
-        worker.redis.jobs.introduce(&worker.redis.jobs.stranger().await);
+        worker.redis.jobs.mark_synced(&worker.redis.jobs.unsynced_run().await);
         worker
     }
 
@@ -132,7 +132,7 @@ mod tests {
         all[1].begun.store(true, Ordering::Relaxed);
         let ids: Vec<JobId> = all.iter().map(|case| case.id.clone()).collect();
         let (slots, queue) = (Slots::new(3, 1), QueueName::emails());
-        let slot = || slots.take(&queue, true).expect("a slot");
+        let slot = || Arc::new(slots.take(&queue, true).expect("a slot"));
         watched(slot(), all.remove(0), Box::pin(async { panic!("boom {}", 1) })).await;
         watched(slot(), all.remove(0), Box::pin(async { panic!("after the mark") })).await;
         watched(slot(), all.remove(0), Box::pin(async {})).await;

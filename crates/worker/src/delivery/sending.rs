@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use postroom_core::store::{BeginReply, Heard, Settled};
+use postroom_core::store::{Begin, BeginReply, ServerFeedback, Settled};
 use postroom_mail::{Attempt, Commit, Hint, RecipientOutcome, Scope, Verdict};
 use tracing::{info, warn};
 
@@ -140,10 +140,16 @@ impl Delivery {
             return false;
         }
         let is_of_rate = refused && hint.scope == Scope::Rate;
-        let accepted_a_second = if is_of_rate { outlet.throttled(&attempt.reply) } else { 0.0 };
+        let accepted_per_second = if is_of_rate { outlet.throttled(&attempt.reply) } else { 0.0 };
         let spacing = limits.measure(&outlet.limit).and_then(|measure| measure.spacing);
-        let feedback = Heard { refused: is_of_rate, accepted_a_second, spacing, pause: pause_of(&hint), told: stated };
-        if redis.store.limit_heard(&outlet.limit, &redis.worker_id, &feedback).await.is_ok() {
+        let feedback = ServerFeedback {
+            refused: is_of_rate,
+            accepted_per_second,
+            spacing,
+            pause: pause_of(&hint),
+            announced: stated,
+        };
+        if redis.store.report_feedback(&outlet.limit, &redis.worker_id, &feedback).await.is_ok() {
             limits.server_limits(outlet.limit.clone());
         }
         false
@@ -196,7 +202,12 @@ impl Delivery {
     /// Writes the mark before the committing bytes and checks the lease once more.
     async fn commit(&self, prepared: &Prepared) -> Commit {
         let (sent_at, lease) = (lease_clock::now(), self.header.policy.lease);
-        let mark = (self.job.id.clone(), self.job.fence, prepared.message.message_id.clone(), prepared.date_ms);
+        let mark = Begin {
+            id: self.job.id.clone(),
+            fence: self.job.fence,
+            message_id: prepared.message.message_id.clone(),
+            date_ms: prepared.date_ms,
+        };
         match self.route.settler.begin(mark).await {
             Ok(BeginReply::Begun) if lease_clock::now() < lease_clock::usable_until(sent_at, lease) => Commit::Proceed,
             Ok(BeginReply::Begun) => {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use postroom_core::{
     Priority, QueueName, Result, Store,
-    store::{Claimed, LimitName, LimitedLine, Measure, Peek, Turn as LineTurn},
+    store::{Claimed, LimitName, LimitedLine, LineGrant, Measure, Peek},
 };
 
 use super::{
@@ -181,10 +181,10 @@ impl Allowance {
     }
 
     /// Returns the grants of the lines, as the claim passes them to Redis.
-    pub(crate) fn line_grants(&self) -> Vec<LineTurn> {
+    pub(crate) fn line_grants(&self) -> Vec<LineGrant> {
         let grant = |(line, share): &(String, LineShare)| {
-            let again_in = if let LineShare::Wait(wait) = share { *wait } else { Duration::ZERO };
-            LineTurn { line: line.clone(), mails: share.mails(), again_in }
+            let retry_in = if let LineShare::Wait(wait) = share { *wait } else { Duration::ZERO };
+            LineGrant { line: line.clone(), mails: share.mails(), retry_in }
         };
         self.lines.iter().map(grant).collect()
     }

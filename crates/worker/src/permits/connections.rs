@@ -12,7 +12,7 @@ use std::{
 
 use postroom_core::{
     Result, Store,
-    store::{Holding, Holdings, LimitName, WorkerId},
+    store::{ConnectionDemand, ConnectionShare, LimitName, WorkerId},
 };
 use postroom_mail::Transport;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
@@ -148,8 +148,8 @@ impl ConnectionPermits {
         if self.lock().reported == 0 { Ok(()) } else { self.hold(0, false).await.map(drop) }
     }
 
-    async fn hold(&self, want: usize, refused: bool) -> Result<Holdings> {
-        let holding = Holding { want, open: self.transport.connections(), cap: self.cap, refused };
+    async fn hold(&self, want: usize, refused: bool) -> Result<ConnectionShare> {
+        let holding = ConnectionDemand { want, open: self.transport.connections(), cap: self.cap, refused };
         let holdings = self.store.hold_connections(&self.limit, &self.worker_id, holding).await?;
         {
             let mut count = self.lock();

@@ -9,7 +9,7 @@ use std::{
 use postroom_core::{
     Over, Quota, Rate, Result, Store,
     settings::Settings,
-    store::{Given, Leave, LimitName, Measure},
+    store::{Grant, LimitName, Measure, TakeReply},
 };
 
 use crate::lease_clock;
@@ -42,14 +42,14 @@ pub(crate) struct CombinedGrant {
     /// Time of the first mail, by the lease clock.
     first_at: Duration,
     spacing: Duration,
-    given: Vec<(LimitName, Given)>,
+    given: Vec<(LimitName, Grant)>,
 }
 
 /// A mail's reserved send time. Its share of quotas is returned unless it is sent.
 #[derive(Debug, Clone)]
 pub(crate) struct SendReservation {
     pub(crate) at: Duration,
-    quotas: Vec<(LimitName, Given)>,
+    quotas: Vec<(LimitName, Grant)>,
 }
 
 impl Limits {
@@ -133,17 +133,17 @@ impl Limits {
         let mut grant =
             CombinedGrant { number: want, first_at: lease_clock::now(), spacing: Duration::ZERO, given: Vec::new() };
         for (limit, measure) in limits {
-            let refused = match store.take_leave(limit, class, grant.number, measure).await? {
-                Leave::Granted(given) => {
+            let refused = match store.take_grant(limit, class, grant.number, measure).await? {
+                TakeReply::Granted(given) => {
                     grant.add(limit, given);
                     continue;
                 }
-                Leave::Free => {
+                TakeReply::Free => {
                     self.server_unlimited(limit);
                     continue;
                 }
-                Leave::Wait(wait) => TakeOutcome::Wait(wait),
-                Leave::Shut(wait, why) => TakeOutcome::Shut(limit.clone(), wait, why),
+                TakeReply::Wait(wait) => TakeOutcome::Wait(wait),
+                TakeReply::Shut(wait, why) => TakeOutcome::Shut(limit.clone(), wait, why),
             };
             grant.return_unused(store, 0).await?;
             return Ok(refused);
@@ -153,7 +153,7 @@ impl Limits {
 }
 
 impl CombinedGrant {
-    fn add(&mut self, limit: &LimitName, given: Given) {
+    fn add(&mut self, limit: &LimitName, given: Grant) {
         self.number = given.number;
         self.first_at = self.first_at.max(lease_clock::now() + given.first_in);
         self.spacing = self.spacing.max(given.spacing);
@@ -162,7 +162,7 @@ impl CombinedGrant {
 
     /// Returns the reservation of the mail at this index.
     pub(crate) fn reservation(&self, index: usize) -> SendReservation {
-        let quota_part = |(limit, given): &(LimitName, Given)| Some((limit.clone(), given.of_quota()?));
+        let quota_part = |(limit, given): &(LimitName, Grant)| Some((limit.clone(), given.of_quota()?));
         let at = self.first_at + self.spacing * u32::try_from(index).unwrap_or(u32::MAX);
         SendReservation { at, quotas: self.given.iter().filter_map(quota_part).collect() }
     }
@@ -172,7 +172,7 @@ impl CombinedGrant {
         for (limit, given) in self.given {
             let unused = given.number.saturating_sub(used);
             if unused > 0 {
-                store.give_back_leave(&limit, &given, unused).await?;
+                store.return_grant(&limit, &given, unused).await?;
             }
         }
         Ok(())
@@ -190,7 +190,7 @@ impl SendReservation {
     pub(crate) async fn release(self, store: &Store) {
         for (limit, given) in &self.quotas {
             // On an error the window allows one mail less.
-            let _ = store.give_back_leave(limit, given, 1).await;
+            let _ = store.return_grant(limit, given, 1).await;
         }
     }
 }

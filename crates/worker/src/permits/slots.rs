@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
 };
 
@@ -25,6 +25,8 @@ pub(crate) struct Slots {
 struct SlotUse {
     urgent: usize,
     ordinary: HashMap<QueueName, usize>,
+    /// Mails that gave up their slots and whose outcomes are being recorded.
+    settling: usize,
 }
 
 /// Free slots for mail of one queue.
@@ -36,12 +38,13 @@ pub(crate) struct FreeSlots {
     pub(crate) ordinary: usize,
 }
 
-/// The slot of one mail; free again when it is dropped.
+/// The slot of one mail; free again from [`settling`](Self::settling) on, or when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Slot {
     slots: Arc<Slots>,
     queue: QueueName,
     urgent: bool,
+    settling: AtomicBool,
 }
 
 /// Number of slots from which some are reserved.
@@ -77,7 +80,7 @@ impl Slots {
     /// Returns how many more mails of this queue may be sent now.
     pub(crate) fn free(&self, queue: &QueueName) -> FreeSlots {
         let used = self.lock();
-        let any = self.all().saturating_sub(used.all());
+        let any = self.all().saturating_sub(self.taken(&used));
         let here = used.ordinary.get(queue).copied().unwrap_or(0);
         let ordinary = self.ordinary().saturating_sub(used.all_ordinary()).min(self.share().saturating_sub(here));
         FreeSlots { any, ordinary: ordinary.min(any) }
@@ -86,14 +89,21 @@ impl Slots {
     /// Takes a slot if one is free, regardless of reservations.
     pub(crate) fn take(self: &Arc<Self>, queue: &QueueName, urgent: bool) -> Option<Slot> {
         let mut used = self.lock();
-        if used.all() >= self.all() {
+        if self.taken(&used) >= self.all() {
             return None;
         }
         match urgent {
             true => used.urgent += 1,
             false => *used.ordinary.entry(queue.clone()).or_default() += 1,
         }
-        Some(Slot { slots: Arc::clone(self), queue: queue.clone(), urgent })
+        let (slots, queue) = (Arc::clone(self), queue.clone());
+        Some(Slot { slots, queue, urgent, settling: AtomicBool::new(false) })
+    }
+
+    /// Returns the number of slots in use. As many mails again may be settling without a slot; the
+    /// ones beyond that count as well, which bounds the mails in memory.
+    fn taken(&self, used: &SlotUse) -> usize {
+        used.all() + used.settling.saturating_sub(self.all())
     }
 
     /// Returns the number of slots.
@@ -103,7 +113,7 @@ impl Slots {
 
     /// Whether a slot is free.
     pub(crate) fn has_free(&self) -> bool {
-        self.lock().all() < self.all()
+        self.taken(&self.lock()) < self.all()
     }
 
     /// Waits for a free slot.
@@ -140,13 +150,37 @@ impl SlotUse {
     }
 }
 
+impl SlotUse {
+    fn release(&mut self, slot: &Slot) {
+        if slot.urgent {
+            self.urgent -= 1;
+        } else if let Some(number) = self.ordinary.get_mut(&slot.queue) {
+            *number -= 1;
+        }
+    }
+}
+
+impl Slot {
+    /// Frees the slot for another mail. The attempt at this one is over; only its outcome remains to
+    /// be recorded.
+    pub(crate) fn settling(&self) {
+        if self.settling.swap(true, Relaxed) {
+            return;
+        }
+        let mut used = self.slots.lock();
+        used.release(self);
+        used.settling += 1;
+        drop(used);
+        self.slots.freed.notify_one();
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut used = self.slots.lock();
-        if self.urgent {
-            used.urgent -= 1;
-        } else if let Some(number) = used.ordinary.get_mut(&self.queue) {
-            *number -= 1;
+        match *self.settling.get_mut() {
+            true => used.settling -= 1,
+            false => used.release(self),
         }
         drop(used);
         self.slots.freed.notify_one();
@@ -178,6 +212,29 @@ mod tests {
             drop((bulk_held, emails_held, urgent_held));
             assert_eq!(slots.free(&bulk).any, all);
         }
+    }
+
+    #[test]
+    fn settling_mails_free_their_slots_up_to_the_number_of_slots() {
+        let queue = QueueName::bulk();
+        let slots = Slots::new(2, 1);
+        let mut settling = Vec::new();
+        for _ in 0..2 {
+            let slot = slots.take(&queue, false).expect("a free slot");
+            slot.settling();
+            slot.settling();
+            settling.push(slot);
+        }
+        assert_eq!(slots.free(&queue), FreeSlots { any: 2, ordinary: 2 });
+        let third = slots.take(&queue, false).expect("a free slot");
+        third.settling();
+        assert_eq!(slots.free(&queue), FreeSlots { any: 1, ordinary: 1 }, "two settle without a slot");
+        let sending = slots.take(&queue, true).expect("a free slot");
+        assert!(!slots.has_free() && slots.take(&queue, true).is_none());
+        drop(settling);
+        assert_eq!(slots.free(&queue).any, 1);
+        drop((third, sending));
+        assert_eq!(slots.free(&queue), FreeSlots { any: 2, ordinary: 2 });
     }
 
     #[tokio::test]

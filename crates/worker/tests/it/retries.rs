@@ -23,7 +23,7 @@ async fn a_mail_is_sent_after_two_451_replies() {
     let attempts: Vec<_> = report.attempts.iter().map(|attempt| (attempt.n, attempt.counted, attempt.code)).collect();
     assert_eq!(attempts, [(1, true, Some(451)), (2, true, Some(451)), (3, false, Some(250))]);
     assert_eq!(report.attempt, 2);
-    let times: Vec<_> = report.attempts.iter().map(|attempt| time_ms(&attempt.at)).collect();
+    let times: Vec<_> = report.attempts.iter().map(|attempt| time_ms(&attempt.at())).collect();
     for pair in times.windows(2) {
         assert!(pair[1] - pair[0] >= 700, "an attempt came before its delay: {times:?}");
     }
@@ -58,7 +58,7 @@ async fn a_scheduled_mail_leaves_at_its_time() {
     terms.due = Due::In(Duration::from_secs(2));
     let id = fixture.enqueue_on(&terms, mail_to("ann@example.org")).await;
     let report = fixture.reaches(&id, JobState::Sent).await;
-    let (enqueued, attempted) = (report.enqueued_at.expect("a time"), &report.attempts[0].at);
+    let (enqueued, attempted) = (report.enqueued_at.expect("a time"), &report.attempts[0].at());
     let waited = time_ms(attempted) - time_ms(&enqueued);
     assert!((2_000..12_000).contains(&waited), "{waited} ms");
 }

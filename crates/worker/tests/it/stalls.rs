@@ -92,7 +92,7 @@ impl Stall {
             assert_eq!((other.state, other.attempts.len()), (JobState::Sent, 1), "{name}: {other:?}");
             assert!(other.attempts[0].ms < stalled.ms, "{name}: another mail waited for the stalled one: {other:?}");
             // Both times are RFC 3339 in UTC.
-            let retried = late[0].attempts.get(1).map(|attempt| attempt.at.clone());
+            let retried = late[0].attempts.get(1).map(postroom_core::AttemptRecord::at);
             assert!(retried.is_none_or(|at| other.finished_at.as_ref() < Some(&at)), "{name}: {other:?}");
         }
         let mut arrived: Vec<String> = self.server.received().into_iter().flat_map(|mail| mail.rcpt_to).collect();

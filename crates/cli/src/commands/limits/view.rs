@@ -99,8 +99,8 @@ impl From<LimitState> for LimitView {
         });
         let (pause_s, pause_why) = state.pause.map(|(span, why)| (span.as_secs(), why)).unzip();
         Self {
-            learned_a_second: state.learned_a_second,
-            announced_a_second: state.told_a_second,
+            learned_a_second: state.learned_per_second,
+            announced_a_second: state.announced_per_second,
             pause_s,
             pause_why,
             quota,

@@ -24,21 +24,23 @@ local function check_missing(id, indexed)
   if indexed or is_new or redis.call('EXISTS', hash_key(id)) == 1 then raise_damage('the payload is missing') end
 end
 
--- Returns whether the hourly lists of sent jobs name the job. Checks the two hours after the id was
--- created and the two latest hours, in a bounded number of lookups per script.
-local lookups_left = 4
+-- Returns whether the hourly lists of sent jobs name the job, or nil if this script has searched too
+-- much already. Searches the two hours after the id was created and the two latest hours.
+local elements_left, SEARCHED_MOST = 1000000, 200000
 local function is_indexed_sent(id)
   local first, latest, seen = math.floor(created_ms_of(id) / HOUR_MS), math.floor(now / HOUR_MS), {}
   for _, hour in ipairs({ first, first + 1, latest - 1, latest }) do
-    if not seen[hour] and lookups_left > 0 then
-      seen[hour], lookups_left = true, lookups_left - 1
-      if redis.call('LPOS', key('sent:' .. int(hour)), short_id(id), 'MAXLEN', 200000) then return true end
+    if not seen[hour] then
+      local list = key('sent:' .. int(hour))
+      seen[hour], elements_left = true, elements_left - math.min(redis.call('LLEN', list), SEARCHED_MOST)
+      if elements_left < 0 then return nil end
+      if redis.call('LPOS', list, short_id(id), 'MAXLEN', SEARCHED_MOST) then return true end
     end
   end
   return false
 end
 
--- Returns the job's state according to the indexes.
+-- Returns the job's state according to the indexes, or nil if this script has searched too much.
 local function state_by_index(id)
   local function is_in(index) return redis.call('ZSCORE', key(index), id) end
   if is_in('leases') then return 'sending' end
@@ -54,7 +56,10 @@ local function state_by_index(id)
   for _, before in ipairs({ 'scheduled', 'deferred' }) do
     if redis.call('ZSCORE', key('newer'), before .. ' ' .. id) then return before end
   end
-  return (state == 'sent' or is_indexed_sent(id)) and 'sent' or 'queued'
+  if state == 'sent' then return 'sent' end
+  local is_sent = is_indexed_sent(id)
+  if is_sent == nil then return nil end
+  return is_sent and 'sent' or 'queued'
 end
 
 -- Returns the batch of a job whose record may be damaged, or '-': from the header, else from the
@@ -93,10 +98,13 @@ local function reset_record(id)
 end
 
 -- Marks a job with a damaged record as failed, or as `state` if it is known. Removes it from every
--- index of unfinished jobs, so that it is never sent again.
+-- index of unfinished jobs, so that it is never sent again. If this script has searched too much to
+-- find out whether the job was sent, it leaves the job as it is and sets `undetermined`.
+local undetermined = false
 local function set_aside(id, why, state)
   state = state or 'failed'
   local from, batch = state_by_index(id), batch_of(id)
+  if not from then undetermined = true; return end
   local waits = from == 'queued' or from == 'scheduled' or from == 'deferred'
   if state ~= 'cancelled' then note_damage('job ' .. id, why) end
   if FINISHED[from] then return end
@@ -120,7 +128,7 @@ end
 
 -- Returns what an error says about a record. Returns nil for an error of the server or the user,
 -- such as missing memory or rights; such an error must end the script.
-local function damage_in(error)
+local function cause_of(error)
   local others = 'NOPERM,ACL failure,t run this command,t access at least one,OOM,READONLY,MISCONF,NOREPLICAS,'
     .. 'MASTERDOWN,BUSY,not enough memory,nknown Redis'
   local text = type(error) == 'table' and error.err or tostring(error)
@@ -138,7 +146,7 @@ local function try_job(act, ...)
   local counted = journal
   journal = nil
   if fine then return true, word, more, last end
-  local why = damage_in(word)
+  local why = damage.cause_of(word)
   if not why then error(word, 0) end
   for at = 1, #counted, 3 do count(counted[at], counted[at + 1], -counted[at + 2]) end
   return false, why
@@ -148,7 +156,7 @@ end
 local function isolated(id, act, ...)
   local fine, word, more = try_job(act, ...)
   if fine then return word, more end
-  set_aside(id, word)
+  damage.set_aside(id, word)
 end
 
 -- Moves a job of a newer protocol version to `newer`, until a worker can read it. Other jobs are

@@ -45,13 +45,13 @@ local function template_of(job, content)
 end
 
 -- Returns the name of the line for the limits that apply to the job, or nil.
-local function limit_line_of(job)
-  if not has_limits then return nil end
+local function choose_limit_line(job)
   local content = content_of(job)
   local domain, template = 'domain.' .. (domain_of(content) or ''), 'template.' .. (template_of(job, content) or '')
   if limits_in_force[domain] and limits_in_force[template] then return domain .. ' ' .. template end
   return limits_in_force[domain] and domain or limits_in_force[template] and template or nil
 end
+local function limit_line_of(job) return has_limits and rare.choose_limit_line(job) or nil end
 
 -- Moves the job to the line of its limits. The line is due at once, so that the next worker
 -- requests permits for it.

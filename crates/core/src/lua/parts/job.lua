@@ -94,7 +94,7 @@ local function load(id, payload, facts, in_flight)
     if redis.call('EXISTS', flight_key(id)) == 1 then raise_damage('the payload is missing') end
     return nil, 'missing'
   end
-  if is_sent_record(header) then return load_sent_record(id, header) end
+  if is_sent_record(header) then return rare.load_sent_record(id, header) end
   local job, newer = parse_header(header)
   if newer then return nil, 'newer', newer end
   if not job then raise_damage('the header is malformed') end
@@ -263,7 +263,7 @@ local function make_ready(job, first, ...)
   local list = key('ready:' .. job.priority)
   if has_line(job) then
     list = line_key(job.batch, job.priority)
-    open_line(job.batch)
+    rare.open_line(job.batch)
   end
   redis.call(first and 'LPUSH' or 'RPUSH', list, ...)
 end
@@ -307,7 +307,7 @@ end
 -- Releases the contents of a finished job, unless it can be sent again.
 local function release_files(job, state)
   if not job.files or FINISHED[job.state] then return end
-  release_references(job.files, (state == 'sent' or job.cancelled_with_batch) and 0 or job.retention_ms)
+  rare.release_references(job.files, (state == 'sent' or job.cancelled_with_batch) and 0 or job.retention_ms)
 end
 
 -- Finishes the job as sent, failed or cancelled. A job that was cancelled with its batch is already
@@ -323,7 +323,7 @@ local function to_finished(job, state, reason)
   release_files(job, state)
   job.state = state
   if job.expires_ms > 0 then redis.call('ZREM', key('expiring'), job.id) end
-  if job.retention_ms == 0 then return leave_tombstone(job, reason) end
+  if job.retention_ms == 0 then return rare.leave_tombstone(job, reason) end
   if state == 'sent' then
     index_sent(job.id, job.retention_ms)
     if reason == '' and job.retention_ms >= TOMBSTONE_MS and store_sent_record(job, now) then return end
@@ -334,7 +334,7 @@ local function to_finished(job, state, reason)
   note(job, 'finished_ms', int(now))
   set_notes(job)
   unset(job, 'begun_ms', 'due_ms')
-  if job.sensitive then drop_sensitive(job) end
+  if job.sensitive then rare.drop_sensitive(job) end
   redis.call('PEXPIRE', payload_key(job.id), int(job.retention_ms))
   redis.call('PEXPIRE', hash, int(math.max(job.retention_ms, TOMBSTONE_MS)))
   if state ~= 'sent' then redis.call('ZADD', key(state), int(now), job.id) end
@@ -375,8 +375,8 @@ local function is_unfinished(job) return not FINISHED[job.state] and not job.can
 -- Finishes a job that must not be sent any more. Returns the reply for it, or nil if it may be
 -- sent.
 local function end_if_overdue(job)
-  if batch_cancelled(job.batch) then to_finished(job, 'cancelled', 'batch'); return 'cancelled' end
-  if job.expires_ms > 0 and now >= job.expires_ms then to_finished(job, 'cancelled', 'expired'); return 'expired' end
-  if now >= too_old_at_ms(job) then to_finished(job, 'failed', 'too_old'); return 'too_old' end
+  if batch_cancelled(job.batch) then rare.to_finished(job, 'cancelled', 'batch'); return 'cancelled' end
+  if job.expires_ms > 0 and now >= job.expires_ms then rare.to_finished(job, 'cancelled', 'expired'); return 'expired' end
+  if now >= too_old_at_ms(job) then rare.to_finished(job, 'failed', 'too_old'); return 'too_old' end
   return nil
 end

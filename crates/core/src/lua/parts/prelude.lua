@@ -1,4 +1,5 @@
--- Prelude of every script. KEYS[1] is the queue's base key, ARGV[1] the caller's protocol version.
+-- Prelude of every script. `general.name`, `rare.name` and `damage.name` call a function of a
+-- group that is created at its first use, so that a script that does not need it saves the time. KEYS[1] is the queue's base key, ARGV[1] the caller's protocol version.
 -- All other keys of the queue are derived from the base key, under its hash tag.
 local VERSION = 1
 local base = KEYS[1]
@@ -116,7 +117,7 @@ local redis = {
   call = function(command, where, ...)
     local reply = server.pcall(command, where, ...)
     if type(reply) ~= 'table' or not reply.err then return reply end
-    repair(reply.err, command, where, ...)
+    damage.repair(reply.err, command, where, ...)
     return server.call(command, where, ...)
   end,
 }
@@ -243,18 +244,16 @@ local function derive_batch_counter(where, field, fields, done)
   return field == 'total' and sum or before('total') - sum
 end
 
--- Applies a change to a counter and returns its new value. The indexes are up to date by now, so
--- counters calculated from them include the change.
-local function apply_delta(where, field, by, fields, done)
-  local reply = server.pcall('HINCRBY', where, field, by)
-  if type(reply) == 'number' then return reply end
-  if where == queue_counters and string.find(reply.err, 'WRONGTYPE', 1, true) then
-    move_aside(where, reply.err)
+-- Sets a counter that could not be changed, and returns its new value. The indexes are up to date by
+-- now, so counters calculated from them include the change.
+local function recover_counter(why, where, field, by, fields, done)
+  if where == queue_counters and string.find(why, 'WRONGTYPE', 1, true) then
+    move_aside(where, why)
     for _, state in ipairs(UNFINISHED) do done[state] = true end
     return done[field] and by or server.call('HINCRBY', where, field, by)
   end
-  if not is_not_a_number(reply.err) then return redis.call('HINCRBY', where, field, by) end
-  note_damage('counter ' .. field .. ' of ' .. string.sub(where, #base + 2), reply.err)
+  if not is_not_a_number(why) then return redis.call('HINCRBY', where, field, by) end
+  note_damage('counter ' .. field .. ' of ' .. string.sub(where, #base + 2), why)
   local value = by
   if where == queue_counters and not string.find(field, '_total$') then value = count_from_indexes(field) end
   if string.sub(where, #base + 1, #base + 3) == ':b:' then
@@ -262,6 +261,13 @@ local function apply_delta(where, field, by, fields, done)
   end
   server.call('HSET', where, field, int(value))
   return value
+end
+
+-- Applies a change to a counter and returns its new value.
+local function apply_delta(where, field, by, fields, done)
+  local reply = server.pcall('HINCRBY', where, field, by)
+  if type(reply) == 'number' then return reply end
+  return damage.recover_counter(reply.err, where, field, by, fields, done)
 end
 
 -- Sends the collected writes and counts.
@@ -276,7 +282,7 @@ local function flush_writes()
       done[field] = true
       if is_new and where == this_minute then redis.call('PEXPIRE', where, 90000000) end
     end
-    if string.sub(where, 1, #prefix) == prefix and not keeps_unfinished(fields) then update_completion(where) end
+    if string.sub(where, 1, #prefix) == prefix and not keeps_unfinished(fields) then rare.update_completion(where) end
   end
   deltas = {}
 end

@@ -17,7 +17,7 @@ local function promote_job(id, state, waiting)
   if why == 'missing' then raise_damage('the payload is missing') end
   redis.call('ZREM', waiting, id)
   if why == 'newer' then return park_newer(id, state, version) end
-  if why == 'foreign' then return note_damage('entry of ' .. state, string.sub(id, 1, 100)) end
+  if why == 'foreign' then return damage.note_damage('entry of ' .. state, string.sub(id, 1, 100)) end
   if not job or job.state ~= state then return end
   if job.cancelled_with_batch then return to_finished(job, 'cancelled', 'batch') end
   if state == 'deferred' then set(job, 'state', 'queued') end
@@ -42,15 +42,14 @@ local function requeue_all_newer(entries)
   for _, entry in ipairs(entries) do
     local id = string.match(entry, '%S*$')
     local fine, why = try_job(requeue_newer, entry)
-    if not fine and is_job_id(id) then set_aside(id, why) end
-    if not fine then redis.call('ZREM', key('newer'), entry) end
+    if not fine and is_job_id(id) then damage.set_aside(id, why) end
+    if not fine and not undetermined then redis.call('ZREM', key('newer'), entry) end
   end
 end
 
 -- Moves at most `budget` due jobs to their ready lists, the urgent class first. Returns the
 -- remaining budget.
-local function promote(budget)
-  if not has_waiting() then return budget end
+local function promote_waiting(budget)
   requeue_all_newer(redis.call('ZRANGEBYSCORE', key('newer'), '-inf', VERSION, 'LIMIT', 0, budget))
   for _, class in ipairs(CLASSES) do
     for _, state in ipairs({ 'deferred', 'scheduled' }) do
@@ -64,11 +63,11 @@ local function promote(budget)
   end
   return budget
 end
+local function promote(budget) return has_waiting() and rare.promote_waiting(budget) or budget end
 
 -- Returns when the next waiting job is due, or 0.
-local function next_due_ms()
+local function earliest_due_ms()
   local earliest = 0
-  if not has_waiting() then return earliest end
   for _, class in ipairs(CLASSES) do
     for _, state in ipairs({ 'scheduled', 'deferred' }) do
       local first = redis.call('ZRANGE', key(state .. ':' .. class), 0, 0, 'WITHSCORES')
@@ -82,6 +81,7 @@ local function next_due_ms()
   if due and due < math.huge and (earliest == 0 or due < earliest) then earliest = due end
   return earliest
 end
+local function next_due_ms() return has_waiting() and rare.earliest_due_ms() or 0 end
 
 -- Returns the lines that are due, at most `LINES` of them.
 local LINES = 20

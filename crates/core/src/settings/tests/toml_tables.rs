@@ -234,7 +234,7 @@ fn invalid_tables_are_refused() {
         ("[queue.bulk]\nlease = '10ms'".to_owned(), vec!["[queue.bulk] lease", "1s or more"]),
         ("[queue.bulk]\nattempts = 0".to_owned(), vec!["[queue.bulk] attempts", "1 to 100"]),
         ("[queue.bulk]\nrate = '100'".to_owned(), vec!["[queue.bulk] rate", "100/m"]),
-        ("[domain.'a b']\nrate = '1/s'".to_owned(), vec!["[domain.a b]", "no domain"]),
+        ("[domain.'a b']\nrate = '1/s'".to_owned(), vec!["[domain.a b]", "not a domain"]),
         (
             "[domain.'X.org']\nrate = '1/s'\n[domain.'x.org']\nrate = '2/s'".to_owned(),
             vec!["[domain.x.org]", "same domain"],

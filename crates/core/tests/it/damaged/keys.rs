@@ -194,7 +194,7 @@ async fn an_entry_in_the_wrong_index_finishes_no_job() {
 #[tokio::test]
 async fn invalid_queues_processes_and_schedules_do_not_affect_valid_ones() {
     let fixture = Fixture::new().await;
-    fixture.store.announce_queues(std::slice::from_ref(&fixture.queue)).await.expect("announced");
+    fixture.store.register_queues(std::slice::from_ref(&fixture.queue)).await.expect("announced");
     let system = |name: &str| format!("{{{}:system}}:{name}", fixture.prefix);
     let redis = PrivateRedis::shared();
     for member in ["", "UPPER", "a b", "{x}"] {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use postroom_core::{
     BatchId, JobId, JobState,
-    store::{BeginReply, CancelReply, Due, JobFilter, JobTerms, NewJob, Outcome, RetryReply, Settled, WorkerId},
+    store::{BeginReply, CancelReply, Defer, Due, JobFilter, JobTerms, NewJob, Outcome, RetryReply, Settled, WorkerId},
 };
 use postroom_testkit::eventually;
 
@@ -125,8 +125,11 @@ async fn check(stage: Stage, damage: DamageCommands) {
         Stage::Queued | Stage::Row | Stage::Scheduled => harm(&fixture, damaged, damage),
         Stage::Deferred => {
             let jobs = fixture.claim(&worker, 10).await;
-            let later = |job: &postroom_core::store::Claimed| {
-                (job.id.clone(), job.fence, Duration::from_millis(1), Settled { attempt: 1, ..accepted() })
+            let later = |job: &postroom_core::store::Claimed| Defer {
+                id: job.id.clone(),
+                fence: job.fence,
+                delay: Duration::from_millis(1),
+                left: Settled { attempt: 1, ..accepted() },
             };
             let items: Vec<_> = jobs.iter().map(later).collect();
             fixture.store.defer(&fixture.queue, &worker, &items).await.expect("deferred");

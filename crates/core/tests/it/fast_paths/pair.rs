@@ -1,12 +1,12 @@
 //! Two queues that get the same calls: one with the fast paths, one without.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::LazyLock,
 };
 
 use postroom_testkit::{PrivateRedis, unique_prefix};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::{WITHOUT_FAST_PATH, changed, variant};
 
@@ -92,19 +92,17 @@ impl QueuePair {
         let reply = eval(&self.fast, &FAST[script], &args);
         assert!(!reply.starts_with('-'), "{script} {args:?}: {reply}");
         assert_eq!(reply, eval(&self.general, &GENERAL[script], &args), "reply of {script} {args:?}");
-        compare(stored(&self.fast), stored(&self.general), &format!("{script} {args:?}"));
+        compare(&stored(&self.fast), &stored(&self.general), &format!("{script} {args:?}"));
         reply
     }
 }
 
-fn compare(fast: StoredKeys, general: StoredKeys, call: &str) {
-    let values = |keys: &StoredKeys| -> BTreeMap<String, Value> {
-        keys.iter().map(|(key, (value, _))| (key.clone(), value.clone())).collect()
-    };
-    let differ = |key: &&String| fast.get(*key).map(|entry| &entry.0) != general.get(*key).map(|entry| &entry.0);
-    let keys: Vec<&String> = fast.keys().chain(general.keys()).filter(differ).collect();
-    assert_eq!(values(&fast), values(&general), "{keys:?} after {call}");
-    for (key, (_, lifetime)) in &fast {
+fn compare(fast: &StoredKeys, general: &StoredKeys, call: &str) {
+    let keys: BTreeSet<&String> = fast.keys().chain(general.keys()).collect();
+    let both = |key: &String| (fast.get(key).map(|entry| &entry.0), general.get(key).map(|entry| &entry.0));
+    let differing: Vec<_> = keys.iter().map(|key| (key, both(key))).filter(|(_, (one, other))| one != other).collect();
+    assert!(differing.is_empty(), "fast and general path after {call}: {differing:#?}");
+    for (key, (_, lifetime)) in fast {
         let other = general[key].1;
         assert_eq!(lifetime.is_positive(), other.is_positive(), "{key} expires after {call}");
         // The calls are some time apart.
@@ -119,7 +117,7 @@ fn stored(base: &str) -> StoredKeys {
         let (key, value) = match (kind.as_str(), key.strip_prefix("f:")) {
             ("hash", _) => (key, fields(value)),
             ("string", Some(id)) => match begun(&value) {
-                Some(fields) => (format!("h:{id}"), fields),
+                Some(fields) => (format!("h:{id}"), Value::Object(fields)),
                 None => (key, value),
             },
             _ => (key, value),
@@ -129,20 +127,33 @@ fn stored(base: &str) -> StoredKeys {
     entries.collect()
 }
 
-/// Returns a hash with its fields in order.
+/// Returns a hash with its fields in order. A job that was set aside keeps its flight in one field.
 fn fields(flat: Value) -> Value {
     let Value::Array(flat) = flat else { panic!("{flat}: a hash") };
     let pairs = flat.chunks(2).map(|pair| (pair[0].as_str().expect("a field").to_owned(), pair[1].clone()));
-    Value::Object(pairs.collect())
+    let mut fields: Map<String, Value> = pairs.collect();
+    if let Some(begun) = fields.get("flight").and_then(begun) {
+        fields.remove("flight");
+        let kept =
+            begun.into_iter().filter(|(field, _)| ["claimed_ms", "date_ms", "message_id"].contains(&field.as_str()));
+        fields.extend(kept);
+    }
+    Value::Object(fields)
 }
 
-/// Returns the fields of a begun flight. The general path of `begin` stores them as a hash; scripts read
-/// both forms alike.
-fn begun(flight: &Value) -> Option<Value> {
+/// Returns the fields of a begun flight. The general path of `begin` stores them as a hash; scripts
+/// read both forms alike.
+fn begun(flight: &Value) -> Option<Map<String, Value>> {
     let words: Vec<&str> = flight.as_str()?.split(' ').collect();
     let [fence, worker, claimed, _, _, _, begun, date, message_id] = words[..] else { return None };
-    Some(serde_json::json!({
-        "state": "sending", "fence": fence, "worker": worker, "claimed_ms": claimed, "begun_ms": begun,
-        "date_ms": date, "message_id": message_id,
-    }))
+    let fields = [
+        ("state", "sending"),
+        ("fence", fence),
+        ("worker", worker),
+        ("claimed_ms", claimed),
+        ("begun_ms", begun),
+        ("date_ms", date),
+        ("message_id", message_id),
+    ];
+    Some(fields.into_iter().map(|(field, value)| (field.to_owned(), json!(value))).collect())
 }

@@ -136,6 +136,7 @@ struct PairRun {
     batches: Vec<BatchId>,
     rows: u64,
     ids: Vec<String>,
+    damaged: BTreeSet<String>,
     claims: Vec<RowClaim>,
     claim_calls: usize,
 }
@@ -151,7 +152,7 @@ impl PairRun {
         for batch in &batches {
             pair.call("batch_create", &owned(&[&batch.to_string(), "news", "604800000", "", "{}", "0", "0"]));
         }
-        Self { pair, batches, rows: 0, ids: Vec::new(), claims: Vec::new(), claim_calls: 0 }
+        Self { pair, batches, rows: 0, ids: Vec::new(), damaged: BTreeSet::new(), claims: Vec::new(), claim_calls: 0 }
     }
 
     fn apply(&mut self, step: &RowStep) {
@@ -247,8 +248,10 @@ impl PairRun {
         }
     }
 
+    /// Begins intact jobs: only the general path reads the payload.
     fn begin(&mut self, from: &Index, jobs: usize, by: Claimant) {
-        let places = self.pick_claims(from, jobs);
+        let mut places = self.pick_claims(from, jobs);
+        places.retain(|at| !self.damaged.contains(&self.claims[*at].id));
         let Some(first) = places.first() else { return };
         let mut args = owned(&[Self::named(&self.claims[*first], by).0]);
         for at in &places {
@@ -304,13 +307,14 @@ impl PairRun {
         self.pair.call("defer", &owned(&words));
     }
 
-    /// Between claim and begin only the general path reads the payload, so those jobs stay intact.
-    fn damage_payload(&self, index: &Index) {
+    /// Damages the payload of a job that waits or has begun.
+    fn damage_payload(&mut self, index: &Index) {
         let Some(id) = self.pick_id(index) else { return };
         let flying: BTreeSet<&String> =
             self.claims.iter().filter(|claim| !claim.begun).map(|claim| &claim.id).collect();
         if !flying.contains(&id) {
             self.pair.raw("SET", &id[id.len() - 26..], &["1 damaged"]);
+            self.damaged.insert(id);
         }
     }
 }

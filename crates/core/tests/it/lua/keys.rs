@@ -12,8 +12,8 @@ const DYNAMIC: [(&str, &str, &[&str]); 16] = [
     ("unindex", "job.state ..", &["scheduled:<>", "deferred:<>"]),
     ("unindex", "job.state)", &["failed", "cancelled", "unknown"]),
     ("to_finished", "state)", &["failed", "cancelled"]),
-    ("promote", "state ..", &["scheduled:<>", "deferred:<>"]),
-    ("next_due_ms", "state ..", &["scheduled:<>", "deferred:<>"]),
+    ("promote_waiting", "state ..", &["scheduled:<>", "deferred:<>"]),
+    ("earliest_due_ms", "state ..", &["scheduled:<>", "deferred:<>"]),
     ("state_by_index", "index)", &["leases", "scheduled:<>", "deferred:<>", "unknown", "failed", "cancelled"]),
     ("set_aside", "index)", &["leases", "unknown", "expiring"]),
     ("set_aside", "state)", &["failed", "cancelled"]),
@@ -55,7 +55,7 @@ struct LuaItem {
     text: String,
 }
 
-fn without_comments(text: &str) -> impl Iterator<LuaItem = &str> {
+fn without_comments(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter(|line| !line.is_empty() && !line.trim_start().starts_with("--"))
 }
 
@@ -107,7 +107,7 @@ fn keys_in(text: &str, place: &str) -> BTreeSet<String> {
     keys
 }
 
-fn dynamic(place: &str, expression: &str) -> impl Iterator<LuaItem = String> {
+fn dynamic(place: &str, expression: &str) -> impl Iterator<Item = String> {
     let known = DYNAMIC.iter().find(|(at, start, _)| *at == place && expression.starts_with(start));
     let (_, _, keys) = known.unwrap_or_else(|| panic!("{place}: which keys does key({expression} name?"));
     keys.iter().map(|key| (*key).to_owned())

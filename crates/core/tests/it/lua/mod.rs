@@ -14,9 +14,14 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// Reads Lua text without the groups that calls name, as the protocol describes.
+fn read_lua(path: &Path) -> String {
+    ["general.", "rare.", "damage."].iter().fold(read(path), |text, group| text.replace(group, ""))
+}
+
 /// Returns the text of one script, without its parts.
 pub(crate) fn source(script: &str) -> String {
-    read(&folder().join(format!("{script}.lua")))
+    read_lua(&folder().join(format!("{script}.lua")))
 }
 
 /// Returns the names of all scripts.
@@ -29,7 +34,10 @@ pub(crate) fn scripts() -> Vec<String> {
 /// Returns the text of the parts that a script includes, in order.
 pub(crate) fn parts(source: &str) -> Vec<String> {
     let line = source.lines().find_map(|line| line.strip_prefix("-- Includes: ")).unwrap_or_default();
-    line.split_whitespace().flat_map(part_files).map(|name| read(&folder().join(format!("parts/{name}.lua")))).collect()
+    line.split_whitespace()
+        .flat_map(part_files)
+        .map(|name| read_lua(&folder().join(format!("parts/{name}.lua"))))
+        .collect()
 }
 
 /// Returns the files of a part; the protocol lists those of `job`.

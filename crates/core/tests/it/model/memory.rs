@@ -121,12 +121,12 @@ impl Model {
         let claim_status = self.claim_status(worker, claim);
         let is_superseded = claim_status == ClaimStatus::Superseded;
         match outcome {
-            _ if !past && job.settled == Some(claim.fence) => FinishReply::Finished,
-            Outcome::Failed | Outcome::Unknown if past || !self.is_unfinished(&claim.id) => FinishReply::Lost,
+            _ if !is_superseded && job.settled == Some(claim.fence) => FinishReply::Finished,
+            Outcome::Failed | Outcome::Unknown if is_superseded || !self.is_unfinished(&claim.id) => FinishReply::Lost,
             Outcome::Unknown if claim_status == ClaimStatus::LastHolder => FinishReply::Finished,
-            Outcome::Sent if job.state == JobState::Sent && !past => FinishReply::Finished,
+            Outcome::Sent if job.state == JobState::Sent && !is_superseded => FinishReply::Finished,
             Outcome::Sent if job.state == JobState::Sent => FinishReply::Twice,
-            Outcome::Sent if past && job.state == JobState::Sending && job.begun => FinishReply::Twice,
+            Outcome::Sent if is_superseded && job.state == JobState::Sending && job.begun => FinishReply::Twice,
             _ if claim_status == ClaimStatus::Holder => FinishReply::Finished,
             _ => FinishReply::Late,
         }

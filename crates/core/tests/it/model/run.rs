@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use postroom_core::{
     BatchId, JobId, JobState, OnUnknown, Priority,
     store::{
-        BeginReply, CancelReply, ClaimId, Claimed, DeferReply, Due, Expiry, FinishReply, Outcome, Resolution,
+        BeginReply, CancelReply, ClaimId, Claimed, Defer, DeferReply, Due, Expiry, FinishReply, Outcome, Resolution,
         RetryReply, Settled, WorkerId,
     },
 };
@@ -219,16 +219,16 @@ impl ModelRun {
     async fn defer(&mut self, index: &Index, later: bool) {
         let Some((worker, claim)) = self.model.pick_claim(index) else { return };
         let delay = std::time::Duration::from_secs(if later { 3_600 } else { 0 });
-        let item = (claim.id.clone(), claim.fence, delay, Settled::default());
+        let item = Defer { id: claim.id.clone(), fence: claim.fence, delay, left: Settled::default() };
         let reply =
             self.fixture.store.defer(&self.fixture.queue, &self.workers[worker], &[item]).await.expect("a reply")[0];
         let job = &self.model.jobs[&claim.id];
-        let past = self.model.claim_status(worker, &claim) == ClaimStatus::Superseded;
-        if !past && job.settled == Some(claim.fence) {
+        let is_superseded = self.model.claim_status(worker, &claim) == ClaimStatus::Superseded;
+        if !is_superseded && job.settled == Some(claim.fence) {
             assert_eq!(reply, DeferReply::Deferred, "repeated");
             return;
         }
-        if past || !self.model.is_unfinished(&claim.id) {
+        if is_superseded || !self.model.is_unfinished(&claim.id) {
             assert_eq!(reply, DeferReply::Lost);
             return;
         }

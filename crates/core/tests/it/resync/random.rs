@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use postroom_core::{
     BatchId, JobId, JobState, Mail,
-    store::{BeginReply, Claimed, Known, KnownJob, NewBatch, Outcome, RunId, Settled, WorkerId},
+    store::{BeginReply, Claimed, Defer, KnownJob, KnownState, NewBatch, Outcome, RunId, Settled, WorkerId},
 };
 use proptest::{prelude::*, sample::Index};
 
@@ -111,7 +111,7 @@ impl ResyncRun {
         match known.reported.as_ref().expect("an outcome") {
             KnownOutcome::Finished(outcome) => drop(self.fixture.finish(worker, &known.claim, *outcome).await),
             KnownOutcome::Deferred(delay) => {
-                let item = (id, known.claim.fence, *delay, Settled::default());
+                let item = Defer { id, fence: known.claim.fence, delay: *delay, left: Settled::default() };
                 self.fixture.store.defer(&self.fixture.queue, worker, &[item]).await.expect("a reply");
             }
         }
@@ -147,10 +147,10 @@ impl ResyncRun {
                 KnownJob {
                     id: &known.claim.id,
                     fence: known.claim.fence,
-                    known: match known.reported {
-                        None => Known::Held,
-                        Some(KnownOutcome::Finished(Outcome::Sent)) => Known::Sent,
-                        Some(_) => Known::Settled,
+                    state: match known.reported {
+                        None => KnownState::Held,
+                        Some(KnownOutcome::Finished(Outcome::Sent)) => KnownState::Sent,
+                        Some(_) => KnownState::Settled,
                     },
                     begun: known.begun.then_some(("message@example.org", 1)),
                     payload,
@@ -169,7 +169,7 @@ impl ResyncRun {
 
     async fn end_resync(&self, worker: usize, run: &RunId) {
         let store = &self.fixture.store;
-        store.restated(&self.fixture.queue, &self.workers[worker], run).await.expect("resynchronised");
+        store.complete_restate(&self.fixture.queue, &self.workers[worker], run).await.expect("resynchronised");
     }
 
     async fn states(&self) -> BTreeMap<JobId, JobState> {

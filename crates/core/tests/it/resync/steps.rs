@@ -5,8 +5,8 @@ use std::time::Duration;
 use postroom_core::{
     JobId, JobState,
     store::{
-        BeginReply, Claim, ClaimId, ClaimReply, DeferReply, Expiry, FinishReply, Known, KnownJob, NewJob, Outcome,
-        RestateReply, RunId, Settled, WorkerId,
+        BeginReply, Claim, ClaimId, ClaimReply, Defer, DeferReply, Expiry, FinishReply, KnownJob, KnownState, NewJob,
+        Outcome, RestateReply, RunId, Settled, WorkerId,
     },
 };
 use postroom_testkit::eventually;
@@ -25,7 +25,7 @@ async fn claims_wait_for_workers_that_were_alive() {
     let fixture = Fixture::new().await;
     let (ann, ben) = (WorkerId::generate(), WorkerId::generate());
     let resync = async |worker: &WorkerId, run: &RunId| {
-        fixture.store.restated(&fixture.queue, worker, run).await.expect("resynchronised")
+        fixture.store.complete_restate(&fixture.queue, worker, run).await.expect("resynchronised")
     };
     assert_eq!(
         (resync(&ann, &"run-1".into()).await, resync(&ben, &"run-1".into()).await),
@@ -45,11 +45,11 @@ async fn claims_do_not_wait_forever_for_a_dead_worker() {
     let fixture = Fixture::new().await;
     let (ann, ben) = (WorkerId::generate(), WorkerId::generate());
     for worker in [&ann, &ben] {
-        fixture.store.restated(&fixture.queue, worker, &"run-1".into()).await.expect("resynchronised");
+        fixture.store.complete_restate(&fixture.queue, worker, &"run-1".into()).await.expect("resynchronised");
         fixture.sweep(worker).await;
     }
     fixture.enqueue(&terms()).await;
-    fixture.store.restated(&fixture.queue, &ann, &"run-2".into()).await.expect("resynchronised");
+    fixture.store.complete_restate(&fixture.queue, &ann, &"run-2".into()).await.expect("resynchronised");
     eventually(Duration::from_secs(20), "a claim without Ben", async || {
         matches!(claim(&fixture, &ann).await, ClaimReply::Jobs { jobs, .. } if jobs.len() == 1).then_some(())
     })
@@ -61,13 +61,13 @@ async fn claims_do_not_wait_for_a_worker_that_was_dead_before() {
     let fixture = Fixture::new().await;
     let (ann, ben) = (WorkerId::generate(), WorkerId::generate());
     for worker in [&ann, &ben] {
-        fixture.store.restated(&fixture.queue, worker, &"run-1".into()).await.expect("resynchronised");
+        fixture.store.complete_restate(&fixture.queue, worker, &"run-1".into()).await.expect("resynchronised");
     }
     let now_ms = fixture.sweep(&ann).await.now_ms;
     fixture.raw("HSET", "workers", &[ben.as_str(), &format!("{} run-1", now_ms - 60_000)]);
     fixture.enqueue(&terms()).await;
     assert_eq!(
-        fixture.store.restated(&fixture.queue, &ann, &"run-2".into()).await.expect("resynchronised"),
+        fixture.store.complete_restate(&fixture.queue, &ann, &"run-2".into()).await.expect("resynchronised"),
         Duration::ZERO
     );
     assert!(matches!(claim(&fixture, &ann).await, ClaimReply::Jobs { jobs, .. } if jobs.len() == 1));
@@ -77,11 +77,11 @@ async fn claims_do_not_wait_for_a_worker_that_was_dead_before() {
 async fn nothing_is_rescued_within_a_lease_of_a_restart() {
     let fixture = Fixture::new().await;
     let (ann, ben) = (WorkerId::generate(), WorkerId::generate());
-    fixture.store.restated(&fixture.queue, &ann, &"run-1".into()).await.expect("resynchronised");
+    fixture.store.complete_restate(&fixture.queue, &ann, &"run-1".into()).await.expect("resynchronised");
     let id = fixture.enqueue(&terms()).await;
     assert_eq!(fixture.claim(&ann, 1).await.len(), 1);
     fixture.raw("ZADD", "leases", &["XX", "1", &id.to_string()]);
-    fixture.store.restated(&fixture.queue, &ben, &"run-2".into()).await.expect("resynchronised");
+    fixture.store.complete_restate(&fixture.queue, &ben, &"run-2".into()).await.expect("resynchronised");
     assert_eq!(fixture.sweep(&ben).await.rescued, 0);
     assert_eq!(fixture.state(&id).await, JobState::Sending);
 }
@@ -96,7 +96,7 @@ async fn a_stale_holder_gets_lost() {
     assert_eq!(fixture.sweep(&ben).await.rescued, 1);
     let again = fixture.claim(&ben, 1).await.remove(0);
     assert_eq!(fixture.begin(&ben, &again).await, BeginReply::Begun);
-    let known = KnownJob { id: &id, fence: stale.fence, known: Known::Held, begun: None, payload: &stale.payload };
+    let known = KnownJob { id: &id, fence: stale.fence, state: KnownState::Held, begun: None, payload: &stale.payload };
     let replies = fixture.store.restate(&fixture.queue, &ann, &"run-2".into(), &[known]).await.expect("a reply");
     assert_eq!(replies, [RestateReply::Lost]);
     assert_eq!(fixture.begin(&ann, &stale).await, BeginReply::Lost);
@@ -110,21 +110,22 @@ async fn a_stale_holder_gets_lost() {
 async fn a_worker_that_claimed_since_the_restart_keeps_the_job() {
     let fixture = Fixture::new().await;
     let (ann, ben) = (WorkerId::generate(), WorkerId::generate());
-    fixture.store.restated(&fixture.queue, &ben, &"run-1".into()).await.expect("resynchronised");
+    fixture.store.complete_restate(&fixture.queue, &ben, &"run-1".into()).await.expect("resynchronised");
     let id = fixture.enqueue(&terms()).await;
     save(&fixture);
     let first = fixture.claim(&ann, 1).await.remove(0);
-    let back = (id.clone(), first.fence, Duration::ZERO, Settled::default());
+    let back = Defer { id: id.clone(), fence: first.fence, delay: Duration::ZERO, left: Settled::default() };
     fixture.store.defer(&fixture.queue, &ann, &[back]).await.expect("deferred");
     let second = fixture.claim(&ann, 1).await.remove(0);
     lose_writes(&fixture);
-    fixture.store.restated(&fixture.queue, &ben, &"run-2".into()).await.expect("resynchronised");
+    fixture.store.complete_restate(&fixture.queue, &ben, &"run-2".into()).await.expect("resynchronised");
     let bens = fixture.claim(&ben, 1).await.remove(0);
     assert_eq!(fixture.begin(&ben, &bens).await, BeginReply::Begun);
-    let known = KnownJob { id: &id, fence: second.fence, known: Known::Held, begun: None, payload: &second.payload };
+    let known =
+        KnownJob { id: &id, fence: second.fence, state: KnownState::Held, begun: None, payload: &second.payload };
     let replies = fixture.store.restate(&fixture.queue, &ann, &"run-2".into(), &[known]).await.expect("a reply");
     assert_eq!(replies, [RestateReply::Lost]);
-    let back = (id.clone(), second.fence, Duration::ZERO, Settled::default());
+    let back = Defer { id: id.clone(), fence: second.fence, delay: Duration::ZERO, left: Settled::default() };
     let replies = fixture.store.defer(&fixture.queue, &ann, &[back]).await.expect("a reply");
     assert_eq!(replies, [DeferReply::Lost]);
     assert_eq!(fixture.finish(&ann, &second, Outcome::Sent).await, FinishReply::Twice);
@@ -142,7 +143,7 @@ async fn a_lost_sent_job_is_in_doubt_until_its_finish() {
     let job = fixture.claim(&ann, 1).await.remove(0);
     lose_writes(&fixture);
     let header = format!("{}\n{{}}", job.payload.lines().next().expect("a header"));
-    let known = KnownJob { id: &id, fence: job.fence, known: Known::Sent, begun: None, payload: &header };
+    let known = KnownJob { id: &id, fence: job.fence, state: KnownState::Sent, begun: None, payload: &header };
     let replies = fixture.store.restate(&fixture.queue, &ann, &"run-2".into(), &[known]).await.expect("a reply");
     assert_eq!(replies, [RestateReply::Restored]);
     assert!(fixture.claim(&ann, 1).await.is_empty(), "no worker claims it");
@@ -160,7 +161,7 @@ async fn a_deferred_job_expires_on_time() {
     let id = fixture.enqueue(&terms).await;
     let job = fixture.claim(&ann, 1).await.remove(0);
     fixture.raw("ZREM", "expiring", &[&id.to_string()]);
-    let later = (id.clone(), job.fence, Duration::from_secs(60), Settled::default());
+    let later = Defer { id: id.clone(), fence: job.fence, delay: Duration::from_secs(60), left: Settled::default() };
     fixture.store.defer(&fixture.queue, &ann, &[later]).await.expect("deferred");
     eventually(Duration::from_secs(20), "the expiry", async || (fixture.sweep(&ann).await.expired == 1).then_some(()))
         .await;
@@ -177,7 +178,7 @@ async fn a_job_cancelled_since_is_not_leased_again() {
     let job = fixture.claim(&ann, 1).await.remove(0);
     lose_writes(&fixture);
     fixture.store.cancel(&id, "person").await.expect("cancelled");
-    let known = KnownJob { id: &id, fence: job.fence, known: Known::Held, begun: None, payload: &job.payload };
+    let known = KnownJob { id: &id, fence: job.fence, state: KnownState::Held, begun: None, payload: &job.payload };
     let replies = fixture.store.restate(&fixture.queue, &ann, &"run-2".into(), &[known]).await.expect("a reply");
     assert_eq!(replies, [RestateReply::Lost]);
     assert_eq!(fixture.begin(&ann, &job).await, BeginReply::Ended);
@@ -228,7 +229,7 @@ async fn a_job_in_doubt_is_queued_again_when_its_holder_defers_it() {
     fixture.raw("ZADD", "leases", &["XX", "1", &id.to_string()]);
     assert_eq!(fixture.sweep(&ben).await.in_doubt, 1);
     assert_eq!(fixture.state(&id).await, JobState::Unknown);
-    let item = (id.clone(), claimed.fence, Duration::ZERO, Settled::default());
+    let item = Defer { id: id.clone(), fence: claimed.fence, delay: Duration::ZERO, left: Settled::default() };
     fixture.store.defer(&fixture.queue, &ann, &[item]).await.expect("a reply");
     assert_eq!(fixture.state(&id).await, JobState::Queued);
 }

@@ -16,7 +16,7 @@ impl ServerSession {
         let usual = if envelope.recipients.is_empty() {
             ServerReply::new(554, "5.5.1 No valid recipients")
         } else {
-            ServerReply::new(354, "SessionEnd data with <CR><LF>.<CR><LF>")
+            ServerReply::new(354, "End data with <CR><LF>.<CR><LF>")
         };
         let code = self.answer(FaultPhase::Data, usual).await?;
         if code != 354 {
