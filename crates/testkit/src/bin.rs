@@ -52,7 +52,7 @@ fn package(bin: &str) -> &str {
 /// Returns the profile's folder, such as `target/debug`. Tests run from its subfolder `deps`,
 /// examples from `examples`.
 fn profile_folder() -> PathBuf {
-    let program = std::env::current_exe().expect("a program knows its path");
+    let program = std::env::current_exe().expect("the program has a path");
     let mut folders = program.ancestors().skip_while(|path| !path.ends_with("deps") && !path.ends_with("examples"));
     folders.nth(1).expect("cargo runs tests from target/<profile>/deps").to_owned()
 }

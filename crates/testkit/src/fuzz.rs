@@ -62,7 +62,7 @@ impl Fuzz {
     /// input that takes more than 20 s, or 1 GiB of memory, aborts the process.
     pub fn run(self, check: impl Fn(&mut Case<'_>)) {
         if let Some(number) = variable("POSTROOM_FUZZ_CASE") {
-            return self.play(number, &check);
+            return self.run_case(number, &check);
         }
         let seed = variable("POSTROOM_FUZZ_SEED").unwrap_or_else(|| fastrand::u64(..));
         let budget = variable("POSTROOM_FUZZ_SECONDS").map_or(BUDGET, Duration::from_secs);
@@ -71,14 +71,14 @@ impl Fuzz {
         while inputs < 100 || start.elapsed() < budget {
             let number = numbers.u64(..);
             watchdog.begins(number);
-            self.play(number, &check);
+            self.run_case(number, &check);
             inputs += 1;
         }
         watchdog.check_memory();
         eprintln!("fuzz {}: {inputs} inputs in {:.1} s, seed {seed}", self.name, start.elapsed().as_secs_f64());
     }
 
-    fn play(&self, number: u64, check: &impl Fn(&mut Case<'_>)) {
+    fn run_case(&self, number: u64, check: &impl Fn(&mut Case<'_>)) {
         let mut case = Case { corpus: &self.corpus, rng: Rng::with_seed(number), made: Vec::new() };
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(&mut case))) {
             eprintln!("fuzz {}: this input fails; replay it with POSTROOM_FUZZ_CASE={number}", self.name);

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 /// HTTP server on a free port of 127.0.0.1. It runs on its own thread and stops when dropped.
 ///
-/// It responds `200` unless another response was queued.
+/// The status is `200` unless another response was queued.
 #[derive(Debug)]
 pub struct FakeReceiver(HttpServer<ReceiverState>);
 
@@ -89,7 +89,7 @@ impl FakeReceiver {
     }
 
     /// Returns all requests so far, in order of receipt.
-    pub fn told(&self) -> Vec<ReceivedRequest> {
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
         self.0.handler().lock().clone()
     }
 

@@ -11,7 +11,7 @@ use crate::smtp::tls::TestCertificate;
 
 /// TLS terminator on a free port of 127.0.0.1. It stops when dropped.
 ///
-/// It works with any server, even with one that was built without TLS.
+/// Works with any server, even with one that was built without TLS.
 #[derive(Debug)]
 pub struct TlsProxy {
     addr: SocketAddr,

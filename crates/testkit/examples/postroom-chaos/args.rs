@@ -82,9 +82,9 @@ pub(crate) enum Scenario {
     WorkerStopped,
     /// Black-hole the existing connections to Redis; new ones pass
     BlackHole,
-    /// Let the server accept mails and close the connection without a reply
+    /// Lose replies: the server accepts mails and closes the connection
     LostReplies,
-    /// Run workers whose clocks are one hour ahead and one hour behind
+    /// Run workers with clocks one hour ahead and one hour behind
     WorkerClocks,
     /// Send at a shared limit of 50 mails per second while workers are killed and replaced
     Limit,

@@ -23,7 +23,7 @@ pub(crate) struct Audit {
     pub(crate) duplicates: usize,
     pub(crate) explained: usize,
     pub(crate) most_copies: usize,
-    /// Number of mails that the server has and Redis no longer knows.
+    /// Number of mails that are at the server and missing in Redis.
     pub(crate) missing: usize,
     pub(crate) failed: usize,
     pub(crate) cancelled: usize,

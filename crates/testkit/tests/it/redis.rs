@@ -17,7 +17,7 @@ async fn data_survives_a_stop_and_a_kill() {
     redis.stop();
     redis.start_again().await;
     redis.ask(&["SET", "b", "2"]);
-    // A kill loses only what was not yet written to the file.
+    // A kill loses only writes that are not yet in the file.
     eventually(LIMIT, "b is in the append-only file", async || {
         redis.ask(&["INFO", "persistence"]).contains("aof_buffer_length:0").then_some(())
     })
