@@ -38,14 +38,14 @@ pub(super) async fn million_due(run: ScenarioRun, mut report: Report) -> Report 
     }
     tokio::time::sleep(left).await;
     let due = Instant::now();
-    let watch = ScriptMonitor::over(testbed.redis().addr(), run.scale.seconds(5.0, 2.0));
+    let monitor = ScriptMonitor::over(testbed.redis().addr(), run.scale.seconds(5.0, 2.0));
     let arrived = arrival(&testbed.smtp, &urgent, due + Duration::from_secs(60)).await;
     report.within(
         "the urgent mail arrives",
         Duration::from_secs(1),
         arrived.map(|at| at.saturating_duration_since(due)),
     );
-    let work = watch.end().await;
+    let work = monitor.end().await;
     report.note(format!("{} script calls touched {} jobs", work.calls, work.jobs));
     report.at_most("jobs touched by a script call", MAX_TOUCHED, work.most);
     if work.jobs == 0 {
