@@ -1,32 +1,34 @@
-# Numbers: time, medians, and a table of them, each beside what is required of it.
+# Times, medians, and the table of figures with their requirements.
 # shellcheck shell=bash
 
-# Seconds, with their parts.
+# now: the time in seconds, with three decimals.
 now() { python3 -c 'import time; print(f"{time.time():.3f}")'; }
 
-# calc EXPRESSION [DECIMALS]
+# calc EXPRESSION [DECIMALS]: the value, rounded.
 calc() { awk "BEGIN { printf \"%.${2:-0}f\", $1 }"; }
 
-# rate NUMBER START [END]: how many a second since then.
+# rate NUMBER START [END]: the number per second.
 rate() { calc "$1 / (${3:-$(now)} - $2)"; }
 
 median() {
-  printf '%s\n' "$@" | sort -n | awk '{ all[NR] = $1 } END { print NR % 2 ? all[(NR + 1) / 2] : (all[NR / 2] + all[NR / 2 + 1]) / 2 }'
+  printf '%s\n' "$@" | sort -n |
+    awk '{ all[NR] = $1 } END { print NR % 2 ? all[(NR + 1) / 2] : (all[NR / 2] + all[NR / 2 + 1]) / 2 }'
 }
 
-# The smallest and the largest.
+# spread VALUE…: the minimum and the maximum.
 spread() { printf '%s\n' "$@" | sort -n | awk 'NR == 1 { low = $1 } END { print low "–" $1 }'; }
 
-# CPU time that a process has used so far, in milliseconds.
+# cpu_ms PID: the CPU time of a process, in milliseconds.
 cpu_ms() {
   if [ -r "/proc/$1/stat" ]; then
     sed 's/.*) //' "/proc/$1/stat" | awk -v ticks="$(getconf CLK_TCK)" '{ printf "%.0f", ($12 + $13) * 1000 / ticks }'
   else
-    ps -o cputime= -p "$1" | awk -F: '{ for (i = 1; i <= NF; i++) seconds = seconds * 60 + $i; printf "%.0f", seconds * 1000 }'
+    ps -o cputime= -p "$1" |
+      awk -F: '{ for (i = 1; i <= NF; i++) seconds = seconds * 60 + $i; printf "%.0f", seconds * 1000 }'
   fi
 }
 
-# peak_kb NAME: the most memory that a process has had; what it has now where that is not told (macOS).
+# peak_kb NAME: the peak memory of a process, or its current memory on macOS.
 peak_kb() {
   local pid
   pid=$(pid_of "$1")
@@ -37,7 +39,8 @@ peak_kb() {
   fi
 }
 
-# figure NAME VALUE [below|most|least LIMIT] [spread VALUE…]: a line of the table; counted as missed when it is.
+# figure NAME VALUE [below|most|least LIMIT] [spread VALUE…]: adds a row to the table, and sets
+# $missed if the value misses its limit.
 figure() {
   local name=$1 value=$2 between='' required='' verdict=''
   shift 2
@@ -47,7 +50,7 @@ figure() {
       most) required="at most $2" && verdict=$(judge "$value <= $2") && shift 2 ;;
       least) required="at least $2" && verdict=$(judge "$value >= $2") && shift 2 ;;
       spread) shift && between=$(spread "$@") && shift $# ;;
-      *) fail "figure $name: $1 is not known" ;;
+      *) fail "figure $name: unknown word $1" ;;
     esac
   done
   [ "$verdict" != missed ] || missed=1
@@ -55,7 +58,7 @@ figure() {
   say "  $name: $value ${between:+($between)} $verdict"
 }
 
-# figures NAME [below|most|least LIMIT] -- VALUE…: the median of several, with their spread.
+# figures NAME [below|most|least LIMIT] -- VALUE…: adds a row with the median and the spread.
 figures() {
   local name=$1 check=()
   shift
@@ -66,7 +69,7 @@ figures() {
 
 judge() { awk "BEGIN { print ($1) ? \"ok\" : \"missed\" }"; }
 
-# Everything measured, in columns that are also a table in Markdown.
+# print_table: all figures as an aligned Markdown table.
 print_table() {
   [ -s "$home/table" ] || return 0
   { printf 'figure\tmedian\tmin–max\trequired\t\n' && cat "$home/table"; } | python3 -c '
@@ -75,7 +78,9 @@ rows = [line.rstrip("\n").split("\t") for line in sys.stdin]
 wide = [max(len(row[at]) for row in rows) for at in range(5)]
 rows.insert(1, ["-" * wide[0]] + ["-" * (width - 1) + ":" for width in wide[1:3]] + ["-" * width for width in wide[3:]])
 for row in rows:
-    cells = [row[0].ljust(wide[0])] + [row[at].rjust(wide[at]) for at in (1, 2)] + [row[at].ljust(wide[at]) for at in (3, 4)]
+    cells = [row[0].ljust(wide[0])]
+    cells += [row[at].rjust(wide[at]) for at in (1, 2)]
+    cells += [row[at].ljust(wide[at]) for at in (3, 4)]
     print("| " + " | ".join(cells) + " |")
 '
 }

@@ -1,26 +1,27 @@
-//! The workspace's own programs, built when a test needs them.
+//! Binaries of the workspace, built on demand for tests.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-/// The path of one of the workspace's binaries in this build's target folder, up to date.
+/// Returns the path of an up-to-date workspace binary in this build's target folder.
 ///
-/// A test of one crate may need a sibling's binary, and cargo builds only its own: so this runs `cargo build` for it,
-/// once in a test process, with the profile of the test itself. Where all was built in one go, as `scripts/test` does and
-/// says by `POSTROOM_TEST_BINS=built`, there is nothing to do: alone, each would be built again for its own choice of
-/// features in shared libraries.
+/// Cargo builds only the binaries of the tested crate. For a binary of another crate, this runs
+/// `cargo build` once per test process, with the profile of the test.
+///
+/// `POSTROOM_TEST_BINS=built` skips that build. `scripts/test` sets it after it has built the whole
+/// workspace. A separate build would select other features of shared libraries and compile again.
 pub fn target_bin(name: &str) -> PathBuf {
     once(name, || build(package(name), "--bin", name)).join(name)
 }
 
-/// The same for an example of this crate.
+/// Returns the path of an up-to-date example of this crate.
 pub fn target_example(name: &str) -> PathBuf {
     once(name, || build(env!("CARGO_PKG_NAME"), "--example", name)).join("examples").join(name)
 }
 
-/// Builds what was not built yet, and returns the profile's folder.
+/// Builds `name` unless this process already did, and returns the profile's folder.
 fn once(name: &str, build: impl FnOnce()) -> PathBuf {
     static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -36,21 +37,22 @@ fn build(package: &str, kind: &str, name: &str) {
         .args(["build", "--quiet", "--package", package, kind, name])
         .args(["--profile", profile(&folder)])
         .arg("--target-dir")
-        .arg(folder.parent().expect("a profile's folder is in the target folder"))
+        .arg(folder.parent().expect("the target folder contains the profile's folder"))
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
         .status()
         .expect("cargo can be run");
     assert!(status.success(), "cargo can't build {name}: {status}");
 }
 
-/// The package a binary comes from: its namesake but for the command line.
+/// Returns the package of a binary. Only the command line's name differs from its package.
 fn package(bin: &str) -> &str {
     if bin == "postroom" { "postroom-cli" } else { bin }
 }
 
-/// `target/debug` or its like: a test runs from the folder `deps` in it, an example from `examples`.
+/// Returns the profile's folder, such as `target/debug`. Tests run from its subfolder `deps`,
+/// examples from `examples`.
 fn profile_folder() -> PathBuf {
-    let program = std::env::current_exe().expect("a program knows its path");
+    let program = std::env::current_exe().expect("the program has a path");
     let mut folders = program.ancestors().skip_while(|path| !path.ends_with("deps") && !path.ends_with("examples"));
     folders.nth(1).expect("cargo runs tests from target/<profile>/deps").to_owned()
 }

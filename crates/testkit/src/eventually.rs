@@ -1,15 +1,15 @@
-//! Waiting for a condition without guessing how long it takes.
+//! Polling until a condition holds.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Polls `condition` every few milliseconds until it is `Some`, and panics naming `what` when `limit` has passed.
+/// Polls `condition` every 5 ms until it returns `Some`. Panics with `what` after `limit`.
 pub async fn eventually<T>(limit: Duration, what: &str, condition: impl AsyncFnMut() -> Option<T>) -> T {
     let value = poll(limit, condition).await;
-    value.unwrap_or_else(|| panic!("waited {limit:?} in vain: {what}"))
+    value.unwrap_or_else(|| panic!("not within {limit:?}: {what}"))
 }
 
-/// Like [`eventually`], for those who have more to say when it fails.
+/// Like [`eventually`], but returns `None` after `limit`.
 pub(crate) async fn poll<T>(limit: Duration, mut condition: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + limit;
     loop {

@@ -1,18 +1,19 @@
-//! A clock on the wall that a test sets for a program, by libfaketime.
+//! Adjustable wall clock for child processes, based on libfaketime.
 
 use std::fs;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// The time as some programs see it, which can be moved while they run. Only the clock on the wall is moved: what measures
-/// durations goes on as it does when an administrator sets the clock.
+/// Wall clock of one or more programs, adjustable while they run.
+///
+/// The monotonic clock is not changed, as when an administrator sets the system time.
 #[derive(Debug)]
 pub struct FakeClock {
     folder: TempDir,
 }
 
 impl FakeClock {
-    /// A clock that is ahead (`+1h`) or behind (`-1h`) of the true time by so much.
+    /// Creates a clock with an offset from the system time, such as `+1h` or `-1h`.
     pub fn new(offset: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("postroom-clock-").tempdir();
         let clock = Self { folder: folder.expect("a temporary folder can be made") };
@@ -20,24 +21,24 @@ impl FakeClock {
         clock
     }
 
-    /// Moves it, for all programs that go by it.
+    /// Changes the offset for all programs that use this clock.
     pub fn set(&self, offset: &str) {
-        // Renamed into place: a program that reads it just now must not find it empty.
+        // Rename, so that a concurrent reader never finds an empty file.
         let (file, draft) = (self.file(), self.folder.path().join("draft"));
         fs::write(&draft, format!("{offset}\n")).expect("a file can be written");
         fs::rename(&draft, file).expect("a file can be renamed");
     }
 
-    /// The environment of a program that is to go by it.
+    /// Returns the environment variables that apply this clock to a program.
     pub fn envs(&self) -> Vec<(String, String)> {
         let envs = [
-            // With libc's allocator put before any other: jemalloc, which Debian's Redis uses, asks for the time before
-            // libfaketime can answer.
+            // Also preload libc, so that its allocator replaces jemalloc. Debian's Redis uses
+            // jemalloc, which reads the clock before libfaketime is initialised.
             ("LD_PRELOAD", format!("{}:libc.so.6", library().display())),
             ("FAKETIME_TIMESTAMP_FILE", self.file().display().to_string()),
             ("FAKETIME_NO_CACHE", "1".to_owned()),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-            // Its name in older versions.
+            // Name of this variable in older versions.
             ("DONT_FAKE_MONOTONIC", "1".to_owned()),
         ];
         envs.map(|(name, value)| (name.to_owned(), value)).into()
@@ -48,7 +49,7 @@ impl FakeClock {
     }
 }
 
-/// Where distributions put it, and where `scripts/test` does.
+/// Finds libfaketime where `scripts/test` or a distribution installs it.
 fn library() -> PathBuf {
     let own = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.postroom/tools/faketime");
     let machine = std::env::consts::ARCH;

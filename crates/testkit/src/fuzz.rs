@@ -1,10 +1,14 @@
-//! Fuzzing in ordinary tests: many inputs made by chance from a corpus, within a time budget, each replayable by its number.
+//! Fuzzing in ordinary tests: random mutations of a corpus within a time budget. Each input can be
+//! replayed by its number.
 //!
-//! `POSTROOM_FUZZ_SECONDS` is the budget of a target (2 s without it), `POSTROOM_FUZZ_SEED` the seed of the run,
-//! `POSTROOM_FUZZ_CASE` the number of one input to replay. `scripts/fuzz` runs all targets for longer.
+//! - `POSTROOM_FUZZ_SECONDS`: time budget per target (default 2)
+//! - `POSTROOM_FUZZ_SEED`: seed of the run
+//! - `POSTROOM_FUZZ_CASE`: number of one input to replay
+//!
+//! `scripts/fuzz` runs all targets with a larger budget.
 
 mod corpus;
-mod watch;
+mod watchdog;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
@@ -12,21 +16,21 @@ use std::time::{Duration, Instant};
 use corpus::Corpus;
 use fastrand::Rng;
 use serde_json::Value;
-use watch::Watch;
+use watchdog::FuzzWatchdog;
 
-/// Without `POSTROOM_FUZZ_SECONDS`.
+/// Default of `POSTROOM_FUZZ_SECONDS`.
 const BUDGET: Duration = Duration::from_secs(2);
-/// Longest text of an input that is printed on failure.
+/// Maximum number of characters of an input that are printed on failure.
 const SHOWN: usize = 4_000;
 
-/// A target: what inputs are made from.
+/// Fuzz target with its corpus.
 #[derive(Debug)]
 pub struct Fuzz {
     name: &'static str,
     corpus: Corpus,
 }
 
-/// One input in the making; the same number makes the same input.
+/// Generator of one input. The same number generates the same input.
 #[derive(Debug)]
 pub struct Case<'a> {
     corpus: &'a Corpus,
@@ -35,45 +39,46 @@ pub struct Case<'a> {
 }
 
 impl Fuzz {
-    /// A target without seeds.
+    /// Creates a target without seeds.
     pub fn target(name: &'static str) -> Self {
         Self { name, corpus: Corpus::default() }
     }
 
-    /// Inputs to start from.
+    /// Adds inputs to mutate.
     pub fn seeds<T: AsRef<[u8]>>(mut self, seeds: impl IntoIterator<Item = T>) -> Self {
         self.corpus.seeds.extend(seeds.into_iter().map(|seed| seed.as_ref().to_vec()));
         self
     }
 
-    /// Pieces that mean something to the target, put in by chance.
+    /// Adds tokens of the target's syntax, inserted at random.
     pub fn tokens(mut self, tokens: &[&str]) -> Self {
         self.corpus.tokens.extend(tokens.iter().map(|token| token.as_bytes().to_vec()));
         self
     }
 
-    /// Makes inputs until the budget is spent, and panics with the number of the first that `check` panics on.
+    /// Runs `check` with generated inputs until the budget is spent.
     ///
-    /// An input that takes longer than 20 s, or memory beyond 1 GiB, ends the process.
+    /// Prints the number of the first input on which `check` panics, and resumes the panic. An
+    /// input that takes more than 20 s, or 1 GiB of memory, aborts the process.
     pub fn run(self, check: impl Fn(&mut Case<'_>)) {
         if let Some(number) = variable("POSTROOM_FUZZ_CASE") {
-            return self.play(number, &check);
+            return self.run_case(number, &check);
         }
         let seed = variable("POSTROOM_FUZZ_SEED").unwrap_or_else(|| fastrand::u64(..));
         let budget = variable("POSTROOM_FUZZ_SECONDS").map_or(BUDGET, Duration::from_secs);
-        let (watch, mut numbers, mut inputs) = (Watch::over(self.name), Rng::with_seed(seed), 0_u64);
+        let (watchdog, mut numbers, mut inputs) = (FuzzWatchdog::over(self.name), Rng::with_seed(seed), 0_u64);
         let start = Instant::now();
         while inputs < 100 || start.elapsed() < budget {
             let number = numbers.u64(..);
-            watch.begins(number);
-            self.play(number, &check);
+            watchdog.begins(number);
+            self.run_case(number, &check);
             inputs += 1;
         }
-        watch.check_memory();
+        watchdog.check_memory();
         eprintln!("fuzz {}: {inputs} inputs in {:.1} s, seed {seed}", self.name, start.elapsed().as_secs_f64());
     }
 
-    fn play(&self, number: u64, check: &impl Fn(&mut Case<'_>)) {
+    fn run_case(&self, number: u64, check: &impl Fn(&mut Case<'_>)) {
         let mut case = Case { corpus: &self.corpus, rng: Rng::with_seed(number), made: Vec::new() };
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(&mut case))) {
             eprintln!("fuzz {}: this input fails; replay it with POSTROOM_FUZZ_CASE={number}", self.name);
@@ -87,21 +92,22 @@ impl Fuzz {
 }
 
 impl Case<'_> {
-    /// A seed, mutated: bytes flipped, cut, doubled, spliced with another seed, tokens put in.
+    /// Returns a mutated seed: bytes flipped, cut, repeated, spliced with another seed, or with
+    /// tokens inserted.
     pub fn bytes(&mut self) -> Vec<u8> {
         let bytes = self.corpus.make(&mut self.rng);
         self.made.push(bytes.escape_ascii().to_string());
         bytes
     }
 
-    /// The same as text; what is not UTF-8 is replaced.
+    /// Returns a mutated seed as text, with invalid UTF-8 replaced.
     pub fn text(&mut self) -> String {
         let text = String::from_utf8_lossy(&self.corpus.make(&mut self.rng)).into_owned();
         self.made.push(format!("{text:?}"));
         text
     }
 
-    /// A short text, which is empty now and then.
+    /// Returns a short text, which may be empty.
     pub fn word(&mut self) -> String {
         let text = String::from_utf8_lossy(&self.corpus.make(&mut self.rng)).into_owned();
         let from = self.rng.usize(..=text.chars().count());
@@ -110,29 +116,29 @@ impl Case<'_> {
         word
     }
 
-    /// One of these.
+    /// Returns a random element.
     pub fn pick<'b, T>(&mut self, all: &'b [T]) -> &'b T {
         &all[self.rng.usize(..all.len())]
     }
 
-    /// A number below this.
+    /// Returns a random number below `limit`.
     pub fn below(&mut self, limit: usize) -> usize {
         self.rng.usize(..limit)
     }
 
-    /// Any number.
+    /// Returns a random number of random magnitude.
     pub fn number(&mut self) -> i64 {
         let bits = self.rng.u32(1..64);
         self.rng.i64(..) >> bits
     }
 
-    /// True once in so many times.
+    /// Returns `true` with a probability of 1 in `times`.
     pub fn one_in(&mut self, times: usize) -> bool {
         self.rng.usize(..times) == 0
     }
 }
 
-/// JSON with its fractions rounded: of those with many digits the last one is lost whenever they are read.
+/// Rounds all fractions in `value`. Parsing a fraction with many digits can change its last digit.
 pub fn rounded(mut value: Value) -> Value {
     round(&mut value);
     value
@@ -153,5 +159,5 @@ fn round(value: &mut Value) {
 
 fn variable(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok().filter(|text| !text.is_empty())?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is a whole number, not {text:?}")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a whole number, not {text:?}")))
 }

@@ -1,10 +1,15 @@
-//! For Postroom's tests only: a private Redis ([`PrivateRedis`]) with replicas and a [`Sentinel`], a network that can be
-//! bad ([`Proxy`]), TLS in front of a server ([`TlsProxy`]), servers that fail on purpose ([`FakeSmtp`], [`FakeResend`],
-//! [`FakeReceiver`]), our own programs as child processes ([`Process`]), clients that never finish a request
-//! ([`SlowClients`]), a clock to set for either ([`FakeClock`]) and a patient question ([`eventually`]).
+//! Test support for Postroom's crates.
 //!
-//! Everything here panics instead of returning errors: a test that can't have its surroundings has failed. Nothing
-//! outlives the test process, however it ends.
+//! - Redis: [`PrivateRedis`] with replicas, and [`Sentinel`]
+//! - Network: [`Proxy`] delays, drops or resets connections; [`TlsProxy`] adds TLS to a server
+//! - Servers with fault injection: [`FakeSmtp`], [`FakeResend`], [`FakeReceiver`]
+//! - Postroom's programs as child processes: [`Process`]
+//! - Clients that never finish a request: [`SlowClients`]
+//! - An adjustable clock for child processes: [`FakeClock`]
+//! - Polling until a condition holds: [`eventually`]
+//!
+//! Failures panic instead of returning errors, because a test without its surroundings has failed.
+//! Nothing outlives the test process, even if it is killed.
 
 mod bin;
 mod eventually;
@@ -28,7 +33,7 @@ pub use eventually::eventually;
 pub use faketime::FakeClock;
 pub use process::Process;
 pub use proxy::Proxy;
-pub use receiver::{FakeReceiver, Told};
+pub use receiver::{FakeReceiver, ReceivedRequest};
 pub use redis::{PrivateRedis, PrivateRedisBuilder, Sentinel, unique_prefix};
 pub use resend::FakeResend;
 pub use slow_clients::{SlowClients, latencies, p99};

@@ -1,14 +1,16 @@
-//! Ports that stay ours while the server behind them is down.
+//! Ports that remain reserved for a test while its server is down.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Below the range the system gives to outgoing connections. A port from that range could be taken by anybody while its
-/// server is down; worse, a client that keeps connecting to it would one day be connected to itself.
+/// First port, below the ephemeral range of the system.
+///
+/// Another process could take an ephemeral port while its server is down. A client that retries
+/// such a port can also connect to itself (TCP simultaneous open).
 const FIRST: u32 = 10_000;
 const COUNT: u32 = 20_000;
 
-/// A listener on a free port of 127.0.0.1, another one each time.
+/// Returns a listener on a free port of 127.0.0.1. Each call returns another port.
 pub(crate) fn listen() -> TcpListener {
     static TURN: AtomicU32 = AtomicU32::new(0);
     let start = std::process::id().wrapping_mul(7919);
@@ -20,10 +22,10 @@ pub(crate) fn listen() -> TcpListener {
             return listener;
         }
     }
-    panic!("no free port on 127.0.0.1 from {FIRST} on");
+    panic!("no free port on 127.0.0.1 from {FIRST} to {}", FIRST + COUNT - 1);
 }
 
-/// A free port of 127.0.0.1 for somebody else to listen on.
+/// Returns a free port of 127.0.0.1 for another process.
 pub(crate) fn free() -> u16 {
     listen().local_addr().expect("a listener has an address").port()
 }

@@ -1,4 +1,4 @@
-//! Our own programs as child processes of a test.
+//! Child processes of a test.
 
 use crate::eventually::poll;
 use crate::watchdog::Watchdog;
@@ -11,26 +11,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// What is handed on from the test's environment; anything else could change what a program does.
+/// Variables that a child inherits. Any other could change its behaviour.
 const INHERITED: [&str; 5] = ["HOME", "LLVM_PROFILE_FILE", "PATH", "RUST_BACKTRACE", "TMPDIR"];
 
-/// After its end, how long to wait for the rest of its output; a grandchild may hold the pipes open for ever.
+/// Maximum time to wait for the remaining output of an ended process. A grandchild can hold the
+/// pipes open.
 const OUTPUT_LIMIT: Duration = Duration::from_secs(2);
 
-/// A running program whose output is kept; killed when dropped, or when the test process ends in any way.
+/// Running program with captured output. It is killed on drop and when the test process ends.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
     stdout: Output,
     stderr: Output,
-    /// Gone with the process: its id may then be somebody else's.
+    /// `None` once the process has ended, because its id can then belong to another process.
     watchdog: Option<Watchdog>,
     _folder: Option<TempDir>,
 }
 
 impl Process {
-    /// Starts `program` in an empty folder with `envs` and hardly any environment else, so that no `.env` or
-    /// `postroom.toml` of the developer gets in.
+    /// Starts `program` in an empty folder with `envs` and a minimal environment. A developer's
+    /// `.env` or `postroom.toml` has no effect.
     pub fn spawn(program: impl AsRef<Path>, args: &[&str], envs: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("postroom-process-").tempdir();
         let folder = folder.expect("a temporary folder can be made");
@@ -39,65 +40,66 @@ impl Process {
         Self::start(command, Some(folder))
     }
 
-    /// Starts a command with the folder and the environment that it says.
+    /// Starts `command` with its own folder and environment.
     pub fn run(command: Command) -> Self {
         Self::start(command, None)
     }
 
-    /// The process id.
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Standard output so far.
+    /// Returns standard output so far.
     pub fn stdout(&self) -> String {
         self.stdout.text()
     }
 
-    /// Standard error so far.
+    /// Returns standard error so far.
     pub fn stderr(&self) -> String {
         self.stderr.text()
     }
 
-    /// Waits until a line with `part` in it was written to either output, and returns it.
+    /// Waits for a line that contains `part` on standard output or error, and returns it.
     pub async fn wait_for_line(&self, part: &str, limit: Duration) -> String {
         let line = poll(limit, async || self.line_with(part)).await;
         line.unwrap_or_else(|| panic!("no line with {part:?} within {limit:?}\n{}", self.output()))
     }
 
-    /// Ends it at once (SIGKILL).
+    /// Kills the process (SIGKILL).
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);
         let _ = self.child.wait();
         self.watchdog = None;
     }
 
-    /// Asks it to end (SIGTERM); [`wait`](Self::wait) says how it did.
+    /// Requests termination (SIGTERM). [`wait`](Self::wait) returns the exit status.
     pub fn terminate(&mut self) {
         self.signal(Signal::TERM);
     }
 
-    /// Asks it to read its configuration again (SIGHUP).
+    /// Requests a reload of the configuration (SIGHUP).
     pub fn hang_up(&mut self) {
         self.signal(Signal::HUP);
     }
 
-    /// Freezes it (SIGSTOP).
+    /// Freezes the process (SIGSTOP).
     pub fn stop(&mut self) {
         self.signal(Signal::STOP);
     }
 
-    /// Lets it go on after [`stop`](Self::stop) (SIGCONT).
+    /// Resumes the process after [`stop`](Self::stop) (SIGCONT).
     pub fn cont(&mut self) {
         self.signal(Signal::CONT);
     }
 
-    /// Whether it still runs.
+    /// Whether the process is still running.
     pub fn is_running(&mut self) -> bool {
         self.exited().is_none()
     }
 
-    /// Waits until it ended and its output was read, and panics with that when it does not end within `limit`.
+    /// Waits until the process has ended and its output is read. Panics with the output after
+    /// `limit`.
     pub async fn wait(&mut self, limit: Duration) -> ExitStatus {
         let Some(status) = poll(limit, async || self.exited()).await else {
             panic!("process {} did not end within {limit:?}\n{}", self.pid(), self.output());
@@ -106,12 +108,12 @@ impl Process {
         status
     }
 
-    /// The memory it occupies, in kilobytes (Linux).
+    /// Returns the resident memory in kilobytes (Linux).
     pub fn rss_kb(&self) -> u64 {
         self.status_kb("VmRSS:")
     }
 
-    /// The most memory that it occupied so far, in kilobytes (Linux).
+    /// Returns the peak resident memory in kilobytes (Linux).
     pub fn peak_rss_kb(&self) -> u64 {
         self.status_kb("VmHWM:")
     }
@@ -120,7 +122,7 @@ impl Process {
         let path = format!("/proc/{}/status", self.pid());
         let status = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("can't read {path}: {error}"));
         let line = status.lines().find_map(|line| line.strip_prefix(field));
-        let line = line.unwrap_or_else(|| panic!("a living process has {field}"));
+        let line = line.unwrap_or_else(|| panic!("{path} has no {field}"));
         line.trim().trim_end_matches(" kB").parse().expect("a number of kB")
     }
 
@@ -163,7 +165,7 @@ impl Drop for Process {
     }
 }
 
-/// What was written so far; a thread fills it and holds the second reference until the pipe is closed.
+/// Output so far. A reader thread holds the second reference until the pipe is closed.
 #[derive(Debug)]
 struct Output(Arc<Mutex<String>>);
 
@@ -196,7 +198,7 @@ fn lock(text: &Mutex<String>) -> MutexGuard<'_, String> {
     text.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Sends a signal to a child that was not waited for yet, so that its id is still its own.
+/// Sends a signal to a child that was not reaped yet, so that its id is still valid.
 pub(crate) fn signal(child: &Child, signal: Signal) {
     let _ = rustix::process::kill_process(Pid::from_child(child), signal);
 }

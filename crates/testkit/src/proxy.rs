@@ -1,4 +1,4 @@
-//! A network between a program and a server, which can be bad.
+//! TCP proxy that delays, drops or resets connections.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,218 +10,225 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-/// A TCP proxy on a free port of 127.0.0.1, on a thread of its own, until it is dropped.
+/// TCP proxy on a free port of 127.0.0.1. It runs on its own thread and stops when dropped.
 ///
-/// A black-holed connection stays open and silent for ever, whatever comes later, as when a firewall has forgotten it;
-/// only [`reset`](Self::reset) ends it.
+/// A black-holed connection stays open and silent, as when a firewall has dropped its state.
+/// [`pass`](Self::pass) does not revive it; only [`reset`](Self::reset) ends it.
 #[derive(Debug)]
 pub struct Proxy {
     addr: SocketAddr,
-    shared: Arc<Shared>,
-    /// Dropped, it ends the thread.
+    state: Arc<ProxyState>,
+    /// Ends the thread when dropped.
     _end: oneshot::Sender<()>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ProxyState {
     upstream: Mutex<SocketAddr>,
-    weather: watch::Sender<Weather>,
+    network: watch::Sender<NetworkState>,
     accepted: AtomicUsize,
     open: AtomicUsize,
 }
 
-/// Connections are counted from 1; what is said of them is said of all up to a number.
+/// Faults of the network. Connections are numbered from 1, and a limit covers all up to its number.
 #[derive(Clone, Copy, Debug, Default)]
-struct Weather {
-    holed: usize,
+struct NetworkState {
+    black_holed: usize,
     reset: usize,
-    /// Towards the server.
+    /// Delay towards the server.
     delay: Duration,
-    /// Towards the client.
-    answers_delay: Duration,
+    /// Delay towards the client.
+    response_delay: Duration,
 }
 
 impl Proxy {
-    /// Starts one in front of the server at `upstream`.
+    /// Starts a proxy for the server at `upstream`.
     pub fn start(upstream: SocketAddr) -> Self {
         let listener = crate::port::listen();
         let addr = listener.local_addr().expect("a listener has an address");
-        let shared = Arc::new(Shared {
+        let state = Arc::new(ProxyState {
             upstream: Mutex::new(upstream),
-            weather: watch::Sender::default(),
+            network: watch::Sender::default(),
             accepted: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
         });
         let (end, ended) = oneshot::channel();
-        run(listener, Arc::clone(&shared), ended);
-        Self { addr, shared, _end: end }
+        run(listener, Arc::clone(&state), ended);
+        Self { addr, state, _end: end }
     }
 
-    /// Where it listens.
+    /// Returns the address of the proxy.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Lets new connections pass, and those that no trouble has met, without delay.
+    /// Removes all delays and lets connections pass, except those that are already black-holed.
     pub fn pass(&self) {
-        self.change(|weather, accepted| {
-            *weather = Weather { holed: weather.holed.min(accepted), reset: weather.reset, ..Weather::default() };
+        self.change(|network, accepted| {
+            *network = NetworkState {
+                black_holed: network.black_holed.min(accepted),
+                reset: network.reset,
+                ..NetworkState::default()
+            };
         });
     }
 
-    /// Nothing passes on the connections that there are; new ones are not touched.
+    /// Black-holes all existing connections. New ones pass.
     pub fn black_hole_existing(&self) {
-        self.change(|weather, accepted| weather.holed = accepted);
+        self.change(|network, accepted| network.black_holed = accepted);
     }
 
-    /// Nothing passes any more; new connections are accepted and met by silence, until [`pass`](Self::pass).
+    /// Black-holes existing and new connections until [`pass`](Self::pass). New ones are accepted.
     pub fn black_hole_all(&self) {
-        self.change(|weather, _| weather.holed = usize::MAX);
+        self.change(|network, _| network.black_holed = usize::MAX);
     }
 
-    /// Breaks all connections there are (RST), black-holed ones too.
+    /// Resets all existing connections (RST), including black-holed ones.
     pub fn reset(&self) {
-        self.change(|weather, accepted| weather.reset = accepted);
+        self.change(|network, accepted| network.reset = accepted);
     }
 
-    /// Each byte arrives that much later, in both directions.
+    /// Delays all bytes in both directions.
     pub fn delay(&self, delay: Duration) {
-        self.change(|weather, _| *weather = Weather { delay, answers_delay: delay, ..*weather });
+        self.change(|network, _| *network = NetworkState { delay, response_delay: delay, ..*network });
     }
 
-    /// What the server says arrives that much later; what it is told does not.
+    /// Delays bytes from the server to the client only.
     pub fn delay_answers(&self, delay: Duration) {
-        self.change(|weather, _| weather.answers_delay = delay);
+        self.change(|network, _| network.response_delay = delay);
     }
 
-    /// New connections lead to this server.
+    /// Forwards new connections to another server.
     pub fn lead_to(&self, upstream: SocketAddr) {
-        *self.shared.upstream() = upstream;
+        *self.state.upstream() = upstream;
     }
 
-    /// How many connections were opened so far.
+    /// Returns the number of connections opened so far.
     pub fn connections(&self) -> usize {
-        self.shared.accepted.load(Ordering::SeqCst)
+        self.state.accepted.load(Ordering::SeqCst)
     }
 
-    /// How many of them are open, silent ones included.
+    /// Returns the number of open connections, including black-holed ones.
     pub fn open_connections(&self) -> usize {
-        self.shared.open.load(Ordering::SeqCst)
+        self.state.open.load(Ordering::SeqCst)
     }
 
-    fn change(&self, change: impl FnOnce(&mut Weather, usize)) {
-        self.shared.weather.send_modify(|weather| change(weather, self.connections()));
+    fn change(&self, change: impl FnOnce(&mut NetworkState, usize)) {
+        self.state.network.send_modify(|network| change(network, self.connections()));
     }
 }
 
-impl Shared {
+impl ProxyState {
     fn upstream(&self) -> MutexGuard<'_, SocketAddr> {
         self.upstream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A thread and a runtime of its own: a test that blocks must not stop the network.
-fn run(listener: std::net::TcpListener, shared: Arc<Shared>, ended: oneshot::Receiver<()>) {
+/// Serves on a separate thread and runtime, so that a blocked test does not stop the proxy.
+fn run(listener: std::net::TcpListener, state: Arc<ProxyState>, ended: oneshot::Receiver<()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
     let serve = move || {
         runtime.block_on(async {
             tokio::select! {
                 _ = ended => {}
-                () = accept(listener, shared) => {}
+                () = accept(listener, state) => {}
             }
         });
     };
     std::thread::Builder::new().name("proxy".to_owned()).spawn(serve).expect("a thread can be started");
 }
 
-async fn accept(listener: std::net::TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: std::net::TcpListener, state: Arc<ProxyState>) {
     listener.set_nonblocking(true).expect("a listener can be non-blocking");
     let listener = TcpListener::from_std(listener).expect("a listener can be used by tokio");
     loop {
-        // An error here is about that one connection.
+        // An error concerns only this connection.
         let Ok((client, _)) = listener.accept().await else { continue };
-        let number = shared.accepted.fetch_add(1, Ordering::SeqCst) + 1;
-        let shared = Arc::clone(&shared);
+        let number = state.accepted.fetch_add(1, Ordering::SeqCst) + 1;
+        let state = Arc::clone(&state);
         tokio::spawn(async move {
-            shared.open.fetch_add(1, Ordering::SeqCst);
-            serve(&shared, number, client).await;
-            shared.open.fetch_sub(1, Ordering::SeqCst);
+            state.open.fetch_add(1, Ordering::SeqCst);
+            serve(&state, number, client).await;
+            state.open.fetch_sub(1, Ordering::SeqCst);
         });
     }
 }
 
-/// One connection, until it is closed or reset.
-async fn serve(shared: &Shared, number: usize, mut client: TcpStream) {
-    let mut weather = shared.weather.subscribe();
-    let upstream = *shared.upstream();
-    // Nobody is behind: the client is turned away.
-    let Ok(mut server) = TcpStream::connect(upstream).await else { return break_off(&client) };
+/// Serves one connection until it is closed or reset.
+async fn serve(state: &ProxyState, number: usize, mut client: TcpStream) {
+    let mut network = state.network.subscribe();
+    let upstream = *state.upstream();
+    // Without an upstream server, the client gets a reset.
+    let Ok(mut server) = TcpStream::connect(upstream).await else { return reset_on_drop(&client) };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let watch = || shared.weather.subscribe();
+    let watch = || state.network.subscribe();
     let is_broken = {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
-        let up = carry(from_client, to_server, Lane { number, delay: |weather| weather.delay, weather: watch() });
-        let down =
-            carry(from_server, to_client, Lane { number, delay: |weather| weather.answers_delay, weather: watch() });
+        let up = carry(from_client, to_server, Direction { number, delay: |network| network.delay, network: watch() });
+        let down = carry(
+            from_server,
+            to_client,
+            Direction { number, delay: |network| network.response_delay, network: watch() },
+        );
         tokio::select! {
-            _ = weather.wait_for(|weather| number <= weather.reset) => true,
+            _ = network.wait_for(|network| number <= network.reset) => true,
             _ = async { tokio::join!(up, down) } => false,
         }
     };
     if is_broken {
-        break_off(&client);
-        break_off(&server);
+        reset_on_drop(&client);
+        reset_on_drop(&server);
     }
 }
 
-/// Once dropped it ends by RST.
-fn break_off(stream: &TcpStream) {
+/// Makes dropping the stream send RST.
+fn reset_on_drop(stream: &TcpStream) {
     let _ = stream.set_zero_linger();
 }
 
-/// One direction of a connection.
+/// Parameters of one direction of a connection.
 #[derive(Clone)]
-struct Lane {
+struct Direction {
     number: usize,
-    delay: fn(&Weather) -> Duration,
-    weather: watch::Receiver<Weather>,
+    delay: fn(&NetworkState) -> Duration,
+    network: watch::Receiver<NetworkState>,
 }
 
-impl Lane {
-    fn is_holed(&self) -> bool {
-        self.number <= self.weather.borrow().holed
+impl Direction {
+    fn is_black_holed(&self) -> bool {
+        self.number <= self.network.borrow().black_holed
     }
 
     fn delay(&self) -> Duration {
-        (self.delay)(&self.weather.borrow())
+        (self.delay)(&self.network.borrow())
     }
 }
 
-/// What is read is put into a line with the time when it is due at the other side.
-async fn carry(from: ReadHalf<'_>, to: WriteHalf<'_>, lane: Lane) {
+/// Forwards one direction through a queue of chunks, each with its time of delivery.
+async fn carry(from: ReadHalf<'_>, to: WriteHalf<'_>, direction: Direction) {
     let (line, due) = mpsc::channel(64);
-    tokio::join!(take(from, line, lane.clone()), hand_on(due, to, lane));
+    tokio::join!(receive(from, line, direction.clone()), forward(due, to, direction));
 }
 
-async fn take(mut from: ReadHalf<'_>, line: mpsc::Sender<(Instant, Vec<u8>)>, lane: Lane) {
+async fn receive(mut from: ReadHalf<'_>, line: mpsc::Sender<(Instant, Vec<u8>)>, direction: Direction) {
     let mut bytes = vec![0; 64 << 10];
     loop {
         let Ok(count @ 1..) = from.read(&mut bytes).await else { return };
-        if lane.is_holed() {
+        if direction.is_black_holed() {
             return std::future::pending().await;
         }
-        let due = Instant::now() + lane.delay();
+        let due = Instant::now() + direction.delay();
         if line.send((due, bytes[..count].to_vec())).await.is_err() {
             return;
         }
     }
 }
 
-async fn hand_on(mut due: mpsc::Receiver<(Instant, Vec<u8>)>, mut to: WriteHalf<'_>, lane: Lane) {
+async fn forward(mut due: mpsc::Receiver<(Instant, Vec<u8>)>, mut to: WriteHalf<'_>, direction: Direction) {
     while let Some((at, bytes)) = due.recv().await {
         tokio::time::sleep_until(at).await;
-        if lane.is_holed() {
+        if direction.is_black_holed() {
             return std::future::pending().await;
         }
         if to.write_all(&bytes).await.is_err() {

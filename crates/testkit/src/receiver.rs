@@ -1,6 +1,6 @@
-//! Somebody who wants to be told by HTTP: takes every request, and refuses what it was told to refuse.
+//! Fake receiver of webhook calls, which records each request.
 
-use crate::http::{HttpServer, Site};
+use crate::http::{HttpHandler, HttpServer};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response, StatusCode};
@@ -11,96 +11,97 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// A server on a free port of 127.0.0.1, on a thread of its own, until it is dropped. It answers `200` where it was not told
-/// otherwise.
+/// HTTP server on a free port of 127.0.0.1. It runs on its own thread and stops when dropped.
+///
+/// The status is `200` unless another response was queued.
 #[derive(Debug)]
-pub struct FakeReceiver(HttpServer<Desk>);
+pub struct FakeReceiver(HttpServer<ReceiverState>);
 
-/// A request that was read whole.
+/// Request that was read completely.
 #[derive(Clone, Debug)]
-pub struct Told {
-    /// When, for differences.
+pub struct ReceivedRequest {
+    /// Time of receipt.
     pub at: Instant,
-    /// Method, path and query, as in `POST /hook?a=b`.
+    /// Method, path and query, such as `POST /hook?a=b`.
     pub line: String,
-    /// Its headers, with names in lower case.
+    /// Headers, with names in lower case.
     pub headers: BTreeMap<String, String>,
-    /// Its body as it came.
+    /// Body, with invalid UTF-8 replaced.
     pub body: String,
 }
 
-impl Told {
-    /// The body, which is JSON.
+impl ReceivedRequest {
+    /// Parses the body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).expect("a body in JSON")
     }
 }
 
 #[derive(Debug, Default)]
-struct Desk {
-    told: Mutex<Vec<Told>>,
+struct ReceiverState {
+    requests: Mutex<Vec<ReceivedRequest>>,
     answers: Mutex<VecDeque<Reaction>>,
     count: watch::Sender<usize>,
 }
 
-/// What a request meets.
+/// Response to one request.
 #[derive(Clone, Debug)]
 enum Reaction {
     Status(u16),
     Redirect(String),
-    Silence,
+    NoResponse,
 }
 
 impl FakeReceiver {
-    /// One without TLS.
+    /// Starts a server without TLS.
     pub fn start() -> Self {
         Self(HttpServer::start(Arc::default(), false))
     }
 
-    /// One that speaks TLS, with a certificate for 127.0.0.1.
+    /// Starts a server with TLS and a certificate for 127.0.0.1.
     pub fn start_tls() -> Self {
         Self(HttpServer::start(Arc::default(), true))
     }
 
-    /// The URL of this path.
+    /// Returns the URL of `path`.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.0.url())
     }
 
-    /// The certificate authority that signed this server's certificate and nobody else's.
+    /// Returns the certificate authority that signed this server's certificate only.
     pub fn ca_pem(&self) -> &str {
         self.0.ca_pem()
     }
 
-    /// Answers so many requests to come with this status, after what was said before.
+    /// Queues `times` responses with `status`.
     pub fn answer(&self, status: u16, times: usize) {
         self.react(Reaction::Status(status), times);
     }
 
-    /// Sends the next request elsewhere.
+    /// Queues one redirect (302) to the URL `to`.
     pub fn redirect(&self, to: &str) {
         self.react(Reaction::Redirect(to.to_owned()), 1);
     }
 
-    /// Reads so many requests to come and never answers them.
+    /// Queues `times` requests that are read and get no response.
     pub fn ignore(&self, times: usize) {
-        self.react(Reaction::Silence, times);
+        self.react(Reaction::NoResponse, times);
     }
 
-    /// All requests so far, in their order.
-    pub fn told(&self) -> Vec<Told> {
-        self.0.site().lock().clone()
+    /// Returns all requests so far, in order of receipt.
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
+        self.0.handler().lock().clone()
     }
 
-    /// Waits for `count` requests in all and returns what there is then.
-    pub async fn wait_for(&self, count: usize, limit: Duration) -> Vec<Told> {
-        let mut known = self.0.site().count.subscribe();
-        let came = tokio::time::timeout(limit, known.wait_for(|known| *known >= count)).await.is_ok();
-        assert!(came, "waited {limit:?} for {count} requests; {:?}", self.told());
-        self.told()
+    /// Waits until `count` requests were received in total, and returns all of them.
+    pub async fn wait_for(&self, count: usize, limit: Duration) -> Vec<ReceivedRequest> {
+        let mut received = self.0.handler().count.subscribe();
+        let is_complete = tokio::time::timeout(limit, received.wait_for(|received| *received >= count)).await.is_ok();
+        assert!(is_complete, "fewer than {count} requests within {limit:?}: {:?}", self.requests());
+        self.requests()
     }
 
-    /// Ends all its connections and lets new ones be refused, as if the server was down.
+    /// Closes all connections and stops listening, as if the server were down.
     pub fn stop(&self) {
         self.0.stop();
     }
@@ -111,19 +112,19 @@ impl FakeReceiver {
     }
 
     fn react(&self, reaction: Reaction, times: usize) {
-        let mut answers = self.0.site().answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answers = self.0.handler().answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.extend(std::iter::repeat_n(reaction, times));
     }
 }
 
-impl Desk {
-    fn lock(&self) -> MutexGuard<'_, Vec<Told>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+impl ReceiverState {
+    fn lock(&self) -> MutexGuard<'_, Vec<ReceivedRequest>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, told: Told) {
+    fn record(&self, request: ReceivedRequest) {
         let mut all = self.lock();
-        all.push(told);
+        all.push(request);
         let count = all.len();
         drop(all);
         self.count.send_replace(count);
@@ -135,14 +136,14 @@ impl Desk {
     }
 }
 
-impl Site for Desk {
+impl HttpHandler for ReceiverState {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         let header = |(name, value): (&hyper::header::HeaderName, &hyper::header::HeaderValue)| {
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
-        self.note(Told {
+        self.record(ReceivedRequest {
             at: Instant::now(),
             line: format!("{} {}", head.method, head.uri),
             headers: head.headers.iter().map(header).collect(),
@@ -151,7 +152,7 @@ impl Site for Desk {
         let response = match self.reaction() {
             Reaction::Status(status) => Response::builder().status(StatusCode::from_u16(status).expect("a status")),
             Reaction::Redirect(to) => Response::builder().status(StatusCode::FOUND).header("location", to),
-            Reaction::Silence => std::future::pending().await,
+            Reaction::NoResponse => std::future::pending().await,
         };
         Ok(response.body(Full::default()).expect("a response"))
     }

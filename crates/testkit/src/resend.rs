@@ -1,12 +1,12 @@
-//! The provider Resend's API as far as we use it: strict about requests, and failing on purpose.
+//! Fake API of the provider Resend, with strict validation and fault injection.
 //!
 //! ```no_run
 //! # async fn test() {
-//! use postroom_testkit::{FakeResend, resend::Trouble};
+//! use postroom_testkit::{FakeResend, resend::ApiFault};
 //! use std::time::Duration;
 //!
 //! let server = FakeResend::builder().rate(2).start();
-//! server.trouble(Trouble::answer(500, "internal_server_error"), 1);
+//! server.fault(ApiFault::error(500, "internal_server_error"), 1);
 //! // … send to server.url() with FakeResend::API_KEY …
 //! let mails = server.wait_for(1, Duration::from_secs(10)).await;
 //! assert_eq!(mails[0].body["subject"], "Hello");
@@ -14,31 +14,31 @@
 //! ```
 
 mod api;
+mod fault;
 mod ledger;
-mod shape;
-mod trouble;
+mod validation;
 
-pub use ledger::{Asked, Mailed};
-pub use trouble::Trouble;
+pub use fault::ApiFault;
+pub use ledger::{AcceptedMail, SendRequest};
 
-use crate::http::{HttpServer, Site};
+use crate::http::{HttpHandler, HttpServer};
 use crate::smtp::pace::RateCheck;
+use fault::ApiFaults;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
-use ledger::Ledger;
+use ledger::ResendLedger;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use trouble::Troubles;
 
-/// A server on a free port of 127.0.0.1, on a thread of its own, until it is dropped.
+/// HTTP server on a free port of 127.0.0.1. It runs on its own thread and stops when dropped.
 #[derive(Debug)]
 pub struct FakeResend {
-    server: HttpServer<Shared>,
+    server: HttpServer<ResendState>,
 }
 
-/// Describes a [`FakeResend`]. By default there is no limit, no TLS, and the key may do everything.
+/// Builder of a [`FakeResend`]. By default it has no rate limit, no TLS, and a full-access API key.
 #[derive(Clone, Debug, Default)]
 pub struct FakeResendBuilder {
     rate: Option<usize>,
@@ -46,18 +46,18 @@ pub struct FakeResendBuilder {
     sending_only: bool,
 }
 
-/// What all connections of a server use.
+/// State state by all connections of a server.
 #[derive(Debug)]
-struct Shared {
+struct ResendState {
     options: FakeResendBuilder,
-    troubles: Troubles,
+    faults: ApiFaults,
     pace: RateCheck,
-    ledger: Ledger,
+    ledger: ResendLedger,
 }
 
-impl Site for Shared {
+impl HttpHandler for ResendState {
     fn opened(&self) {
-        self.ledger.open();
+        self.ledger.count_connection();
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
@@ -66,99 +66,101 @@ impl Site for Shared {
 }
 
 impl FakeResendBuilder {
-    /// So many requests within any second; more are answered `429`.
+    /// Limits the requests within any second. Further ones are refused with `429`.
     pub fn rate(self, per_second: usize) -> Self {
         Self { rate: Some(per_second), ..self }
     }
 
-    /// Speaks TLS, with a certificate for 127.0.0.1.
+    /// Enables TLS with a certificate for 127.0.0.1.
     pub fn tls(self) -> Self {
         Self { tls: true, ..self }
     }
 
-    /// The key may send and nothing else.
+    /// Restricts the API key to sending.
     pub fn sending_only(self) -> Self {
         Self { sending_only: true, ..self }
     }
 
-    /// Starts it.
+    /// Starts the server.
     pub fn start(self) -> FakeResend {
         let tls = self.tls;
-        let shared = Shared {
+        let state = ResendState {
             options: self,
-            troubles: Troubles::default(),
+            faults: ApiFaults::default(),
             pace: RateCheck::default(),
-            ledger: Ledger::default(),
+            ledger: ResendLedger::default(),
         };
-        FakeResend { server: HttpServer::start(Arc::new(shared), tls) }
+        FakeResend { server: HttpServer::start(Arc::new(state), tls) }
     }
 }
 
 impl FakeResend {
-    /// The one key that it knows.
+    /// The only valid API key.
     pub const API_KEY: &str = "re_test_0123456789";
 
-    /// A server to be described and then started.
+    /// Returns a builder of a server.
     pub fn builder() -> FakeResendBuilder {
         FakeResendBuilder::default()
     }
 
-    /// A server that accepts everything that is right.
+    /// Starts a server that accepts every valid request.
     pub fn start() -> Self {
         Self::builder().start()
     }
 
-    /// Where its API is.
+    /// Returns the base URL of the API.
     pub fn url(&self) -> String {
         self.server.url()
     }
 
-    /// The certificate authority that signed this server's certificate and nobody else's.
+    /// Returns the certificate authority that signed this server's certificate only.
     pub fn ca_pem(&self) -> &str {
         self.server.ca_pem()
     }
 
-    /// Adds trouble for so many requests to come, after what was added before.
-    pub fn trouble(&self, trouble: Trouble, times: usize) {
-        self.shared().troubles.add(trouble, times);
+    /// Queues `fault` for `times` requests, behind faults queued earlier.
+    pub fn fault(&self, fault: ApiFault, times: usize) {
+        self.state().faults.add(fault, times);
     }
 
-    /// Lets go of all idempotency keys, as the day after does.
-    pub fn forget_keys(&self) {
-        self.shared().ledger.forget_keys();
+    /// Expires all idempotency keys, as after 24 hours.
+    pub fn expire_keys(&self) {
+        self.state().ledger.expire_keys();
     }
 
-    /// The mails that it took, each once, in their order.
-    pub fn mails(&self) -> Vec<Mailed> {
-        self.shared().ledger.mails()
+    /// Returns the accepted mails, each once, in order of acceptance.
+    pub fn mails(&self) -> Vec<AcceptedMail> {
+        self.state().ledger.mails()
     }
 
-    /// All requests to send a mail that were read, in their order.
-    pub fn asked(&self) -> Vec<Asked> {
-        self.shared().ledger.asked()
+    /// Returns all requests to send a mail, in order of receipt.
+    pub fn requests(&self) -> Vec<SendRequest> {
+        self.state().ledger.requests()
     }
 
-    /// How many connections were opened so far.
+    /// Returns the number of connections opened so far.
     pub fn connections(&self) -> usize {
-        self.shared().ledger.connections()
+        self.state().ledger.connections()
     }
 
-    /// The most requests to send that any stretch of a second saw, those that were refused included.
+    /// Returns the maximum number of send requests within any second, including refused ones.
     pub fn most_in_a_second(&self) -> usize {
-        let at: Vec<_> = self.asked().into_iter().map(|asked| asked.at).collect();
+        let at: Vec<_> = self.requests().into_iter().map(|request| request.at).collect();
         let within = |from| at.iter().filter(|at| **at >= from && **at - from < Duration::from_secs(1)).count();
         at.iter().map(|from| within(*from)).max().unwrap_or(0)
     }
 
-    /// Waits for `count` mails in all and returns what there is then; panics saying what came if they do not.
-    pub async fn wait_for(&self, count: usize, limit: Duration) -> Vec<Mailed> {
-        let mut mails = self.shared().ledger.watch();
-        let came = tokio::time::timeout(limit, mails.wait_for(|mails| *mails >= count)).await.is_ok();
-        assert!(came, "waited {limit:?} for {count} mails; {:?}", self.asked());
+    /// Waits until `count` mails were accepted in total, and returns all of them. Panics with all
+    /// requests after `limit`.
+    pub async fn wait_for(&self, count: usize, limit: Duration) -> Vec<AcceptedMail> {
+        let mut mails = self.state().ledger.watch();
+        let is_complete = tokio::time::timeout(limit, mails.wait_for(|mails| *mails >= count)).await.is_ok();
+        assert!(is_complete, "fewer than {count} mails within {limit:?}; requests: {:?}", self.requests());
         self.mails()
     }
 
-    /// Ends all its connections and lets new ones be refused, as if the server was down; what it took stays.
+    /// Closes all connections and stops listening, as if the server were down. Accepted mails
+    /// remain.
     pub fn stop(&self) {
         self.server.stop();
     }
@@ -168,7 +170,7 @@ impl FakeResend {
         self.server.start_again();
     }
 
-    fn shared(&self) -> &Shared {
-        self.server.site()
+    fn state(&self) -> &ResendState {
+        self.server.handler()
     }
 }

@@ -1,4 +1,4 @@
-//! Clients that occupy a server's connections, and the latency that a healthy client has beside them.
+//! Clients that occupy a server's connections, and the latency of a healthy client meanwhile.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// What each client sends before it stops; by turns.
+/// Partial requests, assigned to the clients in rotation.
 const PARTS: [&str; 4] = [
     "",
     "GET /heal",
@@ -19,12 +19,13 @@ const PARTS: [&str; 4] = [
 ];
 /// Pause before a client whose connection was closed connects again.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Interval of further single bytes.
+/// Interval between single further bytes.
 const DRIP: Duration = Duration::from_secs(1);
-/// A connection or an answer that takes longer counts as this long.
-const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+/// Maximum time for a connection and its response.
+const RESPONSE_LIMIT: Duration = Duration::from_secs(20);
 
-/// Clients that connect, send half a request, one more byte each second, and connect again when the server closes.
+/// Clients that send a partial request, then one byte per second. They reconnect when the server
+/// closes the connection.
 #[derive(Debug)]
 pub struct SlowClients {
     _tasks: JoinSet<()>,
@@ -47,7 +48,7 @@ impl SlowClients {
         clients
     }
 
-    /// Number of connections so far, those that the server closed included.
+    /// Returns the number of connections so far, including those that the server closed.
     pub fn connections(&self) -> usize {
         self.connected.load(Ordering::Relaxed)
     }
@@ -57,7 +58,7 @@ async fn occupy(server: SocketAddr, part: &'static str, connected: Arc<AtomicUsi
     loop {
         if let Ok(mut stream) = TcpStream::connect(server).await {
             connected.fetch_add(1, Ordering::Relaxed);
-            // The server closes it, sooner or later.
+            // The server eventually closes the connection.
             let _ = hold(&mut stream, part).await;
         }
         tokio::time::sleep(PAUSE).await;
@@ -77,14 +78,16 @@ async fn hold(stream: &mut TcpStream, part: &str) -> io::Result<()> {
     }
 }
 
-/// The time from connecting to the whole answer of `number` requests one after the other, sorted. Panics when an answer
-/// is not 200.
+/// Sends `number` requests in sequence and returns their sorted times from connect to the complete
+/// response.
+///
+/// Panics if a status is not 200.
 pub async fn latencies(server: SocketAddr, path: &str, number: usize) -> Vec<Duration> {
     let mut all = Vec::new();
     for _ in 0..number {
         let start = Instant::now();
-        let answer = tokio::time::timeout(ANSWER_LIMIT, ask(server, path)).await;
-        let answer = answer.unwrap_or_else(|_| panic!("no answer to {path} within {ANSWER_LIMIT:?}"));
+        let answer = tokio::time::timeout(RESPONSE_LIMIT, ask(server, path)).await;
+        let answer = answer.unwrap_or_else(|_| panic!("no response from {path} within {RESPONSE_LIMIT:?}"));
         let answer = answer.unwrap_or_else(|error| panic!("{path}: {error}"));
         assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
         all.push(start.elapsed());
@@ -103,14 +106,14 @@ async fn ask(server: SocketAddr, path: &str) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// The 99th percentile of sorted values.
+/// Returns the 99th percentile of sorted values.
 pub fn p99(sorted: &[Duration]) -> Duration {
     sorted[(sorted.len() * 99 / 100).min(sorted.len() - 1)]
 }
 
-/// Lets this process open as many files as the system allows.
+/// Raises the limit of open files of this process to its maximum.
 fn raise_open_files() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Where it can't be raised, the connections that fail say so.
+    // If this fails, later connection errors show it.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }

@@ -23,6 +23,7 @@ mod ledger;
 pub(crate) mod pace;
 mod reply;
 mod session;
+mod state;
 pub(crate) mod tls;
 mod wire;
 
@@ -31,14 +32,11 @@ pub use fault::{Action, Fault, FaultPhase, FaultTarget};
 pub use ledger::Received;
 
 use builder::ServerOptions;
-use fault::Faults;
-use ledger::SmtpLedger;
-use pace::RateCheck;
+use state::SmtpState;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tls::TestCertificate;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -48,16 +46,6 @@ pub struct FakeSmtp {
     addr: SocketAddr,
     shared: Arc<SmtpState>,
     running: Mutex<Option<RunningSmtp>>,
-}
-
-/// State shared by all sessions of a server.
-#[derive(Debug)]
-struct SmtpState {
-    options: ServerOptions,
-    identity: TestCertificate,
-    faults: Faults,
-    pace: RateCheck,
-    ledger: SmtpLedger,
 }
 
 #[derive(Debug)]
@@ -175,16 +163,16 @@ impl FakeSmtp {
     fn launch(options: ServerOptions) -> Self {
         let listener = crate::port::listen();
         let addr = listener.local_addr().expect("a listener has an address");
-        let identity = TestCertificate::for_name(&options.certificate_name);
-        let shared = Arc::new(SmtpState {
-            options,
-            identity,
-            faults: Faults::default(),
-            pace: RateCheck::default(),
-            ledger: SmtpLedger::default(),
-        });
+        let shared = Arc::new(SmtpState::new(options));
         let running = Mutex::new(Some(run(listener, Arc::clone(&shared))));
         Self { addr, shared, running }
+    }
+}
+
+impl FakeSmtpBuilder {
+    /// Starts the server.
+    pub async fn start(self) -> FakeSmtp {
+        FakeSmtp::launch(self.into_options())
     }
 }
 

@@ -1,4 +1,4 @@
-//! TLS in front of a server that has none, such as a private Redis.
+//! TLS terminator for a server without TLS, such as a private Redis.
 
 use std::net::{SocketAddr, TcpListener as StdListener};
 
@@ -9,17 +9,19 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::smtp::tls::TestCertificate;
 
-/// A TLS terminator on a free port of 127.0.0.1, until it is dropped. Works with every server, whatever it was built with.
+/// TLS terminator on a free port of 127.0.0.1. It stops when dropped.
+///
+/// Works with any server, even with one that was built without TLS.
 #[derive(Debug)]
 pub struct TlsProxy {
     addr: SocketAddr,
     ca_pem: String,
-    /// Dropped, it ends the thread.
+    /// Ends the thread when dropped.
     _end: oneshot::Sender<()>,
 }
 
 impl TlsProxy {
-    /// Starts one in front of `upstream`, with a certificate for `name` by an authority of its own.
+    /// Starts a terminator for `upstream`, with a certificate for `name` from a new authority.
     pub fn start(upstream: SocketAddr, name: &str) -> Self {
         let listener = crate::port::listen();
         let addr = listener.local_addr().expect("a listener has an address");
@@ -29,18 +31,18 @@ impl TlsProxy {
         Self { addr, ca_pem, _end: end }
     }
 
-    /// Where it listens.
+    /// Returns the address of the terminator.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// The certificate authority that signed its certificate.
+    /// Returns the certificate authority that signed the certificate.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
     }
 }
 
-/// A thread and a runtime of its own: a test that blocks must not stop it.
+/// Serves on a separate thread and runtime, so that a blocked test does not stop the terminator.
 fn run(listener: StdListener, acceptor: TlsAcceptor, upstream: SocketAddr, ended: oneshot::Receiver<()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
     let serve = move || {
@@ -58,13 +60,13 @@ async fn accept(listener: StdListener, acceptor: TlsAcceptor, upstream: SocketAd
     listener.set_nonblocking(true).expect("a listener can be non-blocking");
     let listener = TcpListener::from_std(listener).expect("a listener can be used by tokio");
     loop {
-        // An error here is about that one connection.
+        // An error concerns only this connection.
         let Ok((client, _)) = listener.accept().await else { continue };
         tokio::spawn(serve(client, acceptor.clone(), upstream));
     }
 }
 
-/// A client that refuses the certificate ends the handshake; nothing reaches the server then.
+/// Serves one connection. The server is contacted only after a complete handshake.
 async fn serve(client: TcpStream, acceptor: TlsAcceptor, upstream: SocketAddr) {
     let _ = client.set_nodelay(true);
     let Ok(mut client) = acceptor.accept(client).await else { return };

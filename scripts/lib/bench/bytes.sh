@@ -1,4 +1,4 @@
-# What Redis holds for a mail.
+# Bytes in Redis per mail.
 # shellcheck shell=bash
 
 measure_bytes() {
@@ -8,28 +8,29 @@ measure_bytes() {
   settings+=(SMTP_HOST=127.0.0.1 SMTP_PORT="$port" SMTP_SECURITY=none)
   start=$(redis_info used_memory)
   example enqueue 32 "$((number - 1))" >/dev/null
-  figure "bytes: a single mail that waits" "$(bytes_each "$start" "$number")"
+  figure "bytes: a queued single mail" "$(bytes_each "$start" "$number")"
   send_all emails "$number"
-  figure "bytes: a single mail that was sent" "$(bytes_each "$start" "$number")" most 400
+  figure "bytes: a sent single mail" "$(bytes_each "$start" "$number")" most 400
   ask flushall >/dev/null
   start=$(redis_info used_memory)
   postroom bulk "${news[@]}" --csv "$home/recipients.csv" >/dev/null 2>&1
-  figure "bytes: a mail of a bulk that waits" "$(bytes_each "$start" "$number")" most 250
+  figure "bytes: a queued mail of a bulk" "$(bytes_each "$start" "$number")" most 250
   send_all bulk "$number"
-  figure "bytes: a mail of a bulk that was sent" "$(bytes_each "$start" "$number")" most 400
+  figure "bytes: a sent mail of a bulk" "$(bytes_each "$start" "$number")" most 400
   halt 5 smtp-sink
 }
 
 bytes_each() { calc "($(redis_info used_memory) - $1) / $2"; }
 
-# send_all QUEUE NUMBER
+# send_all QUEUE NUMBER: sends this number of mails with one worker.
 send_all() {
   launch worker "$bin/postroom-worker" --queues "$1"
   await_sent "$@"
   halt 35 worker
 }
 
-# await_sent QUEUE NUMBER: fails when for a minute no more of them was sent.
+# await_sent QUEUE NUMBER: waits for this number of sent mails. Fails after a minute without
+# progress.
 await_sent() {
   local sent=0 before turns=120
   while [ "${sent:-0}" -lt "$2" ]; do
@@ -39,5 +40,5 @@ await_sent() {
     if [ "$turns" = 0 ] || ! alive worker; then tail_of worker && fail "not all mails were sent"; fi
     sleep 0.5
   done
-  [ "$sent" = "$2" ] || fail "$sent mails were sent, and $2 were handed over"
+  [ "$sent" = "$2" ] || fail "$sent mails were sent, but $2 were enqueued"
 }

@@ -1,7 +1,7 @@
-"""Mails by Celery: celery_mails.py MAILS PROCESSES puts them in, starts a worker and prints how many it sends a second.
+"""Send mails with Celery and print the number per second: celery_mails.py MAILS PROCESSES.
 
-The faster ways of both: classes of email.mime, a connection to the server that each process keeps, no results.
-Time runs from the first task that is taken to the last that is done: starting Celery is left out.
+Uses the fast options of Celery and smtplib: email.mime classes, one kept connection per process, no
+task results. Time runs from the first task taken to the last one done, without the start of Celery.
 """
 
 import json
@@ -20,7 +20,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 app = Celery("celery_mails", broker=os.environ["BROKER"])
 app.conf.update(task_ignore_result=True, worker_send_task_events=False, broker_connection_retry_on_startup=True)
-templates = Environment(loader=FileSystemLoader(os.environ["TEMPLATES_DIR"]), autoescape=True, undefined=StrictUndefined)
+loader = FileSystemLoader(os.environ["TEMPLATES_DIR"])
+templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
 server = None
 
 
@@ -29,27 +30,28 @@ def send(to, variables):
     global server
     mail = MIMEMultipart("alternative")
     mail["From"], mail["To"] = "Bench <bench@example.org>", to
-    mail["Subject"] = rendered("subject.txt", variables).strip()
+    mail["Subject"] = render("subject.txt", variables).strip()
     mail["Date"], mail["Message-ID"] = formatdate(), make_msgid(domain="example.org")
-    mail.attach(MIMEText(rendered("body.txt", variables), "plain"))
-    mail.attach(MIMEText(rendered("body.html", variables), "html"))
+    mail.attach(MIMEText(render("body.txt", variables), "plain"))
+    mail.attach(MIMEText(render("body.html", variables), "html"))
     if server is None:
         server = smtplib.SMTP("127.0.0.1", int(os.environ["SMTP_PORT"]))
     server.sendmail("bench@example.org", [to], mail.as_string())
 
 
-def rendered(file, variables):
+def render(file, variables):
     return templates.get_template(f"receipt/{file}").render(variables)
 
 
-def put_in(mails):
+def enqueue(mails):
     variables = json.loads(Path(__file__).with_name("receipt.json").read_text())
     with app.producer_pool.acquire(block=True) as producer:
         for number in range(mails):
-            send.apply_async((f"user{number}@example.org", {**variables, "name": f"Reader {number}"}), producer=producer)
+            args = (f"user{number}@example.org", {**variables, "name": f"Reader {number}"})
+            send.apply_async(args, producer=producer)
 
 
-def drained(mails):
+def drain(mails):
     with app.connection_for_read() as connection:
         redis = connection.default_channel.client
         first = None
@@ -64,12 +66,13 @@ def drained(mails):
 
 
 def main(mails, processes):
-    put_in(mails)
+    enqueue(mails)
     command = ["celery", "-A", "celery_mails", "worker", "--concurrency", str(processes), "--loglevel", "ERROR"]
     options = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    worker = subprocess.Popen(command + options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    null = subprocess.DEVNULL
+    worker = subprocess.Popen(command + options, stdout=null, stderr=null, stdin=null)
     try:
-        print(f"{drained(mails):.0f}")
+        print(f"{drain(mails):.0f}")
     finally:
         worker.terminate()
         worker.wait()

@@ -1,7 +1,7 @@
-# Whether a limit on one domain keeps the mail to another waiting.
+# Whether a limit on one domain delays the mail to another.
 # shellcheck shell=bash
 
-# In how many portions, by turns, and of how many mails each.
+# Number of alternating portions, and mails per portion.
 domain_turns=5
 domain_mails=3000
 
@@ -17,24 +17,25 @@ measure_domain() {
     alone+=("$(speed_of_other none other.example)")
     ratios+=("$(calc "${limited[$((round - 1))]} / ${free[$((round - 1))]}" 2)")
     alone_ratios+=("$(calc "${limited[$((round - 1))]} / ${alone[$((round - 1))]}" 2)")
-    say "  round $round: without ${free[$((round - 1))]}, with ${limited[$((round - 1))]}, alone ${alone[$((round - 1))]} mails a second"
+    say "  round $round: without a limit ${free[$((round - 1))]}, with one ${limited[$((round - 1))]}," \
+      "alone ${alone[$((round - 1))]} mails/s"
   done
   halt 5 smtp-sink
-  figures "domain: two domains by turns, neither limited: one's mails a second" -- "${free[@]}"
-  figures "domain: the same, the other one limited to 1/s" -- "${limited[@]}"
-  figures "domain: ratio" least 0.9 -- "${ratios[@]}"
-  figures "domain: the same, with no mail to the other one" -- "${alone[@]}"
-  figures "domain: limited, ratio to that" -- "${alone_ratios[@]}"
+  figures "domain: mails/s to one of two domains, no limit" -- "${free[@]}"
+  figures "domain: mails/s to one domain, the other limited to 1/s" -- "${limited[@]}"
+  figures "domain: ratio of limited to no limit" least 0.9 -- "${ratios[@]}"
+  figures "domain: mails/s to one domain alone" -- "${alone[@]}"
+  figures "domain: ratio of limited to alone" -- "${alone_ratios[@]}"
 }
 
-# write_domain DOMAIN: rows to it.
+# write_domain DOMAIN: writes recipients in this domain.
 write_domain() {
   write_recipients "$domain_mails"
   sed "s/example\\.org/$1/" "$home/recipients.csv" >"$home/$1.csv"
 }
 
-# speed_of_other RATE DOMAIN…: mails a second to the last of these domains, with that limit on the first, from the start of the worker to
-# the last mail of its last portion, by the clock that both share.
+# speed_of_other RATE DOMAIN…: mails/s to the last domain, with this limit on slow.example. The
+# time runs from the start of the worker to the last mail of the last portion.
 speed_of_other() {
   local limit=$1 turn domain batch='' start ended turns=600
   shift

@@ -1,4 +1,4 @@
-# How fast a full queue is emptied.
+# Throughput of a worker with a full queue.
 # shellcheck shell=bash
 
 measure_drain() {
@@ -22,25 +22,27 @@ measure_drain() {
       celerys+=("$(drain_by_celery)")
       times+=("$(calc "${ours[$((round - 1))]} / ${celerys[$((round - 1))]}" 1)")
     fi
-    say "  round $round: smtp-source -d ${kept[$((round - 1))]}, postroom ${ours[$((round - 1))]}, with default settings" \
-      "${usual[$((round - 1))]}${versus:+, celery ${celerys[$((round - 1))]}} mails a second"
+    say "  round $round: smtp-source -d ${kept[$((round - 1))]}, postroom ${ours[$((round - 1))]}," \
+      "with default settings" \
+      "${usual[$((round - 1))]}${versus:+, celery ${celerys[$((round - 1))]}} mails/s"
   done
   halt 5 smtp-sink
-  figures "drain: smtp-source -d, 4 connections kept, mails a second" -- "${kept[@]}"
-  figures "drain: smtp-source, a connection a mail, 4 at once, mails a second" -- "${reconnecting[@]}"
-  figures "drain: one worker, $connections connections, mails a second" -- "${ours[@]}"
+  figures "drain: smtp-source -d, 4 kept connections, mails/s" -- "${kept[@]}"
+  figures "drain: smtp-source, a connection per mail, 4 at once, mails/s" -- "${reconnecting[@]}"
+  figures "drain: one worker, $connections connections, mails/s" -- "${ours[@]}"
   figures "drain: ratio to smtp-source -d" least 0.6 -- "${ratios[@]}"
-  figures "drain: one worker, default settings, Redis by TCP, mails a second" -- "${usual[@]}"
-  figures "drain: one worker, CONCURRENCY=80, Redis by TCP, mails a second" -- "${eighty[@]}"
-  figures "drain: CPU of the worker, µs a mail" -- "${worker_us[@]}"
-  figures "drain: CPU of Redis, µs a mail" -- "${redis_us[@]}"
+  figures "drain: one worker, default settings, Redis over TCP, mails/s" -- "${usual[@]}"
+  figures "drain: one worker, CONCURRENCY=80, Redis over TCP, mails/s" -- "${eighty[@]}"
+  figures "drain: CPU of the worker, µs per mail" -- "${worker_us[@]}"
+  figures "drain: CPU of Redis, µs per mail" -- "${redis_us[@]}"
   if [ -n "$versus" ]; then
-    figures "drain: Celery, $celery_concurrency processes, mails a second" -- "${celerys[@]}"
+    figures "drain: Celery, $celery_concurrency processes, mails/s" -- "${celerys[@]}"
     figures "drain: ratio to Celery" least 20 -- "${times[@]}"
   fi
 }
 
-# Four mails at once for each connection: while one is sent, the next is prepared, and others are claimed and settled.
+# Drains with four concurrent mails per connection, so that other mails are claimed, prepared and
+# settled while one is sent.
 drain_with_connections() {
   local plain=("${settings[@]}")
   settings+=(CONCURRENCY=$((4 * connections)))
@@ -51,7 +53,7 @@ drain_with_connections() {
   settings=("${plain[@]}")
 }
 
-# drain_with_defaults [NAME=VALUE…]: only what a user must set, and what is given.
+# drain_with_defaults [NAME=VALUE…]: drains with the required settings and the given ones.
 drain_with_defaults() {
   local plain=("${settings[@]}")
   settings+=(REDIS_URL="redis://127.0.0.1:$redis_port" SMTP_HOST=127.0.0.1 SMTP_PORT="$port" SMTP_SECURITY=none "$@")
@@ -61,7 +63,7 @@ drain_with_defaults() {
 
 start_sink() {
   local user=() try turn
-  # As root it insists on becoming somebody else.
+  # Started as root, smtp-sink requires another user.
   [ "$(id -u)" != 0 ] || user=(-u nobody)
   for try in 1 2 3 4 5; do
     port=$((20000 + RANDOM % 10000))
@@ -75,24 +77,26 @@ start_sink() {
   fail "smtp-sink does not start"
 }
 
-# write_recipients NUMBER
+# write_recipients NUMBER: writes a CSV of this number of recipients.
 write_recipients() {
   awk -v n="$1" 'BEGIN { print "email,name"; for (i = 0; i < n; i++) printf "user%d@example.org,Reader %d\n", i, i }' \
     >"$home/recipients.csv"
 }
 
-# The bytes of one mail as it goes out, so that both send the same.
+# Sets $size to the size of one composed mail, so that all tools send the same number of bytes.
 measure_size() {
   local file
-  (settings+=(MAIL_TRANSPORT="file:$home/outbox") && postroom send --sync --to user0@example.org "${mail[@]}" --var name='Reader 0') >/dev/null
+  (settings+=(MAIL_TRANSPORT="file:$home/outbox") &&
+    postroom send --sync --to user0@example.org "${mail[@]}" --var name='Reader 0') >/dev/null
   file=$(find "$home/outbox" -name '*.eml' | head -n 1)
   [ -n "$file" ] || fail "no mail to measure"
   size=$(wc -c <"$file" | tr -d ' ')
-  say "  a mail has $size bytes"
+  say "  size of a mail: $size bytes"
 }
 mail=(--template receipt --vars "$root/scripts/lib/bench/receipt.json")
 
-# drain_by_smtp_source [-d]: with -d it keeps its connections, as the worker does; without, it opens one for every mail.
+# drain_by_smtp_source [-d]: with -d, connections are kept, as by the worker. Without it, each mail
+# has a new connection.
 drain_by_smtp_source() {
   local start
   start=$(now)
@@ -100,8 +104,8 @@ drain_by_smtp_source() {
   rate "$mails" "$start"
 }
 
-# From the moment when a worker that is up may begin to the last mail that Redis knows as sent, by the clock that both share. Starting it is left
-# out, as it is for Celery.
+# Measures from the resume of the queue, when the worker is ready, to the last sent mail according
+# to Redis. The start of the worker is excluded, as for Celery.
 drain_by_worker() {
   local batch start redis_ms worker_ms
   batch=$(postroom bulk "${mail[@]}" --csv "$home/recipients.csv" 2>/dev/null)
@@ -120,7 +124,7 @@ drain_by_worker() {
   halt 35 worker
 }
 
-# Redis tells when it was done: it need not be asked often, which would take time from those who are measured.
+# Waits until the batch is done. Redis records that time, so rare polls suffice and cost little CPU.
 await_batch() {
   local turns=300
   until [ -n "$(batch_fact "$1" done_ms)" ]; do

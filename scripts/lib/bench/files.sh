@@ -6,17 +6,17 @@ measure_files() {
   start_sink
   settings+=(SMTP_HOST=127.0.0.1 SMTP_PORT="$port" SMTP_SECURITY=none CONCURRENCY="$connections")
   start=$(redis_info used_memory)
-  # The example hands one over before those that it is told.
+  # The example enqueues one more mail than requested.
   example enqueue 1 0 "$size" >/dev/null
   first=$(redis_info used_memory)
   example enqueue 32 "$((number - 2))" "$size" >/dev/null
-  figure "files: MB in Redis for the first mail with a file of 5 MB" "$(calc "($first - $start) / 1000000" 1)"
-  figure "files: bytes in Redis for each further one of $number" "$(bytes_each "$first" "$((number - 1))")" below 1000
+  figure "files: MB in Redis for the first mail with a 5 MB file" "$(calc "($first - $start) / 1000000" 1)"
+  figure "files: bytes in Redis per further mail of $number" "$(bytes_each "$first" "$((number - 1))")" below 1000
   began=$(now)
   start_worker
   await_sent emails "$number"
-  figure "files: mails a second" "$(rate "$number" "$began")"
-  figure "files: the most memory that the worker had, MB" "$(calc "$(peak_kb worker) / 1000" 1)" below 200
+  figure "files: mails/s" "$(rate "$number" "$began")"
+  figure "files: peak memory of the worker, MB" "$(calc "$(peak_kb worker) / 1000" 1)" below 200
   halt 35 worker
   halt 5 smtp-sink
 }

@@ -1,4 +1,4 @@
-# What a worker with nothing to do costs.
+# Redis commands and memory of an idle worker.
 # shellcheck shell=bash
 
 measure_idle() {
@@ -9,6 +9,6 @@ measure_idle() {
   commands=$(python3 "$root/scripts/lib/count_commands.py" "$socket" "$seconds")
   rss=$(ps -o rss= -p "$(pid_of worker)")
   halt 35 worker
-  figure "idle: Redis commands a second" "$commands" below 2
-  figure "idle: memory in MB" "$(calc "$rss / 1000" 1)" below 20
+  figure "idle: Redis commands per second" "$commands" below 2
+  figure "idle: memory of the worker, MB" "$(calc "$rss / 1000" 1)" below 20
 }

@@ -10,7 +10,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn a_durable_mail_survives_a_lost_second() {
-    let redis = PrivateRedis::builder().tcp().remembers().start().await;
+    let redis = PrivateRedis::builder().tcp().records_aof_size().start().await;
     let fixture = Fixture::at(&redis.url());
     let id = fixture.send(&["--durable"]);
     assert!(redis.kill_and_cut_back(SECOND) > 0 || redis.aof_size() > 0);

@@ -17,7 +17,7 @@ async fn has(fixture: &Fixture, batch: &BatchId) -> bool {
 
 #[tokio::test]
 async fn durable_writes_survive_a_lost_second() {
-    let redis = PrivateRedis::builder().tcp().remembers().start().await;
+    let redis = PrivateRedis::builder().tcp().records_aof_size().start().await;
     let fixture = Fixture::on(&redis).await;
     let run = fixture.store.connected_run().await.expect("a run");
     let kept = fixture.create_batch().await;

@@ -29,7 +29,7 @@ async fn batch(postroom: &Postroom, id: &postroom_enqueue::BatchId) -> BatchRepo
 
 #[tokio::test]
 async fn a_bulk_survives_lost_seconds_while_mails_are_added_and_after() {
-    let redis = PrivateRedis::builder().tcp().remembers().start().await;
+    let redis = PrivateRedis::builder().tcp().records_aof_size().start().await;
     let postroom = connect(&redis);
     let options = Options { key: Some("k".to_owned()), ..Options::default() };
     let mut input = postroom.bulk(shared()).with(options.clone()).start().await.expect("a batch");
@@ -65,7 +65,7 @@ async fn a_bulk_survives_lost_seconds_while_mails_are_added_and_after() {
 
 #[tokio::test]
 async fn a_bulk_survives_a_kill_of_redis_at_any_time() {
-    let redis = PrivateRedis::builder().tcp().remembers().start().await;
+    let redis = PrivateRedis::builder().tcp().records_aof_size().start().await;
     let postroom = connect(&redis);
     // The last ones are longer than the whole bulk takes.
     for wait in [0, 20, 60, 120, 300, 800, 1_300] {
@@ -102,7 +102,7 @@ async fn a_bulk_is_accepted_where_redis_can_not_make_it_durable() {
 
 #[tokio::test]
 async fn a_durable_mail_is_enqueued_again_after_a_kill_of_redis() {
-    let redis = PrivateRedis::builder().tcp().remembers().start().await;
+    let redis = PrivateRedis::builder().tcp().records_aof_size().start().await;
     let postroom = connect(&redis);
     let durable = Options { durable: true, ..Options::default() };
     let mail = Mail { to: own(1).to, ..shared() };

@@ -7,7 +7,7 @@ use postroom_core::{
     settings::{ResendSettings, TransportSettings},
 };
 use postroom_mail::{Attempt, Commit, Message, Rendered, Scope, Transport, Verdict, compose, login_check};
-use postroom_testkit::{FakeResend, eventually, resend::Trouble};
+use postroom_testkit::{FakeResend, eventually, resend::ApiFault};
 use serde_json::{Value, json};
 
 use crate::{
@@ -97,13 +97,13 @@ async fn an_error_is_recorded_with_its_name() {
         (500, "internal_server_error", "An unexpected error occurred.", Verdict::NothingSent),
     ] {
         let fixture = Fixture::resend(FakeResend::start());
-        fixture.provider().trouble(Trouble::saying(status, name, message), 1);
+        fixture.provider().fault(ApiFault::with_message(status, name, message), 1);
         let (attempt, commits) = fixture.send(&self::message(), &addresses(&ALL), Commit::Proceed).await;
         assert_eq!((attempt.verdict, attempt.code, attempt.phase, commits), (verdict, Some(status), Some("answer"), 1));
         assert_eq!(attempt.reply, format!("{status} {name}: {message}"));
         assert_eq!(verdicts(&attempt), ALL.map(|address| (address, verdict)));
         assert!(attempt.recipients.iter().all(|own| own.code == Some(status) && !own.suppress), "{attempt:?}");
-        assert_eq!(fixture.provider().asked().len(), 1, "{name} is not retried");
+        assert_eq!(fixture.provider().requests().len(), 1, "{name} is not retried");
     }
 }
 
@@ -128,7 +128,7 @@ async fn a_key_is_checked_without_sending() {
     ] {
         let description = login_check(&TransportSettings::Resend(account_at(&server))).await.expect("the key works");
         assert!(description.contains(text) && description.contains(&server.url()), "{description}");
-        assert!(server.asked().is_empty());
+        assert!(server.requests().is_empty());
     }
     let server = FakeResend::start();
     server.stop();
@@ -150,7 +150,7 @@ async fn rate_limits_are_reported_as_hints() {
 
     let fixture = Fixture::resend(FakeResend::start());
     for (name, scope, longest) in [("daily_quota_exceeded", "daily", 1), ("monthly_quota_exceeded", "monthly", 31)] {
-        fixture.provider().trouble(Trouble::answer(429, name).header("retry-after", "1"), 1);
+        fixture.provider().fault(ApiFault::error(429, name).header("retry-after", "1"), 1);
         let attempt = sent(&fixture, &message()).await;
         let until = attempt.hint.retry_after.expect("a time");
         assert_eq!((attempt.verdict, attempt.hint.scope), (Verdict::Throttled, Scope::Quota(scope)), "{attempt:?}");
@@ -161,19 +161,19 @@ async fn rate_limits_are_reported_as_hints() {
 /// Whatever the result of the first request, the idempotency key prevents a duplicate.
 #[tokio::test]
 async fn a_request_without_an_answer_is_repeated() {
-    for trouble in [
-        Trouble::Cut,
-        Trouble::KeepThenCut,
-        Trouble::Page(502),
-        Trouble::KeepThenPage(504),
-        Trouble::answer(409, "concurrent_idempotent_requests"),
+    for fault in [
+        ApiFault::Close,
+        ApiFault::AcceptThenClose,
+        ApiFault::Page(502),
+        ApiFault::AcceptThenPage(504),
+        ApiFault::error(409, "concurrent_idempotent_requests"),
     ] {
         let fixture = Fixture::resend(FakeResend::start());
-        fixture.provider().trouble(trouble.clone(), 1);
+        fixture.provider().fault(fault.clone(), 1);
         let (attempt, commits) = fixture.send(&message(), &addresses(&ALL), Commit::Proceed).await;
-        assert_eq!((attempt.verdict, commits), (Verdict::Accepted, 1), "{trouble:?}: {attempt:?}");
-        let (mails, keys) = (fixture.provider().mails(), fixture.provider().asked());
-        assert_eq!((mails.len(), keys.len()), (1, 2), "{trouble:?}");
+        assert_eq!((attempt.verdict, commits), (Verdict::Accepted, 1), "{fault:?}: {attempt:?}");
+        let (mails, keys) = (fixture.provider().mails(), fixture.provider().requests());
+        assert_eq!((mails.len(), keys.len()), (1, 2), "{fault:?}");
         assert_eq!(keys[0].key, keys[1].key);
     }
 }
@@ -181,7 +181,7 @@ async fn a_request_without_an_answer_is_repeated() {
 #[tokio::test]
 async fn a_slow_answer_is_awaited_under_the_same_key() {
     let fixture = with_short_limit(FakeResend::start());
-    fixture.provider().trouble(Trouble::Slow(Duration::from_millis(600)), 1);
+    fixture.provider().fault(ApiFault::Slow(Duration::from_millis(600)), 1);
     let attempt = sent(&fixture, &message()).await;
     assert_eq!((attempt.verdict, fixture.provider().mails().len()), (Verdict::Accepted, 1), "{attempt:?}");
 }
@@ -189,24 +189,24 @@ async fn a_slow_answer_is_awaited_under_the_same_key() {
 /// After three requests the result is unknown.
 #[tokio::test]
 async fn a_mail_without_an_answer_is_unknown() {
-    for (trouble, then, text) in [
-        (Trouble::Cut, Trouble::Cut, "connection"),
-        (Trouble::KeepThenCut, Trouble::answer(429, "rate_limit_exceeded"), "then 429 rate_limit_exceeded"),
-        (Trouble::KeepThenCut, Trouble::answer(500, "internal_server_error"), "then 500 internal_server_error"),
-        (Trouble::Page(502), Trouble::Page(502), "502"),
-        (Trouble::Page(200), Trouble::Page(200), "200"),
+    for (fault, then, text) in [
+        (ApiFault::Close, ApiFault::Close, "connection"),
+        (ApiFault::AcceptThenClose, ApiFault::error(429, "rate_limit_exceeded"), "then 429 rate_limit_exceeded"),
+        (ApiFault::AcceptThenClose, ApiFault::error(500, "internal_server_error"), "then 500 internal_server_error"),
+        (ApiFault::Page(502), ApiFault::Page(502), "502"),
+        (ApiFault::Page(200), ApiFault::Page(200), "200"),
     ] {
         let fixture = Fixture::resend(FakeResend::start());
-        fixture.provider().trouble(trouble.clone(), 1);
-        fixture.provider().trouble(then, 2);
+        fixture.provider().fault(fault.clone(), 1);
+        fixture.provider().fault(then, 2);
         let attempt = sent(&fixture, &message()).await;
-        assert_eq!((attempt.verdict, attempt.phase), (Verdict::Unknown, Some("answer")), "{trouble:?}: {attempt:?}");
+        assert_eq!((attempt.verdict, attempt.phase), (Verdict::Unknown, Some("answer")), "{fault:?}: {attempt:?}");
         assert!(attempt.reply.contains(text), "{attempt:?}");
-        assert_eq!(fixture.provider().asked().len(), 3, "{trouble:?}");
+        assert_eq!(fixture.provider().requests().len(), 3, "{fault:?}");
         assert!(!attempt.nothing_was_sent());
     }
     let fixture = with_short_limit(FakeResend::start());
-    fixture.provider().trouble(Trouble::Slow(Duration::from_secs(60)), 3);
+    fixture.provider().fault(ApiFault::Slow(Duration::from_secs(60)), 3);
     let attempt = sent(&fixture, &message()).await;
     assert_eq!(attempt.verdict, Verdict::Unknown, "{attempt:?}");
     assert!(attempt.reply.contains("no answer within"), "{attempt:?}");
@@ -216,10 +216,10 @@ async fn a_mail_without_an_answer_is_unknown() {
 #[tokio::test]
 async fn a_refusal_settles_an_unknown_result() {
     let fixture = Fixture::resend(FakeResend::start());
-    fixture.provider().trouble(Trouble::Cut, 1);
-    fixture.provider().trouble(Trouble::answer(422, "invalid_attachment"), 1);
+    fixture.provider().fault(ApiFault::Close, 1);
+    fixture.provider().fault(ApiFault::error(422, "invalid_attachment"), 1);
     let attempt = sent(&fixture, &message()).await;
-    assert_eq!((attempt.verdict, fixture.provider().asked().len()), (Verdict::ContentRefused, 2), "{attempt:?}");
+    assert_eq!((attempt.verdict, fixture.provider().requests().len()), (Verdict::ContentRefused, 2), "{attempt:?}");
 }
 
 /// The template may have changed since the attempt with the unknown result.
@@ -232,7 +232,7 @@ async fn a_key_used_with_other_content_is_unknown() {
     let attempt = sent(&fixture, &changed).await;
     assert_eq!((attempt.verdict, attempt.code), (Verdict::Unknown, Some(409)), "{attempt:?}");
     assert!(attempt.reply.contains("invalid_idempotent_request"), "{attempt:?}");
-    assert_eq!(fixture.provider().asked().len(), 2, "repeating it would not help");
+    assert_eq!(fixture.provider().requests().len(), 2, "repeating it would not help");
     let again = sent(&fixture, &Message { generation: 1, ..changed }).await;
     assert_eq!(
         (again.verdict, fixture.provider().mails().len()),
@@ -279,10 +279,10 @@ async fn a_connection_is_open_before_the_mail_is_marked_as_begun() {
     fixture.transport.warm(&[]).await.expect("warm");
     connected(fixture.provider(), 1).await;
     let (attempt, _) = fixture.send(&message(), &addresses(&ALL), Commit::Abort).await;
-    assert_eq!((attempt.verdict, fixture.provider().asked().len()), (Verdict::Aborted, 0), "{attempt:?}");
+    assert_eq!((attempt.verdict, fixture.provider().requests().len()), (Verdict::Aborted, 0), "{attempt:?}");
     let server = fixture.provider();
     let commit = async {
-        assert_eq!((server.connections(), server.asked().len()), (1, 0));
+        assert_eq!((server.connections(), server.requests().len()), (1, 0));
         Commit::Proceed
     };
     let message = message();
@@ -317,7 +317,7 @@ async fn certificates_are_verified() {
 async fn a_key_echoed_by_the_api_is_masked_in_attempts() {
     let fixture = Fixture::resend(FakeResend::start());
     let text = format!("the key {} is not known here", FakeResend::API_KEY);
-    fixture.provider().trouble(Trouble::saying(401, "invalid_api_key", &text), 1);
+    fixture.provider().fault(ApiFault::with_message(401, "invalid_api_key", &text), 1);
     let attempt = sent(&fixture, &message()).await;
     assert!(attempt.reply.contains("the key *** is not known here"), "{attempt:?}");
     assert!(!format!("{attempt:?}").contains(FakeResend::API_KEY), "{attempt:?}");

@@ -74,7 +74,7 @@ async fn every_transport_sends_the_same_bytes_again() {
             Destination::Server(server) => {
                 assert_eq!((server.connections(), server.violations()), (1, vec![]), "the connection is reused");
             }
-            Destination::Provider(server) => assert_eq!((server.connections(), server.asked().len()), (1, 2)),
+            Destination::Provider(server) => assert_eq!((server.connections(), server.requests().len()), (1, 2)),
             Destination::Folder(_) | Destination::Sink(_) | Destination::Nothing => {}
         }
     }

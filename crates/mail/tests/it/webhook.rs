@@ -23,7 +23,7 @@ async fn the_status_of_the_receiver_is_the_result() {
         let error = client().post(&url, EVENT).await.expect_err("refused");
         assert!(error.starts_with(&status.to_string()), "{error}");
     }
-    let call = receiver.told().remove(0);
+    let call = receiver.requests().remove(0);
     assert_eq!((call.line.as_str(), call.body.as_str()), ("POST /a/b?c=d", EVENT.body));
     assert_eq!(
         (call.headers["webhook-id"].as_str(), call.headers["webhook-timestamp"].as_str()),
@@ -38,7 +38,7 @@ async fn the_certificate_is_verified() {
     let receiver = FakeReceiver::start_tls();
     let url = receiver.url("").parse().expect("a URL");
     let error = client().post(&url, EVENT).await.expect_err("an unknown authority");
-    assert!(error.starts_with("tls") && receiver.told().is_empty(), "{error}");
+    assert!(error.starts_with("tls") && receiver.requests().is_empty(), "{error}");
 
     let folder = tempfile::tempdir().expect("a folder");
     let ca_file = folder.path().join("ca.pem");
@@ -46,7 +46,7 @@ async fn the_certificate_is_verified() {
     let settings = NotifySettings { ca_file: Some(ca_file.clone()), ..NotifySettings::default() };
     let trusting = Webhooks::from_settings(&settings).expect("a client");
     assert_eq!(trusting.post(&url, EVENT).await, Ok(()));
-    assert_eq!(receiver.told()[0].line, "POST /");
+    assert_eq!(receiver.requests()[0].line, "POST /");
 
     std::fs::remove_file(&ca_file).expect("removed");
     assert!(Webhooks::from_settings(&settings).expect_err("no file").contains("ca.pem"));

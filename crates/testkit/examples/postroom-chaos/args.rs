@@ -9,48 +9,48 @@ const EXAMPLES: &str = "Examples:
   scripts/chaos redis-cut-back
   scripts/chaos lost-replies --quick
 
-Exits with 0 when all holds, with 1 when something required does not, and with 3 when the run is void: a fault
-counts only if at least 10 mails were being sent when it came, and mail has to go out after the last one.";
+Exit codes: 0 if all checks pass, 1 if a check fails, 3 if the run is void. A run is void if fewer
+than 10 mails were being sent when a fault began, or fewer than 10 mails arrived after the last fault.";
 
-/// Makes trouble while mail is going out, and shows that none is lost and none sent twice by accident
+/// Inject faults while mail is sent, and check that no mail is lost or sent twice by mistake
 ///
-/// Without a scenario: faults of all kinds, one after the other, as the seed has them.
+/// Without a scenario, faults of all kinds follow each other in an order derived from the seed.
 #[derive(Debug, Parser)]
 #[command(name = "scripts/chaos", after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// One row of README's table "What is guaranteed"
+    /// Scenario to run: a row of the first table under "The proof" in docs/guarantees.md
     #[arg(value_enum)]
     pub(crate) scenario: Option<Scenario>,
-    /// What is done with a mail of which nobody can know whether it went out
-    #[arg(long, value_enum, default_value_t = OnUnknown::Hold)]
-    pub(crate) on_unknown: OnUnknown,
-    /// The faults, their order and their moments follow from it
+    /// Policy for a mail that may or may not have been sent
+    #[arg(long, value_enum, default_value_t = UnknownPolicy::Hold)]
+    pub(crate) on_unknown: UnknownPolicy,
+    /// Seed of the faults, their order and their times
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// How long faults go on
+    /// Duration of the faults
     #[arg(long, value_name = "MINUTES", default_value_t = 1.0)]
     pub(crate) minutes: f64,
-    /// How many mails at least
+    /// Minimum number of mails
     #[arg(long, value_name = "NUMBER", default_value_t = 2_000)]
     pub(crate) jobs: usize,
-    /// The same in a few seconds: short leases, few mails
+    /// Run a short version with short leases and few mails
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Show what workers and beats said, too
+    /// Also print the logs of workers and beats
     #[arg(long)]
     pub(crate) logs: bool,
 }
 
-/// What a queue does in doubt.
+/// Policy of a queue for mails with an unknown result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OnUnknown {
-    /// A person decides
+pub(crate) enum UnknownPolicy {
+    /// Hold the mail until a person decides
     Hold,
-    /// It is sent once more, then held
+    /// Send it once more, then hold it
     Resend,
 }
 
-impl OnUnknown {
+impl UnknownPolicy {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Hold => "hold",
@@ -59,57 +59,57 @@ impl OnUnknown {
     }
 }
 
-/// What goes wrong.
+/// Scenario with one kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scenario {
-    /// One of three workers is killed every 2 s for a minute
+    /// Kill one of three workers every 2 s for a minute
     WorkersKilled,
-    /// Redis is killed five times for 3 s
+    /// Kill Redis five times for 3 s
     RedisKilled,
-    /// Redis is killed five times and has forgotten its last second
+    /// Kill Redis five times and remove its last second of writes
     RedisCutBack,
-    /// A replica a second behind takes the place of a killed Redis
+    /// Kill the primary and promote a replica that lags by one second
     RedisFailover,
-    /// Redis does not answer for 20 s
+    /// Stall Redis for 20 s
     RedisStalled,
-    /// Redis is frozen, then stopped, for 30 s
+    /// Freeze Redis for 30 s, then stop it for 30 s
     RedisStopped,
-    /// The clock of Redis goes forward by an hour, and back
+    /// Move the clock of Redis one hour forward, then back
     RedisClock,
-    /// Redis has no memory left
+    /// Fill the memory of Redis
     RedisFull,
-    /// A worker is frozen for longer than its lease, with mails on their way
+    /// Freeze a worker for longer than its lease while it sends mails
     WorkerStopped,
-    /// The connections to Redis swallow everything; new ones pass
+    /// Black-hole the existing connections to Redis; new ones pass
     BlackHole,
-    /// The server keeps a mail and closes before it answers
+    /// Lose replies: the server accepts mails and closes the connection
     LostReplies,
-    /// Workers whose clocks are an hour ahead and an hour behind
+    /// Run workers with clocks one hour ahead and one hour behind
     WorkerClocks,
-    /// Four workers hold a limit of 50 a second, killed and replaced meanwhile
+    /// Send at a shared limit of 50 mails per second while workers are killed and replaced
     Limit,
-    /// A million mails due at the same second, and an urgent one
+    /// Schedule a million mails and an urgent one for the same second
     MillionDue,
-    /// A batch of 100,000 is paused, resumed and cancelled while it is being sent
+    /// Pause, resume and cancel a batch of 100,000 mails while it is sent
     BatchSteered,
-    /// A worker with 200 mails under way is told to end, and killed after 30 s
+    /// Terminate a worker that is sending 200 mails, and kill it after 30 s
     Sigterm,
-    /// Of 1,000 scheduled mails 500 are cancelled, then everything is killed
+    /// Cancel 500 of 1,000 scheduled mails, then kill every process
     ScheduledCancelled,
-    /// Records in Redis are mutated at random while mail is sent
+    /// Mutate records in Redis at random while mail is sent
     DamagedRecords,
-    /// One mail each 5 s in a bulk, while its worker is stopped and killed
+    /// Send a batch at one mail per 5 s while its worker is terminated and killed
     BulkDelay,
-    /// Two mails a second, a newsletter that waits, and urgent mail
+    /// Send urgent mail beside a queued newsletter at a limit of two mails per second
     UrgentLimited,
-    /// A server that refuses more than 50 mails a second, in three ways
+    /// Send to a server that refuses more than 50 mails per second, with three kinds of reply
     ServerRate,
-    /// A server that takes three connections
+    /// Send to a server that accepts at most three connections
     ServerConnections,
-    /// HTML and templates that would take for ever or all memory, beside urgent mail
+    /// Render HTML and templates that need unbounded time or memory, beside urgent mail
     HostileContent,
-    /// The provider Resend takes two requests a second
+    /// Send through the provider Resend at its limit of two requests per second
     Resend,
-    /// 2,000 clients that never finish a request at each port, then wrong passwords from 10,000 addresses
+    /// Occupy each port with 2,000 unfinished requests, then send 10,000 wrong passwords
     SlowClients,
 }

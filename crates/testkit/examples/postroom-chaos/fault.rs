@@ -1,28 +1,28 @@
-//! The log of what went wrong, and when.
+//! Log of the injected faults with their times.
 
-use crate::site::Site;
+use crate::testbed::Testbed;
 use std::time::{Duration, Instant};
 
-/// Fewer mails under way, and a fault shows nothing.
-pub(crate) const ENOUGH: usize = 10;
+/// Minimum number of mails being sent for a fault to count.
+pub(crate) const MIN_SENDING: usize = 10;
 
-/// One piece of trouble.
+/// One injected fault.
 #[derive(Clone, Debug)]
-pub(crate) struct Fault {
-    pub(crate) what: String,
-    /// When it came.
-    pub(crate) at: Instant,
-    /// When it was over, and recovery is counted from.
-    pub(crate) over: Instant,
-    /// How many mails were being sent then.
-    pub(crate) under_way: usize,
+pub(crate) struct FaultRecord {
+    pub(crate) description: String,
+    /// Start of the fault.
+    pub(crate) started_at: Instant,
+    /// End of the fault, from which recovery is measured.
+    pub(crate) ended_at: Instant,
+    /// Number of mails being sent at the start.
+    pub(crate) sending_count: usize,
 }
 
-/// All that went wrong in a run, in order.
+/// All faults of a run, in order.
 #[derive(Debug)]
 pub(crate) struct FaultLog {
     start: Instant,
-    faults: Vec<Fault>,
+    faults: Vec<FaultRecord>,
 }
 
 impl FaultLog {
@@ -30,60 +30,61 @@ impl FaultLog {
         Self { start: Instant::now(), faults: Vec::new() }
     }
 
-    /// Waits until enough mails are under way, for a while, and notes that trouble begins now.
-    pub(crate) async fn begin(&mut self, site: &Site, what: impl Into<String>) {
-        let under_way = wait_for_traffic(site).await;
+    /// Waits up to 15 s until enough mails are being sent, and records the start of a fault.
+    pub(crate) async fn begin(&mut self, testbed: &Testbed, description: impl Into<String>) {
+        let sending_count = wait_for_traffic(testbed).await;
         let now = Instant::now();
-        self.faults.push(Fault { what: what.into(), at: now, over: now, under_way });
+        let description = description.into();
+        self.faults.push(FaultRecord { description, started_at: now, ended_at: now, sending_count });
     }
 
-    /// Notes that it is over.
+    /// Records the end of the latest fault.
     pub(crate) fn end(&mut self) {
         let fault = self.faults.last_mut().expect("a fault that has begun");
-        fault.over = Instant::now();
+        fault.ended_at = Instant::now();
     }
 
-    pub(crate) fn all(&self) -> &[Fault] {
+    pub(crate) fn all(&self) -> &[FaultRecord] {
         &self.faults
     }
 
-    /// When the latest trouble was over.
-    pub(crate) fn last_over(&self) -> Option<Instant> {
-        self.faults.iter().map(|fault| fault.over).max()
+    /// Returns the end of the latest fault.
+    pub(crate) fn last_end(&self) -> Option<Instant> {
+        self.faults.iter().map(|fault| fault.ended_at).max()
     }
 
-    /// Each with how long it took from its end to the next mail at the server.
-    pub(crate) fn told(&self, arrivals: &[Instant]) -> Vec<String> {
-        let tell = |fault: &Fault| {
-            let (at, length) = (fault.at - self.start, fault.over - fault.at);
+    /// Describes each fault in one line, with the time from its end to the next arrival.
+    pub(crate) fn lines(&self, arrivals: &[Instant]) -> Vec<String> {
+        let line = |fault: &FaultRecord| {
+            let (start, duration) = (fault.started_at - self.start, fault.ended_at - fault.started_at);
             let next = match recovery(fault, arrivals) {
                 Some(after) => format!("next mail {:.2} s after", after.as_secs_f64()),
                 None => "no mail after".to_owned(),
             };
             format!(
-                "+{:.1} s {} for {:.1} s: {} under way, {next}",
-                at.as_secs_f64(),
-                fault.what,
-                length.as_secs_f64(),
-                fault.under_way
+                "+{:.1} s {} for {:.1} s: {} mails being sent, {next}",
+                start.as_secs_f64(),
+                fault.description,
+                duration.as_secs_f64(),
+                fault.sending_count
             )
         };
-        self.faults.iter().map(tell).collect()
+        self.faults.iter().map(line).collect()
     }
 }
 
-/// From the end of a fault to the next mail; `arrivals` are in order.
-pub(crate) fn recovery(fault: &Fault, arrivals: &[Instant]) -> Option<Duration> {
-    let next = arrivals.iter().find(|at| **at > fault.over)?;
-    Some(*next - fault.over)
+/// Returns the time from the end of a fault to the next arrival. `arrivals` are in order.
+pub(crate) fn recovery(fault: &FaultRecord, arrivals: &[Instant]) -> Option<Duration> {
+    let next = arrivals.iter().find(|at| **at > fault.ended_at)?;
+    Some(*next - fault.ended_at)
 }
 
-async fn wait_for_traffic(site: &Site) -> usize {
+async fn wait_for_traffic(testbed: &Testbed) -> usize {
     let end = Instant::now() + Duration::from_secs(15);
     loop {
-        let under_way = site.under_way();
-        if under_way >= ENOUGH || Instant::now() >= end {
-            return under_way;
+        let sending_count = testbed.sending_count();
+        if sending_count >= MIN_SENDING || Instant::now() >= end {
+            return sending_count;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

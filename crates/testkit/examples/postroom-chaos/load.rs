@@ -1,6 +1,6 @@
-//! Mail to be sent.
+//! Enqueueing of mails with distinct recipients.
 
-use crate::site::Site;
+use crate::testbed::Testbed;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,65 +9,66 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 
-/// How long to go on handing over while Redis is away.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Maximum time to retry an enqueue while Redis is unreachable.
+const RETRY_LIMIT: Duration = Duration::from_secs(120);
 
-/// More than any load has.
-const BESIDE: usize = 10_000_000;
-/// In how many pieces the rows of a slow bulk come.
+/// Offset of the recipients of a sibling load, larger than any load.
+const SIBLING_OFFSET: usize = 10_000_000;
+/// Number of portions of a slow bulk.
 const PORTIONS: u32 = 25;
-/// The exit code that says that Redis is away.
-const AWAY: i32 = 3;
-/// The exit code that says that what was there is gone.
+/// Exit code for an unreachable Redis.
+const UNREACHABLE: i32 = 3;
+/// Exit code for a batch that no longer exists.
 const NOT_FOUND: i32 = 4;
 
-/// What was handed over so far: nothing counts that was not acknowledged.
+/// Acknowledged mails of a run.
 #[derive(Debug)]
 pub(crate) struct Load {
-    site: Arc<Site>,
+    testbed: Arc<Testbed>,
     next: usize,
-    /// Batches: the number of the first recipient, and how many there are.
+    /// Batches by id: the number of the first recipient and the number of recipients.
     pub(crate) batches: BTreeMap<String, (usize, usize)>,
-    /// Single mails: recipient and id.
+    /// Single mails: job ids by recipient.
     pub(crate) singles: BTreeMap<String, String>,
-    /// How often a bulk broke off because what it had put in was gone, and was said again.
-    pub(crate) broke_off: Vec<String>,
+    /// Errors of bulks that ended because their batch was gone. Most of them were then retried.
+    pub(crate) aborted: Vec<String>,
 }
 
 impl Load {
-    pub(crate) fn new(site: &Arc<Site>) -> Self {
+    pub(crate) fn new(testbed: &Arc<Testbed>) -> Self {
         Self {
-            site: Arc::clone(site),
+            testbed: Arc::clone(testbed),
             next: 0,
             batches: BTreeMap::new(),
             singles: BTreeMap::new(),
-            broke_off: Vec::new(),
+            aborted: Vec::new(),
         }
     }
 
-    /// Another one to other recipients, for handing over at the same time.
-    pub(crate) fn beside(&self) -> Self {
-        Self { next: self.next + BESIDE, ..Self::new(&self.site) }
+    /// Returns an empty load with other recipients, for concurrent enqueueing.
+    pub(crate) fn sibling(&self) -> Self {
+        Self { next: self.next + SIBLING_OFFSET, ..Self::new(&self.testbed) }
     }
 
-    /// Takes in what another one has handed over.
-    pub(crate) fn absorb(&mut self, other: Self) {
+    /// Adds the mails of another load.
+    pub(crate) fn merge(&mut self, other: Self) {
         self.next = self.next.max(other.next);
         self.batches.extend(other.batches);
         self.singles.extend(other.singles);
-        self.broke_off.extend(other.broke_off);
+        self.aborted.extend(other.aborted);
     }
 
-    /// How many mails that is.
+    /// Returns the number of mails.
     pub(crate) fn len(&self) -> usize {
         self.batches.values().map(|(_, number)| number).sum::<usize>() + self.singles.len()
     }
 
-    /// Hands over a bulk, as often as it takes until it is acknowledged; returns its id and the first recipient's number.
+    /// Enqueues a bulk and retries until it is acknowledged. Returns its id and the number of the
+    /// first recipient.
     pub(crate) async fn bulk(&mut self, number: usize, options: &[&str]) -> (String, usize) {
         let first = self.next;
         self.next += number;
-        let rows = self.site.file(&format!("bulk-{first}.jsonl"), &rows(first, number));
+        let rows = self.testbed.file(&format!("bulk-{first}.jsonl"), &rows(first, number));
         let (rows, key) = (rows.display().to_string(), format!("bulk-{first}"));
         let args = [&["bulk", "--jsonl", &rows, "--key", &key], options].concat();
         let id = self.until_acknowledged(&args).await;
@@ -75,24 +76,28 @@ impl Load {
         (id, first)
     }
 
-    /// Hands over a single mail once; what went wrong when it was not acknowledged.
+    /// Enqueues a single mail without retries and returns its recipient.
+    ///
+    /// # Errors
+    ///
+    /// The exit status and standard error if the mail was not acknowledged.
     pub(crate) async fn send(&mut self, options: &[&str]) -> Result<String, String> {
         let to = recipient(self.next);
         self.next += 1;
         let args = [&["send", "--to", &to, "--subject", "Single", "--text", "A single mail."], options].concat();
-        let output = self.site.postroom(&args).await;
+        let output = self.testbed.postroom(&args).await;
         if !output.status.success() {
-            return Err(told(&output));
+            return Err(failure(&output));
         }
         self.singles.insert(to.clone(), String::from_utf8_lossy(&output.stdout).trim().to_owned());
         Ok(to)
     }
 
-    /// Hands over a bulk whose rows come little by little.
+    /// Enqueues a bulk whose rows are written in portions over `length`.
     pub(crate) async fn trickle(&mut self, number: usize, length: Duration) {
         let first = self.next;
         self.next += number;
-        let mut command = tokio::process::Command::from(self.site.command("postroom"));
+        let mut command = tokio::process::Command::from(self.testbed.command("postroom"));
         command.args(["bulk", "--jsonl", "-"]).kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut bulk = command.spawn().expect("postroom runs");
@@ -107,34 +112,34 @@ impl Load {
             tokio::time::sleep(pause).await;
         }
         drop(input);
-        let output = bulk.wait_with_output().await.expect("it ends");
+        let output = bulk.wait_with_output().await.expect("bulk ends");
         if output.status.success() {
             let id = String::from_utf8_lossy(&output.stdout).trim().to_owned();
             self.batches.insert(id, (first, number));
         } else {
-            self.broke_off.push(told(&output));
+            self.aborted.push(failure(&output));
         }
     }
 
     async fn until_acknowledged(&mut self, args: &[&str]) -> String {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + RETRY_LIMIT;
         loop {
-            let output = self.site.postroom(args).await;
+            let output = self.testbed.postroom(args).await;
             if output.status.success() {
                 return String::from_utf8_lossy(&output.stdout).trim().to_owned();
             }
-            let broke_off = output.status.code() == Some(NOT_FOUND);
-            if broke_off {
-                self.broke_off.push(told(&output));
+            let aborted = output.status.code() == Some(NOT_FOUND);
+            if aborted {
+                self.aborted.push(failure(&output));
             }
-            let may_pass = (broke_off || output.status.code() == Some(AWAY)) && Instant::now() < end;
-            assert!(may_pass, "postroom {args:?} is not acknowledged: {}", told(&output));
+            let may_retry = (aborted || output.status.code() == Some(UNREACHABLE)) && Instant::now() < end;
+            assert!(may_retry, "postroom {args:?} is not acknowledged: {}", failure(&output));
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 }
 
-/// The recipient of that number; no two jobs have the same.
+/// Returns the recipient with this number. Each job has its own recipient.
 pub(crate) fn recipient(number: usize) -> String {
     format!("n{number}@chaos.example")
 }
@@ -147,7 +152,7 @@ fn rows(first: usize, number: usize) -> String {
     })
 }
 
-fn told(output: &Output) -> String {
-    let said = String::from_utf8_lossy(&output.stderr);
-    format!("{}: {}", output.status, said.trim())
+fn failure(output: &Output) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    format!("{}: {}", output.status, stderr.trim())
 }

@@ -1,18 +1,20 @@
-//! Makes trouble for workers, beats, Redis, the network and the mail server while mail is going out, and then counts:
-//! what was handed over, what the server has, what the jobs say. Run it by `scripts/chaos`.
+//! Injects faults into workers, beats, Redis, the network and the mail server while mail is sent.
+//! Then compares the enqueued mails, the mails at the server and the states of the jobs.
+//!
+//! `scripts/chaos` builds and runs this program.
 
-mod account;
 mod args;
-mod crew;
+mod audit;
 mod fault;
-mod hostile;
+mod hostile_mail;
 mod load;
+mod processes;
 mod report;
 mod scale;
 mod scenarios;
-mod site;
+mod script_monitor;
 mod soak;
-mod work;
+mod testbed;
 
 use args::Args;
 use clap::Parser;
@@ -20,7 +22,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    // Some of what is asked here blocks while Redis is stalled.
+    // Requests to a stalled Redis block a thread.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(8).enable_all().build();
     let report = runtime.expect("a runtime can be made").block_on(async {
         match args.scenario {

@@ -1,12 +1,12 @@
-//! What was required and what was seen.
+//! Report of a run: requirements and observed values.
 
-use crate::account::Account;
-use crate::fault::{ENOUGH, FaultLog, recovery};
+use crate::audit::Audit;
+use crate::fault::{FaultLog, MIN_SENDING, recovery};
 use std::fmt::{Display, Write as _};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// The end of a run.
+/// Report of one run.
 #[derive(Debug)]
 pub(crate) struct Report {
     title: String,
@@ -19,7 +19,7 @@ pub(crate) struct Report {
 #[derive(Debug)]
 struct Check {
     required: String,
-    seen: String,
+    observed: String,
     holds: bool,
 }
 
@@ -28,82 +28,85 @@ impl Report {
         Self { title: title.into(), start: Instant::now(), notes: Vec::new(), checks: Vec::new(), voids: Vec::new() }
     }
 
-    /// Something worth knowing.
+    /// Adds an informative line.
     pub(crate) fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
     }
 
-    /// One thing that has to hold.
-    pub(crate) fn check(&mut self, required: impl Into<String>, seen: impl Display, holds: bool) {
-        self.checks.push(Check { required: required.into(), seen: seen.to_string(), holds });
+    /// Adds a requirement with the observed value.
+    pub(crate) fn check(&mut self, required: impl Into<String>, observed: impl Display, holds: bool) {
+        self.checks.push(Check { required: required.into(), observed: observed.to_string(), holds });
     }
 
-    /// That there is nothing of the kind.
+    /// Requires that `found` is empty.
     pub(crate) fn none(&mut self, what: &str, found: &[String]) {
         self.check(format!("0 {what}"), few(found), found.is_empty());
     }
 
-    /// That something was no more than `most`.
-    pub(crate) fn at_most(&mut self, what: &str, most: usize, seen: usize) {
+    /// Requires that `observed` is at most `most`.
+    pub(crate) fn at_most(&mut self, what: &str, most: usize, observed: usize) {
         let required = if most == 0 { format!("0 {what}") } else { format!("at most {most} {what}") };
-        self.check(required, seen, seen <= most);
+        self.check(required, observed, observed <= most);
     }
 
-    /// That something took no longer than `most`.
+    /// Requires that something took at most `most`. `None` means that it did not happen.
     pub(crate) fn within(&mut self, what: &str, most: Duration, took: Option<Duration>) {
-        let seen = took.map_or("never".to_owned(), |took| format!("{:.2} s", took.as_secs_f64()));
+        let observed = took.map_or("never".to_owned(), |took| format!("{:.2} s", took.as_secs_f64()));
         let required = format!("{what} within {:.1} s", most.as_secs_f64());
-        self.check(required, seen, took.is_some_and(|took| took <= most));
+        self.check(required, observed, took.is_some_and(|took| took <= most));
     }
 
-    /// What has to hold whatever went wrong.
-    pub(crate) fn balance(&mut self, account: &Account) {
-        self.note(account.told());
-        self.check("0 lost", few(&account.lost), account.lost.is_empty());
-        // No server refuses anything for good here.
-        self.at_most("failed", 0, account.failed);
-        let (duplicates, explained) = (account.duplicates, account.explained);
+    /// Adds the requirements that hold for every fault.
+    pub(crate) fn check_audit(&mut self, audit: &Audit) {
+        self.note(audit.summary());
+        self.check("0 lost", few(&audit.lost), audit.lost.is_empty());
+        // The server refuses no mail permanently here.
+        self.at_most("failed", 0, audit.failed);
+        let (duplicates, explained) = (audit.duplicates, audit.explained);
         self.check(
             "each duplicate is explained by unknown",
             format!("{explained} of {duplicates}"),
             duplicates <= explained,
         );
-        self.check("all copies of a mail have one Message-ID", few(&account.other_ids), account.other_ids.is_empty());
-        self.check("counters add up", few(&account.miscounted), account.miscounted.is_empty());
+        self.check("all copies of a mail have one Message-ID", few(&audit.other_ids), audit.other_ids.is_empty());
+        self.check("counters add up", few(&audit.miscounted), audit.miscounted.is_empty());
         self.check(
-            "the server's ledger agrees with the states",
-            few(&account.contradictions),
-            account.contradictions.is_empty(),
+            "the server's ledger matches the job states",
+            few(&audit.contradictions),
+            audit.contradictions.is_empty(),
         );
-        self.check("the SMTP client is in good order", few(&account.violations), account.violations.is_empty());
+        self.check("no SMTP protocol violations", few(&audit.violations), audit.violations.is_empty());
     }
 
-    /// That the trouble was real: enough was under way each time, and the load outlasted it.
-    pub(crate) fn was_real(&mut self, log: &FaultLog, account: &Account) {
-        for fault in log.told(&account.arrivals) {
-            self.note(fault);
+    /// Checks that the faults count: enough mails were being sent at each start, and mails arrived
+    /// after the last end. Otherwise the run is void.
+    pub(crate) fn check_faults(&mut self, log: &FaultLog, audit: &Audit) {
+        for line in log.lines(&audit.arrivals) {
+            self.note(line);
         }
-        let weak = log.all().iter().filter(|fault| fault.under_way < ENOUGH);
-        self.voids.extend(weak.map(|fault| format!("{}: only {} mails were being sent", fault.what, fault.under_way)));
-        let after = log.last_over().map_or(0, |over| account.arrived_after(over));
-        if after < ENOUGH {
-            self.voids.push(format!("only {after} mails came after the last fault: it needs more load"));
+        let weak = log.all().iter().filter(|fault| fault.sending_count < MIN_SENDING);
+        self.voids.extend(
+            weak.map(|fault| format!("{}: only {} mails were being sent", fault.description, fault.sending_count)),
+        );
+        let after = log.last_end().map_or(0, |end| audit.arrived_after(end));
+        if after < MIN_SENDING {
+            self.voids.push(format!("only {after} mails arrived after the last fault: increase --jobs"));
         }
     }
 
-    /// That after each fault the next mail came soon.
-    pub(crate) fn recovered(&mut self, log: &FaultLog, arrivals: &[Instant], most: Duration) {
+    /// Requires that the next mail arrives within `most` after each fault.
+    pub(crate) fn check_recovery(&mut self, log: &FaultLog, arrivals: &[Instant], most: Duration) {
         let each: Option<Vec<Duration>> = log.all().iter().map(|fault| recovery(fault, arrivals)).collect();
-        self.within("the next mail after each fault came", most, each.and_then(|each| each.into_iter().max()));
+        self.within("the next mail after each fault arrives", most, each.and_then(|each| each.into_iter().max()));
     }
 
-    /// Why nothing was shown.
+    /// Marks the run as void, with the reason.
     pub(crate) fn void(&mut self, why: impl Into<String>) {
         self.voids.push(why.into());
     }
 
-    /// To standard output.
-    #[expect(clippy::print_stdout, reason = "this is what the program is for")]
+    /// Prints the report to standard output.
+    #[expect(clippy::print_stdout, reason = "the report is the output of this program")]
     pub(crate) fn print(&self) {
         print!("{}", self.text());
     }
@@ -116,7 +119,7 @@ impl Report {
         }
     }
 
-    /// What does not hold is a failure even where the trouble was too small to show that all does.
+    /// Returns the verdict. A failed check counts even in a void run.
     fn verdict(&self) -> &'static str {
         match (self.checks.iter().all(|check| check.holds), self.voids.is_empty()) {
             (false, _) => "FAIL",
@@ -131,9 +134,9 @@ impl Report {
             let _ = writeln!(text, "  {note}");
         }
         let width = self.checks.iter().map(|check| check.required.chars().count()).max().unwrap_or(0);
-        for Check { required, seen, holds } in &self.checks {
+        for Check { required, observed, holds } in &self.checks {
             let mark = if *holds { "ok  " } else { "FAIL" };
-            let _ = writeln!(text, "  {mark} {required:width$}  {seen}");
+            let _ = writeln!(text, "  {mark} {required:width$}  {observed}");
         }
         for void in &self.voids {
             let _ = writeln!(text, "  VOID {void}");
@@ -142,7 +145,7 @@ impl Report {
     }
 }
 
-/// How many, and the first few of them.
+/// Returns the number of entries and the first five.
 fn few(found: &[String]) -> String {
     match found {
         [] => "0".to_owned(),

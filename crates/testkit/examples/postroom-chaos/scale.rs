@@ -1,9 +1,9 @@
-//! How large and how long a scenario is.
+//! Size and duration of scenarios.
 
 use crate::args::Args;
 use std::time::Duration;
 
-/// Full size, as README promises it, or quick, for the test suite.
+/// Full size, as documented in `docs/guarantees.md`, or quick, for the test suite.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scale {
     quick: bool,
@@ -14,23 +14,23 @@ impl Scale {
         Self { quick: args.quick }
     }
 
-    /// A number or a length, in full or quick.
+    /// Returns the full or the quick value.
     pub(crate) fn pick<T>(self, full: T, quick: T) -> T {
         if self.quick { quick } else { full }
     }
 
-    /// Seconds, in full or quick.
+    /// Returns the full or the quick number of seconds.
     pub(crate) fn seconds(self, full: f64, quick: f64) -> Duration {
         Duration::from_secs_f64(self.pick(full, quick))
     }
 
-    /// How long a worker may hold a job without a sign of life; in full the usual length.
+    /// Returns the lease of the queues. The full value is the default of Postroom.
     pub(crate) fn lease(self) -> Duration {
         self.seconds(15.0, 2.0)
     }
 
-    /// How long to wait for all mail to be settled.
-    pub(crate) fn patience(self) -> Duration {
+    /// Returns the maximum time to wait until all mail is settled.
+    pub(crate) fn limit(self) -> Duration {
         self.seconds(240.0, 45.0)
     }
 }

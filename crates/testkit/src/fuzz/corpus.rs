@@ -1,10 +1,10 @@
-//! What inputs are made from, and how.
+//! Seeds, tokens and mutations of inputs.
 
 use fastrand::Rng;
 
-/// No input is longer: mutations that double would have no end.
-const LONGEST: usize = 256 << 10;
-/// Bytes that end, open or escape something in most formats.
+/// Maximum length of an input in bytes. Repeated doubling would otherwise not end.
+const MAX_LENGTH: usize = 256 << 10;
+/// Bytes with a syntactic meaning in most formats.
 const SPECIAL: &[u8] = b"\r\n\0\t \"'\\<>@,;:=()[]{}%&.-+\x1b\x7f\xc2\xff\xef\xbb\xbf\xe2\x80\xa8";
 
 /// Seeds and tokens of a target.
@@ -15,12 +15,12 @@ pub(super) struct Corpus {
 }
 
 impl Corpus {
-    /// A seed after some mutations; now and then without any, or random bytes.
+    /// Returns a seed or random bytes, with zero or more mutations.
     pub(super) fn make(&self, rng: &mut Rng) -> Vec<u8> {
         let mut bytes = if self.seeds.is_empty() || rng.u8(..16) == 0 { random(rng) } else { self.seed(rng).to_vec() };
         for _ in 0..[0, 1, 1, 2, 3, 5, 8, 16][rng.usize(..8)] {
             self.mutate(&mut bytes, rng);
-            bytes.truncate(LONGEST);
+            bytes.truncate(MAX_LENGTH);
         }
         bytes
     }
@@ -48,7 +48,7 @@ impl Corpus {
         &self.seeds[rng.usize(..self.seeds.len())]
     }
 
-    /// The front of one and the end of another.
+    /// Joins the head of `bytes` and the tail of another seed.
     fn splice(&self, bytes: &mut Vec<u8>, at: usize, rng: &mut Rng) {
         if !self.seeds.is_empty() {
             let other = self.seed(rng);
@@ -57,7 +57,7 @@ impl Corpus {
         }
     }
 
-    /// A token in place of a piece, or before it.
+    /// Replaces a piece with a token, or inserts the token before the piece.
     fn token(&self, bytes: &mut Vec<u8>, at: usize, to: usize, rng: &mut Rng) {
         if !self.tokens.is_empty() {
             let token = &self.tokens[rng.usize(..self.tokens.len())];
@@ -72,7 +72,7 @@ fn random(rng: &mut Rng) -> Vec<u8> {
     std::iter::repeat_with(|| rng.u8(..)).take(length).collect()
 }
 
-/// A piece once more, so many times.
+/// Inserts a piece `times` more times.
 fn repeat(bytes: &mut Vec<u8>, at: usize, to: usize, times: usize) {
     let piece = bytes[at..to].repeat(times);
     insert(bytes, at, &piece);
@@ -89,7 +89,7 @@ fn insert(bytes: &mut Vec<u8>, at: usize, more: &[u8]) {
     bytes.splice(at..at, more.iter().copied());
 }
 
-/// A number at the edge of its type.
+/// Replaces up to four bytes with a number at the limit of its type.
 fn number(bytes: &mut Vec<u8>, at: usize, to: usize, rng: &mut Rng) {
     let edges =
         ["0", "-1", "255", "256", "65536", "4294967295", "9223372036854775807", "18446744073709551616", "1e999"];

@@ -1,7 +1,7 @@
-//! A Sentinel of the test's own, which watches a private Redis and promotes its replica.
+//! Private Sentinel that monitors a private Redis and promotes its replica.
 
-use super::server::{self, Address};
-use super::{PrivateRedis, Running};
+use super::server::{self, RedisAddress};
+use super::{PrivateRedis, RunningRedis};
 use crate::port;
 use rustix::process::Signal;
 use std::fs;
@@ -9,60 +9,61 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// A lone Sentinel (a quorum of one) that ends with the test.
+/// Single Sentinel with a quorum of one. It ends when dropped.
 #[derive(Debug)]
 pub struct Sentinel {
-    address: Address,
-    process: Running,
+    address: RedisAddress,
+    process: RunningRedis,
     _folder: TempDir,
 }
 
 impl Sentinel {
-    /// What it calls the Redis that it watches.
+    /// Name of the monitored Redis.
     pub const NAME: &str = "postroom";
 
-    /// Starts one over `primary`, which it calls down when it has not answered for `patience`.
-    pub async fn over(primary: &PrivateRedis, patience: Duration) -> Self {
-        Self::naming(primary.addr(), patience).await
+    /// Starts a Sentinel that monitors `primary`. It considers `primary` down after `down_after`
+    /// without a reply.
+    pub async fn over(primary: &PrivateRedis, down_after: Duration) -> Self {
+        Self::naming(primary.addr(), down_after).await
     }
 
-    /// Starts one that names `watched`, whether or not it can speak to what listens there.
-    pub async fn naming(watched: SocketAddr, patience: Duration) -> Self {
-        super::off_thread(move || Self::start(watched, patience)).await
+    /// Starts a Sentinel that monitors the address `watched`, even if no Redis replies there.
+    pub async fn naming(watched: SocketAddr, down_after: Duration) -> Self {
+        super::off_thread(move || Self::start(watched, down_after)).await
     }
 
-    /// Where it listens.
+    /// Returns the address of this Sentinel.
     pub fn addr(&self) -> SocketAddr {
         self.address.socket_addr()
     }
 
-    /// The Redis that it holds for the primary now.
+    /// Returns the address of the current primary.
     pub fn primary(&self) -> SocketAddr {
-        let told = self.ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", Self::NAME]);
-        let (host, port) = told.split_once('\n').expect("an address and a port");
+        let reply = self.ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", Self::NAME]);
+        let (host, port) = reply.split_once('\n').expect("an address and a port");
         format!("{host}:{port}").parse().expect("an address")
     }
 
-    /// How many replicas it knows; it learns of them from the primary within ten seconds.
+    /// Returns the number of known replicas. Sentinel discovers them within ten seconds.
     pub fn replicas(&self) -> usize {
         self.ask(&["SENTINEL", "REPLICAS", Self::NAME]).lines().filter(|line| *line == "runid").count()
     }
 
-    /// Sends one command; see [`PrivateRedis::ask`].
+    /// Sends one command. The reply has the format of [`PrivateRedis::ask`].
     pub fn ask(&self, command: &[&str]) -> String {
-        server::ask(&self.address, command).expect("this Sentinel answers")
+        server::ask(&self.address, command).expect("Sentinel replies")
     }
 
-    fn start(watched: SocketAddr, patience: Duration) -> Self {
+    fn start(watched: SocketAddr, down_after: Duration) -> Self {
         let (folder, port) = (server::folder(), port::free());
         let file = folder.path().join("sentinel.conf");
-        fs::write(&file, configuration(port, watched, patience)).expect("a file can be written");
+        fs::write(&file, configuration(port, watched, down_after)).expect("a file can be written");
         let mut command = server::command(folder.path());
         command.arg(&file).arg("--sentinel");
-        let address = Address::Port(port);
+        let address = RedisAddress::Port(port);
         let child = server::start(command, &address, folder.path());
         let child = child.unwrap_or_else(|log| panic!("Sentinel does not start:\n{log}"));
-        let process = Running::watched(child, folder.path());
+        let process = RunningRedis::watched(child, folder.path());
         Self { address, process, _folder: folder }
     }
 }
@@ -73,13 +74,13 @@ impl Drop for Sentinel {
     }
 }
 
-/// It writes what it learns into the same file.
-fn configuration(port: u16, watched: SocketAddr, patience: Duration) -> String {
-    let (name, ip, watched_port, patience) = (Sentinel::NAME, watched.ip(), watched.port(), patience.as_millis());
+/// Returns the content of the configuration file. Sentinel also writes its state into that file.
+fn configuration(port: u16, watched: SocketAddr, down_after: Duration) -> String {
+    let (name, ip, watched_port, down_after) = (Sentinel::NAME, watched.ip(), watched.port(), down_after.as_millis());
     format!(
         "bind 127.0.0.1\nport {port}\nlogfile {}\n\
          sentinel monitor {name} {ip} {watched_port} 1\n\
-         sentinel down-after-milliseconds {name} {patience}\n\
+         sentinel down-after-milliseconds {name} {down_after}\n\
          sentinel failover-timeout {name} 3000\n",
         server::LOG,
     )

@@ -1,6 +1,6 @@
-//! The server program: finding it, starting it, and the little of its protocol that tests need.
+//! Server process: lookup of the program, start, and a minimal RESP client.
 
-use super::plan::Plan;
+use super::builder::LaunchOptions;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -11,17 +11,17 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const START_LIMIT: Duration = Duration::from_secs(30);
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+const REPLY_LIMIT: Duration = Duration::from_secs(5);
 pub(super) const LOG: &str = "redis.log";
 
-/// Where a private Redis listens.
+/// Address of a private Redis.
 #[derive(Clone, Debug)]
-pub(super) enum Address {
+pub(super) enum RedisAddress {
     Socket(PathBuf),
     Port(u16),
 }
 
-impl Address {
+impl RedisAddress {
     pub(super) fn url(&self) -> String {
         match self {
             Self::Socket(path) => format!("redis+unix://{}", path.display()),
@@ -45,7 +45,7 @@ impl Address {
     }
 }
 
-/// `POSTROOM_TEST_REDIS`, or the first of `redis-server` and `valkey-server` on the path.
+/// Returns `POSTROOM_TEST_REDIS`, or else `redis-server` or `valkey-server` from the path.
 fn program() -> PathBuf {
     if let Some(chosen) = std::env::var_os("POSTROOM_TEST_REDIS") {
         return chosen.into();
@@ -56,21 +56,21 @@ fn program() -> PathBuf {
         .flat_map(|name| std::env::split_paths(&path).map(move |folder| folder.join(name)));
     candidates.find(|program| program.is_file()).unwrap_or_else(|| {
         panic!(
-            "these tests need a Redis or Valkey server: run scripts/test, which installs one, or install it \
-             (apt-get install redis-server, brew install redis), or name the program in POSTROOM_TEST_REDIS"
+            "no Redis or Valkey server found: run scripts/test, which installs one, or install one \
+             (apt-get install redis-server, brew install redis), or set POSTROOM_TEST_REDIS to its path"
         )
     })
 }
 
-/// The program, in its folder and silent.
+/// Returns the command of the server in `folder`, without any output.
 pub(super) fn command(folder: &Path) -> Command {
     let mut command = Command::new(program());
     command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
 
-/// The program set up as README advises, with what a test adds.
-pub(super) fn configured(address: &Address, folder: &Path, plan: &Plan) -> Command {
+/// Returns the command with the recommended configuration and the options of the test.
+pub(super) fn configured(address: &RedisAddress, folder: &Path, options: &LaunchOptions) -> Command {
     let mut command = command(folder);
     command
         .args(address.arguments())
@@ -78,15 +78,19 @@ pub(super) fn configured(address: &Address, folder: &Path, plan: &Plan) -> Comma
         .args(["--maxmemory-policy", "noeviction", "--repl-diskless-sync-delay", "0", "--logfile", LOG])
         .arg("--dir")
         .arg(folder)
-        .args(&plan.args)
-        .envs(plan.envs.iter().map(|(name, value)| (name, value)));
+        .args(&options.args)
+        .envs(options.envs.iter().map(|(name, value)| (name, value)));
     command
 }
 
-/// Starts a server and waits until it answers; the error is its log.
-pub(super) fn start(mut command: Command, address: &Address, folder: &Path) -> Result<Child, String> {
+/// Starts a server and waits until it is ready.
+///
+/// # Errors
+///
+/// The server's log if the server ends or is not ready within 30 s.
+pub(super) fn start(mut command: Command, address: &RedisAddress, folder: &Path) -> Result<Child, String> {
     let mut child = command.spawn().unwrap_or_else(|error| panic!("can't run {command:?}: {error}"));
-    if answers_soon(&mut child, address) {
+    if becomes_ready(&mut child, address) {
         return Ok(child);
     }
     let _ = child.kill();
@@ -94,12 +98,12 @@ pub(super) fn start(mut command: Command, address: &Address, folder: &Path) -> R
     Err(std::fs::read_to_string(folder.join(LOG)).unwrap_or_default())
 }
 
-/// A folder for a server.
+/// Creates the folder of a server.
 pub(super) fn folder() -> TempDir {
     tempfile::Builder::new().prefix("postroom-redis-").tempdir().expect("a temporary folder can be made")
 }
 
-fn answers_soon(child: &mut Child, address: &Address) -> bool {
+fn becomes_ready(child: &mut Child, address: &RedisAddress) -> bool {
     let end = Instant::now() + START_LIMIT;
     while Instant::now() < end {
         if !matches!(child.try_wait(), Ok(None)) {
@@ -113,25 +117,27 @@ fn answers_soon(child: &mut Child, address: &Address) -> bool {
     false
 }
 
-/// Whether it has loaded its data (as a replica, its primary's) and is this very process: on a port that was just lost to somebody else's Redis, that
-/// one would answer.
-fn is_ready(address: &Address, pid: u32) -> bool {
+/// Whether the server with this process id has loaded its data, or synchronised with its primary.
+///
+/// The process id is compared because another Redis may have taken the port.
+fn is_ready(address: &RedisAddress, pid: u32) -> bool {
     let Ok(info) = ask(address, &["INFO"]) else { return false };
     let has = |wanted: &str| info.lines().any(|line| line == wanted);
     has(&format!("process_id:{pid}")) && !has("loading:1") && !has("master_link_status:down")
 }
 
-/// Sends one command; see [`PrivateRedis::ask`](super::PrivateRedis::ask) for what comes back.
-pub(super) fn ask(address: &Address, command: &[&str]) -> io::Result<String> {
+/// Sends one command. The reply has the format of
+/// [`PrivateRedis::ask`](super::PrivateRedis::ask).
+pub(super) fn ask(address: &RedisAddress, command: &[&str]) -> io::Result<String> {
     match address {
-        Address::Socket(path) => {
+        RedisAddress::Socket(path) => {
             let stream = UnixStream::connect(path)?;
-            stream.set_read_timeout(Some(ANSWER_LIMIT))?;
+            stream.set_read_timeout(Some(REPLY_LIMIT))?;
             exchange(stream, command)
         }
-        Address::Port(port) => {
+        RedisAddress::Port(port) => {
             let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, *port))?;
-            stream.set_read_timeout(Some(ANSWER_LIMIT))?;
+            stream.set_read_timeout(Some(REPLY_LIMIT))?;
             exchange(stream, command)
         }
     }

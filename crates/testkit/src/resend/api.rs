@@ -1,7 +1,7 @@
-//! The API itself.
+//! Endpoints of the API.
 
-use super::ledger::Known;
-use super::{FakeResend, Shared, Trouble, shape};
+use super::ledger::KeyState;
+use super::{ApiFault, FakeResend, ResendState, validation};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
@@ -11,28 +11,30 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The largest body.
-const LARGEST: usize = 40_000_000;
+/// Maximum size of a request body, in bytes.
+const MAX_BODY: usize = 40_000_000;
 
-/// What is answered before headers are added.
-struct Answer {
+/// Response without the headers that every response has.
+struct ApiResponse {
     status: u16,
     body: String,
     headers: Vec<(String, String)>,
 }
 
-/// An error closes the connection without an answer.
-pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
+/// Handles one request. An error closes the connection without a response.
+pub(super) async fn answer(state: Arc<ResendState>, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
     let answer = match (request.method().clone(), request.uri().path()) {
-        (Method::POST, "/emails") => send(&shared, request).await?,
-        (Method::GET, "/domains") => domains(&shared, request.headers()),
-        (_, "/emails" | "/domains") => Answer::error(405, "method_not_allowed", "This endpoint does not support it."),
-        _ => Answer::error(404, "not_found", "The requested endpoint does not exist."),
+        (Method::POST, "/emails") => send(&state, request).await?,
+        (Method::GET, "/domains") => domains(&state, request.headers()),
+        (_, "/emails" | "/domains") => {
+            ApiResponse::error(405, "method_not_allowed", "This endpoint does not support it.")
+        }
+        _ => ApiResponse::error(404, "not_found", "The requested endpoint does not exist."),
     };
     Ok(answer.into_response())
 }
 
-impl Answer {
+impl ApiResponse {
     fn ok(body: &Value) -> Self {
         Self { status: 200, body: body.to_string(), headers: Vec::new() }
     }
@@ -61,113 +63,128 @@ impl Answer {
     }
 }
 
-fn domains(shared: &Shared, headers: &HeaderMap) -> Answer {
+fn domains(state: &ResendState, headers: &HeaderMap) -> ApiResponse {
     if let Some(refused) = refused(headers) {
         return refused;
     }
-    if shared.options.sending_only {
-        return Answer::error(401, "restricted_api_key", "This API key is restricted to only send emails.");
+    if state.options.sending_only {
+        return ApiResponse::error(401, "restricted_api_key", "This API key is restricted to only send emails.");
     }
-    Answer::ok(&json!({"data": [{"id": "1", "name": "example.org", "status": "verified"}]}))
+    ApiResponse::ok(&json!({"data": [{"id": "1", "name": "example.org", "status": "verified"}]}))
 }
 
-/// Who does not say who they are.
-fn refused(headers: &HeaderMap) -> Option<Answer> {
-    let told = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+/// Returns the refusal of a request without `User-Agent` or a valid API key.
+fn refused(headers: &HeaderMap) -> Option<ApiResponse> {
+    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !headers.contains_key(USER_AGENT) {
-        return Some(Answer::error(403, "forbidden", "Missing User-Agent."));
+        return Some(ApiResponse::error(403, "forbidden", "Missing User-Agent."));
     }
-    match told.strip_prefix("Bearer ") {
-        None => Some(Answer::error(401, "missing_api_key", "Missing API key in the authorization header.")),
+    match authorization.strip_prefix("Bearer ") {
+        None => Some(ApiResponse::error(401, "missing_api_key", "Missing API key in the authorization header.")),
         Some(FakeResend::API_KEY) => None,
-        Some(_) => Some(Answer::error(403, "invalid_api_key", "API key is invalid.")),
+        Some(_) => Some(ApiResponse::error(403, "invalid_api_key", "API key is invalid.")),
     }
 }
 
-async fn send(shared: &Arc<Shared>, request: Request<Incoming>) -> io::Result<Answer> {
-    let trouble = shared.troubles.next();
+async fn send(state: &Arc<ResendState>, request: Request<Incoming>) -> io::Result<ApiResponse> {
+    let fault = state.faults.next();
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let key = head.headers.get("idempotency-key").and_then(|key| key.to_str().ok()).map(str::to_owned);
-    let place = shared.ledger.ask(key.clone());
+    let index = state.ledger.record_request(key.clone());
     let answer = match refused(&head.headers) {
         Some(refused) => refused,
-        None => limited(shared, key, &body, trouble).await?,
+        None => limited(state, key, &body, fault).await?,
     };
-    shared.ledger.answered(place, answer.status);
+    state.ledger.record_status(index, answer.status);
     Ok(answer)
 }
 
-/// Every answer tells the limit.
-async fn limited(shared: &Arc<Shared>, key: Option<String>, body: &Bytes, trouble: Trouble) -> io::Result<Answer> {
-    let Some(rate) = shared.options.rate else { return troubled(shared, key, body, trouble).await };
-    let answer = if shared.pace.allows(rate) {
-        troubled(shared, key, body, trouble).await?
+/// Applies the rate limit, and adds its headers to each response.
+async fn limited(
+    state: &Arc<ResendState>,
+    key: Option<String>,
+    body: &Bytes,
+    fault: ApiFault,
+) -> io::Result<ApiResponse> {
+    let Some(rate) = state.options.rate else { return apply_fault(state, key, body, fault).await };
+    let answer = if state.pace.allows(rate) {
+        apply_fault(state, key, body, fault).await?
     } else {
         let message = format!("Too many requests. You can only make {rate} requests per second.");
-        Answer::error(429, "rate_limit_exceeded", &message).with("retry-after", "1")
+        ApiResponse::error(429, "rate_limit_exceeded", &message).with("retry-after", "1")
     };
     Ok(answer.with("ratelimit-limit", &rate.to_string()).with("ratelimit-remaining", "0").with("ratelimit-reset", "1"))
 }
 
-async fn troubled(shared: &Arc<Shared>, key: Option<String>, body: &Bytes, trouble: Trouble) -> io::Result<Answer> {
-    match trouble {
-        Trouble::None => Ok(take(shared, key, body)),
-        Trouble::Answer { status, name, message, headers } => {
-            let answer = Answer::error(status, &name, &message);
+async fn apply_fault(
+    state: &Arc<ResendState>,
+    key: Option<String>,
+    body: &Bytes,
+    fault: ApiFault,
+) -> io::Result<ApiResponse> {
+    match fault {
+        ApiFault::None => Ok(accept(state, key, body)),
+        ApiFault::Error { status, name, message, headers } => {
+            let answer = ApiResponse::error(status, &name, &message);
             Ok(headers.iter().fold(answer, |answer, (name, value)| answer.with(name, value)))
         }
-        Trouble::Page(status) => Ok(Answer::page(status)),
-        Trouble::KeepThenPage(status) => {
-            take(shared, key, body);
-            Ok(Answer::page(status))
+        ApiFault::Page(status) => Ok(ApiResponse::page(status)),
+        ApiFault::AcceptThenPage(status) => {
+            accept(state, key, body);
+            Ok(ApiResponse::page(status))
         }
-        Trouble::Cut => Err(io::Error::other("cut")),
-        Trouble::KeepThenCut => {
-            take(shared, key, body);
-            Err(io::Error::other("cut"))
+        ApiFault::Close => Err(io::Error::other("closed on purpose")),
+        ApiFault::AcceptThenClose => {
+            accept(state, key, body);
+            Err(io::Error::other("closed on purpose"))
         }
-        Trouble::Slow(delay) => take_slowly(Arc::clone(shared), key, body, delay).await,
+        ApiFault::Slow(delay) => accept_slowly(Arc::clone(state), key, body, delay).await,
     }
 }
 
-/// The client may leave meanwhile; what it asked for goes on.
-async fn take_slowly(shared: Arc<Shared>, key: Option<String>, body: &Bytes, delay: Duration) -> io::Result<Answer> {
+/// Accepts the mail after `delay`, even if the client disconnects meanwhile.
+async fn accept_slowly(
+    state: Arc<ResendState>,
+    key: Option<String>,
+    body: &Bytes,
+    delay: Duration,
+) -> io::Result<ApiResponse> {
     let body: Value = serde_json::from_slice(body).map_err(io::Error::other)?;
     if let Some(key) = &key {
-        shared.ledger.begin(key, &body);
+        state.ledger.begin_key(key, &body);
     }
     let taken = tokio::spawn(async move {
         tokio::time::sleep(delay).await;
-        shared.ledger.take(key, body)
+        state.ledger.accept(key, body)
     });
-    Ok(Answer::ok(&json!({"id": taken.await.map_err(io::Error::other)?})))
+    Ok(ApiResponse::ok(&json!({"id": taken.await.map_err(io::Error::other)?})))
 }
 
-/// Takes the mail if everything about it is right, once for each key.
-fn take(shared: &Shared, key: Option<String>, body: &Bytes) -> Answer {
-    if body.len() > LARGEST {
-        return Answer::error(413, "validation_error", "The email is larger than 40 MB.");
+/// Accepts a valid mail, once per idempotency key.
+fn accept(state: &ResendState, key: Option<String>, body: &Bytes) -> ApiResponse {
+    if body.len() > MAX_BODY {
+        return ApiResponse::error(413, "validation_error", "The email is larger than 40 MB.");
     }
     let Ok(body) = serde_json::from_slice::<Value>(body) else {
-        return Answer::error(400, "validation_error", "The body is not JSON.");
+        return ApiResponse::error(400, "validation_error", "The body is not JSON.");
     };
-    if let Err((name, message)) = shape::check(&body) {
-        return Answer::error(422, name, &message);
+    if let Err((name, message)) = validation::check(&body) {
+        return ApiResponse::error(422, name, &message);
     }
-    let Some(key) = key else { return Answer::ok(&json!({"id": shared.ledger.take(None, body)})) };
+    let Some(key) = key else { return ApiResponse::ok(&json!({"id": state.ledger.accept(None, body)})) };
     if !(1..=256).contains(&key.len()) {
-        return Answer::error(400, "invalid_idempotency_key", "The key must be between 1-256 chars.");
+        return ApiResponse::error(400, "invalid_idempotency_key", "The key must be between 1-256 chars.");
     }
-    match shared.ledger.known(&key, &body) {
-        Known::New => Answer::ok(&json!({"id": shared.ledger.take(Some(key), body)})),
-        Known::Answered(id) => Answer::ok(&json!({"id": id})),
-        Known::InUse => Answer::error(
+    match state.ledger.key_state(&key, &body) {
+        KeyState::New => ApiResponse::ok(&json!({"id": state.ledger.accept(Some(key), body)})),
+        KeyState::Accepted(id) => ApiResponse::ok(&json!({"id": id})),
+        KeyState::InUse => ApiResponse::error(
             409,
             "concurrent_idempotent_requests",
             "Same idempotency key used while original request is still in progress.",
         ),
-        Known::Other => Answer::error(
+        KeyState::OtherBody => ApiResponse::error(
             409,
             "invalid_idempotent_request",
             "Same idempotency key used with a different request payload.",

@@ -1,4 +1,4 @@
-//! What the provider was asked, what it took, and the keys that it remembers.
+//! Recorded requests, accepted mails and idempotency keys.
 
 use serde_json::Value;
 use std::collections::HashMap;
@@ -6,24 +6,24 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// For so long a key is remembered.
-const KEY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Validity of an idempotency key.
+const KEY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A mail that was taken.
+/// Accepted mail.
 #[derive(Clone, Debug)]
-pub struct Mailed {
-    /// When, for differences.
+pub struct AcceptedMail {
+    /// Time of acceptance.
     pub at: Instant,
-    /// What the answer calls it.
+    /// Id in the response.
     pub id: String,
-    /// The idempotency key that came with it.
+    /// Idempotency key of the request.
     pub key: Option<String>,
-    /// The request's JSON.
+    /// JSON body of the request.
     pub body: Value,
 }
 
-impl Mailed {
-    /// All addresses that it goes to: to, cc and bcc.
+impl AcceptedMail {
+    /// Returns all recipient addresses: to, cc and bcc.
     pub fn recipients(&self) -> Vec<String> {
         let list = |field: &str| self.body[field].as_array().cloned().unwrap_or_default();
         let all = ["to", "cc", "bcc"].into_iter().flat_map(list);
@@ -31,124 +31,124 @@ impl Mailed {
     }
 }
 
-/// `Ann <ann@example.org>` and `ann@example.org` are both ann@example.org.
+/// Returns the address of a mailbox: `ann@example.org` of `Ann <ann@example.org>`.
 pub(super) fn address_of(mailbox: &str) -> &str {
     mailbox.rsplit_once('<').map_or(mailbox, |(_, rest)| rest.trim_end_matches('>'))
 }
 
-/// A request to send a mail.
+/// Request to send a mail.
 #[derive(Clone, Debug)]
-pub struct Asked {
-    /// When it was read, for differences.
+pub struct SendRequest {
+    /// Time of receipt.
     pub at: Instant,
-    /// How it was answered; nothing while it is not, or when the connection was closed instead.
+    /// Status of the response. `None` before the response, or if the connection was closed instead.
     pub status: Option<u16>,
-    /// The idempotency key that came with it.
+    /// Idempotency key of the request.
     pub key: Option<String>,
 }
 
-/// What is known of a key.
-pub(super) enum Known {
-    /// Nothing.
+/// State of an idempotency key.
+pub(super) enum KeyState {
+    /// Unused.
     New,
-    /// A request with it is under way.
+    /// A request with this key and body is in progress.
     InUse,
-    /// It stands for this answer.
-    Answered(String),
-    /// It stands for another body.
-    Other,
+    /// A mail was accepted with this key and body, under this id.
+    Accepted(String),
+    /// The key was used with another body.
+    OtherBody,
 }
 
-/// Written by connections, read by the test.
+/// Records written by connections and read by the test.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
-    pages: Mutex<Pages>,
+pub(super) struct ResendLedger {
+    records: Mutex<ResendRecords>,
     mails: watch::Sender<usize>,
 }
 
 #[derive(Debug, Default)]
-struct Pages {
-    mails: Vec<Mailed>,
-    asked: Vec<Asked>,
-    keys: HashMap<String, Entry>,
+struct ResendRecords {
+    mails: Vec<AcceptedMail>,
+    requests: Vec<SendRequest>,
+    keys: HashMap<String, KeyRecord>,
     connections: usize,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct KeyRecord {
     since: Instant,
     body: Value,
-    /// Nothing while its request is under way.
+    /// Id of the mail, `None` while the request is in progress.
     id: Option<String>,
 }
 
-impl Ledger {
-    pub(super) fn mails(&self) -> Vec<Mailed> {
-        self.pages().mails.clone()
+impl ResendLedger {
+    pub(super) fn mails(&self) -> Vec<AcceptedMail> {
+        self.records().mails.clone()
     }
 
-    pub(super) fn asked(&self) -> Vec<Asked> {
-        self.pages().asked.clone()
+    pub(super) fn requests(&self) -> Vec<SendRequest> {
+        self.records().requests.clone()
     }
 
     pub(super) fn connections(&self) -> usize {
-        self.pages().connections
+        self.records().connections
     }
 
     pub(super) fn watch(&self) -> watch::Receiver<usize> {
         self.mails.subscribe()
     }
 
-    pub(super) fn forget_keys(&self) {
-        self.pages().keys.clear();
+    pub(super) fn expire_keys(&self) {
+        self.records().keys.clear();
     }
 
-    pub(super) fn open(&self) {
-        self.pages().connections += 1;
+    pub(super) fn count_connection(&self) {
+        self.records().connections += 1;
     }
 
-    /// Notes a request and returns its place.
-    pub(super) fn ask(&self, key: Option<String>) -> usize {
-        let mut pages = self.pages();
-        pages.asked.push(Asked { at: Instant::now(), status: None, key });
-        pages.asked.len() - 1
+    /// Records a request and returns its index.
+    pub(super) fn record_request(&self, key: Option<String>) -> usize {
+        let mut records = self.records();
+        records.requests.push(SendRequest { at: Instant::now(), status: None, key });
+        records.requests.len() - 1
     }
 
-    pub(super) fn answered(&self, place: usize, status: u16) {
-        self.pages().asked[place].status = Some(status);
+    pub(super) fn record_status(&self, index: usize, status: u16) {
+        self.records().requests[index].status = Some(status);
     }
 
-    pub(super) fn known(&self, key: &str, body: &Value) -> Known {
-        match self.pages().keys.get(key).filter(|entry| entry.since.elapsed() < KEY) {
-            None => Known::New,
-            Some(entry) if entry.body != *body => Known::Other,
-            Some(Entry { id: None, .. }) => Known::InUse,
-            Some(Entry { id: Some(id), .. }) => Known::Answered(id.clone()),
+    pub(super) fn key_state(&self, key: &str, body: &Value) -> KeyState {
+        match self.records().keys.get(key).filter(|record| record.since.elapsed() < KEY_TTL) {
+            None => KeyState::New,
+            Some(record) if record.body != *body => KeyState::OtherBody,
+            Some(KeyRecord { id: None, .. }) => KeyState::InUse,
+            Some(KeyRecord { id: Some(id), .. }) => KeyState::Accepted(id.clone()),
         }
     }
 
-    /// From now on the key is in use.
-    pub(super) fn begin(&self, key: &str, body: &Value) {
-        let entry = Entry { since: Instant::now(), body: body.clone(), id: None };
-        self.pages().keys.insert(key.to_owned(), entry);
+    /// Marks the key as in use.
+    pub(super) fn begin_key(&self, key: &str, body: &Value) {
+        let record = KeyRecord { since: Instant::now(), body: body.clone(), id: None };
+        self.records().keys.insert(key.to_owned(), record);
     }
 
-    /// Takes the mail and returns its id.
-    pub(super) fn take(&self, key: Option<String>, body: Value) -> String {
-        let mut pages = self.pages();
-        let id = format!("00000000-0000-4000-8000-{:012}", pages.mails.len() + 1);
+    /// Accepts the mail and returns its id.
+    pub(super) fn accept(&self, key: Option<String>, body: Value) -> String {
+        let mut records = self.records();
+        let id = format!("00000000-0000-4000-8000-{:012}", records.mails.len() + 1);
         if let Some(key) = &key {
-            let entry = Entry { since: Instant::now(), body: body.clone(), id: Some(id.clone()) };
-            pages.keys.insert(key.clone(), entry);
+            let record = KeyRecord { since: Instant::now(), body: body.clone(), id: Some(id.clone()) };
+            records.keys.insert(key.clone(), record);
         }
-        pages.mails.push(Mailed { at: Instant::now(), id: id.clone(), key, body });
-        let count = pages.mails.len();
-        drop(pages);
+        records.mails.push(AcceptedMail { at: Instant::now(), id: id.clone(), key, body });
+        let count = records.mails.len();
+        drop(records);
         self.mails.send_modify(|known| *known = count.max(*known));
         id
     }
 
-    fn pages(&self) -> MutexGuard<'_, Pages> {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    fn records(&self) -> MutexGuard<'_, ResendRecords> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,5 @@
 //! Extensions and limits of a server.
 
-use super::FakeSmtp;
 use super::fault::Action;
 use std::time::Duration;
 
@@ -74,8 +73,8 @@ impl ServerOptions {
     }
 }
 
-/// Builder of a [`FakeSmtp`]. The default server offers PIPELINING, 8BITMIME, SMTPUTF8, SIZE and
-/// ENHANCEDSTATUSCODES.
+/// Builder of a [`FakeSmtp`](super::FakeSmtp). The default server offers PIPELINING, 8BITMIME,
+/// SMTPUTF8, SIZE and ENHANCEDSTATUSCODES.
 #[derive(Clone, Debug, Default)]
 pub struct FakeSmtpBuilder(ServerOptions);
 
@@ -116,7 +115,7 @@ impl FakeSmtpBuilder {
         self
     }
 
-    /// Enables TLS; the client must trust [`FakeSmtp::ca_pem`].
+    /// Enables TLS; the client must trust [`FakeSmtp::ca_pem`](super::FakeSmtp::ca_pem).
     pub fn tls(mut self, mode: TlsMode) -> Self {
         self.0.tls = Some(mode);
         self
@@ -174,8 +173,7 @@ impl FakeSmtpBuilder {
         self
     }
 
-    /// Starts the server.
-    pub async fn start(self) -> FakeSmtp {
-        FakeSmtp::launch(self.0)
+    pub(super) fn into_options(self) -> ServerOptions {
+        self.0
     }
 }

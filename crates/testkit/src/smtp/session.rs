@@ -5,11 +5,11 @@ mod auth;
 mod data;
 mod transaction;
 
-use super::SmtpState;
 use super::builder::TlsMode;
 use super::command::SmtpCommand;
 use super::fault::FaultPhase;
 use super::reply::{ServerReply, is_yes};
+use super::state::SmtpState;
 use super::wire::ServerWire;
 use std::convert::Infallible;
 use std::io;

@@ -1,5 +1,5 @@
-//! What README guarantees, shown in seconds instead of minutes by the program behind `scripts/chaos`: each row of its
-//! table, and faults in the order of fixed seeds.
+//! Quick runs of the program behind `scripts/chaos`: each scenario of `docs/guarantees.md`, and
+//! faults in the order of fixed seeds.
 
 use postroom_testkit::{Process, target_bin, target_example};
 use std::path::Path;
@@ -9,14 +9,14 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet};
 
-/// Most of the time they wait, so many of them share few processors.
-const AT_A_TIME: usize = 5;
-/// The exit code of a run that shows nothing.
+/// Number of concurrent runs. They mostly wait, so it may exceed the number of processors.
+const CONCURRENT_RUNS: usize = 5;
+/// Exit code of a void run.
 const VOID: i32 = 3;
 const LIMIT: Duration = Duration::from_secs(240);
 
 const RUNS: [&[&str]; 32] = [
-    // The longest first.
+    // The longest runs first.
     &["--seed", "1", "--minutes", "0.25", "--jobs", "900"],
     &["--seed", "2", "--minutes", "0.25", "--jobs", "900", "--on-unknown", "resend"],
     &["million-due"],
@@ -52,23 +52,24 @@ const RUNS: [&[&str]; 32] = [
 ];
 
 #[tokio::test]
-async fn what_is_guaranteed_holds() {
+async fn every_guarantee_holds() {
     for program in ["postroom", "postroom-worker", "postroom-beat", "postroom-monitor"] {
         target_bin(program);
     }
-    let (program, turns) = (target_example("postroom-chaos"), Rc::new(Semaphore::new(AT_A_TIME)));
+    let (program, permits) = (target_example("postroom-chaos"), Rc::new(Semaphore::new(CONCURRENT_RUNS)));
     let (mut runs, local) = (JoinSet::new(), LocalSet::new());
     for args in RUNS {
-        let (program, turns) = (program.clone(), Rc::clone(&turns));
+        let (program, permits) = (program.clone(), Rc::clone(&permits));
         runs.spawn_local_on(
             async move {
-                let _turn = turns.acquire().await.expect("it is never closed");
-                let mut ended = play(&program, args).await;
-                // A void run shows nothing either way: its moment was missed, on a machine with much else to do.
-                if ended.0 == Some(VOID) {
-                    ended = play(&program, args).await;
+                let _permit = permits.acquire().await.expect("the semaphore is never closed");
+                let mut result = run(&program, args).await;
+                // On a busy machine, a fault may come at a moment that makes the run void. Try once
+                // more.
+                if result.0 == Some(VOID) {
+                    result = run(&program, args).await;
                 }
-                (ended.0 != Some(0)).then_some(ended.1)
+                (result.0 != Some(0)).then_some(result.1)
             },
             &local,
         );
@@ -77,10 +78,10 @@ async fn what_is_guaranteed_holds() {
     assert!(failed.is_empty(), "{} of {} runs failed:\n\n{}", failed.len(), RUNS.len(), failed.join("\n"));
 }
 
-/// The exit code of one run, and what it said.
-async fn play(program: &Path, args: &[&str]) -> (Option<i32>, String) {
+/// Returns the exit code and the output of one run.
+async fn run(program: &Path, args: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(program);
-    // All was built before.
+    // The test has already built all programs.
     command.args(args).arg("--quick").env("POSTROOM_TEST_BINS", "built");
     let mut process = Process::run(command);
     let status = process.wait(LIMIT).await;

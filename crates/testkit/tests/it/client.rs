@@ -1,4 +1,4 @@
-//! A raw SMTP client that does as it is told.
+//! Raw SMTP client for tests of the fake server.
 
 use postroom_testkit::FakeSmtp;
 use std::io;
@@ -9,10 +9,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for T {}
 
-pub(crate) struct Client(BufReader<Box<dyn Stream>>);
+pub(crate) struct Client(BufReader<Box<dyn ByteStream>>);
 
 impl Client {
     pub(crate) fn new(stream: TcpStream) -> Self {
@@ -23,7 +23,7 @@ impl Client {
         Self::new(TcpStream::connect(server.addr()).await.expect("connected"))
     }
 
-    /// Connected, greeted and past EHLO.
+    /// Connects and sends EHLO.
     pub(crate) async fn ready(server: &FakeSmtp) -> Self {
         let mut client = Self::connect(server).await;
         assert_eq!(client.reply().await, "220 fake.postroom.test ESMTP");
@@ -53,7 +53,8 @@ impl Client {
         self.0.flush().await.expect("flushed");
     }
 
-    /// A whole reply without its last CRLF, "" at the end of the connection, "!" if it broke.
+    /// Returns a complete reply without its last CRLF, "" at the end of the connection, or "!"
+    /// after an error.
     pub(crate) async fn reply(&mut self) -> String {
         let mut reply = String::new();
         loop {
@@ -72,14 +73,14 @@ impl Client {
         self.reply().await
     }
 
-    /// The same where the connection may have ended before.
+    /// Like [`ask`](Self::ask), for a connection that may be closed already.
     pub(crate) async fn try_ask(&mut self, bytes: &str) -> String {
         let _ = self.0.write_all(bytes.as_bytes()).await;
         let _ = self.0.flush().await;
         self.reply().await
     }
 
-    /// What comes in one piece.
+    /// Returns the bytes of one read.
     pub(crate) async fn packet(&mut self) -> String {
         let packet = self.0.fill_buf().await.expect("something to read");
         let (text, length) = (String::from_utf8_lossy(packet).into_owned(), packet.len());
@@ -87,9 +88,9 @@ impl Client {
         text
     }
 
-    /// The codes of the replies to a flight.
-    pub(crate) async fn codes(&mut self, flight: &str, count: usize) -> Vec<String> {
-        self.send(flight).await;
+    /// Sends pipelined commands and returns the codes of their replies.
+    pub(crate) async fn codes(&mut self, commands: &str, count: usize) -> Vec<String> {
+        self.send(commands).await;
         let mut codes = Vec::new();
         for _ in 0..count {
             codes.push(self.reply().await.chars().take(3).collect());
@@ -97,10 +98,10 @@ impl Client {
         codes
     }
 
-    /// One mail to one recipient, to the last reply.
+    /// Sends one mail to one recipient and returns the last reply.
     pub(crate) async fn mail(&mut self, to: &str) -> String {
-        let flight = format!("MAIL FROM:<a@test.example>\r\nRCPT TO:<{to}>\r\nDATA\r\n");
-        let codes = self.codes(&flight, 3).await;
+        let commands = format!("MAIL FROM:<a@test.example>\r\nRCPT TO:<{to}>\r\nDATA\r\n");
+        let codes = self.codes(&commands, 3).await;
         if codes != ["250", "250", "354"] {
             return codes.join(" ");
         }

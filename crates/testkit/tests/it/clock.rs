@@ -1,4 +1,4 @@
-//! The clock that a test sets.
+//! Tests of the adjustable clock.
 
 use postroom_testkit::{FakeClock, PrivateRedis, Process, eventually};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,14 +10,14 @@ fn now() -> i64 {
     i64::try_from(since.as_secs()).expect("a time")
 }
 
-/// Whether it is about so many seconds from now.
+/// Whether `time` differs from now by about `offset` seconds.
 fn is_off_by(time: &str, offset: i64) -> bool {
     let time: i64 = time.lines().next().and_then(|seconds| seconds.trim().parse().ok()).expect("seconds");
     (time - now() - offset).abs() < 30
 }
 
 #[tokio::test]
-async fn a_program_has_its_own_time_which_moves() {
+async fn the_clock_of_a_program_can_be_moved() {
     let clock = FakeClock::new("+1h");
     let envs = clock.envs();
     let envs: Vec<_> = envs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -34,12 +34,14 @@ async fn a_program_has_its_own_time_which_moves() {
 }
 
 #[tokio::test]
-async fn so_has_a_redis() {
+async fn the_clock_of_a_redis_can_be_moved() {
     let clock = FakeClock::new("+0");
     let redis = PrivateRedis::builder().clock(&clock).start().await;
     assert!(is_off_by(&redis.ask(&["TIME"]), 0));
     clock.set("+1h");
-    eventually(LIMIT, "an hour passes", async || is_off_by(&redis.ask(&["TIME"]), 3600).then_some(())).await;
+    eventually(LIMIT, "the clock is an hour ahead", async || is_off_by(&redis.ask(&["TIME"]), 3600).then_some(()))
+        .await;
     clock.set("-1h");
-    eventually(LIMIT, "two hours go back", async || is_off_by(&redis.ask(&["TIME"]), -3600).then_some(())).await;
+    eventually(LIMIT, "the clock is an hour behind", async || is_off_by(&redis.ask(&["TIME"]), -3600).then_some(()))
+        .await;
 }

@@ -1,4 +1,4 @@
-//! The testkit's own tests: what others rely on must itself be seen to work.
+//! Tests of the testkit itself.
 
 mod client;
 mod clock;

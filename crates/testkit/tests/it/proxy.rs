@@ -1,4 +1,4 @@
-//! The network that can be bad.
+//! Tests of the proxy.
 
 use postroom_testkit::{Proxy, eventually};
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 const LIMIT: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(150);
 
-/// A server that says everything back.
+/// Starts an echo server.
 async fn echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let addr = listener.local_addr().expect("an address");
@@ -25,7 +25,7 @@ async fn echo() -> SocketAddr {
     addr
 }
 
-/// What comes back within the limit: `None` is silence.
+/// Sends five bytes and returns the echo, or `None` without any within `limit`.
 async fn ask(stream: &mut TcpStream, limit: Duration) -> Option<std::io::Result<String>> {
     let exchange = async {
         stream.write_all(b"hello").await?;
@@ -45,18 +45,18 @@ async fn is_answered(stream: &mut TcpStream) -> bool {
 }
 
 #[tokio::test]
-async fn it_passes_and_counts() {
+async fn connections_pass_and_are_counted() {
     let proxy = Proxy::start(echo().await);
     let mut first = client(&proxy).await;
     assert!(is_answered(&mut first).await && is_answered(&mut client(&proxy).await).await);
-    eventually(LIMIT, "one is closed", async || (proxy.open_connections() == 1).then_some(())).await;
+    eventually(LIMIT, "one connection is closed", async || (proxy.open_connections() == 1).then_some(())).await;
     assert_eq!(proxy.connections(), 2);
     first.shutdown().await.expect("closed");
-    assert_eq!(first.read(&mut [0; 1]).await.expect("the end"), 0);
+    assert_eq!(first.read(&mut [0; 1]).await.expect("end of stream"), 0);
 }
 
 #[tokio::test]
-async fn old_connections_fall_silent_and_new_ones_pass() {
+async fn existing_connections_are_black_holed_and_new_ones_pass() {
     let proxy = Proxy::start(echo().await);
     let mut old = client(&proxy).await;
     assert!(is_answered(&mut old).await);
@@ -65,12 +65,12 @@ async fn old_connections_fall_silent_and_new_ones_pass() {
     proxy.pass();
     assert!(ask(&mut old, SHORT).await.is_none());
     proxy.reset();
-    let ended = timeout(LIMIT, old.read(&mut [0; 1])).await.expect("it ends");
+    let ended = timeout(LIMIT, old.read(&mut [0; 1])).await.expect("the connection ends");
     assert_eq!(ended.expect_err("broken").kind(), std::io::ErrorKind::ConnectionReset);
 }
 
 #[tokio::test]
-async fn nothing_passes_until_it_passes_again() {
+async fn all_connections_are_black_holed_until_pass() {
     let proxy = Proxy::start(echo().await);
     proxy.black_hole_all();
     let mut silent = client(&proxy).await;
@@ -80,7 +80,7 @@ async fn nothing_passes_until_it_passes_again() {
 }
 
 #[tokio::test]
-async fn bytes_come_late_and_in_order() {
+async fn bytes_are_delayed_in_order() {
     let proxy = Proxy::start(echo().await);
     proxy.delay(Duration::from_millis(100));
     let (mut stream, start) = (client(&proxy).await, Instant::now());
@@ -94,15 +94,15 @@ async fn bytes_come_late_and_in_order() {
 }
 
 #[tokio::test]
-async fn without_a_server_behind_it_turns_away_and_leads_elsewhere() {
+async fn connections_are_reset_without_an_upstream_server_and_can_be_redirected() {
     let gone = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
     let proxy = Proxy::start(gone);
-    // The reset may come as early as the connecting.
+    // The reset may already fail the connect.
     let answer = match TcpStream::connect(proxy.addr()).await {
-        Ok(mut stream) => ask(&mut stream, LIMIT).await.expect("an end"),
+        Ok(mut stream) => ask(&mut stream, LIMIT).await.expect("a result"),
         Err(reset) => Err(reset),
     };
-    answer.expect_err("nobody is behind it");
+    answer.expect_err("there is no upstream server");
     proxy.lead_to(echo().await);
     assert!(is_answered(&mut client(&proxy).await).await);
 }

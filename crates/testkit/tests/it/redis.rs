@@ -1,4 +1,4 @@
-//! The private Redis.
+//! Tests of the private Redis.
 
 use postroom_testkit::{PrivateRedis, eventually, unique_prefix};
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn it_keeps_its_data_when_stopped_and_nearly_all_when_killed() {
+async fn data_survives_a_stop_and_a_kill() {
     let redis = PrivateRedis::start().await;
     assert!(redis.url().starts_with("redis+unix:///") && redis.url().ends_with(".sock"), "{}", redis.url());
     let url = redis.url();
@@ -17,7 +17,7 @@ async fn it_keeps_its_data_when_stopped_and_nearly_all_when_killed() {
     redis.stop();
     redis.start_again().await;
     redis.ask(&["SET", "b", "2"]);
-    // The log is on disk within a second or so; a kill loses nothing that the system has.
+    // A kill loses only writes that are not yet in the file.
     eventually(LIMIT, "b is in the append-only file", async || {
         redis.ask(&["INFO", "persistence"]).contains("aof_buffer_length:0").then_some(())
     })
@@ -29,19 +29,19 @@ async fn it_keeps_its_data_when_stopped_and_nearly_all_when_killed() {
 }
 
 #[tokio::test]
-async fn over_tcp_it_comes_back_at_the_same_port() {
+async fn a_tcp_server_restarts_on_the_same_port() {
     let redis = PrivateRedis::start_tcp().await;
     let address = redis.url().strip_prefix("redis://").expect("a TCP address").to_owned();
     assert_eq!(redis.ask(&["PING"]), "PONG");
     redis.kill();
-    TcpStream::connect(&address).expect_err("nobody listens");
+    TcpStream::connect(&address).expect_err("the port is closed");
     redis.start_again().await;
     assert_eq!(redis.ask(&["ECHO", "hello"]), "hello");
     assert_eq!(redis.ask(&["LPUSH", "list"]), "-ERR wrong number of arguments for 'lpush' command");
 }
 
 #[tokio::test]
-async fn it_is_configured_as_advised() {
+async fn the_recommended_configuration_is_set() {
     let redis = PrivateRedis::shared();
     for (name, value) in
         [("appendonly", "yes"), ("appendfsync", "everysec"), ("maxmemory-policy", "noeviction"), ("save", "")]
@@ -53,22 +53,22 @@ async fn it_is_configured_as_advised() {
 }
 
 #[tokio::test]
-async fn paused_it_answers_later() {
+async fn a_paused_server_replies_after_it_resumes() {
     let redis = PrivateRedis::start().await;
     redis.pause();
     std::thread::scope(|scope| {
-        let answer = scope.spawn(|| redis.ask(&["PING"]));
+        let reply = scope.spawn(|| redis.ask(&["PING"]));
         std::thread::sleep(Duration::from_millis(100));
-        assert!(!answer.is_finished());
+        assert!(!reply.is_finished());
         redis.resume();
-        assert_eq!(answer.join().expect("an answer"), "PONG");
+        assert_eq!(reply.join().expect("a reply"), "PONG");
     });
     redis.pause();
     redis.stop();
 }
 
 #[tokio::test]
-async fn dropped_it_is_gone() {
+async fn dropping_a_server_removes_it() {
     let redis = PrivateRedis::start().await;
     let (pid, folder) = (redis.pid(), folder_of(&redis.url()));
     assert!(is_alive(pid) && Path::new(&folder).exists());
@@ -76,20 +76,20 @@ async fn dropped_it_is_gone() {
     assert!(!is_alive(pid) && !Path::new(&folder).exists());
 }
 
-/// Run by the next test in a process of its own, which is then killed.
+/// Helper of the next test, which runs it in a child process and kills that.
 #[test]
-#[ignore = "a helper of killed_with_its_test_nothing_stays"]
-fn be_killed() {
+#[ignore = "a helper of a_server_ends_with_a_killed_test"]
+fn run_until_killed() {
     let redis = PrivateRedis::shared();
     eprintln!("{} {}", redis.pid(), redis.url());
     std::thread::sleep(Duration::from_secs(60));
 }
 
 #[tokio::test]
-async fn killed_with_its_test_nothing_stays() {
+async fn a_server_ends_with_a_killed_test() {
     let test = std::env::current_exe().expect("a path");
     let mut command = Command::new(test);
-    command.args(["--ignored", "--exact", "--nocapture", "redis::be_killed"]);
+    command.args(["--ignored", "--exact", "--nocapture", "redis::run_until_killed"]);
     let mut test = postroom_testkit::Process::run(command);
     let line = test.wait_for_line("redis+unix://", LIMIT).await;
     let words: Vec<_> = line.split(' ').collect();
@@ -99,14 +99,14 @@ async fn killed_with_its_test_nothing_stays() {
     test.kill();
     eventually(LIMIT, "Redis ends with the test process", async || (!is_alive(pid)).then_some(())).await;
     let folder = folder_of(url);
-    eventually(LIMIT, "its folder is removed", async || (!Path::new(&folder).exists()).then_some(())).await;
+    eventually(LIMIT, "the folder of Redis is removed", async || (!Path::new(&folder).exists()).then_some(())).await;
 }
 
 fn folder_of(url: &str) -> String {
     url.trim_start_matches("redis+unix://").trim_end_matches("/redis.sock").to_owned()
 }
 
-/// A process that nobody has waited for yet counts as dead.
+/// Whether a process is alive. A zombie counts as dead.
 fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))

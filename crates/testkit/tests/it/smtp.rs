@@ -1,4 +1,4 @@
-//! The fake SMTP server.
+//! Tests of the fake SMTP server.
 
 use crate::client::Client;
 use postroom_testkit::{Action, FakeSmtp, Fault, Phase, TlsMode};
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 const LIMIT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn mails_are_in_the_ledger_as_they_came() {
+async fn the_ledger_records_mails_exactly() {
     let server = FakeSmtp::start().await;
     let mut client = Client::ready(&server).await;
     let envelope =
@@ -34,7 +34,7 @@ async fn mails_are_in_the_ledger_as_they_came() {
 }
 
 #[tokio::test]
-async fn a_recipient_is_refused_always_and_a_dot_twice() {
+async fn faults_are_permanent_or_limited_in_number() {
     let server = FakeSmtp::start().await;
     server.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 no such user")).recipient("bad@x.example"));
     server.fault(Fault::at(Phase::Dot, Action::reply(451, "4.3.0 later")).recipient("slow@x.example").times(2));
@@ -53,20 +53,20 @@ async fn a_recipient_is_refused_always_and_a_dot_twice() {
 }
 
 #[tokio::test]
-async fn a_mail_can_be_kept_and_never_answered() {
+async fn an_accepted_mail_can_get_no_reply() {
     let server = FakeSmtp::start().await;
     server.fault(Fault::at(Phase::Dot, Action::StoreThenClose).message(1));
     server.fault(Fault::at(Phase::Dot, Action::StoreThenStall).message(2));
     assert_eq!(Client::ready(&server).await.mail("a@x.example").await, "");
     let mut client = Client::ready(&server).await;
-    let answer = tokio::time::timeout(Duration::from_millis(200), client.mail("b@x.example")).await;
-    assert!(answer.is_err(), "{answer:?}");
+    let reply = tokio::time::timeout(Duration::from_millis(200), client.mail("b@x.example")).await;
+    assert!(reply.is_err(), "{reply:?}");
     assert_eq!(server.received_count(), 2);
 }
 
-/// Each kind of ending, at each moment that has one: (fault, what the client sees from the mail it tries).
+/// Checks the replies that a client gets for one mail with each fault.
 #[tokio::test]
-async fn connections_end_as_told() {
+async fn connections_end_as_configured() {
     let cases = [
         (Phase::Mail, Action::Close, "  "),
         (Phase::Rcpt, Action::Close, "250  "),
@@ -88,14 +88,14 @@ async fn connections_end_as_told() {
 }
 
 #[tokio::test]
-async fn connections_fail_before_they_begin() {
+async fn connections_fail_before_the_first_mail() {
     let server = FakeSmtp::start().await;
     server.fault(Fault::at(Phase::Accept, Action::Close).connection(1));
     server.fault(Fault::at(Phase::Accept, Action::Reset).connection(2));
     server.fault(Fault::at(Phase::Banner, Action::reply(554, "5.3.2 not today")).connection(3));
     server.fault(Fault::at(Phase::Ehlo, Action::Reply(250, vec!["old".into(), "SIZE".into()])).connection(4));
     assert_eq!(Client::connect(&server).await.reply().await, "");
-    // The reset may come before the connection is known to be there.
+    // The reset may already fail the connect.
     if let Ok(stream) = TcpStream::connect(server.addr()).await {
         assert_eq!(Client::new(stream).reply().await, "!");
     }
@@ -107,7 +107,7 @@ async fn connections_fail_before_they_begin() {
 }
 
 #[tokio::test]
-async fn pauses_add_up_and_replies_come_byte_by_byte() {
+async fn delays_add_up_and_replies_are_sent_byte_by_byte() {
     let server = FakeSmtp::start().await;
     server.fault(Fault::at(Phase::Dot, Action::Delay(Duration::from_millis(60))));
     server.fault(Fault::at(Phase::Dot, Action::Delay(Duration::from_millis(40))));
@@ -122,7 +122,7 @@ async fn pauses_add_up_and_replies_come_byte_by_byte() {
 }
 
 #[tokio::test]
-async fn a_delay_is_for_a_flight_and_not_for_a_command() {
+async fn pipelined_commands_share_one_reply_delay() {
     let server = FakeSmtp::builder().reply_delay(Duration::from_millis(300)).start().await;
     let mut client = Client::ready(&server).await;
     let start = Instant::now();
@@ -132,7 +132,7 @@ async fn a_delay_is_for_a_flight_and_not_for_a_command() {
 }
 
 #[tokio::test]
-async fn violations_are_seen() {
+async fn protocol_violations_are_recorded() {
     let cases = [
         ("MAIL FROM:<a@x.example>\nRSET\r\n", 2, "a command ends with a bare LF"),
         ("MAIL FROM: <a@x.example>\r\n", 1, "a malformed command"),
@@ -143,15 +143,15 @@ async fn violations_are_seen() {
         ("MAIL FROM:<ż@x.example>\r\n", 1, "the sender needs SMTPUTF8, which MAIL did not request"),
         ("STARTTLS\r\n", 1, "STARTTLS was not offered"),
     ];
-    for (flight, replies, violation) in cases {
+    for (commands, replies, violation) in cases {
         let server = FakeSmtp::start().await;
-        Client::ready(&server).await.codes(flight, replies).await;
-        assert_eq!(server.violations(), [format!("connection 1: {violation}")], "{flight:?}");
+        Client::ready(&server).await.codes(commands, replies).await;
+        assert_eq!(server.violations(), [format!("connection 1: {violation}")], "{commands:?}");
     }
 }
 
 #[tokio::test]
-async fn content_before_its_time_is_a_violation() {
+async fn content_before_354_is_a_violation() {
     let server = FakeSmtp::start().await;
     server.fault(Fault::at(Phase::Data, Action::Delay(Duration::from_millis(200))));
     let mut client = Client::ready(&server).await;
@@ -176,7 +176,7 @@ async fn content_after_a_refused_data_and_eight_bits_are_violations() {
 }
 
 #[tokio::test]
-async fn without_pipelining_commands_come_one_by_one() {
+async fn pipelining_that_is_not_offered_is_a_violation() {
     let server = FakeSmtp::builder().pipelining(false).lower_case().size(None).start().await;
     let mut client = Client::connect(&server).await;
     client.reply().await;
@@ -239,13 +239,13 @@ async fn sizes_messages_and_connections_are_limited() {
 }
 
 #[tokio::test]
-async fn a_server_goes_down_and_comes_back() {
+async fn a_stopped_server_can_be_started_again() {
     let server = FakeSmtp::start().await;
     let mut client = Client::ready(&server).await;
     assert!(client.mail("a@x.example").await.starts_with("250"));
     server.stop();
     assert_eq!(client.reply().await, "");
-    let refused = TcpStream::connect(server.addr()).await.expect_err("nobody listens");
+    let refused = TcpStream::connect(server.addr()).await.expect_err("the port is closed");
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     server.start_again();
     assert!(Client::ready(&server).await.mail("a@x.example").await.starts_with("250"));
@@ -254,14 +254,14 @@ async fn a_server_goes_down_and_comes_back() {
 
 #[tokio::test]
 #[should_panic(expected = "for 2 mails; 1 were received on 1 connections:\n  to a@x.example: hello")]
-async fn waiting_in_vain_says_what_came() {
+async fn missing_mails_panic_with_the_received_ones() {
     let server = FakeSmtp::start().await;
     Client::ready(&server).await.mail("a@x.example").await;
     server.wait_for(2, Duration::from_millis(50)).await;
 }
 
 #[tokio::test]
-async fn thousands_of_mails_are_quick() {
+async fn thousands_of_mails_are_received_in_time() {
     let server = FakeSmtp::start().await;
     let mut client = Client::ready(&server).await;
     let start = Instant::now();

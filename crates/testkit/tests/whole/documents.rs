@@ -5,7 +5,7 @@ mod links;
 mod paths;
 mod settings;
 
-use crate::site::{read, root};
+use crate::fixture::{read, root};
 
 /// Documents outside `docs/`, relative to the root.
 const ELSEWHERE: [&str; 8] = [

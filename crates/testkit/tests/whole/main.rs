@@ -1,7 +1,7 @@
-//! All of Postroom together, as people run it: the programs beside each other, what is shipped around them, and the
-//! shape of the whole repository.
+//! Tests of all programs together, of the files shipped with them, and of the repository's shape.
 
 mod documents;
+mod fixture;
 mod procfile;
 mod recipients;
 mod redis_tls;
@@ -9,10 +9,9 @@ mod rights;
 mod scripts;
 mod shape;
 mod sink;
-mod site;
 mod units;
 
-use site::Site;
+use fixture::Fixture;
 
-/// How long anything may take on a busy machine.
+/// Maximum time of any step, with a margin for a busy machine.
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);

@@ -8,15 +8,15 @@ use std::{
 use postroom_testkit::{Process, eventually};
 
 use crate::{
-    LIMIT, Site,
+    Fixture, LIMIT,
+    fixture::{needed, root},
     sink::free_port,
-    site::{needed, root},
 };
 
 #[tokio::test]
 async fn honcho_runs_the_procfile() {
-    let site = Site::new().with("MAIL_TRANSPORT", "capture");
-    std::fs::copy(root().join("Procfile"), site.folder().join("Procfile")).expect("a copy");
+    let fixture = Fixture::new().with("MAIL_TRANSPORT", "capture");
+    std::fs::copy(root().join("Procfile"), fixture.folder().join("Procfile")).expect("a copy");
     // honcho adds 100 to PORT for each process; web is the third one.
     let base = loop {
         let web = free_port();
@@ -24,14 +24,14 @@ async fn honcho_runs_the_procfile() {
             break base;
         }
     };
-    let mut command = site.command(needed("honcho"));
+    let mut command = fixture.command(needed("honcho"));
     command.args(["start", "--no-colour", "--port", &base.to_string()]);
     let mut honcho = Process::run(command);
-    site.is_staffed().await;
+    fixture.wait_for_processes().await;
 
     let mail = ["send", "--to", "ann@example.org", "--subject", "Hi", "--text", "Hello", "--wait", "60s"];
-    let (job, _) = site.ok(&mail);
-    assert_eq!(site.json(&["status", &job])["state"], "sent");
+    let (job, _) = fixture.ok(&mail);
+    assert_eq!(fixture.json(&["status", &job])["state"], "sent");
     let health = eventually(LIMIT, "the monitor answers at PORT", async || get(base + 200, "/healthz")).await;
     assert!(health.ends_with("ok\n"), "{health}");
 
@@ -43,7 +43,7 @@ async fn honcho_runs_the_procfile() {
         assert!(output.lines().any(|line| line.contains(name) && line.contains("stopped")), "{name}: {output}");
     }
     assert_eq!(output.matches("(rc=0)").count(), 3, "{status}: {output}");
-    assert!(site.ok(&["workers", "--json"]).0.is_empty(), "a process is still registered");
+    assert!(fixture.ok(&["workers", "--json"]).0.is_empty(), "a process is still registered");
 }
 
 fn get(port: u16, path: &str) -> Option<String> {

@@ -1,6 +1,6 @@
-"""Reads the messages that smtp-sink wrote with Python's own parser and compares them with what was meant.
+"""Parse the messages that smtp-sink wrote, and compare them with the expected ones.
 
-read_back.py FOLDER EXPECTED.json: exits with 0 when each expected mail is there once, exact, and no other.
+read_back.py FOLDER EXPECTED.json: exits with 0 if each expected mail exists exactly once, and no other.
 """
 
 import email
@@ -12,7 +12,7 @@ import sys
 
 
 class Page(html.parser.HTMLParser):
-    """The elements and the words of an HTML body."""
+    """Elements and text of an HTML body."""
 
     def __init__(self, text):
         super().__init__()
@@ -29,7 +29,7 @@ class Page(html.parser.HTMLParser):
 def body(message, kind):
     part = message.get_body((kind,))
     assert part is not None, f"no {kind} part"
-    # A line ends in CRLF on its way.
+    # SMTP uses CRLF as the line ending.
     return part.get_content().replace("\r\n", "\n")
 
 
@@ -39,12 +39,12 @@ def compare(message, wanted):
     assert body(message, "plain") == wanted["text"], body(message, "plain")
     page = Page(body(message, "html"))
     assert page.words.strip() == wanted["html"], page.words
-    # A name that was not escaped would have become an element.
+    # An unescaped name would appear as an element.
     assert page.tags <= {"html", "head", "body", "p"}, page.tags
 
 
 def recipient(message):
-    """What smtp-sink noted of the envelope."""
+    """Return the envelope recipient that smtp-sink recorded."""
     [args] = message.get_all("X-Rcpt-Args")
     return args[args.index("<") + 1 : args.index(">")]
 
@@ -55,7 +55,7 @@ def main(folder, expected):
     for path in pathlib.Path(folder).iterdir():
         message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
         address = recipient(message)
-        assert address in expected, f"{address}: not expected, or there twice"
+        assert address in expected, f"{address}: not expected, or received twice"
         assert message["To"] == address, message["To"]
         try:
             compare(message, expected.pop(address))

@@ -1,18 +1,18 @@
-//! A thousand recipients with names that break things, from a CSV through command line and worker to Postfix's
-//! `smtp-sink`, and read back by somebody else's parser.
+//! A thousand recipients with unusual names: from a CSV through command line and worker to
+//! Postfix's `smtp-sink`, and parsed by Python.
 
 use std::process::Command;
 
 use serde_json::json;
 
 use crate::{
-    Site,
-    sink::Sink,
-    site::{needed, root},
+    Fixture,
+    fixture::{needed, root},
+    sink::SmtpSink,
 };
 
 const NUMBER: usize = 1_000;
-/// The line of the CSV, counted as an editor does, that is no recipient.
+/// Line of the CSV without a valid address, counted from 1.
 const BAD_LINE: usize = 501;
 const NAMES: [&str; 10] = [
     "Żółć",
@@ -29,21 +29,21 @@ const NAMES: [&str; 10] = [
 
 #[tokio::test]
 async fn a_thousand_names_arrive_exactly() {
-    let sink = Sink::start().await;
-    let site = Site::new()
+    let sink = SmtpSink::start().await;
+    let fixture = Fixture::new()
         .with("SMTP_HOST", "127.0.0.1")
         .with("SMTP_PORT", &sink.port().to_string())
         .with("SMTP_SECURITY", "none");
-    site.file("templates/greeting/subject.txt", "{{ name }}, this is number {{ number }}\n");
-    site.file("templates/greeting/body.txt", "Hello {{ name }}!\n\nYou are number {{ number }}.\n");
-    site.file("templates/greeting/body.html", "<p>Hello {{ name }}!</p>\n");
-    site.file("people.csv", &csv());
-    let expected = site.file("expected.json", &expected().to_string());
-    let _worker = site.worker().await;
+    fixture.file("templates/greeting/subject.txt", "{{ name }}, this is number {{ number }}\n");
+    fixture.file("templates/greeting/body.txt", "Hello {{ name }}!\n\nYou are number {{ number }}.\n");
+    fixture.file("templates/greeting/body.html", "<p>Hello {{ name }}!</p>\n");
+    fixture.file("people.csv", &csv());
+    let expected = fixture.file("expected.json", &expected().to_string());
+    let _worker = fixture.worker().await;
 
-    let (batch, said) = site.ok(&["bulk", "--template", "greeting", "--csv", "people.csv"]);
-    assert!(said.contains(&format!("line {BAD_LINE}: ")) && said.contains("not-an-address"), "{said}");
-    let report = site.json(&["status", &batch, "--wait", "120s"]);
+    let (batch, stderr) = fixture.ok(&["bulk", "--template", "greeting", "--csv", "people.csv"]);
+    assert!(stderr.contains(&format!("line {BAD_LINE}: ")) && stderr.contains("not-an-address"), "{stderr}");
+    let report = fixture.json(&["status", &batch, "--wait", "120s"]);
     for (field, value) in [("total", NUMBER), ("sent", NUMBER), ("invalid", 1), ("failed", 0), ("unknown", 0)] {
         assert_eq!(report[field], json!(value), "{field}: {report}");
     }
@@ -52,12 +52,12 @@ async fn a_thousand_names_arrive_exactly() {
     let script = root().join("crates/testkit/tests/whole/read_back.py");
     let output = Command::new(needed("python3")).arg(script).arg(sink.folder()).arg(expected).output();
     let output = output.expect("python3 runs");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    assert_eq!(said.trim(), format!("{NUMBER} mails are exact"));
+    let result = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{result}");
+    assert_eq!(result.trim(), format!("{NUMBER} mails are exact"));
 }
 
-/// Each name with its number; the first few are bare.
+/// Returns addresses and names. All names but the first ten have a number.
 fn people() -> impl Iterator<Item = (String, String)> {
     (0..NUMBER).map(|n| {
         let name = NAMES[n % NAMES.len()];

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::site::root;
+use crate::fixture::root;
 
 fn run(script: &str, args: &[&str]) -> Output {
     Command::new("bash").arg(root().join(script)).args(args).env_remove("CARGO").output().expect("bash runs")
@@ -45,7 +45,7 @@ fn every_script_is_valid_bash() {
         let script = script.as_str();
         let output = Command::new("bash").arg("-n").arg(root().join(script)).output().expect("bash runs");
         assert!(output.status.success(), "{script}: {output:?}");
-        let text = crate::site::read(script);
+        let text = crate::fixture::read(script);
         let found: Vec<_> = newer.iter().filter(|word| text.contains(**word)).collect();
         assert!(found.is_empty(), "{script} uses {found:?}");
     }

@@ -15,7 +15,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::site::root;
+use crate::fixture::root;
 
 const PROGRAMS: [&str; 4] = ["postroom-worker", "postroom-beat", "postroom-monitor", "postroom-cli"];
 

@@ -1,4 +1,4 @@
-//! Postfix's own test server, which writes each message it gets into a file.
+//! Postfix's test server `smtp-sink`, which writes each message to a file.
 
 use std::{
     net::{TcpListener, TcpStream},
@@ -10,21 +10,21 @@ use std::{
 use postroom_testkit::{Process, eventually};
 use tempfile::TempDir;
 
-use crate::{LIMIT, site::needed};
+use crate::{LIMIT, fixture::needed};
 
-/// An `smtp-sink` on a free port.
-pub(crate) struct Sink {
+/// `smtp-sink` on a free port.
+pub(crate) struct SmtpSink {
     _process: Process,
     port: u16,
     folder: TempDir,
 }
 
-impl Sink {
-    /// Starts one and waits until it listens.
+impl SmtpSink {
+    /// Starts the server and waits until it listens.
     pub(crate) async fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("postroom-sink-").tempdir().expect("a folder");
-        // As root it becomes nobody, who has to be able to write.
-        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).expect("a folder of ours");
+        // Started as root, smtp-sink changes to the user nobody, which must be able to write.
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).expect("the permissions are set");
         loop {
             let port = free_port();
             let mut process = Process::run(command(folder.path(), port));
@@ -32,7 +32,7 @@ impl Sink {
                 let listens = TcpStream::connect(("127.0.0.1", port)).is_ok();
                 (listens || !process.is_running()).then_some(listens)
             });
-            // Somebody may have been faster in taking the port.
+            // Another process may have taken the port.
             if listens.await && process.is_running() {
                 return Self { _process: process, port, folder };
             }
@@ -40,12 +40,12 @@ impl Sink {
         }
     }
 
-    /// Its port on 127.0.0.1.
+    /// Returns the port on 127.0.0.1.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    /// The folder with a file for each message.
+    /// Returns the folder with one file per message.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -61,7 +61,7 @@ fn command(folder: &Path, port: u16) -> Command {
     command
 }
 
-/// Free at this moment.
+/// Returns a port that is currently free.
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("an address").port()

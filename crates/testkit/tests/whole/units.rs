@@ -4,7 +4,7 @@ use std::process::Command;
 
 use postroom_testkit::target_bin;
 
-use crate::site::{read, tool};
+use crate::fixture::{read, tool};
 
 const UNITS: [(&str, &str); 3] = [
     ("postroom-worker@.service", "postroom-worker"),

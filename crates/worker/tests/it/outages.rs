@@ -109,7 +109,7 @@ async fn a_lost_connection_is_no_outage() {
 /// replay log.
 #[tokio::test]
 async fn mail_sent_before_a_long_outage_is_not_sent_again() {
-    let redis = PrivateRedis::builder().tcp().remembers().start().await;
+    let redis = PrivateRedis::builder().tcp().records_aof_size().start().await;
     let fixture = Fixture::on(&redis, FakeSmtp::start().await).await;
     let _worker = fixture.worker(&[]).await;
     fixture.store.pause(&fixture.queue).await.expect("paused");

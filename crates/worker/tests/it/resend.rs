@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use postroom_core::JobState;
 use postroom_testkit::{
     FakeResend, eventually,
-    resend::{Mailed, Trouble},
+    resend::{AcceptedMail, ApiFault},
 };
 
 use crate::fixture::{Fixture, LIMIT, mail_to, plain, terms};
@@ -33,12 +33,12 @@ async fn a_rate_of_two_a_second_is_kept_and_no_mail_is_sent_twice() {
     })
     .await;
     assert_eq!((report.failed, report.unknown), (0, 0));
-    let to: HashSet<String> = server.mails().iter().flat_map(Mailed::recipients).collect();
+    let to: HashSet<String> = server.mails().iter().flat_map(AcceptedMail::recipients).collect();
     assert_eq!((to.len(), server.mails().len()), (MAILS, MAILS));
     // On a busy machine a mail may leave a moment late and the next on time. A refusal for that
     // costs nothing.
-    let refused = server.asked().iter().filter(|asked| asked.status == Some(429)).count();
-    assert!(server.most_in_a_second() <= 3 && refused <= 3, "{refused} refused: {:?}", server.asked());
+    let refused = server.requests().iter().filter(|request| request.status == Some(429)).count();
+    assert!(server.most_in_a_second() <= 3 && refused <= 3, "{refused} refused: {:?}", server.requests());
     assert!(!worker.stderr().contains(FakeResend::API_KEY));
 }
 
@@ -46,14 +46,14 @@ async fn a_rate_of_two_a_second_is_kept_and_no_mail_is_sent_twice() {
 async fn a_manual_retry_is_a_new_mail_and_a_lost_reply_is_not() {
     let server = FakeResend::start();
     let fixture = with_provider(&server, "").await;
-    server.trouble(Trouble::KeepThenCut, 1);
+    server.fault(ApiFault::AcceptThenClose, 1);
     let _worker = fixture.worker(&[]).await;
     let id = fixture.enqueue(mail_to("ann@example.org")).await;
     let report = fixture.reaches(&id, JobState::Sent).await;
     assert_eq!(server.mails().len(), 1, "the provider accepted two mails");
     assert_eq!((report.receipt.as_ref(), report.attempts.len()), (Some(&server.mails()[0].id), 1));
 
-    server.trouble(Trouble::saying(422, "validation_error", "Invalid `to` field."), 1);
+    server.fault(ApiFault::with_message(422, "validation_error", "Invalid `to` field."), 1);
     let refused = fixture.enqueue(mail_to("ben@example.org")).await;
     let report = fixture.reaches(&refused, JobState::Failed).await;
     assert_eq!((report.attempts[0].verdict.as_str(), report.attempts[0].code), ("recipient_refused", Some(422)));

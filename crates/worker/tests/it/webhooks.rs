@@ -1,7 +1,7 @@
 //! Webhooks for batches that are done are called until they succeed.
 
 use postroom_core::{BatchId, JobState, Mail};
-use postroom_testkit::{FakeClock, FakeReceiver, FakeSmtp, PrivateRedis, Told, eventually};
+use postroom_testkit::{FakeClock, FakeReceiver, FakeSmtp, PrivateRedis, ReceivedRequest, eventually};
 
 use crate::fixture::{Fixture, LIMIT, mail_to, plain, terms};
 
@@ -13,7 +13,7 @@ async fn batch_for(fixture: &Fixture, mails: u64, url: &str) -> BatchId {
     batch
 }
 
-fn ids(told: &[Told]) -> Vec<&str> {
+fn ids(told: &[ReceivedRequest]) -> Vec<&str> {
     told.iter().map(|told| told.headers["webhook-id"].as_str()).collect()
 }
 
@@ -42,7 +42,7 @@ async fn a_webhook_is_called_once_with_the_whole_batch() {
     fixture.store.notify_of_batch(&batch, &receiver.url("/other").parse().expect("a URL")).await.expect("noted");
     let later = batch_for(&fixture, 1, &receiver.url("/later")).await;
     receiver.wait_for(2, LIMIT).await;
-    assert_eq!(receiver.told()[1].json()["data"]["id"], later.to_string());
+    assert_eq!(receiver.requests()[1].json()["data"]["id"], later.to_string());
     assert!(!workers.iter().any(|worker| worker.stderr().contains("hidden")), "the log contains the path");
 }
 
@@ -55,7 +55,7 @@ async fn a_refused_call_is_repeated_unchanged() {
     let worker = fixture.worker(&[]).await;
     let told = receiver.wait_for(3, LIMIT).await;
     worker.wait_for_line("webhook succeeded at try 3", LIMIT).await;
-    assert_eq!(receiver.told().len(), 3);
+    assert_eq!(receiver.requests().len(), 3);
     assert!(told.iter().all(|told| told.line == "POST /hook"), "{told:?}");
     assert!(ids(&told).windows(2).all(|pair| pair[0] == pair[1]), "{told:?}");
     assert!(told.windows(2).all(|pair| pair[0].body == pair[1].body), "{told:?}");

@@ -1,10 +1,10 @@
-//! Content that is made to stop a worker.
+//! Content with unbounded rendering time or memory.
 
-use super::Play;
-use crate::crew::{Crew, Post};
-use crate::hostile::{self, Hostile};
+use super::ScenarioRun;
+use crate::hostile_mail::{self, HostileMail};
+use crate::processes::{ProcessGroup, ProcessSpec};
 use crate::report::Report;
-use crate::site::{Setup, Site};
+use crate::testbed::{Setup, Testbed};
 use postroom_testkit::{PrivateRedis, Received};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -13,55 +13,57 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-/// The most that a worker may take.
+/// Maximum memory of a worker.
 const MEMORY_MB: u64 = 300;
 const SHUTDOWN: Duration = Duration::from_secs(5);
-/// What is shown is that leases are renewed, not how short they may be on a machine with much else to do.
+/// Lease with a margin for a busy machine. The scenario tests renewal, not a minimum lease.
 const LEASE: Duration = Duration::from_secs(15);
 
-/// Forty shapes of HTML and templates beside urgent mail; then a stop while some of them are being made.
-pub(super) async fn hostile(play: Play, mut report: Report) -> Report {
-    let setup = play.setup(PrivateRedis::start().await);
-    let site = Site::new(Setup { lease: LEASE, ..setup }).await;
-    let all = hostile::all(play.scale.pick(15 << 20, 1 << 20));
-    all.iter().for_each(|hostile| write_template(&site, hostile));
-    let post = Post::worker(10).with(vec![("SHUTDOWN_TIMEOUT".to_owned(), format!("{}s", SHUTDOWN.as_secs()))]);
-    let mut crew = Crew::start(&site, vec![post; 2]).await;
-    let batch = enqueue_firing(&site, &all).await;
-    let urgent = urgent_load(&play, &site, &batch).await;
-    let (p99, longest, unsent) = latencies(&site, &urgent).await;
+/// Sends about forty hostile HTML documents and templates beside urgent mail, then terminates the
+/// workers while such mails are rendered.
+pub(super) async fn hostile(run: ScenarioRun, mut report: Report) -> Report {
+    let setup = run.setup(PrivateRedis::start().await);
+    let testbed = Testbed::new(Setup { lease: LEASE, ..setup }).await;
+    let all = hostile_mail::all(run.scale.pick(15 << 20, 1 << 20));
+    all.iter().for_each(|hostile| write_template(&testbed, hostile));
+    let spec = ProcessSpec::worker(10).with(vec![("SHUTDOWN_TIMEOUT".to_owned(), format!("{}s", SHUTDOWN.as_secs()))]);
+    let mut processes = ProcessGroup::start(&testbed, vec![spec; 2]).await;
+    let batch = enqueue(&testbed, &all).await;
+    let urgent = urgent_load(&run, &testbed, &batch).await;
+    let (p99, longest, unsent) = latencies(&testbed, &urgent).await;
     report.note(format!("{} urgent mails beside {} hostile ones", urgent.len(), all.len()));
-    report.at_most("urgent mails that did not leave", 0, unsent);
-    report.within("99 of 100 urgent mails left", play.scale.seconds(1.0, 4.0), p99);
-    report.note(format!("the slowest took {:.2} s", longest.unwrap_or_default().as_secs_f64()));
-    outcomes(&play, &mut report, &site, &batch, &all).await;
-    // A renewal that comes right after a mail is settled finds no lease either: only what somebody else had counts.
-    let lost = crew.logs().lines().filter(|line| line.contains("no longer this worker's to settle")).count();
-    let (queued, doubt) = crew.rescued();
+    report.at_most("urgent mails not sent", 0, unsent);
+    report.within("99 of 100 urgent mails arrive", run.scale.seconds(1.0, 4.0), p99);
+    report.note(format!("the slowest urgent mail took {:.2} s", longest.unwrap_or_default().as_secs_f64()));
+    outcomes(&run, &mut report, &testbed, &batch, &all).await;
+    // Only settlements refused for a lost lease count. A renewal directly after a settlement also
+    // finds no lease.
+    let lost = processes.logs().lines().filter(|line| line.contains("no longer this worker's to settle")).count();
+    let (queued, doubt) = processes.rescued();
     report.at_most("leases lost", 0, lost + usize::try_from(queued + doubt).unwrap_or(usize::MAX));
-    let peak = (0..crew.len()).map(|worker| crew.peak_mb(worker)).max().unwrap_or_default();
-    report.check(format!("no worker takes more than {MEMORY_MB} MB"), format!("{peak} MB"), peak <= MEMORY_MB);
-    stop(&play, &mut report, &site, &mut crew).await;
-    play.tell_logs(&mut report, &crew);
+    let peak = (0..processes.len()).map(|worker| processes.peak_mb(worker)).max().unwrap_or_default();
+    report.check(format!("no worker uses more than {MEMORY_MB} MB"), format!("{peak} MB"), peak <= MEMORY_MB);
+    stop(&run, &mut report, &testbed, &mut processes).await;
+    run.note_logs(&mut report, &processes);
     report
 }
 
-fn write_template(site: &Site, hostile: &Hostile) {
+fn write_template(testbed: &Testbed, hostile: &HostileMail) {
     if let Some(html) = &hostile.template {
-        site.template(hostile.name, html);
+        testbed.template(hostile.name, html);
     }
 }
 
-/// All of them as one batch; on a machine that has no templates, so that they are found out by a worker only.
-async fn enqueue_firing(site: &Arc<Site>, all: &[Hostile]) -> String {
+/// Enqueues all mails as one batch. The command has no templates, so that only workers render them.
+async fn enqueue(testbed: &Arc<Testbed>, all: &[HostileMail]) -> String {
     let rows = all.iter().enumerate().fold(String::new(), |mut rows, (number, hostile)| {
         let mut mail = hostile.mail.clone();
         mail["to"] = Value::from(recipient(number));
         let _ = writeln!(rows, "{mail}");
         rows
     });
-    let rows = site.file("hostile.jsonl", &rows);
-    let mut command = tokio::process::Command::from(site.command("postroom"));
+    let rows = testbed.file("hostile.jsonl", &rows);
+    let mut command = tokio::process::Command::from(testbed.command("postroom"));
     let output = command.args(["bulk", "--jsonl"]).arg(&rows).env("TEMPLATES_DIR", "none").output().await;
     let output = output.expect("postroom runs");
     assert!(output.status.success(), "bulk: {}", String::from_utf8_lossy(&output.stderr));
@@ -72,10 +74,11 @@ fn recipient(number: usize) -> String {
     format!("hostile{number}@chaos.example")
 }
 
-/// Twenty urgent mails a second until no hostile one is left; their recipients, each with when it was handed over.
-async fn urgent_load(play: &Play, site: &Arc<Site>, batch: &str) -> BTreeMap<String, Instant> {
-    let (pause, least) = (play.scale.seconds(0.05, 0.5), play.scale.pick(400, 20));
-    let end = Instant::now() + play.scale.patience();
+/// Sends urgent mails at a fixed rate until the hostile batch is done. Returns their recipients
+/// with the times of enqueueing.
+async fn urgent_load(run: &ScenarioRun, testbed: &Arc<Testbed>, batch: &str) -> BTreeMap<String, Instant> {
+    let (pause, least) = (run.scale.seconds(0.05, 0.5), run.scale.pick(400, 20));
+    let end = Instant::now() + run.scale.settle_limit();
     let (mut sends, mut urgent) = (JoinSet::new(), BTreeMap::new());
     let mut tick = tokio::time::interval(pause);
     loop {
@@ -83,33 +86,37 @@ async fn urgent_load(play: &Play, site: &Arc<Site>, batch: &str) -> BTreeMap<Str
         let number = urgent.len();
         let to = format!("urgent{number}@chaos.example");
         urgent.insert(to.clone(), Instant::now());
-        let site_of_it = Arc::clone(site);
+        let testbed_of_send = Arc::clone(testbed);
         sends.spawn(async move {
             let args = ["send", "--priority", "0", "--to", &to, "--subject", "Urgent", "--text", "It is urgent."];
-            let output = site_of_it.postroom(&args).await;
+            let output = testbed_of_send.postroom(&args).await;
             assert!(output.status.success(), "send: {}", String::from_utf8_lossy(&output.stderr));
         });
         let over = || Instant::now() > end;
-        if number % 20 == 19 && number >= least && (over() || is_done(site, batch).await) {
+        if number % 20 == 19 && number >= least && (over() || is_done(testbed, batch).await) {
             sends.join_all().await;
             return urgent;
         }
     }
 }
 
-async fn is_done(site: &Site, batch: &str) -> bool {
-    let told = site.json_or_none(&["status", batch]).await;
-    told.is_some_and(|told| told["done"] == Value::Bool(true))
+async fn is_done(testbed: &Testbed, batch: &str) -> bool {
+    let status = testbed.json_or_none(&["status", batch]).await;
+    status.is_some_and(|status| status["done"] == Value::Bool(true))
 }
 
-/// What 99 of 100 took at most, the longest, and how many did not arrive.
-async fn latencies(site: &Site, urgent: &BTreeMap<String, Instant>) -> (Option<Duration>, Option<Duration>, usize) {
+/// Returns the 99th percentile and the maximum of the latencies, and the number of mails that did
+/// not arrive.
+async fn latencies(
+    testbed: &Testbed,
+    urgent: &BTreeMap<String, Instant>,
+) -> (Option<Duration>, Option<Duration>, usize) {
     let end = Instant::now() + Duration::from_secs(30);
     loop {
-        let mails = site.smtp.received();
+        let mails = testbed.smtp.received();
         let took = |mail: &Received| {
-            let handed_over = mail.rcpt_to.first().and_then(|to| urgent.get(to))?;
-            Some(mail.at.saturating_duration_since(*handed_over))
+            let enqueued_at = mail.rcpt_to.first().and_then(|to| urgent.get(to))?;
+            Some(mail.at.saturating_duration_since(*enqueued_at))
         };
         let mut took: Vec<Duration> = mails.iter().filter_map(took).collect();
         took.sort_unstable();
@@ -121,13 +128,13 @@ async fn latencies(site: &Site, urgent: &BTreeMap<String, Instant>) -> (Option<D
     }
 }
 
-/// Each hostile mail is sent, or has failed and says why.
-async fn outcomes(play: &Play, report: &mut Report, site: &Site, batch: &str, all: &[Hostile]) {
-    let end = Instant::now() + play.scale.patience();
-    while !is_done(site, batch).await && Instant::now() < end {
+/// Checks that each hostile mail is sent, or failed with a reason.
+async fn outcomes(run: &ScenarioRun, report: &mut Report, testbed: &Testbed, batch: &str, all: &[HostileMail]) {
+    let end = Instant::now() + run.scale.settle_limit();
+    while !is_done(testbed, batch).await && Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    let jobs = site.json(&["list", "--batch", batch, "--limit", "1000"]).await;
+    let jobs = testbed.json(&["list", "--batch", batch, "--limit", "1000"]).await;
     let (mut sent, mut failed, mut others) = (0, 0, Vec::new());
     for job in &jobs {
         let number = |to: &str| to.trim_start_matches("hostile").split('@').next()?.parse::<usize>().ok();
@@ -143,30 +150,30 @@ async fn outcomes(play: &Play, report: &mut Report, site: &Site, batch: &str, al
             state => others.push(format!("{name}: {state:?} {why}")),
         }
     }
-    let seen = format!("{sent} sent, {failed} failed, {others:?}");
-    report.check(format!("each of {} is sent, or failed with a reason", all.len()), seen, {
+    let observed = format!("{sent} sent, {failed} failed, {others:?}");
+    report.check(format!("each of {} is sent, or failed with a reason", all.len()), observed, {
         others.is_empty() && sent + failed == all.len() && sent > 0
     });
 }
 
-/// SIGTERM while mails are being made that would take for ever.
-async fn stop(play: &Play, report: &mut Report, site: &Arc<Site>, crew: &mut Crew) {
-    let endless: Vec<Hostile> = (0..8).flat_map(|_| hostile::endless()).collect();
-    enqueue_firing(site, &endless).await;
-    let end = Instant::now() + play.scale.patience();
-    while site.under_way() < 2 && Instant::now() < end {
+/// Terminates the workers while they render endless mails.
+async fn stop(run: &ScenarioRun, report: &mut Report, testbed: &Arc<Testbed>, processes: &mut ProcessGroup) {
+    let endless: Vec<HostileMail> = (0..8).flat_map(|_| hostile_mail::endless()).collect();
+    enqueue(testbed, &endless).await;
+    let end = Instant::now() + run.scale.settle_limit();
+    while testbed.sending_count() < 2 && Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    if site.under_way() == 0 {
-        report.void("no mail was being made when the workers were told to end");
+    if testbed.sending_count() == 0 {
+        report.void("no mail was being rendered at SIGTERM");
     }
     let start = Instant::now();
-    (0..crew.len()).for_each(|worker| crew.terminate(worker));
-    let limit = SHUTDOWN + play.scale.seconds(4.0, 15.0);
-    for worker in 0..crew.len() {
-        let status = crew.ended(worker, limit.saturating_sub(start.elapsed())).await;
-        report.within(&format!("worker {} ended by itself", worker + 1), limit, status.map(|_| start.elapsed()));
-        crew.kill(worker);
+    (0..processes.len()).for_each(|worker| processes.terminate(worker));
+    let limit = SHUTDOWN + run.scale.seconds(4.0, 15.0);
+    for worker in 0..processes.len() {
+        let status = processes.wait(worker, limit.saturating_sub(start.elapsed())).await;
+        report.within(&format!("worker {} ends after SIGTERM", worker + 1), limit, status.map(|_| start.elapsed()));
+        processes.kill(worker);
     }
-    report.at_most("mails left with nobody", 0, site.leased().len());
+    report.at_most("leases left after the workers ended", 0, testbed.leased().len());
 }

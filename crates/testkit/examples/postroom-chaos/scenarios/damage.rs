@@ -1,11 +1,11 @@
-//! Records in Redis that are damaged at random while mail is going out.
+//! Random damage to records in Redis while mail is sent.
 
-use super::{Play, slow};
+use super::{ScenarioRun, slow};
 use crate::{
-    crew::Crew,
     load::{Load, recipient},
+    processes::ProcessGroup,
     report::Report,
-    site::Site,
+    testbed::Testbed,
 };
 use fastrand::Rng;
 use postroom_testkit::PrivateRedis;
@@ -18,18 +18,18 @@ use std::{
 
 const WORKERS: usize = 3;
 const CONCURRENCY: usize = 30;
-/// The most log lines of a worker at level WARN or ERROR.
-const MOST_LINES: usize = 100;
+/// Maximum number of log lines of a worker at level WARN or ERROR.
+const MAX_LINES: usize = 100;
 const UNFINISHED: [&str; 4] = ["scheduled", "queued", "sending", "deferred"];
 
-/// Victims' records, and what all jobs share, are mutated at random while good mails and victims are sent. Good mails are those of which no
-/// own record is touched.
-pub(super) async fn records(play: Play, mut report: Report) -> Report {
-    let (good, victims, mutations) = play.scale.pick((20_000, 1_500, 2_000), (2_000, 300, 400));
-    let site = play.site(PrivateRedis::start().await, None).await;
-    slow(&site, Duration::from_millis(40));
-    let mut load = Load::new(&site);
-    // By turns, so that victims are met all the time.
+/// Mutates records of victims and shared records at random, while good mails and victims are sent.
+/// The own records of good mails are not touched.
+pub(super) async fn records(run: ScenarioRun, mut report: Report) -> Report {
+    let (good, victims, mutations) = run.scale.pick((20_000, 1_500, 2_000), (2_000, 300, 400));
+    let testbed = run.testbed(PrivateRedis::start().await, None).await;
+    slow(&testbed, Duration::from_millis(40));
+    let mut load = Load::new(&testbed);
+    // Alternate good mails and victims, so that workers claim both all the time.
     let mut good_ones = BTreeSet::new();
     let mut batches = Vec::new();
     for _ in 0..10 {
@@ -37,40 +37,40 @@ pub(super) async fn records(play: Play, mut report: Report) -> Report {
         good_ones.extend(first..first + good / 10);
         batches.push(load.bulk(victims / 10, &[]).await.0);
     }
-    let mut mutator = Mutator::of(&site, play.seed, &batches).await;
-    let mut crew = Crew::workers(&site, WORKERS, CONCURRENCY).await;
-    let pace = play.scale.seconds(20.0, 3.0) / u32::try_from(mutations).unwrap_or(1);
+    let mut mutator = Mutator::new(&testbed, run.seed, &batches).await;
+    let mut processes = ProcessGroup::workers(&testbed, WORKERS, CONCURRENCY).await;
+    let pace = run.scale.seconds(20.0, 3.0) / u32::try_from(mutations).unwrap_or(1);
     for _ in 0..mutations {
         mutator.mutate();
         tokio::time::sleep(pace).await;
     }
     let over = Instant::now();
-    let arrived = site.smtp.received_count();
-    let settled = settled(&site, &batches, &good_ones, play.scale.patience()).await;
-    close(play, &mut report, &site, &mut crew, &mutator, &good_ones, settled).await;
+    let arrived = testbed.smtp.received_count();
+    let settled = wait_until_settled(&testbed, &batches, &good_ones, run.scale.settle_limit()).await;
+    finish(run, &mut report, &testbed, &mut processes, &mutator, &good_ones, settled).await;
     report.note(format!(
         "seed {}: {arrived} mails had arrived when the last of {mutations} mutations was made",
-        play.seed
+        run.seed
     ));
     report.within(
         "all is settled after the last mutation",
-        play.scale.lease() + play.scale.patience(),
+        run.scale.lease() + run.scale.settle_limit(),
         Some(over.elapsed()),
     );
     report
 }
 
-async fn close(
-    play: Play,
+async fn finish(
+    run: ScenarioRun,
     report: &mut Report,
-    site: &Site,
-    crew: &mut Crew,
+    testbed: &Testbed,
+    processes: &mut ProcessGroup,
     mutator: &Mutator,
     good_ones: &BTreeSet<usize>,
     victims: Vec<Value>,
 ) {
     let mut copies = std::collections::BTreeMap::<String, usize>::new();
-    for to in site.smtp.received().into_iter().flat_map(|mail| mail.rcpt_to) {
+    for to in testbed.smtp.received().into_iter().flat_map(|mail| mail.rcpt_to) {
         *copies.entry(to).or_default() += 1;
     }
     let number = |to: usize| copies.get(&recipient(to)).copied().unwrap_or(0);
@@ -81,53 +81,60 @@ async fn close(
         once == good_ones.len(),
     );
     let twice = copies.values().filter(|copies| **copies > 1).count();
-    report.at_most("mails that arrive twice", 0, twice);
+    report.at_most("mails sent twice", 0, twice);
     let text = |job: &Value, field: &str| job[field].as_str().unwrap_or_default().to_owned();
     let of_state = |state: &str| victims.iter().filter(|job| text(job, "state") == state).count();
-    let told = |job: &Value| {
+    let description = |job: &Value| {
         let id = text(job, "id");
-        format!("{id} is {}: {} ({})", text(job, "state"), text(&job["error"], "message"), mutator.places(&id))
+        format!("{id} is {}: {} ({})", text(job, "state"), text(&job["error"], "message"), mutator.records(&id))
     };
-    let left: Vec<String> = victims.iter().filter(|job| is_left(job)).map(told).collect();
-    report.none("damaged jobs that nobody sets aside", &left);
+    let left: Vec<String> = victims.iter().filter(|job| is_left(job)).map(description).collect();
+    report.none("damaged jobs not set aside", &left);
     let failed = victims.iter().filter(|job| job["state"] == "failed");
     let unexplained = failed.filter(|job| text(&job["error"], "message").is_empty()).count();
-    report.at_most("failed without an error", 0, unexplained);
+    report.at_most("failed jobs without an error", 0, unexplained);
     let newer = victims.iter().filter(|job| text(&job["error"], "code") == "newer").count();
     report.note(format!(
-        "{} of {} victims were mutated: {} jobs set aside, {} in doubt, {} sent, {newer} wait for a newer version",
-        mutator.hurt.len(),
+        "{} of {} victims were mutated: {} jobs set aside, {} unknown, {} sent, {newer} wait for a newer version",
+        mutator.damaged.len(),
         mutator.jobs.len(),
         of_state("failed"),
         of_state("unknown"),
         of_state("sent"),
     ));
-    report.at_most("workers that died", 0, WORKERS - crew.alive());
+    report.at_most("workers that ended", 0, WORKERS - processes.running());
     let lines = |text: &str| text.lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).count();
-    report.at_most("log lines at level WARN or ERROR", MOST_LINES * WORKERS, lines(&crew.logs()));
-    play.tell_logs(report, crew);
+    report.at_most("log lines at level WARN or ERROR", MAX_LINES * WORKERS, lines(&processes.logs()));
+    run.note_logs(report, processes);
 }
 
-/// Whether the job waits for ever. What a newer version wrote waits for a newer worker.
+/// Whether the job would wait forever. A job written by a newer version waits for a newer worker.
 fn is_left(job: &Value) -> bool {
     let state = job["state"].as_str().unwrap_or_default();
     UNFINISHED.contains(&state) && job["error"]["code"] != "newer"
 }
 
-/// Waits until the good mails have arrived and no victim waits; returns the victims. The received mails are copied only when enough of them
-/// are there and there are new ones, and the victims are listed only when all good mails have arrived.
-async fn settled(site: &Site, batches: &[String], good: &BTreeSet<usize>, patience: Duration) -> Vec<Value> {
-    let end = Instant::now() + patience;
-    let (mut looked_at, mut all_good) = (0, false);
+/// Waits until the good mails have arrived and no victim waits. Returns the victims.
+///
+/// The received mails are copied only if their number suffices and has grown. The victims are
+/// listed only once all good mails have arrived.
+async fn wait_until_settled(
+    testbed: &Testbed,
+    batches: &[String],
+    good: &BTreeSet<usize>,
+    limit: Duration,
+) -> Vec<Value> {
+    let end = Instant::now() + limit;
+    let (mut checked_count, mut all_good) = (0, false);
     loop {
-        let count = site.smtp.received_count();
-        if !all_good && count >= good.len() && count > looked_at {
-            let arrived: HashSet<String> = site.smtp.received().into_iter().flat_map(|mail| mail.rcpt_to).collect();
-            (looked_at, all_good) = (count, good.iter().all(|to| arrived.contains(&recipient(*to))));
+        let count = testbed.smtp.received_count();
+        if !all_good && count >= good.len() && count > checked_count {
+            let arrived: HashSet<String> = testbed.smtp.received().into_iter().flat_map(|mail| mail.rcpt_to).collect();
+            (checked_count, all_good) = (count, good.iter().all(|to| arrived.contains(&recipient(*to))));
         }
         let late = Instant::now() > end;
         if all_good || late {
-            let victims = victims(site, batches).await;
+            let victims = victims(testbed, batches).await;
             if late || !victims.iter().any(is_left) {
                 return victims;
             }
@@ -136,10 +143,10 @@ async fn settled(site: &Site, batches: &[String], good: &BTreeSet<usize>, patien
     }
 }
 
-async fn victims(site: &Site, batches: &[String]) -> Vec<Value> {
+async fn victims(testbed: &Testbed, batches: &[String]) -> Vec<Value> {
     let mut victims = Vec::new();
     for batch in batches {
-        victims.extend(site.json(&["list", "--batch", batch, "--limit", "100000"]).await);
+        victims.extend(testbed.json(&["list", "--batch", batch, "--limit", "100000"]).await);
     }
     victims
 }
@@ -150,11 +157,11 @@ struct Mutator {
     rng: Rng,
     base: String,
     batches: Vec<String>,
-    /// The ids of the victims.
+    /// Ids of the victims.
     jobs: Vec<String>,
-    /// Those whose records nothing has touched.
-    whole: Vec<String>,
-    hurt: BTreeSet<String>,
+    /// Ids of the victims with intact records.
+    intact: Vec<String>,
+    damaged: BTreeSet<String>,
 }
 
 fn shuffled(jobs: &[String], rng: &mut Rng) -> Vec<String> {
@@ -164,21 +171,21 @@ fn shuffled(jobs: &[String], rng: &mut Rng) -> Vec<String> {
 }
 
 impl Mutator {
-    async fn of(site: &Site, seed: u64, batches: &[String]) -> Self {
+    async fn new(testbed: &Testbed, seed: u64, batches: &[String]) -> Self {
         let mut jobs = Vec::new();
         for batch in batches {
-            let listed = site.json(&["list", "--batch", batch, "--limit", "100000"]).await;
+            let listed = testbed.json(&["list", "--batch", batch, "--limit", "100000"]).await;
             jobs.extend(listed.iter().filter_map(|job| job["id"].as_str().map(str::to_owned)));
         }
         let mut rng = Rng::with_seed(seed);
         Self {
-            redis: site.redis(),
-            whole: shuffled(&jobs, &mut rng),
+            redis: testbed.redis(),
+            intact: shuffled(&jobs, &mut rng),
             rng,
             base: "{chaos:bulk}".to_owned(),
             batches: batches.to_vec(),
             jobs,
-            hurt: BTreeSet::new(),
+            damaged: BTreeSet::new(),
         }
     }
 
@@ -187,8 +194,8 @@ impl Mutator {
         self.redis.ask(&[&[command, &key], words].concat())
     }
 
-    /// Where a job stands, for a failure.
-    fn places(&self, id: &str) -> String {
+    /// Describes the records of a job, for a failed check.
+    fn records(&self, id: &str) -> String {
         let short = id.rsplit('-').next().unwrap_or_default();
         let ready = self.ask("LPOS", "ready:5", &[id]);
         let lease = self.ask("ZSCORE", "leases", &[id]);
@@ -209,12 +216,13 @@ impl Mutator {
         }
     }
 
-    /// A victim whose own record is whole, by its 26 characters. Where none is left, one that was hurt before.
+    /// Returns the last 26 characters of the id of an intact victim, or of a damaged one if none is
+    /// intact.
     fn victim(&mut self) -> String {
-        let whole = self.whole.pop();
-        let id = whole.unwrap_or_else(|| self.jobs[self.rng.usize(..self.jobs.len())].clone());
+        let intact = self.intact.pop();
+        let id = intact.unwrap_or_else(|| self.jobs[self.rng.usize(..self.jobs.len())].clone());
         let short = id.rsplit('-').next().unwrap_or_default().to_owned();
-        self.hurt.insert(id);
+        self.damaged.insert(id);
         short
     }
 
@@ -223,7 +231,7 @@ impl Mutator {
         (0..length).map(|_| self.rng.char('\u{20}'..'\u{17f}')).collect()
     }
 
-    /// Replaces a key by one of another type.
+    /// Replaces a key with one of another type.
     fn retype(&mut self, key: &str) {
         self.ask("DEL", key, &[]);
         match self.rng.u8(..4) {
@@ -254,7 +262,7 @@ impl Mutator {
                 self.ask("SET", &short, &[&format!("{version} unknown\n{{}}")]);
             }
             _ => {
-                // Bytes of the header, which begins with the version, or of the mail.
+                // Change bytes of the header or the mail, except the version at the start.
                 let mut bytes = old.into_bytes();
                 for _ in 0..self.rng.usize(1..6) {
                     if bytes.len() > 2 {
@@ -303,17 +311,17 @@ impl Mutator {
         }
     }
 
-    /// Garbage among the ids, and ids that stand twice.
+    /// Adds garbage or a duplicate id to a list.
     fn list(&mut self) {
         let garbage = self.garbage();
-        let twice = self.jobs[self.rng.usize(..self.jobs.len())].clone();
-        let member = if self.rng.bool() { garbage } else { twice };
+        let duplicate = self.jobs[self.rng.usize(..self.jobs.len())].clone();
+        let member = if self.rng.bool() { garbage } else { duplicate };
         let list = format!("ready:{}", if self.rng.bool() { 5 } else { self.rng.u8(0..10) });
         let command = if self.rng.bool() { "LPUSH" } else { "RPUSH" };
         self.ask(command, &list, &[&member]);
     }
 
-    /// Garbage, and victims in an index that they do not belong into.
+    /// Adds garbage or a victim to an unrelated index.
     fn zset(&mut self) {
         let names = [
             "scheduled:normal",
@@ -332,7 +340,7 @@ impl Mutator {
         self.ask("ZADD", name, &["1", &member]);
     }
 
-    /// A counter of a victims' batch, or all of it.
+    /// Damages a counter of a victims' batch.
     fn batch(&mut self) {
         let key = format!("b:{}", self.batches[self.rng.usize(..self.batches.len())]);
         let fields = ["queued", "sending", "sent", "failed", "pace_us", "next_us"];
@@ -340,7 +348,7 @@ impl Mutator {
         self.ask("HSET", &key, &[field, "x"]);
     }
 
-    /// Counters of the queue, and keys that hold nothing that would be lost.
+    /// Damages a counter of the queue, or replaces a key whose content can be rebuilt.
     fn queue(&mut self) {
         if self.rng.bool() {
             let fields =

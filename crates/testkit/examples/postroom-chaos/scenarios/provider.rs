@@ -1,47 +1,47 @@
-//! A provider that takes two requests a second.
+//! A provider with a limit of two requests per second.
 
-use super::Play;
-use crate::account::settle;
-use crate::crew::Crew;
+use super::ScenarioRun;
+use crate::audit::settle;
 use crate::load::{Load, recipient};
+use crate::processes::ProcessGroup;
 use crate::report::Report;
-use crate::site::{Setup, Site};
-use postroom_testkit::resend::Mailed;
+use crate::testbed::{Setup, Testbed};
+use postroom_testkit::resend::AcceptedMail;
 use postroom_testkit::{FakeResend, PrivateRedis};
 use std::collections::BTreeSet;
 
-/// What it takes, those that it refuses included.
+/// Maximum number of requests per second, including refused ones.
 const RATE: usize = 2;
 
-/// More mail than fits into the minute, and two workers that share what is allowed.
-pub(super) async fn resend(play: Play, mut report: Report) -> Report {
-    let mails = play.scale.pick(200, 20);
+/// Sends more mail than the limit allows in one minute, with two workers that share the limit.
+pub(super) async fn resend(run: ScenarioRun, mut report: Report) -> Report {
+    let mails = run.scale.pick(200, 20);
     let provider = FakeResend::builder().rate(RATE).start();
-    let setup = Setup { transport: Some(by(&provider)), ..play.setup(PrivateRedis::start().await) };
-    let site = Site::new(setup).await;
-    let mut load = Load::new(&site);
+    let setup = Setup { transport: Some(transport_to(&provider)), ..run.setup(PrivateRedis::start().await) };
+    let testbed = Testbed::new(setup).await;
+    let mut load = Load::new(&testbed);
     let (batch, first) = load.bulk(mails, &[]).await;
-    let crew = Crew::workers(&site, 2, 10).await;
-    settle(&site, play.scale.patience()).await;
-    let told = site.json(&["status", &batch]).await;
-    let count = |state: &str| told[0][state].as_u64().unwrap_or(0);
+    let processes = ProcessGroup::workers(&testbed, 2, 10).await;
+    settle(&testbed, run.scale.settle_limit()).await;
+    let status = testbed.json(&["status", &batch]).await;
+    let count = |state: &str| status[0][state].as_u64().unwrap_or(0);
     report.check(format!("{mails} sent, 0 failed"), format!("{}, {}", count("sent"), count("failed")), {
         (count("sent"), count("failed")) == (mails as u64, 0)
     });
-    let taken: Vec<String> = provider.mails().iter().flat_map(Mailed::recipients).collect();
+    let accepted: Vec<String> = provider.mails().iter().flat_map(AcceptedMail::recipients).collect();
     let expected: BTreeSet<String> = (first..first + mails).map(recipient).collect();
-    let each_once = taken.len() == mails && taken.iter().cloned().collect::<BTreeSet<_>>() == expected;
-    report.check("the provider has each of them once", taken.len(), each_once);
-    // On a machine with much to do a request may be read a moment late, and the next in time.
-    report.at_most("requests in any second", play.scale.pick(RATE, RATE + 1), provider.most_in_a_second());
-    let refused = provider.asked().iter().filter(|asked| asked.status == Some(429)).count();
-    report.note(format!("{refused} of {} requests were refused", provider.asked().len()));
-    play.tell_logs(&mut report, &crew);
+    let each_once = accepted.len() == mails && accepted.iter().cloned().collect::<BTreeSet<_>>() == expected;
+    report.check("the provider has each mail once", accepted.len(), each_once);
+    // On a busy machine, one request may be read late and the next one on time.
+    report.at_most("requests in any second", run.scale.pick(RATE, RATE + 1), provider.most_in_a_second());
+    let refused = provider.requests().iter().filter(|request| request.status == Some(429)).count();
+    report.note(format!("{refused} of {} requests were refused", provider.requests().len()));
+    run.note_logs(&mut report, &processes);
     report
 }
 
-/// The transport that leads there, at the rate that README advises.
-fn by(provider: &FakeResend) -> String {
+/// Returns the TOML table of a transport to this provider, at the recommended rate.
+fn transport_to(provider: &FakeResend) -> String {
     let (url, key) = (provider.url(), FakeResend::API_KEY);
     format!("[transport.default]\nkind = \"resend\"\nurl = \"{url}\"\napi_key = \"{key}\"\nrate = \"110/m\"\n")
 }

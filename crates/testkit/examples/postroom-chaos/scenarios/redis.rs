@@ -1,12 +1,12 @@
-//! Redis goes, forgets, is replaced, stalls, or is full.
+//! Redis is killed, loses writes, fails over, stalls, or is full.
 
-use super::{Play, slow};
-use crate::account::{Account, settle};
-use crate::crew::Crew;
+use super::{ScenarioRun, slow};
+use crate::audit::{Audit, settle};
 use crate::fault::FaultLog;
 use crate::load::Load;
+use crate::processes::ProcessGroup;
 use crate::report::Report;
-use crate::site::Site;
+use crate::testbed::Testbed;
 use postroom_testkit::{PrivateRedis, Proxy, Sentinel};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,63 +15,64 @@ const WORKERS: usize = 3;
 const CONNECTIONS: usize = 10;
 const RESUME: Duration = Duration::from_secs(5);
 
-/// kill -9, five times, for 3 s.
-pub(super) async fn killed(play: Play, mut report: Report) -> Report {
+/// Kills Redis five times for 3 s.
+pub(super) async fn killed(run: ScenarioRun, mut report: Report) -> Report {
     let redis = PrivateRedis::start_tcp().await;
-    let (site, mut load, crew) = busy(play, redis, None, play.scale.pick(8_000, 1_500)).await;
+    let (testbed, mut load, processes) = busy(run, redis, None, run.scale.pick(8_000, 1_500)).await;
     let mut log = FaultLog::new();
-    let away = play.scale.seconds(3.0, 1.0);
-    for _ in 0..play.scale.pick(5, 2) {
+    let away = run.scale.seconds(3.0, 1.0);
+    for _ in 0..run.scale.pick(5, 2) {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        log.begin(&site, "Redis killed").await;
-        site.redis().kill();
-        // Somebody hands mail over meanwhile and does not give up.
+        log.begin(&testbed, "Redis killed").await;
+        testbed.redis().kill();
+        // Enqueue a bulk meanwhile, with retries.
         let back = async {
-            come_back(&site, away).await;
+            restart(&testbed, away).await;
             log.end();
         };
         tokio::join!(load.bulk(50, &[]), back);
     }
-    let account = play.close(&mut report, &site, &crew, &load, &log).await;
-    nothing_twice_and_soon(&mut report, &account, &log);
+    let audit = run.finish(&mut report, &testbed, &processes, &load, &log).await;
+    check_resumption(&mut report, &audit, &log);
     report
 }
 
-/// kill -9 and a second of writes gone, five times. What was handed over by bulk or durably stays.
-pub(super) async fn cut_back(play: Play, mut report: Report) -> Report {
-    let redis = PrivateRedis::builder().tcp().remembers().start().await;
-    let (site, mut load, crew) = busy(play, redis, None, play.scale.pick(3_000, 700)).await;
+/// Kills Redis five times and removes its last second of writes. Bulks and durable mails survive.
+pub(super) async fn cut_back(run: ScenarioRun, mut report: Report) -> Report {
+    let redis = PrivateRedis::builder().tcp().records_aof_size().start().await;
+    let (testbed, mut load, processes) = busy(run, redis, None, run.scale.pick(3_000, 700)).await;
     let mut log = FaultLog::new();
-    let (mut durable, mut refused) = (load.beside(), None);
-    for _ in 0..play.scale.pick(5, 2) {
+    let (mut durable, mut refused) = (load.sibling(), None);
+    for _ in 0..run.scale.pick(5, 2) {
         tokio::time::sleep(Duration::from_secs(2)).await;
-        log.begin(&site, "Redis killed, its last second gone").await;
-        let redis = site.redis();
+        log.begin(&testbed, "Redis killed, its last second of writes removed").await;
+        let redis = testbed.redis();
         let cut = async {
-            // In the midst of a bulk, some of it in the lost second and some before.
+            // During a bulk, so that a part of its rows is in the removed second.
             tokio::time::sleep(Duration::from_millis(500)).await;
-            let handed_over = Instant::now();
+            let enqueued_at = Instant::now();
             refused = durable.send(&["--durable"]).await.err().or(refused.take());
-            // A server that knows when it has synced says so earlier; a cut knows nothing of syncs.
-            tokio::time::sleep(Duration::from_millis(1_050).saturating_sub(handed_over.elapsed())).await;
+            // A server with WAITAOF acknowledges earlier than a second, but the removal ignores
+            // syncs.
+            tokio::time::sleep(Duration::from_millis(1_050).saturating_sub(enqueued_at.elapsed())).await;
             redis.kill_and_cut_back(Duration::from_secs(1));
-            come_back(&site, Duration::from_millis(500)).await;
+            restart(&testbed, Duration::from_millis(500)).await;
             log.end();
         };
         tokio::join!(load.trickle(1_000, Duration::from_secs(3)), cut);
     }
-    let told = format!("{} were; {}", durable.len(), refused.unwrap_or_default());
+    let observed = format!("{} mails; {}", durable.len(), refused.unwrap_or_default());
     let is_durable = durable.len() > 0;
-    load.absorb(durable);
-    let account = play.close(&mut report, &site, &crew, &load, &log).await;
-    report.check("0 bulks broke off", load.broke_off.join("; "), load.broke_off.is_empty());
-    report.check("mails can be handed over durably", told, is_durable);
-    nothing_twice_and_soon(&mut report, &account, &log);
+    load.merge(durable);
+    let audit = run.finish(&mut report, &testbed, &processes, &load, &log).await;
+    report.check("0 bulks aborted", load.aborted.join("; "), load.aborted.is_empty());
+    report.check("mails can be enqueued durably", observed, is_durable);
+    check_resumption(&mut report, &audit, &log);
     report
 }
 
-/// The primary dies; Sentinel promotes a replica that is a second behind.
-pub(super) async fn failover(play: Play, mut report: Report) -> Report {
+/// Kills the primary. Sentinel promotes a replica that lags by one second.
+pub(super) async fn failover(run: ScenarioRun, mut report: Report) -> Report {
     let primary = PrivateRedis::builder().tcp().start().await;
     let line = Proxy::start(primary.addr());
     let replica = PrivateRedis::builder().tcp().replica_of(line.addr()).start().await;
@@ -81,13 +82,13 @@ pub(super) async fn failover(play: Play, mut report: Report) -> Report {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let url = format!("redis+sentinel://{}/{}", sentinel.addr(), Sentinel::NAME);
-    let (site, load, crew) = busy(play, primary, Some(url), play.scale.pick(4_000, 1_200)).await;
+    let (testbed, load, processes) = busy(run, primary, Some(url), run.scale.pick(4_000, 1_200)).await;
     line.delay(Duration::from_secs(1));
     tokio::time::sleep(Duration::from_secs(3)).await;
     let mut log = FaultLog::new();
-    log.begin(&site, "the primary killed, a replica a second behind promoted").await;
-    site.redis().kill();
-    // What was on its way to the replica is lost with its sender.
+    log.begin(&testbed, "the primary killed, a replica with a lag of one second promoted").await;
+    testbed.redis().kill();
+    // The delayed writes to the replica are lost together with the primary.
     line.reset();
     let end = Instant::now() + Duration::from_secs(30);
     while sentinel.primary() != replica.addr() && Instant::now() < end {
@@ -95,104 +96,110 @@ pub(super) async fn failover(play: Play, mut report: Report) -> Report {
     }
     log.end();
     report.check("Sentinel promotes the replica", sentinel.primary(), sentinel.primary() == replica.addr());
-    site.redis_is_now(replica);
-    let account = play.close(&mut report, &site, &crew, &load, &log).await;
-    nothing_twice_and_soon(&mut report, &account, &log);
+    testbed.replace_redis(replica);
+    let audit = run.finish(&mut report, &testbed, &processes, &load, &log).await;
+    check_resumption(&mut report, &audit, &log);
     report
 }
 
-/// It is busy with something else for longer than a lease.
-pub(super) async fn stalled(play: Play, mut report: Report) -> Report {
+/// Stalls Redis for longer than a lease.
+pub(super) async fn stalled(run: ScenarioRun, mut report: Report) -> Report {
     let redis = PrivateRedis::builder().tcp().config("enable-debug-command", "yes").start().await;
-    let (site, load, crew) = busy(play, redis, None, play.scale.pick(2_500, 900)).await;
-    let stall = play.scale.seconds(20.0, 4.0);
+    let (testbed, load, processes) = busy(run, redis, None, run.scale.pick(2_500, 900)).await;
+    let stall = run.scale.seconds(20.0, 4.0);
     let mut log = FaultLog::new();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    log.begin(&site, "Redis stalled").await;
-    let (redis, seconds) = (site.redis(), stall.as_secs_f64().to_string());
-    // Its answer comes after the stall, or not at all where that takes longer than one waits.
+    log.begin(&testbed, "Redis stalled").await;
+    let (redis, seconds) = (testbed.redis(), stall.as_secs_f64().to_string());
+    // The reply comes after the stall, or the call times out first.
     let asleep = tokio::task::spawn_blocking(move || redis.try_ask(&["DEBUG", "SLEEP", &seconds]));
     tokio::time::sleep(stall).await;
     drop(asleep.await);
     log.end();
-    nothing_by_mistake(play, &mut report, &site, &crew, &load, &log).await;
+    finish_without_rescues(run, &mut report, &testbed, &processes, &load, &log).await;
     report
 }
 
-/// It is frozen, and then stopped in good order, for longer than a lease.
-pub(super) async fn stopped(play: Play, mut report: Report) -> Report {
+/// Freezes Redis for longer than a lease, then stops it gracefully for as long.
+pub(super) async fn stopped(run: ScenarioRun, mut report: Report) -> Report {
     let redis = PrivateRedis::start_tcp().await;
-    let (site, load, crew) = busy(play, redis, None, play.scale.pick(3_500, 1_200)).await;
-    let away = play.scale.seconds(30.0, 4.0);
+    let (testbed, load, processes) = busy(run, redis, None, run.scale.pick(3_500, 1_200)).await;
+    let away = run.scale.seconds(30.0, 4.0);
     let mut log = FaultLog::new();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    log.begin(&site, "Redis frozen").await;
-    site.redis().pause();
+    log.begin(&testbed, "Redis frozen").await;
+    testbed.redis().pause();
     tokio::time::sleep(away).await;
-    site.redis().resume();
+    testbed.redis().resume();
     log.end();
-    tokio::time::sleep(play.scale.lease()).await;
-    log.begin(&site, "Redis stopped").await;
-    site.redis().stop();
-    come_back(&site, away).await;
+    tokio::time::sleep(run.scale.lease()).await;
+    log.begin(&testbed, "Redis stopped").await;
+    testbed.redis().stop();
+    restart(&testbed, away).await;
     log.end();
-    nothing_by_mistake(play, &mut report, &site, &crew, &load, &log).await;
+    finish_without_rescues(run, &mut report, &testbed, &processes, &load, &log).await;
     report
 }
 
-/// No memory is left while mail is going out.
-pub(super) async fn full(play: Play, mut report: Report) -> Report {
+/// Fills the memory of Redis while mail is sent.
+pub(super) async fn full(run: ScenarioRun, mut report: Report) -> Report {
     let redis = PrivateRedis::start_tcp().await;
-    let (site, mut load, crew) = busy(play, redis, None, play.scale.pick(3_000, 700)).await;
+    let (testbed, mut load, processes) = busy(run, redis, None, run.scale.pick(3_000, 700)).await;
     let mut log = FaultLog::new();
-    log.begin(&site, "Redis full").await;
-    let redis = site.redis();
+    log.begin(&testbed, "Redis full").await;
+    let redis = testbed.redis();
     redis.ask(&["CONFIG", "SET", "maxmemory", "1mb"]);
     let refusal = load.send(&[]).await.err().unwrap_or_default();
     let is_clear = refusal.to_lowercase().contains("full") || refusal.to_lowercase().contains("memory");
-    report.check("handing over is refused, and the error says why", refusal.replace('\n', " "), is_clear);
-    // All of it has to leave with no memory left.
+    report.check("enqueueing is refused with a clear error", refusal.replace('\n', " "), is_clear);
+    // All enqueued mail must be sent while the memory is full.
     log.end();
-    settle(&site, play.scale.patience()).await;
+    settle(&testbed, run.scale.settle_limit()).await;
     redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
-    let account = play.close(&mut report, &site, &crew, &load, &log).await;
-    report.at_most("duplicates", 0, account.duplicates);
-    report.check("all in flight and all waiting are sent", account.sent, account.sent == load.len());
+    let audit = run.finish(&mut report, &testbed, &processes, &load, &log).await;
+    report.at_most("duplicates", 0, audit.duplicates);
+    report.check("all enqueued mails are sent", audit.sent, audit.sent == load.len());
     report
 }
 
-/// A load of mails of 200 ms, and workers on it.
-async fn busy(play: Play, redis: PrivateRedis, url: Option<String>, mails: usize) -> (Arc<Site>, Load, Crew) {
-    let site = play.site(redis, url).await;
-    slow(&site, Duration::from_millis(200));
-    let mut load = Load::new(&site);
+/// Enqueues mails of 200 ms each and starts workers.
+async fn busy(
+    run: ScenarioRun,
+    redis: PrivateRedis,
+    url: Option<String>,
+    mails: usize,
+) -> (Arc<Testbed>, Load, ProcessGroup) {
+    let testbed = run.testbed(redis, url).await;
+    slow(&testbed, Duration::from_millis(200));
+    let mut load = Load::new(&testbed);
     load.bulk(mails, &[]).await;
-    let crew = Crew::workers(&site, WORKERS, CONNECTIONS).await;
-    (site, load, crew)
+    let processes = ProcessGroup::workers(&testbed, WORKERS, CONNECTIONS).await;
+    (testbed, load, processes)
 }
 
-async fn come_back(site: &Site, after: Duration) {
+async fn restart(testbed: &Testbed, after: Duration) {
     tokio::time::sleep(after).await;
-    site.redis().start_again().await;
+    testbed.redis().start_again().await;
 }
 
-fn nothing_twice_and_soon(report: &mut Report, account: &Account, log: &FaultLog) {
-    report.at_most("duplicates", 0, account.duplicates);
-    report.recovered(log, &account.arrivals, RESUME);
+/// Checks that no mail was sent twice and that sending resumed soon after each fault.
+fn check_resumption(report: &mut Report, audit: &Audit, log: &FaultLog) {
+    report.at_most("duplicates", 0, audit.duplicates);
+    report.check_recovery(log, &audit.arrivals, RESUME);
 }
 
-/// Workers that live lose nothing because Redis was silent.
-pub(super) async fn nothing_by_mistake(
-    play: Play,
+/// Finishes the run and checks that no job of a live worker was rescued.
+pub(super) async fn finish_without_rescues(
+    run: ScenarioRun,
     report: &mut Report,
-    site: &Site,
-    crew: &Crew,
+    testbed: &Testbed,
+    processes: &ProcessGroup,
     load: &Load,
     log: &FaultLog,
 ) {
-    let account = play.close(report, site, crew, load, log).await;
-    let (queued, doubt) = crew.rescued();
-    report.check("0 rescued by mistake", queued + doubt, queued + doubt == 0);
-    report.at_most("duplicates", 0, account.duplicates);
-    report.at_most("held", 0, account.held.len());
+    let audit = run.finish(report, testbed, processes, load, log).await;
+    let (queued, doubt) = processes.rescued();
+    report.check("0 rescued from live workers", queued + doubt, queued + doubt == 0);
+    report.at_most("duplicates", 0, audit.duplicates);
+    report.at_most("held", 0, audit.held.len());
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, process::Command};
 use postroom_testkit::target_bin;
 
 use super::{Document, documents};
-use crate::site::root;
+use crate::fixture::root;
 
 const PROGRAMS: [&str; 4] = ["postroom", "postroom-worker", "postroom-beat", "postroom-monitor"];
 

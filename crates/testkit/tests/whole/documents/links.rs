@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use super::{Document, documents};
-use crate::site::root;
+use crate::fixture::root;
 
 #[test]
 fn every_link_has_a_target() {

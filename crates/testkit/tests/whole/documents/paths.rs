@@ -1,7 +1,7 @@
 //! Paths between backticks, and the route of one mail in ARCHITECTURE.md.
 
 use super::documents;
-use crate::site::{read, root};
+use crate::fixture::{read, root};
 
 const FOLDERS: [&str; 7] = ["crates", "deploy", "docs", "examples", "scripts", "templates", ".ci"];
 const ENDINGS: [&str; 9] = [".rs", ".lua", ".md", ".html", ".sh", ".py", ".css", ".js", ".service"];

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::documents;
-use crate::site::read;
+use crate::fixture::read;
 
 /// Variables that scripts and tests read; no settings.
 const OF_SCRIPTS: [&str; 4] =

@@ -19,7 +19,7 @@ use std::{
 };
 
 use super::crate_tree::{CrateTree, PathTarget, is_within};
-use crate::site::root;
+use crate::fixture::root;
 
 /// Folders with more files than this are checked inside.
 const DOZEN: usize = 12;

@@ -1,29 +1,29 @@
-//! Content made to take for ever, all memory or the stack: as mails, and as templates.
+//! Mails and templates that need unbounded time, memory or stack.
 
 use serde_json::{Value, json};
 
-/// A mail with content that is hard to make.
+/// Mail whose content is expensive to render.
 #[derive(Debug)]
-pub(crate) struct Hostile {
+pub(crate) struct HostileMail {
     pub(crate) name: &'static str,
-    /// All but its recipient.
+    /// All fields except the recipient.
     pub(crate) mail: Value,
-    /// The HTML of its template, which has its name.
+    /// HTML of the template named `name`.
     pub(crate) template: Option<String>,
 }
 
-/// All of them, the largest with so many bytes.
-pub(crate) fn all(most: usize) -> Vec<Hostile> {
+/// Returns all hostile mails, of at most `most` bytes each.
+pub(crate) fn all(most: usize) -> Vec<HostileMail> {
     html(most).into_iter().chain(templates(most)).collect()
 }
 
-/// Those that would never end by themselves.
-pub(crate) fn endless() -> Vec<Hostile> {
-    let is_endless = |hostile: &Hostile| hostile.name.starts_with("loops") || hostile.name.starts_with("search");
+/// Returns the mails whose rendering ends only at a limit.
+pub(crate) fn endless() -> Vec<HostileMail> {
+    let is_endless = |hostile: &HostileMail| hostile.name.starts_with("loops") || hostile.name.starts_with("search");
     templates(1 << 20).into_iter().filter(is_endless).collect()
 }
 
-fn html(most: usize) -> Vec<Hostile> {
+fn html(most: usize) -> Vec<HostileMail> {
     let (large, middle) = (most, most / 8);
     let nested = |size: usize, open: &str, close: &str| {
         let number = size / (open.len() + close.len());
@@ -59,11 +59,11 @@ fn html(most: usize) -> Vec<Hostile> {
         ("scripts", filled(middle, "<script>")),
         ("hidden in hidden", nested(middle, "<div hidden>", "</div>")),
     ];
-    let mail = |(name, html)| Hostile { name, mail: json!({"subject": name, "html": html}), template: None };
+    let mail = |(name, html)| HostileMail { name, mail: json!({"subject": name, "html": html}), template: None };
     shapes.into_iter().map(mail).collect()
 }
 
-fn templates(most: usize) -> Vec<Hostile> {
+fn templates(most: usize) -> Vec<HostileMail> {
     let loops = "{% for a in xs %}{% for b in xs %}{% for c in xs %}{% for d in xs %}";
     let ends = "{% endfor %}".repeat(4);
     let numbers: Vec<usize> = (0..1_000).collect();
@@ -94,7 +94,7 @@ fn templates(most: usize) -> Vec<Hostile> {
     ];
     let mail = |(name, html, vars)| {
         let mail = json!({"template": name, "vars": vars});
-        Hostile { name, mail, template: Some(html) }
+        HostileMail { name, mail, template: Some(html) }
     };
     shapes.into_iter().map(mail).collect()
 }

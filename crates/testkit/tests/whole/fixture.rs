@@ -1,4 +1,4 @@
-//! Where the repository and its tools are, and a place to run the programs in.
+//! Paths of the repository and its tools, and the surroundings in which tests run the programs.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,43 +10,43 @@ use tempfile::TempDir;
 
 use crate::LIMIT;
 
-/// The repository's folder.
+/// Returns the repository's folder.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the repository")
 }
 
-/// A file of the repository.
+/// Reads a file of the repository.
 pub(crate) fn read(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// A program that is not ours: on the path, or where `scripts/test` puts it.
+/// Finds a third-party program on the path, or where `scripts/test` installs it.
 pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let own = root().join(".postroom/tools/bin");
     std::env::split_paths(&path).chain([own, "/usr/sbin".into()]).map(|at| at.join(name)).find(|file| file.is_file())
 }
 
-/// The same where there is no test without it.
+/// Like [`tool`], but panics if the program is missing.
 pub(crate) fn needed(name: &str) -> PathBuf {
     tool(name).unwrap_or_else(|| panic!("{name} is missing: run scripts/test, which installs it"))
 }
 
-/// A folder and a place in Redis, with the programs set up for both.
-pub(crate) struct Site {
+/// Folder and key prefix, with the variables that point the programs at both.
+pub(crate) struct Fixture {
     folder: TempDir,
     env: Vec<(String, String)>,
 }
 
-impl Site {
-    /// With an empty folder and a prefix of its own.
+impl Fixture {
+    /// Creates a fixture with an empty folder and a unique prefix.
     pub(crate) fn new() -> Self {
         Self::at(PrivateRedis::shared().url(), unique_prefix())
     }
 
-    /// With an empty folder, at this Redis.
+    /// Creates a fixture with an empty folder for this Redis.
     pub(crate) fn at(redis_url: String, prefix: String) -> Self {
-        let folder = tempfile::Builder::new().prefix("postroom-site-").tempdir().expect("a folder");
+        let folder = tempfile::Builder::new().prefix("postroom-fixture-").tempdir().expect("a folder");
         let env = [
             ("REDIS_URL", redis_url),
             ("POSTROOM_PREFIX", prefix),
@@ -55,13 +55,13 @@ impl Site {
         Self { folder, env: env.map(|(name, value)| (name.to_owned(), value)).into() }
     }
 
-    /// With a variable more.
+    /// Adds an environment variable.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Puts a file into the folder.
+    /// Creates a file in the folder.
     pub(crate) fn file(&self, name: &str, content: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
@@ -69,12 +69,13 @@ impl Site {
         path
     }
 
-    /// Its folder.
+    /// Returns the folder.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// A command that runs here, with our programs on its path and nothing of the caller's settings.
+    /// Returns a command in the folder, with Postroom's programs on its path and without the
+    /// caller's settings.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         let home = std::env::var_os("HOME").unwrap_or_default();
@@ -83,12 +84,12 @@ impl Site {
         command
     }
 
-    /// Runs `postroom` to its end.
+    /// Runs `postroom` and waits for its end.
     pub(crate) fn postroom(&self, args: &[&str]) -> Output {
         self.command(target_bin("postroom")).args(args).output().expect("postroom runs")
     }
 
-    /// The same where it has to go well: its standard output, and what it said on standard error.
+    /// Runs `postroom`, which must succeed. Returns its standard output and standard error.
     pub(crate) fn ok(&self, args: &[&str]) -> (String, String) {
         let output = self.postroom(args);
         let (out, err) = (text(&output.stdout), text(&output.stderr));
@@ -96,22 +97,22 @@ impl Site {
         (out.trim_end().to_owned(), err)
     }
 
-    /// What `postroom … --json` says.
+    /// Parses the output of `postroom … --json`.
     pub(crate) fn json(&self, args: &[&str]) -> serde_json::Value {
         let (out, _) = self.ok(&[args, &["--json"]].concat());
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"))
     }
 
-    /// A worker that serves.
+    /// Starts a worker and waits until it is ready.
     pub(crate) async fn worker(&self) -> Process {
         let worker = Process::run(self.command(target_bin("postroom-worker")));
         worker.wait_for_line(" serves ", LIMIT).await;
         worker
     }
 
-    /// Waits until all kinds of processes say that they are alive.
-    pub(crate) async fn is_staffed(&self) {
-        eventually(LIMIT, "worker, beat and monitor are alive", async || {
+    /// Waits until a worker, a beat and a monitor are registered.
+    pub(crate) async fn wait_for_processes(&self) {
+        eventually(LIMIT, "worker, beat and monitor are registered", async || {
             let (out, _) = self.ok(&["workers", "--json"]);
             ["worker", "beat", "monitor"].iter().all(|kind| out.contains(&format!("\"{kind}\""))).then_some(())
         })
@@ -119,10 +120,10 @@ impl Site {
     }
 }
 
-/// The path, our programs first.
+/// Returns the path with Postroom's programs first.
 fn path_with_ours() -> std::ffi::OsString {
     let ours = ["postroom", "postroom-worker", "postroom-beat", "postroom-monitor"].map(target_bin);
-    let folder = ours[0].parent().expect("a program is in a folder").to_owned();
+    let folder = ours[0].parent().expect("the program's path has a folder").to_owned();
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::join_paths([folder].into_iter().chain(std::env::split_paths(&path))).expect("a path")
 }

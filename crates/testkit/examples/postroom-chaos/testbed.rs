@@ -1,6 +1,6 @@
-//! A Redis, a mail server and a folder, with the programs set up for them.
+//! Surroundings of a run: a Redis, a mail server, and a folder with the configuration.
 
-use crate::args::OnUnknown;
+use crate::args::UnknownPolicy;
 use postroom_testkit::{FakeSmtp, PrivateRedis, Proxy, target_bin};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -10,48 +10,48 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Where mail of the load goes.
+/// Queues of the load.
 pub(crate) const QUEUES: [&str; 2] = ["bulk", "emails"];
 const PREFIX: &str = "chaos";
 
-/// What a site is made of.
+/// Parameters of a testbed.
 #[derive(Debug)]
 pub(crate) struct Setup {
     pub(crate) redis: PrivateRedis,
-    /// How programs reach Redis; directly when absent.
+    /// URL of Redis for the programs. `None` connects directly.
     pub(crate) url: Option<String>,
-    pub(crate) on_unknown: OnUnknown,
+    pub(crate) on_unknown: UnknownPolicy,
     pub(crate) lease: Duration,
-    /// The table of the transport by which all mail leaves; the mail server's when absent.
+    /// TOML table of the transport. `None` uses the mail server.
     pub(crate) transport: Option<String>,
-    /// More lines of `postroom.toml`.
+    /// Additional lines of `postroom.toml`.
     pub(crate) toml: String,
 }
 
-/// Everything but the workers and beats.
+/// Redis, mail server and configuration, without workers and beats.
 #[derive(Debug)]
-pub(crate) struct Site {
+pub(crate) struct Testbed {
     redis: Mutex<Arc<PrivateRedis>>,
     pub(crate) smtp: FakeSmtp,
     folder: TempDir,
     env: Vec<(String, String)>,
-    /// Workers that were killed.
-    dead: Mutex<BTreeSet<String>>,
+    /// Ids of killed workers.
+    killed: Mutex<BTreeSet<String>>,
 }
 
-impl Site {
+impl Testbed {
     pub(crate) async fn new(setup: Setup) -> Arc<Self> {
         Self::on(setup, FakeSmtp::start().await).await
     }
 
-    /// With the rate of the transport by which all mail leaves.
+    /// Creates a testbed whose transport has a rate limit.
     pub(crate) async fn limited(setup: Setup, rate: &str) -> Arc<Self> {
         let smtp = FakeSmtp::start().await;
-        let transport = format!("{}rate = \"{rate}\"\n", by(&smtp));
+        let transport = format!("{}rate = \"{rate}\"\n", transport_to(&smtp));
         Self::on(Setup { transport: Some(transport), ..setup }, smtp).await
     }
 
-    /// With this server.
+    /// Creates a testbed with this mail server.
     pub(crate) async fn on(setup: Setup, smtp: FakeSmtp) -> Arc<Self> {
         let folder = tempfile::Builder::new().prefix("postroom-chaos-").tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join("templates")).expect("a folder");
@@ -63,20 +63,20 @@ impl Site {
             ("TEMPLATES_DIR", "templates".to_owned()),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value)).into();
-        Arc::new(Self { redis: Mutex::new(Arc::new(setup.redis)), smtp, folder, env, dead: Mutex::default() })
+        Arc::new(Self { redis: Mutex::new(Arc::new(setup.redis)), smtp, folder, env, killed: Mutex::default() })
     }
 
-    /// The Redis that is in use.
+    /// Returns the current Redis.
     pub(crate) fn redis(&self) -> Arc<PrivateRedis> {
         Arc::clone(&self.redis.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Another one has taken its place.
-    pub(crate) fn redis_is_now(&self, redis: PrivateRedis) {
+    /// Replaces the current Redis, after a failover.
+    pub(crate) fn replace_redis(&self, redis: PrivateRedis) {
         *self.redis.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(redis);
     }
 
-    /// One of our programs, to be run here.
+    /// Returns the command of a Postroom program in this testbed.
     pub(crate) fn command(&self, program: &str) -> std::process::Command {
         let mut command = std::process::Command::new(target_bin(program));
         let inherited = ["HOME", "PATH", "TMPDIR"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
@@ -90,7 +90,8 @@ impl Site {
         command.args(args).kill_on_drop(true).output().await.expect("postroom runs")
     }
 
-    /// What `postroom … --json` prints, line by line, once it can be had: Redis may be away.
+    /// Returns the lines that `postroom … --json` prints. Retries for 10 s, because Redis may be
+    /// unreachable.
     pub(crate) async fn json(&self, args: &[&str]) -> Vec<Value> {
         let args = [args, &["--json"]].concat();
         let mut output = self.postroom(&args).await;
@@ -101,25 +102,25 @@ impl Site {
             tokio::time::sleep(Duration::from_millis(500)).await;
             output = self.postroom(&args).await;
         }
-        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "postroom {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+        stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 
-    /// What `postroom … --json` prints in one line; `None` when there is no such thing.
+    /// Returns the single object that `postroom … --json` prints, or `None` if it fails.
     pub(crate) async fn json_or_none(&self, args: &[&str]) -> Option<Value> {
         let output = self.postroom(&[args, &["--json"]].concat()).await;
         serde_json::from_slice(&output.stdout).ok()
     }
 
-    /// Puts a file into the folder.
+    /// Creates a file in the folder.
     pub(crate) fn file(&self, name: &str, content: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         std::fs::write(&path, content).expect("a file");
         path
     }
 
-    /// Puts a template into the folder of templates.
+    /// Creates a template.
     pub(crate) fn template(&self, name: &str, html: &str) {
         let folder = self.folder.path().join("templates").join(name);
         std::fs::create_dir_all(&folder).expect("a folder");
@@ -128,20 +129,20 @@ impl Site {
         }
     }
 
-    /// A worker was killed: what it held is not being sent any more.
-    pub(crate) fn bury(&self, worker: String) {
-        self.dead.lock().unwrap_or_else(PoisonError::into_inner).insert(worker);
+    /// Records that a worker was killed. Its jobs no longer count as being sent.
+    pub(crate) fn mark_killed(&self, worker: String) {
+        self.killed.lock().unwrap_or_else(PoisonError::into_inner).insert(worker);
     }
 
-    /// How many jobs living workers hold now; 0 when Redis can't say.
-    pub(crate) fn under_way(&self) -> usize {
+    /// Returns the number of jobs that live workers hold, or 0 if Redis does not reply.
+    pub(crate) fn sending_count(&self) -> usize {
         let (leased, redis) = (self.leased(), self.redis());
-        let dead = self.dead.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_dead = |job: &Leased| job.holding(&redis).is_none_or(|holding| dead.contains(&holding.worker));
-        leased.iter().filter(|job| dead.is_empty() || !is_dead(job)).count()
+        let killed = self.killed.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_dead = |job: &Leased| job.holder(&redis).is_none_or(|holder| killed.contains(&holder.worker));
+        leased.iter().filter(|job| killed.is_empty() || !is_dead(job)).count()
     }
 
-    /// The jobs that workers hold now, with their queues' base keys.
+    /// Returns the leased jobs of all queues.
     pub(crate) fn leased(&self) -> Vec<Leased> {
         let redis = self.redis();
         let of_queue = |queue: &&str| {
@@ -159,7 +160,7 @@ impl Site {
     }
 }
 
-/// A job that a worker holds, by its keys in Redis.
+/// Keys in Redis of a leased job.
 #[derive(Clone, Debug)]
 pub(crate) struct Leased {
     flight: String,
@@ -168,20 +169,20 @@ pub(crate) struct Leased {
 }
 
 impl Leased {
-    /// Its worker, whether its mark was written, and its fence; `None` when nobody holds it or Redis can't say.
-    pub(crate) fn holding(&self, redis: &PrivateRedis) -> Option<Holding> {
+    /// Returns the current lease holder, or `None` if there is none or Redis does not reply.
+    pub(crate) fn holder(&self, redis: &PrivateRedis) -> Option<LeaseHolder> {
         let flight = redis.try_ask(&["GET", &self.flight]).ok()?;
         if let [fence, worker, _, _, _, _, mark @ ..] = &flight.split_whitespace().collect::<Vec<_>>()[..] {
             let (worker, fence) = ((*worker).to_owned(), (*fence).to_owned());
-            return Some(Holding { worker, begun: !mark.is_empty(), fence });
+            return Some(LeaseHolder { worker, begun: !mark.is_empty(), fence });
         }
-        let facts = redis.try_ask(&["HMGET", &self.hash, "state", "worker", "begun_ms", "fence"]).ok()?;
-        let facts: Vec<&str> = facts.split('\n').collect();
-        let ["sending", worker, begun, fence] = facts[..] else { return None };
-        Some(Holding { worker: worker.to_owned(), begun: !begun.is_empty(), fence: fence.to_owned() })
+        let fields = redis.try_ask(&["HMGET", &self.hash, "state", "worker", "begun_ms", "fence"]).ok()?;
+        let fields: Vec<&str> = fields.split('\n').collect();
+        let ["sending", worker, begun, fence] = fields[..] else { return None };
+        Some(LeaseHolder { worker: worker.to_owned(), begun: !begun.is_empty(), fence: fence.to_owned() })
     }
 
-    /// Its recipient.
+    /// Returns the recipient.
     pub(crate) fn to(&self, redis: &PrivateRedis) -> Option<String> {
         let payload = redis.try_ask(&["GET", &self.payload]).ok()?;
         let mail: Value = serde_json::from_str(payload.lines().nth(1)?).ok()?;
@@ -189,15 +190,16 @@ impl Leased {
     }
 }
 
-/// Who holds a job.
+/// Holder of a job's lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Holding {
+pub(crate) struct LeaseHolder {
     pub(crate) worker: String,
+    /// Whether the attempt was begun, so that its mail may have been sent.
     pub(crate) begun: bool,
     pub(crate) fence: String,
 }
 
-/// A Redis on a port behind a network that can be bad, and the address that leads through it.
+/// Starts a proxy in front of Redis. Returns it with its URL.
 pub(crate) fn through(redis: &PrivateRedis) -> (Proxy, String) {
     let proxy = Proxy::start(redis.addr());
     let url = format!("redis://{}", proxy.addr());
@@ -212,12 +214,12 @@ fn toml(setup: &Setup, smtp: &FakeSmtp) -> String {
              backoff_max = \"2s\"\nattempts = 100\n"
         )
     };
-    let transport = setup.transport.clone().unwrap_or_else(|| by(smtp));
+    let transport = setup.transport.clone().unwrap_or_else(|| transport_to(smtp));
     QUEUES.iter().map(queue).collect::<String>() + &transport + &setup.toml
 }
 
-/// The table of the transport that leads to this server.
-fn by(smtp: &FakeSmtp) -> String {
+/// Returns the TOML table of a transport to this server.
+fn transport_to(smtp: &FakeSmtp) -> String {
     let (host, port) = (smtp.host(), smtp.port());
     format!("[transport.default]\nkind = \"smtp\"\nhost = \"{host}\"\nport = {port}\nsecurity = \"none\"\n")
 }

@@ -1,11 +1,11 @@
-//! What a request to send a mail may look like.
+//! Validation of the body of a send request.
 
 use super::ledger::address_of;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 
-/// Why a body is refused: the error's name, and what it says.
-pub(super) type Refusal = (&'static str, String);
+/// Name and message of the error for an invalid body.
+pub(super) type ValidationError = (&'static str, String);
 
 const FIELDS: [&str; 12] = [
     "from",
@@ -23,11 +23,11 @@ const FIELDS: [&str; 12] = [
 ];
 const FILE_FIELDS: [&str; 5] = ["filename", "content", "path", "content_type", "content_id"];
 
-/// So many recipients at most.
-const RECIPIENTS: usize = 50;
+/// Maximum number of recipients of a mail.
+const MAX_RECIPIENTS: usize = 50;
 
-/// Checks the body of a request.
-pub(super) fn check(body: &Value) -> Result<(), Refusal> {
+/// Validates the body of a request.
+pub(super) fn check(body: &Value) -> Result<(), ValidationError> {
     let fields = body.as_object().ok_or_else(|| invalid("the body is no object"))?;
     known(fields, &FIELDS)?;
     for field in ["from", "to", "subject"] {
@@ -41,7 +41,7 @@ pub(super) fn check(body: &Value) -> Result<(), Refusal> {
     }
     let lists = ["to", "cc", "bcc", "reply_to"].into_iter().map(|field| mailboxes(fields, field));
     let counts = lists.collect::<Result<Vec<usize>, _>>()?;
-    if counts[0] == 0 || counts[..3].iter().sum::<usize>() > RECIPIENTS {
+    if counts[0] == 0 || counts[..3].iter().sum::<usize>() > MAX_RECIPIENTS {
         return Err(invalid("The `to` field must have 1 to 50 addresses."));
     }
     texts(fields.get("headers"))?;
@@ -49,26 +49,26 @@ pub(super) fn check(body: &Value) -> Result<(), Refusal> {
     files.iter().try_for_each(file)
 }
 
-fn invalid(message: &str) -> Refusal {
+fn invalid(message: &str) -> ValidationError {
     ("validation_error", message.to_owned())
 }
 
-fn known(fields: &Map<String, Value>, known: &[&str]) -> Result<(), Refusal> {
+fn known(fields: &Map<String, Value>, known: &[&str]) -> Result<(), ValidationError> {
     match fields.keys().find(|field| !known.contains(&field.as_str())) {
         Some(field) => Err(invalid(&format!("Unknown field `{field}`."))),
         None => Ok(()),
     }
 }
 
-fn present(fields: &Map<String, Value>, field: &str) -> Result<(), Refusal> {
+fn present(fields: &Map<String, Value>, field: &str) -> Result<(), ValidationError> {
     match fields.get(field) {
         Some(_) => Ok(()),
         None => Err(("missing_required_field", format!("Missing `{field}` field."))),
     }
 }
 
-/// A list of mailboxes, and how many they are.
-fn mailboxes(fields: &Map<String, Value>, field: &str) -> Result<usize, Refusal> {
+/// Validates a list of mailboxes and returns its length.
+fn mailboxes(fields: &Map<String, Value>, field: &str) -> Result<usize, ValidationError> {
     let Some(list) = fields.get(field) else { return Ok(0) };
     let list = list.as_array().ok_or_else(|| invalid(&format!("The `{field}` field must be an array.")))?;
     match list.iter().all(is_mailbox) {
@@ -84,7 +84,7 @@ fn is_mailbox(value: &Value) -> bool {
     })
 }
 
-fn texts(headers: Option<&Value>) -> Result<(), Refusal> {
+fn texts(headers: Option<&Value>) -> Result<(), ValidationError> {
     match headers.map(Value::as_object) {
         None => Ok(()),
         Some(Some(headers)) if headers.values().all(Value::is_string) => Ok(()),
@@ -92,7 +92,7 @@ fn texts(headers: Option<&Value>) -> Result<(), Refusal> {
     }
 }
 
-fn file(file: &Value) -> Result<(), Refusal> {
+fn file(file: &Value) -> Result<(), ValidationError> {
     let fields = file.as_object().ok_or_else(|| invalid("An attachment must be an object."))?;
     known(fields, &FILE_FIELDS)?;
     let content = fields.get("content").and_then(Value::as_str).and_then(|content| STANDARD.decode(content).ok());

@@ -1,4 +1,4 @@
-//! How many jobs a call of a script touches, as Redis itself tells (`MONITOR`).
+//! Number of jobs that script calls touch, counted by Redis's `MONITOR`.
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
@@ -6,42 +6,42 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
-/// The characters of an id behind its queue's name.
-const ID: usize = 26;
+/// Number of characters of a job id after its queue's name.
+const ID_LENGTH: usize = 26;
 
-/// Looks on for a while.
+/// Running observation of Redis.
 #[derive(Debug)]
-pub(crate) struct Watch(JoinHandle<Work>);
+pub(crate) struct ScriptMonitor(JoinHandle<ScriptWork>);
 
-/// What was seen.
+/// Observed script calls.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Work {
-    /// Calls of scripts.
+pub(crate) struct ScriptWork {
+    /// Number of script calls.
     pub(crate) calls: usize,
-    /// Jobs touched, again for each call.
+    /// Number of touched jobs, summed over all calls.
     pub(crate) jobs: usize,
-    /// Jobs touched by the call that touched the most.
+    /// Maximum number of jobs that one call touched.
     pub(crate) most: usize,
 }
 
-impl Watch {
+impl ScriptMonitor {
     pub(crate) fn over(redis: SocketAddr, length: Duration) -> Self {
-        Self(tokio::task::spawn_blocking(move || look_on(redis, length)))
+        Self(tokio::task::spawn_blocking(move || observe(redis, length)))
     }
 
-    pub(crate) async fn end(self) -> Work {
+    pub(crate) async fn end(self) -> ScriptWork {
         self.0.await.expect("no panic")
     }
 }
 
-fn look_on(redis: SocketAddr, length: Duration) -> Work {
-    let mut stream = TcpStream::connect(redis).expect("Redis is there");
+fn observe(redis: SocketAddr, length: Duration) -> ScriptWork {
+    let mut stream = TcpStream::connect(redis).expect("connected to Redis");
     stream.set_read_timeout(Some(length)).expect("a limit");
-    stream.write_all(b"MONITOR\r\n").expect("Redis listens");
+    stream.write_all(b"MONITOR\r\n").expect("command sent");
     let (mut lines, end) = (BufReader::new(stream).lines(), Instant::now() + length);
-    let (mut work, mut touched) = (Work::default(), HashSet::new());
+    let (mut work, mut touched) = (ScriptWork::default(), HashSet::new());
     while let Some(Ok(line)) = lines.next() {
-        // What a script does follows the line of its call; nothing comes between.
+        // The commands of a script directly follow the line of its call.
         if line.contains(" lua] ") {
             touched.extend(ids(&line));
             continue;
@@ -57,9 +57,9 @@ fn look_on(redis: SocketAddr, length: Duration) -> Work {
     work
 }
 
-/// The ids of jobs in a line.
+/// Returns the job ids in a line.
 fn ids(line: &str) -> impl Iterator<Item = String> + '_ {
     let starts = ["bulk-", "emails-"].into_iter().flat_map(|queue| line.match_indices(queue));
-    let after = starts.filter_map(|(at, queue)| line.get(at + queue.len()..at + queue.len() + ID));
+    let after = starts.filter_map(|(at, queue)| line.get(at + queue.len()..at + queue.len() + ID_LENGTH));
     after.filter(|id| id.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())).map(str::to_owned)
 }

@@ -1,0 +1,29 @@
+//! State shared by the sessions of a server.
+
+use super::builder::ServerOptions;
+use super::fault::Faults;
+use super::ledger::SmtpLedger;
+use super::pace::RateCheck;
+use super::tls::TestCertificate;
+
+/// State shared by all sessions of a server.
+#[derive(Debug)]
+pub(super) struct SmtpState {
+    pub(super) options: ServerOptions,
+    pub(super) identity: TestCertificate,
+    pub(super) faults: Faults,
+    pub(super) pace: RateCheck,
+    pub(super) ledger: SmtpLedger,
+}
+
+impl SmtpState {
+    pub(super) fn new(options: ServerOptions) -> Self {
+        Self {
+            identity: TestCertificate::for_name(&options.certificate_name),
+            options,
+            faults: Faults::default(),
+            pace: RateCheck::default(),
+            ledger: SmtpLedger::default(),
+        }
+    }
+}
