@@ -132,7 +132,7 @@ pub(super) async fn stopped(run: ScenarioRun, mut report: Report) -> Report {
     match run.on_unknown {
         UnknownPolicy::Hold => report.at_most("duplicates", 0, audit.duplicates),
         UnknownPolicy::Resend => {
-            report.at_most("duplicates (at most those begun at the freeze)", begun, audit.duplicates)
+            report.at_most("duplicates (at most those begun at the freeze)", begun, audit.duplicates);
         }
     }
     if before_354 == 0 || between == 0 {
