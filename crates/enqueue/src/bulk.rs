@@ -170,15 +170,15 @@ pub struct BulkInput<'a> {
     next: u64,
     known: u64,
     chunk: Chunk,
-    calls: VecDeque<ParcelCall>,
+    calls: VecDeque<EnqueueCall>,
     replay_buffer: ReplayBuffer,
 }
 
-/// A running call that enqueues a parcel. Its result is how many of the mails had been enqueued
+/// A running call that enqueues a request. Its result is how many of the mails had been enqueued
 /// before.
 #[derive(Debug)]
-struct ParcelCall {
-    parcel: Arc<EnqueueRequest>,
+struct EnqueueCall {
+    request: Arc<EnqueueRequest>,
     task: JoinHandle<postroom_core::Result<u64>>,
 }
 
@@ -298,22 +298,22 @@ impl BulkInput<'_> {
         }
         // Large chunks are sent one at a time.
         self.await_calls(if bytes < CHUNK_BYTES { MAX_CALLS - 1 } else { 0 }).await?;
-        let parcel = Arc::new(EnqueueRequest::new(self.id.queue(), Some(&self.id), &self.chunk.terms, &jobs)?);
-        let (store, own) = (self.replay_buffer.store(), Arc::clone(&parcel));
+        let request = Arc::new(EnqueueRequest::new(self.id.queue(), Some(&self.id), &self.chunk.terms, &jobs)?);
+        let (store, own) = (self.replay_buffer.store(), Arc::clone(&request));
         let call = async move {
             with_backoff(&BULK_PAUSES, || store.enqueue_request(&own)).await.map(|enqueued| enqueued.known)
         };
-        self.calls.push_back(ParcelCall { parcel, task: tokio::spawn(call) });
+        self.calls.push_back(EnqueueCall { request, task: tokio::spawn(call) });
         Ok(())
     }
 
     /// Waits until at most `left` calls are running.
     async fn await_calls(&mut self, left: usize) -> Result<()> {
         while self.calls.len() > left
-            && let Some(ParcelCall { parcel, task }) = self.calls.pop_front()
+            && let Some(EnqueueCall { request, task }) = self.calls.pop_front()
         {
             let result = task.await.map_err(|error| postroom_core::Error::Protocol(error.to_string()))?;
-            self.known += self.replay_buffer.record(parcel, result).await?;
+            self.known += self.replay_buffer.record(request, result).await?;
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// Maximum number of consecutive restarts of Redis that one replay survives.
 const MAX_RESTARTS: usize = 10;
 
-/// The parcels of a bulk that are not known to be durable. One run of Redis has received all of
+/// The requests of a bulk that are not known to be durable. One run of Redis has received all of
 /// them. When another run takes over, everything from the batch's record to its seal is sent again.
 /// That is idempotent: the ids stay the same.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct ReplayBuffer {
     store: Store,
     header: BatchHeader,
     run: RunId,
-    parcels: VecDeque<Arc<EnqueueRequest>>,
+    requests: VecDeque<Arc<EnqueueRequest>>,
     bytes: usize,
     seal: Option<Seal>,
     check: Option<DurabilityWait>,
@@ -53,10 +53,10 @@ pub(crate) struct Seal {
     pub(crate) duplicates: u64,
 }
 
-/// A running wait for the durability of the first `parcels` parcels.
+/// A running wait for the durability of the first `requests` requests.
 #[derive(Debug)]
 struct DurabilityWait {
-    parcels: usize,
+    requests: usize,
     task: JoinHandle<Result<Durability>>,
 }
 
@@ -68,7 +68,7 @@ impl ReplayBuffer {
             store: store.clone(),
             header,
             run,
-            parcels: VecDeque::new(),
+            requests: VecDeque::new(),
             bytes: 0,
             seal: None,
             check: None,
@@ -82,20 +82,20 @@ impl ReplayBuffer {
     }
 
     /// Returns a store whose calls fail unless the current run of Redis has received all earlier
-    /// parcels.
+    /// requests.
     pub(crate) fn store(&self) -> Store {
         self.store.only_run(&self.run)
     }
 
-    /// Records the result of enqueueing a parcel, and replays everything when another run of Redis
-    /// has taken over. Returns how many mails of the parcel had been enqueued before.
-    pub(crate) async fn record(&mut self, parcel: Arc<EnqueueRequest>, result: Result<u64>) -> Result<u64> {
+    /// Records the result of enqueueing a request, and replays everything when another run of Redis
+    /// has taken over. Returns how many mails of the request had been enqueued before.
+    pub(crate) async fn record(&mut self, request: Arc<EnqueueRequest>, result: Result<u64>) -> Result<u64> {
         let (known, is_new_run) = match result {
             Err(Error::NotSynced) => (0, true),
             result => (result?, false),
         };
-        self.bytes += parcel.bytes();
-        self.parcels.push_back(parcel);
+        self.bytes += request.bytes();
+        self.requests.push_back(request);
         if is_new_run {
             self.replay().await?;
         }
@@ -142,24 +142,24 @@ impl ReplayBuffer {
     fn begin_check(&mut self) {
         let (store, run) = (self.store.clone(), self.run.clone());
         let task = tokio::spawn(async move { store.make_durable(&run).await });
-        self.check = Some(DurabilityWait { parcels: self.parcels.len(), task });
+        self.check = Some(DurabilityWait { requests: self.requests.len(), task });
         self.last_check_at = Instant::now();
     }
 
-    /// Drops the parcels that are durable. They are dropped as well if the server can't make
+    /// Drops the requests that are durable. They are dropped as well if the server can't make
     /// anything durable, and kept for the next check if the disk is only late.
     async fn end_check(&mut self) -> Result<()> {
-        let Some(DurabilityWait { parcels, task }) = self.check.take() else { return Ok(()) };
+        let Some(DurabilityWait { requests, task }) = self.check.take() else { return Ok(()) };
         match task.await.map_err(|error| Error::Protocol(error.to_string()))? {
             Err(Error::NotSynced) => return self.replay().await,
             Err(error) if error.is_transient() => {}
-            Ok(_) | Err(_) => self.drop_parcels(parcels),
+            Ok(_) | Err(_) => self.drop_requests(requests),
         }
         Ok(())
     }
 
-    fn drop_parcels(&mut self, number: usize) {
-        let bytes: usize = self.parcels.drain(..number).map(|parcel| parcel.bytes()).sum();
+    fn drop_requests(&mut self, number: usize) {
+        let bytes: usize = self.requests.drain(..number).map(|request| request.bytes()).sum();
         self.bytes -= bytes;
     }
 
@@ -176,7 +176,7 @@ impl ReplayBuffer {
         Err(Error::Away("Redis restarts again and again".to_owned()))
     }
 
-    /// Sends the header, all parcels and the seal in order; fails if another run takes over.
+    /// Sends the header, all requests and the seal in order; fails if another run takes over.
     async fn send_all(&self) -> Result<()> {
         let store = self.store();
         let BatchHeader { batch, key, notify } = &self.header;
@@ -188,8 +188,8 @@ impl ReplayBuffer {
         if let Some(to) = notify {
             with_backoff(&BULK_PAUSES, || store.notify_of_batch(&batch.id, to)).await?;
         }
-        for parcel in &self.parcels {
-            with_backoff(&BULK_PAUSES, || store.enqueue_request(parcel)).await?;
+        for request in &self.requests {
+            with_backoff(&BULK_PAUSES, || store.enqueue_request(request)).await?;
         }
         with_backoff(&BULK_PAUSES, || self.send_seal(&store)).await
     }
