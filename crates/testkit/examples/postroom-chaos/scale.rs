@@ -30,7 +30,7 @@ impl Scale {
     }
 
     /// Returns the maximum time to wait until all mail is settled.
-    pub(crate) fn limit(self) -> Duration {
+    pub(crate) fn settle_limit(self) -> Duration {
         self.seconds(240.0, 45.0)
     }
 }
