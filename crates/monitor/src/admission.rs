@@ -13,8 +13,8 @@ use crate::{
     app::{ANSWER_LIMIT, App},
     cookie,
     guard::{AccessGuard, PasswordFrom, PasswordRefusal, SESSION, Visitor, host, proxy, site},
+    handler_error::{HandlerError, is_for_programs},
     query,
-    request_error::{RequestError, is_for_programs},
 };
 
 /// Maximum length of an address that a login returns to.
@@ -45,7 +45,7 @@ async fn admit(app: &App, parts: &Parts) -> Result<Visitor, Box<Response>> {
     let is_open = path == "/login";
     match session(app, &parts.headers).await {
         Ok(Some(session)) => return Ok(Visitor::of_session(guard, &session)),
-        Err(error) if !is_open => return Err(Box::new(RequestError::from(error).into_response())),
+        Err(error) if !is_open => return Err(Box::new(HandlerError::from(error).into_response())),
         Ok(None) | Err(_) => {}
     }
     if is_open {
@@ -119,12 +119,12 @@ async fn admit_program(guard: &AccessGuard, parts: &Parts) -> Result<Visitor, Bo
     match guard.try_password(&password, PasswordFrom::Program, parts).await {
         Ok(()) => Ok(Visitor::of_session(guard, "")),
         Err(PasswordRefusal::Wrong) => Err(Box::new(password_required())),
-        Err(PasswordRefusal::TooMany(wait)) => Err(Box::new(RequestError::too_many_attempts(wait).as_json())),
+        Err(PasswordRefusal::TooMany(wait)) => Err(Box::new(HandlerError::too_many_attempts(wait).as_json())),
     }
 }
 
 fn password_required() -> Response {
-    let mut response = RequestError::no_password().as_json();
+    let mut response = HandlerError::no_password().as_json();
     let challenge = HeaderValue::from_static(r#"Basic realm="Postroom", charset="UTF-8""#);
     response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     response

@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use crate::{
     app::App,
     bounded_query::BoundedQuery,
+    handler_error::HandlerError,
     inventory,
     page::batches::latest,
     query::{BatchQuery, JobQuery, page_number},
-    request_error::RequestError,
     snapshot::Snapshot,
 };
 
-type JsonResult<T = Value> = Result<Json<T>, RequestError>;
+type JsonResult<T = Value> = Result<Json<T>, HandlerError>;
 
 pub(crate) async fn overview(State(app): State<App>) -> JsonResult<Snapshot> {
     Ok(Json(Snapshot::take(app.store()?).await?))
@@ -31,7 +31,7 @@ pub(crate) async fn jobs(State(app): State<App>, BoundedQuery(query): BoundedQue
 pub(crate) async fn job(State(app): State<App>, Path(id): Path<String>) -> JsonResult<JobReport> {
     let id: JobId = id.parse()?;
     let job = app.store()?.job(&id).await?;
-    job.map(Json).ok_or_else(|| RequestError::not_found(id))
+    job.map(Json).ok_or_else(|| HandlerError::not_found(id))
 }
 
 pub(crate) async fn batches(State(app): State<App>, BoundedQuery(query): BoundedQuery<BatchQuery>) -> JsonResult {
@@ -42,7 +42,7 @@ pub(crate) async fn batches(State(app): State<App>, BoundedQuery(query): Bounded
 pub(crate) async fn batch(State(app): State<App>, Path(id): Path<String>) -> JsonResult<BatchReport> {
     let id: BatchId = id.parse()?;
     let batch = app.store()?.batch(&id).await?;
-    batch.map(Json).ok_or_else(|| RequestError::not_found(id))
+    batch.map(Json).ok_or_else(|| HandlerError::not_found(id))
 }
 
 pub(crate) async fn queues(State(app): State<App>) -> JsonResult {

@@ -7,7 +7,7 @@ use axum::{
 use postroom_core::InvalidInput;
 use serde::Deserialize;
 
-use crate::request_error::RequestError;
+use crate::handler_error::HandlerError;
 
 /// Maximum number of parameters, and of bytes in one.
 const PARAMETERS: usize = 32;
@@ -25,9 +25,9 @@ where
     T: for<'de> Deserialize<'de>,
     S: Send + Sync,
 {
-    type Rejection = RequestError;
+    type Rejection = HandlerError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, RequestError> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, HandlerError> {
         let unreadable =
             |error: &dyn std::fmt::Display| InvalidInput::new("query", format!("the query can't be parsed: {error}"));
         let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(|error| unreadable(&error))?;

@@ -13,13 +13,13 @@ use crate::{
     app::{ANSWER_LIMIT, App},
     flash::Flash,
     guard::Visitor,
+    handler_error::{HandlerError, is_for_programs},
     page::{self, Shell},
-    request_error::{RequestError, is_for_programs},
 };
 
 /// Limits the time of a request.
 pub(crate) async fn limit_time(request: Request, next: Next) -> Response {
-    let late = |_| RequestError::from(Error::Away("no reply in time".to_owned())).into_response();
+    let late = |_| HandlerError::from(Error::Away("no reply in time".to_owned())).into_response();
     tokio::time::timeout(ANSWER_LIMIT, next.run(request)).await.unwrap_or_else(late)
 }
 
@@ -31,7 +31,7 @@ pub(crate) async fn render(State(app): State<App>, request: Request, next: Next)
     let had_flash = flash.is_some();
     let mut response = next.run(request).await;
     let visitor = response.extensions_mut().remove::<Visitor>();
-    if let Some(error) = response.extensions_mut().remove::<RequestError>() {
+    if let Some(error) = response.extensions_mut().remove::<HandlerError>() {
         response = match visitor {
             Some(visitor) if !for_programs => page::error(Shell::new(&app, &visitor, flash), &error),
             _ => error.as_json(),

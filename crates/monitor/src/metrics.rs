@@ -32,26 +32,26 @@ use prometheus_client::{
 
 use crate::{
     app::App,
+    handler_error::HandlerError,
     inventory::{queues, workers_of},
-    request_error::RequestError,
 };
 
 const KIND: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 type Labels = Vec<(&'static str, String)>;
 
-pub(crate) async fn show(State(app): State<App>) -> Result<Response, RequestError> {
+pub(crate) async fn show(State(app): State<App>) -> Result<Response, HandlerError> {
     let text = scrape(app.store()?).await?;
     Ok(([(header::CONTENT_TYPE, KIND)], text).into_response())
 }
 
-async fn scrape(store: &Store) -> Result<String, RequestError> {
+async fn scrape(store: &Store) -> Result<String, HandlerError> {
     let (queues, processes) = (queues(store).await?, store.processes().await?);
     let metrics = Metrics::default();
     queues.iter().for_each(|queue| metrics.add_queue(queue, &processes));
     metrics.add_processes(&processes);
     let mut text = String::new();
-    encode(&mut text, &metrics.registry()).map_err(RequestError::defect)?;
+    encode(&mut text, &metrics.registry()).map_err(HandlerError::defect)?;
     Ok(text)
 }
 

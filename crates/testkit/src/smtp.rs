@@ -2,12 +2,12 @@
 //!
 //! ```no_run
 //! # async fn test() {
-//! use postroom_testkit::{Action, FakeSmtp, Fault, Phase};
+//! use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase};
 //! use std::time::Duration;
 //!
 //! let server = FakeSmtp::builder().start().await;
-//! server.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 no such user")).recipient("bad@example.org"));
-//! server.fault(Fault::at(Phase::Dot, Action::reply(451, "4.3.0 try again")).times(2));
+//! server.fault(Fault::at(FaultPhase::Rcpt, Action::reply(550, "5.1.1 no such user")).recipient("bad@example.org"));
+//! server.fault(Fault::at(FaultPhase::Dot, Action::reply(451, "4.3.0 try again")).times(2));
 //! // … send to server.addr() …
 //! let mails = server.wait_for(1, Duration::from_secs(10)).await;
 //! assert_eq!(mails[0].header("Subject").as_deref(), Some("Hello"));

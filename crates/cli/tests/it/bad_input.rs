@@ -78,7 +78,7 @@ fn settings_are_not_read_from_a_device() {
     fixture.file("templates/news/subject.txt", "News");
     std::os::unix::fs::symlink("/dev/zero", fixture.folder().join("templates/news/body.txt")).expect("a link");
     let ran = fixture.run(&["send", "--to", "a@example.org", "--template", "news"]);
-    ran.refused(2, &["body.txt", "no ordinary file"]);
+    ran.refused(2, &["body.txt", "not a regular file"]);
 }
 
 #[test]
@@ -131,7 +131,7 @@ async fn a_missing_redis_password_is_reported_with_its_setting() {
     let addr = redis.addr();
     assert_eq!(redis.ask(&["CONFIG", "SET", "requirepass", "right"]).trim(), "OK");
     let run = |user: &str| Fixture::at(&format!("redis://{user}{addr}")).run(&["queues"]);
-    run("").refused(2, &["REDIS_URL", "wants a password", ":PASSWORD@"]);
+    run("").refused(2, &["REDIS_URL", "requires a password", ":PASSWORD@"]);
     run(":wrong@").refused(2, &["REDIS_URL"]);
     let checked = Fixture::at(&format!("redis://{addr}")).run(&["doctor"]);
     assert!(checked.code == 2 && !checked.stdout.contains("start it"), "{checked:?}");

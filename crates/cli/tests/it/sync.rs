@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use postroom_testkit::{Action, FakeSmtp, Fault, Phase};
+use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase};
 
 use crate::fixture::Fixture;
 
@@ -28,9 +28,9 @@ async fn one_mail_is_sent() {
 async fn refused_is_1_with_the_servers_reply_and_in_doubt_is_6() {
     let server = FakeSmtp::start().await;
     let fixture = Fixture::at(NO_REDIS).with_smtp(&server);
-    server.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 no such user")).times(1));
+    server.fault(Fault::at(FaultPhase::Rcpt, Action::reply(550, "5.1.1 no such user")).times(1));
     fixture.run(&MAIL).refused(1, &["550", "no such user"]);
-    server.fault(Fault::at(Phase::Dot, Action::StoreThenClose).times(1));
+    server.fault(Fault::at(FaultPhase::Dot, Action::StoreThenClose).times(1));
     assert_eq!(fixture.run(&MAIL).code, 6);
     server.stop();
     fixture.run(&MAIL).refused(1, &["nothing_sent"]);
@@ -49,7 +49,7 @@ async fn the_next_transport_takes_over() {
     fixture.file("postroom.toml", format!("{}{}{queues}", table("main", &main), table("spare", &spare)));
     fixture.ok(&MAIL);
     assert_eq!((main.received_count(), spare.received_count()), (1, 0));
-    main.fault(Fault::at(Phase::Dot, Action::StoreThenClose).times(1));
+    main.fault(Fault::at(FaultPhase::Dot, Action::StoreThenClose).times(1));
     assert_eq!(fixture.run(&MAIL).code, 6);
     assert_eq!((main.received_count(), spare.received_count()), (2, 0));
     main.stop();
@@ -88,7 +88,7 @@ async fn a_bulk_is_sent_one_by_one() {
         "email,name\na@example.org,Żółć\nb@example.org,O'Brien & <b>\nnobody,x\n",
         "b@example.org,again\nc@example.org,{{ name }}\n",
     );
-    server.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 gone")).recipient("b@example.org"));
+    server.fault(Fault::at(FaultPhase::Rcpt, Action::reply(550, "5.1.1 gone")).recipient("b@example.org"));
     let ran = fixture.run_with(&args, csv.as_bytes());
     assert_eq!(ran.code, 1, "{ran:?}");
     ran.mentions(&["line 4: ", "line 3: ", "gone"]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postroom_testkit::{Action, FakeSmtp, Fault, Phase, eventually};
+use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase, eventually};
 use serde_json::json;
 
 use crate::fixture::Fixture;
@@ -21,7 +21,7 @@ async fn exit_codes_of_sent_refused_and_in_doubt() {
     assert_eq!((&status["state"], status["attempts"].as_array().map(Vec::len)), (&json!("sent"), Some(1)), "{status}");
     fixture.run(&["cancel", ran.out()]).refused(7, &["too late"]);
 
-    server.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 no such user")).times(1));
+    server.fault(Fault::at(FaultPhase::Rcpt, Action::reply(550, "5.1.1 no such user")).times(1));
     let ran = fixture.run(&MAIL);
     assert_eq!(ran.code, 1, "{ran:?}");
     ran.mentions(&["failed", "550", "no such user"]);
@@ -30,7 +30,7 @@ async fn exit_codes_of_sent_refused_and_in_doubt() {
     fixture.ok(&["retry", ran.out()]);
     fixture.ok(&["status", ran.out(), "--wait", "60s"]);
 
-    server.fault(Fault::at(Phase::Dot, Action::StoreThenClose).times(1));
+    server.fault(Fault::at(FaultPhase::Dot, Action::StoreThenClose).times(1));
     let ran = fixture.run(&[&MAIL[..], &["--queue", "bulk"]].concat());
     assert_eq!(ran.code, 6, "{ran:?}");
     ran.mentions(&["in doubt"]);
@@ -58,7 +58,7 @@ async fn a_bulk_is_watched_and_doctor_finds_no_problem() {
     for line in ["ok   workers: 1 alive", "ok   transport default:", "ok   test mail:"] {
         assert!(ran.stdout.contains(line), "{line}: {}", ran.stdout);
     }
-    server.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 gone")).times(1));
+    server.fault(Fault::at(FaultPhase::Rcpt, Action::reply(550, "5.1.1 gone")).times(1));
     let ran = fixture.run_with(&args, b"email,name\nd@example.org,D\ne@example.org,E\n");
     assert_eq!(ran.code, 1, "{ran:?}");
     fixture.ok(&["retry", ran.out()]);
@@ -72,7 +72,7 @@ async fn an_echoed_login_is_never_shown() {
     let secrets = [PASSWORD, "Y29ycmVjdCBob3JzZQ", "AGFkYQBjb3JyZWN0IGhvcnNl"];
     let server = FakeSmtp::builder().auth("ada", PASSWORD).start().await;
     let echo = format!("5.7.8 \u{1b}[2J\u{9b}1m\u{202e} not {}", secrets.join(" or "));
-    server.fault(Fault::at(Phase::Auth, Action::reply(535, &echo)));
+    server.fault(Fault::at(FaultPhase::Auth, Action::reply(535, &echo)));
     let fixture = Fixture::new().with_smtp(&server).with("SMTP_USERNAME", "ada").with("SMTP_PASSWORD", PASSWORD);
     let fixture = fixture.with("LOG_LEVEL", "trace");
     let worker = fixture.worker().await;

@@ -11,5 +11,5 @@ for _, name in ipairs(redis.call('ZRANGEBYSCORE', key('schedule_due'), '-inf', i
   due[#due + 1] = redis.call('HGETALL', key('schedule:' .. name))
 end
 local later = redis.call('ZRANGEBYSCORE', key('schedule_due'), '(' .. int(now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-local later_ms = later[2] and int(tonumber(pending_writes[2])) or '0'
+local later_ms = later[2] and int(tonumber(later[2])) or '0'
 return { int(now), later_ms, due, redis.call('XRANGE', key('outbox'), '-', '+', 'COUNT', ARGV[2]) }

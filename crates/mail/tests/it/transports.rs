@@ -122,7 +122,13 @@ async fn a_server_reply_becomes_a_verdict() {
         (FaultPhase::Dot, Action::reply(554, "5.7.1 spam"), Verdict::ContentRefused, "spam", "dot"),
         (FaultPhase::Dot, Action::reply(451, "4.3.0 later"), Verdict::Later, "later", "dot"),
         (FaultPhase::Dot, Action::reply(550, "5.7.26 no SPF"), Verdict::PolicyRefused, "no SPF", "dot"),
-        (FaultPhase::Dot, Action::StoreThenClose, Verdict::Unknown, "can't be known", "dot"),
+        (
+            FaultPhase::Dot,
+            Action::StoreThenClose,
+            Verdict::Unknown,
+            "it is unknown whether the mail was accepted",
+            "dot",
+        ),
         (FaultPhase::Mail, Action::Close, Verdict::NothingSent, "closed", "mail"),
     ] {
         let server = FakeSmtp::start().await;

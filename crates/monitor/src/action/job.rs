@@ -10,14 +10,14 @@ use postroom_core::{
 };
 
 use super::back;
-use crate::{app::App, flash::Flash, request_error::RequestError, signed_form::SignedForm};
+use crate::{app::App, flash::Flash, handler_error::HandlerError, signed_form::SignedForm};
 
 pub(crate) async fn run(
     State(app): State<App>,
     Path((id, action)): Path<(String, String)>,
     _form: SignedForm,
-) -> Result<Response, RequestError> {
-    let id: JobId = id.parse().map_err(|_| RequestError::not_found(format!("the job {id:?}")))?;
+) -> Result<Response, HandlerError> {
+    let id: JobId = id.parse().map_err(|_| HandlerError::not_found(format!("the job {id:?}")))?;
     let store = app.store()?;
     let flash = match action.as_str() {
         "retry" => retry(store, &id).await?,
@@ -28,7 +28,7 @@ pub(crate) async fn run(
             resolve(store, &id, Resolution::Failed, "The mail is recorded as failed and will not be sent again.")
                 .await?
         }
-        other => return Err(RequestError::not_found(format!("the action {other:?}"))),
+        other => return Err(HandlerError::not_found(format!("the action {other:?}"))),
     };
     tracing::info!(job = %id, action, "{}", flash.text);
     Ok(back(&format!("/jobs/{id}"), &flash))

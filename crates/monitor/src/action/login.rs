@@ -14,12 +14,12 @@ use crate::{
         PasswordFrom, PasswordRefusal, SESSION, Visitor,
         session::{LIFETIME, new_session},
     },
+    handler_error::HandlerError,
     page::{self, Shell},
-    request_error::RequestError,
     signed_form::SignedForm,
 };
 
-pub(crate) async fn enter(State(app): State<App>, shell: Shell, request: Request) -> Result<Response, RequestError> {
+pub(crate) async fn enter(State(app): State<App>, shell: Shell, request: Request) -> Result<Response, HandlerError> {
     let (parts, body) = request.into_parts();
     let form = SignedForm::from_request(Request::from_parts(parts.clone(), body), &app).await?;
     let next = local(form.field("next"));
@@ -29,7 +29,7 @@ pub(crate) async fn enter(State(app): State<App>, shell: Shell, request: Request
             let page = page::login::render(&app, shell, next, "The password is wrong.")?;
             Ok((StatusCode::UNAUTHORIZED, page).into_response())
         }
-        Err(PasswordRefusal::TooMany(wait)) => Err(RequestError::too_many_attempts(wait)),
+        Err(PasswordRefusal::TooMany(wait)) => Err(HandlerError::too_many_attempts(wait)),
     }
 }
 
@@ -38,14 +38,14 @@ pub(crate) async fn leave(
     Extension(visitor): Extension<Visitor>,
     parts: Parts,
     _form: SignedForm,
-) -> Result<Response, RequestError> {
+) -> Result<Response, HandlerError> {
     app.store()?.end_session(visitor.hash()).await?;
     let deleted = cookie::set(SESSION, "", 0, app.guard().client(&parts).is_https);
     Ok((AppendHeaders([(header::SET_COOKIE, deleted)]), Redirect::to("/login")).into_response())
 }
 
 /// Creates a new session at each login and ends the previous one.
-async fn welcome(app: &App, next: &str, parts: &Parts) -> Result<Response, RequestError> {
+async fn welcome(app: &App, next: &str, parts: &Parts) -> Result<Response, HandlerError> {
     let (store, session_key, session) = (app.store()?, app.guard().session_key(), new_session());
     store.open_session(&session_key.hash(&session), LIFETIME).await?;
     if let Some(old) = cookie::read(&parts.headers, SESSION) {

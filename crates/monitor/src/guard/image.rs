@@ -8,7 +8,7 @@ use postroom_core::Store;
 use serde::Deserialize;
 
 use super::{access::AccessGuard, visitor::Visitor};
-use crate::request_error::RequestError;
+use crate::handler_error::HandlerError;
 
 /// Proof in the address of an image.
 #[derive(Debug, Default, Deserialize)]
@@ -38,9 +38,9 @@ impl ImageProof {
         store: &Store,
         mail: &str,
         number: usize,
-    ) -> Result<(), RequestError> {
+    ) -> Result<(), HandlerError> {
         let is_valid = guard.session_key().is_image_proof(&self.by, mail, number, &self.proof)
             && (!guard.requires_password() || store.has_session(&self.by).await?);
-        if is_valid { Ok(()) } else { Err(RequestError::no_password()) }
+        if is_valid { Ok(()) } else { Err(HandlerError::no_password()) }
     }
 }

@@ -7,8 +7,8 @@ use postroom_core::{BatchId, BatchReport};
 use super::{BoundedQuery, PageResult, Shell, batches::BatchRow, html, row::JobRow};
 use crate::{
     app::App,
+    handler_error::HandlerError,
     query::{JobQuery, PAGE},
-    request_error::RequestError,
     time_format::grouped,
 };
 
@@ -42,8 +42,8 @@ pub(crate) async fn show(
     // The next page is the list of all jobs, filtered by this batch.
     let query = JobQuery { batch: id.clone(), queue: String::new(), ..query };
     let (store, clock) = (app.store()?, app.clock());
-    let id: BatchId = id.parse().map_err(|_| RequestError::not_found(format!("the batch {id:?}")))?;
-    let report = store.batch(&id).await?.ok_or_else(|| RequestError::not_found(format!("the batch {id}")))?;
+    let id: BatchId = id.parse().map_err(|_| HandlerError::not_found(format!("the batch {id:?}")))?;
+    let report = store.batch(&id).await?.ok_or_else(|| HandlerError::not_found(format!("the batch {id}")))?;
     let filter = query.filter()?;
     let found = store.find_jobs(&filter, query.cursor(), PAGE).await?;
     let waiting = report.scheduled + report.queued + report.deferred;

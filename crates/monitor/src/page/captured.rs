@@ -24,8 +24,8 @@ use crate::{
     app::App,
     captured_mail::{HtmlBody, Image, ParsedMail},
     guard::{ImageProof, Visitor},
+    handler_error::HandlerError,
     query::{PAGE, page_number},
-    request_error::RequestError,
     time_format::{FormattedTime, TimeFormatter, grouped},
 };
 
@@ -133,9 +133,9 @@ pub(crate) async fn frame(
     State(app): State<App>,
     Extension(visitor): Extension<Visitor>,
     Path(id): Path<String>,
-) -> Result<Response, RequestError> {
+) -> Result<Response, HandlerError> {
     let body = open(&app, &id, |captured| HtmlBody::parse(&captured.mail.message)).await?;
-    let HtmlBody { html, images } = body.ok_or_else(|| RequestError::not_found(format!("the HTML of {id}")))?;
+    let HtmlBody { html, images } = body.ok_or_else(|| HandlerError::not_found(format!("the HTML of {id}")))?;
     let address = |(content_id, number)| (content_id, app.guard().image_address(&visitor, &id, number));
     let images: HashMap<String, String> = images.into_iter().map(address).collect();
     sandboxed(html, Images::At(images)).await
@@ -146,10 +146,10 @@ pub(crate) async fn image(
     State(app): State<App>,
     Path((id, number)): Path<(String, usize)>,
     BoundedQuery(proof): BoundedQuery<ImageProof>,
-) -> Result<Response, RequestError> {
+) -> Result<Response, HandlerError> {
     proof.check(app.guard(), app.store()?, &id, number).await?;
     let image = open(&app, &id, move |captured| Image::parse(&captured.mail.message, number)).await?;
-    let Image { kind, bytes } = image.ok_or_else(|| RequestError::not_found(format!("image {number} of {id}")))?;
+    let Image { kind, bytes } = image.ok_or_else(|| HandlerError::not_found(format!("image {number} of {id}")))?;
     let headers: [(HeaderName, String); 3] = [
         (header::CONTENT_TYPE, kind),
         (header::CONTENT_SECURITY_POLICY, IMAGE_POLICY.to_owned()),
@@ -160,7 +160,7 @@ pub(crate) async fn image(
 }
 
 /// Responds with the raw message, for a mail program.
-pub(crate) async fn raw(State(app): State<App>, Path(id): Path<String>) -> Result<Response, RequestError> {
+pub(crate) async fn raw(State(app): State<App>, Path(id): Path<String>) -> Result<Response, HandlerError> {
     let message = open(&app, &id, |captured| captured.mail.message).await?;
     let name = format!("attachment; filename=\"{id}.eml\"");
     let headers = [(header::CONTENT_TYPE, "message/rfc822".to_owned()), (header::CONTENT_DISPOSITION, name)];
@@ -173,7 +173,7 @@ async fn open<T: Send + 'static>(
     app: &App,
     id: &str,
     work: impl FnOnce(Captured) -> T + Send + 'static,
-) -> Result<T, RequestError> {
+) -> Result<T, HandlerError> {
     let permit = app.opening().await;
     let captured = find(app, id).await?;
     let work = tokio::task::spawn_blocking(move || {
@@ -181,11 +181,11 @@ async fn open<T: Send + 'static>(
         drop(permit);
         result
     });
-    work.await.map_err(RequestError::defect)
+    work.await.map_err(HandlerError::defect)
 }
 
-async fn find(app: &App, id: &str) -> Result<Captured, RequestError> {
-    let missing = || RequestError::not_found(format!("the captured mail {id:?}"));
+async fn find(app: &App, id: &str) -> Result<Captured, HandlerError> {
+    let missing = || HandlerError::not_found(format!("the captured mail {id:?}"));
     // The id becomes part of a key and of a file name.
     if id.len() > 64 || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err(missing());

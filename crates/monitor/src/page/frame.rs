@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{inert::inert, request_error::RequestError};
+use crate::{handler_error::HandlerError, inert::inert};
 
 /// Forbids loading, scripts and forms, and gives the content an opaque origin. Inline styles are
 /// allowed, because mails use them.
@@ -41,11 +41,11 @@ impl Images {
 }
 
 /// Sanitizes the HTML of a mail, and responds with it under a sandbox policy.
-pub(super) async fn sandboxed(html: String, images: Images) -> Result<Response, RequestError> {
+pub(super) async fn sandboxed(html: String, images: Images) -> Result<Response, HandlerError> {
     let policy = images.policy();
     let sanitized = tokio::task::spawn_blocking(move || inert(&html, |content_id| images.address(content_id)));
     let html =
-        sanitized.await.map_err(RequestError::defect)?.map_err(|_| RequestError::too_large("the HTML of this mail"))?;
+        sanitized.await.map_err(HandlerError::defect)?.map_err(|_| HandlerError::too_large("the HTML of this mail"))?;
     let headers: [(HeaderName, &str); 4] = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CONTENT_SECURITY_POLICY, policy),

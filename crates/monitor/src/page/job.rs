@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     app::App,
-    request_error::RequestError,
+    handler_error::HandlerError,
     time_format::{FormattedTime, TimeFormatter, millis},
 };
 
@@ -82,21 +82,21 @@ pub(crate) async fn show(State(app): State<App>, shell: Shell, Path(id): Path<St
 }
 
 /// Responds with the HTML of a mail, for its frame.
-pub(crate) async fn frame(State(app): State<App>, Path(id): Path<String>) -> Result<Response, RequestError> {
+pub(crate) async fn frame(State(app): State<App>, Path(id): Path<String>) -> Result<Response, HandlerError> {
     let job = find(&app, &id).await?;
-    let missing = || RequestError::not_found(format!("the HTML of {id}"));
+    let missing = || HandlerError::not_found(format!("the HTML of {id}"));
     let mail = job.mail.filter(|_| !job.sensitive).ok_or_else(missing)?;
     let rendered = app.previews().render(app.store()?, &job.queue, mail).await.map_err(|_| missing())?;
     sandboxed(rendered.html.ok_or_else(missing)?, Images::None).await
 }
 
-async fn find(app: &App, id: &str) -> Result<JobReport, RequestError> {
+async fn find(app: &App, id: &str) -> Result<JobReport, HandlerError> {
     // A text that is not an id names no job.
-    let id: JobId = id.parse().map_err(|_| RequestError::not_found(format!("the job {id:?}")))?;
-    app.store()?.job(&id).await?.ok_or_else(|| RequestError::not_found(format!("the job {id}")))
+    let id: JobId = id.parse().map_err(|_| HandlerError::not_found(format!("the job {id:?}")))?;
+    app.store()?.job(&id).await?.ok_or_else(|| HandlerError::not_found(format!("the job {id}")))
 }
 
-async fn preview(app: &App, job: &JobReport) -> Result<Preview, RequestError> {
+async fn preview(app: &App, job: &JobReport) -> Result<Preview, HandlerError> {
     if job.sensitive {
         return Ok(Preview::Hidden);
     }

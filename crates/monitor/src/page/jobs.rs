@@ -7,8 +7,8 @@ use postroom_core::{JobState, store::JobPage};
 use super::{BoundedQuery, Shell, html, row::JobRow};
 use crate::{
     app::App,
+    handler_error::HandlerError,
     query::{JobQuery, PAGE},
-    request_error::RequestError,
 };
 
 #[derive(Template)]
@@ -35,7 +35,7 @@ pub(crate) async fn show(
     State(app): State<App>,
     shell: Shell,
     BoundedQuery(query): BoundedQuery<JobQuery>,
-) -> Result<(StatusCode, Html<String>), RequestError> {
+) -> Result<(StatusCode, Html<String>), HandlerError> {
     let (store, clock) = (app.store()?, app.clock());
     let queues = store.known_queues().await?.iter().map(ToString::to_string).collect();
     let (found, problem) = match query.filter().and_then(|filter| query.limit().map(|_| filter)) {

@@ -23,10 +23,10 @@ use postroom_core::{BatchId, JobId};
 use serde::Deserialize;
 
 pub(crate) use crate::bounded_query::BoundedQuery;
-use crate::{app::App, assets, flash::Flash, guard::Visitor, query::encode, request_error::RequestError};
+use crate::{app::App, assets, flash::Flash, guard::Visitor, handler_error::HandlerError, query::encode};
 
 /// A page, or an error.
-pub(crate) type PageResult = Result<Html<String>, RequestError>;
+pub(crate) type PageResult = Result<Html<String>, HandlerError>;
 
 /// Common parts of every page.
 #[derive(Debug)]
@@ -65,16 +65,16 @@ impl Shell {
 }
 
 impl FromRequestParts<App> for Shell {
-    type Rejection = RequestError;
+    type Rejection = HandlerError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, RequestError> {
-        let visitor = parts.extensions.get::<Visitor>().ok_or_else(RequestError::no_password)?;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, HandlerError> {
+        let visitor = parts.extensions.get::<Visitor>().ok_or_else(HandlerError::no_password)?;
         Ok(Self::new(app, visitor, Flash::of(&parts.headers)))
     }
 }
 
 fn html(template: &impl Template) -> PageResult {
-    template.render().map(Html).map_err(RequestError::defect)
+    template.render().map(Html).map_err(HandlerError::defect)
 }
 
 #[derive(Template)]
@@ -88,7 +88,7 @@ struct ErrorPage<'a> {
 }
 
 /// Renders an error as a page.
-pub(crate) fn error(shell: Shell, error: &RequestError) -> Response {
+pub(crate) fn error(shell: Shell, error: &HandlerError) -> Response {
     let is_temporary = error.status.as_u16() == 503;
     let page = ErrorPage { shell, title: error.title(), message: &error.message, is_temporary };
     let body = page.render().map_or_else(|_| error.message.clone().into_response(), |text| Html(text).into_response());
@@ -96,8 +96,8 @@ pub(crate) fn error(shell: Shell, error: &RequestError) -> Response {
 }
 
 /// Responds to unknown paths.
-pub(crate) async fn not_found(uri: Uri) -> RequestError {
-    RequestError::not_found(uri.path())
+pub(crate) async fn not_found(uri: Uri) -> HandlerError {
+    HandlerError::not_found(uri.path())
 }
 
 /// Text of the search field.

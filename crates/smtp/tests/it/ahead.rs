@@ -9,7 +9,7 @@ use std::{
 };
 
 use postroom_smtp::{Commit, Pool, PoolLimits, SendOutcome, SendReport, SmtpError};
-use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, eventually};
+use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase as At, eventually};
 use tokio::task::JoinSet;
 
 use crate::support::{MESSAGE, TEST_TIMEOUT, plain, receipt, to};

@@ -7,7 +7,7 @@ use std::{
 };
 
 use postroom_smtp::{Commit, Endpoint, ErrorKind, Phase, SendOutcome, Session, SmtpError};
-use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, eventually};
+use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase as At, eventually};
 use tokio::{sync::oneshot, time::timeout};
 
 use crate::support::{MESSAGE, TEST_TIMEOUT, ada, connected, long_limits, plain, proceed, receipt, send};

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use postroom_smtp::{
     ConnectionSecurity, Credentials, Endpoint, ErrorKind, HelloName, Phase, Session, SmtpError, TlsClient, TlsOptions,
 };
-use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, TlsMode};
+use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase as At, TlsMode};
 
 use crate::support::{connected, implicit_tls, plain, receipt, send, starttls};
 

@@ -1,7 +1,7 @@
 //! Tests against servers that close or send malformed replies, phase by phase.
 
 use postroom_smtp::{Credentials, Endpoint, ErrorKind, Phase, SendOutcome, Session, SmtpError};
-use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, TlsMode, eventually};
+use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase as At, TlsMode, eventually};
 
 use crate::support::{TEST_TIMEOUT, connected, long_limits, plain, receipt, send, starttls};
 

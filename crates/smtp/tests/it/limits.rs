@@ -6,7 +6,7 @@ use std::time::Duration;
 use postroom_smtp::{
     ConnectionSecurity, Credentials, Endpoint, Phase, Pool, PoolLimits, SendOutcome, Session, SmtpError, TimeLimits,
 };
-use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, TlsMode};
+use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase as At, TlsMode};
 use socket2::{Domain, Socket, Type};
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use postroom_smtp::{Pool, PoolLimits};
-use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At, eventually};
+use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase as At, eventually};
 
 use crate::support::{TEST_TIMEOUT, plain, receipt, send};
 

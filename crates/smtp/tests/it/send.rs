@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use postroom_smtp::{Commit, Envelope, ErrorKind, Phase, RcptReply, SendOutcome, SendReport, Session};
-use postroom_testkit::{Action, FakeSmtp, Fault, Phase as At};
+use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase as At};
 
 use crate::support::{MESSAGE, ada, address, connected, proceed, receipt, send, to};
 

@@ -8,7 +8,7 @@ use crate::processes::{ProcessGroup, ProcessSpec};
 use crate::report::Report;
 use crate::scale::Scale;
 use crate::testbed::{Setup, Testbed, through};
-use postroom_testkit::{Action, Fault, Phase, PrivateRedis, Proxy};
+use postroom_testkit::{Action, Fault, FaultPhase, PrivateRedis, Proxy};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -111,8 +111,8 @@ impl Soak {
         let setup =
             Setup { redis, url: Some(url), on_unknown: args.on_unknown, lease, transport: None, toml: TOML.to_owned() };
         let testbed = Testbed::new(setup).await;
-        testbed.smtp.fault(Fault::at(Phase::Mail, Action::Delay(Duration::from_millis(100))));
-        testbed.smtp.fault(Fault::at(Phase::Dot, Action::Delay(Duration::from_millis(100))));
+        testbed.smtp.fault(Fault::at(FaultPhase::Mail, Action::Delay(Duration::from_millis(100))));
+        testbed.smtp.fault(Fault::at(FaultPhase::Dot, Action::Delay(Duration::from_millis(100))));
         let mut load = Load::new(&testbed);
         load.bulk(scale.pick(args.jobs.min(2_000), PORTION), &[]).await;
         let mut specs = vec![ProcessSpec::worker(CONNECTIONS); WORKERS];
@@ -142,10 +142,11 @@ impl Soak {
                 self.network("connections to Redis black-holed", Proxy::black_hole_existing).await;
             }
             FaultKind::ResetConnections => self.network("connections to Redis reset", Proxy::reset).await,
-            FaultKind::LoseReplies => self.server("5 replies lost", Phase::Dot, Action::StoreThenClose, 5).await,
+            FaultKind::LoseReplies => self.server("5 replies lost", FaultPhase::Dot, Action::StoreThenClose, 5).await,
             FaultKind::BreakSessions => self.break_sessions().await,
             FaultKind::RefuseForNow => {
-                self.server("20 mails refused temporarily", Phase::Dot, Action::reply(451, "4.3.0 later"), 20).await;
+                self.server("20 mails refused temporarily", FaultPhase::Dot, Action::reply(451, "4.3.0 later"), 20)
+                    .await;
             }
             FaultKind::StopServer => self.stop_server().await,
         }
@@ -205,14 +206,22 @@ impl Soak {
         self.log.end();
     }
 
-    async fn server(&mut self, what: &str, phase: Phase, action: Action, times: usize) {
+    async fn server(&mut self, what: &str, phase: FaultPhase, action: Action, times: usize) {
         self.log.begin(&self.testbed, what).await;
         self.testbed.smtp.fault(Fault::at(phase, action).times(times));
         self.log.end();
     }
 
     async fn break_sessions(&mut self) {
-        let phases = [Phase::Banner, Phase::Ehlo, Phase::Mail, Phase::Rcpt, Phase::Data, Phase::Body, Phase::Dot];
+        let phases = [
+            FaultPhase::Banner,
+            FaultPhase::Ehlo,
+            FaultPhase::Mail,
+            FaultPhase::Rcpt,
+            FaultPhase::Data,
+            FaultPhase::Body,
+            FaultPhase::Dot,
+        ];
         let phase = phases[self.rng.usize(..phases.len())];
         let action = if self.rng.bool() { Action::Close } else { Action::Reset };
         self.server(&format!("10 sessions break at {phase:?} ({action:?})"), phase, action, 10).await;

@@ -1,7 +1,7 @@
 //! Tests of the fake SMTP server.
 
 use crate::client::Client;
-use postroom_testkit::{Action, FakeSmtp, Fault, Phase, TlsMode};
+use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase, TlsMode};
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
@@ -36,8 +36,8 @@ async fn the_ledger_records_mails_exactly() {
 #[tokio::test]
 async fn faults_are_permanent_or_limited_in_number() {
     let server = FakeSmtp::start().await;
-    server.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 no such user")).recipient("bad@x.example"));
-    server.fault(Fault::at(Phase::Dot, Action::reply(451, "4.3.0 later")).recipient("slow@x.example").times(2));
+    server.fault(Fault::at(FaultPhase::Rcpt, Action::reply(550, "5.1.1 no such user")).recipient("bad@x.example"));
+    server.fault(Fault::at(FaultPhase::Dot, Action::reply(451, "4.3.0 later")).recipient("slow@x.example").times(2));
     let mut client = Client::ready(&server).await;
     for _ in 0..3 {
         assert_eq!(client.mail("bad@x.example").await, "250 550 554");
@@ -55,8 +55,8 @@ async fn faults_are_permanent_or_limited_in_number() {
 #[tokio::test]
 async fn an_accepted_mail_can_get_no_reply() {
     let server = FakeSmtp::start().await;
-    server.fault(Fault::at(Phase::Dot, Action::StoreThenClose).message(1));
-    server.fault(Fault::at(Phase::Dot, Action::StoreThenStall).message(2));
+    server.fault(Fault::at(FaultPhase::Dot, Action::StoreThenClose).message(1));
+    server.fault(Fault::at(FaultPhase::Dot, Action::StoreThenStall).message(2));
     assert_eq!(Client::ready(&server).await.mail("a@x.example").await, "");
     let mut client = Client::ready(&server).await;
     let reply = tokio::time::timeout(Duration::from_millis(200), client.mail("b@x.example")).await;
@@ -68,15 +68,15 @@ async fn an_accepted_mail_can_get_no_reply() {
 #[tokio::test]
 async fn connections_end_as_configured() {
     let cases = [
-        (Phase::Mail, Action::Close, "  "),
-        (Phase::Rcpt, Action::Close, "250  "),
-        (Phase::Data, Action::reply_and_close(421, "4.3.2 bye"), "250 250 421"),
-        (Phase::Data, Action::reply(451, "4.3.0 later"), "250 250 451"),
-        (Phase::Body, Action::Close, ""),
-        (Phase::Body, Action::Reset, "!"),
-        (Phase::Dot, Action::Close, ""),
-        (Phase::Dot, Action::Reset, "!"),
-        (Phase::Dot, Action::Raw(b"?\r\n".to_vec()), "?"),
+        (FaultPhase::Mail, Action::Close, "  "),
+        (FaultPhase::Rcpt, Action::Close, "250  "),
+        (FaultPhase::Data, Action::reply_and_close(421, "4.3.2 bye"), "250 250 421"),
+        (FaultPhase::Data, Action::reply(451, "4.3.0 later"), "250 250 451"),
+        (FaultPhase::Body, Action::Close, ""),
+        (FaultPhase::Body, Action::Reset, "!"),
+        (FaultPhase::Dot, Action::Close, ""),
+        (FaultPhase::Dot, Action::Reset, "!"),
+        (FaultPhase::Dot, Action::Raw(b"?\r\n".to_vec()), "?"),
     ];
     for (phase, action, expected) in cases {
         let server = FakeSmtp::start().await;
@@ -90,10 +90,10 @@ async fn connections_end_as_configured() {
 #[tokio::test]
 async fn connections_fail_before_the_first_mail() {
     let server = FakeSmtp::start().await;
-    server.fault(Fault::at(Phase::Accept, Action::Close).connection(1));
-    server.fault(Fault::at(Phase::Accept, Action::Reset).connection(2));
-    server.fault(Fault::at(Phase::Banner, Action::reply(554, "5.3.2 not today")).connection(3));
-    server.fault(Fault::at(Phase::Ehlo, Action::Reply(250, vec!["old".into(), "SIZE".into()])).connection(4));
+    server.fault(Fault::at(FaultPhase::Accept, Action::Close).connection(1));
+    server.fault(Fault::at(FaultPhase::Accept, Action::Reset).connection(2));
+    server.fault(Fault::at(FaultPhase::Banner, Action::reply(554, "5.3.2 not today")).connection(3));
+    server.fault(Fault::at(FaultPhase::Ehlo, Action::Reply(250, vec!["old".into(), "SIZE".into()])).connection(4));
     assert_eq!(Client::connect(&server).await.reply().await, "");
     // The reset may already fail the connect.
     if let Ok(stream) = TcpStream::connect(server.addr()).await {
@@ -109,9 +109,9 @@ async fn connections_fail_before_the_first_mail() {
 #[tokio::test]
 async fn delays_add_up_and_replies_are_sent_byte_by_byte() {
     let server = FakeSmtp::start().await;
-    server.fault(Fault::at(Phase::Dot, Action::Delay(Duration::from_millis(60))));
-    server.fault(Fault::at(Phase::Dot, Action::Delay(Duration::from_millis(40))));
-    server.fault(Fault::at(Phase::Dot, Action::Usual.byte_by_byte()).times(1));
+    server.fault(Fault::at(FaultPhase::Dot, Action::Delay(Duration::from_millis(60))));
+    server.fault(Fault::at(FaultPhase::Dot, Action::Delay(Duration::from_millis(40))));
+    server.fault(Fault::at(FaultPhase::Dot, Action::Usual.byte_by_byte()).times(1));
     let mut client = Client::ready(&server).await;
     let start = Instant::now();
     assert_eq!(client.mail("a@x.example").await, "250 2.0.0 Ok: queued as 1");
@@ -153,7 +153,7 @@ async fn protocol_violations_are_recorded() {
 #[tokio::test]
 async fn content_before_354_is_a_violation() {
     let server = FakeSmtp::start().await;
-    server.fault(Fault::at(Phase::Data, Action::Delay(Duration::from_millis(200))));
+    server.fault(Fault::at(FaultPhase::Data, Action::Delay(Duration::from_millis(200))));
     let mut client = Client::ready(&server).await;
     client.send("MAIL FROM:<a@x.example>\r\nRCPT TO:<b@x.example>\r\nDATA\r\n").await;
     assert!(client.reply().await.starts_with("250"));

@@ -1,7 +1,7 @@
 //! Tests of the fake SMTP server's faults, limits and checks.
 
 use crate::client::Client;
-use postroom_testkit::{Action, FakeSmtp, Fault, Phase, TlsMode};
+use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase, TlsMode};
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
@@ -54,20 +54,20 @@ async fn last_reply(server: &FakeSmtp) -> String {
 #[tokio::test]
 async fn a_fault_in_any_phase_closes_the_connection_or_replaces_the_reply() {
     let phases = [
-        (Phase::Accept, "", ""),
-        (Phase::Banner, "", "421 x"),
-        (Phase::Ehlo, "", "421 x"),
-        (Phase::StartTls, "", "421 x"),
-        (Phase::Tls, "no TLS", "no TLS"),
-        (Phase::Auth, "", "421 x"),
-        (Phase::Mail, "  ", "421  "),
-        (Phase::Rcpt, "250  ", "250 421 "),
-        (Phase::Data, "250 250 ", "250 250 421"),
-        (Phase::Body, "", "421 x"),
-        (Phase::Dot, "", "421 x"),
-        (Phase::Idle, "", "421 x"),
-        (Phase::Rset, "", "421 x"),
-        (Phase::Quit, "", "421 x"),
+        (FaultPhase::Accept, "", ""),
+        (FaultPhase::Banner, "", "421 x"),
+        (FaultPhase::Ehlo, "", "421 x"),
+        (FaultPhase::StartTls, "", "421 x"),
+        (FaultPhase::Tls, "no TLS", "no TLS"),
+        (FaultPhase::Auth, "", "421 x"),
+        (FaultPhase::Mail, "  ", "421  "),
+        (FaultPhase::Rcpt, "250  ", "250 421 "),
+        (FaultPhase::Data, "250 250 ", "250 250 421"),
+        (FaultPhase::Body, "", "421 x"),
+        (FaultPhase::Dot, "", "421 x"),
+        (FaultPhase::Idle, "", "421 x"),
+        (FaultPhase::Rset, "", "421 x"),
+        (FaultPhase::Quit, "", "421 x"),
     ];
     for (phase, closed, refused) in phases {
         for (action, expected) in [(Action::Close, closed), (Action::reply_and_close(421, "x"), refused)] {
@@ -75,7 +75,8 @@ async fn a_fault_in_any_phase_closes_the_connection_or_replaces_the_reply() {
             server.fault(Fault::at(phase, action.clone()));
             let reply = last_reply(&server).await;
             // A reply on accept precedes the banner.
-            let expected = if phase == Phase::Accept && !matches!(action, Action::Close) { "421 x" } else { expected };
+            let expected =
+                if phase == FaultPhase::Accept && !matches!(action, Action::Close) { "421 x" } else { expected };
             assert_eq!(reply, expected, "{phase:?} {action:?}");
         }
     }
@@ -83,9 +84,9 @@ async fn a_fault_in_any_phase_closes_the_connection_or_replaces_the_reply() {
 
 #[tokio::test]
 async fn a_fault_needs_all_its_targets_to_match() {
-    let fault = Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 third"));
+    let fault = Fault::at(FaultPhase::Rcpt, Action::reply(550, "5.1.1 third"));
     let (server, mut client) = with(fault.clone().rcpt_number(3).message(2)).await;
-    server.fault(Fault::at(Phase::Rcpt, Action::reply(451, "4.3.0 x")).sender("z@x.example").rcpt_number(1));
+    server.fault(Fault::at(FaultPhase::Rcpt, Action::reply(451, "4.3.0 x")).sender("z@x.example").rcpt_number(1));
     let commands = "MAIL FROM:<a@x.example>\r\nRCPT TO:<a@x.example>\r\nRCPT TO:<b@x.example>\r\n\
                     RCPT TO:<c@x.example>\r\nRCPT TO:<d@x.example>\r\n";
     assert_eq!(client.codes(commands, 5).await, ["250"; 5]);
@@ -96,7 +97,8 @@ async fn a_fault_needs_all_its_targets_to_match() {
 
 #[tokio::test]
 async fn the_content_is_interrupted_at_a_byte() {
-    let (server, mut client) = with(Fault::at(Phase::Body, Action::reply_and_close(421, "enough")).byte(10_000)).await;
+    let (server, mut client) =
+        with(Fault::at(FaultPhase::Body, Action::reply_and_close(421, "enough")).byte(10_000)).await;
     assert!(client.mail("b@x.example").await.starts_with("250"), "a small mail is complete");
     client.codes(ENVELOPE, 3).await;
     for _ in 0..9 {
@@ -111,7 +113,7 @@ async fn the_content_is_interrupted_at_a_byte() {
 
 #[tokio::test]
 async fn a_stalled_session_neither_reads_nor_replies() {
-    let (_server, mut client) = with(Fault::at(Phase::Rcpt, Action::Stall)).await;
+    let (_server, mut client) = with(Fault::at(FaultPhase::Rcpt, Action::Stall)).await;
     assert_eq!(client.codes("MAIL FROM:<a@x.example>\r\nRCPT TO:<b@x.example>\r\n", 1).await, ["250"]);
     assert!(timeout(MOMENT, client.reply()).await.is_err());
     client.send("QUIT\r\n").await;
@@ -121,13 +123,13 @@ async fn a_stalled_session_neither_reads_nor_replies() {
 #[tokio::test]
 async fn a_second_reply_is_sent_at_once_or_later() {
     let (_server, mut client) =
-        with(Fault::at(Phase::Dot, Action::Usual.then_sends(Duration::ZERO, "421 4.3.2 and bye\r\n"))).await;
+        with(Fault::at(FaultPhase::Dot, Action::Usual.then_sends(Duration::ZERO, "421 4.3.2 and bye\r\n"))).await;
     client.codes(ENVELOPE, 3).await;
     client.send("x\r\n.\r\n").await;
     assert_eq!(client.packet().await, "250 2.0.0 Ok: queued as 1\r\n421 4.3.2 and bye\r\n");
 
     let late = Action::reply(250, "2.1.0 Ok").then_sends(MOMENT, "550 5.1.8 on second thoughts\r\n");
-    let (_server, mut client) = with(Fault::at(Phase::Mail, late)).await;
+    let (_server, mut client) = with(Fault::at(FaultPhase::Mail, late)).await;
     let start = Instant::now();
     assert_eq!(client.ask("MAIL FROM:<a@x.example>\r\n").await, "250 2.1.0 Ok");
     assert_eq!(client.reply().await, "550 5.1.8 on second thoughts");
@@ -136,10 +138,10 @@ async fn a_second_reply_is_sent_at_once_or_later() {
 
 #[tokio::test]
 async fn a_reply_can_follow_421_or_221() {
-    for (phase, reply) in [(Phase::Mail, "421 x"), (Phase::Quit, "221 2.0.0 Bye")] {
-        let action = if phase == Phase::Mail { Action::reply_and_close(421, "x") } else { Action::Usual };
+    for (phase, reply) in [(FaultPhase::Mail, "421 x"), (FaultPhase::Quit, "221 2.0.0 Bye")] {
+        let action = if phase == FaultPhase::Mail { Action::reply_and_close(421, "x") } else { Action::Usual };
         let (_server, mut client) = with(Fault::at(phase, action.then_sends(MOMENT, "250 2.1.0 Ok\r\n"))).await;
-        let line = if phase == Phase::Mail { "MAIL FROM:<a@x.example>\r\n" } else { "QUIT\r\n" };
+        let line = if phase == FaultPhase::Mail { "MAIL FROM:<a@x.example>\r\n" } else { "QUIT\r\n" };
         assert_eq!(client.ask(line).await, reply);
         assert_eq!(client.reply().await, "250 2.1.0 Ok");
         assert_eq!(client.reply().await, "", "the connection is closed");
@@ -149,7 +151,7 @@ async fn a_reply_can_follow_421_or_221() {
 #[tokio::test]
 async fn a_configured_reply_is_sent_byte_by_byte() {
     let reply = Action::Reply(550, vec!["5.1.1 no".to_owned(), "5.1.1 such user".to_owned()]);
-    let (_server, mut client) = with(Fault::at(Phase::Rcpt, reply.byte_by_byte())).await;
+    let (_server, mut client) = with(Fault::at(FaultPhase::Rcpt, reply.byte_by_byte())).await;
     client.ask("MAIL FROM:<a@x.example>\r\n").await;
     client.send("RCPT TO:<b@x.example>\r\n").await;
     assert_eq!(client.packet().await, "5");
@@ -160,15 +162,15 @@ async fn a_configured_reply_is_sent_byte_by_byte() {
 #[tokio::test]
 async fn only_an_idle_connection_is_closed() {
     let (_server, mut client) =
-        with(Fault::at(Phase::Idle, Action::reply_and_close(421, "4.4.2 idle")).message(2)).await;
+        with(Fault::at(FaultPhase::Idle, Action::reply_and_close(421, "4.4.2 idle")).message(2)).await;
     assert!(client.mail("b@x.example").await.starts_with("250"));
     sleep(MOMENT).await;
     assert!(client.mail("b@x.example").await.starts_with("250"), "the connection stays open after the first mail");
     assert_eq!(client.reply().await, "421 4.4.2 idle");
     assert_eq!(client.reply().await, "");
 
-    let (server, mut client) = with(Fault::at(Phase::Idle, Action::Delay(MOMENT * 4)).times(1)).await;
-    server.fault(Fault::at(Phase::Idle, Action::Reset));
+    let (server, mut client) = with(Fault::at(FaultPhase::Idle, Action::Delay(MOMENT * 4)).times(1)).await;
+    server.fault(Fault::at(FaultPhase::Idle, Action::Reset));
     for _ in 0..2 {
         assert!(client.mail("b@x.example").await.starts_with("250"), "a fast client is not disconnected");
     }
@@ -210,8 +212,10 @@ async fn recipients_of_a_mail_are_limited() {
 #[tokio::test]
 async fn plain_bytes_follow_the_reply_to_starttls() {
     let server = FakeSmtp::builder().tls(TlsMode::StartTls).start().await;
-    server
-        .fault(Fault::at(Phase::StartTls, Action::Usual.then_sends(Duration::ZERO, "250-evil\r\n250 AUTH PLAIN\r\n")));
+    server.fault(Fault::at(
+        FaultPhase::StartTls,
+        Action::Usual.then_sends(Duration::ZERO, "250-evil\r\n250 AUTH PLAIN\r\n"),
+    ));
     let mut client = Client::ready(&server).await;
     client.send("STARTTLS\r\n").await;
     assert_eq!(client.packet().await, "220 2.0.0 Go ahead\r\n250-evil\r\n250 AUTH PLAIN\r\n");
@@ -237,7 +241,7 @@ async fn commands_out_of_order_are_violations() {
         assert_eq!(server.violations(), [format!("connection 1: {violation}")], "{lines:?}");
     }
     // Pipelined behind a refused MAIL, such commands are allowed. Afterwards they are violations.
-    let (server, mut client) = with(Fault::at(Phase::Mail, Action::reply(451, "4.3.0 later")).times(1)).await;
+    let (server, mut client) = with(Fault::at(FaultPhase::Mail, Action::reply(451, "4.3.0 later")).times(1)).await;
     assert_eq!(client.codes(ENVELOPE, 3).await, ["451", "503", "503"]);
     assert_eq!(server.violations(), [""; 0]);
     client.ask("DATA\r\n").await;

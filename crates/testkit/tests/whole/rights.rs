@@ -8,7 +8,9 @@ use std::{
     process::Output,
 };
 
-use postroom_testkit::{Action, FakeReceiver, FakeSmtp, Fault, Phase, PrivateRedis, Process, eventually, target_bin};
+use postroom_testkit::{
+    Action, FakeReceiver, FakeSmtp, Fault, FaultPhase, PrivateRedis, Process, eventually, target_bin,
+};
 
 use crate::{
     Fixture, LIMIT,
@@ -150,8 +152,8 @@ async fn each_program_works_with_its_own_user() {
     let monitor = acl.start("postroom-monitor");
     acl.fixture.wait_for_processes().await;
 
-    acl.smtp.fault(Fault::at(Phase::Rcpt, Action::reply(450, "4.2.1 later")).recipient("later@example.org"));
-    acl.smtp.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 nobody")).recipient("never@example.org"));
+    acl.smtp.fault(Fault::at(FaultPhase::Rcpt, Action::reply(450, "4.2.1 later")).recipient("later@example.org"));
+    acl.smtp.fault(Fault::at(FaultPhase::Rcpt, Action::reply(550, "5.1.1 nobody")).recipient("never@example.org"));
     send_all_ways(&acl).await;
     run_actions(&acl);
     run_listings(&acl);

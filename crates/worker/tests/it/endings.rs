@@ -3,14 +3,14 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use postroom_core::{BatchId, BatchReport, JobState, OnUnknown};
-use postroom_testkit::{Action, FakeSmtp, Fault, Phase, PrivateRedis, eventually};
+use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase, PrivateRedis, eventually};
 
 use crate::fixture::{Fixture, LIMIT, mail_to, plain, terms};
 
 const MAILS: u64 = 400;
 
 async fn slow(fixture: &Fixture, ms: u64) {
-    fixture.smtp.fault(Fault::at(Phase::Dot, Action::Delay(Duration::from_millis(ms))));
+    fixture.smtp.fault(Fault::at(FaultPhase::Dot, Action::Delay(Duration::from_millis(ms))));
 }
 
 async fn settled(fixture: &Fixture, batch: &BatchId) -> BatchReport {
@@ -49,7 +49,7 @@ async fn sigterm_under_load_loses_no_mail_and_sends_none_twice() {
 
 #[tokio::test]
 async fn a_stalled_mail_is_handed_back_before_the_dot_and_in_doubt_after_it() {
-    for (phase, state) in [(Phase::Rcpt, JobState::Queued), (Phase::Dot, JobState::Unknown)] {
+    for (phase, state) in [(FaultPhase::Rcpt, JobState::Queued), (FaultPhase::Dot, JobState::Unknown)] {
         let fixture = Fixture::new().await;
         fixture.smtp.fault(Fault::at(phase, Action::Stall));
         let mut fixture = fixture;
@@ -60,11 +60,11 @@ async fn a_stalled_mail_is_handed_back_before_the_dot_and_in_doubt_after_it() {
         let id = fixture.enqueue_on(&terms, mail_to("ann@example.org")).await;
         eventually(LIMIT, "the stall", async || {
             let commands = fixture.smtp.commands(1);
-            let word = if phase == Phase::Rcpt { "RCPT" } else { "DATA" };
+            let word = if phase == FaultPhase::Rcpt { "RCPT" } else { "DATA" };
             commands.iter().any(|command| command.starts_with(word)).then_some(())
         })
         .await;
-        if phase == Phase::Dot {
+        if phase == FaultPhase::Dot {
             // The dot follows the mark.
             eventually(LIMIT, "the mark", async || (fixture.job(&id).await.message_id.is_some()).then_some(())).await;
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use postroom_core::{JobReport, JobState, OnUnknown, RecipientResult, store::TransportState};
-use postroom_testkit::{Action, FakeSmtp, Fault, Phase, eventually};
+use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase, eventually};
 use serde_json::json;
 
 use crate::fixture::{Fixture, LIMIT, mail_to, recipients_at, terms};
@@ -56,7 +56,7 @@ async fn spare_takes_over_while_main_is_down() {
 #[tokio::test]
 async fn a_refused_login_at_main_falls_back_to_spare_and_raises_an_alert() {
     let main = FakeSmtp::builder().auth("ada", "right").start().await;
-    main.fault(Fault::at(Phase::Auth, Action::reply(535, "5.7.8 bad credentials for ada@example.org")));
+    main.fault(Fault::at(FaultPhase::Auth, Action::reply(535, "5.7.8 bad credentials for ada@example.org")));
     let (fixture, spare) = with_spare(main, "username = 'ada'\npassword = 'wrong'").await;
     let worker = fixture.worker(&["--concurrency", "1"]).await;
     let first = fixture.enqueue(mail_to("ann@example.org")).await;
@@ -83,7 +83,7 @@ async fn a_refused_login_at_main_falls_back_to_spare_and_raises_an_alert() {
 #[tokio::test]
 async fn a_mail_in_doubt_does_not_fall_back() {
     let (fixture, spare) = with_spare(FakeSmtp::start().await, "").await;
-    fixture.smtp.fault(Fault::at(Phase::Dot, Action::StoreThenClose));
+    fixture.smtp.fault(Fault::at(FaultPhase::Dot, Action::StoreThenClose));
     let _worker = fixture.worker(&["--concurrency", "1"]).await;
     let mut terms = terms();
     terms.policy.on_unknown = OnUnknown::Hold;
@@ -103,8 +103,8 @@ async fn a_mail_in_doubt_does_not_fall_back() {
 #[tokio::test]
 async fn both_transports_send_the_same_bytes() {
     let (fixture, spare) = with_spare(FakeSmtp::start().await, "").await;
-    fixture.smtp.fault(Fault::at(Phase::Dot, Action::StoreThenClose).times(1));
-    fixture.smtp.fault(Fault::at(Phase::Mail, Action::reply(530, "5.7.0 Authentication required")).message(2));
+    fixture.smtp.fault(Fault::at(FaultPhase::Dot, Action::StoreThenClose).times(1));
+    fixture.smtp.fault(Fault::at(FaultPhase::Mail, Action::reply(530, "5.7.0 Authentication required")).message(2));
     let _worker = fixture.worker(&[]).await;
     let mut terms = terms();
     terms.policy.on_unknown = OnUnknown::Resend;
@@ -121,8 +121,8 @@ async fn both_transports_send_the_same_bytes() {
 async fn accepted_recipients_are_not_sent_the_mail_again() {
     let (fixture, spare) = with_spare(FakeSmtp::start().await, "").await;
     let slow_down = Action::reply(450, "4.7.28 rate limit exceeded");
-    fixture.smtp.fault(Fault::at(Phase::Rcpt, slow_down).recipient("ben@example.org"));
-    fixture.smtp.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 gone")).recipient("gone@example.org"));
+    fixture.smtp.fault(Fault::at(FaultPhase::Rcpt, slow_down).recipient("ben@example.org"));
+    fixture.smtp.fault(Fault::at(FaultPhase::Rcpt, Action::reply(550, "5.1.1 gone")).recipient("gone@example.org"));
     let _worker = fixture.worker(&[]).await;
     let mail = json!({"to": ["ann@example.org", "ben@example.org", "gone@example.org"], "subject": "s", "text": "t"});
     let id = fixture.enqueue(serde_json::from_value(mail).expect("a mail")).await;
@@ -138,7 +138,7 @@ async fn accepted_recipients_are_not_sent_the_mail_again() {
 async fn a_throttling_server_gets_a_pause() {
     let fixture = Fixture::new().await;
     let closing = Action::reply_and_close(421, "4.7.0 too many messages, ann@example.org");
-    fixture.smtp.fault(Fault::at(Phase::Mail, closing).times(2));
+    fixture.smtp.fault(Fault::at(FaultPhase::Mail, closing).times(2));
     let worker = fixture.worker(&["--concurrency", "1"]).await;
     let mut ids = Vec::new();
     for number in 0..10 {

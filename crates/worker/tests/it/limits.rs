@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use postroom_core::{JobState, Mail, Priority, QueueName, store::LimitName};
-use postroom_testkit::{Action, FakeSmtp, Fault, Phase, Process, Received, eventually};
+use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase, Process, Received, eventually};
 
 use crate::fixture::{Fixture, LIMIT, mail_to, mailbox, plain, terms};
 
@@ -76,7 +76,7 @@ async fn a_slow_server_does_not_bunch_mails() {
     let fixture = Fixture::on(postroom_testkit::PrivateRedis::shared(), FakeSmtp::start().await).await;
     let limit = LimitName::Queue(fixture.queue.clone());
     fixture.store.set_live_limit(&limit, Some("20/s".parse().expect("a rate"))).await.expect("set");
-    fixture.smtp.fault(Fault::at(Phase::Dot, Action::Delay(Duration::from_millis(30))));
+    fixture.smtp.fault(Fault::at(FaultPhase::Dot, Action::Delay(Duration::from_millis(30))));
     fixture.enqueue_batch(&fixture.queue, &terms(), plain(), 60).await;
     let _worker = fixture.worker(&["--concurrency", "8"]).await;
     let received = eventually(LIMIT, "all mails", async || {
@@ -127,7 +127,7 @@ async fn a_limit_of_a_template_holds_across_workers() {
 #[tokio::test]
 async fn slots_are_reserved_for_urgent_mail() {
     let fixture = Fixture::new().await;
-    fixture.smtp.fault(Fault::at(Phase::Dot, Action::Delay(Duration::from_secs(600))).sender("news@example.org"));
+    fixture.smtp.fault(Fault::at(FaultPhase::Dot, Action::Delay(Duration::from_secs(600))).sender("news@example.org"));
     let shared = Mail { from: Some(mailbox("news@example.org")), ..plain() };
     fixture.enqueue_batch(&QueueName::bulk(), &terms(), shared, 50).await;
     let _worker = fixture.worker(&["--concurrency", "5", "--queues", "bulk,emails"]).await;

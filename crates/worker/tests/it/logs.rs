@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use postroom_core::{Backoff, JobId, JobState};
-use postroom_testkit::{Action, FakeSmtp, Fault, Phase, PrivateRedis};
+use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase, PrivateRedis};
 use serde_json::json;
 
 use crate::fixture::{Fixture, LIMIT, terms};
@@ -39,16 +39,16 @@ fn recipient(number: u32) -> String {
 
 /// Sets faults whose replies repeat addresses, as many servers do.
 fn faults(smtp: &FakeSmtp) {
-    let refuse = |number: u32, at: Phase, code: u16, words: &str| {
+    let refuse = |number: u32, at: FaultPhase, code: u16, words: &str| {
         let action = Action::reply(code, &format!("{words} <{}>", recipient(number)));
         smtp.fault(Fault::at(at, action).recipient(&recipient(number)).times(1));
     };
-    refuse(1, Phase::Rcpt, 451, "4.2.1 later for");
-    refuse(2, Phase::Rcpt, 550, "5.1.1 nobody here named");
-    refuse(3, Phase::Dot, 421, "4.7.0 too fast for");
-    refuse(4, Phase::Dot, 535, "5.7.8 not for");
-    smtp.fault(Fault::at(Phase::Data, Action::Reset).recipient(&recipient(5)).times(1));
-    smtp.fault(Fault::at(Phase::Dot, Action::StoreThenClose).recipient(&recipient(6)).times(1));
+    refuse(1, FaultPhase::Rcpt, 451, "4.2.1 later for");
+    refuse(2, FaultPhase::Rcpt, 550, "5.1.1 nobody here named");
+    refuse(3, FaultPhase::Dot, 421, "4.7.0 too fast for");
+    refuse(4, FaultPhase::Dot, 535, "5.7.8 not for");
+    smtp.fault(Fault::at(FaultPhase::Data, Action::Reset).recipient(&recipient(5)).times(1));
+    smtp.fault(Fault::at(FaultPhase::Dot, Action::StoreThenClose).recipient(&recipient(6)).times(1));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use postroom_core::{JobState, OnUnknown, RecipientResult};
-use postroom_testkit::{Action, Fault, Phase, eventually};
+use postroom_testkit::{Action, Fault, FaultPhase, eventually};
 use serde_json::json;
 
 use crate::fixture::{Fixture, LIMIT, mail_to, terms};
@@ -28,9 +28,9 @@ async fn a_mail_arrives_and_is_recorded_as_sent() {
 #[tokio::test]
 async fn a_refusal_fails_at_once_with_the_reply_of_the_server() {
     let fixture = Fixture::new().await;
-    fixture
-        .smtp
-        .fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 No such user here")).recipient("gone@example.org"));
+    fixture.smtp.fault(
+        Fault::at(FaultPhase::Rcpt, Action::reply(550, "5.1.1 No such user here")).recipient("gone@example.org"),
+    );
     let _worker = fixture.worker(&[]).await;
     let id = fixture.enqueue(mail_to("gone@example.org")).await;
     let report = fixture.reaches(&id, JobState::Failed).await;
@@ -45,10 +45,10 @@ async fn a_refusal_fails_at_once_with_the_reply_of_the_server() {
 #[tokio::test]
 async fn each_recipient_has_its_own_result() {
     let fixture = Fixture::new().await;
-    fixture.smtp.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 gone")).recipient("gone@example.org"));
+    fixture.smtp.fault(Fault::at(FaultPhase::Rcpt, Action::reply(550, "5.1.1 gone")).recipient("gone@example.org"));
     fixture
         .smtp
-        .fault(Fault::at(Phase::Rcpt, Action::reply(451, "4.2.1 later")).recipient("later@example.org").times(1));
+        .fault(Fault::at(FaultPhase::Rcpt, Action::reply(451, "4.2.1 later")).recipient("later@example.org").times(1));
     let _worker = fixture.worker(&[]).await;
     let mail =
         json!({"to": ["ann@example.org", "gone@example.org"], "bcc": "later@example.org", "subject": "s", "text": "t"});
@@ -80,7 +80,7 @@ async fn a_lost_reply_is_settled_by_the_policy() {
         (OnUnknown::Resend, JobState::Sent, 2),
     ] {
         let fixture = Fixture::new().await;
-        fixture.smtp.fault(Fault::at(Phase::Dot, Action::StoreThenClose).times(1));
+        fixture.smtp.fault(Fault::at(FaultPhase::Dot, Action::StoreThenClose).times(1));
         let _worker = fixture.worker(&[]).await;
         let mut terms = terms();
         terms.policy.on_unknown = policy;
@@ -113,7 +113,7 @@ async fn a_server_that_is_down_costs_no_attempt() {
 #[tokio::test]
 async fn a_wrong_password_fails_no_mail() {
     let fixture = Fixture::new().await;
-    fixture.smtp.fault(Fault::at(Phase::Mail, Action::reply(530, "5.7.0 Authentication required")).times(1));
+    fixture.smtp.fault(Fault::at(FaultPhase::Mail, Action::reply(530, "5.7.0 Authentication required")).times(1));
     let _worker = fixture.worker(&[]).await;
     let id = fixture.enqueue(mail_to("ann@example.org")).await;
     let report = fixture.reaches(&id, JobState::Sent).await;

@@ -6,14 +6,14 @@ use postroom_core::{
     Backoff, JobState, Priority, QueueName,
     store::{Due, Expiry},
 };
-use postroom_testkit::{Action, Fault, Phase};
+use postroom_testkit::{Action, Fault, FaultPhase};
 
 use crate::fixture::{Fixture, LIMIT, mail_to, plain, terms};
 
 #[tokio::test]
 async fn a_mail_is_sent_after_two_451_replies() {
     let fixture = Fixture::new().await;
-    fixture.smtp.fault(Fault::at(Phase::Dot, Action::reply(451, "4.3.0 try again")).times(2));
+    fixture.smtp.fault(Fault::at(FaultPhase::Dot, Action::reply(451, "4.3.0 try again")).times(2));
     let _worker = fixture.worker(&[]).await;
     let mut terms = terms();
     terms.policy.backoff = Backoff::Fixed(Duration::from_millis(700));
@@ -38,7 +38,7 @@ fn time_ms(text: &str) -> i64 {
 #[tokio::test]
 async fn a_mail_fails_when_its_attempts_are_spent() {
     let fixture = Fixture::new().await;
-    fixture.smtp.fault(Fault::at(Phase::Rcpt, Action::reply(451, "4.3.0 never")));
+    fixture.smtp.fault(Fault::at(FaultPhase::Rcpt, Action::reply(451, "4.3.0 never")));
     let _worker = fixture.worker(&[]).await;
     let mut terms = terms();
     terms.policy.attempts = 3;
@@ -86,7 +86,7 @@ async fn an_urgent_mail_overtakes_a_newsletter() {
     for queue in [QueueName::bulk(), QueueName::emails()] {
         fixture.enqueue_batch(&queue, &bulk, plain(), 5_000).await;
     }
-    fixture.smtp.fault(Fault::at(Phase::Dot, Action::Delay(Duration::from_millis(5))));
+    fixture.smtp.fault(Fault::at(FaultPhase::Dot, Action::Delay(Duration::from_millis(5))));
     let _worker = fixture.worker(&["--concurrency", "4"]).await;
     fixture.smtp.wait_for(50, LIMIT).await;
     let mut urgent = terms();

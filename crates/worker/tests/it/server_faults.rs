@@ -7,7 +7,7 @@ use std::{
 };
 
 use postroom_core::{Backoff, BatchId, BatchReport, JobId, JobState, OnUnknown, RecipientResult, store::JobTerms};
-use postroom_testkit::{Action, FakeSmtp, Fault, Phase, PrivateRedis, eventually};
+use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase, PrivateRedis, eventually};
 use serde_json::json;
 
 use crate::fixture::{Fixture, LIMIT, plain, terms};
@@ -56,14 +56,14 @@ fn is_refused(number: u64) -> bool {
 async fn closed_connections_refusals_and_deferrals_together() {
     let smtp = FakeSmtp::builder().max_messages(25).start().await;
     for number in (0..MIXED).filter(|number| is_deferred(*number)) {
-        smtp.fault(Fault::at(Phase::Dot, Action::reply(451, "4.3.0 try again")).recipient(&user(number)).times(1));
+        smtp.fault(Fault::at(FaultPhase::Dot, Action::reply(451, "4.3.0 try again")).recipient(&user(number)).times(1));
     }
     for number in (0..MIXED).filter(|number| is_refused(*number)) {
-        smtp.fault(Fault::at(Phase::Dot, Action::reply(554, "5.6.0 not like this")).recipient(&user(number)));
+        smtp.fault(Fault::at(FaultPhase::Dot, Action::reply(554, "5.6.0 not like this")).recipient(&user(number)));
     }
     for number in 0..10 {
         let at_rcpt =
-            |code, text, name| Fault::at(Phase::Rcpt, Action::reply(code, text)).recipient(&three(name, number));
+            |code, text, name| Fault::at(FaultPhase::Rcpt, Action::reply(code, text)).recipient(&three(name, number));
         smtp.fault(at_rcpt(550, "5.1.1 moved away", "gone"));
         smtp.fault(at_rcpt(451, "4.2.1 mailbox busy", "later").times(1));
     }
@@ -130,9 +130,9 @@ const NEVER_REPLIED: u64 = 1_234;
 /// one mail always.
 async fn replies_lost(on_unknown: OnUnknown) -> (Fixture, BatchReport) {
     let smtp = FakeSmtp::start().await;
-    smtp.fault(Fault::at(Phase::Dot, Action::StoreThenClose).recipient(&user(NEVER_REPLIED)));
+    smtp.fault(Fault::at(FaultPhase::Dot, Action::StoreThenClose).recipient(&user(NEVER_REPLIED)));
     for number in (0..LOST).step_by(20) {
-        smtp.fault(Fault::at(Phase::Dot, Action::StoreThenClose).recipient(&user(number)).times(1));
+        smtp.fault(Fault::at(FaultPhase::Dot, Action::StoreThenClose).recipient(&user(number)).times(1));
     }
     let fixture = Fixture::on(PrivateRedis::shared(), smtp).await;
     let batch = fixture.enqueue_batch(&fixture.queue, &terms_with(on_unknown), plain(), LOST).await;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use postroom_core::{JobId, JobState, OnUnknown};
-use postroom_testkit::{Action, Fault, Phase, eventually};
+use postroom_testkit::{Action, Fault, FaultPhase, eventually};
 
 use crate::fixture::{Fixture, LIMIT, mail_to, terms};
 
@@ -18,9 +18,9 @@ fn recipient(number: usize) -> String {
 fn stall(fixture: &Fixture) {
     for number in 0..SENDS {
         let (phase, action) = match number % 3 {
-            0 => (Phase::Dot, Action::Delay(Duration::from_millis(1_000 + number as u64 * 10))),
-            1 => (Phase::Rcpt, Action::Stall),
-            _ => (Phase::Dot, Action::StoreThenStall),
+            0 => (FaultPhase::Dot, Action::Delay(Duration::from_millis(1_000 + number as u64 * 10))),
+            1 => (FaultPhase::Rcpt, Action::Stall),
+            _ => (FaultPhase::Dot, Action::StoreThenStall),
         };
         fixture.smtp.fault(Fault::at(phase, action).recipient(&recipient(number)).times(1));
     }

@@ -3,14 +3,14 @@
 use std::{fmt::Write as _, fs, time::Duration};
 
 use postroom_core::{JobId, JobReport, JobState, Mail, OnUnknown, QueueName, store::NewJob};
-use postroom_testkit::{Action, FakeSmtp, Fault, Phase, PrivateRedis, TlsMode, eventually};
+use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase, PrivateRedis, TlsMode, eventually};
 
 use crate::fixture::{Fixture, LIMIT, mail_to, terms};
 
 /// A server that stalls once, and the expected attempt of the mail concerned.
 struct Stall {
-    at: Phase,
-    /// Phase, timeout and verdict of the attempt.
+    at: FaultPhase,
+    /// FaultPhase, timeout and verdict of the attempt.
     expected: (&'static str, &'static str, &'static str),
     server: FakeSmtp,
     queue: QueueName,
@@ -18,26 +18,26 @@ struct Stall {
 
 const TIMEOUTS: &str = "{ greeting = '3s', command = '3200ms', tls = '3400ms', data = '3600ms', dot = '3800ms' }";
 
-const STALLS: [(Phase, &str, &str, &str); 12] = [
-    (Phase::Accept, "greeting", "3s", "nothing_sent"),
-    (Phase::Banner, "greeting", "3s", "nothing_sent"),
-    (Phase::Ehlo, "ehlo", "3.2s", "nothing_sent"),
-    (Phase::StartTls, "starttls", "3.2s", "nothing_sent"),
-    (Phase::Tls, "tls", "3.4s", "nothing_sent"),
-    (Phase::Auth, "auth", "3.2s", "nothing_sent"),
-    (Phase::Mail, "mail", "3.2s", "nothing_sent"),
-    (Phase::Rcpt, "rcpt", "3.2s", "nothing_sent"),
-    (Phase::Data, "data", "3.6s", "nothing_sent"),
-    (Phase::Body, "body", "3.6s", "nothing_sent"),
+const STALLS: [(FaultPhase, &str, &str, &str); 12] = [
+    (FaultPhase::Accept, "greeting", "3s", "nothing_sent"),
+    (FaultPhase::Banner, "greeting", "3s", "nothing_sent"),
+    (FaultPhase::Ehlo, "ehlo", "3.2s", "nothing_sent"),
+    (FaultPhase::StartTls, "starttls", "3.2s", "nothing_sent"),
+    (FaultPhase::Tls, "tls", "3.4s", "nothing_sent"),
+    (FaultPhase::Auth, "auth", "3.2s", "nothing_sent"),
+    (FaultPhase::Mail, "mail", "3.2s", "nothing_sent"),
+    (FaultPhase::Rcpt, "rcpt", "3.2s", "nothing_sent"),
+    (FaultPhase::Data, "data", "3.6s", "nothing_sent"),
+    (FaultPhase::Body, "body", "3.6s", "nothing_sent"),
     // Plus some time for the length of the mail.
-    (Phase::Dot, "dot", "3.8", "unknown"),
-    (Phase::Idle, "mail", "3.2s", "nothing_sent"),
+    (FaultPhase::Dot, "dot", "3.8", "unknown"),
+    (FaultPhase::Idle, "mail", "3.2s", "nothing_sent"),
 ];
 
 const MAILS: usize = 4;
 
 impl Stall {
-    async fn start((at, phase, limit, verdict): (Phase, &'static str, &'static str, &'static str)) -> Self {
+    async fn start((at, phase, limit, verdict): (FaultPhase, &'static str, &'static str, &'static str)) -> Self {
         let server = FakeSmtp::builder().tls(TlsMode::StartTlsRequired).auth("ada", "secret").start().await;
         server.fault(Fault::at(at, Action::Stall).times(1));
         let queue = format!("{at:?}").to_lowercase().parse().expect("a queue's name");
@@ -58,7 +58,7 @@ impl Stall {
 
     fn mail(&self, number: usize) -> Mail {
         let mut mail = mail_to(&format!("{}{number}@example.org", self.queue));
-        if self.at == Phase::Body {
+        if self.at == FaultPhase::Body {
             // More than the socket buffers of both sides hold.
             mail.text = Some("A line of a long letter.\n".repeat(60_000).into());
         }
@@ -119,7 +119,7 @@ async fn a_stall_at_each_of_twelve_phases_ends_at_its_timeout() {
     let _worker = fixture.worker(&["--queues", &queues.join(","), "--concurrency", "60"]).await;
 
     // The connection that stalls while idle must exist first.
-    let idle = stalls.iter().find(|stall| stall.at == Phase::Idle).expect("a row");
+    let idle = stalls.iter().find(|stall| stall.at == FaultPhase::Idle).expect("a row");
     let mut warm = idle.mail(0);
     warm.to = mail_to("warm@example.org").to;
     let id = JobId::new(idle.queue.clone());

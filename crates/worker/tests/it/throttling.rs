@@ -6,7 +6,7 @@ use postroom_core::{
     BatchId, JobState,
     store::{LimitName, TransportState},
 };
-use postroom_testkit::{Action, FakeSmtp, Fault, Phase, PrivateRedis, Received, eventually};
+use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase, PrivateRedis, Received, eventually};
 
 use crate::fixture::{Fixture, LIMIT, mail_to, plain, recipients_at, terms};
 
@@ -88,7 +88,7 @@ async fn connections_are_capped_over_all_workers() {
     let fixture = Fixture::new().await;
     let queues = "[queue.emails]\ntransports = ['main']\n[queue.bulk]\ntransports = ['main']\n";
     fixture.configure(&[("main", &fixture.smtp, "connections = 2")], queues);
-    fixture.smtp.fault(Fault::at(Phase::Dot, Action::Delay(Duration::from_millis(20))));
+    fixture.smtp.fault(Fault::at(FaultPhase::Dot, Action::Delay(Duration::from_millis(20))));
     let bulk = postroom_core::QueueName::bulk();
     fixture.enqueue_batch(&bulk, &terms(), plain(), 1_000).await;
     let mut first = fixture.worker(&["--concurrency", "6", "--queues", "bulk"]).await;
@@ -114,7 +114,7 @@ async fn envelopes_are_pipelined_when_connections_are_few() {
     let refused: Vec<String> =
         (0..120).filter(|number| number % 7 == 0).map(|number| format!("p{number}@example.org")).collect();
     for address in &refused {
-        fixture.smtp.fault(Fault::at(Phase::Rcpt, Action::reply(550, "5.1.1 nobody")).recipient(address));
+        fixture.smtp.fault(Fault::at(FaultPhase::Rcpt, Action::reply(550, "5.1.1 nobody")).recipient(address));
     }
     let mut ids = Vec::new();
     for number in 0..120 {
@@ -157,7 +157,7 @@ async fn mail_over_the_quota_waits_for_the_next_window() {
         [queue.bulk]\ntransports = ['spare']\nquota = 5\nper = 'month'\n";
     fixture.configure(&[("main", &fixture.smtp, "quota = 20\nper = 'month'"), ("spare", &spare, "")], queues);
     // A refused mail does not count against a quota.
-    fixture.smtp.fault(Fault::at(Phase::Mail, Action::reply(550, "5.1.8 no")).times(4));
+    fixture.smtp.fault(Fault::at(FaultPhase::Mail, Action::reply(550, "5.1.8 no")).times(4));
     fixture.enqueue_batch(&fixture.queue, &terms(), plain(), 100).await;
     let _worker = fixture.worker(&["--concurrency", "3"]).await;
     let info = fixture.reports("a pause", |info| info.transports[0].state == TransportState::Paused).await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use postroom_core::{JobState, QueueName, store::TransportState};
-use postroom_testkit::{Action, FakeSmtp, Fault, Phase, PrivateRedis, eventually};
+use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase, PrivateRedis, eventually};
 
 use crate::fixture::{Fixture, LIMIT, mail_to, recipients_at, terms};
 
@@ -31,7 +31,9 @@ async fn all_sent_once(fixture: &Fixture, ids: &[postroom_core::JobId]) {
 #[tokio::test]
 async fn mail_waits_for_a_server_that_is_down() {
     let fixture = Fixture::new().await;
-    fixture.smtp.fault(Fault::at(Phase::Banner, Action::reply_and_close(421, "4.3.0 going down for bob@example.org")));
+    fixture
+        .smtp
+        .fault(Fault::at(FaultPhase::Banner, Action::reply_and_close(421, "4.3.0 going down for bob@example.org")));
     let worker = fixture.worker(&["--concurrency", "4"]).await;
     let ids = enqueue_all(&fixture).await;
     let info = fixture.reports("an alert", |info| !info.alerts.is_empty()).await;
@@ -60,7 +62,7 @@ async fn mail_waits_for_a_server_that_is_down() {
 #[tokio::test]
 async fn a_refused_login_fails_no_mail_and_raises_an_alert() {
     let smtp = FakeSmtp::builder().auth("ada", "secret").start().await;
-    smtp.fault(Fault::at(Phase::Auth, Action::reply(535, "5.7.8 Authentication credentials invalid")));
+    smtp.fault(Fault::at(FaultPhase::Auth, Action::reply(535, "5.7.8 Authentication credentials invalid")));
     let mut fixture = Fixture::on(PrivateRedis::shared(), smtp).await;
     for (name, value) in [("SMTP_USERNAME", "ada"), ("SMTP_PASSWORD", "secret")] {
         fixture.env.push((name.to_owned(), value.to_owned()));
@@ -105,7 +107,7 @@ async fn another_queue_is_served_meanwhile() {
 #[tokio::test]
 async fn two_lost_connections_are_no_outage() {
     let fixture = Fixture::new().await;
-    fixture.smtp.fault(Fault::at(Phase::Mail, Action::Reset).times(2));
+    fixture.smtp.fault(Fault::at(FaultPhase::Mail, Action::Reset).times(2));
     let worker = fixture.worker(&["--concurrency", "2"]).await;
     let ids = enqueue_all(&fixture).await;
     all_sent_once(&fixture, &ids).await;

@@ -5,7 +5,7 @@ use crate::audit::Audit;
 use crate::load::Load;
 use crate::processes::ProcessGroup;
 use crate::report::Report;
-use postroom_testkit::{Action, Fault, Phase, PrivateRedis};
+use postroom_testkit::{Action, Fault, FaultPhase, PrivateRedis};
 use std::time::{Duration, Instant};
 
 const RATE: usize = 50;
@@ -20,7 +20,7 @@ pub(super) async fn held(run: ScenarioRun, mut report: Report) -> Report {
     let length = run.scale.seconds(60.0, 12.0);
     let testbed = run.testbed(PrivateRedis::start().await, None).await;
     testbed.redis().ask(&["HSET", "{chaos:system}:limits", "transport.default", &format!("{RATE}/s")]);
-    testbed.smtp.fault(Fault::at(Phase::Dot, Action::DelayUpTo(Duration::from_millis(50))));
+    testbed.smtp.fault(Fault::at(FaultPhase::Dot, Action::DelayUpTo(Duration::from_millis(50))));
     let expected = RATE * usize::try_from(length.as_secs()).unwrap_or(0);
     let mut load = Load::new(&testbed);
     load.bulk(expected + expected / 10, &[]).await;

@@ -24,7 +24,7 @@ use crate::report::Report;
 use crate::scale::Scale;
 use crate::testbed::{Setup, Testbed};
 use clap::ValueEnum;
-use postroom_testkit::{Action, Fault, Phase, PrivateRedis};
+use postroom_testkit::{Action, Fault, FaultPhase, PrivateRedis};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,6 +115,6 @@ impl ScenarioRun {
 
 /// Makes each mail take about `length`: half of it at MAIL, half after the final dot.
 fn slow(testbed: &Testbed, length: Duration) {
-    testbed.smtp.fault(Fault::at(Phase::Mail, Action::Delay(length / 2)));
-    testbed.smtp.fault(Fault::at(Phase::Dot, Action::Delay(length / 2)));
+    testbed.smtp.fault(Fault::at(FaultPhase::Mail, Action::Delay(length / 2)));
+    testbed.smtp.fault(Fault::at(FaultPhase::Dot, Action::Delay(length / 2)));
 }

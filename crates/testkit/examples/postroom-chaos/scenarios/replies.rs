@@ -6,7 +6,7 @@ use crate::fault::FaultLog;
 use crate::load::{Load, recipient};
 use crate::processes::ProcessGroup;
 use crate::report::Report;
-use postroom_testkit::{Action, Fault, Phase, PrivateRedis};
+use postroom_testkit::{Action, Fault, FaultPhase, PrivateRedis};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use std::time::Duration;
 pub(super) async fn lost(run: ScenarioRun, mut report: Report) -> Report {
     let number = run.scale.pick(2_000, 400);
     let testbed = run.testbed(PrivateRedis::start().await, None).await;
-    let close = |to: &str| Fault::at(Phase::Dot, Action::StoreThenClose).recipient(to);
+    let close = |to: &str| Fault::at(FaultPhase::Dot, Action::StoreThenClose).recipient(to);
     let always = recipient(7);
     testbed.smtp.fault(close(&always));
     // None among the last mails, because mails must arrive after the last fault.

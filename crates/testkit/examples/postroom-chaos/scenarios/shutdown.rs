@@ -7,7 +7,7 @@ use crate::load::{Load, recipient};
 use crate::processes::{ProcessGroup, ProcessSpec};
 use crate::report::Report;
 use crate::testbed::Testbed;
-use postroom_testkit::{Action, Fault, Phase, PrivateRedis};
+use postroom_testkit::{Action, Fault, FaultPhase, PrivateRedis};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -61,7 +61,7 @@ fn delay_mails(testbed: &Testbed, number: usize, shortest: Duration, longest: Du
     for n in 0..number {
         #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
         let length = shortest + (longest - shortest).mul_f64(n as f64 / number as f64);
-        let phase = if n % 2 == 0 { Phase::Rcpt } else { Phase::Dot };
+        let phase = if n % 2 == 0 { FaultPhase::Rcpt } else { FaultPhase::Dot };
         testbed.smtp.fault(Fault::at(phase, Action::Delay(length)).recipient(&recipient(n)));
     }
 }

@@ -8,7 +8,7 @@ use crate::load::Load;
 use crate::processes::ProcessGroup;
 use crate::report::Report;
 use crate::testbed::{Leased, Testbed, through};
-use postroom_testkit::{Action, Fault, Phase, PrivateRedis};
+use postroom_testkit::{Action, Fault, FaultPhase, PrivateRedis};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -114,7 +114,7 @@ pub(super) async fn stopped(run: ScenarioRun, mut report: Report) -> Report {
     let mut processes = ProcessGroup::workers(&testbed, WORKERS, CONNECTIONS).await;
     let mut log = FaultLog::new();
 
-    testbed.smtp.fault(Fault::at(Phase::Data, Action::Delay(Duration::from_millis(400))));
+    testbed.smtp.fault(Fault::at(FaultPhase::Data, Action::Delay(Duration::from_millis(400))));
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     let (before_354, _) = freeze(run, &testbed, &mut processes, &mut log, "frozen before the reply to DATA").await;
 
@@ -132,7 +132,7 @@ pub(super) async fn stopped(run: ScenarioRun, mut report: Report) -> Report {
     match run.on_unknown {
         UnknownPolicy::Hold => report.at_most("duplicates", 0, audit.duplicates),
         UnknownPolicy::Resend => {
-            report.at_most("duplicates (at most those begun at the freeze)", begun, audit.duplicates)
+            report.at_most("duplicates (at most those begun at the freeze)", begun, audit.duplicates);
         }
     }
     if before_354 == 0 || between == 0 {

@@ -12,7 +12,7 @@ use serde_json::json;
 
 /// An error of a request.
 #[derive(Debug, Clone)]
-pub(crate) struct RequestError {
+pub(crate) struct HandlerError {
     pub(crate) status: StatusCode,
     code: &'static str,
     pub(crate) message: String,
@@ -20,7 +20,7 @@ pub(crate) struct RequestError {
     retry_after: Option<Duration>,
 }
 
-impl RequestError {
+impl HandlerError {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into(), field: None, retry_after: None }
     }
@@ -85,7 +85,7 @@ impl RequestError {
     }
 }
 
-impl From<Error> for RequestError {
+impl From<Error> for HandlerError {
     fn from(error: Error) -> Self {
         let message = error.to_string();
         match error {
@@ -102,14 +102,14 @@ impl From<Error> for RequestError {
     }
 }
 
-impl From<InvalidInput> for RequestError {
+impl From<InvalidInput> for HandlerError {
     fn from(problem: InvalidInput) -> Self {
         let error = Self::new(StatusCode::BAD_REQUEST, "invalid", problem.to_string());
         Self { field: Some(problem.field), ..error }
     }
 }
 
-impl IntoResponse for RequestError {
+impl IntoResponse for HandlerError {
     /// Attaches the error to the response. The middleware in `error_pages.rs` renders it, because it
     /// knows the visitor.
     fn into_response(self) -> Response {
