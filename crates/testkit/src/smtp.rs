@@ -6,7 +6,8 @@
 //! use std::time::Duration;
 //!
 //! let server = FakeSmtp::builder().start().await;
-//! server.fault(Fault::at(FaultPhase::Rcpt, Action::reply(550, "5.1.1 no such user")).recipient("bad@example.org"));
+//! let refusal = Action::reply(550, "5.1.1 no such user");
+//! server.fault(Fault::at(FaultPhase::Rcpt, refusal).recipient("bad@example.org"));
 //! server.fault(Fault::at(FaultPhase::Dot, Action::reply(451, "4.3.0 try again")).times(2));
 //! // … send to server.addr() …
 //! let mails = server.wait_for(1, Duration::from_secs(10)).await;

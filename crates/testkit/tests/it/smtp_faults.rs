@@ -17,8 +17,8 @@ async fn with(fault: Fault) -> (FakeSmtp, Client) {
     (server, client)
 }
 
-/// Runs a session through every phase: TLS, login, mail, RSET, a second mail, QUIT. Returns the last
-/// reply.
+/// Runs a session through every phase: TLS, login, mail, RSET, a second mail, QUIT. Returns the
+/// last reply.
 async fn last_reply(server: &FakeSmtp) -> String {
     let mut client = Client::connect(server).await;
     let mut reply = client.reply().await;
