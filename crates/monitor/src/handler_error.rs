@@ -110,8 +110,8 @@ impl From<InvalidInput> for HandlerError {
 }
 
 impl IntoResponse for HandlerError {
-    /// Attaches the error to the response. The middleware in `error_pages.rs` renders it, because it
-    /// knows the visitor.
+    /// Attaches the error to the response. The middleware in `error_pages.rs` renders it, because
+    /// it knows the visitor.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);

@@ -161,8 +161,8 @@ impl SlotUse {
 }
 
 impl Slot {
-    /// Frees the slot for another mail. The attempt at this one is over; only its outcome remains to
-    /// be recorded.
+    /// Frees the slot for another mail. The attempt at this one is over; only its outcome remains
+    /// to be recorded.
     pub(crate) fn settling(&self) {
         if self.settling.swap(true, Relaxed) {
             return;

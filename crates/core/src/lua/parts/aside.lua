@@ -24,8 +24,8 @@ local function check_missing(id, indexed)
   if indexed or is_new or redis.call('EXISTS', hash_key(id)) == 1 then raise_damage('the payload is missing') end
 end
 
--- Returns whether the hourly lists of sent jobs name the job, or nil if this script has searched too
--- much already. Searches the two hours after the id was created and the two latest hours.
+-- Returns whether the hourly lists of sent jobs name the job, or nil if this script has searched
+-- too much already. Searches the two hours after the id was created and the two latest hours.
 local elements_left, SEARCHED_MOST = 1000000, 200000
 local function is_indexed_sent(id)
   local first, latest, seen = math.floor(created_ms_of(id) / HOUR_MS), math.floor(now / HOUR_MS), {}

@@ -376,7 +376,10 @@ local function is_unfinished(job) return not FINISHED[job.state] and not job.can
 -- sent.
 local function end_if_overdue(job)
   if batch_cancelled(job.batch) then rare.to_finished(job, 'cancelled', 'batch'); return 'cancelled' end
-  if job.expires_ms > 0 and now >= job.expires_ms then rare.to_finished(job, 'cancelled', 'expired'); return 'expired' end
+  if job.expires_ms > 0 and now >= job.expires_ms then
+    rare.to_finished(job, 'cancelled', 'expired')
+    return 'expired'
+  end
   if now >= too_old_at_ms(job) then rare.to_finished(job, 'failed', 'too_old'); return 'too_old' end
   return nil
 end

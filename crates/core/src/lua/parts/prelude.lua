@@ -1,6 +1,7 @@
--- Prelude of every script. `general.name`, `rare.name` and `damage.name` call a function of a
--- group that is created at its first use, so that a script that does not need it saves the time. KEYS[1] is the queue's base key, ARGV[1] the caller's protocol version.
--- All other keys of the queue are derived from the base key, under its hash tag.
+-- Prelude of every script. `general.name`, `rare.name` and `damage.name` call a function of a group
+-- that is created at its first use, so that a script that does not need it saves the time. KEYS[1]
+-- is the queue's base key, ARGV[1] the caller's protocol version. All other keys of the queue are
+-- derived from the base key, under its hash tag.
 local VERSION = 1
 local base = KEYS[1]
 
@@ -244,8 +245,8 @@ local function derive_batch_counter(where, field, fields, done)
   return field == 'total' and sum or before('total') - sum
 end
 
--- Sets a counter that could not be changed, and returns its new value. The indexes are up to date by
--- now, so counters calculated from them include the change.
+-- Sets a counter that could not be changed, and returns its new value. The indexes are up to date
+-- by now, so counters calculated from them include the change.
 local function recover_counter(why, where, field, by, fields, done)
   if where == queue_counters and string.find(why, 'WRONGTYPE', 1, true) then
     move_aside(where, why)

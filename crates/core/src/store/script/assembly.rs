@@ -120,8 +120,9 @@ impl<'a> Needs<'a> {
         }
     }
 
-    /// Returns the text that creates the groups, those which the script uses. Each is created inside the
-    /// one before, so that its functions can use that one's; using it creates that one too.
+    /// Returns the text that creates the groups, those which the script uses. Each is created
+    /// inside the one before, so that its functions can use that one's; using it creates that one
+    /// too.
     fn groups(&self, items: &[Item]) -> String {
         (0..GROUPS.len()).rev().fold(String::new(), |inner, group| self.group(items, group, &inner))
     }
@@ -216,7 +217,10 @@ mod tests {
 
     #[test]
     fn a_group_contains_what_only_its_functions_use() {
-        let part = "local A = 1\nlocal function b() return A end\nlocal function c() return b() end\nlocal function d() return A end\n";
+        let part = concat!(
+            "local A = 1\nlocal function b() return A end\n",
+            "local function c() return b() end\nlocal function d() return A end\n"
+        );
         let (start, general, damage) = (Some(0), Some(1), Some(3));
         assert_eq!(levels(part, "general.c()"), [general, general, general, None]);
         assert_eq!(levels(part, "general.c() d()"), [start, general, general, start]);
