@@ -32,6 +32,8 @@ const LAST_CLAIM_LIMIT: Duration = Duration::from_secs(3);
 const GATHER_SLOTS: Duration = Duration::from_millis(1);
 /// Smallest number of slots worth waiting for.
 const GATHER_FROM: usize = 3;
+/// How often the claimer yields to tasks that may free such a number.
+const GATHER_YIELDS: usize = 16;
 /// Longest pause between claims while the workers resynchronise a restarted Redis.
 const RESYNC_CHECK: Duration = Duration::from_millis(100);
 /// Time for which a queue is not claimed from after Redis refused a script for it.
@@ -150,9 +152,20 @@ impl Claimer {
         if self.busy {
             let several = self.slots.all() / 4;
             if several < GATHER_FROM {
-                return;
+                return self.yield_for_slots().await;
             }
             drop(tokio::time::timeout(GATHER_SLOTS, self.slots.several_free(several)).await);
+        }
+    }
+
+    /// Lets other tasks run, which free more slots if there is much to send. Costs no time if there
+    /// is not.
+    async fn yield_for_slots(&self) {
+        for _ in 0..GATHER_YIELDS {
+            if self.slots.free_ordinary() >= GATHER_FROM {
+                return;
+            }
+            tokio::task::yield_now().await;
         }
     }
 

@@ -1,11 +1,13 @@
 -- Reads jobs. A job that has expired is cancelled here, so that it does not read as waiting.
 --
 -- Keys:    `<id>`, `h:<id>`, `f:<id>`, `t:<ref>`, `b:<batch>`, `a:<hash>`, `scheduled:<class>`,
--- `deferred:<class>`, `newer`, `leases`, `expiring`, `sent`, `sent:<hour>`, `failed`, `cancelled`,
--- `unknown`, `n`, counters ARGV:    version, then ids (at most 200) Replies: for each job: state,
--- payload, hash (field, value, …) | '' '' {} when there is none | later … (damaged, and this call
--- has searched too much: call again with the rest) States:  scheduled, queued, deferred (expired)
--- -> cancelled Includes: prelude job
+--          `deferred:<class>`, `newer`, `leases`, `expiring`, `sent`, `sent:<hour>`, `failed`,
+--          `cancelled`, `unknown`, `n`, counters
+-- ARGV:    version, then ids (at most 200)
+-- Replies: for each job: state, payload, hash (field, value, …) | '' '' {} when there is none |
+--          later … (damaged, and this call has searched too much: call again with the rest)
+-- States:  scheduled, queued, deferred (expired) -> cancelled
+-- Includes: prelude job
 local function flat(hash)
   local fields = {}
   for field, value in pairs(hash) do

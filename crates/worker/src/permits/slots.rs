@@ -123,9 +123,14 @@ impl Slots {
         }
     }
 
+    /// Returns the number of free slots for ordinary mail of all queues.
+    pub(crate) fn free_ordinary(&self) -> usize {
+        self.ordinary().saturating_sub(self.lock().all_ordinary())
+    }
+
     /// Waits until this many slots are free for ordinary mail, or all of them.
     pub(crate) async fn several_free(&self, number: usize) {
-        while self.ordinary().saturating_sub(self.lock().all_ordinary()) < number.min(self.ordinary()) {
+        while self.free_ordinary() < number.min(self.ordinary()) {
             self.freed().await;
         }
     }

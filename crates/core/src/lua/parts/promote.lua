@@ -113,6 +113,7 @@ end
 -- Returns the first priority from `from` on whose ready list holds a job, or nil.
 local USUAL = 5
 local function first_ready(from)
+  if ready_lists(from, from) == 1 then return from end
   if ready_lists(from, 9) == 0 then return nil end
   if from < USUAL and ready_lists(from, USUAL - 1) == 0 then from = USUAL end
   while ready_lists(from, from) == 0 do from = from + 1 end

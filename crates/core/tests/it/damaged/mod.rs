@@ -261,3 +261,26 @@ async fn a_missing_flight_leaves_the_job_in_doubt() {
     let queue = fixture.store.queue(&fixture.queue).await.expect("a queue");
     assert_eq!((queue.queued, queue.sending, queue.unknown), (0, 0, 1));
 }
+
+/// A call searches a bounded number of entries for damaged jobs. The rest is read in further calls.
+#[tokio::test]
+async fn many_damaged_sent_jobs_are_read_as_sent() {
+    let (fixture, worker) = (Fixture::new().await, WorkerId::generate());
+    let mut ids = Vec::new();
+    for _ in 0..8 {
+        ids.push(fixture.enqueue(&terms()).await);
+    }
+    send_all(&fixture, &worker).await;
+    let hours = fixture.raw("ZRANGE", "sent", &["0", "-1"]);
+    let hour = hours.lines().last().expect("an hour with sent jobs").to_owned();
+    let others = vec!["another job"; 10_000];
+    for _ in 0..25 {
+        fixture.raw("RPUSH", &format!("sent:{hour}"), &others);
+    }
+    for id in &ids {
+        fixture.raw("SET", &id.short(), &["garbage"]);
+    }
+    let states: Vec<_> =
+        fixture.store.jobs(&ids).await.expect("read").into_iter().flatten().map(|job| job.state).collect();
+    assert_eq!(states, vec![JobState::Sent; ids.len()]);
+}
