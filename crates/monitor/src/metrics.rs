@@ -2,8 +2,8 @@
 //!
 //! | metric | labels, in this order | value |
 //! | --- | --- | --- |
-//! | `postroom_jobs` | `queue`, `state` (scheduled, queued, sending, deferred, unknown) | unfinished jobs |
-//! | `postroom_jobs_finished_total` | `queue`, `outcome` (sent, failed, cancelled) | finished jobs |
+//! | `postroom_jobs` | `queue`, `state` (an unfinished one) | unfinished jobs |
+//! | `postroom_jobs_finished_total` | `queue`, `outcome` (a final state) | finished jobs |
 //! | `postroom_jobs_enqueued_total` | `queue` | enqueued jobs |
 //! | `postroom_queue_oldest_seconds` | `queue` | wait of the oldest queued job; 0 without one |
 //! | `postroom_queue_paused` | `queue` | 1 while the queue is paused |

@@ -245,11 +245,11 @@ mod tests {
     }
 
     /// Recipients before, counted attempts, verdicts; expected judgement and counted attempts.
-    type Row = (&'static [RecipientResult], u32, &'static [Verdict], &'static str, u32);
+    type JudgeCase = (&'static [RecipientResult], u32, &'static [Verdict], &'static str, u32);
 
     #[test]
     fn each_attempt_leads_to_the_expected_judgement() {
-        let rows: &[Row] = &[
+        let rows: &[JudgeCase] = &[
             (&[Open], 0, &[Verdict::Accepted], "sent", 0),
             (&[Open], 2, &[Verdict::Accepted], "sent", 2),
             (&[Open], 0, &[Verdict::RecipientRefused], "failed refused", 1),

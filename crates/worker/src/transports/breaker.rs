@@ -191,7 +191,7 @@ mod tests {
     }
 
     /// Name, mails in sequence with their times and outcomes, and the state right after the last.
-    type Row = (&'static str, &'static [(u64, BreakerOutcome)], BreakerState);
+    type BreakerCase = (&'static str, &'static [(u64, BreakerOutcome)], BreakerState);
 
     const fn open_until(ms: u64) -> BreakerState {
         BreakerState::Open(Some(at(ms)))
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn outcomes_in_sequence_lead_to_the_expected_state() {
-        let rows: &[Row] = &[
+        let rows: &[BreakerCase] = &[
             ("no mail yet", &[], BreakerState::Closed),
             ("mail is sent", &[(0, Works), (1, Works)], BreakerState::Closed),
             ("two failures", &[(0, Unreachable), (1, Broke)], BreakerState::Closed),
