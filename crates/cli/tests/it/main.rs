@@ -1,5 +1,6 @@
 //! Tests of the command line as a person or a script uses it.
 
+mod actions;
 mod bad_input;
 mod bulk;
 mod durability;
@@ -11,6 +12,5 @@ mod outage;
 mod rows;
 mod schedule;
 mod send;
-mod steer;
 mod sync;
 mod worker;

@@ -131,8 +131,8 @@ async fn a_quota_is_counted_to_the_last_mail() {
     fixture.store.return_grant(&limit, &given, 2).await.expect("returned");
     assert!(matches!(take(60).await, TakeReply::Granted(Grant { number: 2, .. })));
     // The server's feedback overrides the configured limit.
-    let heard = ServerFeedback { pause: Some((Duration::from_secs(600), "daily")), ..ServerFeedback::default() };
-    fixture.store.report_feedback(&limit, &WorkerId::generate(), &heard).await.expect("recorded");
+    let feedback = ServerFeedback { pause: Some((Duration::from_secs(600), "daily")), ..ServerFeedback::default() };
+    fixture.store.report_feedback(&limit, &WorkerId::generate(), &feedback).await.expect("recorded");
     let TakeReply::Shut(wait, why) = take(1).await else { panic!("the server's own quota is used up") };
     assert!(why == "daily" && (590..=600).contains(&wait.as_secs()), "{why} {wait:?}");
 }
@@ -182,8 +182,8 @@ async fn all_workers_learn_the_rate_of_a_server() {
         .expect("recorded")
         .expect("a spacing");
     assert!(now > both, "the rate was cut: {now:?}");
-    let told = ServerFeedback { announced: Some(Duration::from_millis(500)), ..ServerFeedback::default() };
-    let now = fixture.store.report_feedback(&limit, &one, &told).await.expect("recorded");
+    let announced = ServerFeedback { announced: Some(Duration::from_millis(500)), ..ServerFeedback::default() };
+    let now = fixture.store.report_feedback(&limit, &one, &announced).await.expect("recorded");
     assert!(now >= Some(Duration::from_millis(500)), "{now:?}");
 }
 

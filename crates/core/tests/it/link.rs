@@ -19,12 +19,12 @@ async fn store_at(url: &str) -> Store {
 }
 
 /// Waits for the next run that is not resynchronised, within the limit.
-async fn stranger(store: &Store) -> RunId {
+async fn unsynced_run(store: &Store) -> RunId {
     tokio::time::timeout(LIMIT, store.unsynced_run()).await.expect("an unsynchronised run")
 }
 
 /// Retries until there is a reply; returns how long that took.
-async fn until_heard(store: &Store) -> Duration {
+async fn until_answered(store: &Store) -> Duration {
     let start = Instant::now();
     eventually(LIMIT, "a reply", async || store.ping().await.ok()).await;
     start.elapsed()
@@ -45,7 +45,7 @@ async fn calls_pass_only_on_a_resynchronised_run() {
     let store = store_at(&redis.url()).await;
     let gated = store.synced_only();
     assert_eq!(gated.ping().await, Err(Error::NotSynced));
-    let first = stranger(&gated).await;
+    let first = unsynced_run(&gated).await;
     assert_eq!(store.run_id().as_ref(), Some(&first));
     assert!(redis.ask(&["INFO", "server"]).contains(&format!("run_id:{}", server_of(&first))));
     gated.mark_synced(&first);
@@ -57,7 +57,7 @@ async fn calls_pass_only_on_a_resynchronised_run() {
         let store = store.clone();
         async move { store.unsynced_run().await }
     });
-    until_heard(&store).await;
+    until_answered(&store).await;
     assert_eq!(gated.ping().await, Err(Error::NotSynced), "this run is not resynchronised yet");
     let second = tokio::time::timeout(LIMIT, waiting).await.expect("an unsynchronised run").expect("no panic");
     assert_ne!(second, first);
@@ -76,7 +76,7 @@ async fn no_call_passes_while_the_server_changes() {
     let other = PrivateRedis::start_tcp().await;
     let store = store_at(&format!("redis://{}", proxy.addr())).await;
     let gated = store.synced_only();
-    gated.mark_synced(&stranger(&store).await);
+    gated.mark_synced(&unsynced_run(&store).await);
     let queue = QueueName::emails();
     let callers: Vec<_> = (0..8)
         .map(|_| {
@@ -103,7 +103,7 @@ async fn a_stalled_server_is_the_same_run_afterwards() {
     let redis = PrivateRedis::start_tcp().await;
     let store = store_at(&redis.url()).await;
     let gated = store.synced_only();
-    let run = stranger(&store).await;
+    let run = unsynced_run(&store).await;
     store.mark_synced(&run);
     redis.pause();
     let start = Instant::now();
@@ -111,7 +111,7 @@ async fn a_stalled_server_is_the_same_run_afterwards() {
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     assert!(is_away(&gated.ping().await), "connecting fails too");
     redis.resume();
-    let took = until_heard(&gated).await;
+    let took = until_answered(&gated).await;
     assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(store.run_id(), Some(run));
 }
@@ -121,7 +121,7 @@ async fn a_half_open_connection_is_replaced_within_the_reply_limit() {
     let redis = PrivateRedis::start_tcp().await;
     let proxy = Proxy::start(redis.addr());
     let store = store_at(&format!("redis://{}", proxy.addr())).await;
-    let run = stranger(&store).await;
+    let run = unsynced_run(&store).await;
     store.mark_synced(&run);
     let mut bell = WakeListener::new(&store, &[QueueName::emails()]);
     bell.wait(Duration::from_millis(1)).await.expect("a reply");
@@ -141,7 +141,7 @@ async fn a_half_open_connection_is_replaced_within_the_reply_limit() {
 async fn a_lost_wake_connection_makes_the_store_check_its_own() {
     let redis = PrivateRedis::start_tcp().await;
     let store = store_at(&redis.url()).await;
-    let first = stranger(&store).await;
+    let first = unsynced_run(&store).await;
     store.mark_synced(&first);
     let mut bell = WakeListener::new(&store, &[QueueName::emails()]);
     let waiting = tokio::spawn(async move { bell.wait(Duration::from_secs(20)).await.is_err() });
@@ -153,14 +153,14 @@ async fn a_lost_wake_connection_makes_the_store_check_its_own() {
     redis.start_again().await;
     assert!(waiting.await.expect("no panic"));
     // The store reconnects without a call.
-    assert_ne!(stranger(&store).await, first);
+    assert_ne!(unsynced_run(&store).await, first);
 }
 
 #[tokio::test]
 async fn a_killed_connection_is_reopened() {
     let redis = PrivateRedis::start_tcp().await;
     let store = store_at(&redis.url()).await;
-    store.mark_synced(&stranger(&store).await);
+    store.mark_synced(&unsynced_run(&store).await);
     redis.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
     assert!(is_away(&store.ping().await), "the outcome of the call is not known");
     store.synced_only().ping().await.expect("a new connection to the same run");
@@ -206,7 +206,7 @@ async fn a_replica_is_refused_and_a_new_master_found() {
 
     let proxy = Proxy::start(master.addr());
     let store = store_at(&format!("redis://{}", proxy.addr())).await;
-    let run = stranger(&store).await;
+    let run = unsynced_run(&store).await;
     store.mark_synced(&run);
     // The address leads to the new master, while the old connection still leads to the old one.
     proxy.lead_to(replica.addr());
@@ -223,7 +223,7 @@ async fn a_replica_is_refused_and_a_new_master_found() {
     proxy.lead_to(master.addr());
     master.ask(&["REPLICAOF", "NO", "ONE"]);
     proxy.reset();
-    until_heard(&store).await;
+    until_answered(&store).await;
     let now = store.run_id().expect("a connection");
     assert_eq!((server_of(&now), now == run), (server_of(&run), false), "it is the same server with other data");
     assert_eq!(store.synced_only().ping().await, Err(Error::NotSynced));
@@ -260,6 +260,6 @@ async fn reconnects_to_a_dead_server_are_limited() {
     }
     assert!(proxy.connections() < 12, "{}", proxy.connections());
     redis.start_again().await;
-    let took = until_heard(&store).await;
+    let took = until_answered(&store).await;
     assert!(took < Duration::from_secs(4), "{took:?}");
 }

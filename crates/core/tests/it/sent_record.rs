@@ -71,8 +71,8 @@ async fn a_sent_job_is_one_string_with_all_fields() {
     let kept = fixture.raw("GET", &id.short(), &[]);
     assert!(kept.len() < 200, "{kept}");
     check(&report(&fixture, &id).await, &before);
-    let said_again = NewJob { id, mail: mail() };
-    let done = fixture.store.enqueue(&fixture.queue, None, &terms, &[said_again]).await.expect("a reply");
+    let repeated = NewJob { id, mail: mail() };
+    let done = fixture.store.enqueue(&fixture.queue, None, &terms, &[repeated]).await.expect("a reply");
     assert_eq!((done.added, done.known), (0, 1));
 }
 

@@ -48,8 +48,8 @@ async fn a_master_unknown_to_the_sentinels() {
     let sentinel = Sentinel::over(&master, Duration::from_secs(5)).await;
     let url = format!("redis+sentinel://{}/another", sentinel.addr());
     let refused = Store::connect(&redis_settings(&url, &unique_prefix())).await.expect_err("no master");
-    let told = refused.to_string();
-    assert!(refused.is_transient() && told.contains("knows no master another"), "{told}");
+    let message = refused.to_string();
+    assert!(refused.is_transient() && message.contains("knows no master another"), "{message}");
 }
 
 /// The error names the setting, since a retry does not help.

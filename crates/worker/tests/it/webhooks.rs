@@ -13,8 +13,8 @@ async fn batch_for(fixture: &Fixture, mails: u64, url: &str) -> BatchId {
     batch
 }
 
-fn ids(told: &[ReceivedRequest]) -> Vec<&str> {
-    told.iter().map(|told| told.headers["webhook-id"].as_str()).collect()
+fn ids(requests: &[ReceivedRequest]) -> Vec<&str> {
+    requests.iter().map(|request| request.headers["webhook-id"].as_str()).collect()
 }
 
 #[tokio::test]
@@ -23,14 +23,14 @@ async fn a_webhook_is_called_once_with_the_whole_batch() {
     fixture.env.push(("NOTIFY_WEBHOOK_SECRET".to_owned(), "whsec_c29tZSAyNCByYW5kb20gYnl0ZXMuLi4=".to_owned()));
     let batch = batch_for(&fixture, 5, &receiver.url("/hook?token=hidden")).await;
     let workers = [fixture.worker(&[]).await, fixture.worker(&[]).await];
-    let told = receiver.wait_for(1, LIMIT).await.remove(0);
-    assert_eq!(told.line, "POST /hook?token=hidden");
-    assert_eq!(told.headers["content-type"], "application/json");
-    assert!(told.headers["user-agent"].starts_with("postroom/"), "{:?}", told.headers);
-    assert_eq!(told.headers["webhook-id"], format!("b-emails-{}-done", &batch.to_string()[9..]));
-    assert!(told.headers["webhook-timestamp"].parse::<u64>().expect("seconds") > 1_600_000_000);
-    assert!(told.headers["webhook-signature"].starts_with("v1,"));
-    let event = told.json();
+    let request = receiver.wait_for(1, LIMIT).await.remove(0);
+    assert_eq!(request.line, "POST /hook?token=hidden");
+    assert_eq!(request.headers["content-type"], "application/json");
+    assert!(request.headers["user-agent"].starts_with("postroom/"), "{:?}", request.headers);
+    assert_eq!(request.headers["webhook-id"], format!("b-emails-{}-done", &batch.to_string()[9..]));
+    assert!(request.headers["webhook-timestamp"].parse::<u64>().expect("seconds") > 1_600_000_000);
+    assert!(request.headers["webhook-signature"].starts_with("v1,"));
+    let event = request.json();
     assert_eq!((&event["type"], &event["timestamp"]), (&"batch.done".into(), &event["data"]["done_at"]));
     let report = fixture.store.batch(&batch).await.expect("a reply").expect("a batch");
     assert_eq!(event["data"], serde_json::to_value(&report).expect("JSON"));
@@ -53,13 +53,13 @@ async fn a_refused_call_is_repeated_unchanged() {
     receiver.redirect(&receiver.url("/elsewhere"));
     batch_for(&fixture, 2, &receiver.url("/hook")).await;
     let worker = fixture.worker(&[]).await;
-    let told = receiver.wait_for(3, LIMIT).await;
+    let requests = receiver.wait_for(3, LIMIT).await;
     worker.wait_for_line("webhook succeeded at try 3", LIMIT).await;
     assert_eq!(receiver.requests().len(), 3);
-    assert!(told.iter().all(|told| told.line == "POST /hook"), "{told:?}");
-    assert!(ids(&told).windows(2).all(|pair| pair[0] == pair[1]), "{told:?}");
-    assert!(told.windows(2).all(|pair| pair[0].body == pair[1].body), "{told:?}");
-    assert!(!told[0].headers.contains_key("webhook-signature"));
+    assert!(requests.iter().all(|request| request.line == "POST /hook"), "{requests:?}");
+    assert!(ids(&requests).windows(2).all(|pair| pair[0] == pair[1]), "{requests:?}");
+    assert!(requests.windows(2).all(|pair| pair[0].body == pair[1].body), "{requests:?}");
+    assert!(!requests[0].headers.contains_key("webhook-signature"));
     let logs = worker.stderr();
     assert!(logs.contains("try 1: 500;") && logs.contains("try 2: 302, and redirects"), "{logs}");
 }
@@ -95,10 +95,10 @@ async fn another_worker_continues_when_one_is_lost() {
     receiver.wait_for(1, LIMIT).await;
     first.kill();
     let second = fixture.worker(&[]).await;
-    let told = receiver.wait_for(2, LIMIT * 2).await;
+    let requests = receiver.wait_for(2, LIMIT * 2).await;
     second.wait_for_line("webhook succeeded at try 2", LIMIT).await;
-    assert_eq!(ids(&told)[0], ids(&told)[1]);
-    assert_eq!(told[0].json(), told[1].json());
+    assert_eq!(ids(&requests)[0], ids(&requests)[1]);
+    assert_eq!(requests[0].json(), requests[1].json());
 }
 
 #[tokio::test]
