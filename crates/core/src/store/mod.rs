@@ -6,11 +6,11 @@
 //!
 //! | folder | owns |
 //! | --- | --- |
-//! | [connection] | the connection, resync state, durability |
-//! | [script] | Lua scripts, their calls, arguments and replies |
-//! | [job], [batch], [limit], [process], [capture] | one subject each |
-//! | [queue] | depths and counters, maintenance, damage |
-//! | [schedule] | schedules and their firings |
+//! | `connection` | the connection, resync state, durability |
+//! | `script` | Lua scripts, their calls, arguments and replies |
+//! | `job`, `batch`, `limit`, `process`, `capture` | one subject each |
+//! | `queue` | depths and counters, maintenance, damage |
+//! | `schedule` | schedules and their firings |
 
 mod batch;
 mod capture;
