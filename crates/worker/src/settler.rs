@@ -22,9 +22,6 @@ pub(crate) const MAX_JOBS: usize = 100;
 /// costs Redis much less.
 const GATHER_FINISHES: Duration = Duration::from_millis(1);
 
-/// How often a call yields to tasks that may send requests for it.
-const GATHER_YIELDS: usize = 4;
-
 type PendingRequest<Q, A> = (Q, oneshot::Sender<Result<A>>);
 
 /// Handle of the settler of one queue.
@@ -202,13 +199,11 @@ type GatheredRequests<Q, A> = (Vec<Q>, Vec<oneshot::Sender<Result<A>>>);
 async fn gather<Q, A>(requests: &mut mpsc::UnboundedReceiver<PendingRequest<Q, A>>) -> Option<GatheredRequests<Q, A>> {
     let mut gathered = vec![requests.recv().await?];
     // Lets tasks that are ready send their requests first.
-    for _ in 0..GATHER_YIELDS {
-        tokio::task::yield_now().await;
-        while gathered.len() < MAX_JOBS
-            && let Ok(request) = requests.try_recv()
-        {
-            gathered.push(request);
-        }
+    tokio::task::yield_now().await;
+    while gathered.len() < MAX_JOBS
+        && let Ok(request) = requests.try_recv()
+    {
+        gathered.push(request);
     }
     Some(gathered.into_iter().unzip())
 }
