@@ -45,7 +45,7 @@ fn hostile(fixture: &Fixture) -> Vec<(Mail, &'static str)> {
         (
             "grown",
             "{% set_global x = text %}{% for a in xs %}{% set_global x = x ~ x %}{% endfor %}",
-            "it keeps more than",
+            "the variables that it sets have more than",
         ),
         ("amplified", "{{ text | replace(from='a', to=text) }}", "may be made of values of"),
     ];

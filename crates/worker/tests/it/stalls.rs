@@ -86,7 +86,7 @@ impl Stall {
             (Some(phase), verdict, false),
             "{stalled:?}"
         );
-        assert!(stalled.reply.contains(&format!("within the limit of {limit}")), "{name}: {stalled:?}");
+        assert!(stalled.reply.contains(&format!("timed out after {limit}")), "{name}: {stalled:?}");
         assert_eq!(late[0].attempt, 0, "{name}: the stall costs an attempt");
         for other in others {
             assert_eq!((other.state, other.attempts.len()), (JobState::Sent, 1), "{name}: {other:?}");
