@@ -47,7 +47,7 @@ fn hostile(fixture: &Fixture) -> Vec<(Mail, &'static str)> {
             "{% set_global x = text %}{% for a in xs %}{% set_global x = x ~ x %}{% endfor %}",
             "the variables that it sets have more than",
         ),
-        ("amplified", "{{ text | replace(from='a', to=text) }}", "may be made of values of"),
+        ("amplified", "{{ text | replace(from='a', to=text) }}", "may have values of at most"),
     ];
     let of_template = |(name, html, problem): (&'static str, &str, &'static str)| {
         template(fixture, name, html);
