@@ -6,7 +6,7 @@
 pub struct InvalidInput {
     /// Field, flag, column or setting with the value.
     pub field: String,
-    /// What was wrong, and what the value may be.
+    /// Description of the invalid value, and the values that are valid.
     pub problem: String,
 }
 
@@ -29,7 +29,7 @@ pub enum Error {
     /// Invalid input; nothing was stored.
     #[error(transparent)]
     Invalid(#[from] InvalidInput),
-    /// Redis can't be reached, or did not reply in time. The command may have run all the same.
+    /// Redis can't be reached, or did not reply in time. The command may have run anyway.
     #[error("Redis is unavailable ({0})")]
     Away(String),
     /// Redis was restarted, and this process has not resynchronised with the new instance. Nothing

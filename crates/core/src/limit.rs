@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use crate::{EmailAddress, InvalidInput, QueueName, Quota, Result};
 
-/// What a limit applies to.
+/// Name of a limit: the transport, queue, domain or template that it applies to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LimitName {
     /// A transport, whichever queues use it.

@@ -20,7 +20,7 @@ pub struct LogSettings {
 /// Format of the log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// Text for people.
+    /// Readable text, one line per event.
     Text,
     /// One JSON object per line.
     Json,

@@ -11,10 +11,18 @@ local function has_waiting()
   return not no_waiting
 end
 
+-- Returns whether the hash of a deferred job has lost its state. A queued job may have no state
+-- either, but it is in its ready list.
+local function lost_its_state(job)
+  if job.state ~= 'queued' or job.hash.state then return false end
+  return not redis.call('LPOS', key('ready:' .. job.priority), job.id, 'MAXLEN', 200000)
+end
+
 -- Moves a due job to its ready list. Removes the entry of a job in another state.
 local function promote_job(id, state, waiting)
   local job, why, version = load(id)
   if why == 'missing' then raise_damage('the payload is missing') end
+  if job and state == 'deferred' and lost_its_state(job) then raise_damage('deferred without a state') end
   redis.call('ZREM', waiting, id)
   if why == 'newer' then return park_newer(id, state, version) end
   if why == 'foreign' then return damage.note_damage('entry of ' .. state, string.sub(id, 1, 100)) end

@@ -284,3 +284,10 @@ async fn many_damaged_sent_jobs_are_read_as_sent() {
         fixture.store.jobs(&ids).await.expect("read").into_iter().flatten().map(|job| job.state).collect();
     assert_eq!(states, vec![JobState::Sent; ids.len()]);
 }
+
+/// The index of deferred jobs still names the job, but its record reads as queued.
+#[tokio::test]
+async fn a_deferred_job_that_lost_its_state_is_set_aside() {
+    check(Stage::Deferred, &[&["DEL", "h:%"], &["HSET", "h:%", "garbage", "1"]]).await;
+    check(Stage::Deferred, &[&["DEL", "h:%"]]).await;
+}

@@ -28,7 +28,7 @@ fn long_code(text: &str, comment: &str) -> Vec<(usize, usize, usize)> {
     lines.filter(|(_, width, most)| width > most).collect()
 }
 
-/// The same for Markdown: tables, code blocks, link targets and headings may be wider.
+/// Checks Markdown prose. Tables, code blocks, link targets and headings may be wider.
 fn long_prose(text: &str) -> Vec<(usize, usize, usize)> {
     let mut in_code = false;
     let mut long = Vec::new();

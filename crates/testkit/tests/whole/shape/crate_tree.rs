@@ -23,7 +23,7 @@ pub(super) struct Module {
     pub(super) source: SourceModule,
 }
 
-/// What a path leads to: an item of a module, or the module itself.
+/// Target of a path: an item of a module, or the module itself.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PathTarget {
     pub(super) module: String,
