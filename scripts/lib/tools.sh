@@ -54,6 +54,11 @@ postfix_libraries() {
   apt_install $wanted
 }
 
+ensure_spamassassin() {
+  have spamassassin || apt_install spamassassin || brew_install spamassassin ||
+    fail "spamassassin is missing: install the package spamassassin"
+}
+
 # Only Linux has systemd. On other systems the test of the units is skipped with a message.
 ensure_systemd_analyze() {
   have systemd-analyze || ! have apt-get || apt_install systemd ||

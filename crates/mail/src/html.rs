@@ -3,18 +3,24 @@
 //! No tree is built, so nesting costs neither time nor stack.
 
 mod attributes;
+mod elements;
+mod open_elements;
 mod raw;
-mod shape;
-mod skip;
+mod same;
 mod text;
 mod text_writer;
+mod visibility;
 
 use html5ever::{
     tendril::StrTendril,
     tokenizer::{BufferQueue, TokenSink, Tokenizer, TokenizerOpts},
 };
 
-pub(crate) use self::{shape::Shape, text::text_of_html};
+pub(crate) use html5ever::LocalName;
+
+pub(crate) use self::{
+    elements::is_void, open_elements::OpenElements, raw::is_raw, same::differs_only_in_styles, text::text_of_html,
+};
 
 /// Bytes fed to the tokenizer between two checks of [`Reader::is_done`].
 const PIECE: usize = 16 << 10;

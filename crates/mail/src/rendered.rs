@@ -12,7 +12,8 @@ pub struct Rendered {
     pub subject: String,
     /// The HTML body, if the mail has one.
     pub html: Option<String>,
-    /// Plain-text body; generated from the HTML if the mail has no text.
+    /// Plain-text body; generated from the HTML if the mail has no text. Empty if the HTML shows no
+    /// text.
     pub text: String,
 }
 
@@ -21,6 +22,11 @@ impl Rendered {
     #[must_use]
     pub fn is_literal_quick(text: Option<&str>, html: Option<&str>) -> bool {
         text.is_some() || html.is_none_or(|html| html.len() <= QUICK)
+    }
+
+    /// Whether the mail has a text part. An empty one beside HTML is omitted.
+    pub(crate) fn has_text(&self) -> bool {
+        self.html.is_none() || !self.text.trim().is_empty()
     }
 
     /// Content of a mail without a template. It is used literally: `{{ braces }}` are not expanded.

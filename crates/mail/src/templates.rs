@@ -9,7 +9,6 @@ mod library;
 mod meter;
 mod metered;
 mod nesting;
-mod placeholders;
 mod source;
 mod tag;
 mod variables;
@@ -73,6 +72,13 @@ impl Templates {
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         self.library().names()
+    }
+
+    /// What the authors of templates should know, with file and line: CSS that is not inlined, or
+    /// that has no effect any more.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        self.library().warnings().to_vec()
     }
 
     /// Languages and files of a template, if it exists.

@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context;
 use postroom_core::{Mailbox, settings::Settings};
 use postroom_mail::Templates;
-use tracing::info;
+use tracing::{info, warn};
 
 pub(crate) use self::{
     batch_content::{BatchContent, BatchContents},
@@ -45,8 +45,10 @@ impl Rendering {
     ///
     /// Returns an error if the templates cannot be read.
     pub(crate) fn new(settings: &Settings) -> anyhow::Result<Self> {
+        let templates = Templates::load(&settings.templates_dir).context("reading the templates")?;
+        log_warnings(&templates);
         Ok(Self {
-            templates: Templates::load(&settings.templates_dir).context("reading the templates")?,
+            templates,
             batches: BatchContents::default(),
             contents: Contents::default(),
             cpu: CpuLimiter::new(),
@@ -70,6 +72,7 @@ impl Rendering {
                 self.missing.lock().unwrap_or_else(PoisonError::into_inner).clear();
                 alerts.clear(&AlertSubject::Templates, "the changed templates are valid");
                 info!("reloaded the changed templates");
+                log_warnings(&self.templates);
             }
             Ok(false) => {}
             Err(error) => alerts.raise(
@@ -77,5 +80,11 @@ impl Rendering {
                 format!("cannot load the changed templates, the old ones stay in use: {error}"),
             ),
         }
+    }
+}
+
+fn log_warnings(templates: &Templates) {
+    for warning in templates.warnings() {
+        warn!("{warning}");
     }
 }

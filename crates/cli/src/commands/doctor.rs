@@ -287,7 +287,12 @@ fn is_for_tests(transport: &TransportSettings) -> bool {
 async fn templates(context: &Context, report: &mut CheckReport) {
     let folder = context.postroom.settings().templates_dir.display();
     match context.postroom.templates().await {
-        Ok(Some(templates)) => report.ok("templates", format_args!("{} in {folder}", templates.names().len())),
+        Ok(Some(templates)) => {
+            report.ok("templates", format_args!("{} in {folder}", templates.names().len()));
+            for warning in templates.warnings() {
+                report.warn("templates", warning);
+            }
+        }
         Ok(None) => report.warn("templates", format_args!("there is no folder {folder} on this machine")),
         Err(error) => report.fail("templates", error),
     }

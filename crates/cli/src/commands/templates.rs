@@ -36,6 +36,9 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<()> {
     let folder = context.postroom.settings().templates_dir.display();
     let missing = || CommandError::usage("TEMPLATES_DIR", format!("there is no folder {folder}"));
     let templates = context.postroom.templates().await?.ok_or_else(missing)?;
+    for warning in templates.warnings() {
+        context.console.warn(warning);
+    }
     match &args.name {
         None => list(context, templates),
         Some(name) => show(context, templates, name, args)?,

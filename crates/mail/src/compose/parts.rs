@@ -18,7 +18,7 @@ use crate::Rendered;
 ///
 /// ```text
 /// mixed (if there are files)
-/// ├── alternative (if there is HTML)
+/// ├── alternative (if there is HTML; without text, the HTML alone)
 /// │   ├── text
 /// │   └── related (if there are images in the HTML)
 /// │       ├── HTML
@@ -35,7 +35,10 @@ pub(super) fn append(
     let in_html = |file: &&Attachment| rendered.html.is_some() && file.content_id.is_some();
     let (images, files): (Vec<_>, Vec<_>) = attachments.iter().partition(in_html);
     let content = match &rendered.html {
-        Some(html) => Part::Multi(alternative(&rendered.text, html, &images, &boundaries)?),
+        Some(html) => {
+            let html = html_part(html, &images, &boundaries, rendered.has_text() || !files.is_empty())?;
+            if rendered.has_text() { Part::Multi(alternative(&rendered.text, html, &boundaries)?) } else { html }
+        }
         None => Part::Single(text(&rendered.text, ContentType::TEXT_PLAIN, files.is_empty())),
     };
     let whole = if files.is_empty() { content } else { Part::Multi(mixed(content, &files, &boundaries)?) };
@@ -51,20 +54,27 @@ enum Part {
     Multi(MultiPart),
 }
 
-fn alternative(
-    plain: &str,
+fn alternative(plain: &str, html: Part, boundaries: &Boundaries<'_>) -> Result<MultiPart, InvalidInput> {
+    let both = multipart("alternative", boundaries)?.singlepart(text(plain, ContentType::TEXT_PLAIN, false));
+    Ok(match html {
+        Part::Single(html) => both.singlepart(html),
+        Part::Multi(related) => both.multipart(related),
+    })
+}
+
+/// HTML with its images. `in_multipart`: it is not the whole body.
+fn html_part(
     html: &str,
     images: &[&Attachment],
     boundaries: &Boundaries<'_>,
-) -> Result<MultiPart, InvalidInput> {
-    let both = multipart("alternative", boundaries)?.singlepart(text(plain, ContentType::TEXT_PLAIN, false));
-    let html = text(html, ContentType::TEXT_HTML, false);
+    in_multipart: bool,
+) -> Result<Part, InvalidInput> {
+    let html = text(html, ContentType::TEXT_HTML, images.is_empty() && !in_multipart);
     if images.is_empty() {
-        return Ok(both.singlepart(html));
+        return Ok(Part::Single(html));
     }
     let related = multipart("related", boundaries)?.singlepart(html);
-    let related = images.iter().fold(related, |parts, file| parts.singlepart(file_part(file, true)));
-    Ok(both.multipart(related))
+    Ok(Part::Multi(images.iter().fold(related, |parts, file| parts.singlepart(file_part(file, true)))))
 }
 
 fn mixed(content: Part, files: &[&Attachment], boundaries: &Boundaries<'_>) -> Result<MultiPart, InvalidInput> {

@@ -30,7 +30,7 @@ pub(super) fn after(name: &str) -> TokenSinkResult<()> {
 }
 
 /// Whether the content of an element is text; case-insensitive.
-pub(super) fn is_raw(name: &str) -> bool {
+pub(crate) fn is_raw(name: &str) -> bool {
     RAW.iter().any(|(raw, _)| raw.eq_ignore_ascii_case(name))
 }
 

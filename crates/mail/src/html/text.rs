@@ -3,14 +3,17 @@
 use std::{cell::RefCell, collections::HashMap};
 
 use html5ever::{
-    Attribute, LocalName,
+    LocalName,
     tokenizer::{Tag, TagKind, Token, TokenSink, TokenSinkResult},
 };
 
 use super::{
-    Reader, raw, read,
-    skip::{Passed, Skip, is_block},
-    text_writer::TextWriter,
+    Reader,
+    elements::{is_block, is_void},
+    open_elements::OpenElements,
+    raw, read,
+    text_writer::{TextWriter, is_visible},
+    visibility::{Visibility, attribute},
 };
 
 /// Maximum size of a generated text, in bytes; the rest of the HTML is dropped.
@@ -21,7 +24,8 @@ const MOST_LISTS: usize = 64;
 const CUT: &str = "[...]\n";
 
 /// Converts an HTML body to text, with its links listed at the end. Layout tables are read cell by
-/// cell, and lines are wrapped between words.
+/// cell. No line is wrapped: quoted-printable folds long lines without changing them. What is not
+/// displayed is omitted; the text is empty if nothing is displayed.
 pub(crate) fn text_of_html(html: &str) -> String {
     read(html, TextReader::default()).0.into_inner().into_text()
 }
@@ -34,7 +38,7 @@ struct TextReader(RefCell<ConverterState>);
 struct ConverterState {
     output: TextWriter,
     links: Links,
-    skip: Option<Skip>,
+    open: OpenElements<Visibility>,
     /// Open lists: the next number of a numbered list, or `None`.
     lists: Vec<Option<i64>>,
     /// Number of open lists beyond the maximum nesting.
@@ -92,14 +96,20 @@ impl TokenSink for TextReader {
 
 impl ConverterState {
     fn words(&mut self, words: &str) {
-        if self.skip.is_some() || self.is_full {
+        if self.visibility().shows_text() {
+            self.shown(words);
+        }
+    }
+
+    fn shown(&mut self, words: &str) {
+        if self.is_full {
             return;
         }
         self.is_full = self.output.len() + self.links.bytes + words.len() > MOST_BYTES;
         let mut words = if self.is_full { &words[..words.floor_char_boundary(MOST_BYTES / 4)] } else { words };
         if let Some(open) = &mut self.links.open
             && open.position.is_none()
-            && !words.trim().is_empty()
+            && words.contains(is_visible)
         {
             let (before, after) = words.split_at(words.len() - words.trim_start().len());
             self.output.words(before);
@@ -118,34 +128,47 @@ impl ConverterState {
         if self.preformatted > 0 { self.output.lines(words) } else { self.output.words(words) }
     }
 
+    /// Visibility of the content of the innermost element.
+    fn visibility(&self) -> Visibility {
+        self.open.last().map(|(_, visibility)| *visibility).unwrap_or_default()
+    }
+
     fn tag(&mut self, tag: &Tag) {
-        if let Some(skip) = &mut self.skip {
-            let passed = match tag.kind {
-                TagKind::StartTag => skip.start(&tag.name),
-                TagKind::EndTag => skip.end(&tag.name),
-            };
-            if passed != Passed::Within {
-                self.skip = None;
-            }
-            if passed != Passed::Beyond {
-                return;
+        let closed = match tag.kind {
+            TagKind::StartTag => self.open.before(&tag.name),
+            TagKind::EndTag => self.open.end(&tag.name),
+        };
+        let is_unmatched = closed.is_empty();
+        for (name, visibility) in closed {
+            if !visibility.is_removed {
+                self.end(&name);
             }
         }
         match tag.kind {
-            TagKind::StartTag => self.start(tag),
-            TagKind::EndTag => self.end(&tag.name),
+            TagKind::StartTag => self.open_element(tag),
+            TagKind::EndTag if is_unmatched && !self.visibility().is_removed => self.block(&tag.name),
+            TagKind::EndTag => {}
+        }
+    }
+
+    fn open_element(&mut self, tag: &Tag) {
+        let visibility = self.visibility().of(tag);
+        // Self-closing tags exist only in SVG and MathML.
+        let is_empty = tag.self_closing && ["svg", "math"].contains(&&*tag.name);
+        if !is_void(&tag.name) && !is_empty {
+            self.open.push(tag.name.clone(), visibility);
+        }
+        if &*tag.name == "img" && visibility.shows_images() {
+            self.shown(&format!(" {} ", attribute(&tag.attrs, "alt").unwrap_or_default()));
+        } else if !visibility.is_removed {
+            self.start(tag);
         }
     }
 
     fn start(&mut self, tag: &Tag) {
-        self.skip = Skip::from(tag);
-        if self.skip.is_some() {
-            return;
-        }
         match &*tag.name {
             "br" => self.output.line_break(),
             "a" => self.open_link(tag),
-            "img" => self.words(&format!(" {} ", attribute(&tag.attrs, "alt").unwrap_or_default())),
             "ul" | "menu" => self.open_list(None),
             "ol" => self.open_list(Some(attribute(&tag.attrs, "start").and_then(|n| n.parse().ok()).unwrap_or(1))),
             "li" => self.item(),
@@ -289,10 +312,6 @@ impl Links {
         self.numbers.insert(url, self.urls.len());
         self.urls.len()
     }
-}
-
-fn attribute<'a>(attributes: &'a [Attribute], name: &str) -> Option<&'a str> {
-    attributes.iter().find(|attribute| &*attribute.name.local == name).map(|attribute| &*attribute.value)
 }
 
 /// Returns a URL without control characters, its spaces escaped.

@@ -1,7 +1,5 @@
 //! Writer of plain text in lines.
 
-/// Column after which lines are wrapped between words; a word is never split.
-const WIDTH: usize = 78;
 /// Maximum visible nesting of quotes and lists; deeper levels look like this one.
 const DEEPEST: usize = 8;
 
@@ -9,11 +7,9 @@ const DEEPEST: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct TextWriter {
     text: String,
-    /// Whether text can be appended to the last line, and the number of its characters.
+    /// Whether text can be appended to the last line, and where its words begin.
     is_open: bool,
-    column: usize,
-    /// Position of the last space of the line, where it can be wrapped.
-    space_at: Option<usize>,
+    words_at: usize,
     /// Whether white space followed the last word.
     space: bool,
     /// Line breaks before the next line.
@@ -38,7 +34,7 @@ impl TextWriter {
     pub(super) fn words(&mut self, text: &str) {
         for (number, word) in text.split(is_space).enumerate() {
             self.space |= number > 0;
-            if !word.is_empty() {
+            if word.contains(is_visible) {
                 self.word(word);
             }
         }
@@ -53,7 +49,6 @@ impl TextWriter {
             if self.is_open || !line.trim().is_empty() {
                 self.open();
                 self.text.push_str(line);
-                self.column += line.chars().count();
             }
         }
     }
@@ -61,7 +56,6 @@ impl TextWriter {
     /// Appends text to the last word.
     pub(super) fn tail(&mut self, text: &str) {
         self.text.push_str(text);
-        self.column += text.chars().count();
     }
 
     /// Ends the line, even an empty one.
@@ -97,7 +91,6 @@ impl TextWriter {
     /// Removes the byte at a position.
     pub(super) fn remove_byte(&mut self, position: usize) {
         self.text.remove(position);
-        self.column = self.column.saturating_sub(1);
     }
 
     /// Returns all lines, without trailing spaces.
@@ -113,29 +106,13 @@ impl TextWriter {
     fn word(&mut self, word: &str) {
         self.open();
         self.separate();
-        self.text.push_str(word);
-        self.column += word.chars().count();
-        if let Some(space) = self.space_at.filter(|_| self.column > WIDTH) {
-            self.wrap(space);
-        }
+        self.text.extend(word.chars().filter(|c| !is_break_hint(*c)));
     }
 
     fn separate(&mut self) {
-        if std::mem::take(&mut self.space) && self.column > 0 {
-            self.space_at = Some(self.text.len());
+        if std::mem::take(&mut self.space) && self.text.len() > self.words_at {
             self.text.push(' ');
-            self.column += 1;
         }
-    }
-
-    /// Wraps the line at a space. A word is wrapped at most once, since no space precedes it
-    /// afterwards.
-    fn wrap(&mut self, space: usize) {
-        let last = self.text.split_off(space);
-        self.text.push('\n');
-        self.begin_line();
-        self.text.push_str(&last[1..]);
-        self.column += last.chars().count() - 1;
     }
 
     fn open(&mut self) {
@@ -151,18 +128,15 @@ impl TextWriter {
         }
         (self.is_open, self.breaks, self.quoted, self.space) = (true, 0, self.quotes, false);
         self.begin_line();
-        // The first word is at column 0.
-        self.column = 0;
+        self.words_at = self.text.len();
     }
 
     fn begin_line(&mut self) {
-        let start = self.text.len();
         self.push_quotes(self.quotes);
         let marker = std::mem::take(&mut self.marker);
         let room = if self.hangs { marker.chars().count() } else { 0 };
         self.text.extend(std::iter::repeat_n(' ', self.indent.min(3 * DEEPEST).saturating_sub(room)));
         self.text.push_str(&marker);
-        (self.column, self.space_at) = (self.text.len() - start, None);
     }
 
     fn push_quotes(&mut self, quotes: usize) {
@@ -172,6 +146,16 @@ impl TextWriter {
     fn close(&mut self) {
         (self.is_open, self.space) = (false, false);
     }
+}
+
+/// Whether a character is displayed by itself. Preheaders are filled up with others.
+pub(super) fn is_visible(c: char) -> bool {
+    !is_space(c) && !is_break_hint(c) && !matches!(c, '\u{200c}' | '\u{200d}' | '\u{200e}' | '\u{200f}')
+}
+
+/// Whether a character only marks where a word may be divided, or holds it together.
+fn is_break_hint(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{200b}' | '\u{2060}' | '\u{feff}')
 }
 
 fn is_space(c: char) -> bool {

@@ -154,6 +154,10 @@ impl LoadError {
         Self::Broken { file: file.into(), line: None, message: message.to_string() }
     }
 
+    pub(super) fn broken_at(file: &str, line: usize, message: impl fmt::Display) -> Self {
+        Self::Broken { file: file.into(), line: Some(line), message: message.to_string() }
+    }
+
     pub(super) fn unreadable(path: impl Into<PathBuf>, problem: impl fmt::Display) -> Self {
         Self::Unreadable { path: path.into(), problem: problem.to_string() }
     }

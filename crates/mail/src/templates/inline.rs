@@ -1,164 +1,206 @@
 //! Inlining of CSS from `<style>` into elements, for mail programs that ignore `<style>`.
 //!
-//! The source of a template is inlined once, when it is loaded. A source that can't be inlined
-//! safely is used unchanged. `<style>` stays in the source, for dark mode and narrow screens.
+//! The source of a template is inlined once, when it is loaded. Text is inserted into the source
+//! and nothing of it is changed: `style` attributes are added, or extended at their ends. `<style>`
+//! stays in the source, for dark mode and narrow screens.
+//!
+//! A declaration is inlined only if that changes nothing where `<style>` is understood. A rule that
+//! may apply, depending on variables or on another file, keeps weaker declarations of the same
+//! property out of the element.
 
-use css_inline::{CSSInliner, InlineOptions};
+mod applied;
+mod cascade;
+mod certainty;
+mod code;
+mod file;
+mod insertion;
+mod markup;
+mod matching;
+mod selector;
+mod sheet;
+mod tree;
+mod words;
 
-use super::{placeholders::with_placeholders, source::TemplateSources};
-use crate::html::Shape;
+use self::{
+    applied::{FileGraph, SourceFiles},
+    cascade::RuleIndex,
+    code::codes,
+    file::{SheetComment, SourceFile, is_ignored},
+    insertion::{Insertion, inserted, insertions},
+    markup::{StartTag, scan},
+    matching::{Matcher, Steps, TooManySteps},
+    tree::{DEEPEST, TooDeep, tree},
+};
+use super::{LoadError, source::TemplateSources};
+use crate::html::differs_only_in_styles;
 
-/// Maximum number of files in a chain of `extends`; tera rejects cycles.
-const MAX_DEPTH: usize = 16;
+/// Maximum number of steps for one file and for all files. A step takes some nanoseconds.
+const MOST_STEPS: usize = 10_000_000;
+const MOST_STEPS_IN_ALL: usize = 100_000_000;
 
-/// Limits above which a file is not inlined. Inlining builds a tree recursively and matches each
-/// rule against each element.
-const MOST_ELEMENTS: usize = 20_000;
-const DEEPEST_ELEMENT: usize = 100;
-const MOST_TRIES: usize = 5_000_000;
-const DEEPEST_RULE: usize = 30;
+/// Elements that are not displayed.
+const NOT_STYLED: [&str; 10] =
+    ["base", "head", "link", "meta", "noscript", "param", "script", "style", "template", "title"];
 
-/// Inlines the CSS of each HTML file, and of the files that it extends, into its elements. A
-/// selector has to match within one file.
-pub(super) fn with_inlined_css(mut sources: TemplateSources) -> TemplateSources {
+/// Sources with inlined CSS, and what their authors should know.
+#[derive(Debug)]
+pub(super) struct Inlined {
+    pub(super) sources: TemplateSources,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Inlines the CSS of each HTML file, and of the files that it extends and includes, into its
+/// elements.
+///
+/// # Errors
+///
+/// Returns an error if a template comment swallows the end of a style sheet, or if elements are
+/// nested too deep.
+pub(super) fn with_inlined_css(sources: TemplateSources) -> Result<Inlined, LoadError> {
+    let (changed, warnings) = inlined_files(&sources)?;
+    let mut sources = sources;
+    sources.extend(changed);
+    Ok(Inlined { sources, warnings })
+}
+
+/// Files that change, with their new content, and all warnings.
+type Changes = (Vec<(String, String)>, Vec<String>);
+
+fn inlined_files(sources: &TemplateSources) -> Result<Changes, LoadError> {
     let html_files = sources.iter().filter(|(name, _)| name.ends_with(".html"));
-    let inlined: Vec<_> = html_files
-        .filter_map(|(name, source)| inline(source, &inherited_css(source, &sources)).map(|html| (name.clone(), html)))
-        .collect();
-    sources.extend(inlined);
-    sources
-}
-
-/// Returns `None` if there is nothing to inline, or if it is not possible safely.
-fn inline(source: &str, inherited: &str) -> Option<String> {
-    if inherited.is_empty() && !source.contains("<style") {
-        return None;
+    let files: SourceFiles<'_> = html_files.map(|(name, source)| (name.as_str(), SourceFile::of(source))).collect();
+    let (mut changed, mut warnings) = (Vec::new(), Vec::new());
+    for (name, file) in &files {
+        check_comments(name, file, &mut warnings)?;
     }
-    let replaced = with_placeholders(source)?;
-    if !is_inlined_soon(&replaced.html, inherited) {
-        return None;
-    }
-    let inliner = inliner();
-    let html = if is_whole_page(source) {
-        inliner.inline(&replaced.html)
-    } else {
-        inliner.inline_fragment(&replaced.html, inherited)
-    };
-    replaced.restore(html.ok()?)
-}
-
-fn inliner() -> CSSInliner<'static> {
-    let options = InlineOptions { keep_style_tags: true, keep_link_tags: true, ..InlineOptions::default() };
-    options.load_remote_stylesheets(false).build()
-}
-
-/// Whether inlining a document with its rules ends soon.
-fn is_inlined_soon(html: &str, inherited: &str) -> bool {
-    let Shape { elements, depth } = Shape::of(html);
-    let own = styles(&html.to_ascii_lowercase());
-    let rules = own.matches(['{', ',']).count() + inherited.matches(['{', ',']).count();
-    elements <= MOST_ELEMENTS
-        && depth <= DEEPEST_ELEMENT
-        && rules.saturating_mul(elements) <= MOST_TRIES
-        && nesting(&own).max(nesting(inherited)) <= DEEPEST_RULE
-}
-
-/// Maximum nesting of brackets.
-fn nesting(css: &str) -> usize {
-    let (mut open, mut most) = (0_usize, 0);
-    for byte in css.bytes() {
-        match byte {
-            b'(' | b'[' | b'{' => open += 1,
-            b')' | b']' | b'}' => open = open.saturating_sub(1),
-            _ => {}
+    let (graph, mut left) = (FileGraph::of(&files), MOST_STEPS_IN_ALL);
+    for (name, file) in &files {
+        let mut inliner =
+            FileInliner { name, file, graph: &graph, steps: Steps(left.min(MOST_STEPS)), warnings: vec![] };
+        let before = inliner.steps.0;
+        if let Some(html) = inliner.inline()? {
+            changed.push(((*name).to_owned(), html));
         }
-        most = most.max(open);
+        left -= before - inliner.steps.0;
+        warnings.append(&mut inliner.warnings);
     }
-    most
+    Ok((changed, warnings))
 }
 
-fn is_whole_page(source: &str) -> bool {
-    source.to_ascii_lowercase().contains("<html")
+fn check_comments(name: &str, file: &SourceFile<'_>, warnings: &mut Vec<String>) -> Result<(), LoadError> {
+    let cure = "write `{ #`, or put the CSS between {% raw %} and {% endraw %}";
+    for comment in file.sheet_comments() {
+        match comment {
+            SheetComment::BeyondEnd(at) => {
+                let problem = "`{#` in <style> starts a template comment, which swallows the end of the style sheet";
+                return Err(LoadError::broken_at(name, file.line(at), format!("{problem}; {cure}")));
+            }
+            SheetComment::WithRules(at) => {
+                let line = file.line(at);
+                warnings.push(format!(
+                    "{name}, line {line}: `{{#` in <style> starts a template comment, which hides CSS; {cure}"
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
-/// CSS of the files that a file extends, the outermost first.
-fn inherited_css(source: &str, sources: &TemplateSources) -> String {
-    let parents = std::iter::successors(parent(source, sources), |parent| self::parent(parent, sources));
-    let mut css: Vec<String> = parents.take(MAX_DEPTH).map(|parent| styles(parent)).collect();
-    css.reverse();
-    css.concat()
+/// One file being inlined.
+struct FileInliner<'g, 'f, 'a> {
+    name: &'a str,
+    file: &'f SourceFile<'a>,
+    graph: &'g FileGraph<'f, 'a>,
+    steps: Steps,
+    warnings: Vec<String>,
 }
 
-fn parent<'a>(source: &str, sources: &'a TemplateSources) -> Option<&'a String> {
-    let (_, after) = source.split_once("extends")?;
-    let quote = after.chars().find(|c| !c.is_whitespace()).filter(|c| matches!(c, '"' | '\'' | '`'))?;
-    let name = after.split(quote).nth(1)?;
-    sources.get(name)
+impl<'f> FileInliner<'_, 'f, '_> {
+    /// Returns `None` if there is nothing to inline, or if it is not possible.
+    fn inline(&mut self) -> Result<Option<String>, LoadError> {
+        let rules = self.graph.rules_of(self.name);
+        let index = RuleIndex::of(&rules);
+        if index.is_empty() {
+            return Ok(None);
+        }
+        let source = self.file.source;
+        let insertions = match self.steps.take(rules.len()) {
+            Ok(()) => self.insertions(&index)?,
+            Err(error) => Err(error),
+        };
+        let Ok(insertions) = insertions else {
+            self.warn("CSS is not inlined: there are too many elements and rules for it");
+            return Ok(None);
+        };
+        let html = inserted(source, &insertions);
+        if !differs_only_in_styles(&without_code(source), &without_code(&html)) {
+            self.warn("CSS is not inlined: it would change the HTML");
+            return Ok(None);
+        }
+        Ok(Some(html).filter(|_| !insertions.is_empty()))
+    }
+
+    fn insertions(&mut self, index: &RuleIndex<'f>) -> Result<Result<Vec<Insertion>, TooManySteps>, LoadError> {
+        let file = self.file;
+        let markup = scan(file.source, &file.codes);
+        let tree = tree(file.source, &file.codes, markup, self.graph.is_part(self.name)).map_err(|TooDeep(at)| {
+            let problem = format!("elements are nested more than {DEEPEST} levels deep here");
+            LoadError::broken_at(self.name, file.line(at), format!("{problem}; close elements where they end"))
+        })?;
+        let matcher = Matcher { source: file.source, codes: &file.codes, tree: &tree };
+        Ok(self.insertions_of(&matcher, index))
+    }
+
+    fn insertions_of(&mut self, matcher: &Matcher<'_>, index: &RuleIndex<'f>) -> Result<Vec<Insertion>, TooManySteps> {
+        let (mut all, mut is_warned) = (Vec::new(), false);
+        for (number, element) in matcher.tree.elements.iter().enumerate() {
+            let Some(tag) = element.tag.as_ref().filter(|tag| self.may_be_styled(tag)) else { continue };
+            let style = index.style_of(matcher, number, &mut self.steps)?;
+            if style.normal.is_empty() && style.important.is_empty() {
+                continue;
+            }
+            if let Some((rule, property)) = style.overridden.as_ref().filter(|_| !is_warned) {
+                is_warned = true;
+                let line = self.file.line(tag.at);
+                let name = if tag.name.is_empty() { "the element" } else { &tag.name };
+                self.warnings.push(format!(
+                    "{}, line {line}: `{rule}` has no effect on `{property}` of <{name}>, whose CSS is inlined; \
+                     add !important to it",
+                    self.name
+                ));
+            }
+            all.extend(insertions(matcher.source, tag, &style).into_iter().flatten());
+        }
+        // The tree is in the order of the source.
+        Ok(all)
+    }
+
+    /// Whether an element may get a style: it is displayed, and has no further attributes that only
+    /// a rendering knows.
+    fn may_be_styled(&self, tag: &StartTag) -> bool {
+        !NOT_STYLED.contains(&tag.name.as_str())
+            && !tag.is_open_ended
+            && !tag.attribute("style").is_some_and(|attribute| attribute.is_conditional)
+            && !is_ignored(self.file.source, tag)
+    }
+
+    fn warn(&mut self, problem: &str) {
+        self.warnings.push(format!("{}: {problem}", self.name));
+    }
 }
 
-/// Content of the `<style>` elements of a file. Those with template tags are not inlined.
-fn styles(source: &str) -> String {
-    let blocks = source.split("<style").skip(1).filter_map(|after| {
-        let (_, css) = after.split_once('>')?;
-        css.split_once("</style").map(|(css, _)| css)
-    });
-    blocks.filter(|css| !css.contains("{{") && !css.contains("{%")).collect()
+/// HTML with a letter for each piece of template code.
+fn without_code(source: &str) -> String {
+    let (mut html, mut at) = (String::with_capacity(source.len()), 0);
+    for code in codes(source) {
+        html.push_str(&source[at..code.range.start]);
+        html.push('x');
+        at = code.range.end;
+    }
+    html + &source[at..]
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LAYOUT: &str = "<!DOCTYPE html>\n<html><head><title>{% block title %}{{ t }}{% endblock title %}</title>\n\
-        <style>.a { color: red } td.b { color: blue } \
-        @media (max-width: 9px) { .a { color: green !important } }</style></head>\n\
-        <body><table><tr><td class=\"b\">{% block main %}{% endblock main %}</td></tr></table></body></html>";
-
-    fn inlined(name: &str, files: &[(&str, &str)]) -> String {
-        let sources = files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-        with_inlined_css(sources).remove(name).expect("the file")
-    }
-
-    #[test]
-    fn a_layout_is_inlined_and_its_tags_stay() {
-        let html = inlined("base.html", &[("base.html", LAYOUT)]);
-        assert!(html.contains("<td class=\"b\" style=\"color: blue"), "{html}");
-        assert!(html.contains("{% block main %}{% endblock main %}</td>"), "{html}");
-        assert!(html.contains("<title>{% block title %}{{ t }}{% endblock title %}</title>"), "{html}");
-        assert!(html.contains("@media (max-width: 9px)") && !html.contains("postroom-tag"), "{html}");
-        assert!(!html.contains("tbody"), "{html}");
-    }
-
-    #[test]
-    fn the_css_of_a_layout_is_inlined_into_a_page() {
-        let page = "{% extends \"base.html\" %}\n{% block main %}\n{% for x in xs %}\
-            <p class=\"a\">{{ x }} &amp; {{ y }}</p>{% endfor %}\n\
-            <a href=\"{{ url }}\" {% if z %}title=\"{{ z }}\"{% endif %} class=\"a\">go</a>\n{% endblock main %}\n";
-        let html = inlined("page.html", &[("base.html", LAYOUT), ("page.html", page)]);
-        assert!(html.contains("<p class=\"a\" style=\"color: red"), "{html}");
-        assert!(html.contains("href=\"{{ url }}\""), "{html}");
-        assert!(
-            html.contains("{% if z %}") && html.contains("title=\"{{ z }}\"") && html.contains("{% endif %}"),
-            "{html}"
-        );
-        assert!(html.starts_with("{% extends \"base.html\" %}"), "{html}");
-    }
-
-    #[test]
-    fn table_rows_within_a_loop_stay_in_their_table() {
-        let page = "<html><style>td { color: red }</style><table>{% for x in xs %}\
-            <tr><td>{{ x }}</td></tr>{% endfor %}</table></html>";
-        let html = inlined("p.html", &[("p.html", page)]);
-        assert!(html.contains("<table>{% for x in xs %}<tr><td style=\"color: red"), "{html}");
-        assert!(html.contains("</td></tr>{% endfor %}</table>"), "{html}");
-    }
-
-    #[test]
-    fn a_source_that_a_parser_would_break_is_unchanged() {
-        let rows = "{% extends \"base.html\" %}{% block main %}<tr><td class=\"a\">x</td></tr>{% endblock main %}";
-        assert_eq!(inlined("rows.html", &[("base.html", LAYOUT), ("rows.html", rows)]), rows);
-        let remote =
-            "<html><head><link rel=\"stylesheet\" href=\"https://example.org/a.css\"></head><body></body></html>";
-        assert_eq!(inlined("r.html", &[("r.html", remote)]), remote);
-    }
-}
+mod fuzz;
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use super::{
     LoadError, RenderError, TemplateInfo,
     catalog::{Catalog, Choice},
     functions,
-    inline::with_inlined_css,
+    inline::{Inlined, with_inlined_css},
     meter::{self, LimitedWriter, RenderLimits},
     metered::with_meters,
     nesting,
@@ -32,9 +32,10 @@ struct Engine {
     written: Tera,
     /// Number of values in the longest expression.
     parts: usize,
+    warnings: Vec<String>,
 }
 
-/// Stack for compiling, in bytes: files are parsed, and their CSS is inlined, recursively.
+/// Stack for compiling, in bytes: tera parses files recursively.
 const STACK: usize = 64 << 20;
 
 impl Library {
@@ -54,6 +55,10 @@ impl Library {
 
     pub(super) fn names(&self) -> Vec<String> {
         self.catalog.names()
+    }
+
+    pub(super) fn warnings(&self) -> &[String] {
+        &self.engine.warnings
     }
 
     pub(super) fn describe(&self, name: &str) -> Option<TemplateInfo> {
@@ -134,9 +139,11 @@ impl Library {
 impl Engine {
     fn of(sources: TemplateSources) -> Result<Self, LoadError> {
         nesting::check(&sources)?;
+        // Inlining explains some faults better than tera.
+        let Inlined { sources: inlined, warnings } = with_inlined_css(sources.clone())?;
         let written = compile(&sources)?;
-        let (metered, parts) = with_meters(&with_inlined_css(sources));
-        Ok(Self { sent: compile(&metered)?, written, parts })
+        let (metered, parts) = with_meters(&inlined);
+        Ok(Self { sent: compile(&metered)?, written, parts, warnings })
     }
 
     fn render(&self, template: &str, file: &str, context: &Context) -> Result<String, RenderError> {

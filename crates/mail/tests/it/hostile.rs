@@ -211,14 +211,26 @@ fn limit_checks_do_not_change_the_output() {
 #[test]
 fn css_of_any_shape_is_inlined_soon_or_skipped() {
     let rules: String = (0..20_000).map(|n| format!(".a{n}{{color:red}}")).collect();
+    let rows = "<tr><td class='{{ x }} {% if x %}a{% endif %}'>";
     for body in [
-        nested(3_000, "<div>", "</div>"),
+        nested(500, "<div>", "</div>"),
         filled(1 << 20, "<p class=a>x"),
-        filled(1 << 20, "<b a=1></x>"),
+        filled(1 << 20, "<br a=1></x>"),
+        filled(1 << 20, rows),
+        format!("<style>{rules}</style>{}", filled(200_000, rows)),
+        format!("<style>{}</style>{}", filled(10_000, "p + "), filled(500_000, "<p>")),
+        format!("<style>{} {{a:b}}</style>{}", "b ".repeat(15), nested(400, "<b>", "</b>")),
+        format!("<style>{}</style>", filled(1 << 19, "@media x{")),
+        format!("<style>{}</style>", filled(1 << 19, "a{b:")),
+        format!("<style>{}</style>", filled(1 << 19, "p:not(")),
+        format!("<p {}>", filled(1 << 19, "{% if x %}a{% endif %} ")),
+        format!("<p class='{}'>", filled(1 << 19, "{% if x %}a{% endif %}")),
+        format!("<p style='{}'>", filled(1 << 19, "a:b;")),
+        filled(1 << 19, "{% if x %}<p>{% endif %}"),
         format!("<style>{rules}</style>{}", filled(500_000, "<p>")),
         format!("<style>{}</style>", "p:is(".repeat(100_000)),
         format!("<STYLE>{}</STYLE>", "p:is(".repeat(100_000)),
-        filled(1 << 20, "{{ x }}<i>"),
+        filled(1 << 19, "{{ x }}<br>"),
     ] {
         let start = Instant::now();
         let html = format!("<html><head><style>p {{ color: red }}</style></head><body>{body}</body></html>");

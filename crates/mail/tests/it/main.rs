@@ -5,6 +5,7 @@ mod fixture;
 mod full_disk;
 mod fuzz;
 mod hostile;
+mod inlining;
 mod mime;
 mod parser;
 mod replies;

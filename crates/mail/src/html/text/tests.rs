@@ -23,6 +23,10 @@ fn each_element_has_its_text_form() {
         ("<pre>a  b\n   c</pre>x<hr>y", "a  b\n   c\n\nx\n\ny\n"),
         ("<table><tr><td>a<td>b<tr><td>c</table>", "a\nb\nc\n"),
         ("<dl><dt>t<dd>d<dt>u</dl>v", "t\n  d\nu\n\nv\n"),
+        ("<p>a<div>b</div>c</p>d", "a\n\nb\nc\n\nd\n"),
+        ("<table><td><pre>a  b<td>c  d</table>", "a  b\n\nc d\n"),
+        ("<table><td><blockquote>a<td>b</table>", "> a\n\nb\n"),
+        ("<table><td><ul><li>a<td>b</table>", "* a\n\nb\n"),
         ("<h2>A</h2><h3></h3>b", "## A\n\nb\n"),
         ("<img alt='A b' src=x> c", "A b c\n"),
         ("x<sup>2</sup>&amp;&copy;&#x17c;", "x2&©ż\n"),
@@ -65,14 +69,63 @@ fn hidden_content_is_omitted() {
 }
 
 #[test]
-fn lines_wrap_between_words_and_words_are_never_split() {
-    let (words, url) = ("word ".repeat(40), format!("https://example.org/{}", "a".repeat(200)));
-    let text = text_of_html(&format!("<blockquote><ul><li>{words}{url} tail</ul></blockquote>"));
-    assert!(text.contains(&url), "{text}");
-    for line in text.lines().filter(|line| !line.contains(&url)) {
-        assert!(line.chars().count() <= 78 && line.starts_with("> "), "{line}");
+fn zero_sizes_hide_text_until_an_element_within_has_a_size() {
+    for (html, text) in [
+        ("<div style='max-height:0;overflow:hidden'>x</div>a", "a"),
+        ("<div style='max-height:0px'>x<img alt=y></div>a", "a"),
+        ("<div style='height:0;overflow:hidden'>x</div>a", "a"),
+        ("<div style='height:0'>x</div>a", "x\na"),
+        ("<span style='width:0;overflow:hidden'>x</span>a", "a"),
+        ("<table><td style='max-width:0;overflow:hidden'>x</table>a", "x\na"),
+        ("<div style='opacity: 0.0'>x</div>a", "a"),
+        ("<div style='opacity:.5'>x</div>a", "x\na"),
+        ("<div style='mso-hide:all'>x</div>a", "a"),
+        ("<a href=u style='mso-hide:all'>x</a> a", "[x][1] a\n\n[1]: u"),
+        ("<div style='font-size:0'>x</div>a", "a"),
+        ("<div style='font:0/0 a'>x</div>a", "a"),
+        ("<div style='font:bold 0px/1 a'>x</div>a", "a"),
+        ("<div style='font:400 14px/1 a'>x</div>a", "x\na"),
+        ("<div style='font-size:0px'>x<p style='font-size:13px'>y</p>z</div>a", "y\n\na"),
+        ("<div style='font-size:0px'>x<p style='font-size:1.5em'>y<b style='font-size:2rem'>z</b></div>a", "z\n\na"),
+        ("<td style='font-size:0'><img alt=Logo></td>a", "Logo\na"),
+        ("<div style='visibility:hidden'>x<b style='visibility:visible'>y</b><img alt=z></div>a", "y\na"),
+        ("<div style='visibility:collapse'>x</div>a", "a"),
+        ("<div style='display:block;display:none!important;display:block'>x</div>a", "a"),
+        ("<div style='display:none;display:block'>x</div>a", "x\na"),
+        ("<div style='display:none'>x<b style='display:block;font-size:9px;visibility:visible'>y</b></div>a", "a"),
+        ("<td><span style='display:none'>x</td><td>a</td>", "a"),
+        ("<p hidden>x<div>a</div>", "a"),
+        ("<div hidden><p>x</div></p>a", "a"),
+        ("&zwnj;&nbsp;&#847; &#8203;&shy;<b>a</b>", "a"),
+        ("<a href=u>&zwnj;</a>a", "a"),
+        ("Donau&shy;dampf&#8203;schiff", "Donaudampfschiff"),
+        ("\u{645}\u{6cc}\u{200c}\u{62e}", "\u{645}\u{6cc}\u{200c}\u{62e}"),
+    ] {
+        assert_eq!(text_of_html(html).trim_end(), text, "{html}");
     }
-    assert!(text.lines().nth(1).is_some_and(|line| line.starts_with(">   word")), "{text}");
+}
+
+#[test]
+fn no_line_is_cut() {
+    let (words, url) = ("word ".repeat(40), format!("https://example.org/{}?a=b", "a".repeat(200)));
+    let han = "\u{6b22}\u{8fce}\u{5149}\u{4e34}".repeat(80);
+    for (html, text) in [
+        (format!("<blockquote><ul><li>{words}{url} tail</ul></blockquote>"), format!("> * {words}{url} tail\n")),
+        (format!("<p>{han}</p>"), format!("{han}\n")),
+        (format!("<p><a href=\"{url}\">{words}</a>x"), format!("[{words}][1]x\n\n[1]: {url}\n")),
+        (format!("<a href='{url}'>{url}</a>"), format!("{url}\n")),
+        (format!("<h1>{words}</h1>"), format!("# {}\n", words.trim_end())),
+    ] {
+        assert_eq!(text_of_html(&html).replace(" ][", "]["), text.replace(" ][", "]["), "{html}");
+    }
+}
+
+#[test]
+fn deep_lists_take_linear_time_and_bounded_indentation() {
+    let deep = format!("{}x{}", "<ul><li>a".repeat(30_000), "</li></ul>".repeat(30_000));
+    let text = text_of_html(&deep);
+    assert_eq!(text.lines().count(), 30_000);
+    assert!(text.lines().all(|line| line.trim_start().starts_with("* a") && line.len() < 40), "{}", text.len());
 }
 
 #[test]

@@ -22,6 +22,7 @@ struct EmailRequest<'a> {
     subject: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     html: Option<&'a str>,
+    /// Absent text would be made from the HTML by Resend; an empty one is not.
     text: &'a str,
     headers: BTreeMap<&'a str, &'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
