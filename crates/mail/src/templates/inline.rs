@@ -17,6 +17,7 @@ mod insertion;
 mod markup;
 mod matching;
 mod selector;
+mod selector_parser;
 mod sheet;
 mod tree;
 mod words;

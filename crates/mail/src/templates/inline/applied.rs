@@ -48,7 +48,7 @@ impl<'f, 'a> FileGraph<'f, 'a> {
         let relatives = self.relatives(name);
         for relative in relatives.difference(&rules.seen.clone()) {
             if let Some(file) = self.files.get(relative) {
-                rules.file(relative, file, Certainty::Maybe, 0, &|_| Certainty::Maybe);
+                rules.file(relative, file, Certainty::Maybe, DEEPEST, &|_| Certainty::Maybe);
             }
         }
         rules.rules

@@ -6,7 +6,7 @@ use super::{
     certainty::Certainty,
     matching::{Matcher, Steps, TooManySteps},
     selector::{Condition, Selector},
-    sheet::{Declaration, StyleRule},
+    sheet::{StyleDeclaration, StyleRule},
     tree::SourceElement,
 };
 
@@ -39,9 +39,9 @@ struct IndexEntry<'a> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct AddedStyle<'a> {
     /// Weaker than the element's own `style`.
-    pub(super) normal: Vec<&'a Declaration>,
+    pub(super) normal: Vec<&'a StyleDeclaration>,
     /// Stronger than the element's own `style`.
-    pub(super) important: Vec<&'a Declaration>,
+    pub(super) important: Vec<&'a StyleDeclaration>,
     /// A rule that holds under a condition, and the property of it that is now weaker.
     pub(super) overridden: Option<(String, &'a str)>,
 }
@@ -177,13 +177,13 @@ fn added<'a>(matches: &[Matched<'a>], steps: &mut Steps) -> Result<AddedStyle<'a
     }
     normal.reverse();
     important.reverse();
-    normal.retain(|(_, one)| !important.iter().any(|other: &&Declaration| other.name == one.name));
+    normal.retain(|(_, one)| !important.iter().any(|other: &&StyleDeclaration| other.name == one.name));
     let overridden = overridden(matches, &normal);
     Ok(AddedStyle { normal: normal.into_iter().map(|(_, one)| one).collect(), important, overridden })
 }
 
 /// A declaration with a condition that is weaker than an inlined one, and was not before.
-fn overridden<'a>(matches: &[Matched<'a>], normal: &[(Strength, &Declaration)]) -> Option<(String, &'a str)> {
+fn overridden<'a>(matches: &[Matched<'a>], normal: &[(Strength, &StyleDeclaration)]) -> Option<(String, &'a str)> {
     let conditional = matches.iter().filter(|matched| matched.is_conditional && matched.certainty == Certainty::Yes);
     conditional.into_iter().find_map(|matched| {
         let declarations = matched.applied.rule.declarations.iter().filter(|one| !one.is_important);
@@ -199,7 +199,7 @@ fn overridden<'a>(matches: &[Matched<'a>], normal: &[(Strength, &Declaration)]) 
 
 /// Whether programs that know the property know the value. Otherwise a weaker declaration of the
 /// same property stays, for those that do not.
-fn is_widely_known(declaration: &Declaration) -> bool {
+fn is_widely_known(declaration: &StyleDeclaration) -> bool {
     let value = &declaration.value;
     declaration.name != "display" && !value.contains('(') && !value.starts_with('-')
 }

@@ -6,7 +6,7 @@ use crate::templates::tag::{Segment, SegmentKind, segments, words};
 
 /// Piece of template code.
 #[derive(Debug, Clone)]
-pub(super) struct Code<'a> {
+pub(super) struct TemplateCode<'a> {
     pub(super) range: Range<usize>,
     pub(super) kind: CodeKind<'a>,
     /// Whether it trims white space beside it, which may join words.
@@ -39,7 +39,7 @@ pub(super) enum CodeKind<'a> {
 }
 
 /// All template code of a source, in order.
-pub(super) fn codes(source: &str) -> Vec<Code<'_>> {
+pub(super) fn codes(source: &str) -> Vec<TemplateCode<'_>> {
     let (mut codes, mut at) = (Vec::new(), 0);
     for segment in segments(source) {
         let range = at..at + segment.whole.len();
@@ -56,16 +56,16 @@ pub(super) fn codes(source: &str) -> Vec<Code<'_>> {
                 continue;
             }
         };
-        codes.push(Code { range, kind, trims });
+        codes.push(TemplateCode { range, kind, trims });
     }
     codes
 }
 
 /// The two tags around a raw text. Its content is plain HTML.
-fn raw_tags<'a>(segment: &Segment<'a>, at: usize) -> [Code<'a>; 2] {
+fn raw_tags<'a>(segment: &Segment<'a>, at: usize) -> [TemplateCode<'a>; 2] {
     let start = segment.whole.find("%}").map_or(0, |end| end + 2);
     let end = segment.whole.rfind("{%").unwrap_or(start);
-    let silent = |range| Code { range, kind: CodeKind::Silent, trims: true };
+    let silent = |range| TemplateCode { range, kind: CodeKind::Silent, trims: true };
     [silent(at..at + start), silent(at + end..at + segment.whole.len())]
 }
 
@@ -94,7 +94,7 @@ fn kind_of_tag(inner: &str) -> CodeKind<'_> {
 }
 
 /// The codes that begin in a range.
-pub(super) fn within<'c, 'a>(codes: &'c [Code<'a>], range: &Range<usize>) -> &'c [Code<'a>] {
+pub(super) fn within<'c, 'a>(codes: &'c [TemplateCode<'a>], range: &Range<usize>) -> &'c [TemplateCode<'a>] {
     let from = codes.partition_point(|code| code.range.start < range.start);
     let to = codes.partition_point(|code| code.range.start < range.end);
     &codes[from..to.max(from)]

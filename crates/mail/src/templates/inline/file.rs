@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     certainty::Certainty,
-    code::{Code, CodeKind, codes, within},
+    code::{CodeKind, TemplateCode, codes, within},
     markup::{Markup, StartTag, scan},
     sheet::{StyleRule, parse_sheet},
 };
@@ -16,7 +16,7 @@ const IGNORED: &str = "data-css-inline";
 #[derive(Debug)]
 pub(super) struct SourceFile<'a> {
     pub(super) source: &'a str,
-    pub(super) codes: Vec<Code<'a>>,
+    pub(super) codes: Vec<TemplateCode<'a>>,
     /// Its style sheets and the files it includes, in order.
     pub(super) parts: Vec<SheetPart<'a>>,
     pub(super) extends: Option<&'a str>,
@@ -97,7 +97,7 @@ impl<'a> SourceFile<'a> {
             CodeKind::Comment(text) if text.to_ascii_lowercase().contains("</style") => {
                 Some(SheetComment::BeyondEnd(code.range.start))
             }
-            CodeKind::Comment(text) if text.get(2..).is_some_and(|text| text.contains(['{', '}'])) => {
+            CodeKind::Comment(text) if text[2..text.len() - 2].contains(['{', '}']) => {
                 Some(SheetComment::WithRules(code.range.start))
             }
             _ => None,
@@ -115,7 +115,7 @@ pub(super) fn is_ignored(source: &str, tag: &StartTag) -> bool {
 /// Reader of the style sheets in a source.
 struct PartReader<'s, 'a> {
     source: &'a str,
-    codes: &'s [Code<'a>],
+    codes: &'s [TemplateCode<'a>],
     /// Open template blocks: the name of a block, or `None` for a branch.
     open: Vec<Option<&'a str>>,
     sheet: Option<Sheet>,
@@ -129,7 +129,7 @@ struct Sheet {
 }
 
 impl<'a> PartReader<'_, 'a> {
-    fn read(source: &'a str, codes: &[Code<'a>]) -> Vec<SheetPart<'a>> {
+    fn read(source: &'a str, codes: &[TemplateCode<'a>]) -> Vec<SheetPart<'a>> {
         let mut reader = PartReader { source, codes, open: Vec::new(), sheet: None, parts: Vec::new() };
         for part in scan(source, codes) {
             reader.add(&part);

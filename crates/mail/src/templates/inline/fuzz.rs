@@ -9,10 +9,12 @@ const SEEDS: [&str; 9] = [
     "<html><style>td:first-child{a:\"b\"}tr+tr td{c:url(d)}@media x{p{e:f}}</style><table>{% for r in rs %}<tr><td>x\
         {{ r }}</td></tr>{% endfor %}</table></html>",
     "<style media=print>p{a:b}</style><style>p{a:b}a:hover{c:d}[x~='y' i]{e:f}:not(.z){g:h}</style><p x='y z'><a href>",
-    "<style>{% if x %}p{a:b}{% endif %}.y{c:{{ z }}}</style><p {% if x %}hidden{% endif %} class=\"{{ y }} z\" style='e:f'>",
+    "<style>{% if x %}p{a:b}{% endif %}.y{c:{{ z }}}</style><p {% if x %}hidden{% endif %} class=\"{{ y }} z\" \
+        style='e:f'>",
     "<!--[if mso]><p style=''><![endif]--><![if !mso]><p style=a:b><!-- --!><p style><style>p{a:b}</style>",
     "{% raw %}<style>@media x{#a{b:c}}p{d:e}</style>{% endraw %}<p>{# <p> #}{{ \"<p>'\" }}<h{{ n }} a=1></h{{ n }}>",
-    "<style>*{a:b}</style><svg><path/></svg><textarea><p></textarea><script><p></script><title><p></title><plaintext><p>",
+    "<style>*{a:b}</style><svg><path/></svg><textarea><p></textarea><script><p></script><title><p></title><plaintext>\
+        <p>",
     "<style>li li{a:b}ul>li{c:d}</style><ul><li>a<li>b<ul><li>c</ul></ul>{% if x %}<div>{% else %}<p>{% endif %}</div>",
     "<style>@font-face{a:b}@import url(x);p{{{a:b}}p{a:b{}c:d}\\p{e:f}/*</style><p>{%- set x -%}<p>{%- endset -%}",
 ];

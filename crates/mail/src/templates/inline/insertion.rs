@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::{cascade::AddedStyle, markup::StartTag, sheet::Declaration};
+use super::{cascade::AddedStyle, markup::StartTag, sheet::StyleDeclaration};
 
 /// Text added at a position of a source.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(super) fn insertions(source: &str, tag: &StartTag, style: &AddedStyle<'_>) -
 }
 
 /// Declarations, each with its end.
-fn list(declarations: &[&Declaration], quote: u8) -> String {
+fn list(declarations: &[&StyleDeclaration], quote: u8) -> String {
     declarations.iter().fold(String::new(), |mut text, declaration| {
         let _ = write!(text, "{}: {};", declaration.name, attribute_text(&declaration.value, quote));
         text

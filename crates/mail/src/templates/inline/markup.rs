@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use super::code::{Code, CodeKind};
+use super::code::{CodeKind, TemplateCode};
 use crate::html::is_raw;
 
 /// Maximum number of attributes of a tag; an element with more of them is left alone.
@@ -61,7 +61,7 @@ impl StartTag {
 }
 
 /// Scans a source. The result takes linear time and no stack.
-pub(super) fn scan(source: &str, codes: &[Code<'_>]) -> Vec<Markup> {
+pub(super) fn scan(source: &str, codes: &[TemplateCode<'_>]) -> Vec<Markup> {
     let mut scanner = Scanner { source, bytes: source.as_bytes(), codes, next: 0, at: 0, markup: Vec::new() };
     scanner.run();
     scanner.markup
@@ -70,7 +70,7 @@ pub(super) fn scan(source: &str, codes: &[Code<'_>]) -> Vec<Markup> {
 struct Scanner<'a> {
     source: &'a str,
     bytes: &'a [u8],
-    codes: &'a [Code<'a>],
+    codes: &'a [TemplateCode<'a>],
     /// Number of the next code.
     next: usize,
     at: usize,
@@ -172,11 +172,23 @@ impl Scanner<'_> {
         self.pass(is_of_name);
         let name = self.source[from..self.at].to_ascii_lowercase();
         let mut has_code = false;
-        while self.pass_code().is_some() {
+        while !self.ends_word() && self.pass_code().is_some() {
             has_code = true;
             self.pass(is_of_name);
         }
         if has_code { String::new() } else { name }
+    }
+
+    /// Whether the code at this position writes nothing and is followed by the end of a word.
+    fn ends_word(&self) -> bool {
+        self.codes.get(self.next).filter(|code| code.range.start == self.at).is_some_and(|code| {
+            let is_written = matches!(code.kind, CodeKind::Prints { .. } | CodeKind::Include(_) | CodeKind::Block(_));
+            !is_written && self.bytes.get(code.range.end).is_none_or(|b| !is_of_name(*b))
+        })
+    }
+
+    fn is_at_end_of_branch(&self) -> bool {
+        self.codes.get(self.next).is_some_and(|code| matches!(code.kind, CodeKind::Closes | CodeKind::Divides))
     }
 
     /// Passes over bytes before the next code.
@@ -254,10 +266,7 @@ impl Scanner<'_> {
         let mut attribute = TagAttribute { name, name_end, value: None, quote: None, is_conditional };
         if self.code_at() == self.at && self.at < self.bytes.len() {
             // A name that code continues is not known; one in a branch ends with it.
-            reader.tag.is_open_ended |= !self
-                .codes
-                .get(self.next)
-                .is_some_and(|code| matches!(code.kind, CodeKind::Closes | CodeKind::Divides));
+            reader.tag.is_open_ended |= !self.ends_word() && !self.is_at_end_of_branch();
             return attribute;
         }
         self.pass(is_space);

@@ -2,7 +2,7 @@
 
 use super::{
     certainty::Certainty,
-    code::{Code, within},
+    code::{TemplateCode, within},
     markup::TagAttribute,
     selector::{AttributeOperator, AttributeTest, Combinator, Compound, Condition, Selector},
     tree::{ElementTree, SourceElement},
@@ -26,7 +26,7 @@ impl Steps {
 /// Elements of a source, against which selectors are matched.
 pub(super) struct Matcher<'a> {
     pub(super) source: &'a str,
-    pub(super) codes: &'a [Code<'a>],
+    pub(super) codes: &'a [TemplateCode<'a>],
     pub(super) tree: &'a ElementTree,
 }
 

@@ -5,13 +5,13 @@ use cssparser::{
     RuleBodyItemParser, RuleBodyParser, StyleSheetParser, Token,
 };
 
-use super::selector::{Selector, parse_list};
+use super::{selector::Selector, selector_parser::parse_list};
 
 /// Rule for elements.
 #[derive(Debug)]
 pub(super) struct StyleRule {
     pub(super) selectors: Vec<Selector>,
-    pub(super) declarations: Vec<Declaration>,
+    pub(super) declarations: Vec<StyleDeclaration>,
     /// The at-rule around it, such as `@media print`.
     pub(super) condition: Option<String>,
     /// Selectors as they were written, for messages.
@@ -19,7 +19,7 @@ pub(super) struct StyleRule {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Declaration {
+pub(super) struct StyleDeclaration {
     /// Name in lower case.
     pub(super) name: String,
     /// Value without `!important`.
@@ -76,7 +76,7 @@ impl<'i> AtRuleParser<'i> for SheetReader<'_> {
     fn parse_prelude(&mut self, name: CowRcStr<'i>, input: &mut Parser<'i>) -> Result<String, Error> {
         let start = input.position();
         while input.next().is_ok() {}
-        Ok(format!("@{name} {}", shown(input.slice_from(start))))
+        Ok(format!("@{} {}", name.to_ascii_lowercase(), shown(input.slice_from(start))))
     }
 
     fn rule_without_block(&mut self, _prelude: String, _start: &ParserState) -> Result<Self::AtRule, ()> {
@@ -103,7 +103,7 @@ impl<'i> AtRuleParser<'i> for SheetReader<'_> {
 struct BodyReader;
 
 impl<'i> DeclarationParser<'i> for BodyReader {
-    type Declaration = Option<Declaration>;
+    type Declaration = Option<StyleDeclaration>;
     type Error = ();
 
     fn parse_value(
@@ -135,13 +135,13 @@ impl<'i> DeclarationParser<'i> for BodyReader {
         let end = important_at.unwrap_or_else(|| input.position());
         let value = one_line(input.slice(start..end));
         let name = if name.starts_with("--") { name.to_string() } else { name.to_ascii_lowercase() };
-        Ok((!value.is_empty()).then_some(Declaration { name, value, is_important: important_at.is_some() }))
+        Ok((!value.is_empty()).then_some(StyleDeclaration { name, value, is_important: important_at.is_some() }))
     }
 }
 
 impl<'i> QualifiedRuleParser<'i> for BodyReader {
     type Prelude = ();
-    type QualifiedRule = Option<Declaration>;
+    type QualifiedRule = Option<StyleDeclaration>;
     type Error = ();
 
     fn parse_prelude(&mut self, input: &mut Parser<'i>) -> Result<(), Error> {
@@ -162,11 +162,11 @@ impl<'i> QualifiedRuleParser<'i> for BodyReader {
 
 impl AtRuleParser<'_> for BodyReader {
     type Prelude = ();
-    type AtRule = Option<Declaration>;
+    type AtRule = Option<StyleDeclaration>;
     type Error = ();
 }
 
-impl RuleBodyItemParser<'_, Option<Declaration>, ()> for BodyReader {
+impl RuleBodyItemParser<'_, Option<StyleDeclaration>, ()> for BodyReader {
     fn parse_declarations(&self) -> bool {
         true
     }
@@ -254,7 +254,7 @@ mod tests {
             ("a{b:c !ie;d:e}", "a[d=e]"),
             ("a{b:c", "a[b=c]"),
             ("{a:b} c{d:e}", "c[d=e]"),
-            ("a{b:'x\ny';c:d}e{f:g}", "a[c=d] e[f=g]"),
+            ("a{b:'x\n;c:d}e{f:g}", "a[c=d] e[f=g]"),
             ("a{--X: {b} ;c:d}", "a[--X={b}; c=d]"),
         ] {
             assert_eq!(read(css), rules, "{css}");

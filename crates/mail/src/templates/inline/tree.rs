@@ -1,7 +1,7 @@
 //! Tree of the elements in a template's source, with what is known of each.
 
 use super::{
-    code::{Code, CodeKind},
+    code::{CodeKind, TemplateCode},
     markup::{Markup, StartTag},
     words::AttributeWords,
 };
@@ -53,7 +53,7 @@ pub(super) struct TooDeep(pub(super) usize);
 /// Builds the tree. `is_part`: other files may contain the source.
 pub(super) fn tree(
     source: &str,
-    codes: &[Code<'_>],
+    codes: &[TemplateCode<'_>],
     markup: Vec<Markup>,
     is_part: bool,
 ) -> Result<ElementTree, TooDeep> {
@@ -68,7 +68,7 @@ pub(super) fn tree(
 
 struct TreeBuilder<'a> {
     source: &'a str,
-    codes: &'a [Code<'a>],
+    codes: &'a [TemplateCode<'a>],
     tree: ElementTree,
     open: OpenElements<usize>,
     /// Number of open elements at the start of each open template branch.

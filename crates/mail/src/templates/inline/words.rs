@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{
     certainty::Certainty,
-    code::{Code, CodeKind, within},
+    code::{CodeKind, TemplateCode, within},
 };
 
 /// Maximum number of texts in one word; a word of more may be any.
@@ -35,7 +35,7 @@ impl AttributeWords {
     }
 
     /// Words of a value in a source.
-    pub(super) fn of(source: &str, value: &Range<usize>, codes: &[Code<'_>], is_conditional: bool) -> Self {
+    pub(super) fn of(source: &str, value: &Range<usize>, codes: &[TemplateCode<'_>], is_conditional: bool) -> Self {
         let codes = within(codes, value);
         if source[value.clone()].contains('&') || codes.iter().any(|code| code.trims) {
             return Self::unknown();

@@ -13,7 +13,8 @@ const SEEDS: [&str; 8] = [
     "<!DOCTYPE html><html><head><style>p{a:b}</style><title>t</title></head><body><!--[if mso]><p><![endif]-->x",
     "&nbsp;&zwnj;&shy;&#8203;&#847;&#x17c;&notanentity;&amp <3 < b",
     "<b><i>a</b>b</i><a href=x>c<a href=y>d</a></a><p>e<p>f</p></p></div></td>",
-    "\u{6b22}\u{8fce} \u{1f469}\u{200d}\u{1f680} \u{645}\u{6cc}\u{200c}\u{62e}<svg><text>x</text></svg><textarea>y</textarea>",
+    "\u{6b22}\u{8fce} \u{1f469}\u{200d}\u{1f680} \u{645}\u{6cc}\u{200c}\u{62e}<svg><text>x</text></svg>\
+        <textarea>y</textarea>",
 ];
 
 const TOKENS: [&str; 22] = [
