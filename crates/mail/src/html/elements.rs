@@ -4,23 +4,36 @@
 const VOID: [&str; 13] =
     ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"];
 
-/// Elements that end where one of these starts.
+/// Elements that end where another one starts.
+#[derive(Clone, Copy)]
 pub(super) struct Ended {
     /// Elements that end.
     pub(super) ends: &'static [&'static str],
-    /// Elements whose content is not searched for them.
-    pub(super) within: &'static [&'static str],
+    /// Whether the search for them ends at an element.
+    pub(super) is_limit: fn(&str) -> bool,
 }
 
-/// Containers through which no paragraph ends.
-const P_SCOPE: [&str; 9] = ["button", "caption", "html", "marquee", "object", "table", "td", "template", "th"];
-const LIST_SCOPE: [&str; 12] =
-    ["article", "blockquote", "caption", "dir", "dl", "menu", "ol", "section", "table", "td", "th", "ul"];
-
-/// Elements in which no end tag ends an outer element, except one of a table's own elements.
-pub(super) const CELL_SCOPE: [&str; 6] = ["caption", "object", "table", "td", "template", "th"];
 /// Elements of a table.
-pub(super) const OF_TABLE: [&str; 8] = ["caption", "colgroup", "tbody", "td", "tfoot", "th", "thead", "tr"];
+pub(super) fn is_of_table(name: &str) -> bool {
+    matches!(name, "caption" | "colgroup" | "tbody" | "td" | "tfoot" | "th" | "thead" | "tr")
+}
+
+/// Whether an end tag in an element does not end an outer element.
+pub(super) fn is_scope(name: &str) -> bool {
+    matches!(name, "caption" | "object" | "table" | "td" | "template" | "th")
+}
+
+/// Whether an element may end before those that were opened in it: `<b><p></b></p>`.
+pub(super) fn is_formatting(name: &str) -> bool {
+    matches!(
+        name,
+        "a" | "b" | "big" | "code" | "em" | "font" | "i" | "nobr" | "s" | "small" | "strike" | "strong" | "tt" | "u"
+    )
+}
+
+fn is_list_scope(name: &str) -> bool {
+    is_scope(name) || matches!(name, "article" | "blockquote" | "dir" | "dl" | "menu" | "ol" | "section" | "ul")
+}
 
 /// Whether an element has no content and no end tag.
 pub(crate) fn is_void(name: &str) -> bool {
@@ -84,25 +97,33 @@ pub(super) fn is_block(name: &str) -> bool {
     )
 }
 
-/// Elements of its own kind that end where an element starts.
-pub(super) fn ended_by(name: &str) -> Option<Ended> {
-    let (ends, within): (&[_], &[_]) = match name {
-        "a" => (&["a"], &["caption", "object", "td", "template", "th"]),
-        "body" => (&["head"], &[]),
-        "dd" | "dt" => (&["dd", "dt"], &LIST_SCOPE),
-        "li" => (&["li"], &LIST_SCOPE),
-        "option" => (&["option"], &["optgroup", "select"]),
-        "td" | "th" => (&["td", "th"], &["table", "template", "tr"]),
-        "tr" => (&["td", "th", "tr"], &["table", "tbody", "template", "tfoot", "thead"]),
+/// Elements that end where an element starts.
+pub(super) fn ended_by(name: &str) -> impl Iterator<Item = Ended> {
+    let own: Option<(&[_], fn(&str) -> bool)> = match name {
+        "a" => Some((&["a"], |name| is_block(name) || is_scope(name))),
+        "body" => Some((&["head"], |_| false)),
+        "dd" | "dt" => Some((&["dd", "dt"], is_list_scope)),
+        "li" => Some((&["li"], is_list_scope)),
+        "option" => Some((&["option"], |name| matches!(name, "optgroup" | "select"))),
+        "td" | "th" => Some((&["td", "th"], |name| matches!(name, "table" | "template" | "tr"))),
+        "tr" => Some((&["td", "th", "tr"], |name| matches!(name, "table" | "tbody" | "template" | "tfoot" | "thead"))),
         "tbody" | "thead" | "tfoot" => {
-            (&["caption", "colgroup", "tbody", "td", "tfoot", "th", "thead", "tr"], &["table", "template"])
+            Some((&["caption", "colgroup", "tbody", "td", "tfoot", "th", "thead", "tr"], |name| {
+                matches!(name, "table" | "template")
+            }))
         }
-        _ => return None,
+        _ => None,
     };
-    Some(Ended { ends, within })
+    let own = own.map(|(ends, is_limit)| Ended { ends, is_limit });
+    let by_blocks = is_block(name).then_some(BY_BLOCKS);
+    own.into_iter().chain(by_blocks.into_iter().flatten())
 }
 
-/// The paragraph that ends where a block starts.
-pub(super) fn paragraph_before(name: &str) -> Option<Ended> {
-    is_block(name).then_some(Ended { ends: &["p"], within: &P_SCOPE })
-}
+/// Elements that end where a block starts: a paragraph, and pictures, which contain no blocks.
+const BY_BLOCKS: [Ended; 2] = [
+    Ended {
+        ends: &["math", "svg"],
+        is_limit: |name| is_scope(name) || matches!(name, "annotation-xml" | "desc" | "foreignobject"),
+    },
+    Ended { ends: &["p"], is_limit: |name| is_scope(name) || matches!(name, "button" | "html" | "marquee") },
+];

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use html5ever::LocalName;
 
-use super::elements::{CELL_SCOPE, Ended, OF_TABLE, ended_by, paragraph_before};
+use super::elements::{Ended, ended_by, is_block, is_formatting, is_of_table, is_scope};
 
 /// Maximum number of elements searched for one that ends, so that any document takes linear time.
 const FARTHEST: usize = 256;
@@ -51,7 +51,7 @@ impl<T> OpenElements<T> {
     /// Closes the elements that end where an element starts. Returns them, the innermost first.
     pub(crate) fn before(&mut self, name: &str) -> Vec<(LocalName, T)> {
         let mut closed = Vec::new();
-        for ended in ended_by(name).into_iter().chain(paragraph_before(name)) {
+        for ended in ended_by(name) {
             while let Some(depth) = self.find_ended(&ended) {
                 self.close_to(depth, &mut closed);
             }
@@ -86,19 +86,20 @@ impl<T> OpenElements<T> {
         if ended.ends.iter().all(|name| !self.has(name)) {
             return None;
         }
-        self.search(|name| ended.ends.contains(&name), |name| ended.within.contains(&name))
+        self.search(|name| ended.ends.contains(&name), ended.is_limit)
     }
 
     fn find(&self, name: &str) -> Option<usize> {
         if !self.has(name) {
             return None;
         }
-        let within: &[&str] = match name {
-            "table" => &[],
-            _ if OF_TABLE.contains(&name) => &["table"],
-            _ => &CELL_SCOPE,
+        let is_limit: fn(&str) -> bool = match name {
+            "table" => |_| false,
+            _ if is_of_table(name) => |open| open == "table",
+            _ if is_block(name) || is_formatting(name) => is_scope,
+            _ => |open| is_scope(open) || is_block(open),
         };
-        self.search(|open| open == name, |open| within.contains(&open))
+        self.search(|open| open == name, is_limit)
     }
 
     fn has(&self, name: &str) -> bool {
@@ -155,6 +156,12 @@ mod tests {
             ("div b i /div", ""),
             ("table tr td div /table", ""),
             ("a b a", "a"),
+            ("a div a", "a div a"),
+            ("span div /span", "span div"),
+            ("b div /b", ""),
+            ("svg g p", "p"),
+            ("svg foreignobject p", "svg foreignobject p"),
+            ("body svg text /svg", "body"),
             ("head body /body p /html", "body p"),
             ("x /y", "x"),
         ] {

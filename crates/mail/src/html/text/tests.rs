@@ -112,7 +112,7 @@ fn no_line_is_cut() {
     for (html, text) in [
         (format!("<blockquote><ul><li>{words}{url} tail</ul></blockquote>"), format!("> * {words}{url} tail\n")),
         (format!("<p>{han}</p>"), format!("{han}\n")),
-        (format!("<p><a href=\"{url}\">{words}</a>x"), format!("[{words}][1]x\n\n[1]: {url}\n")),
+        (format!("<p><a href=\"{url}\">{words}</a>x"), format!("[{words}][1] x\n\n[1]: {url}\n")),
         (format!("<a href='{url}'>{url}</a>"), format!("{url}\n")),
         (format!("<h1>{words}</h1>"), format!("# {}\n", words.trim_end())),
     ] {

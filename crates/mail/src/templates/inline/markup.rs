@@ -188,7 +188,10 @@ impl Scanner<'_> {
     }
 
     fn is_at_end_of_branch(&self) -> bool {
-        self.codes.get(self.next).is_some_and(|code| matches!(code.kind, CodeKind::Closes | CodeKind::Divides))
+        self.codes
+            .get(self.next)
+            .filter(|code| code.range.start == self.at)
+            .is_some_and(|code| matches!(code.kind, CodeKind::Closes | CodeKind::Divides))
     }
 
     /// Passes over bytes before the next code.
@@ -293,6 +296,10 @@ impl Scanner<'_> {
             match quote {
                 Some(quote) => self.pass(|b| b != quote),
                 None => self.pass(|b| !is_space(b) && b != b'>'),
+            }
+            // The branch around an attribute also ends a value without quotes.
+            if quote.is_none() && outer > 0 && reader.depth == outer && self.is_at_end_of_branch() {
+                return;
             }
             match self.pass_code() {
                 Some(number) => reader.code_in_value(number, self.codes[number].kind),

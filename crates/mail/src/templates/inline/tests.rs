@@ -102,7 +102,7 @@ fn the_cascade_is_that_of_a_browser() {
         ("p{display:block}p{display:flex}", "display: block;display: flex;"),
         (".e,.c{a:1}p,.e{a:2}", "a: 1;"),
         ("body .c{a:1}.c{a:2}", "a: 1;"),
-        ("*{a:1}", "a: 1;"),
+        ("body > *{a:1}", "a: 1;"),
         (":not(#x){a:1}p.c{a:2}", "a: 1;"),
         ("p{a:1}a:b:c,p{a:2}", "a: 1;"),
     ] {
