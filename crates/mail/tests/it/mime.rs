@@ -136,6 +136,36 @@ fn files_and_images_are_read_back_byte_for_byte() {
 }
 
 #[test]
+fn html_that_shows_no_text_has_no_text_part() {
+    let html = "<img src=\"cid:x@y\" alt=\"\"><div style=\"display:none\">hidden</div>";
+    let image = json!({"filename": "a.png", "content_id": "x@y", "content": "eA=="});
+    let file = json!({"filename": "a.pdf", "content": "eA=="});
+    let types = |files: &[&Value], text: Option<&str>| {
+        let read = read_back(&mail(json!({
+            "to": "a@example.net", "subject": "s", "html": html, "text": text, "attachments": files,
+        })));
+        fn types_of(part: &Value) -> String {
+            let kind = part["type"].as_str().expect("a type").to_owned();
+            match part["parts"].as_array() {
+                Some(parts) => format!("{kind}({})", parts.iter().map(types_of).collect::<Vec<_>>().join(" ")),
+                None => kind,
+            }
+        }
+        types_of(&read["body"])
+    };
+    for (files, text, expected) in [
+        (&[][..], None, "text/html"),
+        (&[], Some(" \n"), "text/html"),
+        (&[], Some("t"), "multipart/alternative(text/plain text/html)"),
+        (&[&image], None, "multipart/related(text/html image/png)"),
+        (&[&file], None, "multipart/mixed(text/html application/pdf)"),
+        (&[&image, &file], None, "multipart/mixed(multipart/related(text/html image/png) application/pdf)"),
+    ] {
+        assert_eq!(types(files, text), expected, "{files:?} {text:?}");
+    }
+}
+
+#[test]
 fn a_text_with_a_file_needs_no_alternative() {
     let file = json!({"filename": "a.png", "content_id": "x@y", "content": "eA=="});
     let mail = mail(json!({"to": "a@example.net", "subject": "s", "text": "t", "attachments": [file]}));

@@ -152,12 +152,14 @@ impl Matcher<'_> {
             }
             Condition::Empty => Certainty::Maybe,
             Condition::Root => Certainty::of(element.name == "html"),
-            Condition::Not(list) => {
-                let any = list.iter().map(|compound| self.compound(compound, element)).max();
-                any.unwrap_or(Certainty::No).not()
-            }
+            Condition::Is(list) => self.any(list, element),
+            Condition::Not(list) => self.any(list, element).not(),
             Condition::Undecided => Certainty::Maybe,
         }
+    }
+
+    fn any(&self, list: &[Compound], element: &SourceElement) -> Certainty {
+        list.iter().map(|compound| self.compound(compound, element)).max().unwrap_or(Certainty::No)
     }
 
     fn position_from_last(&self, element: &SourceElement) -> usize {

@@ -45,6 +45,9 @@ pub(super) enum Condition {
     },
     Empty,
     Root,
+    /// `:is(…)`
+    Is(Vec<Compound>),
+    /// `:not(…)`
     Not(Vec<Compound>),
     /// Not decided here, such as `:first-of-type`.
     Undecided,

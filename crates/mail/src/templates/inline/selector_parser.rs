@@ -44,8 +44,7 @@ const UNDECIDED: [&str; 24] = [
     "user-valid",
     "valid",
 ];
-const UNDECIDED_FUNCTIONS: [&str; 8] =
-    ["dir", "has", "is", "lang", "nth-last-of-type", "nth-of-type", "state", "where"];
+const UNDECIDED_FUNCTIONS: [&str; 6] = ["dir", "has", "lang", "nth-last-of-type", "nth-of-type", "state"];
 /// Parts of elements that are also written with one colon.
 const OLD_PARTS: [&str; 4] = ["after", "before", "first-letter", "first-line"];
 
@@ -288,7 +287,7 @@ fn pseudo_function(name: &str, input: &mut Parser<'_>, weight: &mut Specificity)
             skipped(input)?;
             Ok(Condition::Undecided)
         }
-        "not" => negation(input, weight),
+        "is" | "not" | "where" => list_condition(name, input, weight),
         _ if UNDECIDED_FUNCTIONS.contains(&name) => {
             weight.is_any = true;
             skipped(input)?;
@@ -298,20 +297,21 @@ fn pseudo_function(name: &str, input: &mut Parser<'_>, weight: &mut Specificity)
     }
 }
 
-/// `:not(…)` of simple selectors. Anything more is not decided here.
-fn negation(input: &mut Parser<'_>, weight: &mut Specificity) -> Result<Condition, Error> {
+/// `:is(…)`, `:not(…)` or `:where(…)` of simple selectors. Anything more is not decided here.
+fn list_condition(name: &str, input: &mut Parser<'_>, weight: &mut Specificity) -> Result<Condition, Error> {
     let start = input.state();
     let (mut is_dynamic, mut is_of_part) = (false, false);
     let mut pseudo = Pseudo { is_dynamic: &mut is_dynamic, is_of_part: &mut is_of_part };
     let list = input.parse_comma_separated(|input| simple_compound(input, &mut pseudo));
     match list {
         Ok(list) if !is_dynamic && !is_of_part => {
-            let heaviest = list.iter().map(|(_, weight)| *weight).max().unwrap_or_default();
+            let heaviest = list.iter().map(|(_, weight)| *weight).max().filter(|_| name != "where").unwrap_or_default();
             weight.is_any |= heaviest.is_any;
             weight.ids += heaviest.ids;
             weight.classes += heaviest.classes;
             weight.names += heaviest.names;
-            Ok(Condition::Not(list.into_iter().map(|(compound, _)| compound).collect()))
+            let list = list.into_iter().map(|(compound, _)| compound).collect();
+            Ok(if name == "not" { Condition::Not(list) } else { Condition::Is(list) })
         }
         Ok(_) | Err(_) => {
             input.reset(&start);

@@ -102,6 +102,8 @@ fn the_cascade_is_that_of_a_browser() {
         ("p{display:block}p{display:flex}", "display: block;display: flex;"),
         (".e,.c{a:1}p,.e{a:2}", "a: 1;"),
         ("body .c{a:1}.c{a:2}", "a: 1;"),
+        (":is(p, #x){a:1}.c.d{a:2}", "a: 1;"),
+        (":where(p, #i){a:1}p{a:2}", "a: 2;"),
         ("body > *{a:1}", "a: 1;"),
         (":not(#x){a:1}p.c{a:2}", "a: 1;"),
         ("p{a:1}a:b:c,p{a:2}", "a: 1;"),
@@ -128,6 +130,8 @@ fn selectors_select_as_in_a_browser() {
         ("table > tbody > tr > td:not(:first-child)", rows),
         ("td:not(:nth-child(odd), .x)", "<table><td></td></table>"),
         ("tr:first-child > td", "<table><tr><td @></td></tr><tr><td></td></tr></table>"),
+        (":is(h1, p.x)", "<h1 @></h1><p class=x @></p><p></p>"),
+        ("div:where(.x) b", "<div class=x><b @></b></div><div><b></b></div>"),
         ("li:only-child", "<ul><li @><ul><li><li></ul></ul>"),
         ("li li", "<ul><li>a<li>b<ul><li @>c<li @>d</ul></ul>"),
         ("p p", "<p>a<p>b"),
@@ -160,7 +164,7 @@ fn what_can_not_be_inlined_is_left_to_the_style_sheet() {
         "p:hover{a:b}a:visited{a:b}",
         "p::before{a:b}p:after{a:b}",
         "p:first-of-type{a:b}",
-        "p:is(.c){a:b}",
+        "p:has(a){a:b}",
         "p:frobnicate,p{a:b}",
         "svg|p{a:b}",
         "p > > a{a:b}",
@@ -220,7 +224,8 @@ fn a_rule_that_may_apply_keeps_weaker_declarations_out() {
         ),
         (".x > p{a:1}", "<div class=x>{% if y %}</div><div>{% endif %}<p></p></div>", ""),
         // Selectors that are not decided here.
-        ("p{a:1}p:is(.x){a:2}", "<p>", "<p>"),
+        ("p{a:1}p:has(.x){a:2}", "<p>", "<p>"),
+        ("p{color-scheme:dark}p:has(.x){color:red}", "<p>", "<p style=\"color-scheme: dark;\">"),
         ("p{a:1}p:first-of-type{c:2}", "<p>", "<p style=\"a: 1;\">"),
     ] {
         check(css, content, if expected.is_empty() { content } else { expected });
