@@ -206,8 +206,10 @@ fn is_widely_known(declaration: &StyleDeclaration) -> bool {
 
 /// Whether two properties may set the same: one is a shorthand of the other.
 fn overlap(one: &str, other: &str) -> bool {
-    let is_shorthand =
-        |short: &str, long: &str| long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    // `color-scheme` is no part of `color`.
+    let is_shorthand = |short: &str, long: &str| {
+        long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || (rest.starts_with('-') && short != "color"))
+    };
     is_shorthand(one, other)
         || is_shorthand(other, one)
         || [one, other].contains(&"all")
