@@ -215,6 +215,11 @@ fn a_rule_that_may_apply_keeps_weaker_declarations_out() {
             "<table><tr>{% for x in y %}<td>{% endfor %}</table>",
             "<table><tr>{% for x in y %}<td>{% endfor %}</table>",
         ),
+        (
+            "tr{a:1;b:2}tr:first-child{a:2}",
+            "<table>{% for x in y %}<tr>{% endfor %}</table>",
+            "<table>{% for x in y %}<tr style=\"b: 2;\">{% endfor %}</table>",
+        ),
         ("p + p{a:1}", "{% if x %}<p>{% endif %}<p>", "{% if x %}<p>{% endif %}<p>"),
         // Elements of one branch.
         (

@@ -100,7 +100,9 @@ impl TreeBuilder<'_> {
             _ => None,
         };
         if let Some(name) = implied {
-            self.push(SourceElement { name: name.to_owned(), ..SourceElement::default() });
+            // Code that stood in the parent is in this element.
+            let is_varied = self.tree.elements[self.innermost()].is_varied;
+            self.push(SourceElement { name: name.to_owned(), is_varied, ..SourceElement::default() });
         }
         let at = tag.at;
         let (classes, id) = (self.words(&tag, "class"), self.words(&tag, "id"));
