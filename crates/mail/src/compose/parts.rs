@@ -1,16 +1,12 @@
-//! MIME parts of the body: text, HTML, inline images and attachments.
+//! MIME parts of the body: text, HTML, invitation, inline images and attachments.
 
-use lettre::message::{
-    Body, MultiPart, SinglePart,
-    header::{ContentId, ContentTransferEncoding, ContentType},
-};
-use postroom_core::{Attachment, InvalidInput};
+use postroom_core::Attachment;
 
 use super::{
     boundary::Boundaries,
-    encoding::encoded,
-    file_headers::{Disposition, MediaType},
-    media_type,
+    encoding::{EncodedText, append_base64, encoded},
+    file_part::{file_part, invitation, verbatim},
+    part_headers::PartHeaders,
 };
 use crate::Rendered;
 
@@ -18,95 +14,136 @@ use crate::Rendered;
 ///
 /// ```text
 /// mixed (if there are files)
-/// ├── alternative (if there is HTML)
+/// ├── alternative (if there is HTML or an invitation)
 /// │   ├── text
-/// │   └── related (if there are images in the HTML)
-/// │       ├── HTML
-/// │       └── images
+/// │   ├── related (if there are images in the HTML)
+/// │   │   ├── HTML
+/// │   │   └── images
+/// │   └── invitation (RFC 6047), also one of the files
 /// └── files
 /// ```
-pub(super) fn append(
-    bytes: &mut Vec<u8>,
-    rendered: &Rendered,
-    attachments: &[Attachment],
-    id: &str,
-) -> Result<(), InvalidInput> {
-    let boundaries = Boundaries::new(id, rendered);
+pub(super) fn append(bytes: &mut Vec<u8>, rendered: &Rendered, attachments: &[Attachment], id: &str) {
     let in_html = |file: &&Attachment| rendered.html.is_some() && file.content_id.is_some();
     let (images, files): (Vec<_>, Vec<_>) = attachments.iter().partition(in_html);
-    let content = match &rendered.html {
-        Some(html) => Part::Multi(alternative(&rendered.text, html, &images, &boundaries)?),
-        None => Part::Single(text(&rendered.text, ContentType::TEXT_PLAIN, files.is_empty())),
-    };
-    let whole = if files.is_empty() { content } else { Part::Multi(mixed(content, &files, &boundaries)?) };
-    bytes.extend(match whole {
-        Part::Single(part) => part.formatted(),
-        Part::Multi(part) => part.formatted(),
-    });
-    Ok(())
+    let invited = files.iter().enumerate().find_map(|(at, file)| Some((at, invitation(file)?)));
+    let (invited_at, invitation) = invited.map_or((None, None), |(at, part)| (Some(at), Some(part)));
+    let boundaries = Boundaries::new(id, rendered, attachments.iter().filter_map(verbatim).collect());
+    let is_alone = files.is_empty() && rendered.html.is_none();
+    let content = alternatives(rendered, &images, invitation, is_alone, &boundaries);
+    let whole = if files.is_empty() { content } else { mixed(content, &files, invited_at, &boundaries) };
+    bytes.reserve(whole.octets());
+    whole.write(bytes);
 }
 
-enum Part {
-    Single(SinglePart),
-    Multi(MultiPart),
+/// Node of the body.
+pub(super) enum Part<'a> {
+    /// Headers and content.
+    Leaf(String, LeafBody<'a>),
+    /// Headers, boundary and parts.
+    Multi(String, String, Vec<Self>),
 }
 
-fn alternative(
-    plain: &str,
-    html: &str,
-    images: &[&Attachment],
+/// Content of a part without parts.
+pub(super) enum LeafBody<'a> {
+    /// Encoded content.
+    Encoded(Vec<u8>),
+    /// Content to be encoded as base64.
+    Raw(&'a [u8]),
+}
+
+impl Part<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Leaf(headers, body) => {
+                out.extend_from_slice(headers.as_bytes());
+                out.extend_from_slice(b"\r\n");
+                match body {
+                    LeafBody::Encoded(bytes) => out.extend_from_slice(bytes),
+                    LeafBody::Raw(content) => append_base64(out, content),
+                }
+                out.extend_from_slice(b"\r\n");
+            }
+            Self::Multi(headers, boundary, parts) => {
+                out.extend_from_slice(headers.as_bytes());
+                out.extend_from_slice(b"\r\n");
+                for part in parts {
+                    [b"--", boundary.as_bytes(), b"\r\n"].iter().for_each(|piece| out.extend_from_slice(piece));
+                    part.write(out);
+                }
+                [b"--", boundary.as_bytes(), b"--\r\n"].iter().for_each(|piece| out.extend_from_slice(piece));
+            }
+        }
+    }
+
+    /// Approximate size of the written part.
+    fn octets(&self) -> usize {
+        match self {
+            Self::Leaf(headers, LeafBody::Encoded(bytes)) => headers.len() + bytes.len() + 4,
+            Self::Leaf(headers, LeafBody::Raw(content)) => headers.len() + content.len() / 57 * 78 + 82,
+            Self::Multi(headers, boundary, parts) => {
+                headers.len() + parts.iter().map(|part| part.octets() + boundary.len() + 8).sum::<usize>()
+            }
+        }
+    }
+}
+
+/// Text, HTML and invitation. `is_alone`: the text is the whole body, and a line break follows it.
+fn alternatives<'a>(
+    rendered: &Rendered,
+    images: &[&'a Attachment],
+    invitation: Option<Part<'a>>,
+    is_alone: bool,
     boundaries: &Boundaries<'_>,
-) -> Result<MultiPart, InvalidInput> {
-    let both = multipart("alternative", boundaries)?.singlepart(text(plain, ContentType::TEXT_PLAIN, false));
-    let html = text(html, ContentType::TEXT_HTML, false);
+) -> Part<'a> {
+    let plain = text("text/plain", &rendered.text, is_alone);
+    if rendered.html.is_none() && invitation.is_none() {
+        return plain;
+    }
+    let html = rendered.html.as_deref().map(|html| with_images(html, images, boundaries));
+    multipart("multipart/alternative", &[], [plain].into_iter().chain(html).chain(invitation).collect(), boundaries)
+}
+
+fn with_images<'a>(html: &str, images: &[&'a Attachment], boundaries: &Boundaries<'_>) -> Part<'a> {
+    let html = text("text/html", html, false);
     if images.is_empty() {
-        return Ok(both.singlepart(html));
+        return html;
     }
-    let related = multipart("related", boundaries)?.singlepart(html);
-    let related = images.iter().fold(related, |parts, file| parts.singlepart(file_part(file, true)));
-    Ok(both.multipart(related))
+    let parts = [html].into_iter().chain(images.iter().map(|file| file_part(file, "inline", false))).collect();
+    // The type of the first part, which is the root (RFC 2387 §3.1).
+    multipart("multipart/related", &[("type", "\"text/html\"")], parts, boundaries)
 }
 
-fn mixed(content: Part, files: &[&Attachment], boundaries: &Boundaries<'_>) -> Result<MultiPart, InvalidInput> {
-    let mixed = multipart("mixed", boundaries)?;
-    let mixed = match content {
-        Part::Single(part) => mixed.singlepart(part),
-        Part::Multi(part) => mixed.multipart(part),
-    };
-    Ok(files.iter().fold(mixed, |parts, file| parts.singlepart(file_part(file, false))))
+fn mixed<'a>(
+    content: Part<'a>,
+    files: &[&'a Attachment],
+    invited_at: Option<usize>,
+    boundaries: &Boundaries<'_>,
+) -> Part<'a> {
+    let files = files.iter().enumerate().map(|(at, file)| file_part(file, "attachment", invited_at == Some(at)));
+    multipart("multipart/mixed", &[], [content].into_iter().chain(files).collect(), boundaries)
 }
 
-fn multipart(kind: &str, boundaries: &Boundaries<'_>) -> Result<MultiPart, InvalidInput> {
-    let content_type = ContentType::parse(&format!("multipart/{kind}; boundary=\"{}\"", boundaries.of(kind)));
-    let content_type = content_type.map_err(|error| invalid(error.to_string()))?;
-    Ok(MultiPart::builder().header(content_type).build())
+fn multipart<'a>(
+    essence: &str,
+    parameters: &[(&str, &str)],
+    parts: Vec<Part<'a>>,
+    boundaries: &Boundaries<'_>,
+) -> Part<'a> {
+    let boundary = boundaries.of(essence);
+    let mut headers = PartHeaders::default();
+    let quoted = format!("\"{boundary}\"");
+    headers.content_type(essence, &[parameters, &[("boundary", &*quoted)]].concat(), None);
+    Part::Multi(headers.into_string(), boundary, parts)
 }
 
-/// Text part. `alone`: it is the whole body, after which lettre appends a line break.
-fn text(text: &str, content_type: ContentType, alone: bool) -> SinglePart {
-    SinglePart::builder().content_type(content_type).body(encoded(text, alone))
+fn text<'a>(essence: &str, text: &str, is_alone: bool) -> Part<'a> {
+    text_part(essence, &[("charset", "utf-8")], encoded(text, is_alone))
 }
 
-/// Attachment part. The attachment was validated by [`Mail::check`](postroom_core::Mail::check).
-fn file_part(file: &Attachment, in_html: bool) -> SinglePart {
-    let media_type = file.content_type.as_deref().unwrap_or_else(|| media_type::guess(&file.filename));
-    let part = SinglePart::builder().header(MediaType(media_type.trim().to_owned()));
-    let mut part = part.header(Disposition { in_html, filename: file.filename.clone() });
-    if let Some(id) = file.bare_content_id() {
-        part = part.header(ContentId::from(format!("<{id}>")));
-    }
-    part.body(base64(file.content.bytes()))
-}
-
-/// Always encodes as base64, so that every byte is preserved, including the line ends of text
-/// files.
-fn base64(content: &[u8]) -> Body {
-    match Body::new_with_encoding(content.to_vec(), ContentTransferEncoding::Base64) {
-        Ok(body) => body,
-        Err(bytes) => Body::new(bytes),
-    }
-}
-
-fn invalid(problem: String) -> InvalidInput {
-    InvalidInput::new("attachments", problem)
+/// Text part with these parameters of its type.
+pub(super) fn text_part<'a>(essence: &str, parameters: &[(&str, &str)], text: EncodedText) -> Part<'a> {
+    let mut headers = PartHeaders::default();
+    headers.content_type(essence, parameters, None);
+    headers.plain("Content-Transfer-Encoding", text.encoding);
+    Part::Leaf(headers.into_string(), LeafBody::Encoded(text.bytes))
 }

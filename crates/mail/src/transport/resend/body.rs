@@ -1,6 +1,6 @@
 //! JSON body of a request to Resend.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use base64::{display::Base64Display, engine::general_purpose::STANDARD};
 use postroom_core::{Attachment, Mailbox};
@@ -23,14 +23,14 @@ struct EmailRequest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     html: Option<&'a str>,
     text: &'a str,
-    headers: BTreeMap<&'a str, &'a str>,
+    headers: BTreeMap<&'a str, Cow<'a, str>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attachments: Vec<EmailAttachment<'a>>,
 }
 
 #[derive(Serialize)]
 struct EmailAttachment<'a> {
-    filename: &'a str,
+    filename: Cow<'a, str>,
     #[serde(serialize_with = "as_base64")]
     content: &'a [u8],
     /// MIME type. Without it Resend derives the type from the name, and silently drops a mail whose
@@ -60,14 +60,15 @@ pub(super) fn of(message: &Message, addressing: &Addressing<'_>) -> serde_json::
 }
 
 /// Headers of the mail, plus the default ones that it does not override.
-fn headers<'a>(message: &'a Message, message_id: &'a str) -> BTreeMap<&'a str, &'a str> {
+fn headers<'a>(message: &'a Message, message_id: &'a str) -> BTreeMap<&'a str, Cow<'a, str>> {
     const MARK: &str = "Auto-Submitted";
-    let own = message.mail.headers.iter();
-    let mut all: BTreeMap<_, _> = own.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))).collect();
+    // The mail was composed, so its headers are valid.
+    let own = message.mail.header_forms().flatten();
+    let mut all: BTreeMap<_, Cow<'a, str>> = own.map(|(name, form)| (name, form.into_text())).collect();
     if !all.keys().any(|name| name.eq_ignore_ascii_case(MARK)) {
-        all.insert(MARK, "auto-generated");
+        all.insert(MARK, "auto-generated".into());
     }
-    all.insert("Message-ID", message_id);
+    all.insert("Message-ID", message_id.into());
     all
 }
 
@@ -75,7 +76,7 @@ impl<'a> EmailAttachment<'a> {
     fn of(file: &'a Attachment, is_in_html: bool) -> Self {
         let bare = |id: &'a String| id.trim().trim_start_matches('<').trim_end_matches('>');
         Self {
-            filename: &file.filename,
+            filename: file.sent_name(),
             content: file.content.bytes(),
             content_type: file.content_type.as_deref(),
             content_id: file.content_id.as_ref().filter(|_| is_in_html).map(bare),
