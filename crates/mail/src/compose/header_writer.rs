@@ -206,10 +206,17 @@ mod tests {
             ("\"=?utf-8?q?x?=\" <a@example.org>", "=?utf-8?b?PT91dGYtOD9xP3g/PQ==?= <a@example.org>"),
             ("Żółć <a@żółw.pl>", "=?utf-8?b?xbvDs8WCxIc=?= <a@xn--w-uga1v8h.pl>"),
         ] {
-            for name in ["Sender", "Disposition-Notification-To", "Return-Receipt-To", "Resent-From", "Errors-To"] {
+            for name in ["Sender", "Return-Receipt-To", "Resent-From", "Errors-To"] {
                 check(name, value, expected);
             }
         }
+        let name = "Disposition-Notification-To";
+        check(name, "\"Acme, Inc.\" <a@example.org>", "\"Acme, Inc.\" <a@example.org>");
+        check(
+            name,
+            &format!("{} <a@example.org>", "ż".repeat(9)),
+            "=?utf-8?b?xbzFvMW8xbzFvMW8xbzFvMW8?=\r\n <a@example.org>",
+        );
         let two = "Ann <a@example.org>, \"Ben, B.\" <b@example.org>";
         check("Resent-To", two, two);
     }
@@ -247,7 +254,7 @@ mod tests {
     #[test]
     fn text_is_encoded_only_beyond_ascii() {
         let words = "word ".repeat(20) + "end";
-        let folded = format!("{}word\r\n {}word\r\n end", "word ".repeat(12), "word ".repeat(6));
+        let folded = format!("{}word\r\n {}end", "word ".repeat(12), "word ".repeat(7));
         for (name, value, expected) in [
             ("Comments", "Hello  world", "Hello  world"),
             ("X-Foo", "a, \"b\" <c@example.org>", "a, \"b\" <c@example.org>"),

@@ -152,8 +152,8 @@ mod tests {
         let long = "a".repeat(70) + ".pdf";
         check(
             &long,
-            "\r\n name=\"=?utf-8?b?YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYQ==?=\
-                \r\n =?utf-8?b?YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYS5wZGY=?=\"",
+            "\r\n name=\"=?utf-8?b?YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFh?=\
+                \r\n =?utf-8?b?YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYS5wZGY=?=\"",
             &format!("\r\n filename*0*=utf-8''{};\r\n filename*1*={}.pdf", "a".repeat(50), "a".repeat(20)),
         );
     }

@@ -7,6 +7,7 @@ mod fuzz;
 mod hostile;
 mod mime;
 mod parser;
+mod parts;
 mod replies;
 mod resend;
 mod shipped;
