@@ -2,11 +2,11 @@
 
 mod calendar;
 mod check;
+mod field_body;
 mod file_name;
-mod header_form;
 mod media_type;
 
-pub use header_form::{HeaderForm, foldable_pieces};
+pub use field_body::{FieldBody, foldable_pieces, header_fields};
 pub use media_type::MediaType;
 
 use std::{borrow::Cow, collections::HashSet};
@@ -301,7 +301,7 @@ mod tests {
         let own = mail(json!({"headers": {"x-foo": "own", "precedence": ""}}));
         let merged = own.over(&shared);
         assert_eq!(Value::Object(merged.headers.clone()), json!({"x-foo": "own", "X-Bar": "kept", "precedence": ""}));
-        let mut forms: Vec<_> = merged.header_forms().map(|form| form.expect("a header").0).collect();
+        let mut forms: Vec<_> = header_fields(&merged.headers).map(|form| form.expect("a header").0).collect();
         forms.sort_unstable();
         assert_eq!(forms, ["X-Bar", "x-foo"], "an empty value removes a header");
     }

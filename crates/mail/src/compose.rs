@@ -12,7 +12,7 @@ mod parts;
 use std::sync::Arc;
 
 use chrono::DateTime;
-use postroom_core::{InvalidInput, Mail, Mailbox};
+use postroom_core::{InvalidInput, Mail, Mailbox, header_fields};
 
 use self::header_writer::HeaderWriter;
 use crate::{Identity, Message, MessageEnvelope, Rendered};
@@ -106,7 +106,7 @@ fn headers(mail: &Mail, from: &Mailbox, rendered: &Rendered, identity: &Identity
     headers.mailboxes("Reply-To", &mail.reply_to);
     headers.text("Subject", &rendered.subject);
     let mut is_marked = false;
-    for form in mail.header_forms() {
+    for form in header_fields(&mail.headers) {
         let (name, form) = form?;
         is_marked |= name.eq_ignore_ascii_case("Auto-Submitted");
         headers.form(name, &form);

@@ -52,7 +52,10 @@ fn a_header_in_two_spellings_and_a_wrong_type_are_bad_input() {
     let start = ["send", "--to", "ann@example.org", "--subject", "Hi", "--text", "x"];
     for (flags, words) in [
         (&["--header", "X-Foo: a", "--header", "x-foo: b"][..], "x-foo is set twice, as X-Foo and x-foo"),
-        (&["--header", "List-Unsubscribe: <u@example.org>"], "\"u@example.org\", which is no URL; it may be <mailto:…>"),
+        (
+            &["--header", "List-Unsubscribe: <u@example.org>"],
+            "\"u@example.org\", which is no URL; it may be <mailto:…>",
+        ),
         (&["--header", "Precedence: \u{fc}"], "the value of Precedence contains 'ü'"),
         (&["--attach", "a.ics;type=text/"], "\"text/\" is not a MIME type; it may be text/calendar"),
     ] {

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Attachment, Mail, MediaType, check_locale};
+use super::{Attachment, Mail, MediaType, check_locale, header_fields};
 use crate::{
     InvalidInput, Mailbox,
     bounds::{self, check_name, check_number, check_octets, quoted},
@@ -67,7 +67,7 @@ impl Mail {
                 return Err(InvalidInput::new("headers", problem));
             }
         }
-        self.header_forms().try_for_each(|form| form.map(|_| ()))
+        header_fields(&self.headers).try_for_each(|field| field.map(|_| ()))
     }
 
     fn check_bodies(&self) -> Result<(), InvalidInput> {

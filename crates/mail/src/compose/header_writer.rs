@@ -1,7 +1,7 @@
 //! Header section of a message or part: folded, in lines of at most 998 octets, with encoded words
 //! only where RFC 2047 allows them.
 
-use postroom_core::{HeaderForm, Mailbox, foldable_pieces};
+use postroom_core::{FieldBody, Mailbox, foldable_pieces};
 
 use super::encoded_word::{encoded_width, encoded_words, last_line_len};
 
@@ -30,12 +30,12 @@ impl HeaderWriter {
     }
 
     /// Writes a header of any form.
-    pub(super) fn form(&mut self, name: &str, form: &HeaderForm<'_>) {
+    pub(super) fn form(&mut self, name: &str, form: &FieldBody<'_>) {
         match form {
-            HeaderForm::Mailboxes(list) => self.mailboxes(name, list),
-            HeaderForm::Literal(value) => self.literal(name, value),
-            HeaderForm::Named { text, id } => self.named(name, text, id),
-            HeaderForm::Text(value) => self.text(name, value),
+            FieldBody::Mailboxes(list) => self.mailboxes(name, list),
+            FieldBody::Literal(value) => self.literal(name, value),
+            FieldBody::Named { text, id } => self.named(name, text, id),
+            FieldBody::Text(value) => self.text(name, value),
         }
     }
 
@@ -183,7 +183,7 @@ mod tests {
 
     #[track_caller]
     fn check(name: &str, value: &str, expected: &str) {
-        let form = HeaderForm::of(name, value).unwrap_or_else(|error| panic!("{error}"));
+        let form = FieldBody::of(name, value).unwrap_or_else(|error| panic!("{error}"));
         let header = written(|headers| headers.form(name, &form));
         assert_eq!(header, format!("{name}: {expected}\r\n"), "{value}");
         let long = header.lines().find(|line| line.len() > LONGEST_LINE);
@@ -246,7 +246,7 @@ mod tests {
         }
         // A first word that no line can hold beside the name begins on the next one.
         let longest = format!("<https://example.org/{}>", "a".repeat(975));
-        let form = HeaderForm::of("List-Unsubscribe", &longest).expect("valid");
+        let form = FieldBody::of("List-Unsubscribe", &longest).expect("valid");
         let header = written(|headers| headers.form("List-Unsubscribe", &form));
         assert_eq!(header, format!("List-Unsubscribe:\r\n {longest}\r\n"));
     }

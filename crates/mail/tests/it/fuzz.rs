@@ -4,7 +4,7 @@ use std::{cell::Cell, collections::BTreeSet, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use mail_parser::{Address as Addresses, HeaderValue, MessageParser, MessagePart, MimeHeaders};
-use postroom_core::{Attachment, EmailAddress, HeaderForm, Mail, Mailbox, MediaType};
+use postroom_core::{Attachment, EmailAddress, FieldBody, Mail, Mailbox, MediaType, header_fields};
 use postroom_mail::{Message, Rendered, compose};
 use postroom_testkit::fuzz::{Case, Fuzz};
 use serde_json::{Map, Value, json};
@@ -234,21 +234,21 @@ fn check_content(message: &Message) {
 
 /// Compares the additional headers: addresses and text as the parser reads them, others literally.
 fn check_forms(message: &Message, read: &mail_parser::Message<'_>) {
-    for form in message.mail.header_forms() {
+    for form in header_fields(&message.mail.headers) {
         let (name, form) = form.expect("a valid header");
         let raw = read.header_raw(name).unwrap_or_default().replace("\r\n", "");
         match form {
-            HeaderForm::Mailboxes(list) => {
+            FieldBody::Mailboxes(list) => {
                 check_people(name, read.header(name).and_then(HeaderValue::as_address), &list);
                 let of_name = |one: &Mailbox| one.name.as_ref().is_some_and(|name| name.contains(one.address.as_str()));
                 let addresses = list.iter().filter(|one| !of_name(one));
                 addresses.for_each(|one| assert!(raw.contains(one.address.as_str()), "{raw}"));
             }
-            HeaderForm::Literal(value) => {
+            FieldBody::Literal(value) => {
                 assert_eq!(raw.trim().replace(">, ", ">,"), value.replace(">, ", ">,"), "{name}");
             }
-            HeaderForm::Named { id, .. } => assert!(raw.ends_with(&format!("<{id}>")), "{raw}"),
-            HeaderForm::Text(text) => {
+            FieldBody::Named { id, .. } => assert!(raw.ends_with(&format!("<{id}>")), "{raw}"),
+            FieldBody::Text(text) => {
                 let found = read.header(name).and_then(HeaderValue::as_text).unwrap_or_default();
                 assert_eq!(squeezed(found), squeezed(text), "{name}");
             }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use postroom_core::HeaderForm;
+use postroom_core::{FieldBody, header_fields};
 use postroom_enqueue::Mail;
 use postroom_mail::{Identity, Rendered, compose};
 use postroom_testkit::hostile::{HostileMails, mail_count};
@@ -81,9 +81,9 @@ fn another_parser_reads_the_expected_fields() {
 /// Returns false for a mail that Python reads differently: raw UTF-8 in an address, or control
 /// characters.
 fn can_be_compared(mail: &Mail) -> bool {
-    let forms: Vec<HeaderForm<'_>> = mail.header_forms().filter_map(|form| Some(form.ok()?.1)).collect();
+    let forms: Vec<FieldBody<'_>> = header_fields(&mail.headers).filter_map(|form| Some(form.ok()?.1)).collect();
     let listed = forms.iter().flat_map(|form| match form {
-        HeaderForm::Mailboxes(list) => list.as_slice(),
+        FieldBody::Mailboxes(list) => list.as_slice(),
         _ => &[],
     });
     let mailboxes = [&mail.to, &mail.cc, &mail.reply_to].into_iter().flatten().chain(&mail.from).chain(listed);
@@ -112,12 +112,12 @@ fn expected(mail: &Mail) -> Option<Value> {
         "to": mailboxes(&mail.to), "cc": mailboxes(&mail.cc), "reply-to": mailboxes(&mail.reply_to),
     });
     let (mut texts, mut literals) = (json!({}), json!({}));
-    for (name, form) in mail.header_forms().flatten() {
+    for (name, form) in header_fields(&mail.headers).flatten() {
         match form {
-            HeaderForm::Mailboxes(list) => addresses[name] = mailboxes(&list),
-            HeaderForm::Literal(value) => literals[name] = json!(value),
-            HeaderForm::Text(text) => texts[name] = json!(text),
-            HeaderForm::Named { .. } => {}
+            FieldBody::Mailboxes(list) => addresses[name] = mailboxes(&list),
+            FieldBody::Literal(value) => literals[name] = json!(value),
+            FieldBody::Text(text) => texts[name] = json!(text),
+            FieldBody::Named { .. } => {}
         }
     }
     Some(json!({

@@ -5,8 +5,9 @@ mod kinds;
 
 use std::{borrow::Cow, fmt};
 
+use serde_json::{Map, Value};
+
 use self::kinds::{HeaderKind, kind_of};
-use super::Mail;
 use crate::{
     InvalidInput, Mailbox,
     bounds::{self, check_octets, quoted},
@@ -14,7 +15,7 @@ use crate::{
 
 /// Value of a header, in the form in which it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HeaderForm<'a> {
+pub enum FieldBody<'a> {
     /// List of addresses (RFC 5322 §3.4). A name may be encoded, an address never.
     Mailboxes(Vec<Mailbox>),
     /// Structured value in printable ASCII. It is never encoded, and folded only between its
@@ -31,26 +32,23 @@ pub enum HeaderForm<'a> {
     Text(&'a str),
 }
 
-impl Mail {
-    /// Returns the additional headers in the form in which they are written. An empty value means
-    /// that the header is absent.
-    ///
-    /// # Errors
-    ///
-    /// Yields an error about `headers` for an invalid name or value.
-    pub fn header_forms(&self) -> impl Iterator<Item = Result<(&str, HeaderForm<'_>), InvalidInput>> {
-        let texts = self.headers.iter().map(|(name, value)| {
-            let text = value.as_str().ok_or_else(|| invalid(format!("the value of {name} is not text")))?;
-            Ok((name.as_str(), text))
-        });
-        texts.filter(|header| !header.as_ref().is_ok_and(|(_, text)| text.trim().is_empty())).map(|header| {
-            let (name, text) = header?;
-            Ok((name, HeaderForm::of(name, text)?))
-        })
-    }
+/// Returns additional headers in the form in which they are written. An empty value means that the
+/// header is absent.
+///
+/// # Errors
+///
+/// Yields an error about `headers` for an invalid value.
+pub fn header_fields(
+    headers: &Map<String, Value>,
+) -> impl Iterator<Item = Result<(&str, FieldBody<'_>), InvalidInput>> {
+    headers.iter().filter_map(|(name, value)| match value.as_str() {
+        None => Some(Err(invalid(format!("the value of {name} is not text")))),
+        Some(text) if text.trim_matches([' ', '\t']).is_empty() => None,
+        Some(text) => Some(FieldBody::of(name, text).map(|body| (name.as_str(), body))),
+    })
 }
 
-impl<'a> HeaderForm<'a> {
+impl<'a> FieldBody<'a> {
     /// Parses the value of a header.
     ///
     /// # Errors
@@ -90,7 +88,7 @@ impl<'a> HeaderForm<'a> {
 }
 
 /// Writes the value without encoding and folding.
-impl fmt::Display for HeaderForm<'_> {
+impl fmt::Display for FieldBody<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Mailboxes(list) => {
@@ -128,10 +126,11 @@ fn check_literal(text: &str) -> Result<(), String> {
     if let Some(other) = text.chars().find(|c| !matches!(c, ' '..='~' | '\t')) {
         return Err(format!("contains {other:?}; it may have printable ASCII characters"));
     }
-    match foldable_pieces(text).map(|piece| piece.trim_start_matches([' ', '\t'])).max_by_key(|word| word.len()) {
-        Some(word) if word.len() > bounds::HEADER_WORD => {
-            let (octets, limit) = (word.len(), bounds::HEADER_WORD);
-            Err(format!("has {octets} octets without a blank in {}; it may have {limit}", quoted(word)))
+    let octets = |piece: &str| piece.len() - usize::from(piece.starts_with([' ', '\t']));
+    match foldable_pieces(text).max_by_key(|piece| octets(piece)) {
+        Some(piece) if octets(piece) > bounds::HEADER_WORD => {
+            let (octets, limit) = (octets(piece), bounds::HEADER_WORD);
+            Err(format!("has {octets} octets that can't be folded in {}; it may have {limit}", quoted(piece)))
         }
         _ => Ok(()),
     }
@@ -173,34 +172,34 @@ mod tests {
 
     #[track_caller]
     fn written(name: &str, value: &str) -> String {
-        HeaderForm::of(name, value).unwrap_or_else(|error| panic!("{error}")).to_string()
+        FieldBody::of(name, value).unwrap_or_else(|error| panic!("{error}")).to_string()
     }
 
     #[track_caller]
     fn refused(name: &str, value: &str) -> String {
-        let error = HeaderForm::of(name, value).expect_err(value);
+        let error = FieldBody::of(name, value).expect_err(value);
         assert_eq!(error.field, "headers");
         error.problem
     }
 
     #[test]
     fn the_name_decides_the_form() {
-        let mailbox = |text: &str| HeaderForm::Mailboxes(vec![text.parse().expect("a mailbox")]);
+        let mailbox = |text: &str| FieldBody::Mailboxes(vec![text.parse().expect("a mailbox")]);
         for (name, value, form) in [
             ("Sender", "\"Acme, Inc.\" <a@example.org>", mailbox("\"Acme, Inc.\" <a@example.org>")),
             ("resent-FROM", "a@example.org,", mailbox("a@example.org")),
-            ("Precedence", " bulk ", HeaderForm::Literal("bulk".into())),
-            ("List-Foo", "=?x", HeaderForm::Literal("=?x".into())),
-            ("X-Foo", "=?x", HeaderForm::Text("=?x")),
-            ("Comments", " x", HeaderForm::Text(" x")),
-            ("List-Id", "<a.example.org>", HeaderForm::Literal("<a.example.org>".into())),
+            ("Precedence", " bulk ", FieldBody::Literal("bulk".into())),
+            ("List-Foo", "=?x", FieldBody::Literal("=?x".into())),
+            ("X-Foo", "=?x", FieldBody::Text("=?x")),
+            ("Comments", " x", FieldBody::Text(" x")),
+            ("List-Id", "<a.example.org>", FieldBody::Literal("<a.example.org>".into())),
             (
                 "List-Id",
                 "\"Żółta, \\\"a\\\"\" <a.żółw.pl>",
-                HeaderForm::Named { text: "Żółta, \"a\"".into(), id: "a.xn--w-uga1v8h.pl".into() },
+                FieldBody::Named { text: "Żółta, \"a\"".into(), id: "a.xn--w-uga1v8h.pl".into() },
             ),
         ] {
-            assert_eq!(HeaderForm::of(name, value), Ok(form), "{name}: {value}");
+            assert_eq!(FieldBody::of(name, value), Ok(form), "{name}: {value}");
         }
     }
 
@@ -208,8 +207,8 @@ mod tests {
     fn lists_of_addresses_are_split_at_their_commas() {
         let list = "\"A, \\\"B\\\", C\" <a@example.org>, b@example.org,\"\\\\\" <c@example.org>";
         assert_eq!(
-            HeaderForm::of("Resent-To", list),
-            Ok(HeaderForm::Mailboxes(
+            FieldBody::of("Resent-To", list),
+            Ok(FieldBody::Mailboxes(
                 ["\"A, \\\"B\\\", C\" <a@example.org>", "b@example.org", "\"\\\\\" <c@example.org>"]
                     .map(|text| text.parse().expect("a mailbox"))
                     .to_vec()
@@ -231,8 +230,15 @@ mod tests {
         assert!(refused("X-Foo", "a\nb").contains("line break"));
         assert_eq!(written("X-SMTPAPI", &"a".repeat(997)).len(), 997);
         let problem = refused("X-SMTPAPI", &"a".repeat(998));
-        assert!(problem.contains("has 998 octets without a blank") && problem.contains("it may have 997"), "{problem}");
+        assert!(
+            problem.contains("has 998 octets that can't be folded") && problem.contains("it may have 997"),
+            "{problem}"
+        );
         assert!(refused("X-Foo", &"a".repeat(999)).contains("has 999 octets; it may have 998"));
+        // Percent-encoding makes a value longer.
+        let url = |octets: usize| format!("<a:b>,{}<https://example.org/{}>", " ".repeat(100), "ü".repeat(octets / 6));
+        assert!(written("List-Help", &url(870)).ends_with("%BC>"));
+        assert!(refused("List-Help", &url(888)).contains("has 1009 octets that can't be folded"));
     }
 
     #[test]

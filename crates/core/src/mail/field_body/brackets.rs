@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::HeaderForm;
+use super::FieldBody;
 use crate::bounds::quoted;
 
 /// Item in angle brackets, and the text before it.
@@ -180,7 +180,7 @@ fn message_id(id: &str) -> Result<String, String> {
 }
 
 /// Parses `Text <list.example.org>` (RFC 2919 §3).
-pub(super) fn list_id(value: &str) -> Result<HeaderForm<'_>, String> {
+pub(super) fn list_id(value: &str) -> Result<FieldBody<'_>, String> {
     let may_be = || format!("is {}; it may be Name <list.example.org>", quoted(value));
     let (text, id) = match value.strip_suffix('>') {
         Some(start) => start.rsplit_once('<').ok_or_else(may_be)?,
@@ -188,13 +188,14 @@ pub(super) fn list_id(value: &str) -> Result<HeaderForm<'_>, String> {
     };
     let id = id.trim();
     let id = if id.is_ascii() { id.to_owned() } else { a_labels(id)? };
-    if id.is_empty() || !id.bytes().all(|b| b.is_ascii_graphic() && !b"<>,\"".contains(&b)) {
+    // RFC 2919 §3: at most 255 octets.
+    if !(1..=255).contains(&id.len()) || !id.bytes().all(|b| b.is_ascii_graphic() && !b"<>,\"".contains(&b)) {
         return Err(may_be());
     }
     match unquoted(text.trim()) {
         text if text.chars().any(char::is_control) => Err(may_be()),
-        text if text.is_empty() => Ok(HeaderForm::Literal(Cow::Owned(format!("<{id}>")))),
-        text => Ok(HeaderForm::Named { text, id }),
+        text if text.is_empty() => Ok(FieldBody::Literal(Cow::Owned(format!("<{id}>")))),
+        text => Ok(FieldBody::Named { text, id }),
     }
 }
 
@@ -291,7 +292,8 @@ mod tests {
         ] {
             assert_eq!(list_id(value).map(|form| form.to_string()).as_deref(), Ok(expected), "{value}");
         }
-        for value in ["My list", "<>", "a.example.org>", "x <a b>", "a\u{1} <b>"] {
+        let long = "ü.".repeat(40);
+        for value in ["My list", "<>", "a.example.org>", "x <a b>", "a\u{1} <b>", &long] {
             list_id(value).expect_err(value);
         }
     }
