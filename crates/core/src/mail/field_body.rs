@@ -1,6 +1,8 @@
 //! Forms of a mail's headers. The name decides what a value may be and how it is written.
 
 mod brackets;
+#[cfg(test)]
+mod fuzz;
 mod kinds;
 
 use std::{borrow::Cow, fmt};
