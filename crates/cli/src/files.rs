@@ -1,8 +1,13 @@
 //! Reads small files into memory. Errors name the flag and the file.
 
-use std::{fs::File, io, path::Path};
+use std::{
+    ffi::{OsStr, OsString},
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
 
-use postroom_core::{InvalidInput, read_at_most, read_file};
+use postroom_core::{InvalidInput, MediaType, read_at_most, read_file};
 use postroom_enqueue::Attachment;
 
 /// Reads a text file of at most `limit` bytes, or standard input for `-`.
@@ -41,8 +46,33 @@ impl<'a> TextSource<'a> {
     }
 }
 
-/// Reads a file to attach, at most `max_size` bytes: a device or a pipe may never end.
-pub(crate) fn attachment(path: &Path, max_size: u64) -> Result<Attachment, InvalidInput> {
+/// The value of `--attach`: a file, and its MIME type if one is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AttachSource {
+    path: PathBuf,
+    content_type: Option<String>,
+}
+
+impl AttachSource {
+    /// Parses `FILE` or `FILE;type=TYPE` for clap. The last `;type=` counts, so a file with that in
+    /// its name needs another one, which may be empty.
+    pub(crate) fn parse(value: OsString) -> Result<Self, String> {
+        let Some((path, media_type)) = value.to_str().and_then(|text| text.rsplit_once(";type=")) else {
+            return Ok(Self { path: value.into(), content_type: None });
+        };
+        if !media_type.is_empty() && MediaType::parse(media_type).is_none() {
+            return Err(format!("{media_type:?} is not a MIME type; it may be text/calendar, for example"));
+        }
+        Ok(Self { path: path.into(), content_type: (!media_type.is_empty()).then(|| media_type.to_owned()) })
+    }
+
+    /// Reads the file, at most `max_size` bytes: a device or a pipe may never end.
+    pub(crate) fn read(&self, max_size: u64) -> Result<Attachment, InvalidInput> {
+        Ok(Attachment { content_type: self.content_type.clone(), ..attachment(&self.path, max_size)? })
+    }
+}
+
+fn attachment(path: &Path, max_size: u64) -> Result<Attachment, InvalidInput> {
     let invalid = |why: String| InvalidInput::new("--attach", format!("{} {why}", path.display()));
     let unreadable = |error: io::Error| invalid(format!("can't be read: {error}"));
     let file = File::open(path).map_err(unreadable)?;
@@ -55,14 +85,33 @@ pub(crate) fn attachment(path: &Path, max_size: u64) -> Result<Attachment, Inval
         io::ErrorKind::FileTooLarge => too_large(&format!("more than {max_size}")),
         _ => unreadable(error),
     })?;
-    let name = path.file_name().and_then(|name| name.to_str());
+    let name = path.file_name().and_then(OsStr::to_str);
     let filename = name.ok_or_else(|| invalid("has a name that is not UTF-8".to_owned()))?.to_owned();
     Ok(Attachment { filename, content_type: None, content_id: None, content: content.into() })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::TextSource;
+    use super::{AttachSource, TextSource};
+
+    #[test]
+    fn a_type_follows_the_last_mark() {
+        for (value, path, content_type) in [
+            ("a.pdf", "a.pdf", None),
+            ("a;b.pdf", "a;b.pdf", None),
+            ("a.ics;type=text/calendar", "a.ics", Some("text/calendar")),
+            ("a.ics;type=text/calendar; method=REQUEST", "a.ics", Some("text/calendar; method=REQUEST")),
+            ("a;type=b.pdf;type=application/pdf", "a;type=b.pdf", Some("application/pdf")),
+            ("a;type=b.pdf;type=", "a;type=b.pdf", None),
+        ] {
+            let expected = AttachSource { path: path.into(), content_type: content_type.map(str::to_owned) };
+            assert_eq!(AttachSource::parse(value.into()), Ok(expected), "{value}");
+        }
+        for value in ["a;type=text/", "a;type=foo", "a;type=multipart/mixed", "a;type=text/plain;x"] {
+            let error = AttachSource::parse(value.into()).expect_err(value);
+            assert!(error.contains("is not a MIME type; it may be text/calendar"), "{error}");
+        }
+    }
 
     #[test]
     fn one_at_sign_names_a_file_and_two_escape_it() {

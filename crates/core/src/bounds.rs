@@ -1,11 +1,16 @@
 //! Upper bounds of the fields of a mail. A mail beyond one is refused before it is stored.
 
+use std::fmt;
+
 use crate::InvalidInput;
 
 /// Octets of a subject before encoding, including one that a template renders.
 pub const SUBJECT: usize = 998;
 /// Octets of an additional header's value, before encoding.
 pub const HEADER_VALUE: usize = 998;
+/// Octets of a word in a structured header, which can't be folded. A line has at most 998 octets
+/// (RFC 5322 §2.1.1), and begins with a blank.
+pub const HEADER_WORD: usize = 997;
 /// Octets of a header's name. It shares a line with the first word of the value.
 pub const HEADER_NAME: usize = 76;
 /// Number of additional headers.
@@ -41,7 +46,7 @@ pub fn check_name(field: &str, what: &str, name: &str) -> Result<(), InvalidInpu
 }
 
 /// Checks a length in octets.
-pub(crate) fn check_octets(field: &str, what: &str, text: &str, limit: usize) -> Result<(), InvalidInput> {
+pub(crate) fn check_octets(field: &str, what: impl fmt::Display, text: &str, limit: usize) -> Result<(), InvalidInput> {
     if text.len() <= limit {
         return Ok(());
     }

@@ -1,7 +1,13 @@
 //! A mail as an application enqueues it.
 
+mod calendar;
 mod check;
+mod field_body;
+mod file_name;
 mod media_type;
+
+pub use field_body::{FieldBody, foldable_pieces, header_fields};
+pub use media_type::MediaType;
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -100,8 +106,19 @@ impl Mail {
         bodies + files
     }
 
+    /// Returns what is valid but hardly intended: an empty subject or body. A template is not
+    /// rendered.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<&'static str> {
+        let is_blank = |text: Option<&str>| text.is_none_or(|text| text.trim().is_empty());
+        let has_no_body = self.template.is_none() && is_blank(self.text.as_deref()) && is_blank(self.html.as_deref());
+        let has_no_subject = self.subject.as_deref().is_some_and(|subject| subject.trim().is_empty());
+        let all = [(has_no_subject, "the subject is empty"), (has_no_body, "the body is empty")];
+        all.into_iter().filter(|(applies, _)| *applies).map(|(_, warning)| warning).collect()
+    }
+
     /// Merges this mail with what its batch shares. Its own fields win; variables and headers merge
-    /// by name.
+    /// by name, headers in any case of their letters.
     #[must_use]
     pub fn over(self, shared: &Self) -> Self {
         fn list<T: Clone>(own: Vec<T>, shared: &[T]) -> Vec<T> {
@@ -112,13 +129,19 @@ impl Mail {
             all.extend(own);
             all
         }
+        fn merged_headers(own: Map<String, Value>, shared: &Map<String, Value>) -> Map<String, Value> {
+            let is_own = |name: &str| own.keys().any(|other| other.eq_ignore_ascii_case(name));
+            let rest: Vec<_> = shared.iter().filter(|(name, _)| !is_own(name)).collect();
+            let rest: Vec<_> = rest.into_iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+            own.into_iter().chain(rest).collect()
+        }
         Self {
             from: self.from.or_else(|| shared.from.clone()),
             to: list(self.to, &shared.to),
             cc: list(self.cc, &shared.cc),
             bcc: list(self.bcc, &shared.bcc),
             reply_to: list(self.reply_to, &shared.reply_to),
-            headers: merged(self.headers, &shared.headers),
+            headers: merged_headers(self.headers, &shared.headers),
             subject: self.subject.or_else(|| shared.subject.clone()),
             text: self.text.or_else(|| shared.text.clone()),
             html: self.html.or_else(|| shared.html.clone()),
@@ -270,5 +293,31 @@ mod tests {
             merged,
             mail(json!({"to": "a@example.org", "template": "news", "vars": {"a": 1, "b": 3}, "subject": "S"}))
         );
+    }
+
+    #[test]
+    fn own_headers_override_shared_headers_in_any_case() {
+        let shared = mail(json!({"headers": {"X-Foo": "shared", "X-Bar": "kept", "Precedence": "bulk"}}));
+        let own = mail(json!({"headers": {"x-foo": "own", "precedence": ""}}));
+        let merged = own.over(&shared);
+        assert_eq!(Value::Object(merged.headers.clone()), json!({"x-foo": "own", "X-Bar": "kept", "precedence": ""}));
+        let mut forms: Vec<_> = header_fields(&merged.headers).map(|form| form.expect("a header").0).collect();
+        forms.sort_unstable();
+        assert_eq!(forms, ["X-Bar", "x-foo"], "an empty value removes a header");
+    }
+
+    #[test]
+    fn empty_subjects_and_bodies_give_warnings() {
+        let (subject, body) = ("the subject is empty", "the body is empty");
+        for (value, warnings) in [
+            (json!({"subject": "s", "text": "t"}), vec![]),
+            (json!({"subject": " ", "text": "\n"}), vec![subject, body]),
+            (json!({"subject": "s", "html": ""}), vec![body]),
+            (json!({"subject": "s", "text": "", "html": "<p>x"}), vec![]),
+            (json!({"template": "t"}), vec![]),
+            (json!({"template": "t", "subject": ""}), vec![subject]),
+        ] {
+            assert_eq!(mail(value.clone()).warnings(), warnings, "{value}");
+        }
     }
 }

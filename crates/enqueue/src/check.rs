@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use postroom_core::{InvalidInput, Mail, Mailbox, bounds};
+use postroom_core::{Attachment, InvalidInput, Mail, Mailbox, bounds};
 use postroom_mail::{Identity, LoadError, RenderError, Rendered, Templates, Variables, compose};
 
 /// Why no worker could send a mail.
@@ -127,7 +127,8 @@ fn longest_sender() -> Result<Mailbox, InvalidInput> {
 }
 
 /// Returns an upper bound of the composed size without composing. Encoding turns a byte of a body
-/// into at most three, plus line breaks, and a byte of a header into at most five.
+/// into at most three, plus line breaks, and a byte of a header into at most five. A file name is
+/// written twice.
 fn max_size_of(mail: &Mail, bodies: usize) -> u64 {
     const FRAME: u64 = 8 << 10;
     const PER_FILE: u64 = 1 << 10;
@@ -136,25 +137,38 @@ fn max_size_of(mail: &Mail, bodies: usize) -> u64 {
         mailboxes.map(|one| 16 + one.address.as_str().len() + one.name.as_ref().map_or(0, String::len)).sum();
     let headers: usize =
         mail.headers.iter().map(|(name, value)| 16 + name.len() + value.as_str().map_or(0, str::len)).sum();
-    let names: usize = mail.attachments.iter().map(|file| file.filename.len()).sum();
-    let files = encoded_files(mail) + mail.attachments.len() as u64 * PER_FILE;
-    bodies as u64 * 16 / 5 + (mailboxes + headers + names) as u64 * 5 + files + FRAME
+    let names: usize = mail.attachments.iter().map(|file| file.sent_name().len()).sum();
+    let files: u64 = mail.attachments.iter().map(|file| max_octets_of(file) + PER_FILE).sum();
+    bodies as u64 * 16 / 5 + (mailboxes + headers) as u64 * 5 + names as u64 * 8 + files + FRAME
+}
+
+/// Upper bound of the size of a file in the message. A message is not base64, but each line end
+/// becomes CRLF. A calendar is also an alternative of the body.
+fn max_octets_of(file: &Attachment) -> u64 {
+    let size = file.content.size();
+    let alternative = if file.calendar_method().is_some() { size * 16 / 5 } else { 0 };
+    (in_base64(size).max(size * 2) + alternative) as u64
 }
 
 /// Number of bytes of content that are checked in about a millisecond.
 const QUICK: usize = 1 << 20;
 
-/// Returns the size of the attachments in base64, in lines of 76 characters.
-fn encoded_files(mail: &Mail) -> u64 {
-    let base64 = |bytes: usize| bytes.div_ceil(57) * 2 + bytes.div_ceil(3) * 4;
-    mail.attachments.iter().map(|file| base64(file.content.size()) as u64).sum()
+/// Size in base64, in lines of 76 characters.
+fn in_base64(bytes: usize) -> usize {
+    bytes.div_ceil(57) * 2 + bytes.div_ceil(3) * 4
 }
 
-/// Returns a lower bound of the composed size: encoding may enlarge the bodies.
+/// Returns a lower bound of the composed size: encoding may enlarge the bodies. A message is not
+/// written as base64.
 fn min_size_of(mail: &Mail, rendered: Option<&Rendered>) -> u64 {
     let body = |rendered: &Rendered| rendered.text.len() + rendered.html.as_ref().map_or(0, String::len);
     let bodies = rendered.map_or(0, body);
-    bodies as u64 + encoded_files(mail)
+    let file = |file: &Attachment| {
+        let size = file.content.size();
+        if file.content_type.is_some() { size } else { in_base64(size) }
+    };
+    let files: usize = mail.attachments.iter().map(file).sum();
+    (bodies + files) as u64
 }
 
 impl From<RenderError> for MailProblem {
@@ -190,6 +204,7 @@ impl From<MailProblem> for InvalidInput {
 mod tests {
     use std::collections::HashMap;
 
+    use base64::{Engine, engine::general_purpose::STANDARD};
     use serde_json::json;
 
     use super::*;
@@ -208,15 +223,22 @@ mod tests {
         let pieces = ["=", "\n", " \n", "ż=", "é=\n", "李", "\u{1}\n", "\u{1}", "a", "word "];
         let headers: HashMap<String, String> =
             (0..100).map(|n| (format!("{n}{}", "X".repeat(74)), "ż".repeat(499))).collect();
-        let file = json!({"filename": "=?".repeat(127), "content_type": format!("a/{}", "b".repeat(253)),
-            "content_id": "c".repeat(255), "content": ""});
+        let file = |name: &str, kind: &str, content: &str| {
+            json!({"filename": name, "content_type": kind, "content_id": "c".repeat(255),
+                "content": STANDARD.encode(content)})
+        };
+        let calendar = format!("BEGIN:VCALENDAR\nMETHOD:REQUEST\n{}", "ż\n=".repeat(2_000));
+        let mut files = vec![file(&"=?".repeat(127), &format!("a/{}", "b".repeat(253)), ""); 100];
+        // The character that NFC enlarges most.
+        files.extend(vec![file(&"\u{1d160}".repeat(63), "text/x", ""); 98]);
+        files.extend([file("a", "message/rfc822", &"\n".repeat(9_000)), file("b", "text/calendar", &calendar)]);
         for piece in pieces {
             let text = piece.repeat(60_000 / piece.len());
             for value in [
                 json!({"to": "a@example.org", "subject": "s", "text": text}),
                 json!({"to": "a@example.org", "subject": "ż".repeat(499), "text": text, "html": text,
                     "cc": vec![format!("\"{}\" <a@example.org>", "\\\"".repeat(255)); 999],
-                    "headers": headers, "attachments": vec![file.clone(); 200]}),
+                    "headers": headers, "attachments": files}),
             ] {
                 let mail: Mail = serde_json::from_value(value).expect("a mail");
                 let (text, html) = (mail.text.as_deref(), mail.html.as_deref());

@@ -1,22 +1,20 @@
 //! Composes a mail into bytes: RFC 5322 and MIME, 7-bit lines that end with CRLF.
 
 mod boundary;
+mod encoded_word;
 mod encoding;
-mod file_headers;
-mod header;
-mod mailboxes;
+mod file_part;
+mod header_writer;
 mod media_type;
+mod part_headers;
 mod parts;
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::sync::Arc;
 
-use lettre::message::header::{Date, Headers, MessageId};
-use postroom_core::{InvalidInput, Mail, Mailbox};
+use chrono::DateTime;
+use postroom_core::{InvalidInput, Mail, Mailbox, header_fields};
 
-use self::mailboxes::set_mailboxes;
+use self::header_writer::HeaderWriter;
 use crate::{Identity, Message, MessageEnvelope, Rendered};
 
 /// Reason why a mail can't be composed. All of them are permanent.
@@ -56,7 +54,7 @@ pub fn compose(
     let from = mail.from.as_ref().or(default_sender).ok_or(ComposeError::NoSender)?;
     from.check("from")?;
     let mut bytes = headers(mail, from, &rendered, identity)?;
-    parts::append(&mut bytes, &rendered, &mail.attachments, &identity.boundary_seed)?;
+    parts::append(&mut bytes, &rendered, &mail.attachments, &identity.boundary_seed);
     Ok(Message {
         message_id: identity.message_id.clone(),
         generation: identity.generation,
@@ -96,23 +94,40 @@ fn envelope(mail: &Mail, from: &Mailbox) -> MessageEnvelope {
 }
 
 fn headers(mail: &Mail, from: &Mailbox, rendered: &Rendered, identity: &Identity) -> Result<Vec<u8>, InvalidInput> {
-    let mut headers = Headers::new();
-    headers.set(Date::new(date(identity.date_ms)));
-    headers.set(MessageId::from(format!("<{}>", header::one_word("message_id", &identity.message_id)?)));
-    set_mailboxes(&mut headers, "From", std::slice::from_ref(from));
-    set_mailboxes(&mut headers, "To", &mail.to);
-    set_mailboxes(&mut headers, "Cc", &mail.cc);
+    let mut headers = HeaderWriter::with_capacity(1024);
+    headers.literal("Date", &date(identity.date_ms));
+    headers.literal("Message-ID", &format!("<{}>", one_word("message_id", &identity.message_id)?));
+    headers.mailboxes("From", std::slice::from_ref(from));
+    headers.mailboxes("To", &mail.to);
+    headers.mailboxes("Cc", &mail.cc);
     if mail.to.is_empty() && mail.cc.is_empty() {
-        header::set_text(&mut headers, "To", "undisclosed-recipients:;")?;
+        headers.literal("To", "undisclosed-recipients:;");
     }
-    set_mailboxes(&mut headers, "Reply-To", &mail.reply_to);
-    header::set_text(&mut headers, "Subject", &rendered.subject)?;
-    header::set_text(&mut headers, "Auto-Submitted", "auto-generated")?;
-    header::set_own(&mut headers, &mail.headers)?;
-    header::set_text(&mut headers, "MIME-Version", "1.0")?;
-    Ok(headers.to_string().into_bytes())
+    headers.mailboxes("Reply-To", &mail.reply_to);
+    headers.text("Subject", &rendered.subject);
+    let mut is_marked = false;
+    for form in header_fields(&mail.headers) {
+        let (name, form) = form?;
+        is_marked |= name.eq_ignore_ascii_case("Auto-Submitted");
+        headers.form(name, &form);
+    }
+    if !is_marked {
+        headers.literal("Auto-Submitted", "auto-generated");
+    }
+    headers.literal("MIME-Version", "1.0");
+    Ok(headers.into_bytes())
 }
 
-fn date(ms: i64) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(ms).unwrap_or_default())
+/// Time in the format of RFC 5322 §3.3, in UTC.
+fn date(ms: i64) -> String {
+    DateTime::from_timestamp_millis(ms.max(0)).unwrap_or_default().format("%a, %d %b %Y %H:%M:%S +0000").to_string()
+}
+
+/// Returns a value of a structured header if it is a single word of visible ASCII.
+fn one_word<'a>(field: &str, value: &'a str) -> Result<&'a str, InvalidInput> {
+    if !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic() && b != b'<' && b != b'>') {
+        return Ok(value);
+    }
+    let problem = format!("{value:?} is invalid; it may have visible ASCII characters other than < and >");
+    Err(InvalidInput::new(field, problem))
 }

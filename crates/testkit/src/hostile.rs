@@ -77,7 +77,15 @@ const BREAKS: [&str; 12] = [
     "\r\nBcc: evil@example.org",
     "\x1b[",
 ];
-const HEADERS: [&str; 14] = [
+const HEADERS: [&str; 22] = [
+    "Sender",
+    "Resent-To",
+    "Disposition-Notification-To",
+    "List-Id",
+    "List-Help",
+    "Feedback-ID",
+    "X-SMTPAPI",
+    "Comments",
     "X-A",
     "x-a",
     "List-Unsubscribe",
@@ -218,14 +226,30 @@ impl HostileMails {
         let mut headers = Map::new();
         for at in 0..self.about(3, 100, 1_500) {
             let name = match self.0.u8(..40) {
-                0 => self.one_of(&HEADERS).to_owned(),
-                1 => "X".repeat(self.about(40, 76, 2)),
+                0..4 => self.one_of(&HEADERS).to_owned(),
+                4 => "X".repeat(self.about(40, 76, 2)),
                 _ => format!("X-Header-{at}"),
             };
-            let value = if self.one_in(200) { json!(1) } else { json!(self.line(998)) };
+            let is_structured = !name.starts_with("X-Header") && !self.one_in(5);
+            let value = match is_structured {
+                _ if self.one_in(200) => json!(1),
+                true => json!(self.structured()),
+                false => json!(self.line(998)),
+            };
             headers.insert(name, value);
         }
         Value::Object(headers)
+    }
+
+    /// Returns the value of a structured header, which may suit its name.
+    fn structured(&mut self) -> String {
+        match self.0.u8(..5) {
+            0 => (0..=self.0.usize(..3)).map(|_| self.mailbox()).collect::<Vec<_>>().join(", "),
+            1 => format!("<https://example.org/{}>", self.line(970).replace(['<', '>'], "")),
+            2 => format!("<https://żółw.pl/u?x={}>,<mailto:u@example.org>", self.line(20).replace(['<', '>'], "")),
+            3 => (0..=self.0.usize(..20)).map(|n| format!("<{n}@example.org>")).collect::<Vec<_>>().join(" "),
+            _ => "word ".repeat(self.about(30, 199, 5)),
+        }
     }
 
     fn files(&mut self) -> Value {
@@ -241,6 +265,10 @@ impl HostileMails {
         file["filename"] = json!(self.line(255));
         if self.one_in(3) {
             file["content_type"] = json!(self.one_of(&TYPES));
+        }
+        if self.one_in(10) {
+            let text = self.text(60);
+            file["content"] = json!(STANDARD.encode(format!("BEGIN:VCALENDAR\nMETHOD:REQUEST\n{text}\n")));
         }
         if self.one_in(3) {
             file["content_id"] = json!(self.one_of(&IDS));

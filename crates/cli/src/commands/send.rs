@@ -1,7 +1,8 @@
 //! `postroom send`
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use postroom_core::{InvalidInput, Mail, Mailbox};
 use postroom_enqueue::{Options, QueueName};
 use serde_json::{Map, Value, json};
@@ -10,7 +11,7 @@ use crate::{
     args::{TermArgs, VarArgs, span},
     context::Context,
     exit::{CommandError, Result},
-    files::{self, TextSource},
+    files::{AttachSource, TextSource},
     outcome, queue_names,
 };
 
@@ -54,9 +55,10 @@ pub(crate) struct Args {
     /// Add a header; repeatable
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
-    /// Attach a file; repeatable
-    #[arg(long, value_name = "FILE", num_args = 1..)]
-    attach: Vec<PathBuf>,
+    /// Attach a file; repeatable. Its name decides the MIME type unless ;type= gives it
+    #[arg(long, value_name = "FILE[;type=TYPE]", num_args = 1..,
+        value_parser = OsStringValueParser::new().try_map(AttachSource::parse))]
+    attach: Vec<AttachSource>,
     /// Template that renders subject and bodies
     #[arg(long, value_name = "NAME", conflicts_with_all = ["text", "text_file", "html", "html_file"])]
     template: Option<String>,
@@ -99,6 +101,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<()> {
     let mail = args.mail(context)?;
+    mail.warnings().iter().for_each(|warning| context.console.warn(warning));
     if args.sync {
         return send_now(context, &mail, args.terms.queue.as_ref()).await;
     }
@@ -132,7 +135,7 @@ impl Args {
         self.check_stdin()?;
         let body =
             |flag: &str, source: Option<TextSource<'_>>| source.map(|source| source.read(flag, max_size)).transpose();
-        let attachments = self.attach.iter().map(|path| files::attachment(path, max_size)).collect::<Result<_, _>>()?;
+        let attachments = self.attach.iter().map(|file| file.read(max_size)).collect::<Result<_, _>>()?;
         Ok(Mail {
             from: self.from.clone(),
             to: self.to.clone(),
@@ -182,10 +185,11 @@ impl Args {
 
     fn headers(&self) -> Result<Map<String, Value>, InvalidInput> {
         let mut all = Map::new();
-        for (name, value) in &self.headers {
-            if all.insert(name.clone(), Value::String(value.clone())).is_some() {
-                return Err(InvalidInput::new("--header", format!("{name} is set twice")));
+        for (at, (name, value)) in self.headers.iter().enumerate() {
+            if let Some((same, _)) = self.headers[..at].iter().find(|(other, _)| other.eq_ignore_ascii_case(name)) {
+                return Err(InvalidInput::new("--header", format!("{name} is set twice, as {same} and {name}")));
             }
+            all.insert(name.clone(), Value::String(value.clone()));
         }
         Ok(all)
     }

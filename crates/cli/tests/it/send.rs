@@ -47,6 +47,33 @@ fn the_id_is_printed_alone_and_the_status_has_all_fields() {
 }
 
 #[test]
+fn a_header_in_two_spellings_and_a_wrong_type_are_bad_input() {
+    let fixture = Fixture::new();
+    let start = ["send", "--to", "ann@example.org", "--subject", "Hi", "--text", "x"];
+    for (flags, words) in [
+        (&["--header", "X-Foo: a", "--header", "x-foo: b"][..], "x-foo is set twice, as X-Foo and x-foo"),
+        (
+            &["--header", "List-Unsubscribe: <u@example.org>"],
+            "\"u@example.org\", which is no URL; it may be <mailto:…>",
+        ),
+        (&["--header", "Precedence: \u{fc}"], "the value of Precedence contains 'ü'"),
+        (&["--attach", "a.ics;type=text/"], "\"text/\" is not a MIME type; it may be text/calendar"),
+    ] {
+        let ran = fixture.run(&[&start[..], flags].concat());
+        assert_eq!(ran.code, 2, "{ran:?}");
+        ran.mentions(&[words]);
+    }
+}
+
+#[test]
+fn an_empty_subject_and_body_give_warnings() {
+    let fixture = Fixture::new();
+    let ran = fixture.run(&["send", "--to", "ann@example.org", "--subject", "", "--text", ""]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    ran.mentions(&["warning: the subject is empty", "warning: the body is empty"]);
+}
+
+#[test]
 fn options_override_the_templates_settings() {
     let fixture = Fixture::new().with_templates();
     fixture.file(

@@ -13,21 +13,25 @@ const START: &str = "=_";
 ///
 /// They are derived from the mail's seed and a hash of its content, so an author can't put a
 /// boundary into the content. Candidates are still searched for in the content, because the hash is
-/// not cryptographic. Attachments are always base64, so they need no search.
+/// not cryptographic. Attachments in base64 need no search.
 pub(super) struct Boundaries<'a> {
     id: &'a str,
     rendered: &'a Rendered,
+    /// Attachments that are not written as base64.
+    files: Vec<&'a [u8]>,
     hash: u64,
     /// Whether the content contains the prefix, so that a search is needed.
     is_suspect: bool,
 }
 
 impl<'a> Boundaries<'a> {
-    pub(super) fn new(id: &'a str, rendered: &'a Rendered) -> Self {
+    pub(super) fn new(id: &'a str, rendered: &'a Rendered, files: Vec<&'a [u8]>) -> Self {
         let (text, html) = (rendered.text.as_bytes(), rendered.html.as_deref().unwrap_or_default().as_bytes());
         let hash = xxh3_64(text) ^ xxh3_64(html).rotate_left(32);
-        let is_suspect = [text, html].iter().any(|bytes| memmem::find(bytes, START.as_bytes()).is_some());
-        Self { id, rendered, hash, is_suspect }
+        let hash = files.iter().fold(hash, |hash, file| hash.rotate_left(7) ^ xxh3_64(file));
+        let mut texts = [text, html].into_iter().chain(files.iter().copied());
+        let is_suspect = texts.any(|bytes| memmem::find(bytes, START.as_bytes()).is_some());
+        Self { id, rendered, files, hash, is_suspect }
     }
 
     /// Boundary for one level of the message.
@@ -39,8 +43,9 @@ impl<'a> Boundaries<'a> {
 
     fn occurs(&self, boundary: &str) -> bool {
         let finder = memmem::Finder::new(boundary);
-        let mut texts = std::iter::once(&self.rendered.text).chain(&self.rendered.html);
-        self.is_suspect && texts.any(|text| finder.find(text.as_bytes()).is_some())
+        let texts = std::iter::once(&self.rendered.text).chain(&self.rendered.html).map(String::as_bytes);
+        let mut all = texts.chain(self.files.iter().copied());
+        self.is_suspect && all.any(|text| finder.find(text).is_some())
     }
 
     fn candidate(&self, kind: &str, round: u32) -> String {
@@ -64,7 +69,8 @@ mod tests {
 
     #[test]
     fn boundaries_depend_on_the_seed_and_the_content_only() {
-        let boundary = |id: &str, text: &str, html: &str| Boundaries::new(id, &content(text, Some(html))).of("mixed");
+        let boundary =
+            |id: &str, text: &str, html: &str| Boundaries::new(id, &content(text, Some(html)), vec![]).of("mixed");
         let one = boundary("1", "a", "b");
         assert_eq!(one, boundary("1", "a", "b"));
         for other in
@@ -72,21 +78,22 @@ mod tests {
         {
             assert_ne!(one, other);
         }
-        assert_ne!(one, Boundaries::new("1", &content("a", Some("b"))).of("alternative"));
+        assert_ne!(one, Boundaries::new("1", &content("a", Some("b")), vec![]).of("alternative"));
     }
 
     /// Boundaries with a fixed hash, as if an attacker had found content that gives this hash.
-    fn forged(rendered: &Rendered) -> Boundaries<'_> {
-        Boundaries { id: "1", rendered, hash: 7, is_suspect: Boundaries::new("1", rendered).is_suspect }
+    fn forged<'a>(rendered: &'a Rendered, files: &[&'a [u8]]) -> Boundaries<'a> {
+        Boundaries { hash: 7, ..Boundaries::new("1", rendered, files.to_vec()) }
     }
 
     #[test]
     fn a_boundary_in_the_content_is_skipped() {
-        let candidate = |kind, round| forged(&content("", None)).candidate(kind, round);
+        let candidate = |kind, round| forged(&content("", None), &[]).candidate(kind, round);
         let held = format!("--{}\r\n--{}", candidate("mixed", 0), candidate("mixed", 1));
         for rendered in [content(&held, None), content("", Some(&held))] {
-            assert_eq!(forged(&rendered).of("mixed"), candidate("mixed", 2));
-            assert_eq!(forged(&rendered).of("related"), candidate("related", 0));
+            assert_eq!(forged(&rendered, &[]).of("mixed"), candidate("mixed", 2));
+            assert_eq!(forged(&rendered, &[]).of("related"), candidate("related", 0));
         }
+        assert_eq!(forged(&content("", None), &[held.as_bytes()]).of("mixed"), candidate("mixed", 2));
     }
 }

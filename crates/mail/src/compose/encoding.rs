@@ -1,6 +1,6 @@
 //! Content-Transfer-Encoding of text bodies.
 
-use lettre::message::{Body, header::ContentTransferEncoding};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use memchr::{memchr, memchr2};
 
 /// Maximum line length of unencoded text and of quoted-printable (RFC 2045 §6.7).
@@ -28,32 +28,69 @@ const fn kinds() -> [u8; 256] {
     kinds
 }
 
+/// Text in an encoding.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct EncodedText {
+    /// Value of Content-Transfer-Encoding.
+    pub(super) encoding: &'static str,
+    /// Lines that end with CRLF, except for the last one.
+    pub(super) bytes: Vec<u8>,
+}
+
 /// Encodes a text in the shortest encoding that every server accepts: 7bit, quoted-printable or
 /// base64. Line ends become CRLF.
-pub(super) fn encoded(text: &str, alone: bool) -> Body {
+pub(super) fn encoded(text: &str, alone: bool) -> EncodedText {
     let mut text = with_crlf(text);
     if alone && text.ends_with("\r\n") {
         text.truncate(text.len() - 2);
     }
     let kinds = text.bytes().fold(0, |kinds, byte| kinds | KIND[usize::from(byte)]);
     if kinds & CONTROL > 0 {
-        return base64(text);
+        return in_base64(&text);
     }
     if kinds & HIGH == 0 && lines(&text).all(|line| line.len() < LINE) {
-        return Body::dangerous_pre_encoded(text.into_bytes(), ContentTransferEncoding::SevenBit);
+        return EncodedText { encoding: "7bit", bytes: text.into_bytes() };
     }
     let to_be_escaped = text.bytes().filter(|b| !b.is_ascii()).count();
     if to_be_escaped > text.len() / 3 {
-        return base64(text);
+        return in_base64(&text);
     }
-    Body::dangerous_pre_encoded(quoted_printable(&text), ContentTransferEncoding::QuotedPrintable)
+    EncodedText { encoding: "quoted-printable", bytes: quoted_printable(&text) }
 }
 
-fn base64(text: String) -> Body {
-    match Body::new_with_encoding(text, ContentTransferEncoding::Base64) {
-        Ok(body) => body,
-        Err(bytes) => Body::new(bytes),
+fn in_base64(text: &str) -> EncodedText {
+    let mut bytes = Vec::new();
+    append_base64(&mut bytes, text.as_bytes());
+    EncodedText { encoding: "base64", bytes }
+}
+
+/// Appends base64 in lines of 76 characters (RFC 2045 §6.8).
+pub(super) fn append_base64(out: &mut Vec<u8>, content: &[u8]) {
+    const LINE_BYTES: usize = LINE / 4 * 3;
+    let at = out.len();
+    out.resize(at + content.len().div_ceil(LINE_BYTES) * (LINE + 2), 0);
+    let mut end = at;
+    for chunk in content.chunks(LINE_BYTES) {
+        if end > at {
+            out[end..end + 2].copy_from_slice(b"\r\n");
+            end += 2;
+        }
+        // The buffer has room for every line.
+        end += STANDARD.encode_slice(chunk, &mut out[end..]).unwrap_or_default();
     }
+    out.truncate(end);
+}
+
+/// Converts a message to lines that end with CRLF, if it can be sent as 7bit: ASCII without NUL and
+/// single carriage returns, in lines of at most 998 octets (RFC 2045 §2.7).
+pub(super) fn seven_bit(content: &[u8]) -> Option<Vec<u8>> {
+    const LONGEST_LINE: usize = 998;
+    let text = std::str::from_utf8(content).ok().filter(|text| text.is_ascii() && !text.contains('\0'))?;
+    let is_sendable = |line: &str| {
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        line.len() <= LONGEST_LINE && memchr(b'\r', line.as_bytes()).is_none()
+    };
+    text.split('\n').all(is_sendable).then(|| with_crlf(text).into_bytes())
 }
 
 /// Converts every kind of line end to CRLF.
@@ -143,18 +180,51 @@ mod tests {
 
     #[test]
     fn the_shortest_encoding_is_chosen() {
-        use ContentTransferEncoding::{Base64, QuotedPrintable, SevenBit};
+        let (seven, quoted, base64) = ("7bit", "quoted-printable", "base64");
         for (text, encoding) in [
-            (String::new(), SevenBit),
-            ("Hello,\nworld\n".to_owned(), SevenBit),
-            ("a".repeat(75), SevenBit),
-            ("a".repeat(76), QuotedPrintable),
-            ("Zażółć gęślą jaźń, and many words in plain letters after it".to_owned(), QuotedPrintable),
-            ("李雷和韩梅梅".to_owned(), Base64),
-            ("a\u{1}b".to_owned(), Base64),
+            (String::new(), seven),
+            ("Hello,\nworld\n".to_owned(), seven),
+            ("a".repeat(75), seven),
+            ("a".repeat(76), quoted),
+            ("Zażółć gęślą jaźń, and many words in plain letters after it".to_owned(), quoted),
+            ("李雷和韩梅梅".to_owned(), base64),
+            ("a\u{1}b".to_owned(), base64),
         ] {
-            assert_eq!(encoded(&text, false).encoding(), encoding, "{text:?}");
+            assert_eq!(encoded(&text, false).encoding, encoding, "{text:?}");
         }
+    }
+
+    #[test]
+    fn base64_lines_have_76_characters() {
+        for (content, expected) in [
+            (Vec::new(), String::new()),
+            (b"x".to_vec(), "eA==".to_owned()),
+            (vec![0; 57], "A".repeat(76)),
+            (vec![0; 58], "A".repeat(76) + "\r\nAA=="),
+            (vec![0; 114], "A".repeat(76) + "\r\n" + &"A".repeat(76)),
+        ] {
+            let mut out = b"before ".to_vec();
+            append_base64(&mut out, &content);
+            assert_eq!(String::from_utf8(out).expect("ASCII"), format!("before {expected}"));
+        }
+    }
+
+    #[test]
+    fn a_message_is_7bit_or_not_at_all() {
+        let long = format!("{}\nb", "a".repeat(998));
+        for (content, expected) in [
+            ("Subject: x\n\nHello\n", Some("Subject: x\r\n\r\nHello\r\n")),
+            ("Subject: x\r\n\r\nHello", Some("Subject: x\r\n\r\nHello")),
+            ("", Some("")),
+            (&long, Some(&*long.replace('\n', "\r\n"))),
+            (&format!("a{long}"), None),
+            ("a\rb", None),
+            ("a\0", None),
+            ("ż", None),
+        ] {
+            assert_eq!(seven_bit(content.as_bytes()).as_deref(), expected.map(str::as_bytes), "{content:?}");
+        }
+        assert_eq!(seven_bit(b"\xff"), None);
     }
 
     #[test]

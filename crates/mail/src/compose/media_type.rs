@@ -1,8 +1,7 @@
 //! MIME types by file name, for attachments without one.
 
 /// Common types in mail. Other files are sent as application/octet-stream; mail programs then use
-/// the name. That includes `.eml`: message/rfc822 must not be base64 (RFC 2046 §5.2.1), and all
-/// attachments are.
+/// the name. That includes `.eml`: as message/rfc822 the line ends of the file could change.
 const TYPES: [(&str, &str); 35] = [
     ("avif", "image/avif"),
     ("bmp", "image/bmp"),

@@ -5,15 +5,15 @@ mod html;
 use std::{cell::Cell, collections::BTreeSet, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use mail_parser::{Address as Addresses, MessageParser, MessagePart, MimeHeaders};
-use postroom_core::{EmailAddress, Mail, Mailbox};
+use mail_parser::{Address as Addresses, HeaderValue, MessageParser, MessagePart, MimeHeaders};
+use postroom_core::{Attachment, EmailAddress, FieldBody, Mail, Mailbox, MediaType, header_fields};
 use postroom_mail::{Message, Rendered, compose};
 use postroom_testkit::fuzz::{Case, Fuzz};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::identity;
 
-const SEEDS: [&str; 16] = [
+const SEEDS: [&str; 20] = [
     "Hello",
     "Żółć Ёлка Ağaoğlu 李雷 👩‍🚀 🎉",
     "O'Brien & <b>",
@@ -29,6 +29,10 @@ const SEEDS: [&str; 16] = [
     "application/pdf; name=\"x\"",
     "text/calendar; method=REQUEST",
     "x, y; z: (comment) <a@b>",
+    "<https://żółw.pl/ü?q=a b>, <mailto:u@example.org?subject=x>",
+    "<a@example.org> <b@example.org>, c@example.org",
+    "BEGIN:VCALENDAR\nMETHOD:REQUEST\nBEGIN:VEVENT\nSUMMARY:ż\nEND:VEVENT\nEND:VCALENDAR\n",
+    "From: a@example.org\nSubject: x\nMIME-Version: 1.0\n\nHello\n--=_x\n",
     "a line that is longer than what a line of a message may be, without any place to break it:aaaaaaaaaaaaaaaaaaaaaaa",
 ];
 
@@ -51,6 +55,21 @@ const TOKENS: [&str; 18] = [
     "Bcc: ",
     "\u{feff}",
     "\u{301}",
+];
+
+const HEADERS: [&str; 12] = [
+    "Sender",
+    "Resent-To",
+    "Disposition-Notification-To",
+    "List-Unsubscribe",
+    "List-Id",
+    "References",
+    "In-Reply-To",
+    "Feedback-ID",
+    "X-SMTPAPI",
+    "X-Long-Name",
+    "Comments",
+    "x-foo",
 ];
 
 /// Headers that a message may have, in lower case; each at most once.
@@ -101,13 +120,23 @@ fn mail(case: &mut Case<'_>) -> Option<Mail> {
         // Markup is excluded: the conversion of HTML to text has its own tests.
         fields.insert("html".to_owned(), case.text().replace('<', "(").into());
     }
-    if case.one_in(3) {
-        let name = format!("X-{}", case.pick(&["A", "Long-Name", "b"]));
-        fields.insert("headers".to_owned(), json!({ name: case.text() }));
-    }
+    let headers: Map<String, Value> = (0..case.below(4)).map(|_| header(case)).collect();
+    fields.insert("headers".to_owned(), headers.into());
     let files = case.below(4).saturating_sub(1);
     fields.insert("attachments".to_owned(), (0..files).map(|_| file(case)).collect());
     serde_json::from_value::<Mail>(value).ok().filter(|mail| mail.check().is_ok())
+}
+
+/// A header of any kind, with a value that may suit it.
+fn header(case: &mut Case<'_>) -> (String, Value) {
+    let name = *case.pick(&HEADERS);
+    let value = match case.below(4) {
+        0 => person(case),
+        1 => format!("<https://{}/{}>", case.pick(&["example.org", "żółw.pl"]), case.word().replace(['<', '>'], "")),
+        2 => format!("<{}@example.org>,<{}>", case.below(99), case.word().replace(' ', "")),
+        _ => case.word() + &case.word(),
+    };
+    (name.to_owned(), value.into())
 }
 
 fn people(case: &mut Case<'_>) -> Value {
@@ -124,7 +153,9 @@ fn file(case: &mut Case<'_>) -> Value {
     let mut file = json!({ "filename": case.word(), "content": STANDARD.encode(case.bytes()) });
     let fields = file.as_object_mut().expect("an object");
     if case.one_in(3) {
-        fields.insert("content_type".to_owned(), case.word().into());
+        let known = ["message/rfc822", "text/calendar", "text/plain", "text/x; format=flowed; name=x", "image/png"];
+        let media_type = if case.one_in(3) { case.word() } else { (*case.pick(&known)).to_owned() };
+        fields.insert("content_type".to_owned(), media_type.into());
     }
     if case.one_in(4) {
         fields.insert("content_id".to_owned(), case.word().into());
@@ -170,7 +201,10 @@ fn check_headers(message: &Message) {
 }
 
 fn check_content(message: &Message) {
-    let read = MessageParser::default().parse(&message.bytes).expect("a message");
+    let parser = MessageParser::new().with_mime_headers().with_date_headers().with_address_headers();
+    let parser = parser.with_message_ids().header_address("Disposition-Notification-To").default_header_text();
+    let read = parser.parse(&message.bytes).expect("a message");
+    check_forms(message, &read);
     let (mail, rendered) = (&message.mail, &message.rendered);
     assert_eq!(squeezed(read.subject().unwrap_or_default()), squeezed(&rendered.subject));
     assert_eq!(read.message_id(), Some(message.message_id.as_str()));
@@ -178,25 +212,64 @@ fn check_content(message: &Message) {
     check_people("To", read.to(), &mail.to);
     check_people("Cc", read.cc(), &mail.cc);
     check_people("Reply-To", read.reply_to(), &mail.reply_to);
-    assert_eq!(read.text_body_count(), 1, "text bodies");
+    // A calendar is a text body too, behind the others.
+    assert!(read.text_body_count() <= 2, "text bodies");
     assert_eq!(lines(&read.body_text(0).unwrap_or_default()), lines(&rendered.text));
     if let Some(html) = &rendered.html {
         assert_eq!(lines(&read.body_html(0).unwrap_or_default()), lines(html));
     }
-    let files: BTreeSet<Vec<u8>> = read.attachments().map(|part| bytes_of(&read, part)).collect();
-    assert_eq!(read.attachments().count(), mail.attachments.len(), "files");
-    assert_eq!(files, mail.attachments.iter().map(|file| file.content.bytes().to_vec()).collect());
-    // Some parsers decode a file name that resembles an encoded word, against RFC 2047 §5.
-    if !mail.attachments.iter().any(|file| file.filename.contains("=?")) {
-        let names: BTreeSet<String> =
-            read.attachments().map(|part| squeezed(part.attachment_name().unwrap_or_default())).collect();
-        assert_eq!(names, mail.attachments.iter().map(|file| squeezed(&file.filename)).collect(), "names of files");
+    let parts: Vec<_> = read.parts.iter().filter(|part| part.content_disposition().is_some()).collect();
+    let files: BTreeSet<Vec<u8>> = parts.iter().map(|part| bytes_of(&read, part)).collect();
+    let written = |file: &Attachment| match file.content_type.as_deref().and_then(MediaType::parse) {
+        Some(kind) if kind.is("message/rfc822") => unix(file.content.bytes()),
+        _ => file.content.bytes().to_vec(),
+    };
+    assert_eq!(parts.len(), mail.attachments.len(), "files");
+    assert_eq!(files, mail.attachments.iter().map(written).collect());
+    let names: BTreeSet<&str> = parts.iter().map(|part| part.attachment_name().unwrap_or_default()).collect();
+    let sent: BTreeSet<String> = mail.attachments.iter().map(|file| file.sent_name().into_owned()).collect();
+    assert_eq!(names, sent.iter().map(String::as_str).collect(), "names of files");
+    let names: BTreeSet<String> =
+        parts.iter().filter_map(|part| Some(squeezed(part.content_type()?.attribute("name")?))).collect();
+    assert_eq!(names, sent.iter().map(|name| squeezed(name)).collect(), "names in Content-Type");
+}
+
+/// Compares the additional headers: addresses and text as the parser reads them, others literally.
+fn check_forms(message: &Message, read: &mail_parser::Message<'_>) {
+    for form in header_fields(&message.mail.headers) {
+        let (name, form) = form.expect("a valid header");
+        let raw = read.header_raw(name).unwrap_or_default().replace("\r\n", "");
+        match form {
+            FieldBody::Mailboxes(list) => {
+                check_people(name, read.header(name).and_then(HeaderValue::as_address), &list);
+                let of_name = |one: &Mailbox| one.name.as_ref().is_some_and(|name| name.contains(one.address.as_str()));
+                let addresses = list.iter().filter(|one| !of_name(one));
+                addresses.for_each(|one| assert!(raw.contains(one.address.as_str()), "{raw}"));
+            }
+            FieldBody::Literal(value) => {
+                assert_eq!(raw.trim().replace(">, ", ">,"), value.replace(">, ", ">,"), "{name}");
+            }
+            FieldBody::Named { id, .. } => assert!(raw.ends_with(&format!("<{id}>")), "{raw}"),
+            FieldBody::Text(text) => {
+                let found = read.header(name).and_then(HeaderValue::as_text).unwrap_or_default();
+                assert_eq!(squeezed(found), squeezed(text), "{name}");
+            }
+        }
     }
 }
 
-/// Raw bytes of a file, which is always base64. The parser would convert some types to text.
+/// Bytes with each CRLF as LF.
+fn unix(bytes: &[u8]) -> Vec<u8> {
+    String::from_utf8_lossy(bytes).replace("\r\n", "\n").into_bytes()
+}
+
+/// Raw bytes of a file: base64, or the lines of a message. The parser would convert some types to
+/// text.
 fn bytes_of(read: &mail_parser::Message<'_>, part: &MessagePart<'_>) -> Vec<u8> {
     let raw = &read.raw_message()[part.raw_body_offset() as usize..part.raw_end_offset() as usize];
+    if part.content_transfer_encoding() == Some("7bit") {
+        return unix(raw);
+    }
     let digits: Vec<u8> = raw.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     STANDARD.decode(digits).expect("base64")
 }

@@ -8,6 +8,7 @@ mod hostile;
 mod inlining;
 mod mime;
 mod parser;
+mod parts;
 mod replies;
 mod resend;
 mod shipped;

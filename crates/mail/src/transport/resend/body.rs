@@ -1,9 +1,9 @@
 //! JSON body of a request to Resend.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use base64::{display::Base64Display, engine::general_purpose::STANDARD};
-use postroom_core::{Attachment, Mailbox};
+use postroom_core::{Attachment, Mailbox, header_fields};
 use serde::{Serialize, Serializer};
 
 use super::addressing::Addressing;
@@ -24,14 +24,14 @@ struct EmailRequest<'a> {
     html: Option<&'a str>,
     /// Absent text would be made from the HTML by Resend; an empty one is not.
     text: &'a str,
-    headers: BTreeMap<&'a str, &'a str>,
+    headers: BTreeMap<&'a str, Cow<'a, str>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attachments: Vec<EmailAttachment<'a>>,
 }
 
 #[derive(Serialize)]
 struct EmailAttachment<'a> {
-    filename: &'a str,
+    filename: Cow<'a, str>,
     #[serde(serialize_with = "as_base64")]
     content: &'a [u8],
     /// MIME type. Without it Resend derives the type from the name, and silently drops a mail whose
@@ -61,14 +61,15 @@ pub(super) fn of(message: &Message, addressing: &Addressing<'_>) -> serde_json::
 }
 
 /// Headers of the mail, plus the default ones that it does not override.
-fn headers<'a>(message: &'a Message, message_id: &'a str) -> BTreeMap<&'a str, &'a str> {
+fn headers<'a>(message: &'a Message, message_id: &'a str) -> BTreeMap<&'a str, Cow<'a, str>> {
     const MARK: &str = "Auto-Submitted";
-    let own = message.mail.headers.iter();
-    let mut all: BTreeMap<_, _> = own.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))).collect();
+    // The mail was composed, so its headers are valid.
+    let own = header_fields(&message.mail.headers).flatten();
+    let mut all: BTreeMap<_, Cow<'a, str>> = own.map(|(name, form)| (name, form.into_text())).collect();
     if !all.keys().any(|name| name.eq_ignore_ascii_case(MARK)) {
-        all.insert(MARK, "auto-generated");
+        all.insert(MARK, "auto-generated".into());
     }
-    all.insert("Message-ID", message_id);
+    all.insert("Message-ID", message_id.into());
     all
 }
 
@@ -76,7 +77,7 @@ impl<'a> EmailAttachment<'a> {
     fn of(file: &'a Attachment, is_in_html: bool) -> Self {
         let bare = |id: &'a String| id.trim().trim_start_matches('<').trim_end_matches('>');
         Self {
-            filename: &file.filename,
+            filename: file.sent_name(),
             content: file.content.bytes(),
             content_type: file.content_type.as_deref(),
             content_id: file.content_id.as_ref().filter(|_| is_in_html).map(bare),
