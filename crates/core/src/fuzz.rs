@@ -57,8 +57,37 @@ const MAILS: [&str; 5] = [
 #[test]
 fn mailbox() {
     let tokens = [
-        "@", "<", ">", "\"", "\\", " ", "\r\n", "\0", "xn--", ".", "..", "ß", "İ", "\u{a0}", "\u{200d}", "\u{202e}",
-        "\u{2028}", ",", ";", ":", "(", ")", "[", "]", "mailto:", "=?utf-8?q?", "?=", "\r\n ", "%40", "IPv6:", "{id}",
+        "@",
+        "<",
+        ">",
+        "\"",
+        "\\",
+        " ",
+        "\r\n",
+        "\0",
+        "xn--",
+        ".",
+        "..",
+        "ß",
+        "İ",
+        "\u{a0}",
+        "\u{200d}",
+        "\u{202e}",
+        "\u{2028}",
+        ",",
+        ";",
+        ":",
+        "(",
+        ")",
+        "[",
+        "]",
+        "mailto:",
+        "=?utf-8?q?",
+        "?=",
+        "\r\n ",
+        "%40",
+        "IPv6:",
+        "{id}",
     ];
     Fuzz::target("mailbox").seeds(MAILBOXES).tokens(&tokens).run(|case: &mut Case<'_>| {
         let text = case.text();
@@ -83,7 +112,10 @@ fn check_address(address: &EmailAddress) {
     let (local, domain) = (address.local(), address.domain());
     let is_special = |c: char| "<>\"\\,;:()[]@".contains(c) || c.is_whitespace();
     let content = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    assert!(content.map_or(!local.is_empty() && !local.contains(is_special), |content| !content.is_empty()), "{text:?}");
+    assert!(
+        content.map_or(!local.is_empty() && !local.contains(is_special), |content| !content.is_empty()),
+        "{text:?}"
+    );
     let literal = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let ip = literal.map(|text| text.strip_prefix("IPv6:").unwrap_or(text).parse::<std::net::IpAddr>());
     assert!(ip.map_or(domain.is_ascii() && !domain.contains(is_special), |ip| ip.is_ok()), "{text:?}");

@@ -9,8 +9,10 @@ use base64::{
 use super::{normal::Fault, percent};
 
 /// Base64 with or without padding.
-const LOOSE: GeneralPurpose =
-    GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
+const LOOSE: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// Character set of an encoded word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +30,7 @@ pub(super) struct EncodedText {
 }
 
 /// Maximum length of an encoded word. RFC 2047 allows 75, but some programs do not count.
-const LONGEST: usize = 1_000;
+const LONGEST: usize = 500;
 
 /// Returns the length of the encoded word that `text` begins with.
 pub(super) fn length(text: &str) -> Option<usize> {

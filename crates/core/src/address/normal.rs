@@ -81,9 +81,8 @@ pub(crate) fn normal_domain(text: &str) -> Result<Cow<'_, str>, Fault> {
     // Joiners are letters of some scripts' domains; `idna` checks where they may be.
     let hidden = |c: char| invisible::is_invisible(c) && !matches!(c, '\u{200c}' | '\u{200d}');
     if let Some(found) = text.chars().find(|c| hidden(*c)) {
-        return Err(invisible::first_in(found.encode_utf8(&mut [0; 4])).map_or_else(refuse, |fault| {
-            format!("{fault} after the @").into()
-        }));
+        return Err(invisible::first_in(found.encode_utf8(&mut [0; 4]))
+            .map_or_else(refuse, |fault| format!("{fault} after the @").into()));
     }
     let ascii = idna::domain_to_ascii_cow(text.as_bytes(), idna::AsciiDenyList::EMPTY)
         .map_err(|_| invisible::first_in(text).map_or_else(refuse, |fault| format!("{fault} after the @").into()))?;
@@ -107,6 +106,8 @@ pub(super) fn normal_literal(text: &str) -> Result<String, Fault> {
     let tagged = text.get(..5).filter(|tag| tag.eq_ignore_ascii_case("ipv6:")).map_or(text, |_| &text[5..]);
     match tagged.parse::<Ipv6Addr>() {
         Ok(address) => Ok(format!("[IPv6:{address}]")),
-        Err(_) => Err("the brackets after the @ may contain an IP address, as in [192.0.2.5] or [IPv6:2001:db8::1]".into()),
+        Err(_) => {
+            Err("the brackets after the @ may contain an IP address, as in [192.0.2.5] or [IPv6:2001:db8::1]".into())
+        }
     }
 }

@@ -127,8 +127,9 @@ impl<'a> Parser<'a> {
             if inner.without_case() == address.without_case() {
                 return Ok(inner.into());
             }
-            return Err("it has two addresses; put quotes around a name that contains @, and a comma between addresses"
-                .into());
+            return Err(
+                "it has two addresses; put quotes around a name that contains @, and a comma between addresses".into(),
+            );
         }
         match self.comment.take() {
             None => Ok(address.into()),

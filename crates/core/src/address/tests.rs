@@ -35,7 +35,8 @@ fn refusal(text: &str) -> String {
 
 #[test]
 fn envelope_senders_are_parsed_and_filled() {
-    let of = |text: &str| text.parse::<EnvelopePattern>().map(|pattern| pattern.of_job("emails-01A").map(|s| s.to_string()));
+    let of =
+        |text: &str| text.parse::<EnvelopePattern>().map(|pattern| pattern.of_job("emails-01A").map(|s| s.to_string()));
     let ok = |sender: &str| Ok(Ok(sender.to_owned()));
     assert_eq!(of("<>"), ok("<>"));
     assert_eq!(of(" <>\u{feff} "), ok("<>"));

@@ -87,7 +87,9 @@ impl<'a> Words<'a> {
     /// Returns the local part in normal form: one word, or several joined by dots.
     pub(super) fn local(&self) -> Result<Cow<'_, str>, Fault> {
         if self.0.iter().skip(1).any(|word| word.gap) {
-            return Err("there is a blank before the @; it needs quotes around that part, or the address < and >".into());
+            return Err(
+                "there is a blank before the @; it needs quotes around that part, or the address < and >".into()
+            );
         }
         match &self.0[..] {
             [Word { kind: WordKind::Quoted(content), .. }] => normal_local(content, true),

@@ -44,7 +44,7 @@ fn the_error_names_the_entry() {
             "\"ann@example.org ben@example.org\" is not an e-mail address: it has two addresses without a comma between \
              them",
         ),
-        ("Team: ann@example.org, Ben;", "\"Ben\" is not an e-mail address: it has no @"),
+        ("Team: ann@example.org, Ben;", "\"Team: ann@example.org, Ben\" is not an e-mail address: it has no @"),
         ("", "\"\" is not an e-mail address: it has no @"),
         (", ;", "\", ;\" is not an e-mail address: it has no @"),
     ] {

@@ -159,18 +159,18 @@ fn characters_inside_an_address_that_are_not_seen() {
 #[test]
 fn long_texts_are_read_once() {
     for text in [
-        "(".repeat(1 << 20),
-        "a,".repeat(1 << 20),
-        "a:".repeat(1 << 20),
-        "\"".repeat(1 << 20),
-        "=?a?q?".repeat(1 << 18),
-        "=?a?q? ".repeat(1 << 18),
-        "a, ".repeat(1 << 19) + "<a@example.org>",
-        "a:".repeat(1 << 19) + ";",
-        "\u{200b}".repeat(1 << 20),
-        "(a)".repeat(1 << 19),
+        "(".repeat(1 << 18),
+        "a,".repeat(1 << 18),
+        "a:".repeat(1 << 18),
+        "\"".repeat(1 << 18),
+        "=?a?q?".repeat(1 << 16),
+        "=?a?q? ".repeat(1 << 16),
+        "a, ".repeat(1 << 18) + "<a@example.org>",
+        "a:".repeat(1 << 18) + ";",
+        "\u{200b}".repeat(1 << 18),
+        "(a)".repeat(1 << 18),
         "a@b.org ".repeat(1 << 18),
-        "<".repeat(1 << 20),
+        "<".repeat(1 << 18),
     ] {
         assert!(text.parse::<MailboxList>().is_err() && text.parse::<EmailAddress>().is_err());
     }
