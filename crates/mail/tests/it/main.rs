@@ -6,6 +6,7 @@ mod fixture;
 mod full_disk;
 mod fuzz;
 mod hostile;
+mod mailboxes;
 mod mime;
 mod parser;
 mod replies;
