@@ -1,6 +1,9 @@
 //! Normal forms of the parts of an address.
 
-use std::{borrow::Cow, net::Ipv4Addr, net::Ipv6Addr};
+use std::{
+    borrow::Cow,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use unicode_normalization::UnicodeNormalization;
 

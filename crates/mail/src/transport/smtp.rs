@@ -64,9 +64,9 @@ impl SmtpTransport {
         commit: impl Future<Output = Commit>,
     ) -> Attempt {
         let mail = OutgoingMail { bytes: &message.bytes, sender, to, urgent: message.urgent };
-        let is_utf8 = |address: &EmailAddress| address.needs_smtputf8();
-        let needs_smtputf8 =
-            message.header_form != HeaderForm::Ascii || to.iter().any(is_utf8) || sender.address().is_some_and(is_utf8);
+        let needs_smtputf8 = message.header_form != HeaderForm::Ascii
+            || to.iter().any(EmailAddress::needs_smtputf8)
+            || sender.address().is_some_and(EmailAddress::needs_smtputf8);
         if !needs_smtputf8 {
             return self.send_as_it_is(&mail, commit).await;
         }

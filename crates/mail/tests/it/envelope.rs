@@ -16,7 +16,8 @@ const REASON: &str = "żółć@example.net is not ASCII, and the server does not
 
 fn composed(fields: Value) -> Message {
     let mut value = json!({"from": "Shop <shop@example.org>", "to": "ann@example.net", "subject": "s", "text": "t"});
-    value.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
+    let Value::Object(more) = fields else { panic!("not an object") };
+    value.as_object_mut().expect("an object").extend(more);
     let rendered = Rendered::literal("s", Some("t"), None);
     compose(&Arc::new(mail(value)), rendered, &identity(), None).expect("composed")
 }
