@@ -11,14 +11,14 @@ const WARNING_LIMIT: Duration = Duration::from_millis(300);
 
 /// What the mails that are handed over need.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Needs {
+pub(crate) struct MailNeeds {
     /// Whether a mail names no sender.
     sender: bool,
     /// Whether a mail names an envelope sender.
     envelope: bool,
 }
 
-impl Needs {
+impl MailNeeds {
     /// Returns what these mails need, each with the content that they share.
     pub(crate) fn of<'a>(shared: &Mail, mails: impl IntoIterator<Item = &'a Mail>) -> Self {
         let mut all = Self::default();
@@ -59,7 +59,7 @@ impl Needs {
 pub(crate) async fn with_warnings<T, F>(
     context: &Context,
     queue: &QueueName,
-    needs: Needs,
+    needs: MailNeeds,
     enqueue: F,
 ) -> postroom_enqueue::Result<T>
 where

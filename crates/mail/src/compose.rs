@@ -19,7 +19,7 @@ use postroom_core::{InvalidInput, Mail, Mailbox};
 use self::mailboxes::set_mailboxes;
 use crate::{
     Identity, Message, MessageEnvelope, Rendered,
-    message::{AsciiForm, HeaderForm},
+    message::{AsciiForm, HeaderCharset},
 };
 
 /// Reason why a mail can't be composed. All of them are permanent.
@@ -59,7 +59,7 @@ pub fn compose(
     let from = mail.from.as_ref().or(default_sender).ok_or(ComposeError::NoSender)?;
     from.check("from")?;
     let mut bytes = headers(mail, from, &rendered, identity)?;
-    let header_form = header_form(&bytes, mail, from, &rendered, identity)?;
+    let header_charset = header_charset(&bytes, mail, from, &rendered, identity)?;
     parts::append(&mut bytes, &rendered, &mail.attachments, &identity.boundary_seed)?;
     Ok(Message {
         message_id: identity.message_id.clone(),
@@ -67,7 +67,7 @@ pub fn compose(
         urgent: false,
         envelope: envelope(mail, identity)?,
         bytes,
-        header_form,
+        header_charset,
         from: from.clone(),
         mail: Arc::clone(mail),
         rendered,
@@ -103,15 +103,15 @@ fn envelope(mail: &Mail, identity: &Identity) -> Result<MessageEnvelope, Invalid
 }
 
 /// Returns whether the header requires SMTPUTF8, and its form for servers without it.
-fn header_form(
+fn header_charset(
     header: &[u8],
     mail: &Mail,
     from: &Mailbox,
     rendered: &Rendered,
     identity: &Identity,
-) -> Result<HeaderForm, InvalidInput> {
+) -> Result<HeaderCharset, InvalidInput> {
     if header.is_ascii() {
-        return Ok(HeaderForm::Ascii);
+        return Ok(HeaderCharset::Ascii);
     }
     let ascii = |list: &[Mailbox]| list.iter().filter(|one| !one.address.needs_smtputf8()).cloned().collect();
     let reduced = Mail {
@@ -123,7 +123,7 @@ fn header_form(
     };
     let short = headers(&reduced, from, rendered, identity)?;
     let form = AsciiForm { body_at: header.len(), header: short };
-    Ok(if form.header.is_ascii() { HeaderForm::Utf8Or(form) } else { HeaderForm::Utf8 })
+    Ok(if form.header.is_ascii() { HeaderCharset::Utf8Or(form) } else { HeaderCharset::Utf8 })
 }
 
 fn headers(mail: &Mail, from: &Mailbox, rendered: &Rendered, identity: &Identity) -> Result<Vec<u8>, InvalidInput> {

@@ -43,7 +43,7 @@ pub struct Message {
     /// Headers and body; lines end with CRLF.
     pub bytes: Vec<u8>,
     /// Whether the header requires SMTPUTF8.
-    pub header_form: HeaderForm,
+    pub header_charset: HeaderCharset,
     /// Sender in the `From` header.
     pub from: Mailbox,
     /// Mail that the message was composed from.
@@ -55,7 +55,7 @@ pub struct Message {
 /// Whether the header of a message requires SMTPUTF8: an address with a non-ASCII local part can't
 /// be encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HeaderForm {
+pub enum HeaderCharset {
     /// The header is ASCII.
     Ascii,
     /// `From`, `Reply-To` or a header of the mail requires SMTPUTF8.

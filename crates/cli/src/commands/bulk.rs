@@ -14,7 +14,7 @@ use crate::{
     args::{TermArgs, VarArgs, positive_span},
     context::Context,
     exit::{CommandError, Exit, Result},
-    handover::{self, Needs},
+    handover::{self, MailNeeds},
     outcome,
     rows::{BulkRow, FIRST_ROWS, InputFile, JsonRowFormat, RowFilter, RowSource, ScannedSource},
     watch,
@@ -195,7 +195,7 @@ async fn enqueue(
         bulk = bulk.notify(to.clone());
     }
     let queue = bulk.queue();
-    let needs = Needs::of(shared, first_rows.iter().map(|row| &row.mail));
+    let needs = MailNeeds::of(shared, first_rows.iter().map(|row| &row.mail));
     let mut batch = handover::with_warnings(context, &queue, needs, bulk.start()).await?;
     let id = batch.id().clone();
     context.console.result(&json!({ "id": id }), || id.to_string());
@@ -293,7 +293,7 @@ async fn send_all(
     let of_template =
         shared.template.as_ref().and_then(|name| context.postroom.settings().templates.get(name)?.queue.clone());
     let queue = args.terms.queue.clone().or(of_template).unwrap_or_else(QueueName::bulk);
-    Needs::of(shared, first_rows.iter().map(|row| &row.mail)).warn_about_envelope(context, &queue);
+    MailNeeds::of(shared, first_rows.iter().map(|row| &row.mail)).warn_about_envelope(context, &queue);
     let mut counts = SendCounts::default();
     let spacing = args.pace().map(Pace::spacing).unwrap_or_default();
     let (mut first_rows, mut next_at) = (first_rows.into_iter(), Instant::now());

@@ -14,7 +14,7 @@ use crate::{
     args::span,
     context::Context,
     exit::{CommandError, Result},
-    handover::{self, Needs},
+    handover::{self, MailNeeds},
     outcome,
 };
 
@@ -160,7 +160,7 @@ async fn run_mail(
     wait: Option<Duration>,
 ) -> Result<()> {
     let sending = context.postroom.send(schedule.mail.clone()).with(options);
-    let needs = Needs::of(&schedule.mail, [&Mail::default()]);
+    let needs = MailNeeds::of(&schedule.mail, [&Mail::default()]);
     let id = handover::with_warnings(context, &schedule.queue, needs, sending).await?;
     context.console.result(&json!({ "id": id }), || id.to_string());
     match wait {
@@ -177,7 +177,7 @@ async fn run_batch(
 ) -> Result<()> {
     let shared = Mail { to: Vec::new(), ..schedule.mail.clone() };
     let bulk = context.postroom.bulk(shared).name(&schedule.name).with(options);
-    let needs = Needs::of(&schedule.mail, [&Mail::default()]);
+    let needs = MailNeeds::of(&schedule.mail, [&Mail::default()]);
     let mut batch = handover::with_warnings(context, &schedule.queue, needs, bulk.start()).await?;
     let id = batch.id().clone();
     context.console.result(&json!({ "id": id }), || id.to_string());

@@ -11,7 +11,7 @@ use crate::{
     context::Context,
     exit::{CommandError, Result},
     files::{self, TextSource},
-    handover::{self, Needs},
+    handover::{self, MailNeeds},
     outcome,
 };
 
@@ -109,7 +109,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<()> {
         return send_now(context, &mail, args.terms.queue.as_ref()).await;
     }
     let options = Options { no_result: args.no_result, durable: args.durable, ..args.terms.options() };
-    let needs = Needs::of(&Mail::default(), [&mail]);
+    let needs = MailNeeds::of(&Mail::default(), [&mail]);
     let sending = context.postroom.send(mail).with(options);
     let queue = sending.queue();
     let id = handover::with_warnings(context, &queue, needs, sending).await?;
@@ -121,7 +121,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<()> {
 }
 
 async fn send_now(context: &Context, mail: &Mail, queue: Option<&QueueName>) -> Result<()> {
-    Needs::of(&Mail::default(), [mail]).warn_about_envelope(context, queue.unwrap_or(&QueueName::emails()));
+    MailNeeds::of(&Mail::default(), [mail]).warn_about_envelope(context, queue.unwrap_or(&QueueName::emails()));
     let sent = context.postroom.send_now(mail, queue).await;
     context.postroom.close().await;
     let sent = sent?;

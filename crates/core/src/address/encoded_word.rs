@@ -6,7 +6,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 
-use super::{normal::Fault, percent};
+use super::{normal::AddressFault, percent};
 
 /// Base64 with or without padding.
 const LOOSE: GeneralPurpose = GeneralPurpose::new(
@@ -24,7 +24,7 @@ enum Charset {
 /// Bytes of encoded words that follow each other. A character may be split between two of them,
 /// although RFC 2047 §5 forbids it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct EncodedText {
+pub(super) struct EncodedName {
     charset: Charset,
     bytes: Vec<u8>,
 }
@@ -44,17 +44,19 @@ pub(super) fn length(text: &str) -> Option<usize> {
     is_word.then_some("=????=".len() + charset.len() + encoding.len() + content.len())
 }
 
-impl EncodedText {
+impl EncodedName {
     /// Decodes one encoded word; [`length`] has found it.
     ///
     /// # Errors
     /// Returns an error for an unknown character set or invalid base64.
-    pub(super) fn of(word: &str) -> Result<Self, Fault> {
+    pub(super) fn of(word: &str) -> Result<Self, AddressFault> {
         let mut parts = word.trim_start_matches("=?").splitn(3, '?');
         let (charset, encoding) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         let content = parts.next().and_then(|rest| rest.strip_suffix("?=")).unwrap_or_default();
         let bytes = match encoding {
-            "b" | "B" => LOOSE.decode(content).map_err(|_| Fault::from("an encoded word in the name is not base64"))?,
+            "b" | "B" => {
+                LOOSE.decode(content).map_err(|_| AddressFault::from("an encoded word in the name is not base64"))?
+            }
             _ => unquoted(content),
         };
         Ok(Self { charset: Charset::of(charset)?, bytes })
@@ -73,7 +75,7 @@ impl EncodedText {
     ///
     /// # Errors
     /// Returns an error if the bytes are not text of their character set.
-    pub(super) fn text(&self) -> Result<String, Fault> {
+    pub(super) fn text(&self) -> Result<String, AddressFault> {
         match self.charset {
             Charset::Utf8 => String::from_utf8(self.bytes.clone())
                 .map_err(|_| "an encoded word in the name is not valid UTF-8".into()),
@@ -84,7 +86,7 @@ impl EncodedText {
 
 impl Charset {
     /// Parses a name, which a language may follow (RFC 2231 §5).
-    fn of(name: &str) -> Result<Self, Fault> {
+    fn of(name: &str) -> Result<Self, AddressFault> {
         let name = name.split('*').next().unwrap_or_default();
         match name.to_ascii_lowercase().as_str() {
             "utf-8" | "utf8" | "us-ascii" => Ok(Self::Utf8),

@@ -10,7 +10,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::invisible;
 
 /// Description of what is wrong with a part of an address.
-pub(super) type Fault = Cow<'static, str>;
+pub(super) type AddressFault = Cow<'static, str>;
 
 /// Maximum number of octets before the `@` (RFC 5321 §4.5.3.1.1).
 const MAX_LOCAL: usize = 64;
@@ -20,7 +20,7 @@ const MAX_LOCAL: usize = 64;
 ///
 /// # Errors
 /// Returns why the text can't be a local part.
-pub(super) fn normal_local(content: &str, was_quoted: bool) -> Result<Cow<'_, str>, Fault> {
+pub(super) fn normal_local(content: &str, was_quoted: bool) -> Result<Cow<'_, str>, AddressFault> {
     if content.is_empty() {
         return Err("the part before the @ is empty".into());
     }
@@ -38,7 +38,7 @@ pub(super) fn normal_local(content: &str, was_quoted: bool) -> Result<Cow<'_, st
 }
 
 /// Returns why a text is not a dot-atom (RFC 5321 §4.1.2, with the letters of RFC 6531).
-fn dot_atom_fault(text: &str) -> Option<Fault> {
+fn dot_atom_fault(text: &str) -> Option<AddressFault> {
     const SPECIAL: &str = "!#$%&'*+-/=?^_`{|}~.";
     if let Some(fault) = invisible::first_in(text) {
         return Some(format!("{fault} before the @").into());
@@ -55,7 +55,7 @@ fn dot_atom_fault(text: &str) -> Option<Fault> {
 }
 
 /// Puts a local part in quotes.
-fn quoted(content: &str) -> Result<String, Fault> {
+fn quoted(content: &str) -> Result<String, AddressFault> {
     let mut quoted = String::with_capacity(content.len() + 2);
     quoted.push('"');
     for c in content.chars() {
@@ -78,9 +78,9 @@ fn quoted(content: &str) -> Result<String, Fault> {
 ///
 /// # Errors
 /// Returns why the text can't be a domain.
-pub(crate) fn normal_domain(text: &str) -> Result<Cow<'_, str>, Fault> {
+pub(crate) fn normal_domain(text: &str) -> Result<Cow<'_, str>, AddressFault> {
     let text = text.strip_suffix('.').unwrap_or(text);
-    let refuse = || Fault::from("its domain is not a host name");
+    let refuse = || AddressFault::from("its domain is not a host name");
     // Joiners are letters of some scripts' domains; `idna` checks where they may be.
     let hidden = |c: char| invisible::is_invisible(c) && !matches!(c, '\u{200c}' | '\u{200d}');
     if let Some(found) = text.chars().find(|c| hidden(*c)) {
@@ -102,7 +102,7 @@ pub(crate) fn normal_domain(text: &str) -> Result<Cow<'_, str>, Fault> {
 ///
 /// # Errors
 /// Returns an error if it is neither an IPv4 nor an IPv6 address.
-pub(super) fn normal_literal(text: &str) -> Result<String, Fault> {
+pub(super) fn normal_literal(text: &str) -> Result<String, AddressFault> {
     if let Ok(address) = text.parse::<Ipv4Addr>() {
         return Ok(format!("[{address}]"));
     }

@@ -16,7 +16,7 @@ use super::{
     encoded_word,
     invisible::{is_invisible, stripped},
     mailbox::Mailbox,
-    normal::{Fault, normal_domain, normal_literal, normal_local},
+    normal::{AddressFault, normal_domain, normal_literal, normal_local},
     percent,
     words::Words,
 };
@@ -27,12 +27,12 @@ const SCHEMES: [&str; 2] = ["mailto", "smtp"];
 
 /// Why an entry of a list is refused.
 pub(super) enum Refused {
-    Address(Fault),
+    Address(AddressFault),
     Name(InvalidInput),
 }
 
-impl From<Fault> for Refused {
-    fn from(fault: Fault) -> Self {
+impl From<AddressFault> for Refused {
+    fn from(fault: AddressFault) -> Self {
         Self::Address(fault)
     }
 }

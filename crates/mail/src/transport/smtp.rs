@@ -20,7 +20,7 @@ use postroom_smtp::{
 };
 use secrecy::ExposeSecret;
 
-use crate::{Attempt, Hint, Message, RecipientOutcome, Scope, Verdict, message::HeaderForm, verdict::NotAccepted};
+use crate::{Attempt, Hint, Message, RecipientOutcome, Scope, Verdict, message::HeaderCharset, verdict::NotAccepted};
 
 /// Sends mail through one server, over pooled connections.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl SmtpTransport {
         commit: impl Future<Output = Commit>,
     ) -> Attempt {
         let mail = OutgoingMail { bytes: &message.bytes, sender, to, urgent: message.urgent };
-        let needs_smtputf8 = message.header_form != HeaderForm::Ascii
+        let needs_smtputf8 = message.header_charset != HeaderCharset::Ascii
             || to.iter().any(EmailAddress::needs_smtputf8)
             || sender.address().is_some_and(EmailAddress::needs_smtputf8);
         if !needs_smtputf8 {
@@ -72,7 +72,7 @@ impl SmtpTransport {
         }
         match self.pool.checkout().await.map(|session| session.capabilities().smtputf8) {
             Ok(true) => self.send_as_it_is(&mail, commit).await,
-            Ok(false) => self.send_to_reachable(&mail, &message.header_form, message, commit).await,
+            Ok(false) => self.send_to_reachable(&mail, &message.header_charset, message, commit).await,
             Err(error) => of_error(to, &error),
         }
     }
@@ -82,14 +82,14 @@ impl SmtpTransport {
     async fn send_to_reachable(
         &self,
         mail: &OutgoingMail<'_>,
-        form: &HeaderForm,
+        form: &HeaderCharset,
         message: &Message,
         commit: impl Future<Output = Commit>,
     ) -> Attempt {
         let reachable: Vec<_> = mail.to.iter().filter(|address| !address.needs_smtputf8()).cloned().collect();
         let bytes = match form {
-            HeaderForm::Utf8Or(ascii) => Cow::Owned(ascii.of(message)),
-            HeaderForm::Ascii | HeaderForm::Utf8 => Cow::Borrowed(mail.bytes),
+            HeaderCharset::Utf8Or(ascii) => Cow::Owned(ascii.of(message)),
+            HeaderCharset::Ascii | HeaderCharset::Utf8 => Cow::Borrowed(mail.bytes),
         };
         let attempt = if reachable.is_empty() {
             // Refused by the session, before anything is written.
