@@ -13,7 +13,7 @@ use crate::{Body, Content, ContentHash, EmailAddress, EnvelopePattern, InvalidIn
 /// A mail, or the part that the mails of a batch share. The worker renders and composes it later.
 ///
 /// The JSON form is part of the protocol and the format of JSON lines files. A mailbox is a string
-/// such as `"Ann <ann@example.org>"`, a list may be a single string with commas, and empty fields are
+/// such as `"Ann <ann@example.org>"`, a list may be one string with commas, and empty fields are
 /// omitted.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -58,7 +58,8 @@ impl<'a> Words<'a> {
 
     /// Whether the only word is this one, in any case.
     pub(super) fn are(&self, word: &str) -> bool {
-        matches!(&self.0[..], [NameWord { kind: WordKind::Atom(text), .. }] if stripped(text).eq_ignore_ascii_case(word))
+        let [NameWord { kind: WordKind::Atom(text), .. }] = &self.0[..] else { return false };
+        stripped(text).eq_ignore_ascii_case(word)
     }
 
     /// Returns the display name; `None` if it is empty.
@@ -88,7 +89,7 @@ impl<'a> Words<'a> {
     pub(super) fn local(&self) -> Result<Cow<'_, str>, AddressFault> {
         if self.0.iter().skip(1).any(|word| word.gap) {
             return Err(
-                "there is a blank before the @; it needs quotes around that part, or the address < and >".into()
+                "there is a blank before the @; it needs quotes around that part, or < > around the address".into()
             );
         }
         match &self.0[..] {

@@ -41,8 +41,8 @@ fn the_error_names_the_entry() {
         ("Ann; Ben <ben@example.org>", "\"Ann\" is not an e-mail address: it has no @"),
         (
             "ann@example.org ben@example.org",
-            "\"ann@example.org ben@example.org\" is not an e-mail address: it has two addresses without a comma between \
-             them",
+            "\"ann@example.org ben@example.org\" is not an e-mail address: it has two addresses without a comma \
+             between them",
         ),
         ("Team: ann@example.org, Ben;", "\"Team: ann@example.org, Ben\" is not an e-mail address: it has no @"),
         ("", "\"\" is not an e-mail address: it has no @"),

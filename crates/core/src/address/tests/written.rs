@@ -98,7 +98,9 @@ proptest! {
     }
 
     #[test]
-    fn a_list_is_read_back_from_its_written_form(list in prop::collection::vec((prop::option::of(names()), addresses()), 1..6)) {
+    fn a_list_is_read_back_from_its_written_form(
+        list in prop::collection::vec((prop::option::of(names()), addresses()), 1..6),
+    ) {
         let list: Vec<Mailbox> = list.into_iter().map(|(name, address)| Mailbox { name, address }).collect();
         let written = list.iter().map(Mailbox::to_string).collect::<Vec<_>>();
         for separator in [", ", ",", ";"] {
