@@ -6,6 +6,7 @@ mod console;
 mod context;
 mod exit;
 mod files;
+mod handover;
 mod id;
 mod outcome;
 mod queue_names;

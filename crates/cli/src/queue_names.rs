@@ -1,6 +1,6 @@
 //! Checks of queue names that a command receives.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use postroom_core::{QueueName, Store};
 
@@ -8,9 +8,6 @@ use crate::{
     context::Context,
     exit::{CommandError, Result},
 };
-
-/// Maximum time of the check whether a worker serves the queue.
-const WARNING_LIMIT: Duration = Duration::from_millis(300);
 
 /// Returns the queues that are configured here or were ever used.
 pub(crate) async fn known(context: &Context, store: &Store) -> Result<BTreeSet<QueueName>> {
@@ -33,18 +30,4 @@ pub(crate) async fn select(context: &Context, store: &Store, requested: &[QueueN
             Err(CommandError::usage("--queue", problem))
         }
     }
-}
-
-/// Enqueues mail and warns when no worker serves its queue. The check runs at the same time and is
-/// dropped when Redis is slow, so it neither delays nor fails the mail.
-pub(crate) async fn with_warning<T, F>(context: &Context, queue: &QueueName, enqueue: F) -> postroom_enqueue::Result<T>
-where
-    F: IntoFuture<Output = postroom_enqueue::Result<T>>,
-{
-    let served = tokio::time::timeout(WARNING_LIMIT, context.postroom.is_served(queue));
-    let (enqueued, served) = tokio::join!(enqueue.into_future(), served);
-    if let (Ok(_), Ok(Ok(false))) = (&enqueued, served) {
-        context.console.warn(format_args!("no worker serves the queue {queue}: mail waits there until one is started"));
-    }
-    enqueued
 }

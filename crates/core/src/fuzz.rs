@@ -2,9 +2,9 @@
 
 use postroom_testkit::fuzz::{self, Case, Fuzz};
 
-use crate::{EmailAddress, Mail, Mailbox, payload};
+use crate::{EmailAddress, EnvelopePattern, Mail, Mailbox, MailboxList, payload};
 
-const MAILBOXES: [&str; 14] = [
+const MAILBOXES: [&str; 22] = [
     "a@example.org",
     "Ann <ann@example.org>",
     "<b@example.org>",
@@ -19,6 +19,14 @@ const MAILBOXES: [&str; 14] = [
     "李雷 <l@例え.jp>",
     "a <b> <c@d>",
     "a@[127.0.0.1]",
+    "\"ann lee\"@[IPv6:2001:db8::1]",
+    "Ann <ann@example.org>, Acme, Inc. <info@example.org>;",
+    "Team: ann@example.org, ben@example.org;, undisclosed-recipients:;",
+    "ann(work)@example.org (Ann (the boss) Lee)",
+    "=?utf-8?q?=C5=BB?= =?utf-8?b?xbs=?= <z@example.org>",
+    "<mailto:ann%2Bnews@example.org?subject=x>",
+    "bounces+{id}@example.org",
+    "<>",
 ];
 
 const HEADERS: [&str; 3] = [
@@ -49,8 +57,37 @@ const MAILS: [&str; 5] = [
 #[test]
 fn mailbox() {
     let tokens = [
-        "@", "<", ">", "\"", "\\", " ", "\r\n", "\0", "xn--", ".", "..", "ß", "İ", "\u{a0}", "\u{200d}", "\u{202e}",
+        "@",
+        "<",
+        ">",
+        "\"",
+        "\\",
+        " ",
+        "\r\n",
+        "\0",
+        "xn--",
+        ".",
+        "..",
+        "ß",
+        "İ",
+        "\u{a0}",
+        "\u{200d}",
+        "\u{202e}",
         "\u{2028}",
+        ",",
+        ";",
+        ":",
+        "(",
+        ")",
+        "[",
+        "]",
+        "mailto:",
+        "=?utf-8?q?",
+        "?=",
+        "\r\n ",
+        "%40",
+        "IPv6:",
+        "{id}",
     ];
     Fuzz::target("mailbox").seeds(MAILBOXES).tokens(&tokens).run(|case: &mut Case<'_>| {
         let text = case.text();
@@ -59,17 +96,30 @@ fn mailbox() {
         }
         if let Ok(mailbox) = text.parse::<Mailbox>() {
             check_mailbox(&mailbox);
+            assert_eq!(text.parse::<MailboxList>(), Ok(MailboxList(vec![mailbox])), "the list differs");
+        }
+        text.parse::<MailboxList>().iter().flat_map(|list| &list.0).for_each(check_mailbox);
+        if let Ok(pattern) = text.parse::<EnvelopePattern>() {
+            assert_eq!(pattern.to_string().parse().as_ref(), Ok(&pattern));
+            let _ = pattern.of_job("emails-01ARZ3NDEKTSV4RRFFQ69G5FAV");
         }
     });
 }
 
 fn check_address(address: &EmailAddress) {
     let text = address.as_str();
-    assert!(text.len() <= 254 && !text.chars().any(|c| c.is_control() || c.is_whitespace()), "{text:?}");
-    assert!(!text.contains(['<', '>', '"', '\\', ',', ';', ':', '(', ')', '[', ']']), "{text:?}");
-    assert_eq!(text.matches('@').count(), 1, "{text:?}");
-    assert!(address.domain().is_ascii() && !address.local().is_empty(), "{text:?}");
-    assert_eq!(address.domain(), address.domain().to_ascii_lowercase(), "{text:?}");
+    assert!(text.len() <= 254 && !text.chars().any(char::is_control), "{text:?}");
+    let (local, domain) = (address.local(), address.domain());
+    let is_special = |c: char| "<>\"\\,;:()[]@".contains(c) || c.is_whitespace();
+    let content = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    assert!(
+        content.map_or(!local.is_empty() && !local.contains(is_special), |content| !content.is_empty()),
+        "{text:?}"
+    );
+    let literal = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let ip = literal.map(|text| text.strip_prefix("IPv6:").unwrap_or(text).parse::<std::net::IpAddr>());
+    assert!(ip.map_or(domain.is_ascii() && !domain.contains(is_special), |ip| ip.is_ok()), "{text:?}");
+    assert!(literal.is_some() || domain == domain.to_ascii_lowercase(), "{text:?}");
     assert_eq!(text.parse().as_ref(), Ok(address), "the normal form parses to another address");
     assert!(address.masked().chars().count() <= 5 + address.domain().len(), "{}", address.masked());
     let json = serde_json::to_string(address).expect("JSON");

@@ -39,7 +39,7 @@ pub mod telemetry;
 mod time;
 mod worker_id;
 
-pub use address::{EmailAddress, Mailbox};
+pub use address::{EmailAddress, EnvelopePattern, EnvelopeSender, Mailbox, MailboxList};
 pub use addressee::Addressee;
 pub use attempt::{AttemptRecord, RecipientReport, RecipientResult};
 pub use body::Body;

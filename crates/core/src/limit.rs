@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use crate::{EmailAddress, InvalidInput, QueueName, Quota, Result};
+use crate::{InvalidInput, QueueName, Quota, Result, address::normal_domain};
 
 /// Name of a limit: the transport, queue, domain or template that it applies to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,8 +62,8 @@ impl FromStr for LimitName {
 
 /// Normalises a domain in the same way as addresses.
 fn domain(text: &str) -> Result<String, InvalidInput> {
-    match format!("x@{text}").parse::<EmailAddress>() {
-        Ok(address) => Ok(address.domain().to_owned()),
+    match normal_domain(text) {
+        Ok(domain) => Ok(domain.into_owned()),
         Err(_) => {
             let problem = format!("{text:?} is not a domain; it may be a name such as example.org");
             Err(InvalidInput::new("limit", problem))

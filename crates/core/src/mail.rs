@@ -14,18 +14,23 @@ use std::{borrow::Cow, collections::HashSet};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Body, Content, ContentHash, EmailAddress, InvalidInput, Mailbox};
+use crate::{Body, Content, ContentHash, EmailAddress, EnvelopePattern, InvalidInput, Mailbox, MailboxList};
 
 /// A mail, or the part that the mails of a batch share. The worker renders and composes it later.
 ///
 /// The JSON form is part of the protocol and the format of JSON lines files. A mailbox is a string
-/// such as `"Ann <ann@example.org>"`, a list may be a single string, and empty fields are omitted.
+/// such as `"Ann <ann@example.org>"`, a list may be one string with commas, and empty fields are
+/// omitted.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Mail {
     /// Author; the sender of the worker's settings if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Mailbox>,
+    /// Envelope sender, which gets bounces; the transport's, or else the address in `from`, if
+    /// absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub envelope_from: Option<EnvelopePattern>,
     /// Recipients.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     pub to: Vec<Mailbox>,
@@ -137,6 +142,7 @@ impl Mail {
         }
         Self {
             from: self.from.or_else(|| shared.from.clone()),
+            envelope_from: self.envelope_from.or_else(|| shared.envelope_from.clone()),
             to: list(self.to, &shared.to),
             cc: list(self.cc, &shared.cc),
             bcc: list(self.bcc, &shared.bcc),
@@ -263,7 +269,11 @@ fn one_or_many<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<Mailbox>, D::E
         OneOrMany::One(text) => vec![text],
         OneOrMany::Many(texts) => texts,
     };
-    texts.into_iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect()
+    let mut all = Vec::with_capacity(texts.len());
+    for text in texts {
+        all.extend(text.parse::<MailboxList>().map_err(serde::de::Error::custom)?.0);
+    }
+    Ok(all)
 }
 
 #[cfg(test)]
@@ -282,6 +292,36 @@ mod tests {
         assert_eq!(one.to.len(), 1);
         let text = serde_json::to_string(&one).expect("JSON");
         assert_eq!(text, r#"{"to":["Ann <a@example.org>"],"subject":"Hi","text":"x"}"#);
+    }
+
+    #[test]
+    fn a_string_may_list_several_mailboxes() {
+        for (to, expected) in [
+            (json!("Ann <a@example.org>, b@example.org"), json!(["Ann <a@example.org>", "b@example.org"])),
+            (
+                json!(["a@example.org; b@example.org", "c@example.org"]),
+                json!(["a@example.org", "b@example.org", "c@example.org"]),
+            ),
+            (json!("Acme, Inc. <a@example.org>"), json!(["\"Acme, Inc.\" <a@example.org>"])),
+        ] {
+            let mail = mail(json!({"to": to, "cc": to, "bcc": to, "reply_to": to}));
+            let written = serde_json::to_value(&mail).expect("JSON");
+            assert_eq!(written, json!({"to": expected, "cc": expected, "bcc": expected, "reply_to": expected}));
+        }
+        let error = serde_json::from_value::<Mail>(json!({"from": "a@example.org, b@example.org"})).expect_err("two");
+        assert!(error.to_string().contains("two addresses"), "{error}");
+        assert!(mail(json!({"to": "undisclosed-recipients:;", "bcc": "a@example.org"})).to.is_empty());
+    }
+
+    #[test]
+    fn an_envelope_sender_is_stored_as_it_is_written() {
+        for text in ["<>", "bounces@example.org", "bounces+{id}@example.org"] {
+            let written = serde_json::to_string(&mail(json!({"envelope_from": text}))).expect("JSON");
+            assert_eq!(written, json!({"envelope_from": text}).to_string());
+        }
+        let shared = mail(json!({"envelope_from": "<>"}));
+        let own = mail(json!({"envelope_from": "a@example.org"}));
+        assert_eq!((own.clone().over(&shared), Mail::default().over(&shared)), (own, shared));
     }
 
     #[test]

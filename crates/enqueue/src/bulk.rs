@@ -18,7 +18,7 @@ use crate::{
     options::Options,
     postroom::Postroom,
     replay_buffer::{BatchHeader, ReplayBuffer, Seal},
-    send::announce,
+    send::{announce, check_envelope},
 };
 
 /// Maximum number of jobs in one call; the script accepts no more.
@@ -111,6 +111,7 @@ impl<'a> Bulk<'a> {
             with_backoff(&BULK_PAUSES, || store.check_durable()).await?;
         }
         let (id, key) = self.id(store, &queue).await?;
+        check_envelope(self.shared.envelope_from.as_ref(), &id.job(0))?;
         let template = self.shared.template.clone();
         let checker = self.postroom.bulk_checker(&self.shared).await?;
         let mut shared = self.shared;
@@ -235,7 +236,9 @@ impl BulkInput<'_> {
         own.vars = with_shared(own.vars, &self.vars);
         self.use_terms_of(own.template.as_ref()).await?;
         self.chunk.bytes += own.content_bytes();
-        self.chunk.jobs.push(NewJob { id: self.id.job(self.next), mail: own });
+        let id = self.id.job(self.next);
+        check_envelope(own.envelope_from.as_ref(), &id)?;
+        self.chunk.jobs.push(NewJob { id, mail: own });
         self.next += 1;
         if self.chunk.jobs.len() >= CHUNK || self.chunk.bytes >= CHUNK_BYTES {
             self.flush().await?;

@@ -96,7 +96,7 @@ impl Postroom {
         }
         let sink = Arc::new(self.store.clone());
         let transport = Transport::from_settings(name, settings, sink).map_err(|error| bad_transport(name, &error))?;
-        let transport = Arc::new(transport);
+        let transport = Arc::new(transport.with_envelope_from(self.settings.envelope_senders.get(name).cloned()));
         transports.insert(name.to_owned(), Arc::clone(&transport));
         Ok(transport)
     }

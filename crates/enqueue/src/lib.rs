@@ -41,8 +41,8 @@ pub use foreground::SentNow;
 pub use options::Options;
 pub use postroom::Postroom;
 pub use postroom_core::{
-    Addressee, Attachment, BatchId, BatchReport, Body, Content, EmailAddress, HttpUrl, InvalidInput, JobId, JobReport,
-    JobState, Mail, Mailbox, Pace, Priority, QueueName, Rate, Settings, store::Due,
+    Addressee, Attachment, BatchId, BatchReport, Body, Content, EmailAddress, EnvelopePattern, HttpUrl, InvalidInput,
+    JobId, JobReport, JobState, Mail, Mailbox, MailboxList, Pace, Priority, QueueName, Rate, Settings, store::Due,
 };
 pub use postroom_mail::RenderError;
 pub use send::SendMail;

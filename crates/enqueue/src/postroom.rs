@@ -8,7 +8,8 @@ use std::{
 
 use postroom_core::{
     BatchId, BatchReport, Error, InvalidInput, JobId, JobReport, JobState, Mail, QueueName, Settings, Store,
-    settings::variables, store::LazyStore,
+    settings::variables,
+    store::{LazyStore, ProcessInfo},
 };
 use postroom_mail::{Templates, Transport, Variables, run_blocking};
 use tokio::sync::{Mutex, OnceCell};
@@ -182,8 +183,14 @@ impl Postroom {
 
     /// Returns true if a live worker serves the queue.
     pub async fn is_served(&self, queue: &QueueName) -> Result<bool> {
-        let workers = self.store().await?.workers().await?;
-        Ok(workers.iter().any(|worker| worker.queues.contains(queue)))
+        Ok(!self.workers_of(queue).await?.is_empty())
+    }
+
+    /// Returns the live workers that serve the queue.
+    pub async fn workers_of(&self, queue: &QueueName) -> Result<Vec<ProcessInfo>> {
+        let mut workers = self.store().await?.workers().await?;
+        workers.retain(|worker| worker.queues.contains(queue));
+        Ok(workers)
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use postroom_core::{JobId, Mail, QueueName, Store, store::JobTerms};
+use postroom_core::{EnvelopePattern, InvalidInput, JobId, Mail, QueueName, Store, store::JobTerms};
 
 use crate::{
     backoff::with_backoff,
@@ -63,9 +63,10 @@ impl SendMail<'_> {
         let store = postroom.store().await?;
         let key = self.options.key.as_ref().map(|key| {
             let fingerprint = fingerprint::of_mail(&self.mail, &(&queue, self.options.content()))?;
-            Ok::<_, postroom_core::InvalidInput>((key.clone(), fingerprint))
+            Ok::<_, InvalidInput>((key.clone(), fingerprint))
         });
         let (id, key) = (JobId::new(queue.clone()), key.transpose()?);
+        check_envelope(self.mail.envelope_from.as_ref(), &id)?;
         let coalescer = &postroom.coalescer;
         let mut job = CheckedJob { store, coalescer, queue, terms, key, id, mail: self.mail };
         if self.options.durable {
@@ -124,6 +125,11 @@ impl CheckedJob<'_> {
         self.store.make_durable(&run).await?;
         Ok(())
     }
+}
+
+/// Checks that an envelope sender is short enough with the id of its job.
+pub(crate) fn check_envelope(sender: Option<&EnvelopePattern>, id: &JobId) -> std::result::Result<(), InvalidInput> {
+    sender.map_or(Ok(()), |sender| sender.of_job(&id.to_string()).map(drop))
 }
 
 fn is_outage(reason: &postroom_core::Error) -> bool {

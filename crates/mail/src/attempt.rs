@@ -128,6 +128,11 @@ impl RecipientOutcome {
         }
     }
 
+    /// Result for a recipient that the server can't reach.
+    pub(crate) fn unreachable(address: &EmailAddress, why: &str) -> Self {
+        Self::new(address, Verdict::Invalid, trimmed(why))
+    }
+
     fn new(address: &EmailAddress, verdict: Verdict, reply: String) -> Self {
         Self { address: address.clone(), verdict, code: None, enhanced: None, reply, suppress: false }
     }

@@ -15,7 +15,10 @@ use chrono::DateTime;
 use postroom_core::{InvalidInput, Mail, Mailbox, header_fields};
 
 use self::header_writer::HeaderWriter;
-use crate::{Identity, Message, MessageEnvelope, Rendered};
+use crate::{
+    Identity, Message, MessageEnvelope, Rendered,
+    message::{AsciiForm, HeaderCharset},
+};
 
 /// Reason why a mail can't be composed. All of them are permanent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,13 +57,15 @@ pub fn compose(
     let from = mail.from.as_ref().or(default_sender).ok_or(ComposeError::NoSender)?;
     from.check("from")?;
     let mut bytes = headers(mail, from, &rendered, identity)?;
+    let header_charset = header_charset(&bytes, mail, from, &rendered, identity)?;
     parts::append(&mut bytes, &rendered, &mail.attachments, &identity.boundary_seed);
     Ok(Message {
         message_id: identity.message_id.clone(),
         generation: identity.generation,
         urgent: false,
-        envelope: envelope(mail, from),
+        envelope: envelope(mail, identity)?,
         bytes,
+        header_charset,
         from: from.clone(),
         mail: Arc::clone(mail),
         rendered,
@@ -89,8 +94,34 @@ impl Message {
     }
 }
 
-fn envelope(mail: &Mail, from: &Mailbox) -> MessageEnvelope {
-    MessageEnvelope { mail_from: from.address.clone(), rcpt_to: mail.recipients().into_iter().cloned().collect() }
+fn envelope(mail: &Mail, identity: &Identity) -> Result<MessageEnvelope, InvalidInput> {
+    let id = identity.message_id.split('@').next().unwrap_or_default();
+    let sender = mail.envelope_from.as_ref().map(|pattern| pattern.of_job(id)).transpose()?;
+    Ok(MessageEnvelope { sender, rcpt_to: mail.recipients().into_iter().cloned().collect() })
+}
+
+/// Returns whether the header requires SMTPUTF8, and its form for servers without it.
+fn header_charset(
+    header: &[u8],
+    mail: &Mail,
+    from: &Mailbox,
+    rendered: &Rendered,
+    identity: &Identity,
+) -> Result<HeaderCharset, InvalidInput> {
+    if header.is_ascii() {
+        return Ok(HeaderCharset::Ascii);
+    }
+    let ascii = |list: &[Mailbox]| list.iter().filter(|one| !one.address.needs_smtputf8()).cloned().collect();
+    let reduced = Mail {
+        to: ascii(&mail.to),
+        cc: ascii(&mail.cc),
+        reply_to: mail.reply_to.clone(),
+        headers: mail.headers.clone(),
+        ..Mail::default()
+    };
+    let short = headers(&reduced, from, rendered, identity)?;
+    let form = AsciiForm { body_at: header.len(), header: short };
+    Ok(if form.header.is_ascii() { HeaderCharset::Utf8Or(form) } else { HeaderCharset::Utf8 })
 }
 
 fn headers(mail: &Mail, from: &Mailbox, rendered: &Rendered, identity: &Identity) -> Result<Vec<u8>, InvalidInput> {

@@ -34,7 +34,7 @@ pub use attempt::{Attempt, RecipientOutcome};
 pub use blocking::run_blocking;
 pub use compose::{ComposeError, compose};
 pub use hint::{Hint, Scope};
-pub use message::{Identity, Message, MessageEnvelope};
+pub use message::{AsciiForm, HeaderCharset, Identity, Message, MessageEnvelope};
 pub use postroom_smtp::Commit;
 pub use rendered::Rendered;
 pub use templates::{LoadError, RenderError, TemplateInfo, Templates, Variables};

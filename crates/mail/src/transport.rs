@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use postroom_core::{EmailAddress, settings::TransportSettings};
+use postroom_core::{EmailAddress, EnvelopePattern, settings::TransportSettings};
 use postroom_smtp::Commit;
 use tokio::sync::Notify;
 
@@ -34,6 +34,7 @@ use crate::{Attempt, Message, verdict::NotAccepted};
 #[derive(Debug)]
 pub struct Transport {
     name: String,
+    envelope_from: Option<EnvelopePattern>,
     kind: TransportKind,
 }
 
@@ -64,7 +65,19 @@ impl Transport {
             TransportSettings::Capture => TransportKind::Capture(sink),
             TransportSettings::Discard => TransportKind::Discard,
         };
-        Ok(Self { name: name.into(), kind })
+        Ok(Self { name: name.into(), envelope_from: None, kind })
+    }
+
+    /// Sets the envelope sender of mails that name none.
+    #[must_use]
+    pub fn with_envelope_from(self, pattern: Option<EnvelopePattern>) -> Self {
+        Self { envelope_from: pattern, ..self }
+    }
+
+    /// Whether the provider sets the envelope itself.
+    #[must_use]
+    pub fn has_no_envelope(&self) -> bool {
+        matches!(self.kind, TransportKind::Resend(_))
     }
 
     /// Name in settings and records.
@@ -85,12 +98,16 @@ impl Transport {
     ) -> Attempt {
         let start = Instant::now();
         let to: Vec<_> = message.envelope.rcpt_to.iter().filter(|address| only_to.contains(address)).cloned().collect();
+        let sender = match message.envelope_sender(self.envelope_from.as_ref()) {
+            Ok(sender) => sender,
+            Err(error) => return Attempt::invalid(&to, &error.to_string()),
+        };
         let attempt = match &self.kind {
             _ if to.is_empty() => Attempt::invalid(only_to, "none of the open recipients is in the message's envelope"),
-            TransportKind::Smtp(smtp) => smtp.send(message, &to, commit).await,
+            TransportKind::Smtp(smtp) => smtp.send(message, &sender, &to, commit).await,
             TransportKind::Resend(resend) => Box::pin(resend.send(message, &to, commit)).await,
             TransportKind::File(file) => file.send(message, &to, commit).await,
-            TransportKind::Capture(sink) => capture::send(sink.as_ref(), message, &to, commit).await,
+            TransportKind::Capture(sink) => capture::send(sink.as_ref(), message, &sender, &to, commit).await,
             TransportKind::Discard => discard(&to, commit).await,
         };
         Attempt { transport: self.name.clone(), ms: milliseconds(start.elapsed()), ..attempt }

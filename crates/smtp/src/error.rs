@@ -95,7 +95,7 @@ pub enum ErrorKind {
         /// Limit of the server in bytes (SIZE).
         limit: u64,
     },
-    /// An address requires SMTPUTF8, and the server does not offer it.
+    /// An address or a header requires SMTPUTF8, and the server does not offer it.
     #[error("{0} is not ASCII, and the server does not offer SMTPUTF8")]
     SmtpUtf8Missing(String),
     /// The message has 8-bit bytes, and the server does not offer 8BITMIME.

@@ -13,6 +13,7 @@ use crate::{
 pub(crate) struct MailSize {
     bytes: usize,
     eight_bit: bool,
+    utf8_header: bool,
 }
 
 /// Parameters of the MAIL command.
@@ -31,7 +32,8 @@ pub(crate) struct NextEnvelope {
 
 impl MailSize {
     pub(crate) fn of(message: &[u8]) -> Self {
-        Self { bytes: message.len(), eight_bit: !message.is_ascii() }
+        let eight_bit = !message.is_ascii();
+        Self { bytes: message.len(), eight_bit, utf8_header: eight_bit && !header_of(message).is_ascii() }
     }
 }
 
@@ -43,19 +45,24 @@ impl MailParameters {
     /// its size.
     pub(crate) fn choose(offered: &Capabilities, envelope: &Envelope, message: MailSize) -> Result<Self, SmtpError> {
         let (size, eight_bit) = (message.bytes as u64, message.eight_bit);
-        let utf8_address = envelope.needs_smtputf8();
-        let kind = match (offered.max_size, utf8_address) {
+        let utf8_text = envelope.needs_smtputf8().map(ToString::to_string);
+        let utf8_text = utf8_text.or_else(|| message.utf8_header.then(|| "a header".to_owned()));
+        let smtputf8 = utf8_text.is_some();
+        let kind = match (offered.max_size, utf8_text) {
             (Some(limit), _) if size > limit => ErrorKind::TooBig { size, limit },
-            (_, Some(address)) if !offered.smtputf8 => ErrorKind::SmtpUtf8Missing(address.to_string()),
+            (_, Some(text)) if !offered.smtputf8 => ErrorKind::SmtpUtf8Missing(text),
             _ if eight_bit && !offered.eight_bit_mime => ErrorKind::EightBitMissing,
             _ => {
-                return Ok(Self {
-                    size: offered.size.then_some(message.bytes),
-                    eight_bit,
-                    smtputf8: utf8_address.is_some(),
-                });
+                return Ok(Self { size: offered.size.then_some(message.bytes), eight_bit, smtputf8 });
             }
         };
         Err(SmtpError::new(Phase::Mail, kind))
     }
+}
+
+/// Header section of a message. Non-ASCII text there requires SMTPUTF8 (RFC 6531 §3.3), in the body
+/// only 8BITMIME.
+fn header_of(message: &[u8]) -> &[u8] {
+    let end = message.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+    &message[..end.unwrap_or(message.len())]
 }

@@ -16,6 +16,9 @@ use tracing::{error, info};
 /// two calls.
 const WEBHOOK_SILENCE: Duration = Duration::from_secs(2 * 3600);
 
+/// Time without mail that lacks a sender after which its alert ends; longer than its delay.
+const SENDER_SILENCE: Duration = Duration::from_secs(150);
+
 /// Subject of an alert: at most one alert exists for each.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum AlertSubject {
@@ -29,6 +32,8 @@ pub(crate) enum AlertSubject {
     Damage(QueueName),
     /// The templates folder.
     Templates,
+    /// Mail without a sender, while the settings have none.
+    Sender,
     /// A missing template.
     Template(String),
     /// A webhook server whose calls fail.
@@ -43,6 +48,7 @@ impl fmt::Display for AlertSubject {
             Self::Refused(queue) => write!(f, "refused:{queue}"),
             Self::Damage(queue) => write!(f, "damage:{queue}"),
             Self::Templates => f.write_str("templates"),
+            Self::Sender => f.write_str("sender"),
             Self::Template(name) => write!(f, "template:{name}"),
             Self::Webhook(origin) => write!(f, "webhook:{origin}"),
         }
@@ -101,6 +107,9 @@ impl Alerts {
             let is_silent = active.renewed.elapsed() > silence;
             let now = match subject {
                 AlertSubject::Template(name) if existing.contains(name) => format!("template {name} exists"),
+                AlertSubject::Sender if active.renewed.elapsed() > SENDER_SILENCE => {
+                    "no mail waits for a sender".to_owned()
+                }
                 AlertSubject::Template(name) if is_silent => format!("no mail waits for template {name}"),
                 AlertSubject::Protocol(queue) if is_silent => format!("{queue} is served again"),
                 // Called once an hour at least, maybe by another worker.
@@ -117,6 +126,7 @@ impl Alerts {
                 | AlertSubject::Damage(_)
                 | AlertSubject::Webhook(_)
                 | AlertSubject::Transport(_)
+                | AlertSubject::Sender
                 | AlertSubject::Templates => return None,
             };
             Some((subject.clone(), now))

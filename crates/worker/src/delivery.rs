@@ -15,7 +15,7 @@ use postroom_core::{
     AttemptRecord, BatchId, EmailAddress, Header, InvalidInput, Mail, Priority, Result,
     store::{Claimed, Defer, FinishReply, Outcome, Settled},
 };
-use postroom_mail::{Attempt, Identity, Message};
+use postroom_mail::{Attempt, ComposeError, Identity, Message};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -92,6 +92,8 @@ enum Unprepared {
     Invalid(String),
     /// Not now: its template has not reached this machine yet.
     TemplateMissing(String),
+    /// Not by this worker: the mail has no sender, and neither have the settings.
+    NoSender,
     /// Redis is away, or the worker stops.
     Away,
 }
@@ -99,6 +101,9 @@ enum Unprepared {
 /// Time for which mail with a missing template is deferred before it fails: deploys are not atomic.
 const TEMPLATE_WAIT: Duration = Duration::from_secs(600);
 const TEMPLATE_RETRY: Duration = Duration::from_secs(20);
+/// Time for which mail without a sender is deferred: until a worker with a default sender claims
+/// it.
+const SENDER_RETRY: Duration = Duration::from_secs(60);
 
 impl Delivery {
     /// Returns what is needed to settle the job if the delivery panics.
@@ -290,6 +295,7 @@ impl Delivery {
         match unprepared {
             Unprepared::Away => self.hand_back().await,
             Unprepared::TemplateMissing(error) => self.wait_for_template(mail, &error).await,
+            Unprepared::NoSender => self.wait_for_sender(mail).await,
             Unprepared::Invalid(error) => self.refuse(mail, &error).await,
         }
     }
@@ -301,6 +307,18 @@ impl Delivery {
         }
         let subject = AlertSubject::Template(mail.template.clone().unwrap_or_default());
         self.worker.alerts.raise(subject, format!("mail waits for a template: {error}"));
+        self.defer_unprepared(mail, "template_missing", error, TEMPLATE_RETRY).await;
+    }
+
+    /// Defers the mail: a setting is missing, which is not the mail's fault.
+    async fn wait_for_sender(&self, mail: &Mail) {
+        let error = format!("{}; set it for this worker and restart it", ComposeError::NoSender);
+        self.worker.alerts.raise(AlertSubject::Sender, format!("mail waits for a sender: {error}"));
+        self.defer_unprepared(mail, "sender_missing", &error, SENDER_RETRY).await;
+    }
+
+    /// Defers a mail that can't be prepared now. The attempt does not count.
+    async fn defer_unprepared(&self, mail: &Mail, verdict: &str, error: &str, delay: Duration) {
         let record = AttemptRecord {
             n: self.job.tries + 1,
             counted: false,
@@ -310,13 +328,13 @@ impl Delivery {
             code: None,
             enhanced: None,
             reply: error.to_owned(),
-            verdict: "template_missing".to_owned(),
+            verdict: verdict.to_owned(),
             ms: 0,
         };
         let error = Some((record.verdict.clone(), error.to_owned()));
         let recipients = self.before(mail).recipients;
         let left = Settled { attempt: self.job.attempt, error, recipients, records: vec![record], receipt: None };
-        self.defer(TEMPLATE_RETRY, left).await;
+        self.defer(delay, left).await;
     }
 
     /// Fails the mail: its content is invalid, and no attempt helps.

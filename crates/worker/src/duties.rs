@@ -160,6 +160,7 @@ fn current(worker: &Worker, info: &ProcessInfo, state: &str) -> ProcessInfo {
 pub(crate) fn registration(worker: &Worker) -> ProcessInfo {
     ProcessInfo {
         queues: worker.queues(),
+        lacks_sender: worker.settings.sender.is_none(),
         concurrency: usize::try_from(worker.settings.concurrency.max).unwrap_or(usize::MAX),
         ..ProcessInfo::of_this_process(ProcessKind::Worker, worker.redis.worker_id.to_string())
     }

@@ -18,6 +18,9 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
     drop(rustls::crypto::ring::default_provider().install_default());
     check_transports(&settings)?;
     settings.warnings().iter().for_each(|warning| warn!("{warning}"));
+    if settings.sender.is_none() {
+        warn!("SMTP_MAIL_FROM is not set: mail that names no sender waits for a worker that has one");
+    }
     settings.redis.warn();
     let outage = Outage::default();
     serve_health(&settings, &outage).await?;

@@ -102,7 +102,7 @@ fn served_transports(store: &Store, settings: &Settings) -> anyhow::Result<Vec<T
             let sink = Arc::new(store.clone());
             let transport = Transport::from_settings(name, transport, sink)
                 .with_context(|| format!("setting up the transport {name}"))?;
-            all.push(transport);
+            all.push(transport.with_envelope_from(settings.envelope_senders.get(name).cloned()));
         }
     }
     Ok(all)

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use postroom_core::{Addressee, BatchId, Mail, Mailbox, Pace, QueueName, Rate, format_span};
+use postroom_core::{
+    Addressee, BatchId, EnvelopePattern, Mail, Mailbox, MailboxList, Pace, QueueName, Rate, format_span,
+};
 use postroom_enqueue::{BulkInput, BulkSummary, Error, Options};
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
@@ -12,7 +14,8 @@ use crate::{
     args::{TermArgs, VarArgs, positive_span},
     context::Context,
     exit::{CommandError, Exit, Result},
-    outcome, queue_names,
+    handover::{self, MailNeeds},
+    outcome,
     rows::{BulkRow, FIRST_ROWS, InputFile, JsonRowFormat, RowFilter, RowSource, ScannedSource},
     watch,
 };
@@ -49,9 +52,9 @@ pub(crate) struct Args {
     /// standard input
     #[arg(long, value_name = "FILE", group = "rows")]
     jsonl: Option<String>,
-    /// Send one mail to each of these addresses
+    /// Send one mail to each of these addresses, also separated by commas
     #[arg(long, value_name = "ADDRESS", group = "rows", num_args = 1..)]
-    to: Vec<Mailbox>,
+    to: Vec<MailboxList>,
     #[command(flatten)]
     vars: VarArgs,
     /// Language of the template, such as pl-PL
@@ -60,6 +63,10 @@ pub(crate) struct Args {
     /// Sender; default: SMTP_MAIL_FROM
     #[arg(long, value_name = "ADDRESS")]
     from: Option<Mailbox>,
+    /// Envelope sender, which gets bounces; <> is none, {id} stands for the job's id; default: the
+    /// transport's, or else the address of the sender
+    #[arg(long, value_name = "ADDRESS")]
+    envelope_from: Option<EnvelopePattern>,
     #[command(flatten)]
     terms: TermArgs,
     /// Send rate, evenly spaced, such as 100/m (per second, minute, hour or day: s, m, h, d)
@@ -114,6 +121,7 @@ impl Args {
     fn shared(&self) -> Result<Mail> {
         let shared = Mail {
             from: self.from.clone(),
+            envelope_from: self.envelope_from.clone(),
             template: self.template.clone(),
             vars: self.vars.read()?,
             locale: self.locale.clone(),
@@ -128,7 +136,7 @@ impl Args {
         match (&self.csv, &self.jsonl) {
             (Some(path), _) => RowSource::Csv(InputFile::new(path)),
             (None, Some(path)) => RowSource::Jsonl { file: InputFile::new(path), format },
-            (None, None) => RowSource::Addresses(self.to.clone()),
+            (None, None) => RowSource::Addresses(self.to.iter().flat_map(|list| list.0.iter().cloned()).collect()),
         }
     }
 
@@ -187,7 +195,8 @@ async fn enqueue(
         bulk = bulk.notify(to.clone());
     }
     let queue = bulk.queue();
-    let mut batch = queue_names::with_warning(context, &queue, bulk.start()).await?;
+    let needs = MailNeeds::of(shared, first_rows.iter().map(|row| &row.mail));
+    let mut batch = handover::with_warnings(context, &queue, needs, bulk.start()).await?;
     let id = batch.id().clone();
     context.console.result(&json!({ "id": id }), || id.to_string());
     let summary = fill(&mut batch, &mut rows, first_rows).await;
@@ -284,6 +293,7 @@ async fn send_all(
     let of_template =
         shared.template.as_ref().and_then(|name| context.postroom.settings().templates.get(name)?.queue.clone());
     let queue = args.terms.queue.clone().or(of_template).unwrap_or_else(QueueName::bulk);
+    MailNeeds::of(shared, first_rows.iter().map(|row| &row.mail)).warn_about_envelope(context, &queue);
     let mut counts = SendCounts::default();
     let spacing = args.pace().map(Pace::spacing).unwrap_or_default();
     let (mut first_rows, mut next_at) = (first_rows.into_iter(), Instant::now());

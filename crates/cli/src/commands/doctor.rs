@@ -176,10 +176,13 @@ fn check_worker(worker: &ProcessInfo, report: &mut CheckReport) {
             ),
         }
     }
+    if worker.lacks_sender {
+        report.warn("workers", format_args!("{name} has no SMTP_MAIL_FROM: mail that names no sender waits"));
+    }
     for alert in &worker.alerts {
         match alert.about.split(':').next() {
             Some("transport") => {}
-            Some("refused" | "protocol") => report.fail("workers", format_args!("{name}: {}", alert.text)),
+            Some("refused" | "protocol" | "sender") => report.fail("workers", format_args!("{name}: {}", alert.text)),
             // Reported for the queue, with the ids.
             Some("damage") => {}
             _ => report.warn("workers", format_args!("{name}: {}", alert.text)),
@@ -260,7 +263,7 @@ fn beat(context: &Context, processes: &[ProcessInfo], report: &mut CheckReport) 
 fn sender(context: &Context, report: &mut CheckReport) {
     match &context.postroom.settings().sender {
         Some(sender) => report.ok("sender", sender),
-        None => report.warn("sender", "SMTP_MAIL_FROM is not set: mails without a sender fail"),
+        None => report.warn("sender", "SMTP_MAIL_FROM is not set here: a mail that names no sender gets the worker's"),
     }
 }
 

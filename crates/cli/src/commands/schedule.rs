@@ -14,7 +14,8 @@ use crate::{
     args::span,
     context::Context,
     exit::{CommandError, Result},
-    outcome, queue_names,
+    handover::{self, MailNeeds},
+    outcome,
 };
 
 const EXAMPLES: &str = "Examples:
@@ -159,7 +160,8 @@ async fn run_mail(
     wait: Option<Duration>,
 ) -> Result<()> {
     let sending = context.postroom.send(schedule.mail.clone()).with(options);
-    let id = queue_names::with_warning(context, &schedule.queue, sending).await?;
+    let needs = MailNeeds::of(&schedule.mail, [&Mail::default()]);
+    let id = handover::with_warnings(context, &schedule.queue, needs, sending).await?;
     context.console.result(&json!({ "id": id }), || id.to_string());
     match wait {
         Some(limit) => outcome::wait_for_job(context, &id, limit).await,
@@ -175,7 +177,8 @@ async fn run_batch(
 ) -> Result<()> {
     let shared = Mail { to: Vec::new(), ..schedule.mail.clone() };
     let bulk = context.postroom.bulk(shared).name(&schedule.name).with(options);
-    let mut batch = queue_names::with_warning(context, &schedule.queue, bulk.start()).await?;
+    let needs = MailNeeds::of(&schedule.mail, [&Mail::default()]);
+    let mut batch = handover::with_warnings(context, &schedule.queue, needs, bulk.start()).await?;
     let id = batch.id().clone();
     context.console.result(&json!({ "id": id }), || id.to_string());
     for to in &schedule.mail.to {

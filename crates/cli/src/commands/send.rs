@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use postroom_core::{InvalidInput, Mail, Mailbox};
+use postroom_core::{EnvelopePattern, InvalidInput, Mail, Mailbox, MailboxList};
 use postroom_enqueue::{Options, QueueName};
 use serde_json::{Map, Value, json};
 
@@ -12,7 +12,8 @@ use crate::{
     context::Context,
     exit::{CommandError, Result},
     files::{AttachSource, TextSource},
-    outcome, queue_names,
+    handover::{self, MailNeeds},
+    outcome,
 };
 
 const EXAMPLES: &str = "Examples:
@@ -37,21 +38,26 @@ added with --header, 200 attachments, 255 octets in a name, MAX_MESSAGE_SIZE in 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Recipients of the mail; an address may have a name, as in 'Ann <ann@example.org>'
+    /// Recipients of the mail, also separated by commas; an address may have a name, as in
+    /// 'Ann <ann@example.org>'
     #[arg(long, value_name = "ADDRESS", required = true, num_args = 1..)]
-    to: Vec<Mailbox>,
+    to: Vec<MailboxList>,
     /// Sender; default: SMTP_MAIL_FROM
     #[arg(long, value_name = "ADDRESS")]
     from: Option<Mailbox>,
+    /// Envelope sender, which gets bounces; <> is none, {id} stands for the job's id; default: the
+    /// transport's, or else the address of --from
+    #[arg(long, value_name = "ADDRESS")]
+    envelope_from: Option<EnvelopePattern>,
     /// Recipients of a copy
     #[arg(long, value_name = "ADDRESS", num_args = 1..)]
-    cc: Vec<Mailbox>,
+    cc: Vec<MailboxList>,
     /// Recipients of a copy that other recipients do not see
     #[arg(long, value_name = "ADDRESS", num_args = 1..)]
-    bcc: Vec<Mailbox>,
+    bcc: Vec<MailboxList>,
     /// Addresses for replies
     #[arg(long, value_name = "ADDRESS", num_args = 1..)]
-    reply_to: Vec<Mailbox>,
+    reply_to: Vec<MailboxList>,
     /// Add a header; repeatable
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
@@ -106,9 +112,10 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<()> {
         return send_now(context, &mail, args.terms.queue.as_ref()).await;
     }
     let options = Options { no_result: args.no_result, durable: args.durable, ..args.terms.options() };
+    let needs = MailNeeds::of(&Mail::default(), [&mail]);
     let sending = context.postroom.send(mail).with(options);
     let queue = sending.queue();
-    let id = queue_names::with_warning(context, &queue, sending).await?;
+    let id = handover::with_warnings(context, &queue, needs, sending).await?;
     context.console.result(&json!({ "id": id }), || id.to_string());
     match args.wait {
         Some(limit) => outcome::wait_for_job(context, &id, limit).await,
@@ -117,6 +124,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<()> {
 }
 
 async fn send_now(context: &Context, mail: &Mail, queue: Option<&QueueName>) -> Result<()> {
+    MailNeeds::of(&Mail::default(), [mail]).warn_about_envelope(context, queue.unwrap_or(&QueueName::emails()));
     let sent = context.postroom.send_now(mail, queue).await;
     context.postroom.close().await;
     let sent = sent?;
@@ -138,10 +146,11 @@ impl Args {
         let attachments = self.attach.iter().map(|file| file.read(max_size)).collect::<Result<_, _>>()?;
         Ok(Mail {
             from: self.from.clone(),
-            to: self.to.clone(),
-            cc: self.cc.clone(),
-            bcc: self.bcc.clone(),
-            reply_to: self.reply_to.clone(),
+            envelope_from: self.envelope_from.clone(),
+            to: joined(&self.to),
+            cc: joined(&self.cc),
+            bcc: joined(&self.bcc),
+            reply_to: joined(&self.reply_to),
             headers: self.headers()?,
             subject: self.subject.clone(),
             text: body("--text", self.text())?.map(Into::into),
@@ -193,6 +202,11 @@ impl Args {
         }
         Ok(all)
     }
+}
+
+/// Joins the lists of a flag.
+fn joined(lists: &[MailboxList]) -> Vec<Mailbox> {
+    lists.iter().flat_map(|list| list.0.iter().cloned()).collect()
 }
 
 /// Parses `NAME: VALUE` for clap.

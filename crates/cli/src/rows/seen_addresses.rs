@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use postroom_core::Mail;
+use postroom_core::{EmailAddress, Mail};
 
 /// Number of buckets, a power of two. Buckets stay short, so inserting into a sorted one is cheap.
 const BUCKETS: usize = 4096;
@@ -39,10 +39,11 @@ impl SeenAddresses {
         }
     }
 
-    /// Hash of all recipients of one mail, in their normal form and sorted.
+    /// Hash of all recipients of one mail, in their normal form, in lower case and sorted.
     fn hash(&self, mail: &Mail) -> u64 {
-        let mut addresses = mail.recipients();
+        let mut addresses: Vec<_> = mail.recipients().into_iter().map(EmailAddress::without_case).collect();
         addresses.sort();
+        addresses.dedup();
         self.hasher.hash_one(addresses)
     }
 }
@@ -80,8 +81,8 @@ mod tests {
         let mut seen = SeenAddresses::default();
         seen.insert(&mail(&["Ann <ann@EXAMPLE.org>", "z\u{307}@żółw.pl"]));
         assert!(seen.contains(&mail(&["ż@xn--w-uga1v8h.pl", "ann@example.org"])));
-        // The local part is case-sensitive.
-        assert!(!seen.contains(&mail(&["ż@żółw.pl", "Ann@example.org"])));
+        assert!(seen.contains(&mail(&["Ż@żółw.pl", "Ann@example.org"])));
+        assert!(seen.contains(&mail(&["ż@żółw.pl", "Ann@example.org", "ANN@example.org"])));
         assert!(!seen.contains(&mail(&["ann@example.org"])));
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of the command line as a person or a script uses it.
 
 mod actions;
+mod addresses;
 mod bad_input;
 mod bulk;
 mod durability;

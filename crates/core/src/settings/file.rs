@@ -71,6 +71,7 @@ pub(super) struct RawTransport {
     pub(super) url: Option<String>,
     pub(super) timeout: Option<String>,
     pub(super) connections: Option<u32>,
+    pub(super) envelope_from: Option<String>,
     pub(super) rate: Option<String>,
     pub(super) quota: Option<u64>,
     pub(super) per: Option<String>,

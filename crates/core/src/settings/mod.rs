@@ -3,6 +3,7 @@
 mod base_url;
 mod ca_file;
 mod concurrency;
+mod envelope;
 mod file;
 mod layer;
 mod layers;
@@ -47,9 +48,9 @@ pub use self::{
     transport::{Security, SmtpSettings, SmtpTimeouts, TransportSettings},
     variables::Variable,
 };
-use self::{file::RawTables, layers::Layers};
+use self::{envelope::EnvelopeSettings, file::RawTables, layers::Layers};
 pub(crate) use self::{redis::RedisLocation, sentinel::WatchedRedis};
-use crate::{InvalidInput, LimitName, Mailbox, Policy, QueueName, Quota, Rate, bounds::check_name};
+use crate::{EnvelopePattern, InvalidInput, LimitName, Mailbox, Policy, QueueName, Quota, Rate, bounds::check_name};
 
 /// Validated settings of a process.
 #[derive(Debug, Clone)]
@@ -67,6 +68,8 @@ pub struct Settings {
     pub serve: Vec<(QueueName, u32)>,
     /// All transports; the transport of the environment is named `default`.
     pub transports: BTreeMap<String, TransportSettings>,
+    /// Envelope senders of transports, for mails that name none.
+    pub envelope_senders: BTreeMap<String, EnvelopePattern>,
     /// Configured rates of transports, queues, domains and templates. A rate set at runtime
     /// overrides them.
     pub limits: BTreeMap<LimitName, Rate>,
@@ -170,6 +173,7 @@ impl Settings {
         let retention = layers.read_or_default(&variables::RETENTION, value::retention)?;
         let limits = limits::read_all(&tables)?;
         let (quotas, connections) = (limits::quotas(&tables, timezone)?, limits::connections(&tables)?);
+        let envelopes = EnvelopeSettings::read(layers, &tables)?;
         let transports = transport::read_all(layers, tables.transport, sender.as_ref())?;
         let served = layers.read(&variables::QUEUES, queue::served)?;
         let queues = queue::read_all(tables.queue, served.as_deref().unwrap_or_default(), retention, &transports)?;
@@ -180,6 +184,7 @@ impl Settings {
             sender,
             templates_dir: layers.read_or_default(&variables::TEMPLATES_DIR, |text| Ok(PathBuf::from(text)))?,
             serve: served.unwrap_or_else(|| queue::all_in_order(&queues)),
+            envelope_senders: envelopes.checked(&queues)?,
             queues,
             transports,
             limits,

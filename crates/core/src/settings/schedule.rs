@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{file::RawSchedule, template::TemplateSettings, value};
 use crate::{
-    InvalidInput, Mail, Mailbox, Priority, QueueName,
+    InvalidInput, Mail, MailboxList, Priority, QueueName,
     schedule::{Missed, Timetable, Timing},
 };
 
@@ -119,9 +119,9 @@ fn missed(word: Option<&str>, grace: Option<&str>) -> Result<Missed, InvalidInpu
 }
 
 fn mail(raw: RawSchedule) -> Result<Mail, InvalidInput> {
-    let to: Result<Vec<Mailbox>, InvalidInput> = raw.to.iter().map(|text| text.parse()).collect();
+    let to: Result<Vec<MailboxList>, InvalidInput> = raw.to.iter().map(|text| text.parse()).collect();
     let mail = Mail {
-        to: to.map_err(|problem| problem.at("to"))?,
+        to: to.map_err(|problem| problem.at("to"))?.into_iter().flat_map(|list| list.0).collect(),
         subject: raw.subject,
         text: raw.text.map(Into::into),
         template: raw.template,

@@ -34,6 +34,14 @@ pub enum TransportSettings {
     Discard,
 }
 
+impl TransportSettings {
+    /// Whether the transport is a provider that sets the envelope itself.
+    #[must_use]
+    pub fn has_no_envelope(&self) -> bool {
+        matches!(self, Self::Resend(_))
+    }
+}
+
 /// Settings of an SMTP server.
 #[derive(Debug, Clone)]
 pub struct SmtpSettings {
@@ -210,6 +218,7 @@ const SMTP_KEYS: &[&str] = &[
     "hello_name",
     "timeouts",
     "connections",
+    "envelope_from",
 ];
 
 impl RawTransport {
@@ -219,7 +228,8 @@ impl RawTransport {
             "smtp" => SMTP_KEYS,
             "resend" => ResendSettings::KEYS,
             "file" => &["path"],
-            "capture" | "discard" => &[],
+            "capture" => &["envelope_from"],
+            "discard" => &[],
             _ => return Ok(()),
         };
         match self.kind_specific_keys().into_iter().find(|key| !own.contains(key)) {
@@ -246,6 +256,7 @@ impl RawTransport {
             ("url", self.url.is_some()),
             ("timeout", self.timeout.is_some()),
             ("connections", self.connections.is_some()),
+            ("envelope_from", self.envelope_from.is_some()),
         ];
         keys.into_iter().filter_map(|(key, is_set)| is_set.then_some(key)).collect()
     }

@@ -114,6 +114,8 @@ variables! {
         "Sender of mails that name none: an address, or a name and the address in angle brackets";
     SMTP_FROM_NAME: Example("Example News"),
         "Display name of the sender, if SMTP_MAIL_FROM is only an address";
+    SMTP_ENVELOPE_FROM: Example("bounces+{id}@example.org"),
+        "Envelope sender, which gets bounces; {id} is the job's id, <> is none; default: the address in From";
     MAIL_TRANSPORT: Example("smtp"),
         "Transport: smtp, resend, file:DIR (.eml files), capture (shown by the monitor) or discard; \
          default: smtp if SMTP_HOST is set";

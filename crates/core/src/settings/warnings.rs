@@ -19,7 +19,16 @@ impl Settings {
             | TransportSettings::Capture
             | TransportSettings::Discard => None,
         });
-        logins.chain(self.short_webhook_secret()).collect()
+        logins.chain(self.unused_envelope_senders()).chain(self.short_webhook_secret()).collect()
+    }
+
+    /// Warns about an envelope sender of a transport without an envelope. Only that of the
+    /// environment can be one; in a table it is an error.
+    fn unused_envelope_senders(&self) -> impl Iterator<Item = String> {
+        let is_unused = |name: &&String| self.transports.get(*name).is_some_and(TransportSettings::has_no_envelope);
+        self.envelope_senders.keys().filter(is_unused).map(|name| {
+            format!("SMTP_ENVELOPE_FROM has no effect: transport {name} sends through Resend, which has no envelope")
+        })
     }
 
     fn short_webhook_secret(&self) -> Option<String> {

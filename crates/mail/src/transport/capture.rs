@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, pin::Pin};
 
-use postroom_core::EmailAddress;
+use postroom_core::{EmailAddress, EnvelopeSender};
 use postroom_smtp::Commit;
 
 use super::aborted;
@@ -15,8 +15,8 @@ pub struct CapturedMessage {
     pub message_id: String,
     /// Decoded subject.
     pub subject: String,
-    /// Sender of the envelope.
-    pub mail_from: EmailAddress,
+    /// Sender of the envelope; `None` for `<>`.
+    pub mail_from: Option<EmailAddress>,
     /// Recipients of the envelope.
     pub rcpt_to: Vec<EmailAddress>,
     /// Headers and body.
@@ -39,6 +39,7 @@ pub trait CaptureSink: Debug + Send + Sync {
 pub(super) async fn send(
     sink: &dyn CaptureSink,
     message: &Message,
+    sender: &EnvelopeSender,
     to: &[EmailAddress],
     commit: impl Future<Output = Commit>,
 ) -> Attempt {
@@ -48,7 +49,7 @@ pub(super) async fn send(
     let captured = CapturedMessage {
         message_id: message.message_id.clone(),
         subject: message.rendered.subject.clone(),
-        mail_from: message.envelope.mail_from.clone(),
+        mail_from: sender.address().cloned(),
         rcpt_to: to.to_vec(),
         bytes: message.bytes.clone(),
     };

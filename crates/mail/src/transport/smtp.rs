@@ -1,6 +1,7 @@
 //! SMTP transport.
 
 use std::{
+    borrow::Cow,
     path::Path,
     pin::{Pin, pin},
     sync::{
@@ -10,7 +11,7 @@ use std::{
 };
 
 use postroom_core::{
-    EmailAddress,
+    EmailAddress, EnvelopeSender,
     settings::{Security as SecuritySetting, SmtpSettings, SmtpTimeouts},
 };
 use postroom_smtp::{
@@ -19,7 +20,7 @@ use postroom_smtp::{
 };
 use secrecy::ExposeSecret;
 
-use crate::{Attempt, Hint, Message, RecipientOutcome, Scope, Verdict, verdict::NotAccepted};
+use crate::{Attempt, Hint, Message, RecipientOutcome, Scope, Verdict, message::HeaderCharset, verdict::NotAccepted};
 
 /// Sends mail through one server, over pooled connections.
 #[derive(Debug)]
@@ -58,14 +59,54 @@ impl SmtpTransport {
     pub(super) async fn send(
         &self,
         message: &Message,
+        sender: &EnvelopeSender,
         to: &[EmailAddress],
         commit: impl Future<Output = Commit>,
     ) -> Attempt {
-        let envelope = match envelope(message, to) {
+        let mail = OutgoingMail { bytes: &message.bytes, sender, to, urgent: message.urgent };
+        let needs_smtputf8 = message.header_charset != HeaderCharset::Ascii
+            || to.iter().any(EmailAddress::needs_smtputf8)
+            || sender.address().is_some_and(EmailAddress::needs_smtputf8);
+        if !needs_smtputf8 {
+            return self.send_as_it_is(&mail, commit).await;
+        }
+        match self.pool.checkout().await.map(|session| session.capabilities().smtputf8) {
+            Ok(true) => self.send_as_it_is(&mail, commit).await,
+            Ok(false) => self.send_to_reachable(&mail, &message.header_charset, message, commit).await,
+            Err(error) => of_error(to, &error),
+        }
+    }
+
+    /// Sends a mail that requires SMTPUTF8 to a server without it: those recipients get it whose
+    /// addresses are ASCII, if the sender's are too.
+    async fn send_to_reachable(
+        &self,
+        mail: &OutgoingMail<'_>,
+        form: &HeaderCharset,
+        message: &Message,
+        commit: impl Future<Output = Commit>,
+    ) -> Attempt {
+        let reachable: Vec<_> = mail.to.iter().filter(|address| !address.needs_smtputf8()).cloned().collect();
+        let bytes = match form {
+            HeaderCharset::Utf8Or(ascii) => Cow::Owned(ascii.of(message)),
+            HeaderCharset::Ascii | HeaderCharset::Utf8 => Cow::Borrowed(mail.bytes),
+        };
+        let attempt = if reachable.is_empty() {
+            // Refused by the session, before anything is written.
+            self.send_as_it_is(mail, commit).await
+        } else {
+            self.send_as_it_is(&OutgoingMail { bytes: &bytes, to: &reachable, ..*mail }, commit).await
+        };
+        with_unreachable(attempt, mail.to)
+    }
+
+    async fn send_as_it_is(&self, mail: &OutgoingMail<'_>, commit: impl Future<Output = Commit>) -> Attempt {
+        let to = mail.to;
+        let envelope = match mail.envelope() {
             Ok(envelope) => envelope,
             Err(problem) => return Attempt::invalid(to, &problem),
         };
-        match self.deliver(&Arc::new(envelope), &message.bytes, message.urgent, commit).await {
+        match self.deliver(&Arc::new(envelope), mail.bytes, mail.urgent, commit).await {
             Ok(delivery) => of_delivery(to, &delivery),
             Err(error) => of_error(to, &error),
         }
@@ -147,10 +188,41 @@ fn limits(settings: &SmtpTimeouts) -> TimeLimits {
     }
 }
 
-fn envelope(message: &Message, to: &[EmailAddress]) -> Result<Envelope, String> {
-    let parse = |address: &EmailAddress| Address::parse(address.as_str()).map_err(|error| error.to_string());
-    let rcpt_to = to.iter().map(parse).collect::<Result<_, _>>()?;
-    Envelope::new(Some(parse(&message.envelope.mail_from)?), rcpt_to).map_err(|error| error.to_string())
+/// A message for some of its recipients.
+#[derive(Clone, Copy)]
+struct OutgoingMail<'a> {
+    bytes: &'a [u8],
+    sender: &'a EnvelopeSender,
+    to: &'a [EmailAddress],
+    urgent: bool,
+}
+
+impl OutgoingMail<'_> {
+    fn envelope(&self) -> Result<Envelope, String> {
+        let parse = |address: &EmailAddress| Address::parse(address.as_str()).map_err(|error| error.to_string());
+        let rcpt_to = self.to.iter().map(parse).collect::<Result<_, _>>()?;
+        let sender = self.sender.address().map(parse).transpose()?;
+        Envelope::new(sender, rcpt_to).map_err(|error| error.to_string())
+    }
+}
+
+/// Adds the recipients that a server without SMTPUTF8 can't reach. If the transport was at fault,
+/// they stay open like the others: another one may reach them.
+fn with_unreachable(mut attempt: Attempt, to: &[EmailAddress]) -> Attempt {
+    let mut tried = std::mem::take(&mut attempt.recipients);
+    let why = "is not ASCII, and the server does not offer SMTPUTF8";
+    let outcome = |address: &EmailAddress| match tried.iter().position(|one| one.address == *address) {
+        Some(at) => tried.swap_remove(at),
+        None => {
+            let mut own = RecipientOutcome::unreachable(address, &format!("{address} {why}"));
+            if attempt.verdict.blames_transport() || attempt.verdict == Verdict::Aborted {
+                (own.verdict, own.reply) = (attempt.verdict, attempt.reply.clone());
+            }
+            own
+        }
+    };
+    attempt.recipients = to.iter().map(outcome).collect();
+    attempt
 }
 
 /// Attempt that ended with an error of the session: nothing was sent, or the result is unknown.

@@ -20,5 +20,5 @@ impl CaptureSink for LazyStore {
 }
 
 fn stored_form(mail: CapturedMessage) -> CapturedMail {
-    CapturedMail { mail_from: Some(mail.mail_from), rcpt_to: mail.rcpt_to, subject: mail.subject, message: mail.bytes }
+    CapturedMail { mail_from: mail.mail_from, rcpt_to: mail.rcpt_to, subject: mail.subject, message: mail.bytes }
 }

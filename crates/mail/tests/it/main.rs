@@ -1,11 +1,13 @@
 //! Mail from template to transport, read back by an independent parser and received by fake
 //! servers.
 
+mod envelope;
 mod fixture;
 mod full_disk;
 mod fuzz;
 mod hostile;
 mod inlining;
+mod mailboxes;
 mod mime;
 mod parser;
 mod parts;

@@ -59,7 +59,7 @@ impl CapturedRow {
             id: summary.id.clone(),
             subject: summary.subject.clone(),
             to: addresses(&summary.rcpt_to, summary.recipients),
-            from: summary.mail_from.as_ref().map(ToString::to_string).unwrap_or_default(),
+            from: summary.mail_from.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string),
             at: clock.at_ms(summary.at_ms),
             size: size(summary.bytes),
         }
@@ -71,7 +71,7 @@ impl CapturedRow {
             id: captured.id.clone(),
             subject: mail.subject.clone(),
             to: addresses(&mail.rcpt_to, mail.rcpt_to.len()),
-            from: mail.mail_from.as_ref().map(ToString::to_string).unwrap_or_default(),
+            from: mail.mail_from.as_ref().map_or_else(|| "<>".to_owned(), ToString::to_string),
             at: clock.at_ms(captured.at_ms),
             size: size(mail.message.len() as u64),
         }

@@ -127,6 +127,10 @@ async fn eight_bit_messages_and_utf8_addresses_need_the_extension() {
     let mails = server.received();
     assert_eq!(mails[0].params, [&format!("SIZE={}", message.len()), "BODY=8BITMIME"]);
     assert_eq!(mails[1].params, [&format!("SIZE={}", MESSAGE.len()), "SMTPUTF8"]);
+    let header = "From: żółć@example.org\r\n\r\nhello\r\n".as_bytes();
+    receipt(session.send(&ada(), header, proceed()).await);
+    let size = format!("SIZE={}", header.len());
+    assert_eq!(server.received()[2].params, [&size, "BODY=8BITMIME", "SMTPUTF8"]);
     assert_no_violations(&server);
 
     let server = FakeSmtp::builder().eight_bit_mime(false).smtputf8(false).start().await;
@@ -135,6 +139,10 @@ async fn eight_bit_messages_and_utf8_addresses_need_the_extension() {
     assert!(matches!(error.kind(), ErrorKind::EightBitMissing), "{error}");
     let error = session.send(&name, MESSAGE, proceed()).await.expect_err("UTF-8");
     assert!(matches!(error.kind(), ErrorKind::SmtpUtf8Missing(_)), "{error}");
+    let server = FakeSmtp::builder().smtputf8(false).start().await;
+    let mut session = connected(&server).await;
+    let error = session.send(&ada(), header, proceed()).await.expect_err("UTF-8");
+    assert_eq!(error.kind().to_string(), "a header is not ASCII, and the server does not offer SMTPUTF8");
     assert_eq!(server.commands(1), ["EHLO localhost"]);
     assert!(session.is_reusable());
 }

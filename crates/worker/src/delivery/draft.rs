@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use postroom_core::Mail;
-use postroom_mail::{Identity, Message, RenderError, Rendered, compose};
+use postroom_mail::{ComposeError, Identity, Message, RenderError, Rendered, compose};
 
 use super::Unprepared;
 use crate::rendering::{BatchContent, Rendering};
@@ -37,7 +37,10 @@ impl Draft {
         let sender = self.rendering.sender.as_ref();
         let limit = self.rendering.max_message_size;
         let message = compose(&self.mail, rendered, &self.identity, sender).and_then(|message| message.within(limit));
-        message.map_err(|error| Unprepared::Invalid(error.to_string()))
+        message.map_err(|error| match error {
+            ComposeError::NoSender => Unprepared::NoSender,
+            ComposeError::Invalid(_) | ComposeError::TooLarge { .. } => Unprepared::Invalid(error.to_string()),
+        })
     }
 
     /// Checks the size before composing, which needs several times as much memory.

@@ -170,6 +170,9 @@ impl Delivery {
             self.begun.store(committed == Commit::Proceed, Ordering::Relaxed);
             committed
         };
+        if admission.transport().has_no_envelope() && prepared.message.envelope.sender.is_some() {
+            admission.outlet().warn_about_envelope();
+        }
         let (to, reservation) = (before.open(), permits.reservation.as_ref());
         let sent = async {
             if let Some(reservation) = reservation {

@@ -1,7 +1,7 @@
 //! A transport with its circuit breaker, shared by all queues that use it.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, Once, PoisonError},
     time::Duration,
 };
 
@@ -10,7 +10,7 @@ use postroom_core::{
     store::{LimitName, TransportReport, TransportState},
 };
 use postroom_mail::{Attempt, Transport, Verdict};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     breaker::{Breaker, BreakerOutcome, BreakerPermit, BreakerState, Cause},
@@ -44,6 +44,7 @@ pub(crate) struct Outlet {
     state: Mutex<OutletState>,
     accepted_rate: Mutex<RateWindow>,
     alerts: Arc<Alerts>,
+    envelope_warning: Once,
 }
 
 #[derive(Debug)]
@@ -107,7 +108,15 @@ impl Outlet {
             state: Mutex::new(state),
             accepted_rate: Mutex::default(),
             alerts: Arc::clone(alerts),
+            envelope_warning: Once::new(),
         }
+    }
+
+    /// Logs once that an envelope sender has no effect here.
+    pub(crate) fn warn_about_envelope(&self) {
+        let name = self.transport.name();
+        self.envelope_warning
+            .call_once(|| warn!("transport {name} has no envelope: envelope_from of mails has no effect there"));
     }
 
     /// Admits a mail if the circuit allows one.

@@ -16,6 +16,7 @@ mod refused;
 mod rendering;
 mod resend;
 mod retries;
+mod sender;
 mod server_faults;
 mod sigterm;
 mod stalls;

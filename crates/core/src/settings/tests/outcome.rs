@@ -2,7 +2,7 @@ use std::{net::Ipv4Addr, path::Path, time::Duration};
 
 use secrecy::ExposeSecret;
 
-use super::{assert_says, env, from_env, toml};
+use super::{assert_says, env, from_env, from_toml, toml};
 use crate::{
     QueueName,
     settings::{Security, Settings, SmtpSettings, TransportSettings},
@@ -90,6 +90,15 @@ fn the_environment_replaces_the_default_transport_of_the_toml() {
     assert!(matches!(transport(&sources), TransportSettings::Discard));
     sources.env = env(&[("MAIL_TRANSPORT", "capture")]);
     assert!(matches!(transport(&sources), TransportSettings::Capture));
+}
+
+#[test]
+fn a_transport_has_an_envelope_sender() {
+    let table = "[transport.main]\nkind = 'capture'\nenvelope_from = 'bounces+{id}@Example.org'\n";
+    let settings = from_toml(table).expect("settings");
+    assert_eq!(settings.envelope_senders["main"].to_string(), "bounces+{id}@example.org");
+    let settings = from_env(&[("SMTP_HOST", "mail"), ("SMTP_ENVELOPE_FROM", "<>")]).expect("settings");
+    assert_eq!(settings.envelope_senders["default"].to_string(), "<>");
 }
 
 #[test]

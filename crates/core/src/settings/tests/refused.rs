@@ -15,7 +15,15 @@ fn invalid_values_are_reported_with_what_they_may_be() {
         ("SMTP_SECURITY", "ssl", "tls, starttls or none"),
         ("SMTP_HELLO_NAME", "a b", "host name"),
         ("SMTP_MAIL_FROM", "nobody", "no @"),
+        ("SMTP_MAIL_FROM", "a@example.org, b@example.org", "two addresses"),
         ("SMTP_FROM_NAME", "Nobody", "SMTP_MAIL_FROM"),
+        ("SMTP_ENVELOPE_FROM", "nobody", "an address or <>"),
+        ("SMTP_ENVELOPE_FROM", "bounces+{job}@example.org", "{id}"),
+        (
+            "SMTP_ENVELOPE_FROM",
+            "a-long-name-for-bounces-of-mail-{id}@example.org",
+            "longer than 64 characters (queue default)",
+        ),
         ("SMTP_USERNAME", "ann", "password is missing"),
         ("MAIL_TRANSPORT", "pigeon", "smtp, resend, file:DIR, capture or discard"),
         ("MAIL_TRANSPORT", "file:", "file:DIR"),
@@ -108,6 +116,16 @@ fn quotas_and_connections_are_checked() {
         ("[queue.bulk]\nquota = 5\nper = 'day'\ntimezone = 'x'", vec!["[queue.bulk] timezone", "\"x\""]),
         ("[queue.bulk]\nquota = 5\nper = 'day'\nover = 'next'", vec!["[queue.bulk] over", "wait"]),
         ("[transport.x]\nkind = 'smtp'\nhost = 'h'\nconnections = 0", vec!["[transport.x] connections", "10000"]),
+        (
+            "[transport.x]\nkind = 'capture'\nenvelope_from = 'x'",
+            vec!["[transport.x] envelope_from", "an address or <>"],
+        ),
+        ("[transport.x]\nkind = 'discard'\nenvelope_from = '<>'", vec!["[transport.x] envelope_from", "discard"]),
+        (
+            "[transport.x]\nkind = 'capture'\nenvelope_from = 'bounces-{id}@x.org'\n\
+             [queue.a-queue-with-a-name-of-32-letter]\ntransports = ['x']",
+            vec!["[transport.x] envelope_from", "longer than 64", "a-queue-with-a-name-of-32-letter"],
+        ),
         ("[transport.x]\nkind = 'capture'\nconnections = 1", vec!["[transport.x] connections", "capture"]),
     ] {
         assert_says(&refusal(from_toml(text)), &words);

@@ -46,6 +46,18 @@ fn a_table_with_a_password_and_no_tls_causes_a_warning() {
 }
 
 #[test]
+fn an_envelope_sender_of_a_provider_without_envelope_causes_a_warning() {
+    let sender = ("SMTP_ENVELOPE_FROM", "bounces@example.org");
+    let resend = [("MAIL_TRANSPORT", "resend"), ("RESEND_API_KEY", "re_1"), sender];
+    let warnings = from_env(&resend).expect("settings").warnings();
+    assert_eq!(
+        warnings,
+        ["SMTP_ENVELOPE_FROM has no effect: transport default sends through Resend, which has no envelope"]
+    );
+    assert_eq!(from_env(&[("MAIL_TRANSPORT", "capture"), sender]).expect("settings").warnings(), Vec::<String>::new());
+}
+
+#[test]
 fn a_short_webhook_secret_causes_a_warning() {
     for (secret, length) in [
         ("a", Some(1)),

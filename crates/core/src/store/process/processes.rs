@@ -57,6 +57,9 @@ pub struct ProcessInfo {
     /// Number of jobs failed since the start.
     #[serde(default)]
     pub failed: u64,
+    /// Whether a worker has no default sender, so that mails without `from` wait.
+    #[serde(default)]
+    pub lacks_sender: bool,
     /// Problems that keep the process from working.
     #[serde(default)]
     pub alerts: Vec<Alert>,
@@ -147,6 +150,7 @@ impl ProcessInfo {
             sending: Vec::new(),
             sent: 0,
             failed: 0,
+            lacks_sender: false,
             alerts: Vec::new(),
             alert: None,
             transports: Vec::new(),

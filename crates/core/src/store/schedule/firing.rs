@@ -124,5 +124,5 @@ fn split(mail: &Mail, sensitive: bool) -> (Mail, Mail) {
 
 fn once_each(to: &[Mailbox]) -> Vec<&Mailbox> {
     let mut seen = std::collections::HashSet::new();
-    to.iter().filter(|mailbox| seen.insert(&mailbox.address)).collect()
+    to.iter().filter(|mailbox| seen.insert(mailbox.address.without_case())).collect()
 }

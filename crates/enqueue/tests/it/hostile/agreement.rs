@@ -52,8 +52,9 @@ fn stored(mail: &Mail) -> Result<Mail, String> {
 fn check_envelope(message: &Message) -> Result<(), String> {
     let parse = |address: &str| Address::parse(address).map_err(|error| error.to_string());
     let to = message.envelope.rcpt_to.iter().map(|address| parse(address.as_str())).collect::<Result<_, _>>()?;
-    let from = parse(message.envelope.mail_from.as_str())?;
-    Envelope::new(Some(from), to).map(|_| ()).map_err(|error| error.to_string())
+    let sender = message.envelope_sender(None).map_err(|error| error.to_string())?;
+    let from = sender.address().map(|address| parse(address.as_str())).transpose()?;
+    Envelope::new(from, to).map(|_| ()).map_err(|error| error.to_string())
 }
 
 /// Checks that every line is valid in SMTP and that the headers have no Bcc.
