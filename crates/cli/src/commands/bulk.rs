@@ -13,7 +13,9 @@ use crate::{
     context::Context,
     exit::{CommandError, Exit, Result},
     outcome, queue_names,
-    rows::{BulkRow, CsvRowFormat, Delimiter, FIRST_ROWS, InputFile, JsonRowFormat, RowFilter, RowSource, ScannedSource},
+    rows::{
+        BulkRow, CsvRowFormat, Delimiter, FIRST_ROWS, InputFile, JsonRowFormat, RowFilter, RowSource, ScannedSource,
+    },
     watch,
 };
 

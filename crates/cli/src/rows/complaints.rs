@@ -11,6 +11,7 @@ const MAX_GROUPS: usize = 50;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct LineList {
     first: Vec<u64>,
+    last: Option<u64>,
     count: u64,
 }
 
@@ -31,10 +32,14 @@ struct Group {
 
 impl LineList {
     pub(super) fn of(line: u64) -> Self {
-        Self { first: vec![line], count: 1 }
+        Self { first: vec![line], last: Some(line), count: 1 }
     }
 
+    /// Adds a line, unless it was the last one that was added.
     pub(super) fn add(&mut self, line: u64) {
+        if self.last.replace(line) == Some(line) {
+            return;
+        }
         self.count += 1;
         if self.first.len() < FIRST_LINES {
             self.first.push(line);

@@ -15,13 +15,13 @@ use std::{borrow::Cow, io::Read};
 use postroom_core::{InvalidInput, Mail, Mailbox};
 use serde_json::{Map, Value};
 
+use self::records::Records;
 pub(crate) use self::{delimiter::Delimiter, header::CsvRowFormat};
 pub(super) use self::{
     header::CsvHeader,
     quotes::{QuoteCheck, QuoteProblem},
     records::MAX_RECORD,
 };
-use self::records::Records;
 use super::row::{BulkRow, Rows, Unreadable};
 
 /// The columns that the header names.
@@ -220,7 +220,7 @@ mod tests {
             "email\tname\tcity\na@b.c\ttwo\\\nlines\tX\na@b.c\tA\tC\\\n",
             &[
                 (2, Err(CUT)),
-                (3, Err("\"lines\" is not an e-mail address: it has no @")),
+                (3, Err("address: \"lines\" is not an e-mail address: it has no @")),
                 (4, Ok("a@b.c {\"city\":\"C\\\\\",\"name\":\"A\"}")),
             ],
         );

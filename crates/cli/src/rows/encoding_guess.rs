@@ -6,7 +6,7 @@ use std::{
 };
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{Encoding, MACINTOSH};
+use encoding_rs::{Encoding, ISO_8859_2, ISO_8859_4, ISO_8859_7, MACINTOSH, WINDOWS_1250, WINDOWS_1253, WINDOWS_1257};
 
 use super::line_count::LineCount;
 
@@ -132,8 +132,8 @@ fn unicode(head: &[u8]) -> Option<&'static str> {
     // Delimiters and line breaks are ASCII in every language: one of their two bytes is 0.
     let zeros = |first: usize| head.iter().skip(first).step_by(2).filter(|byte| **byte == 0).count();
     match (zeros(0), zeros(1)) {
-        (0, odd) if odd > head.len() / 40 => Some("UTF-16LE"),
-        (even, 0) if even > head.len() / 40 => Some("UTF-16BE"),
+        (0, odd) if odd > 1 + head.len() / 40 => Some("UTF-16LE"),
+        (even, 0) if even > 1 + head.len() / 40 => Some("UTF-16BE"),
         _ => None,
     }
 }
@@ -155,11 +155,19 @@ fn legacy(sample: &[u8]) -> TextEncoding {
     detector.feed(sample, true);
     let country = country(sample);
     let encoding = detector.guess(country.as_ref().map(|country| &country[..]), Utf8Detection::Deny);
-    match before_windows(sample) {
+    match before_windows(sample, encoding) {
         Some(BeforeWindows::MacRoman) if encoding.is_single_byte() => named(MACINTOSH, sample),
         Some(BeforeWindows::Dos) if encoding.is_single_byte() => dos(country),
-        _ => named(encoding, sample),
+        _ => named(on_windows(encoding, sample), sample),
     }
+}
+
+/// Returns the Windows code page if it gives the same text: most files come from there.
+fn on_windows(encoding: &'static Encoding, sample: &[u8]) -> &'static Encoding {
+    let pairs = [(ISO_8859_2, WINDOWS_1250), (ISO_8859_7, WINDOWS_1253), (ISO_8859_4, WINDOWS_1257)];
+    let windows = pairs.iter().find(|(iso, _)| *iso == encoding).map(|(_, windows)| *windows);
+    let text = |encoding: &'static Encoding| encoding.decode_without_bom_handling(sample).0;
+    windows.filter(|windows| text(windows) == text(encoding)).unwrap_or(encoding)
 }
 
 fn named(encoding: &'static Encoding, sample: &[u8]) -> TextEncoding {
@@ -190,23 +198,27 @@ enum BeforeWindows {
     Dos,
 }
 
-fn before_windows(sample: &[u8]) -> Option<BeforeWindows> {
+/// Returns the encoding of a text in an old one, unless `encoding` explains it better.
+fn before_windows(sample: &[u8], encoding: &'static Encoding) -> Option<BeforeWindows> {
     let count = |is_one: fn(&u8) -> bool| sample.iter().filter(|byte| is_one(byte)).count();
     let (low, high) = (count(|byte| (0x80..=0xa7).contains(byte)), count(|byte| *byte > 0xbf));
     if low == 0 || high * 4 > low {
         return None;
     }
     // ä é ö ü è ç ñ ß á à
-    let mac = count(|byte| matches!(byte, 0x8a | 0x8e | 0x9a | 0x9f | 0x8f | 0x8d | 0x96 | 0xa7 | 0x87 | 0x88));
-    // ü é ä ö ç ñ á í ó ú, ą Ą ł
-    let dos = count(|byte| matches!(byte, 0x81 | 0x82 | 0x84 | 0x94 | 0x87 | 0xa4 | 0xa0 | 0xa1 | 0xa2 | 0xa3 | 0xa5 | 0x88));
-    // Letters of Windows: Š ś Ś ť ž Ž ź Ź š Ÿ, and quotation marks and dashes.
-    let windows = count(|byte| matches!(byte, 0x80 | 0x85 | 0x8a..=0x8f | 0x91..=0x97 | 0x99..=0x9f | 0xa0 | 0xa3 | 0xa5));
-    let most = mac.max(dos);
-    if most == 0 || windows > most {
-        return None;
+    let mac = count(|byte| matches!(byte, 0x87 | 0x88 | 0x8a | 0x8d..=0x8f | 0x96 | 0x9a | 0x9f | 0xa7));
+    // ü é ä ç ł ö á í ó ú ñ ą
+    let dos = count(|byte| matches!(byte, 0x81 | 0x82 | 0x84 | 0x87 | 0x88 | 0x94 | 0xa0..=0xa5));
+    // In Central Europe, Windows has Š Ś Ť Ž Ź and š ś ť ž ź there. Within a word they are small.
+    let is_central = ["windows-1250", "windows-1257", "ISO-8859-2", "ISO-8859-4"].contains(&encoding.name());
+    let has_capital_within =
+        sample.windows(2).any(|pair| pair[0].is_ascii_lowercase() && (0x8a..=0x8f).contains(&pair[1]));
+    match (mac, dos) {
+        (0, 0) => None,
+        (mac, dos) if mac <= dos => Some(BeforeWindows::Dos),
+        _ if is_central && !has_capital_within => None,
+        _ => Some(BeforeWindows::MacRoman),
     }
-    Some(if mac > dos { BeforeWindows::MacRoman } else { BeforeWindows::Dos })
 }
 
 /// Returns the country that most addresses of the sample are in.
@@ -214,8 +226,10 @@ fn country(sample: &[u8]) -> Option<[u8; 2]> {
     let mut found: Vec<([u8; 2], usize)> = Vec::new();
     for at in memchr::memchr_iter(b'@', sample) {
         let domain = sample[at + 1..].iter().take(255);
-        let domain: Vec<u8> = domain.take_while(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(byte)).copied().collect();
-        let Some(&[a, b]) = domain.rsplit(|byte| *byte == b'.').next().filter(|label| label.len() < domain.len()) else {
+        let domain: Vec<u8> =
+            domain.take_while(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(byte)).copied().collect();
+        let Some(&[a, b]) = domain.rsplit(|byte| *byte == b'.').next().filter(|label| label.len() < domain.len())
+        else {
             continue;
         };
         let label = [a.to_ascii_lowercase(), b.to_ascii_lowercase()];
@@ -253,7 +267,13 @@ mod tests {
             ("ann@firma.pl;Paweł Gąsior;Świętochłowice\n", e::WINDOWS_1250, "windows-1250", "WINDOWS-1250", "Paweł"),
             ("ann@firma.pl;Paweł Gąsior;Świętochłowice\n", e::ISO_8859_2, "ISO-8859-2", "ISO-8859-2", "Paweł"),
             ("jan@firma.cz;Jiří Dvořák;Žižkov\n", e::WINDOWS_1250, "windows-1250", "WINDOWS-1250", "Jiří"),
-            ("jan@firma.com;Jiří Dvořák;Plzeň, Šumavská ulice\n", e::WINDOWS_1250, "windows-1250", "WINDOWS-1250", "Jiří"),
+            (
+                "jan@firma.com;Jiří Dvořák;Plzeň, Šumavská ulice\n",
+                e::WINDOWS_1250,
+                "windows-1250",
+                "WINDOWS-1250",
+                "Jiří",
+            ),
             ("j@firma.de;Jürgen Müller;Straße\n", e::WINDOWS_1252, "windows-1252", "WINDOWS-1252", "Jürgen"),
             ("j@example.org;Jürgen\n", e::WINDOWS_1252, "windows-1252", "WINDOWS-1252", "Jürgen"),
             ("h@example.fr;Hélène Lefèvre;Besançon\n", e::WINDOWS_1252, "windows-1252", "WINDOWS-1252", "Hélène"),
@@ -296,8 +316,10 @@ mod tests {
 
     #[test]
     fn other_forms_of_unicode_are_named() {
-        let utf16 = |bytes: fn(u16) -> [u8; 2]| "email\nżółć@例え.jp\n".encode_utf16().flat_map(bytes).collect::<Vec<_>>();
-        let chinese: Vec<u8> = "邮箱地址,姓名地址\n邮箱地址,姓名地址\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let utf16 =
+            |bytes: fn(u16) -> [u8; 2]| "email\nżółć@例え.jp\n".encode_utf16().flat_map(bytes).collect::<Vec<_>>();
+        let chinese: Vec<u8> =
+            "邮箱地址,姓名地址\n邮箱地址,姓名地址\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
         let utf32: Vec<u8> = "\u{feff}email".chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
         for (bytes, name) in [
             (utf16(u16::to_le_bytes), "UTF-16LE"),
@@ -315,7 +337,11 @@ mod tests {
 
     #[test]
     fn faults_that_no_conversion_mends() {
-        check(b"PK\x03\x04\x14\0\x06\0", 1, "is no text but an Excel or OpenDocument workbook or a ZIP archive: save it as CSV UTF-8");
+        check(
+            b"PK\x03\x04\x14\0\x06\0",
+            1,
+            "is no text but an Excel or OpenDocument workbook or a ZIP archive: save it as CSV UTF-8",
+        );
         check(b"email\na\0b\n", 2, "has a NUL character, line 2; remove it");
         check(b"\xff\xfea\0\0\0", 1, "has a NUL character, line 1; remove it");
         check(b"\xff\xfea\0b", 1, "is not valid UTF-16, line 1: half of a character");

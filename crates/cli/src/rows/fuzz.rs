@@ -96,8 +96,28 @@ fn read_csv(bytes: &[u8], block: usize) -> Option<Vec<Result<BulkRow, Unreadable
 #[test]
 fn csv() {
     let tokens = [
-        "\"", "\"\"", ",", ";", "\t", "|", "\n", "\r\n", "\r", "to", "email", "a@example.org", "\u{feff}", "\0", "\n\"",
-        "\",\"", "\\", "\\\"", "\\N", "sep=;\n", "=\"", " ",
+        "\"",
+        "\"\"",
+        ",",
+        ";",
+        "\t",
+        "|",
+        "\n",
+        "\r\n",
+        "\r",
+        "to",
+        "email",
+        "a@example.org",
+        "\u{feff}",
+        "\0",
+        "\n\"",
+        "\",\"",
+        "\\",
+        "\\\"",
+        "\\N",
+        "sep=;\n",
+        "=\"",
+        " ",
     ];
     Fuzz::target("csv").seeds(FILES).tokens(&tokens).run(|case: &mut Case<'_>| {
         let mut bytes = case.bytes();

@@ -38,7 +38,10 @@ pub(crate) enum InputFile {
     /// A named pipe, or a process substitution of the shell such as `<(command)`.
     Pipe(PathBuf),
     /// A temporary copy of a pipe or standard input, which can be read twice.
-    Spooled { file: NamedTempFile, name: String },
+    Spooled {
+        file: NamedTempFile,
+        name: String,
+    },
 }
 
 /// A source that can be read, and in which one look found no fault.
@@ -147,7 +150,9 @@ impl RowSource {
     /// [`InvalidInput`] with the flag that names the source.
     pub(crate) fn scan(self, twice: bool) -> Result<ScannedSource, InvalidInput> {
         match self {
-            Self::Csv { file, format } => scan_csv(file, &format).map_err(|problem| InvalidInput::new("--csv", problem)),
+            Self::Csv { file, format } => {
+                scan_csv(file, &format).map_err(|problem| InvalidInput::new("--csv", problem))
+            }
             Self::Jsonl { file, format } => {
                 scan_jsonl(file, format, twice).map_err(|problem| InvalidInput::new("--jsonl", problem))
             }
@@ -188,15 +193,15 @@ fn readable(file: InputFile, twice: bool) -> Result<InputFile, String> {
         return Ok(file);
     }
     let folder = std::env::temp_dir();
-    file.spooled().map_err(|error| format!("{name} can't be copied to a temporary file in {}: {error}", folder.display()))
+    file.spooled()
+        .map_err(|error| format!("{name} can't be copied to a temporary file in {}: {error}", folder.display()))
 }
 
 impl ScannedSource {
     /// Returns an iterator that starts at the first row.
     pub(crate) fn rows(&self) -> Result<Rows, InvalidInput> {
         let open = |flag: &str, file: &InputFile| {
-            file.open_text()
-                .map_err(|error| InvalidInput::new(flag, format!("{} can't be read: {error}", file.name())))
+            file.open_text().map_err(|error| InvalidInput::new(flag, format!("{} can't be read: {error}", file.name())))
         };
         match &self.source {
             SurveyedSource::Csv { file, header } => csv::open(header, open("--csv", file)?),

@@ -12,6 +12,8 @@ const NAMES: &[&[&str]] = &[
     &["emails", "mails", "email addresses", "electronic mail", "smtp address", "primary smtp address"],
     // Thunderbird, Google Contacts, Google Workspace, Yahoo, iCloud
     &["primary email", "primary email address", "email value", "email address required", "main email"],
+    &["Primäre E-Mail-Adresse", "Première adresse électronique", "Adresse électronique principale"],
+    &["Główny adres e-mail", "Podstawowy adres e-mail"],
     // WordPress, WooCommerce, Shopify, Magento, Amazon, eBay, Stripe, PayPal
     &["user email", "billing email", "billing email address", "email billing", "customer email", "buyer email"],
     &["customer email address", "order email", "account email", "payer email", "client email", "guest email"],
@@ -23,7 +25,7 @@ const NAMES: &[&[&str]] = &[
     &["student email", "parent email", "employee email", "respondent email", "donor email", "supporter email"],
     // German, Dutch, Danish, Norwegian, Swedish, Icelandic
     &["E-Mail-Adresse", "Mailadresse", "E-Mail Adressen", "E-Mail (privat)", "E-Mail (geschäftlich)", "E-Mail-Konto"],
-    &["E-mailadres", "Mailadres", "E-mailadressen", "E-mailadresse", "E-postadresse", "E-post", "Epost"],
+    &["E-mailadres", "Mailadres", "E-postadresse", "E-post"],
     &["E-postadress", "Mejl", "Mejladress", "Mailadress", "Netfang", "Tölvupóstur"],
     // French, Spanish, Catalan, Portuguese, Italian, Romanian
     &["Adresse e-mail", "Adresse mail", "Adresse électronique", "Courriel", "Adresse courriel", "Mél", "Adresse mél"],
@@ -31,29 +33,29 @@ const NAMES: &[&[&str]] = &[
     &["Correo", "Correo electrónico", "Dirección de correo", "Dirección de correo electrónico", "Dirección de email"],
     &["Dirección email", "Dirección electrónica", "Correu electrònic", "Adreça electrònica", "Correu"],
     &["Correio eletrônico", "Correio electrónico", "Endereço de e-mail", "Endereço de correio eletrónico"],
-    &["Endereço de correio electrónico", "Endereço de correio eletrônico", "Endereço eletrônico", "Correio"],
+    &["Endereço de correio electrónico", "Endereço eletrônico", "Correio"],
     &["Indirizzo e-mail", "Indirizzo mail", "Indirizzo di posta elettronica", "Indirizzo posta elettronica"],
-    &["Posta elettronica", "Adresă de e-mail", "Adresa de e-mail", "Adresă e-mail", "Poștă electronică"],
+    &["Posta elettronica", "Adresă de e-mail", "Adresă e-mail", "Poștă electronică"],
     // Polish, Czech, Slovak, Hungarian, Slovenian, Croatian, Serbian
-    &["Adres e-mail", "Adres email", "Adres mailowy", "Adres poczty elektronicznej", "Poczta elektroniczna", "Poczta"],
-    &["E-mailová adresa", "Emailová adresa", "Adresa e-mailu", "Elektronická pošta", "E-mailové adresy"],
+    &["Adres e-mail", "Adres mailowy", "Adres poczty elektronicznej", "Poczta elektroniczna", "Poczta"],
+    &["E-mailová adresa", "Adresa e-mailu", "Elektronická pošta", "E-mailové adresy"],
     &["E-mail cím", "E-mail címe", "Email címek", "Elektronikus levélcím", "Drótposta"],
-    &["E-pošta", "E-poštni naslov", "Elektronski naslov", "E-naslov", "E-adresa", "E-mail adresa", "Имејл", "Е-пошта"],
+    &["E-poštni naslov", "Elektronski naslov", "E-naslov", "E-adresa", "E-mail adresa", "Имејл", "Е-пошта"],
     // Finnish, Estonian, Latvian, Lithuanian, Turkish, Greek
     &["Sähköposti", "Sähköpostiosoite", "E-posti aadress", "E-post aadress", "Meiliaadress", "Meil"],
     &["E-pasts", "E-pasta adrese", "El. paštas", "El. pašto adresas", "Elektroninis paštas"],
-    &["E-posta", "E-posta adresi", "E-mail adresi", "Eposta", "Elektronik posta", "Mail adresi"],
+    &["E-posta", "E-posta adresi", "E-mail adresi", "Elektronik posta", "Mail adresi"],
     &["Ηλεκτρονικό ταχυδρομείο", "Διεύθυνση ηλεκτρονικού ταχυδρομείου", "Διεύθυνση email", "Ηλ. ταχυδρομείο"],
-    &["Διεύθυνση e-mail", "Ηλ. διεύθυνση"],
+    &["Ηλ. διεύθυνση"],
     // Russian, Ukrainian, Belarusian, Bulgarian
     &["Электронная почта", "Эл. почта", "Почта", "Адрес электронной почты", "Адрес эл. почты", "E-mail адрес"],
-    &["Имейл", "Имейл адрес", "Электронный адрес", "Емейл", "Мейл", "Email-адрес", "Адрес email"],
+    &["Имейл", "Имейл адрес", "Электронный адрес", "Емейл", "Мейл", "Адрес email"],
     &["Електронна пошта", "Адреса електронної пошти", "Ел. пошта", "Пошта", "Електронна адреса"],
-    &["Електронна поща", "Ел. поща", "Адрес на електронна поща", "Электронная пошта"],
+    &["Електронна поща", "Ел. поща", "Адрес на електронна поща"],
     // Hebrew, Arabic, Persian, Hindi, Thai, Vietnamese, Indonesian
-    &["דואר אלקטרוני", "דוא״ל", "דוא\"ל", "כתובת דוא״ל", "כתובת דואר אלקטרוני", "אימייל", "כתובת אימייל", "מייל"],
+    &["דואר אלקטרוני", "דוא״ל", "כתובת דוא״ל", "כתובת דואר אלקטרוני", "אימייל", "כתובת אימייל", "מייל"],
     &["البريد الإلكتروني", "بريد إلكتروني", "عنوان البريد الإلكتروني", "الإيميل", "ایمیل", "پست الکترونیکی"],
-    &["ईमेल", "ईमेल पता", "อีเมล", "อีเมล์", "ที่อยู่อีเมล", "Thư điện tử", "Địa chỉ email", "Alamat email", "Surel"],
+    &["ईमेल", "ईमेल पता", "อีเมล", "ที่อยู่อีเมล", "Thư điện tử", "Địa chỉ email", "Alamat email", "Surel"],
     // Japanese, Chinese, Korean
     &["メール", "メールアドレス", "Eメール", "Eメールアドレス", "電子メール", "電子メール アドレス", "メアド"],
     &["邮箱", "电子邮箱", "电子邮件", "电子邮件地址", "邮件地址", "邮箱地址", "邮件", "电邮", "电邮地址"],

@@ -9,8 +9,7 @@ use std::{
 /// Characters that are looked for in the header.
 pub(super) const COMMON: [Delimiter; 4] = [Delimiter(b','), Delimiter(b';'), Delimiter(b'\t'), Delimiter(b'|')];
 
-const NAMES: [(&str, u8); 5] =
-    [("comma", b','), ("semicolon", b';'), ("tab", b'\t'), ("pipe", b'|'), ("space", b' ')];
+const NAMES: [(&str, u8); 5] = [("comma", b','), ("semicolon", b';'), ("tab", b'\t'), ("pipe", b'|'), ("space", b' ')];
 
 /// Character between the fields of a CSV.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,26 +55,46 @@ impl fmt::Display for Delimiter {
     }
 }
 
-/// Returns the delimiter that a first line `sep=;` names, as Excel writes and reads it.
-///
-/// # Errors
-///
-/// The error of the input, or a delimiter that can't be one.
-pub(super) fn named_by_first_line(input: impl Read) -> io::Result<Option<Delimiter>> {
-    let mut start = Vec::new();
-    input.take(64).read_to_end(&mut start)?;
-    let line = start.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
-    let line = String::from_utf8_lossy(line);
-    let unquoted = line.strip_prefix('"').unwrap_or(&line);
-    let Some(name) = unquoted.get(..4).filter(|name| name.eq_ignore_ascii_case("sep=")) else { return Ok(None) };
-    let value = unquoted[name.len()..].trim_end_matches('"');
+/// The first line of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FirstLine {
+    /// `sep=;`, as Excel reads it.
+    Delimiter(Delimiter),
+    /// `#TYPE …`, as PowerShell writes it.
+    Type,
+    Header,
+}
+
+impl FirstLine {
+    /// Reads the first line.
+    ///
+    /// # Errors
+    ///
+    /// The error of the input, or of a delimiter that can't be one.
+    pub(super) fn read(input: impl Read) -> io::Result<Self> {
+        let mut start = Vec::new();
+        input.take(64).read_to_end(&mut start)?;
+        let line = start.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+        let line = String::from_utf8_lossy(line);
+        if line.starts_with("#TYPE ") {
+            return Ok(Self::Type);
+        }
+        let unquoted = line.strip_prefix('"').unwrap_or(&line);
+        let Some(name) = unquoted.get(..4).filter(|name| name.eq_ignore_ascii_case("sep=")) else {
+            return Ok(Self::Header);
+        };
+        let value = unquoted[name.len()..].trim_end_matches('"');
+        let refuse = || io::Error::other(format!("its first line names the delimiter {value:?}, which can't be one"));
+        named(value).map(Self::Delimiter).ok_or_else(refuse)
+    }
+}
+
+/// Returns the delimiter behind `sep=`. A program that reads the line as a row writes it with empty
+/// fields.
+fn named(value: &str) -> Option<Delimiter> {
     let mut characters = value.chars();
-    let first = characters.next().unwrap_or('"');
-    // A program that reads the line as a row writes it with empty fields.
-    let delimiter = if characters.all(|other| other == first || other == '"') { Delimiter::of(first) } else { None };
-    let refuse = || io::Error::other(format!("its first line names the delimiter {value:?}, which can't be one"));
-    let delimiter = delimiter.or_else(|| value.parse().ok()).ok_or_else(refuse)?;
-    Ok(Some(delimiter))
+    let first = characters.next()?;
+    if characters.all(|other| other == first || other == '"') { Delimiter::of(first) } else { value.parse().ok() }
 }
 
 #[cfg(test)]
@@ -111,21 +130,24 @@ mod tests {
     #[test]
     fn the_first_line_may_name_it() {
         for (text, expected) in [
-            ("sep=;\r\nemail;name\r\n", Ok(Some(b';'))),
-            ("SEP=,\nemail", Ok(Some(b','))),
-            ("\"sep=;\"\nemail", Ok(Some(b';'))),
-            ("sep=\t\nemail", Ok(Some(b'\t'))),
-            ("sep=|", Ok(Some(b'|'))),
-            ("sep=;;;\nemail;name;x", Ok(Some(b';'))),
-            ("\"sep=,\",,\nemail,name,x", Ok(Some(b','))),
-            ("email;name\nsep=,;x", Ok(None)),
-            ("sep,email\n", Ok(None)),
-            ("", Ok(None)),
-            ("sep=\nemail", Err(())),
-            ("sep=ab\nemail", Err(())),
+            ("sep=;\r\nemail;name\r\n", Some(b';')),
+            ("SEP=,\nemail", Some(b',')),
+            ("\"sep=;\"\nemail", Some(b';')),
+            ("sep=\t\nemail", Some(b'\t')),
+            ("sep=|", Some(b'|')),
+            ("sep=tab\r", Some(b'\t')),
+            ("sep=;;;\nemail;name;x", Some(b';')),
+            ("\"sep=,\",,\nemail,name,x", Some(b',')),
+            ("sep=\nemail", None),
+            ("sep=ab\nemail", None),
+            ("sep=€\nemail", None),
         ] {
-            let found = named_by_first_line(text.as_bytes()).map(|found| found.map(Delimiter::byte)).map_err(drop);
-            assert_eq!(found, expected, "{text:?}");
+            let expected = expected.map(|byte| FirstLine::Delimiter(Delimiter(byte)));
+            assert_eq!(FirstLine::read(text.as_bytes()).ok(), expected, "{text:?}");
         }
+        for text in ["email;name\nsep=,;x", "sep,email\n", "", "#type\n", "żółć"] {
+            assert_eq!(FirstLine::read(text.as_bytes()).expect("text"), FirstLine::Header, "{text:?}");
+        }
+        assert_eq!(FirstLine::read(&b"#TYPE System.String\r\n"[..]).expect("text"), FirstLine::Type);
     }
 }

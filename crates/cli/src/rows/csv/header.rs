@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use super::{
     address_column::{self, AddressColumnProblem},
     cell,
-    delimiter::{self, Delimiter},
+    delimiter::{self, Delimiter, FirstLine},
     records::Records,
 };
 
@@ -31,7 +31,7 @@ impl CsvRowFormat {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::rows) struct CsvHeader {
     pub(super) delimiter: u8,
-    /// Number of records before the first row: the header, and a `sep=` line.
+    /// Number of records before the first row: the header, and a line before it.
     pub(super) records: usize,
     pub(super) names: Vec<String>,
     /// Index of the address column.
@@ -58,14 +58,20 @@ impl CsvHeader {
         format: &CsvRowFormat,
         open: impl Fn() -> io::Result<R>,
     ) -> Result<Self, String> {
-        let named = open().and_then(delimiter::named_by_first_line);
-        let named = named.map_err(|error| format!("can't be read: {error}"))?;
+        let first_line = open().and_then(FirstLine::read).map_err(|error| format!("can't be read: {error}"))?;
+        let named = match first_line {
+            FirstLine::Delimiter(delimiter) => Some(delimiter),
+            FirstLine::Type | FirstLine::Header => None,
+        };
         let known = format.delimiter.or(named);
-        let mut tops = Vec::new();
+        let (mut tops, mut problems) = (Vec::new(), Vec::new());
         for delimiter in known.map_or(delimiter::COMMON.to_vec(), |known| vec![known]) {
-            tops.push(Top::read(&open, delimiter, named.is_some())?);
+            match Top::read(&open, delimiter, first_line != FirstLine::Header) {
+                Ok(top) => tops.push(top),
+                Err(problem) => problems.push(problem),
+            }
         }
-        let (top, found) = best(&tops, format)?;
+        let (top, found) = best(&tops, problems, format)?;
         let address = found.map_err(|problem| top.describe(&problem, format))?;
         top.check(address)?;
         Ok(Self { delimiter: top.delimiter.byte(), records: top.records, names: top.names.clone(), address })
@@ -76,8 +82,9 @@ impl CsvHeader {
     }
 }
 
-/// Returns the most likely header: one with an address column, and with most columns.
-fn best<'a>(tops: &'a [Top], format: &CsvRowFormat) -> Result<(&'a Top, Found), String> {
+/// Returns the most likely header: one with an address column, and with most columns. The problems
+/// of headers that can't be read count only if none has an address column.
+fn best<'a>(tops: &'a [Top], problems: Vec<String>, format: &CsvRowFormat) -> Result<(&'a Top, Found), String> {
     let mut all: Vec<(&Top, Found)> = tops.iter().map(|top| (top, top.address(format))).collect();
     let rank = |(top, found): &(&Top, Found)| (*found != Err(AddressColumnProblem::Missing), top.names.len());
     // A stable sort: among equals, the most common delimiter is the first.
@@ -87,18 +94,23 @@ fn best<'a>(tops: &'a [Top], format: &CsvRowFormat) -> Result<(&'a Top, Found), 
         let (first, second) = (all[0].0.delimiter, all[1].0.delimiter);
         return Err(format!("may be separated by {first} or by {second}; choose one with --delimiter"));
     }
-    all.into_iter().next().ok_or_else(|| "can't be read".to_owned())
+    let best = all.into_iter().next();
+    let has_address = best.as_ref().is_some_and(|best| rank(best).0);
+    match problems.into_iter().next().filter(|_| !has_address) {
+        Some(problem) => Err(problem),
+        None => best.ok_or_else(|| "can't be read".to_owned()),
+    }
 }
 
 impl Top {
     fn read<R: Read>(
         open: impl Fn() -> io::Result<R>,
         delimiter: Delimiter,
-        has_named_line: bool,
+        skip_first_line: bool,
     ) -> Result<Self, String> {
         let unreadable = |error: io::Error| format!("can't be read: {error}");
         let mut records = Records::new(open().map_err(unreadable)?, delimiter.byte());
-        if has_named_line {
+        if skip_first_line {
             records.advance().map_err(unreadable)?;
         }
         if !records.advance().map_err(unreadable)? {
@@ -110,7 +122,7 @@ impl Top {
         let names = values(&records);
         let has_row = records.advance().map_err(unreadable)? && records.oversize().is_none();
         let first_row = if has_row { values(&records) } else { Vec::new() };
-        Ok(Self { delimiter, records: 1 + usize::from(has_named_line), names, first_row })
+        Ok(Self { delimiter, records: 1 + usize::from(skip_first_line), names, first_row })
     }
 
     fn address(&self, format: &CsvRowFormat) -> Found {
@@ -126,9 +138,11 @@ impl Top {
             && !looks_like_address(&self.first_row[address])
             && looks_like_address(&self.first_row[address + 1]);
         if has_row_names {
-            return Err("has no name for the first column of its rows, as R writes it; add one to the header, or export \
+            return Err(
+                "has no name for the first column of its rows, as R writes it; add one to the header, or export \
                  with row.names = FALSE"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         Ok(())
     }
@@ -138,7 +152,8 @@ impl Top {
             (AddressColumnProblem::Ambiguous(columns), wanted) => self.ambiguous(columns, wanted.as_deref()),
             (AddressColumnProblem::Missing, _) if self.names.iter().any(|name| looks_like_address(name)) => {
                 let example = self.names.iter().map(|name| if looks_like_address(name) { "email" } else { "name" });
-                let example = example.collect::<Vec<_>>().join(&char::from(self.delimiter.byte()).to_string());
+                let delimiter = char::from(self.delimiter.byte());
+                let example = example.collect::<Vec<_>>().join(&delimiter.to_string().replace('\t', "\\t"));
                 format!(
                     "has no header: its first line holds an address; add a first line with a name for each column, \
                      such as {}",
@@ -170,11 +185,14 @@ impl Top {
 
     fn missing(&self) -> String {
         let held = self.first_row.iter().position(|value| looks_like_address(value));
+        // With one column, the delimiter may be one that is not looked for.
+        let other =
+            if self.names.len() == 1 { "; the fields may be separated by another character: --delimiter" } else { "" };
         let advice = match held.and_then(|at| self.names.get(at)).filter(|name| !name.is_empty()) {
             Some(name) => format!("column {name:?} holds one: use --address-column {name:?}"),
             None => "name one column email, or choose one with --address-column".to_owned(),
         };
-        format!("has no address column; {advice} (found: {})", self.list())
+        format!("has no address column; {advice} (found: {}){other}", self.list())
     }
 
     fn list(&self) -> String {
@@ -189,8 +207,10 @@ fn values<R: Read>(record: &Records<R>) -> Vec<String> {
 
 fn looks_like_address(text: &str) -> bool {
     let address = text.rsplit_once('<').map_or(text, |(_, address)| address.trim_end_matches('>'));
+    let is_separator = |c: char| c.is_whitespace() || matches!(c, ',' | ';' | ':' | '|' | '"');
     address.split_once('@').is_some_and(|(local, domain)| {
-        !local.is_empty() && domain.contains('.') && !address.contains(char::is_whitespace)
+        let is_domain = domain.contains('.') && domain.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '.'));
+        !local.is_empty() && !local.contains(is_separator) && is_domain
     })
 }
 
@@ -225,6 +245,7 @@ mod tests {
             ("sep=;\r\nname;email\r\n", b';', 2, &["name", "email"], 1),
             ("\"sep=|\"\nname|email\n", b'|', 2, &["name", "email"], 1),
             ("sep=:\nname:email\n", b':', 2, &["name", "email"], 1),
+            ("#TYPE Selected.X, Y\r\n\"name\",\"mail\"\r\n", b',', 2, &["name", "mail"], 1),
             ("\n\r\n,email\n", b',', 1, &["", "email"], 1),
             (" email , name \n", b',', 1, &["email", "name"], 0),
             ("=\"email\",name\n", b',', 1, &["email", "name"], 0),
@@ -245,6 +266,16 @@ mod tests {
         assert_eq!(found("sep=,\nname;email\n", Some(";"), None), Ok((b';', 2, 1)));
         assert_eq!(found("Email,Work Email\n", None, Some("work email")), Ok((b',', 2, 1)));
         assert_eq!(found("Kontakt;Name\n", None, Some("Kontakt")), Ok((b';', 2, 0)));
+    }
+
+    /// With a wrong delimiter, this header has too many columns.
+    #[test]
+    fn a_header_is_readable_with_one_delimiter() {
+        let commas = ",".repeat(1_500);
+        let header = read(&format!("email;\"x\";{commas}\n"), None, None).expect("a header");
+        assert_eq!((header.delimiter, header.names.len()), (b';', 3));
+        let problem = read(&format!("email{commas}\n"), None, None).expect_err("too many columns");
+        assert_eq!(problem, "has an invalid header: it has 1501 fields; a row may have 1000");
     }
 
     #[test]
@@ -301,7 +332,12 @@ mod tests {
                 "has more than one column \"-a\" (--address-column): \"A\" (column 1), \"a\" (column 2)",
             ),
             ("email;x,to\n", None, None, "may be separated by comma or by semicolon; choose one with --delimiter"),
-            ("sep=ab\nemail\n", None, None, "can't be read: its first line names the delimiter \"ab\", which can't be one"),
+            (
+                "sep=ab\nemail\n",
+                None,
+                None,
+                "can't be read: its first line names the delimiter \"ab\", which can't be one",
+            ),
             (
                 "email,name\n1,ann@example.org,Ann\n",
                 None,
@@ -313,7 +349,8 @@ mod tests {
                 "email;name\n",
                 Some(","),
                 None,
-                "has no address column; name one column email, or choose one with --address-column (found: email;name)",
+                "has no address column; name one column email, or choose one with --address-column (found: email;name); the \
+                 fields may be separated by another character: --delimiter",
             ),
         ] {
             assert_eq!(read(text, delimiter, column), Err(problem.to_owned()), "{text:?}");

@@ -13,6 +13,7 @@ pub(in crate::rows) struct QuoteCheck {
     opened: u64,
     /// Whether the byte before is a backslash, or is a quote after one.
     is_escaped: bool,
+    previous: u8,
     /// A quoted field that ends with a backslash, in this record or the one before.
     suspect: Option<Suspect>,
     stray: LineList,
@@ -74,6 +75,7 @@ impl QuoteCheck {
             ends_with_break: false,
             opened: 0,
             is_escaped: false,
+            previous: b'\n',
             suspect: None,
             stray: LineList::default(),
             escaped: LineList::default(),
@@ -87,6 +89,7 @@ impl QuoteCheck {
         while !rest.is_empty() {
             let plain = self.plain_bytes(rest);
             self.lines.add(&rest[..plain]);
+            self.previous = rest[..plain].last().copied().unwrap_or(self.previous);
             for byte in &rest[plain..(plain + 1).min(rest.len())] {
                 self.step(*byte);
             }
@@ -131,6 +134,7 @@ impl QuoteCheck {
         match (before, self.position) {
             (Position::FieldStart, Position::Quoted) => (self.opened, self.suspect) = (line, None),
             (_, Position::Bare) if before.is_closed() => self.text_after_field(),
+            (Position::Bare, Position::Bare) if byte == b'"' && self.previous == b'\\' => self.escaped.add(line),
             (_, Position::FieldStart) if before.is_closed() && self.is_escaped => {
                 self.suspect = Some(Suspect { line: self.opened, breaks: 0 });
             }
@@ -140,6 +144,7 @@ impl QuoteCheck {
         if matches!(byte, b'\r' | b'\n') {
             self.record_ends();
         }
+        self.previous = byte;
         self.is_escaped = match self.position {
             Position::Quoted => byte == b'\\' && !(before == Position::Quoted && self.is_escaped),
             Position::AfterQuote | Position::AfterBlank => self.is_escaped,
@@ -190,7 +195,7 @@ impl QuoteCheck {
     }
 }
 
-const ESCAPED: &str = "a quote inside a quoted field is escaped with a backslash (\\\"); CSV doubles it (\"\"): \
+const ESCAPED: &str = "a quote is escaped with a backslash (\\\"); CSV doubles it (\"\"): \
                        in MySQL, export with ESCAPED BY '\"'";
 const STRAY: &str = "text follows the quote that closes a field; write a quote inside a quoted field twice (\"\")";
 
@@ -246,6 +251,8 @@ mod tests {
             ("a,b\n1,\"x\" y\n2,\"z\"z\n", format!("lines 2 and 3: {STRAY}")),
             ("a,b\n1,\"x\n\ny\nz\"z\n", format!("line 2: {STRAY}")),
             ("a\r\"x\" y\r", format!("line 2: {STRAY}")),
+            ("\"x\" y,\"z\" w\n", format!("line 1: {STRAY}")),
+            ("a,b\n1,say \\\"hi\\\"\n", format!("line 2: {ESCAPED}")),
             ("a,b\n1,\"say \\\"hi\\\"\"\n", format!("line 2: {ESCAPED}")),
             ("a,b\n1,\"say \\\" hi\"\n", format!("line 2: {ESCAPED}")),
             ("a,b\n1,\"a \\\", b\"\n", format!("line 2: {ESCAPED}")),
@@ -262,12 +269,13 @@ mod tests {
     fn an_unclosed_quote_is_found_where_it_opens() {
         for (text, line, lost) in [
             ("a,b\n1,2\n1,\"A\n2,B\n", 3, 2),
-            ("a,b\n1,5\"\n\"1,A\n2,B\n3,C", 3, 2),
-            ("\"", 1, 0),
+            ("a,b\n1,5\"\n\"1,A\n2,B\n3,C", 3, 3),
+            ("\"", 1, 1),
             ("a\r\n\"b\r\n", 2, 1),
         ] {
-            let expected =
-                format!("line {line}: the quote opened here is never closed: it swallows the {lost} lines from here on");
+            let expected = format!(
+                "line {line}: the quote opened here is never closed: it swallows the {lost} lines from here on"
+            );
             assert_eq!(problem(text), Some(expected), "{text:?}");
         }
     }
