@@ -8,7 +8,7 @@ use std::{
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{Encoding, ISO_8859_2, ISO_8859_4, ISO_8859_7, MACINTOSH, WINDOWS_1250, WINDOWS_1253, WINDOWS_1257};
 
-use super::line_count::LineCount;
+use super::{line_count::LineCount, survey::NotUtf8};
 
 /// Maximum number of bytes from which the encoding is guessed.
 const SAMPLE: u64 = 1 << 20;
@@ -47,18 +47,18 @@ struct TextEncoding {
     word: Option<String>,
 }
 
-/// Describes the file that `open` opens, whose first fault is on this line. The text continues a
-/// sentence that begins with the name of the file.
+/// Describes the file that `open` opens, and its first fault. The text continues a sentence that
+/// begins with the name of the file.
 pub(super) fn describe<R: Read>(
     open: impl Fn() -> io::Result<R>,
-    line: u64,
-    after_utf8: bool,
+    found: NotUtf8,
     path: Option<&Path>,
 ) -> io::Result<String> {
     let mut head = Vec::new();
     open()?.take(4_096).read_to_end(&mut head)?;
+    let line = found.line;
     let sample = from_line(open()?, line)?;
-    Ok(match guess(&head, &sample, after_utf8) {
+    Ok(match guess(&head, &sample, found.characters_before) {
         Guess::Format(format) => format!("is no text but {format}"),
         Guess::BrokenUtf16 => format!("is not valid UTF-16, line {line}: half of a character"),
         Guess::Nul => format!("has a NUL character, line {line}; remove it"),
@@ -104,7 +104,7 @@ fn from_line(input: impl Read, line: u64) -> io::Result<Vec<u8>> {
     Ok(sample)
 }
 
-fn guess(head: &[u8], sample: &[u8], after_utf8: bool) -> Guess {
+fn guess(head: &[u8], sample: &[u8], characters_before: usize) -> Guess {
     if let Some((_, format)) = FORMATS.iter().find(|(magic, _)| head.starts_with(magic)) {
         return Guess::Format(format);
     }
@@ -117,7 +117,7 @@ fn guess(head: &[u8], sample: &[u8], after_utf8: bool) -> Guess {
         ([0xff, 0xfe, ..] | [0xfe, 0xff, ..], _) if nul > 1 => Guess::BrokenUtf16,
         (_, None) => Guess::Nul,
         (_, Some(_)) if nul < bad => Guess::Nul,
-        (_, Some(byte)) if after_utf8 || is_mostly_utf8(sample) => Guess::Mixed(*byte),
+        (_, Some(byte)) if is_mostly_utf8(sample, characters_before) => Guess::Mixed(*byte),
         (_, Some(_)) => Guess::Encoding(legacy(sample)),
     }
 }
@@ -139,8 +139,8 @@ fn unicode(head: &[u8]) -> Option<&'static str> {
 }
 
 /// Returns true if most of what is not ASCII is UTF-8, which is hardly so by chance.
-fn is_mostly_utf8(sample: &[u8]) -> bool {
-    let (mut valid, mut invalid) = (0, 0);
+fn is_mostly_utf8(sample: &[u8], characters_before: usize) -> bool {
+    let (mut valid, mut invalid) = (characters_before, 0);
     for chunk in sample.utf8_chunks() {
         valid += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
         invalid += chunk.invalid().len();
@@ -256,7 +256,8 @@ mod tests {
 
     #[track_caller]
     fn check(bytes: &[u8], line: u64, expected: &str) {
-        let found = describe(|| Ok(bytes), line, false, Some(Path::new("people.csv"))).expect("memory");
+        let found = describe(|| Ok(bytes), NotUtf8 { line, characters_before: 0 }, Some(Path::new("people.csv")))
+            .expect("memory");
         assert_eq!(found, expected);
     }
 
@@ -347,7 +348,8 @@ mod tests {
         check(b"\xff\xfea\0b", 1, "is not valid UTF-16, line 1: half of a character");
         let mixed = "is not UTF-8, line 2: byte 0xFC, while other text is UTF-8; write that line in UTF-8";
         check(b"email\nJ\xfcrgen\nJ\xc3\xbcrgen M\xc3\xbcller", 2, mixed);
-        let found = describe(|| Ok(&b"\xc3\xbc\nJ\xfcrgen"[..]), 2, true, None).expect("memory");
+        let found = NotUtf8 { line: 2, characters_before: 2 };
+        let found = describe(|| Ok(&b"\xc3\xbc\xc3\xbc\nJ\xfcrgen"[..]), found, None).expect("memory");
         assert_eq!(found, mixed);
     }
 

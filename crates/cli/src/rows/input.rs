@@ -16,7 +16,7 @@ use super::{
     encoding_guess,
     jsonl::{self, JsonRowFormat},
     row::{Rows, from_addresses},
-    survey::{Fault, survey},
+    survey::{Fault, NotUtf8, survey},
 };
 
 /// Format and location of the rows.
@@ -126,17 +126,17 @@ impl InputFile {
         survey(input, quotes).map_err(|fault| match fault {
             Fault::Read(error) => format!("{name} can't be read: {error}"),
             Fault::Quotes(problem) => format!("{name}, {}: {}", problem.lines, problem.problem),
-            Fault::Encoding(found) => self.foreign(found.line, found.after_utf8),
-            Fault::Nul(line) => self.foreign(line, false),
+            Fault::Encoding(found) => self.foreign(found),
+            Fault::Nul(line) => self.foreign(NotUtf8 { line, characters_before: 0 }),
         })
     }
 
     /// Describes a file that is no text in UTF-8.
-    fn foreign(&self, line: u64, after_utf8: bool) -> String {
+    fn foreign(&self, found: NotUtf8) -> String {
         let path = if let Self::File(path) = self { Some(path.as_path()) } else { None };
-        match encoding_guess::describe(|| self.open(), line, after_utf8, path) {
+        match encoding_guess::describe(|| self.open(), found, path) {
             Ok(problem) => format!("{} {problem}", self.name()),
-            Err(error) => format!("{} is not UTF-8, line {line}; it can't be read again: {error}", self.name()),
+            Err(error) => format!("{} is not UTF-8, line {}; it can't be read again: {error}", self.name(), found.line),
         }
     }
 }

@@ -25,8 +25,8 @@ pub(super) enum Fault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NotUtf8 {
     pub(super) line: u64,
-    /// Whether there is UTF-8 beyond ASCII before.
-    pub(super) after_utf8: bool,
+    /// Number of characters beyond ASCII before, which are UTF-8.
+    pub(super) characters_before: usize,
 }
 
 /// Reads the whole input in constant memory and returns the hash of its bytes. With `quotes`, it is
@@ -70,7 +70,7 @@ impl<R: Read> Read for HashedReader<R> {
 #[derive(Default)]
 struct Utf8Check {
     lines: LineCount,
-    has_more_than_ascii: bool,
+    characters: usize,
     rest: Vec<u8>,
 }
 
@@ -82,7 +82,9 @@ impl Utf8Check {
             Err(error) => (error.valid_up_to(), error.error_len().is_some()),
         };
         self.lines.add(&self.rest[..valid]);
-        self.has_more_than_ascii |= !self.rest[..valid].is_ascii();
+        if !self.rest[..valid].is_ascii() {
+            self.characters += self.rest[..valid].iter().filter(|byte| **byte >= 0xc0).count();
+        }
         self.rest.drain(..valid);
         if is_broken { Err(self.position()) } else { Ok(()) }
     }
@@ -92,7 +94,7 @@ impl Utf8Check {
     }
 
     fn position(&self) -> NotUtf8 {
-        NotUtf8 { line: self.lines.line(), after_utf8: self.has_more_than_ascii }
+        NotUtf8 { line: self.lines.line(), characters_before: self.characters }
     }
 
     /// Returns the line of the first NUL byte in the next block.
@@ -152,10 +154,10 @@ mod tests {
 
     #[test]
     fn text_before_the_fault_is_noted() {
-        for (bytes, after_utf8) in [(&b"a\xff"[..], false), (b"\xc5\xbb\n\xff", true), (b"\xff\xc5\xbb", false)] {
+        for (bytes, count) in [(&b"a\xff"[..], 0), (b"\xc5\xbb\n\xff", 1), (b"\xff\xc5\xbb", 0)] {
             let fault = survey(bytes, None).expect_err("not UTF-8");
             let Fault::Encoding(found) = fault else { panic!("{fault:?}") };
-            assert_eq!(found.after_utf8, after_utf8, "{bytes:?}");
+            assert_eq!(found.characters_before, count, "{bytes:?}");
         }
     }
 }
