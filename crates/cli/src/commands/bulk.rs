@@ -49,10 +49,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", group = "rows")]
     csv: Option<String>,
     /// Character between the fields, or tab; default: comma, semicolon, tab or |, as in the header
-    #[arg(long, value_name = "CHARACTER", requires = "csv")]
+    #[arg(long, value_name = "CHARACTER", conflicts_with_all = ["jsonl", "to"])]
     delimiter: Option<Delimiter>,
     /// Column that holds the address; default: the one named to, email, E-mail Address or the like
-    #[arg(long, value_name = "NAME", requires = "csv")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["jsonl", "to"])]
     address_column: Option<String>,
     /// Read one JSON object a line (max. 16 MiB, or twice MAX_MESSAGE_SIZE if larger); - reads
     /// standard input

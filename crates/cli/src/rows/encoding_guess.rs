@@ -6,7 +6,7 @@ use std::{
 };
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{Encoding, ISO_8859_2, ISO_8859_4, ISO_8859_7, MACINTOSH, WINDOWS_1250, WINDOWS_1253, WINDOWS_1257};
+use encoding_rs::{Encoding, ISO_8859_2, ISO_8859_7, ISO_8859_8, MACINTOSH, WINDOWS_1250, WINDOWS_1253, WINDOWS_1257};
 
 use super::{line_count::LineCount, survey::NotUtf8};
 
@@ -58,7 +58,7 @@ pub(super) fn describe<R: Read>(
     open()?.take(4_096).read_to_end(&mut head)?;
     let line = found.line;
     let sample = from_line(open()?, line)?;
-    Ok(match guess(&head, &sample, found.characters_before) {
+    Ok(match guess(&head, &sample, found) {
         Guess::Format(format) => format!("is no text but {format}"),
         Guess::BrokenUtf16 => format!("is not valid UTF-16, line {line}: half of a character"),
         Guess::Nul => format!("has a NUL character, line {line}; remove it"),
@@ -104,20 +104,18 @@ fn from_line(input: impl Read, line: u64) -> io::Result<Vec<u8>> {
     Ok(sample)
 }
 
-fn guess(head: &[u8], sample: &[u8], characters_before: usize) -> Guess {
+fn guess(head: &[u8], sample: &[u8], found: NotUtf8) -> Guess {
     if let Some((_, format)) = FORMATS.iter().find(|(magic, _)| head.starts_with(magic)) {
         return Guess::Format(format);
     }
     if let Some(name) = unicode(head) {
         return Guess::Encoding(TextEncoding { name, iconv: name.to_owned(), word: None });
     }
-    let bad = std::str::from_utf8(sample).err().map_or(sample.len(), |error| error.valid_up_to());
-    let nul = memchr::memchr(0, sample).unwrap_or(sample.len());
-    match (head, sample.get(bad)) {
-        ([0xff, 0xfe, ..] | [0xfe, 0xff, ..], _) if nul > 1 => Guess::BrokenUtf16,
-        (_, None) => Guess::Nul,
-        (_, Some(_)) if nul < bad => Guess::Nul,
-        (_, Some(byte)) if is_mostly_utf8(sample, characters_before) => Guess::Mixed(*byte),
+    let bad = std::str::from_utf8(sample).err().and_then(|error| sample.get(error.valid_up_to()));
+    match (head, bad) {
+        _ if found.is_nul => Guess::Nul,
+        ([0xff, 0xfe, ..] | [0xfe, 0xff, ..], _) | (_, None) => Guess::BrokenUtf16,
+        (_, Some(byte)) if is_mostly_utf8(sample, found.characters_before) => Guess::Mixed(*byte),
         (_, Some(_)) => Guess::Encoding(legacy(sample)),
     }
 }
@@ -164,7 +162,7 @@ fn legacy(sample: &[u8]) -> TextEncoding {
 
 /// Returns the Windows code page if it gives the same text: most files come from there.
 fn on_windows(encoding: &'static Encoding, sample: &[u8]) -> &'static Encoding {
-    let pairs = [(ISO_8859_2, WINDOWS_1250), (ISO_8859_7, WINDOWS_1253), (ISO_8859_4, WINDOWS_1257)];
+    let pairs = [(ISO_8859_2, WINDOWS_1250), (ISO_8859_7, WINDOWS_1253), (ISO_8859_8, WINDOWS_1255)];
     let windows = pairs.iter().find(|(iso, _)| *iso == encoding).map(|(_, windows)| *windows);
     let text = |encoding: &'static Encoding| encoding.decode_without_bom_handling(sample).0;
     windows.filter(|windows| text(windows) == text(encoding)).unwrap_or(encoding)
@@ -256,8 +254,12 @@ mod tests {
 
     #[track_caller]
     fn check(bytes: &[u8], line: u64, expected: &str) {
-        let found = describe(|| Ok(bytes), NotUtf8 { line, characters_before: 0 }, Some(Path::new("people.csv")))
-            .expect("memory");
+        let found = describe(
+            || Ok(bytes),
+            NotUtf8 { line, characters_before: 0, is_nul: bytes.contains(&0) },
+            Some(Path::new("people.csv")),
+        )
+        .expect("memory");
         assert_eq!(found, expected);
     }
 
@@ -345,10 +347,12 @@ mod tests {
         );
         check(b"email\na\0b\n", 2, "has a NUL character, line 2; remove it");
         check(b"\xff\xfea\0\0\0", 1, "has a NUL character, line 1; remove it");
-        check(b"\xff\xfea\0b", 1, "is not valid UTF-16, line 1: half of a character");
+        let found = NotUtf8 { line: 1, characters_before: 0, is_nul: false };
+        let found = describe(|| Ok(&b"\xff\xfea\0b"[..]), found, None).expect("memory");
+        assert_eq!(found, "is not valid UTF-16, line 1: half of a character");
         let mixed = "is not UTF-8, line 2: byte 0xFC, while other text is UTF-8; write that line in UTF-8";
         check(b"email\nJ\xfcrgen\nJ\xc3\xbcrgen M\xc3\xbcller", 2, mixed);
-        let found = NotUtf8 { line: 2, characters_before: 2 };
+        let found = NotUtf8 { line: 2, characters_before: 2, is_nul: false };
         let found = describe(|| Ok(&b"\xc3\xbc\xc3\xbc\nJ\xfcrgen"[..]), found, None).expect("memory");
         assert_eq!(found, mixed);
     }

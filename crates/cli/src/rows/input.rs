@@ -127,7 +127,6 @@ impl InputFile {
             Fault::Read(error) => format!("{name} can't be read: {error}"),
             Fault::Quotes(problem) => format!("{name}, {}: {}", problem.lines, problem.problem),
             Fault::Encoding(found) => self.foreign(found),
-            Fault::Nul(line) => self.foreign(NotUtf8 { line, characters_before: 0 }),
         })
     }
 

@@ -14,19 +14,19 @@ use super::{
 #[derive(Debug)]
 pub(super) enum Fault {
     Read(io::Error),
-    /// The bytes on this line are no text in UTF-8, or UTF-16 with a byte order mark.
+    /// It is no text in UTF-8, or UTF-16 with a byte order mark.
     Encoding(NotUtf8),
-    /// A NUL byte on this line.
-    Nul(u64),
     Quotes(QuoteProblem),
 }
 
-/// Position of the first bytes that are not UTF-8.
+/// The first fault of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NotUtf8 {
     pub(super) line: u64,
     /// Number of characters beyond ASCII before, which are UTF-8.
     pub(super) characters_before: usize,
+    /// Whether it is a NUL character.
+    pub(super) is_nul: bool,
 }
 
 /// Reads the whole input in constant memory and returns the hash of its bytes. With `quotes`, it is
@@ -42,7 +42,7 @@ pub(super) fn survey(input: impl Read, mut quotes: Option<QuoteCheck>) -> Result
         }
         let block = &block[..read];
         if let Some(quotes) = &mut quotes {
-            text.check_nul(block).map_err(Fault::Nul)?;
+            text.check_nul(block).map_err(Fault::Encoding)?;
             quotes.add(block);
         }
         text.add(block).map_err(Fault::Encoding)?;
@@ -94,15 +94,15 @@ impl Utf8Check {
     }
 
     fn position(&self) -> NotUtf8 {
-        NotUtf8 { line: self.lines.line(), characters_before: self.characters }
+        NotUtf8 { line: self.lines.line(), characters_before: self.characters, is_nul: false }
     }
 
-    /// Returns the line of the first NUL byte in the next block.
-    fn check_nul(&self, block: &[u8]) -> Result<(), u64> {
+    /// Looks for a NUL character in the next block.
+    fn check_nul(&self, block: &[u8]) -> Result<(), NotUtf8> {
         let Some(at) = memchr::memchr(0, block) else { return Ok(()) };
         let mut lines = self.lines;
         lines.add(&block[..at]);
-        Err(lines.line())
+        Err(NotUtf8 { line: lines.line(), is_nul: true, ..self.position() })
     }
 
     /// Returns the fault of a read error: of the input, or of its UTF-16.
@@ -128,7 +128,7 @@ mod tests {
                     assert_eq!(hash, format!("{:x}", Sha256::digest(bytes)));
                     0
                 }
-                Err(Fault::Encoding(NotUtf8 { line, .. }) | Fault::Nul(line)) => line,
+                Err(Fault::Encoding(NotUtf8 { line, .. })) => line,
                 Err(fault @ (Fault::Read(_) | Fault::Quotes(_))) => panic!("{fault:?}"),
             };
             assert_eq!(found, line, "{bytes:?} in blocks of {block}");

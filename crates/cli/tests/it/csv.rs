@@ -44,8 +44,8 @@ fn delimiter_and_address_column_can_be_named() {
     for (args, words) in [
         (&["--csv", "two.csv", "--address-column", "e-mail 2"][..], &["\"e-mail 2\"", "name, Email, Work Email"][..]),
         (&["--csv", "two.csv", "--delimiter", "ab"], &["--delimiter", "one ASCII character", "tab"]),
-        (&["--jsonl", "two.csv", "--delimiter", "tab"], &["--csv"]),
-        (&["--jsonl", "two.csv", "--address-column", "to"], &["--csv"]),
+        (&["--jsonl", "two.csv", "--delimiter", "tab"], &["--jsonl", "cannot be used with"]),
+        (&["--jsonl", "two.csv", "--address-column", "to"], &["--jsonl", "cannot be used with"]),
     ] {
         fixture.run(&news(args)).refused(2, words);
     }

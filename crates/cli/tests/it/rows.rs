@@ -32,18 +32,16 @@ async fn a_long_file_takes_little_memory() {
 #[tokio::test]
 async fn an_open_quote_takes_little_memory() {
     let fixture = Fixture::new().with_templates();
-    for begin in ["email,name\na@example.org,Ann\nb@example.org,\"Ben\n", "email,\"name\n"] {
-        let path = fixture.folder().join("open.csv");
-        let mut file = std::io::BufWriter::new(std::fs::File::create(&path).expect("a file"));
-        write!(file, "{begin}").expect("written");
-        for number in 0..1_500_000 {
-            writeln!(file, "a{number}@example.org,and some more words so that it takes some time").expect("written");
-        }
-        file.into_inner().expect("flushed").sync_all().expect("on disk");
-        let (bulk, peak) = peak_of(&fixture, &path).await;
-        assert_eq!(bulk.stdout(), "", "{}", bulk.stderr());
-        assert!((1..72_000).contains(&peak), "{peak} kB");
+    let path = fixture.folder().join("open.csv");
+    let mut file = std::io::BufWriter::new(std::fs::File::create(&path).expect("a file"));
+    writeln!(file, "email,\"name").expect("written");
+    for number in 0..1_500_000 {
+        writeln!(file, "a{number}@example.org,and some more words so that it takes some time").expect("written");
     }
+    file.into_inner().expect("flushed").sync_all().expect("on disk");
+    let (bulk, peak) = peak_of(&fixture, &path).await;
+    assert!(bulk.stdout().is_empty() && bulk.stderr().contains("is a quote left open?"), "{}", bulk.stderr());
+    assert!((1..72_000).contains(&peak), "{peak} kB");
 }
 
 /// Enqueues a file; returns the ended command and the peak memory in kB.

@@ -102,9 +102,11 @@ fn only(names: &[String], is_one: impl Fn(&str) -> bool) -> Result<usize, Addres
     }
 }
 
-/// Returns the letters and digits in lower case and without accents.
+/// Returns the letters and digits in lower case and without accents. A delimiter stays: a name with
+/// one was read with another delimiter.
 fn folded(name: &str) -> String {
-    name.to_lowercase().nfkd().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    let counts = |c: &char| c.is_alphanumeric() || matches!(c, ',' | ';' | '\t' | '|');
+    name.to_lowercase().nfkd().filter(counts).flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]
@@ -187,6 +189,9 @@ mod tests {
             "from",
             "From Email Address",
             "emailed",
+            "email;",
+            "to,email",
+            "email|name",
             "tomorrow",
             "1",
             "@",
@@ -215,7 +220,7 @@ mod tests {
             ("Email", Ok(0)),
             (" e-mail ", Ok(1)),
             ("work email", Ok(4)),
-            ("contact main", Ok(3)),
+            ("CONTACT,MAIN", Ok(3)),
             ("EMAIL", Err(AddressColumnProblem::Ambiguous(vec![0, 1]))),
             ("WORK_EMAIL", Err(AddressColumnProblem::Ambiguous(vec![2, 4]))),
             ("mail", Err(AddressColumnProblem::Missing)),

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-/// Returns the value of a field: without the blanks around it, without Excel's `="…"`, and empty for
+/// Returns the value of a field: without the blanks and byte order marks around it, without Excel's `="…"`, and empty for
 /// MySQL's and PostgreSQL's `\N` (NULL).
 pub(super) fn value(field: &str) -> Cow<'_, str> {
-    let text = field.trim();
+    let text = field.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     match text.as_bytes().first() {
         Some(b'=') => unwrapped(text),
         Some(b'\\') if text == "\\N" => Cow::Borrowed(""),
@@ -34,6 +34,7 @@ mod tests {
             ("", ""),
             (" \t ", ""),
             ("  Ann Lee\u{a0}\u{3000}", "Ann Lee"),
+            ("\u{feff}email", "email"),
             ("two\nlines\n", "two\nlines"),
             ("=\"00123\"", "00123"),
             (" =\"00123\" ", "00123"),
