@@ -18,12 +18,12 @@ pub(super) struct LineList {
 /// Complaints about rows, grouped by what is wrong.
 #[derive(Debug, Default)]
 pub(super) struct Complaints {
-    groups: Vec<Group>,
+    groups: Vec<ComplaintGroup>,
 }
 
 /// Complaints that differ at most in quoted values and in numbers.
 #[derive(Debug)]
-struct Group {
+struct ComplaintGroup {
     pattern: String,
     lines: LineList,
     /// Complaint about each of the first lines.
@@ -85,9 +85,9 @@ impl Complaints {
     }
 
     /// Returns a new group. The last one takes all complaints that no other group takes.
-    fn new_group(&mut self, pattern: String) -> &mut Group {
+    fn new_group(&mut self, pattern: String) -> &mut ComplaintGroup {
         if self.groups.len() < MAX_GROUPS {
-            self.groups.push(Group { pattern, lines: LineList::default(), texts: Vec::new() });
+            self.groups.push(ComplaintGroup { pattern, lines: LineList::default(), texts: Vec::new() });
         }
         let last = self.groups.len() - 1;
         &mut self.groups[last]
@@ -95,11 +95,11 @@ impl Complaints {
 
     /// Returns the lines of a report and forgets the complaints.
     pub(super) fn take_report(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.groups).iter().flat_map(Group::report).collect()
+        std::mem::take(&mut self.groups).iter().flat_map(ComplaintGroup::report).collect()
     }
 }
 
-impl Group {
+impl ComplaintGroup {
     /// Returns one line if all complaints are the same, else one for each of the first.
     fn report(&self) -> Vec<String> {
         let first = &self.texts[0];

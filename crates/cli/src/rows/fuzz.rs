@@ -86,9 +86,11 @@ fn check_lines(bytes: &[u8], rows: &[Result<BulkRow, Unreadable>], first: u64) {
 }
 
 /// Surveys and reads a CSV; `None` if it is refused.
-fn read_csv(bytes: &[u8], block: usize) -> Option<Vec<Result<BulkRow, Unreadable>>> {
+fn read_csv(bytes: &[u8], block: usize, delimiter: Option<&str>) -> Option<Vec<Result<BulkRow, Unreadable>>> {
     let open = || SlowReader::new(bytes, block);
-    let header = CsvHeader::read(&CsvRowFormat::default(), || Ok(Utf8Reader::new(open()))).ok()?;
+    let delimiter = delimiter.map(|text| text.parse().expect("a delimiter"));
+    let format = CsvRowFormat { delimiter, address_column: None };
+    let header = CsvHeader::read(&format, || Ok(Utf8Reader::new(open()))).ok()?;
     survey(open(), Some(QuoteCheck::new(header.delimiter()))).ok()?;
     csv::open(&header, Utf8Reader::new(open())).ok().map(read)
 }
@@ -125,12 +127,17 @@ fn csv() {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             bytes = format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
         }
-        let whole = read_csv(&bytes, usize::MAX);
-        assert_eq!(read_csv(&bytes, 1 + case.below(99)), whole, "the block size changes the rows");
+        let whole = read_csv(&bytes, usize::MAX, None);
+        assert_eq!(read_csv(&bytes, 1 + case.below(99), None), whole, "the block size changes the rows");
         let Some(whole) = whole else { return };
         check_lines(&bytes, &whole, 2);
         let mails: Vec<&Mail> = whole.iter().filter_map(|row| row.as_ref().ok()).map(|row| &row.mail).collect();
         assert!(mails.iter().all(|mail| mail.to.len() == 1), "a row has one recipient");
+        // These are read as another value the second time.
+        let mut values = mails.iter().flat_map(|mail| mail.vars.values()).filter_map(Value::as_str);
+        if values.any(|value| value.starts_with('=') || value == "\\N") {
+            return;
+        }
         assert_eq!(round_trip(&mails, case), mails.into_iter().cloned().collect::<Vec<_>>());
     });
 }
@@ -139,8 +146,9 @@ fn csv() {
 fn round_trip(mails: &[&Mail], case: &mut Case<'_>) -> Vec<Mail> {
     let Some(first) = mails.first() else { return Vec::new() };
     let names: Vec<&String> = first.vars.keys().collect();
+    let delimiter = *case.pick(&[",", ";", "\t", "|"]);
     let mut writer = ::csv::WriterBuilder::new()
-        .delimiter(*case.pick(b",;\t|"))
+        .delimiter(delimiter.as_bytes()[0])
         .terminator(*case.pick(&[Terminator::CRLF, Terminator::Any(b'\n'), Terminator::Any(b'\r')]))
         .quote_style(*case.pick(&[QuoteStyle::Necessary, QuoteStyle::Always, QuoteStyle::NonNumeric]))
         .from_writer(Vec::new());
@@ -150,7 +158,9 @@ fn round_trip(mails: &[&Mail], case: &mut Case<'_>) -> Vec<Mail> {
         writer.write_record([mail.to[0].to_string()].into_iter().chain(fields)).expect("memory");
     }
     let bytes = writer.into_inner().expect("memory");
-    let rows = read_csv(&bytes, usize::MAX).expect("a file that was read once");
+    // Another delimiter in a name may make two headers equally likely.
+    let is_plain = !names.iter().any(|name| name.contains([',', ';', '\t', '|']));
+    let rows = read_csv(&bytes, usize::MAX, (!is_plain).then_some(delimiter)).expect("a file that was read once");
     rows.into_iter().map(|row| row.expect("a row that was read once").mail).collect()
 }
 

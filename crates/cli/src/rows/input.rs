@@ -16,7 +16,7 @@ use super::{
     encoding_guess,
     jsonl::{self, JsonRowFormat},
     row::{Rows, from_addresses},
-    survey::{Fault, NotUtf8, survey},
+    survey::{NotUtf8, SurveyFault, survey},
 };
 
 /// Format and location of the rows.
@@ -124,9 +124,9 @@ impl InputFile {
         let name = self.name();
         let input = self.open().map_err(|error| format!("{name} can't be read: {error}"))?;
         survey(input, quotes).map_err(|fault| match fault {
-            Fault::Read(error) => format!("{name} can't be read: {error}"),
-            Fault::Quotes(problem) => format!("{name}, {}: {}", problem.lines, problem.problem),
-            Fault::Encoding(found) => self.foreign(found),
+            SurveyFault::Read(error) => format!("{name} can't be read: {error}"),
+            SurveyFault::Quotes(problem) => format!("{name}, {}: {}", problem.lines, problem.problem),
+            SurveyFault::Encoding(found) => self.foreign(found),
         })
     }
 

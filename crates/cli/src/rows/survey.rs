@@ -12,7 +12,7 @@ use super::{
 
 /// Why an input can't be used.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum SurveyFault {
     Read(io::Error),
     /// It is no text in UTF-8, or UTF-16 with a byte order mark.
     Encoding(NotUtf8),
@@ -31,7 +31,7 @@ pub(super) struct NotUtf8 {
 
 /// Reads the whole input in constant memory and returns the hash of its bytes. With `quotes`, it is
 /// a CSV.
-pub(super) fn survey(input: impl Read, mut quotes: Option<QuoteCheck>) -> Result<String, Fault> {
+pub(super) fn survey(input: impl Read, mut quotes: Option<QuoteCheck>) -> Result<String, SurveyFault> {
     let mut input = Utf8Reader::new(HashedReader { input, hash: Sha256::new() });
     let mut text = Utf8Check::default();
     let mut block = vec![0; 1 << 16];
@@ -42,13 +42,13 @@ pub(super) fn survey(input: impl Read, mut quotes: Option<QuoteCheck>) -> Result
         }
         let block = &block[..read];
         if let Some(quotes) = &mut quotes {
-            text.check_nul(block).map_err(Fault::Encoding)?;
+            text.check_nul(block).map_err(SurveyFault::Encoding)?;
             quotes.add(block);
         }
-        text.add(block).map_err(Fault::Encoding)?;
+        text.add(block).map_err(SurveyFault::Encoding)?;
     }
-    text.end().map_err(Fault::Encoding)?;
-    quotes.map_or(Ok(()), QuoteCheck::end).map_err(Fault::Quotes)?;
+    text.end().map_err(SurveyFault::Encoding)?;
+    quotes.map_or(Ok(()), QuoteCheck::end).map_err(SurveyFault::Quotes)?;
     Ok(format!("{:x}", input.into_inner().hash.finalize()))
 }
 
@@ -106,10 +106,10 @@ impl Utf8Check {
     }
 
     /// Returns the fault of a read error: of the input, or of its UTF-16.
-    fn unreadable(&self, error: io::Error) -> Fault {
+    fn unreadable(&self, error: io::Error) -> SurveyFault {
         match error.kind() {
-            io::ErrorKind::InvalidData => Fault::Encoding(self.position()),
-            _ => Fault::Read(error),
+            io::ErrorKind::InvalidData => SurveyFault::Encoding(self.position()),
+            _ => SurveyFault::Read(error),
         }
     }
 }
@@ -128,8 +128,8 @@ mod tests {
                     assert_eq!(hash, format!("{:x}", Sha256::digest(bytes)));
                     0
                 }
-                Err(Fault::Encoding(NotUtf8 { line, .. })) => line,
-                Err(fault @ (Fault::Read(_) | Fault::Quotes(_))) => panic!("{fault:?}"),
+                Err(SurveyFault::Encoding(NotUtf8 { line, .. })) => line,
+                Err(fault @ (SurveyFault::Read(_) | SurveyFault::Quotes(_))) => panic!("{fault:?}"),
             };
             assert_eq!(found, line, "{bytes:?} in blocks of {block}");
         }
@@ -156,7 +156,7 @@ mod tests {
     fn text_before_the_fault_is_noted() {
         for (bytes, count) in [(&b"a\xff"[..], 0), (b"\xc5\xbb\n\xff", 1), (b"\xff\xc5\xbb", 0)] {
             let fault = survey(bytes, None).expect_err("not UTF-8");
-            let Fault::Encoding(found) = fault else { panic!("{fault:?}") };
+            let SurveyFault::Encoding(found) = fault else { panic!("{fault:?}") };
             assert_eq!(found.characters_before, count, "{bytes:?}");
         }
     }

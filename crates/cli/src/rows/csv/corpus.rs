@@ -23,7 +23,7 @@ const ASCII: &[&str] = &["ann@example.org|Ann|Lee|Leeds", "ben@example.org|Ben|O
 
 /// A file with what is read from it.
 #[derive(Clone)]
-struct Sample {
+struct ProgramFile {
     file: &'static str,
     format: CsvRowFormat,
     /// Columns that follow the address in each row below.
@@ -41,38 +41,38 @@ fn parts(of: &[&str], parts: &[usize]) -> Vec<String> {
     of.iter().map(person).collect()
 }
 
-fn sample(file: &'static str, columns: &'static [&'static str], rows: Vec<String>) -> Sample {
-    Sample { file, format: CsvRowFormat::default(), columns, rows }
+fn sample(file: &'static str, columns: &'static [&'static str], rows: Vec<String>) -> ProgramFile {
+    ProgramFile { file, format: CsvRowFormat::default(), columns, rows }
 }
 
 /// A file of all people, with the columns of first name, last name and city.
-fn all(file: &'static str, columns: &'static [&'static str; 3]) -> Sample {
+fn all(file: &'static str, columns: &'static [&'static str; 3]) -> ProgramFile {
     sample(file, columns, parts(PEOPLE, &[0, 1, 2, 3]))
 }
 
 /// A file of all people, with the columns of first and last name.
-fn named(file: &'static str, columns: &'static [&'static str; 2]) -> Sample {
+fn named(file: &'static str, columns: &'static [&'static str; 2]) -> ProgramFile {
     sample(file, columns, parts(PEOPLE, &[0, 1, 2]))
 }
 
-fn first_names(file: &'static str, column: &'static [&'static str; 1]) -> Sample {
+fn first_names(file: &'static str, column: &'static [&'static str; 1]) -> ProgramFile {
     sample(file, column, parts(PEOPLE, &[0, 1]))
 }
 
 /// A file of all people, with the columns of first name and city.
-fn cities(file: &'static str) -> Sample {
+fn cities(file: &'static str) -> ProgramFile {
     sample(file, &["name", "city"], parts(PEOPLE, &[0, 1, 3]))
 }
 
-fn ascii(file: &'static str, columns: &'static [&'static str; 3]) -> Sample {
+fn ascii(file: &'static str, columns: &'static [&'static str; 3]) -> ProgramFile {
     sample(file, columns, parts(ASCII, &[0, 1, 2, 3]))
 }
 
-fn rows(file: &'static str, columns: &'static [&'static str], rows: &[&str]) -> Sample {
+fn rows(file: &'static str, columns: &'static [&'static str], rows: &[&str]) -> ProgramFile {
     sample(file, columns, rows.iter().map(|row| (*row).to_owned()).collect())
 }
 
-impl Sample {
+impl ProgramFile {
     fn with_delimiter(mut self, delimiter: &str) -> Self {
         self.format.delimiter = Some(delimiter.parse().expect("a delimiter"));
         self
@@ -122,7 +122,7 @@ fn run(script: &str, args: &[&str]) -> String {
 const EN: &[&str; 3] = &["First Name", "Last Name", "City"];
 const FIRST_LAST: &[&str; 2] = &["First Name", "Last Name"];
 
-fn spreadsheets() -> Vec<Sample> {
+fn spreadsheets() -> Vec<ProgramFile> {
     vec![
         all("excel_en_utf8.csv", &["First name", "Last name", "City"]),
         all("excel_pl_utf8.csv", &["Imię", "Nazwisko", "Miasto"]),
@@ -159,7 +159,7 @@ fn spreadsheets() -> Vec<Sample> {
     ]
 }
 
-fn address_books() -> Vec<Sample> {
+fn address_books() -> Vec<ProgramFile> {
     vec![
         ascii("outlook.csv", &["First Name", "Last Name", "Home City"]),
         all("outlook_com.csv", &["First Name", "Last Name", "Home City"]),
@@ -175,7 +175,7 @@ fn address_books() -> Vec<Sample> {
     ]
 }
 
-fn services() -> Vec<Sample> {
+fn services() -> Vec<ProgramFile> {
     vec![
         named("mailchimp.csv", FIRST_LAST),
         named("brevo.csv", &["FIRSTNAME", "LASTNAME"]),
@@ -198,7 +198,7 @@ fn services() -> Vec<Sample> {
 
 const FIELDS: &str = "it has 4 fields, but the header has 3 (a field that contains the delimiter needs quotes)";
 
-fn databases() -> Vec<Sample> {
+fn databases() -> Vec<ProgramFile> {
     let name_and_city = &["name", "city"];
     let nulls = &["ann@example.org|Ann|Leeds", "ben@example.org|Ben|Derry, NI", "cleo@example.org||"];
     // MySQL continues the row behind the backslash.

@@ -46,7 +46,7 @@ struct Top {
     first_row: Vec<String>,
 }
 
-type Found = Result<usize, AddressColumnProblem>;
+type AddressColumn = Result<usize, AddressColumnProblem>;
 
 impl CsvHeader {
     /// Finds the header of a file, which `open` opens at its beginning.
@@ -84,9 +84,9 @@ impl CsvHeader {
 
 /// Returns the most likely header: one with an address column, and with most columns. The problems
 /// of headers that can't be read count only if none has an address column.
-fn best<'a>(tops: &'a [Top], problems: Vec<String>, format: &CsvRowFormat) -> Result<(&'a Top, Found), String> {
-    let mut all: Vec<(&Top, Found)> = tops.iter().map(|top| (top, top.address(format))).collect();
-    let rank = |(top, found): &(&Top, Found)| (*found != Err(AddressColumnProblem::Missing), top.names.len());
+fn best<'a>(tops: &'a [Top], problems: Vec<String>, format: &CsvRowFormat) -> Result<(&'a Top, AddressColumn), String> {
+    let mut all: Vec<(&Top, AddressColumn)> = tops.iter().map(|top| (top, top.address(format))).collect();
+    let rank = |(top, found): &(&Top, AddressColumn)| (*found != Err(AddressColumnProblem::Missing), top.names.len());
     // A stable sort: among equals, the most common delimiter is the first.
     all.sort_by_key(|top| std::cmp::Reverse(rank(top)));
     let is_tied = all.len() > 1 && rank(&all[0]) == rank(&all[1]) && rank(&all[0]).0 && all[0].0.names.len() > 1;
@@ -125,7 +125,7 @@ impl Top {
         Ok(Self { delimiter, records: 1 + usize::from(skip_first_line), names, first_row })
     }
 
-    fn address(&self, format: &CsvRowFormat) -> Found {
+    fn address(&self, format: &CsvRowFormat) -> AddressColumn {
         match &format.address_column {
             Some(name) => address_column::find_named(&self.names, name),
             None => address_column::find(&self.names),
