@@ -16,7 +16,9 @@ use crate::{
     exit::{CommandError, Exit, Result},
     handover::{self, MailNeeds},
     outcome,
-    rows::{BulkRow, FIRST_ROWS, InputFile, JsonRowFormat, RowFilter, RowSource, ScannedSource},
+    rows::{
+        BulkRow, CsvRowFormat, Delimiter, FIRST_ROWS, InputFile, JsonRowFormat, RowFilter, RowSource, ScannedSource,
+    },
     watch,
 };
 
@@ -32,7 +34,8 @@ const EXAMPLES: &str = "Examples:
   postroom bulk --template newsletter --csv people.csv --notify https://app.example.org/hook
   postroom bulk --template newsletter --csv people.csv --delay 5s --durable
 
-The address column is named to or email. The other columns are variables; they take
+The address column of a CSV has one of the usual names, such as email, E-mail Address or
+Adres e-mail, or is named by --address-column. The other columns are variables; they take
 precedence over --var. With --template, a row of JSON lines is an object of the same
 keys. Without --template, it is a complete mail:
   {\"to\": \"ann@example.org\", \"subject\": \"Hi\", \"text\": \"…\"}";
@@ -44,10 +47,16 @@ pub(crate) struct Args {
     /// Template that renders subject and bodies
     #[arg(long, value_name = "NAME", required_unless_present = "jsonl")]
     template: Option<String>,
-    /// Read rows from a UTF-8 CSV with a header (max. 16 MiB and 1000 columns a row); - reads
-    /// standard input
+    /// Read rows from a CSV with a header, in UTF-8 or UTF-16 (max. 16 MiB and 1000 columns a row);
+    /// - reads standard input
     #[arg(long, value_name = "FILE", group = "rows")]
     csv: Option<String>,
+    /// Character between the fields, or tab; default: comma, semicolon, tab or |, as in the header
+    #[arg(long, value_name = "CHARACTER", conflicts_with_all = ["jsonl", "to"])]
+    delimiter: Option<Delimiter>,
+    /// Column that holds the address; default: the one named to, email, E-mail Address or the like
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["jsonl", "to"])]
+    address_column: Option<String>,
     /// Read one JSON object a line (max. 16 MiB, or twice MAX_MESSAGE_SIZE if larger); - reads
     /// standard input
     #[arg(long, value_name = "FILE", group = "rows")]
@@ -134,7 +143,10 @@ impl Args {
     fn source(&self, max_message_size: u64) -> RowSource {
         let format = JsonRowFormat::new(self.template.is_some(), max_message_size);
         match (&self.csv, &self.jsonl) {
-            (Some(path), _) => RowSource::Csv(InputFile::new(path)),
+            (Some(path), _) => RowSource::Csv {
+                file: InputFile::new(path),
+                format: CsvRowFormat { delimiter: self.delimiter, address_column: self.address_column.clone() },
+            },
             (None, Some(path)) => RowSource::Jsonl { file: InputFile::new(path), format },
             (None, None) => RowSource::Addresses(self.to.iter().flat_map(|list| list.0.iter().cloned()).collect()),
         }
@@ -152,24 +164,37 @@ impl Args {
 
 /// Reports every invalid row; returns an error if there was one.
 fn check_all(mut rows: RowFilter<'_>) -> Result<()> {
-    while rows.next()?.is_some() {}
+    let checked = check_each(&mut rows);
+    rows.report();
+    checked?;
     match rows.invalid {
         0 => Ok(()),
         invalid => Err(CommandError::usage("rows", format!("{invalid} can't be sent; nothing was queued"))),
     }
 }
 
+fn check_each(rows: &mut RowFilter<'_>) -> Result<()> {
+    while rows.next()?.is_some() {}
+    Ok(())
+}
+
 /// Reads and checks the first rows, before a batch is created.
 fn first_rows(rows: &mut RowFilter<'_>, input: &ScannedSource) -> Result<Vec<BulkRow>> {
+    let first = read_first_rows(rows).inspect_err(|_| rows.report())?;
+    if first.is_empty() {
+        rows.report();
+        let kind = if rows.invalid > 0 { " that can be sent" } else { "" };
+        return Err(CommandError::usage("rows", format!("{} has no row{kind}; nothing was queued", input.name())));
+    }
+    Ok(first)
+}
+
+fn read_first_rows(rows: &mut RowFilter<'_>) -> Result<Vec<BulkRow>> {
     let mut first = Vec::new();
     while rows.valid < FIRST_ROWS
         && let Some(row) = rows.next()?
     {
         first.push(row);
-    }
-    if first.is_empty() {
-        let kind = if rows.invalid > 0 { " that can be sent" } else { "" };
-        return Err(CommandError::usage("rows", format!("{} has no row{kind}; nothing was queued", input.name())));
     }
     Ok(first)
 }
@@ -200,6 +225,7 @@ async fn enqueue(
     let id = batch.id().clone();
     context.console.result(&json!({ "id": id }), || id.to_string());
     let summary = fill(&mut batch, &mut rows, first_rows).await;
+    rows.report();
     let (invalid, duplicates) = (rows.invalid, rows.duplicates);
     let added = batch.added();
     let summary = match summary {
@@ -297,11 +323,21 @@ async fn send_all(
     let mut counts = SendCounts::default();
     let spacing = args.pace().map(Pace::spacing).unwrap_or_default();
     let (mut first_rows, mut next_at) = (first_rows.into_iter(), Instant::now());
-    while let Some(row) = first_rows.next().map_or_else(|| rows.next(), |row| Ok(Some(row)))? {
-        sleep_until(next_at).await;
-        next_at = Instant::now() + spacing;
-        send_one(context, row, shared, &queue, &mut counts).await?;
-    }
+    let outcome = loop {
+        match first_rows.next().map_or_else(|| rows.next(), |row| Ok(Some(row))) {
+            Ok(Some(row)) => {
+                sleep_until(next_at).await;
+                next_at = Instant::now() + spacing;
+                if let Err(error) = send_one(context, row, shared, &queue, &mut counts).await {
+                    break Err(error);
+                }
+            }
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    rows.report();
+    outcome?;
     context.postroom.close().await;
     (counts.invalid, counts.duplicates) = (rows.invalid, rows.duplicates);
     counts.finish(context)

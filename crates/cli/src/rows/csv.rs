@@ -1,14 +1,28 @@
 //! Rows of a CSV with a header. One column holds the address; each other column is a variable.
 
-use std::io::{self, Read};
+mod address_column;
+mod cell;
+#[cfg(test)]
+mod corpus;
+mod delimiter;
+mod header;
+mod quotes;
+mod records;
+mod unix_lines;
+
+use std::{borrow::Cow, io::Read};
 
 use postroom_core::{InvalidInput, Mail, Mailbox};
 use serde_json::{Map, Value};
 
-use super::{
-    records::{MAX_COLUMNS, MAX_RECORD, RecordSize, Records},
-    row::{BulkRow, Rows, Unreadable, is_address},
+use self::records::Records;
+pub(crate) use self::{delimiter::Delimiter, header::CsvRowFormat};
+pub(super) use self::{
+    header::CsvHeader,
+    quotes::{QuoteCheck, QuoteProblem},
+    records::MAX_RECORD,
 };
+use super::row::{BulkRow, Rows, Unreadable};
 
 /// The columns that the header names.
 struct Columns {
@@ -24,72 +38,55 @@ struct CsvRows<R> {
     columns: Columns,
 }
 
-/// Reads the header and returns an iterator over the rows.
+/// Returns an iterator over the rows after the header.
 ///
 /// # Errors
 ///
-/// [`InvalidInput`] if the header can't be read or does not name exactly one address column.
-pub(super) fn open(name: &str, input: impl Read + 'static) -> Result<Rows, InvalidInput> {
-    let refuse = |problem: String| InvalidInput::new("--csv", format!("{name} {problem}"));
-    let mut records = Records::new(input);
-    if !records.advance().map_err(|error| refuse(format!("can't be read: {error}")))? {
-        return Err(refuse("is empty: it needs a header and rows".to_owned()));
+/// [`InvalidInput`] if the file has changed since its header was read.
+pub(super) fn open(header: &CsvHeader, input: impl Read + 'static) -> Result<Rows, InvalidInput> {
+    let mut records = Records::new(input, header.delimiter);
+    for _ in 0..header.records {
+        records.advance().map_err(|error| InvalidInput::new("--csv", format!("reading failed: {error}")))?;
     }
-    if let Some(size) = records.oversize() {
-        return Err(refuse(format!("has an invalid header: {}", too_large(&size))));
-    }
-    let columns = Columns::of(&records).map_err(refuse)?;
-    Ok(Box::new(CsvRows { records, columns }))
-}
-
-fn too_large(size: &RecordSize) -> String {
-    if size.columns > MAX_COLUMNS as u64 {
-        return format!("it has {} fields; a row may have {MAX_COLUMNS}", size.columns);
-    }
-    let (bytes, lines) = (size.bytes, size.lines);
-    format!("it has {bytes} bytes in {lines} lines; a row may have {MAX_RECORD} (is a quote left open?)")
+    Ok(Box::new(CsvRows { records, columns: Columns::of(header)? }))
 }
 
 impl Columns {
-    fn of<R: Read>(header: &Records<R>) -> Result<Self, String> {
-        let names: Vec<&str> = (0..header.columns())
-            .map(|at| std::str::from_utf8(header.field(at)).map(str::trim))
-            .collect::<Result<_, _>>()
-            .map_err(|_| "is not UTF-8, line 1".to_owned())?;
-        let mut addresses = names.iter().enumerate().filter(|(_, name)| is_address(name)).map(|(at, _)| at);
-        let address = match (addresses.next(), addresses.next()) {
-            (Some(address), None) => address,
-            (Some(_), Some(_)) => {
-                return Err("has more than one address column; it may have one, named to or email".to_owned());
-            }
-            (None, _) => return Err(no_address_column(&names)),
-        };
-        let variables = variables(&names, address)?;
+    fn of(header: &CsvHeader) -> Result<Self, InvalidInput> {
+        let (names, address) = (&header.names, header.address);
+        let variables = variables(names, address).map_err(|problem| InvalidInput::new("--csv", problem))?;
         Ok(Self { count: names.len(), address, variables })
     }
 
     fn mail<R: Read>(&self, record: &Records<R>) -> Result<Mail, String> {
-        let text = |at: usize| std::str::from_utf8(record.field(at)).map_err(|_| "it is not UTF-8".to_owned());
-        let to: Mailbox = text(self.address)?.parse().map_err(|error: InvalidInput| error.to_string())?;
-        let vars = self.variables.iter().map(|(at, name)| Ok((name.clone(), Value::String(text(*at)?.to_owned()))));
+        let to = value(record, self.address)?;
+        if to.is_empty() {
+            return Err("its address is empty".to_owned());
+        }
+        let to: Mailbox = to.parse().map_err(|error: InvalidInput| error.to_string())?;
+        let vars = self.variables.iter().map(|(at, name)| {
+            let text = value(record, *at)?.into_owned();
+            Ok((name.clone(), Value::String(text)))
+        });
         Ok(Mail { to: vec![to], vars: vars.collect::<Result<Map<_, _>, String>>()?, ..Mail::default() })
     }
 }
 
-fn no_address_column(names: &[&str]) -> String {
-    let found: String = names.join(", ").chars().take(200).collect();
-    format!("has no address column: the header must name one column to or email (found: {found})")
+/// Returns the value of a field; empty after the last one.
+fn value<R: Read>(record: &Records<R>, at: usize) -> Result<Cow<'_, str>, String> {
+    let text = std::str::from_utf8(record.field(at)).map_err(|_| "it is not UTF-8".to_owned())?;
+    Ok(cell::value(text))
 }
 
 /// Returns index and name of each variable. Columns without a name are ignored: spreadsheets append
 /// empty ones.
-fn variables(names: &[&str], address: usize) -> Result<Vec<(usize, String)>, String> {
+fn variables(names: &[String], address: usize) -> Result<Vec<(usize, String)>, String> {
     let mut all: Vec<(usize, String)> = Vec::new();
     for (at, name) in names.iter().enumerate().filter(|(at, name)| *at != address && !name.is_empty()) {
         if all.iter().any(|(_, other)| other == name) {
-            return Err(format!("has two columns named {name}"));
+            return Err(format!("the header has two columns named {name}; rename one"));
         }
-        all.push((at, (*name).to_owned()));
+        all.push((at, name.clone()));
     }
     Ok(all)
 }
@@ -97,51 +94,77 @@ fn variables(names: &[&str], address: usize) -> Result<Vec<(usize, String)>, Str
 impl<R: Read> Iterator for CsvRows<R> {
     type Item = Result<BulkRow, Unreadable>;
 
+    /// Returns the next row; a record without any value is none.
     fn next(&mut self) -> Option<Self::Item> {
-        match self.records.advance() {
-            Ok(false) => None,
-            Ok(true) => {
-                let line = self.line();
-                let mail = self.problem().map_or_else(|| self.columns.mail(&self.records), Err);
-                Some(mail.map(|mail| BulkRow { line, mail }).map_err(|problem| Unreadable::Row { line, problem }))
+        loop {
+            match self.records.advance() {
+                Ok(false) => return None,
+                Ok(true) if self.is_empty() => {}
+                Ok(true) => return Some(self.row()),
+                Err(error) => {
+                    let problem = InvalidInput::new("--csv", format!("reading failed: {error}"));
+                    return Some(Err(Unreadable::Input(problem)));
+                }
             }
-            Err(error) => Some(Err(unreadable(&error))),
         }
     }
 }
 
 impl<R: Read> CsvRows<R> {
-    /// Line on which the record begins. The parser reports the line on which it ends.
-    fn line(&self) -> u64 {
-        // With an open quote, the last line break is inside the record.
-        let after = u64::from(!self.records.ends_in_quotes());
-        self.records.line().saturating_sub(after + self.records.breaks())
+    fn row(&self) -> Result<BulkRow, Unreadable> {
+        let line = self.records.line();
+        let mail = self.problem().map_or_else(|| self.columns.mail(&self.records), Err);
+        mail.map(|mail| BulkRow { line, mail }).map_err(|problem| Unreadable::Row { line, problem })
     }
 
-    /// Returns why the record is not a valid row.
+    fn is_empty(&self) -> bool {
+        self.records.oversize().is_none() && self.is_empty_from(0)
+    }
+
+    /// Returns true if no field from this index on has a value.
+    fn is_empty_from(&self, first: usize) -> bool {
+        (first..self.records.columns()).all(|at| value(&self.records, at).is_ok_and(|value| value.is_empty()))
+    }
+
+    /// Returns why the record is not a valid row. Fields at the end may be missing, and empty ones
+    /// may follow.
     fn problem(&self) -> Option<String> {
-        if self.records.ends_in_quotes() {
-            let lines = self.records.size().lines;
-            return Some(format!("the quote opened here is never closed: it swallows the {lines} lines from here on"));
-        }
         if let Some(size) = self.records.oversize() {
-            return Some(too_large(&size));
+            return Some(size.problem());
         }
         let (found, expected) = (self.records.columns(), self.columns.count);
-        (found != expected).then(|| format!("it has {found} fields, but the header has {expected}"))
+        if found > expected && !self.is_empty_from(expected) {
+            let cure = "a field that contains the delimiter needs quotes";
+            return Some(format!("it has {found} fields, but the header has {expected} ({cure})"));
+        }
+        let is_cut = found < expected && self.records.field(found - 1).ends_with(b"\\");
+        is_cut.then(|| CUT.to_owned())
     }
 }
 
-fn unreadable(error: &io::Error) -> Unreadable {
-    Unreadable::Input(InvalidInput::new("--csv", format!("reading failed: {error}")))
-}
+const CUT: &str = "it ends with a backslash, which does not continue a row: a field with line breaks needs quotes";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn rows(text: &'static str) -> Rows {
-        open("test.csv", text.as_bytes()).expect("a header")
+        let header = CsvHeader::read(&CsvRowFormat::default(), || Ok(text.as_bytes())).expect("a header");
+        open(&header, text.as_bytes()).expect("columns")
+    }
+
+    #[track_caller]
+    fn check(text: &'static str, expected: &[(u64, Result<&str, &str>)]) {
+        let found: Vec<(u64, Result<String, String>)> = rows(text)
+            .map(|row| match row {
+                Ok(row) => (row.line, Ok(format!("{} {}", row.mail.to[0], Value::Object(row.mail.vars)))),
+                Err(Unreadable::Row { line, problem }) => (line, Err(problem)),
+                Err(Unreadable::Input(problem)) => panic!("{problem}"),
+            })
+            .collect();
+        let owned = |text: &str| text.to_owned();
+        let expected: Vec<_> = expected.iter().map(|(line, row)| (*line, row.map(owned).map_err(owned))).collect();
+        assert_eq!(found, expected, "{text:?}");
     }
 
     fn lines(text: &'static str) -> Vec<(u64, bool)> {
@@ -156,24 +179,58 @@ mod tests {
 
     #[test]
     fn a_row_is_reported_with_the_line_it_begins_on() {
-        let text = "\u{feff}email,name\n\na@b,\"two\nlines\"\n\n\nx,y\na@b\na@b,\"q\"\"\n\"\nlast@b,z";
-        let expected = [(3, true), (7, false), (8, false), (9, true), (11, true)];
-        assert_eq!(lines(text), expected);
+        let text = "email,name\n\na@b,\"two\nlines\"\n\n\nx,y\na@b\na@b,\"q\"\"\n\"\nlast@b,z";
+        assert_eq!(lines(text), [(3, true), (7, false), (8, true), (9, true), (11, true)]);
         assert_eq!(lines("email,name\r\n\r\na@b,\"two\r\nlines\"\r\nx,y\r\n"), [(3, true), (5, false)]);
+        assert_eq!(lines("email,name\r\ra@b,\"two\rlines\"\rx,y"), [(3, true), (5, false)]);
+        assert_eq!(lines("sep=,\n\"email\",\"the\nname\"\na@b,A\nx,y\n"), [(4, true), (5, false)]);
+        // A quote inside an unquoted field is an ordinary character.
+        assert_eq!(lines("email,name\na@b,5\" pipe\nb@c,B"), [(2, true), (3, true)]);
     }
 
     #[test]
-    fn an_unclosed_quote_is_reported() {
-        for text in [
-            "email,name\nx@y,ok\na@b,\"A\nb@c,B\n",
-            "email,name\nx@y,ok\n\"a@b,A\nb@c,B\nc@d,C",
-            "email,name\nx@y,5\"\na@b,\"A\nb@c,B\n",
-        ] {
-            assert_eq!(lines(text), [(2, true), (3, false)], "{text}");
-            let Some(Err(Unreadable::Row { problem, .. })) = rows(text).last() else { panic!("not reported: {text}") };
-            assert!(problem.contains(&format!("the {} lines from here on", text.lines().count() - 2)), "{problem}");
-        }
-        // A quote inside an unquoted field is an ordinary character.
-        assert_eq!(lines("email,name\na@b,5\" pipe\nb@c,B"), [(2, true), (3, true)]);
+    fn missing_fields_are_empty_and_extra_empty_ones_are_ignored() {
+        check(
+            "email,name,city\na@b.c\na@b.c,A\na@b.c,A,C,, \n,,,,,\n \t\n\"\",\\N,\na@b.c,A,C,,x\na@b.c,A,C,D\n",
+            &[
+                (2, Ok("a@b.c {\"city\":\"\",\"name\":\"\"}")),
+                (3, Ok("a@b.c {\"city\":\"\",\"name\":\"A\"}")),
+                (4, Ok("a@b.c {\"city\":\"C\",\"name\":\"A\"}")),
+                (8, Err("it has 5 fields, but the header has 3 (a field that contains the delimiter needs quotes)")),
+                (9, Err("it has 4 fields, but the header has 3 (a field that contains the delimiter needs quotes)")),
+            ],
+        );
+    }
+
+    #[test]
+    fn values_are_trimmed_and_unwrapped() {
+        check(
+            "email;name;\n  a@b.c  ; \"A; B\" ;1\n=\"b@b.c\";=\"007\";\nc@b.c;\\N;x\n",
+            &[
+                (2, Ok("a@b.c {\"name\":\"A; B\"}")),
+                (3, Ok("b@b.c {\"name\":\"007\"}")),
+                (4, Ok("c@b.c {\"name\":\"\"}")),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_row_continued_with_a_backslash_is_reported() {
+        check(
+            "email\tname\tcity\na@b.c\ttwo\\\nlines\tX\na@b.c\tA\tC\\\n",
+            &[
+                (2, Err(CUT)),
+                (3, Err("address: \"lines\" is not an e-mail address: it has no @")),
+                (4, Ok("a@b.c {\"city\":\"C\\\\\",\"name\":\"A\"}")),
+            ],
+        );
+    }
+
+    #[test]
+    fn two_columns_of_one_name_are_refused() {
+        let text = "email,name,name\n";
+        let header = CsvHeader::read(&CsvRowFormat::default(), || Ok(text.as_bytes())).expect("a header");
+        let problem = open(&header, text.as_bytes()).err().expect("a problem");
+        assert_eq!(problem.to_string(), "--csv: the header has two columns named name; rename one");
     }
 }

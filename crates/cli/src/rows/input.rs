@@ -8,20 +8,22 @@ use std::{
 };
 
 use postroom_core::{InvalidInput, Mailbox};
-use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use super::{
-    csv,
+    csv::{self, CsvHeader, CsvRowFormat, QuoteCheck},
+    encoding::Utf8Reader,
+    encoding_guess,
     jsonl::{self, JsonRowFormat},
     row::{Rows, from_addresses},
+    survey::{NotUtf8, SurveyFault, survey},
 };
 
 /// Format and location of the rows.
 #[derive(Debug)]
 pub(crate) enum RowSource {
     /// A CSV file with a header.
-    Csv(InputFile),
+    Csv { file: InputFile, format: CsvRowFormat },
     /// A file of JSON lines.
     Jsonl { file: InputFile, format: JsonRowFormat },
     /// Addresses from the command line.
@@ -36,15 +38,25 @@ pub(crate) enum InputFile {
     /// A named pipe, or a process substitution of the shell such as `<(command)`.
     Pipe(PathBuf),
     /// A temporary copy of a pipe or standard input, which can be read twice.
-    Spooled(NamedTempFile),
+    Spooled {
+        file: NamedTempFile,
+        name: String,
+    },
 }
 
-/// A source that can be read and is UTF-8.
+/// A source that can be read, and in which one look found no fault.
 #[derive(Debug)]
 pub(crate) struct ScannedSource {
-    source: RowSource,
+    source: SurveyedSource,
     /// Hash of the content; empty if it can be read only once.
     pub(crate) hash: String,
+}
+
+#[derive(Debug)]
+enum SurveyedSource {
+    Csv { file: InputFile, header: CsvHeader },
+    Jsonl { file: InputFile, format: JsonRowFormat },
+    Addresses(Vec<Mailbox>),
 }
 
 impl InputFile {
@@ -62,7 +74,8 @@ impl InputFile {
     fn name(&self) -> String {
         match self {
             Self::File(path) | Self::Pipe(path) => path.display().to_string(),
-            Self::Stdin | Self::Spooled(_) => "standard input".to_owned(),
+            Self::Stdin => "standard input".to_owned(),
+            Self::Spooled { name, .. } => name.clone(),
         }
     }
 
@@ -84,8 +97,13 @@ impl InputFile {
         match self {
             Self::File(path) | Self::Pipe(path) => Ok(Box::new(File::open(path)?)),
             Self::Stdin => Ok(Box::new(io::stdin().lock())),
-            Self::Spooled(file) => Ok(Box::new(file.reopen()?)),
+            Self::Spooled { file, .. } => Ok(Box::new(file.reopen()?)),
         }
+    }
+
+    /// Opens the text in UTF-8 without a byte order mark.
+    fn open_text(&self) -> io::Result<Utf8Reader<Box<dyn Read>>> {
+        self.open().map(Utf8Reader::new)
     }
 
     fn spooled(self) -> io::Result<Self> {
@@ -94,144 +112,108 @@ impl InputFile {
         }
         let mut file = NamedTempFile::new()?;
         io::copy(&mut self.open()?, &mut file)?;
-        Ok(Self::Spooled(file))
+        Ok(Self::Spooled { file, name: self.name() })
+    }
+
+    /// Looks over the whole file once, in constant memory; returns its hash. A stream that can be
+    /// read only once is not read; its hash is empty.
+    fn survey(&self, quotes: Option<QuoteCheck>) -> Result<String, String> {
+        if self.is_read_once() {
+            return Ok(String::new());
+        }
+        let name = self.name();
+        let input = self.open().map_err(|error| format!("{name} can't be read: {error}"))?;
+        survey(input, quotes).map_err(|fault| match fault {
+            SurveyFault::Read(error) => format!("{name} can't be read: {error}"),
+            SurveyFault::Quotes(problem) => format!("{name}, {}: {}", problem.lines, problem.problem),
+            SurveyFault::Encoding(found) => self.foreign(found),
+        })
+    }
+
+    /// Describes a file that is no text in UTF-8.
+    fn foreign(&self, found: NotUtf8) -> String {
+        let path = if let Self::File(path) = self { Some(path.as_path()) } else { None };
+        match encoding_guess::describe(|| self.open(), found, path) {
+            Ok(problem) => format!("{} {problem}", self.name()),
+            Err(error) => format!("{} is not UTF-8, line {}; it can't be read again: {error}", self.name(), found.line),
+        }
     }
 }
 
 impl RowSource {
-    /// Checks that the source can be read and is UTF-8. With `twice`, a source that can be read
-    /// only once is copied to a temporary file.
+    /// Looks over the source once before any row is used: encoding, and a CSV's header and quotes. A
+    /// CSV that can be read only once is copied to a temporary file, and with `twice` any source.
     ///
     /// # Errors
     ///
     /// [`InvalidInput`] with the flag that names the source.
     pub(crate) fn scan(self, twice: bool) -> Result<ScannedSource, InvalidInput> {
-        let flag = self.flag();
-        if let Some(file) = self.file() {
-            file.check().map_err(|error| unreadable(flag, file, &error))?;
+        match self {
+            Self::Csv { file, format } => {
+                scan_csv(file, &format).map_err(|problem| InvalidInput::new("--csv", problem))
+            }
+            Self::Jsonl { file, format } => {
+                scan_jsonl(file, format, twice).map_err(|problem| InvalidInput::new("--jsonl", problem))
+            }
+            Self::Addresses(addresses) => {
+                let hash = addresses.iter().map(|address| format!("{address}\n")).collect();
+                Ok(ScannedSource { source: SurveyedSource::Addresses(addresses), hash })
+            }
         }
-        let source =
-            if twice { self.spooled().map_err(|error| InvalidInput::new(flag, error.to_string()))? } else { self };
-        let hash = match &source {
-            Self::Csv(file) | Self::Jsonl { file, .. } => hash_utf8(flag, file)?,
-            Self::Addresses(addresses) => addresses.iter().map(|address| format!("{address}\n")).collect(),
-        };
-        Ok(ScannedSource { source, hash })
     }
 
     pub(crate) fn is_stdin(&self) -> bool {
-        matches!(self, Self::Csv(InputFile::Stdin) | Self::Jsonl { file: InputFile::Stdin, .. })
+        matches!(self, Self::Csv { file: InputFile::Stdin, .. } | Self::Jsonl { file: InputFile::Stdin, .. })
     }
+}
 
-    fn file(&self) -> Option<&InputFile> {
-        match self {
-            Self::Csv(file) | Self::Jsonl { file, .. } => Some(file),
-            Self::Addresses(_) => None,
-        }
-    }
+fn scan_csv(file: InputFile, format: &CsvRowFormat) -> Result<ScannedSource, String> {
+    let file = readable(file, true)?;
+    let header = CsvHeader::read(format, || file.open_text());
+    // If the header can't be used, its delimiter may be wrong, and then the quotes mean nothing.
+    let quotes = header.as_ref().ok().map(|header| QuoteCheck::new(header.delimiter()));
+    let hash = file.survey(quotes)?;
+    let header = header.map_err(|problem| format!("{} {problem}", file.name()))?;
+    let hash = hash + &format.fingerprint();
+    Ok(ScannedSource { source: SurveyedSource::Csv { file, header }, hash })
+}
 
-    fn flag(&self) -> &'static str {
-        match self {
-            Self::Csv(_) => "--csv",
-            Self::Jsonl { .. } => "--jsonl",
-            Self::Addresses(_) => "--to",
-        }
-    }
+fn scan_jsonl(file: InputFile, format: JsonRowFormat, twice: bool) -> Result<ScannedSource, String> {
+    let file = readable(file, twice)?;
+    let hash = file.survey(None)?;
+    Ok(ScannedSource { source: SurveyedSource::Jsonl { file, format }, hash })
+}
 
-    fn spooled(self) -> io::Result<Self> {
-        Ok(match self {
-            Self::Csv(file) => Self::Csv(file.spooled()?),
-            Self::Jsonl { file, format } => Self::Jsonl { file: file.spooled()?, format },
-            Self::Addresses(addresses) => Self::Addresses(addresses),
-        })
+/// Checks that the file can be read. With `twice`, a stream is copied.
+fn readable(file: InputFile, twice: bool) -> Result<InputFile, String> {
+    let name = file.name();
+    file.check().map_err(|error| format!("{name} can't be read: {error}"))?;
+    if !twice {
+        return Ok(file);
     }
+    let folder = std::env::temp_dir();
+    file.spooled()
+        .map_err(|error| format!("{name} can't be copied to a temporary file in {}: {error}", folder.display()))
 }
 
 impl ScannedSource {
     /// Returns an iterator that starts at the first row.
     pub(crate) fn rows(&self) -> Result<Rows, InvalidInput> {
-        let flag = self.source.flag();
-        let open = |file: &InputFile| file.open().map_err(|error| unreadable(flag, file, &error));
+        let open = |flag: &str, file: &InputFile| {
+            file.open_text().map_err(|error| InvalidInput::new(flag, format!("{} can't be read: {error}", file.name())))
+        };
         match &self.source {
-            RowSource::Csv(file) => csv::open(&file.name(), open(file)?),
-            RowSource::Jsonl { file, format } => Ok(jsonl::open(open(file)?, *format)),
-            RowSource::Addresses(addresses) => Ok(from_addresses(addresses)),
+            SurveyedSource::Csv { file, header } => csv::open(header, open("--csv", file)?),
+            SurveyedSource::Jsonl { file, format } => Ok(jsonl::open(open("--jsonl", file)?, *format)),
+            SurveyedSource::Addresses(addresses) => Ok(from_addresses(addresses)),
         }
     }
 
     /// Name of the source in messages.
     pub(crate) fn name(&self) -> String {
         match &self.source {
-            RowSource::Csv(file) | RowSource::Jsonl { file, .. } => file.name(),
-            RowSource::Addresses(_) => "--to".to_owned(),
+            SurveyedSource::Csv { file, .. } | SurveyedSource::Jsonl { file, .. } => file.name(),
+            SurveyedSource::Addresses(_) => "--to".to_owned(),
         }
-    }
-}
-
-fn unreadable(flag: &str, file: &InputFile, error: &io::Error) -> InvalidInput {
-    InvalidInput::new(flag, format!("{} can't be read: {error}", file.name()))
-}
-
-/// Checks that the file is UTF-8 and returns its hash, in constant memory. A stream that can be
-/// read only once is not checked; its hash is empty.
-fn hash_utf8(flag: &str, file: &InputFile) -> Result<String, InvalidInput> {
-    if file.is_read_once() {
-        return Ok(String::new());
-    }
-    let mut input = file.open().map_err(|error| unreadable(flag, file, &error))?;
-    let (mut hash, mut text) = (Sha256::new(), Utf8Check::default());
-    let mut block = vec![0; 1 << 16];
-    loop {
-        let read = input.read(&mut block).map_err(|error| unreadable(flag, file, &error))?;
-        hash.update(&block[..read]);
-        let checked = if read == 0 { text.end() } else { text.add(&block[..read]) };
-        checked.map_err(|line| InvalidInput::new(flag, format!("{} is not UTF-8, line {line}", file.name())))?;
-        if read == 0 {
-            return Ok(format!("{:x}", hash.finalize()));
-        }
-    }
-}
-
-/// Checks UTF-8 text in blocks; a character may span two of them.
-#[derive(Default)]
-struct Utf8Check {
-    lines: usize,
-    rest: Vec<u8>,
-}
-
-impl Utf8Check {
-    fn add(&mut self, block: &[u8]) -> Result<(), usize> {
-        self.rest.extend_from_slice(block);
-        let (valid, broken) = match std::str::from_utf8(&self.rest) {
-            Ok(text) => (text.len(), false),
-            Err(error) => (error.valid_up_to(), error.error_len().is_some()),
-        };
-        self.lines += self.rest[..valid].iter().filter(|byte| **byte == b'\n').count();
-        self.rest.drain(..valid);
-        if broken { Err(self.lines + 1) } else { Ok(()) }
-    }
-
-    fn end(&self) -> Result<(), usize> {
-        if self.rest.is_empty() { Ok(()) } else { Err(self.lines + 1) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Utf8Check;
-
-    fn check(blocks: &[&[u8]]) -> Result<(), usize> {
-        let mut text = Utf8Check::default();
-        blocks.iter().try_for_each(|block| text.add(block))?;
-        text.end()
-    }
-
-    #[test]
-    fn a_character_may_span_blocks() {
-        assert_eq!(check(&[b"a\n\xc5", b"\xbb\nb"]), Ok(()));
-        assert_eq!(check(&[b"a\n\xf0\x9f", b"\x8e", b"\x89"]), Ok(()));
-        assert_eq!(check(&[b"a\n\xc5", b"b"]), Err(2));
-        assert_eq!(check(&[b"a\nb\nc\xff"]), Err(3));
-        assert_eq!(check(&[b"a\n\xc5"]), Err(2));
     }
 }

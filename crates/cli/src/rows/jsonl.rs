@@ -7,7 +7,7 @@ use postroom_core::{InvalidInput, Mail};
 use serde_json::{Map, Value};
 
 use super::{
-    records::MAX_RECORD,
+    csv::MAX_RECORD,
     row::{BulkRow, Rows, Unreadable, is_address},
 };
 

@@ -4,6 +4,7 @@
 use postroom_enqueue::{BulkChecker, MailProblem};
 
 use super::{
+    complaints::Complaints,
     row::{BulkRow, Rows, Unreadable},
     seen_addresses::SeenAddresses,
 };
@@ -23,6 +24,7 @@ pub(crate) struct RowFilter<'a> {
     /// Earlier addresses; `None` if duplicates are allowed.
     seen: Option<SeenAddresses>,
     console: Console,
+    complaints: Complaints,
     /// Number of valid rows so far.
     pub(crate) valid: u64,
     /// Number of invalid rows so far.
@@ -34,7 +36,8 @@ pub(crate) struct RowFilter<'a> {
 impl<'a> RowFilter<'a> {
     pub(crate) fn new(rows: Rows, checker: BulkChecker<'a>, allow_duplicates: bool, console: Console) -> Self {
         let seen = (!allow_duplicates).then(SeenAddresses::default);
-        Self { rows, checker, seen, console, valid: 0, invalid: 0, duplicates: 0 }
+        let complaints = Complaints::default();
+        Self { rows, checker, seen, console, complaints, valid: 0, invalid: 0, duplicates: 0 }
     }
 
     /// Returns the next valid row.
@@ -88,6 +91,13 @@ impl<'a> RowFilter<'a> {
 
     fn reject(&mut self, line: u64, problem: &str) {
         self.invalid += 1;
-        self.console.note(format_args!("line {line}: {problem}"));
+        self.complaints.add(line, problem);
+    }
+
+    /// Prints what is wrong with the invalid rows since the last call, the same complaint once.
+    pub(crate) fn report(&mut self) {
+        for line in self.complaints.take_report() {
+            self.console.note(line);
+        }
     }
 }

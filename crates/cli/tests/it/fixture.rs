@@ -127,7 +127,12 @@ impl Fixture {
 
     /// Returns a `postroom` command with this fixture's environment.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_postroom"));
+        self.command_of(env!("CARGO_BIN_EXE_postroom"))
+    }
+
+    /// Returns a command of another program with this fixture's environment.
+    pub(crate) fn command_of(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         self.set_up(&mut command);
         command
     }

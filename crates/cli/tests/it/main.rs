@@ -4,6 +4,7 @@ mod actions;
 mod addresses;
 mod bad_input;
 mod bulk;
+mod csv;
 mod durability;
 mod fixture;
 mod help;

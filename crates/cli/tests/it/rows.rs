@@ -22,29 +22,30 @@ async fn a_long_file_takes_little_memory() {
         }
     }
     file.into_inner().expect("flushed").sync_all().expect("on disk");
-    let (batch, peak) = peak_of(&fixture, &path).await;
+    let (bulk, peak) = peak_of(&fixture, &path).await;
+    let batch = fixture.status(bulk.stdout().trim());
     assert_eq!((&batch["total"], &batch["duplicates"]), (&2_000.into(), &54_000.into()), "{batch}");
     assert!((1..48_000).contains(&peak), "{peak} kB");
 }
 
-/// An unclosed quote turns the rest of the file into one row, which is not kept in memory.
+/// A header with an unclosed quote is the whole file, which is not kept in memory.
 #[tokio::test]
 async fn an_open_quote_takes_little_memory() {
     let fixture = Fixture::new().with_templates();
     let path = fixture.folder().join("open.csv");
     let mut file = std::io::BufWriter::new(std::fs::File::create(&path).expect("a file"));
-    write!(file, "email,name\na@example.org,Ann\nb@example.org,\"Ben\n").expect("written");
+    writeln!(file, "email,\"name").expect("written");
     for number in 0..1_500_000 {
         writeln!(file, "a{number}@example.org,and some more words so that it takes some time").expect("written");
     }
     file.into_inner().expect("flushed").sync_all().expect("on disk");
-    let (batch, peak) = peak_of(&fixture, &path).await;
-    assert_eq!((&batch["total"], &batch["invalid"]), (&1.into(), &1.into()), "{batch}");
+    let (bulk, peak) = peak_of(&fixture, &path).await;
+    assert!(bulk.stdout().is_empty() && bulk.stderr().contains("is a quote left open?"), "{}", bulk.stderr());
     assert!((1..72_000).contains(&peak), "{peak} kB");
 }
 
-/// Enqueues a file; returns the batch and the peak memory in kB.
-async fn peak_of(fixture: &Fixture, path: &std::path::Path) -> (serde_json::Value, u64) {
+/// Enqueues a file; returns the ended command and the peak memory in kB.
+async fn peak_of(fixture: &Fixture, path: &std::path::Path) -> (Process, u64) {
     let mut command = fixture.command();
     command.args(["bulk", "--template", "newsletter", "--var", "title=T", "--var", "intro=I", "--csv"]).arg(path);
     let mut bulk = Process::run(command);
@@ -58,7 +59,7 @@ async fn peak_of(fixture: &Fixture, path: &std::path::Path) -> (serde_json::Valu
     })
     .await;
     bulk.wait(LIMIT).await;
-    (fixture.status(bulk.stdout().trim()), peak)
+    (bulk, peak)
 }
 
 fn rss_kb(pid: u32) -> u64 {

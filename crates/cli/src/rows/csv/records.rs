@@ -3,12 +3,12 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use csv_core::{ReadRecordResult, Reader};
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
-use super::lines::UnixLines;
+use super::unix_lines::UnixLines;
 
 /// Maximum number of bytes of a record.
-pub(super) const MAX_RECORD: usize = 16 << 20;
+pub(in crate::rows) const MAX_RECORD: usize = 16 << 20;
 /// Maximum number of fields of a record.
 pub(super) const MAX_COLUMNS: usize = 1_000;
 
@@ -16,7 +16,6 @@ pub(super) const MAX_COLUMNS: usize = 1_000;
 pub(super) struct Records<R> {
     parser: Reader,
     input: BufReader<UnixLines<R>>,
-    bytes_read: u64,
     /// Fields of the current record, concatenated; valid up to `length`.
     fields: Vec<u8>,
     length: usize,
@@ -40,11 +39,11 @@ pub(super) struct RecordSize {
 }
 
 impl<R: Read> Records<R> {
-    pub(super) fn new(input: R) -> Self {
+    /// Reads text in UTF-8 without a byte order mark.
+    pub(super) fn new(input: R, delimiter: u8) -> Self {
         Self {
-            parser: Reader::new(),
-            input: BufReader::with_capacity(1 << 16, UnixLines::new(input)),
-            bytes_read: 0,
+            parser: ReaderBuilder::new().delimiter(delimiter).build(),
+            input: BufReader::with_capacity(1 << 16, UnixLines::new(input, delimiter)),
             fields: vec![0; 1 << 10],
             length: 0,
             ends: vec![0; 16],
@@ -60,7 +59,6 @@ impl<R: Read> Records<R> {
             let (fields, ends) = (&mut self.fields[self.length..], &mut self.ends[self.columns..]);
             let (result, read, written, ended) = self.parser.read_record(self.input.fill_buf()?, fields, ends);
             self.input.consume(read);
-            self.bytes_read += read as u64;
             self.length += written;
             self.columns += ended;
             match result {
@@ -104,7 +102,7 @@ impl<R: Read> Records<R> {
     }
 
     /// Size of the record, with its dropped part.
-    pub(super) fn size(&self) -> RecordSize {
+    fn size(&self) -> RecordSize {
         let mut size = self.dropped.unwrap_or_default();
         size.add(&self.fields[..self.length], self.columns);
         size
@@ -125,24 +123,27 @@ impl<R: Read> Records<R> {
     }
 
     /// Number of line breaks within the record.
-    pub(super) fn breaks(&self) -> u64 {
+    fn breaks(&self) -> u64 {
         let kept = memchr::memchr_iter(b'\n', &self.fields[..self.length]).count() as u64;
         kept + self.dropped.map_or(0, |dropped| dropped.breaks)
     }
 
-    /// Line that the parser has reached.
+    /// Line on which the record begins, from 1. The parser counts those that it has read.
     pub(super) fn line(&self) -> u64 {
-        self.parser.line()
-    }
-
-    /// Whether this is the last record and it has an unclosed quote.
-    pub(super) fn ends_in_quotes(&self) -> bool {
-        let lines = self.input.get_ref();
-        lines.total_bytes() == Some(self.bytes_read) && lines.quotes() % 2 == 1 && self.breaks() > 0
+        self.parser.line().saturating_sub(1 + self.breaks())
     }
 }
 
 impl RecordSize {
+    /// Returns why a record of this size is not read.
+    pub(super) fn problem(&self) -> String {
+        if self.columns > MAX_COLUMNS as u64 {
+            return format!("it has {} fields; a row may have {MAX_COLUMNS}", self.columns);
+        }
+        let (bytes, lines) = (self.bytes, self.lines);
+        format!("it has {bytes} bytes in {lines} lines; a row may have {MAX_RECORD} (is a quote left open?)")
+    }
+
     fn add(&mut self, text: &[u8], columns: usize) {
         self.bytes += text.len() as u64;
         self.columns += columns as u64;
@@ -160,7 +161,7 @@ mod tests {
     use super::*;
 
     fn records(text: &str) -> Vec<Vec<String>> {
-        let mut records = Records::new(text.as_bytes());
+        let mut records = Records::new(text.as_bytes(), b',');
         let mut all = Vec::new();
         while records.advance().expect("text") {
             let field = |at| String::from_utf8(records.field(at).to_vec()).expect("UTF-8");
@@ -173,7 +174,7 @@ mod tests {
     fn fields_are_returned_unchanged() {
         let long = "x".repeat(5_000);
         let many = (0..MAX_COLUMNS).map(|n| n.to_string()).collect::<Vec<_>>();
-        let text = format!("\u{feff}a,b\n\n1,\"x \"\"y\"\"\n,z\"\n{long},\n{}\n", many.join(","));
+        let text = format!("a,b\n\n1,\"x \"\"y\"\"\n,z\"\n{long},\n{}\n", many.join(","));
         assert_eq!(
             records(&text),
             [vec!["a", "b"], vec!["1", "x \"y\"\n,z"], vec![&*long, ""], { many.iter().map(String::as_str).collect() }]
@@ -188,7 +189,7 @@ mod tests {
             (",".repeat(100_000), 100_001),
         ] {
             let text = format!("a\n{large}\nb,c\n");
-            let mut records = Records::new(text.as_bytes());
+            let mut records = Records::new(text.as_bytes(), b',');
             assert!(records.advance().expect("text") && records.oversize().is_none());
             assert!(records.advance().expect("text"));
             let size = records.oversize().expect("too large");
@@ -205,7 +206,7 @@ mod tests {
     fn a_record_of_the_maximum_size_is_kept() {
         for (length, is_kept) in [(MAX_RECORD, true), (MAX_RECORD + 1, false)] {
             let text = "x".repeat(length);
-            let mut records = Records::new(text.as_bytes());
+            let mut records = Records::new(text.as_bytes(), b',');
             assert!(records.advance().expect("text"));
             assert_eq!(records.oversize().is_none(), is_kept, "{length}");
         }
