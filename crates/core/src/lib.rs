@@ -50,7 +50,7 @@ pub use http_url::HttpUrl;
 pub use id::{BatchId, JobId};
 pub use limit::{LimitName, Measure};
 pub use limited_file::{SETTINGS_FILE, read_at_most, read_file};
-pub use mail::{Attachment, Mail, check_locale};
+pub use mail::{Attachment, Mail, check_header_name, check_locale, merged_headers};
 pub use outage::Outage;
 pub use payload::Header;
 pub use policy::{Backoff, OnUnknown, Policy};

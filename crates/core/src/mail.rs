@@ -8,6 +8,8 @@ use std::{borrow::Cow, collections::HashSet};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+pub use check::check_header_name;
+
 use crate::{Body, Content, ContentHash, EmailAddress, InvalidInput, Mailbox};
 
 /// A mail, or the part that the mails of a batch share. The worker renders and composes it later.
@@ -118,7 +120,7 @@ impl Mail {
             cc: list(self.cc, &shared.cc),
             bcc: list(self.bcc, &shared.bcc),
             reply_to: list(self.reply_to, &shared.reply_to),
-            headers: merged(self.headers, &shared.headers),
+            headers: merged_headers(self.headers, &shared.headers),
             subject: self.subject.or_else(|| shared.subject.clone()),
             text: self.text.or_else(|| shared.text.clone()),
             html: self.html.or_else(|| shared.html.clone()),
@@ -194,6 +196,17 @@ impl Mail {
     fn bodies_mut(&mut self) -> impl Iterator<Item = &mut Body> {
         self.text.iter_mut().chain(&mut self.html)
     }
+}
+
+/// Returns headers completed from shared ones. A name is the same in any letter case.
+#[must_use]
+pub fn merged_headers(mut own: Map<String, Value>, shared: &Map<String, Value>) -> Map<String, Value> {
+    for (name, value) in shared {
+        if !own.keys().any(|own| own.eq_ignore_ascii_case(name)) {
+            own.insert(name.clone(), value.clone());
+        }
+    }
+    own
 }
 
 /// Maximum length of a language tag, in characters (RFC 5646, 4.4.1).

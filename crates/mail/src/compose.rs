@@ -55,6 +55,7 @@ pub fn compose(
     mail.check()?;
     let from = mail.from.as_ref().or(default_sender).ok_or(ComposeError::NoSender)?;
     from.check("from")?;
+    let rendered = rendered.with_headers_of(mail);
     let mut bytes = headers(mail, from, &rendered, identity)?;
     parts::append(&mut bytes, &rendered, &mail.attachments, &identity.boundary_seed)?;
     Ok(Message {
@@ -108,7 +109,7 @@ fn headers(mail: &Mail, from: &Mailbox, rendered: &Rendered, identity: &Identity
     set_mailboxes(&mut headers, "Reply-To", &mail.reply_to);
     header::set_text(&mut headers, "Subject", &rendered.subject)?;
     header::set_text(&mut headers, "Auto-Submitted", "auto-generated")?;
-    header::set_own(&mut headers, &mail.headers)?;
+    header::set_own(&mut headers, &rendered.headers)?;
     header::set_text(&mut headers, "MIME-Version", "1.0")?;
     Ok(headers.to_string().into_bytes())
 }

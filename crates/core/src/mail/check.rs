@@ -157,7 +157,12 @@ const OWN_HEADERS: [(&str, &str); 12] = [
     ("return-path", "the next server"),
 ];
 
-fn check_header(name: &str, value: &Value) -> Result<(), InvalidInput> {
+/// Checks the name of an additional header.
+///
+/// # Errors
+///
+/// Returns an error if it is no header name, or one that Postroom writes itself.
+pub fn check_header_name(name: &str) -> Result<(), InvalidInput> {
     let refuse = |why: String| Err(InvalidInput::new("headers", why));
     check_octets("headers", "the header name", name, bounds::HEADER_NAME)?;
     // RFC 5322, 3.6.8: printable ASCII without the colon.
@@ -167,6 +172,12 @@ fn check_header(name: &str, value: &Value) -> Result<(), InvalidInput> {
     if let Some((_, source)) = OWN_HEADERS.iter().find(|(own, _)| name.eq_ignore_ascii_case(own)) {
         return refuse(format!("{name} can't be set as a header; its source is {source}"));
     }
+    Ok(())
+}
+
+fn check_header(name: &str, value: &Value) -> Result<(), InvalidInput> {
+    let refuse = |why: String| Err(InvalidInput::new("headers", why));
+    check_header_name(name)?;
     match value.as_str() {
         None => refuse(format!("the value of {name} is not text")),
         Some(text) if has_break(text) => refuse(format!("the value of {name} contains a line break")),

@@ -1,19 +1,23 @@
 //! Compiled state of the templates folder.
 
-use std::{io, path::Path};
+use std::{borrow::Cow, io, path::Path};
 
 use postroom_core::{bounds, check_locale};
-use tera::{Context, Error, Tera};
+use serde_json::{Map, Value};
+use tera::{Context, Error, ErrorKind, Tera};
 
 use super::{
     LoadError, RenderError, TemplateInfo,
-    catalog::{Catalog, Choice},
-    functions,
+    catalog::{Catalog, Choice, is_visible_to},
+    filters, functions,
+    headers::{HeaderFiles, is_header_source, with_safe_urls},
     inline::with_inlined_css,
     meter::{self, LimitedWriter, RenderLimits},
     metered::with_meters,
+    names::with_tera_names,
     nesting,
     source::{self, TemplateSources},
+    usage::{NamesInUse, Usage},
     variables::Variables,
 };
 use crate::{Rendered, html::text_of_html, rendered::one_line};
@@ -22,14 +26,18 @@ use crate::{Rendered, html::text_of_html, rendered::one_line};
 #[derive(Debug)]
 pub(super) struct Library {
     catalog: Catalog,
+    headers: HeaderFiles,
+    usage: Usage,
     engine: Engine,
 }
 
 /// Compiled files. Mails are rendered from `sent`, which has inlined CSS and limit checks.
 /// `written` is the original source, so that an error names the author's line.
-struct Engine {
+pub(super) struct Engine {
     sent: Tera,
     written: Tera,
+    /// Sources of `written`.
+    sources: TemplateSources,
     /// Number of values in the longest expression.
     parts: usize,
 }
@@ -46,10 +54,17 @@ impl Library {
     }
 
     fn read(folder: &Path) -> Result<Self, LoadError> {
-        let sources = source::read(folder)?;
+        let mut sources = source::read(folder)?;
         let catalog = Catalog::of(&sources)?;
-        let engine = Engine::of(sources)?;
-        Ok(Self { catalog, engine })
+        let usage = Usage::of(&sources);
+        let headers = HeaderFiles::take_from(&mut sources)?;
+        let engine = Engine::of(sources).map_err(|error| headers.located(error))?;
+        Ok(Self { catalog, headers, usage, engine })
+    }
+
+    /// Returns the names in the files of a template, in all languages, and in the shared files.
+    pub(super) fn names_in_use(&self, name: &str) -> Option<NamesInUse> {
+        self.catalog.get(name).map(|_| self.usage.within(|file| is_visible_to(file, name)))
     }
 
     pub(super) fn names(&self) -> Vec<String> {
@@ -69,7 +84,7 @@ impl Library {
         locale: Option<&str>,
         subject: Option<&str>,
     ) -> Result<Rendered, RenderError> {
-        let Choice { subject: subject_file, html, text } = self.choose(name, locale)?;
+        let Choice { subject: subject_file, html, text, headers } = self.choose(name, locale)?;
         self.fits(name, variables)?;
         meter::within(limits, self.engine.parts, || {
             let render = |file: &str| self.engine.render(name, file, variables.context());
@@ -82,11 +97,12 @@ impl Library {
                 Some(text) => render(text)?,
                 None => html.as_deref().map(text_of_html).unwrap_or_default(),
             };
-            Ok(Rendered { subject, html, text })
+            let headers = self.headers(name, headers, variables)?;
+            Ok(Rendered { subject, html, text, headers })
         })
     }
 
-    /// Size of the rendered bodies, in bytes. Returns `None` if the text is generated from the
+    /// Size of the rendered bodies and headers, in bytes. Returns `None` if the text is generated from the
     /// HTML.
     pub(super) fn measure(
         &self,
@@ -96,7 +112,7 @@ impl Library {
         locale: Option<&str>,
         has_subject: bool,
     ) -> Result<Option<usize>, RenderError> {
-        let Choice { subject, html, text } = self.choose(name, locale)?;
+        let Choice { subject, html, text, headers } = self.choose(name, locale)?;
         let Some(text) = text else { return Ok(None) };
         self.fits(name, variables)?;
         meter::within(limits, self.engine.parts, || {
@@ -105,12 +121,22 @@ impl Library {
                 self.subject(name, subject, variables.context())?;
             }
             let html = html.map(measure).transpose()?.unwrap_or(0);
-            Ok(Some(html + measure(text)?))
+            let headers = self.headers(name, headers, variables)?;
+            Ok(Some(html + measure(text)? + room_of(&headers)))
         })
     }
 
     fn fits(&self, name: &str, variables: &Variables) -> Result<(), RenderError> {
         variables.fit(self.engine.parts).map_err(|problem| RenderError::of_variables(name, problem))
+    }
+
+    fn headers(
+        &self,
+        name: &str,
+        file: Option<&str>,
+        variables: &Variables,
+    ) -> Result<Map<String, Value>, RenderError> {
+        file.map_or_else(|| Ok(Map::new()), |file| self.headers.render(name, file, &self.engine, variables))
     }
 
     /// Renders the subject as one line, within its length limit.
@@ -131,15 +157,33 @@ impl Library {
     }
 }
 
+/// Size of headers, counted as bytes of a body: those grow less when they are encoded.
+fn room_of(headers: &Map<String, Value>) -> usize {
+    headers.iter().map(|(name, value)| 2 * (16 + name.len() + value.as_str().map_or(0, str::len))).sum()
+}
+
 impl Engine {
-    fn of(sources: TemplateSources) -> Result<Self, LoadError> {
+    pub(super) fn of(mut sources: TemplateSources) -> Result<Self, LoadError> {
+        for source in sources.values_mut() {
+            if let Cow::Owned(rewritten) = with_tera_names(source) {
+                *source = rewritten;
+            }
+        }
         nesting::check(&sources)?;
-        let written = compile(&sources)?;
+        let (written, own) = (compile(&sources)?, sources.clone());
+        for (_, value) in sources.iter_mut().filter(|(name, _)| is_header_source(name)) {
+            *value = with_safe_urls(value);
+        }
         let (metered, parts) = with_meters(&with_inlined_css(sources));
-        Ok(Self { sent: compile(&metered)?, written, parts })
+        Ok(Self { sent: compile(&metered)?, written, sources: own, parts })
     }
 
-    fn render(&self, template: &str, file: &str, context: &Context) -> Result<String, RenderError> {
+    /// Number of values in the longest expression.
+    pub(super) fn parts(&self) -> usize {
+        self.parts
+    }
+
+    pub(super) fn render(&self, template: &str, file: &str, context: &Context) -> Result<String, RenderError> {
         let mut output = LimitedWriter::to(Vec::with_capacity(4096));
         self.render_to(template, file, context, &mut output)?;
         // tera writes UTF-8.
@@ -168,7 +212,25 @@ impl Engine {
     /// Renders the original source to get an error with the author's line.
     fn explain(&self, template: &str, file: &str, context: &Context, error: Error) -> RenderError {
         let error = self.written.render_to(file, context, io::sink()).err().unwrap_or(error);
-        RenderError::of_tera(template, file, &error)
+        let mut explained = RenderError::of_tera(template, file, &error);
+        if let Some(message) = self.undefined(&error, context) {
+            explained.message = message;
+        }
+        explained
+    }
+
+    /// Returns the message about an undefined variable, if a filter or a test got one: tera names
+    /// it only where it is shown.
+    fn undefined(&self, error: &Error, context: &Context) -> Option<String> {
+        let ErrorKind::RenderingError(report) = error.kind() else { return None };
+        if !report.message().contains("undefined") {
+            return None;
+        }
+        let code = self.sources.get(report.filename())?.get(report.span().range.clone())?;
+        let name = code.split_once('|').map_or(code, |(name, _)| name);
+        let shown = self.written.render_str(&format!("{{{{ {name} }}}}"), context, false).err()?;
+        let message = RenderError::of_tera("", "", &shown).message;
+        message.contains("is not defined").then_some(message)
     }
 }
 
@@ -182,6 +244,7 @@ impl std::fmt::Debug for Engine {
 fn compile(sources: &TemplateSources) -> Result<Tera, LoadError> {
     let mut tera = Tera::default();
     functions::register(&mut tera);
+    filters::register(&mut tera);
     tera.add_raw_templates(sources.iter()).map_err(|error| LoadError::of_tera(&error))?;
     Ok(tera)
 }

@@ -4,6 +4,7 @@
 mod fixture;
 mod full_disk;
 mod fuzz;
+mod headers;
 mod hostile;
 mod mime;
 mod parser;
@@ -12,6 +13,7 @@ mod resend;
 mod shipped;
 mod templates;
 mod transports;
+mod variables;
 mod webhook;
 
 use postroom_core::Mail;

@@ -62,7 +62,7 @@ pub(super) fn of(message: &Message, addressing: &Addressing<'_>) -> serde_json::
 /// Headers of the mail, plus the default ones that it does not override.
 fn headers<'a>(message: &'a Message, message_id: &'a str) -> BTreeMap<&'a str, &'a str> {
     const MARK: &str = "Auto-Submitted";
-    let own = message.mail.headers.iter();
+    let own = message.rendered.headers.iter();
     let mut all: BTreeMap<_, _> = own.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))).collect();
     if !all.keys().any(|name| name.eq_ignore_ascii_case(MARK)) {
         all.insert(MARK, "auto-generated");
