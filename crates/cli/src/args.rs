@@ -1,13 +1,16 @@
 //! Flags that several commands share.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use chrono::DateTime;
 use postroom_core::{InvalidInput, Priority, QueueName, bounds, parse_span, store::Due};
 use postroom_enqueue::Options;
 use serde_json::{Map, Value};
 
-use crate::{exit::Result, files};
+use crate::{
+    exit::{CommandError, Result},
+    files,
+};
 
 /// Queue, priority, times and key of a mail or a bulk.
 #[derive(Debug, clap::Args)]
@@ -66,9 +69,38 @@ pub(crate) struct VarArgs {
     vars: Option<String>,
 }
 
+/// Headers beyond those that Postroom writes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct HeaderArgs {
+    /// Add a header; repeatable
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+}
+
+impl HeaderArgs {
+    /// Returns all headers.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`] if a name occurs twice, in any letter case.
+    pub(crate) fn all(&self) -> Result<&[(String, String)], InvalidInput> {
+        let names: Vec<String> = self.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+        let twice = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name));
+        match twice {
+            Some((at, _)) => Err(InvalidInput::new("--header", format!("{} is set twice", self.headers[at].0))),
+            None => Ok(&self.headers),
+        }
+    }
+}
+
 impl VarArgs {
     /// Returns all variables. `--var` and `--var-json` take precedence over the file.
     pub(crate) fn read(&self) -> Result<Map<String, Value>> {
+        let given = self.var.iter().map(|(name, _)| name).chain(self.var_json.iter().map(|(name, _)| name));
+        let mut names = BTreeSet::new();
+        if let Some(name) = given.into_iter().find(|name| !names.insert(*name)) {
+            return Err(CommandError::usage("--var", format!("the variable {name} is set twice")));
+        }
         let mut all = self.vars.as_deref().map(object_of_file).transpose()?.unwrap_or_default();
         all.extend(self.var.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))));
         all.extend(self.var_json.iter().cloned());
@@ -105,6 +137,12 @@ fn time_ms(text: &str) -> Result<i64, String> {
     DateTime::parse_from_rfc3339(text).map(|time| time.timestamp_millis()).map_err(|error| {
         format!("{error}; use a time with a zone, such as 2027-01-31T08:00:00Z or 2027-01-31T08:00:00+01:00")
     })
+}
+
+/// Parses `NAME: VALUE` for clap.
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("it has no colon; use 'Name: value'")?;
+    Ok((name.trim().to_owned(), value.trim_matches([' ', '\t']).to_owned()))
 }
 
 /// Parses `NAME=VALUE` for clap.

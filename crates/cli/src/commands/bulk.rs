@@ -1,15 +1,15 @@
 //! `postroom bulk`
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use postroom_core::{Addressee, BatchId, Mail, Mailbox, Pace, QueueName, Rate, format_span};
-use postroom_enqueue::{BulkInput, BulkSummary, Error, Options};
-use serde_json::json;
+use postroom_enqueue::{BulkInput, BulkSummary, Error, HeaderTemplates, Options};
+use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    args::{TermArgs, VarArgs, positive_span},
+    args::{HeaderArgs, TermArgs, VarArgs, positive_span},
     context::Context,
     exit::{CommandError, Exit, Result},
     outcome, queue_names,
@@ -28,14 +28,21 @@ const EXAMPLES: &str = "Examples:
   postroom bulk --template newsletter --csv people.csv --rate 100/m --notify me@example.org
   postroom bulk --template newsletter --csv people.csv --notify https://app.example.org/hook
   postroom bulk --template newsletter --csv people.csv --delay 5s --durable
+  postroom bulk --template newsletter --csv people.csv \\
+    --header 'List-Unsubscribe: <{{ unsubscribe_url }}>'
 
-The address column is named to or email. The other columns are variables; they take
-precedence over --var. With --template, a row of JSON lines is an object of the same
-keys. Without --template, it is a complete mail:
+The address column is named to or email; the address is the variable email. Columns named
+subject, locale, from, reply_to, cc or bcc are fields of the mail. The other columns are
+variables; they take precedence over --var. First Name is also first_name. All values are
+texts. With --template, a row of JSON lines is an object of the same keys, and of headers
+and attachments. Without --template, it is a complete mail:
   {\"to\": \"ann@example.org\", \"subject\": \"Hi\", \"text\": \"…\"}";
+
+const HEADER_HELP: &str = "Add a header, whose value is rendered for each mail; repeatable";
 
 /// Enqueue many mails as a batch; print the batch's id
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("headers", |arg| arg.help(HEADER_HELP)))]
 #[command(after_help = EXAMPLES, group = clap::ArgGroup::new("rows").required(true))]
 pub(crate) struct Args {
     /// Template that renders subject and bodies
@@ -60,6 +67,11 @@ pub(crate) struct Args {
     /// Sender; default: SMTP_MAIL_FROM
     #[arg(long, value_name = "ADDRESS")]
     from: Option<Mailbox>,
+    /// Addresses for replies
+    #[arg(long, value_name = "ADDRESS", num_args = 1..)]
+    reply_to: Vec<Mailbox>,
+    #[command(flatten)]
+    headers: HeaderArgs,
     #[command(flatten)]
     terms: TermArgs,
     /// Send rate, evenly spaced, such as 100/m (per second, minute, hour or day: s, m, h, d)
@@ -98,10 +110,11 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<()> {
     }
     let shared = args.shared()?;
     let input = source.scan(args.strict || args.terms.key.is_some())?;
-    if args.strict {
-        check_all(args.filter(context, &input, &shared).await?)?;
-    }
     let mut rows = args.filter(context, &input, &shared).await?;
+    if args.strict {
+        check_all(rows)?;
+        rows = args.filter(context, &input, &shared).await?.without_notes();
+    }
     let first_rows = first_rows(&mut rows, &input)?;
     if args.sync {
         return send_all(context, rows, first_rows, &shared, &args).await;
@@ -117,10 +130,33 @@ impl Args {
             template: self.template.clone(),
             vars: self.vars.read()?,
             locale: self.locale.clone(),
+            reply_to: self.reply_to.clone(),
+            headers: self.fixed_headers()?,
             ..Mail::default()
         };
         shared.check_parts()?;
         Ok(shared)
+    }
+
+    /// Headers that are the same in each mail.
+    fn fixed_headers(&self) -> Result<Map<String, Value>> {
+        let fixed = self.headers.all()?.iter().filter(|(_, value)| !is_template(value));
+        Ok(fixed.map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect())
+    }
+
+    /// Headers that are rendered for each mail.
+    fn row_headers(&self) -> Result<Option<HeaderTemplates>> {
+        let rendered: Vec<_> = self.headers.all()?.iter().filter(|(_, value)| is_template(value)).cloned().collect();
+        if rendered.is_empty() {
+            return Ok(None);
+        }
+        let parsed = HeaderTemplates::parse(&rendered);
+        // The error begins with the flag.
+        let headers = parsed.map_err(|error| {
+            let text = error.to_string();
+            CommandError::usage("--header", text.strip_prefix("--header: ").unwrap_or(&text))
+        });
+        headers.map(Some)
     }
 
     fn source(&self, max_message_size: u64) -> RowSource {
@@ -137,14 +173,21 @@ impl Args {
     }
 
     async fn filter<'a>(&self, context: &'a Context, input: &ScannedSource, shared: &'a Mail) -> Result<RowFilter<'a>> {
-        let checker = context.postroom.bulk_checker(shared).await?;
-        Ok(RowFilter::new(input.rows()?, checker, self.allow_duplicates, context.console))
+        let headers = self.row_headers()?.map(Arc::new);
+        let checker = context.postroom.bulk_checker(shared).await?.with_headers(headers);
+        Ok(RowFilter::new(input.rows()?, checker, self.template.as_deref(), self.allow_duplicates, context.console))
     }
+}
+
+/// Whether the value of a header is rendered.
+fn is_template(value: &str) -> bool {
+    ["{{", "{%", "{#"].iter().any(|start| value.contains(start))
 }
 
 /// Reports every invalid row; returns an error if there was one.
 fn check_all(mut rows: RowFilter<'_>) -> Result<()> {
     while rows.next()?.is_some() {}
+    rows.finish();
     match rows.invalid {
         0 => Ok(()),
         invalid => Err(CommandError::usage("rows", format!("{invalid} can't be sent; nothing was queued"))),
@@ -177,6 +220,9 @@ async fn enqueue(
     let options = Options { durable: args.durable, ..args.terms.options() };
     let mut bulk = context.postroom.bulk(shared.clone()).rows(rows_hash(context, args, hash).await?);
     bulk = bulk.with(options);
+    if let Some(headers) = args.row_headers()? {
+        bulk = bulk.headers(headers);
+    }
     if let Some(name) = &args.name {
         bulk = bulk.name(name);
     }
@@ -220,6 +266,7 @@ async fn fill(batch: &mut BulkInput<'_>, rows: &mut RowFilter<'_>, first_rows: V
         bar.set_position(batch.added());
     }
     bar.finish_and_clear();
+    rows.finish();
     Ok(())
 }
 
@@ -292,6 +339,7 @@ async fn send_all(
         next_at = Instant::now() + spacing;
         send_one(context, row, shared, &queue, &mut counts).await?;
     }
+    rows.finish();
     context.postroom.close().await;
     (counts.invalid, counts.duplicates) = (rows.invalid, rows.duplicates);
     counts.finish(context)

@@ -7,7 +7,7 @@ use postroom_enqueue::{Options, QueueName};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    args::{TermArgs, VarArgs, span},
+    args::{HeaderArgs, TermArgs, VarArgs, span},
     context::Context,
     exit::{CommandError, Result},
     files::{self, TextSource},
@@ -51,9 +51,8 @@ pub(crate) struct Args {
     /// Addresses for replies
     #[arg(long, value_name = "ADDRESS", num_args = 1..)]
     reply_to: Vec<Mailbox>,
-    /// Add a header; repeatable
-    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
-    headers: Vec<(String, String)>,
+    #[command(flatten)]
+    headers: HeaderArgs,
     /// Attach a file; repeatable
     #[arg(long, value_name = "FILE", num_args = 1..)]
     attach: Vec<PathBuf>,
@@ -181,18 +180,7 @@ impl Args {
     }
 
     fn headers(&self) -> Result<Map<String, Value>, InvalidInput> {
-        let mut all = Map::new();
-        for (name, value) in &self.headers {
-            if all.insert(name.clone(), Value::String(value.clone())).is_some() {
-                return Err(InvalidInput::new("--header", format!("{name} is set twice")));
-            }
-        }
-        Ok(all)
+        let all = self.headers.all()?.iter();
+        Ok(all.map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect())
     }
-}
-
-/// Parses `NAME: VALUE` for clap.
-fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once(':').ok_or("it has no colon; use 'Name: value'")?;
-    Ok((name.trim().to_owned(), value.trim_matches([' ', '\t']).to_owned()))
 }

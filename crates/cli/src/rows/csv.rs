@@ -1,13 +1,17 @@
-//! Rows of a CSV with a header. One column holds the address; each other column is a variable.
+//! Rows of a CSV with a header. One column holds the address; the others are fields of the mail or variables.
 
-use std::io::{self, Read};
+use std::{
+    collections::BTreeMap,
+    io::{self, Read},
+};
 
 use postroom_core::{InvalidInput, Mail, Mailbox};
+use postroom_enqueue::short_name;
 use serde_json::{Map, Value};
 
 use super::{
     records::{MAX_COLUMNS, MAX_RECORD, RecordSize, Records},
-    row::{BulkRow, Rows, Unreadable, is_address},
+    row::{BulkRow, Rows, Unreadable, is_address, is_mail_field},
 };
 
 /// The columns that the header names.
@@ -15,6 +19,8 @@ struct Columns {
     count: usize,
     /// Index of the address column.
     address: usize,
+    /// Index and name of each field of the mail.
+    fields: Vec<(usize, String)>,
     /// Index and name of each variable.
     variables: Vec<(usize, String)>,
 }
@@ -64,16 +70,35 @@ impl Columns {
             }
             (None, _) => return Err(no_address_column(&names)),
         };
-        let variables = variables(&names, address)?;
-        Ok(Self { count: names.len(), address, variables })
+        let (fields, variables) = named(&names, address)?.into_iter().partition(|(_, name)| is_mail_field(name));
+        Ok(Self { count: names.len(), address, fields, variables })
     }
 
     fn mail<R: Read>(&self, record: &Records<R>) -> Result<Mail, String> {
         let text = |at: usize| std::str::from_utf8(record.field(at)).map_err(|_| "it is not UTF-8".to_owned());
         let to: Mailbox = text(self.address)?.parse().map_err(|error: InvalidInput| error.to_string())?;
         let vars = self.variables.iter().map(|(at, name)| Ok((name.clone(), Value::String(text(*at)?.to_owned()))));
-        Ok(Mail { to: vec![to], vars: vars.collect::<Result<Map<_, _>, String>>()?, ..Mail::default() })
+        let vars = vars.collect::<Result<Map<_, _>, String>>()?;
+        Ok(Mail { to: vec![to], vars, ..self.fields(record)? })
     }
+
+    /// Returns a mail with the fields of a record; an empty one is absent.
+    fn fields<R: Read>(&self, record: &Records<R>) -> Result<Mail, String> {
+        let mut mail = Mail::default();
+        for (at, name) in &self.fields {
+            let text = std::str::from_utf8(record.field(*at)).map_err(|_| "it is not UTF-8".to_owned())?.trim();
+            if !text.is_empty() {
+                mail = field(name, text).map_err(|problem| format!("{name}: {problem}"))?.over(&mail);
+            }
+        }
+        Ok(mail)
+    }
+}
+
+/// Returns a mail with one field, read as in the JSON form of a mail.
+fn field(name: &str, text: &str) -> Result<Mail, String> {
+    let mail = Map::from_iter([(name.to_owned(), Value::String(text.to_owned()))]);
+    serde_json::from_value(Value::Object(mail)).map_err(|error| error.to_string())
 }
 
 fn no_address_column(names: &[&str]) -> String {
@@ -81,15 +106,22 @@ fn no_address_column(names: &[&str]) -> String {
     format!("has no address column: the header must name one column to or email (found: {found})")
 }
 
-/// Returns index and name of each variable. Columns without a name are ignored: spreadsheets append
+/// Returns index and name of each column but the address. Columns without a name are ignored: spreadsheets append
 /// empty ones.
-fn variables(names: &[&str], address: usize) -> Result<Vec<(usize, String)>, String> {
-    let mut all: Vec<(usize, String)> = Vec::new();
+///
+/// Two columns with the same short name are an error, since a template can't tell them apart.
+fn named(names: &[&str], address: usize) -> Result<Vec<(usize, String)>, String> {
+    let (mut all, mut by_short) = (Vec::new(), BTreeMap::new());
     for (at, name) in names.iter().enumerate().filter(|(at, name)| *at != address && !name.is_empty()) {
-        if all.iter().any(|(_, other)| other == name) {
-            return Err(format!("has two columns named {name}"));
+        let short = short_name(name).into_owned();
+        let key = if short.is_empty() { (*name).to_owned() } else { short.clone() };
+        match by_short.insert(key, *name) {
+            Some(other) if other == *name => return Err(format!("has two columns named {name}")),
+            Some(other) => {
+                return Err(format!("has two columns for one variable: {other:?} and {name:?} are both {short}"));
+            }
+            None => all.push((at, (*name).to_owned())),
         }
-        all.push((at, (*name).to_owned()));
     }
     Ok(all)
 }

@@ -10,6 +10,7 @@ mod lines;
 mod records;
 mod row;
 mod row_filter;
+mod row_notes;
 mod seen_addresses;
 
 pub(crate) use self::{

@@ -5,6 +5,7 @@ use postroom_enqueue::{BulkChecker, MailProblem};
 
 use super::{
     row::{BulkRow, Rows, Unreadable},
+    row_notes::RowNotes,
     seen_addresses::SeenAddresses,
 };
 use crate::{
@@ -22,6 +23,8 @@ pub(crate) struct RowFilter<'a> {
     checker: BulkChecker<'a>,
     /// Earlier addresses; `None` if duplicates are allowed.
     seen: Option<SeenAddresses>,
+    /// Notes about the variables; `None` if they were printed before.
+    notes: Option<RowNotes>,
     console: Console,
     /// Number of valid rows so far.
     pub(crate) valid: u64,
@@ -32,9 +35,30 @@ pub(crate) struct RowFilter<'a> {
 }
 
 impl<'a> RowFilter<'a> {
-    pub(crate) fn new(rows: Rows, checker: BulkChecker<'a>, allow_duplicates: bool, console: Console) -> Self {
+    /// Creates a filter of the rows of a template, if they have one.
+    pub(crate) fn new(
+        rows: Rows,
+        checker: BulkChecker<'a>,
+        template: Option<&str>,
+        allow_duplicates: bool,
+        console: Console,
+    ) -> Self {
         let seen = (!allow_duplicates).then(SeenAddresses::default);
-        Self { rows, checker, seen, console, valid: 0, invalid: 0, duplicates: 0 }
+        let names = template.and_then(|template| checker.templates()?.names_in_use(template));
+        let notes = template.map(|_| RowNotes::new(names, console));
+        Self { rows, checker, seen, notes, console, valid: 0, invalid: 0, duplicates: 0 }
+    }
+
+    /// Prints no notes: another filter has printed them.
+    pub(crate) fn without_notes(self) -> Self {
+        Self { notes: None, ..self }
+    }
+
+    /// Prints the notes about all rows.
+    pub(crate) fn finish(&self) {
+        if let Some(notes) = &self.notes {
+            notes.finish();
+        }
     }
 
     /// Returns the next valid row.
@@ -59,13 +83,13 @@ impl<'a> RowFilter<'a> {
     }
 
     /// Returns the row if it is valid and no duplicate.
-    fn check(&mut self, row: BulkRow) -> Result<Option<BulkRow>> {
-        let merged = self.checker.merge(&row.mail);
+    fn check(&mut self, mut row: BulkRow) -> Result<Option<BulkRow>> {
+        let mut merged = self.checker.merge(&row.mail);
         if self.seen.as_ref().is_some_and(|seen| seen.contains(&merged)) {
             self.duplicates += 1;
             return Ok(None);
         }
-        match self.checker.check(&merged) {
+        match self.checker.complete(&mut row.mail, &mut merged) {
             Ok(()) => {}
             Err(MailProblem::Template(error)) if self.valid < FIRST_ROWS => {
                 return Err(CommandError::usage("template", format!("line {}: {error}", row.line)));
@@ -81,6 +105,9 @@ impl<'a> RowFilter<'a> {
         }
         if let Some(seen) = &mut self.seen {
             seen.insert(&merged);
+        }
+        if let Some(notes) = &mut self.notes {
+            notes.look_at(&row.mail);
         }
         self.valid += 1;
         Ok(Some(row))

@@ -3,6 +3,7 @@
 mod actions;
 mod bad_input;
 mod bulk;
+mod columns;
 mod durability;
 mod fixture;
 mod help;

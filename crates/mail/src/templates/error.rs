@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf};
 use postroom_core::bounds;
 use tera::{Error, ErrorKind, ReportError};
 
-use super::{meter::Exceeded, names::with_written_names, variables::ADDRESS};
+use super::{headers::BULK_HEADERS, meter::Exceeded, names::with_written_names, variables::ADDRESS};
 
 /// Error of a template that does not exist or does not render.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -227,7 +227,10 @@ fn line_of(line: Option<usize>) -> String {
 
 impl fmt::Display for RenderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "template {}: ", self.template)?;
+        // Headers of a bulk belong to no template.
+        if self.template != BULK_HEADERS {
+            write!(f, "template {}: ", self.template)?;
+        }
         if let Some(file) = &self.file {
             write!(f, "{file}{}: ", line_of(self.line))?;
         }

@@ -4,7 +4,7 @@
 //! Each value is a template. A value that it inserts between `<` and `>` is part of a URL, so its
 //! characters that would end the URL are percent-encoded there.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use postroom_core::{Mail, bounds, check_header_name};
 use serde_json::{Map, Value};
@@ -49,7 +49,7 @@ pub struct HeaderTemplates {
 }
 
 /// Name of the headers of a bulk in errors.
-const BULK: &str = "--header";
+pub(super) const BULK_HEADERS: &str = "--header";
 
 impl HeaderFiles {
     /// Replaces each `headers.toml` in the sources by one source for each of its values.
@@ -166,9 +166,8 @@ impl HeaderTemplate {
         if value.len() > bounds::HEADER_VALUE {
             return Some(format!("the value has {} octets; it may have {}", value.len(), bounds::HEADER_VALUE));
         }
-        (value.contains("<>") && !self.has_empty_url).then(|| {
-            "nothing is between < and >; {% if … %} around the whole value leaves the header out".to_owned()
-        })
+        (value.contains("<>") && !self.has_empty_url)
+            .then(|| "nothing is between < and >; {% if … %} around the whole value leaves the header out".to_owned())
     }
 
     fn message(&self, problem: &str) -> String {
@@ -200,10 +199,10 @@ impl HeaderTemplates {
     pub fn parse(headers: &[(String, String)]) -> Result<Self, LoadError> {
         let (mut file, mut sources) = (HeaderFile::default(), TemplateSources::new());
         for (name, value) in headers {
-            file.push(BULK, name.clone(), value, None, &mut sources)
-                .map_err(|problem| LoadError::broken(BULK, problem))?;
+            file.push(BULK_HEADERS, name.clone(), value, None, &mut sources)
+                .map_err(|problem| LoadError::broken(BULK_HEADERS, problem))?;
         }
-        let files = HeaderFiles(BTreeMap::from([(BULK.to_owned(), file)]));
+        let files = HeaderFiles(BTreeMap::from([(BULK_HEADERS.to_owned(), file)]));
         let engine = Engine::of(sources).map_err(|error| files.located(error))?;
         let file = files.0.into_values().next().unwrap_or_default();
         Ok(Self { file, engine })
@@ -218,11 +217,21 @@ impl HeaderTemplates {
     pub fn render(&self, shared: &Variables, mail: &Mail) -> Result<Map<String, Value>, RenderError> {
         let variables = shared.clone().and(&mail.vars).with_fields(mail);
         let parts = self.engine.parts();
-        variables.fit(parts).map_err(|problem| RenderError::of_variables(BULK, problem))?;
-        let rendered = meter::within(meter::MOST, parts, || self.file.render(BULK, BULK, &self.engine, &variables));
+        variables.fit(parts).map_err(|problem| RenderError::of_variables(BULK_HEADERS, problem))?;
+        let rendered = meter::within(meter::MOST, parts, || {
+            self.file.render(BULK_HEADERS, BULK_HEADERS, &self.engine, &variables)
+        });
         let mut rendered = rendered?;
         rendered.retain(|name, _| !mail.headers.keys().any(|own| own.eq_ignore_ascii_case(name)));
         Ok(rendered)
+    }
+}
+
+/// Writes names and values as templates, one a line.
+impl fmt::Display for HeaderTemplates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut values = self.file.0.iter().filter_map(|header| Some((header, self.engine.source(&header.source)?)));
+        values.try_for_each(|(header, value)| writeln!(f, "{}: {value}", header.name))
     }
 }
 

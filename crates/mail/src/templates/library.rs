@@ -183,6 +183,11 @@ impl Engine {
         self.parts
     }
 
+    /// Written source of a file.
+    pub(super) fn source(&self, file: &str) -> Option<&str> {
+        self.sources.get(file).map(String::as_str)
+    }
+
     pub(super) fn render(&self, template: &str, file: &str, context: &Context) -> Result<String, RenderError> {
         let mut output = LimitedWriter::to(Vec::with_capacity(4096));
         self.render_to(template, file, context, &mut output)?;

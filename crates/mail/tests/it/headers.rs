@@ -99,7 +99,10 @@ fn an_error_names_file_and_line() {
         }),
         ("X-A = \"1\"\nx-a = \"2\"", "t/headers.toml, line 2: x-a is set twice"),
         ("X-A = 1", "t/headers.toml, line 1: the value of X-A is not a string"),
-        ("\"X A\" = \"1\"", "t/headers.toml, line 1: \"X A\" is not a header name; it may contain letters, digits and -"),
+        (
+            "\"X A\" = \"1\"",
+            "t/headers.toml, line 1: \"X A\" is not a header name; it may contain letters, digits and -",
+        ),
     ] {
         check(headers, &json!({}), Err(problem));
     }

@@ -1,6 +1,7 @@
 //! Mail from template to transport, read back by an independent parser and received by fake
 //! servers.
 
+mod filters;
 mod fixture;
 mod full_disk;
 mod fuzz;

@@ -58,8 +58,8 @@ fn a_row_overrides_what_the_batch_shares_by_short_name_too() {
     let templates = Templates::load(folder.path()).expect("loaded");
     for (shared, own) in [("first_name", "First Name"), ("First Name", "first_name"), ("FIRST NAME", "First Name")] {
         let shared = Variables::of(json!({shared: "shared"}).as_object().expect("an object"));
-        let mail: Mail =
-            serde_json::from_value(json!({"to": "a@example.org", "template": "t", "vars": {own: "own"}})).expect("mail");
+        let mail: Mail = serde_json::from_value(json!({"to": "a@example.org", "template": "t", "vars": {own: "own"}}))
+            .expect("mail");
         assert_eq!(templates.render_mail_over(&shared, &mail).expect("rendered").text, "own");
     }
 }
@@ -72,9 +72,13 @@ fn fields_of_the_mail_are_variables() {
         ("{{ email }}", json!({"vars": {"email": "own"}}), "own"),
         ("{{ subject }}, {{ locale }}", json!({"subject": "Hi", "locale": "pl"}), "Hi, pl"),
         ("{{ subject }}", json!({"subject": "Hi", "vars": {"subject": "own"}}), "own"),
-        ("{{ from }} {{ reply_to }} {{ cc }}", {
-            json!({"from": "A <a@example.org>", "reply_to": ["b@example.org", "c@example.org"], "cc": "d@example.org"})
-        }, "A <a@example.org> b@example.org, c@example.org d@example.org"),
+        (
+            "{{ from }} {{ reply_to }} {{ cc }}",
+            {
+                json!({"from": "A <a@example.org>", "reply_to": ["b@example.org", "c@example.org"], "cc": "d@example.org"})
+            },
+            "A <a@example.org> b@example.org, c@example.org d@example.org",
+        ),
     ] {
         assert_eq!(text_of(body, &fields).as_deref(), Ok(expected), "{body} {fields}");
     }
