@@ -231,8 +231,13 @@ impl Engine {
         if !report.message().contains("undefined") {
             return None;
         }
-        let code = self.sources.get(report.filename())?.get(report.span().range.clone())?;
-        let name = code.split_once('|').map_or(code, |(name, _)| name);
+        let (source, range) = (self.sources.get(report.filename())?, report.span().range.clone());
+        let is_path = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
+        // The error is about a value, or about the filter behind it.
+        let name = match source.get(..range.start)?.trim_end().strip_suffix('|') {
+            Some(before) => before.trim_end().rsplit(|c| !is_path(c)).next()?,
+            None => source.get(range)?.split('|').next()?,
+        };
         let shown = self.written.render_str(&format!("{{{{ {name} }}}}"), context, false).err()?;
         let message = RenderError::of_tera("", "", &shown).message;
         message.contains("is not defined").then_some(message)
