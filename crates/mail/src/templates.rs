@@ -3,9 +3,11 @@
 
 mod catalog;
 mod decimal;
+mod engine;
 mod error;
 mod filters;
 mod functions;
+mod header_urls;
 mod headers;
 mod inline;
 mod library;

@@ -5,7 +5,10 @@ use std::{fmt, path::PathBuf};
 use postroom_core::bounds;
 use tera::{Error, ErrorKind, ReportError};
 
-use super::{headers::BULK_HEADERS, meter::Exceeded, names::with_written_names, variables::ADDRESS};
+use super::{meter::Exceeded, names::with_written_names, variables::ADDRESS};
+
+/// Name of the headers of a bulk, in place of a template.
+pub(super) const BULK_HEADERS: &str = "--header";
 
 /// Error of a template that does not exist or does not render.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,13 +11,8 @@ use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    LoadError, RenderError, Variables,
-    catalog::is_headers_file,
-    filters::URL,
-    library::Engine,
-    meter,
+    LoadError, RenderError, Variables, catalog::is_headers_file, engine::Engine, error::BULK_HEADERS, meter,
     source::TemplateSources,
-    tag::{SegmentKind, segments},
 };
 use crate::rendered::one_line;
 
@@ -47,9 +42,6 @@ pub struct HeaderTemplates {
     file: HeaderFile,
     engine: Engine,
 }
-
-/// Name of the headers of a bulk in errors.
-pub(super) const BULK_HEADERS: &str = "--header";
 
 impl HeaderFiles {
     /// Replaces each `headers.toml` in the sources by one source for each of its values.
@@ -232,48 +224,5 @@ impl fmt::Display for HeaderTemplates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut values = self.file.0.iter().filter_map(|header| Some((header, self.engine.source(&header.source)?)));
         values.try_for_each(|(header, value)| writeln!(f, "{}: {value}", header.name))
-    }
-}
-
-/// Percent-encodes each inserted value between `<` and `>` in the value of a header.
-pub(super) fn with_safe_urls(source: &str) -> String {
-    let (mut out, mut is_url) = (String::with_capacity(source.len() + 32), false);
-    for segment in segments(source) {
-        match segment.kind {
-            SegmentKind::Variable if is_url && !segment.inner.trim_start().starts_with('<') => {
-                out.extend([segment.start(), &format!(" ({}) | {URL} ", segment.inner), segment.end()]);
-                continue;
-            }
-            SegmentKind::Text => {
-                is_url = segment.whole.rfind(['<', '>']).map_or(is_url, |at| segment.whole[at..].starts_with('<'));
-            }
-            _ => {}
-        }
-        out.push_str(segment.whole);
-    }
-    out
-}
-
-/// Whether a source is the value of a header.
-pub(super) fn is_header_source(name: &str) -> bool {
-    name.ends_with(" (header)")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_between_angle_brackets_are_encoded() {
-        for (source, expected) in [
-            ("<{{ url }}>", "<{{ ( url ) | postroom_url }}>"),
-            ("<mailto:{{ a }}?x={{- b -}}>, {{ c }}", {
-                "<mailto:{{ ( a ) | postroom_url }}?x={{- ( b ) | postroom_url -}}>, {{ c }}"
-            }),
-            ("{% if u %}<{{u}}{% endif %}>{{ v }}", "{% if u %}<{{ (u) | postroom_url }}{% endif %}>{{ v }}"),
-            ("{{ text }} <x>", "{{ text }} <x>"),
-        ] {
-            assert_eq!(with_safe_urls(source), expected, "{source}");
-        }
     }
 }
