@@ -5,7 +5,7 @@ use std::time::Duration;
 use postroom_core::{InvalidInput, Outage, Result, Settings, Shutdown, store::RunId};
 use tokio::{signal::unix::Signal, time::Instant};
 
-use crate::{Beat, BeatReport};
+use crate::{Beat, BeatReport, mail_check::warn_about_mails};
 
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
@@ -69,6 +69,7 @@ impl<L: Fn() -> Result<Settings, InvalidInput>> BeatLoop<L> {
         match (self.load)() {
             Ok(settings) => {
                 tracing::info!(schedules = settings.schedules.len(), "settings reloaded");
+                warn_about_mails(&settings);
                 self.beat.change(settings);
                 self.adopted = None;
             }

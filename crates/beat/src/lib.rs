@@ -7,6 +7,7 @@
 mod args;
 mod beat;
 mod beat_loop;
+mod mail_check;
 mod run;
 
 pub use args::Args;

@@ -10,7 +10,7 @@ use postroom_core::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{Beat, beat_loop::BeatLoop};
+use crate::{Beat, beat_loop::BeatLoop, mail_check::warn_about_mails};
 
 /// Runs a beat until shutdown is requested. SIGHUP reloads the settings: schedules, queues and
 /// templates.
@@ -33,6 +33,7 @@ pub async fn run(
     };
     store.warn_about_server().await;
     tracing::info!(redis = settings.redis.redacted_url(), schedules = settings.schedules.len(), "beat started");
+    warn_about_mails(&settings);
     let lazy = LazyStore::connected(settings.redis.clone(), store.clone());
     let heartbeat = Heartbeat::new(lazy, ProcessKind::Beat, env!("CARGO_PKG_VERSION"));
     heartbeat.check_rights().await?;

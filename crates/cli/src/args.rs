@@ -1,13 +1,16 @@
 //! Flags that several commands share.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use chrono::DateTime;
-use postroom_core::{InvalidInput, Priority, QueueName, bounds, parse_span, store::Due};
+use postroom_core::{InvalidInput, Mailbox, MailboxList, Priority, QueueName, bounds, parse_span, store::Due};
 use postroom_enqueue::Options;
 use serde_json::{Map, Value};
 
-use crate::{exit::Result, files};
+use crate::{
+    exit::{CommandError, Result},
+    files,
+};
 
 /// Queue, priority, times and key of a mail or a bulk.
 #[derive(Debug, clap::Args)]
@@ -66,9 +69,38 @@ pub(crate) struct VarArgs {
     vars: Option<String>,
 }
 
+/// Headers beyond those that Postroom writes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct HeaderArgs {
+    /// Add a header; repeatable
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+}
+
+impl HeaderArgs {
+    /// Returns all headers.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`] if a name occurs twice, in any letter case.
+    pub(crate) fn all(&self) -> Result<&[(String, String)], InvalidInput> {
+        for (at, (name, _)) in self.headers.iter().enumerate() {
+            if let Some((same, _)) = self.headers[..at].iter().find(|(other, _)| other.eq_ignore_ascii_case(name)) {
+                return Err(InvalidInput::new("--header", format!("{name} is set twice, as {same} and {name}")));
+            }
+        }
+        Ok(&self.headers)
+    }
+}
+
 impl VarArgs {
     /// Returns all variables. `--var` and `--var-json` take precedence over the file.
     pub(crate) fn read(&self) -> Result<Map<String, Value>> {
+        let given = self.var.iter().map(|(name, _)| name).chain(self.var_json.iter().map(|(name, _)| name));
+        let mut names = BTreeSet::new();
+        if let Some(name) = given.into_iter().find(|name| !names.insert(*name)) {
+            return Err(CommandError::usage("--var", format!("the variable {name} is set twice")));
+        }
         let mut all = self.vars.as_deref().map(object_of_file).transpose()?.unwrap_or_default();
         all.extend(self.var.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))));
         all.extend(self.var_json.iter().cloned());
@@ -107,6 +139,12 @@ fn time_ms(text: &str) -> Result<i64, String> {
     })
 }
 
+/// Parses `NAME: VALUE` for clap.
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("it has no colon; use 'Name: value'")?;
+    Ok((name.trim().to_owned(), value.trim_matches([' ', '\t']).to_owned()))
+}
+
 /// Parses `NAME=VALUE` for clap.
 fn pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("it has no =; use NAME=VALUE")?;
@@ -121,4 +159,9 @@ fn json_pair(text: &str) -> Result<(String, Value), String> {
     let (name, json) = pair(text)?;
     let value = serde_json::from_str(&json).map_err(|error| format!("{json:?} is not JSON: {error}"))?;
     Ok((name, value))
+}
+
+/// Joins the address lists of a repeatable flag.
+pub(crate) fn joined(lists: &[MailboxList]) -> Vec<Mailbox> {
+    lists.iter().flat_map(|list| list.0.iter().cloned()).collect()
 }

@@ -50,7 +50,10 @@ pub use http_url::HttpUrl;
 pub use id::{BatchId, JobId};
 pub use limit::{LimitName, Measure};
 pub use limited_file::{SETTINGS_FILE, read_at_most, read_file};
-pub use mail::{Attachment, FieldBody, Mail, MediaType, check_locale, foldable_pieces, header_fields};
+pub use mail::{
+    Attachment, FieldBody, Mail, MediaType, check_header_name, check_locale, foldable_pieces, header_fields,
+    merged_headers,
+};
 pub use outage::Outage;
 pub use payload::Header;
 pub use policy::{Backoff, OnUnknown, Policy};

@@ -14,6 +14,8 @@ use std::{borrow::Cow, collections::HashSet};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+pub use check::check_header_name;
+
 use crate::{Body, Content, ContentHash, EmailAddress, EnvelopePattern, InvalidInput, Mailbox, MailboxList};
 
 /// A mail, or the part that the mails of a batch share. The worker renders and composes it later.
@@ -223,6 +225,17 @@ impl Mail {
     fn bodies_mut(&mut self) -> impl Iterator<Item = &mut Body> {
         self.text.iter_mut().chain(&mut self.html)
     }
+}
+
+/// Returns headers completed from shared ones. A name is the same in any letter case.
+#[must_use]
+pub fn merged_headers(mut own: Map<String, Value>, shared: &Map<String, Value>) -> Map<String, Value> {
+    for (name, value) in shared {
+        if !own.keys().any(|own| own.eq_ignore_ascii_case(name)) {
+            own.insert(name.clone(), value.clone());
+        }
+    }
+    own
 }
 
 /// Maximum length of a language tag, in characters (RFC 5646, 4.4.1).

@@ -7,6 +7,7 @@ use postroom_core::{
     bounds::check_name,
     store::{EnqueueRequest, JobTerms, NewBatch, NewJob},
 };
+use postroom_mail::HeaderTemplates;
 use serde_json::{Map, Value};
 use tokio::task::JoinHandle;
 
@@ -38,6 +39,7 @@ pub struct Bulk<'a> {
     rows: String,
     pace: Option<Pace>,
     notify: Option<Addressee>,
+    headers: Option<Arc<HeaderTemplates>>,
     options: Options,
 }
 
@@ -52,6 +54,7 @@ impl Postroom {
             rows: String::new(),
             pace: None,
             notify: None,
+            headers: None,
             options: Options::default(),
         }
     }
@@ -80,6 +83,12 @@ impl<'a> Bulk<'a> {
         Self { notify: Some(to.into()), ..self }
     }
 
+    /// Sets headers whose values are templates, rendered for each mail when it is added. A mail's
+    /// own header of that name takes precedence.
+    pub fn headers(self, headers: HeaderTemplates) -> Self {
+        Self { headers: Some(Arc::new(headers)), ..self }
+    }
+
     /// Sets the options.
     pub fn with(self, options: Options) -> Self {
         Self { options, ..self }
@@ -105,6 +114,7 @@ impl<'a> Bulk<'a> {
         check_name("name", "the batch's name", &name)?;
         self.shared.check_parts()?;
         let terms = self.options.terms(settings, &queue, self.shared.template.as_deref())?;
+        check_sensitive_headers(&terms, self.headers.is_some())?;
         self.postroom.check_queue(&queue).await?;
         let store = self.postroom.store().await?;
         if self.options.durable {
@@ -113,7 +123,7 @@ impl<'a> Bulk<'a> {
         let (id, key) = self.id(store, &queue).await?;
         check_envelope(self.shared.envelope_from.as_ref(), &id.job(0))?;
         let template = self.shared.template.clone();
-        let checker = self.postroom.bulk_checker(&self.shared).await?;
+        let checker = self.postroom.bulk_checker(&self.shared).await?.with_headers(self.headers);
         let mut shared = self.shared;
         // Shared content outlives the mails. Sensitive variables are stored with each mail instead,
         // and deleted with it.
@@ -145,7 +155,9 @@ impl<'a> Bulk<'a> {
     async fn id(&self, store: &Store, queue: &QueueName) -> Result<(BatchId, Option<(String, String)>)> {
         let id = BatchId::new(queue.clone());
         let Some(key) = &self.options.key else { return Ok((id, None)) };
-        let fingerprint = fingerprint::of_mail(&self.shared, &(queue, self.options.content(), &self.rows, self.pace))?;
+        let headers = self.headers.as_ref().map(ToString::to_string).unwrap_or_default();
+        let content = (queue, self.options.content(), format!("{}{headers}", self.rows), self.pace);
+        let fingerprint = fingerprint::of_mail(&self.shared, &content)?;
         let id = id.to_string();
         let reserved = with_backoff(&BULK_PAUSES, || store.reserve(key, &id, &fingerprint)).await?;
         let problem =
@@ -221,12 +233,12 @@ impl BulkInput<'_> {
     ///
     /// [`InvalidInput`] with the mail's number for a mail that no worker could send. The mail is
     /// not added, but others can be.
-    pub async fn add(&mut self, own: Mail) -> Result<()> {
-        self.check(&own).await?;
+    pub async fn add(&mut self, mut own: Mail) -> Result<()> {
+        self.check(&mut own).await?;
         self.add_checked(own).await
     }
 
-    /// Adds a mail that passed [`BulkChecker::check`].
+    /// Adds a mail that passed [`BulkChecker::complete`].
     ///
     /// # Errors
     ///
@@ -261,19 +273,26 @@ impl BulkInput<'_> {
         Ok(BulkSummary { total: self.next, known: self.known })
     }
 
-    async fn check(&self, own: &Mail) -> Result<()> {
-        let merged = self.checker.merge(own);
+    async fn check(&self, own: &mut Mail) -> Result<()> {
+        let mut merged = self.checker.merge(own);
+        let completed = self.checker.add_headers(own, &mut merged);
+        completed.map_err(|problem| self.numbered(InvalidInput::from(problem).into()))?;
         let checked = match self.checker.check_quickly(&merged) {
             Some(checked) => checked.map_err(|problem| InvalidInput::from(problem).into()),
             None => self.postroom.check_on_thread(self.checker.vars(), &merged).await,
         };
-        checked.map_err(|error| match error {
+        checked.map_err(|error| self.numbered(error))
+    }
+
+    /// Adds the number of the next mail to an error about it.
+    fn numbered(&self, error: Error) -> Error {
+        match error {
             Error::Core(postroom_core::Error::Invalid(problem)) => {
                 let message = format!("mail {}: {}", self.next + 1, problem.problem);
                 InvalidInput::new(problem.field, message).into()
             }
             other => other,
-        })
+        }
     }
 
     /// Starts a new chunk if the mail's own template has other terms.
@@ -285,6 +304,7 @@ impl BulkInput<'_> {
         let template = template.cloned();
         self.flush().await?;
         let terms = self.options.terms(self.settings, self.id.queue(), template.as_deref())?;
+        check_sensitive_headers(&terms, self.checker.has_headers())?;
         if terms.sensitive && self.shares_vars {
             return Err(sensitive_vars_are_shared(template.as_deref()).into());
         }
@@ -330,6 +350,16 @@ fn with_shared(own: Map<String, Value>, shared: &Map<String, Value>) -> Map<Stri
     let mut all = shared.clone();
     all.extend(own);
     all
+}
+
+/// Rejects headers made from sensitive variables, since they are stored and shown with the mail.
+fn check_sensitive_headers(terms: &JobTerms, has_headers: bool) -> Result<(), InvalidInput> {
+    if !terms.sensitive || !has_headers {
+        return Ok(());
+    }
+    let problem = "the variables of the template are sensitive, but the headers of a bulk are stored and shown; \
+                   headers.toml in the template's folder is rendered by the worker";
+    Err(InvalidInput::new("headers", problem))
 }
 
 /// Error for a mail with sensitive variables in a batch that already stores its shared variables

@@ -177,6 +177,9 @@ impl From<RenderError> for MailProblem {
         if error.is_long_subject() {
             return Self::Mail(InvalidInput::new("subject", error.message));
         }
+        if error.is_header_value() {
+            return Self::Mail(InvalidInput::new("headers", error.message));
+        }
         Self::Template(error)
     }
 }

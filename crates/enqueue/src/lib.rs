@@ -44,5 +44,5 @@ pub use postroom_core::{
     Addressee, Attachment, BatchId, BatchReport, Body, Content, EmailAddress, EnvelopePattern, HttpUrl, InvalidInput,
     JobId, JobReport, JobState, Mail, Mailbox, MailboxList, Pace, Priority, QueueName, Rate, Settings, store::Due,
 };
-pub use postroom_mail::RenderError;
+pub use postroom_mail::{HeaderTemplates, NamesInUse, RenderError, short_name};
 pub use send::SendMail;

@@ -56,6 +56,7 @@ pub fn compose(
     mail.check()?;
     let from = mail.from.as_ref().or(default_sender).ok_or(ComposeError::NoSender)?;
     from.check("from")?;
+    let rendered = rendered.with_headers_of(mail);
     let mut bytes = headers(mail, from, &rendered, identity)?;
     let header_charset = header_charset(&bytes, mail, from, &rendered, identity)?;
     parts::append(&mut bytes, &rendered, &mail.attachments, &identity.boundary_seed);
@@ -137,7 +138,7 @@ fn headers(mail: &Mail, from: &Mailbox, rendered: &Rendered, identity: &Identity
     headers.mailboxes("Reply-To", &mail.reply_to);
     headers.text("Subject", &rendered.subject);
     let mut is_marked = false;
-    for form in header_fields(&mail.headers) {
+    for form in header_fields(&rendered.headers) {
         let (name, form) = form?;
         is_marked |= name.eq_ignore_ascii_case("Auto-Submitted");
         headers.form(name, &form);

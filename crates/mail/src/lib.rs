@@ -37,7 +37,9 @@ pub use hint::{Hint, Scope};
 pub use message::{AsciiForm, HeaderCharset, Identity, Message, MessageEnvelope};
 pub use postroom_smtp::Commit;
 pub use rendered::Rendered;
-pub use templates::{LoadError, RenderError, TemplateInfo, Templates, Variables};
+pub use templates::{
+    HeaderTemplates, LoadError, NamesInUse, RenderError, TemplateInfo, Templates, Variables, short_name,
+};
 pub use transport::{
     BadTransport, CaptureFuture, CaptureSink, CapturedMessage, FileTransport, LoginError, ResendTransport,
     SmtpTransport, Transport, login_check,

@@ -1,5 +1,8 @@
 //! Rendered content of a mail.
 
+use postroom_core::{Mail, merged_headers};
+use serde_json::{Map, Value};
+
 use crate::html::text_of_html;
 
 /// Maximum size of HTML, in bytes, that is converted to text in about a millisecond.
@@ -15,6 +18,8 @@ pub struct Rendered {
     /// Plain-text body; generated from the HTML if the mail has no text. Empty if the HTML shows no
     /// text.
     pub text: String,
+    /// Headers of the template, by name; those of the mail override them.
+    pub headers: Map<String, Value>,
 }
 
 impl Rendered {
@@ -33,7 +38,13 @@ impl Rendered {
     #[must_use]
     pub fn literal(subject: &str, text: Option<&str>, html: Option<&str>) -> Self {
         let text = text.map_or_else(|| html.map(text_of_html).unwrap_or_default(), str::to_owned);
-        Self { subject: one_line(subject), html: html.map(str::to_owned), text }
+        Self { subject: one_line(subject), html: html.map(str::to_owned), text, headers: Map::new() }
+    }
+
+    /// Adds the headers of the mail, which override those of the template.
+    pub(crate) fn with_headers_of(mut self, mail: &Mail) -> Self {
+        self.headers = merged_headers(mail.headers.clone(), &self.headers);
+        self
     }
 }
 

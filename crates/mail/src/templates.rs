@@ -1,16 +1,23 @@
-//! Templates folder: `<name>/subject.txt`, `body.html` and `body.txt`, with a file beside them for
+//! Templates folder: `<name>/subject.txt`, `body.html`, `body.txt` and `headers.toml`, with a file beside them for
 //! each further language.
 
 mod catalog;
+mod decimal;
+mod engine;
 mod error;
+mod filters;
 mod functions;
+mod header_urls;
+mod headers;
 mod inline;
 mod library;
 mod meter;
 mod metered;
+mod names;
 mod nesting;
 mod source;
 mod tag;
+mod usage;
 mod variables;
 
 use std::{
@@ -25,6 +32,9 @@ use serde_json::{Map, Value};
 pub use self::{
     catalog::TemplateInfo,
     error::{LoadError, RenderError},
+    headers::HeaderTemplates,
+    names::short_name,
+    usage::NamesInUse,
     variables::Variables,
 };
 use self::{library::Library, meter::RenderLimits, source::Stamp};
@@ -87,6 +97,12 @@ impl Templates {
         self.library().describe(name)
     }
 
+    /// Names in the files of a template, in all languages, and in the shared files.
+    #[must_use]
+    pub fn names_in_use(&self, name: &str) -> Option<NamesInUse> {
+        self.library().names_in_use(name)
+    }
+
     /// Short hash of the files of a template and all shared files; changes whenever its output may
     /// change.
     #[must_use]
@@ -116,7 +132,7 @@ impl Templates {
 
     /// Renders like [`Templates::render_mail`]; the variables of the mail override the shared ones.
     pub fn render_mail_over(&self, shared: &Variables, mail: &Mail) -> Result<Rendered, RenderError> {
-        self.render_within(meter::MOST, &shared.clone().and(&mail.vars), mail)
+        self.render_within(meter::MOST, shared.clone().and(&mail.vars), mail)
     }
 
     /// Renders within 10 ms and little memory. Returns `None` if rendering exceeds that, or
@@ -129,19 +145,21 @@ impl Templates {
         if !shared.are_few_with(&mail.vars) {
             return None;
         }
-        let rendered = self.render_within(meter::QUICK, &shared.clone().and(&mail.vars), mail);
+        let rendered = self.render_within(meter::QUICK, shared.clone().and(&mail.vars), mail);
         Some(rendered).filter(|rendered| !rendered.as_ref().is_err_and(RenderError::is_limit))
     }
 
-    fn render_within(&self, limits: RenderLimits, variables: &Variables, mail: &Mail) -> Result<Rendered, RenderError> {
+    fn render_within(&self, limits: RenderLimits, variables: Variables, mail: &Mail) -> Result<Rendered, RenderError> {
         let subject = mail.subject.as_deref();
         let Some(template) = &mail.template else {
             return Ok(Rendered::literal(subject.unwrap_or_default(), mail.text.as_deref(), mail.html.as_deref()));
         };
-        self.library().render(limits, template, variables, mail.locale.as_deref(), subject)
+        let variables = variables.with_fields(mail);
+        let rendered = self.library().render(limits, template, &variables, mail.locale.as_deref(), subject);
+        rendered.map_err(|error| error.about_address(mail.to.len()))
     }
 
-    /// Size of the rendered bodies of a mail, in bytes. This is faster than rendering, since no
+    /// Size of the rendered bodies and headers of a mail, in bytes. This is faster than rendering, since no
     /// output is stored. Returns `None` if the text is generated from the HTML or the mail has no
     /// template.
     ///
@@ -155,7 +173,7 @@ impl Templates {
     /// Measures like [`Templates::measure_mail`]; the variables of the mail override the shared
     /// ones.
     pub fn measure_mail_over(&self, shared: &Variables, mail: &Mail) -> Result<Option<usize>, RenderError> {
-        self.measure_within(meter::MOST, &shared.clone().and(&mail.vars), mail)
+        self.measure_within(meter::MOST, shared.clone().and(&mail.vars), mail)
     }
 
     /// Measures within 10 ms. Returns `None` if measuring exceeds that, or probably would.
@@ -163,18 +181,21 @@ impl Templates {
         if !shared.are_few_with(&mail.vars) {
             return None;
         }
-        let measured = self.measure_within(meter::QUICK, &shared.clone().and(&mail.vars), mail);
+        let measured = self.measure_within(meter::QUICK, shared.clone().and(&mail.vars), mail);
         Some(measured).filter(|measured| !measured.as_ref().is_err_and(RenderError::is_limit))
     }
 
     fn measure_within(
         &self,
         limits: RenderLimits,
-        variables: &Variables,
+        variables: Variables,
         mail: &Mail,
     ) -> Result<Option<usize>, RenderError> {
         let Some(template) = &mail.template else { return Ok(None) };
-        self.library().measure(limits, template, variables, mail.locale.as_deref(), mail.subject.is_some())
+        let variables = variables.with_fields(mail);
+        let measured =
+            self.library().measure(limits, template, &variables, mail.locale.as_deref(), mail.subject.is_some());
+        measured.map_err(|error| error.about_address(mail.to.len()))
     }
 
     /// Reloads the folder if a file in it changed; checks at most once every two seconds. Returns

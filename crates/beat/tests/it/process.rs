@@ -37,6 +37,36 @@ async fn a_hang_up_reloads_the_file() {
 }
 
 #[tokio::test]
+async fn a_template_that_does_not_render_is_logged() {
+    let fixture = Fixture::new().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        std::fs::write(path, text).expect("written");
+    };
+    write("good/subject.txt", "Hi {{ email }}");
+    write("good/body.txt", "{{ name }}");
+    let schedule = |name: &str, rest: &str| {
+        format!("[[schedule]]\nname = '{name}'\nevery = '1d'\nto = ['a@example.org', 'b@example.org']\n{rest}\n")
+    };
+    let good = "template = 'good'\neach = true\nvars = { name = 'Ann' }";
+    fixture.write(&[schedule("fine", good), schedule("lost", "template = 'nosuch'")].concat());
+    let mut beat = fixture.process_with(&[("TEMPLATES_DIR", folder.path().to_str().expect("UTF-8"))]);
+    let line = beat.wait_for_line("can't be rendered here", LIMIT).await;
+    let expected = "the mail of schedule lost can't be rendered here: template nosuch: the template does not exist; \
+                    the folder has good";
+    assert!(line.contains(expected), "{line}");
+    fixture.write(&schedule("lacks", "template = 'good'\neach = true"));
+    beat.hang_up();
+    let line = beat.wait_for_line("schedule lacks can't be", LIMIT).await;
+    assert!(line.contains("template good: good/body.txt, line 1: Variable `name` is not defined"), "{line}");
+    assert!(!beat.stderr().contains("schedule fine can't"), "{}", beat.stderr());
+    beat.terminate();
+    assert_eq!(beat.wait(LIMIT).await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn a_beat_is_listed_while_it_runs() {
     let fixture = Fixture::new().await;
     fixture.write("");

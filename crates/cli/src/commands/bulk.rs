@@ -1,17 +1,17 @@
 //! `postroom bulk`
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use postroom_core::{
     Addressee, BatchId, EnvelopePattern, Mail, Mailbox, MailboxList, Pace, QueueName, Rate, format_span,
 };
-use postroom_enqueue::{BulkInput, BulkSummary, Error, Options};
-use serde_json::json;
+use postroom_enqueue::{BulkInput, BulkSummary, Error, HeaderTemplates, Options};
+use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    args::{TermArgs, VarArgs, positive_span},
+    args::{HeaderArgs, TermArgs, VarArgs, joined, positive_span},
     context::Context,
     exit::{CommandError, Exit, Result},
     handover::{self, MailNeeds},
@@ -33,15 +33,22 @@ const EXAMPLES: &str = "Examples:
   postroom bulk --template newsletter --csv people.csv --rate 100/m --notify me@example.org
   postroom bulk --template newsletter --csv people.csv --notify https://app.example.org/hook
   postroom bulk --template newsletter --csv people.csv --delay 5s --durable
+  postroom bulk --template newsletter --csv people.csv \\
+    --header 'List-Unsubscribe: <{{ unsubscribe_url }}>'
 
 The address column of a CSV has one of the usual names, such as email, E-mail Address or
-Adres e-mail, or is named by --address-column. The other columns are variables; they take
-precedence over --var. With --template, a row of JSON lines is an object of the same
-keys. Without --template, it is a complete mail:
+Adres e-mail, or is named by --address-column; the address is the variable email. Columns
+named subject, locale, from, reply_to, cc or bcc are fields of the mail. The other columns
+are variables; they take precedence over --var. First Name is also first_name. All values
+are texts. With --template, a row of JSON lines is an object of the same keys, and of
+headers and attachments. Without --template, it is a complete mail:
   {\"to\": \"ann@example.org\", \"subject\": \"Hi\", \"text\": \"…\"}";
+
+const HEADER_HELP: &str = "Add a header, whose value is rendered for each mail; repeatable";
 
 /// Enqueue many mails as a batch; print the batch's id
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("headers", |arg| arg.help(HEADER_HELP)))]
 #[command(after_help = EXAMPLES, group = clap::ArgGroup::new("rows").required(true))]
 pub(crate) struct Args {
     /// Template that renders subject and bodies
@@ -76,6 +83,11 @@ pub(crate) struct Args {
     /// transport's, or else the address of the sender
     #[arg(long, value_name = "ADDRESS")]
     envelope_from: Option<EnvelopePattern>,
+    /// Addresses for replies
+    #[arg(long, value_name = "ADDRESS", num_args = 1..)]
+    reply_to: Vec<MailboxList>,
+    #[command(flatten)]
+    headers: HeaderArgs,
     #[command(flatten)]
     terms: TermArgs,
     /// Send rate, evenly spaced, such as 100/m (per second, minute, hour or day: s, m, h, d)
@@ -114,10 +126,11 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<()> {
     }
     let shared = args.shared()?;
     let input = source.scan(args.strict || args.terms.key.is_some())?;
-    if args.strict {
-        check_all(args.filter(context, &input, &shared).await?)?;
-    }
     let mut rows = args.filter(context, &input, &shared).await?;
+    if args.strict {
+        check_all(rows)?;
+        rows = args.filter(context, &input, &shared).await?.without_notes();
+    }
     let first_rows = first_rows(&mut rows, &input)?;
     if args.sync {
         return send_all(context, rows, first_rows, &shared, &args).await;
@@ -134,10 +147,33 @@ impl Args {
             template: self.template.clone(),
             vars: self.vars.read()?,
             locale: self.locale.clone(),
+            reply_to: joined(&self.reply_to),
+            headers: self.fixed_headers()?,
             ..Mail::default()
         };
         shared.check_parts()?;
         Ok(shared)
+    }
+
+    /// Headers that are the same in each mail.
+    fn fixed_headers(&self) -> Result<Map<String, Value>> {
+        let fixed = self.headers.all()?.iter().filter(|(_, value)| !is_template(value));
+        Ok(fixed.map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect())
+    }
+
+    /// Headers that are rendered for each mail.
+    fn row_headers(&self) -> Result<Option<HeaderTemplates>> {
+        let rendered: Vec<_> = self.headers.all()?.iter().filter(|(_, value)| is_template(value)).cloned().collect();
+        if rendered.is_empty() {
+            return Ok(None);
+        }
+        let parsed = HeaderTemplates::parse(&rendered);
+        // The error begins with the flag.
+        let headers = parsed.map_err(|error| {
+            let text = error.to_string();
+            CommandError::usage("--header", text.strip_prefix("--header: ").unwrap_or(&text))
+        });
+        headers.map(Some)
     }
 
     fn source(&self, max_message_size: u64) -> RowSource {
@@ -148,7 +184,7 @@ impl Args {
                 format: CsvRowFormat { delimiter: self.delimiter, address_column: self.address_column.clone() },
             },
             (None, Some(path)) => RowSource::Jsonl { file: InputFile::new(path), format },
-            (None, None) => RowSource::Addresses(self.to.iter().flat_map(|list| list.0.iter().cloned()).collect()),
+            (None, None) => RowSource::Addresses(joined(&self.to)),
         }
     }
 
@@ -157,15 +193,21 @@ impl Args {
     }
 
     async fn filter<'a>(&self, context: &'a Context, input: &ScannedSource, shared: &'a Mail) -> Result<RowFilter<'a>> {
-        let checker = context.postroom.bulk_checker(shared).await?;
-        Ok(RowFilter::new(input.rows()?, checker, self.allow_duplicates, context.console))
+        let headers = self.row_headers()?.map(Arc::new);
+        let checker = context.postroom.bulk_checker(shared).await?.with_headers(headers);
+        Ok(RowFilter::new(input.rows()?, checker, self.template.as_deref(), self.allow_duplicates, context.console))
     }
+}
+
+/// Whether the value of a header is rendered.
+fn is_template(value: &str) -> bool {
+    ["{{", "{%", "{#"].iter().any(|start| value.contains(start))
 }
 
 /// Reports every invalid row; returns an error if there was one.
 fn check_all(mut rows: RowFilter<'_>) -> Result<()> {
     let checked = check_each(&mut rows);
-    rows.report();
+    rows.finish();
     checked?;
     match rows.invalid {
         0 => Ok(()),
@@ -180,9 +222,9 @@ fn check_each(rows: &mut RowFilter<'_>) -> Result<()> {
 
 /// Reads and checks the first rows, before a batch is created.
 fn first_rows(rows: &mut RowFilter<'_>, input: &ScannedSource) -> Result<Vec<BulkRow>> {
-    let first = read_first_rows(rows).inspect_err(|_| rows.report())?;
+    let first = read_first_rows(rows).inspect_err(|_| rows.finish())?;
     if first.is_empty() {
-        rows.report();
+        rows.finish();
         let kind = if rows.invalid > 0 { " that can be sent" } else { "" };
         return Err(CommandError::usage("rows", format!("{} has no row{kind}; nothing was queued", input.name())));
     }
@@ -210,6 +252,9 @@ async fn enqueue(
     let options = Options { durable: args.durable, ..args.terms.options() };
     let mut bulk = context.postroom.bulk(shared.clone()).rows(rows_hash(context, args, hash).await?);
     bulk = bulk.with(options);
+    if let Some(headers) = args.row_headers()? {
+        bulk = bulk.headers(headers);
+    }
     if let Some(name) = &args.name {
         bulk = bulk.name(name);
     }
@@ -225,7 +270,7 @@ async fn enqueue(
     let id = batch.id().clone();
     context.console.result(&json!({ "id": id }), || id.to_string());
     let summary = fill(&mut batch, &mut rows, first_rows).await;
-    rows.report();
+    rows.finish();
     let (invalid, duplicates) = (rows.invalid, rows.duplicates);
     let added = batch.added();
     let summary = match summary {
@@ -255,6 +300,7 @@ async fn fill(batch: &mut BulkInput<'_>, rows: &mut RowFilter<'_>, first_rows: V
         bar.set_position(batch.added());
     }
     bar.finish_and_clear();
+    rows.finish();
     Ok(())
 }
 
@@ -336,7 +382,7 @@ async fn send_all(
             Err(error) => break Err(error),
         }
     };
-    rows.report();
+    rows.finish();
     outcome?;
     context.postroom.close().await;
     (counts.invalid, counts.duplicates) = (rows.invalid, rows.duplicates);

@@ -129,7 +129,7 @@ async fn of_batches(context: &Context, store: &Store) -> Result<Vec<LimitView>> 
     Ok(views)
 }
 
-/// Rejects a name that no transport or queue has, so that a typo is an error.
+/// Rejects a name that no transport, queue or template has, so that a typo is an error.
 async fn check(context: &Context, store: &Store, name: &LimitName) -> Result<()> {
     let (kind, own, known) = match name {
         LimitName::Transport(own) => ("transport", own.as_str(), transports(context, store).await?),
@@ -137,14 +137,27 @@ async fn check(context: &Context, store: &Store, name: &LimitName) -> Result<()>
             let known = queue_names::known(context, store).await?;
             ("queue", own.as_str(), known.iter().map(ToString::to_string).collect())
         }
-        // Any domain is valid, and a template may exist only on the workers' machines.
-        LimitName::Domain(_) | LimitName::Template(_) => return Ok(()),
+        LimitName::Template(own) => match templates(context).await? {
+            Some(known) => ("template", own.as_str(), known),
+            // Only the workers' machines have templates.
+            None => return Ok(()),
+        },
+        // Any domain is valid.
+        LimitName::Domain(_) => return Ok(()),
     };
     if known.contains(own) {
         return Ok(());
     }
     let names: Vec<&str> = known.iter().map(String::as_str).collect();
     Err(CommandError::usage("limit", format!("there is no {kind} {own}; it may be {}", names.join(", "))))
+}
+
+/// Returns the templates of this machine and those that are configured; `None` if it has no folder
+/// of templates.
+async fn templates(context: &Context) -> Result<Option<BTreeSet<String>>> {
+    let configured = context.postroom.settings().templates.keys().cloned();
+    let found = context.postroom.templates().await?;
+    Ok(found.map(|templates| templates.names().into_iter().chain(configured).collect()))
 }
 
 /// Returns the transports that are configured here and those that workers use.

@@ -65,13 +65,16 @@ struct ScheduleView<'a> {
 
 pub(crate) async fn run(context: &Context, args: &Args) -> Result<()> {
     match &args.command {
-        ScheduleCommand::List => list(context),
+        ScheduleCommand::List => list(context).await,
         ScheduleCommand::Run { name, wait } => run_now(context, find(context, name)?, *wait).await,
     }
 }
 
-fn list(context: &Context) -> Result<()> {
+async fn list(context: &Context) -> Result<()> {
     let schedules = &context.postroom.settings().schedules;
+    for schedule in schedules {
+        warn_about_mail(context, schedule).await;
+    }
     let now_ms = Utc::now().timestamp_millis();
     let views: Vec<ScheduleView<'_>> =
         schedules.iter().map(|schedule| ScheduleView::of(schedule, now_ms)).collect::<Result<_, _>>()?;
@@ -80,6 +83,17 @@ fn list(context: &Context) -> Result<()> {
         views => views.iter().map(ScheduleView::text).collect::<Vec<_>>().join("\n"),
     });
     Ok(())
+}
+
+/// Warns if the mail can't be made, such as for a template that lacks a variable.
+async fn warn_about_mail(context: &Context, schedule: &ScheduleSettings) {
+    let mut mail = schedule.mail.clone();
+    if schedule.each {
+        mail.to.truncate(1);
+    }
+    if let Err(error) = context.postroom.check(&mail).await {
+        context.console.warn(format_args!("the schedule {} can't be sent: {error}", schedule.name));
+    }
 }
 
 impl<'a> ScheduleView<'a> {

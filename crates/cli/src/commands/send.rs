@@ -8,7 +8,7 @@ use postroom_enqueue::{Options, QueueName};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    args::{TermArgs, VarArgs, span},
+    args::{HeaderArgs, TermArgs, VarArgs, joined, span},
     context::Context,
     exit::{CommandError, Result},
     files::{AttachSource, TextSource},
@@ -58,9 +58,8 @@ pub(crate) struct Args {
     /// Addresses for replies
     #[arg(long, value_name = "ADDRESS", num_args = 1..)]
     reply_to: Vec<MailboxList>,
-    /// Add a header; repeatable
-    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
-    headers: Vec<(String, String)>,
+    #[command(flatten)]
+    headers: HeaderArgs,
     /// Attach a file; repeatable. Its name decides the MIME type unless ;type= gives it
     #[arg(long, value_name = "FILE[;type=TYPE]", num_args = 1..,
         value_parser = OsStringValueParser::new().try_map(AttachSource::parse))]
@@ -193,24 +192,7 @@ impl Args {
     }
 
     fn headers(&self) -> Result<Map<String, Value>, InvalidInput> {
-        let mut all = Map::new();
-        for (at, (name, value)) in self.headers.iter().enumerate() {
-            if let Some((same, _)) = self.headers[..at].iter().find(|(other, _)| other.eq_ignore_ascii_case(name)) {
-                return Err(InvalidInput::new("--header", format!("{name} is set twice, as {same} and {name}")));
-            }
-            all.insert(name.clone(), Value::String(value.clone()));
-        }
-        Ok(all)
+        let all = self.headers.all()?.iter();
+        Ok(all.map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect())
     }
-}
-
-/// Joins the lists of a flag.
-fn joined(lists: &[MailboxList]) -> Vec<Mailbox> {
-    lists.iter().flat_map(|list| list.0.iter().cloned()).collect()
-}
-
-/// Parses `NAME: VALUE` for clap.
-fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once(':').ok_or("it has no colon; use 'Name: value'")?;
-    Ok((name.trim().to_owned(), value.trim_matches([' ', '\t']).to_owned()))
 }

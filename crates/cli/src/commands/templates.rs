@@ -1,6 +1,6 @@
 //! `postroom templates`
 
-use postroom_core::Mail;
+use postroom_core::{Mail, Mailbox};
 use postroom_mail::{TemplateInfo, Templates};
 use serde_json::json;
 
@@ -16,6 +16,9 @@ const EXAMPLES: &str = "Examples:
   postroom templates newsletter --var name=Ann --var title=News --var intro=Hi
   postroom templates event_reminder --locale pl --vars example.json --html > preview.html";
 
+/// Recipient of a mail that is only shown.
+const EXAMPLE: &str = "ann@example.org";
+
 /// List the templates, or render one
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -24,6 +27,9 @@ pub(crate) struct Args {
     name: Option<String>,
     #[command(flatten)]
     vars: VarArgs,
+    /// Recipient, whose address is the variable email; default: ann@example.org
+    #[arg(long, value_name = "ADDRESS", requires = "name")]
+    to: Option<Mailbox>,
     /// Language of the template, such as pl-PL
     #[arg(long, value_name = "LOCALE", requires = "name")]
     locale: Option<String>,
@@ -63,6 +69,7 @@ fn list(context: &Context, templates: &Templates) {
 
 fn show(context: &Context, templates: &Templates, name: &str, args: &Args) -> Result<()> {
     let mail = Mail {
+        to: args.to.clone().map_or_else(|| EXAMPLE.parse(), Ok).map(|to| vec![to])?,
         template: Some(name.to_owned()),
         vars: args.vars.read()?,
         locale: args.locale.clone(),
@@ -77,7 +84,11 @@ fn show(context: &Context, templates: &Templates, name: &str, args: &Args) -> Re
         context.console.content(&html);
         return Ok(());
     }
-    let result = json!({ "name": name, "subject": rendered.subject, "text": rendered.text, "html": html });
-    context.console.result(&result, || format!("Subject: {}\n\n{}", rendered.subject, rendered.text));
+    let (subject, text, headers) = (rendered.subject, rendered.text, rendered.headers);
+    let result = json!({ "name": name, "subject": subject, "text": text, "html": html, "headers": headers });
+    context.console.result(&result, || {
+        let further = headers.iter().map(|(name, value)| format!("{name}: {}\n", value.as_str().unwrap_or_default()));
+        format!("Subject: {subject}\n{}\n{text}", further.collect::<String>())
+    });
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Rows of a CSV with a header. One column holds the address; each other column is a variable.
+//! Rows of a CSV with a header. One column holds the address; the others are fields of the mail or variables.
 
 mod address_column;
 mod cell;
@@ -10,9 +10,10 @@ mod quotes;
 mod records;
 mod unix_lines;
 
-use std::{borrow::Cow, io::Read};
+use std::{borrow::Cow, collections::BTreeMap, io::Read};
 
 use postroom_core::{InvalidInput, Mail, Mailbox};
+use postroom_enqueue::short_name;
 use serde_json::{Map, Value};
 
 use self::records::Records;
@@ -22,13 +23,15 @@ pub(super) use self::{
     quotes::{QuoteCheck, QuoteProblem},
     records::MAX_RECORD,
 };
-use super::row::{BulkRow, Rows, Unreadable};
+use super::row::{BulkRow, Rows, Unreadable, is_mail_field};
 
 /// The columns that the header names.
 struct Columns {
     count: usize,
     /// Index of the address column.
     address: usize,
+    /// Index and name of each field of the mail.
+    fields: Vec<(usize, String)>,
     /// Index and name of each variable.
     variables: Vec<(usize, String)>,
 }
@@ -54,8 +57,9 @@ pub(super) fn open(header: &CsvHeader, input: impl Read + 'static) -> Result<Row
 impl Columns {
     fn of(header: &CsvHeader) -> Result<Self, InvalidInput> {
         let (names, address) = (&header.names, header.address);
-        let variables = variables(names, address).map_err(|problem| InvalidInput::new("--csv", problem))?;
-        Ok(Self { count: names.len(), address, variables })
+        let named = named(names, address).map_err(|problem| InvalidInput::new("--csv", problem))?;
+        let (fields, variables) = named.into_iter().partition(|(_, name)| is_mail_field(name));
+        Ok(Self { count: names.len(), address, fields, variables })
     }
 
     fn mail<R: Read>(&self, record: &Records<R>) -> Result<Mail, String> {
@@ -68,8 +72,27 @@ impl Columns {
             let text = value(record, *at)?.into_owned();
             Ok((name.clone(), Value::String(text)))
         });
-        Ok(Mail { to: vec![to], vars: vars.collect::<Result<Map<_, _>, String>>()?, ..Mail::default() })
+        let vars = vars.collect::<Result<Map<_, _>, String>>()?;
+        Ok(Mail { to: vec![to], vars, ..self.fields(record)? })
     }
+
+    /// Returns a mail with the fields of a record; an empty one is absent.
+    fn fields<R: Read>(&self, record: &Records<R>) -> Result<Mail, String> {
+        let mut mail = Mail::default();
+        for (at, name) in &self.fields {
+            let text = value(record, *at)?;
+            if !text.is_empty() {
+                mail = field(name, &text).map_err(|problem| format!("{name}: {problem}"))?.over(&mail);
+            }
+        }
+        Ok(mail)
+    }
+}
+
+/// Returns a mail with one field, read as in the JSON form of a mail.
+fn field(name: &str, text: &str) -> Result<Mail, String> {
+    let mail = Map::from_iter([(name.to_owned(), Value::String(text.to_owned()))]);
+    serde_json::from_value(Value::Object(mail)).map_err(|error| error.to_string())
 }
 
 /// Returns the value of a field; empty after the last one.
@@ -78,15 +101,26 @@ fn value<R: Read>(record: &Records<R>, at: usize) -> Result<Cow<'_, str>, String
     Ok(cell::value(text))
 }
 
-/// Returns index and name of each variable. Columns without a name are ignored: spreadsheets append
+/// Returns index and name of each column but the address. Columns without a name are ignored: spreadsheets append
 /// empty ones.
-fn variables(names: &[String], address: usize) -> Result<Vec<(usize, String)>, String> {
-    let mut all: Vec<(usize, String)> = Vec::new();
+///
+/// Two columns with the same short name are an error, since a template can't tell them apart.
+fn named(names: &[String], address: usize) -> Result<Vec<(usize, String)>, String> {
+    let (mut all, mut by_short) = (Vec::new(), BTreeMap::new());
     for (at, name) in names.iter().enumerate().filter(|(at, name)| *at != address && !name.is_empty()) {
-        if all.iter().any(|(_, other)| other == name) {
-            return Err(format!("the header has two columns named {name}; rename one"));
+        let short = short_name(name).into_owned();
+        let key = if short.is_empty() { name.clone() } else { short.clone() };
+        match by_short.insert(key, name) {
+            Some(other) if other == name => {
+                return Err(format!("the header has two columns named {name}; rename one"));
+            }
+            Some(other) => {
+                return Err(format!(
+                    "the header has two columns for one variable: {other:?} and {name:?} are both {short}; rename one"
+                ));
+            }
+            None => all.push((at, name.clone())),
         }
-        all.push((at, name.clone()));
     }
     Ok(all)
 }

@@ -5,7 +5,7 @@ use std::io::{Cursor, Read};
 use ::csv::{QuoteStyle, Terminator};
 use postroom_core::{Mail, Mailbox};
 use postroom_testkit::fuzz::{self, Case, Fuzz};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
     csv::{self, CsvHeader, CsvRowFormat, QuoteCheck},
@@ -131,19 +131,24 @@ fn csv() {
         assert_eq!(read_csv(&bytes, 1 + case.below(99), None), whole, "the block size changes the rows");
         let Some(whole) = whole else { return };
         check_lines(&bytes, &whole, 2);
-        let mails: Vec<&Mail> = whole.iter().filter_map(|row| row.as_ref().ok()).map(|row| &row.mail).collect();
+        let mails: Vec<Mail> = whole.into_iter().filter_map(|row| row.ok()).map(|row| bare(&row.mail)).collect();
         assert!(mails.iter().all(|mail| mail.to.len() == 1), "a row has one recipient");
         // These are read as another value the second time.
         let mut values = mails.iter().flat_map(|mail| mail.vars.values()).filter_map(Value::as_str);
         if values.any(|value| value.starts_with('=') || value == "\\N") {
             return;
         }
-        assert_eq!(round_trip(&mails, case), mails.into_iter().cloned().collect::<Vec<_>>());
+        assert_eq!(round_trip(&mails, case), mails);
     });
 }
 
+/// Returns the recipients and variables only.
+fn bare(mail: &Mail) -> Mail {
+    Mail { to: mail.to.clone(), vars: mail.vars.clone(), ..Mail::default() }
+}
+
 /// Writes the mails with the `csv` crate, in one of many dialects, and reads them back.
-fn round_trip(mails: &[&Mail], case: &mut Case<'_>) -> Vec<Mail> {
+fn round_trip(mails: &[Mail], case: &mut Case<'_>) -> Vec<Mail> {
     let Some(first) = mails.first() else { return Vec::new() };
     let names: Vec<&String> = first.vars.keys().collect();
     let delimiter = *case.pick(&[",", ";", "\t", "|"]);
@@ -208,17 +213,15 @@ fn check_mail(mail: &Mail) {
     assert_eq!(rounded(&row.mail), rounded(mail));
 }
 
-/// Checks that a row of a template holds only recipients and variables, and survives a round trip.
+/// Checks that a row of a template has no content of its own, and survives a round trip.
 fn check_variables(mail: &Mail) {
-    let bare = Mail { to: mail.to.clone(), vars: mail.vars.clone(), ..Mail::default() };
-    assert_eq!(*mail, bare);
-    let to: Vec<String> = mail.to.iter().map(Mailbox::to_string).collect();
-    let line = serde_json::json!({ "to": to, "vars": mail.vars });
+    assert_eq!((&mail.text, &mail.html, &mail.template), (&None, &None, &None));
+    let mut line = serde_json::to_value(mail).expect("JSON");
+    line["vars"] = Value::Object(mail.vars.clone());
     let again = read(jsonl::open(Cursor::new(line.to_string().into_bytes()), format(true)));
     let has_own_vars = mail.vars.get("vars").is_some_and(Value::is_object);
-    let expected = Mail { vars: if has_own_vars { Map::new() } else { mail.vars.clone() }, ..bare };
     let [Ok(row)] = &again[..] else { panic!("{line}: {again:?}") };
-    assert!(has_own_vars || rounded(&row.mail) == rounded(&expected), "{line}: {:?}", row.mail);
+    assert!(has_own_vars || rounded(&row.mail) == rounded(mail), "{line}: {:?}", row.mail);
 }
 
 fn rounded(mail: &Mail) -> Value {

@@ -1,4 +1,4 @@
-//! Rows of a JSON lines file. With a template a row is an address and variables; without one it is
+//! Rows of a JSON lines file. With a template a row is an address, fields of the mail and variables; without one it is
 //! a complete mail.
 
 use std::io::{self, BufRead, BufReader, Read};
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{
     csv::MAX_RECORD,
-    row::{BulkRow, Rows, Unreadable, is_address},
+    row::{BulkRow, Rows, Unreadable, is_address, take_mail_fields},
 };
 
 struct JsonRows<R> {
@@ -93,8 +93,8 @@ impl<R: Read> JsonRows<R> {
     }
 }
 
-/// Parses `{"to": …, "name": …}`. Every key except the address is a variable, and so is every key
-/// of an object `vars`.
+/// Parses `{"to": …, "name": …}`. Every key except the address and the fields of the mail is a
+/// variable, and so is every key of an object `vars`.
 fn mail_of_vars(text: &[u8]) -> Result<Mail, String> {
     let mut keys: Map<String, Value> = serde_json::from_slice(text).map_err(|error| describe(&error))?;
     let names: Vec<String> = keys.keys().filter(|name| is_address(name)).cloned().collect();
@@ -103,8 +103,9 @@ fn mail_of_vars(text: &[u8]) -> Result<Mail, String> {
         return Err(format!("{problem}; it must have one key to or email"));
     };
     let address = keys.remove(name).unwrap_or_default();
-    let mut mail: Mail =
-        serde_json::from_value(serde_json::json!({ "to": address })).map_err(|error| describe(&error))?;
+    let mut fields = take_mail_fields(&mut keys);
+    fields.insert("to".to_owned(), address);
+    let mut mail: Mail = serde_json::from_value(Value::Object(fields)).map_err(|error| describe(&error))?;
     if let Some(Value::Object(more)) = keys.get("vars").cloned() {
         keys.remove("vars");
         keys.extend(more);

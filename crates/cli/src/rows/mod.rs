@@ -12,6 +12,7 @@ mod jsonl;
 mod line_count;
 mod row;
 mod row_filter;
+mod row_notes;
 mod seen_addresses;
 mod survey;
 

@@ -6,6 +6,7 @@ use postroom_enqueue::{BulkChecker, MailProblem};
 use super::{
     complaints::Complaints,
     row::{BulkRow, Rows, Unreadable},
+    row_notes::RowNotes,
     seen_addresses::SeenAddresses,
 };
 use crate::{
@@ -23,6 +24,8 @@ pub(crate) struct RowFilter<'a> {
     checker: BulkChecker<'a>,
     /// Earlier addresses; `None` if duplicates are allowed.
     seen: Option<SeenAddresses>,
+    /// Notes about the variables; `None` if they were printed before.
+    notes: Option<RowNotes>,
     console: Console,
     complaints: Complaints,
     /// Number of valid rows so far.
@@ -34,10 +37,32 @@ pub(crate) struct RowFilter<'a> {
 }
 
 impl<'a> RowFilter<'a> {
-    pub(crate) fn new(rows: Rows, checker: BulkChecker<'a>, allow_duplicates: bool, console: Console) -> Self {
+    /// Creates a filter of the rows of a template, if they have one.
+    pub(crate) fn new(
+        rows: Rows,
+        checker: BulkChecker<'a>,
+        template: Option<&str>,
+        allow_duplicates: bool,
+        console: Console,
+    ) -> Self {
         let seen = (!allow_duplicates).then(SeenAddresses::default);
         let complaints = Complaints::default();
-        Self { rows, checker, seen, console, complaints, valid: 0, invalid: 0, duplicates: 0 }
+        let names = template.and_then(|template| checker.templates()?.names_in_use(template));
+        let notes = template.map(|_| RowNotes::new(names, console));
+        Self { rows, checker, seen, notes, console, complaints, valid: 0, invalid: 0, duplicates: 0 }
+    }
+
+    /// Prints no notes: another filter has printed them.
+    pub(crate) fn without_notes(self) -> Self {
+        Self { notes: None, ..self }
+    }
+
+    /// Prints the complaints and the notes about all rows.
+    pub(crate) fn finish(&mut self) {
+        self.report();
+        if let Some(notes) = &self.notes {
+            notes.finish();
+        }
     }
 
     /// Returns the next valid row.
@@ -62,13 +87,13 @@ impl<'a> RowFilter<'a> {
     }
 
     /// Returns the row if it is valid and no duplicate.
-    fn check(&mut self, row: BulkRow) -> Result<Option<BulkRow>> {
-        let merged = self.checker.merge(&row.mail);
+    fn check(&mut self, mut row: BulkRow) -> Result<Option<BulkRow>> {
+        let mut merged = self.checker.merge(&row.mail);
         if self.seen.as_ref().is_some_and(|seen| seen.contains(&merged)) {
             self.duplicates += 1;
             return Ok(None);
         }
-        match self.checker.check(&merged) {
+        match self.checker.complete(&mut row.mail, &mut merged) {
             Ok(()) => {}
             Err(MailProblem::Template(error)) if self.valid < FIRST_ROWS => {
                 return Err(CommandError::usage("template", format!("line {}: {error}", row.line)));
@@ -84,6 +109,9 @@ impl<'a> RowFilter<'a> {
         }
         if let Some(seen) = &mut self.seen {
             seen.insert(&merged);
+        }
+        if let Some(notes) = &mut self.notes {
+            notes.look_at(&row.mail);
         }
         self.valid += 1;
         Ok(Some(row))

@@ -48,9 +48,10 @@ fn a_batch_has_its_own_limit() {
 
 #[test]
 fn invalid_names_and_values_are_reported() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::new().with_templates();
     for (args, words) in [
-        (&["set", "transport.defautl", "2/s"][..], &["there is no transport defautl", "default"][..]),
+        (&["set", "template.nosuch", "2/s"][..], &["there is no template nosuch", "newsletter, password_reset"][..]),
+        (&["set", "transport.defautl", "2/s"], &["there is no transport defautl", "default"]),
         (&["set", "queue.buk", "2/s"], &["there is no queue buk", "bulk", "emails"]),
         (&["unset", "queue.buk"], &["there is no queue buk"]),
         (&["set", "bulk", "2/s"], &["bulk", "it may be transport.NAME"]),
@@ -62,4 +63,14 @@ fn invalid_names_and_values_are_reported() {
     }
     fixture.run(&["limits", "set", "b.bulk.01ARZ3NDEKTSV4RRFFQ69G5FAV", "1/s"]).refused(4, &["not found"]);
     assert_eq!(listed(&fixture), Vec::<Value>::new());
+}
+
+/// A template may be configured only, or exist only on the workers' machines.
+#[test]
+fn templates_are_known_by_folder_and_settings() {
+    let fixture = Fixture::new().with_templates();
+    fixture.file("postroom.toml", "[template.later]\npriority = 1\n");
+    fixture.ok(&["limits", "set", "template.later", "1/s"]);
+    fixture.ok(&["limits", "set", "template.newsletter", "1/s"]);
+    Fixture::new().ok(&["limits", "set", "template.nosuch", "1/s"]);
 }

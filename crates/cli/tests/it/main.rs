@@ -4,6 +4,7 @@ mod actions;
 mod addresses;
 mod bad_input;
 mod bulk;
+mod columns;
 mod csv;
 mod durability;
 mod fixture;

@@ -37,6 +37,23 @@ fn schedules_are_listed_with_the_next_five_fire_times() {
 }
 
 #[test]
+fn a_template_that_does_not_render_is_reported() {
+    let fixture = Fixture::new().with_templates();
+    let schedule = |name: &str, template: &str| {
+        format!("[[schedule]]\nname = '{name}'\nevery = '1d'\nto = ['a@example.org']\ntemplate = '{template}'\n")
+    };
+    fixture.file("postroom.toml", [schedule("lost", "nosuch"), schedule("lacks", "newsletter")].concat());
+    let ran = fixture.run(&["schedule", "list"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    ran.mentions(&[
+        "warning: the schedule lost can't be sent: template: nosuch: the template does not exist; the folder has",
+        "warning: the schedule lacks can't be sent: template: newsletter: newsletter/",
+        "Available variables: email",
+    ]);
+    fixture.run(&["schedule", "run", "lost"]).refused(2, &["nosuch"]);
+}
+
+#[test]
 fn a_schedule_runs_now_as_one_mail_or_as_a_batch() {
     let fixture = Fixture::new();
     fixture.file("postroom.toml", TOML);

@@ -178,7 +178,12 @@ const OWN_HEADERS: [(&str, &str); 13] = [
     ("return-path", "the next server"),
 ];
 
-fn check_header_name(name: &str) -> Result<(), InvalidInput> {
+/// Checks the name of an additional header.
+///
+/// # Errors
+///
+/// Returns an error if it is no header name, or one that Postroom writes itself.
+pub fn check_header_name(name: &str) -> Result<(), InvalidInput> {
     let refuse = |why: String| Err(InvalidInput::new("headers", why));
     check_octets("headers", "the header name", name, bounds::HEADER_NAME)?;
     // RFC 5322, 3.6.8: printable ASCII without the colon.

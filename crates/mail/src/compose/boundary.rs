@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     fn content(text: &str, html: Option<&str>) -> Rendered {
-        Rendered { subject: String::new(), text: text.to_owned(), html: html.map(str::to_owned) }
+        Rendered::literal("", Some(text), html)
     }
 
     #[test]

@@ -39,6 +39,7 @@ struct Variant {
     subject: Option<String>,
     html: Option<String>,
     text: Option<String>,
+    headers: Option<String>,
 }
 
 /// Files selected for one mail.
@@ -47,6 +48,7 @@ pub(super) struct Choice<'a> {
     pub(super) subject: &'a str,
     pub(super) html: Option<&'a str>,
     pub(super) text: Option<&'a str>,
+    pub(super) headers: Option<&'a str>,
 }
 
 impl Catalog {
@@ -111,8 +113,9 @@ impl TemplateEntry {
         let levels = levels(locale);
         let mut variants = levels.iter().filter_map(|level| self.variants.get(level));
         let body = variants.clone().find(|variant| variant.has_body())?;
-        let subject = variants.find_map(|variant| variant.subject.as_deref())?;
-        Some(Choice { subject, html: body.html.as_deref(), text: body.text.as_deref() })
+        let subject = variants.clone().find_map(|variant| variant.subject.as_deref())?;
+        let headers = variants.find_map(|variant| variant.headers.as_deref());
+        Some(Choice { subject, html: body.html.as_deref(), text: body.text.as_deref(), headers })
     }
 }
 
@@ -126,6 +129,7 @@ impl Variant {
             FileRole::Subject => &mut self.subject,
             FileRole::Html => &mut self.html,
             FileRole::Text => &mut self.text,
+            FileRole::Headers => &mut self.headers,
         }
     }
 }
@@ -136,6 +140,7 @@ enum FileRole {
     Subject,
     Html,
     Text,
+    Headers,
 }
 
 /// Parses a path: `newsletter/body.pl.html` is the HTML of `newsletter` in `pl`.
@@ -147,9 +152,20 @@ fn parse_path(file: &str) -> Option<(&str, FileRole, String)> {
         ("subject", "txt") => FileRole::Subject,
         ("body", "html") => FileRole::Html,
         ("body", "txt") => FileRole::Text,
+        ("headers", "toml") => FileRole::Headers,
         _ => return None,
     };
     Some((name, role, normal(locale)))
+}
+
+/// Whether a path is that of the headers of a template.
+pub(super) fn is_headers_file(file: &str) -> bool {
+    matches!(parse_path(file), Some((_, FileRole::Headers, _)))
+}
+
+/// Whether a file is of this template, or shared.
+pub(super) fn is_visible_to(file: &str, template: &str) -> bool {
+    parse_path(file).is_none_or(|(owner, ..)| owner == template)
 }
 
 /// Normalizes a language: `pl_PL` and `pl-pl` are equal.
@@ -205,8 +221,15 @@ mod tests {
 
     #[test]
     fn a_language_falls_back_to_the_nearest_files() {
-        let files =
-            ["t/subject.txt", "t/body.html", "t/body.txt", "t/subject.pl.txt", "t/body.pl.html", "t/body.pl-PL.txt"];
+        let files = [
+            "t/subject.txt",
+            "t/body.html",
+            "t/body.txt",
+            "t/headers.toml",
+            "t/subject.pl.txt",
+            "t/body.pl.html",
+            "t/body.pl-PL.txt",
+        ];
         let catalog = catalog(&files).expect("a catalog");
         let entry = catalog.get("t").expect("a template");
         for (locale, subject, html, text) in [
@@ -217,7 +240,8 @@ mod tests {
             (Some("PL_pl"), "t/subject.pl.txt", None, Some("t/body.pl-PL.txt")),
             (Some(""), "t/subject.txt", Some("t/body.html"), Some("t/body.txt")),
         ] {
-            assert_eq!(entry.choose(locale), Some(Choice { subject, html, text }), "{locale:?}");
+            let headers = Some("t/headers.toml");
+            assert_eq!(entry.choose(locale), Some(Choice { subject, html, text, headers }), "{locale:?}");
         }
         assert_eq!(entry.info().locales, ["pl", "pl-pl"]);
     }

@@ -5,7 +5,10 @@ use std::{fmt, path::PathBuf};
 use postroom_core::bounds;
 use tera::{Error, ErrorKind, ReportError};
 
-use super::meter::Exceeded;
+use super::{meter::Exceeded, names::with_written_names, variables::ADDRESS};
+
+/// Name of the headers of a bulk, in place of a template.
+pub(super) const BULK_HEADERS: &str = "--header";
 
 /// Error of a template that does not exist or does not render.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +33,8 @@ enum RenderErrorKind {
     Missing,
     /// The rendered subject is too long.
     LongSubject,
+    /// The rendered value of a header is invalid.
+    HeaderValue,
     /// A rendering limit was exceeded.
     Exceeds,
 }
@@ -84,6 +89,15 @@ impl RenderError {
         Self { template: template.into(), file: None, line: None, message, kind: RenderErrorKind::Missing }
     }
 
+    /// Explains why `email` is not defined for a mail with this number of addresses in `to`.
+    pub(super) fn about_address(mut self, addresses: usize) -> Self {
+        if addresses != 1 && self.message.starts_with(&format!("Variable `{ADDRESS}` is not defined")) {
+            let why = format!("{ADDRESS} is the address of a mail with one address in to; this mail has {addresses}. ");
+            self.message.insert_str(0, &why);
+        }
+        self
+    }
+
     pub(super) fn exceeds(template: &str, file: &str, exceeded: Exceeded) -> Self {
         let (file, message) = (Some(file.into()), exceeded.to_string());
         Self { template: template.into(), file, line: None, message, kind: RenderErrorKind::Exceeds }
@@ -115,6 +129,18 @@ impl RenderError {
             message,
             kind: RenderErrorKind::LongSubject,
         }
+    }
+
+    /// Error of a header's rendered value.
+    pub(super) fn header_value(template: &str, file: &str, line: Option<usize>, message: String) -> Self {
+        let kind = RenderErrorKind::HeaderValue;
+        Self { template: template.into(), file: Some(file.into()), line, message, kind }
+    }
+
+    /// Whether the value of a header is invalid. Other variables may give a valid one.
+    #[must_use]
+    pub fn is_header_value(&self) -> bool {
+        self.kind == RenderErrorKind::HeaderValue
     }
 
     /// Whether the subject is too long. Other variables may give a shorter one.
@@ -179,13 +205,26 @@ impl TeraLocation {
                 line: None,
                 message: format!("it extends {parent}, which does not exist"),
             },
-            _ => Self { file: None, line: None, message: error.to_string() },
+            _ => Self::of_text(&with_written_names(&error.to_string())),
         }
+    }
+
+    /// Reads the first of the reports that tera has as text only: `error: MESSAGE`, and
+    /// ` --> FILE:LINE:COLUMN` below.
+    fn of_text(text: &str) -> Self {
+        let report = text.split_once("error: ").and_then(|(_, report)| report.split_once('\n'));
+        let found = report.and_then(|(message, rest)| {
+            let place = rest.lines().next()?.trim_start().strip_prefix("--> ")?;
+            let mut parts = place.rsplitn(3, ':');
+            let (_, line, file) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?);
+            Some(Self { file: Some(file.to_owned()), line: Some(line), message: message.to_owned() })
+        });
+        found.unwrap_or_else(|| Self { file: None, line: None, message: text.to_owned() })
     }
 
     fn reported(report: &ReportError) -> Self {
         let file = (!report.filename().is_empty()).then(|| report.filename().to_owned());
-        Self { file, line: Some(report.span().start_line), message: report.message().to_owned() }
+        Self { file, line: Some(report.span().start_line), message: with_written_names(report.message()) }
     }
 }
 
@@ -195,7 +234,10 @@ fn line_of(line: Option<usize>) -> String {
 
 impl fmt::Display for RenderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "template {}: ", self.template)?;
+        // Headers of a bulk belong to no template.
+        if self.template != BULK_HEADERS {
+            write!(f, "template {}: ", self.template)?;
+        }
         if let Some(file) = &self.file {
             write!(f, "{file}{}: ", line_of(self.line))?;
         }

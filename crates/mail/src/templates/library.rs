@@ -1,19 +1,19 @@
 //! Compiled state of the templates folder.
 
-use std::{io, path::Path};
+use std::path::Path;
 
 use postroom_core::{bounds, check_locale};
-use tera::{Context, Error, Tera};
+use serde_json::{Map, Value};
+use tera::Context;
 
 use super::{
     LoadError, RenderError, TemplateInfo,
-    catalog::{Catalog, Choice},
-    functions,
-    inline::{Inlined, with_inlined_css},
-    meter::{self, LimitedWriter, RenderLimits},
-    metered::with_meters,
-    nesting,
-    source::{self, TemplateSources},
+    catalog::{Catalog, Choice, is_visible_to},
+    engine::Engine,
+    headers::HeaderFiles,
+    meter::{self, RenderLimits},
+    source,
+    usage::{NamesInUse, Usage},
     variables::Variables,
 };
 use crate::{Rendered, html::text_of_html, rendered::one_line};
@@ -22,17 +22,9 @@ use crate::{Rendered, html::text_of_html, rendered::one_line};
 #[derive(Debug)]
 pub(super) struct Library {
     catalog: Catalog,
+    headers: HeaderFiles,
+    usage: Usage,
     engine: Engine,
-}
-
-/// Compiled files. Mails are rendered from `sent`, which has inlined CSS and limit checks.
-/// `written` is the original source, so that an error names the author's line.
-struct Engine {
-    sent: Tera,
-    written: Tera,
-    /// Number of values in the longest expression.
-    parts: usize,
-    warnings: Vec<String>,
 }
 
 /// Stack for compiling, in bytes: tera parses files recursively.
@@ -47,10 +39,17 @@ impl Library {
     }
 
     fn read(folder: &Path) -> Result<Self, LoadError> {
-        let sources = source::read(folder)?;
+        let mut sources = source::read(folder)?;
         let catalog = Catalog::of(&sources)?;
-        let engine = Engine::of(sources)?;
-        Ok(Self { catalog, engine })
+        let usage = Usage::of(&sources);
+        let headers = HeaderFiles::take_from(&mut sources)?;
+        let engine = Engine::of(sources).map_err(|error| headers.located(error))?;
+        Ok(Self { catalog, headers, usage, engine })
+    }
+
+    /// Returns the names in the files of a template, in all languages, and in the shared files.
+    pub(super) fn names_in_use(&self, name: &str) -> Option<NamesInUse> {
+        self.catalog.get(name).map(|_| self.usage.within(|file| is_visible_to(file, name)))
     }
 
     pub(super) fn names(&self) -> Vec<String> {
@@ -58,7 +57,7 @@ impl Library {
     }
 
     pub(super) fn warnings(&self) -> &[String] {
-        &self.engine.warnings
+        self.engine.warnings()
     }
 
     pub(super) fn describe(&self, name: &str) -> Option<TemplateInfo> {
@@ -74,9 +73,9 @@ impl Library {
         locale: Option<&str>,
         subject: Option<&str>,
     ) -> Result<Rendered, RenderError> {
-        let Choice { subject: subject_file, html, text } = self.choose(name, locale)?;
+        let Choice { subject: subject_file, html, text, headers } = self.choose(name, locale)?;
         self.fits(name, variables)?;
-        meter::within(limits, self.engine.parts, || {
+        meter::within(limits, self.engine.parts(), || {
             let render = |file: &str| self.engine.render(name, file, variables.context());
             let subject = match subject {
                 Some(subject) => one_line(subject),
@@ -87,11 +86,12 @@ impl Library {
                 Some(text) => render(text)?,
                 None => html.as_deref().map(text_of_html).unwrap_or_default(),
             };
-            Ok(Rendered { subject, html, text })
+            let headers = self.headers(name, headers, variables)?;
+            Ok(Rendered { subject, html, text, headers })
         })
     }
 
-    /// Size of the rendered bodies, in bytes. Returns `None` if the text is generated from the
+    /// Size of the rendered bodies and headers, in bytes. Returns `None` if the text is generated from the
     /// HTML.
     pub(super) fn measure(
         &self,
@@ -101,21 +101,31 @@ impl Library {
         locale: Option<&str>,
         has_subject: bool,
     ) -> Result<Option<usize>, RenderError> {
-        let Choice { subject, html, text } = self.choose(name, locale)?;
+        let Choice { subject, html, text, headers } = self.choose(name, locale)?;
         let Some(text) = text else { return Ok(None) };
         self.fits(name, variables)?;
-        meter::within(limits, self.engine.parts, || {
+        meter::within(limits, self.engine.parts(), || {
             let measure = |file: &str| self.engine.measure(name, file, variables.context());
             if !has_subject {
                 self.subject(name, subject, variables.context())?;
             }
             let html = html.map(measure).transpose()?.unwrap_or(0);
-            Ok(Some(html + measure(text)?))
+            let headers = self.headers(name, headers, variables)?;
+            Ok(Some(html + measure(text)? + room_of(&headers)))
         })
     }
 
     fn fits(&self, name: &str, variables: &Variables) -> Result<(), RenderError> {
-        variables.fit(self.engine.parts).map_err(|problem| RenderError::of_variables(name, problem))
+        variables.fit(self.engine.parts()).map_err(|problem| RenderError::of_variables(name, problem))
+    }
+
+    fn headers(
+        &self,
+        name: &str,
+        file: Option<&str>,
+        variables: &Variables,
+    ) -> Result<Map<String, Value>, RenderError> {
+        file.map_or_else(|| Ok(Map::new()), |file| self.headers.render(name, file, &self.engine, variables))
     }
 
     /// Renders the subject as one line, within its length limit.
@@ -136,59 +146,7 @@ impl Library {
     }
 }
 
-impl Engine {
-    fn of(sources: TemplateSources) -> Result<Self, LoadError> {
-        nesting::check(&sources)?;
-        // Inlining explains some faults better than tera.
-        let Inlined { sources: inlined, warnings } = with_inlined_css(sources.clone())?;
-        let written = compile(&sources)?;
-        let (metered, parts) = with_meters(&inlined);
-        Ok(Self { sent: compile(&metered)?, written, parts, warnings })
-    }
-
-    fn render(&self, template: &str, file: &str, context: &Context) -> Result<String, RenderError> {
-        let mut output = LimitedWriter::to(Vec::with_capacity(4096));
-        self.render_to(template, file, context, &mut output)?;
-        // tera writes UTF-8.
-        Ok(String::from_utf8(output.into_inner()).unwrap_or_default())
-    }
-
-    fn measure(&self, template: &str, file: &str, context: &Context) -> Result<usize, RenderError> {
-        let mut output = LimitedWriter::to(io::sink());
-        self.render_to(template, file, context, &mut output)?;
-        Ok(output.len())
-    }
-
-    fn render_to(
-        &self,
-        template: &str,
-        file: &str,
-        context: &Context,
-        output: &mut LimitedWriter<impl io::Write>,
-    ) -> Result<(), RenderError> {
-        self.sent.render_to(file, context, output).map_err(|error| match meter::exceeded() {
-            Some(exceeded) => RenderError::exceeds(template, file, exceeded),
-            None => self.explain(template, file, context, error),
-        })
-    }
-
-    /// Renders the original source to get an error with the author's line.
-    fn explain(&self, template: &str, file: &str, context: &Context, error: Error) -> RenderError {
-        let error = self.written.render_to(file, context, io::sink()).err().unwrap_or(error);
-        RenderError::of_tera(template, file, &error)
-    }
-}
-
-impl std::fmt::Debug for Engine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.written.get_template_names()).finish()
-    }
-}
-
-/// Compiles the sources. File names end in `.html` or `.txt`, by which tera decides on escaping.
-fn compile(sources: &TemplateSources) -> Result<Tera, LoadError> {
-    let mut tera = Tera::default();
-    functions::register(&mut tera);
-    tera.add_raw_templates(sources.iter()).map_err(|error| LoadError::of_tera(&error))?;
-    Ok(tera)
+/// Size of headers, counted as bytes of a body: those grow less when they are encoded.
+fn room_of(headers: &Map<String, Value>) -> usize {
+    headers.iter().map(|(name, value)| 2 * (16 + name.len() + value.as_str().map_or(0, str::len))).sum()
 }

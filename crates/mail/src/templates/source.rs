@@ -10,7 +10,7 @@ use std::{
 
 use super::LoadError;
 
-/// Text of each `.html` and `.txt` file, by its path in the folder, with `/` as separator.
+/// Text of each `.html` and `.txt` file, and of each `headers.toml`, by its path in the folder, with `/` as separator.
 pub(super) type TemplateSources = BTreeMap<String, String>;
 
 /// Maximum size of one file, and of all files, in bytes.
@@ -64,7 +64,7 @@ impl Stamp {
     }
 }
 
-/// All `.html` and `.txt` files below the folder, sorted. Hidden files are skipped, since editors
+/// All files of templates below the folder, sorted. Hidden files are skipped, since editors
 /// create them.
 fn files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
     // The folder is optional for plain mail; it is loaded as soon as it exists.
@@ -112,11 +112,17 @@ impl Walk {
         if fs::metadata(&path).as_ref().is_ok_and(Metadata::is_dir) {
             return self.folder(&path);
         }
-        if path.extension().is_some_and(|ext| ext == "html" || ext == "txt") {
+        if path.extension().is_some_and(|ext| ext == "html" || ext == "txt") || is_headers(&path) {
             self.found.push(path);
         }
         Ok(())
     }
+}
+
+/// Whether a file is `headers.toml`, or that of a language such as `headers.pl.toml`.
+fn is_headers(path: &Path) -> bool {
+    let name = path.file_name().map_or(&[][..], |name| name.as_encoded_bytes());
+    name.starts_with(b"headers.") && name.ends_with(b".toml")
 }
 
 fn is_hidden(path: &Path) -> bool {

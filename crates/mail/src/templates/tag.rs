@@ -1,6 +1,8 @@
 //! Lexer of template source, since tera's own is not public: text, tags, variables and comments,
 //! and the words of a tag.
 
+use unicode_ident::{is_xid_continue, is_xid_start};
+
 /// Segment of template source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Segment<'a> {
@@ -163,7 +165,8 @@ fn word_len(text: &str) -> usize {
     match first {
         '"' | '\'' | '`' => string_len(text, first),
         c if c.is_ascii_whitespace() => run(|c| c.is_ascii_whitespace()),
-        c if c.is_ascii_alphanumeric() || c == '_' => run(|c| c.is_ascii_alphanumeric() || c == '_'),
+        c if c.is_ascii_alphanumeric() || c == '_' => run(is_xid_continue),
+        c if is_xid_start(c) => run(is_xid_continue),
         _ if text.starts_with("...") => 3,
         _ if ["?.", "?[", "</", "==", "!=", ">=", "<="].iter().any(|sign| text.starts_with(sign)) => 2,
         _ => first.len_utf8(),

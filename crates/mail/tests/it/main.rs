@@ -2,9 +2,11 @@
 //! servers.
 
 mod envelope;
+mod filters;
 mod fixture;
 mod full_disk;
 mod fuzz;
+mod headers;
 mod hostile;
 mod inlining;
 mod mailboxes;
@@ -16,6 +18,7 @@ mod resend;
 mod shipped;
 mod templates;
 mod transports;
+mod variables;
 mod webhook;
 
 use postroom_core::Mail;

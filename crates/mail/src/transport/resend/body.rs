@@ -64,7 +64,7 @@ pub(super) fn of(message: &Message, addressing: &Addressing<'_>) -> serde_json::
 fn headers<'a>(message: &'a Message, message_id: &'a str) -> BTreeMap<&'a str, Cow<'a, str>> {
     const MARK: &str = "Auto-Submitted";
     // The mail was composed, so its headers are valid.
-    let own = header_fields(&message.mail.headers).flatten();
+    let own = header_fields(&message.rendered.headers).flatten();
     let mut all: BTreeMap<_, Cow<'a, str>> = own.map(|(name, form)| (name, form.into_text())).collect();
     if !all.keys().any(|name| name.eq_ignore_ascii_case(MARK)) {
         all.insert(MARK, "auto-generated".into());
