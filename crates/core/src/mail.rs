@@ -1,19 +1,24 @@
 //! A mail as an application enqueues it.
 
 mod check;
+mod file_content;
 mod media_type;
+mod read;
+mod read_mailboxes;
 
 use std::{borrow::Cow, collections::HashSet};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Body, Content, ContentHash, EmailAddress, InvalidInput, Mailbox};
+pub use self::read_mailboxes::mailboxes_from_json;
+use crate::{Body, Content, ContentHash, EmailAddress, InvalidInput, Mailbox, json::unique_object};
 
 /// A mail, or the part that the mails of a batch share. The worker renders and composes it later.
 ///
-/// The JSON form is part of the protocol and the format of JSON lines files. A mailbox is a string
-/// such as `"Ann <ann@example.org>"`, a list may be a single string, and empty fields are omitted.
+/// The JSON form is part of the protocol. A mailbox is a string such as `"Ann <ann@example.org>"`, a
+/// list may be a single string, and empty fields are omitted. [`Mail::from_json`] understands what
+/// other programs write too.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Mail {
@@ -33,7 +38,7 @@ pub struct Mail {
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     pub reply_to: Vec<Mailbox>,
     /// Additional headers, by name.
-    #[serde(skip_serializing_if = "Map::is_empty")]
+    #[serde(skip_serializing_if = "Map::is_empty", deserialize_with = "unique_object")]
     pub headers: Map<String, Value>,
     /// Subject; overrides the template's subject.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,7 +53,7 @@ pub struct Mail {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
     /// Variables of the template.
-    #[serde(skip_serializing_if = "Map::is_empty")]
+    #[serde(skip_serializing_if = "Map::is_empty", deserialize_with = "unique_object")]
     pub vars: Map<String, Value>,
     /// Language of the template, as in `pl-PL`.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -116,6 +116,11 @@ impl RowSource {
             Self::Csv(file) | Self::Jsonl { file, .. } => hash_utf8(flag, file)?,
             Self::Addresses(addresses) => addresses.iter().map(|address| format!("{address}\n")).collect(),
         };
+        if let Self::Jsonl { file, format } = &source
+            && !file.is_read_once()
+        {
+            jsonl::check_structure(file.open().map_err(|error| unreadable(flag, file, &error))?, *format)?;
+        }
         Ok(ScannedSource { source, hash })
     }
 
@@ -154,7 +159,7 @@ impl ScannedSource {
         let open = |file: &InputFile| file.open().map_err(|error| unreadable(flag, file, &error));
         match &self.source {
             RowSource::Csv(file) => csv::open(&file.name(), open(file)?),
-            RowSource::Jsonl { file, format } => Ok(jsonl::open(open(file)?, *format)),
+            RowSource::Jsonl { file, format } => jsonl::open(open(file)?, *format),
             RowSource::Addresses(addresses) => Ok(from_addresses(addresses)),
         }
     }

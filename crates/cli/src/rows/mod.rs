@@ -5,6 +5,7 @@ mod csv;
 #[cfg(test)]
 mod fuzz;
 mod input;
+mod json_records;
 mod jsonl;
 mod lines;
 mod records;

@@ -11,11 +11,10 @@ use toml::{
 
 use super::{
     layer::{Found, Layer, line_of},
-    nearest::nearest,
     sources::Sources,
     variables,
 };
-use crate::InvalidInput;
+use crate::{InvalidInput, nearest::nearest};
 
 /// Tables of the file.
 #[derive(Default, Deserialize)]

@@ -8,7 +8,6 @@ mod layer;
 mod layers;
 mod limits;
 mod log;
-mod nearest;
 mod network;
 mod notify;
 mod process;
