@@ -7,7 +7,7 @@ mod unique;
 
 use serde_json::Value;
 
-pub use self::syntax::parse_object;
+pub use self::syntax::{parse_object, parse_value};
 pub(crate) use self::{
     object::{Field, missing, read_fields},
     unique::unique_object,

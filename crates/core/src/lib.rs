@@ -50,7 +50,7 @@ pub use error::{Error, InvalidInput, Result};
 pub use escape::{Escaped, EscapedLines, needs_escape};
 pub use http_url::HttpUrl;
 pub use id::{BatchId, JobId};
-pub use json::parse_object;
+pub use json::{parse_object, parse_value};
 pub use limit::{LimitName, Measure};
 pub use limited_file::{SETTINGS_FILE, read_at_most, read_file};
 pub use mail::{Attachment, Mail, check_locale, mailboxes_from_json};

@@ -30,8 +30,8 @@ const EXAMPLES: &str = "Examples:
   postroom bulk --template newsletter --csv people.csv --delay 5s --durable
 
 The address column is named to or email. The other columns are variables; they take
-precedence over --var. With --template, a row of JSON lines is an object of the same
-keys. Without --template, it is a complete mail:
+precedence over --var. With --template, a JSON object has the same keys. Without
+--template, it is a complete mail (docs/sending.md lists all forms):
   {\"to\": \"ann@example.org\", \"subject\": \"Hi\", \"text\": \"…\"}";
 
 /// Enqueue many mails as a batch; print the batch's id
@@ -45,8 +45,8 @@ pub(crate) struct Args {
     /// standard input
     #[arg(long, value_name = "FILE", group = "rows")]
     csv: Option<String>,
-    /// Read one JSON object a line (max. 16 MiB, or twice MAX_MESSAGE_SIZE if larger); - reads
-    /// standard input
+    /// Read JSON objects: one a line, or a list of them (each max. 16 MiB, or twice
+    /// MAX_MESSAGE_SIZE if larger); - reads standard input
     #[arg(long, value_name = "FILE", group = "rows")]
     jsonl: Option<String>,
     /// Send one mail to each of these addresses
@@ -66,7 +66,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "RATE", conflicts_with = "delay")]
     rate: Option<Rate>,
     /// Send one mail at a time, this long after the start of the previous one, such as 5s
-    #[arg(long, value_name = "DURATION", value_parser = positive_span)]
+    #[arg(long, value_name = "DURATION", value_parser = positive_span, allow_hyphen_values = true)]
     delay: Option<Duration>,
     /// Display name of the batch; default: the template's name
     #[arg(long, value_name = "NAME")]
@@ -249,7 +249,10 @@ fn print_summary(context: &Context, summary: &BulkSummary, pace: Option<Pace>, i
     if let Some(pace) = pace {
         text.push_str(&format!("; at {pace} they take about {}", format_span(duration_of(pace, summary.total))));
     }
-    context.console.note(text);
+    let counts = json!({
+        "queued": summary.total, "queued_before": summary.known, "invalid": invalid, "duplicates": duplicates
+    });
+    context.console.result_note(&counts, || text);
 }
 
 /// Returns the time from the first mail to the last, in whole seconds if it is 10 s or more.
@@ -321,7 +324,7 @@ impl SendCounts {
     /// Prints the counts; returns an error unless all mails were sent.
     fn finish(&self, context: &Context) -> Result<()> {
         let text = format!(
-            "{} sent, {} failed, {} in doubt, {} rows invalid, {} duplicates skipped",
+            "{} sent, {} failed, {} unknown, {} rows invalid, {} duplicates skipped",
             self.sent, self.failed, self.unknown, self.invalid, self.duplicates
         );
         context.console.result(self, || text.clone());

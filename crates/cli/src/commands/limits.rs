@@ -143,8 +143,7 @@ async fn check(context: &Context, store: &Store, name: &LimitName) -> Result<()>
     if known.contains(own) {
         return Ok(());
     }
-    let names: Vec<&str> = known.iter().map(String::as_str).collect();
-    Err(CommandError::usage("limit", format!("there is no {kind} {own}; it may be {}", names.join(", "))))
+    Err(CommandError::unknown(kind, own, known.iter().map(String::as_str)))
 }
 
 /// Returns the transports that are configured here and those that workers use.

@@ -58,7 +58,7 @@ pub fn parse_object(text: &[u8], first_line: u64) -> Result<Map<String, Value>, 
 /// # Errors
 ///
 /// Returns the fault in plain words, with its line and character.
-fn parse_value(text: &[u8], first_line: u64) -> Result<Value, InvalidInput> {
+pub fn parse_value(text: &[u8], first_line: u64) -> Result<Value, InvalidInput> {
     serde_json::from_slice::<UniqueValue>(text)
         .map(|UniqueValue(value)| value)
         .map_err(|error| InvalidInput::new(FIELD, describe(text, first_line, &error)))

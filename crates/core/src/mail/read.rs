@@ -73,7 +73,20 @@ impl Mail {
         {
             return Ok(mail);
         }
-        read_mail(parse_object(text, first_line)?)
+        Self::from_json_object(parse_object(text, first_line)?)
+    }
+
+    /// Reads a mail as [`Mail::from_json`] does, from an object that was parsed already.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first field that is invalid.
+    pub fn from_json_object(object: Map<String, Value>) -> Result<Self, InvalidInput> {
+        let mut form = read_fields("", object, &FIELDS)?;
+        drop_empty_bodies(&mut form);
+        let unreadable =
+            |error: serde_json::Error| InvalidInput::new("JSON", format!("the mail can't be read: {error}"));
+        serde_json::from_value(Value::Object(form)).map_err(unreadable)
     }
 
     /// Whether the mail was parsed from its stored form, without empty values and hashes.
@@ -91,13 +104,6 @@ impl Mail {
             && self.headers.values().all(|value| value.is_string() && !is_absent(value))
             && self.attachments.iter().all(is_file)
     }
-}
-
-fn read_mail(object: Map<String, Value>) -> Result<Mail, InvalidInput> {
-    let mut form = read_fields("", object, &FIELDS)?;
-    drop_empty_bodies(&mut form);
-    let unreadable = |error: serde_json::Error| InvalidInput::new("JSON", format!("the mail can't be read: {error}"));
-    serde_json::from_value(Value::Object(form)).map_err(unreadable)
 }
 
 /// Removes an empty text or HTML if the mail has other content. A mail with no other content has an

@@ -8,6 +8,9 @@ use crate::host::is_on_this_machine;
 /// Minimum length of a key in the Standard Webhooks specification, in bytes.
 const SHORTEST_SECRET: usize = 24;
 
+/// Minimum length of the monitor's password if other machines can reach it, in characters.
+pub const LEAST_MONITOR_PASSWORD: usize = 8;
+
 impl Settings {
     /// Returns warnings for the operator at start, each a sentence.
     #[must_use]
@@ -19,7 +22,18 @@ impl Settings {
             | TransportSettings::Capture
             | TransportSettings::Discard => None,
         });
-        logins.chain(self.short_webhook_secret()).collect()
+        logins.chain(self.short_webhook_secret()).chain(self.short_monitor_password()).collect()
+    }
+
+    /// Warns about a password that is refused as soon as other machines can reach the monitor.
+    #[must_use]
+    pub fn short_monitor_password(&self) -> Option<String> {
+        let length = self.monitor_password.as_ref()?.expose_secret().chars().count();
+        (length < LEAST_MONITOR_PASSWORD).then(|| {
+            format!(
+                "MONITOR_PASSWORD has {length} characters, so it can be guessed: use at least {LEAST_MONITOR_PASSWORD}"
+            )
+        })
     }
 
     fn short_webhook_secret(&self) -> Option<String> {

@@ -283,7 +283,7 @@ fn both_ways_read_the_stored_form() {
     });
     let direct: Mail = serde_json::from_value(stored.clone()).expect("a mail");
     let Value::Object(object) = stored.clone() else { unreachable!() };
-    assert_eq!(read_mail(object), Ok(direct.clone()));
+    assert_eq!(Mail::from_json_object(object), Ok(direct.clone()));
     assert_eq!(serde_json::to_value(&direct).expect("JSON"), stored);
     let names: std::collections::BTreeSet<&str> = FIELDS.iter().map(|field| field.name).collect();
     let error = serde_json::from_str::<Mail>(r#"{"no such field": 1}"#).expect_err("an unknown field").to_string();
