@@ -32,3 +32,15 @@ where
     }
     call().await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// docs/guarantees.md states the time that a bulk waits.
+    #[test]
+    fn a_bulk_waits_about_a_minute() {
+        let all: Duration = BULK_PAUSES.iter().sum();
+        assert_eq!(all, Duration::from_millis(59_500));
+    }
+}
