@@ -23,6 +23,10 @@ pub(crate) struct RowFilter<'a> {
     /// Earlier addresses; `None` if duplicates are allowed.
     seen: Option<SeenAddresses>,
     console: Console,
+    /// Number of rows read so far, and the line of the last one.
+    last: (u64, u64),
+    /// Number of the last row if the row before it begins on the same line, as in a list of JSON.
+    record: Option<u64>,
     /// Number of valid rows so far.
     pub(crate) valid: u64,
     /// Number of invalid rows so far.
@@ -34,7 +38,7 @@ pub(crate) struct RowFilter<'a> {
 impl<'a> RowFilter<'a> {
     pub(crate) fn new(rows: Rows, checker: BulkChecker<'a>, allow_duplicates: bool, console: Console) -> Self {
         let seen = (!allow_duplicates).then(SeenAddresses::default);
-        Self { rows, checker, seen, console, valid: 0, invalid: 0, duplicates: 0 }
+        Self { rows, checker, seen, console, last: (0, 0), record: None, valid: 0, invalid: 0, duplicates: 0 }
     }
 
     /// Returns the next valid row.
@@ -47,11 +51,15 @@ impl<'a> RowFilter<'a> {
         while let Some(row) = self.rows.next() {
             match row {
                 Ok(row) => {
+                    self.count(row.line);
                     if let Some(row) = self.check(row)? {
                         return Ok(Some(row));
                     }
                 }
-                Err(Unreadable::Row { line, problem }) => self.reject(line, &problem),
+                Err(Unreadable::Row { line, problem }) => {
+                    self.count(line);
+                    self.reject(line, &problem);
+                }
                 Err(Unreadable::Input(problem)) => return Err(problem.into()),
             }
         }
@@ -68,7 +76,8 @@ impl<'a> RowFilter<'a> {
         match self.checker.check(&merged) {
             Ok(()) => {}
             Err(MailProblem::Template(error)) if self.valid < FIRST_ROWS => {
-                return Err(CommandError::usage("template", format!("line {}: {error}", row.line)));
+                let problem = self.named(&error.to_string());
+                return Err(CommandError::usage("template", format!("line {}: {problem}", row.line)));
             }
             Err(MailProblem::Template(error)) => {
                 self.reject(row.line, &error.to_string());
@@ -86,8 +95,19 @@ impl<'a> RowFilter<'a> {
         Ok(Some(row))
     }
 
+    fn count(&mut self, line: u64) {
+        let (number, last_line) = self.last;
+        self.last = (number + 1, line);
+        self.record = (line == last_line).then_some(number + 1);
+    }
+
     fn reject(&mut self, line: u64, problem: &str) {
         self.invalid += 1;
-        self.console.note(format_args!("line {line}: {problem}"));
+        self.console.note(format_args!("line {line}: {}", self.named(problem)));
+    }
+
+    /// Adds the number of the row where the line does not identify it.
+    fn named(&self, problem: &str) -> String {
+        self.record.map_or_else(|| problem.to_owned(), |number| format!("record {number}: {problem}"))
     }
 }

@@ -97,10 +97,24 @@ fn a_bad_flag_is_named() {
     for (more, message) in [
         (
             ["--var-json", "a=True"],
-            format!("error: invalid value 'a=True' for '--var-json <NAME=JSON>': it is not JSON: {value} (found True), character 1"),
+            format!(
+                "error: invalid value 'a=True' for '--var-json <NAME=JSON>': it is not JSON: {value} (found \
+             True), character 1"
+            ),
         ),
-        (["--vars", "list.json"], "error: --vars: list.json is not a JSON object: a list is not valid; it may be an object, such as {\"to\": \"ann@example.org\"}".to_owned()),
-        (["--vars", "bad.json"], format!("error: --vars: bad.json is not a JSON object: {value} (found True), line 2, character 7")),
+        (
+            ["--vars", "list.json"],
+            "error: --vars: list.json is not a JSON object: a list is not valid; it may be an \
+         object, such as {\"to\": \"ann@example.org\"}"
+                .to_owned(),
+        ),
+        (
+            ["--vars", "bad.json"],
+            format!(
+                "error: --vars: bad.json is not a JSON object: {value} (found True), line 2, \
+         character 7"
+            ),
+        ),
     ] {
         check(&fixture, &[&of_template[..], &more].concat(), 2, &message);
     }
@@ -114,7 +128,8 @@ fn a_bad_flag_is_named() {
 
 #[test]
 fn a_bad_setting_is_named_with_its_place() {
-    let kinds = "it may be on_unknown, attempts, backoff, backoff_max, lease, max_age, retention, transports, rate, quota, \
+    let kinds = "it may be on_unknown, attempts, backoff, backoff_max, lease, max_age, retention, transports, rate, \
+     quota, \
                  per, timezone, over";
     for (toml, message) in [
         (
@@ -137,7 +152,8 @@ fn a_bad_setting_is_named_with_its_place() {
         ("a = 1\n[queue.bulk]\nlease = '5'", "line 1: unknown setting"),
         (
             "[queue.bulk]\nlease = '5'",
-            "line 2, [queue.bulk] lease: \"5\" is not a duration; it needs a number and a unit (ms, s, m, h, d, w), as in 30s or 1h30m",
+            "line 2, [queue.bulk] lease: \"5\" is not a duration; it needs a number and a unit (ms, s, m, h, d, w), \
+             as in 30s or 1h30m",
         ),
         (
             "[[schedule]]\nname = 'n'\nto = 'x'",
@@ -149,7 +165,8 @@ fn a_bad_setting_is_named_with_its_place() {
         ("[queue.a]\n[queue.bulk]\n[queue.a]", "line 3: the line is not TOML: duplicate key"),
         (
             "max_message_size = 25",
-            "line 1, max_message_size: \"25\" is not valid; it may be 1000 bytes or more; a size in megabytes has the unit MB, such as 25MB",
+            "line 1, max_message_size: \"25\" is not valid; it may be 1000 bytes or more; a size in megabytes has the \
+             unit MB, such as 25MB",
         ),
     ] {
         let fixture = Fixture::new();
@@ -169,7 +186,8 @@ fn a_bad_setting_is_named_with_its_place() {
         &fixture,
         &["queues"],
         2,
-        "error: QUEUES: there is no queue emials (did you mean emails?); it may be bulk, default, emails, reports, or add a table [queue.emials]",
+        "error: QUEUES: there is no queue emials (did you mean emails?); it may be bulk, default, emails, reports, or \
+         add a table [queue.emials]",
     );
     let fixture = Fixture::new().with("QUEUES", "reports,emails,other");
     assert_eq!(fixture.run(&["queues"]).code, 0, "without tables, serving a queue creates it");
@@ -186,7 +204,8 @@ fn a_parameter_of_the_redis_url_is_understood_or_refused() {
         ("redis://h/?ssl=true", "the parameter \"ssl\" of the URL has no effect; the scheme rediss:// uses TLS"),
         (
             "redis+sentinel://h/m?password=x",
-            "the parameter \"password\" of the URL has no effect; user and password stand before the host, as in redis://user:password@host",
+            "the parameter \"password\" of the URL has no effect; user and password stand before the host, as in \
+             redis://user:password@host",
         ),
         ("redis+unix:///s?foo=1", "the parameter \"foo\" of the URL has no effect; it may be user, pass, db, protocol"),
     ] {
@@ -206,6 +225,19 @@ fn with_the_json_flag_every_line_is_json() {
     assert!(lines[0]["note"].as_str().is_some_and(|note| note.starts_with("line 2: to: \"A@\"")), "{ran:?}");
     assert!(lines[1]["warning"].as_str().is_some_and(|text| text.starts_with("no worker serves")), "{ran:?}");
     assert_eq!(lines[2], json!({"queued": 1, "queued_before": 0, "invalid": 1, "duplicates": 1}));
+}
+
+/// Where several mails share a line, an error names the mail's number.
+#[test]
+fn a_mail_of_a_list_is_named_by_its_number() {
+    let fixture = Fixture::new();
+    let rows = "[{\"to\":\"a@example.org\",\"subject\":\"s\",\"text\":\"t\"},{\"to\":\"b@\"},\
+                {\"to\":\"c@example.org\"},\n{\"to\":\"d@\"}]";
+    let ran = fixture.run_with(&["bulk", "--jsonl", "-"], rows.as_bytes());
+    let notes: Vec<&str> = ran.stderr.lines().collect();
+    assert!(notes[0].starts_with("line 1: record 2: to: \"b@\" is not an e-mail address"), "{ran:?}");
+    assert_eq!(notes[1], "line 1: record 3: text: the mail has no content; it needs a template, a text or HTML");
+    assert!(notes[2].starts_with("line 2: to: \"d@\" is not an e-mail address"), "{ran:?}");
 }
 
 /// A fault between the mails of a list is found before any mail is enqueued.

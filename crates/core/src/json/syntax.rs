@@ -20,11 +20,13 @@ const FAULTS: [(&str, &str); 18] = [
     ("expected `,` or `}`", "a comma or the closing } of an object is missing"),
     (
         "expected ident",
-        "this is not a JSON value; it may be a string in double quotes, a number, true, false, null, a list or an object",
+        "this is not a JSON value; it may be a string in double quotes, a number, true, false, null, a list or an \
+         object",
     ),
     (
         "expected value",
-        "this is not a JSON value; it may be a string in double quotes, a number, true, false, null, a list or an object",
+        "this is not a JSON value; it may be a string in double quotes, a number, true, false, null, a list or an \
+         object",
     ),
     ("invalid escape", "a backslash may be followed by \", \\, /, b, f, n, r, t or u"),
     ("invalid number", "this is not a JSON number; it may be -1.5e3, for example"),
@@ -115,7 +117,8 @@ mod tests {
 
     #[test]
     fn each_fault_is_described_in_plain_words() {
-        let value = "this is not a JSON value; it may be a string in double quotes, a number, true, false, null, a list \
+        let value = "this is not a JSON value; it may be a string in double quotes, a number, true, false, null, a \
+         list \
                      or an object";
         for (text, expected) in [
             ("{\"a\": \"b", "the text ends within a string; the closing \" is missing, character 8"),
@@ -143,7 +146,8 @@ mod tests {
             ("{\"a\":\n  [1,\n  2,]}", "a comma stands before the closing bracket, line 9, character 5"),
             (
                 "{\"a\": \"b\nc\"}",
-                "a string contains a line break or control character; write it as \\n, \\t or \\u001b, line 8, character 1",
+                "a string contains a line break or control character; write it as \\n, \\t or \\u001b, line 8, \
+                 character 1",
             ),
         ] {
             check(text, expected);

@@ -132,7 +132,8 @@ mod tests {
         for (text, hint) in [("25", "25MB"), ("999", "999MB"), ("25B", "25MB")] {
             let problem = message_size(text).expect_err(text).problem;
             let expected = format!(
-                "{text:?} is not valid; it may be 1000 bytes or more; a size in megabytes has the unit MB, such as {hint}"
+                "{text:?} is not valid; it may be 1000 bytes or more; a size in megabytes has the unit MB, such as \
+                 {hint}"
             );
             assert_eq!(problem, expected);
         }
