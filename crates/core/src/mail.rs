@@ -16,9 +16,9 @@ use crate::{Body, Content, ContentHash, EmailAddress, InvalidInput, Mailbox, jso
 
 /// A mail, or the part that the mails of a batch share. The worker renders and composes it later.
 ///
-/// The JSON form is part of the protocol. A mailbox is a string such as `"Ann <ann@example.org>"`, a
-/// list may be a single string, and empty fields are omitted. [`Mail::from_json`] understands what
-/// other programs write too.
+/// The JSON form is part of the protocol. A mailbox is a string such as `"Ann <ann@example.org>"`,
+/// a list may be a single string, and empty fields are omitted. [`Mail::from_json`] understands
+/// what other programs write too.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Mail {
