@@ -3,7 +3,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use chrono::DateTime;
-use postroom_core::{InvalidInput, Mailbox, MailboxList, Priority, QueueName, bounds, parse_span, store::Due};
+use postroom_core::{
+    InvalidInput, Mailbox, MailboxList, Priority, QueueName, bounds, parse_object, parse_span, parse_value, store::Due,
+};
 use postroom_enqueue::Options;
 use serde_json::{Map, Value};
 
@@ -22,14 +24,14 @@ pub(crate) struct TermArgs {
     #[arg(long, value_name = "0-9")]
     pub(crate) priority: Option<Priority>,
     /// Send after this delay, such as 10m or 1h30m
-    #[arg(long = "in", value_name = "DURATION", value_parser = span, conflicts_with = "at")]
+    #[arg(long = "in", value_name = "DURATION", value_parser = span, conflicts_with = "at", allow_hyphen_values = true)]
     pub(crate) after: Option<Duration>,
     /// Send at this time (RFC 3339), such as 2027-01-31T08:00:00+01:00; a time in the past means
     /// now
-    #[arg(long, value_name = "TIME", value_parser = time_ms)]
+    #[arg(long, value_name = "TIME", value_parser = time_ms, allow_hyphen_values = true)]
     pub(crate) at: Option<i64>,
     /// Cancel the mail if it was not sent within this time from now
-    #[arg(long, value_name = "DURATION", value_parser = positive_span)]
+    #[arg(long, value_name = "DURATION", value_parser = positive_span, allow_hyphen_values = true)]
     pub(crate) expires_in: Option<Duration>,
     /// Idempotency key: repeat the command with the same content within 24 hours and nothing is
     /// sent twice
@@ -118,8 +120,9 @@ impl VarArgs {
 
 fn object_of_file(path: &str) -> Result<Map<String, Value>> {
     let text = files::text("--vars", path, bounds::VARIABLES as u64)?;
-    let refuse = |error| InvalidInput::new("--vars", format!("{path} is not a JSON object: {error}"));
-    Ok(serde_json::from_str(&text).map_err(refuse)?)
+    let refuse =
+        |error: InvalidInput| InvalidInput::new("--vars", format!("{path} is not a JSON object: {}", error.problem));
+    Ok(parse_object(text.as_bytes(), 1).map_err(refuse)?)
 }
 
 /// Parses a duration for clap.
@@ -134,8 +137,8 @@ pub(crate) fn positive_span(text: &str) -> Result<Duration, String> {
 }
 
 fn time_ms(text: &str) -> Result<i64, String> {
-    DateTime::parse_from_rfc3339(text).map(|time| time.timestamp_millis()).map_err(|error| {
-        format!("{error}; use a time with a zone, such as 2027-01-31T08:00:00Z or 2027-01-31T08:00:00+01:00")
+    DateTime::parse_from_rfc3339(text).map(|time| time.timestamp_millis()).map_err(|_| {
+        "it may be a time with a zone (RFC 3339), such as 2027-01-31T08:00:00Z or 2027-01-31T08:00:00+01:00".to_owned()
     })
 }
 
@@ -157,7 +160,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 /// Parses `NAME=JSON` for clap.
 fn json_pair(text: &str) -> Result<(String, Value), String> {
     let (name, json) = pair(text)?;
-    let value = serde_json::from_str(&json).map_err(|error| format!("{json:?} is not JSON: {error}"))?;
+    let value = parse_value(json.as_bytes(), 1).map_err(|error| format!("it is not JSON: {}", error.problem))?;
     Ok((name, value))
 }
 

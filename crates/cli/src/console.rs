@@ -54,18 +54,26 @@ impl Console {
 
     /// Prints a note to standard error, in one line.
     pub(crate) fn note(self, text: impl std::fmt::Display) {
-        let _ = writeln!(io::stderr().lock(), "{}", Escaped(text));
+        let text = text.to_string();
+        self.result_note(&serde_json::json!({ "note": &text }), || text.clone());
     }
 
     /// Prints a warning to standard error.
     pub(crate) fn warn(self, text: impl std::fmt::Display) {
-        self.note(format_args!("warning: {text}"));
+        let text = text.to_string();
+        self.result_note(&serde_json::json!({ "warning": &text }), || format!("warning: {text}"));
+    }
+
+    /// Prints more about a result to standard error, as a line of JSON or as text in one line.
+    pub(crate) fn result_note(self, value: &impl Serialize, text: impl FnOnce() -> String) {
+        let line = if self.json { json(value) } else { Escaped(text()).to_string() };
+        let _ = writeln!(io::stderr().lock(), "{line}");
     }
 
     /// Prints why the command failed.
     pub(crate) fn fail(self, error: &CommandError) {
         if self.json {
-            self.note(json(&serde_json::json!({ "error": error })));
+            self.result_note(&serde_json::json!({ "error": error }), String::new);
         } else {
             self.error(format_args!("error: {}", error.message));
         }

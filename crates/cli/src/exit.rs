@@ -60,6 +60,15 @@ impl CommandError {
         Self::new(Exit::NotFound, "not_found", format!("{what} was not found"))
     }
 
+    /// Returns an error about a name that nothing has, with the names that exist.
+    pub(crate) fn unknown<'a>(kind: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        let known: Vec<&str> = known.into_iter().collect();
+        let others =
+            if known.is_empty() { "none exists".to_owned() } else { format!("it may be {}", known.join(", ")) };
+        let error = Self::new(Exit::NotFound, "not_found", format!("there is no {kind} {name}; {others}"));
+        Self { field: Some(kind.to_owned()), ..error }
+    }
+
     pub(crate) fn conflict(message: impl Into<String>) -> Self {
         Self::new(Exit::Conflict, "conflict", message)
     }

@@ -31,11 +31,11 @@ use self::{
 const EXIT_CODES: &str = "Exit codes:
   0  done
   1  failed or cancelled (with --wait or --watch: the mail)
-  2  wrong usage or bad input
+  2  wrong usage, bad input or wrong settings
   3  Redis is unreachable or full
   4  not found
   5  not finished when --wait ran out
-  6  in doubt: the mail may or may not have been sent
+  6  unknown: the mail may or may not have been sent
   7  conflict: --key was used with other content, or too late to cancel
 
 Settings are read from flags, the environment, .env and postroom.toml, in this order;
@@ -73,7 +73,11 @@ fn main() -> ExitCode {
 
 fn execute(console: Console, cli: Cli) -> Result<()> {
     let level = cli.log_level.unwrap_or_else(|| "warn".to_owned());
-    let settings = Settings::load(&[(variables::LOG_LEVEL, level)])?;
+    let mut flags = vec![(variables::LOG_LEVEL, level)];
+    if console.json {
+        flags.push((variables::LOG_FORMAT, "json".to_owned()));
+    }
+    let settings = Settings::load(&flags)?;
     telemetry::init(&settings.log);
     // `postroom doctor` reports these warnings itself.
     if !matches!(cli.command, Command::Doctor(_)) {

@@ -28,7 +28,7 @@ pub(crate) fn of_job(job: &JobReport) -> Result<()> {
         JobState::Sent => Ok(()),
         JobState::Failed => Err(CommandError::failed(message("failed"))),
         JobState::Cancelled => Err(CommandError::failed(message("was cancelled"))),
-        JobState::Unknown => Err(CommandError::in_doubt(message("is in doubt: it may or may not have been sent"))),
+        JobState::Unknown => Err(CommandError::in_doubt(message("is unknown: it may or may not have been sent"))),
         JobState::Scheduled | JobState::Queued | JobState::Sending | JobState::Deferred => {
             Err(CommandError::unfinished(message(&format!("is not finished yet, its state is {}", job.state))))
         }
@@ -45,7 +45,10 @@ pub(crate) fn of_batch(batch: &BatchReport) -> Result<()> {
         return Err(CommandError::failed(format!("{} is finished, but not all mails were sent: {counts}", batch.id)));
     }
     if batch.unknown > 0 {
-        return Err(CommandError::in_doubt(format!("{} is finished except for mails in doubt: {counts}", batch.id)));
+        return Err(CommandError::in_doubt(format!(
+            "{} is finished, but it is unknown whether some mails were sent: {counts}",
+            batch.id
+        )));
     }
     Ok(())
 }

@@ -24,10 +24,11 @@ pub(crate) async fn select(context: &Context, store: &Store, requested: &[QueueN
     }
     match requested.iter().find(|queue| !known.contains(queue)) {
         None => Ok(requested.to_vec()),
-        Some(queue) => {
-            let names: Vec<&str> = known.iter().map(QueueName::as_str).collect();
-            let problem = format!("there is no queue {queue}; it may be {}", names.join(", "));
-            Err(CommandError::usage("--queue", problem))
-        }
+        Some(queue) => Err(unknown(queue, &known)),
     }
+}
+
+/// Returns an error about a queue that is not known.
+pub(crate) fn unknown(queue: &QueueName, known: &BTreeSet<QueueName>) -> CommandError {
+    CommandError::unknown("queue", queue.as_str(), known.iter().map(QueueName::as_str))
 }

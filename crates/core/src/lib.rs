@@ -18,10 +18,12 @@ pub mod health;
 mod host;
 mod http_url;
 mod id;
+mod json;
 mod limit;
 mod limited_file;
 pub mod listener;
 mod mail;
+mod nearest;
 mod open_files;
 mod outage;
 mod payload;
@@ -48,11 +50,12 @@ pub use error::{Error, InvalidInput, Result};
 pub use escape::{Escaped, EscapedLines, needs_escape};
 pub use http_url::HttpUrl;
 pub use id::{BatchId, JobId};
+pub use json::{parse_object, parse_value};
 pub use limit::{LimitName, Measure};
 pub use limited_file::{SETTINGS_FILE, read_at_most, read_file};
 pub use mail::{
     Attachment, FieldBody, Mail, MediaType, check_header_name, check_locale, foldable_pieces, header_fields,
-    merged_headers,
+    mailboxes_from_json, merged_headers,
 };
 pub use outage::Outage;
 pub use payload::Header;

@@ -3,8 +3,11 @@
 mod calendar;
 mod check;
 mod field_body;
+mod file_content;
 mod file_name;
 mod media_type;
+mod read;
+mod read_mailboxes;
 
 pub use field_body::{FieldBody, foldable_pieces, header_fields};
 pub use media_type::MediaType;
@@ -14,15 +17,16 @@ use std::{borrow::Cow, collections::HashSet};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-pub use check::check_header_name;
-
-use crate::{Body, Content, ContentHash, EmailAddress, EnvelopePattern, InvalidInput, Mailbox, MailboxList};
+pub use self::{check::check_header_name, read_mailboxes::mailboxes_from_json};
+use crate::{
+    Body, Content, ContentHash, EmailAddress, EnvelopePattern, InvalidInput, Mailbox, MailboxList, json::unique_object,
+};
 
 /// A mail, or the part that the mails of a batch share. The worker renders and composes it later.
 ///
-/// The JSON form is part of the protocol and the format of JSON lines files. A mailbox is a string
-/// such as `"Ann <ann@example.org>"`, a list may be one string with commas, and empty fields are
-/// omitted.
+/// The JSON form is part of the protocol. A mailbox is a string such as `"Ann <ann@example.org>"`,
+/// a list may be one string with commas, and empty fields are omitted. [`Mail::from_json`]
+/// understands what other programs write too.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Mail {
@@ -46,7 +50,7 @@ pub struct Mail {
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
     pub reply_to: Vec<Mailbox>,
     /// Additional headers, by name.
-    #[serde(skip_serializing_if = "Map::is_empty")]
+    #[serde(skip_serializing_if = "Map::is_empty", deserialize_with = "unique_object")]
     pub headers: Map<String, Value>,
     /// Subject; overrides the template's subject.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,7 +65,7 @@ pub struct Mail {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
     /// Variables of the template.
-    #[serde(skip_serializing_if = "Map::is_empty")]
+    #[serde(skip_serializing_if = "Map::is_empty", deserialize_with = "unique_object")]
     pub vars: Map<String, Value>,
     /// Language of the template, as in `pl-PL`.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -15,7 +15,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum number of buffered bytes; beyond it, adding waits until they are durable.
 const MAX_BYTES: usize = 16 << 20;
 /// Maximum time that [`ReplayBuffer::finish`] waits for durability.
-const FINISH_LIMIT: Duration = Duration::from_secs(20);
+const FINISH_LIMIT: Duration = Duration::from_secs(60);
 /// Pause between durability checks at the end.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// Maximum number of consecutive restarts of Redis that one replay survives.

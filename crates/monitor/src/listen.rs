@@ -3,12 +3,9 @@
 use std::net::SocketAddr;
 
 use anyhow::Context;
-use postroom_core::{InvalidInput, Settings, listener};
+use postroom_core::{InvalidInput, Settings, listener, settings::LEAST_MONITOR_PASSWORD};
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
-
-/// Minimum number of characters of a password if other machines can reach the monitor.
-const PASSWORD: usize = 8;
 
 /// Opens the configured port. If other machines can reach it, a password of sufficient length is
 /// required, because the dashboard shows addresses and mail.
@@ -39,9 +36,9 @@ fn check(settings: &Settings) -> Result<(), InvalidInput> {
                  on 127.0.0.1 without a proxy"
             ),
         )),
-        Some(password) if password.expose_secret().chars().count() < PASSWORD => Err(InvalidInput::new(
+        Some(password) if password.expose_secret().chars().count() < LEAST_MONITOR_PASSWORD => Err(InvalidInput::new(
             "MONITOR_PASSWORD",
-            format!("{reach}, so the password needs at least {PASSWORD} characters"),
+            format!("{reach}, so the password needs at least {LEAST_MONITOR_PASSWORD} characters"),
         )),
         Some(_) => Ok(()),
     }

@@ -287,6 +287,10 @@ impl Delivery {
 
     /// Describes an attempt for logs, without addresses and content.
     fn describe(&self, attempt: &Attempt) -> String {
+        if attempt.transport.is_empty() {
+            let (id, verdict) = (&self.job.id, attempt.verdict);
+            return format!("{id}: {verdict}, so nothing was sent; the reason is shown by: postroom status {id}");
+        }
         let phase = attempt.phase.map(|phase| format!(" at {phase}")).unwrap_or_default();
         format!("{}: {}{phase} by {} after {} ms", self.job.id, attempt.verdict, attempt.transport, attempt.ms)
     }

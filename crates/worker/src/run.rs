@@ -66,7 +66,7 @@ async fn log_start(worker: &Worker) {
     let queues: Vec<String> = worker.queues().iter().map(ToString::to_string).collect();
     let transports: Vec<&str> = worker.transports.outlets().iter().map(|outlet| outlet.transport.name()).collect();
     info!(
-        "worker {} serves {} by {}, {} mails at a time",
+        "worker {} serves {}; transports: {}; {} mails at a time",
         worker.redis.worker_id,
         queues.join(", "),
         transports.join(", "),

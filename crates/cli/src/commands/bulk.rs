@@ -38,10 +38,10 @@ const EXAMPLES: &str = "Examples:
 
 The address column of a CSV has one of the usual names, such as email, E-mail Address or
 Adres e-mail, or is named by --address-column; the address is the variable email. Columns
-named subject, locale, from, reply_to, cc or bcc are fields of the mail. The other columns
-are variables; they take precedence over --var. First Name is also first_name. All values
-are texts. With --template, a row of JSON lines is an object of the same keys, and of
-headers and attachments. Without --template, it is a complete mail:
+named subject, locale, from, envelope_from, reply_to, cc or bcc are fields of the mail. The
+other columns are variables; they take precedence over --var. First Name is also first_name.
+All values are texts. With --template, a JSON object has the same keys, and headers and
+attachments. Without --template, it is a complete mail (docs/sending.md lists all forms):
   {\"to\": \"ann@example.org\", \"subject\": \"Hi\", \"text\": \"…\"}";
 
 const HEADER_HELP: &str = "Add a header, whose value is rendered for each mail; repeatable";
@@ -64,8 +64,8 @@ pub(crate) struct Args {
     /// Column that holds the address; default: the one named to, email, E-mail Address or the like
     #[arg(long, value_name = "NAME", conflicts_with_all = ["jsonl", "to"])]
     address_column: Option<String>,
-    /// Read one JSON object a line (max. 16 MiB, or twice MAX_MESSAGE_SIZE if larger); - reads
-    /// standard input
+    /// Read JSON objects: one a line, or a list of them (each max. 16 MiB, or twice
+    /// MAX_MESSAGE_SIZE if larger); - reads standard input
     #[arg(long, value_name = "FILE", group = "rows")]
     jsonl: Option<String>,
     /// Send one mail to each of these addresses, also separated by commas
@@ -94,7 +94,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "RATE", conflicts_with = "delay")]
     rate: Option<Rate>,
     /// Send one mail at a time, this long after the start of the previous one, such as 5s
-    #[arg(long, value_name = "DURATION", value_parser = positive_span)]
+    #[arg(long, value_name = "DURATION", value_parser = positive_span, allow_hyphen_values = true)]
     delay: Option<Duration>,
     /// Display name of the batch; default: the template's name
     #[arg(long, value_name = "NAME")]
@@ -330,7 +330,10 @@ fn print_summary(context: &Context, summary: &BulkSummary, pace: Option<Pace>, i
     if let Some(pace) = pace {
         text.push_str(&format!("; at {pace} they take about {}", format_span(duration_of(pace, summary.total))));
     }
-    context.console.note(text);
+    let counts = json!({
+        "queued": summary.total, "queued_before": summary.known, "invalid": invalid, "duplicates": duplicates
+    });
+    context.console.result_note(&counts, || text);
 }
 
 /// Returns the time from the first mail to the last, in whole seconds if it is 10 s or more.
@@ -413,7 +416,7 @@ impl SendCounts {
     /// Prints the counts; returns an error unless all mails were sent.
     fn finish(&self, context: &Context) -> Result<()> {
         let text = format!(
-            "{} sent, {} failed, {} in doubt, {} rows invalid, {} duplicates skipped",
+            "{} sent, {} failed, {} unknown, {} rows invalid, {} duplicates skipped",
             self.sent, self.failed, self.unknown, self.invalid, self.duplicates
         );
         context.console.result(self, || text.clone());

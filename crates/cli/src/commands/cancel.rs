@@ -38,7 +38,7 @@ async fn job(context: &Context, id: &JobId) -> Result<()> {
         CancelReply::Begun => return Err(CommandError::conflict(format!("too late: {id} is being sent"))),
         CancelReply::InDoubt => {
             let message =
-                format!("{id} is in doubt: it may have been sent; use: postroom resolve {id} sent, resend or failed");
+                format!("{id} is unknown: it may have been sent; use: postroom resolve {id} sent, resend or failed");
             return Err(CommandError::conflict(message));
         }
         CancelReply::Finished(state) => {

@@ -73,7 +73,7 @@ pub(crate) async fn run(context: &Context, args: &Args) -> Result<()> {
     }
     match report.failed {
         0 => Ok(()),
-        number => Err(CommandError::failed(format!("{number} of the checks failed"))),
+        number => Err(CommandError::failed(format!("failed checks: {number}"))),
     }
 }
 
@@ -150,7 +150,7 @@ async fn mail_flow(context: &Context, store: &Store, report: &mut CheckReport) -
     }
     records("system", &store.system_damage().await?, report);
     for (key, number) in store.unreadable_members().await? {
-        report.warn("system", format_args!("{number} members of {key} can't be read and are skipped"));
+        report.warn("system", format_args!("members of {key} that can't be read and are skipped: {number}"));
     }
     beat(context, &processes, report);
     Ok(())
@@ -214,7 +214,7 @@ async fn queue(store: &Store, queue: &QueueName, served: bool, report: &mut Chec
         report.warn(
             &check,
             format_args!(
-                "{} in doubt; see: postroom list --queue {queue} --state unknown",
+                "{} in state unknown; see: postroom list --queue {queue} --state unknown",
                 outcome::mails(state.unknown)
             ),
         );
@@ -255,8 +255,8 @@ fn beat(context: &Context, processes: &[ProcessInfo], report: &mut CheckReport) 
     match (schedules, beats) {
         (0, _) => {}
         (_, 0) => report
-            .fail("beat", format_args!("{schedules} schedules, but no beat is alive; start one with: postroom beat")),
-        (_, _) => report.ok("beat", format_args!("{beats} alive for {schedules} schedules")),
+            .fail("beat", format_args!("no beat is alive; start one with: postroom beat (schedules: {schedules})")),
+        (_, _) => report.ok("beat", format_args!("{beats} alive (schedules: {schedules})")),
     }
 }
 

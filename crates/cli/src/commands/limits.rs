@@ -92,8 +92,11 @@ async fn unset(context: &Context, store: &Store, name: &LimitName) -> Result<()>
     }
     let view = LimitView::of_rate(name.to_string(), configured(context, name), None);
     let rate = view.rate();
-    let suffix = if was_set { "now" } else { "as before" };
-    context.console.result(&view, || format!("{name} is {rate} {suffix}, as configured"));
+    let text = || match was_set {
+        true => format!("{name} is {rate} now, as configured"),
+        false => format!("{name} has no override; it is {rate}, as configured"),
+    };
+    context.console.result(&view, text);
     Ok(())
 }
 
@@ -148,8 +151,7 @@ async fn check(context: &Context, store: &Store, name: &LimitName) -> Result<()>
     if known.contains(own) {
         return Ok(());
     }
-    let names: Vec<&str> = known.iter().map(String::as_str).collect();
-    Err(CommandError::usage("limit", format!("there is no {kind} {own}; it may be {}", names.join(", "))))
+    Err(CommandError::unknown(kind, own, known.iter().map(String::as_str)))
 }
 
 /// Returns the templates of this machine and those that are configured; `None` if it has no folder

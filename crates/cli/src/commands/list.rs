@@ -1,18 +1,26 @@
 //! `postroom list`
 
-use clap::value_parser;
 use postroom_core::{
     BatchId, BatchReport, EmailAddress, JobReport, JobState, QueueName,
     store::{JobFilter, JobPage},
 };
 
-use crate::{context::Context, exit::Result, outcome, queue_names, table};
+use serde_json::json;
+
+use crate::{
+    context::Context,
+    exit::{CommandError, Result},
+    outcome, queue_names, table,
+};
 
 const EXAMPLES: &str = "Examples:
   postroom list --state failed
   postroom list --address ann@example.org --limit 5
   postroom list --batch b.bulk.01ARZ3NDEKTSV4RRFFQ69G5FAV --state failed --json
   postroom list --batches";
+
+/// Maximum length of a list.
+const MOST_LISTED: usize = 100_000;
 
 /// List jobs, unfinished ones first, or batches, latest first
 #[derive(Debug, clap::Args)]
@@ -35,8 +43,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDRESS")]
     address: Option<EmailAddress>,
     /// List at most this number
-    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = value_parser!(u32).range(1..=100_000))]
-    limit: u32,
+    #[arg(long, value_name = "NUMBER", default_value = "50", value_parser = limit)]
+    limit: usize,
     /// Continue from the cursor that the previous list printed
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
@@ -45,13 +53,22 @@ pub(crate) struct Args {
     batches: bool,
 }
 
+/// Parses the length of a list for clap.
+fn limit(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=MOST_LISTED).contains(number));
+    number.ok_or_else(|| format!("it may be a number from 1 to {MOST_LISTED}"))
+}
+
 pub(crate) async fn run(context: &Context, args: Args) -> Result<()> {
     if args.batches { batches(context, &args).await } else { jobs(context, args).await }
 }
 
 async fn jobs(context: &Context, args: Args) -> Result<()> {
     let store = context.postroom.store().await?;
-    let limit = args.limit as usize;
+    let limit = args.limit;
+    if let Some(batch) = &args.batch {
+        store.batch(batch).await?.ok_or_else(|| CommandError::not_found(batch))?;
+    }
     let filter = JobFilter {
         queues: queue_names::select(context, store, &args.queue).await?,
         state: args.state,
@@ -66,8 +83,12 @@ async fn jobs(context: &Context, args: Args) -> Result<()> {
         page = JobPage { jobs: [page.jobs, more.jobs].concat(), next: more.next };
     }
     context.console.list(&page.jobs, || jobs_table(&page.jobs));
-    if let Some(next) = &page.next {
-        context.console.note(format_args!("there may be more: --cursor {next}"));
+    match &page.next {
+        Some(next) => {
+            context.console.result_note(&json!({ "cursor": next }), || format!("there may be more: --cursor {next}"));
+        }
+        None if page.jobs.is_empty() => context.console.note("no job matches"),
+        None => {}
     }
     Ok(())
 }
@@ -77,10 +98,10 @@ async fn batches(context: &Context, args: &Args) -> Result<()> {
     let queues = queue_names::select(context, store, &args.queue).await?;
     let mut found = Vec::new();
     for queue in &queues {
-        found.extend(store.batches(queue, 0, args.limit as usize).await?);
+        found.extend(store.batches(queue, 0, args.limit).await?);
     }
     found.sort_by(|a, b| b.created_at.cmp(&a.created_at));
-    found.truncate(args.limit as usize);
+    found.truncate(args.limit);
     context.console.list(&found, || batches_table(&found));
     Ok(())
 }

@@ -5,11 +5,7 @@ use std::{fmt, str::FromStr};
 use postroom_core::{BatchId, QueueName, Store};
 use serde_json::json;
 
-use crate::{
-    context::Context,
-    exit::{CommandError, Result},
-    queue_names, several,
-};
+use crate::{context::Context, exit::Result, queue_names, several};
 
 const PAUSE_EXAMPLES: &str = "Examples:
   postroom pause bulk
@@ -70,10 +66,11 @@ pub(crate) async fn resume(context: &Context, args: &ResumeArgs) -> Result<()> {
 /// Returns the store if the queue is known, so that a typo is an error.
 async fn store_of<'a>(context: &'a Context, queue: &QueueName) -> Result<&'a Store> {
     let store = context.postroom.store().await?;
-    if queue_names::known(context, store).await?.contains(queue) || context.postroom.is_served(queue).await? {
+    let known = queue_names::known(context, store).await?;
+    if known.contains(queue) || context.postroom.is_served(queue).await? {
         return Ok(store);
     }
-    Err(CommandError::not_found(format_args!("the queue {queue}")))
+    Err(queue_names::unknown(queue, &known))
 }
 
 fn print(context: &Context, target: &PauseTarget, paused: bool, change: &str) {

@@ -11,7 +11,7 @@ const EXAMPLES: &str = "Examples:
   postroom resolve emails-01ARZ3NDEKTSV4RRFFQ69G5FAV sent
   postroom resolve emails-01ARZ3NDEKTSV4RRFFQ69G5FAV resend";
 
-/// Resolve a job in doubt: mark it as sent or failed, or send it again
+/// Resolve a job whose state is unknown: mark it as sent or failed, or send it again
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

@@ -44,7 +44,7 @@ enum ScheduleCommand {
         /// Name of the schedule
         name: String,
         /// Wait at most this long for the mail to be sent; exit with its outcome
-        #[arg(long, value_name = "DURATION", value_parser = span)]
+        #[arg(long, value_name = "DURATION", value_parser = span, allow_hyphen_values = true)]
         wait: Option<Duration>,
     },
 }
@@ -144,13 +144,9 @@ fn local(time: &str, zone: &str) -> String {
 /// Returns the schedule of this name.
 fn find<'a>(context: &'a Context, name: &str) -> Result<&'a ScheduleSettings> {
     let schedules = &context.postroom.settings().schedules;
-    schedules.iter().find(|schedule| schedule.name == name).ok_or_else(|| {
-        let known: Vec<&str> = schedules.iter().map(|schedule| schedule.name.as_str()).collect();
-        let known =
-            if known.is_empty() { "there are none".to_owned() } else { format!("there are {}", known.join(", ")) };
-        let error = CommandError::not_found(format_args!("the schedule {name}"));
-        error.with_detail(&known)
-    })
+    let known = || schedules.iter().map(|schedule| schedule.name.as_str());
+    let found = schedules.iter().find(|schedule| schedule.name == name);
+    found.ok_or_else(|| CommandError::unknown("schedule", name, known()))
 }
 
 async fn run_now(context: &Context, schedule: &ScheduleSettings, wait: Option<Duration>) -> Result<()> {

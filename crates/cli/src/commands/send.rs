@@ -97,7 +97,7 @@ pub(crate) struct Args {
     #[arg(long)]
     durable: bool,
     /// Wait at most this long for the mail to be sent; exit with its outcome
-    #[arg(long, value_name = "DURATION", value_parser = span)]
+    #[arg(long, value_name = "DURATION", value_parser = span, allow_hyphen_values = true)]
     wait: Option<Duration>,
     /// Send the mail now, in the foreground, without Redis; print its Message-ID
     #[arg(long, conflicts_with_all = ["wait", "key", "after", "at", "expires_in", "durable"])]
@@ -140,8 +140,9 @@ impl Args {
         self.check_vars()?;
         let max_size = context.postroom.settings().max_message_size;
         self.check_stdin()?;
-        let body =
-            |flag: &str, source: Option<TextSource<'_>>| source.map(|source| source.read(flag, max_size)).transpose();
+        let body = |source: Option<(&str, TextSource<'_>)>| {
+            source.map(|(flag, source)| source.read(flag, max_size)).transpose()
+        };
         let attachments = self.attach.iter().map(|file| file.read(max_size)).collect::<Result<_, _>>()?;
         Ok(Mail {
             from: self.from.clone(),
@@ -152,8 +153,8 @@ impl Args {
             reply_to: joined(&self.reply_to),
             headers: self.headers()?,
             subject: self.subject.clone(),
-            text: body("--text", self.text())?.map(Into::into),
-            html: body("--html", self.html())?.map(Into::into),
+            text: body(self.text())?.map(Into::into),
+            html: body(self.html())?.map(Into::into),
             template: self.template.clone(),
             vars: self.vars.read()?,
             locale: self.locale.clone(),
@@ -161,20 +162,21 @@ impl Args {
         })
     }
 
-    fn text(&self) -> Option<TextSource<'_>> {
-        self.text.as_deref().map(TextSource::parse).or_else(|| self.text_file.as_deref().map(TextSource::File))
+    /// Returns the plain-text body and the flag that names it.
+    fn text(&self) -> Option<(&'static str, TextSource<'_>)> {
+        body_of(("--text", &self.text), ("--text-file", &self.text_file))
     }
 
-    fn html(&self) -> Option<TextSource<'_>> {
-        self.html.as_deref().map(TextSource::parse).or_else(|| self.html_file.as_deref().map(TextSource::File))
+    /// Returns the HTML body and the flag that names it.
+    fn html(&self) -> Option<(&'static str, TextSource<'_>)> {
+        body_of(("--html", &self.html), ("--html-file", &self.html_file))
     }
 
     /// Rejects two flags that read standard input: the second one would read nothing.
     fn check_stdin(&self) -> Result<()> {
-        let reads = |source: Option<TextSource<'_>>| source.is_some_and(|source| source.is_stdin());
-        let flags =
-            [("--text", reads(self.text())), ("--html", reads(self.html())), ("--vars", self.vars.read_stdin())];
-        let readers: Vec<&str> = flags.into_iter().filter(|(_, reads)| *reads).map(|(flag, _)| flag).collect();
+        let bodies = [self.text(), self.html()].into_iter().flatten();
+        let bodies = bodies.filter(|(_, source)| source.is_stdin()).map(|(flag, _)| flag);
+        let readers: Vec<&str> = bodies.chain(self.vars.read_stdin().then_some("--vars")).collect();
         match readers[..] {
             [] | [_] => Ok(()),
             [first, second, ..] => {
@@ -195,4 +197,12 @@ impl Args {
         let all = self.headers.all()?.iter();
         Ok(all.map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect())
     }
+}
+
+type TextFlag<'a> = (&'static str, &'a Option<String>);
+
+/// Returns the source of a body, from the flag of its text or the flag of its file.
+fn body_of<'a>(text: TextFlag<'a>, file: TextFlag<'a>) -> Option<(&'static str, TextSource<'a>)> {
+    let of_text = text.1.as_deref().map(|value| (text.0, TextSource::parse(value)));
+    of_text.or_else(|| file.1.as_deref().map(|path| (file.0, TextSource::File(path))))
 }

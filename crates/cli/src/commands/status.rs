@@ -25,7 +25,7 @@ pub(crate) struct Args {
     /// Id of a job or a batch
     id: Id,
     /// Wait at most this long for it to finish; exit with its outcome
-    #[arg(long, value_name = "DURATION", value_parser = span)]
+    #[arg(long, value_name = "DURATION", value_parser = span, allow_hyphen_values = true)]
     wait: Option<Duration>,
     /// Show the progress on standard error until it is finished or --wait runs out; exit with its
     /// outcome

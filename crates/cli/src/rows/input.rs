@@ -152,9 +152,7 @@ impl RowSource {
             Self::Csv { file, format } => {
                 scan_csv(file, &format).map_err(|problem| InvalidInput::new("--csv", problem))
             }
-            Self::Jsonl { file, format } => {
-                scan_jsonl(file, format, twice).map_err(|problem| InvalidInput::new("--jsonl", problem))
-            }
+            Self::Jsonl { file, format } => scan_jsonl(file, format, twice),
             Self::Addresses(addresses) => {
                 let hash = addresses.iter().map(|address| format!("{address}\n")).collect();
                 Ok(ScannedSource { source: SurveyedSource::Addresses(addresses), hash })
@@ -178,9 +176,14 @@ fn scan_csv(file: InputFile, format: &CsvRowFormat) -> Result<ScannedSource, Str
     Ok(ScannedSource { source: SurveyedSource::Csv { file, header }, hash })
 }
 
-fn scan_jsonl(file: InputFile, format: JsonRowFormat, twice: bool) -> Result<ScannedSource, String> {
-    let file = readable(file, twice)?;
-    let hash = file.survey(None)?;
+fn scan_jsonl(file: InputFile, format: JsonRowFormat, twice: bool) -> Result<ScannedSource, InvalidInput> {
+    let refuse = |problem: String| InvalidInput::new("--jsonl", problem);
+    let file = readable(file, twice).map_err(refuse)?;
+    let hash = file.survey(None).map_err(refuse)?;
+    if !file.is_read_once() {
+        let input = file.open_text().map_err(|error| refuse(format!("{} can't be read: {error}", file.name())))?;
+        jsonl::check_structure(input, format)?;
+    }
     Ok(ScannedSource { source: SurveyedSource::Jsonl { file, format }, hash })
 }
 
@@ -204,7 +207,7 @@ impl ScannedSource {
         };
         match &self.source {
             SurveyedSource::Csv { file, header } => csv::open(header, open("--csv", file)?),
-            SurveyedSource::Jsonl { file, format } => Ok(jsonl::open(open("--jsonl", file)?, *format)),
+            SurveyedSource::Jsonl { file, format } => jsonl::open(open("--jsonl", file)?, *format),
             SurveyedSource::Addresses(addresses) => Ok(from_addresses(addresses)),
         }
     }

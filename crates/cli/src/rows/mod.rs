@@ -8,6 +8,7 @@ mod encoding_guess;
 #[cfg(test)]
 mod fuzz;
 mod input;
+mod json_records;
 mod jsonl;
 mod line_count;
 mod row;

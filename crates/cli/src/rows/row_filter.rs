@@ -28,6 +28,10 @@ pub(crate) struct RowFilter<'a> {
     notes: Option<RowNotes>,
     console: Console,
     complaints: Complaints,
+    /// Number of rows read so far, and the line of the last one.
+    last: (u64, u64),
+    /// Number of the last row if the row before it begins on the same line, as in a list of JSON.
+    record: Option<u64>,
     /// Number of valid rows so far.
     pub(crate) valid: u64,
     /// Number of invalid rows so far.
@@ -49,7 +53,8 @@ impl<'a> RowFilter<'a> {
         let complaints = Complaints::default();
         let names = template.and_then(|template| checker.templates()?.names_in_use(template));
         let notes = template.map(|_| RowNotes::new(names, console));
-        Self { rows, checker, seen, notes, console, complaints, valid: 0, invalid: 0, duplicates: 0 }
+        let (last, record) = ((0, 0), None);
+        Self { rows, checker, seen, notes, console, complaints, last, record, valid: 0, invalid: 0, duplicates: 0 }
     }
 
     /// Prints no notes: another filter has printed them.
@@ -75,11 +80,15 @@ impl<'a> RowFilter<'a> {
         while let Some(row) = self.rows.next() {
             match row {
                 Ok(row) => {
+                    self.count(row.line);
                     if let Some(row) = self.check(row)? {
                         return Ok(Some(row));
                     }
                 }
-                Err(Unreadable::Row { line, problem }) => self.reject(line, &problem),
+                Err(Unreadable::Row { line, problem }) => {
+                    self.count(line);
+                    self.reject(line, &problem);
+                }
                 Err(Unreadable::Input(problem)) => return Err(problem.into()),
             }
         }
@@ -96,7 +105,8 @@ impl<'a> RowFilter<'a> {
         match self.checker.complete(&mut row.mail, &mut merged) {
             Ok(()) => {}
             Err(MailProblem::Template(error)) if self.valid < FIRST_ROWS => {
-                return Err(CommandError::usage("template", format!("line {}: {error}", row.line)));
+                let problem = self.named(&error.to_string());
+                return Err(CommandError::usage("template", format!("line {}: {problem}", row.line)));
             }
             Err(MailProblem::Template(error)) => {
                 self.reject(row.line, &error.to_string());
@@ -117,9 +127,20 @@ impl<'a> RowFilter<'a> {
         Ok(Some(row))
     }
 
+    fn count(&mut self, line: u64) {
+        let (number, last_line) = self.last;
+        self.last = (number + 1, line);
+        self.record = (line == last_line).then_some(number + 1);
+    }
+
     fn reject(&mut self, line: u64, problem: &str) {
         self.invalid += 1;
-        self.complaints.add(line, problem);
+        self.complaints.add(line, &self.named(problem));
+    }
+
+    /// Adds the number of the row where the line does not identify it.
+    fn named(&self, problem: &str) -> String {
+        self.record.map_or_else(|| problem.to_owned(), |number| format!("record {number}: {problem}"))
     }
 
     /// Prints what is wrong with the invalid rows since the last call, the same complaint once.

@@ -97,7 +97,7 @@ fn json_lines_and_addresses() {
     );
     let ran = fixture.run_with(&news(&["--jsonl", "-", "--json"]), rows.as_bytes());
     assert_eq!(ran.code, 0, "{ran:?}");
-    ran.mentions(&["line 4: ", "line 5: it has no address"]);
+    ran.mentions(&["line 4: ", "line 5: to: the row has no address"]);
     let id: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
     let batch = fixture.status(id["id"].as_str().expect("an id"));
     assert_eq!((&batch["total"], &batch["invalid"]), (&json!(2), &json!(2)));
@@ -107,7 +107,7 @@ fn json_lines_and_addresses() {
         "{\"to\": \"b@example.org\", \"text\": \"t\"}\n{\"too\": 1}\n",
     );
     let ran = fixture.run_with(&["bulk", "--jsonl", "-", "--name", "whole"], whole.as_bytes());
-    ran.mentions(&["line 2: subject", "line 3: unknown field `too`"]);
+    ran.mentions(&["line 2: subject", "line 3: too: there is no such field (did you mean to?)"]);
     assert_eq!(fixture.status(ran.out())["name"], "whole");
 
     let id = fixture.ok(&news(&["--var", "name=all", "--to", "a@example.org", "b@example.org"]));

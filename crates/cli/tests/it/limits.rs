@@ -51,10 +51,14 @@ fn invalid_names_and_values_are_reported() {
     let fixture = Fixture::new().with_templates();
     for (args, words) in [
         (&["set", "template.nosuch", "2/s"][..], &["there is no template nosuch", "newsletter, password_reset"][..]),
-        (&["set", "transport.defautl", "2/s"], &["there is no transport defautl", "default"]),
-        (&["set", "queue.buk", "2/s"], &["there is no queue buk", "bulk", "emails"]),
-        (&["unset", "queue.buk"], &["there is no queue buk"]),
-        (&["set", "bulk", "2/s"], &["bulk", "it may be transport.NAME"]),
+        (&["set", "transport.defautl", "2/s"], &["there is no transport defautl; it may be default"]),
+        (&["set", "queue.buk", "2/s"], &["there is no queue buk; it may be bulk, default, emails"]),
+        (&["unset", "queue.buk"], &["there is no queue buk; it may be bulk, default, emails"]),
+    ] {
+        fixture.run(&[&["limits"], args].concat()).refused(4, words);
+    }
+    for (args, words) in [
+        (&["set", "bulk", "2/s"][..], &["bulk", "it may be transport.NAME"][..]),
         (&["set", "queue.bulk", "2"], &["is not a limit", "2/s"]),
         (&["set", "queue.bulk", "5s"], &["a rate, as in 2/s"]),
         (&["set", "b.bulk.x", "5s"], &["b.bulk.x", "looks like"]),

@@ -11,6 +11,7 @@ mod fixture;
 mod help;
 mod hostile;
 mod limits;
+mod messages;
 mod outage;
 mod rows;
 mod schedule;

@@ -33,7 +33,7 @@ async fn exit_codes_of_sent_refused_and_in_doubt() {
     server.fault(Fault::at(FaultPhase::Dot, Action::StoreThenClose).times(1));
     let ran = fixture.run(&[&MAIL[..], &["--queue", "bulk"]].concat());
     assert_eq!(ran.code, 6, "{ran:?}");
-    ran.mentions(&["in doubt"]);
+    ran.mentions(&["is unknown"]);
     fixture.ok(&["resolve", ran.out(), "sent"]);
     assert_eq!(fixture.status(ran.out())["state"], "sent");
 }

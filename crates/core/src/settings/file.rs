@@ -1,6 +1,6 @@
 //! Raw content of `postroom.toml`: its tables, and the values at its top level.
 
-use std::{collections::BTreeMap, ops::Range, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de};
@@ -10,12 +10,12 @@ use toml::{
 };
 
 use super::{
-    layer::{Found, Layer, line_of},
-    nearest::nearest,
+    layer::{Found, Layer},
     sources::Sources,
+    toml_file::TomlFile,
     variables,
 };
-use crate::InvalidInput;
+use crate::{InvalidInput, nearest::nearest};
 
 /// Tables of the file.
 #[derive(Default, Deserialize)]
@@ -139,6 +139,14 @@ pub(super) struct RawSchedule {
     pub(super) grace: Option<String>,
 }
 
+/// Adds file and line to a problem of one of the tables.
+pub(super) fn located(sources: &Sources, problem: InvalidInput) -> InvalidInput {
+    match &sources.file {
+        Some((name, text)) => TomlFile { name, text }.located(problem),
+        None => problem,
+    }
+}
+
 /// Parses the tables of the toml file, if there is one.
 pub(super) fn tables(sources: &Sources) -> Result<RawTables, InvalidInput> {
     let Some((name, text)) = &sources.file else { return Ok(RawTables::default()) };
@@ -161,33 +169,17 @@ pub(super) fn scalars(name: &str, text: &str) -> Result<Layer, InvalidInput> {
         let variable = variable_of(key.get_ref()).ok_or_else(|| source.unknown_key(&key))?;
         let field = format!("{}, {}", source.location(key.span()), key.get_ref());
         let text = plain(value.get_ref()).ok_or_else(|| {
-            InvalidInput::new(&field, "the value is not valid; it may be a string, a whole number, true or false")
+            InvalidInput::new(
+                &field,
+                "the value is not valid; it may be a text in quotes, a whole number, true or false",
+            )
         })?;
         layer.insert(variable, Found { text, field });
     }
     Ok(layer)
 }
 
-struct TomlFile<'a> {
-    name: &'a str,
-    text: &'a str,
-}
-
-impl<'a> TomlFile<'a> {
-    fn parse(&self) -> Result<Spanned<DeTable<'a>>, InvalidInput> {
-        DeTable::parse(self.text).map_err(|error| self.refuse(&error))
-    }
-
-    fn location(&self, span: Range<usize>) -> String {
-        format!("{}, line {}", self.name, line_of(self.text, span.start))
-    }
-
-    /// Builds an error with the message and the line number. The line itself may contain a secret.
-    fn refuse(&self, error: &toml::de::Error) -> InvalidInput {
-        let location = error.span().map_or_else(|| self.name.to_owned(), |span| self.location(span));
-        InvalidInput::new(location, error.message().trim().replace('\n', "; "))
-    }
-
+impl TomlFile<'_> {
     fn unknown_key<T: AsRef<str>>(&self, key: &Spanned<T>) -> InvalidInput {
         let name = key.get_ref().as_ref();
         let keys: Vec<String> = variables::ALL.iter().filter_map(variables::Variable::key).collect();
@@ -224,6 +216,6 @@ fn plain(value: &DeValue<'_>) -> Option<String> {
 fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D::Error> {
     match toml::Value::deserialize(from)? {
         toml::Value::String(text) => Ok(Some(SecretString::from(text))),
-        _ => Err(de::Error::custom("a secret must be a string")),
+        _ => Err(de::Error::custom("the value is not valid; it may be a text in quotes")),
     }
 }

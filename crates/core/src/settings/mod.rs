@@ -9,7 +9,6 @@ mod layer;
 mod layers;
 mod limits;
 mod log;
-mod nearest;
 mod network;
 mod notify;
 mod process;
@@ -23,6 +22,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod text_file;
+mod toml_file;
 mod transport;
 mod trust;
 pub(crate) mod value;
@@ -47,6 +47,7 @@ pub use self::{
     template::TemplateSettings,
     transport::{Security, SmtpSettings, SmtpTimeouts, TransportSettings},
     variables::Variable,
+    warnings::LEAST_MONITOR_PASSWORD,
 };
 use self::{envelope::EnvelopeSettings, file::RawTables, layers::Layers};
 pub(crate) use self::{redis::RedisLocation, sentinel::WatchedRedis};
@@ -122,7 +123,7 @@ impl Settings {
     /// # Errors
     /// Returns the first invalid setting, with its source.
     pub fn from_sources(sources: &Sources) -> Result<Self, InvalidInput> {
-        Self::build(&Layers::new(sources)?, file::tables(sources)?)
+        Self::build(&Layers::new(sources)?, file::tables(sources)?).map_err(|problem| file::located(sources, problem))
     }
 
     /// Returns the transports of a queue with their names, in order; at least one.
@@ -175,7 +176,7 @@ impl Settings {
         let (quotas, connections) = (limits::quotas(&tables, timezone)?, limits::connections(&tables)?);
         let envelopes = EnvelopeSettings::read(layers, &tables)?;
         let transports = transport::read_all(layers, tables.transport, sender.as_ref())?;
-        let served = layers.read(&variables::QUEUES, queue::served)?;
+        let served = layers.read(&variables::QUEUES, |text| queue::served(text, &tables.queue))?;
         let queues = queue::read_all(tables.queue, served.as_deref().unwrap_or_default(), retention, &transports)?;
         let templates = templates(tables.template)?;
         let monitor_port = layers.read_or_default(&variables::MONITOR_PORT, value::own_port)?;
@@ -198,7 +199,7 @@ impl Settings {
             health_port: layers.read_or_default(&variables::HEALTH_PORT, value::own_port_or_off)?,
             monitor_password: layers.secret(&variables::MONITOR_PASSWORD)?,
             trusted_proxies: layers.read(&variables::TRUSTED_PROXIES, network::networks)?.unwrap_or_default(),
-            max_message_size: layers.read_or_default(&variables::MAX_MESSAGE_SIZE, value::size)?,
+            max_message_size: layers.read_or_default(&variables::MAX_MESSAGE_SIZE, value::message_size)?,
             retention,
             timezone,
             shutdown_timeout: layers.read_or_default(&variables::SHUTDOWN_TIMEOUT, crate::parse_span)?,

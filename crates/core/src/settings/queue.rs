@@ -1,13 +1,16 @@
 //! Settings of queues, and the choice of queues that a worker serves.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
     file::RawQueue,
     transport::{DEFAULT, TransportSettings},
     value,
 };
-use crate::{Backoff, InvalidInput, Policy, QueueName};
+use crate::{Backoff, InvalidInput, Policy, QueueName, nearest::nearest};
 
 /// Settings of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +92,20 @@ pub(super) fn read_all(
     Ok(all)
 }
 
+/// Rejects a served queue that the settings file does not have, if it has queues: the name is
+/// probably misspelled. Without such tables, serving a queue creates it.
+fn check_served(raw: &BTreeMap<String, RawQueue>, served: &[(QueueName, u32)]) -> Result<(), InvalidInput> {
+    let known: BTreeSet<&str> = raw.keys().map(String::as_str).chain(QueueName::BUILT_IN).collect();
+    let unknown = served.iter().find(|(name, _)| !known.contains(name.as_str()));
+    let Some((name, _)) = unknown.filter(|_| !raw.is_empty()) else { return Ok(()) };
+    let names: Vec<&str> = known.iter().copied().collect();
+    let hint = nearest(name.as_str(), known.into_iter()).map(|near| format!(" (did you mean {near}?)"));
+    let hint = hint.unwrap_or_default();
+    let problem =
+        format!("there is no queue {name}{hint}; it may be {}, or add a table [queue.{name}]", names.join(", "));
+    Err(InvalidInput::new("queue", problem))
+}
+
 fn read(
     default: QueueSettings,
     raw: RawQueue,
@@ -151,8 +168,8 @@ pub(super) fn all_in_order(queues: &BTreeMap<QueueName, QueueSettings>) -> Vec<(
 }
 
 /// Parses `emails:5,bulk:1`: the queues of a worker and their weights. A missing weight is 1 if
-/// another queue has one, else 0.
-pub(super) fn served(text: &str) -> Result<Vec<(QueueName, u32)>, InvalidInput> {
+/// another queue has one, else 0. `tables` are the queues of the settings file.
+pub(super) fn served(text: &str, tables: &BTreeMap<String, RawQueue>) -> Result<Vec<(QueueName, u32)>, InvalidInput> {
     let mut all: Vec<(QueueName, u32)> = Vec::new();
     for part in text.split(',').map(str::trim) {
         let (name, weight) = part.split_once(':').unwrap_or((part, "1"));
@@ -172,5 +189,6 @@ pub(super) fn served(text: &str) -> Result<Vec<(QueueName, u32)>, InvalidInput> 
     if !text.contains(':') {
         all.iter_mut().for_each(|(_, weight)| *weight = 0);
     }
+    check_served(tables, &all)?;
     Ok(all)
 }

@@ -13,7 +13,7 @@ use super::{
     value,
     variables::{POSTROOM_PREFIX, REDIS_CA_FILE, REDIS_TLS_INSECURE, REDIS_URL},
 };
-use crate::InvalidInput;
+use crate::{InvalidInput, bounds::quoted};
 
 const SCHEMES: [&str; 5] = ["redis", "rediss", "redis+unix", "redis+sentinel", "rediss+sentinel"];
 
@@ -116,9 +116,40 @@ fn url(text: &str) -> Result<(SecretString, bool), InvalidInput> {
         return Err(refuse("the value is not a Redis URL".to_owned()));
     }
     let plain = text.strip_suffix("#insecure").unwrap_or(text);
+    check_parameters(plain)?;
     parse_location(plain, Trust::default())
-        .map_err(|problem| refuse(format!("the value is not a Redis URL ({problem})")))?;
+        .map_err(|problem| refuse(format!("the value is not a Redis URL ({})", without_kind(&problem))))?;
     Ok((SecretString::from(plain), plain.len() < text.len()))
+}
+
+/// Returns the client's message without the name of its kind of error.
+fn without_kind(problem: &str) -> &str {
+    problem.split(" - ").next().unwrap_or(problem)
+}
+
+/// Rejects a parameter that the client would ignore. Only the URL of a socket has parameters for
+/// user, password and database.
+fn check_parameters(url: &str) -> Result<(), InvalidInput> {
+    let Some((place, query)) = url.split_once('?') else { return Ok(()) };
+    let known: &[&str] = match place.split_once("://") {
+        Some(("redis+unix", _)) => &["user", "pass", "db", "protocol"],
+        _ => &["protocol"],
+    };
+    for name in query.split('&').filter_map(|pair| pair.split('=').next()).filter(|name| !name.is_empty()) {
+        if !known.contains(&name) {
+            let advice = match name {
+                "db" | "database" => "the database follows the host, as in redis://host:6379/3".to_owned(),
+                "ssl" | "tls" | "ssl_cert_reqs" => "the scheme rediss:// uses TLS".to_owned(),
+                "user" | "username" | "pass" | "password" => {
+                    "user and password stand before the host, as in redis://user:password@host".to_owned()
+                }
+                _ => format!("it may be {}", known.join(", ")),
+            };
+            let problem = format!("the parameter {} of the URL has no effect; {advice}", quoted(name));
+            return Err(InvalidInput::new("url", problem));
+        }
+    }
+    Ok(())
 }
 
 fn has_tls(url: &SecretString) -> bool {

@@ -21,6 +21,19 @@ fn unfit(text: &str, may_be: &str) -> InvalidInput {
     InvalidInput::new("value", format!("{text:?} is not valid; it may be {may_be}"))
 }
 
+/// Minimum size of a message, in bytes. Its headers alone take about half of it.
+const LEAST_MESSAGE: u64 = 1_000;
+
+/// Parses the maximum size of a message. A number without a unit is often meant in MB.
+pub(super) fn message_size(text: &str) -> Result<u64, InvalidInput> {
+    let bytes = size(text)?;
+    if bytes >= LEAST_MESSAGE {
+        return Ok(bytes);
+    }
+    let number = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    Err(unfit(text, &format!("{LEAST_MESSAGE} bytes or more; a size in megabytes has the unit MB, such as {number}MB")))
+}
+
 /// Parses a number of bytes: `25MB`, `10MiB`, `1000000`.
 pub(super) fn size(text: &str) -> Result<u64, InvalidInput> {
     let may_be = "a size such as 25MB, 10MiB, 500kB or a number of bytes above 0";
@@ -110,6 +123,19 @@ mod tests {
         }
         for bad in ["", "0", "0MB", "MB", "-1", "1.5MB", "5TB", "99999999999999999999", "18446744073709551615kB"] {
             assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_message_size_has_a_minimum() {
+        assert_eq!((message_size("1kB"), message_size("25MB")), (Ok(1_000), Ok(25_000_000)));
+        for (text, hint) in [("25", "25MB"), ("999", "999MB"), ("25B", "25MB")] {
+            let problem = message_size(text).expect_err(text).problem;
+            let expected = format!(
+                "{text:?} is not valid; it may be 1000 bytes or more; a size in megabytes has the unit MB, such as \
+                 {hint}"
+            );
+            assert_eq!(problem, expected);
         }
     }
 

@@ -8,6 +8,9 @@ use crate::host::is_on_this_machine;
 /// Minimum length of a key in the Standard Webhooks specification, in bytes.
 const SHORTEST_SECRET: usize = 24;
 
+/// Minimum length of the monitor's password if other machines can reach it, in characters.
+pub const LEAST_MONITOR_PASSWORD: usize = 8;
+
 impl Settings {
     /// Returns warnings for the operator at start, each a sentence.
     #[must_use]
@@ -19,7 +22,9 @@ impl Settings {
             | TransportSettings::Capture
             | TransportSettings::Discard => None,
         });
-        logins.chain(self.unused_envelope_senders()).chain(self.short_webhook_secret()).collect()
+        let envelopes = self.unused_envelope_senders();
+        let secrets = self.short_webhook_secret().into_iter().chain(self.short_monitor_password());
+        logins.chain(envelopes).chain(secrets).collect()
     }
 
     /// Warns about an envelope sender of a transport without an envelope. Only that of the
@@ -28,6 +33,17 @@ impl Settings {
         let is_unused = |name: &&String| self.transports.get(*name).is_some_and(TransportSettings::has_no_envelope);
         self.envelope_senders.keys().filter(is_unused).map(|name| {
             format!("SMTP_ENVELOPE_FROM has no effect: transport {name} sends through Resend, which has no envelope")
+        })
+    }
+
+    /// Warns about a password that is refused as soon as other machines can reach the monitor.
+    #[must_use]
+    pub fn short_monitor_password(&self) -> Option<String> {
+        let length = self.monitor_password.as_ref()?.expose_secret().chars().count();
+        (length < LEAST_MONITOR_PASSWORD).then(|| {
+            format!(
+                "MONITOR_PASSWORD has {length} characters, so it can be guessed: use at least {LEAST_MONITOR_PASSWORD}"
+            )
         })
     }
 

@@ -102,7 +102,9 @@ fn alternatives<'a>(
     let is_only_html = is_alone && !has_plain && invitation.is_none();
     let html = rendered.html.as_deref().map(|html| with_images(html, images, is_only_html, boundaries));
     let mut forms: Vec<Part<'a>> = plain.into_iter().chain(html).chain(invitation).collect();
-    if forms.len() == 1 && let Some(form) = forms.pop() {
+    if forms.len() == 1
+        && let Some(form) = forms.pop()
+    {
         return form;
     }
     multipart("multipart/alternative", &[], forms, boundaries)

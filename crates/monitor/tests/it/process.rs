@@ -84,3 +84,28 @@ async fn invalid_settings_are_reported_by_name() {
         assert!(process.stderr().contains(words), "{words}: {}", process.stderr());
     }
 }
+
+/// A restart does not help against a refusal by Redis, so the monitor ends as worker and beat do.
+#[tokio::test]
+async fn a_refused_connection_to_redis_ends_the_monitor() {
+    let redis = PrivateRedis::start_tcp().await;
+    redis.ask(&["CONFIG", "SET", "requirepass", "right"]);
+    for (place, words) in
+        [("", "requires a password"), (":wrong@", "REDIS_URL"), (":right@", "no database of this number")]
+    {
+        let database = if place == ":right@" { "/99" } else { "" };
+        let url = format!("redis://{place}{}{database}", redis.addr());
+        let mut process = Process::spawn(PROGRAM, &["--port", "0", "--redis-url", &url], &[]);
+        assert_eq!(process.wait(LIMIT).await.code(), Some(2), "{}", process.stderr());
+        assert!(process.stderr().contains("error: REDIS_URL: "), "{}", process.stderr());
+        assert!(process.stderr().contains(words), "{}", process.stderr());
+    }
+}
+
+#[tokio::test]
+async fn a_short_password_on_a_loopback_address_causes_a_warning() {
+    let redis = PrivateRedis::shared().url();
+    let envs = [("MONITOR_PASSWORD", "short"), ("REDIS_URL", redis.as_str()), ("MONITOR_PORT", "0")];
+    let process = Process::spawn(PROGRAM, &[], &envs);
+    process.wait_for_line("MONITOR_PASSWORD has 5 characters, so it can be guessed: use at least 8", LIMIT).await;
+}

@@ -91,15 +91,15 @@ fn unknown_toml_keys_are_refused_with_line_and_known_keys() {
         ("port = 80", vec!["\"port\"", "monitor_port"]),
         ("postroom_config = 'x'", vec!["\"postroom_config\""]),
         ("max_message_size_file = 'x'", vec!["\"max_message_size_file\""]),
-        ("[queue.bulk]\nattempts = 3\nspeed = '1/s'", vec!["line 3", "`speed`", "`rate`"]),
-        ("[transport.x]\nkind = 'smtp'\nhost = 'h'\nsockets = 3", vec!["line 4", "`sockets`", "`connections`"]),
-        ("[transport.x]\nkind = 'smtp'\nhost = 'h'\ntimeouts = { quit = '1s' }", vec!["line 4", "`quit`", "`dot`"]),
-        ("[domain.'x.org']\nspeed = 'x'", vec!["line 2", "`speed`", "`rate`"]),
-        ("[template.x]\nsubject = 'x'", vec!["line 2", "`subject`", "`sensitive`"]),
-        ("[[schedule]]\nname = 'x'\nto = []\nbulk = true", vec!["line 4", "`bulk`", "`each`"]),
+        ("[queue.bulk]\nattempts = 3\nspeed = '1/s'", vec!["line 3", "speed", "rate"]),
+        ("[transport.x]\nkind = 'smtp'\nhost = 'h'\nsockets = 3", vec!["line 4", "sockets", "connections"]),
+        ("[transport.x]\nkind = 'smtp'\nhost = 'h'\ntimeouts = { quit = '1s' }", vec!["line 4", "quit", "dot"]),
+        ("[domain.'x.org']\nspeed = 'x'", vec!["line 2", "speed", "rate"]),
+        ("[template.x]\nsubject = 'x'", vec!["line 2", "subject", "sensitive"]),
+        ("[[schedule]]\nname = 'x'\nto = []\nbulk = true", vec!["line 4", "bulk", "each"]),
         ("a = = b", vec!["postroom.toml, line 1"]),
-        ("retention = ['30d']", vec!["line 1", "retention", "a string"]),
-        ("concurrency = 0x10", vec!["line 1", "concurrency", "a string"]),
+        ("retention = ['30d']", vec!["line 1", "retention", "a text in quotes"]),
+        ("concurrency = 0x10", vec!["line 1", "concurrency", "a text in quotes"]),
     ] {
         assert_says(&refusal(from_toml(text)), &words);
     }

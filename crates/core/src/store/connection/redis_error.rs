@@ -42,6 +42,9 @@ pub(in crate::store) fn convert(error: &RedisError) -> Error {
             "NOAUTH: the server requires a password (:PASSWORD@ before the host, ?pass=PASSWORD after a socket)",
         ));
     }
+    if text.contains("DB index is out of range") || text.contains("invalid DB index") {
+        return Error::Invalid(InvalidInput::new("REDIS_URL", "the server has no database of this number (SELECT)"));
+    }
     if has_code(error, &text, "WRONGTYPE") {
         return Error::WrongType(text);
     }

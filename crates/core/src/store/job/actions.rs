@@ -110,7 +110,7 @@ impl Store {
             ReplyWords::new(self.call(Script::Resolve, id.queue(), Args::of([&id.to_string(), word])).await?);
         match reply.next::<String>()?.as_str() {
             "resolved" => Ok(()),
-            "refused" => Err(Error::Conflict(format!("{id} is {}, not in doubt", reply.next::<String>()?))),
+            "refused" => Err(Error::Conflict(format!("{id} is {}, not unknown", reply.next::<String>()?))),
             "missing" => Err(missing(id)),
             other => Err(unexpected(other)),
         }

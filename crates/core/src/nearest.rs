@@ -1,7 +1,13 @@
 //! Suggestions for misspelled names.
 
+/// Maximum length of a name that can be a misspelling. The distance of a longer one takes long.
+const LONGEST: usize = 64;
+
 /// Returns the closest known name, if it is close enough to be a misspelling.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if name.len() > LONGEST {
+        return None;
+    }
     let near = known.map(|candidate| (distance(name, candidate), candidate)).min()?;
     (near.0 <= 1 + name.len() / 5).then_some(near.1)
 }
@@ -33,6 +39,7 @@ mod tests {
             ("smtp_hots", Some("smtp_host")),
             ("domain", None),
             ("", None),
+            (&"queue".repeat(20), None),
         ] {
             assert_eq!(nearest(name, known.into_iter()), expected, "{name}");
         }
