@@ -7,8 +7,8 @@ use crate::{InvalidInput, bounds::quoted};
 const HEAD: usize = 200;
 
 impl Attachment {
-    /// Returns the method of a calendar file, such as `REQUEST`: that of its MIME type, or else that
-    /// of its `METHOD` line. Other files have none.
+    /// Returns the method of a calendar file, such as `REQUEST`: that of its MIME type, or else
+    /// that of its `METHOD` line. Other files have none.
     #[must_use]
     pub fn calendar_method(&self) -> Option<String> {
         let of_file = self.is_calendar().then(|| method_of(self.content.bytes()))?;

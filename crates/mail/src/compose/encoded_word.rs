@@ -9,8 +9,8 @@ const LONGEST_ENCODED: usize = 45;
 /// Columns of `=?utf-8?b?` and `?=`.
 const WORD_FRAME: usize = 12;
 
-/// Encodes a value as base64 words, starting at this column. Words are split between characters, one
-/// on each line.
+/// Encodes a value as base64 words, starting at this column. Words are split between characters,
+/// one on each line.
 pub(super) fn encoded_words(value: &str, column: usize) -> String {
     let mut encoded = String::with_capacity(value.len() * 2 + WORD_FRAME);
     let mut room = room_for(LINE.saturating_sub(column));

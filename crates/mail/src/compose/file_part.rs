@@ -41,8 +41,8 @@ pub(super) fn file_part<'a>(file: &'a Attachment, disposition: &str, is_invited:
     Part::Leaf(headers.into_string(), body)
 }
 
-/// Returns the file as an alternative of the body if it is a calendar with a method (RFC 6047 §2.4):
-/// text in UTF-8 with CRLF.
+/// Returns the file as an alternative of the body if it is a calendar with a method (RFC 6047
+/// §2.4): text in UTF-8 with CRLF.
 pub(super) fn invitation<'a>(file: &Attachment) -> Option<Part<'a>> {
     let method = file.calendar_method()?;
     let text = std::str::from_utf8(file.content.bytes()).ok()?;

@@ -136,7 +136,8 @@ impl HeaderWriter {
         let is_ascii = name.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         if !is_ascii || !is_spaced || !is_short || name.contains("=?") {
             // White space between two encoded words is not part of the name (RFC 2047 §6.2). Some
-            // readers, such as Python before 3.13, insert a space, so a name is one word if it fits.
+            // readers, such as Python before 3.13, insert a space, so a name is one word if it
+            // fits.
             self.part(is_first, encoded_width(name));
             return self.push_encoded(name);
         }
@@ -161,8 +162,8 @@ fn is_atom(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte)
 }
 
-/// Whether text can be written unencoded: printable ASCII in words short enough to fold, and nothing
-/// that resembles an encoded word.
+/// Whether text can be written unencoded: printable ASCII in words short enough to fold, and
+/// nothing that resembles an encoded word.
 fn is_plain(value: &str) -> bool {
     value.bytes().all(|byte| matches!(byte, b' '..=b'~'))
         && !value.contains("=?")

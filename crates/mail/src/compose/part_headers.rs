@@ -71,8 +71,8 @@ impl Parameters {
         self.column = if fits { self.column + 1 + width } else { width };
     }
 
-    /// Adds `name`, which older readers use. A quoted name beyond ASCII or of more than a line holds
-    /// encoded words: not in RFC 2047, but what mail programs read and write.
+    /// Adds `name`, which older readers use. A quoted name beyond ASCII or of more than a line
+    /// holds encoded words: not in RFC 2047, but what mail programs read and write.
     fn name(&mut self, filename: &str) {
         if is_plain(filename) {
             return self.add(&format!("name=\"{filename}\""));
@@ -105,18 +105,23 @@ fn is_plain(filename: &str) -> bool {
         && !filename.contains("=?")
 }
 
-/// Percent-encodes a name in pieces, each for one line.
+/// Percent-encodes a name in pieces, each for one line. A character is never in two pieces: some
+/// readers decode each piece alone.
 fn escaped_pieces(filename: &str) -> Vec<String> {
     const PIECE: usize = 50;
     let mut pieces = vec![String::new()];
-    for byte in filename.bytes() {
-        let is_literal = byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        let width = if is_literal { 1 } else { 3 };
+    for c in filename.chars() {
+        let is_literal = c.is_ascii_alphanumeric() || "-._".contains(c);
+        let width = if is_literal { 1 } else { 3 * c.len_utf8() };
         if pieces.last().is_some_and(|piece| piece.len() + width > PIECE) {
             pieces.push(String::new());
         }
-        if let Some(piece) = pieces.last_mut() {
-            if is_literal { piece.push(char::from(byte)) } else { piece.push_str(&format!("%{byte:02X}")) }
+        let Some(piece) = pieces.last_mut() else { continue };
+        if is_literal {
+            piece.push(c);
+        } else {
+            let bytes = c.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}"));
+            piece.extend(bytes);
         }
     }
     pieces
@@ -150,12 +155,18 @@ mod tests {
             "\r\n filename*=utf-8''%3D%3Futf-8%3Fq%3Fx%3F%3D.pdf",
         );
         let long = "a".repeat(70) + ".pdf";
+        let words = ["YWFh".repeat(14), "YWFh".repeat(9) + "YS5wZGY="].map(|text| format!("=?utf-8?b?{text}?="));
         check(
             &long,
-            "\r\n name=\"=?utf-8?b?YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFh?=\
-                \r\n =?utf-8?b?YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYS5wZGY=?=\"",
+            &format!("\r\n name=\"{}\"", words.join("\r\n ")),
             &format!("\r\n filename*0*=utf-8''{};\r\n filename*1*={}.pdf", "a".repeat(50), "a".repeat(20)),
         );
+    }
+
+    #[test]
+    fn a_character_is_never_in_two_pieces() {
+        let pieces = escaped_pieces(&("a".to_owned() + &"ż".repeat(20)));
+        assert_eq!(pieces, ["a".to_owned() + &"%C5%BC".repeat(8), "%C5%BC".repeat(8), "%C5%BC".repeat(4)]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ fn composed(mail: &Mail) -> String {
     String::from_utf8(message.bytes).expect("ASCII")
 }
 
-fn with(files: Value, html: Option<&str>) -> Mail {
+fn with(files: &Value, html: Option<&str>) -> Mail {
     let mut value = json!({"to": "a@example.net", "subject": "s", "text": "t", "attachments": files});
     value["html"] = json!(html);
     mail(value)
@@ -43,8 +43,8 @@ fn body(mail: &Mail) -> String {
 
 /// The part of a single attachment.
 #[track_caller]
-fn check_file(content: Value, expected: &str) {
-    let whole = body(&with(json!([content]), None));
+fn check_file(content: &Value, expected: &str) {
+    let whole = body(&with(&json!([content]), None));
     let part = whole.strip_suffix("--b1--\n").and_then(|rest| rest.rsplit("--b1\n").next()).expect("a part");
     assert_eq!(part, expected);
 }
@@ -73,19 +73,19 @@ fn an_invitation_is_an_alternative_and_a_file() {
     for (content_type, content, parameters) in [
         (None, CALENDAR.as_bytes(), ""),
         (Some("text/calendar"), CALENDAR.replace('\n', "\r\n").as_bytes(), ""),
-        (Some("text/calendar; method=request; component=VEVENT"), CALENDAR.as_bytes(), ";\n component=VEVENT"),
+        (Some("text/calendar; method=request; component=VEVENT"), CALENDAR.as_bytes(), "; component=VEVENT"),
     ] {
         let one = json!([file("a.ics", content_type, content)]);
         let (invitation, file) = (invitation(parameters), file_of(content));
-        assert_eq!(body(&with(one.clone(), Some("<p>t</p>"))), format!("{start}{html}{invitation}{file}"));
-        assert_eq!(body(&with(one, None)), format!("{start}{invitation}{file}"));
+        assert_eq!(body(&with(&one, Some("<p>t</p>"))), format!("{start}{html}{invitation}{file}"));
+        assert_eq!(body(&with(&one, None)), format!("{start}{invitation}{file}"));
     }
 }
 
 #[test]
 fn a_calendar_without_a_method_is_a_file() {
     check_file(
-        file("a.ics", None, b"BEGIN:VCALENDAR\n"),
+        &file("a.ics", None, b"BEGIN:VCALENDAR\n"),
         "Content-Type: text/calendar; charset=utf-8; name=\"a.ics\"\n\
         Content-Disposition: attachment; filename=\"a.ics\"\nContent-Transfer-Encoding: base64\n\n\
         QkVHSU46VkNBTEVOREFSCg==\n",
@@ -95,7 +95,7 @@ fn a_calendar_without_a_method_is_a_file() {
 #[test]
 fn only_the_first_invitation_is_an_alternative() {
     let two = json!([file("a.ics", None, CALENDAR.as_bytes()), file("b.ics", None, CALENDAR.as_bytes())]);
-    let body = body(&with(two, None));
+    let body = body(&with(&two, None));
     assert_eq!(body.matches("Content-Type: text/calendar; method=REQUEST; charset=utf-8\n").count(), 1, "{body}");
     assert!(body.contains("Content-Type: text/calendar; charset=utf-8; name=\"b.ics\"\n"), "{body}");
 }
@@ -114,9 +114,9 @@ fn a_message_is_7bit_or_no_message() {
         ("Subject: ż\n\n", format!("{base64}{}\n", STANDARD.encode("Subject: ż\n\n"))),
         ("Subject: x\n\na\rb", format!("{base64}{}\n", STANDARD.encode("Subject: x\n\na\rb"))),
     ] {
-        check_file(file("a.eml", Some("message/rfc822"), content.as_bytes()), &expected);
+        check_file(&file("a.eml", Some("message/rfc822"), content.as_bytes()), &expected);
     }
-    let body = body(&with(json!([file("a.eml", Some("Message/RFC822"), long.as_bytes())]), None));
+    let body = body(&with(&json!([file("a.eml", Some("Message/RFC822"), long.as_bytes())]), None));
     assert!(body.contains("application/octet-stream") && !body.contains("Message/"), "{body}");
 }
 
@@ -125,7 +125,7 @@ fn an_attached_message_with_a_boundary_splits_no_part() {
     let mut held = "Subject: x\n\n".to_owned();
     for _ in 0..3 {
         let attached = json!([file("a.eml", Some("message/rfc822"), held.as_bytes())]);
-        let message = composed(&with(attached, None));
+        let message = composed(&with(&attached, None));
         let boundary = message.split("boundary=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a boundary");
         assert!(!held.contains(boundary), "{boundary} in {held}");
         held.push_str(&format!("--{boundary}\n--{boundary}--\n"));
@@ -137,7 +137,7 @@ fn images_are_related_to_the_html() {
     let mut image = file("a.png", None, b"x");
     image["content_id"] = json!("<logo>");
     assert_eq!(
-        body(&with(json!([image]), Some("<img src=\"cid:logo\">"))),
+        body(&with(&json!([image]), Some("<img src=\"cid:logo\">"))),
         "Content-Type: multipart/alternative;\n boundary=\"b1\"\n\n--b1\n\
         Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 7bit\n\nt\n--b1\n\
         Content-Type: multipart/related; type=\"text/html\";\n boundary=\"b2\"\n\n--b2\n\
@@ -161,7 +161,7 @@ fn text_files_name_their_charset() {
         ("a.xml", None, b"x", "application/xml"),
         ("a.pdf", Some(" application/pdf ; "), b"x", "application/pdf"),
     ] {
-        let body = body(&with(json!([file(name, content_type, content)]), None));
+        let body = body(&with(&json!([file(name, content_type, content)]), None));
         let line = format!("Content-Type: {written}; name=\"{name}\"\n");
         assert!(body.contains(&line) || body.contains(&line.replace("; name", ";\n name")), "{line}: {body}");
     }
@@ -176,7 +176,7 @@ fn a_file_is_named_by_the_end_of_its_path() {
         ("Zaz\u{307}o\u{301}łc\u{301}.pdf", "Zażółć.pdf"),
         ("a\tb.pdf", "ab.pdf"),
     ] {
-        let message = composed(&with(json!([file(name, None, b"x")]), None));
+        let message = composed(&with(&json!([file(name, None, b"x")]), None));
         assert_eq!(parse(message.as_bytes())["body"]["parts"][1]["filename"], sent, "{name:?}");
     }
 }
