@@ -41,13 +41,23 @@ impl FromStr for EmailAddress {
     }
 }
 
-/// Replaces line breaks that only fold the text (RFC 5322 §2.2.3).
+/// Removes line breaks that only fold the text (RFC 5322 §2.2.3). A line break in quotes stays, so
+/// that a name that contains one is refused.
 fn unfolded(text: &str) -> Cow<'_, str> {
     let text = stripped(text);
     if !text.contains("\n ") && !text.contains("\n\t") {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.replace("\r\n ", " ").replace("\r\n\t", " ").replace("\n ", " ").replace("\n\t", " "))
+    let (mut plain, mut is_quoted, mut is_escaped) = (String::with_capacity(text.len()), false, false);
+    for (at, c) in text.char_indices() {
+        let rest = text[at..].strip_prefix('\r').unwrap_or(&text[at..]);
+        if is_quoted || !(rest.starts_with("\n ") || rest.starts_with("\n\t")) {
+            plain.push(c);
+        }
+        is_quoted ^= c == '"' && !is_escaped;
+        is_escaped = is_quoted && c == '\\' && !is_escaped;
+    }
+    Cow::Owned(plain)
 }
 
 /// Parses mailboxes until there are more than `most`.

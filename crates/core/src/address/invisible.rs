@@ -49,7 +49,11 @@ pub(super) fn stripped(text: &str) -> &str {
 /// Returns the first character that is not seen, with its code point, for an error message.
 pub(super) fn first_in(text: &str) -> Option<String> {
     let found = text.chars().find(|c| is_invisible(*c))?;
-    let kind = if found.is_whitespace() { "blank" } else { "invisible character" };
+    let kind = match found {
+        _ if found.is_control() => "control character",
+        _ if found.is_whitespace() => "blank",
+        _ => "invisible character",
+    };
     Some(format!("it contains the {kind} U+{:04X}", u32::from(found)))
 }
 

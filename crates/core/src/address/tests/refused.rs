@@ -125,6 +125,7 @@ fn malformed_names_and_brackets() {
         ("Ann @ Acme <ann@example.org>", "put quotes around a name that contains @"),
         ("a\nb <c@example.org>", "line break or control character"),
         ("\"a\u{1}b\" <c@example.org>", "line break or control character"),
+        ("\"a\r\n b\" <c@example.org>", "line break or control character"),
         ("=?utf-8?q?a=0Ab?= <c@example.org>", "line break or control character"),
         ("=?koi8-r?q?a?= <c@example.org>", "in koi8-r; it may be in utf-8"),
         ("=?utf-8?q?=FF?= <c@example.org>", "not valid UTF-8"),
@@ -132,7 +133,7 @@ fn malformed_names_and_brackets() {
         (&long, "has 256 octets"),
         ("Team: ann@example.org; ben@example.org", "two addresses"),
         ("Team: ann@example.org Ben;", "text follows an address of the group"),
-        ("a@example.org\r\nRCPT TO:<b@example.org>", "the blank U+000D after the @"),
+        ("a@example.org\r\nRCPT TO:<b@example.org>", "the control character U+000D after the @"),
         ("a\r\nRCPT TO:<b@c>@example.org", "line break or control character"),
     ]);
 }
