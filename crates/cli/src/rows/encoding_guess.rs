@@ -6,7 +6,7 @@ use std::{
 };
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{Encoding, ISO_8859_2, ISO_8859_7, ISO_8859_8, MACINTOSH, WINDOWS_1250, WINDOWS_1253, WINDOWS_1257};
+use encoding_rs::{Encoding, ISO_8859_2, ISO_8859_7, ISO_8859_8, MACINTOSH, WINDOWS_1250, WINDOWS_1253, WINDOWS_1255};
 
 use super::{line_count::LineCount, survey::NotUtf8};
 
