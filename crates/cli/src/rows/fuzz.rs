@@ -87,7 +87,7 @@ fn csv() {
         assert_eq!(rows(1 + case.below(99)), whole, "the block size changes the rows");
         let Ok(whole) = whole else { return };
         check_lines(&bytes, &whole, 2);
-        let mails: Vec<Mail> = whole.into_iter().filter_map(|row| row.ok()).map(|row| bare(&row.mail)).collect();
+        let mails: Vec<Mail> = whole.into_iter().filter_map(Result::ok).map(|row| bare(&row.mail)).collect();
         assert!(mails.iter().all(|mail| mail.to.len() == 1), "a row has one recipient");
         assert_eq!(round_trip(&mails), mails);
     });
