@@ -1,4 +1,5 @@
-//! Rows of a CSV with a header. One column holds the address; the others are fields of the mail or variables.
+//! Rows of a CSV with a header. One column holds the address; the others are fields of the mail or
+//! variables.
 
 use std::{
     collections::BTreeMap,
@@ -106,8 +107,8 @@ fn no_address_column(names: &[&str]) -> String {
     format!("has no address column: the header must name one column to or email (found: {found})")
 }
 
-/// Returns index and name of each column but the address. Columns without a name are ignored: spreadsheets append
-/// empty ones.
+/// Returns index and name of each column but the address. Columns without a name are ignored:
+/// spreadsheets append empty ones.
 ///
 /// Two columns with the same short name are an error, since a template can't tell them apart.
 fn named(names: &[&str], address: usize) -> Result<Vec<(usize, String)>, String> {

@@ -1,5 +1,5 @@
-//! Rows of a JSON lines file. With a template a row is an address, fields of the mail and variables; without one it is
-//! a complete mail.
+//! Rows of a JSON lines file. With a template a row is an address, fields of the mail and
+//! variables; without one it is a complete mail.
 
 use std::io::{self, BufRead, BufReader, Read};
 
