@@ -1,5 +1,5 @@
-//! Templates folder: `<name>/subject.txt`, `body.html`, `body.txt` and `headers.toml`, with a file beside them for
-//! each further language.
+//! Templates folder: `<name>/subject.txt`, `body.html`, `body.txt` and `headers.toml`, with a file
+//! beside them for each further language.
 
 mod catalog;
 mod decimal;
@@ -159,9 +159,9 @@ impl Templates {
         rendered.map_err(|error| error.about_address(mail.to.len()))
     }
 
-    /// Size of the rendered bodies and headers of a mail, in bytes. This is faster than rendering, since no
-    /// output is stored. Returns `None` if the text is generated from the HTML or the mail has no
-    /// template.
+    /// Size of the rendered bodies and headers of a mail, in bytes. This is faster than rendering,
+    /// since no output is stored. Returns `None` if the text is generated from the HTML or the mail
+    /// has no template.
     ///
     /// # Errors
     ///

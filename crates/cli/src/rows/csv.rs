@@ -1,4 +1,5 @@
-//! Rows of a CSV with a header. One column holds the address; the others are fields of the mail or variables.
+//! Rows of a CSV with a header. One column holds the address; the others are fields of the mail or
+//! variables.
 
 mod address_column;
 mod cell;
@@ -101,8 +102,8 @@ fn value<R: Read>(record: &Records<R>, at: usize) -> Result<Cow<'_, str>, String
     Ok(cell::value(text))
 }
 
-/// Returns index and name of each column but the address. Columns without a name are ignored: spreadsheets append
-/// empty ones.
+/// Returns index and name of each column but the address. Columns without a name are ignored:
+/// spreadsheets append empty ones.
 ///
 /// Two columns with the same short name are an error, since a template can't tell them apart.
 fn named(names: &[String], address: usize) -> Result<Vec<(usize, String)>, String> {

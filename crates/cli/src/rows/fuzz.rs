@@ -135,7 +135,7 @@ fn csv() {
         assert_eq!(read_csv(&bytes, 1 + case.below(99), None), whole, "the block size changes the rows");
         let Some(whole) = whole else { return };
         check_lines(&bytes, &whole, 2);
-        let mails: Vec<Mail> = whole.into_iter().filter_map(|row| row.ok()).map(|row| bare(&row.mail)).collect();
+        let mails: Vec<Mail> = whole.into_iter().filter_map(Result::ok).map(|row| bare(&row.mail)).collect();
         assert!(mails.iter().all(|mail| mail.to.len() == 1), "a row has one recipient");
         // These are read as another value the second time.
         let mut values = mails.iter().flat_map(|mail| mail.vars.values()).filter_map(Value::as_str);

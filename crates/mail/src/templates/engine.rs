@@ -108,7 +108,7 @@ impl Engine {
         // The error is about a value, or about the filter behind it.
         let name = match source.get(..range.start)?.trim_end().strip_suffix('|') {
             Some(before) => before.trim_end().rsplit(|c| !is_path(c)).next()?,
-            None => source.get(range)?.split('|').next()?,
+            None => source.get(range.start..)?.split(|c| !is_path(c)).next()?,
         };
         let shown = self.written.render_str(&format!("{{{{ {name} }}}}"), context, false).err()?;
         let message = RenderError::of_tera("", "", &shown).message;

@@ -91,8 +91,8 @@ impl Library {
         })
     }
 
-    /// Size of the rendered bodies and headers, in bytes. Returns `None` if the text is generated from the
-    /// HTML.
+    /// Size of the rendered bodies and headers, in bytes. Returns `None` if the text is generated
+    /// from the HTML.
     pub(super) fn measure(
         &self,
         limits: RenderLimits,

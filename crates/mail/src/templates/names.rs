@@ -1,7 +1,7 @@
 //! Names of variables. tera knows ASCII names only, and a column may be named `Größe (cm)`.
 //!
-//! A variable whose name is not an ASCII name is stored under an encoded one, and template source is
-//! rewritten to use it. Each variable also has a [short name](short_name).
+//! A variable whose name is not an ASCII name is stored under an encoded one, and template source
+//! is rewritten to use it. Each variable also has a [short name](short_name).
 
 use std::{borrow::Cow, fmt::Write};
 

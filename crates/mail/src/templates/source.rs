@@ -10,7 +10,8 @@ use std::{
 
 use super::LoadError;
 
-/// Text of each `.html` and `.txt` file, and of each `headers.toml`, by its path in the folder, with `/` as separator.
+/// Text of each `.html` and `.txt` file, and of each `headers.toml`, by its path in the folder,
+/// with `/` as separator.
 pub(super) type TemplateSources = BTreeMap<String, String>;
 
 /// Maximum size of one file, and of all files, in bytes.
