@@ -170,8 +170,8 @@ fn check_worker(worker: &ProcessInfo, report: &mut CheckReport) {
             TransportState::Down => report.fail(
                 &check,
                 format_args!(
-                    "down for {name}: {why}; check its server, login and settings. No mail fails: it waits, or \
-                     the queue's next transport sends it. The worker tries the transport again every 30 s"
+                    "down for {name}: {why}. No mail fails: it waits, or the queue's next transport sends it. \
+                     The worker tries the transport again every 30 s"
                 ),
             ),
         }

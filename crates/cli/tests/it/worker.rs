@@ -118,7 +118,7 @@ async fn a_transport_that_is_down_is_shown() {
     let ran = fixture.run(&["doctor"]);
     assert_eq!(ran.code, 1, "{ran:?}");
     let line = ran.stdout.lines().find(|line| line.contains("down for worker")).expect("a line about it");
-    for word in ["FAIL transport default", "535", "check its server, login"] {
+    for word in ["FAIL transport default", "535", "check SMTP_USERNAME and SMTP_PASSWORD"] {
         assert!(line.contains(word), "{line}");
     }
     let status = fixture.status(&id);

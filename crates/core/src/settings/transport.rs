@@ -287,8 +287,13 @@ impl FromStr for Security {
 }
 
 impl Security {
-    fn default_for(port: Option<u16>) -> Self {
-        if port == Some(465) { Self::Tls } else { Self::StartTls }
+    /// Returns the default. A relay on this machine needs no TLS, if nothing but its host is set.
+    fn default_for(port: Option<u16>, is_own_relay: bool) -> Self {
+        match port {
+            Some(465 | 2465) => Self::Tls,
+            None if is_own_relay => Self::None,
+            _ => Self::StartTls,
+        }
     }
 
     fn default_port(self) -> u16 {
@@ -325,7 +330,8 @@ impl SmtpParts {
             }
             (None, None) => None,
         };
-        let security = self.security.unwrap_or_else(|| Security::default_for(self.port));
+        let is_own_relay = credentials.is_none() && self.host.as_deref().is_some_and(host::is_on_this_machine);
+        let security = self.security.unwrap_or_else(|| Security::default_for(self.port, is_own_relay));
         Ok(self.host.map(|host| SmtpSettings {
             host,
             port: self.port.unwrap_or_else(|| security.default_port()),
@@ -338,12 +344,68 @@ impl SmtpParts {
     }
 }
 
-/// Returns the default EHLO name. Servers expect a full name: this host's if it has one, else the
-/// sender's domain.
+/// Ends of host names that have no meaning outside a private network.
+const PRIVATE_DOMAINS: [&str; 13] = [
+    "localdomain",
+    "localhost",
+    "local",
+    "internal",
+    "intranet",
+    "private",
+    "corp",
+    "home",
+    "lan",
+    "arpa",
+    "invalid",
+    "test",
+    "example",
+];
+
+/// Returns the default EHLO name. Servers expect a full name that DNS knows: this host's if it is
+/// one, else the sender's domain.
 fn own_hello_name(sender: Option<&Mailbox>) -> String {
-    let host = value::hello_name(&gethostname::gethostname().to_string_lossy()).ok();
-    let full = host.clone().filter(|name| name.trim_matches('.').contains('.'));
-    full.or_else(|| sender.map(|sender| sender.address.domain().to_owned()))
+    hello_name_of(&gethostname::gethostname().to_string_lossy(), sender.map(|sender| sender.address.domain()))
+}
+
+fn hello_name_of(host: &str, sender_domain: Option<&str>) -> String {
+    let host = value::hello_name(host).ok();
+    let domain = sender_domain.and_then(|domain| value::hello_name(domain).ok());
+    let full = |name: &String| is_public(name);
+    host.clone()
+        .filter(full)
+        .or(domain.clone().filter(full))
+        .or(domain)
         .or(host)
         .unwrap_or_else(|| "localhost".to_owned())
+}
+
+fn is_public(name: &str) -> bool {
+    let name = name.trim_matches('.').to_ascii_lowercase();
+    name.rsplit_once('.').is_some_and(|(_, last)| !PRIVATE_DOMAINS.contains(&last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hello_name_of;
+
+    #[test]
+    fn the_name_in_ehlo_is_public_where_possible() {
+        for (host, sender, expected) in [
+            ("app.example.org", Some("example.net"), "app.example.org"),
+            ("app", Some("example.net"), "example.net"),
+            ("localhost", Some("example.net"), "example.net"),
+            ("localhost.localdomain", Some("example.net"), "example.net"),
+            ("ip-10-0-0-1.eu-west-1.compute.internal", Some("example.net"), "example.net"),
+            ("Laptop.LOCAL", Some("example.net"), "example.net"),
+            ("app-7d9.default.svc.cluster.local.", Some("example.net"), "example.net"),
+            ("app_1", Some("example.net"), "example.net"),
+            ("app.internal", Some("corp.internal"), "corp.internal"),
+            ("app.internal", Some("żółw.example.org"), "app.internal"),
+            ("app.internal", None, "app.internal"),
+            ("app", None, "app"),
+            ("", None, "localhost"),
+        ] {
+            assert_eq!(hello_name_of(host, sender), expected, "{host} {sender:?}");
+        }
+    }
 }

@@ -222,6 +222,7 @@ mod tests {
             enhanced: None,
             reply: verdict.to_string(),
             suppress: false,
+            blame: postroom_mail::Blame::Mail,
         };
         let recipients: Vec<_> = verdicts.iter().enumerate().map(outcome).collect();
         let verdict = Verdict::of_mail(verdicts.iter().copied());
