@@ -12,5 +12,6 @@ mod outage;
 mod rows;
 mod schedule;
 mod send;
+mod set_ups;
 mod sync;
 mod worker;

@@ -203,7 +203,7 @@ mod tests {
             enqueued_ms: 0,
             due_ms: 0,
             expires_ms: None,
-            policy: Policy::of_queue("emails"),
+            policy: Policy { attempts: 6, ..Policy::of_queue("emails") },
             batch: None,
             sensitive: false,
         }

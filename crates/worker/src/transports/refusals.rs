@@ -118,7 +118,9 @@ impl Refusals {
     fn run(&mut self, words: String, now: Duration) -> &mut Run {
         let place = self.runs.iter().position(|run| run.words == words).unwrap_or_else(|| {
             if self.runs.len() >= MOST_RUNS {
-                self.runs.remove(0);
+                let smallest = self.runs.iter().enumerate().min_by_key(|(_, run)| run.recipients.len());
+                let smallest = smallest.map_or(0, |(place, _)| place);
+                self.runs.remove(smallest);
             }
             self.runs.push(Run { words, since: now, recipients: HashSet::new(), refusals: 0 });
             self.runs.len() - 1

@@ -157,7 +157,7 @@ async fn mail_over_the_quota_waits_for_the_next_window() {
         [queue.bulk]\ntransports = ['spare']\nquota = 5\nper = 'month'\n";
     fixture.configure(&[("main", &fixture.smtp, "quota = 20\nper = 'month'"), ("spare", &spare, "")], queues);
     // A refused mail does not count against a quota.
-    fixture.smtp.fault(Fault::at(FaultPhase::Mail, Action::reply(550, "5.1.8 no")).times(4));
+    fixture.smtp.fault(Fault::at(FaultPhase::Rcpt, Action::reply(550, "5.1.1 no")).times(4));
     fixture.enqueue_batch(&fixture.queue, &terms(), plain(), 100).await;
     let _worker = fixture.worker(&["--concurrency", "3"]).await;
     let info = fixture.reports("a pause", |info| info.transports[0].state == TransportState::Paused).await;
