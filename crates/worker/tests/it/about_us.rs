@@ -8,8 +8,10 @@ use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase, eventually};
 
 use crate::fixture::{Fixture, LIMIT, mail_to, plain, terms};
 
-/// Mails of each bulk.
-const MAILS: u64 = 60;
+/// Returns the number of mails of each bulk, which `POSTROOM_TEST_MAILS` sets.
+fn mails() -> u64 {
+    std::env::var("POSTROOM_TEST_MAILS").ok().and_then(|number| number.parse().ok()).unwrap_or(60)
+}
 
 /// Phase and reply of a server, and words of the alert.
 type Refusing = (FaultPhase, u16, &'static str, &'static [&'static str]);
@@ -50,7 +52,7 @@ async fn fails_no_mail((phase, code, reply, words): Refusing) {
     fixture.smtp.fault(Fault::at(phase, Action::reply(code, reply)));
     let _worker = fixture.worker(&["--concurrency", "4", "--queues", "bulk"]).await;
     let bulk = QueueName::bulk();
-    let batch = fixture.enqueue_batch(&bulk, &terms(), plain(), MAILS).await;
+    let batch = fixture.enqueue_batch(&bulk, &terms(), plain(), mails()).await;
     let info = fixture.reports("an alert", |info| !info.alerts.is_empty()).await;
     assert_eq!(info.transports[0].state, TransportState::Down, "{reply}");
     for word in words {
@@ -63,7 +65,7 @@ async fn fails_no_mail((phase, code, reply, words): Refusing) {
         fixture.store.batch(&batch).await.expect("a reply").filter(|batch| batch.done)
     })
     .await;
-    assert_eq!((done.sent, done.failed), (MAILS, 0), "{reply}");
+    assert_eq!((done.sent, done.failed), (mails(), 0), "{reply}");
     let arrived = fixture.arrived();
     assert_eq!(arrived.iter().collect::<BTreeSet<_>>().len(), arrived.len(), "none twice: {reply}");
     fixture.reports("no alert", |info| info.alerts.is_empty()).await;
