@@ -24,7 +24,7 @@ async fn names_its_cure(name: &str, settings: &[(&str, &str)], cure: &[&str]) {
     }
 }
 
-struct Case {
+struct WrongSetUp {
     name: &'static str,
     server: FakeSmtpBuilder,
     fault: Option<Fault>,
@@ -34,7 +34,7 @@ struct Case {
     cure: &'static [&'static str],
 }
 
-impl Case {
+impl WrongSetUp {
     fn new(name: &'static str, server: FakeSmtpBuilder, security: &'static str, cure: &'static [&'static str]) -> Self {
         Self { name, server, fault: None, security, login: false, trusted: true, cure }
     }
@@ -79,12 +79,22 @@ fn server() -> FakeSmtpBuilder {
 #[tokio::test]
 async fn wrong_encryption_names_the_one_that_works() {
     for case in [
-        Case::new("TLS at a plain port", server(), "tls", &["SMTP_SECURITY=none", "private network"]),
-        Case::new("TLS at a STARTTLS port", server().tls(TlsMode::StartTls), "tls", &["with SMTP_SECURITY=starttls"]),
-        Case::new("plain at a TLS port", server().tls(TlsMode::Implicit), "none", &["with SMTP_SECURITY=tls"]),
-        Case::new("STARTTLS at a TLS port", server().tls(TlsMode::Implicit), "starttls", &["with SMTP_SECURITY=tls"]),
-        Case::new("STARTTLS is missing", server(), "starttls", &["STARTTLS", "SMTP_SECURITY=none"]),
-        Case::new(
+        WrongSetUp::new("TLS at a plain port", server(), "tls", &["SMTP_SECURITY=none", "private network"]),
+        WrongSetUp::new(
+            "TLS at a STARTTLS port",
+            server().tls(TlsMode::StartTls),
+            "tls",
+            &["with SMTP_SECURITY=starttls"],
+        ),
+        WrongSetUp::new("plain at a TLS port", server().tls(TlsMode::Implicit), "none", &["with SMTP_SECURITY=tls"]),
+        WrongSetUp::new(
+            "STARTTLS at a TLS port",
+            server().tls(TlsMode::Implicit),
+            "starttls",
+            &["with SMTP_SECURITY=tls"],
+        ),
+        WrongSetUp::new("STARTTLS is missing", server(), "starttls", &["STARTTLS", "SMTP_SECURITY=none"]),
+        WrongSetUp::new(
             "plain at a TLS port, with a private authority",
             server().tls(TlsMode::Implicit),
             "none",
@@ -99,23 +109,23 @@ async fn wrong_encryption_names_the_one_that_works() {
 #[tokio::test]
 async fn a_refused_certificate_names_what_makes_it_trusted() {
     for case in [
-        Case::new("unknown issuer", server().tls(TlsMode::Implicit), "tls", &["SMTP_CA_FILE"]).untrusted(),
-        Case::new("unknown issuer", server().tls(TlsMode::StartTls), "starttls", &["SMTP_CA_FILE"]).untrusted(),
-        Case::new(
+        WrongSetUp::new("unknown issuer", server().tls(TlsMode::Implicit), "tls", &["SMTP_CA_FILE"]).untrusted(),
+        WrongSetUp::new("unknown issuer", server().tls(TlsMode::StartTls), "starttls", &["SMTP_CA_FILE"]).untrusted(),
+        WrongSetUp::new(
             "signed by itself",
             server().tls(TlsMode::Implicit).certificate_kind(CertificateKind::OfItself),
             "tls",
             &["SMTP_CA_FILE", "own certificate"],
         )
         .untrusted(),
-        Case::new(
+        WrongSetUp::new(
             "version 1",
             server().tls(TlsMode::Implicit).certificate_kind(CertificateKind::Version1),
             "tls",
             &["SMTP_CA_FILE", "own certificate"],
         )
         .untrusted(),
-        Case::new(
+        WrongSetUp::new(
             "another name",
             server().tls(TlsMode::Implicit).certificate_name("mail.example.org"),
             "tls",
@@ -130,35 +140,36 @@ async fn a_refused_certificate_names_what_makes_it_trusted() {
 async fn a_refused_login_or_greeting_names_the_next_step() {
     let auth = || server().auth("ada", "secret");
     for case in [
-        Case::new("no AUTH", server(), "none", &["leave out SMTP_USERNAME"]).login(),
-        Case::new("a wrong password", server().auth("ada", "other"), "none", &["535", "check SMTP_USERNAME"]).login(),
-        Case::new("no common mechanism", auth().auth_mechanisms(&["XOAUTH2"]), "none", &["leave out"]).login(),
-        Case::new("app password", auth(), "none", &["534", "app password"]).login().fault(
+        WrongSetUp::new("no AUTH", server(), "none", &["leave out SMTP_USERNAME"]).login(),
+        WrongSetUp::new("a wrong password", server().auth("ada", "other"), "none", &["535", "check SMTP_USERNAME"])
+            .login(),
+        WrongSetUp::new("no common mechanism", auth().auth_mechanisms(&["XOAUTH2"]), "none", &["leave out"]).login(),
+        WrongSetUp::new("app password", auth(), "none", &["534", "app password"]).login().fault(
             FaultPhase::Auth,
             534,
             "5.7.9 Application-specific password required",
         ),
-        Case::new("disabled for the tenant", auth(), "none", &["enable authenticated SMTP"]).login().fault(
+        WrongSetUp::new("disabled for the tenant", auth(), "none", &["enable authenticated SMTP"]).login().fault(
             FaultPhase::Auth,
             535,
             "5.7.139 SmtpClientAuthentication is disabled for the Tenant.",
         ),
-        Case::new("account suspended", auth(), "none", &["state of the account"]).login().fault(
+        WrongSetUp::new("account suspended", auth(), "none", &["state of the account"]).login().fault(
             FaultPhase::Auth,
             535,
             "5.7.8 account suspended",
         ),
-        Case::new("HELO refused", server(), "none", &["SMTP_HELLO_NAME"]).fault(
+        WrongSetUp::new("HELO refused", server(), "none", &["SMTP_HELLO_NAME"]).fault(
             FaultPhase::Ehlo,
             550,
             "5.7.1 HELO should be a FQDN",
         ),
-        Case::new("no PTR record", server(), "none", &["PTR record"]).fault(
+        WrongSetUp::new("no PTR record", server(), "none", &["PTR record"]).fault(
             FaultPhase::Banner,
             554,
             "5.7.1 Bad DNS PTR resource record.",
         ),
-        Case::new("blocked", server(), "none", &["removal"]).fault(
+        WrongSetUp::new("blocked", server(), "none", &["removal"]).fault(
             FaultPhase::Banner,
             554,
             "5.7.1 blocked using zen.spamhaus.org",

@@ -4,6 +4,7 @@ mod base_url;
 mod ca_file;
 mod concurrency;
 mod file;
+mod hello;
 mod layer;
 mod layers;
 mod limits;

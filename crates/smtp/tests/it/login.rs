@@ -10,10 +10,10 @@ use tokio::{
 use crate::support::TEST_TIMEOUT;
 
 /// Replies from AUTH on, one list for each connection. An empty reply closes the connection.
-type Script = &'static [&'static [&'static str]];
+type LoginScript = &'static [&'static [&'static str]];
 
 /// Name, offered mechanisms, script, result of the login, and the AUTH commands of all connections.
-type LoginCase = (&'static str, &'static str, Script, Result<(), &'static str>, &'static [&'static str]);
+type LoginCase = (&'static str, &'static str, LoginScript, Result<(), &'static str>, &'static [&'static str]);
 
 const PLAIN: &str = "AUTH PLAIN";
 const LOGIN: &str = "AUTH LOGIN";
@@ -81,7 +81,7 @@ async fn line(reader: &mut BufReader<OwnedReadHalf>) -> String {
 }
 
 /// Serves the connections of a script; returns the AUTH commands without their responses.
-async fn serve(listener: &TcpListener, mechanisms: &str, script: Script) -> Vec<String> {
+async fn serve(listener: &TcpListener, mechanisms: &str, script: LoginScript) -> Vec<String> {
     let mut commands = Vec::new();
     for replies in script {
         let (stream, _) = listener.accept().await.expect("a connection");
@@ -135,7 +135,7 @@ async fn the_mechanism_that_works_is_remembered() {
     let port = listener.local_addr().expect("an address").port();
     let mut endpoint = Endpoint::new("127.0.0.1", port, postroom_smtp::ConnectionSecurity::None);
     endpoint.credentials = Some(Credentials::new("ada", "correct horse"));
-    let script: Script = &[
+    let script: LoginScript = &[
         &["535 no", "334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6", "235 ok"],
         &["334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6", "235 ok"],
     ];

@@ -16,7 +16,7 @@ use super::{
     breaker::{Breaker, BreakerOutcome, BreakerPermit, BreakerState, Cause},
     masked::masked,
     rate_window::RateWindow,
-    refusals::Refusals,
+    refusals::RefusalHistory,
     starvation::Starvation,
     weighing::{outcome_of, weigh},
 };
@@ -46,7 +46,7 @@ pub(crate) struct Outlet {
     signals: Signals,
     state: Mutex<OutletState>,
     accepted_rate: Mutex<RateWindow>,
-    refusals: Mutex<Refusals>,
+    refusals: Mutex<RefusalHistory>,
     alerts: Arc<Alerts>,
 }
 

@@ -27,9 +27,9 @@ const MOST_SUSPECTS: usize = 20_000;
 /// Time after which an unclear refusal holds although the server has accepted nothing since.
 const LONGEST_SUSPICION: Duration = Duration::from_secs(5 * 60);
 
-/// Refusals since the last acceptance, and mails whose refusal is unconfirmed.
+/// RefusalHistory since the last acceptance, and mails whose refusal is unconfirmed.
 #[derive(Debug, Default)]
-pub(super) struct Refusals {
+pub(super) struct RefusalHistory {
     runs: Vec<Run>,
     /// Time of admission of the accepted mail that was admitted last.
     proven_at: Option<Duration>,
@@ -38,7 +38,7 @@ pub(super) struct Refusals {
     order: VecDeque<u64>,
 }
 
-/// Refusals that are alike, with no acceptance between.
+/// RefusalHistory that are alike, with no acceptance between.
 #[derive(Debug)]
 struct Run {
     words: String,
@@ -52,7 +52,7 @@ struct Run {
 pub(super) struct RefusedMail<'a> {
     /// Hash of the job's id.
     pub(super) job: u64,
-    /// Hash of the recipient.
+    /// Hash of the first recipient.
     pub(super) recipient: u64,
     pub(super) reply: &'a str,
     pub(super) blame: Blame,
@@ -71,7 +71,7 @@ pub(super) enum Weight {
     OfAll,
 }
 
-impl Refusals {
+impl RefusalHistory {
     /// Records an acceptance of a mail admitted at this time.
     pub(super) fn accepted(&mut self, admitted_at: Duration) {
         self.runs.clear();
@@ -154,23 +154,23 @@ mod tests {
 
     /// Time in milliseconds, job and recipient, blame, permanent or not, reply; `None` accepts a
     /// mail admitted at that time.
-    type Step = (u64, Option<(u64, Blame, bool, &'static str)>, Weight);
+    type RefusalStep = (u64, Option<(u64, Blame, bool, &'static str)>, Weight);
 
-    const fn no(ms: u64, job: u64, blame: Blame, weight: Weight) -> Step {
+    const fn no(ms: u64, job: u64, blame: Blame, weight: Weight) -> RefusalStep {
         (ms, Some((job, blame, true, "550 no")), weight)
     }
 
-    const fn later(ms: u64, job: u64, weight: Weight) -> Step {
+    const fn later(ms: u64, job: u64, weight: Weight) -> RefusalStep {
         (ms, Some((job, Unclear, false, "451 Temporary local problem")), weight)
     }
 
-    const fn accepted(ms: u64) -> Step {
+    const fn accepted(ms: u64) -> RefusalStep {
         (ms, None, Holds)
     }
 
     #[test]
     fn refusals_in_sequence_have_their_weight() {
-        let rows: &[(&str, &[Step])] = &[
+        let rows: &[(&str, &[RefusalStep])] = &[
             ("about the mail", &[no(0, 1, Mail, Holds), no(900, 2, Mail, Holds), no(999_000, 3, Mail, Holds)]),
             (
                 "one odd mail, others accepted",
@@ -233,7 +233,7 @@ mod tests {
             ),
         ];
         for (name, steps) in rows {
-            let mut refusals = Refusals::default();
+            let mut refusals = RefusalHistory::default();
             for (number, (ms, refused, expected)) in steps.iter().enumerate() {
                 let now = Duration::from_millis(*ms);
                 let Some((job, blame, is_permanent, reply)) = *refused else {
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn replies_with_the_same_codes_in_other_words_take_longer() {
-        let mut refusals = Refusals::default();
+        let mut refusals = RefusalHistory::default();
         for number in 0..40_u64 {
             let reply = format!("550 5.7.1 {}", "no ".repeat(usize::try_from(number).expect("small") + 1));
             let mail =
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let mut refusals = Refusals::default();
+        let mut refusals = RefusalHistory::default();
         for number in 0..50_000_u64 {
             let reply = format!("550 {}", "no ".repeat(usize::try_from(number % 30).expect("small")));
             let mail = RefusedMail { job: number, recipient: number, reply: &reply, blame: Setup, is_permanent: true };

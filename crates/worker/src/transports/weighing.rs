@@ -10,13 +10,13 @@ use postroom_mail::{Attempt, Blame, RecipientOutcome, Verdict};
 
 use super::{
     breaker::BreakerOutcome,
-    refusals::{Refusals, RefusedMail, Weight},
+    refusals::{RefusalHistory, RefusedMail, Weight},
 };
 
 /// Weighs an attempt of a job. Where refusals may be about us, their verdicts are replaced, so that
 /// they fail no mail and count nothing. Returns what the attempt says about the transport.
 pub(super) fn weigh(
-    refusals: &mut Refusals,
+    refusals: &mut RefusalHistory,
     attempt: &mut Attempt,
     job: &JobId,
     admitted_at: Duration,
@@ -27,9 +27,10 @@ pub(super) fn weigh(
         return outcome_of(attempt);
     }
     let mut weight = Weight::Holds;
-    let job = hash(job);
+    // The recipients of one mail count once.
+    let (job, first) = (hash(job), attempt.recipients.first().map_or(0, |first| hash(&first.address)));
     for recipient in attempt.recipients.iter_mut().filter(|recipient| recipient.blame != Blame::Mail) {
-        let own = refusals.weigh(refused_mail(job, recipient), now);
+        let own = refusals.weigh(refused_mail(job, first, recipient), now);
         if own != Weight::Holds {
             recipient.verdict = held(recipient.verdict);
             weight = own;
@@ -44,10 +45,10 @@ pub(super) fn weigh(
     outcome
 }
 
-fn refused_mail(job: u64, recipient: &RecipientOutcome) -> RefusedMail<'_> {
+fn refused_mail(job: u64, first: u64, recipient: &RecipientOutcome) -> RefusedMail<'_> {
     RefusedMail {
         job,
-        recipient: hash(&recipient.address),
+        recipient: first,
         reply: &recipient.reply,
         blame: recipient.blame,
         is_permanent: recipient.verdict.is_final(),
