@@ -275,7 +275,7 @@ async fn transports(context: &Context, report: &mut CheckReport) {
             Ok(Ok(message)) if is_for_tests(transport) => report.warn(&check, message),
             Ok(Ok(message)) => report.ok(&check, message),
             Ok(Err(error)) => report.fail(&check, error),
-            Err(_) => report.fail(&check, "no reply within 15s"),
+            Err(_) => report.fail(&check, "no reply within 15s; check SMTP_HOST, SMTP_PORT and SMTP_SECURITY"),
         }
     }
 }

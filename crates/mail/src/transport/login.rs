@@ -10,6 +10,8 @@ use crate::advice;
 
 /// Time without a greeting after which the check tries other encryption.
 const SILENCE: Duration = Duration::from_secs(4);
+/// Maximum time of each step after the connection.
+const STEP_LIMIT: Duration = Duration::from_secs(12);
 /// Maximum time of each step with other encryption.
 const OTHER_LIMIT: Duration = Duration::from_secs(3);
 
@@ -85,7 +87,11 @@ pub async fn login_check(settings: &TransportSettings) -> Result<String, LoginEr
 }
 
 async fn smtp_check(settings: &SmtpSettings) -> Result<String, LoginError> {
-    let endpoint = smtp::endpoint(settings)?;
+    let mut endpoint = smtp::endpoint(settings)?;
+    let limits = &mut endpoint.limits;
+    for limit in [&mut limits.tls, &mut limits.greeting, &mut limits.command] {
+        *limit = STEP_LIMIT.min(*limit);
+    }
     let server = format!("{}:{}", settings.host, settings.port);
     let silent = async {
         tokio::time::sleep(SILENCE).await;
