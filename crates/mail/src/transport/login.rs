@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use postroom_core::settings::{Security, SmtpSettings, TransportSettings};
-use postroom_smtp::{Session, SmtpError};
+use postroom_smtp::{ErrorKind, Session, SmtpError};
 
 use super::{BadTransport, FileTransport, ResendTransport, smtp};
 use crate::advice;
@@ -93,9 +93,10 @@ async fn smtp_check(settings: &SmtpSettings) -> Result<String, LoginError> {
         *limit = STEP_LIMIT.min(*limit);
     }
     let server = format!("{}:{}", settings.host, settings.port);
+    // A server that expects TLS at once is silent. Any other server may only be slow.
     let silent = async {
         tokio::time::sleep(SILENCE).await;
-        match other_security(settings).await {
+        match other_security(settings, &[Security::Tls]).await {
             Some(works) => works,
             None => std::future::pending().await,
         }
@@ -114,27 +115,32 @@ async fn smtp_check(settings: &SmtpSettings) -> Result<String, LoginError> {
             session.quit().await;
             Ok(description)
         }
-        Err(error) => {
-            let may_help = advice::is_about_security(&error);
-            match if may_help { other_security(settings).await } else { None } {
-                Some(works) => Err(LoginError::Security { server, problem: error.to_string(), works }),
-                None => Err(LoginError::Smtp { server, advice: advice::of_error(&error), error }),
-            }
-        }
+        Err(error) => match other_security(settings, others_after(&error)).await {
+            Some(works) => Err(LoginError::Security { server, problem: error.to_string(), works }),
+            None => Err(LoginError::Smtp { server, advice: advice::of_error(&error), error }),
+        },
+    }
+}
+
+/// Encryption that may cure an error. A missing login is never cured by less of it.
+fn others_after(error: &SmtpError) -> &'static [Security] {
+    match error.kind() {
+        ErrorKind::AuthMissing => &[Security::Tls, Security::StartTls],
+        _ if advice::is_about_security(error) => &[Security::Tls, Security::StartTls, Security::None],
+        _ => &[],
     }
 }
 
 /// Connects with other encryption, without a login. Returns the first setting that works.
-async fn other_security(settings: &SmtpSettings) -> Option<&'static str> {
-    for (security, setting) in [
-        (Security::Tls, "SMTP_SECURITY=tls"),
-        (Security::StartTls, "SMTP_SECURITY=starttls"),
-        (
-            Security::None,
-            "SMTP_SECURITY=none (without encryption, so only for a relay on this machine or in a \
-            private network)",
-        ),
-    ] {
+async fn other_security(settings: &SmtpSettings, others: &[Security]) -> Option<&'static str> {
+    for &security in others {
+        let setting = match security {
+            Security::Tls => "SMTP_SECURITY=tls",
+            Security::StartTls => "SMTP_SECURITY=starttls",
+            Security::None => {
+                "SMTP_SECURITY=none (without encryption, so only for a relay on this machine or in a private network)"
+            }
+        };
         if security == settings.security {
             continue;
         }

@@ -27,7 +27,7 @@ const MOST_SUSPECTS: usize = 20_000;
 /// Time after which an unclear refusal holds although the server has accepted nothing since.
 const LONGEST_SUSPICION: Duration = Duration::from_secs(5 * 60);
 
-/// RefusalHistory since the last acceptance, and mails whose refusal is unconfirmed.
+/// Refusals since the last acceptance, and mails whose refusal is unconfirmed.
 #[derive(Debug, Default)]
 pub(super) struct RefusalHistory {
     runs: Vec<Run>,
@@ -38,7 +38,7 @@ pub(super) struct RefusalHistory {
     order: VecDeque<u64>,
 }
 
-/// RefusalHistory that are alike, with no acceptance between.
+/// Refusals that are alike, with no acceptance between.
 #[derive(Debug)]
 struct Run {
     words: String,
