@@ -54,12 +54,10 @@ impl<'a> Login<'a> {
         let mut refused_here = false;
         while !self.untried.is_empty() {
             let mechanism = self.untried.remove(0);
-            let error = match self.run(mechanism, wire).await.and_then(|reply| expect_positive(Phase::Auth, reply)) {
-                Ok(_) => {
-                    self.credentials.set_prefers_login(mechanism == Mechanism::Login);
-                    return Ok(true);
-                }
-                Err(error) => error,
+            let reply = self.run(mechanism, wire).await.and_then(|reply| expect_positive(Phase::Auth, reply));
+            let Err(error) = reply else {
+                self.credentials.set_prefers_login(mechanism == Mechanism::Login);
+                return Ok(true);
             };
             if error.is_closed() && refused_here {
                 // The refusal before closed the connection: this mechanism was not tried.
