@@ -47,9 +47,9 @@ pub enum Verdict {
     RecipientRefused,
     /// The content is refused.
     ContentRefused,
-    /// Our set-up is refused: host name, IP address, relaying, SPF, DKIM, DMARC, or a sender address
-    /// that this account may not use. A worker records it only after the server has accepted
-    /// another mail; until then the mail has the verdict `account`.
+    /// Our set-up is refused: host name, IP address, relaying, SPF, DKIM, DMARC, or a sender
+    /// address that this account may not use. A worker records it only after the server has
+    /// accepted another mail; until then the mail has the verdict `account`.
     PolicyRefused,
     /// The message exceeds the size limit of the server.
     TooBig,

@@ -17,8 +17,8 @@ use crate::{error::ErrorKind, pinned::PinningVerifier};
 /// Certificate checks. Mozilla's root certificates are always trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsOptions {
-    /// Additional certificate authorities, in PEM. A server whose own certificate is one of these is
-    /// trusted as well.
+    /// Additional certificate authorities, in PEM. A server whose own certificate is one of these
+    /// is trusted as well.
     pub extra_ca_pem: Option<Vec<u8>>,
     /// Accepts any certificate, which allows a man in the middle. For tests only.
     pub accept_invalid_certs: bool,

@@ -23,8 +23,8 @@ impl TestCertificate {
         Self::new(name, CertificateKind::OfAuthority, false)
     }
 
-    /// Creates a certificate of this kind, for a server that speaks TLS 1.2 and, unless `only_tls12`,
-    /// TLS 1.3.
+    /// Creates a certificate of this kind, for a server that speaks TLS 1.2 and, unless
+    /// `only_tls12`, TLS 1.3.
     pub(crate) fn new(name: &str, kind: CertificateKind, only_tls12: bool) -> Self {
         let (ca_pem, certificate, key) = match kind {
             CertificateKind::OfAuthority => of_authority(name),

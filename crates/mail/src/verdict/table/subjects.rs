@@ -162,10 +162,7 @@ const ABOUT_MAILS: &[(NotAccepted, &[(Phase, &str)])] = &[
             (Rcpt, "550 Address rejected: no such address here"),
             (Rcpt, "550 <a@example.net> recipient rejected"),
             (Rcpt, "550 Message was not accepted -- invalid mailbox. Local mailbox a@example.net is unavailable"),
-            (
-                Dot,
-                "550 Message was not accepted -- invalid mailbox. Local mailbox a@x.ru is unavailable: account is disabled",
-            ),
+            (Dot, "550 Message was not accepted -- invalid mailbox. Local mailbox a@x.ru: account is disabled"),
             (Rcpt, "554 delivery error: dd This user doesn't have a example.net account [-9]"),
             (
                 Rcpt,
