@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postroom_core::{BatchReport, JobId, JobReport, JobState, format_span};
+use postroom_core::{BatchReport, JobId, JobReport, JobState, RecipientResult, format_span};
 
 use crate::{
     context::Context,
@@ -12,10 +12,20 @@ use crate::{
 /// Waits at most `limit` for a job and returns its outcome.
 pub(crate) async fn wait_for_job(context: &Context, id: &JobId, limit: Duration) -> Result<()> {
     let job = context.postroom.wait(id, limit).await?;
+    warn_of_refused(context, &job);
     of_job(&job).map_err(|error| match error.exit {
         Exit::Unfinished => error.with_detail(&format!("waited {}", format_span(limit))),
         _ => error,
     })
+}
+
+/// Warns of recipients that were refused although the job was sent to others.
+fn warn_of_refused(context: &Context, job: &JobReport) {
+    let refused = job.recipients.iter().filter(|recipient| recipient.result == RecipientResult::Refused);
+    for recipient in refused.filter(|_| job.state == JobState::Sent) {
+        let reply = recipient.reply.as_deref().unwrap_or("no reply was recorded");
+        context.console.warn(format_args!("{} was refused: {reply}", recipient.address));
+    }
 }
 
 /// Returns an error unless the job was sent.

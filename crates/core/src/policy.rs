@@ -93,6 +93,9 @@ impl Backoff {
     }
 }
 
+/// Maximum number of attempts, more than the default backoff permits within any `max_age` of days.
+pub(crate) const MOST_ATTEMPTS: u32 = 1000;
+
 /// Delivery policy of a queue or a template. Each job stores its own copy, so that all workers
 /// agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,14 +115,15 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Returns the default policy of a queue. `bulk` has a longer age and holds unknown jobs.
+    /// Returns the default policy of a queue: attempts until `max_age`, at most half an hour apart.
+    /// `bulk` has a longer age and holds unknown jobs.
     #[must_use]
     pub fn of_queue(queue: &str) -> Self {
         let hours = |h: u64| Duration::from_secs(h * 3_600);
         let bulk = queue == "bulk";
         Self {
-            attempts: 6,
-            backoff: Backoff::Exponential { base: Duration::from_secs(3), max: Duration::from_secs(60) },
+            attempts: MOST_ATTEMPTS,
+            backoff: Backoff::Exponential { base: Duration::from_secs(3), max: Duration::from_secs(30 * 60) },
             lease: Duration::from_secs(15),
             max_age: if bulk { hours(72) } else { hours(24) },
             on_unknown: if bulk { OnUnknown::Hold } else { OnUnknown::Resend },
@@ -139,6 +143,16 @@ mod tests {
         assert_eq!([1, 2, 3, 4, 5, 6, 40].map(seconds), [3, 6, 12, 24, 48, 60, 60]);
         assert_eq!(backoff.delay(3, 0.5), Duration::from_secs(6));
         assert_eq!(backoff.delay(3, 0.0), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_default_policy_outlives_days_of_refusals() {
+        for queue in ["emails", "bulk"] {
+            let policy = Policy::of_queue(queue);
+            let delays = (1..policy.attempts).map(|attempt| policy.backoff.delay(attempt, 0.5));
+            assert!(delays.clone().all(|delay| delay <= Duration::from_secs(30 * 60)));
+            assert!(delays.sum::<Duration>() > policy.max_age, "{queue}");
+        }
     }
 
     #[test]

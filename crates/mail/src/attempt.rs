@@ -3,7 +3,7 @@
 use postroom_core::EmailAddress;
 use postroom_smtp::{Phase, Refusal, Reply};
 
-use crate::{Hint, Verdict, verdict::NotAccepted};
+use crate::{Blame, Hint, Verdict, verdict::NotAccepted};
 
 /// Maximum length of a recorded reply, in characters. Longer replies are truncated, since they are
 /// stored with the job.
@@ -30,6 +30,8 @@ pub struct Attempt {
     pub receipt: Option<String>,
     /// Rate limits that the server reported.
     pub hint: Hint,
+    /// Next step for a person, if the transport is at fault.
+    pub advice: Option<&'static str>,
     /// Duration of the attempt, in milliseconds.
     pub ms: u64,
 }
@@ -49,6 +51,8 @@ pub struct RecipientOutcome {
     pub reply: String,
     /// Whether the address itself is invalid, so that it goes on the suppression list.
     pub suppress: bool,
+    /// What a refusal is about.
+    pub blame: Blame,
 }
 
 impl Attempt {
@@ -76,6 +80,7 @@ impl Attempt {
             recipients,
             receipt: None,
             hint: Hint::default(),
+            advice: None,
             ms: 0,
         }
     }
@@ -84,6 +89,14 @@ impl Attempt {
     #[must_use]
     pub fn invalid(to: &[EmailAddress], problem: &str) -> Self {
         Self::not_accepted(to, NotAccepted::Invalid, problem)
+    }
+
+    /// Attempt that a server refused for all recipients.
+    pub(crate) fn refused(to: &[EmailAddress], phase: Phase, refusal: &Refusal) -> Self {
+        let (why, blame) = NotAccepted::with_blame(phase, refusal);
+        let mut attempt = Self::not_accepted(to, why, &refusal.to_string()).with_codes(refusal);
+        attempt.recipients.iter_mut().for_each(|recipient| recipient.blame = blame);
+        Self { phase: Some(phase.as_str()), ..attempt }
     }
 
     /// Attempt with an unknown result: the server may have accepted the mail.
@@ -119,8 +132,10 @@ impl Attempt {
 impl RecipientOutcome {
     /// Result for a recipient that the server refused at RCPT.
     pub(crate) fn refused(address: &EmailAddress, refusal: &Refusal) -> Self {
-        let verdict = Verdict::from(NotAccepted::of_refusal(Phase::Rcpt, refusal));
+        let (verdict, blame) = NotAccepted::with_blame(Phase::Rcpt, refusal);
+        let verdict = Verdict::from(verdict);
         Self {
+            blame,
             code: Some(refusal.code),
             enhanced: refusal.enhanced.map(|enhanced| enhanced.to_string()),
             suppress: verdict.suppresses(refusal),
@@ -134,7 +149,15 @@ impl RecipientOutcome {
     }
 
     fn new(address: &EmailAddress, verdict: Verdict, reply: String) -> Self {
-        Self { address: address.clone(), verdict, code: None, enhanced: None, reply, suppress: false }
+        Self {
+            address: address.clone(),
+            verdict,
+            code: None,
+            enhanced: None,
+            reply,
+            suppress: false,
+            blame: Blame::Mail,
+        }
     }
 }
 

@@ -16,6 +16,7 @@
 //! This crate depends on neither jobs nor the store. The caller passes the step before the commit
 //! point of a mail as a future ([`Commit`]), and stores captured mail through its [`CaptureSink`].
 
+mod advice;
 mod attempt;
 mod blocking;
 mod compose;
@@ -44,5 +45,5 @@ pub use transport::{
     BadTransport, CaptureFuture, CaptureSink, CapturedMessage, FileTransport, LoginError, ResendTransport,
     SmtpTransport, Transport, login_check,
 };
-pub use verdict::Verdict;
+pub use verdict::{Blame, Verdict};
 pub use webhook::{Webhook, Webhooks};

@@ -10,6 +10,7 @@ use postroom_smtp::Reply;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::not_accepted::NotAccepted;
+pub use self::table::Blame;
 
 /// Verdict on a mail, or on one of its recipients.
 ///
@@ -46,12 +47,13 @@ pub enum Verdict {
     RecipientRefused,
     /// The content is refused.
     ContentRefused,
-    /// The sender is refused: SPF, DKIM, DMARC, a block list, or a sender address that this account
-    /// may not use.
+    /// Our set-up is refused: host name, IP address, relaying, SPF, DKIM, DMARC, or a sender
+    /// address that this account may not use. A worker records it only after the server has
+    /// accepted another mail; until then the mail has the verdict `account`.
     PolicyRefused,
     /// The message exceeds the size limit of the server.
     TooBig,
-    /// The login or the account is refused. No mail fails because of it.
+    /// The login, the account or our set-up is refused. No mail fails because of it.
     Account,
     /// The mail can't be rendered, composed or expressed to this server.
     Invalid,

@@ -1,4 +1,4 @@
-//! Login with AUTH PLAIN or AUTH LOGIN (RFC 4954).
+//! Login with AUTH PLAIN or AUTH LOGIN (RFC 4954), one after the other.
 
 use std::time::Duration;
 
@@ -17,25 +17,91 @@ use crate::{
 /// Reply that continues a login (RFC 4954 §4).
 const CHALLENGE: u16 = 334;
 
-/// Logs in with a mechanism that the server offers. PLAIN is preferred: one round trip instead of
-/// three.
-///
-/// Replies are redacted from here on, because the server may echo the secret.
-pub(crate) async fn log_in(
-    wire: &mut Wire,
-    credentials: &Credentials,
-    offered: &Capabilities,
+/// Mechanism of AUTH.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mechanism {
+    /// One round trip (RFC 4616).
+    Plain,
+    /// Three round trips.
+    Login,
+}
+
+/// A login over one or more connections. Each mechanism is tried once: a server may offer one that
+/// it refuses, and may close the connection after a refusal.
+pub(crate) struct Login<'a> {
+    credentials: &'a Credentials,
     limit: Duration,
-) -> Result<(), SmtpError> {
-    wire.redact(Redaction::of_login(&credentials.user, credentials.secret.expose_secret()));
-    let reply = if offered.auth_plain {
-        plain(wire, credentials, limit).await?
-    } else if offered.auth_login {
-        login(wire, credentials, limit).await?
-    } else {
-        return Err(SmtpError::new(Phase::Auth, ErrorKind::AuthMissing));
-    };
-    expect_positive(Phase::Auth, reply).map(drop)
+    untried: Vec<Mechanism>,
+    refused: Option<SmtpError>,
+}
+
+impl<'a> Login<'a> {
+    /// Creates a login. The mechanism that worked last comes first, else PLAIN.
+    pub(crate) fn new(credentials: &'a Credentials, limit: Duration) -> Self {
+        let mut untried = vec![Mechanism::Plain, Mechanism::Login];
+        if credentials.prefers_login() {
+            untried.reverse();
+        }
+        Self { credentials, limit, untried, refused: None }
+    }
+
+    /// Tries the offered mechanisms in turn. Returns false if the next one needs a new connection.
+    ///
+    /// Replies are redacted from here on, because the server may echo the secret.
+    pub(crate) async fn attempt(&mut self, wire: &mut Wire, offered: &Capabilities) -> Result<bool, SmtpError> {
+        wire.redact(Redaction::of_login(&self.credentials.user, self.credentials.secret.expose_secret()));
+        self.untried.retain(|mechanism| mechanism.is_in(offered));
+        let mut refused_here = false;
+        while !self.untried.is_empty() {
+            let mechanism = self.untried.remove(0);
+            let reply = self.run(mechanism, wire).await.and_then(|reply| expect_positive(Phase::Auth, reply));
+            let Err(error) = reply else {
+                self.credentials.set_prefers_login(mechanism == Mechanism::Login);
+                return Ok(true);
+            };
+            if error.is_closed() && refused_here {
+                // The refusal before closed the connection: this mechanism was not tried.
+                self.untried.insert(0, mechanism);
+                return Ok(false);
+            }
+            let needs_connection = error.is_closed() || matches!(error.kind(), ErrorKind::Unexpected(_));
+            let is_refused = error.reply().is_some_and(|reply| reply.code >= 500);
+            self.keep(error);
+            if needs_connection && !self.untried.is_empty() {
+                return Ok(false);
+            }
+            if !is_refused {
+                break;
+            }
+            refused_here = true;
+        }
+        Err(self.refused.take().unwrap_or_else(|| SmtpError::new(Phase::Auth, ErrorKind::AuthMissing)))
+    }
+
+    /// Keeps the error that says most: a refusal of the credentials rather than of the mechanism.
+    fn keep(&mut self, error: SmtpError) {
+        let is_of_mechanism =
+            |error: &SmtpError| error.reply().is_none_or(|reply| matches!(reply.code, 500..=504 | 421));
+        if self.refused.as_ref().is_none_or(is_of_mechanism) {
+            self.refused = Some(error);
+        }
+    }
+
+    async fn run(&self, mechanism: Mechanism, wire: &mut Wire) -> Result<Reply, SmtpError> {
+        match mechanism {
+            Mechanism::Plain => plain(wire, self.credentials, self.limit).await,
+            Mechanism::Login => login(wire, self.credentials, self.limit).await,
+        }
+    }
+}
+
+impl Mechanism {
+    fn is_in(self, offered: &Capabilities) -> bool {
+        match self {
+            Self::Plain => offered.auth_plain,
+            Self::Login => offered.auth_login,
+        }
+    }
 }
 
 /// Logs in with PLAIN. Some servers ignore the initial response and request it with a challenge

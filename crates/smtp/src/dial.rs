@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use crate::{
-    auth::log_in,
+    auth::Login,
     capabilities::Capabilities,
     endpoint::{ConnectionSecurity, Endpoint},
     error::{ErrorKind, Phase, SmtpError, expect_positive},
@@ -21,29 +21,39 @@ use crate::{
 #[cfg(any(target_os = "android", target_os = "linux"))]
 const MAX_UNSENT: u32 = 64 * 1024;
 
-/// Opens a connection and completes all steps before the first MAIL.
+/// Opens a connection and completes all steps before the first MAIL. A login may need a second
+/// connection, where the server closes the first one.
 pub(crate) async fn dial(endpoint: &Endpoint) -> Result<(Wire, Capabilities), SmtpError> {
+    let Some(credentials) = &endpoint.credentials else { return open(endpoint).await };
+    let mut login = Login::new(credentials, endpoint.limits.command);
+    loop {
+        let (mut wire, offered) = open(endpoint).await?;
+        if login.attempt(&mut wire, &offered).await? {
+            return Ok((wire, offered));
+        }
+        wire.close();
+    }
+}
+
+/// Opens a connection up to the reply to EHLO, with TLS as the endpoint requires.
+async fn open(endpoint: &Endpoint) -> Result<(Wire, Capabilities), SmtpError> {
     let tcp = within(
         Phase::Connect,
         endpoint.limits.connect,
         connect(&endpoint.host, endpoint.port, endpoint.limits.connect),
     )
     .await?;
-    let (mut wire, offered) = match &endpoint.security {
+    match &endpoint.security {
         ConnectionSecurity::ImplicitTls(tls) => {
             let stream = start_tls(endpoint, tls, tcp).await?;
-            greet(endpoint, Wire::new(stream)).await?
+            greet(endpoint, Wire::new(stream)).await
         }
         ConnectionSecurity::StartTls(tls) => {
             let (wire, offered) = greet(endpoint, Wire::new(Stream::Plain(tcp))).await?;
-            upgrade(endpoint, tls, wire, &offered).await?
+            upgrade(endpoint, tls, wire, &offered).await
         }
-        ConnectionSecurity::None => greet(endpoint, Wire::new(Stream::Plain(tcp))).await?,
-    };
-    if let Some(credentials) = &endpoint.credentials {
-        log_in(&mut wire, credentials, &offered, endpoint.limits.command).await?;
+        ConnectionSecurity::None => greet(endpoint, Wire::new(Stream::Plain(tcp))).await,
     }
-    Ok((wire, offered))
 }
 
 async fn within<T>(

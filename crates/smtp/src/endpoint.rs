@@ -1,5 +1,10 @@
 //! SMTP server and how to connect to it.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use secrecy::SecretString;
 
 use crate::{address::HelloName, limits::TimeLimits, tls::TlsClient};
@@ -40,6 +45,8 @@ pub struct Credentials {
     pub user: String,
     /// Password or key.
     pub secret: SecretString,
+    /// Whether the server accepted AUTH LOGIN after it had refused AUTH PLAIN.
+    prefers_login: Arc<AtomicBool>,
 }
 
 impl Endpoint {
@@ -60,7 +67,17 @@ impl Endpoint {
 impl Credentials {
     /// Creates credentials from a user name and a secret.
     pub fn new(user: impl Into<String>, secret: impl Into<String>) -> Self {
-        Self { user: user.into(), secret: SecretString::from(secret.into()) }
+        Self { user: user.into(), secret: SecretString::from(secret.into()), prefers_login: Arc::default() }
+    }
+
+    /// Whether AUTH LOGIN is tried before AUTH PLAIN.
+    pub(crate) fn prefers_login(&self) -> bool {
+        self.prefers_login.load(Ordering::Relaxed)
+    }
+
+    /// Records which mechanism the server accepted, for the next connection.
+    pub(crate) fn set_prefers_login(&self, login: bool) {
+        self.prefers_login.store(login, Ordering::Relaxed);
     }
 }
 

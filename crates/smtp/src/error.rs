@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::{
     refusal::Refusal,
     reply::{BadReply, Reply},
+    tls_failure::TlsFailure,
 };
 
 /// Step of an SMTP session.
@@ -162,6 +163,15 @@ impl SmtpError {
     pub fn reply(&self) -> Option<&Refusal> {
         match &self.kind {
             ErrorKind::Refused(reply) => Some(reply),
+            _ => None,
+        }
+    }
+
+    /// Reason why a TLS handshake failed.
+    #[must_use]
+    pub fn tls_failure(&self) -> Option<TlsFailure> {
+        match &self.kind {
+            ErrorKind::Io(error) => TlsFailure::of(error),
             _ => None,
         }
     }

@@ -12,12 +12,13 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::error::ErrorKind;
+use crate::{error::ErrorKind, pinned::PinningVerifier};
 
 /// Certificate checks. Mozilla's root certificates are always trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsOptions {
-    /// Additional certificate authorities, in PEM.
+    /// Additional certificate authorities, in PEM. A server whose own certificate is one of these
+    /// is trusted as well.
     pub extra_ca_pem: Option<Vec<u8>>,
     /// Accepts any certificate, which allows a man in the middle. For tests only.
     pub accept_invalid_certs: bool,
@@ -48,11 +49,19 @@ impl TlsClient {
     /// Returns an error if the extra certificate authorities are unusable.
     pub fn new(options: &TlsOptions) -> Result<Self, BadTlsOptions> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let roots = roots(options.extra_ca_pem.as_deref())?;
+        let extra = options.extra_ca_pem.as_deref().map(certificates).transpose()?.unwrap_or_default();
+        let roots = roots(&extra)?;
+        let pinning = match extra.is_empty() {
+            true => None,
+            false => Some(PinningVerifier::new(roots.clone(), extra, Arc::clone(&provider))?),
+        };
         let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
+        if let Some(pinning) = pinning {
+            config.dangerous().set_certificate_verifier(Arc::new(pinning));
+        }
         if options.accept_invalid_certs {
             let anyone = Arc::new(TrustAnyone(provider));
             config.dangerous().set_certificate_verifier(anyone);
@@ -78,18 +87,16 @@ impl std::fmt::Debug for TlsClient {
     }
 }
 
-fn roots(extra_ca_pem: Option<&[u8]>) -> Result<RootCertStore, BadTlsOptions> {
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, BadTlsOptions> {
+    let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.map_err(|error| BadTlsOptions::Pem(error.to_string()))?;
+    if certificates.is_empty() { Err(BadTlsOptions::Empty) } else { Ok(certificates) }
+}
+
+fn roots(extra: &[CertificateDer<'static>]) -> Result<RootCertStore, BadTlsOptions> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let Some(pem) = extra_ca_pem else {
-        return Ok(roots);
-    };
-    let before = roots.len();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| BadTlsOptions::Pem(error.to_string()))?;
-        roots.add(certificate)?;
-    }
-    if roots.len() == before {
-        return Err(BadTlsOptions::Empty);
+    for certificate in extra {
+        roots.add(certificate.clone())?;
     }
     Ok(roots)
 }

@@ -28,7 +28,7 @@ mod state;
 pub(crate) mod tls;
 mod wire;
 
-pub use builder::{FakeSmtpBuilder, TlsMode};
+pub use builder::{CertificateKind, FakeSmtpBuilder, TlsMode};
 pub use fault::{Action, Fault, FaultPhase, FaultTarget};
 pub use ledger::Received;
 

@@ -2,10 +2,14 @@
 //! and the limits on them.
 
 mod breaker;
+mod likeness;
 mod masked;
 mod outlet;
 mod rate_window;
+mod refusals;
 mod route;
+mod starvation;
+mod weighing;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

@@ -170,8 +170,8 @@ fn check_worker(worker: &ProcessInfo, report: &mut CheckReport) {
             TransportState::Down => report.fail(
                 &check,
                 format_args!(
-                    "down for {name}: {why}; check its server, login and settings. No mail fails: it waits, or \
-                     the queue's next transport sends it. The worker tries the transport again every 30 s"
+                    "down for {name}: {why}. No mail fails: it waits, or the queue's next transport sends it. \
+                     The worker tries the transport again every 30 s"
                 ),
             ),
         }
@@ -278,7 +278,7 @@ async fn transports(context: &Context, report: &mut CheckReport) {
             Ok(Ok(message)) if is_for_tests(transport) => report.warn(&check, message),
             Ok(Ok(message)) => report.ok(&check, message),
             Ok(Err(error)) => report.fail(&check, error),
-            Err(_) => report.fail(&check, "no reply within 15s"),
+            Err(_) => report.fail(&check, "no reply within 15s; check SMTP_HOST, SMTP_PORT and SMTP_SECURITY"),
         }
     }
 }

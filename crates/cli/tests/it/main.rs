@@ -16,5 +16,6 @@ mod outage;
 mod rows;
 mod schedule;
 mod send;
+mod set_ups;
 mod sync;
 mod worker;

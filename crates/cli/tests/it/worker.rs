@@ -96,6 +96,23 @@ async fn an_echoed_login_is_never_shown() {
 }
 
 /// Commands show that a transport is down, why, and what to do.
+/// A mail with a refused recipient is sent to the others.
+#[tokio::test]
+async fn a_refused_recipient_is_named() {
+    let server = FakeSmtp::start().await;
+    server.fault(Fault::at(FaultPhase::Rcpt, Action::reply(550, "5.1.1 gone")).recipient("gone@example.org"));
+    let fixture = Fixture::new().with_smtp(&server);
+    let _worker = fixture.worker().await;
+    let to = ["send", "--to", "ann@example.org", "gone@example.org", "--subject", "Hi", "--text", "Hello"];
+    let ran = fixture.run(&[&to[..], &["--wait", "60s", "--json"]].concat());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stderr.contains("gone@example.org was refused: 550 5.1.1 gone"), "{ran:?}");
+    assert!(!ran.stderr.contains("ann@example.org was refused"), "{ran:?}");
+    let id: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let status = fixture.status(id["id"].as_str().expect("an id"));
+    assert_eq!(status["recipients"][1]["result"], json!("refused"), "{status}");
+}
+
 #[tokio::test]
 async fn a_transport_that_is_down_is_shown() {
     let server = FakeSmtp::builder().auth("ada", "right").start().await;
@@ -118,7 +135,7 @@ async fn a_transport_that_is_down_is_shown() {
     let ran = fixture.run(&["doctor"]);
     assert_eq!(ran.code, 1, "{ran:?}");
     let line = ran.stdout.lines().find(|line| line.contains("down for worker")).expect("a line about it");
-    for word in ["FAIL transport default", "535", "check its server, login"] {
+    for word in ["FAIL transport default", "535", "check SMTP_USERNAME and SMTP_PASSWORD"] {
         assert!(line.contains(word), "{line}");
     }
     let status = fixture.status(&id);

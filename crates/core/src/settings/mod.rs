@@ -5,6 +5,7 @@ mod ca_file;
 mod concurrency;
 mod envelope;
 mod file;
+mod hello;
 mod layer;
 mod layers;
 mod limits;

@@ -6,6 +6,7 @@ use secrecy::SecretString;
 
 use super::{
     file::{RawTimeouts, RawTransport},
+    hello::own_hello_name,
     layers::{Layers, secret_or_file},
     resend::ResendSettings,
     value,
@@ -298,8 +299,13 @@ impl FromStr for Security {
 }
 
 impl Security {
-    fn default_for(port: Option<u16>) -> Self {
-        if port == Some(465) { Self::Tls } else { Self::StartTls }
+    /// Returns the default. A relay on this machine needs no TLS, if nothing but its host is set.
+    fn default_for(port: Option<u16>, is_own_relay: bool) -> Self {
+        match port {
+            Some(465 | 2465) => Self::Tls,
+            None if is_own_relay => Self::None,
+            _ => Self::StartTls,
+        }
     }
 
     fn default_port(self) -> u16 {
@@ -336,7 +342,8 @@ impl SmtpParts {
             }
             (None, None) => None,
         };
-        let security = self.security.unwrap_or_else(|| Security::default_for(self.port));
+        let is_own_relay = credentials.is_none() && self.host.as_deref().is_some_and(host::is_on_this_machine);
+        let security = self.security.unwrap_or_else(|| Security::default_for(self.port, is_own_relay));
         Ok(self.host.map(|host| SmtpSettings {
             host,
             port: self.port.unwrap_or_else(|| security.default_port()),
@@ -347,14 +354,4 @@ impl SmtpParts {
             timeouts: self.timeouts,
         }))
     }
-}
-
-/// Returns the default EHLO name. Servers expect a full name: this host's if it has one, else the
-/// sender's domain.
-fn own_hello_name(sender: Option<&Mailbox>) -> String {
-    let host = value::hello_name(&gethostname::gethostname().to_string_lossy()).ok();
-    let full = host.clone().filter(|name| name.trim_matches('.').contains('.'));
-    full.or_else(|| sender.map(|sender| sender.address.domain().to_owned()))
-        .or(host)
-        .unwrap_or_else(|| "localhost".to_owned())
 }

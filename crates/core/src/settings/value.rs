@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use chrono_tz::Tz;
 
-use crate::{InvalidInput, parse_span};
+use crate::{InvalidInput, parse_span, policy::MOST_ATTEMPTS};
 
 const UNITS: [(&str, u64); 8] = [
     ("", 1),
@@ -83,7 +83,10 @@ pub(super) fn retention(text: &str) -> Result<Option<Duration>, InvalidInput> {
 
 /// Checks a maximum number of attempts.
 pub(super) fn attempts(number: u32) -> Result<u32, InvalidInput> {
-    if (1..=100).contains(&number) { Ok(number) } else { Err(unfit(&number.to_string(), "1 to 100")) }
+    match (1..=MOST_ATTEMPTS).contains(&number) {
+        true => Ok(number),
+        false => Err(unfit(&number.to_string(), &format!("1 to {MOST_ATTEMPTS}"))),
+    }
 }
 
 /// Checks the name of a transport or a schedule.

@@ -100,16 +100,16 @@ variables! {
     SMTP_PORT: Example("587"),
         "Port of the mail server; default by SMTP_SECURITY: 465 for tls, 587 for starttls, 25 for none";
     SMTP_SECURITY: Example("starttls"),
-        "Encryption: tls, starttls (mandatory) or none (only on this machine); default: tls on port 465, \
-         else starttls";
+        "Encryption: tls, starttls (mandatory) or none (only on this machine); default: tls on ports 465 \
+         and 2465, else starttls; none if only SMTP_HOST is set and names this machine";
     SMTP_USERNAME: Example("postroom"),
         "User name for the mail server, if it requires one";
     SMTP_PASSWORD: Example("secret"),
         "Password for the mail server", secret;
     SMTP_CA_FILE: Example("/etc/postroom/ca.pem"),
-        "Additional certificate authorities (PEM), for a private mail server";
+        "Additional certificate authorities (PEM) for a private mail server, or its own certificate";
     SMTP_HELLO_NAME: Example("app.example.org"),
-        "Name sent with EHLO; default: this host's full name, or the sender's domain";
+        "Name sent with EHLO; default: this host's full name if it is public, or the sender's domain";
     SMTP_MAIL_FROM: Example("news@example.org"),
         "Sender of mails that name none: an address, or a name and the address in angle brackets";
     SMTP_FROM_NAME: Example("Example News"),

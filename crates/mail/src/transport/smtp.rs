@@ -20,7 +20,9 @@ use postroom_smtp::{
 };
 use secrecy::ExposeSecret;
 
-use crate::{Attempt, Hint, Message, RecipientOutcome, Scope, Verdict, message::HeaderCharset, verdict::NotAccepted};
+use crate::{
+    Attempt, Hint, Message, RecipientOutcome, Scope, Verdict, advice, message::HeaderCharset, verdict::NotAccepted,
+};
 
 /// Sends mail through one server, over pooled connections.
 #[derive(Debug)]
@@ -233,7 +235,8 @@ fn of_error(to: &[EmailAddress], error: &SmtpError) -> Attempt {
         None => attempt,
     };
     let scope = if is_one_too_many(error) { Scope::Connections } else { Scope::Rate };
-    Attempt { phase: Some(error.phase().as_str()), hint: Hint { scope, ..Hint::default() }, ..attempt }
+    let hint = Hint { scope, ..Hint::default() };
+    Attempt { phase: Some(error.phase().as_str()), hint, advice: advice::of_error(error), ..attempt }
 }
 
 /// Whether the server refused a connection because there are too many. Its words decide, since a
@@ -277,9 +280,7 @@ fn of_acceptance(to: &[EmailAddress], reply: &Acceptance) -> Attempt {
 }
 
 fn of_refusal(to: &[EmailAddress], phase: Phase, refusal: &Refusal) -> Attempt {
-    let why = NotAccepted::of_refusal(phase, refusal);
-    let attempt = Attempt::not_accepted(to, why, &refusal.to_string()).with_codes(refusal);
-    Attempt { phase: Some(phase.as_str()), ..attempt }
+    Attempt { advice: Some(advice::of_reply(phase, refusal)), ..Attempt::refused(to, phase, refusal) }
 }
 
 /// Applies the reply at RCPT to each refused recipient, whatever the result for the others.

@@ -2,7 +2,7 @@
 
 use postroom_smtp::{ErrorKind, Phase, Refusal, SmtpError};
 
-use super::{Verdict, table};
+use super::{Blame, Verdict, table};
 
 /// Every [`Verdict`] except `Accepted`, with the same names. Refusals, errors and unexpected
 /// replies are converted to this type, so none of them can become an acceptance.
@@ -26,6 +26,11 @@ pub(crate) enum NotAccepted {
 impl NotAccepted {
     /// Verdict on a server's refusal in a phase of the session.
     pub(crate) fn of_refusal(phase: Phase, refusal: &Refusal) -> Self {
+        Self::with_blame(phase, refusal).0
+    }
+
+    /// Verdict on a server's refusal, and what the refusal is about.
+    pub(crate) fn with_blame(phase: Phase, refusal: &Refusal) -> (Self, Blame) {
         table::judge(phase, refusal.code, refusal.enhanced, &refusal.message())
     }
 

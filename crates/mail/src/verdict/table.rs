@@ -2,24 +2,30 @@
 //! enhanced code over the basic one. Text decides only where servers use one code for several
 //! meanings.
 
+mod blame;
 #[cfg(test)]
 mod session_errors;
 #[cfg(test)]
+mod subjects;
+#[cfg(test)]
 mod tests;
+mod words;
 
 use postroom_smtp::{EnhancedCode, Phase};
 
+pub use self::blame::Blame;
+use self::words::{
+    ACCOUNT, BUSY, GREYLISTED, HELLO, LIMIT_REACHED, LOGIN, POLICY, RELAY, RETRY_LATER, SENDER, TOO_FAST, TROUBLE,
+    UNKNOWN_RECIPIENT,
+};
 use super::NotAccepted;
 
-/// Returns the verdict on a refusal.
-pub(super) fn judge(phase: Phase, code: u16, enhanced: Option<EnhancedCode>, text: &str) -> NotAccepted {
+/// Returns the verdict on a refusal, and what the refusal is about.
+pub(super) fn judge(phase: Phase, code: u16, enhanced: Option<EnhancedCode>, text: &str) -> (NotAccepted, Blame) {
     let reply =
         RefusedReply { phase, code, detail: enhanced.map(|e| (e.subject, e.detail)), text: &text.to_lowercase() };
-    match code {
-        _ if before_mail(phase) => reply.judge_connection(),
-        400..500 => reply.judge_transient(),
-        _ => reply.judge_permanent(),
-    }
+    let verdict = reply.verdict();
+    (verdict, reply.blame(verdict))
 }
 
 /// Whether a refusal of a recipient means that the address is invalid and goes on the suppression
@@ -29,117 +35,6 @@ pub(super) fn is_bad_address(code: u16, enhanced: Option<EnhancedCode>, text: &s
     let bad = |e: EnhancedCode| matches!((e.class, e.subject, e.detail), (5, 1, 0..=3 | 6 | 10) | (5, 2, 1));
     (code == 556 || enhanced.is_some_and(bad)) && !text.to_lowercase().contains(BUSY)
 }
-
-/// Text of large providers for a mailbox that receives too much at once; they use the code of a
-/// deleted mailbox for it.
-const BUSY: &str = "receiving mail";
-
-const GREYLISTED: [&str; 5] = ["greylist", "graylist", "grey-list", "gray-list", "postgrey"];
-
-/// Text of greylisting that is not named as such.
-const RETRY_LATER: [&str; 4] = ["try again", "try later", "again later", "come back"];
-
-const TOO_FAST: [&str; 15] = [
-    "quota exceeded",
-    "limit exceeded",
-    "exceeded the rate",
-    "you have exceeded",
-    "throttl",
-    "too many",
-    "too much mail",
-    "concurrent",
-    "too fast",
-    "too quickly",
-    "slow down",
-    "overlimit",
-    "unusual amount",
-    "unexpected volume",
-    "maximum number of",
-];
-
-/// Text of sending limits that a server reports as permanent but that end with the hour or day.
-const LIMIT_REACHED: [&str; 11] = [
-    "sending limit",
-    "send limit",
-    "sending quota",
-    "sending rate",
-    "rate limit",
-    "rate overlimit",
-    "daily limit",
-    "hourly limit",
-    "you have exceeded",
-    "too many messages",
-    "unusual sending activity",
-];
-
-const LOGIN: [&str; 9] = [
-    "authentication required",
-    "authentication is required",
-    "please authenticate",
-    "must authenticate",
-    "need to authenticate",
-    "client was not authenticated",
-    "unauthenticated senders",
-    "unauthorized ip",
-    "not authorized to perform",
-];
-
-const ACCOUNT: [&str; 9] = [
-    "sending paused",
-    "account suspended",
-    "account is suspended",
-    "account has been suspended",
-    "account disabled",
-    "account is disabled",
-    "not yet activated",
-    "credits exceeded",
-    "email outgoing blocked",
-];
-
-/// Text of refusals for authentication (SPF, DKIM, DMARC), reputation or relaying.
-const POLICY: [&str; 27] = [
-    "dmarc",
-    "dkim",
-    "spf ",
-    "unauthenticated",
-    "blocked using",
-    "spamhaus",
-    "blocklist",
-    "block list",
-    "blacklist",
-    "black list",
-    "reputation",
-    "banned sending ip",
-    "client host rejected",
-    "ptr record",
-    "reverse dns",
-    "relay access denied",
-    "relaying denied",
-    "relaying disallowed",
-    "relay not permitted",
-    "unable to relay",
-    "not verified",
-    "sender rejected",
-    "sender address rejected",
-    "sender verify failed",
-    "verified sender",
-    "sender signature",
-    "send as",
-];
-
-/// Text about an unknown recipient, where the code is ambiguous.
-const UNKNOWN_RECIPIENT: [&str; 10] = [
-    "no such user",
-    "user unknown",
-    "unknown user",
-    "user doesn't have",
-    "mailbox not found",
-    "mailbox unavailable",
-    "mailbox is disabled",
-    "is no longer valid",
-    "invalid recipient",
-    "recipient address rejected",
-];
 
 /// Reply to be classified.
 struct RefusedReply<'a> {
@@ -160,6 +55,14 @@ fn before_mail(phase: Phase) -> bool {
 }
 
 impl RefusedReply<'_> {
+    fn verdict(&self) -> NotAccepted {
+        match self.code {
+            _ if before_mail(self.phase) => self.judge_connection(),
+            400..500 => self.judge_transient(),
+            _ => self.judge_permanent(),
+        }
+    }
+
     fn judge_connection(&self) -> NotAccepted {
         if self.is_account() || (self.phase == Phase::Auth && self.code >= 500) {
             NotAccepted::Account
@@ -203,7 +106,7 @@ impl RefusedReply<'_> {
             NotAccepted::TooBig
         } else if self.is_out_of_step() {
             NotAccepted::NothingSent
-        } else if self.is_policy() || self.is_restricted_recipient() {
+        } else if self.is_restricted_recipient() || self.is_policy() {
             NotAccepted::PolicyRefused
         } else if self.is_about_the_recipient() {
             NotAccepted::RecipientRefused
@@ -217,16 +120,18 @@ impl RefusedReply<'_> {
     fn is_account(&self) -> bool {
         let about_sender = matches!(self.detail, Some((1, 7 | 8)));
         let has_words = |words: &[&str]| (about_sender || !self.is_subject(1, 2)) && self.contains_any(words);
+        // 5.7.703: the tenant's own list blocks the recipient.
+        let is_tenant = matches!(self.detail, Some((7, 700..=702 | 704..=750)));
         matches!(self.code, 530 | 534 | 535 | 538)
-            || (self.code >= 500 && matches!(self.detail, Some((7, 700..=750))))
+            || (self.code >= 500 && is_tenant)
             || (!self.is_restricted_recipient() && has_words(&LOGIN))
-            || (self.phase != Phase::Rcpt && has_words(&ACCOUNT))
+            || (self.phase != Phase::Rcpt && has_words(&ACCOUNT) && !self.contains_any(&UNKNOWN_RECIPIENT))
     }
 
     /// Whether an Exchange mailbox or group accepts mail from certain senders only. Its text
     /// resembles that of a missing login, but it is about this recipient.
     fn is_restricted_recipient(&self) -> bool {
-        matches!(self.detail, Some((7, 124 | 129 | 130..=139)))
+        matches!(self.detail, Some((7, 124 | 129 | 130..=139 | 703)))
             || self.contains_any(&["resolver.rst", "delivery restriction"])
     }
 
@@ -236,6 +141,18 @@ impl RefusedReply<'_> {
         self.contains_any(&GREYLISTED)
             || self.contains_any(&["internal resource temporarily unavailable"])
             || (self.detail == Some((7, 1)) && self.contains_any(&RETRY_LATER) && !self.contains_any(&TOO_FAST))
+            || (self.detail.is_none() && self.is_unnamed_greylisting())
+    }
+
+    /// Whether a reply at RCPT asks for a later attempt and names no failure of the server.
+    fn is_unnamed_greylisting(&self) -> bool {
+        self.phase == Phase::Rcpt
+            && matches!(self.code, 450 | 451)
+            && self.contains_any(&RETRY_LATER)
+            && !self.contains_any(&TOO_FAST)
+            && !self.contains_any(&TROUBLE)
+            && !self.contains_any(&[BUSY])
+            && !self.is_about_us()
     }
 
     fn is_about_rate(&self) -> bool {
@@ -285,19 +202,30 @@ impl RefusedReply<'_> {
 
     /// Whether sender, authentication or reputation is refused. Every permanent refusal at MAIL is,
     /// since the server knows only the sender then; neither another recipient nor a retry would
-    /// change it. The mail fails, unless the text is about the account.
+    /// change it.
     fn is_policy(&self) -> bool {
+        self.phase == Phase::Mail || self.is_about_us()
+    }
+
+    /// Whether the reply is about our set-up: host name, IP address, sender or domain, relaying.
+    fn is_about_us(&self) -> bool {
         // Sender address (5.1.7, 5.1.8); SPF, DKIM, DMARC, reverse DNS, null MX (5.7.20 to 5.7.27);
-        // and codes of Yahoo (5.7.9) and Outlook (5.7.5xx, 5.7.6xx).
-        let digits = matches!(self.detail, Some((1, 7 | 8) | (7, 9 | 20..=27 | 30 | 32 | 40 | 60 | 500..=699)));
+        // codes of Yahoo (5.7.9) and Outlook (5.7.5x, 5.7.6x, 5.7.5xx, 5.7.6xx, 5.2.252).
+        let digits = matches!(
+            self.detail,
+            Some((1, 7 | 8) | (7, 9 | 20..=27 | 30 | 32 | 40 | 51 | 54 | 57 | 60 | 64 | 68 | 500..=699) | (2, 252))
+        );
         digits
-            || self.phase == Phase::Mail
-            || self.contains_any(&["sender rejected", "sendasdenied"])
+            || self.contains_any(&SENDER)
+            || self.contains_any(&RELAY)
+            || HELLO.iter().any(|word| self.has_word(word))
             || self.is_policy_in_words()
     }
 
+    /// A link in the message may be on a block list too.
     fn is_policy_in_words(&self) -> bool {
-        !self.is_subject(1, 2) && self.contains_any(&POLICY)
+        let is_link = self.phase == Phase::Dot && (self.has_word("url") || self.contains_any(&["uribl", "surbl"]));
+        !self.is_subject(1, 2) && !is_link && self.contains_any(&POLICY)
     }
 
     /// Whether the recipient is refused, by code or text, or else by phase.

@@ -3,9 +3,10 @@
 use std::net::TcpListener;
 
 use postroom_smtp::{
-    ConnectionSecurity, Credentials, Endpoint, ErrorKind, HelloName, Phase, Session, SmtpError, TlsClient, TlsOptions,
+    ConnectionSecurity, Credentials, Endpoint, ErrorKind, HelloName, Phase, Session, SmtpError, TlsClient, TlsFailure,
+    TlsOptions,
 };
-use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase as At, TlsMode};
+use postroom_testkit::{Action, CertificateKind, FakeSmtp, Fault, FaultPhase as At, TlsMode};
 
 use crate::support::{connected, implicit_tls, plain, receipt, send, starttls};
 
@@ -171,4 +172,36 @@ async fn a_refused_login_and_a_missing_mechanism_are_errors() {
         assert!(matches!(error.kind(), ErrorKind::AuthMissing), "{error}");
         assert_eq!(server.commands(1), ["EHLO localhost"]);
     }
+}
+
+/// `openssl req -x509` and `openssl x509 -req` make such certificates.
+#[tokio::test]
+async fn a_certificate_signed_by_itself_is_trusted_if_the_file_contains_it() {
+    for kind in [CertificateKind::OfItself, CertificateKind::Version1] {
+        for name in ["127.0.0.1", "mail.example.org"] {
+            for only_tls12 in [false, true] {
+                let builder = FakeSmtp::builder().tls(TlsMode::Implicit).certificate_kind(kind).certificate_name(name);
+                let server = if only_tls12 { builder.only_tls12() } else { builder }.start().await;
+                let mut session = Session::connect(&implicit_tls(&server)).await.expect("a session");
+                receipt(send(&mut session).await);
+                let other = FakeSmtp::builder().tls(TlsMode::Implicit).start().await;
+                let trusts_other = Endpoint { security: implicit_tls(&other).security, ..plain(&server) };
+                let error = refused(&trusts_other).await;
+                assert_eq!(error.tls_failure(), Some(TlsFailure::UnknownIssuer), "{kind:?} {error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_failed_handshake_has_its_reason() {
+    let server = FakeSmtp::builder().start().await;
+    let plain_server = Endpoint {
+        security: ConnectionSecurity::ImplicitTls(TlsClient::new(&TlsOptions::default()).expect("a client")),
+        ..plain(&server)
+    };
+    assert_eq!(refused(&plain_server).await.tls_failure(), Some(TlsFailure::NotTls));
+    let named = FakeSmtp::builder().tls(TlsMode::Implicit).certificate_name("mail.example.org").start().await;
+    assert_eq!(refused(&implicit_tls(&named)).await.tls_failure(), Some(TlsFailure::WrongName));
+    assert_eq!(refused(&Endpoint { port: 1, ..plain(&server) }).await.tls_failure(), None);
 }

@@ -5,6 +5,7 @@ mod commit;
 mod connect;
 mod faults;
 mod limits;
+mod login;
 mod pool;
 mod scripted;
 mod send;

@@ -14,6 +14,18 @@ pub enum TlsMode {
     StartTlsRequired,
 }
 
+/// Kind of a server's certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CertificateKind {
+    /// Signed by an authority that signs no other.
+    #[default]
+    OfAuthority,
+    /// Signed by itself and marked as an authority, as `openssl req -x509` makes it.
+    OfItself,
+    /// Signed by itself, X.509 version 1, as `openssl x509 -req` makes it.
+    Version1,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct ServerOptions {
     pub(super) pipelining: bool,
@@ -24,6 +36,8 @@ pub(super) struct ServerOptions {
     pub(super) lower_case: bool,
     pub(super) tls: Option<TlsMode>,
     pub(super) certificate_name: String,
+    pub(super) certificate_kind: CertificateKind,
+    pub(super) only_tls12: bool,
     pub(super) login: Option<(String, String)>,
     pub(super) mechanisms: Vec<String>,
     pub(super) reply_delay: Duration,
@@ -44,6 +58,8 @@ impl Default for ServerOptions {
             lower_case: false,
             tls: None,
             certificate_name: "127.0.0.1".to_owned(),
+            certificate_kind: CertificateKind::default(),
+            only_tls12: false,
             login: None,
             mechanisms: vec!["PLAIN".to_owned(), "LOGIN".to_owned()],
             reply_delay: Duration::ZERO,
@@ -124,6 +140,18 @@ impl FakeSmtpBuilder {
     /// Sets the name or address in the certificate, instead of 127.0.0.1.
     pub fn certificate_name(mut self, name: &str) -> Self {
         self.0.certificate_name = name.to_owned();
+        self
+    }
+
+    /// Sets the kind of the certificate.
+    pub fn certificate_kind(mut self, kind: CertificateKind) -> Self {
+        self.0.certificate_kind = kind;
+        self
+    }
+
+    /// Offers TLS 1.2 only.
+    pub fn only_tls12(mut self) -> Self {
+        self.0.only_tls12 = true;
         self
     }
 

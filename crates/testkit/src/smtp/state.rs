@@ -19,7 +19,7 @@ pub(super) struct SmtpState {
 impl SmtpState {
     pub(super) fn new(options: ServerOptions) -> Self {
         Self {
-            identity: TestCertificate::for_name(&options.certificate_name),
+            identity: TestCertificate::new(&options.certificate_name, options.certificate_kind, options.only_tls12),
             options,
             faults: Faults::default(),
             pace: RateCheck::default(),

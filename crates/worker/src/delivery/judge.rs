@@ -203,7 +203,7 @@ mod tests {
             enqueued_ms: 0,
             due_ms: 0,
             expires_ms: None,
-            policy: Policy::of_queue("emails"),
+            policy: Policy { attempts: 6, ..Policy::of_queue("emails") },
             batch: None,
             sensitive: false,
         }
@@ -222,6 +222,7 @@ mod tests {
             enhanced: None,
             reply: verdict.to_string(),
             suppress: false,
+            blame: postroom_mail::Blame::Mail,
         };
         let recipients: Vec<_> = verdicts.iter().enumerate().map(outcome).collect();
         let verdict = Verdict::of_mail(verdicts.iter().copied());

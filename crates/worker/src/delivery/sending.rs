@@ -38,13 +38,14 @@ impl Delivery {
     pub(super) async fn send(&self, mut before: JobProgress<'_>, prepared: &Prepared, claimed: &mut ClaimPermits) {
         let mut tried = Vec::new();
         let mut next = claimed.admission.take().or_else(|| self.route.admit(&tried));
-        while let Some(admission) = next.take() {
+        while let Some(mut admission) = next.take() {
             let Some(permits) = self.permits_for(&admission, claimed).await else { break };
             tried.push(admission.name().to_owned());
             let at_ms = self.at_ms();
-            let Some(attempt) = self.attempt(&admission, permits, &before, prepared).await else {
+            let Some(mut attempt) = self.attempt(&admission, permits, &before, prepared).await else {
                 return self.stop(before, admission.name()).await;
             };
+            admission.weigh(&mut attempt, &self.job.id);
             self.worker.stats.count_attempt(&attempt);
             let is_crowded = self.report_hints(admission.outlet(), &attempt).await;
             let stays_open = admission.record(&attempt, is_crowded);

@@ -3,6 +3,7 @@
 //! ```text
 //!                    login refused,
 //!                  throttled for 2 s,
+//!               all mails refused alike,
 //!                   3 failures in a row            pause ends
 //!         closed ------------------------> open ---------------> half-open (one probe)
 //!           ^                               ^                      |          |
@@ -63,13 +64,21 @@ pub(crate) enum Cause {
     Unreachable,
     /// The server refuses the login or the account.
     Account,
+    /// The server refuses all mails alike.
+    Refused,
 }
 
 /// Outcome of an attempt, as the breaker sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BreakerOutcome {
-    /// The server replied to the mail, whatever the reply.
+    /// The server accepted the mail.
     Works,
+    /// The server refused the mail for a reason of its own.
+    MailRefused,
+    /// The server refused the mail, maybe for a reason of ours.
+    Suspected,
+    /// The server refused the mail like all others.
+    AllRefused,
     /// The server throttled the mail.
     Throttled,
     /// No session was established.
@@ -138,19 +147,30 @@ impl Breaker {
             return;
         }
         match outcome {
-            BreakerOutcome::Works => {
-                *self = Self { epoch: self.epoch, failures_total: self.failures_total, ..Self::default() }
-            }
+            BreakerOutcome::Works => self.close(),
+            // Other mail may still be refused for the reason that opened the circuit.
+            BreakerOutcome::MailRefused if self.cause() == Some(Cause::Refused) => self.probe_again(now),
+            BreakerOutcome::Suspected if self.cause() == Some(Cause::Refused) => self.open(Cause::Refused, now, chance),
+            BreakerOutcome::Suspected if self.circuit == Circuit::Closed => {}
+            BreakerOutcome::MailRefused | BreakerOutcome::Suspected => self.close(),
+            BreakerOutcome::AllRefused => self.open(Cause::Refused, now, chance),
             BreakerOutcome::Throttled => self.throttle(now, chance),
             BreakerOutcome::Account => self.open(Cause::Account, now, chance),
             BreakerOutcome::Unreachable => self.fail(now, chance),
             BreakerOutcome::Broke if permit.failures_total == self.failures_total => self.fail(now, chance),
             BreakerOutcome::Broke => {}
-            BreakerOutcome::Nothing => {
-                if let Circuit::Probing { cause } = self.circuit {
-                    self.circuit = Circuit::Open { cause, until: now };
-                }
-            }
+            BreakerOutcome::Nothing => self.probe_again(now),
+        }
+    }
+
+    fn close(&mut self) {
+        *self = Self { epoch: self.epoch, failures_total: self.failures_total, ..Self::default() };
+    }
+
+    /// Lets the next mail probe the server without a pause.
+    fn probe_again(&mut self, now: Duration) {
+        if let Circuit::Probing { cause } = self.circuit {
+            self.circuit = Circuit::Open { cause, until: now };
         }
     }
 
@@ -172,7 +192,7 @@ impl Breaker {
     fn open(&mut self, cause: Cause, now: Duration, chance: f64) {
         let longest = match cause {
             Cause::Throttled => LONGEST_THROTTLED,
-            Cause::Unreachable | Cause::Account => LONGEST_DOWN,
+            Cause::Unreachable | Cause::Account | Cause::Refused => LONGEST_DOWN,
         };
         let pause = FIRST_PAUSE.saturating_mul(1 << self.rounds.min(10)).min(longest);
         self.circuit = Circuit::Open { cause, until: now + pause.mul_f64(0.75 + chance / 2.0) };
@@ -218,6 +238,12 @@ mod tests {
                 &[(5, Throttled), (500, Works), (2_005, Throttled)],
                 BreakerState::Closed,
             ),
+            ("all mails are refused alike", &[(0, Suspected), (5, AllRefused)], open_until(1_005)),
+            ("one mail is refused", &[(0, MailRefused), (1, Suspected), (2, MailRefused)], BreakerState::Closed),
+            ("a suspected probe", &[(0, AllRefused), (1_000, Suspected)], open_until(3_000)),
+            ("a probe refused for itself", &[(0, AllRefused), (1_000, MailRefused)], BreakerState::HalfOpen),
+            ("an accepted probe", &[(0, AllRefused), (1_000, Works)], BreakerState::Closed),
+            ("a login works again, one mail is refused", &[(0, Account), (1_000, Suspected)], BreakerState::Closed),
             ("half-open", &[(0, Account), (1_000, Nothing)], BreakerState::HalfOpen),
             ("a successful probe", &[(0, Account), (1_000, Works)], BreakerState::Closed),
             ("a failed probe", &[(0, Account), (1_000, Account)], open_until(3_000)),

@@ -6,16 +6,19 @@ use std::{
 };
 
 use postroom_core::{
-    Over,
+    JobId, Over,
     store::{LimitName, TransportReport, TransportState},
 };
-use postroom_mail::{Attempt, Transport, Verdict};
+use postroom_mail::{Attempt, Transport};
 use tracing::{info, warn};
 
 use super::{
     breaker::{Breaker, BreakerOutcome, BreakerPermit, BreakerState, Cause},
     masked::masked,
     rate_window::RateWindow,
+    refusals::RefusalHistory,
+    starvation::Starvation,
+    weighing::{outcome_of, weigh},
 };
 use crate::{
     alerts::{AlertSubject, Alerts, unix_ms},
@@ -43,6 +46,7 @@ pub(crate) struct Outlet {
     signals: Signals,
     state: Mutex<OutletState>,
     accepted_rate: Mutex<RateWindow>,
+    refusals: Mutex<RefusalHistory>,
     alerts: Arc<Alerts>,
     envelope_warning: Once,
 }
@@ -50,6 +54,7 @@ pub(crate) struct Outlet {
 #[derive(Debug)]
 struct OutletState {
     breaker: Breaker,
+    starvation: Starvation,
     state: TransportState,
     since_ms: i64,
     why: Option<String>,
@@ -74,6 +79,9 @@ struct Hold {
 pub(crate) struct Admission {
     outlet: Arc<Outlet>,
     permit: Option<BreakerPermit>,
+    at: Duration,
+    /// Outcome of a weighed attempt.
+    weighed: Option<BreakerOutcome>,
     /// Whether the claimer is woken when this is returned unused.
     wakes_claimer: bool,
 }
@@ -90,6 +98,7 @@ impl Outlet {
     ) -> Self {
         let state = OutletState {
             breaker: Breaker::default(),
+            starvation: Starvation::default(),
             state: TransportState::Up,
             since_ms: unix_ms(),
             why: None,
@@ -107,6 +116,7 @@ impl Outlet {
             signals: signals.clone(),
             state: Mutex::new(state),
             accepted_rate: Mutex::default(),
+            refusals: Mutex::default(),
             alerts: Arc::clone(alerts),
             envelope_warning: Once::new(),
         }
@@ -128,7 +138,7 @@ impl Outlet {
         }
         let permit = state.breaker.admit(now)?;
         drop(state);
-        Some(Admission { outlet: Arc::clone(self), permit: Some(permit), wakes_claimer: true })
+        Some(Admission { outlet: Arc::clone(self), permit: Some(permit), at: now, weighed: None, wakes_claimer: true })
     }
 
     /// Like [`Self::admit`], for the claimer, which does not know yet whether a mail waits.
@@ -209,7 +219,12 @@ impl Outlet {
 
     /// Returns the state of the transport as it is shown.
     pub(crate) fn report(&self) -> TransportReport {
-        let (state, now) = (self.lock(), lease_clock::now());
+        let (mut state, now) = (self.lock(), lease_clock::now());
+        if let Some((span, why)) = state.starvation.begins(now) {
+            let text = format!("transport {} has accepted no mail for {span} s: {why}", self.transport.name());
+            self.alerts.raise(self.about(), text);
+            (state.state, state.why, state.since_ms) = (TransportState::Down, Some(why), unix_ms());
+        }
         let (shown, why, next_try) = state.shown(now);
         let ms = |wait: Duration| unix_ms() + i64::try_from(wait.as_millis()).unwrap_or(0);
         TransportReport {
@@ -222,23 +237,35 @@ impl Outlet {
     }
 
     /// Reports an outcome to the breaker. Returns whether this has changed what it admits.
-    fn record(&self, permit: BreakerPermit, outcome: BreakerOutcome, reply: Option<&str>) -> bool {
+    fn record(&self, permit: BreakerPermit, outcome: BreakerOutcome, attempt: Option<&Attempt>) -> bool {
         let now = lease_clock::now();
         let mut state = self.lock();
+        let is_about_mail = matches!(outcome, BreakerOutcome::Works | BreakerOutcome::MailRefused);
+        let reply = attempt.filter(|_| !is_about_mail).map(why);
+        let was_starved = state.starvation.is_alerted();
+        state.starvation.record(outcome, reply.as_deref(), now);
         let before = state.breaker.state(now);
         state.breaker.record(permit, outcome, now, fastrand::f64());
         let changed = state.breaker.state(now) != before;
-        if changed {
-            self.log_change(&mut state, reply);
+        if changed || was_starved != state.starvation.is_alerted() {
+            self.log_change(&mut state, attempt, reply);
         }
         changed
     }
 
+    /// Replaces refusals that may be about us by verdicts that fail no mail. Returns what the
+    /// attempt says about the transport.
+    fn weigh(&self, attempt: &mut Attempt, job: &JobId, admitted_at: Duration) -> BreakerOutcome {
+        let now = lease_clock::now();
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        weigh(&mut refusals, attempt, job, admitted_at, now)
+    }
+
     /// Logs each change of state once. Without a reply no mail has tried the transport, so the last
     /// reason stays valid.
-    fn log_change(&self, state: &mut OutletState, reply: Option<&str>) {
+    fn log_change(&self, state: &mut OutletState, attempt: Option<&Attempt>, reply: Option<String>) {
         let (name, cause, before) = (self.transport.name(), state.breaker.cause(), state.state);
-        state.state = state_of(cause);
+        state.state = if state.starvation.is_alerted() { TransportState::Down } else { state_of(cause) };
         if state.state != before {
             state.since_ms = unix_ms();
             self.signals.report.notify_one();
@@ -252,28 +279,25 @@ impl Outlet {
                 info!("transport {name} is in use again");
             }
             (Some(_), None) => {}
-            (Some(cause), Some(reply)) => {
-                let why = masked(reply);
-                self.log_cause(cause, before, &why);
+            (Some(cause), Some(why)) => {
+                let is_login = attempt.is_some_and(|attempt| attempt.phase == Some("auth"));
+                self.log_cause(cause, before, is_login, &why);
                 state.why = Some(why);
             }
         }
     }
 
-    fn log_cause(&self, cause: Cause, before: TransportState, why: &str) {
+    fn log_cause(&self, cause: Cause, before: TransportState, is_login: bool, why: &str) {
         let name = self.transport.name();
-        match cause {
-            Cause::Throttled if before == TransportState::Paused => {}
-            Cause::Throttled => info!("transport {name} pauses: its server throttles mail: {why}"),
-            Cause::Unreachable => self.alerts.raise(self.about(), format!("transport {name} is down: {why}")),
-            Cause::Account => {
-                let check = "check its user name, its password and the account";
-                self.alerts.raise(
-                    self.about(),
-                    format!("transport {name} is down: the server refuses the login: {why}; {check}"),
-                );
-            }
-        }
+        let refuses = match cause {
+            Cause::Throttled if before != TransportState::Up => return,
+            Cause::Throttled => return info!("transport {name} pauses: its server throttles mail: {why}"),
+            Cause::Unreachable => "",
+            Cause::Account if is_login => "the server refuses the login: ",
+            Cause::Account => "the server refuses our mail: ",
+            Cause::Refused => "the server refuses all mail alike: ",
+        };
+        self.alerts.raise(self.about(), format!("transport {name} is down: {refuses}{why}"));
     }
 
     fn about(&self) -> AlertSubject {
@@ -313,7 +337,7 @@ fn state_of(cause: Option<Cause>) -> TransportState {
     match cause {
         None => TransportState::Up,
         Some(Cause::Throttled) => TransportState::Paused,
-        Some(Cause::Unreachable | Cause::Account) => TransportState::Down,
+        Some(Cause::Unreachable | Cause::Account | Cause::Refused) => TransportState::Down,
     }
 }
 
@@ -339,17 +363,23 @@ impl Admission {
         self
     }
 
+    /// Weighs an attempt of this job: a refusal that may be about us fails no mail.
+    pub(crate) fn weigh(&mut self, attempt: &mut Attempt, job: &JobId) {
+        self.weighed = Some(self.outlet.weigh(attempt, job, self.at));
+    }
+
     /// Reports the result of an attempt. Returns whether the circuit is closed afterwards. A
     /// refused connection (`is_crowded`) says nothing about the transport.
     pub(crate) fn record(mut self, attempt: &Attempt, is_crowded: bool) -> bool {
-        let outcome = if is_crowded { BreakerOutcome::Nothing } else { outcome_of(attempt) };
-        self.report_outcome(outcome, Some(&attempt.reply));
+        let weighed = self.weighed.take().unwrap_or_else(|| outcome_of(attempt));
+        let outcome = if is_crowded { BreakerOutcome::Nothing } else { weighed };
+        self.report_outcome(outcome, Some(attempt));
         self.outlet.state() == BreakerState::Closed
     }
 
-    fn report_outcome(&mut self, outcome: BreakerOutcome, reply: Option<&str>) {
+    fn report_outcome(&mut self, outcome: BreakerOutcome, attempt: Option<&Attempt>) {
         let Some(permit) = self.permit.take() else { return };
-        if self.outlet.record(permit, outcome, reply) && self.wakes_claimer {
+        if self.outlet.record(permit, outcome, attempt) && self.wakes_claimer {
             self.outlet.signals.claim.notify_one();
         }
     }
@@ -361,26 +391,11 @@ impl Drop for Admission {
     }
 }
 
-fn outcome_of(attempt: &Attempt) -> BreakerOutcome {
-    match attempt.verdict {
-        Verdict::Accepted
-        | Verdict::Later
-        | Verdict::Greylisted
-        | Verdict::TooManyRecipients
-        | Verdict::RecipientRefused
-        | Verdict::ContentRefused
-        | Verdict::PolicyRefused
-        | Verdict::TooBig => BreakerOutcome::Works,
-        Verdict::Throttled => BreakerOutcome::Throttled,
-        Verdict::Account => BreakerOutcome::Account,
-        Verdict::NothingSent if is_before_mail(attempt.phase) => BreakerOutcome::Unreachable,
-        Verdict::NothingSent | Verdict::Unknown => BreakerOutcome::Broke,
-        Verdict::Invalid | Verdict::Aborted => BreakerOutcome::Nothing,
+/// Returns the masked reply and the next step for a person.
+fn why(attempt: &Attempt) -> String {
+    let reply = masked(&attempt.reply);
+    match attempt.advice {
+        Some(advice) => format!("{reply}; {advice}"),
+        None => reply,
     }
-}
-
-/// Whether the attempt ended before an SMTP session was established. A transport without phases has
-/// no session that could break.
-fn is_before_mail(phase: Option<&str>) -> bool {
-    !matches!(phase, Some("mail" | "rcpt" | "data" | "body" | "dot" | "rset" | "quit" | "request" | "answer"))
 }

@@ -157,10 +157,12 @@ async fn mail_over_the_quota_waits_for_the_next_window() {
         [queue.bulk]\ntransports = ['spare']\nquota = 5\nper = 'month'\n";
     fixture.configure(&[("main", &fixture.smtp, "quota = 20\nper = 'month'"), ("spare", &spare, "")], queues);
     // A refused mail does not count against a quota.
-    fixture.smtp.fault(Fault::at(FaultPhase::Mail, Action::reply(550, "5.1.8 no")).times(4));
+    fixture.smtp.fault(Fault::at(FaultPhase::Rcpt, Action::reply(550, "5.1.1 no")).times(4));
     fixture.enqueue_batch(&fixture.queue, &terms(), plain(), 100).await;
     let _worker = fixture.worker(&["--concurrency", "3"]).await;
-    let info = fixture.reports("a pause", |info| info.transports[0].state == TransportState::Paused).await;
+    let info = fixture
+        .reports("a pause", |info| info.transports.first().is_some_and(|one| one.state == TransportState::Paused))
+        .await;
     let transport = &info.transports[0];
     assert_eq!(transport.why.as_deref(), Some("monthly quota of 20 used up"));
     assert!(transport.next_try_ms.is_some() && info.alerts.is_empty(), "{info:?}");

@@ -38,6 +38,7 @@ fn port_and_security_default_to_each_other() {
     for (pairs, port, security) in [
         (vec![], 587, Security::StartTls),
         (vec![("SMTP_PORT", "465")], 465, Security::Tls),
+        (vec![("SMTP_PORT", "2465")], 2465, Security::Tls),
         (vec![("SMTP_PORT", "2525")], 2525, Security::StartTls),
         (vec![("SMTP_SECURITY", "tls")], 465, Security::Tls),
         (vec![("SMTP_SECURITY", "none")], 25, Security::None),
@@ -45,6 +46,22 @@ fn port_and_security_default_to_each_other() {
     ] {
         let smtp = smtp(&[&[("SMTP_HOST", "mail")], pairs.as_slice()].concat());
         assert_eq!((smtp.port, smtp.security), (port, security), "{pairs:?}");
+    }
+}
+
+#[test]
+fn a_relay_on_this_machine_needs_only_its_host() {
+    let login = [("SMTP_USERNAME", "a"), ("SMTP_PASSWORD", "b")];
+    for host in ["localhost", "127.0.0.1", "::1"] {
+        for (pairs, port, security) in [
+            (&[][..], 25, Security::None),
+            (&[("SMTP_PORT", "1025")], 1025, Security::StartTls),
+            (&[("SMTP_SECURITY", "starttls")], 587, Security::StartTls),
+            (&login, 587, Security::StartTls),
+        ] {
+            let smtp = smtp(&[&[("SMTP_HOST", host)], pairs].concat());
+            assert_eq!((smtp.port, smtp.security), (port, security), "{host} {pairs:?}");
+        }
     }
 }
 

@@ -59,7 +59,7 @@ fn queue_tables_are_read() {
     assert_eq!(settings.policy_for(&queue("emails"), None), default);
     assert_eq!(settings.policy_for(&queue("unheard-of"), Some("unheard-of")), default);
     assert_eq!(settings.policy_for(&queue("mine"), None).backoff, Backoff::Fixed(seconds(600)));
-    assert_eq!(settings.policy_for(&queue("slow"), None).backoff, exponential(300, 300));
+    assert_eq!(settings.policy_for(&queue("slow"), None).backoff, exponential(300, 1800));
     let names: Vec<&str> = settings.serve.iter().map(|(queue, _)| queue.as_str()).collect();
     assert_eq!(names, ["emails", "default", "mine", "slow", "bulk"]);
 }

@@ -299,7 +299,7 @@ const REPLIES: &[Group] = &[
     ),
 ];
 
-fn parse(line: &str) -> (u16, Option<EnhancedCode>, &str) {
+pub(super) fn parse(line: &str) -> (u16, Option<EnhancedCode>, &str) {
     let (code, text) = line.split_at_checked(3).expect("a code");
     let text = text.strip_prefix([' ', '-']).unwrap_or_default();
     let mut digits = text.split(' ').next().unwrap_or_default().split('.').map_while(|part| part.parse().ok());
@@ -316,7 +316,7 @@ fn replies_of_real_servers_have_their_verdict() {
     for (expected, counts, suppresses, replies) in REPLIES {
         for (phase, line) in *replies {
             let (code, enhanced, text) = parse(line);
-            let found = judge(*phase, code, enhanced, text);
+            let (found, _) = judge(*phase, code, enhanced, text);
             let is_bad = found == RecipientRefused && is_bad_address(code, enhanced, text);
             if (found, Verdict::from(found).counts(), is_bad) != (*expected, *counts, *suppresses) {
                 wrong.push(format!("{phase}: {line}\n    is {found:?}, not {expected:?}; suppress {suppresses}"));
@@ -332,7 +332,7 @@ fn replies_of_real_servers_have_their_verdict() {
 fn each_code_has_a_verdict_of_its_class() {
     let phases = [Mail, Rcpt, Data, Dot];
     for (phase, code) in phases.into_iter().flat_map(|phase| (400..600).map(move |code| (phase, code))) {
-        let verdict = Verdict::from(judge(phase, code, None, ""));
+        let verdict = Verdict::from(judge(phase, code, None, "").0);
         let ours = verdict.blames_transport();
         assert_eq!(verdict.is_final(), code >= 500 && !ours, "{phase} {code}: {verdict}");
         assert_eq!(
@@ -347,7 +347,7 @@ fn each_code_has_a_verdict_of_its_class() {
 fn a_reply_before_mail_never_fails_the_mail() {
     let phases = [Greeting, Ehlo, StartTls, Auth, Rset, Quit];
     for (phase, code) in phases.into_iter().flat_map(|phase| (400..600).map(move |code| (phase, code))) {
-        let verdict = Verdict::from(judge(phase, code, None, ""));
+        let verdict = Verdict::from(judge(phase, code, None, "").0);
         assert!(verdict.blames_transport(), "{phase} {code}: {verdict}");
         assert_eq!(
             verdict == Verdict::Account,
