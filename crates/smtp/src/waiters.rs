@@ -59,6 +59,12 @@ pub(crate) struct WaitTicket<S> {
     number: u64,
 }
 
+impl WaitingMail {
+    pub(crate) fn new(envelope: &Arc<Envelope>, message: &[u8], urgent: bool) -> Self {
+        Self { envelope: Arc::clone(envelope), size: MailSize::of(message), urgent }
+    }
+}
+
 impl<C, S> Waiters<C, S> {
     /// Takes the idle connection that was used last.
     pub(crate) fn take_idle(&self) -> Option<C> {

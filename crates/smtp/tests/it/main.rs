@@ -8,4 +8,5 @@ mod limits;
 mod pool;
 mod scripted;
 mod send;
+mod session_limits;
 mod support;

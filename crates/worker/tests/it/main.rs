@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test may fail loudly")]
 
+mod connection_limits;
 mod endings;
 mod fallback;
 mod files;
