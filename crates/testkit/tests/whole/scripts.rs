@@ -10,7 +10,7 @@ fn run(script: &str, args: &[&str]) -> Output {
 
 #[test]
 fn every_script_has_help() {
-    for script in ["scripts/start", "scripts/test", "scripts/bench", "scripts/chaos", "scripts/fuzz", "scripts/audit"] {
+    for script in ["scripts/start", "scripts/test", "scripts/bench", "scripts/chaos", "scripts/fuzz", "scripts/audit", "scripts/servers"] {
         let output = run(script, &["--help"]);
         assert!(output.status.success(), "{script}: {output:?}");
         let text = [output.stdout, output.stderr].concat();
@@ -28,6 +28,8 @@ fn unknown_arguments_are_refused() {
         ("scripts/fuzz", &["x"]),
         ("scripts/fuzz", &["1x"]),
         ("scripts/audit", &["x"]),
+        ("scripts/servers", &["x"]),
+        ("scripts/servers", &["--seconds", "x"]),
     ] {
         let output = run(script, args);
         assert_eq!(output.status.code(), Some(2), "{script} {args:?}: {output:?}");
@@ -39,7 +41,7 @@ fn unknown_arguments_are_refused() {
 #[test]
 fn every_script_is_valid_bash() {
     let newer = ["mapfile", "readarray", "declare -A", "local -n", "${1,,}", "coproc", "&>>", "wait -n"];
-    let all = ["start", "test", "bench", "chaos", "fuzz", "audit"].map(|name| format!("scripts/{name}"));
+    let all = ["start", "test", "bench", "chaos", "fuzz", "audit", "servers"].map(|name| format!("scripts/{name}"));
     let lib = ["scripts/lib", "scripts/lib/bench"].iter().flat_map(|folder| shell_files(folder));
     for script in all.into_iter().chain(lib).chain([".ci/run".to_owned()]) {
         let script = script.as_str();
