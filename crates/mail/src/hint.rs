@@ -23,6 +23,8 @@ pub enum Scope {
     Rate,
     /// Concurrent connections: a further one was refused.
     Connections,
+    /// Rate of new connections: no mail was begun.
+    NewConnections,
     /// Mails or errors on one connection: another connection has its own limit.
     Session,
     /// Number of mails in a calendar period, such as `"daily"` or `"monthly"`; no mail is accepted

@@ -200,12 +200,19 @@ impl PoolState {
                 }
                 Err(ticket) => ticket,
             };
-            tokio::select! {
+            let session = tokio::select! {
                 biased;
-                session = self.wait_for_session(&mut ticket) => if let Some(session) = session { return Ok(session) },
-                () = released => {}
+                session = self.wait_for_session(&mut ticket) => session,
+                () = released => None,
+            };
+            if let Some(session) = session {
+                return Ok(session);
             }
-            self.waiters.leave(ticket);
+            if !self.waiters.leave(&ticket)
+                && let Some(session) = self.wait_for_session(&mut ticket).await
+            {
+                return Ok(session);
+            }
         }
     }
 

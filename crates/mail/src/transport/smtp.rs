@@ -166,7 +166,11 @@ fn of_error(to: &[EmailAddress], error: &SmtpError) -> Attempt {
         Some(reply) => attempt.with_codes(reply),
         None => attempt,
     };
-    let scope = if error.lacks_room() || is_before_mail(error.phase()) { Scope::Connections } else { Scope::Rate };
+    let scope = match error.phase() {
+        _ if error.lacks_room() => Scope::Connections,
+        phase if is_before_mail(phase) => Scope::NewConnections,
+        _ => Scope::Rate,
+    };
     Attempt { phase: Some(error.phase().as_str()), hint: Hint { scope, ..Hint::default() }, ..attempt }
 }
 

@@ -118,7 +118,7 @@ impl ServerSession {
             let command = SmtpCommand::parse(&line);
             self.check_length(&line, &command);
             self.check_pipelining(&command);
-            match self.too_many_errors() {
+            match self.too_many_errors().filter(|_| command != SmtpCommand::Quit) {
                 Some(refusal) => drop(self.perform(Some(refusal), ServerReply::none()).await?),
                 None => self.execute(command).await?,
             }

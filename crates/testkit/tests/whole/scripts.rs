@@ -10,7 +10,15 @@ fn run(script: &str, args: &[&str]) -> Output {
 
 #[test]
 fn every_script_has_help() {
-    for script in ["scripts/start", "scripts/test", "scripts/bench", "scripts/chaos", "scripts/fuzz", "scripts/audit", "scripts/servers"] {
+    for script in [
+        "scripts/start",
+        "scripts/test",
+        "scripts/bench",
+        "scripts/chaos",
+        "scripts/fuzz",
+        "scripts/audit",
+        "scripts/servers",
+    ] {
         let output = run(script, &["--help"]);
         assert!(output.status.success(), "{script}: {output:?}");
         let text = [output.stdout, output.stderr].concat();

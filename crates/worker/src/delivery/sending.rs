@@ -244,7 +244,9 @@ const QUOTA_PAUSE: Duration = Duration::from_secs(15 * 60);
 fn pause_of(hint: &Hint) -> Option<(Duration, &'static str)> {
     match hint.scope {
         Scope::Quota(name) => Some((hint.retry_after.unwrap_or(QUOTA_PAUSE), name)),
-        Scope::Rate | Scope::Connections | Scope::Session => hint.retry_after.map(|pause| (pause, "pace")),
+        Scope::Rate | Scope::Connections | Scope::NewConnections | Scope::Session => {
+            hint.retry_after.map(|pause| (pause, "pace"))
+        }
     }
 }
 

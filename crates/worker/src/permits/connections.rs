@@ -139,7 +139,7 @@ impl ConnectionPermits {
     /// on connections exists now.
     pub(crate) async fn report_refusal(&self) -> Result<bool> {
         let _one = self.requesting.lock().await;
-        let want = self.transport.connections();
+        let want = self.transport.connections().max(self.lock().held.saturating_sub(1));
         Ok(self.hold(want, true).await?.cap.is_some())
     }
 
