@@ -6,8 +6,8 @@
 -- ARGV:    version, id, reason
 -- Replies: cancelled | already | begun | in_doubt | finished <state> | missing
 -- States:  scheduled, queued, deferred, sending (not begun) -> cancelled
--- Includes: prelude job
-local job, why = isolated(ARGV[2], load, ARGV[2])
+-- Includes: prelude job checked
+local job, why = isolated(ARGV[2], load_checked, ARGV[2])
 if why == 'newer' then
   local first_line = redis.call('GETRANGE', payload_key(ARGV[2]), 0, 255)
   local place = is_sent_record(first_line) and 'sent' or state_by_index(ARGV[2])

@@ -7,7 +7,7 @@
 -- Replies: for each job: state, payload, hash (field, value, …) | '' '' {} when there is none |
 --          later … (damaged, and this call has searched too much: call again with the rest)
 -- States:  scheduled, queued, deferred (expired) -> cancelled
--- Includes: prelude job
+-- Includes: prelude job checked
 local function flat(hash)
   local fields = {}
   for field, value in pairs(hash) do
@@ -51,7 +51,7 @@ local function report_unreadable(id, why, version)
 end
 
 local function report(id)
-  local fine, job, why, version = try_job(load, id)
+  local fine, job, why, version = try_job(load_checked, id)
   if not fine then return report_damaged(id, job) end
   if not job then return report_unreadable(id, why, version) end
   end_if_expired(job)

@@ -6,8 +6,8 @@
 -- ARGV:    version, id
 -- Replies: queued | refused <state> <reason> | missing
 -- States:  failed, cancelled -> queued (next generation); deferred, scheduled -> queued (now)
--- Includes: prelude job
-local job = isolated(ARGV[2], load, ARGV[2])
+-- Includes: prelude job checked
+local job = isolated(ARGV[2], load_checked, ARGV[2])
 if not job then
   flush_writes()
   local facts = redis.call('HMGET', hash_key(ARGV[2]), 'state', 'reason')

@@ -48,10 +48,12 @@ local function state_by_index(id)
     if is_in('scheduled:' .. class) then return 'scheduled' end
     if is_in('deferred:' .. class) then return 'deferred' end
   end
-  -- The hash of a finished job, if it is readable, must agree with the index.
+  -- The state in the hash must agree with the index. Without a state, the expiry of the payload
+  -- shows whether the job has finished.
   local state = server.pcall('HGET', hash_key(id), 'state')
+  local is_lost, expires = type(state) ~= 'string', redis.call('PTTL', payload_key(id)) > 0
   for _, index in ipairs({ 'unknown', 'failed', 'cancelled' }) do
-    if (state == index or type(state) == 'table') and is_in(index) then return index end
+    if (state == index or is_lost and (index == 'unknown' or expires)) and is_in(index) then return index end
   end
   for _, before in ipairs({ 'scheduled', 'deferred' }) do
     if redis.call('ZSCORE', key('newer'), before .. ' ' .. id) then return before end
@@ -107,13 +109,17 @@ local function set_aside(id, why, state)
   if not from then undetermined = true; return end
   local waits = from == 'queued' or from == 'scheduled' or from == 'deferred'
   if state ~= 'cancelled' then note_damage('job ' .. id, why) end
-  if FINISHED[from] then return end
+  if FINISHED[from] then
+    if server.pcall('HEXISTS', hash_key(id), 'state') == 1 then return end
+    state = from
+  end
   reset_record(id)
   redis.call('HSET', hash_key(id), 'state', state, 'reason', state == 'cancelled' and 'person' or 'unreadable',
     'finished_ms', int(now), 'error_code', 'damaged', 'error_message', why)
   redis.call('HDEL', hash_key(id), 'worker', 'begun_ms', 'due_ms')
   redis.call('PEXPIRE', hash_key(id), DAMAGED_MS)
   redis.call('PEXPIRE', payload_key(id), DAMAGED_MS)
+  if FINISHED[from] then return end
   for _, index in ipairs({ 'leases', 'unknown', 'expiring' }) do redis.call('ZREM', key(index), id) end
   for _, class in ipairs(CLASSES) do
     redis.call('ZREM', key('scheduled:' .. class), id)

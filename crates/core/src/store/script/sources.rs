@@ -87,7 +87,7 @@ impl Script {
 }
 
 /// Names and sources of the parts that a script's header may include.
-pub(super) const PARTS: [(&str, &str); 6] = [
+pub(super) const PARTS: [(&str, &str); 7] = [
     ("prelude", include_str!("../../lua/parts/prelude.lua")),
     (
         "job",
@@ -101,6 +101,7 @@ pub(super) const PARTS: [(&str, &str); 6] = [
             include_str!("../../lua/parts/aside.lua")
         ),
     ),
+    ("checked", include_str!("../../lua/parts/checked.lua")),
     ("time", include_str!("../../lua/parts/time.lua")),
     ("promote", include_str!("../../lua/parts/promote.lua")),
     ("claim_limits", include_str!("../../lua/parts/claim_limits.lua")),

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use postroom_core::{
     BatchId, JobId, JobState,
-    store::{BeginReply, CancelReply, Defer, Due, JobFilter, JobTerms, NewJob, Outcome, RetryReply, Settled, WorkerId},
+    store::{
+        BeginReply, CancelReply, Defer, Due, JobFilter, JobTerms, NewJob, Outcome, Resolution, RetryReply, Settled,
+        WorkerId,
+    },
 };
 use postroom_testkit::eventually;
 
@@ -290,4 +293,59 @@ async fn many_damaged_sent_jobs_are_read_as_sent() {
 async fn a_deferred_job_that_lost_its_state_is_set_aside() {
     check(Stage::Deferred, &[&["DEL", "h:%"], &["HSET", "h:%", "garbage", "1"]]).await;
     check(Stage::Deferred, &[&["DEL", "h:%"]]).await;
+}
+
+/// Damages to a hash after which it has no state.
+const WITHOUT_STATE: [DamageCommands; 5] = [
+    &[&["DEL", "h:%"]],
+    &[&["DEL", "h:%"], &["HSET", "h:%", "garbage", "1"]],
+    &[&["DEL", "h:%"], &["SADD", "h:%", "garbage"]],
+    &[&["DEL", "h:%"], &["SET", "h:%", "garbage"]],
+    &[&["HDEL", "h:%", "state"]],
+];
+
+async fn settle_as(fixture: &Fixture, outcome: Outcome, damage: DamageCommands) -> JobId {
+    let mut held = terms();
+    held.policy.on_unknown = postroom_core::OnUnknown::Hold;
+    let id = fixture.enqueue(&held).await;
+    let worker = WorkerId::generate();
+    let jobs = fixture.claim(&worker, 1).await;
+    fixture.begin_all(&worker, &jobs).await;
+    fixture.finish_all(&worker, &jobs, outcome, &Settled { attempt: 1, ..Settled::default() }).await;
+    harm(fixture, &id, damage);
+    id
+}
+
+/// No list of waiting jobs names it, so it must not read as queued.
+#[tokio::test]
+async fn a_failed_job_that_lost_its_state_stays_failed() {
+    for damage in WITHOUT_STATE {
+        let fixture = Fixture::new().await;
+        let id = settle_as(&fixture, Outcome::Failed, damage).await;
+        assert_eq!(fixture.state(&id).await, JobState::Failed, "{damage:?}");
+        let retried = fixture.store.retry(&id).await.expect("a reply");
+        assert!(matches!(retried, RetryReply::Refused { state: JobState::Failed, .. }), "{damage:?}: {retried:?}");
+        assert_eq!(fixture.state(&id).await, JobState::Failed, "{damage:?}");
+        let queue = fixture.store.queue(&fixture.queue).await.expect("a queue");
+        assert_eq!((queue.queued, queue.failed_total), (0, 1), "{damage:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_job_that_lost_its_state_stays_unknown_until_it_is_resolved() {
+    let resolutions = [
+        (Resolution::Failed, JobState::Failed),
+        (Resolution::Sent, JobState::Sent),
+        (Resolution::Resend, JobState::Failed),
+    ];
+    for (damage, (resolution, state)) in WITHOUT_STATE.iter().flat_map(|damage| resolutions.map(|end| (damage, end))) {
+        let fixture = Fixture::new().await;
+        let id = settle_as(&fixture, Outcome::Unknown, damage).await;
+        assert_eq!(fixture.state(&id).await, JobState::Unknown, "{damage:?}");
+        let resend = fixture.store.resolve(&id, resolution).await;
+        assert_eq!(resend.is_err(), resolution == Resolution::Resend, "{damage:?}");
+        assert_eq!(fixture.state(&id).await, state, "{damage:?}");
+        let queue = fixture.store.queue(&fixture.queue).await.expect("a queue");
+        assert_eq!((queue.queued, queue.unknown, queue.failed_total + queue.sent_total), (0, 0, 1), "{damage:?}");
+    }
 }
