@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import time
-from pathlib import Path
 
 from jail import Jail
 
@@ -55,14 +54,10 @@ class Server:
         if self.process and self.process.poll() is None:
             os.killpg(self.process.pid, how)
             self.process.wait(30)
-        self.kill_children()
-
-    def kill_children(self):
-        """Kills what runs in the jail in other process groups."""
 
     def log(self):
-        texts = [path.read_text(errors="replace")[-3000:] for path in self.jail.root.glob("var/log/*") if path.is_file()]
-        return "\n".join(texts)
+        paths = [path for path in self.jail.root.glob("var/log/*") if path.is_file()]
+        return "\n".join(path.read_text(errors="replace")[-3000:] for path in paths)
 
     def refuse(self, text):
         """Refuses every recipient with this reply; `None` accepts again."""
@@ -90,7 +85,6 @@ class Postfix(Server):
         jail.own("var/lib/postfix", "postfix", "postfix", 0o700)
         jail.own("home/box", "box")
         self.write_main()
-        service = "{0} {1} {2} {5} n - {3} {4}"
         services = [
             (f"127.0.0.1:{self.port}", "inet", "n", "-", "smtpd"), ("cleanup", "unix", "n", "0", "cleanup"),
             ("qmgr", "unix", "n", "1", "qmgr"), ("rewrite", "unix", "-", "-", "trivial-rewrite"),
@@ -101,8 +95,10 @@ class Postfix(Server):
             ("anvil", "unix", "-", "1", "anvil"), ("scache", "unix", "-", "1", "scache"),
             ("flush", "unix", "n", "0", "flush"), ("postlog", "unix-dgram", "n", "1", "postlogd"),
         ]
-        lines = [service.format(name, kind, private, most, program, "n" if name == "virtual" else "-")
-                 for name, kind, private, most, program in services]
+        lines = []
+        for name, kind, private, most, program in services:
+            unprivileged = "n" if name == "virtual" else "-"
+            lines.append(f"{name} {kind} {private} {unprivileged} n - {most} {program}")
         jail.write("etc/postfix/master.cf", "\n".join(lines) + "\n")
 
     def write_main(self):
@@ -135,9 +131,6 @@ virtual_mailbox_limit = 0
 
     def words(self):
         return ["/usr/lib/postfix/sbin/master", "-d", "-c", "/etc/postfix"]
-
-    def kill_children(self):
-        time.sleep(0.1)
 
     def refuse(self, text):
         self.restrictions = f"check_client_access {{ static:{{{text}}} }}," if text else ""
@@ -302,9 +295,6 @@ userdb {{
         if not self.relay.process or self.relay.process.poll() is not None:
             self.relay.start()
         super().start()
-
-    def stop(self, how=signal.SIGTERM):
-        super().stop(how)
 
     def delivered(self):
         return self.relay.delivered()

@@ -112,8 +112,8 @@ class Suite:
         attachment.write_bytes(bytes(range(256)) * 400)
         text = "Zażółć gęślą jaźń\n.\n..two dots\nFrom here\n" + "long " * 600 + "\n"
         words = ["--to", "Łukasz <good1@mx.test>", "--cc", "good2@mx.test", "--bcc", "good3@mx.test",
-                 "--subject", "Zażółć 📬 " + "and more " * 20, "--text", text, "--html", "<p>Zażółć <b>jaźń</b></p>",
-                 "--attach", str(attachment), "--header", "X-Kind: all", "--wait", "60s"]
+                 "--subject", "Zażółć 📬 " + "and more " * 20, "--text", text,
+                 "--html", "<p>Zażółć <b>jaźń</b></p>", "--attach", str(attachment), "--header", "X-Kind: all", "--wait", "60s"]
         self.postroom("send", *words)
         [message] = self.new_messages(1)
         message = email.message_from_bytes(message.as_bytes(), policy=email.policy.default)
