@@ -133,8 +133,8 @@ impl Transport {
         if let TransportKind::Smtp(smtp) = &self.kind { Some(smtp.pool().changes()) } else { None }
     }
 
-    /// Returns once whether the server refused a further connection while it served others. Check it
-    /// when the number of connections changes.
+    /// Returns once whether the server refused a further connection while it served others. Check
+    /// it when the number of connections changes.
     #[must_use]
     pub fn take_refusal(&self) -> bool {
         if let TransportKind::Smtp(smtp) = &self.kind { smtp.pool().take_refusal() } else { false }

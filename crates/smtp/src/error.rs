@@ -183,8 +183,8 @@ impl SmtpError {
         }
     }
 
-    /// Whether a connection was not opened in a way that a server without room for it may choose: its
-    /// port is closed, it does not answer, or it refuses for now.
+    /// Whether a connection was not opened in a way that a server without room for it may choose:
+    /// its port is closed, it does not answer, or it refuses for now.
     pub(crate) fn may_lack_room(&self) -> bool {
         match (&self.kind, self.phase) {
             (ErrorKind::Io(_) | ErrorKind::Timeout(_), Phase::Connect | Phase::Greeting) => true,

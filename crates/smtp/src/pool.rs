@@ -108,8 +108,8 @@ impl Pool {
         Arc::clone(&self.0.permits.open_changes)
     }
 
-    /// Returns once whether the server stated that there are too many connections while some are open.
-    /// Check it after [`Pool::changes`].
+    /// Returns once whether the server stated that there are too many connections while some are
+    /// open. Check it after [`Pool::changes`].
     #[must_use]
     pub fn take_refusal(&self) -> bool {
         self.0.permits.take_refusal()
@@ -200,15 +200,16 @@ impl PoolState {
                 }
                 Err(ticket) => ticket,
             };
-            let session = tokio::select! {
+            let is_released = tokio::select! {
                 biased;
-                session = self.wait_for_session(&mut ticket) => session,
-                () = released => None,
+                session = self.wait_for_session(&mut ticket) => match session {
+                    Some(session) => return Ok(session),
+                    None => false,
+                },
+                () = released => true,
             };
-            if let Some(session) = session {
-                return Ok(session);
-            }
             if !self.waiters.leave(&ticket)
+                && is_released
                 && let Some(session) = self.wait_for_session(&mut ticket).await
             {
                 return Ok(session);
@@ -269,8 +270,8 @@ impl PoolState {
         session.is_reusable() && !session.is_retired() && self.has_room(session, 0) && session.idle() < self.limits.idle
     }
 
-    /// Whether the session may send another mail after `more` further ones. Where the server refuses
-    /// connections, only its own limits end one.
+    /// Whether the session may send another mail after `more` further ones. Where the server
+    /// refuses connections, only its own limits end one.
     fn has_room(&self, session: &Session, more: u64) -> bool {
         let mut usage = session.usage();
         usage.mails += more;
@@ -325,8 +326,8 @@ impl PooledSession {
         result
     }
 
-    /// Replaces this connection, which the server closed or which has reached a limit, by a new one.
-    /// If the server refuses that while others are open, returns one of those.
+    /// Replaces this connection, which the server closed or which has reached a limit, by a new
+    /// one. If the server refuses that while others are open, returns one of those.
     ///
     /// # Errors
     /// Returns an error if a new connection cannot be opened and no other is open.

@@ -11,8 +11,8 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-/// First pause before a further connection is tried after a refused one, while others are open. Each
-/// refusal in a row doubles it.
+/// First pause before a further connection is tried after a refused one, while others are open.
+/// Each refusal in a row doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -99,8 +99,8 @@ impl PoolPermits {
         self.lock().as_mut().is_some_and(|refusal| std::mem::take(&mut refusal.is_news))
     }
 
-    /// Handles the refusal of a further connection: the open ones are used meanwhile. `is_stated` is
-    /// whether the server named the number of connections. Returns false if none is open.
+    /// Handles the refusal of a further connection: the open ones are used meanwhile. `is_stated`
+    /// is whether the server named the number of connections. Returns false if none is open.
     pub(crate) fn refused(&self, is_stated: bool) -> bool {
         if self.open() == 0 {
             return false;

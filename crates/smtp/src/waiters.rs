@@ -90,8 +90,8 @@ impl<C, S> Waiters<C, S> {
         self.lock().waiters.iter().any(|waiter| waiter.number == ticket.number)
     }
 
-    /// Leaves the queue. Returns false if a session is assigned, or will be: then the envelope of the
-    /// mail was pipelined, and the session can serve no other.
+    /// Leaves the queue. Returns false if a session is assigned, or will be: then the envelope of
+    /// the mail was pipelined, and the session can serve no other.
     pub(crate) fn leave(&self, ticket: &WaitTicket<S>) -> bool {
         let mut queue = self.lock();
         let before = queue.waiters.len();

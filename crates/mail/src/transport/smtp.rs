@@ -72,8 +72,9 @@ impl SmtpTransport {
     }
 
     /// Sends a mail over a pooled connection. A server may close an idle connection at the moment
-    /// of its use, or end it because it has carried enough, which is no fault of the mail. The mail is
-    /// then sent over a new connection at once, unless `commit` has begun: that can't be undone.
+    /// of its use, or end it because it has carried enough, which is no fault of the mail. The
+    /// mail is then sent over a new connection at once, unless `commit` has begun: that can't be
+    /// undone.
     async fn deliver(
         &self,
         envelope: &Arc<Envelope>,

@@ -180,8 +180,8 @@ impl FakeSmtpBuilder {
         self
     }
 
-    /// Closes the port while this many connections are open, so that a further one is refused by the
-    /// kernel.
+    /// Closes the port while this many connections are open, so that a further one is refused by
+    /// the kernel.
     pub fn max_listening(mut self, count: usize) -> Self {
         self.0.max_listening = count;
         self
@@ -193,8 +193,8 @@ impl FakeSmtpBuilder {
         self
     }
 
-    /// Leaves Nagle's algorithm on and sends each reply in a write of its own, as many servers do. A
-    /// reply then leaves only when the one before is acknowledged.
+    /// Leaves Nagle's algorithm on and sends each reply in a write of its own, as many servers do.
+    /// A reply then leaves only when the one before is acknowledged.
     pub fn nagle(mut self) -> Self {
         self.0.nagle = true;
         self

@@ -135,8 +135,8 @@ impl ConnectionPermits {
         self.hold(want, false).await.map(drop)
     }
 
-    /// Reports that the server refused a connection; the open ones are kept. Returns whether a limit
-    /// on connections exists now.
+    /// Reports that the server refused a connection; the open ones are kept. Returns whether a
+    /// limit on connections exists now.
     pub(crate) async fn report_refusal(&self) -> Result<bool> {
         let _one = self.requesting.lock().await;
         let want = self.transport.connections().max(self.lock().held.saturating_sub(1));

@@ -330,8 +330,8 @@ impl Admission {
         self
     }
 
-    /// Reports the result of an attempt. Returns whether the circuit is closed afterwards. A limit of
-    /// connections (`is_of_connection`), in number or use, says nothing about the transport.
+    /// Reports the result of an attempt. Returns whether the circuit is closed afterwards. A limit
+    /// of connections (`is_of_connection`), in number or use, says nothing about the transport.
     pub(crate) fn record(mut self, attempt: &Attempt, is_of_connection: bool) -> bool {
         let outcome = if is_of_connection { BreakerOutcome::Nothing } else { outcome_of(attempt) };
         self.report_outcome(outcome, Some(&attempt.reply));
