@@ -150,6 +150,13 @@ impl Transport {
         if let TransportKind::Smtp(smtp) = &self.kind { Some(smtp.pool().changes()) } else { None }
     }
 
+    /// Returns once whether the server refused a further connection while it served others. Check
+    /// it when the number of connections changes.
+    #[must_use]
+    pub fn take_refusal(&self) -> bool {
+        if let TransportKind::Smtp(smtp) = &self.kind { smtp.pool().take_refusal() } else { false }
+    }
+
     /// Sets the maximum number of connections. Surplus connections are closed as soon as they are
     /// idle.
     pub fn allow_connections(&self, number: usize) {

@@ -1,25 +1,19 @@
 //! Opening of a connection: TCP, TLS, greeting, EHLO, login.
 
-use std::{future::Future, io, net::SocketAddr, time::Duration};
+use std::{future::Future, time::Duration};
 
-use tokio::{
-    net::{TcpStream, lookup_host},
-    time::{Instant, timeout},
-};
+use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
     auth::Login,
     capabilities::Capabilities,
     endpoint::{ConnectionSecurity, Endpoint},
     error::{ErrorKind, Phase, SmtpError, expect_positive},
+    happy_eyeballs::connect,
     stream::Stream,
     tls::TlsClient,
     wire::Wire,
 };
-
-/// Maximum number of unsent bytes that the kernel buffers before a write blocks.
-#[cfg(any(target_os = "android", target_os = "linux"))]
-const MAX_UNSENT: u32 = 64 * 1024;
 
 /// Opens a connection and completes all steps before the first MAIL. A login may need a second
 /// connection, where the server closes the first one.
@@ -62,44 +56,6 @@ async fn within<T>(
     work: impl Future<Output = Result<T, ErrorKind>>,
 ) -> Result<T, SmtpError> {
     timeout(limit, work).await.unwrap_or(Err(ErrorKind::Timeout(limit))).map_err(|kind| SmtpError::new(phase, kind))
-}
-
-/// Opens a TCP connection. Other protocols use this too.
-///
-/// Tries the addresses of the host one after another. The remaining time is divided between the
-/// remaining addresses, so that an unreachable one leaves time for the next.
-///
-/// # Errors
-/// Returns the error of the last address, or of the name lookup.
-pub async fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream, ErrorKind> {
-    let end = Instant::now() + limit;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let addresses: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
-    let mut last_error = ErrorKind::Io(io::Error::other("the host has no address"));
-    for (tried, &address) in addresses.iter().enumerate() {
-        let left = end.saturating_duration_since(Instant::now());
-        let share = left / u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
-        last_error = match timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(tcp)) => {
-                tcp.set_nodelay(true)?;
-                limit_unsent(&tcp);
-                return Ok(tcp);
-            }
-            Ok(Err(error)) => ErrorKind::Io(error),
-            Err(_) => ErrorKind::Timeout(limit),
-        };
-    }
-    Err(last_error)
-}
-
-/// Limits the unsent bytes in the kernel to about one block. Otherwise megabytes of a message count
-/// as written, and the hook runs, long before the server has them. A failure is ignored, because
-/// nothing else depends on the limit.
-fn limit_unsent(tcp: &TcpStream) {
-    #[cfg(any(target_os = "android", target_os = "linux"))]
-    let _ = socket2::SockRef::from(tcp).set_tcp_notsent_lowat(MAX_UNSENT);
-    #[cfg(not(any(target_os = "android", target_os = "linux")))]
-    let _ = tcp;
 }
 
 async fn start_tls(endpoint: &Endpoint, tls: &TlsClient, tcp: TcpStream) -> Result<Stream, SmtpError> {

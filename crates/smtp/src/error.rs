@@ -193,6 +193,36 @@ impl SmtpError {
         }
     }
 
+    /// Whether a connection was not opened in a way that a server without room for it may choose:
+    /// its port is closed, it does not answer, or it refuses for now.
+    pub(crate) fn may_lack_room(&self) -> bool {
+        match (&self.kind, self.phase) {
+            (ErrorKind::Io(_) | ErrorKind::Timeout(_), Phase::Connect | Phase::Greeting) => true,
+            (ErrorKind::Closed, Phase::Connect | Phase::Tls | Phase::Greeting | Phase::Ehlo) => true,
+            (ErrorKind::Io(error), Phase::Tls) => {
+                matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof)
+            }
+            (ErrorKind::Refused(reply), Phase::Greeting | Phase::Ehlo) => reply.is_transient(),
+            _ => self.lacks_room(),
+        }
+    }
+
+    /// Whether the server refused a connection because too many are open. Its words decide, since a
+    /// server that shuts down or limits the rate of connections refuses them too.
+    #[must_use]
+    pub fn lacks_room(&self) -> bool {
+        const NUMBER: [&str; 4] = ["connection", "too many", "concurren", "session"];
+        const OTHER: [&str; 5] = ["shut", "going down", "restart", "rate", "login"];
+        let is_opening = matches!(self.phase, Phase::Connect | Phase::Greeting | Phase::Ehlo | Phase::Auth);
+        let Some(reply) = self.reply().filter(|reply| is_opening && reply.is_transient()) else { return false };
+        let text = reply.message().to_lowercase();
+        let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
+        match self.phase {
+            Phase::Auth => has(&["concurren", "too many connections", "too many sessions"]),
+            _ => has(&NUMBER) && !has(&OTHER),
+        }
+    }
+
     /// Whether the hook before the commit point returned `Abort`.
     #[must_use]
     pub fn is_aborted(&self) -> bool {

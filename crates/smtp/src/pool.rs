@@ -15,10 +15,10 @@ use crate::{
     envelope::Envelope,
     error::{ErrorKind, Phase, SmtpError},
     hook::Commit,
-    mail_parameters::MailSize,
     pool_permits::{PoolPermit, PoolPermits},
     send_report::SendReport,
     session::Session,
+    session_limit::LearnedLimits,
     waiters::{WaitTicket, Waiter, Waiters, WaitingMail},
 };
 
@@ -40,6 +40,11 @@ pub struct PoolLimits {
 /// takes another session.
 const MAX_PIPELINED_WAIT: Duration = Duration::from_secs(5);
 
+/// Number of refused mails in a row after which a connection is closed. Servers delay their replies
+/// after some errors (Postfix: ten) and then close. A refused mail may cost two: RCPT and the DATA
+/// that was pipelined with it.
+const MAX_REFUSED_IN_A_ROW: u64 = 4;
+
 /// Pool of sessions to one endpoint; clones share them.
 #[derive(Clone, Debug)]
 pub struct Pool(Arc<PoolState>);
@@ -50,6 +55,7 @@ struct PoolState {
     limits: PoolLimits,
     waiters: Waiters<PooledConnection, PooledSession>,
     permits: Arc<PoolPermits>,
+    learned: LearnedLimits,
 }
 
 /// A session and its connection permit.
@@ -80,14 +86,12 @@ impl Pool {
     #[must_use]
     pub fn new(endpoint: Endpoint, limits: PoolLimits) -> Self {
         let permits = Arc::new(PoolPermits::new(limits.connections));
-        Self(Arc::new(PoolState { endpoint, limits, waiters: Waiters::default(), permits }))
+        let learned = LearnedLimits::default();
+        Self(Arc::new(PoolState { endpoint, limits, waiters: Waiters::default(), permits, learned }))
     }
 
     /// Sets the maximum number of connections. Excess connections are closed when they return to
     /// the pool.
-    ///
-    /// After the first call, if a connection cannot be opened while others are open, no more are
-    /// tried until the next call.
     pub fn set_max_connections(&self, connections: usize) {
         self.0.permits.set_max(connections);
     }
@@ -104,6 +108,13 @@ impl Pool {
         Arc::clone(&self.0.permits.open_changes)
     }
 
+    /// Returns once whether the server stated that there are too many connections while some are
+    /// open. Check it after [`Pool::changes`].
+    #[must_use]
+    pub fn take_refusal(&self) -> bool {
+        self.0.permits.take_refusal()
+    }
+
     /// Endpoint of the sessions.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
@@ -111,12 +122,12 @@ impl Pool {
     }
 
     /// Checks out a session: an idle one that the server has not closed, or a new one. Waits if all
-    /// connections are in use.
+    /// connections are in use, and if the server refuses another one while some are open.
     ///
     /// # Errors
-    /// Returns an error if a new connection cannot be opened.
+    /// Returns an error if a new connection cannot be opened and no other is open.
     pub async fn checkout(&self) -> Result<PooledSession, SmtpError> {
-        self.session_for(None).await
+        self.0.session_for(None).await
     }
 
     /// Checks out a session for this mail.
@@ -126,48 +137,14 @@ impl Pool {
     /// this mail and no other.
     ///
     /// # Errors
-    /// Returns an error if a new connection cannot be opened.
+    /// Returns an error if a new connection cannot be opened and no other is open.
     pub async fn checkout_for(
         &self,
         envelope: &Arc<Envelope>,
         message: &[u8],
         urgent: bool,
     ) -> Result<PooledSession, SmtpError> {
-        self.session_for(Some(WaitingMail { envelope: Arc::clone(envelope), size: MailSize::of(message), urgent }))
-            .await
-    }
-
-    async fn session_for(&self, mail: Option<WaitingMail>) -> Result<PooledSession, SmtpError> {
-        let state = &self.0;
-        loop {
-            let mut released = pin!(state.permits.released.notified());
-            released.as_mut().enable();
-            if let Some(connection) = state.take_idle() {
-                return Ok(state.check_out(connection));
-            }
-            if let Some(permit) = state.permits.try_acquire() {
-                return match Box::pin(Session::connect(&state.endpoint)).await {
-                    Ok(session) => Ok(state.check_out(PooledConnection { session, permit: permit.into_open() })),
-                    Err(error) => {
-                        permit.release_failed();
-                        Err(error)
-                    }
-                };
-            }
-            let mut ticket = match state.waiters.take_idle_or_join(mail.clone()) {
-                Ok(connection) => {
-                    state.return_connection(connection);
-                    continue;
-                }
-                Err(ticket) => ticket,
-            };
-            tokio::select! {
-                biased;
-                session = state.wait_for_session(&mut ticket) => if let Some(session) = session { return Ok(session) },
-                () = released => {}
-            }
-            state.waiters.leave(ticket);
-        }
+        self.0.session_for(Some(WaitingMail::new(envelope, message, urgent))).await
     }
 
     /// Number of idle sessions.
@@ -200,6 +177,56 @@ impl Pool {
 }
 
 impl PoolState {
+    async fn session_for(self: &Arc<Self>, mail: Option<WaitingMail>) -> Result<PooledSession, SmtpError> {
+        loop {
+            let mut released = pin!(self.permits.released.notified());
+            released.as_mut().enable();
+            if let Some(connection) = self.take_idle() {
+                return Ok(self.check_out(connection));
+            }
+            if let Some(permit) = self.permits.try_acquire() {
+                match Box::pin(Session::connect(&self.endpoint)).await {
+                    Ok(session) => {
+                        return Ok(self.check_out(PooledConnection { session, permit: permit.into_open() }));
+                    }
+                    Err(error) => self.stand_in(permit, error)?,
+                }
+                continue;
+            }
+            let mut ticket = match self.waiters.take_idle_or_join(mail.clone()) {
+                Ok(connection) => {
+                    self.return_connection(connection);
+                    continue;
+                }
+                Err(ticket) => ticket,
+            };
+            let is_released = tokio::select! {
+                biased;
+                session = self.wait_for_session(&mut ticket) => match session {
+                    Some(session) => return Ok(session),
+                    None => false,
+                },
+                () = released => true,
+            };
+            if !self.waiters.leave(&ticket)
+                && is_released
+                && let Some(session) = self.wait_for_session(&mut ticket).await
+            {
+                return Ok(session);
+            }
+        }
+    }
+
+    /// Handles a connection that cannot be opened.
+    ///
+    /// # Errors
+    /// Returns the error unless the server may have no room while other connections, which can be
+    /// used instead, are open.
+    fn stand_in(&self, permit: PoolPermit, error: SmtpError) -> Result<(), SmtpError> {
+        drop(permit);
+        if error.may_lack_room() && self.permits.refused(error.lacks_room()) { Ok(()) } else { Err(error) }
+    }
+
     fn take_idle(&self) -> Option<PooledConnection> {
         while let Some(connection) = self.waiters.take_idle() {
             if self.is_usable(&connection.session) && !connection.session.is_stale() {
@@ -236,17 +263,24 @@ impl PoolState {
 
     /// Whether the next envelope may be pipelined on this session.
     fn can_pipeline(&self, session: &Session) -> bool {
-        session.is_quick()
-            && session.messages() + 1 < self.limits.messages
-            && session.age() < self.limits.age
-            && !self.permits.is_exceeded()
+        session.is_quick() && self.has_room(session, 1) && !self.permits.is_exceeded()
     }
 
     fn is_usable(&self, session: &Session) -> bool {
-        session.is_reusable()
-            && session.messages() < self.limits.messages
-            && session.age() < self.limits.age
-            && session.idle() < self.limits.idle
+        session.is_reusable() && !session.is_retired() && self.has_room(session, 0) && session.idle() < self.limits.idle
+    }
+
+    /// Whether the session may send another mail after `more` further ones. Where the server
+    /// refuses connections, only its own limits end one.
+    fn has_room(&self, session: &Session, more: u64) -> bool {
+        let mut usage = session.usage();
+        usage.mails += more;
+        let is_within_own = || {
+            usage.mails < self.limits.messages
+                && session.age() < self.limits.age
+                && usage.refused_in_a_row < MAX_REFUSED_IN_A_ROW
+        };
+        self.learned.has_room(&usage) && (is_within_own() || self.permits.is_scarce())
     }
 }
 
@@ -279,19 +313,39 @@ impl PooledSession {
             self.pool.waiters.pause_pipelining();
         }
         self.next = next_waiter.filter(|_| connection.session.is_envelope_sent());
+        self.learn(result)
+    }
+
+    /// Learns from the result of a mail, and retires the connection if it has reached a limit.
+    fn learn(&mut self, result: Result<SendReport, SmtpError>) -> Result<SendReport, SmtpError> {
+        let Some(PooledConnection { session, .. }) = &mut self.session else { return result };
+        let result = self.pool.learned.judge(result, session.closing_reply(), &session.usage());
+        if result.as_ref().is_ok_and(SendReport::is_spent) {
+            session.retire();
+        }
         result
     }
 
-    /// Replaces this connection, which the server closed while it was idle, by a new one.
+    /// Replaces this connection, which the server closed or which has reached a limit, by a new
+    /// one. If the server refuses that while others are open, returns one of those.
     ///
     /// # Errors
-    /// Returns an error if the new connection cannot be opened.
-    pub async fn renew(&mut self) -> Result<(), SmtpError> {
-        let fresh = Box::pin(Session::connect(&self.pool.endpoint)).await?;
-        if let Some(connection) = &mut self.session {
-            connection.session = fresh;
+    /// Returns an error if a new connection cannot be opened and no other is open.
+    pub async fn renew(mut self, envelope: &Arc<Envelope>, message: &[u8], urgent: bool) -> Result<Self, SmtpError> {
+        let pool = Arc::clone(&self.pool);
+        let Some(PooledConnection { session, permit }) = self.session.take() else {
+            return pool.session_for(Some(WaitingMail::new(envelope, message, urgent))).await;
+        };
+        // The server counts the old connection until it is closed.
+        session.quit().await;
+        match Box::pin(Session::connect(&pool.endpoint)).await {
+            Ok(session) => self.session = Some(PooledConnection { session, permit }),
+            Err(error) => {
+                pool.stand_in(permit, error)?;
+                return pool.session_for(Some(WaitingMail::new(envelope, message, urgent))).await;
+            }
         }
-        Ok(())
+        Ok(self)
     }
 }
 

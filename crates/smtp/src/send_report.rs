@@ -44,6 +44,16 @@ pub enum SendOutcome {
         /// Reply of the server.
         reply: Refusal,
     },
+    /// Refused because this connection has reached a limit of the server, such as a number of mails
+    /// or of errors. Nothing was sent. Another connection has its own limits.
+    ///
+    /// Only a pool reports this outcome, because it knows how other connections fare.
+    Spent {
+        /// Phase of the refusal.
+        phase: Phase,
+        /// Reply of the server.
+        reply: Refusal,
+    },
     /// The final dot may have been sent, and no valid reply arrived. The server may or may not have
     /// accepted the mail.
     InDoubt {
@@ -56,6 +66,19 @@ impl SendReport {
     /// Recipients that the server accepted at RCPT.
     pub fn accepted(&self) -> impl Iterator<Item = &Address> {
         self.recipients.iter().filter(|result| result.is_accepted()).map(|result| &result.address)
+    }
+
+    /// Whether the connection has reached a limit of the server.
+    pub(crate) fn is_spent(&self) -> bool {
+        matches!(self.outcome, SendOutcome::Spent { .. })
+    }
+
+    /// Whether the mail was refused for every recipient.
+    pub(crate) fn is_refused(&self) -> bool {
+        match self.outcome {
+            SendOutcome::AllRefused | SendOutcome::Refused { .. } => true,
+            SendOutcome::Accepted { .. } | SendOutcome::Spent { .. } | SendOutcome::InDoubt { .. } => false,
+        }
     }
 
     /// Recipients that the server refused at RCPT, each with its reply.

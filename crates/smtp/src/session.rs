@@ -13,7 +13,9 @@ use crate::{
     hook::{Commit, Hook},
     limits::TimeLimits,
     mail_parameters::{MailParameters, MailSize, NextEnvelope},
+    refusal::Refusal,
     send_report::{SendOutcome, SendReport},
+    session_limit::SessionUse,
     transaction::{Start, Transaction, is_large},
     wire::Wire,
 };
@@ -30,7 +32,13 @@ pub struct Session {
     connected_at: Instant,
     used_at: Instant,
     messages: u64,
+    /// Mails refused since the last accepted one.
+    refused_in_a_row: u64,
     quick: bool,
+    /// Whether the connection is closed instead of being used again.
+    retired: bool,
+    /// Error that ended the connection after refusals that stand.
+    ended: Option<SmtpError>,
     state: SessionState,
 }
 
@@ -61,7 +69,10 @@ impl Session {
             connected_at: now,
             used_at: now,
             messages: 0,
+            refused_in_a_row: 0,
             quick: false,
+            retired: false,
+            ended: None,
             state: SessionState::Ready,
         })
     }
@@ -133,9 +144,11 @@ impl Session {
             next: Some(next),
             next_written: false,
             reply_time: None,
+            ended: None,
         };
         let result = transaction.run(message).await;
         let next_written = transaction.next_written;
+        self.ended = transaction.ended;
         self.quick = transaction.reply_time.is_some_and(|time| time < QUICK_REPLY);
         self.end_of_mail(&result, next_written);
         result
@@ -145,6 +158,26 @@ impl Session {
     #[must_use]
     pub fn is_reusable(&self) -> bool {
         matches!(self.state, SessionState::Ready | SessionState::ResetDue)
+    }
+
+    /// Use of the connection so far.
+    pub(crate) fn usage(&self) -> SessionUse {
+        let (mails, errors) = (self.messages, self.wire.refusals());
+        SessionUse { mails, errors, refused_in_a_row: self.refused_in_a_row }
+    }
+
+    /// Reply (421) with which the server ended the connection after refusals that stand.
+    pub(crate) fn closing_reply(&self) -> Option<&Refusal> {
+        self.ended.as_ref()?.reply()
+    }
+
+    /// Closes the connection after its last mail instead of using it again.
+    pub(crate) fn retire(&mut self) {
+        self.retired = true;
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired
     }
 
     /// Whether the envelope of the next mail was pipelined.
@@ -209,9 +242,13 @@ impl Session {
 
     fn end_of_mail(&mut self, result: &Result<SendReport, SmtpError>, next_written: bool) {
         self.used_at = Instant::now();
+        self.refused_in_a_row = match result {
+            Ok(report) if report.is_refused() => self.refused_in_a_row + 1,
+            _ => 0,
+        };
         self.state = match result {
-            Ok(report) => after(&report.outcome),
-            Err(_) => SessionState::Broken,
+            Ok(report) if self.ended.is_none() => after(&report.outcome),
+            Ok(_) | Err(_) => SessionState::Broken,
         };
         if next_written && self.state != SessionState::Broken {
             self.state = SessionState::EnvelopeSent;
@@ -228,7 +265,7 @@ fn after(outcome: &SendOutcome) -> SessionState {
     match outcome {
         SendOutcome::Accepted { .. } => SessionState::Ready,
         SendOutcome::AllRefused | SendOutcome::Refused { .. } => SessionState::ResetDue,
-        SendOutcome::InDoubt { .. } => SessionState::Broken,
+        SendOutcome::InDoubt { .. } | SendOutcome::Spent { .. } => SessionState::Broken,
     }
 }
 
@@ -274,7 +311,10 @@ mod tests {
             connected_at: now,
             used_at: now,
             messages: 0,
+            refused_in_a_row: 0,
             quick: true,
+            retired: false,
+            ended: None,
             state: SessionState::Ready,
         }
     }

@@ -47,6 +47,8 @@ pub(crate) struct Transaction<'a, F, N> {
     pub(crate) next_written: bool,
     /// Time from the final dot to its reply.
     pub(crate) reply_time: Option<Duration>,
+    /// End of the connection after refusals that stand.
+    pub(crate) ended: Option<SmtpError>,
 }
 
 /// First command of a transaction.
@@ -77,17 +79,39 @@ where
     N: FnOnce(&Capabilities) -> Option<NextEnvelope>,
 {
     pub(crate) async fn run(&mut self, message: &[u8]) -> Result<SendReport, SmtpError> {
-        let replies =
-            if self.offered.pipelining { self.open_pipelined().await? } else { self.open_one_by_one().await? };
+        let mut replies = EnvelopeReplies::default();
+        let opened = match self.offered.pipelining {
+            true => self.open_pipelined(&mut replies).await,
+            false => self.open_one_by_one(&mut replies).await,
+        };
+        if let Err(error) = opened {
+            return self.end_closed(replies, error);
+        }
         match replies.refusal() {
             Some(outcome) => self.end_refused(replies, outcome).await,
             None => self.commit(replies.recipients, message).await,
         }
     }
 
+    /// Ends a transaction whose connection ended. Refusals that arrived before stand: a server may
+    /// close the connection because there are too many. Nothing was sent to the other recipients.
+    fn end_closed(&mut self, replies: EnvelopeReplies, error: SmtpError) -> Result<SendReport, SmtpError> {
+        let is_refused = replies.recipients.iter().any(|own| !own.is_accepted());
+        let outcome = match (replies.refusal_of(self.envelope), error.reply()) {
+            (Some(outcome), _) if error.is_closed() => outcome,
+            (None, Some(reply)) if reply.is_closing() && is_refused => refused(error.phase(), reply),
+            _ => return Err(error),
+        };
+        let recipients = match outcome {
+            SendOutcome::Refused { phase: Phase::Mail, .. } => Vec::new(),
+            _ => replies.recipients,
+        };
+        self.ended = Some(error);
+        Ok(SendReport { outcome, recipients })
+    }
+
     /// Writes RSET if due, MAIL, RCPT and DATA in one write, and reads every reply.
-    async fn open_pipelined(&mut self) -> Result<EnvelopeReplies, SmtpError> {
-        let mut replies = EnvelopeReplies::default();
+    async fn open_pipelined(&mut self, replies: &mut EnvelopeReplies) -> Result<(), SmtpError> {
         let envelope = self.envelope;
         let mut groups = envelope.rcpt_to().chunks(MAX_PIPELINED_RECIPIENTS).peekable();
         let pipelined = self.start == Start::Pipelined;
@@ -109,12 +133,12 @@ where
                 }
                 replies.mail = Some(mail);
             }
-            self.read_group(group, last, &mut replies).await?;
+            self.read_group(group, last, replies).await?;
             if !replies.mail_accepted() {
                 break;
             }
         }
-        Ok(replies)
+        Ok(())
     }
 
     async fn write_group(&mut self, group: &[Address], last: bool) -> Result<(), SmtpError> {
@@ -148,8 +172,7 @@ where
 
     /// Writes the commands one by one, for a server without PIPELINING. DATA is written only if a
     /// recipient is accepted.
-    async fn open_one_by_one(&mut self) -> Result<EnvelopeReplies, SmtpError> {
-        let mut replies = EnvelopeReplies::default();
+    async fn open_one_by_one(&mut self, replies: &mut EnvelopeReplies) -> Result<(), SmtpError> {
         if self.start == Start::Reset {
             self.add_reset();
             self.wire.flush(Phase::Rset, self.limits.command).await?;
@@ -159,7 +182,7 @@ where
         self.wire.flush(Phase::Mail, self.limits.command).await?;
         replies.mail = Some(self.read(Phase::Mail).await?);
         if !replies.mail_accepted() {
-            return Ok(replies);
+            return Ok(());
         }
         for address in self.envelope.rcpt_to() {
             add_rcpt(self.wire, address);
@@ -172,7 +195,7 @@ where
             self.hook.start();
             replies.data = Some(self.read(Phase::Data).await?);
         }
-        Ok(replies)
+        Ok(())
     }
 
     /// Ends a transaction that was refused before the message.
@@ -239,7 +262,7 @@ where
         let phase = Phase::Dot;
         match self.wire.reply(phase, self.limits.after_dot(bytes)).await {
             Ok(reply) => Ok(dot_outcome(reply)),
-            Err(error) if error.reply().is_some_and(|reply| reply.is_closing()) => Err(error),
+            Err(error) if error.reply().is_some_and(Refusal::closes_without_the_mail) => Err(error),
             Err(error) => Ok(in_doubt(error)),
         }
     }
@@ -309,6 +332,12 @@ impl EnvelopeReplies {
         self.mail_accepted() && self.recipients.iter().any(RcptReply::is_accepted)
     }
 
+    /// Outcome of the mail if it was refused before the connection ended.
+    fn refusal_of(&self, envelope: &Envelope) -> Option<SendOutcome> {
+        let is_complete = matches!(self.mail, Some(Err(_))) || self.recipients.len() == envelope.rcpt_to().len();
+        if is_complete { self.refusal() } else { None }
+    }
+
     /// Outcome of the mail if it was refused before the message.
     fn refusal(&self) -> Option<SendOutcome> {
         if let Some(Err(refusal)) = &self.mail {
@@ -355,6 +384,7 @@ fn dot_outcome(reply: Reply) -> SendOutcome {
     let phase = Phase::Dot;
     match Acceptance::at_the_dot(reply).map_err(Refusal::of) {
         Ok(reply) => SendOutcome::Accepted { reply },
+        Err(Ok(reply)) if reply.is_about_next_server() => in_doubt(SmtpError::new(phase, ErrorKind::Refused(reply))),
         Err(Ok(reply)) => SendOutcome::Refused { phase, reply },
         Err(Err(unexpected)) => in_doubt(SmtpError::new(phase, unexpected)),
     }

@@ -59,6 +59,12 @@ pub(crate) struct WaitTicket<S> {
     number: u64,
 }
 
+impl WaitingMail {
+    pub(crate) fn new(envelope: &Arc<Envelope>, message: &[u8], urgent: bool) -> Self {
+        Self { envelope: Arc::clone(envelope), size: MailSize::of(message), urgent }
+    }
+}
+
 impl<C, S> Waiters<C, S> {
     /// Takes the idle connection that was used last.
     pub(crate) fn take_idle(&self) -> Option<C> {
@@ -84,14 +90,13 @@ impl<C, S> Waiters<C, S> {
         self.lock().waiters.iter().any(|waiter| waiter.number == ticket.number)
     }
 
-    /// Leaves the queue.
-    pub(crate) fn leave(&self, ticket: WaitTicket<S>) {
+    /// Leaves the queue. Returns false if a session is assigned, or will be: then the envelope of
+    /// the mail was pipelined, and the session can serve no other.
+    pub(crate) fn leave(&self, ticket: &WaitTicket<S>) -> bool {
         let mut queue = self.lock();
+        let before = queue.waiters.len();
         queue.waiters.retain(|waiter| waiter.number != ticket.number);
-        drop(queue);
-        // A session may have been assigned just now: dropping the channel passes it to the next
-        // mail.
-        drop(ticket);
+        queue.waiters.len() < before
     }
 
     /// Stops pipelining for a while: the server failed to handle a pipelined envelope.

@@ -23,11 +23,15 @@ pub(crate) struct Wire {
     pub(crate) out: Vec<u8>,
     /// Maximum number of bytes of the last write that the kernel has taken.
     taken: usize,
+    /// Whether bytes have arrived since the last write.
+    has_read: bool,
+    /// Number of refusals so far.
+    refusals: u64,
 }
 
 impl Wire {
     pub(crate) fn new(stream: Stream) -> Self {
-        Self { stream, replies: ReplyBuffer::new(), out: Vec::new(), taken: 0 }
+        Self { stream, replies: ReplyBuffer::new(), out: Vec::new(), taken: 0, has_read: false, refusals: 0 }
     }
 
     /// Redacts all later replies.
@@ -48,6 +52,7 @@ impl Wire {
     pub(crate) async fn flush(&mut self, phase: Phase, limit: Duration) -> Result<(), SmtpError> {
         let written = timeout(limit, self.stream.write(&self.out, &mut self.taken)).await;
         self.out.clear();
+        self.has_read = false;
         match written {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.write_error(phase, error).await),
@@ -69,10 +74,16 @@ impl Wire {
                 .await
                 .map_err(|_| SmtpError::new(phase, ErrorKind::Timeout(limit)))??,
         };
+        self.refusals += u64::from(reply.is_refusal());
         if reply.is_closing() {
             return Err(SmtpError::new(phase, reply));
         }
         Ok(reply)
+    }
+
+    /// Number of refusals on this connection.
+    pub(crate) fn refusals(&self) -> u64 {
+        self.refusals
     }
 
     /// Writes one command and reads its reply.
@@ -133,7 +144,8 @@ impl Wire {
 
     async fn read_reply(&mut self, phase: Phase) -> Result<Reply, SmtpError> {
         loop {
-            let read = self.stream.read(self.replies.unfilled()).await;
+            let read = self.stream.read(self.replies.unfilled(), self.has_read).await;
+            self.has_read = true;
             match read.map_err(|error| SmtpError::new(phase, without_close_notify(error)))? {
                 0 => return Err(SmtpError::new(phase, ErrorKind::Closed)),
                 count => self.replies.advance(count),

@@ -37,5 +37,5 @@ pub use receiver::{FakeReceiver, ReceivedRequest};
 pub use redis::{PrivateRedis, PrivateRedisBuilder, Sentinel, unique_prefix};
 pub use resend::FakeResend;
 pub use slow_clients::{SlowClients, latencies, p99};
-pub use smtp::{Action, CertificateKind, FakeSmtp, Fault, FaultPhase, FaultTarget, Received, TlsMode};
+pub use smtp::{Action, CertificateKind, FakeSmtp, FakeSmtpBuilder, Fault, FaultPhase, FaultTarget, Received, TlsMode};
 pub use tls_proxy::TlsProxy;

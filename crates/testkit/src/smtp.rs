@@ -200,14 +200,26 @@ fn run(listener: std::net::TcpListener, shared: Arc<SmtpState>) -> RunningSmtp {
 }
 
 async fn accept(listener: std::net::TcpListener, shared: Arc<SmtpState>) {
-    listener.set_nonblocking(true).expect("a listener can be non-blocking");
-    let listener = TcpListener::from_std(listener).expect("a listener can be used by tokio");
+    let addr = listener.local_addr().expect("a listener has an address");
+    let most = shared.options.max_listening;
+    let mut listener = listening(listener);
     loop {
         // An error here concerns one connection, or is a temporary lack of file descriptors.
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(1)).await;
             continue;
         };
-        tokio::spawn(session::serve(Arc::clone(&shared), stream));
+        let (number, open) = shared.ledger.open();
+        tokio::spawn(session::serve(Arc::clone(&shared), stream, number, open));
+        if open >= most {
+            drop(listener);
+            shared.ledger.below(most).await;
+            listener = listening(std::net::TcpListener::bind(addr).expect("the port is still free"));
+        }
     }
+}
+
+fn listening(listener: std::net::TcpListener) -> TcpListener {
+    listener.set_nonblocking(true).expect("a listener can be non-blocking");
+    TcpListener::from_std(listener).expect("a listener can be used by tokio")
 }

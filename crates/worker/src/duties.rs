@@ -6,13 +6,13 @@ use std::{
 };
 
 use postroom_core::{
-    QueueName, Shutdown,
+    JobId, QueueName, Shutdown,
     store::{ProcessInfo, ProcessKind, SweepReply},
 };
 use tokio::{task::JoinHandle, time::MissedTickBehavior};
 use tracing::{info, warn};
 
-use crate::{alerts::AlertSubject, resync, transports::Outlet, worker::Worker};
+use crate::{alerts::AlertSubject, in_flight::InFlight, resync, transports::Outlet, worker::Worker};
 
 /// Starts all duties and returns the task that reports on this worker. It is ended before the
 /// worker deregisters.
@@ -59,12 +59,20 @@ async fn renew(worker: Arc<Worker>) {
         for queue in worker.queues() {
             for jobs in worker.in_flight.of_queue(&queue).chunks(200) {
                 let lost = worker.redis.watch(worker.redis.jobs.renew(&queue, &worker.redis.worker_id, jobs).await);
-                for id in lost.unwrap_or_default() {
+                for id in still_unsettled(&worker.in_flight, jobs, lost.unwrap_or_default()) {
                     warn!(job = %id, "lost the lease of {id}; another worker may send it");
                 }
             }
         }
     }
+}
+
+/// Returns the jobs whose lease is lost. A job that was settled meanwhile has no lease either, and
+/// its settlement reports if another worker had it.
+fn still_unsettled(in_flight: &InFlight, renewed: &[(JobId, u64)], mut lost: Vec<JobId>) -> Vec<JobId> {
+    let is_unsettled = |id: &JobId| renewed.iter().any(|(own, fence)| own == id && in_flight.is_unsettled(id, *fence));
+    lost.retain(is_unsettled);
+    lost
 }
 
 async fn sweep(worker: Arc<Worker>, queue: QueueName, shutdown: Shutdown) {
@@ -210,5 +218,40 @@ async fn pause_for(pause: Duration, shutdown: &Shutdown) -> bool {
     tokio::select! {
         () = shutdown.requested() => false,
         () = tokio::time::sleep(pause) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use postroom_core::store::Claimed;
+
+    use super::*;
+
+    #[test]
+    fn only_the_lost_lease_of_an_unsettled_job_is_reported() {
+        let in_flight = InFlight::default();
+        let queue = QueueName::emails();
+        let [sending, settling, ended, again] = [1, 2, 3, 4].map(|fence| Claimed {
+            id: JobId::new(queue.clone()),
+            fence,
+            payload: Arc::from("{}"),
+            content: Err(String::new()),
+            attempt: 0,
+            tries: 0,
+            date_ms: None,
+            message_id: None,
+            recipients: Vec::new(),
+            generation: 0,
+            line: None,
+        });
+        let _guards = [&sending, &settling, &again].map(|job| in_flight.enter(job, Duration::from_secs(60), 0));
+        in_flight.settling(&settling.id, settling.fence);
+        // Claimed again under a higher fence since the renewal.
+        let renewed = [(&sending, 1), (&settling, 2), (&ended, 3), (&again, 3)];
+        let renewed = renewed.map(|(job, fence)| (job.id.clone(), fence));
+        let lost = renewed.iter().map(|(id, _)| id.clone()).collect();
+        assert_eq!(still_unsettled(&in_flight, &renewed, lost), [sending.id]);
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct HeldJob {
     pub(crate) payload: Arc<str>,
     /// Message-ID and `Date`, once the mark is written.
     pub(crate) begun: Option<(String, i64)>,
+    /// Whether its settlement was requested. Its lease may have ended with that.
+    is_settling: bool,
     since_ms: i64,
     lease: Duration,
 }
@@ -43,8 +45,14 @@ struct HeldJobs {
 impl InFlight {
     /// Enters a job until the guard is dropped.
     pub(crate) fn enter(&self, job: &Claimed, lease: Duration, now_ms: i64) -> InFlightGuard<'_> {
-        let held =
-            HeldJob { fence: job.fence, payload: Arc::clone(&job.payload), begun: None, since_ms: now_ms, lease };
+        let held = HeldJob {
+            fence: job.fence,
+            payload: Arc::clone(&job.payload),
+            begun: None,
+            is_settling: false,
+            since_ms: now_ms,
+            lease,
+        };
         let shortest = {
             let mut all = self.lock();
             let shortest = all.shortest_lease();
@@ -69,9 +77,17 @@ impl InFlight {
         all.jobs.iter().filter(|(id, _)| id.queue() == queue).map(|(id, held)| (id.clone(), held.clone())).collect()
     }
 
-    /// Returns the stored form of a job under way.
-    pub(crate) fn payload(&self, id: &JobId, fence: u64) -> Option<Arc<str>> {
-        self.lock().jobs.get(id).filter(|held| held.fence == fence).map(|held| Arc::clone(&held.payload))
+    /// Records that the settlement of a job is requested. Returns the stored form of the job.
+    pub(crate) fn settling(&self, id: &JobId, fence: u64) -> Option<Arc<str>> {
+        let mut all = self.lock();
+        let held = all.jobs.get_mut(id).filter(|held| held.fence == fence)?;
+        held.is_settling = true;
+        Some(Arc::clone(&held.payload))
+    }
+
+    /// Whether a job is under way under this fence, and nothing has settled it yet.
+    pub(crate) fn is_unsettled(&self, id: &JobId, fence: u64) -> bool {
+        self.lock().jobs.get(id).is_some_and(|held| held.fence == fence && !held.is_settling)
     }
 
     /// Records that the mark of a job was written.

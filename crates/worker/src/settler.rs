@@ -94,7 +94,7 @@ impl Settler {
     }
 
     fn settlement(&self, id: JobId, fence: u64, kind: SettlementKind) -> Arc<Settlement> {
-        let payload = self.in_flight.payload(&id, fence);
+        let payload = self.in_flight.settling(&id, fence);
         Arc::new(Settlement::new(id, fence, kind, payload.as_deref()))
     }
 }

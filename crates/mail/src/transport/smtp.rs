@@ -115,8 +115,9 @@ impl SmtpTransport {
     }
 
     /// Sends a mail over a pooled connection. A server may close an idle connection at the moment
-    /// of its use, which is no fault of the mail. The mail is then sent over a new connection at
-    /// once, unless `commit` has begun: that can't be undone.
+    /// of its use, or end it because it has carried enough, which is no fault of the mail. The
+    /// mail is then sent over a new connection at once, unless `commit` has begun: that can't be
+    /// undone.
     async fn deliver(
         &self,
         envelope: &Arc<Envelope>,
@@ -128,10 +129,11 @@ impl SmtpTransport {
         let mut session = self.pool.checkout_for(envelope, bytes, urgent).await?;
         let was_used = session.messages() > 0;
         let result = session.send(envelope, bytes, noting(&mut commit, &begun)).await;
-        if !was_used || begun.load(Ordering::Relaxed) || !was_closed(&result) {
+        let needs_another = is_spent(&result) || (was_used && was_closed(&result));
+        if begun.load(Ordering::Relaxed) || !needs_another {
             return result;
         }
-        session.renew().await?;
+        let mut session = session.renew(envelope, bytes, urgent).await?;
         session.send(envelope, bytes, noting(&mut commit, &begun)).await
     }
 }
@@ -140,6 +142,11 @@ impl SmtpTransport {
 async fn noting(commit: &mut Pin<&mut impl Future<Output = Commit>>, begun: &AtomicBool) -> Commit {
     begun.store(true, Ordering::Relaxed);
     commit.await
+}
+
+/// Whether the connection has reached a limit of the server, and no recipient has a result yet.
+fn is_spent(result: &Result<SendReport, SmtpError>) -> bool {
+    matches!(result, Ok(SendReport { outcome: SendOutcome::Spent { .. }, recipients }) if recipients.is_empty())
 }
 
 /// Whether the server closed the connection for a reason other than throttling.
@@ -234,21 +241,18 @@ fn of_error(to: &[EmailAddress], error: &SmtpError) -> Attempt {
         Some(reply) => attempt.with_codes(reply),
         None => attempt,
     };
-    let scope = if is_one_too_many(error) { Scope::Connections } else { Scope::Rate };
+    let scope = match error.phase() {
+        _ if error.lacks_room() => Scope::Connections,
+        phase if is_before_mail(phase) => Scope::NewConnections,
+        _ => Scope::Rate,
+    };
     let hint = Hint { scope, ..Hint::default() };
     Attempt { phase: Some(error.phase().as_str()), hint, advice: advice::of_error(error), ..attempt }
 }
 
-/// Whether the server refused a connection because there are too many. Its words decide, since a
-/// server that shuts down refuses connections too.
-fn is_one_too_many(error: &SmtpError) -> bool {
-    const WORDS: [&str; 4] = ["connection", "too many", "concurren", "session"];
-    let is_connecting = matches!(error.phase(), Phase::Connect | Phase::Greeting | Phase::Ehlo);
-    let has_word = |words: String| WORDS.iter().any(|word| words.contains(word));
-    is_connecting
-        && error
-            .reply()
-            .is_some_and(|reply| (400..500).contains(&reply.code) && has_word(reply.message().to_lowercase()))
+/// Whether no mail was begun in this phase, so that a limit is one of connections.
+fn is_before_mail(phase: Phase) -> bool {
+    matches!(phase, Phase::Connect | Phase::Tls | Phase::Greeting | Phase::Ehlo | Phase::StartTls | Phase::Auth)
 }
 
 /// Attempt with the server's reply to the mail, and to each recipient at RCPT.
@@ -256,6 +260,7 @@ fn of_delivery(to: &[EmailAddress], delivery: &SendReport) -> Attempt {
     let attempt = match &delivery.outcome {
         SendOutcome::Accepted { reply } => of_acceptance(to, reply),
         SendOutcome::Refused { phase, reply } => of_refusal(to, *phase, reply),
+        SendOutcome::Spent { phase, reply } => of_spent(to, *phase, reply),
         SendOutcome::InDoubt { error } => of_error(to, error),
         SendOutcome::AllRefused => match delivery.refused().next() {
             Some((_, first)) => in_vain(of_refusal(to, Phase::Rcpt, first)),
@@ -277,6 +282,12 @@ fn in_vain(attempt: Attempt) -> Attempt {
 fn of_acceptance(to: &[EmailAddress], reply: &Acceptance) -> Attempt {
     let attempt = Attempt::accepted(to, &reply.to_string(), Some(&reply.message())).with_codes(reply);
     Attempt { phase: Some(Phase::Dot.as_str()), ..attempt }
+}
+
+/// Attempt that was refused because its connection has reached a limit of the server.
+fn of_spent(to: &[EmailAddress], phase: Phase, reply: &Refusal) -> Attempt {
+    let attempt = Attempt::not_accepted(to, NotAccepted::NothingSent, &reply.to_string()).with_codes(reply);
+    Attempt { phase: Some(phase.as_str()), hint: Hint { scope: Scope::Session, ..Hint::default() }, ..attempt }
 }
 
 fn of_refusal(to: &[EmailAddress], phase: Phase, refusal: &Refusal) -> Attempt {

@@ -29,7 +29,7 @@ async fn send(pool: Pool, to_address: String, urgent: bool) -> Result<SendReport
     let mut session = pool.checkout_for(&envelope, MESSAGE, urgent).await?;
     match session.send(&envelope, MESSAGE, hook()).await {
         Err(error) if error.is_closed() && !begun.load(SeqCst) => {
-            session.renew().await?;
+            let mut session = session.renew(&envelope, MESSAGE, urgent).await?;
             session.send(&envelope, MESSAGE, hook()).await
         }
         result => result,

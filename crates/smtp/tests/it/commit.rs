@@ -173,6 +173,32 @@ async fn reply_421_to_the_dot_leaves_no_doubt() {
     assert!(error.nothing_sent() && !session.is_reusable());
 }
 
+/// A relay replies to the dot, but the next server may have the mail.
+#[tokio::test]
+async fn a_relay_that_loses_the_next_server_leaves_the_mail_in_doubt() {
+    for (code, text, in_doubt) in [
+        (421, "4.4.0 Lost connection to relay server", true),
+        (421, "4.4.1 Connection timed out", true),
+        (421, "4.4.2 mx.example Error: timeout exceeded", true),
+        (421, "lost connection with upstream", true),
+        (451, "4.4.2 lost connection with mx.example while sending end of data", true),
+        (450, "4.4.2 Remote server closed the connection", true),
+        (421, "4.3.2 shutting down", false),
+        (421, "4.7.0 Try again later", false),
+        (421, "bye", false),
+        (451, "4.4.2 Timeout waiting for data from client", false),
+        (451, "4.4.1 No answer from host", false),
+        (451, "4.3.0 relay has no disk space", false),
+        (550, "5.4.2 lost connection", false),
+    ] {
+        let server = FakeSmtp::start().await;
+        let (session, result) = at_the_dot(&server, Action::reply_and_close(code, text)).await;
+        let is_in_doubt = matches!(&result, Ok(SendOutcome::InDoubt { error }) if error.is_in_doubt());
+        assert_eq!(is_in_doubt, in_doubt, "{code} {text}: {result:?}");
+        assert!(!(in_doubt && session.is_reusable()), "{code} {text}");
+    }
+}
+
 #[tokio::test]
 async fn a_session_with_unexpected_input_is_not_reused() {
     let server = FakeSmtp::start().await;

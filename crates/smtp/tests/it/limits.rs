@@ -1,7 +1,7 @@
 //! Tests of time limits: each phase has its own, and a session that exceeded one is never used
 //! again.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use postroom_smtp::{
     ConnectionSecurity, Credentials, Endpoint, Phase, Pool, PoolLimits, SendOutcome, Session, SmtpError, TimeLimits,
@@ -10,7 +10,7 @@ use postroom_testkit::{Action, FakeSmtp, Fault, FaultPhase as At, TlsMode};
 use socket2::{Domain, Socket, Type};
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 
-use crate::support::{TEST_TIMEOUT, ada, long_limits, plain, proceed, receipt, send, starttls};
+use crate::support::{MESSAGE, TEST_TIMEOUT, ada, long_limits, plain, proceed, receipt, send, starttls};
 
 const SHORT: Duration = Duration::from_millis(150);
 
@@ -171,7 +171,7 @@ async fn a_closed_session_is_replaced_under_the_same_permit() {
     assert_eq!(session.messages(), 1);
     let error = send(&mut session).await.expect_err("closed");
     assert!(error.is_closed() && error.nothing_sent(), "{error}");
-    session.renew().await.expect("a new session");
+    let mut session = session.renew(&Arc::new(ada()), MESSAGE, false).await.expect("a new session");
     assert_eq!(session.messages(), 0);
     receipt(send(&mut session).await);
     drop(session);

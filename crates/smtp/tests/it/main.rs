@@ -9,4 +9,5 @@ mod login;
 mod pool;
 mod scripted;
 mod send;
+mod session_limits;
 mod support;

@@ -42,9 +42,16 @@ pub(super) struct ServerOptions {
     pub(super) mechanisms: Vec<String>,
     pub(super) reply_delay: Duration,
     pub(super) max_messages: usize,
+    /// Reply to a MAIL beyond `max_messages`.
+    pub(super) spent: Action,
+    pub(super) error_limit: Option<(usize, Action)>,
     pub(super) max_connections: usize,
+    /// Number of connections at which the port is closed.
+    pub(super) max_listening: usize,
+    pub(super) connection_rate: Option<(usize, Duration, Action)>,
     pub(super) max_recipients: usize,
     pub(super) rate: Option<(usize, Action)>,
+    pub(super) nagle: bool,
 }
 
 impl Default for ServerOptions {
@@ -64,9 +71,14 @@ impl Default for ServerOptions {
             mechanisms: vec!["PLAIN".to_owned(), "LOGIN".to_owned()],
             reply_delay: Duration::ZERO,
             max_messages: usize::MAX,
+            spent: Action::reply_and_close(421, "4.7.0 Too many messages on this connection"),
+            error_limit: None,
             max_connections: usize::MAX,
+            max_listening: usize::MAX,
+            connection_rate: None,
             max_recipients: usize::MAX,
             rate: None,
+            nagle: false,
         }
     }
 }
@@ -179,6 +191,40 @@ impl FakeSmtpBuilder {
     /// closed.
     pub fn max_messages(mut self, count: usize) -> Self {
         self.0.max_messages = count;
+        self
+    }
+
+    /// Limits the mails of a connection, like [`Self::max_messages`], with this action for the next
+    /// MAIL, such as `Action::reply(452, "4.5.3 Too many messages sent")`.
+    pub fn message_limit(mut self, count: usize, refusal: Action) -> Self {
+        (self.0.max_messages, self.0.spent) = (count, refusal);
+        self
+    }
+
+    /// Limits the refused commands of a connection. Each further command gets this action, such as
+    /// `Action::reply_and_close(421, "4.7.0 Error: too many errors")`.
+    pub fn error_limit(mut self, count: usize, refusal: Action) -> Self {
+        self.0.error_limit = Some((count, refusal));
+        self
+    }
+
+    /// Closes the port while this many connections are open, so that a further one is refused by
+    /// the kernel.
+    pub fn max_listening(mut self, count: usize) -> Self {
+        self.0.max_listening = count;
+        self
+    }
+
+    /// Limits new connections within a time. Further ones get this action instead of a greeting.
+    pub fn connection_rate(mut self, count: usize, window: Duration, refusal: Action) -> Self {
+        self.0.connection_rate = Some((count, window, refusal));
+        self
+    }
+
+    /// Leaves Nagle's algorithm on and sends each reply in a write of its own, as many servers do.
+    /// A reply then leaves only when the one before is acknowledged.
+    pub fn nagle(mut self) -> Self {
+        self.0.nagle = true;
         self
     }
 

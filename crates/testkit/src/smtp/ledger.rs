@@ -61,6 +61,7 @@ fn is_header(line: &str, name: &str) -> bool {
 pub(super) struct SmtpLedger {
     state: Mutex<LedgerState>,
     received_count: watch::Sender<usize>,
+    open_count: watch::Sender<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -134,11 +135,19 @@ impl SmtpLedger {
         state.commands.push(Vec::new());
         state.open += 1;
         state.peak = state.peak.max(state.open);
+        self.open_count.send_replace(state.open);
         (state.commands.len(), state.open)
     }
 
     pub(super) fn closed(&self) {
-        self.state().open -= 1;
+        let mut state = self.state();
+        state.open -= 1;
+        self.open_count.send_replace(state.open);
+    }
+
+    /// Waits until fewer connections are open.
+    pub(super) async fn below(&self, number: usize) {
+        let _ = self.open_count.subscribe().wait_for(|open| *open < number).await;
     }
 
     pub(super) fn command(&self, connection: usize, line: &str) {

@@ -7,7 +7,7 @@ mod transaction;
 
 use super::builder::TlsMode;
 use super::command::SmtpCommand;
-use super::fault::FaultPhase;
+use super::fault::{Action, FaultPhase};
 use super::reply::{ServerReply, is_yes};
 use super::state::SmtpState;
 use super::wire::ServerWire;
@@ -24,9 +24,8 @@ const COMMAND_LIMIT: usize = 12_288;
 const USUAL_COMMAND_LIMIT: usize = 512 + 100;
 
 /// Serves one connection until it ends.
-pub(super) async fn serve(shared: Arc<SmtpState>, stream: TcpStream) {
-    let (number, open_connections) = shared.ledger.open();
-    let wire = ServerWire::new(stream, shared.options.reply_delay);
+pub(super) async fn serve(shared: Arc<SmtpState>, stream: TcpStream, number: usize, open_connections: usize) {
+    let wire = ServerWire::new(stream, shared.options.reply_delay, shared.options.nagle);
     let mut session = ServerSession {
         wire,
         number,
@@ -35,6 +34,7 @@ pub(super) async fn serve(shared: Arc<SmtpState>, stream: TcpStream) {
         tls: false,
         user: None,
         accepted: 0,
+        errors: 0,
         group: 0,
         mail_group: None,
         message: None,
@@ -66,6 +66,8 @@ struct ServerSession {
     tls: bool,
     user: Option<String>,
     accepted: usize,
+    /// Number of refused commands.
+    errors: usize,
     /// Number of the current group of commands; each read starts a group.
     group: usize,
     /// Group that contained the last MAIL.
@@ -116,7 +118,10 @@ impl ServerSession {
             let command = SmtpCommand::parse(&line);
             self.check_length(&line, &command);
             self.check_pipelining(&command);
-            self.execute(command).await?;
+            match self.too_many_errors().filter(|_| command != SmtpCommand::Quit) {
+                Some(refusal) => drop(self.perform(Some(refusal), ServerReply::none()).await?),
+                None => self.execute(command).await?,
+            }
             if std::mem::take(&mut self.is_idle) && self.wire.pending().is_empty() {
                 self.apply_idle_faults().await?;
             }
@@ -147,6 +152,10 @@ impl ServerSession {
     async fn banner(&mut self) -> Result<(), SessionEnd> {
         if self.is_one_too_many {
             self.wire.write(&ServerReply::new(421, "4.7.0 Too many connections").bytes());
+            return Err(SessionEnd::Close);
+        }
+        if let Some(refusal) = self.connects_too_fast() {
+            self.perform(Some(refusal), ServerReply::none()).await?;
             return Err(SessionEnd::Close);
         }
         let code = self.answer(FaultPhase::Banner, ServerReply::new(220, "fake.postroom.test ESMTP")).await?;
@@ -199,7 +208,18 @@ impl ServerSession {
         Err(SessionEnd::Close)
     }
 
+    fn too_many_errors(&self) -> Option<Action> {
+        let (count, refusal) = self.shared.options.error_limit.as_ref()?;
+        (self.errors >= *count).then(|| refusal.clone())
+    }
+
+    fn connects_too_fast(&self) -> Option<Action> {
+        let (count, window, refusal) = self.shared.options.connection_rate.as_ref()?;
+        (!self.shared.connection_pace.allows_within(*count, *window)).then(|| refusal.clone())
+    }
+
     fn reply(&mut self, reply: &ServerReply) -> Result<(), SessionEnd> {
+        self.errors += usize::from(reply.code >= 400);
         self.wire.write(&reply.bytes());
         Ok(())
     }

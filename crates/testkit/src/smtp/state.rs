@@ -13,6 +13,7 @@ pub(super) struct SmtpState {
     pub(super) identity: TestCertificate,
     pub(super) faults: Faults,
     pub(super) pace: RateCheck,
+    pub(super) connection_pace: RateCheck,
     pub(super) ledger: SmtpLedger,
 }
 
@@ -23,6 +24,7 @@ impl SmtpState {
             options,
             faults: Faults::default(),
             pace: RateCheck::default(),
+            connection_pace: RateCheck::default(),
             ledger: SmtpLedger::default(),
         }
     }

@@ -22,6 +22,8 @@ pub(super) struct ServerWire {
     /// End of the input that was searched for LF.
     searched: usize,
     output: Vec<u8>,
+    /// Ends of the replies in `output`, if each is sent by itself.
+    ends: Option<Vec<usize>>,
     /// Delay before each flush.
     delay: Duration,
 }
@@ -35,10 +37,19 @@ enum Socket {
 }
 
 impl ServerWire {
-    pub(super) fn new(stream: TcpStream, delay: Duration) -> Self {
-        let _ = stream.set_nodelay(true);
+    /// Creates the wire of a connection. With `nagle`, each reply is sent by itself.
+    pub(super) fn new(stream: TcpStream, delay: Duration, nagle: bool) -> Self {
+        let _ = stream.set_nodelay(!nagle);
         let socket = Socket::Plain(stream);
-        Self { socket, input: Vec::new(), consumed: 0, searched: 0, output: Vec::new(), delay }
+        Self {
+            socket,
+            input: Vec::new(),
+            consumed: 0,
+            searched: 0,
+            output: Vec::new(),
+            ends: nagle.then(Vec::new),
+            delay,
+        }
     }
 
     /// Returns the next line with its LF, if it has arrived.
@@ -89,6 +100,9 @@ impl ServerWire {
 
     pub(super) fn write(&mut self, bytes: &[u8]) {
         self.output.extend_from_slice(bytes);
+        if let Some(ends) = &mut self.ends {
+            ends.push(self.output.len());
+        }
     }
 
     pub(super) async fn flush(&mut self) -> io::Result<()> {
@@ -99,7 +113,12 @@ impl ServerWire {
             tokio::time::sleep(self.delay).await;
         }
         let output = std::mem::take(&mut self.output);
-        self.send(&output).await
+        let mut start = 0;
+        for end in self.ends.as_mut().map(std::mem::take).unwrap_or_default() {
+            self.send(&output[start..end]).await?;
+            start = end;
+        }
+        self.send(&output[start..]).await
     }
 
     pub(super) async fn send_byte_by_byte(&mut self, bytes: &[u8]) -> io::Result<()> {

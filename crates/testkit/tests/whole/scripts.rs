@@ -10,7 +10,7 @@ fn run(script: &str, args: &[&str]) -> Output {
 
 #[test]
 fn every_script_has_help() {
-    for script in ["start", "test", "bench", "chaos", "fuzz", "audit", "spam-score"] {
+    for script in ["start", "test", "bench", "chaos", "fuzz", "audit", "spam-score", "servers"] {
         let script = &format!("scripts/{script}");
         let output = run(script, &["--help"]);
         assert!(output.status.success(), "{script}: {output:?}");
@@ -30,6 +30,8 @@ fn unknown_arguments_are_refused() {
         ("scripts/fuzz", &["1x"]),
         ("scripts/audit", &["x"]),
         ("scripts/spam-score", &["x"]),
+        ("scripts/servers", &["x"]),
+        ("scripts/servers", &["--seconds", "x"]),
     ] {
         let output = run(script, args);
         assert_eq!(output.status.code(), Some(2), "{script} {args:?}: {output:?}");
@@ -41,7 +43,8 @@ fn unknown_arguments_are_refused() {
 #[test]
 fn every_script_is_valid_bash() {
     let newer = ["mapfile", "readarray", "declare -A", "local -n", "${1,,}", "coproc", "&>>", "wait -n"];
-    let all = ["start", "test", "bench", "chaos", "fuzz", "audit", "spam-score"].map(|name| format!("scripts/{name}"));
+    let all = ["start", "test", "bench", "chaos", "fuzz", "audit", "spam-score", "servers"];
+    let all = all.map(|name| format!("scripts/{name}"));
     let lib = ["scripts/lib", "scripts/lib/bench"].iter().flat_map(|folder| shell_files(folder));
     for script in all.into_iter().chain(lib).chain([".ci/run".to_owned()]) {
         let script = script.as_str();

@@ -48,14 +48,17 @@ impl Delivery {
             admission.weigh(&mut attempt, &self.job.id);
             self.worker.stats.count_attempt(&attempt);
             let is_crowded = self.report_hints(admission.outlet(), &attempt).await;
-            let stays_open = admission.record(&attempt, is_crowded);
+            let is_spent = attempt.hint.scope == Scope::Session;
+            let stays_open = admission.record(&attempt, is_crowded || is_spent);
             let is_throttled = attempt.verdict == Verdict::Throttled || is_crowded;
             if (!stays_open || is_throttled) && attempt.nothing_was_sent() {
                 next = self.route.admit(&tried);
             }
             let Some(fallback) = &next else {
+                let is_first_try = before.tries == 0;
                 let judgement = judge(before, &attempt, at_ms, fastrand::f64());
-                let judgement = if is_throttled {
+                // Another connection has its own limit.
+                let judgement = if is_throttled || (is_spent && is_first_try) {
                     judgement.before_throttled_outlet()
                 } else if !stays_open && attempt.nothing_was_sent() {
                     judgement.before_closed_outlet()
@@ -245,7 +248,9 @@ const QUOTA_PAUSE: Duration = Duration::from_secs(15 * 60);
 fn pause_of(hint: &Hint) -> Option<(Duration, &'static str)> {
     match hint.scope {
         Scope::Quota(name) => Some((hint.retry_after.unwrap_or(QUOTA_PAUSE), name)),
-        Scope::Rate | Scope::Connections => hint.retry_after.map(|pause| (pause, "pace")),
+        Scope::Rate | Scope::Connections | Scope::NewConnections | Scope::Session => {
+            hint.retry_after.map(|pause| (pause, "pace"))
+        }
     }
 }
 

@@ -135,11 +135,11 @@ impl ConnectionPermits {
         self.hold(want, false).await.map(drop)
     }
 
-    /// Reports that the server refused a connection. Returns whether a limit on connections exists
-    /// now.
+    /// Reports that the server refused a connection; the open ones are kept. Returns whether a
+    /// limit on connections exists now.
     pub(crate) async fn report_refusal(&self) -> Result<bool> {
         let _one = self.requesting.lock().await;
-        let want = self.lock().held.saturating_sub(1);
+        let want = self.transport.connections().max(self.lock().held.saturating_sub(1));
         Ok(self.hold(want, true).await?.cap.is_some())
     }
 
@@ -161,8 +161,11 @@ impl ConnectionPermits {
     }
 
     /// Handles a change of the number of open connections: there may be permits for mail that waits
-    /// here or at another worker.
+    /// here or at another worker. A refused connection shows how many the server accepts.
     pub(crate) async fn handle_change(&self) -> Result<()> {
+        if self.transport.take_refusal() {
+            self.report_refusal().await?;
+        }
         let (waited_for, has_surplus) = {
             let mut count = self.lock();
             count.retry_at = Duration::ZERO;

@@ -368,11 +368,11 @@ impl Admission {
         self.weighed = Some(self.outlet.weigh(attempt, job, self.at));
     }
 
-    /// Reports the result of an attempt. Returns whether the circuit is closed afterwards. A
-    /// refused connection (`is_crowded`) says nothing about the transport.
-    pub(crate) fn record(mut self, attempt: &Attempt, is_crowded: bool) -> bool {
+    /// Reports the result of an attempt. Returns whether the circuit is closed afterwards. A limit
+    /// of connections (`is_of_connection`), in number or use, says nothing about the transport.
+    pub(crate) fn record(mut self, attempt: &Attempt, is_of_connection: bool) -> bool {
         let weighed = self.weighed.take().unwrap_or_else(|| outcome_of(attempt));
-        let outcome = if is_crowded { BreakerOutcome::Nothing } else { weighed };
+        let outcome = if is_of_connection { BreakerOutcome::Nothing } else { weighed };
         self.report_outcome(outcome, Some(attempt));
         self.outlet.state() == BreakerState::Closed
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test may fail loudly")]
 
 mod about_us;
+mod connection_limits;
 mod endings;
 mod fallback;
 mod files;

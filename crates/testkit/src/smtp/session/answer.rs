@@ -67,6 +67,7 @@ impl ServerSession {
 
     pub(super) async fn perform(&mut self, action: Option<Action>, usual: ServerReply) -> Result<u16, SessionEnd> {
         let answer = PlannedReply::to(action.unwrap_or(Action::Usual), &usual);
+        self.errors += usize::from(answer.code >= 400);
         if answer.byte_by_byte {
             self.wire.send_byte_by_byte(&answer.bytes).await?;
         } else {

@@ -35,8 +35,9 @@ impl ServerSession {
             return self.reply_to_violation("MAIL inside a transaction", &ServerReply::new(503, "5.5.1 Nested MAIL"));
         }
         if self.accepted >= self.shared.options.max_messages {
-            self.wire.write(&ServerReply::new(421, "4.7.0 Too many messages on this connection").bytes());
-            return Err(SessionEnd::Close);
+            self.mail_group = Some(self.group);
+            let refusal = self.shared.options.spent.clone();
+            return self.perform(Some(refusal), ServerReply::none()).await.map(drop);
         }
         self.mail_group = Some(self.group);
         if let Some(refusal) = self.too_fast() {
