@@ -3,7 +3,7 @@
 use std::io::{Cursor, Read};
 
 use ::csv::{QuoteStyle, Terminator};
-use postroom_core::{Mail, Mailbox};
+use postroom_core::Mail;
 use postroom_testkit::fuzz::{self, Case, Fuzz};
 use serde_json::Value;
 

@@ -97,9 +97,12 @@ pub(super) fn is_block(name: &str) -> bool {
     )
 }
 
+/// Whether an element of this name bounds the search for open elements.
+type ScopeTest = fn(&str) -> bool;
+
 /// Elements that end where an element starts.
 pub(super) fn ended_by(name: &str) -> impl Iterator<Item = Ended> {
-    let own: Option<(&[_], fn(&str) -> bool)> = match name {
+    let own: Option<(&[&str], ScopeTest)> = match name {
         "a" => Some((&["a"], |name| is_block(name) || is_scope(name))),
         "body" => Some((&["head"], |_| false)),
         "dd" | "dt" => Some((&["dd", "dt"], is_list_scope)),
