@@ -14,7 +14,7 @@ fn news<'a>(more: &[&'a str]) -> Vec<&'a str> {
 
 fn addresses(fixture: &Fixture, batch: &str) -> Vec<String> {
     let jobs = fixture.ok(&["list", "--batch", batch, "--json"]);
-    let mut all: Vec<String> = jobs.lines().map(|line| address(line)).collect();
+    let mut all: Vec<String> = jobs.lines().map(address).collect();
     all.sort();
     all
 }
