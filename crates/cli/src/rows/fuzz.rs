@@ -95,7 +95,7 @@ fn read_csv(bytes: &[u8], block: usize, delimiter: Option<&str>) -> Option<Vec<R
     let delimiter = delimiter.map(|text| text.parse().expect("a delimiter"));
     let format = CsvRowFormat { delimiter, address_column: None };
     let header = CsvHeader::read(&format, || Ok(Utf8Reader::new(open()))).ok()?;
-    survey(open(), Some(QuoteCheck::new(header.delimiter()))).ok()?;
+    survey(open(), true, Some(QuoteCheck::new(header.delimiter()))).ok()?;
     csv::open(&header, Utf8Reader::new(open())).ok().map(read)
 }
 

@@ -117,13 +117,13 @@ impl InputFile {
 
     /// Looks over the whole file once, in constant memory; returns its hash. A stream that can be
     /// read only once is not read; its hash is empty.
-    fn survey(&self, quotes: Option<QuoteCheck>) -> Result<String, String> {
+    fn survey(&self, is_csv: bool, quotes: Option<QuoteCheck>) -> Result<String, String> {
         if self.is_read_once() {
             return Ok(String::new());
         }
         let name = self.name();
         let input = self.open().map_err(|error| format!("{name} can't be read: {error}"))?;
-        survey(input, quotes).map_err(|fault| match fault {
+        survey(input, is_csv, quotes).map_err(|fault| match fault {
             SurveyFault::Read(error) => format!("{name} can't be read: {error}"),
             SurveyFault::Quotes(problem) => format!("{name}, {}: {}", problem.lines, problem.problem),
             SurveyFault::Encoding(found) => self.foreign(found),
@@ -170,7 +170,7 @@ fn scan_csv(file: InputFile, format: &CsvRowFormat) -> Result<ScannedSource, Str
     let header = CsvHeader::read(format, || file.open_text());
     // If the header can't be used, its delimiter may be wrong, and then the quotes mean nothing.
     let quotes = header.as_ref().ok().map(|header| QuoteCheck::new(header.delimiter()));
-    let hash = file.survey(quotes)?;
+    let hash = file.survey(true, quotes)?;
     let header = header.map_err(|problem| format!("{} {problem}", file.name()))?;
     let hash = hash + &format.fingerprint();
     Ok(ScannedSource { source: SurveyedSource::Csv { file, header }, hash })
@@ -179,7 +179,7 @@ fn scan_csv(file: InputFile, format: &CsvRowFormat) -> Result<ScannedSource, Str
 fn scan_jsonl(file: InputFile, format: JsonRowFormat, twice: bool) -> Result<ScannedSource, InvalidInput> {
     let refuse = |problem: String| InvalidInput::new("--jsonl", problem);
     let file = readable(file, twice).map_err(refuse)?;
-    let hash = file.survey(None).map_err(refuse)?;
+    let hash = file.survey(false, None).map_err(refuse)?;
     if !file.is_read_once() {
         let input = file.open_text().map_err(|error| refuse(format!("{} can't be read: {error}", file.name())))?;
         jsonl::check_structure(input, format)?;

@@ -29,9 +29,9 @@ pub(super) struct NotUtf8 {
     pub(super) is_nul: bool,
 }
 
-/// Reads the whole input in constant memory and returns the hash of its bytes. With `quotes`, it is
-/// a CSV.
-pub(super) fn survey(input: impl Read, mut quotes: Option<QuoteCheck>) -> Result<String, SurveyFault> {
+/// Reads the whole input in constant memory and returns the hash of its bytes. A CSV has no NUL
+/// characters; `quotes` checks the quotes of one.
+pub(super) fn survey(input: impl Read, is_csv: bool, mut quotes: Option<QuoteCheck>) -> Result<String, SurveyFault> {
     let mut input = Utf8Reader::new(HashedReader { input, hash: Sha256::new() });
     let mut text = Utf8Check::default();
     let mut block = vec![0; 1 << 16];
@@ -41,8 +41,10 @@ pub(super) fn survey(input: impl Read, mut quotes: Option<QuoteCheck>) -> Result
             break;
         }
         let block = &block[..read];
-        if let Some(quotes) = &mut quotes {
+        if is_csv {
             text.check_nul(block).map_err(SurveyFault::Encoding)?;
+        }
+        if let Some(quotes) = &mut quotes {
             quotes.add(block);
         }
         text.add(block).map_err(SurveyFault::Encoding)?;
@@ -123,7 +125,7 @@ mod tests {
     #[track_caller]
     fn check(bytes: &[u8], line: u64) {
         for block in [1, 2, 3, 5, usize::MAX] {
-            let found = match survey(SlowReader::new(bytes, block), Some(QuoteCheck::new(b','))) {
+            let found = match survey(SlowReader::new(bytes, block), true, Some(QuoteCheck::new(b','))) {
                 Ok(hash) => {
                     assert_eq!(hash, format!("{:x}", Sha256::digest(bytes)));
                     0
@@ -155,7 +157,7 @@ mod tests {
     #[test]
     fn text_before_the_fault_is_noted() {
         for (bytes, count) in [(&b"a\xff"[..], 0), (b"\xc5\xbb\n\xff", 1), (b"\xff\xc5\xbb", 0)] {
-            let fault = survey(bytes, None).expect_err("not UTF-8");
+            let fault = survey(bytes, false, None).expect_err("not UTF-8");
             let SurveyFault::Encoding(found) = fault else { panic!("{fault:?}") };
             assert_eq!(found.characters_before, count, "{bytes:?}");
         }

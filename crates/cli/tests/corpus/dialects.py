@@ -30,12 +30,15 @@ def main(seed, count):
         rows = [[text(rng) for _ in names] for _ in range(rng.randrange(1, 6))]
         for at, row in enumerate(rows):
             row[address] = f"a{at}@example.org"
+        end = rng.choice(["\n", "\r\n", "\r"])
+        # With lines that end with CR, Python does not quote a field for its LF.
+        quoting = [csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC] + ([csv.QUOTE_MINIMAL] if end != "\r" else [])
         out = io.StringIO(newline="")
         writer = csv.writer(
             out,
             delimiter=rng.choice(",;\t|"),
-            quoting=rng.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]),
-            lineterminator=rng.choice(["\n", "\r\n", "\r"]),
+            quoting=rng.choice(quoting),
+            lineterminator=end,
         )
         writer.writerow(names)
         writer.writerows(rows)
