@@ -120,9 +120,8 @@ fn escaped_pieces(filename: &str) -> Vec<String> {
         if is_literal {
             piece.push(c);
         } else {
-            let mut utf8 = [0; 4];
-            let bytes = c.encode_utf8(&mut utf8).bytes().map(|byte| format!("%{byte:02X}"));
-            piece.extend(bytes);
+            let mut buffer = [0; 4];
+            piece.extend(c.encode_utf8(&mut buffer).bytes().map(|byte| format!("%{byte:02X}")));
         }
     }
     pieces

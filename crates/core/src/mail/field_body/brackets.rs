@@ -129,8 +129,10 @@ fn push_address(url: &mut String, text: &str) -> Result<(), String> {
 }
 
 fn a_labels(host: &str) -> Result<String, String> {
-    let ascii = idna::domain_to_ascii_cow(host.as_bytes(), idna::AsciiDenyList::URL);
-    ascii.map(Cow::into_owned).map_err(|_| format!("has {}, which is not a host name", quoted(host)))
+    let ascii = idna::domain_to_ascii_cow(host.as_bytes(), idna::AsciiDenyList::URL).ok();
+    let is_host = |host: &str| host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    let ascii = ascii.filter(|host| is_host(host)).map(Cow::into_owned);
+    ascii.ok_or_else(|| format!("has {}, which is not a host name", quoted(host)))
 }
 
 /// Appends text in which characters that a URL can't have are percent-encoded.
@@ -260,6 +262,7 @@ mod tests {
             ("<https://e.org>; <https://f.org>", "\";\" outside"),
             ("<https://e.org/\u{1}>", "'\\u{1}' in the URL"),
             ("<https://ü ü.org>", "not a host name"),
+            ("<https://ü\".org>", "not a host name"),
         ] {
             let problem = urls(value).expect_err(value);
             assert!(problem.contains(words), "{value}: {problem}");
