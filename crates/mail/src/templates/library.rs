@@ -49,7 +49,7 @@ impl Library {
     fn read(folder: &Path) -> Result<Self, LoadError> {
         let sources = source::read(folder)?;
         let catalog = Catalog::of(&sources)?;
-        let engine = Engine::of(sources)?;
+        let engine = Engine::of(&sources)?;
         Ok(Self { catalog, engine })
     }
 
@@ -137,11 +137,11 @@ impl Library {
 }
 
 impl Engine {
-    fn of(sources: TemplateSources) -> Result<Self, LoadError> {
-        nesting::check(&sources)?;
+    fn of(sources: &TemplateSources) -> Result<Self, LoadError> {
+        nesting::check(sources)?;
         // Inlining explains some faults better than tera.
-        let Inlined { sources: inlined, warnings } = with_inlined_css(sources.clone())?;
-        let written = compile(&sources)?;
+        let Inlined { sources: inlined, warnings } = with_inlined_css(sources)?;
+        let written = compile(sources)?;
         let (metered, parts) = with_meters(&inlined);
         Ok(Self { sent: compile(&metered)?, written, parts, warnings })
     }

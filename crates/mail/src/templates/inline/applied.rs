@@ -123,7 +123,7 @@ impl<'f, 'a> RuleCollector<'_, 'f, 'a> {
     ) {
         self.seen.insert(name);
         for part in &file.parts {
-            let in_block = part.block.map_or(Certainty::Yes, |block| kept(block));
+            let in_block = part.block.map_or(Certainty::Yes, kept);
             self.part(part, part.certainty.min(certainty).min(in_block), depth, kept);
         }
     }

@@ -59,7 +59,7 @@ fn css_is_inlined_and_nothing_else_changes() {
         let page = if case.one_in(3) { format!("{{% extends 'layout.html' %}}{page}") } else { page };
         let sources: crate::templates::source::TemplateSources =
             [("layout.html".to_owned(), layout), ("page.html".to_owned(), page)].into();
-        let Ok(inlined) = with_inlined_css(sources.clone()) else { return };
+        let Ok(inlined) = with_inlined_css(&sources) else { return };
         for warning in &inlined.warnings {
             assert!(!warning.contains("would change"), "{warning}");
         }
@@ -72,6 +72,6 @@ fn css_is_inlined_and_nothing_else_changes() {
             };
             assert_eq!(code(source), code(html), "{html}");
         }
-        assert_eq!(with_inlined_css(sources).expect("as before").sources, inlined.sources);
+        assert_eq!(with_inlined_css(&sources).expect("as before").sources, inlined.sources);
     });
 }
