@@ -19,6 +19,7 @@ mod matching;
 mod selector;
 mod selector_parser;
 mod sheet;
+mod start_tag;
 mod tree;
 mod words;
 
@@ -28,8 +29,9 @@ use self::{
     code::{CodeKind, codes},
     file::{SheetComment, SourceFile, is_ignored},
     insertion::{Insertion, inserted, insertions},
-    markup::{StartTag, scan},
+    markup::scan,
     matching::{Matcher, Steps, TooManySteps},
+    start_tag::StartTag,
     tree::{DEEPEST, TooDeep, tree},
 };
 use super::{LoadError, source::TemplateSources};
