@@ -101,7 +101,10 @@ impl Scanner<'_> {
             _ if is_code(self.at + 1) => self.odd(1),
             [first, ..] if first.is_ascii_alphabetic() => self.start_tag(),
             [b'/', first, ..] if first.is_ascii_alphabetic() => self.end_tag(),
-            [b'/', ..] if is_code(self.at + 2) => self.odd(2),
+            [b'/', ..] if is_code(self.at + 2) => {
+                self.odd(2);
+                self.pass_until(b'>', |_| true);
+            }
             [b'!', b'-', b'-', ..] => {
                 let text = self.at + 2;
                 self.at += 4;
