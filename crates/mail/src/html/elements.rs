@@ -102,24 +102,23 @@ type ScopeTest = fn(&str) -> bool;
 
 /// Elements that end where an element starts.
 pub(super) fn ended_by(name: &str) -> impl Iterator<Item = Ended> {
-    let own: Option<(&[&str], ScopeTest)> = match name {
-        "a" => Some((&["a"], |name| is_block(name) || is_scope(name))),
-        "body" => Some((&["head"], |_| false)),
-        "dd" | "dt" => Some((&["dd", "dt"], is_list_scope)),
-        "li" => Some((&["li"], is_list_scope)),
-        "option" => Some((&["option"], |name| matches!(name, "optgroup" | "select"))),
-        "td" | "th" => Some((&["td", "th"], |name| matches!(name, "table" | "template" | "tr"))),
-        "tr" => Some((&["td", "th", "tr"], |name| matches!(name, "table" | "tbody" | "template" | "tfoot" | "thead"))),
+    let (ends, is_limit): (&'static [&'static str], fn(&str) -> bool) = match name {
+        "a" => (&["a"], |name| is_block(name) || is_scope(name)),
+        "body" => (&["head"], |_| false),
+        "dd" | "dt" => (&["dd", "dt"], is_list_scope),
+        "li" => (&["li"], is_list_scope),
+        "option" => (&["option"], |name| matches!(name, "optgroup" | "select")),
+        "td" | "th" => (&["td", "th"], |name| matches!(name, "table" | "template" | "tr")),
+        "tr" => (&["td", "th", "tr"], |name| matches!(name, "table" | "tbody" | "template" | "tfoot" | "thead")),
         "tbody" | "thead" | "tfoot" => {
-            Some((&["caption", "colgroup", "tbody", "td", "tfoot", "th", "thead", "tr"], |name| {
+            (&["caption", "colgroup", "tbody", "td", "tfoot", "th", "thead", "tr"], |name| {
                 matches!(name, "table" | "template")
-            }))
+            })
         }
-        _ => None,
+        _ => (&[], |_| true),
     };
-    let own = own.map(|(ends, is_limit)| Ended { ends, is_limit });
     let by_blocks = is_block(name).then_some(BY_BLOCKS);
-    own.into_iter().chain(by_blocks.into_iter().flatten())
+    std::iter::once(Ended { ends, is_limit }).chain(by_blocks.into_iter().flatten())
 }
 
 /// Elements that end where a block starts: a paragraph, and pictures, which contain no blocks.

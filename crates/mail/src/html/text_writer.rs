@@ -48,7 +48,7 @@ impl TextWriter {
             }
             if self.is_open || !line.trim().is_empty() {
                 self.open();
-                self.text.push_str(line);
+                self.text.extend(line.chars().filter(|c| !matches!(c, '\r' | '\x0c')));
             }
         }
     }

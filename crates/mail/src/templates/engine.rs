@@ -37,7 +37,7 @@ impl Engine {
         }
         nesting::check(&sources)?;
         // Inlining explains some faults better than tera.
-        let Inlined { sources: mut inlined, warnings } = with_inlined_css(sources.clone())?;
+        let Inlined { sources: mut inlined, warnings } = with_inlined_css(&sources)?;
         let written = compile(&sources)?;
         for (_, value) in inlined.iter_mut().filter(|(name, _)| is_header_source(name)) {
             *value = with_safe_urls(value);

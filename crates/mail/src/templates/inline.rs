@@ -19,17 +19,19 @@ mod matching;
 mod selector;
 mod selector_parser;
 mod sheet;
+mod start_tag;
 mod tree;
 mod words;
 
 use self::{
     applied::{FileGraph, SourceFiles},
     cascade::RuleIndex,
-    code::codes,
+    code::{CodeKind, codes},
     file::{SheetComment, SourceFile, is_ignored},
     insertion::{Insertion, inserted, insertions},
-    markup::{StartTag, scan},
+    markup::scan,
     matching::{Matcher, Steps, TooManySteps},
+    start_tag::StartTag,
     tree::{DEEPEST, TooDeep, tree},
 };
 use super::{LoadError, source::TemplateSources};
@@ -57,9 +59,9 @@ pub(super) struct Inlined {
 ///
 /// Returns an error if a template comment swallows the end of a style sheet, or if elements are
 /// nested too deep.
-pub(super) fn with_inlined_css(sources: TemplateSources) -> Result<Inlined, LoadError> {
-    let (changed, warnings) = inlined_files(&sources)?;
-    let mut sources = sources;
+pub(super) fn with_inlined_css(sources: &TemplateSources) -> Result<Inlined, LoadError> {
+    let (changed, warnings) = inlined_files(sources)?;
+    let mut sources = sources.clone();
     sources.extend(changed);
     Ok(Inlined { sources, warnings })
 }
@@ -190,12 +192,12 @@ impl<'f> FileInliner<'_, 'f, '_> {
     }
 }
 
-/// HTML with a letter for each piece of template code.
+/// HTML with a letter for each value that template code writes, and a space for other code.
 fn without_code(source: &str) -> String {
     let (mut html, mut at) = (String::with_capacity(source.len()), 0);
     for code in codes(source) {
         html.push_str(&source[at..code.range.start]);
-        html.push('x');
+        html.push(if matches!(code.kind, CodeKind::Prints { .. }) { 'x' } else { ' ' });
         at = code.range.end;
     }
     html + &source[at..]

@@ -94,7 +94,7 @@ fn delimited(source: &str) -> Option<Segment<'_>> {
         b'{' => SegmentKind::Variable,
         b'%' => SegmentKind::Tag,
         _ => {
-            let len = source.find("#}")? + 2;
+            let len = source.get(2..)?.find("#}")? + 4;
             return Some(Segment { kind: SegmentKind::Comment, whole: &source[..len], inner: "" });
         }
     };
@@ -207,6 +207,7 @@ mod tests {
             ("{{ \"}}\" }}{% x '%}\\'' -%}{", &[SegmentKind::Variable, SegmentKind::Tag, SegmentKind::Text]),
             ("{%- raw -%}{{ {% endraw x %}{%-endraw-%}{{ {a: {b: 1}} }}", &[SegmentKind::Raw, SegmentKind::Variable]),
             ("{{ {\"a\": {\"b\": 1} } }} {% raw", &[SegmentKind::Variable, SegmentKind::Text, SegmentKind::Text]),
+            ("{#}{{ #}x", &[SegmentKind::Comment, SegmentKind::Text]),
             ("ż{{ 'ó' }}{{ x", &[SegmentKind::Text, SegmentKind::Variable, SegmentKind::Text]),
         ] {
             let found: Vec<_> = segments(source).collect();

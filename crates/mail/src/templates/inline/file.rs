@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use super::{
     certainty::Certainty,
     code::{CodeKind, TemplateCode, codes, within},
-    markup::{Markup, StartTag, scan},
+    markup::{Markup, scan},
     sheet::{StyleRule, parse_sheet},
+    start_tag::StartTag,
 };
 
 /// Attribute of a `style` element or another element that is not inlined. Other tools use it too.

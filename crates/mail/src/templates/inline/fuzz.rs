@@ -1,5 +1,7 @@
 //! Random templates: inlining adds styles and changes nothing else.
 
+use std::cell::Cell;
+
 use postroom_testkit::fuzz::{Case, Fuzz};
 
 use super::{code::codes, with_inlined_css};
@@ -54,15 +56,16 @@ const TOKENS: [&str; 30] = [
 
 #[test]
 fn css_is_inlined_and_nothing_else_changes() {
+    let (made, refused) = (Cell::new(0_u32), Cell::new(0_u32));
     Fuzz::target("css").seeds(SEEDS).tokens(&TOKENS).run(|case: &mut Case<'_>| {
         let (layout, page) = (case.text(), case.text());
         let page = if case.one_in(3) { format!("{{% extends 'layout.html' %}}{page}") } else { page };
         let sources: crate::templates::source::TemplateSources =
             [("layout.html".to_owned(), layout), ("page.html".to_owned(), page)].into();
-        let Ok(inlined) = with_inlined_css(sources.clone()) else { return };
-        for warning in &inlined.warnings {
-            assert!(!warning.contains("would change"), "{warning}");
-        }
+        let Ok(inlined) = with_inlined_css(&sources) else { return };
+        let is_refused = inlined.warnings.iter().any(|warning| warning.contains("would change"));
+        refused.set(refused.get() + u32::from(is_refused));
+        made.set(made.get() + 1);
         for (name, source) in &sources {
             let html = &inlined.sources[name];
             let mut rest = html.chars();
@@ -72,6 +75,13 @@ fn css_is_inlined_and_nothing_else_changes() {
             };
             assert_eq!(code(source), code(html), "{html}");
         }
-        assert_eq!(with_inlined_css(sources).expect("as before").sources, inlined.sources);
+        assert_eq!(with_inlined_css(&sources).expect("as before").sources, inlined.sources);
     });
+    // What code writes into a tag may be read in two ways; such a file is not inlined.
+    assert!(
+        made.get() < 100 || refused.get() <= made.get() / 20,
+        "{} of {} files were refused",
+        refused.get(),
+        made.get()
+    );
 }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::{cascade::AddedStyle, markup::StartTag, sheet::StyleDeclaration};
+use super::{cascade::AddedStyle, sheet::StyleDeclaration, start_tag::StartTag};
 
 /// Text added at a position of a source.
 #[derive(Debug, PartialEq, Eq)]

@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use super::code::{CodeKind, TemplateCode};
+use super::{
+    code::{CodeKind, TemplateCode},
+    start_tag::{StartTag, TagAttribute, TagReader},
+};
 use crate::html::is_raw;
-
-/// Maximum number of attributes of a tag; an element with more of them is left alone.
-const MOST_ATTRIBUTES: usize = 48;
 
 /// Part of the markup, in the order of the source.
 #[derive(Debug)]
@@ -22,42 +22,6 @@ pub(super) enum Markup {
     Code(usize),
     /// Tag whose whole name is written by template code.
     Odd,
-}
-
-/// Start tag. Positions are those of the source.
-#[derive(Debug)]
-pub(super) struct StartTag {
-    /// Name in lower case; empty if template code writes a part of it.
-    pub(super) name: String,
-    pub(super) at: usize,
-    pub(super) name_end: usize,
-    /// End of the last attribute, or of the name.
-    pub(super) last_end: usize,
-    pub(super) attributes: Vec<TagAttribute>,
-    /// Whether there is template code between the attributes.
-    pub(super) has_code: bool,
-    /// Whether template code may write further attributes.
-    pub(super) is_open_ended: bool,
-    pub(super) is_self_closing: bool,
-}
-
-/// Attribute of a start tag.
-#[derive(Debug)]
-pub(super) struct TagAttribute {
-    /// Name in lower case.
-    pub(super) name: String,
-    pub(super) name_end: usize,
-    /// The value, without quotes.
-    pub(super) value: Option<Range<usize>>,
-    pub(super) quote: Option<u8>,
-    /// Whether template code decides if it is written.
-    pub(super) is_conditional: bool,
-}
-
-impl StartTag {
-    pub(super) fn attribute(&self, name: &str) -> Option<&TagAttribute> {
-        self.attributes.iter().find(|attribute| attribute.name == name)
-    }
 }
 
 /// Scans a source. The result takes linear time and no stack.
@@ -137,7 +101,10 @@ impl Scanner<'_> {
             _ if is_code(self.at + 1) => self.odd(1),
             [first, ..] if first.is_ascii_alphabetic() => self.start_tag(),
             [b'/', first, ..] if first.is_ascii_alphabetic() => self.end_tag(),
-            [b'/', ..] if is_code(self.at + 2) => self.odd(2),
+            [b'/', ..] if is_code(self.at + 2) => {
+                self.odd(2);
+                self.pass_until(b'>', |_| true);
+            }
             [b'!', b'-', b'-', ..] => {
                 let text = self.at + 2;
                 self.at += 4;
@@ -331,66 +298,6 @@ impl Scanner<'_> {
         let Some([b'<', b'/', rest @ ..]) = self.bytes.get(at..) else { return false };
         let Some((end, after)) = rest.split_at_checked(name.len()) else { return false };
         end.eq_ignore_ascii_case(name.as_bytes()) && after.first().is_none_or(|b| !is_of_name(*b))
-    }
-}
-
-/// Start tag being read, with the depth of template branches in it.
-struct TagReader {
-    tag: StartTag,
-    depth: usize,
-    /// Codes between attributes whose branches do not end in the tag.
-    unbalanced: Vec<usize>,
-}
-
-impl TagReader {
-    fn new(tag: StartTag) -> Self {
-        Self { tag, depth: 0, unbalanced: Vec::new() }
-    }
-
-    fn code(&mut self, number: usize, kind: CodeKind<'_>) {
-        self.tag.has_code = true;
-        self.code_in_value(number, kind);
-        self.tag.is_open_ended |= matches!(kind, CodeKind::Prints { .. } | CodeKind::Include(_) | CodeKind::Block(_));
-    }
-
-    fn code_in_value(&mut self, number: usize, kind: CodeKind<'_>) {
-        match kind {
-            CodeKind::Opens | CodeKind::Block(_) => {
-                self.depth += 1;
-                self.unbalanced.push(number);
-            }
-            CodeKind::Closes => match self.depth.checked_sub(1) {
-                Some(depth) => {
-                    self.depth = depth;
-                    self.unbalanced.pop();
-                }
-                None => {
-                    self.tag.is_open_ended = true;
-                    self.unbalanced.push(number);
-                }
-            },
-            CodeKind::Divides => self.tag.is_open_ended |= self.depth == 0,
-            CodeKind::Prints { .. }
-            | CodeKind::Include(_)
-            | CodeKind::Extends(_)
-            | CodeKind::Comment(_)
-            | CodeKind::OpenComment
-            | CodeKind::Silent => {}
-        }
-    }
-
-    fn add(&mut self, attribute: TagAttribute) {
-        if self.tag.attributes.len() < MOST_ATTRIBUTES {
-            self.tag.attributes.push(attribute);
-        } else {
-            self.tag.is_open_ended = true;
-        }
-    }
-
-    /// The tag, and the codes whose branches go on after it.
-    fn end(mut self) -> (StartTag, Vec<usize>) {
-        self.tag.is_open_ended |= self.depth > 0;
-        (self.tag, self.unbalanced)
     }
 }
 

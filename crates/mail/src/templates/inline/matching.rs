@@ -3,8 +3,8 @@
 use super::{
     certainty::Certainty,
     code::{TemplateCode, within},
-    markup::TagAttribute,
     selector::{AttributeOperator, AttributeTest, Combinator, Compound, Condition, Selector},
+    start_tag::TagAttribute,
     tree::{ElementTree, SourceElement},
 };
 

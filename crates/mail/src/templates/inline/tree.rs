@@ -2,7 +2,8 @@
 
 use super::{
     code::{CodeKind, TemplateCode},
-    markup::{Markup, StartTag},
+    markup::Markup,
+    start_tag::StartTag,
     words::AttributeWords,
 };
 use crate::html::{LocalName, OpenElements, is_void};
