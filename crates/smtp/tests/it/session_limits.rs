@@ -108,7 +108,7 @@ async fn a_connection_is_left_after_four_refused_mails_in_a_row() {
     let pool = pool(&server);
     for number in 1..=12 {
         assert_eq!(send_one(&pool, "gone@example.net").await, "refused");
-        assert_eq!(server.connections(), (number + 3) / 4);
+        assert_eq!(server.connections(), usize::div_ceil(number, 4));
     }
     for number in 0..30 {
         let address = if number % 4 == 0 { "ada@example.net" } else { "gone@example.net" };
