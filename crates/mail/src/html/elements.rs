@@ -97,8 +97,6 @@ pub(super) fn is_block(name: &str) -> bool {
     )
 }
 
-/// Whether an element of this name bounds the search for open elements.
-type ScopeTest = fn(&str) -> bool;
 
 /// Elements that end where an element starts.
 pub(super) fn ended_by(name: &str) -> impl Iterator<Item = Ended> {
