@@ -97,7 +97,6 @@ pub(super) fn is_block(name: &str) -> bool {
     )
 }
 
-
 /// Elements that end where an element starts.
 pub(super) fn ended_by(name: &str) -> impl Iterator<Item = Ended> {
     let (ends, is_limit): (&'static [&'static str], fn(&str) -> bool) = match name {
