@@ -178,7 +178,8 @@ impl Claimer {
         let woken = tokio::select! {
             woken = self.wake.wait(limit) => woken,
             () = self.worker.signals.claim.notified() => return,
-            () = self.slots.freed(), if !full.is_empty() => return self.gather().await,
+            // A slot for urgent mail only is no reason to look again.
+            () = self.slots.any_free_for(&full), if !full.is_empty() => return,
         };
         if self.worker.redis.watch(woken).is_err() {
             tokio::time::sleep(Duration::from_millis(300)).await;
