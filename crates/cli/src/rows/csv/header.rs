@@ -43,6 +43,9 @@ struct Top {
     delimiter: Delimiter,
     records: usize,
     names: Vec<String>,
+    /// Whether an address column has a usual name to the letter, without a tab around it that may
+    /// be the delimiter.
+    is_exact: bool,
     first_row: Vec<String>,
 }
 
@@ -86,7 +89,9 @@ impl CsvHeader {
 /// of headers that can't be read count only if none has an address column.
 fn best<'a>(tops: &'a [Top], problems: Vec<String>, format: &CsvRowFormat) -> Result<(&'a Top, AddressColumn), String> {
     let mut all: Vec<(&Top, AddressColumn)> = tops.iter().map(|top| (top, top.address(format))).collect();
-    let rank = |(top, found): &(&Top, AddressColumn)| (*found != Err(AddressColumnProblem::Missing), top.names.len());
+    let rank = |(top, found): &(&Top, AddressColumn)| {
+        (*found != Err(AddressColumnProblem::Missing), top.is_exact, top.names.len())
+    };
     // A stable sort: among equals, the most common delimiter is the first.
     all.sort_by_key(|top| std::cmp::Reverse(rank(top)));
     let is_tied = all.len() > 1 && rank(&all[0]) == rank(&all[1]) && rank(&all[0]).0 && all[0].0.names.len() > 1;
@@ -120,9 +125,12 @@ impl Top {
             return Err(format!("has an invalid header: {}", size.problem()));
         }
         let names = values(&records);
+        let fields: Vec<String> =
+            (0..records.columns()).map(|at| String::from_utf8_lossy(records.field(at)).into_owned()).collect();
+        let is_exact = address_column::find(&fields) != Err(AddressColumnProblem::Missing);
         let has_row = records.advance().map_err(unreadable)? && records.oversize().is_none();
         let first_row = if has_row { values(&records) } else { Vec::new() };
-        Ok(Self { delimiter, records: 1 + usize::from(skip_first_line), names, first_row })
+        Ok(Self { delimiter, records: 1 + usize::from(skip_first_line), names, is_exact, first_row })
     }
 
     fn address(&self, format: &CsvRowFormat) -> AddressColumn {
@@ -240,6 +248,7 @@ mod tests {
             ("email\n", b',', 1, &["email"], 0),
             ("\"Name, full\";\"E-mail\"\n", b';', 1, &["Name, full", "E-mail"], 1),
             ("\"Name; full\",\"E-mail\",x\n", b',', 1, &["Name; full", "E-mail", "x"], 1),
+            ("email\t;name\n", b'\t', 1, &["email", ";name"], 0),
             ("email,first;last,a;b;c\n", b',', 1, &["email", "first;last", "a;b;c"], 0),
             ("\"name\nof; it\"; \"e-mail\" ;\r\n", b';', 1, &["name\nof; it", "e-mail", ""], 1),
             ("sep=;\r\nname;email\r\n", b';', 2, &["name", "email"], 1),
