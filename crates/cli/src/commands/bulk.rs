@@ -282,12 +282,16 @@ async fn enqueue(
     Ok(id)
 }
 
+/// Version of the rules by which rows are valid; raised with each change of them.
+const ROW_RULES: u32 = 2;
+
 /// Returns a hash of everything that decides which rows are valid. A mail's id depends on its
 /// position among them.
 async fn rows_hash(context: &Context, args: &Args, hash: &str) -> Result<String> {
     let templates = context.postroom.templates().await?;
     let of_template = args.template.as_ref().and_then(|name| templates?.hash(name));
-    Ok(format!("{hash} {} {}", of_template.unwrap_or_default(), args.allow_duplicates))
+    let (template, duplicates) = (of_template.unwrap_or_default(), args.allow_duplicates);
+    Ok(format!("{hash} {template} {duplicates} rules {ROW_RULES}"))
 }
 
 async fn fill(batch: &mut BulkInput<'_>, rows: &mut RowFilter<'_>, first_rows: Vec<BulkRow>) -> Result<()> {

@@ -81,16 +81,21 @@ pub(super) fn append_base64(out: &mut Vec<u8>, content: &[u8]) {
     out.truncate(end);
 }
 
-/// Converts a message to lines that end with CRLF, if it can be sent as 7bit: ASCII without NUL and
-/// single carriage returns, in lines of at most 998 octets (RFC 2045 §2.7).
-pub(super) fn seven_bit(content: &[u8]) -> Option<Vec<u8>> {
+/// Converts a message to lines that end with CRLF, if it is one that can be sent as 7bit: a header
+/// that ends with an empty line, and ASCII without NUL and single carriage returns, in lines of at
+/// most 998 octets (RFC 2045 §2.7). Without the empty line, readers would take what follows the
+/// message for its header.
+pub(super) fn seven_bit_message(content: &[u8]) -> Option<Vec<u8>> {
     const LONGEST_LINE: usize = 998;
     let text = std::str::from_utf8(content).ok().filter(|text| text.is_ascii() && !text.contains('\0'))?;
     let is_sendable = |line: &str| {
         let line = line.strip_suffix('\r').unwrap_or(line);
         line.len() <= LONGEST_LINE && memchr(b'\r', line.as_bytes()).is_none()
     };
-    text.split('\n').all(is_sendable).then(|| with_crlf(text).into_bytes())
+    let lines = text.split('\n').all(is_sendable).then(|| with_crlf(text))?;
+    let (name, _) = lines.split_once("\r\n\r\n")?.0.split_once(':')?;
+    let is_header = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
+    is_header.then(|| lines.into_bytes())
 }
 
 /// Converts every kind of line end to CRLF.
@@ -211,20 +216,25 @@ mod tests {
 
     #[test]
     fn a_message_is_7bit_or_not_at_all() {
-        let long = format!("{}\nb", "a".repeat(998));
+        let long = format!("Subject: x\n\n{}\nb", "a".repeat(998));
         for (content, expected) in [
             ("Subject: x\n\nHello\n", Some("Subject: x\r\n\r\nHello\r\n")),
             ("Subject: x\r\n\r\nHello", Some("Subject: x\r\n\r\nHello")),
-            ("", Some("")),
             (&long, Some(&*long.replace('\n', "\r\n"))),
-            (&format!("a{long}"), None),
-            ("a\rb", None),
-            ("a\0", None),
-            ("ż", None),
+            (&long.replace("aa", "aaa"), None),
+            ("", None),
+            ("Subject: x\n", None),
+            ("Hello\n\nworld: x", None),
+            ("From ann Mon\nSubject: x\n\nHello", None),
+            ("\nSubject: x\n\nHello", None),
+            ("Subject: x\n\na\rb", None),
+            ("Subject: x\n\na\0", None),
+            ("Subject: ż\n\n", None),
         ] {
-            assert_eq!(seven_bit(content.as_bytes()).as_deref(), expected.map(str::as_bytes), "{content:?}");
+            let lines = seven_bit_message(content.as_bytes());
+            assert_eq!(lines.as_deref(), expected.map(str::as_bytes), "{content:?}");
         }
-        assert_eq!(seven_bit(b"\xff"), None);
+        assert_eq!(seven_bit_message(b"\xff"), None);
     }
 
     #[test]

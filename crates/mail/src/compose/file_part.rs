@@ -4,7 +4,7 @@
 use postroom_core::{Attachment, MediaType};
 
 use super::{
-    encoding::{encoded, seven_bit},
+    encoding::{encoded, seven_bit_message},
     media_type,
     part_headers::{PartHeaders, others},
     parts::{LeafBody, Part, text_part},
@@ -19,7 +19,13 @@ use super::{
 pub(super) fn file_part<'a>(file: &'a Attachment, disposition: &str, is_invited: bool) -> Part<'a> {
     let media_type = media_type_of(file);
     let content = file.content.bytes();
+<<<<<<< HEAD
     let message = is_message(&media_type).then(|| seven_bit(content).filter(|lines| has_header(lines)));
+||||||| a2b242c
+    let message = is_message(&media_type).then(|| seven_bit(content));
+=======
+    let message = is_message(&media_type).then(|| seven_bit_message(content));
+>>>>>>> header14
     let charset = charset(&media_type, content);
     let (essence, parameters) = match (&message, is_invited) {
         (Some(None), _) => ("application/octet-stream", Vec::new()),

@@ -155,7 +155,7 @@ mod tests {
             "\r\n filename*=utf-8''%3D%3Futf-8%3Fq%3Fx%3F%3D.pdf",
         );
         let long = "a".repeat(70) + ".pdf";
-        let words = ["YWFh".repeat(14), "YWFh".repeat(9) + "YS5wZGY="].map(|text| format!("=?utf-8?b?{text}?="));
+        let words = ["YWFh".repeat(13), "YWFh".repeat(10) + "YS5wZGY="].map(|text| format!("=?utf-8?b?{text}?="));
         check(
             &long,
             &format!("\r\n name=\"{}\"", words.join("\r\n ")),

@@ -6,7 +6,7 @@ use std::{cell::Cell, collections::BTreeSet, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use mail_parser::{Address as Addresses, HeaderValue, MessageParser, MessagePart, MimeHeaders};
-use postroom_core::{Attachment, EmailAddress, FieldBody, Mail, Mailbox, MediaType, header_fields};
+use postroom_core::{EmailAddress, FieldBody, Mail, Mailbox, header_fields};
 use postroom_mail::{Message, Rendered, compose};
 use postroom_testkit::fuzz::{Case, Fuzz};
 use serde_json::{Map, Value, json};
@@ -221,14 +221,33 @@ fn check_content(message: &Message) {
         assert_eq!(lines(&read.body_html(0).unwrap_or_default()), lines(html));
     }
     let parts: Vec<_> = read.parts.iter().filter(|part| part.content_disposition().is_some()).collect();
+<<<<<<< HEAD
     // The line ends of a message may change.
     let is_message = |file: &Attachment| {
         file.content_type.as_deref().and_then(MediaType::parse).is_some_and(|kind| kind.is("message/rfc822"))
     };
     let same = |bytes: &[u8]| if mail.attachments.iter().any(is_message) { unix(bytes) } else { bytes.to_vec() };
     let files: BTreeSet<Vec<u8>> = parts.iter().map(|part| same(&bytes_of(&read, part))).collect();
+||||||| a2b242c
+    let files: BTreeSet<Vec<u8>> = parts.iter().map(|part| bytes_of(&read, part)).collect();
+    let written = |file: &Attachment| match file.content_type.as_deref().and_then(MediaType::parse) {
+        Some(kind) if kind.is("message/rfc822") => unix(file.content.bytes()),
+        _ => file.content.bytes().to_vec(),
+    };
+=======
+    // The line ends of an attached message are CRLF.
+    let has_message = mail.attachments.iter().any(|file| file.content_type.as_deref() == Some("message/rfc822"));
+    let plain = |bytes: Vec<u8>| if has_message { unix(&bytes) } else { bytes };
+    let files: BTreeSet<Vec<u8>> = parts.iter().map(|part| plain(bytes_of(&read, part))).collect();
+>>>>>>> header14
     assert_eq!(parts.len(), mail.attachments.len(), "files");
+<<<<<<< HEAD
     assert_eq!(files, mail.attachments.iter().map(|file| same(file.content.bytes())).collect());
+||||||| a2b242c
+    assert_eq!(files, mail.attachments.iter().map(written).collect());
+=======
+    assert_eq!(files, mail.attachments.iter().map(|file| plain(file.content.bytes().to_vec())).collect());
+>>>>>>> header14
     let names: BTreeSet<&str> = parts.iter().map(|part| part.attachment_name().unwrap_or_default()).collect();
     let sent: BTreeSet<String> = mail.attachments.iter().map(|file| file.sent_name().into_owned()).collect();
     assert_eq!(names, sent.iter().map(String::as_str).collect(), "names of files");
@@ -271,7 +290,7 @@ fn unix(bytes: &[u8]) -> Vec<u8> {
 fn bytes_of(read: &mail_parser::Message<'_>, part: &MessagePart<'_>) -> Vec<u8> {
     let raw = &read.raw_message()[part.raw_body_offset() as usize..part.raw_end_offset() as usize];
     if part.content_transfer_encoding() == Some("7bit") {
-        return unix(raw);
+        return raw.to_vec();
     }
     let digits: Vec<u8> = raw.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     STANDARD.decode(digits).expect("base64")
