@@ -15,17 +15,11 @@ use super::{
 ///
 /// Files are base64, so that every byte is preserved, including the line ends of text. A message
 /// may not be (RFC 2046 §5.2.1): it is 7bit, or else application/octet-stream. So is content without
-/// a header, or without the empty line after it: some readers take the boundary for a part of it.
+/// a header that ends with an empty line.
 pub(super) fn file_part<'a>(file: &'a Attachment, disposition: &str, is_invited: bool) -> Part<'a> {
     let media_type = media_type_of(file);
     let content = file.content.bytes();
-<<<<<<< HEAD
-    let message = is_message(&media_type).then(|| seven_bit(content).filter(|lines| has_header(lines)));
-||||||| a2b242c
-    let message = is_message(&media_type).then(|| seven_bit(content));
-=======
     let message = is_message(&media_type).then(|| seven_bit_message(content));
->>>>>>> header14
     let charset = charset(&media_type, content);
     let (essence, parameters) = match (&message, is_invited) {
         (Some(None), _) => ("application/octet-stream", Vec::new()),
@@ -73,12 +67,6 @@ fn media_type_of(file: &Attachment) -> MediaType<'_> {
 /// §3.7).
 fn is_message(media_type: &MediaType<'_>) -> bool {
     media_type.is_kind("message") && !media_type.essence().to_ascii_lowercase().starts_with("message/global")
-}
-
-/// Whether the lines begin with a header field (RFC 5322 §2.2), and an empty line ends the header.
-fn has_header(lines: &[u8]) -> bool {
-    let end = lines.iter().position(|byte| *byte == b':' || !byte.is_ascii_graphic());
-    end.is_some_and(|end| end > 0 && lines[end] == b':') && lines.windows(4).any(|bytes| bytes == b"\r\n\r\n")
 }
 
 /// Charset of a text without one. Text that is not UTF-8 gets none, unless it begins with the byte

@@ -77,7 +77,7 @@ impl Parameters {
         if is_plain(filename) {
             return self.add(&format!("name=\"{filename}\""));
         }
-        let words = encoded_words(filename, " name=\"".len());
+        let words = encoded_words(filename, "\r\n name=\"".len());
         self.text.extend([";\r\n name=\"", &words, "\""]);
         self.column = COLUMNS;
     }

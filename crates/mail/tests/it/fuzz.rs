@@ -221,33 +221,12 @@ fn check_content(message: &Message) {
         assert_eq!(lines(&read.body_html(0).unwrap_or_default()), lines(html));
     }
     let parts: Vec<_> = read.parts.iter().filter(|part| part.content_disposition().is_some()).collect();
-<<<<<<< HEAD
-    // The line ends of a message may change.
-    let is_message = |file: &Attachment| {
-        file.content_type.as_deref().and_then(MediaType::parse).is_some_and(|kind| kind.is("message/rfc822"))
-    };
-    let same = |bytes: &[u8]| if mail.attachments.iter().any(is_message) { unix(bytes) } else { bytes.to_vec() };
-    let files: BTreeSet<Vec<u8>> = parts.iter().map(|part| same(&bytes_of(&read, part))).collect();
-||||||| a2b242c
-    let files: BTreeSet<Vec<u8>> = parts.iter().map(|part| bytes_of(&read, part)).collect();
-    let written = |file: &Attachment| match file.content_type.as_deref().and_then(MediaType::parse) {
-        Some(kind) if kind.is("message/rfc822") => unix(file.content.bytes()),
-        _ => file.content.bytes().to_vec(),
-    };
-=======
     // The line ends of an attached message are CRLF.
     let has_message = mail.attachments.iter().any(|file| file.content_type.as_deref() == Some("message/rfc822"));
     let plain = |bytes: Vec<u8>| if has_message { unix(&bytes) } else { bytes };
     let files: BTreeSet<Vec<u8>> = parts.iter().map(|part| plain(bytes_of(&read, part))).collect();
->>>>>>> header14
     assert_eq!(parts.len(), mail.attachments.len(), "files");
-<<<<<<< HEAD
-    assert_eq!(files, mail.attachments.iter().map(|file| same(file.content.bytes())).collect());
-||||||| a2b242c
-    assert_eq!(files, mail.attachments.iter().map(written).collect());
-=======
     assert_eq!(files, mail.attachments.iter().map(|file| plain(file.content.bytes().to_vec())).collect());
->>>>>>> header14
     let names: BTreeSet<&str> = parts.iter().map(|part| part.attachment_name().unwrap_or_default()).collect();
     let sent: BTreeSet<String> = mail.attachments.iter().map(|file| file.sent_name().into_owned()).collect();
     assert_eq!(names, sent.iter().map(String::as_str).collect(), "names of files");

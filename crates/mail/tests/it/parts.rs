@@ -111,13 +111,7 @@ fn a_message_is_7bit_or_no_message() {
     for (content, expected) in [
         ("Subject: x\n\nHello\n", format!("{seven}Subject: x\n\nHello\n\n")),
         ("Subject: x\r\n\r\nHello", format!("{seven}Subject: x\n\nHello\n")),
-<<<<<<< HEAD
-        ("Hello\n\nSubject: x\n", format!("{base64}{}\n", STANDARD.encode("Hello\n\nSubject: x\n"))),
-        ("Subject: x\n", format!("{base64}{}\n", STANDARD.encode("Subject: x\n"))),
-||||||| a2b242c
-=======
         ("no header", format!("{base64}{}\n", STANDARD.encode("no header"))),
->>>>>>> header14
         ("Subject: ż\n\n", format!("{base64}{}\n", STANDARD.encode("Subject: ż\n\n"))),
         ("Subject: x\n\na\rb", format!("{base64}{}\n", STANDARD.encode("Subject: x\n\na\rb"))),
     ] {
