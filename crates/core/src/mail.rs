@@ -122,7 +122,9 @@ impl Mail {
     #[must_use]
     pub fn warnings(&self) -> Vec<&'static str> {
         let is_blank = |text: Option<&str>| text.is_none_or(|text| text.trim().is_empty());
-        let has_no_body = self.template.is_none() && is_blank(self.text.as_deref()) && is_blank(self.html.as_deref());
+        let has_blank_body = is_blank(self.text.as_deref()) && is_blank(self.html.as_deref());
+        let has_body = self.text.is_some() || self.html.is_some();
+        let has_no_body = self.template.is_none() && has_body && has_blank_body;
         let has_no_subject = self.subject.as_deref().is_some_and(|subject| subject.trim().is_empty());
         let all = [(has_no_subject, "the subject is empty"), (has_no_body, "the body is empty")];
         all.into_iter().filter(|(applies, _)| *applies).map(|(_, warning)| warning).collect()
@@ -139,12 +141,6 @@ impl Mail {
             let mut all = shared.clone();
             all.extend(own);
             all
-        }
-        fn merged_headers(own: Map<String, Value>, shared: &Map<String, Value>) -> Map<String, Value> {
-            let is_own = |name: &str| own.keys().any(|other| other.eq_ignore_ascii_case(name));
-            let rest: Vec<_> = shared.iter().filter(|(name, _)| !is_own(name)).collect();
-            let rest: Vec<_> = rest.into_iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-            own.into_iter().chain(rest).collect()
         }
         Self {
             from: self.from.or_else(|| shared.from.clone()),

@@ -98,11 +98,11 @@ async fn a_schedule_with_each_sends_a_batch() {
     let id = batch(&fixture.store.run_schedule_now("morning", &settings).await.expect("a run of a disabled schedule"));
     let report = fixture.store.batch(&id).await.expect("read").expect("a batch");
     assert_eq!((report.name.as_str(), report.queue.as_str(), report.sealed), ("morning", "bulk", true));
-    // The local part may be case-sensitive, so ANN@ and ann@ may be different mailboxes.
-    assert_eq!((report.total, report.queued, report.duplicates), (3, 3, 1));
+    // The case of letters does not tell addresses apart.
+    assert_eq!((report.total, report.queued, report.duplicates), (2, 2, 2));
     let shared = fixture.store.batch_content(&id).await.expect("read").expect("content");
     assert!(shared.to.is_empty() && shared.vars.is_empty(), "each mail has its own sensitive variables: {shared:?}");
-    for (index, address) in (0..).zip(["ann@example.org", "ben@example.org", "ANN@example.org"]) {
+    for (index, address) in (0..).zip(["ann@example.org", "ben@example.org"]) {
         let job = fixture.store.job(&id.job(index)).await.expect("read").expect("a job");
         assert_eq!(job.to.iter().map(|to| to.address.to_string()).collect::<Vec<_>>(), [address]);
         assert_eq!(job.mail.expect("content").vars["title"], "Żółć");

@@ -105,13 +105,13 @@ fn colliding_columns_are_named() {
 
 #[tokio::test]
 async fn a_header_is_rendered_for_each_row() {
-    let rows = "to,url\na@example.org,https://example.org/u?a=1&b=2\nb@example.org,\"x>\r\nBcc: <z@example.org\"\n";
+    let rows = "to,url\na@example.org,https://example.org/u?a=1&b=2\nb@example.org,\"https://example.org/x>\r\nBcc: <z@example.org\"\n";
     let args = ["--csv", "-", "--header", "List-Unsubscribe: <{{ url }}>", "--header", "X-To: {{ email }}"];
     let (ran, mails) = sent("s", "x", &[&args[..], &["--header", "Precedence: bulk"]].concat(), rows).await;
     assert_eq!((ran.code, mails.len()), (0, 2), "{ran:?}");
     let header = |at: usize, name: &str| mails[at].header(name).unwrap_or_default();
     assert_eq!(header(0, "List-Unsubscribe"), "<https://example.org/u?a=1&b=2>");
-    assert_eq!(header(1, "List-Unsubscribe"), "<x%3E%0ABcc:%20%3Cz@example.org>");
+    assert_eq!(header(1, "List-Unsubscribe"), "<https://example.org/x%3E%0ABcc:%20%3Cz@example.org>");
     assert_eq!((header(1, "X-To"), header(1, "Precedence")), ("b@example.org".to_owned(), "bulk".to_owned()));
     assert!(!mails[1].rcpt_to.contains(&"z@example.org".to_owned()));
 }
@@ -119,7 +119,7 @@ async fn a_header_is_rendered_for_each_row() {
 #[tokio::test]
 async fn a_header_without_a_valid_value_is_reported_with_its_line() {
     let long = "x".repeat(10 << 10);
-    let rows = format!("to,url\na@example.org,u\nb@example.org,\nc@example.org,{long}\n");
+    let rows = format!("to,url\na@example.org,https://example.org/u\nb@example.org,\nc@example.org,{long}\n");
     let args = ["--csv", "-", "--header", "List-Unsubscribe: <{{ url }}>"];
     let (ran, mails) = sent("s", "x", &args, &rows).await;
     assert_eq!((ran.code, mails.len()), (0, 1), "{ran:?}");

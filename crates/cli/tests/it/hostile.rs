@@ -77,14 +77,11 @@ async fn variables_from_a_csv() {
     for _ in 0..rows - VALID_ROWS {
         let value = generator.variable();
         let text = value.as_str().unwrap_or("x");
-        // With a line break, the number of lines would differ from the number of rows.
-        let name = generator.line(998).replace(['\r', '\n'], " ");
-        csv += &format!(
-            "{},{},{}\n",
-            quoted(&generator.address().replace(['\r', '\n'], " ")),
-            quoted(&name),
-            quoted(&text.replace(['\r', '\n'], " "))
-        );
+        // With a line break, the number of lines would differ from the number of rows. A file with
+        // a NUL character is refused as a whole.
+        let plain = |text: &str| quoted(&text.replace(['\r', '\n', '\0'], " "));
+        let (address, name) = (generator.address(), generator.line(998));
+        csv += &format!("{},{},{}\n", plain(&address), plain(&name), plain(text));
     }
     fixture.file("people.csv", csv);
     let _worker = fixture.worker().await;

@@ -222,8 +222,9 @@ fn with_the_json_flag_every_line_is_json() {
     let ran = fixture.run_with(&["bulk", "--jsonl", "-", "--json"], rows.as_bytes());
     assert_eq!(ran.code, 0, "{ran:?}");
     let lines: Vec<Value> = ran.stderr.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
-    assert!(lines[0]["note"].as_str().is_some_and(|note| note.starts_with("line 2: to: \"A@\"")), "{ran:?}");
     // The warning that no worker serves the queue may be missing: it waits for Redis only shortly.
+    let mut notes = lines.iter().filter_map(|line| line["note"].as_str());
+    assert!(notes.next().is_some_and(|note| note.starts_with("line 2: to: \"A@\"")), "{ran:?}");
     let counts = json!({"queued": 1, "queued_before": 0, "invalid": 1, "duplicates": 1});
     assert_eq!(lines.last(), Some(&counts), "{ran:?}");
 }
@@ -235,7 +236,7 @@ fn a_mail_of_a_list_is_named_by_its_number() {
     let rows = "[{\"to\":\"a@example.org\",\"subject\":\"s\",\"text\":\"t\"},{\"to\":\"b@\"},\
                 {\"to\":\"c@example.org\"},\n{\"to\":\"d@\"}]";
     let ran = fixture.run_with(&["bulk", "--jsonl", "-"], rows.as_bytes());
-    let notes: Vec<&str> = ran.stderr.lines().collect();
+    let notes: Vec<&str> = ran.stderr.lines().filter(|line| !line.starts_with("warning: no worker")).collect();
     assert!(notes[0].starts_with("line 1: record 2: to: \"b@\" is not an e-mail address"), "{ran:?}");
     assert_eq!(notes[1], "line 1: record 3: text: the mail has no content; it needs a template, a text or HTML");
     assert!(notes[2].starts_with("line 2: to: \"d@\" is not an e-mail address"), "{ran:?}");

@@ -342,7 +342,8 @@ impl SmtpParts {
             }
             (None, None) => None,
         };
-        let is_own_relay = credentials.is_none() && self.host.as_deref().is_some_and(host::is_on_this_machine);
+        let is_bare = credentials.is_none() && self.ca_file.is_none();
+        let is_own_relay = is_bare && self.host.as_deref().is_some_and(host::is_on_this_machine);
         let security = self.security.unwrap_or_else(|| Security::default_for(self.port, is_own_relay));
         Ok(self.host.map(|host| SmtpSettings {
             host,
