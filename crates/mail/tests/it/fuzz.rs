@@ -169,11 +169,16 @@ fn check_lines(message: &Message) {
     let text = std::str::from_utf8(&message.bytes).expect("UTF-8");
     let mail = &message.mail;
     let mut named = mail.to.iter().chain(&mail.cc).chain(&mail.reply_to).chain([&message.from]);
-    let is_international = named.any(|mailbox| !mailbox.address.as_str().is_ascii());
+    let is_international = named.any(|mailbox| !mailbox.address.as_str().is_ascii())
+        || header_fields(&mail.headers).flatten().any(|(_, form)| names_international(&form));
     assert!((is_international || text.is_ascii()) && !text.contains('\0') && text.ends_with("\r\n"), "{text:?}");
     for line in text.split("\r\n") {
         assert!(line.len() <= 998 && !line.contains(['\r', '\n']), "{line:?}");
     }
+}
+
+fn names_international(form: &FieldBody<'_>) -> bool {
+    matches!(form, FieldBody::Mailboxes(list) if list.iter().any(|one| !one.address.as_str().is_ascii()))
 }
 
 fn check_envelope(message: &Message) {
