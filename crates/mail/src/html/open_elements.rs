@@ -35,8 +35,8 @@ impl<T> OpenElements<T> {
     }
 
     /// Elements from a depth on.
-    pub(crate) fn from(&self, depth: usize) -> impl Iterator<Item = &T> {
-        self.stack.iter().skip(depth).map(|(_, value)| value)
+    pub(crate) fn from(&self, depth: usize) -> impl Iterator<Item = &(LocalName, T)> {
+        self.stack.iter().skip(depth)
     }
 
     /// Opens an element.

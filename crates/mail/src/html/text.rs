@@ -107,6 +107,12 @@ impl ConverterState {
         }
         self.is_full = self.output.len() + self.links.bytes + words.len() > MOST_BYTES;
         let mut words = if self.is_full { &words[..words.floor_char_boundary(MOST_BYTES / 4)] } else { words };
+        let is_odd = |c: char| c.is_control() && !c.is_ascii_whitespace();
+        let plain;
+        if words.contains(is_odd) {
+            plain = words.replace(is_odd, "");
+            words = &plain;
+        }
         if let Some(open) = &mut self.links.open
             && open.position.is_none()
             && words.contains(is_visible)
@@ -117,14 +123,6 @@ impl ConverterState {
             self.output.tail("[");
             words = after;
         }
-        let is_odd = |c: char| c.is_control() && !c.is_ascii_whitespace();
-        let plain;
-        let words = if words.contains(is_odd) {
-            plain = words.replace(is_odd, "");
-            &plain
-        } else {
-            words
-        };
         if self.preformatted > 0 { self.output.lines(words) } else { self.output.words(words) }
     }
 

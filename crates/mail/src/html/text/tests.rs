@@ -31,6 +31,8 @@ fn each_element_has_its_text_form() {
         ("<img alt='A b' src=x> c", "A b c\n"),
         ("x<sup>2</sup>&amp;&copy;&#x17c;", "x2&©ż\n"),
         ("a\u{1}\u{0}b", "ab\n"),
+        ("a<a href=u>\u{b}b</a>", "a[b][1]\n\n[1]: u\n"),
+        ("<pre>a&#13;b&#12;c</pre>", "abc\n"),
     ] {
         assert_eq!(text_of_html(html), text, "{html}");
     }

@@ -133,6 +133,7 @@ impl<'a> RuleIndex<'a> {
         for order in self.candidates(&matcher.tree.elements[number], steps)? {
             let IndexEntry { applied, selector } = &self.entries[order];
             let certainty = matcher.selects(selector, number, steps)?.min(applied.certainty);
+            let certainty = certainty.unsure_if(applied.rule.has_code);
             if certainty != Certainty::No {
                 steps.take(applied.rule.declarations.len())?;
                 matches.push(Matched {

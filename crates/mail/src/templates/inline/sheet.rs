@@ -16,6 +16,8 @@ pub(super) struct StyleRule {
     pub(super) condition: Option<String>,
     /// Selectors as they were written, for messages.
     pub(super) shown: String,
+    /// Whether a declaration would be template code outside of `{% raw %}`.
+    pub(super) has_code: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,8 +65,12 @@ impl<'i> QualifiedRuleParser<'i> for SheetReader<'_> {
         _start: &ParserState,
         input: &mut Parser<'i>,
     ) -> Result<Self::QualifiedRule, Error> {
-        let declarations = RuleBodyParser::new(input, &mut BodyReader).flatten().flatten().collect();
-        Ok(vec![StyleRule { selectors, declarations, condition: self.condition.map(str::to_owned), shown }])
+        let declarations: Vec<StyleDeclaration> =
+            RuleBodyParser::new(input, &mut BodyReader).flatten().flatten().collect();
+        let is_code = |text: &str| ["{{", "{%", "{#"].iter().any(|start| text.contains(start));
+        let has_code = declarations.iter().any(|one| is_code(&one.name) || is_code(&one.value));
+        let condition = self.condition.map(str::to_owned);
+        Ok(vec![StyleRule { selectors, declarations, condition, shown, has_code }])
     }
 }
 

@@ -220,6 +220,11 @@ fn a_rule_that_may_apply_keeps_weaker_declarations_out() {
             "<table>{% for x in y %}<tr>{% endfor %}</table>",
             "<table>{% for x in y %}<tr style=\"b: 2;\">{% endfor %}</table>",
         ),
+        (
+            "td{a:1}tr td:first-child{a:2}li a{b:3}",
+            "<table>{% if x %}<tr>{% endif %}<td></table><ul>{% for x in y %}<li><a></a>{% endfor %}</ul>",
+            "<table>{% if x %}<tr>{% endif %}<td></table><ul>{% for x in y %}<li><a style=\"b: 3;\"></a>{% endfor %}</ul>",
+        ),
         ("p + p{a:1}", "{% if x %}<p>{% endif %}<p>", "{% if x %}<p>{% endif %}<p>"),
         // Elements of one branch.
         (
@@ -246,6 +251,7 @@ fn a_sheet_that_may_differ_keeps_weaker_declarations_out() {
         ("<style>p{a:1;b:2}</style><style media=\"{{ x }}\">p{b:3}</style>", "a: 1;"),
         ("<style>{% raw %}@media x{#a{b:c}}p{a:1}{% endraw %}</style>", "a: 1;"),
         ("<style>p{a:1}{# p{a:2} #}</style>", "a: 1;"),
+        ("<style>p{a:1;b:2}{% raw %}.c{b:{{ x }}}.c{b:{%}{% endraw %}</style>", "a: 1;"),
         ("<!--[if mso]><style>p{a:2}</style><![endif]--><style>p{a:1}</style>", "a: 1;"),
         ("<script>'<style>p{a:2}</style>'</script><style>p{a:1}</style>", "a: 1;"),
     ] {

@@ -11,7 +11,7 @@ use crate::html::{LocalName, OpenElements, is_void};
 /// Maximum nesting of elements, as in browsers.
 pub(super) const DEEPEST: usize = 512;
 
-/// Elements that end by themselves where what contains them ends.
+/// Elements that end by themselves where what contains them ends, or the next one starts.
 const ENDING: [&str; 11] = ["dd", "dt", "li", "option", "p", "tbody", "td", "tfoot", "th", "thead", "tr"];
 /// Elements before the body of a page.
 const OF_HEAD: [&str; 11] =
@@ -60,7 +60,8 @@ pub(super) fn tree(
 ) -> Result<ElementTree, TooDeep> {
     let root = SourceElement { is_open_ended: is_part, is_varied: is_part, ..SourceElement::default() };
     let tree = ElementTree { elements: vec![root] };
-    let mut builder = TreeBuilder { source, codes, tree, open: OpenElements::default(), branches: Vec::new() };
+    let mut builder =
+        TreeBuilder { source, codes, tree, open: OpenElements::default(), branches: Vec::new(), left: Vec::new() };
     for part in markup {
         builder.add(part)?;
     }
@@ -74,6 +75,8 @@ struct TreeBuilder<'a> {
     open: OpenElements<usize>,
     /// Number of open elements at the start of each open template branch.
     branches: Vec<usize>,
+    /// Elements that a branch left open, and that usually end by themselves.
+    left: Vec<usize>,
 }
 
 impl TreeBuilder<'_> {
@@ -94,6 +97,7 @@ impl TreeBuilder<'_> {
     fn start(&mut self, tag: StartTag) -> Result<(), TooDeep> {
         self.open.before(&tag.name);
         self.close_branches();
+        self.close_left();
         let parent = self.open.last().map(|(name, _)| &**name);
         let implied = match (parent, tag.name.as_str()) {
             (Some("table"), "tr") => Some("tbody"),
@@ -180,15 +184,19 @@ impl TreeBuilder<'_> {
     /// follows.
     fn end_branch(&mut self) {
         let Some(depth) = self.branches.last().copied() else { return };
-        while self.open.len() > depth
-            && let Some((name, _)) = self.open.last()
-            && ENDING.contains(&&**name)
-        {
-            let name = name.to_string();
-            self.open.end(&name);
+        for (name, number) in self.open.from(depth) {
+            if ENDING.contains(&&**name) {
+                self.left.push(*number);
+            } else {
+                self.tree.elements[*number].is_unsure = true;
+            }
         }
-        for number in self.open.from(depth) {
-            self.tree.elements[*number].is_unsure = true;
+    }
+
+    /// Handles elements that a branch left open and that have not ended where an element starts.
+    fn close_left(&mut self) {
+        for number in std::mem::take(&mut self.left) {
+            self.tree.elements[number].is_unsure |= self.open.from(0).any(|(_, open)| *open == number);
         }
     }
 
