@@ -1,5 +1,7 @@
 //! `postroom bulk`
 
+mod foreground;
+
 use std::{sync::Arc, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -133,7 +135,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<()> {
     }
     let first_rows = first_rows(&mut rows, &input)?;
     if args.sync {
-        return send_all(context, rows, first_rows, &shared, &args).await;
+        return foreground::send_all(context, rows, first_rows, &shared, &args).await;
     }
     let id = enqueue(context, &args, rows, first_rows, &shared, &input.hash).await?;
     if args.watch { outcome::of_batch(&watch::batch(context, &id, None).await?) } else { Ok(()) }
@@ -350,84 +352,4 @@ fn duration_of(pace: Pace, mails: u64) -> Duration {
 fn bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {pos} mails queued, {elapsed}");
     ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
-}
-
-/// Counts of a bulk that was sent in the foreground.
-#[derive(Debug, Default, serde::Serialize)]
-struct SendCounts {
-    sent: u64,
-    failed: u64,
-    unknown: u64,
-    invalid: u64,
-    duplicates: u64,
-}
-
-async fn send_all(
-    context: &Context,
-    mut rows: RowFilter<'_>,
-    first_rows: Vec<BulkRow>,
-    shared: &Mail,
-    args: &Args,
-) -> Result<()> {
-    let of_template =
-        shared.template.as_ref().and_then(|name| context.postroom.settings().templates.get(name)?.queue.clone());
-    let queue = args.terms.queue.clone().or(of_template).unwrap_or_else(QueueName::bulk);
-    MailNeeds::of(shared, first_rows.iter().map(|row| &row.mail)).warn_about_envelope(context, &queue);
-    let mut counts = SendCounts::default();
-    let spacing = args.pace().map(Pace::spacing).unwrap_or_default();
-    let (mut first_rows, mut next_at) = (first_rows.into_iter(), Instant::now());
-    let outcome = loop {
-        match first_rows.next().map_or_else(|| rows.next(), |row| Ok(Some(row))) {
-            Ok(Some(row)) => {
-                sleep_until(next_at).await;
-                next_at = Instant::now() + spacing;
-                if let Err(error) = send_one(context, row, shared, &queue, &mut counts).await {
-                    break Err(error);
-                }
-            }
-            Ok(None) => break Ok(()),
-            Err(error) => break Err(error),
-        }
-    };
-    rows.finish();
-    outcome?;
-    context.postroom.close().await;
-    (counts.invalid, counts.duplicates) = (rows.invalid, rows.duplicates);
-    counts.finish(context)
-}
-
-/// Sends and counts one mail. Only an error that would stop every mail is returned.
-async fn send_one(
-    context: &Context,
-    row: BulkRow,
-    shared: &Mail,
-    queue: &QueueName,
-    counts: &mut SendCounts,
-) -> Result<()> {
-    match context.postroom.send_now(&row.mail.over(shared), Some(queue)).await {
-        Ok(_) => counts.sent += 1,
-        Err(Error::NotSent(not_sent)) => {
-            let error = CommandError::from(not_sent);
-            context.console.note(format_args!("line {}: {}", row.line, error.message));
-            if error.exit == Exit::InDoubt { counts.unknown += 1 } else { counts.failed += 1 }
-        }
-        Err(error) => return Err(error.into()),
-    }
-    Ok(())
-}
-
-impl SendCounts {
-    /// Prints the counts; returns an error unless all mails were sent.
-    fn finish(&self, context: &Context) -> Result<()> {
-        let text = format!(
-            "{} sent, {} failed, {} unknown, {} rows invalid, {} duplicates skipped",
-            self.sent, self.failed, self.unknown, self.invalid, self.duplicates
-        );
-        context.console.result(self, || text.clone());
-        match (self.failed, self.unknown) {
-            (0, 0) => Ok(()),
-            (0, _) => Err(CommandError::in_doubt(text)),
-            _ => Err(CommandError::failed(text)),
-        }
-    }
 }

@@ -1,4 +1,5 @@
-//! Complaints about rows, in groups: the same one is printed once, with a count and its first lines.
+//! Complaints about rows, in groups: the same one is printed once, with a count and its first
+//! lines.
 
 use std::fmt;
 

@@ -141,8 +141,8 @@ impl InputFile {
 }
 
 impl RowSource {
-    /// Looks over the source once before any row is used: encoding, and a CSV's header and quotes. A
-    /// CSV that can be read only once is copied to a temporary file, and with `twice` any source.
+    /// Looks over the source once before any row is used: encoding, and a CSV's header and quotes.
+    /// A CSV that can be read only once is copied to a temporary file, and with `twice` any source.
     ///
     /// # Errors
     ///

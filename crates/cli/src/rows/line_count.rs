@@ -22,7 +22,8 @@ impl LineCount {
         self.after_cr = *last == b'\r';
     }
 
-    /// Number of the line that the next byte is on, from 1. After `\r`, a `\n` is part of the break.
+    /// Number of the line that the next byte is on, from 1. After `\r`, a `\n` is part of the
+    /// break.
     pub(super) fn line(&self) -> u64 {
         self.breaks + 1
     }

@@ -79,8 +79,8 @@ fn a_pipe_is_read_to_its_end_first() {
     ] {
         let postroom = format!("{} {} --csv", env!("CARGO_BIN_EXE_postroom"), NEWS.join(" "));
         let script = format!(
-            "rm -f fifo && mkfifo fifo && (cat {file} > fifo & {postroom} fifo; code=$?; wait; {postroom} <(cat {file}); \
-             echo $code $?)"
+            "rm -f fifo && mkfifo fifo && (cat {file} > fifo & {postroom} fifo; code=$?; wait; \
+             {postroom} <(cat {file}); echo $code $?)"
         );
         let mut bash = fixture.command_of("bash");
         let output = bash.args(["-c", &script]).stdin(Stdio::null()).output().expect("bash runs");

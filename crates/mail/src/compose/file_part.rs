@@ -14,8 +14,8 @@ use super::{
 /// named application/ics, because some readers show each text/calendar as an invitation.
 ///
 /// Files are base64, so that every byte is preserved, including the line ends of text. A message
-/// may not be (RFC 2046 §5.2.1): it is 7bit, or else application/octet-stream. So is content without
-/// a header that ends with an empty line.
+/// may not be (RFC 2046 §5.2.1): it is 7bit, or else application/octet-stream. So is content
+/// without a header that ends with an empty line.
 pub(super) fn file_part<'a>(file: &'a Attachment, disposition: &str, is_invited: bool) -> Part<'a> {
     let media_type = media_type_of(file);
     let content = file.content.bytes();

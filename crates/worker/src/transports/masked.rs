@@ -1,6 +1,16 @@
 //! Masks addresses in servers' replies for logs and alerts.
 
 use postroom_core::EmailAddress;
+use postroom_mail::Attempt;
+
+/// Returns the masked reply of an attempt and the next step for a person.
+pub(super) fn why(attempt: &Attempt) -> String {
+    let reply = masked(&attempt.reply);
+    match attempt.advice {
+        Some(advice) => format!("{reply}; {advice}"),
+        None => reply,
+    }
+}
 
 /// Returns the text with every address in it masked.
 pub(crate) fn masked(text: &str) -> String {

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::{
     breaker::{Breaker, BreakerOutcome, BreakerPermit, BreakerState, Cause},
-    masked::masked,
+    masked::{masked, why},
     rate_window::RateWindow,
     refusals::RefusalHistory,
     starvation::Starvation,
@@ -388,14 +388,5 @@ impl Admission {
 impl Drop for Admission {
     fn drop(&mut self) {
         self.report_outcome(BreakerOutcome::Nothing, None);
-    }
-}
-
-/// Returns the masked reply and the next step for a person.
-fn why(attempt: &Attempt) -> String {
-    let reply = masked(&attempt.reply);
-    match attempt.advice {
-        Some(advice) => format!("{reply}; {advice}"),
-        None => reply,
     }
 }

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-/// Returns the value of a field: without the blanks and byte order marks around it, without Excel's `="…"`, and empty for
-/// MySQL's and PostgreSQL's `\N` (NULL).
+/// Returns the value of a field: without the blanks and byte order marks around it, without Excel's
+/// `="…"`, and empty for MySQL's and PostgreSQL's `\N` (NULL).
 pub(super) fn value(field: &str) -> Cow<'_, str> {
     let text = field.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     match text.as_bytes().first() {

@@ -284,8 +284,8 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "libreoffice_latin2.csv",
-        "libreoffice_latin2.csv is not UTF-8, line 2: it is probably ISO-8859-2 (then this line has \"Paweł\"); convert \
-         it: iconv -f ISO-8859-2 -t UTF-8 libreoffice_latin2.csv > libreoffice_latin2.utf8.csv",
+        "libreoffice_latin2.csv is not UTF-8, line 2: it is probably ISO-8859-2 (then this line has \"Paweł\"); \
+         convert it: iconv -f ISO-8859-2 -t UTF-8 libreoffice_latin2.csv > libreoffice_latin2.utf8.csv",
     ),
     (
         "libreoffice_colon.csv",
@@ -299,8 +299,8 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "hubspot_work.csv",
-        "hubspot_work.csv has more than one address column: \"Email\" (column 4), \"Work email\" (column 5); choose one, \
-         such as --address-column \"Email\"",
+        "hubspot_work.csv has more than one address column: \"Email\" (column 4), \"Work email\" (column 5); choose \
+         one, such as --address-column \"Email\"",
     ),
     (
         "typeform.csv",

@@ -297,8 +297,8 @@ mod tests {
                 "Email,name,Work Email\n",
                 None,
                 None,
-                "has more than one address column: \"Email\" (column 1), \"Work Email\" (column 3); choose one, such as \
-                 --address-column \"Email\"",
+                "has more than one address column: \"Email\" (column 1), \"Work Email\" (column 3); choose one, such \
+                 as --address-column \"Email\"",
             ),
             (
                 "email,name,email\n",
@@ -310,7 +310,8 @@ mod tests {
                 "name;phone\nAnn;1\n",
                 None,
                 None,
-                "has no address column; name one column email, or choose one with --address-column (found: name, phone)",
+                "has no address column; name one column email, or choose one with --address-column (found: name, \
+                 phone)",
             ),
             (
                 "Name;Kontakt\nAnn;ann@example.org\n",
@@ -358,8 +359,8 @@ mod tests {
                 "email;name\n",
                 Some(","),
                 None,
-                "has no address column; name one column email, or choose one with --address-column (found: email;name); the \
-                 fields may be separated by another character: --delimiter",
+                "has no address column; name one column email, or choose one with --address-column (found: \
+                 email;name); the fields may be separated by another character: --delimiter",
             ),
         ] {
             assert_eq!(read(text, delimiter, column), Err(problem.to_owned()), "{text:?}");

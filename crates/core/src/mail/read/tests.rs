@@ -238,13 +238,13 @@ fn a_field_of_another_kind_is_reported() {
         (r#""variables": {}, "vars": {}"#, "vars: the field vars is set twice, under two names"),
         (
             r#""sbject": "x""#,
-            "sbject: there is no such field (did you mean subject?); it may be from, envelope_from, to, cc, bcc, reply_to, headers, \
-             subject, text, html, template, vars, locale, attachments",
+            "sbject: there is no such field (did you mean subject?); it may be from, envelope_from, to, cc, bcc, \
+             reply_to, headers, subject, text, html, template, vars, locale, attachments",
         ),
         (
             r#""email": "x""#,
-            "email: there is no such field (did you mean to?); it may be from, envelope_from, to, cc, bcc, reply_to, headers, \
-             subject, text, html, template, vars, locale, attachments",
+            "email: there is no such field (did you mean to?); it may be from, envelope_from, to, cc, bcc, \
+             reply_to, headers, subject, text, html, template, vars, locale, attachments",
         ),
         (r#""to": "x""#, "JSON: the key \"to\" occurs twice in one object, character 6"),
     ] {
