@@ -222,8 +222,8 @@ fn a_rule_that_may_apply_keeps_weaker_declarations_out() {
         ),
         (
             "td{a:1}tr td:first-child{a:2}li a{b:3}",
-            "<table>{% if x %}<tr>{% endif %}<td></table><ul>{% for x in y %}<li><a></a>{% endfor %}</ul>",
-            "<table>{% if x %}<tr>{% endif %}<td></table><ul>{% for x in y %}<li><a style=\"b: 3;\"></a>{% endfor %}</ul>",
+            "<table>{% if x %}<tr>{% endif %}<td></table><ul>{% for x in y %}<li><a></a>{% endfor %}",
+            "<table>{% if x %}<tr>{% endif %}<td></table><ul>{% for x in y %}<li><a style=\"b: 3;\"></a>{% endfor %}",
         ),
         ("p + p{a:1}", "{% if x %}<p>{% endif %}<p>", "{% if x %}<p>{% endif %}<p>"),
         // Elements of one branch.

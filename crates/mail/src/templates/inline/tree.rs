@@ -1,5 +1,7 @@
 //! Tree of the elements in a template's source, with what is known of each.
 
+use std::collections::BTreeSet;
+
 use super::{
     code::{CodeKind, TemplateCode},
     markup::Markup,
@@ -61,7 +63,7 @@ pub(super) fn tree(
     let root = SourceElement { is_open_ended: is_part, is_varied: is_part, ..SourceElement::default() };
     let tree = ElementTree { elements: vec![root] };
     let mut builder =
-        TreeBuilder { source, codes, tree, open: OpenElements::default(), branches: Vec::new(), left: Vec::new() };
+        TreeBuilder { source, codes, tree, open: OpenElements::default(), branches: Vec::new(), left: BTreeSet::new() };
     for part in markup {
         builder.add(part)?;
     }
@@ -76,7 +78,7 @@ struct TreeBuilder<'a> {
     /// Number of open elements at the start of each open template branch.
     branches: Vec<usize>,
     /// Elements that a branch left open, and that usually end by themselves.
-    left: Vec<usize>,
+    left: BTreeSet<usize>,
 }
 
 impl TreeBuilder<'_> {
@@ -186,7 +188,7 @@ impl TreeBuilder<'_> {
         let Some(depth) = self.branches.last().copied() else { return };
         for (name, number) in self.open.from(depth) {
             if ENDING.contains(&&**name) {
-                self.left.push(*number);
+                self.left.insert(*number);
             } else {
                 self.tree.elements[*number].is_unsure = true;
             }
