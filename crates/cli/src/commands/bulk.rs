@@ -5,12 +5,9 @@ mod foreground;
 use std::{sync::Arc, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use postroom_core::{
-    Addressee, BatchId, EnvelopePattern, Mail, Mailbox, MailboxList, Pace, QueueName, Rate, format_span,
-};
-use postroom_enqueue::{BulkInput, BulkSummary, Error, HeaderTemplates, Options};
+use postroom_core::{Addressee, BatchId, EnvelopePattern, Mail, Mailbox, MailboxList, Pace, Rate, format_span};
+use postroom_enqueue::{BulkInput, BulkSummary, HeaderTemplates, Options};
 use serde_json::{Map, Value, json};
-use tokio::time::{Instant, sleep_until};
 
 use crate::{
     args::{HeaderArgs, TermArgs, VarArgs, joined, positive_span},

@@ -105,7 +105,8 @@ fn colliding_columns_are_named() {
 
 #[tokio::test]
 async fn a_header_is_rendered_for_each_row() {
-    let rows = "to,url\na@example.org,https://example.org/u?a=1&b=2\nb@example.org,\"https://example.org/x>\r\nBcc: <z@example.org\"\n";
+    let rows = "to,url\na@example.org,https://example.org/u?a=1&b=2\n\
+                b@example.org,\"https://example.org/x>\r\nBcc: <z@example.org\"\n";
     let args = ["--csv", "-", "--header", "List-Unsubscribe: <{{ url }}>", "--header", "X-To: {{ email }}"];
     let (ran, mails) = sent("s", "x", &[&args[..], &["--header", "Precedence: bulk"]].concat(), rows).await;
     assert_eq!((ran.code, mails.len()), (0, 2), "{ran:?}");
