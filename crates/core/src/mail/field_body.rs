@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use self::kinds::{HeaderKind, kind_of};
 use crate::{
-    InvalidInput, Mailbox,
+    InvalidInput, Mailbox, MailboxList,
     bounds::{self, check_octets, quoted},
 };
 
@@ -144,24 +144,10 @@ fn one_mailbox(text: &str) -> Result<Mailbox, String> {
     first.ok_or_else(|| format!("{} names several addresses; it may name one", quoted(text)))
 }
 
-/// Parses a list of addresses, separated by commas.
+/// Parses a list of addresses.
 fn mailboxes(text: &str) -> Result<Vec<Mailbox>, String> {
-    let (mut is_quoted, mut is_escaped) = (false, false);
-    let items = text.split(|c: char| {
-        let was_escaped = std::mem::take(&mut is_escaped);
-        match c {
-            '\\' => is_escaped = is_quoted && !was_escaped,
-            '"' if !was_escaped => is_quoted = !is_quoted,
-            _ => {}
-        }
-        c == ',' && !is_quoted
-    });
-    let items = items.map(str::trim).filter(|item| !item.is_empty());
-    let list = items.map(|item| item.parse::<Mailbox>().map_err(|error| format!("is no address: {}", error.problem)));
-    match list.collect::<Result<Vec<_>, _>>()? {
-        list if list.is_empty() => Err("names no address".to_owned()),
-        list => Ok(list),
-    }
+    let list: MailboxList = text.parse().map_err(|error: InvalidInput| format!("is no address: {}", error.problem))?;
+    if list.0.is_empty() { Err("names no address".to_owned()) } else { Ok(list.0) }
 }
 
 fn invalid(problem: String) -> InvalidInput {
