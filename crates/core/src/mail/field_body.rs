@@ -203,7 +203,8 @@ mod tests {
             ))
         );
         assert!(refused("Sender", list).contains("names several addresses; it may name one"));
-        assert_eq!(refused("Errors-To", ", ,"), "the value of Errors-To names no address");
+        assert_eq!(refused("Errors-To", "undisclosed-recipients:;"), "the value of Errors-To names no address");
+        assert!(refused("Errors-To", ", ,").starts_with("the value of Errors-To is no address: \", ,\""));
         assert!(refused("Errors-To", "ann").starts_with("the value of Errors-To is no address: \"ann\""));
     }
 
