@@ -178,8 +178,7 @@ impl Claimer {
         let woken = tokio::select! {
             woken = self.wake.wait(limit) => woken,
             () = self.worker.signals.claim.notified() => return,
-            // A slot for urgent mail only is no reason to look again.
-            () = self.slots.any_free_for(&full), if !full.is_empty() => return,
+            () = self.slots.freed(), if !full.is_empty() => return self.gather().await,
         };
         if self.worker.redis.watch(woken).is_err() {
             tokio::time::sleep(Duration::from_millis(300)).await;

@@ -135,13 +135,6 @@ impl Slots {
         }
     }
 
-    /// Waits until a slot is free for ordinary mail of one of these queues.
-    pub(crate) async fn any_free_for(&self, queues: &[QueueName]) {
-        while queues.iter().all(|queue| self.free(queue).ordinary == 0) {
-            self.freed().await;
-        }
-    }
-
     /// Waits until a slot was freed since the last call.
     pub(crate) async fn freed(&self) {
         self.freed.notified().await;
