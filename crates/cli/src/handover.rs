@@ -9,7 +9,7 @@ use crate::context::Context;
 /// Maximum time of the look at the workers.
 const WARNING_LIMIT: Duration = Duration::from_millis(300);
 
-/// What the mails that are handed over need.
+/// Settings that the enqueued mails require of a worker.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct MailNeeds {
     /// Whether a mail names no sender.
@@ -19,7 +19,7 @@ pub(crate) struct MailNeeds {
 }
 
 impl MailNeeds {
-    /// Returns what these mails need, each with the content that they share.
+    /// Returns the requirements of these mails, each completed from the content that they share.
     pub(crate) fn of<'a>(shared: &Mail, mails: impl IntoIterator<Item = &'a Mail>) -> Self {
         let mut all = Self::default();
         for mail in mails {

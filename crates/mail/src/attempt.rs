@@ -51,7 +51,7 @@ pub struct RecipientOutcome {
     pub reply: String,
     /// Whether the address itself is invalid, so that it goes on the suppression list.
     pub suppress: bool,
-    /// What a refusal is about.
+    /// Subject of a refusal.
     pub blame: Blame,
 }
 

@@ -84,8 +84,8 @@ impl Templates {
         self.library().names()
     }
 
-    /// What the authors of templates should know, with file and line: CSS that is not inlined, or
-    /// that has no effect any more.
+    /// Returns warnings for authors of templates, with file and line: CSS that is not inlined, or
+    /// that no longer has an effect.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         self.library().warnings().to_vec()

@@ -77,23 +77,15 @@ impl Columns {
         Ok(Mail { to: vec![to], vars, ..self.fields(record)? })
     }
 
-    /// Returns a mail with the fields of a record; an empty one is absent.
+    /// Returns a mail with the fields of a record, read as in the JSON form of a mail; an empty one
+    /// is absent.
     fn fields<R: Read>(&self, record: &Records<R>) -> Result<Mail, String> {
-        let mut mail = Mail::default();
-        for (at, name) in &self.fields {
-            let text = value(record, *at)?;
-            if !text.is_empty() {
-                mail = field(name, &text).map_err(|problem| format!("{name}: {problem}"))?.over(&mail);
-            }
+        if self.fields.is_empty() {
+            return Ok(Mail::default());
         }
-        Ok(mail)
+        let texts = self.fields.iter().map(|(at, name)| Ok((name.clone(), value(record, *at)?.into())));
+        Mail::from_json_object(texts.collect::<Result<_, String>>()?).map_err(|error| error.to_string())
     }
-}
-
-/// Returns a mail with one field, read as in the JSON form of a mail.
-fn field(name: &str, text: &str) -> Result<Mail, String> {
-    let mail = Map::from_iter([(name.to_owned(), Value::String(text.to_owned()))]);
-    serde_json::from_value(Value::Object(mail)).map_err(|error| error.to_string())
 }
 
 /// Returns the value of a field; empty after the last one.

@@ -23,7 +23,7 @@ const FORMATS: [(&[u8], &str); 6] = [
     (b"SQLite format 3\0", "an SQLite database: export the table as CSV"),
 ];
 
-/// What a file is instead of UTF-8.
+/// Likely content of a file that is not UTF-8.
 #[derive(Debug, PartialEq, Eq)]
 enum Guess {
     /// Another format.

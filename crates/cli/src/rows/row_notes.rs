@@ -27,7 +27,7 @@ const LIKE_FIELDS: [(&[&str], &str); 11] = [
 const TRUE: [&str; 6] = ["true", "t", "yes", "y", "1", "on"];
 const FALSE: [&str; 6] = ["false", "f", "no", "n", "0", "off"];
 
-/// What was found in the rows so far.
+/// Doubtful columns and values of the rows read so far.
 pub(super) struct RowNotes {
     /// Names that the template uses, if it is on this machine.
     names: Option<NamesInUse>,

@@ -14,7 +14,7 @@ use super::{
 #[derive(Debug)]
 pub(super) enum SurveyFault {
     Read(io::Error),
-    /// It is no text in UTF-8, or UTF-16 with a byte order mark.
+    /// Neither UTF-8 nor UTF-16 with a byte order mark.
     Encoding(NotUtf8),
     Quotes(QuoteProblem),
 }

@@ -1,5 +1,5 @@
-//! What the columns and keys of a row mean: variables, fields of the mail, headers; and notes about
-//! doubtful ones.
+//! Columns and keys of a row as variables, fields of the mail and headers; notes about doubtful
+//! ones.
 
 use postroom_testkit::{FakeSmtp, Received, eventually};
 use serde_json::json;
@@ -87,7 +87,7 @@ async fn a_field_that_is_invalid_is_reported_with_its_line() {
     ran.mentions(&["line 3: reply_to: ", "nobody", "line 4: locale: "]);
 }
 
-/// Two columns with one name in templates can't be told apart.
+/// Two columns with the same name in templates are an error.
 #[test]
 fn colliding_columns_are_named() {
     let fixture = with_template(Fixture::new(), "s", "x");

@@ -229,7 +229,7 @@ fn with_the_json_flag_every_line_is_json() {
     assert_eq!(lines.last(), Some(&counts), "{ran:?}");
 }
 
-/// Where several mails share a line, an error names the mail's number.
+/// If several mails share a line, the error names the mail's number.
 #[test]
 fn a_mail_of_a_list_is_named_by_its_number() {
     let fixture = Fixture::new();

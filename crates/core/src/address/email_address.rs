@@ -9,7 +9,7 @@ use crate::InvalidInput;
 /// An e-mail address: NFC, with a lower-case punycode domain or an address literal. The local part
 /// may contain any letters (RFC 6531); it is a quoted string only if it needs quotes.
 ///
-/// It is parsed as a [`Mailbox`](crate::Mailbox) whose name is ignored.
+/// Parsing accepts any form of a [`Mailbox`](crate::Mailbox) and ignores its name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct EmailAddress(String);

@@ -10,7 +10,7 @@ use crate::InvalidInput;
 /// Sender of an SMTP envelope.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum EnvelopeSender {
-    /// `<>`: nobody is told of a bounce.
+    /// `<>`: no bounce is sent.
     Null,
     /// Address that bounces are sent to.
     Address(EmailAddress),

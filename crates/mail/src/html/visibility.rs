@@ -8,10 +8,10 @@ use super::elements::is_void;
 const UNSEEN: [&str; 10] =
     ["style", "script", "title", "template", "svg", "math", "iframe", "object", "datalist", "noembed"];
 
-/// What is displayed of an element's content.
+/// Reasons why an element's content is not displayed.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Visibility {
-    /// Nothing is, whatever the elements within it say.
+    /// Nothing is displayed, regardless of the styles of elements within it.
     pub(super) is_removed: bool,
     /// By `visibility`, which elements within it may change.
     is_invisible: bool,

@@ -16,7 +16,7 @@ use super::likeness::{codes, normalised};
 /// Numbers of different recipients and times since the first refusal: each row suffices.
 const ALIKE: [(usize, Duration); 3] =
     [(20, Duration::ZERO), (5, Duration::from_millis(500)), (3, Duration::from_secs(30))];
-/// The same for refusals that name our set-up; the same mail may be refused twice.
+/// Number of refusals that name our set-up, and their time span; one mail may be refused twice.
 const ABOUT_SETUP: (u32, Duration) = (2, Duration::from_millis(400));
 /// Recipients refused with the same codes in any words.
 const SAME_CODES: usize = 20;
@@ -60,7 +60,7 @@ pub(super) struct RefusedMail<'a> {
     pub(super) is_permanent: bool,
 }
 
-/// What a refusal means.
+/// Weight of a refusal against the transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Weight {
     /// The refusal is about the mail.

@@ -6,7 +6,8 @@ use super::breaker::BreakerOutcome;
 
 /// Time without an acceptance on a transport that has never accepted a mail.
 const AT_FIRST: Duration = Duration::from_secs(60);
-/// The same on a transport that has worked before: its server may throttle for long.
+/// Time without an acceptance before the alert, on a transport that has accepted mail before. Its
+/// server may throttle for long.
 const LATER: Duration = Duration::from_secs(15 * 60);
 
 /// Time since which a transport has accepted nothing, and its last reply.

@@ -9,7 +9,7 @@ use super::{
     records::Records,
 };
 
-/// What the command line says about a CSV.
+/// Options of the command line that describe a CSV.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CsvRowFormat {
     /// Delimiter; by default that of a `sep=` line or the header.

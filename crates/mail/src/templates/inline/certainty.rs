@@ -6,7 +6,7 @@
 pub(super) enum Certainty {
     /// In no rendering.
     No,
-    /// It depends on the variables, or on another file.
+    /// Depends on the variables or on another file.
     Maybe,
     /// In each rendering.
     Yes,

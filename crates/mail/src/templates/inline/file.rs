@@ -50,9 +50,9 @@ pub(super) enum SheetContent<'a> {
 /// Fault of a template comment that begins in a style sheet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SheetComment {
-    /// It goes on after the style sheet. Holds its position.
+    /// A comment that ends after its style sheet, with its position.
     BeyondEnd(usize),
-    /// It contains rules. Holds its position.
+    /// A comment that contains rules, with its position.
     WithRules(usize),
 }
 

@@ -77,7 +77,7 @@ fn css_is_inlined_and_nothing_else_changes() {
         }
         assert_eq!(with_inlined_css(&sources).expect("as before").sources, inlined.sources);
     });
-    // What code writes into a tag may be read in two ways; such a file is not inlined.
+    // A file with a tag that code completes may be ambiguous, and is then not inlined.
     assert!(
         made.get() < 100 || refused.get() <= made.get() / 20,
         "{} of {} files were refused",

@@ -6,7 +6,7 @@
 pub(super) struct Selector {
     /// From the element itself outwards.
     pub(super) compounds: Vec<Compound>,
-    /// How each compound relates to the next one.
+    /// Combinator between each compound and the next one.
     pub(super) combinators: Vec<Combinator>,
     pub(super) specificity: u32,
     /// Whether it applies only while a reader does something: `:hover`.

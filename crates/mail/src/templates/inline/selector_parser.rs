@@ -155,7 +155,7 @@ impl SelectorReader {
     }
 }
 
-/// What pseudo-classes say of the whole selector.
+/// Properties of the whole selector that its pseudo-classes decide.
 struct Pseudo<'a> {
     is_dynamic: &'a mut bool,
     is_of_part: &'a mut bool,

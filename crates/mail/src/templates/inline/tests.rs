@@ -59,7 +59,7 @@ fn an_attribute_that_exists_keeps_its_text_and_wins() {
         ("<p style=''>", "<p style='a: b;margin: 0;;c: d;'>"),
         ("<p style>", "<p style=\"a: b;margin: 0;c: d;\">"),
         ("<p STYLE = \"{{ x }}\">", "<p STYLE = \"a: b;margin: 0;{{ x }};c: d;\">"),
-        // What a rendering writes may hold the attribute.
+        // The rendered code may contain a style attribute.
         ("<p style={{ x }}>", "<p style={{ x }}>"),
         ("<p {% if x %}style='e:f'{% endif %}>", "<p {% if x %}style='e:f'{% endif %}>"),
         ("<p {{ attributes }}>", "<p {{ attributes }}>"),

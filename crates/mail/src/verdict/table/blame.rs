@@ -8,7 +8,7 @@ use super::{
 };
 use crate::verdict::NotAccepted;
 
-/// What a refusal is about. Only a refusal that is plainly about the mail says nothing about the
+/// Subject of a refusal. Only a refusal that is plainly about the mail says nothing about the
 /// transport.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Blame {
